@@ -1,0 +1,1 @@
+"""First-party plugins of wsolbench. Each imports `wsolbench.api` and libraries, never a sibling."""

@@ -1,0 +1,66 @@
+"""Family ``replknet``: RepLKNet, and a nano variant for small images with weights that ship."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from wsolbench.api import Backbone, BackboneSpec, Checkpoint, InputConfig, hookimpl
+
+SOURCE = "Ding et al., Scaling Up Your Kernels to 31x31: Revisiting Large Kernel Design in CNNs, CVPR 2022"
+CHECKPOINTS = Path(__file__).parents[2] / "checkpoints"
+
+_FULL: dict[str, Any] = {"depths": (2, 2, 18, 2), "kernels": (31, 29, 27, 13)}
+_IMAGENET_384 = InputConfig(size=384, interpolation="bicubic")
+_VARIANTS: dict[str, tuple[dict[str, Any], InputConfig]] = {
+    "replknet_nano": (
+        {
+            "channels": (24, 48, 72),
+            "depths": (1, 1, 2),
+            "kernels": (13, 13, 13),
+            "small_kernel": 3,
+            "strides": (2, 1),
+            "drop_path_rate": 0.0,
+        },
+        InputConfig(size=96, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25)),
+    ),
+    "replknet_31b": ({**_FULL, "channels": (128, 256, 512, 1024)}, _IMAGENET_384),
+    "replknet_31l": ({**_FULL, "channels": (192, 384, 768, 1536)}, _IMAGENET_384),
+    "replknet_xl": (
+        {
+            **_FULL,
+            "channels": (256, 512, 1024, 2048),
+            "kernels": (27, 27, 27, 13),
+            "small_kernel": None,
+            "dw_ratio": 1.5,
+        },
+        InputConfig(size=320, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), interpolation="bicubic"),
+    ),
+}
+_SHIPPED = {"replknet_nano": ("critters",)}
+
+
+@hookimpl
+def wsolbench_backbones() -> list[BackboneSpec]:
+    """Offer the variants."""
+    return [_spec(name) for name in _VARIANTS]
+
+
+def _spec(name: str) -> BackboneSpec:
+    settings, input_config = _VARIANTS[name]
+
+    def build(num_classes: int) -> Backbone:
+        from wsolbench_plugins.backbones.replknet.network import RepLKNet
+
+        return RepLKNet(num_classes, **settings)
+
+    return BackboneSpec(
+        name=name,
+        build=build,
+        input=input_config,
+        source=SOURCE,
+        family="replknet",
+        checkpoints=tuple(
+            Checkpoint(dataset, CHECKPOINTS / f"{name}__{dataset}.safetensors") for dataset in _SHIPPED.get(name, ())
+        ),
+    )

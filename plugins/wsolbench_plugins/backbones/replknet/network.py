@@ -1,0 +1,236 @@
+"""RepLKNet (Ding et al., "Scaling Up Your Kernels to 31x31", CVPR 2022), written from the paper's description.
+
+State-dict keys are those of the published checkpoints, in the training form (large and small kernel branch apart) and
+in the merged form alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from timm.layers import DropPath
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class ConvBN(nn.Sequential):
+    """Convolution with "same" padding, without bias, then batch norm; ``act`` appends a ReLU (no entries of its own)."""
+
+    conv: nn.Conv2d
+    bn: nn.BatchNorm2d
+
+    def __init__(
+        self, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1, act: bool = False
+    ) -> None:
+        super().__init__()
+        self.add_module("conv", nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False))
+        self.add_module("bn", nn.BatchNorm2d(outputs))
+        if act:
+            self.add_module("act", nn.ReLU())
+
+
+def fused(unit: ConvBN) -> tuple[Tensor, Tensor]:
+    """Return kernel and bias of the one convolution that equals a convolution followed by its batch norm in eval mode."""
+    bn = unit.bn
+    assert bn.running_mean is not None
+    assert bn.running_var is not None
+    scale = bn.weight / torch.sqrt(bn.running_var + bn.eps)
+    return unit.conv.weight * scale[:, None, None, None], bn.bias - bn.running_mean * scale
+
+
+class LargeKernelConv(nn.Module):
+    """A depthwise large kernel plus a parallel small one, which merge into a single kernel (paper, section 3.2).
+
+    Args:
+        channels: Channels in and out.
+        kernel: Side of the large kernel.
+        small_kernel: Side of the small kernel, or None for no second branch.
+    """
+
+    def __init__(self, channels: int, kernel: int, small_kernel: int | None) -> None:
+        super().__init__()
+        self.lkb_origin: ConvBN | None = ConvBN(channels, channels, kernel, groups=channels)
+        self.small_conv: ConvBN | None = None
+        self.lkb_reparam: nn.Conv2d | None = None
+        if small_kernel is not None:
+            self.small_conv = ConvBN(channels, channels, small_kernel, groups=channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, C, h, w) to (B, C, h, w)."""
+        if self.lkb_reparam is not None:
+            return self.lkb_reparam(x)
+        assert self.lkb_origin is not None
+        out: Tensor = self.lkb_origin(x)
+        return out if self.small_conv is None else out + self.small_conv(x)
+
+    @torch.no_grad()
+    def reparameterize(self) -> None:
+        """Replace the branches by one convolution of the large kernel's size; a second call changes nothing."""
+        if self.lkb_origin is None:
+            return
+        weight, bias = fused(self.lkb_origin)
+        if self.small_conv is not None:
+            small_weight, small_bias = fused(self.small_conv)
+            margin = (weight.shape[-1] - small_weight.shape[-1]) // 2
+            weight = weight + F.pad(small_weight, [margin] * 4)
+            bias = bias + small_bias
+        channels, _, kernel, _ = weight.shape
+        merged = nn.Conv2d(channels, channels, kernel, padding=kernel // 2, groups=channels, device=weight.device)
+        merged.weight.copy_(weight)
+        merged.bias.copy_(bias)  # type: ignore[union-attr]
+        self.lkb_reparam = merged
+        self.lkb_origin = self.small_conv = None
+
+
+class LargeKernelBlock(nn.Module):
+    """``x + drop(pw2(relu(large_kernel(pw1(bn(x))))))`` (paper, Fig. 3)."""
+
+    def __init__(
+        self, channels: int, inner: int, kernel: int, small_kernel: int | None, drop_path: float
+    ) -> None:
+        super().__init__()
+        self.pw1 = ConvBN(channels, inner, 1, act=True)
+        self.pw2 = ConvBN(inner, channels, 1)
+        self.large_kernel = LargeKernelConv(inner, kernel, small_kernel)
+        self.prelkb_bn = nn.BatchNorm2d(channels)
+        self.drop_path = DropPath(drop_path)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, C, h, w) to (B, C, h, w)."""
+        out: Tensor = x + self.drop_path(self.pw2(F.relu(self.large_kernel(self.pw1(self.prelkb_bn(x))))))
+        return out
+
+
+class ConvFFN(nn.Module):
+    """``x + drop(pw2(gelu(pw1(bn(x)))))`` with the exact (erf) GELU (paper, Fig. 3)."""
+
+    def __init__(self, channels: int, inner: int, drop_path: float) -> None:
+        super().__init__()
+        self.preffn_bn = nn.BatchNorm2d(channels)
+        self.pw1 = ConvBN(channels, inner, 1)
+        self.pw2 = ConvBN(inner, channels, 1)
+        self.drop_path = DropPath(drop_path)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, C, h, w) to (B, C, h, w)."""
+        out: Tensor = x + self.drop_path(self.pw2(F.gelu(self.pw1(self.preffn_bn(x)))))
+        return out
+
+
+class Stage(nn.Module):
+    """Large-kernel blocks (even index) alternating with feed-forward blocks (odd index)."""
+
+    def __init__(
+        self,
+        channels: int,
+        kernel: int,
+        small_kernel: int | None,
+        dw_ratio: float,
+        ffn_ratio: float,
+        drop_paths: Sequence[float],
+    ) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList()
+        for drop_path in drop_paths:
+            self.blocks.append(
+                LargeKernelBlock(channels, int(channels * dw_ratio), kernel, small_kernel, drop_path)
+            )
+            self.blocks.append(ConvFFN(channels, int(channels * ffn_ratio), drop_path))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, C, h, w) to (B, C, h, w)."""
+        for block in self.blocks:
+            x = block(x)
+        return x
+
+
+class RepLKNet(nn.Module):
+    """The network: stem (÷4), stages with transitions between them, batch norm, global average pool, linear head.
+
+    Features are tapped before the final batch norm, where the large-kernel paper takes its CAMs.
+
+    Args:
+        num_classes: Classes of the head.
+        channels: Channels of each stage.
+        depths: Large-kernel blocks (each with its feed-forward block) of each stage.
+        kernels: Side of the large kernel of each stage.
+        small_kernel: Side of the parallel small kernel, or None.
+        strides: Stride of each transition between stages.
+        dw_ratio: Channels inside a large-kernel block, as a multiple of the stage's.
+        ffn_ratio: Channels inside a feed-forward block, likewise.
+        drop_path_rate: Stochastic depth of the last block; it grows linearly from 0.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        *,
+        channels: Sequence[int],
+        depths: Sequence[int],
+        kernels: Sequence[int],
+        small_kernel: int | None = 5,
+        strides: Sequence[int] = (2, 2, 2),
+        dw_ratio: float = 1.0,
+        ffn_ratio: float = 4.0,
+        drop_path_rate: float = 0.3,
+    ) -> None:
+        super().__init__()
+        first, last = channels[0], channels[-1]
+        self.stem = nn.ModuleList(
+            [
+                ConvBN(3, first, 3, stride=2, act=True),
+                ConvBN(first, first, 3, groups=first, act=True),
+                ConvBN(first, first, 1, act=True),
+                ConvBN(first, first, 3, stride=2, groups=first, act=True),
+            ]
+        )
+        total = sum(depths)
+        rates = [drop_path_rate * index / max(total - 1, 1) for index in range(total)]
+        self.stages = nn.ModuleList()
+        self.transitions = nn.ModuleList()
+        for index, (width, depth, kernel) in enumerate(zip(channels, depths, kernels, strict=True)):
+            done = sum(depths[:index])
+            drop_paths = rates[done : done + depth]
+            self.stages.append(Stage(width, kernel, small_kernel, dw_ratio, ffn_ratio, drop_paths))
+            if index + 1 < len(channels):
+                wider, stride = channels[index + 1], strides[index]
+                self.transitions.append(
+                    nn.Sequential(
+                        ConvBN(width, wider, 1, act=True),
+                        ConvBN(wider, wider, 3, stride=stride, groups=wider, act=True),
+                    )
+                )
+        self.norm = nn.BatchNorm2d(last)
+        self.head = nn.Linear(last, num_classes)
+
+    def forward_features(self, images: Tensor) -> Tensor:
+        """Return the last stage's maps (B, K, h, w), before the final norm."""
+        x = images
+        for unit in self.stem:
+            x = unit(x)
+        for index, stage in enumerate(self.stages):
+            x = stage(x)
+            if index < len(self.transitions):
+                x = self.transitions[index](x)
+        return x
+
+    def forward_head(self, features: Tensor) -> Tensor:
+        """Return the logits (B, C)."""
+        logits: Tensor = self.head(self.norm(features).mean(dim=(2, 3)))
+        return logits
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the logits (B, C) of images (B, 3, H, W)."""
+        return self.forward_head(self.forward_features(images))
+
+    @property
+    def classifier_weight(self) -> Tensor:
+        """The raw head weights (C, K); the final batch norm's scale is not in them."""
+        return self.head.weight
+
+    def reparameterize(self) -> None:
+        """Merge every small kernel and its batch norm into the large kernel (paper, section 3.2)."""
+        for module in self.modules():
+            if isinstance(module, LargeKernelConv):
+                module.reparameterize()

@@ -1,0 +1,79 @@
+"""``onecycle``: AdamW on a one-cycle schedule with flips and shifts; short training of small networks from scratch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from wsolbench.api import RecipeSpec, hookimpl
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class OneCycle:
+    """Super-convergence (Smith & Topin, 2019) with AdamW; weight decay spares biases and norms.
+
+    Args:
+        epochs: How often train-weaksup is gone through.
+        batch_size: Images in a step.
+        learning_rate: Peak of the cycle.
+        weight_decay: Of matrices and kernels.
+        warm_up: Share of the steps that climbs to the peak.
+        label_smoothing: Share of the target spread over all classes.
+        shift: Largest shift of an image along each axis, as a fraction of its side.
+    """
+
+    epochs: int = 12
+    batch_size: int = 32
+    learning_rate: float = 3e-3
+    weight_decay: float = 0.05
+    warm_up: float = 0.15
+    label_smoothing: float = 0.05
+    shift: float = 1 / 16
+
+    def prepare(self, images: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Flip half of the images (B, 3, H, W) left to right and shift each, mirroring at the borders."""
+        import torch
+        from torch.nn import functional as F
+
+        batch, _, height, width = images.shape
+        flip = torch.rand(batch, generator=generator) < 0.5
+        images = images.where(~flip[:, None, None, None].to(images.device), images.flip(3))
+        reach = round(self.shift * min(height, width))
+        padded = F.pad(images, [reach] * 4, mode="reflect")
+        corners = torch.randint(0, 2 * reach + 1, (batch, 2), generator=generator).tolist()
+        shifted = [
+            image[:, top : top + height, left : left + width]
+            for image, (top, left) in zip(padded, corners, strict=True)
+        ]
+        return torch.stack(shifted).contiguous(memory_format=torch.channels_last), labels
+
+    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Return the cross-entropy with label smoothing."""
+        from torch.nn import functional as F
+
+        return F.cross_entropy(logits, targets, label_smoothing=self.label_smoothing)
+
+    def optimizer(self, network: torch.nn.Module, total_steps: int) -> tuple[torch.optim.Optimizer, Any]:
+        """Return AdamW and its one-cycle schedule."""
+        import torch
+
+        parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
+        groups = [
+            {"params": [p for p in parameters if p.ndim > 1], "weight_decay": self.weight_decay},
+            {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+        ]
+        optimizer = torch.optim.AdamW(groups, lr=self.learning_rate)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, max_lr=self.learning_rate, total_steps=total_steps, pct_start=self.warm_up
+        )
+        return optimizer, schedule
+
+
+@hookimpl
+def wsolbench_recipes() -> list[RecipeSpec]:
+    """Offer the recipe."""
+    return [RecipeSpec("onecycle", OneCycle, "Smith & Topin, Super-Convergence, 2019; AdamW: Loshchilov & Hutter, 2019")]

@@ -1,0 +1,221 @@
+import io
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+
+from wsolbench.data.images import load_grey, load_rgb, warp
+from wsolbench.errors import DataError
+
+ORIENTATION = 0x0112
+
+
+def gradient(height, width):
+    """An RGB image that no flip or turn maps to itself."""
+    rows, columns = np.mgrid[:height, :width]
+    return np.stack([rows * 255 // height, columns * 255 // width, np.full_like(rows, 40)], axis=2).astype(np.uint8)
+
+
+def save_turned(path, image, orientation):
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    Image.fromarray(image).save(path, exif=exif, quality=95)
+    return path
+
+
+def encoded(image, **options):
+    stream = io.BytesIO()
+    image.save(stream, **options)
+    return stream.getvalue()
+
+
+def grey16(values):
+    return Image.fromarray(np.array(values, dtype=np.uint16))
+
+
+def with_alpha(mode):
+    image = Image.new(mode, (4, 3), 0)
+    image.putalpha(0)
+    return image
+
+
+def transparent_palette():
+    image = Image.new("P", (4, 3), 1)
+    image.putpalette([0, 0, 0, 10, 20, 30])
+    return image
+
+
+# mode, what is saved, its options, the RGB that every pixel must have
+CONVERSIONS = {
+    "rgb": (Image.new("RGB", (4, 3), (10, 20, 30)), {"format": "PNG"}, (10, 20, 30)),
+    "grey": (Image.new("L", (4, 3), 77), {"format": "PNG"}, (77, 77, 77)),
+    "grey_jpeg": (Image.new("L", (4, 3), 128), {"format": "JPEG"}, (128, 128, 128)),
+    "one_bit": (Image.new("1", (4, 3), 1), {"format": "PNG"}, (255, 255, 255)),
+    "alpha_dropped": (Image.new("RGBA", (4, 3), (10, 20, 30, 0)), {"format": "PNG"}, (10, 20, 30)),
+    "grey_alpha": (Image.new("LA", (4, 3), (77, 0)), {"format": "PNG"}, (77, 77, 77)),
+    "palette": (transparent_palette(), {"format": "PNG"}, (10, 20, 30)),
+    "palette_transparent": (transparent_palette(), {"format": "PNG", "transparency": b"\x00\x80"}, (10, 20, 30)),
+    "palette_transparent_index": (transparent_palette(), {"format": "PNG", "transparency": 1}, (10, 20, 30)),
+    "grey_transparent": (Image.new("L", (4, 3), 77), {"format": "PNG", "transparency": 77}, (77, 77, 77)),
+    "cmyk_jpeg": (Image.new("CMYK", (4, 3), (0, 0, 0, 0)), {"format": "JPEG"}, (255, 255, 255)),
+    "cmyk_black_jpeg": (Image.new("CMYK", (4, 3), (0, 0, 0, 255)), {"format": "JPEG"}, (0, 0, 0)),
+    "grey16": (grey16([[0x80FF] * 4] * 3), {"format": "PNG"}, (128, 128, 128)),
+    "grey16_tiff": (grey16([[0x80FF] * 4] * 3), {"format": "TIFF"}, (128, 128, 128)),
+    "webp": (Image.new("RGB", (4, 3), (10, 20, 30)), {"format": "WEBP", "lossless": True}, (10, 20, 30)),
+}
+
+
+@pytest.mark.parametrize("name", CONVERSIONS)
+def test_every_kind_of_image_becomes_rgb(tmp_path, name):
+    image, options, expected = CONVERSIONS[name]
+    path = tmp_path / "image"
+    image.save(path, **options)
+    loaded = load_rgb(path)
+    assert loaded.dtype == np.uint8
+    assert loaded.flags.writeable
+    np.testing.assert_array_equal(loaded, np.broadcast_to(np.uint8(expected), (3, 4, 3)))
+
+
+def test_16_bit_values_are_scaled_not_clipped(tmp_path):
+    grey16([[0, 255, 256, 0x7FFF, 0xFFFF]]).save(tmp_path / "deep.png")
+    assert load_rgb(tmp_path / "deep.png")[0, :, 0].tolist() == [0, 0, 1, 127, 255]
+
+
+def test_one_pixel_image(tmp_path):
+    Image.new("RGB", (1, 1), (1, 2, 3)).save(tmp_path / "one.png")
+    assert load_rgb(tmp_path / "one.png").tolist() == [[[1, 2, 3]]]
+
+
+def test_first_frame_of_an_animation(tmp_path):
+    frames = [Image.new("RGB", (4, 3), colour) for colour in ((250, 0, 0), (0, 250, 0))]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
+    assert load_rgb(tmp_path / "a.gif")[0, 0].tolist() == [250, 0, 0]
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("frame", ["unknown", "stored", "turned", "squashed"])
+def test_orientation_counts_only_where_the_metadata_has_the_turned_size(tmp_path, orientation, frame):
+    path = save_turned(tmp_path / "turned.jpg", gradient(16, 24), orientation)
+    size = {"unknown": None, "stored": (24, 16), "turned": (16, 24), "squashed": (500, 375)}[frame]
+    with Image.open(path) as stored:
+        upright = frame == "turned" and orientation >= 5
+        expected = np.array(ImageOps.exif_transpose(stored) if upright else stored)
+    np.testing.assert_array_equal(load_rgb(path, size), expected)
+
+
+def test_orientation_of_a_square_image_is_ignored(tmp_path):
+    path = save_turned(tmp_path / "square.jpg", gradient(16, 16), 6)
+    with Image.open(path) as stored:
+        np.testing.assert_array_equal(load_rgb(path, (16, 16)), np.array(stored))
+
+
+def test_swapped_metadata_without_orientation_leaves_the_image(tmp_path):
+    Image.fromarray(gradient(16, 24)).save(tmp_path / "plain.png")
+    np.testing.assert_array_equal(load_rgb(tmp_path / "plain.png", (16, 24)), gradient(16, 24))
+
+
+def test_damaged_exif_neither_warns_nor_fails(tmp_path):
+    image = save_turned(tmp_path / "a.jpg", gradient(16, 24), 6).read_bytes()
+    start = image.index(b"Exif\0\0")
+    damaged = image[: start + 14] + b"\xff\x0f\x12\x01\x03\x00\xff\xff\xff\x7f" + image[start + 24 :]
+    (tmp_path / "b.jpg").write_bytes(damaged)
+    assert load_rgb(tmp_path / "b.jpg", (16, 24)).shape in {(16, 24, 3), (24, 16, 3)}
+
+
+NOISE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8))
+JPEG = encoded(NOISE, format="JPEG")
+PNG = encoded(NOISE, format="PNG")
+EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n"
+
+DAMAGED = {
+    "zero_bytes": (b"", "is empty (0 bytes)"),
+    "text": (b"this is no picture", "is not an image that can be read"),
+    "html": (b"<!DOCTYPE html><html>404</html>", "is not an image that can be read"),
+    "postscript": (EPS, "is not an image that can be read"),
+    "jpeg_half": (JPEG[: len(JPEG) // 2], "is cut short or damaged"),
+    "jpeg_head": (JPEG[:20], "is not an image that can be read"),
+    "png_half": (PNG[: len(PNG) // 2], "is cut short or damaged"),
+    "png_head": (PNG[:40], "is not an image that can be read"),
+    "png_flipped": (PNG[:200] + bytes(100) + PNG[300:], "is cut short or damaged"),
+    "float": (encoded(Image.new("F", (4, 3), 0.5), format="TIFF"), "holds floating-point pixels"),
+    "deep32": (encoded(Image.new("I", (4, 3), 70_000), format="TIFF"), "outside 0 to 65535"),
+}
+
+
+@pytest.mark.parametrize("load", [load_rgb, load_grey])
+@pytest.mark.parametrize("name", DAMAGED)
+def test_damaged_file_is_named_in_one_line(tmp_path, name, load):
+    content, problem = DAMAGED[name]
+    path = tmp_path / f"{name}.jpg"
+    path.write_bytes(content)
+    with pytest.raises(DataError) as caught:
+        load(path)
+    message = str(caught.value)
+    assert str(path) in message
+    assert problem in message
+    assert "\n" not in message
+    assert "BytesIO" not in message
+
+
+def test_missing_file_and_directory(tmp_path):
+    with pytest.raises(DataError, match=r"gone\.jpg does not exist; check"):
+        load_rgb(tmp_path / "gone.jpg")
+    with pytest.raises(DataError, match="is a directory, where an image file was expected"):
+        load_rgb(tmp_path)
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match=r"file/a\.jpg cannot be read: Not a directory"):
+        load_rgb(tmp_path / "file" / "a.jpg")
+    with pytest.raises(DataError, match="cannot be read: embedded null byte"):
+        load_rgb(tmp_path / "a\0.jpg")
+
+
+@pytest.mark.parametrize("limit", [1000, 3000])  # Pillow fails beyond twice the limit, and only warns beyond the limit
+def test_decompression_bomb(tmp_path, monkeypatch, limit):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
+    NOISE.save(tmp_path / "bomb.png")
+    with pytest.raises(DataError, match=rf"bomb\.png has more than {limit:,} pixels"):
+        load_rgb(tmp_path / "bomb.png")
+
+
+def test_many_threads_load_the_same_and_leave_warnings_alone(tmp_path):
+    paths = [save_turned(tmp_path / f"{k}.jpg", gradient(16, 24 + k), 6) for k in range(8)]
+    before = list(warnings.filters)
+    with ThreadPoolExecutor(8) as pool:
+        loaded = list(pool.map(lambda path: load_rgb(path, None), paths * 20))
+    assert list(warnings.filters) == before
+    for image, path in zip(loaded, paths * 20, strict=True):
+        np.testing.assert_array_equal(image, load_rgb(path))
+
+
+@pytest.mark.parametrize("name", [name for name in CONVERSIONS if "cmyk" not in name and "webp" not in name])
+def test_grey_is_what_opencv_reads(tmp_path, name):
+    image, options, _ = CONVERSIONS[name]
+    path = tmp_path / f"mask.{options['format'].lower()}"
+    image.save(path, **options)
+    np.testing.assert_array_equal(load_grey(path) > 0.5, cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) > 0.5)
+
+
+def test_warp_stretches_as_pillow_does():
+    image = gradient(10, 30)
+    warped = warp(image, 20, "bicubic")
+    expected = Image.fromarray(image).resize((20, 20), Image.Resampling.BICUBIC)
+    np.testing.assert_array_equal(warped, np.array(expected))
+    assert warped.flags.writeable
+
+
+@pytest.mark.parametrize("interpolation", ["nearest", "bilinear", "bicubic", "lanczos"])
+def test_warp_knows_every_interpolation(interpolation):
+    assert warp(gradient(5, 9), 7, interpolation).shape == (7, 7, 3)
+
+
+def test_warp_leaves_an_image_of_that_size():
+    image = gradient(8, 8)
+    assert warp(image, 8, "bilinear") is image
+
+
+def test_warp_takes_a_view_that_is_not_contiguous():
+    image = gradient(8, 16)
+    np.testing.assert_array_equal(warp(image[:, ::2], 5, "nearest"), warp(image[:, ::2].copy(), 5, "nearest"))

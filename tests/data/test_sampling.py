@@ -1,0 +1,54 @@
+import pickle
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wsolbench.data.sampling import limit_split
+from wsolbench.errors import UsageError
+from wsolbench.interfaces import ImageSplit
+
+
+def load_index(index):
+    return np.full((1, 1, 3), index, dtype=np.uint8)
+
+
+def split_of(count):
+    return ImageSplit(tuple(f"{k}.jpg" for k in range(count)), np.arange(count, dtype=np.int64) * 10, load_index)
+
+
+@pytest.mark.parametrize(
+    ("count", "limit", "kept"),
+    [(10, 5, [0, 2, 4, 6, 8]), (10, 3, [0, 3, 6]), (7, 1, [0]), (5, 4, [0, 1, 2, 3]), (4, 3, [0, 1, 2])],
+)
+def test_evenly_spaced(count, limit, kept):
+    limited = limit_split(split_of(count), limit)
+    assert limited.ids == tuple(f"{k}.jpg" for k in kept)
+    assert limited.labels.tolist() == [10 * k for k in kept]
+    assert limited.labels.dtype == np.int64
+    assert [int(limited.load(k)[0, 0, 0]) for k in range(len(kept))] == kept
+
+
+@pytest.mark.parametrize("limit", [None, 10, 11])
+def test_no_effective_limit_keeps_the_split(limit):
+    split = split_of(10)
+    assert limit_split(split, limit) is split
+
+
+@pytest.mark.parametrize("limit", [0, -1])
+def test_limit_below_one(limit):
+    with pytest.raises(UsageError, match=f"a limit of {limit} images leaves nothing"):
+        limit_split(split_of(10), limit)
+
+
+@given(st.integers(0, 60), st.integers(1, 70))
+def test_limited_split_is_ordered_and_unique(count, limit):
+    limited = limit_split(split_of(count), limit)
+    assert len(limited.ids) == min(count, limit)
+    assert sorted(set(limited.labels.tolist())) == limited.labels.tolist()
+
+
+def test_limited_split_can_be_sent_to_another_process():
+    limited = pickle.loads(pickle.dumps(limit_split(split_of(10), 5)))
+    assert limited.load(2)[0, 0, 0] == 4

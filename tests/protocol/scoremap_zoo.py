@@ -1,0 +1,55 @@
+"""Small maps of every awkward kind, drawn from a generator."""
+
+import cv2
+import numpy as np
+
+KINDS = ("noise", "plateaus", "ties", "constant", "ring", "nested", "blobs", "sparse", "smooth", "zero")
+
+
+def draw_shape(rng):
+    height, width = (int(v) for v in rng.integers(1, 41, size=2))
+    thin = rng.integers(8)
+    return (1, width) if thin == 0 else (height, 1) if thin == 1 else (height, width)
+
+
+def draw_map(rng, kind, shape=None):
+    height, width = shape or draw_shape(rng)
+    rows, columns = np.mgrid[0:height, 0:width]
+    if kind == "noise":
+        scores = rng.random((height, width))
+    elif kind == "plateaus":
+        scores = rng.integers(0, 4, (height, width)) / 3
+    elif kind == "ties":
+        scores = (rng.random((height, width)) < 0.4) * rng.choice([0.2, 0.7, 1.0])
+    elif kind == "constant":
+        scores = np.full((height, width), rng.random())
+    elif kind in ("ring", "nested"):
+        distance = np.maximum(abs(rows - height // 2), abs(columns - width // 2))
+        step = 2 if kind == "ring" else 1
+        scores = ((distance // step) % 2) * (0.3 + 0.7 * rng.random((height, width)).round(1))
+    elif kind == "blobs":
+        scores = np.zeros((height, width))
+        for _ in range(5):
+            y, x = rng.integers(height), rng.integers(width)
+            scores[y : y + rng.integers(1, 9), x : x + rng.integers(1, 9)] = rng.choice([0.4, 0.5, 1.0])
+    elif kind == "sparse":
+        scores = rng.random((height, width)) * (rng.random((height, width)) < 0.1)
+    elif kind == "smooth":
+        scores = np.clip(cv2.resize(rng.random((5, 5)), (width, height), interpolation=cv2.INTER_CUBIC), 0, 1)
+    else:
+        scores = np.zeros((height, width))
+    return scores.astype(np.float32 if rng.integers(2) else np.float64)
+
+
+def draw_boxes(rng, size, count=None):
+    width, height = size
+    count = count or int(rng.integers(1, 6))
+    x = np.sort(rng.integers(0, width, (count, 2)), axis=1)
+    y = np.sort(rng.integers(0, height, (count, 2)), axis=1)
+    return np.stack([x[:, 0], y[:, 0], x[:, 1], y[:, 1]], axis=1)
+
+
+def realistic_map(seed, side=12):
+    rng = np.random.default_rng(seed)
+    scores = cv2.resize(rng.random((side, side)), (224, 224), interpolation=cv2.INTER_CUBIC)
+    return (scores - scores.min()) / (scores.max() - scores.min())

@@ -1,0 +1,208 @@
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import reference_oracle as oracle
+from box_results import from_curves
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scoremap_zoo import KINDS, draw_boxes, draw_map
+
+from wsolbench.errors import DataError, ScoremapError, UsageError
+from wsolbench.protocol import IOU_THRESHOLDS, MODES, BoxEvaluator, MaskEvaluator
+
+
+def draw_data(seed, per_kind=2):
+    rng = np.random.default_rng(seed)
+    scoremaps, boxes, sizes = {}, {}, {}
+    for number, kind in enumerate(KINDS * per_kind):
+        image_id = f"{kind}/{number}.jpg"
+        scoremaps[image_id] = draw_map(rng, kind)
+        sizes[image_id] = (int(rng.integers(1, 600)), int(rng.integers(1, 600)))
+        boxes[image_id] = draw_boxes(rng, sizes[image_id])
+    return scoremaps, boxes, sizes
+
+
+def fill(evaluator, scoremaps):
+    for image_id, scoremap in scoremaps.items():
+        evaluator.update(scoremap, image_id)
+    return evaluator
+
+
+def assert_equal_results(a, b):
+    assert a.image_ids == b.image_ids
+    for mode in MODES:
+        for delta in IOU_THRESHOLDS:
+            assert np.array_equal(a.counts[mode][delta], b.counts[mode][delta])
+            assert np.array_equal(a.runs[mode][delta], b.runs[mode][delta])
+
+
+@pytest.mark.parametrize(("interval", "per_kind"), [(0.01, 6), (0.001, 1)])
+def test_counts_equal_the_oracle_at_every_threshold(interval, per_kind):
+    scoremaps, boxes, sizes = draw_data(5, per_kind)
+    result = fill(BoxEvaluator(boxes, sizes, interval), scoremaps).compute()
+    for mode in MODES:
+        expected = oracle.counts(scoremaps, boxes, sizes, result.thresholds, multi=mode == "multi")
+        for delta in IOU_THRESHOLDS:
+            assert result.counts[mode][delta].tolist() == expected[delta]
+
+
+def test_numbers_by_hand():
+    result = from_curves(
+        {
+            "a": ([0.1, 0.5, 0.2, 0.0], [0.3, 0.5, 0.7, 0.0]),
+            "b": ([0.6, 0.4, 0.5, 0.5], [0.3, 0.4, 0.1, 0.9]),
+        }
+    )
+    assert result.num_images == 2
+    assert result.thresholds.tolist() == [0, 0.25, 0.5, 0.75]
+    assert result.counts["single"][0.5].tolist() == [1, 1, 1, 1]
+    assert result.counts["multi"][0.3].tolist() == [2, 2, 1, 1]
+    assert result.box_acc("multi", 0.7).tolist() == [0, 0, 50, 50]
+    assert result.max_box_acc == 50
+    assert result.max_box_acc_by_iou == {0.3: 100, 0.5: 50, 0.7: 50}
+    assert result.max_box_acc_v2 == pytest.approx(200 / 3)
+    assert result.outcomes["single"][0.5] == {"a": ((1, 2),), "b": ((0, 1), (2, 4))}
+    assert result.outcomes["multi"][0.7] == {"a": ((2, 3),), "b": ((3, 4),)}
+    assert result.is_correct("single", 0.5, 1).tolist() == [True, False]
+    assert result.is_correct("multi", 0.3, 0).tolist() == [True, True]
+
+
+def test_v2_takes_the_best_threshold_of_each_delta():
+    result = from_curves({"a": ([0] * 4, [0.3, 0.6, 0.1, 0.1]), "b": ([0] * 4, [0.3, 0.1, 0.9, 0.1])})
+    best = {delta: int(result.box_acc("multi", delta).argmax()) for delta in IOU_THRESHOLDS}
+    assert best == {0.3: 0, 0.5: 1, 0.7: 2}
+    assert result.max_box_acc_v2 == pytest.approx((100 + 50 + 50) / 3)
+
+
+def test_outcomes_agree_with_counts():
+    scoremaps, boxes, sizes = draw_data(6)
+    result = fill(BoxEvaluator(boxes, sizes, 0.01), scoremaps).compute()
+    assert result.image_ids == tuple(boxes)
+    for mode in MODES:
+        for delta in IOU_THRESHOLDS:
+            correct = np.stack([result.is_correct(mode, delta, index) for index in range(len(result.thresholds))])
+            assert correct.sum(axis=1).tolist() == result.counts[mode][delta].tolist()
+            assert list(result.outcomes[mode][delta]) == list(boxes)
+            lengths = [sum(stop - start for start, stop in runs) for runs in result.outcomes[mode][delta].values()]
+            assert correct.sum(axis=0).tolist() == lengths
+
+
+@settings(max_examples=25, deadline=None)
+@given(split=st.lists(st.integers(0, 2), min_size=20, max_size=20), order=st.permutations(range(20)))
+def test_merging_any_split_in_any_order_equals_one(split, order):
+    scoremaps, boxes, sizes = draw_data(7)
+    whole = fill(BoxEvaluator(boxes, sizes, 0.05), scoremaps).compute()
+    parts = [BoxEvaluator(boxes, sizes, 0.05) for _ in range(3)]
+    image_ids = list(boxes)
+    for number in order:
+        parts[split[number]].update(scoremaps[image_ids[number]], image_ids[number])
+    parts[2].merge(parts[0])
+    parts[2].merge(parts[1])
+    assert_equal_results(parts[2].compute(), whole)
+
+
+def test_scoring_in_threads_equals_one():
+    scoremaps, boxes, sizes = draw_data(8)
+    whole = fill(BoxEvaluator(boxes, sizes, 0.01), scoremaps).compute()
+    threaded = BoxEvaluator(boxes, sizes, 0.01)
+    with ThreadPoolExecutor(4) as pool:
+        futures = {image_id: pool.submit(threaded.score, scoremaps[image_id], image_id) for image_id in boxes}
+    for image_id, future in futures.items():
+        threaded.add(image_id, future.result())
+    assert_equal_results(threaded.compute(), whole)
+
+
+def toy(ids="abcde", interval=0.1):
+    boxes = {image_id: np.array([[0, 0, 1, 1]]) for image_id in ids}
+    return BoxEvaluator(boxes, dict.fromkeys(ids, (4, 4)), interval)
+
+
+def test_missing_images_are_counted_and_named():
+    evaluator = toy()
+    evaluator.update(np.eye(4), "b")
+    with pytest.raises(ScoremapError, match=r"4 of 5 images have no scoremap: 'a', 'c', 'd', \.\.\."):
+        evaluator.compute()
+
+
+def test_unknown_image_is_an_error():
+    with pytest.raises(UsageError, match="'z' is not one of the 5"):
+        toy().update(np.eye(4), "z")
+    with pytest.raises(UsageError, match="'z'"):
+        toy().score(np.eye(4), "z")
+
+
+def test_second_update_is_an_error():
+    evaluator = toy()
+    evaluator.update(np.eye(4), "a")
+    with pytest.raises(UsageError, match="'a' has already"):
+        evaluator.update(np.eye(4), "a")
+
+
+def test_refused_scoremap_leaves_its_image_missing():
+    evaluator = toy("a")
+    with pytest.raises(ScoremapError, match="'a'"):
+        evaluator.update(np.full((4, 4), np.nan), "a")
+    evaluator.update(np.eye(4), "a")
+    assert evaluator.compute().num_images == 1
+
+
+def test_curves_of_another_grid_are_an_error():
+    curves = toy(interval=0.2).score(np.eye(4), "a")
+    with pytest.raises(UsageError, match=r"\(10,\), got \(5,\)"):
+        toy().add("a", curves)
+
+
+def test_merge_with_overlap_is_an_error_and_changes_nothing():
+    left, right = toy("ab"), toy("ab")
+    left.update(np.eye(4), "b")
+    right.update(np.eye(4), "a")
+    right.update(np.eye(4), "b")
+    with pytest.raises(UsageError, match="'b' has already"):
+        left.merge(right)
+    left.update(np.eye(4), "a")
+    assert left.compute().num_images == 2
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        toy("ba"),
+        toy("abc"),
+        toy("ab", 0.2),
+        BoxEvaluator({"a": np.array([[0, 0, 1, 2]]), "b": np.array([[0, 0, 1, 1]])}, {"a": (4, 4), "b": (4, 4)}, 0.1),
+        BoxEvaluator({i: np.array([[0, 0, 1, 1]]) for i in "ab"}, {"a": (4, 4), "b": (4, 5)}, 0.1),
+        MaskEvaluator("ab", 0.1),
+    ],
+    ids=["order", "images", "interval", "boxes", "sizes", "kind"],
+)
+def test_merge_of_other_settings_is_an_error(other):
+    with pytest.raises(UsageError, match="merged"):
+        toy("ab").merge(other)
+
+
+@pytest.mark.parametrize("sizes", [{}, {"a": (0, 4)}, {"a": (4, -1)}, {"a": (4.5, 4)}])
+def test_missing_or_impossible_size_is_an_error(sizes):
+    with pytest.raises(DataError, match="size of 'a'"):
+        BoxEvaluator({"a": np.array([[0, 0, 1, 1]])}, sizes)
+
+
+def test_malformed_boxes_are_an_error():
+    with pytest.raises(DataError, match="boxes of 'a'"):
+        BoxEvaluator({"a": np.array([[2, 0, 1, 1]])}, {"a": (4, 4)})
+
+
+def test_no_image_is_an_error():
+    with pytest.raises(DataError, match="no image"):
+        BoxEvaluator({}, {})
+
+
+def test_outcomes_outside_the_protocol_are_an_error():
+    result = from_curves({"a": ([0] * 4, [0] * 4)})
+    with pytest.raises(UsageError, match="'both'"):
+        result.box_acc("both", 0.5)
+    with pytest.raises(UsageError, match=r"0\.4"):
+        result.is_correct("multi", 0.4, 0)
+    for index in (-1, 4):
+        with pytest.raises(UsageError, match="0 to 3"):
+            result.is_correct("multi", 0.5, index)

@@ -1,0 +1,188 @@
+import warnings
+
+import numpy as np
+import pytest
+import reference_oracle as oracle
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import average_precision_score
+
+from wsolbench.errors import DataError, ScoremapError, UsageError
+from wsolbench.protocol import BoxEvaluator, MaskEvaluator
+
+
+def draw_data(seed, count=6, side=12):
+    rng = np.random.default_rng(seed)
+    ids = [f"{number}.jpg" for number in range(count)]
+    scoremaps = {i: rng.random((side, side)) for i in ids}
+    masks = {i: rng.random((side, side)) < 0.4 for i in ids}
+    ignores = {i: rng.random((side, side)) < 0.2 for i in ids}
+    return scoremaps, masks, ignores
+
+
+def evaluate(scoremap, mask, ignore=None, interval=0.001):
+    evaluator = MaskEvaluator(["a"], interval)
+    evaluator.update(scoremap, "a", mask, ignore)
+    return evaluator.compute()
+
+
+def histogram_edges(interval):
+    return np.append(np.arange(0, 1, interval), [1.0, 2.0, 3.0])
+
+
+@pytest.mark.parametrize("interval", [0.001, 0.01, 0.1, 0.3, 1 / 49, 1 / 1023, 1.0])
+def test_bins_equal_numpy_at_edges_and_their_neighbours(interval):
+    edges = histogram_edges(interval)
+    near = np.concatenate([edges[:-2], np.nextafter(edges[:-2], -1), np.nextafter(edges[:-2], 2)])
+    scores = near[(near >= 0) & (near <= 1)]
+    for values in (scores, scores.astype(np.float32), np.random.default_rng(0).random(2000)):
+        found = MaskEvaluator(["a"], interval).score(values[None], "a", np.ones((1, len(values)), dtype=bool))
+        assert found.foreground.tolist() == np.histogram(values.astype(np.float64), edges)[0].tolist()
+        assert not found.background.any()
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.floats(1e-3, 1), st.lists(st.floats(0, 1), min_size=1, max_size=30), st.data())
+def test_bins_equal_numpy_for_any_interval(interval, values, data):
+    edges = histogram_edges(interval)
+    values += data.draw(st.lists(st.sampled_from(edges[:-2].tolist()), max_size=10))
+    scores = np.array([values])
+    found = MaskEvaluator(["a"], interval).score(scores, "a", np.zeros(scores.shape, dtype=bool))
+    assert found.background.tolist() == np.histogram(scores, edges)[0].tolist()
+
+
+@pytest.mark.parametrize("interval", [0.001, 0.01, 0.3])
+def test_pxap_equals_the_oracle(interval):
+    scoremaps, masks, ignores = draw_data(1)
+    evaluator = MaskEvaluator(scoremaps, interval)
+    for image_id, scoremap in scoremaps.items():
+        evaluator.update(scoremap, image_id, masks[image_id], ignores[image_id])
+    expected = oracle.pxap(scoremaps, masks, ignores, interval)
+    assert evaluator.compute().pxap == pytest.approx(expected, rel=1e-12)
+
+
+def test_pxap_equals_average_precision_on_distinct_grid_points():
+    rng = np.random.default_rng(2)
+    scoremap = rng.permutation(np.arange(0, 1, 0.001))[:900].reshape(30, 30)
+    mask = rng.random((30, 30)) < scoremap
+    expected = 100 * average_precision_score(mask.ravel(), scoremap.ravel())
+    assert evaluate(scoremap, mask).pxap == pytest.approx(expected, rel=1e-12)
+
+
+def test_pxap_by_hand():
+    scoremap = np.array([[1.0, 0.5], [0.5, 0.0]])
+    mask = np.array([[True, True], [False, True]])
+    result = evaluate(scoremap, mask, interval=0.5)
+    assert result.thresholds.tolist() == [2, 1, 0.5, 0]
+    assert result.recall.tolist() == [0, 1 / 3, 2 / 3, 1]
+    assert result.precision[1:].tolist() == [1, 2 / 3, 3 / 4]
+    assert np.isnan(result.precision[0])
+    assert result.pxap == pytest.approx(100 * (1 + 2 / 3 + 3 / 4) / 3)
+    assert result.num_images == 1
+
+
+def test_perfect_map_scores_a_hundred():
+    mask = np.zeros((8, 8), dtype=bool)
+    mask[2:5, 3:7] = True
+    assert evaluate(mask.astype(float), mask).pxap == 100
+    assert evaluate(mask.astype(float) * 0.4, mask).pxap == 100
+
+
+def test_constant_map_scores_the_share_of_foreground():
+    mask = np.zeros((4, 4), dtype=bool)
+    mask[0] = True
+    assert evaluate(np.zeros((4, 4)), mask).pxap == 25
+
+
+def test_ignored_pixels_count_nowhere_but_foreground_is_never_ignored():
+    scoremap = np.array([[0.9, 0.8, 0.1]])
+    mask = np.array([[False, True, False]])
+    assert evaluate(scoremap, mask).pxap == 50
+    assert evaluate(scoremap, mask, np.array([[True, False, False]])).pxap == 100
+    assert evaluate(scoremap, mask, np.array([[True, True, False]])).pxap == 100
+    found = MaskEvaluator(["a"]).score(scoremap, "a", mask, np.array([[True, True, True]]))
+    assert (found.foreground.sum(), found.background.sum()) == (1, 0)
+
+
+def test_masks_are_resized_with_nearest_neighbour():
+    mask = np.array([[True, False, True, False, True]])  # columns 0, 1 and 3 are taken for a width of 3
+    found = MaskEvaluator(["a"], 0.5).score(np.array([[0.0, 0.5, 1.0]] * 2), "a", mask)
+    assert found.foreground.tolist() == [2, 0, 0, 0]
+    assert found.background.tolist() == [0, 2, 2, 0]
+    found = MaskEvaluator(["a"], 0.5).score(np.zeros((4, 4)), "a", np.eye(2, dtype=bool), np.ones((1, 1), dtype=bool))
+    assert (found.foreground.sum(), found.background.sum()) == (8, 0)
+
+
+def test_set_without_foreground_is_an_error():
+    with pytest.raises(DataError, match="no foreground pixel"):
+        evaluate(np.eye(3), np.zeros((3, 3), dtype=bool))
+
+
+def test_image_without_foreground_still_counts():
+    evaluator = MaskEvaluator("ab")
+    evaluator.update(np.array([[1.0, 0.0]]), "a", np.array([[True, False]]))
+    evaluator.update(np.array([[1.0, 0.0]]), "b", np.array([[False, False]]))
+    assert evaluator.compute().pxap == 50
+
+
+@settings(max_examples=25, deadline=None)
+@given(split=st.lists(st.integers(0, 2), min_size=6, max_size=6))
+def test_merging_any_split_equals_one(split):
+    scoremaps, masks, ignores = draw_data(3)
+    whole, *parts = (MaskEvaluator(scoremaps, 0.01) for _ in range(4))
+    for part, (image_id, scoremap) in zip(split, scoremaps.items(), strict=True):
+        for evaluator in (whole, parts[part]):
+            evaluator.update(scoremap, image_id, masks[image_id], ignores[image_id])
+    parts[1].merge(parts[0])
+    parts[1].merge(parts[2])
+    merged, expected = parts[1].compute(), whole.compute()
+    assert merged.pxap == expected.pxap
+    assert np.array_equal(merged.precision, expected.precision, equal_nan=True)
+    assert np.array_equal(merged.recall, expected.recall)
+
+
+def test_merge_refuses_overlap_and_other_settings():
+    mask = np.ones((2, 2), dtype=bool)
+    left, right = MaskEvaluator("ab"), MaskEvaluator("ab")
+    left.update(np.eye(2), "a", mask)
+    right.update(np.eye(2), "a", mask)
+    with pytest.raises(UsageError, match="'a' has already"):
+        left.merge(right)
+    boxes = BoxEvaluator({i: np.array([[0, 0, 1, 1]]) for i in "ab"}, dict.fromkeys("ab", (2, 2)))
+    for other in (MaskEvaluator("ac"), MaskEvaluator("ab", 0.01), boxes):
+        with pytest.raises(UsageError, match="merged"):
+            left.merge(other)
+    left.update(np.eye(2), "b", mask)
+    assert left.compute().pxap == 100
+
+
+def test_bookkeeping_errors_name_the_image():
+    mask = np.ones((2, 2), dtype=bool)
+    evaluator = MaskEvaluator("ab")
+    with pytest.raises(UsageError, match="'z'"):
+        evaluator.update(np.eye(2), "z", mask)
+    evaluator.update(np.eye(2), "a", mask)
+    with pytest.raises(UsageError, match="'a' has already"):
+        evaluator.update(np.eye(2), "a", mask)
+    with pytest.raises(UsageError, match="'b'"):
+        evaluator.add("b", MaskEvaluator("b", 0.5).score(np.eye(2), "b", mask))
+    with pytest.raises(ScoremapError, match=r"1 of 2 images have no scoremap: 'b'$"):
+        evaluator.compute()
+    with pytest.raises(DataError, match="'a' is listed twice"):
+        MaskEvaluator(["a", "b", "a"])
+    with pytest.raises(DataError, match="no image"):
+        MaskEvaluator([])
+
+
+@pytest.mark.parametrize("mask", [np.ones((2, 2)), np.ones(4, dtype=bool), np.ones((0, 2), dtype=bool)])
+def test_malformed_mask_is_refused_by_name(mask):
+    with pytest.raises(DataError, match=r"^mask of 'a'"):
+        MaskEvaluator("a").update(np.eye(2), "a", mask)
+    with pytest.raises(DataError, match=r"^ignore mask of 'a'"):
+        MaskEvaluator("a").update(np.eye(2), "a", np.ones((2, 2), dtype=bool), mask)
+
+
+def test_no_warning_where_nothing_is_predicted():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert evaluate(np.zeros((2, 2)), np.ones((2, 2), dtype=bool)).pxap == 100

@@ -1,0 +1,63 @@
+"""The one module that a plugin imports: the contract, the decorator and the errors."""
+
+from wsolbench.data.reference import ReferenceDataset
+from wsolbench.errors import (
+    DataError,
+    OutputError,
+    PluginError,
+    ScoremapError,
+    UnknownNameError,
+    UsageError,
+    WeightsError,
+    WsolbenchError,
+)
+from wsolbench.hookspecs import hookimpl
+from wsolbench.interfaces import (
+    Annotations,
+    Backbone,
+    BackboneSpec,
+    Checkpoint,
+    Dataset,
+    DatasetRoots,
+    DatasetSpec,
+    ImageSplit,
+    InputConfig,
+    MaskPair,
+    Method,
+    MethodContext,
+    MethodSpec,
+    Recipe,
+    RecipeSpec,
+    Reparameterizable,
+    Split,
+)
+
+__all__ = [
+    "Annotations",
+    "Backbone",
+    "BackboneSpec",
+    "Checkpoint",
+    "DataError",
+    "Dataset",
+    "DatasetRoots",
+    "DatasetSpec",
+    "ImageSplit",
+    "InputConfig",
+    "MaskPair",
+    "Method",
+    "MethodContext",
+    "MethodSpec",
+    "OutputError",
+    "PluginError",
+    "Recipe",
+    "RecipeSpec",
+    "ReferenceDataset",
+    "Reparameterizable",
+    "ScoremapError",
+    "Split",
+    "UnknownNameError",
+    "UsageError",
+    "WeightsError",
+    "WsolbenchError",
+    "hookimpl",
+]

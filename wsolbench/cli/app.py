@@ -1,0 +1,67 @@
+"""The entry point: subcommands put together, and errors turned into one line and an exit code."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from wsolbench import __version__
+from wsolbench.cli import describe, evaluate, listing, run, schema, train
+from wsolbench.cli.session import EVERYWHERE, Session
+from wsolbench.errors import WsolbenchError
+
+app = typer.Typer(
+    name="wsolbench",
+    help="The benchmark harness for weakly supervised object localization.",
+    epilog=EVERYWHERE,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+app.command(epilog=EVERYWHERE)(run.run)
+app.command(epilog=EVERYWHERE)(evaluate.evaluate)
+app.command(epilog=EVERYWHERE)(train.train)
+app.command("list", epilog=EVERYWHERE)(listing.list_offers)
+app.command(epilog=EVERYWHERE)(listing.plugins)
+app.command(epilog=EVERYWHERE)(describe.describe)
+app.command(epilog=EVERYWHERE)(schema.schema)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"wsolbench {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[  # noqa: ARG001
+        bool, typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    pass
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit: 0, 2 for what the user can mend, 130 after Ctrl-C, 1 with a traceback for a bug."""
+    session = Session.from_arguments(sys.argv[1:] if arguments is None else arguments)
+    sys.exit(_run(session))
+
+
+def _run(session: Session) -> int:
+    try:
+        code = app(session.remaining, standalone_mode=False, obj=session)
+    except (WsolbenchError, typer.TyperException) as error:
+        if session.debug:
+            raise
+        message = error.format_message() if isinstance(error, typer.TyperException) else str(error)
+        typer.echo(f"error: {message}", err=True)
+        return 2
+    except (KeyboardInterrupt, typer.Abort):
+        typer.echo("interrupted: nothing was recorded", err=True)
+        return 130
+    return code if isinstance(code, int) else 0

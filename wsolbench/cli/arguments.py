@@ -1,0 +1,41 @@
+"""Options that several subcommands share, and how their texts are read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from wsolbench.errors import UsageError
+from wsolbench.interfaces import DatasetRoots
+
+DatasetName = Annotated[str, typer.Option(help="Data set; see 'wsolbench list datasets'.")]
+DataRoot = Annotated[Path | None, typer.Option(help="Folder that the image ids are relative to.")]
+MetadataRoot = Annotated[Path | None, typer.Option(help="Folder that holds the split folders train, val and test.")]
+MaskRoot = Annotated[Path | None, typer.Option(help="Folder that mask paths are relative to; default --data-root.")]
+Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps ...; default: a GPU where there is one.")]
+Workers = Annotated[int, typer.Option(min=1, help="Threads that load images and score maps.")]
+Interval = Annotated[float, typer.Option(help="Step of the grid of CAM thresholds, 0 to 1.")]
+Limit = Annotated[int | None, typer.Option(min=1, help="At most so many images of each split, evenly spaced.")]
+
+
+def roots(images: Path | None, metadata: Path | None, masks: Path | None = None) -> DatasetRoots:
+    """Gather the places of a data set."""
+    return DatasetRoots(images=images, metadata=metadata, masks=masks)
+
+
+def parse_options(texts: Sequence[str], option: str) -> dict[str, str]:
+    """Read texts of the form ``name=value``.
+
+    Raises:
+        UsageError: A text has another form.
+    """
+    parsed = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not name or not equals:
+            raise UsageError(f"{option} {text}: expected NAME=VALUE")
+        parsed[name] = value
+    return parsed

@@ -1,0 +1,52 @@
+"""What the command line says on stderr: progress bars where a person watches, plain lines otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from wsolbench.engine.reporter import Advance, Reporter
+
+
+class ConsoleReporter(Reporter):
+    """Shows phases as bars with rate and time left on a terminal, and nothing of them elsewhere."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True)
+
+    @contextmanager
+    def phase(self, name: str, total: int, unit: str = "images") -> Iterator[Advance]:
+        """Show a bar from 0 to `total`; it disappears when the phase is over."""
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Rate(unit), TimeRemainingColumn())
+        bars = Progress(*columns, console=self._console, transient=True, disable=not self._console.is_terminal)
+        with bars:
+            task = bars.add_task(name, total=total)
+            yield lambda done: bars.advance(task, done)
+
+    def say(self, message: str) -> None:
+        """Print a line."""
+        self._print(message)
+
+    def warn(self, message: str) -> None:
+        """Print a line that begins with ``warning:``."""
+        self._print(f"warning: {message}")
+
+    def _print(self, line: str) -> None:
+        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+class _Rate(ProgressColumn):
+    """Units of work a second."""
+
+    def __init__(self, unit: str) -> None:
+        super().__init__()
+        self._unit = unit
+
+    def render(self, task: Task) -> Text:
+        """Return the rate, or nothing before there is one."""
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:.1f} {self._unit}/s")

@@ -1,0 +1,85 @@
+"""``wsolbench list`` and ``wsolbench plugins``: what is there, and what failed."""
+
+from __future__ import annotations
+
+import enum
+import sys
+from typing import Annotated
+
+import typer
+
+from wsolbench.cli.session import session_of
+from wsolbench.interfaces import BackboneSpec, Spec
+from wsolbench.registry import Catalogue, Offer, Registry
+
+
+class Kind(enum.StrEnum):
+    """What can be listed."""
+
+    BACKBONES = "backbones"
+    METHODS = "methods"
+    DATASETS = "datasets"
+    RECIPES = "recipes"
+
+
+def list_offers(
+    context: typer.Context,
+    kind: Annotated[Kind | None, typer.Argument(help="Only these.")] = None,
+) -> None:
+    """List backbones, methods, data sets and recipes, one a line, name first."""
+    registry = session_of(context).load_plugins()
+    rows = [
+        (catalogue.shown_name(offer), catalogue.kind, _family(offer), str(offer.provider), offer.spec.source)
+        for catalogue in _catalogues(registry, kind)
+        for offer in catalogue
+    ]
+    _print_rows(("name", "kind", "family", "provider", "source"), rows)
+
+
+def plugins(context: typer.Context) -> None:
+    """List the plugins: provider, version, what each offers, and which failed to load and why."""
+    registry = session_of(context).load_plugins()
+    rows = [
+        (provider.distribution, provider.version, provider.entry_point, _offers(registry, provider))
+        for provider in registry.providers
+    ]
+    rows += [
+        (failure.provider.distribution, failure.provider.version, failure.provider.entry_point, _failure(failure))
+        for failure in registry.failures
+    ]
+    _print_rows(("distribution", "version", "plugin", "offers"), rows)
+
+
+def _catalogues(registry: Registry, kind: Kind | None) -> list[Catalogue[Spec]]:
+    return [catalogue for catalogue in registry.catalogues if kind is None or f"{catalogue.kind}s" == kind.value]
+
+
+def _family(offer: Offer[Spec]) -> str:
+    return (offer.spec.family or "") if isinstance(offer.spec, BackboneSpec) else ""
+
+
+def _offers(registry: Registry, provider: object) -> str:
+    named = []
+    for catalogue in registry.catalogues:
+        names = [catalogue.shown_name(offer) for offer in catalogue if offer.provider == provider]
+        if names:
+            named.append(f"{catalogue.kind}s {', '.join(names)}")
+    return "; ".join(named) or "nothing"
+
+
+def _failure(failure: object) -> str:
+    from wsolbench.registry import PluginFailure
+
+    assert isinstance(failure, PluginFailure)
+    return f"FAILED ({failure.stage}): {failure.reason}"
+
+
+def _print_rows(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+    """Print a table for a person; tab-separated lines, never cut, where stdout is no terminal."""
+    if not sys.stdout.isatty():
+        for row in rows:
+            typer.echo("\t".join(row))
+        return
+    from tabulate import tabulate
+
+    typer.echo(tabulate(rows, headers=header, tablefmt="simple"))

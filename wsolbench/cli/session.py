@@ -1,0 +1,57 @@
+"""What every subcommand shares: how it was called, and the plugins."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import typer
+
+from wsolbench.engine.reporter import Reporter
+from wsolbench.plugins import load_plugins
+from wsolbench.registry import Registry
+
+EVERYWHERE = "Every command also takes --strict (a plugin that fails to load, or a map of NaN or one constant, is an error "
+EVERYWHERE += "instead of a warning) and --debug (show the traceback of an error)."
+
+
+@dataclass(frozen=True)
+class Session:
+    """One call of the command line."""
+
+    arguments: tuple[str, ...]
+    strict: bool
+    debug: bool
+
+    @classmethod
+    def from_arguments(cls, arguments: Sequence[str]) -> Session:
+        """Read the options that may stand anywhere; ``remaining`` are the others."""
+        return cls(tuple(arguments), strict="--strict" in arguments, debug="--debug" in arguments)
+
+    @property
+    def remaining(self) -> list[str]:
+        """The arguments without the options that may stand anywhere."""
+        return [argument for argument in self.arguments if argument not in ("--strict", "--debug")]
+
+    @property
+    def command(self) -> str:
+        """The command line, ready to be pasted into a shell."""
+        return shlex.join(["wsolbench", *self.arguments])
+
+    def reporter(self) -> Reporter:
+        """Return what speaks to the person on stderr."""
+        from wsolbench.cli.console import ConsoleReporter
+
+        return ConsoleReporter()
+
+    def load_plugins(self) -> Registry:
+        """Load the plugins, with a line for each that fails."""
+        return load_plugins(strict=self.strict, warn=lambda line: typer.echo(f"warning: {line}", err=True))
+
+
+def session_of(context: typer.Context) -> Session:
+    """Return the session that a subcommand runs in."""
+    session = context.obj
+    assert isinstance(session, Session)
+    return session

@@ -1,0 +1,80 @@
+"""Hashes that tell whether two runs saw the same images, labels and annotations, on whatever machine.
+
+Every number is serialised as a little-endian 64-bit integer and every string behind its length, so that no two
+different data sets have one serialisation.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from wsolbench.interfaces import Annotations, ImageSplit
+
+__all__ = ["annotations_hash", "combine_digests", "image_digest"]
+
+_FORMAT = b"wsolbench annotations 1\n"
+_ABSENT = -1
+
+
+def annotations_hash(images: ImageSplit, annotations: Annotations) -> str:
+    """Return the SHA-256, 64 hex digits, of a split's ids, labels, sizes, boxes and mask pixels, in the split's order.
+
+    Images are not loaded; masks are, one after another. Annotations of images outside the split do not count.
+
+    Raises:
+        DataError: A mask cannot be read.
+    """
+    digest = hashlib.sha256(_FORMAT)
+    digest.update(_integers(len(images.ids)))
+    for image_id, label in zip(images.ids, images.labels, strict=True):
+        for part in _record(image_id, int(label), annotations):
+            digest.update(part)
+    return digest.hexdigest()
+
+
+def image_digest(image: NDArray[np.uint8]) -> str:
+    """Return a hash, 32 hex digits, of an image's pixels and shape, uint8 (H, W, 3)."""
+    digest = hashlib.blake2b(_integers(image.shape), digest_size=16)
+    digest.update(np.ascontiguousarray(image, dtype=np.uint8).data)
+    return digest.hexdigest()
+
+
+def combine_digests(digests: Iterable[str]) -> str:
+    """Return one SHA-256, 64 hex digits, of many digests; their order counts."""
+    digest = hashlib.sha256()
+    for part in digests:
+        digest.update(_text(part))
+    return digest.hexdigest()
+
+
+def _record(image_id: str, label: int, annotations: Annotations) -> Iterator[bytes]:
+    yield _text(image_id)
+    yield _integers(label)
+    yield _integers(annotations.image_sizes.get(image_id, (_ABSENT, _ABSENT)))
+    boxes = annotations.boxes.get(image_id)
+    yield _integers(_ABSENT) if boxes is None else _integers(len(boxes)) + _integers(boxes)
+    if annotations.load_mask is None:
+        yield _bits(None) * 2
+    else:
+        masks = annotations.load_mask(image_id)
+        yield _bits(masks.foreground)
+        yield _bits(masks.ignore)
+
+
+def _integers(values: ArrayLike) -> bytes:
+    return np.asarray(values, dtype="<i8").tobytes()
+
+
+def _text(text: str) -> bytes:
+    encoded = text.encode()
+    return _integers(len(encoded)) + encoded
+
+
+def _bits(mask: NDArray[np.bool_] | None) -> bytes:
+    if mask is None:
+        return _integers((_ABSENT, _ABSENT))
+    return _integers(mask.shape) + np.packbits(np.asarray(mask, dtype=np.bool_)).tobytes()

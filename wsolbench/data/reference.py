@@ -1,0 +1,392 @@
+"""Data sets in the metadata layout of the reference evaluator (Choe et al., CVPR 2020), read strictly.
+
+A metadata folder holds ``train``, ``val`` (train-fullsup) and ``test``, or some of them, each with four text files::
+
+    image_ids.txt      path                             one relative image path a line
+    class_labels.txt   path,label                       labels from 0
+    image_sizes.txt    path,width,height                of the original image; not needed for masks
+    localization.txt   path,x0,y0,x1,y1                 boxes in original pixels, inclusive corners; or
+                       path,mask.png,ignore.png         masks; only an image's first line has its ignore mask, if any
+
+Paths may hold commas and spaces. CRLF line ends, a byte order mark and blank last lines are legal. Whatever an
+evaluation needs is checked, and what is wrong is named by file and line: an image left out unnoticed would change the
+denominator of every score.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsolbench.data.images import load_grey, load_rgb
+from wsolbench.errors import DataError, UsageError
+from wsolbench.interfaces import Annotations, DatasetRoots, ImageSplit, MaskPair, Split
+
+__all__ = ["ReferenceDataset"]
+
+_IDS = "image_ids.txt"
+_LABELS = "class_labels.txt"
+_SIZES = "image_sizes.txt"
+_LOCALIZATION = "localization.txt"
+
+_BOX = "path,x0,y0,x1,y1"
+_MASK = "path,mask.png,ignore.png"
+_WHOLE_NUMBER = re.compile(r"-?[0-9]{1,9}")
+_NUMBER_LIKE = re.compile(r"[-+]?[0-9.]+(e[-+]?[0-9]+)?|[-+]?(nan|inf|infinity)", re.IGNORECASE)
+_MOST_CLASSES = 1_000_000
+_QUOTED = 120
+
+
+# -------------------------------------------------------------------------------------------------------- the data set
+
+
+@dataclass(frozen=True)
+class ReferenceDataset:
+    """A data set on disk in the reference metadata layout; a split is parsed when it is first asked for.
+
+    Args:
+        name: The name that checkpoints and records refer to.
+        roots: ``metadata`` holds the split folders. ``images`` is where image paths start, and is needed when an image
+            is loaded. Mask paths start at ``masks``, else at ``images``.
+        version: Changes whenever an image, a label or an annotation does.
+
+    Raises:
+        UsageError: No metadata root is given.
+        DataError: The metadata root holds no split.
+    """
+
+    name: str
+    roots: DatasetRoots
+    version: str = ""
+
+    def __post_init__(self) -> None:
+        if self.roots.metadata is None:
+            raise UsageError(f"data set {self.name!r} needs its annotation files; pass --metadata-root DIR")
+        _check_metadata_root(self.roots.metadata)
+
+    @property
+    def splits(self) -> frozenset[Split]:
+        """The splits whose folder has ``image_ids.txt``."""
+        return frozenset(split for split, part in self._parts.items() if _has_ids(part.folder))
+
+    @cached_property
+    def class_names(self) -> tuple[str, ...]:
+        """The labels 0 to the highest of any split, as text. Raises ``DataError``."""
+        highest = max((int(self._parts[split].labels.max(initial=-1)) for split in self.splits), default=-1)
+        return tuple(str(label) for label in range(highest + 1))
+
+    def images(self, split: Split) -> ImageSplit:
+        """Return the images of a split; its ``load`` raises ``UsageError`` without an image root.
+
+        Raises:
+            DataError: The split is missing, or its ids, labels or sizes are damaged.
+        """
+        part = self._parts[split]
+        sizes = part.sizes  # parsed now: a damaged file must not wait for the first image
+        return ImageSplit(part.ids, part.labels, partial(_load_image, self.roots.images, part.ids, sizes))
+
+    def annotations(self, split: Split) -> Annotations:
+        """Return the boxes and sizes of a split, or its masks; train-weaksup has what is there, perhaps nothing.
+
+        Raises:
+            DataError: The split is missing, or its annotations are damaged or incomplete.
+            UsageError: The split has masks and there is no mask or image root.
+        """
+        part = self._parts[split]
+        boxes, masks = part.localization
+        if not masks:
+            return Annotations(boxes=boxes, image_sizes={image_id: part.sizes[image_id] for image_id in boxes})
+        root = self.roots.masks or self.roots.images
+        if root is None:
+            raise UsageError(f"data set {self.name!r} is annotated with masks; pass --masks DIR")
+        return Annotations(load_mask=partial(_load_masks, root, masks))
+
+    @cached_property
+    def _parts(self) -> dict[Split, _ReferenceSplit]:
+        root = self.roots.metadata or Path()
+        return {split: _ReferenceSplit(split, root / split.value) for split in Split}
+
+
+def _check_metadata_root(root: Path) -> None:
+    try:
+        if not root.is_dir():
+            raise DataError(f"metadata folder {root} is not a folder; check --metadata-root")
+        nearby = [root.parent, *islice(root.iterdir(), 1000)]
+    except OSError as error:
+        raise DataError(f"metadata folder {root} cannot be read: {error.strerror}") from error
+    if not _has_splits(root):
+        hint = next((f"; did you mean {folder}?" for folder in sorted(nearby) if _has_splits(folder)), "")
+        raise DataError(f"metadata folder {root} holds no split: expected train, val or test with {_IDS} in it{hint}")
+
+
+def _has_splits(root: Path) -> bool:
+    return any(_has_ids(root / split.value) for split in Split)
+
+
+def _has_ids(folder: Path) -> bool:
+    try:
+        return (folder / _IDS).exists()
+    except OSError:  # a folder that may not be entered
+        return False
+
+
+def _load_image(
+    root: Path | None, ids: tuple[str, ...], sizes: Mapping[str, tuple[int, int]], index: int
+) -> NDArray[np.uint8]:
+    if root is None:
+        raise UsageError("the images are needed; pass --data-root DIR")
+    return load_rgb(root / ids[index], sizes.get(ids[index]))
+
+
+def _load_masks(root: Path, masks: Mapping[str, _MaskFiles], image_id: str) -> MaskPair:
+    """Return the union of an image's masks, and its ignore mask.
+
+    The protocol brings each mask to the evaluation frame and unites them there. Nearest-neighbour resizing picks single
+    pixels, so that uniting first is the same as long as all sizes are equal. Where they are not, no common size gives
+    exactly those pixels, and it is an error.
+    """
+    if image_id not in masks:
+        raise DataError(f"image {image_id!r} has no mask in {_LOCALIZATION}")
+    files = masks[image_id]
+    layers = {path: load_grey(root / path) > 0.5 for path in files.all_paths}
+    first = layers[files.instances[0]]
+    for path, layer in layers.items():
+        if layer.shape != first.shape:
+            raise DataError(
+                f"masks of one image must have one size: {root / path} has {_size(layer)} pixels, "
+                f"{root / files.instances[0]} has {_size(first)}"
+            )
+    foreground = np.logical_or.reduce([layers[path] for path in files.instances])
+    return MaskPair(foreground, layers[files.ignore] if files.ignore else None)
+
+
+def _size(mask: NDArray[np.bool_]) -> str:
+    return f"{mask.shape[1]}x{mask.shape[0]}"
+
+
+# ----------------------------------------------------------------------------------------------------------- one split
+
+
+@dataclass
+class _MaskFiles:
+    """Paths of an image's masks below the mask root; ``ignore`` is empty where there is none."""
+
+    ignore: str
+    instances: list[str] = field(default_factory=list)
+
+    @property
+    def all_paths(self) -> list[str]:
+        return self.instances + [self.ignore] * bool(self.ignore)
+
+
+@dataclass(frozen=True)
+class _ReferenceSplit:
+    """The four files of one split, each parsed once and only when needed."""
+
+    split: Split
+    folder: Path
+
+    @cached_property
+    def ids(self) -> tuple[str, ...]:
+        if not self.folder.exists():
+            raise DataError(f"there is no {self.split.label} split: folder {self.folder} does not exist")
+        ids = _parse_ids(self.folder / _IDS)
+        if not ids and not self._optional:
+            raise DataError(f"{self.folder / _IDS} is empty: expected the images of the {self.split.label} split")
+        return ids
+
+    @cached_property
+    def labels(self) -> NDArray[np.int64]:
+        labels = _parse_labels(self.folder / _LABELS, self._known)
+        _check_complete(self.folder / _LABELS, "class label", self.ids, labels)
+        return np.array([labels[image_id] for image_id in self.ids], dtype=np.int64)
+
+    @cached_property
+    def sizes(self) -> dict[str, tuple[int, int]]:
+        return _parse_sizes(self.folder / _SIZES, self._known)
+
+    @cached_property
+    def localization(self) -> tuple[dict[str, NDArray[np.int64]], dict[str, _MaskFiles]]:
+        path = self.folder / _LOCALIZATION
+        lines = _read_lines(path, optional=True)
+        if not lines:
+            if self._optional:
+                return {}, {}
+            raise DataError(f"{path} is missing or empty: {self.split.label} needs boxes ({_BOX}) or masks ({_MASK})")
+        known = self._known
+        if _is_mask(lines[0]):
+            masks = _parse_masks(lines, known)
+            self._check_annotated(path, "mask", masks)
+            return {}, masks
+        boxes = _parse_boxes(lines, known)
+        self._check_annotated(path, "box", boxes)
+        _check_complete(self.folder / _SIZES, "size", (id_ for id_ in self.ids if id_ in boxes), self.sizes)
+        return {image_id: _check_boxes(boxes[image_id], self.sizes[image_id]) for image_id in boxes}, {}
+
+    @cached_property
+    def _known(self) -> frozenset[str]:
+        return frozenset(self.ids)
+
+    @property
+    def _optional(self) -> bool:
+        return self.split is Split.TRAIN_WEAKSUP
+
+    def _check_annotated(self, path: Path, what: str, annotated: Collection[str]) -> None:
+        if not self._optional:
+            _check_complete(path, what, self.ids, annotated)
+
+
+def _check_complete(path: Path, what: str, ids: Iterable[str], found: Collection[str]) -> None:
+    missing = [image_id for image_id in ids if image_id not in found]
+    if missing:
+        examples = ", ".join(repr(image_id) for image_id in missing[:3])
+        images = "1 image has" if len(missing) == 1 else f"{len(missing)} images have"
+        more = ", ..." if len(missing) > 3 else ""
+        raise DataError(f"{path}: {images} no {what}, though listed in {_IDS}: {examples}{more}")
+
+
+# --------------------------------------------------------------------------------------------------------- text to data
+
+
+@dataclass(frozen=True)
+class _Line:
+    path: Path
+    number: int
+    text: str
+
+    def error(self, problem: str) -> DataError:
+        text = self.text if len(self.text) <= _QUOTED else self.text[:_QUOTED] + "..."
+        return DataError(f"{self.path}, line {self.number}: {problem}, got {text!r}")
+
+    def fields(self, layout: str, known: Collection[str]) -> list[str]:
+        """Return the fields, split from the right as the path in front may hold commas; it must be a known image."""
+        fields = self.text.rsplit(",", layout.count(","))
+        if len(fields) != layout.count(",") + 1:
+            raise self.error(f"expected {layout}")
+        if fields[0] not in known:
+            raise self.error(f"expected {layout} with a path of {_IDS}, which {fields[0]!r} is not")
+        return fields
+
+    def whole_numbers(self, fields: list[str], layout: str) -> list[int]:
+        values = [value.strip() for value in fields]
+        if not all(_WHOLE_NUMBER.fullmatch(value) for value in values):
+            raise self.error(f"expected {layout} in whole numbers of at most 9 digits")
+        return [int(value) for value in values]
+
+
+def _read_lines(path: Path, *, optional: bool = False) -> list[_Line]:
+    """Return the lines of a UTF-8 file without their ends; none for an optional file that is absent."""
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError as error:
+        if optional:
+            return []
+        raise DataError(f"{path} is missing; every split needs {_IDS} and {_LABELS}") from error
+    except IsADirectoryError as error:
+        raise DataError(f"{path} is a directory, where a text file was expected") from error
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}") from error
+    try:
+        texts = content.decode("utf-8-sig").split("\n")
+    except UnicodeDecodeError as error:
+        number = content.count(b"\n", 0, error.start) + 1
+        raise DataError(f"{path}, line {number}: the text is not UTF-8; save it as UTF-8") from error
+    while texts and not texts[-1].strip():
+        texts.pop()
+    lines = [_Line(path, number, text.removesuffix("\r")) for number, text in enumerate(texts, start=1)]
+    for line in lines:
+        if not line.text.strip():
+            raise line.error("expected an entry, as only last lines may be blank")
+    return lines
+
+
+def _check_relative(path: str, line: _Line) -> None:
+    """Refuse a path that could leave the folder it is looked for in, on this or another system."""
+    if any(ord(character) < 32 or ord(character) == 127 for character in path):
+        raise line.error("expected a path without control characters")
+    if not path or path.startswith("/") or "\\" in path or re.match("[A-Za-z]:", path) or ".." in path.split("/"):
+        raise line.error("expected a relative path with forward slashes that stays inside its folder")
+
+
+def _parse_ids(path: Path) -> tuple[str, ...]:
+    ids: dict[str, int] = {}
+    for line in _read_lines(path):
+        _check_relative(line.text, line)
+        if line.text in ids:
+            raise line.error(f"expected each image once, this one is on line {ids[line.text]} too")
+        ids[line.text] = line.number
+    return tuple(ids)
+
+
+def _parse_labels(path: Path, known: Collection[str]) -> dict[str, int]:
+    labels: dict[str, int] = {}
+    for line in _read_lines(path):
+        image_id, text = line.fields("path,label", known)
+        (label,) = line.whole_numbers([text], "path,label")
+        if not 0 <= label < _MOST_CLASSES:
+            raise line.error(f"expected a label from 0 to {_MOST_CLASSES - 1}")
+        if image_id in labels:
+            raise line.error("expected one label an image, this one has another before")
+        labels[image_id] = label
+    return labels
+
+
+def _parse_sizes(path: Path, known: Collection[str]) -> dict[str, tuple[int, int]]:
+    sizes: dict[str, tuple[int, int]] = {}
+    for line in _read_lines(path, optional=True):
+        image_id, *texts = line.fields("path,width,height", known)
+        width, height = line.whole_numbers(texts, "path,width,height")
+        if width < 1 or height < 1:
+            raise line.error("expected a width and height of 1 or more")
+        if image_id in sizes:
+            raise line.error("expected one size an image, this one has another before")
+        sizes[image_id] = (width, height)
+    return sizes
+
+
+def _is_mask(line: _Line) -> bool:
+    return not _NUMBER_LIKE.fullmatch(line.text.rpartition(",")[2].strip())
+
+
+def _parse_boxes(lines: list[_Line], known: Collection[str]) -> dict[str, list[tuple[_Line, list[int]]]]:
+    boxes: dict[str, list[tuple[_Line, list[int]]]] = {}
+    for line in lines:
+        if _is_mask(line):
+            raise line.error(f"expected a box ({_BOX}), as on the first line")
+        image_id, *texts = line.fields(_BOX, known)
+        boxes.setdefault(image_id, []).append((line, line.whole_numbers(texts, _BOX)))
+    return boxes
+
+
+def _check_boxes(boxes: list[tuple[_Line, list[int]]], size: tuple[int, int]) -> NDArray[np.int64]:
+    width, height = size
+    for line, (x0, y0, x1, y1) in boxes:
+        if x1 < x0 or y1 < y0:
+            raise line.error("expected x0 <= x1 and y0 <= y1")
+        if x0 < 0 or y0 < 0 or x1 >= width or y1 >= height:
+            raise line.error(
+                f"expected a box inside its {width}x{height} image, corners up to {width - 1},{height - 1}"
+            )
+    return np.array([box for _, box in boxes], dtype=np.int64)
+
+
+def _parse_masks(lines: list[_Line], known: Collection[str]) -> dict[str, _MaskFiles]:
+    masks: dict[str, _MaskFiles] = {}
+    for line in lines:
+        if not _is_mask(line):
+            raise line.error(f"expected a mask ({_MASK}), as on the first line")
+        image_id, instance, ignore = line.fields(_MASK, known)
+        _check_relative(instance, line)
+        if ignore:
+            _check_relative(ignore, line)
+            if image_id in masks:
+                raise line.error("expected the ignore mask on the image's first line only")
+        masks.setdefault(image_id, _MaskFiles(ignore)).instances.append(instance)
+    return masks

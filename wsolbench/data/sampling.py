@@ -1,0 +1,45 @@
+"""A smaller split for a quick look: evenly spaced, the same images every time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsolbench.errors import UsageError
+from wsolbench.interfaces import ImageSplit
+
+__all__ = ["limit_split"]
+
+
+def limit_split(split: ImageSplit, limit: int | None) -> ImageSplit:
+    """Return a split of at most ``limit`` images, evenly spaced over the split and in its order.
+
+    Image ``i`` of the result is image ``i * N // limit`` of the N given, so that classes listed one after another are
+    all met. Without a limit, or with one of N or more, it is the split itself.
+
+    Raises:
+        UsageError: The limit is below 1.
+    """
+    if limit is None:
+        return split
+    if limit < 1:
+        raise UsageError(f"a limit of {limit} images leaves nothing to score; give 1 or more, or no limit")
+    count = len(split.ids)
+    if limit >= count:
+        return split
+    kept = [position * count // limit for position in range(limit)]
+    return ImageSplit(tuple(split.ids[index] for index in kept), split.labels[kept], _Picked(split.load, tuple(kept)))
+
+
+@dataclass(frozen=True)
+class _Picked:
+    """Loads image ``kept[index]`` of another split; unlike a closure it can be sent to another process."""
+
+    load: Callable[[int], NDArray[np.uint8]]
+    kept: tuple[int, ...]
+
+    def __call__(self, index: int) -> NDArray[np.uint8]:
+        return self.load(self.kept[index])

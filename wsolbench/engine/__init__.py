@@ -1,0 +1,1 @@
+"""Carrying work out: runs, evaluations of stored scoremaps, training."""

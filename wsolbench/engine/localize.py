@@ -1,0 +1,237 @@
+"""One pass over a split: images through the network once, its features through every method, every map scored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from wsolbench.data.fingerprint import combine_digests, image_digest
+from wsolbench.engine.network import Network, blaming
+from wsolbench.engine.reporter import Reporter
+from wsolbench.engine.scoring import ClassHits, EvaluationSplit, Score, ScoredSplit, SplitScorer
+from wsolbench.engine.stream import ordered_map, stream_batches
+from wsolbench.errors import PluginError, ScoremapError
+from wsolbench.interfaces import ImageSplit, Method, MethodContext, MethodSpec
+from wsolbench.protocol import classify_raw_map, to_scoremap
+from wsolbench.registry import Offer
+
+Target = Literal["gt", "predicted"]
+ScoremapSink = Callable[[str, str, NDArray[np.float32]], None]
+ScoreObserver = Callable[[str, int, Score], None]
+
+
+@dataclass(frozen=True)
+class BuiltMethod:
+    """A method ready to run, and what it was built from."""
+
+    offer: Offer[MethodSpec]
+    method: Method
+    options: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """The short name."""
+        return self.offer.name
+
+
+@dataclass(frozen=True)
+class RawMaps:
+    """What a batch of images gave: logits (B, C) and, for every method, raw maps (B, h, w), on the CPU."""
+
+    indices: NDArray[np.int64]
+    logits: Tensor
+    maps: dict[str, NDArray[np.floating[Any]]]
+
+
+@dataclass(frozen=True)
+class Localizer:
+    """A network, its methods, and how they are put to work."""
+
+    network: Network
+    methods: tuple[BuiltMethod, ...]
+    target: Target
+    batch_size: int
+    workers: int
+
+    def raw_maps(
+        self, images: ImageSplit, observe: Callable[[int, NDArray[np.uint8]], None] | None = None
+    ) -> Iterator[RawMaps]:
+        """Yield logits and raw maps of every image, a batch at a time.
+
+        Raises:
+            DataError: An image cannot be read.
+            PluginError: The network or a method fails, or a map has a wrong shape.
+        """
+        network = self.network
+        batches = stream_batches(
+            images,
+            network.spec.input,
+            batch_size=self.batch_size,
+            workers=self.workers,
+            device=network.device,
+            observe=observe,
+        )
+        for batch in batches:
+            ids = [images.ids[index] for index in batch.indices]
+            with torch.no_grad():
+                with blaming(network.offer.provider, f"in '{network.spec.name}' on the images from '{ids[0]}' on"):
+                    features = network.module.forward_features(batch.images)
+                    logits = network.module.forward_head(features)
+                classes = batch.labels if self.target == "gt" else logits.argmax(dim=1)
+                context = MethodContext(network.module, batch.images, classes, logits)
+                maps = {built.name: _checked_maps(built, features, context, ids) for built in self.methods}
+            yield RawMaps(batch.indices, logits.float().cpu(), maps)
+
+
+def _checked_maps(
+    built: BuiltMethod, features: Tensor, context: MethodContext, ids: list[str]
+) -> NDArray[np.floating[Any]]:
+    """Run a method on a batch and check what comes back; if it fails, find the image that it fails on."""
+    provider = built.offer.provider
+    try:
+        with blaming(provider, f"in the method '{built.name}'"):
+            maps = built.method(features, context)
+    except PluginError:
+        if len(ids) == 1:
+            raise
+        for position, image_id in enumerate(ids):
+            one = slice(position, position + 1)
+            alone = MethodContext(
+                context.backbone, context.images[one], context.class_indices[one], context.logits[one]
+            )
+            with blaming(provider, f"in the method '{built.name}' on the image '{image_id}'"):
+                built.method(features[one], alone)
+        raise
+    if not isinstance(maps, Tensor) or maps.ndim != 3 or maps.shape[0] != len(ids) or maps.numel() == 0:
+        got = tuple(maps.shape) if isinstance(maps, Tensor) else type(maps).__name__
+        raise PluginError(
+            f"plugin {provider}: the method '{built.name}' returned {got} for the images from '{ids[0]}' on; "
+            f"expected raw maps ({len(ids)}, h, w)"
+        )
+    return maps.detach().double().cpu().numpy()
+
+
+@dataclass(frozen=True)
+class _Item:
+    method: str
+    index: int
+    raw_map: NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    item: _Item
+    kind: Literal["ok", "nan", "constant"]
+    score: Score
+
+
+def localize(
+    localizer: Localizer,
+    part: EvaluationSplit,
+    *,
+    interval: float,
+    strict: bool,
+    reporter: Reporter,
+    save: ScoremapSink | None = None,
+    observe: ScoreObserver | None = None,
+) -> dict[str, ScoredSplit]:
+    """Localize every image of a split with every method and score the maps, while the network goes on.
+
+    Args:
+        localizer: Network and methods.
+        part: Images and annotations.
+        interval: Step of the grid of τ.
+        strict: Make a map of NaN or of one value an error.
+        reporter: Told how far the work is.
+        save: Given method, image id and scoremap of every map, from several threads.
+        observe: Given method, position and score of every map, in order.
+
+    Returns:
+        Method name -> what its maps scored.
+
+    Raises:
+        DataError: An image or a mask cannot be read.
+        PluginError: The network or a method fails.
+        ScoremapError: A map is bad and `strict` is set.
+    """
+    images = part.images
+    scorers = {built.name: SplitScorer(part, interval) for built in localizer.methods}
+    bad: dict[str, dict[str, list[str]]] = {name: {"nan": [], "constant": []} for name in scorers}
+    hits = _HitCollector(images)
+    digests: dict[int, str] = {}
+
+    def digest(index: int, image: NDArray[np.uint8]) -> None:
+        digests[index] = image_digest(image)
+
+    def items() -> Iterator[_Item]:
+        for batch in localizer.raw_maps(images, digest):
+            hits.add(batch)
+            for name, maps in batch.maps.items():
+                for position, index in enumerate(batch.indices):
+                    yield _Item(name, int(index), maps[position])
+
+    def score(item: _Item) -> _Outcome:
+        scoremap = to_scoremap(item.raw_map)
+        if save is not None:
+            save(item.method, images.ids[item.index], scoremap)
+        return _Outcome(item, classify_raw_map(item.raw_map), scorers[item.method].score(item.index, scoremap))
+
+    ahead = 2 * localizer.batch_size * len(localizer.methods)
+    with reporter.phase(part.split.label, len(images.ids) * len(scorers), "maps") as advance:
+        for outcome in ordered_map(score, items(), workers=localizer.workers, ahead=ahead):
+            name, index = outcome.item.method, outcome.item.index
+            if outcome.kind != "ok":
+                bad[name][outcome.kind].append(images.ids[index])
+            scorers[name].add(index, outcome.score)
+            if observe is not None:
+                observe(name, index, outcome.score)
+            advance(1)
+    for name, by_kind in bad.items():
+        _tell_bad_maps(name, by_kind, part, strict=strict, reporter=reporter)
+    pixels = combine_digests(digests[index] for index in range(len(images.ids)))
+    scored = {}
+    for name, scorer in scorers.items():
+        boxes, masks = scorer.compute()
+        nan, constant = (len(bad[name][kind]) for kind in ("nan", "constant"))
+        scored[name] = ScoredSplit(part, boxes, masks, hits.result(), nan, constant, pixels)
+    return scored
+
+
+def _tell_bad_maps(
+    method: str, by_kind: dict[str, list[str]], part: EvaluationSplit, *, strict: bool, reporter: Reporter
+) -> None:
+    """Say once, or raise, that maps of NaN or of one value were scored as zero maps."""
+    words = {"nan": "NaN or infinity", "constant": "one value only"}
+    for kind, ids in by_kind.items():
+        if not ids:
+            continue
+        told = f"{len(ids)} of {len(part.images.ids)} maps of '{method}' on {part.split.label} hold {words[kind]}"
+        if strict:
+            raise ScoremapError(f"{told}, the first for the image '{ids[0]}'")
+        reporter.warn(f"{told} and count as zero maps; the first is that of '{ids[0]}'")
+
+
+class _HitCollector:
+    """Gathers which images were classified rightly."""
+
+    def __init__(self, images: ImageSplit) -> None:
+        self._labels = images.labels
+        self._top1 = np.zeros(len(images.ids), dtype=np.bool_)
+        self._top5 = self._top1.copy()
+
+    def add(self, batch: RawMaps) -> None:
+        """Note the hits of a batch."""
+        best = batch.logits.topk(min(5, batch.logits.shape[1]), dim=1).indices.numpy()
+        hit = best == self._labels[batch.indices][:, None]
+        self._top1[batch.indices] = hit[:, 0]
+        self._top5[batch.indices] = hit.any(axis=1)
+
+    def result(self) -> ClassHits:
+        """Return the hits of all images."""
+        return ClassHits(self._top1, self._top5)

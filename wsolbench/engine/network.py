@@ -1,0 +1,208 @@
+"""From what the user typed to a network ready to run: variant, weights, device, inference form."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import torch
+from torch import nn
+
+from wsolbench.engine.files import sha256
+from wsolbench.engine.weights import count_classes, load_state, mismatch, read_state_dict
+from wsolbench.errors import PluginError, UsageError, WeightsError, WsolbenchError
+from wsolbench.interfaces import Backbone, BackboneSpec, Checkpoint, Reparameterizable
+from wsolbench.records import WeightsInfo
+from wsolbench.registry import Offer, Provider, Registry
+
+Weights: TypeAlias = Path | Literal["random"] | None
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network in eval mode on its device, with where it comes from."""
+
+    requested: str
+    offer: Offer[BackboneSpec]
+    module: Any
+    num_classes: int
+    parameters: int
+    largest_kernel: int
+    reparameterized: bool
+    weights: WeightsInfo
+    device: torch.device
+
+    @property
+    def spec(self) -> BackboneSpec:
+        """The plugin's description."""
+        return self.offer.spec
+
+
+    def feature_shape(self) -> tuple[int, int, int]:
+        """Return channels, height and width of the tapped features, seen on a blank image."""
+        blank = torch.zeros(1, 3, self.spec.input.size, self.spec.input.size, device=self.device)
+        with torch.no_grad(), blaming(self.offer.provider, f"in '{self.spec.name}' on a blank image"):
+            features = self.module.forward_features(blank)
+            if features.ndim != 4:
+                raise TypeError(f"forward_features returned {tuple(features.shape)}, expected (1, K, h, w)")
+        channels, height, width = features.shape[1:]
+        return int(channels), int(height), int(width)
+
+
+@contextmanager
+def blaming(provider: Provider, doing: str) -> Iterator[None]:
+    """Turn whatever a plugin raises into one line that names plugin, version and what it was doing.
+
+    Raises:
+        PluginError: Instead of anything that is not yet an error for users.
+    """
+    try:
+        yield
+    except WsolbenchError:
+        raise
+    except (Exception, SystemExit) as error:
+        reason = " ".join(str(error).split())
+        raise PluginError(f"plugin {provider} failed {doing}: {type(error).__name__}: {reason}") from error
+
+
+def resolve_backbone(registry: Registry, name: str, dataset: str, weights: Weights) -> Offer[BackboneSpec]:
+    """Return the network that a name stands for; a family stands for its one variant with fitting weights.
+
+    Args:
+        registry: What the plugins offer.
+        name: A variant, a qualified variant, or a family.
+        dataset: Whose classes the weights must know where they ship with the plugin.
+        weights: What the user asked for.
+
+    Raises:
+        UnknownNameError: Nobody offers the name, or several do.
+        UsageError: No variant of the family fits, or several do.
+        WeightsError: The weights file cannot be read.
+    """
+    found = registry.backbones.find(name)
+    variants = registry.family(name)
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise registry.backbones.ambiguous(name, found)
+    if not variants:
+        families = {offer.spec.family for offer in registry.backbones if offer.spec.family}
+        raise registry.backbones.unknown(name, also=families)
+    if isinstance(weights, Path):
+        fitting = [variant for variant in variants if _fits(variant.spec, weights)]
+        why = f"the file {weights} fits"
+    else:
+        fitting = [variant for variant in variants if shipped_checkpoint(variant.spec, dataset) is not None]
+        why = f"weights for the data set '{dataset}' ship with"
+    if len(fitting) == 1:
+        return fitting[0]
+    shown = ", ".join(registry.backbones.shown_name(variant) for variant in fitting or variants)
+    count = "more than one variant" if fitting else "no variant"
+    raise UsageError(f"'{name}' is a family of networks, and {why} {count} of it; name one: {shown}")
+
+
+def _fits(spec: BackboneSpec, path: Path) -> bool:
+    """Tell whether a weights file has the entries of a variant, built without memory."""
+    state = read_state_dict(path, spec)
+    try:
+        num_classes = count_classes(path, spec, state)
+    except WeightsError:
+        return False
+    with torch.device("meta"):
+        network: Any = spec.build(num_classes)
+    if mismatch(network, state) is None:
+        return True
+    if isinstance(network, Reparameterizable):
+        network.reparameterize()
+    return mismatch(network, state) is None
+
+
+def shipped_checkpoint(spec: BackboneSpec, dataset: str) -> Checkpoint | None:
+    """Return the checkpoint that ships for a data set, or None."""
+    return next((checkpoint for checkpoint in spec.checkpoints if checkpoint.dataset == dataset), None)
+
+
+def load_network(
+    registry: Registry, name: str, *, dataset: str, num_classes: int, weights: Weights, device: torch.device, seed: int
+) -> Network:
+    """Build a network, load its weights, merge its branches and put it on its device in eval mode.
+
+    Args:
+        registry: What the plugins offer.
+        name: A variant or a family.
+        dataset: Whose shipped weights are meant where `weights` is None.
+        num_classes: Of the data set, for random weights; a file brings its own.
+        weights: A file, ``"random"``, or None for those that ship.
+        device: Where it runs.
+        seed: Of random weights.
+
+    Raises:
+        UsageError: The name cannot be resolved or no weights ship.
+        WeightsError: The weights cannot be read or do not fit.
+        PluginError: The plugin's own code fails.
+    """
+    offer = resolve_backbone(registry, name, dataset, weights)
+    spec, provider = offer.spec, offer.provider
+    path = weights if isinstance(weights, Path) else None
+    if weights is None:
+        checkpoint = shipped_checkpoint(spec, dataset)
+        if checkpoint is None:
+            raise UsageError(
+                f"'{spec.name}' ships no weights for the data set '{dataset}'; pass --weights FILE or --weights random"
+            )
+        path = checkpoint.path
+    torch.manual_seed(seed)
+    with blaming(provider, f"reading weights for '{spec.name}'"):
+        state = None if path is None else read_state_dict(path, spec)
+    if path is not None and state is not None:
+        num_classes = count_classes(path, spec, state)
+    with blaming(provider, f"building '{spec.name}'"):
+        module: Any = spec.build(num_classes)
+        _check_backbone(module)
+        parameters = sum(parameter.numel() for parameter in module.parameters())
+    source: Literal["shipped", "file", "random"] = "random"
+    if path is not None and state is not None:
+        load_state(path, spec, module, state)
+        source = "shipped" if weights is None else "file"
+    with blaming(provider, f"preparing '{spec.name}'"):
+        reparameterized = isinstance(module, Reparameterizable)
+        if reparameterized:
+            module.eval().reparameterize()
+        module = module.eval().requires_grad_(False).to(device=device, memory_format=torch.channels_last)
+    return Network(
+        requested=name,
+        offer=offer,
+        module=module,
+        num_classes=num_classes,
+        parameters=parameters,
+        largest_kernel=largest_kernel(module),
+        reparameterized=reparameterized,
+        weights=WeightsInfo(source=source, file=path and path.name, sha256=path and sha256(path)),
+        device=device,
+    )
+
+
+def _check_backbone(module: object) -> None:
+    if not isinstance(module, nn.Module):
+        raise TypeError(f"expected a torch.nn.Module, got {type(module).__name__}")
+    missing = [name for name in ("forward_features", "forward_head", "classifier_weight") if not hasattr(module, name)]
+    if missing or not isinstance(module, Backbone):
+        raise TypeError(f"{type(module).__name__} has no {' and no '.join(missing)}")
+
+
+def kernel_sizes(module: nn.Module) -> list[tuple[int, int]]:
+    """Return the distinct kernel sizes (height, width) of a network's 2-D convolutions, largest area first."""
+    sizes = {
+        (int(layer.kernel_size[0]), int(layer.kernel_size[1]))
+        for layer in module.modules()
+        if isinstance(layer, nn.Conv2d)
+    }
+    return sorted(sizes, key=lambda size: (-size[0] * size[1], size))
+
+
+def largest_kernel(module: nn.Module) -> int:
+    """Return the longest side of any of a network's kernels, 0 where it has none."""
+    return max((max(size) for size in kernel_sizes(module)), default=0)

@@ -1,0 +1,318 @@
+"""A benchmark run: thresholds from train-fullsup, scores on the evaluated split, one record and one gallery a method."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsolbench import __version__
+from wsolbench.data.sampling import limit_split
+from wsolbench.engine.files import whole_folder
+from wsolbench.engine.gallery import draw_gallery
+from wsolbench.engine.localize import BuiltMethod, Localizer, ScoremapSink, Target, localize
+from wsolbench.engine.network import Network
+from wsolbench.engine.provenance import git_revision, package_versions
+from wsolbench.engine.reporter import Reporter
+from wsolbench.engine.scoremap_files import save_scoremap
+from wsolbench.engine.scoring import (
+    EvaluationSplit,
+    Score,
+    ScoredSplit,
+    Selection,
+    compute_metrics,
+    select_thresholds,
+    split_outcomes,
+)
+from wsolbench.errors import UsageError
+from wsolbench.interfaces import Annotations, Dataset, Split
+from wsolbench.protocol import FRAME, IOU_THRESHOLDS
+from wsolbench.records import (
+    BackboneInfo,
+    DatasetInfo,
+    Environment,
+    MethodInfo,
+    Preprocessing,
+    ProtocolInfo,
+    ResultRecord,
+    SplitOutcomes,
+)
+from wsolbench.registry import Offer, Provider
+from wsolbench.interfaces import DatasetSpec
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """Everything that a run is made of; see the options of ``wsolbench run``."""
+
+    dataset: Dataset
+    dataset_offer: Offer[DatasetSpec]
+    network: Network
+    methods: tuple[BuiltMethod, ...]
+    split: Split
+    target: Target
+    interval: float
+    limit: int | None
+    batch_size: int
+    workers: int
+    seed: int
+    strict: bool
+    command: str
+    out: Path
+    scoremaps: Path | None
+    clock: Clock = field(default_factory=lambda: Clock())
+
+
+class Clock:
+    """Wall-clock seconds of named phases."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Time a phase."""
+        started = time.perf_counter()
+        yield
+        self.seconds[name] = round(time.perf_counter() - started, 3)
+
+
+def open_split(dataset: Dataset, split: Split, limit: int | None) -> EvaluationSplit:
+    """Return a split's images and annotations, limited.
+
+    Raises:
+        UsageError: The data set has no such split.
+        DataError: It is damaged.
+    """
+    if split not in dataset.splits:
+        there = ", ".join(part.label for part in Split if part in dataset.splits)
+        raise UsageError(f"the data set '{dataset.name}' has no split {split.label}; it has {there or 'none'}")
+    images = limit_split(dataset.images(split), limit)
+    everything = dataset.annotations(split)
+    kept = Annotations(
+        boxes={image_id: everything.boxes[image_id] for image_id in images.ids} if everything.boxes else {},
+        image_sizes=everything.image_sizes,
+        load_mask=everything.load_mask,
+    )
+    return EvaluationSplit(split, images, kept)
+
+
+def open_fullsup(dataset: Dataset, evaluated: Split, limit: int | None) -> tuple[EvaluationSplit | None, str]:
+    """Return train-fullsup, or None and the reason why no threshold can come from it."""
+    if evaluated is Split.TRAIN_FULLSUP:
+        return None, "train-fullsup itself is evaluated, and a threshold chosen on it would be its oracle"
+    if Split.TRAIN_FULLSUP not in dataset.splits:
+        return None, "the data set has no train-fullsup split"
+    return open_split(dataset, Split.TRAIN_FULLSUP, limit), ""
+
+
+def run(plan: RunPlan, reporter: Reporter) -> list[ResultRecord]:
+    """Carry a run out; its folder appears whole, when everything succeeded.
+
+    Returns:
+        A record for every method, in their order.
+
+    Raises:
+        WsolbenchError: Whatever the user can mend.
+    """
+    with ExitStack() as stack:
+        draft = stack.enter_context(whole_folder(plan.out))
+        save = _scoremap_sinks(plan, stack)
+        with plan.clock.phase("annotations"):
+            part = open_split(plan.dataset, plan.split, plan.limit)
+            fullsup_part, why_none = open_fullsup(plan.dataset, plan.split, plan.limit)
+            _check_labels(plan, [part, fullsup_part] if fullsup_part else [part])
+        localizer = Localizer(plan.network, plan.methods, plan.target, plan.batch_size, plan.workers)
+        fullsup: dict[str, ScoredSplit] = {}
+        if fullsup_part is not None:
+            with plan.clock.phase(fullsup_part.split.label):
+                fullsup = localize(
+                    localizer,
+                    fullsup_part,
+                    interval=plan.interval,
+                    strict=plan.strict,
+                    reporter=reporter,
+                    save=save and save(fullsup_part.split),
+                )
+        selections = {built.name: select_thresholds(fullsup.get(built.name), why_none) for built in plan.methods}
+        ranking = _Ranking(selections, len(part.images.ids))
+        with plan.clock.phase(part.split.label):
+            scored = localize(
+                localizer,
+                part,
+                interval=plan.interval,
+                strict=plan.strict,
+                reporter=reporter,
+                save=save and save(part.split),
+                observe=ranking.note,
+            )
+        with plan.clock.phase("galleries"):
+            for built in plan.methods:
+                draw_gallery(
+                    draft / f"gallery-{built.name}.png",
+                    localizer,
+                    built.name,
+                    part,
+                    ranking.quality(built.name),
+                    ranking.threshold(built.name, scored[built.name]),
+                )
+        records = [
+            _record(plan, built, scored[built.name], fullsup.get(built.name), selections[built.name])
+            for built in plan.methods
+        ]
+        for record in records:
+            (draft / f"record-{record.method.name}.json").write_text(record.to_json())
+    return records
+
+
+def _scoremap_sinks(plan: RunPlan, stack: ExitStack) -> ScoremapSinks | None:
+    if plan.scoremaps is None:
+        return None
+    drafts = {
+        built.name: stack.enter_context(whole_folder(plan.scoremaps / built.name, "--save-scoremaps"))
+        for built in plan.methods
+    }
+    return ScoremapSinks(drafts)
+
+
+@dataclass(frozen=True)
+class ScoremapSinks:
+    """Where the scoremaps of each method go."""
+
+    folders: dict[str, Path]
+
+    def __call__(self, split: Split) -> ScoremapSink:
+        """Return the function that saves the maps of a split."""
+
+        def save(method: str, image_id: str, scoremap: NDArray[np.float32]) -> None:
+            save_scoremap(self.folders[method] / split.value, image_id, scoremap)
+
+        return save
+
+
+def _check_labels(plan: RunPlan, parts: list[EvaluationSplit]) -> None:
+    known = plan.network.num_classes
+    for part in parts:
+        highest = int(part.images.labels.max())
+        if highest >= known:
+            raise UsageError(
+                f"the weights of '{plan.network.spec.name}' know {known} classes, but labels in {part.split.label} of "
+                f"'{plan.dataset.name}' go up to {highest}; pass weights trained on this data set"
+            )
+
+
+class _Ranking:
+    """How well each image was localized, for choosing what the gallery shows: by IoU, largest contour."""
+
+    def __init__(self, selections: dict[str, Selection], count: int) -> None:
+        self._selections = selections
+        self._quality = {name: np.zeros(count) for name in selections}
+
+    def note(self, method: str, index: int, score: Score) -> None:
+        """Note the IoU at the fullsup τ; where there is none, the best over all τ."""
+        if score.curves is None:
+            return
+        fullsup = self._selections[method].fullsup
+        curve = score.curves.single
+        self._quality[method][index] = curve.max() if fullsup is None else curve[fullsup.single_index]
+
+    def quality(self, method: str) -> NDArray[np.float64]:
+        """Return the IoU of every image."""
+        return self._quality[method]
+
+    def threshold(self, method: str, scored: ScoredSplit) -> tuple[float, Literal["fullsup", "oracle"]] | None:
+        """Return the τ at which boxes are drawn; None without boxes."""
+        fullsup = self._selections[method].fullsup
+        if scored.boxes is None:
+            return None
+        if fullsup is not None:
+            return fullsup.single_threshold, "fullsup"
+        return float(scored.boxes.thresholds[scored.boxes.box_acc("single", 0.5).argmax()]), "oracle"
+
+
+def _record(
+    plan: RunPlan, built: BuiltMethod, scored: ScoredSplit, fullsup: ScoredSplit | None, selection: Selection
+) -> ResultRecord:
+    metrics, missing = compute_metrics(scored, selection, gt_known=plan.target == "gt")
+    outcomes = [split_outcomes(part) for part in (scored, fullsup) if part is not None]
+    return ResultRecord(
+        metrics=metrics,
+        missing=missing,
+        dataset=dataset_info(plan.dataset, outcomes, plan.limit),
+        backbone=_backbone_info(plan.network),
+        method=MethodInfo(name=built.name, provider=str(built.offer.provider), options=built.options),
+        protocol=ProtocolInfo(
+            split=outcomes[0].split,
+            target=plan.target,
+            interval=plan.interval,
+            frame=FRAME,
+            iou_thresholds=IOU_THRESHOLDS,
+        ),
+        environment=environment(
+            [plan.dataset_offer.provider, plan.network.offer.provider, built.offer.provider],
+            command=plan.command,
+            device=str(plan.network.device),
+            seed=plan.seed,
+            batch_size=plan.batch_size,
+        ),
+        seconds=plan.clock.seconds,
+        outcomes=outcomes,
+    )
+
+
+def dataset_info(dataset: Dataset, outcomes: list[SplitOutcomes], limit: int | None) -> DatasetInfo:
+    """Describe what was evaluated on; the content hash covers the annotations of every split that took part."""
+    hashes = sorted((part.split, part.annotations_sha256) for part in outcomes)
+    return DatasetInfo(
+        name=dataset.name,
+        version=dataset.version,
+        content_sha256=sha256(repr(hashes).encode()).hexdigest(),
+        num_classes=len(dataset.class_names),
+        split_sizes={part.split: len(part.image_ids) for part in outcomes},
+        limit=limit,
+    )
+
+
+def environment(
+    providers: list[Provider], *, command: str, device: str, seed: int | None, batch_size: int | None
+) -> Environment:
+    """Describe what computed a record."""
+    return Environment(
+        wsolbench=__version__,
+        git_revision=git_revision(),
+        plugins={provider.distribution: provider.version for provider in providers},
+        packages=package_versions(),
+        platform=platform.platform(),
+        device=device,
+        seed=seed,
+        batch_size=batch_size,
+        command=command,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+def _backbone_info(network: Network) -> BackboneInfo:
+    config = network.spec.input
+    return BackboneInfo(
+        requested=network.requested,
+        name=network.spec.name,
+        family=network.spec.family,
+        provider=str(network.offer.provider),
+        parameters=network.parameters,
+        largest_kernel=network.largest_kernel,
+        reparameterized=network.reparameterized,
+        feature_shape=network.feature_shape(),
+        weights=network.weights,
+        preprocessing=Preprocessing(
+            size=config.size, mean=config.mean, std=config.std, interpolation=config.interpolation
+        ),
+    )

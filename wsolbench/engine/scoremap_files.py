@@ -1,0 +1,87 @@
+"""Scoremaps on disk: written as they were scored, read in either of the layouts that users have."""
+
+from __future__ import annotations
+
+import io
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsolbench.engine.files import write_whole
+from wsolbench.errors import ScoremapError
+from wsolbench.protocol import FRAME, check_scoremap, to_scoremap
+
+
+def save_scoremap(root: Path, image_id: str, scoremap: NDArray[np.float32]) -> None:
+    """Write ``<root>/<image id>.npy``."""
+    path = root / f"{image_id}.npy"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    buffer = io.BytesIO()
+    np.save(buffer, scoremap)
+    write_whole(path, buffer.getvalue())
+
+
+class ScoremapFolder:
+    """A folder of scoremaps for a set of images, ``<image id>.npy`` or, without the image's ending, ``<stem>.npy``.
+
+    Args:
+        root: The folder.
+        image_ids: All images; where two differ in their ending only, the short form would be ambiguous and is refused.
+
+    Raises:
+        ScoremapError: The folder does not exist, or images have no map in it.
+    """
+
+    def __init__(self, root: Path, image_ids: Iterable[str]) -> None:
+        if not root.is_dir():
+            raise ScoremapError(f"{root} is no folder of scoremaps")
+        self._root = root
+        ids = list(image_ids)
+        stems = Counter(_stem(image_id) for image_id in ids)
+        self._paths = {image_id: self._find(image_id, stems) for image_id in ids}
+        missing = [image_id for image_id, path in self._paths.items() if path is None]
+        if missing:
+            raise ScoremapError(
+                f"{root} has no scoremap for {len(missing)} of {len(ids)} images; the first is '{missing[0]}' "
+                f"(expected {missing[0]}.npy or {_stem(missing[0])}.npy)"
+            )
+
+    def _find(self, image_id: str, stems: Counter[str]) -> Path | None:
+        stem = _stem(image_id)
+        names = [image_id] if stems[stem] > 1 else [image_id, stem]
+        paths = (self._root / f"{name}.npy" for name in names)
+        return next((path for path in paths if path.is_file()), None)
+
+    def load(self, image_id: str) -> NDArray[np.floating[Any]]:
+        """Read the scoremap of an image; one that is not of the frame's size is resized and normalised.
+
+        Raises:
+            ScoremapError: The file is damaged or is no scoremap; the message names it.
+        """
+        path = self._paths[image_id]
+        assert path is not None
+        try:
+            stored = np.load(path, allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise ScoremapError(f"scoremap {path} cannot be read: {_why(error)}") from error
+        if not isinstance(stored, np.ndarray):
+            raise ScoremapError(f"scoremap {path}: expected one array (.npy), got an archive of several")
+        scoremap = check_scoremap(stored, str(path))
+        return scoremap if scoremap.shape == (FRAME, FRAME) else to_scoremap(scoremap)
+
+
+def _why(error: Exception) -> str:
+    """Say in our words what numpy refused."""
+    if "Object arrays" in str(error):
+        return "it holds pickled objects, which are never loaded"
+    if "pickled data" in str(error):
+        return "it is no .npy file"
+    return "it is damaged or cut off"
+
+
+def _stem(image_id: str) -> str:
+    return str(PurePosixPath(image_id).with_suffix(""))

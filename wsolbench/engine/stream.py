@@ -1,0 +1,103 @@
+"""Images as a stream of batches: loaded and warped by threads, in order, a bounded number ahead."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from typing import TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from wsolbench.data.images import warp
+from wsolbench.interfaces import ImageSplit, InputConfig
+
+A = TypeVar("A")
+B = TypeVar("B")
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some images of a split, ready for a network.
+
+    Args:
+        indices: Positions in the split, (B,).
+        images: Normalised float32 inputs (B, 3, H, W), channels last in memory, on the network's device.
+        labels: Class indices int64 (B,), on the same device.
+    """
+
+    indices: NDArray[np.int64]
+    images: Tensor
+    labels: Tensor
+
+
+def stream_batches(
+    split: ImageSplit,
+    config: InputConfig,
+    *,
+    batch_size: int,
+    workers: int,
+    device: torch.device,
+    order: Sequence[int] | NDArray[np.int64] | None = None,
+    observe: Callable[[int, NDArray[np.uint8]], None] | None = None,
+) -> Iterator[Batch]:
+    """Yield the images of a split in batches, every one once, in their order or in the one given.
+
+    Args:
+        split: What to load.
+        config: Size, interpolation and normalisation of the network's input.
+        batch_size: Images in a batch; the last may be smaller.
+        workers: Threads that load and warp.
+        device: Where the batches go.
+        order: Positions in the split.
+        observe: Called by the threads with the position and the original pixels of every image.
+
+    Raises:
+        DataError: An image cannot be read.
+    """
+    positions = range(len(split.ids)) if order is None else [int(index) for index in order]
+
+    def load(index: int) -> NDArray[np.uint8]:
+        image = split.load(index)
+        if observe is not None:
+            observe(index, image)
+        return warp(image, config.size, config.interpolation)
+
+    images = ordered_map(load, positions, workers=workers, ahead=2 * batch_size)
+    for start in range(0, len(positions), batch_size):
+        indices = np.array(positions[start : start + batch_size], dtype=np.int64)
+        pixels = np.stack(list(islice(images, len(indices))))
+        yield Batch(
+            indices,
+            normalise(torch.from_numpy(pixels).to(device), config),
+            torch.from_numpy(split.labels[indices]).to(device),
+        )
+
+
+def normalise(pixels: Tensor, config: InputConfig) -> Tensor:
+    """Turn uint8 pixels (B, H, W, 3) into the network's normalised input (B, 3, H, W), channels last in memory."""
+    mean = torch.tensor(config.mean, device=pixels.device)
+    std = torch.tensor(config.std, device=pixels.device)
+    return pixels.float().div_(255).sub_(mean).div_(std).permute(0, 3, 1, 2)
+
+
+def ordered_map(function: Callable[[A], B], items: Iterable[A], *, workers: int, ahead: int) -> Iterator[B]:
+    """Map a function over items in threads, yield the results in order, and work at most `ahead` items in advance."""
+    pending: deque[Future[B]] = deque()
+    source = iter(items)
+    with ThreadPoolExecutor(max_workers=workers) as pool:
+        try:
+            for item in source:
+                pending.append(pool.submit(function, item))
+                if len(pending) > ahead:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+        finally:
+            for future in pending:
+                future.cancel()

@@ -1,0 +1,318 @@
+"""The contract between the core and its plugins: what each kind of plugin offers and what it is given.
+
+Shapes are written B (images), C (classes), K (feature channels), H×W (network input) and h×w (feature map). Images are
+RGB. Pixels of boxes count from 0 and both corners belong to the box. Fractions are fractions, never percents.
+
+Nothing here imports torch when it runs: a listing of plugins must not wait for it.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+__all__ = [
+    "Annotations",
+    "Backbone",
+    "BackboneSpec",
+    "Checkpoint",
+    "Dataset",
+    "DatasetRoots",
+    "DatasetSpec",
+    "ImageSplit",
+    "InputConfig",
+    "MaskPair",
+    "Method",
+    "MethodContext",
+    "MethodSpec",
+    "Recipe",
+    "RecipeSpec",
+    "Reparameterizable",
+    "Spec",
+    "Split",
+]
+
+Interpolation: TypeAlias = Literal["nearest", "bilinear", "bicubic", "lanczos"]
+
+
+class Split(enum.Enum):
+    """A part of a data set, named by what it may be used for; the value is its published folder name."""
+
+    TRAIN_WEAKSUP = "train"
+    TRAIN_FULLSUP = "val"
+    TEST = "test"
+
+    @property
+    def label(self) -> str:
+        """The name that people read and type: ``train-weaksup``, ``train-fullsup`` or ``test``."""
+        return {"train": "train-weaksup", "val": "train-fullsup", "test": "test"}[self.value]
+
+
+# ---------------------------------------------------------------------------------------------------------- backbones
+
+
+@dataclass(frozen=True)
+class InputConfig:
+    """How an image becomes a network's input: warped to size×size, scaled to [0, 1], normalised per channel."""
+
+    size: int
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    interpolation: Interpolation = "bilinear"
+
+
+@runtime_checkable
+class Backbone(Protocol):
+    """A classifier cut in two where its class activation maps are tapped; also a ``torch.nn.Module``.
+
+    ``forward_head(forward_features(images))`` are the logits. ``classifier_weight`` holds, for every class, the raw
+    weight of every feature channel in its score: the row of the last linear layer.
+    """
+
+    def forward_features(self, images: Tensor) -> Tensor:
+        """Return the tapped feature maps (B, K, h, w) of normalised images (B, 3, H, W)."""
+        ...
+
+    def forward_head(self, features: Tensor) -> Tensor:
+        """Return the logits (B, C) of the tapped feature maps (B, K, h, w)."""
+        ...
+
+    @property
+    def classifier_weight(self) -> Tensor:
+        """The class weights (C, K) of the tapped channels."""
+        ...
+
+
+@runtime_checkable
+class Reparameterizable(Protocol):
+    """A backbone whose training form merges into an equal, faster inference form."""
+
+    def reparameterize(self) -> None:
+        """Merge the branches in place; outputs stay equal up to rounding."""
+        ...
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A weights file that a plugin ships, and the data set whose classes it knows."""
+
+    dataset: str
+    path: Path
+
+
+@dataclass(frozen=True)
+class BackboneSpec:
+    """A network that a plugin offers.
+
+    Args:
+        name: What users type, lowercase ``[a-z0-9_.-]``.
+        build: Number of classes -> the network with its initial weights, on the current default device.
+        input: How images are prepared for it.
+        source: Paper or repository.
+        family: The name that several variants share.
+        classifier_key: State-dict entry whose first dimension is the number of classes.
+        checkpoints: Weights that ship with the plugin.
+        read_weights: Path -> state dict in the network's own keys, for file formats of the plugin's own. Without it the
+            core reads safetensors and ``torch.save`` files (never executing anything in them). Raises
+            ``WeightsError`` or ``OSError``.
+    """
+
+    name: str
+    build: Callable[[int], Backbone]
+    input: InputConfig
+    source: str
+    family: str | None = None
+    classifier_key: str = "head.weight"
+    checkpoints: tuple[Checkpoint, ...] = ()
+    read_weights: Callable[[Path], Mapping[str, Tensor]] | None = None
+
+
+# ------------------------------------------------------------------------------------------------------------ methods
+
+
+@dataclass(frozen=True)
+class MethodContext:
+    """What a method may look at besides the features. It holds no annotation, so full supervision cannot leak.
+
+    Args:
+        backbone: The network in eval mode.
+        images: Normalised inputs (B, 3, H, W).
+        class_indices: The class to localize in each image, int64 (B,).
+        logits: The network's scores (B, C).
+    """
+
+    backbone: Backbone
+    images: Tensor
+    class_indices: Tensor
+    logits: Tensor
+
+    @property
+    def class_weights(self) -> Tensor:
+        """The weights (B, K) of the feature channels for each image's class."""
+        return self.backbone.classifier_weight[self.class_indices]
+
+
+class Method(Protocol):
+    """Turns features into raw maps; higher means more likely the object."""
+
+    def __call__(self, features: Tensor, context: MethodContext) -> Tensor:
+        """Return raw maps (B, h', w'), any size and range, of features (B, K, h, w), which it leaves untouched."""
+        ...
+
+
+@dataclass(frozen=True)
+class MethodSpec:
+    """A localization method that a plugin offers.
+
+    Args:
+        name: What users type.
+        build: Class or function that takes the method's options by keyword and returns the method. The fields of a
+            dataclass (or the annotated parameters) are its options: typed, listed and recorded.
+        source: Paper and equation.
+    """
+
+    name: str
+    build: Callable[..., Method]
+    source: str
+
+
+# ---------------------------------------------------------------------------------------------------------- data sets
+
+
+@dataclass(frozen=True)
+class DatasetRoots:
+    """Where a data set lies on disk; None where the user named no place."""
+
+    images: Path | None = None
+    metadata: Path | None = None
+    masks: Path | None = None
+
+
+@dataclass(frozen=True)
+class ImageSplit:
+    """The images and class labels of one split: all that a classifier and a method may see.
+
+    Args:
+        ids: Unique image ids, in the order of the split.
+        labels: Class indices, int64 (N,).
+        load: Index -> RGB image, uint8 (H, W, 3). Called from several threads. Raises ``DataError``.
+    """
+
+    ids: tuple[str, ...]
+    labels: NDArray[np.int64]
+    load: Callable[[int], NDArray[np.uint8]]
+
+
+@dataclass(frozen=True)
+class MaskPair:
+    """The object's pixels and the pixels that count nowhere (None: every pixel counts), bool, any one size."""
+
+    foreground: NDArray[np.bool_]
+    ignore: NDArray[np.bool_] | None = None
+
+
+@dataclass(frozen=True)
+class Annotations:
+    """The full supervision of one split, read by evaluators only.
+
+    Args:
+        boxes: Image id -> boxes (n, 4) in original pixels, inclusive corners; empty where the data set has none.
+        image_sizes: Image id -> (width, height) of the original, for every image with boxes.
+        load_mask: Image id -> masks, or None where the data set has none. Called from several threads.
+    """
+
+    boxes: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
+    image_sizes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    load_mask: Callable[[str], MaskPair] | None = None
+
+
+class Dataset(Protocol):
+    """Images, labels and annotations in up to three splits."""
+
+    @property
+    def name(self) -> str:
+        """The name that checkpoints and records refer to."""
+        ...
+
+    @property
+    def version(self) -> str:
+        """Changes whenever an image, a label or an annotation of the data set does."""
+        ...
+
+    @property
+    def class_names(self) -> Sequence[str]:
+        """One name a class, in the order of the labels."""
+        ...
+
+    @property
+    def splits(self) -> frozenset[Split]:
+        """The splits that are there."""
+        ...
+
+    def images(self, split: Split) -> ImageSplit:
+        """Return the images of a split. Raises ``DataError``."""
+        ...
+
+    def annotations(self, split: Split) -> Annotations:
+        """Return the boxes and masks of a split. Raises ``DataError``."""
+        ...
+
+
+@dataclass(frozen=True)
+class DatasetSpec:
+    """A data set that a plugin offers; ``build`` raises ``DataError`` where something is missing."""
+
+    name: str
+    build: Callable[[DatasetRoots], Dataset]
+    source: str
+
+
+# ------------------------------------------------------------------------------------------------------------ recipes
+
+
+class Recipe(Protocol):
+    """How a classifier is trained from image labels."""
+
+    @property
+    def epochs(self) -> int:
+        """How often train-weaksup is gone through."""
+        ...
+
+    @property
+    def batch_size(self) -> int:
+        """Images in a training step."""
+        ...
+
+    def prepare(self, images: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Augment normalised images (B, 3, H, W) with labels (B,); targets may be labels (B,) or shares (B, C)."""
+        ...
+
+    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Return the scalar loss of logits (B, C)."""
+        ...
+
+    def optimizer(self, network: torch.nn.Module, total_steps: int) -> tuple[torch.optim.Optimizer, Any]:
+        """Return the optimizer and its learning-rate scheduler, which is stepped after every batch."""
+        ...
+
+
+@dataclass(frozen=True)
+class RecipeSpec:
+    """A training recipe that a plugin offers; ``build`` takes its options by keyword, as in `MethodSpec`."""
+
+    name: str
+    build: Callable[..., Recipe]
+    source: str
+
+
+Spec: TypeAlias = BackboneSpec | MethodSpec | DatasetSpec | RecipeSpec

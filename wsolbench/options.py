@@ -1,0 +1,55 @@
+"""The options of a method or recipe: the annotated parameters of what builds it, typed, listed and recorded."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar, get_args, get_origin
+
+from pydantic import TypeAdapter, ValidationError
+
+from wsolbench.errors import UsageError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option: its name, its type, and what it is when nobody sets it."""
+
+    name: str
+    annotation: Any
+    default: Any
+
+    @property
+    def accepts(self) -> str:
+        """The values that the option takes, in words for a person."""
+        if get_origin(self.annotation) is Literal:
+            return "|".join(str(choice) for choice in get_args(self.annotation))
+        return getattr(self.annotation, "__name__", str(self.annotation))
+
+
+def list_options(build: Callable[..., object]) -> list[Option]:
+    """Return the options that a builder takes, in its own order."""
+    parameters = inspect.signature(build, eval_str=True).parameters.values()
+    return [Option(parameter.name, parameter.annotation, parameter.default) for parameter in parameters]
+
+
+def build_with_options(what: str, build: Callable[..., T], given: Mapping[str, str]) -> tuple[T, dict[str, Any]]:
+    """Build something from options given as text; return it and all its options with their values.
+
+    Raises:
+        UsageError: An unknown option, or a value that is not of its type.
+    """
+    options = {option.name: option for option in list_options(build)}
+    values = {name: option.default for name, option in options.items()}
+    for name, text in given.items():
+        if name not in options:
+            raise UsageError(f"{what} has no option '{name}'; it has {', '.join(options) or 'none'}")
+        try:
+            values[name] = TypeAdapter(options[name].annotation).validate_python(text)
+        except ValidationError:
+            accepts = options[name].accepts
+            raise UsageError(f"{what}: option '{name}' takes {accepts}, not '{text}'") from None
+    return build(**values), values

@@ -1,0 +1,152 @@
+"""Finding plugins and keeping their failures to themselves.
+
+A plugin is a module named by an entry point of the group ``wsolbench`` whose functions are decorated with
+``hookimpl``. One that fails at import, in a hook, or offers something of a wrong kind is dropped as a whole, with the
+reason kept; every other one works. pluggy checks the hooks; its own loader is not used, since it stops at the first bad
+plugin and drops duplicates without a word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from importlib import metadata
+from typing import Any
+
+import pluggy
+
+from wsolbench import hookspecs
+from wsolbench.errors import PluginError
+from wsolbench.interfaces import BackboneSpec, DatasetSpec, MethodSpec, RecipeSpec, Spec
+from wsolbench.registry import NAME_PATTERN, Offer, PluginFailure, Provider, Registry
+
+_KINDS: dict[str, type[Spec]] = {
+    "wsolbench_backbones": BackboneSpec,
+    "wsolbench_methods": MethodSpec,
+    "wsolbench_datasets": DatasetSpec,
+    "wsolbench_recipes": RecipeSpec,
+}
+
+
+class _Dropped(Exception):  # noqa: N818 - it steers the loading and never leaves this module
+    """Why and where a plugin is dropped."""
+
+    def __init__(self, stage: str, reason: str) -> None:
+        super().__init__(reason)
+        self.stage = stage
+        self.reason = reason
+
+
+def load_plugins(*, strict: bool = False, warn: Callable[[str], None] | None = None) -> Registry:
+    """Load every installed plugin into a fresh registry.
+
+    Args:
+        strict: Raise at the first plugin that fails instead of dropping it.
+        warn: Told one line for every dropped plugin.
+
+    Raises:
+        PluginError: A plugin failed, and `strict` is set.
+    """
+    providers: list[Provider] = []
+    offers: list[Offer[Spec]] = []
+    failures: list[PluginFailure] = []
+    for provider, entry_point in _entry_points():
+        try:
+            found = _load(provider, entry_point)
+            _check_own_duplicates(found, offers)
+        except _Dropped as dropped:
+            failures.append(PluginFailure(provider, dropped.stage, dropped.reason))
+            if strict:
+                raise PluginError(f"plugin {failures[-1]}") from dropped.__cause__
+            if warn:
+                warn(f"plugin {failures[-1]}")
+            continue
+        providers.append(provider)
+        offers.extend(found)
+    return Registry(offers, tuple(providers), tuple(failures))
+
+
+def _entry_points() -> list[tuple[Provider, metadata.EntryPoint]]:
+    """Walk the installed distributions, the first of each name, as ``importlib.metadata`` itself does."""
+    found: list[tuple[Provider, metadata.EntryPoint]] = []
+    seen: set[str] = set()
+    for distribution in metadata.distributions():
+        try:
+            name, version = distribution.metadata["Name"].lower().replace("_", "-"), distribution.version
+            entry_points = list(distribution.entry_points)
+        except Exception:  # a damaged installation of something else is not ours to report
+            continue
+        if name in seen:
+            continue
+        seen.add(name)
+        found += [
+            (Provider(name, version, entry_point.name), entry_point)
+            for entry_point in entry_points
+            if entry_point.group == hookspecs.PROJECT
+        ]
+    return sorted(found, key=lambda pair: (pair[0].distribution, pair[0].entry_point))
+
+
+def _load(provider: Provider, entry_point: metadata.EntryPoint) -> list[Offer[Spec]]:
+    """Import one plugin, check its hooks and call them."""
+    try:
+        plugin = entry_point.load()
+    except (Exception, SystemExit) as error:
+        raise _Dropped("import", _one_line(error)) from error
+    offers: list[Offer[Spec]] = []
+    for hook, function in _hook_implementations(plugin):
+        try:
+            specs = function()
+        except (Exception, SystemExit) as error:
+            raise _Dropped(hook, _one_line(error)) from error
+        offers += [Offer(spec, provider) for spec in _checked_specs(hook, specs)]
+    return offers
+
+
+def _hook_implementations(plugin: object) -> list[tuple[str, Callable[[], Any]]]:
+    """Return the plugin's hook functions by name, checked against the specifications."""
+    manager = pluggy.PluginManager(hookspecs.PROJECT)
+    manager.add_hookspecs(hookspecs)
+    try:
+        manager.register(plugin)
+        callers = manager.get_hookcallers(plugin) or []
+    except Exception as error:
+        raise _Dropped("registration", _one_line(error)) from error
+    if not callers:
+        raise _Dropped("registration", f"no function is decorated with @hookimpl; the hooks are {', '.join(_KINDS)}")
+    for caller in callers:
+        if not caller.has_spec():
+            raise _Dropped("registration", f"unknown hook '{caller.name}'; the hooks are {', '.join(_KINDS)}")
+    return [(caller.name, implementation.function) for caller in callers for implementation in caller.get_hookimpls()]
+
+
+def _checked_specs(hook: str, specs: object) -> Iterable[Spec]:
+    """Check that a hook returned a list of well-named specs of its kind."""
+    kind = _KINDS[hook]
+    if not isinstance(specs, list | tuple):
+        raise _Dropped(hook, f"expected a list of {kind.__name__}, got {type(specs).__name__}")
+    for spec in specs:
+        if not isinstance(spec, kind):
+            raise _Dropped(hook, f"expected a list of {kind.__name__}, got {type(spec).__name__} in it")
+        if not isinstance(spec.name, str) or not NAME_PATTERN.fullmatch(spec.name):
+            raise _Dropped(hook, f"the name {spec.name!r} is not of lowercase letters, digits, '_', '.' and '-'")
+        if not callable(spec.build):
+            raise _Dropped(hook, f"'build' of '{spec.name}' cannot be called")
+    return specs
+
+
+def _check_own_duplicates(found: list[Offer[Spec]], before: list[Offer[Spec]]) -> None:
+    """Refuse a plugin that offers a name twice within one distribution: not even qualified names would differ."""
+    taken = {(type(offer.spec), offer.qualified_name) for offer in before}
+    for offer in found:
+        key = (type(offer.spec), offer.qualified_name)
+        if key in taken:
+            raise _Dropped("registration", f"'{offer.name}' is offered twice by {offer.provider.distribution}")
+        taken.add(key)
+
+
+def _one_line(error: BaseException) -> str:
+    """Say what an exception says, on one line; its kind where it says nothing or little by itself."""
+    text = " ".join(str(error).split())
+    if isinstance(error, ImportError) and text:
+        return text
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

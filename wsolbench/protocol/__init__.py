@@ -1,0 +1,43 @@
+"""The evaluation protocol of weakly supervised object localization: arrays in, numbers out; no torch, no files."""
+
+from wsolbench.protocol.boxes import box_iou, check_boxes, scale_boxes
+from wsolbench.protocol.evaluators import BoxEvaluator, BoxResult, MaskEvaluator, MaskResult, ScoreHistograms
+from wsolbench.protocol.grid import DEFAULT_INTERVAL, FRAME, IOU_THRESHOLDS, MODES, Mode, cam_threshold_grid
+from wsolbench.protocol.scoremaps import RawMapKind, check_scoremap, classify_raw_map, to_scoremap
+from wsolbench.protocol.selection import (
+    FullsupScores,
+    FullsupSelection,
+    select_on_fullsup,
+    select_threshold,
+    top_k_loc,
+)
+from wsolbench.protocol.sweep import IouCurves, best_iou_curves, boxes_at
+
+__all__ = [
+    "DEFAULT_INTERVAL",
+    "FRAME",
+    "IOU_THRESHOLDS",
+    "MODES",
+    "BoxEvaluator",
+    "BoxResult",
+    "FullsupScores",
+    "FullsupSelection",
+    "IouCurves",
+    "MaskEvaluator",
+    "MaskResult",
+    "Mode",
+    "RawMapKind",
+    "ScoreHistograms",
+    "best_iou_curves",
+    "box_iou",
+    "boxes_at",
+    "cam_threshold_grid",
+    "check_boxes",
+    "check_scoremap",
+    "classify_raw_map",
+    "scale_boxes",
+    "select_on_fullsup",
+    "select_threshold",
+    "to_scoremap",
+    "top_k_loc",
+]

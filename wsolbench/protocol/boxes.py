@@ -1,0 +1,89 @@
+"""Boxes `(x0, y0, x1, y1)` in pixels, both corners inclusive: checks, scaling to the frame, and IoU."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsolbench.errors import DataError
+
+__all__ = ["box_iou", "check_boxes", "scale_boxes"]
+
+
+def check_boxes(boxes: NDArray[Any], name: str) -> NDArray[np.int64]:
+    """Return the ground-truth boxes of one image as integers if they are well formed.
+
+    Args:
+        boxes: Expected to be (n, 4) of an integer dtype, n >= 1, with x0 <= x1 and y0 <= y1.
+        name: What the message calls the image.
+
+    Returns:
+        (n, 4) int64, a copy.
+
+    Raises:
+        DataError: If dtype or shape differ, there is no box, or a box has its corners the wrong way round.
+    """
+    boxes = np.asarray(boxes)
+    if boxes.ndim != 2 or boxes.shape[1] != 4 or len(boxes) == 0:
+        raise DataError(f"boxes of '{name}': expected shape (n, 4) with n >= 1, got {boxes.shape}")
+    if not np.issubdtype(boxes.dtype, np.integer):
+        raise DataError(f"boxes of '{name}': expected integer pixels, got {boxes.dtype}")
+    checked = boxes.astype(np.int64)
+    inverted = np.flatnonzero((checked[:, :2] > checked[:, 2:]).any(axis=1))
+    if inverted.size:
+        corners = tuple(checked[inverted[0]].tolist())
+        raise DataError(f"boxes of '{name}': expected (x0, y0, x1, y1) with x0 <= x1 and y0 <= y1, got {corners}")
+    return checked
+
+
+def scale_boxes(
+    boxes: NDArray[np.integer[Any]], image_size: tuple[int, int], frame: tuple[int, int]
+) -> NDArray[np.int64]:
+    """Scale boxes from the image to the frame: `int(x * frame / size)`, multiplied first, truncated, never clipped.
+
+    Args:
+        boxes: (n, 4) integers, original pixels.
+        image_size: Width and height of the original image in pixels.
+        frame: Width and height of the frame in pixels.
+
+    Returns:
+        (n, 4) int64, pixels of the frame.
+
+    Raises:
+        DataError: If the image is empty.
+
+    Source: protocol, "Ground-truth boxes".
+    """
+    if min(image_size) < 1:
+        raise DataError(f"image size: expected at least 1×1 pixel, got {image_size[0]}×{image_size[1]}")
+    corners = np.asarray(boxes, dtype=np.float64)
+    scaled = corners * np.array(frame * 2, dtype=np.float64) / np.array(image_size * 2, dtype=np.float64)
+    return scaled.astype(np.int64)
+
+
+def box_iou(boxes_a: NDArray[np.integer[Any]], boxes_b: NDArray[np.integer[Any]]) -> NDArray[np.float64]:
+    """Return the intersection over union of every pair of boxes; a box of equal corners covers one pixel.
+
+    Args:
+        boxes_a: (N, 4) integers with x0 <= x1, y0 <= y1.
+        boxes_b: (M, 4) likewise.
+
+    Returns:
+        (N, M) float64 in [0, 1]; 0 where two boxes share no pixel.
+
+    Source: protocol, "IoU and counting".
+    """
+    a = np.asarray(boxes_a, dtype=np.int64)[:, None, :]
+    b = np.asarray(boxes_b, dtype=np.int64)[None, :, :]
+    width = np.minimum(a[..., 2], b[..., 2]) - np.maximum(a[..., 0], b[..., 0]) + 1
+    height = np.minimum(a[..., 3], b[..., 3]) - np.maximum(a[..., 1], b[..., 1]) + 1
+    intersection = np.maximum(width, 0) * np.maximum(height, 0)
+    iou: NDArray[np.float64] = intersection / (_area(a) + _area(b) - intersection)
+    return iou
+
+
+def _area(boxes: NDArray[np.int64]) -> NDArray[np.int64]:
+    area: NDArray[np.int64] = (boxes[..., 2] - boxes[..., 0] + 1) * (boxes[..., 3] - boxes[..., 1] + 1)
+    return area

@@ -1,0 +1,460 @@
+"""Accumulators over a data set: scoremaps go in one by one, the protocol's numbers come out when all have.
+
+`score` is pure and may run in threads; `add` stores its outcome; `update` does both. Parts of a data set may be
+evaluated apart and merged: every count is an integer, so the result is the same to the last bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, TypeAlias
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from wsolbench.errors import DataError, ScoremapError, UsageError
+from wsolbench.protocol.boxes import check_boxes, scale_boxes
+from wsolbench.protocol.grid import DEFAULT_INTERVAL, IOU_THRESHOLDS, MODES, Mode, cam_threshold_grid
+from wsolbench.protocol.scoremaps import check_scoremap
+from wsolbench.protocol.sweep import IouCurves, best_iou_curves
+
+__all__ = ["BoxEvaluator", "BoxResult", "MaskEvaluator", "MaskResult", "ScoreHistograms"]
+
+Outcomes: TypeAlias = dict[str, tuple[tuple[int, int], ...]]
+
+_OUTCOMES = [(mode, iou_threshold) for mode in MODES for iou_threshold in IOU_THRESHOLDS]
+
+
+@dataclass(frozen=True, eq=False)
+class BoxResult:
+    """What a set of scoremaps scores against boxes.
+
+    Attributes:
+        image_ids: N ids, in the order of the evaluator's boxes.
+        thresholds: (T,) the grid of τ.
+        counts: `counts[mode][δ]` is (T,) int64: the images whose best IoU reaches δ at each τ.
+        runs: `runs[mode][δ]` is (R, 3) int32: each row says that an image (its place in `image_ids`) is correct at
+            the threshold indices from start to before stop. Rows are ordered by image, then by start.
+    """
+
+    image_ids: tuple[str, ...]
+    thresholds: NDArray[np.float64]
+    counts: dict[Mode, dict[float, NDArray[np.int64]]]
+    runs: dict[Mode, dict[float, NDArray[np.int32]]]
+
+    @property
+    def num_images(self) -> int:
+        """The denominator of every accuracy: all images, none left out."""
+        return len(self.image_ids)
+
+    @property
+    def max_box_acc(self) -> float:
+        """MaxBoxAcc in percent: the largest contour's box, δ = 0.5, at the best τ."""
+        return float(self.box_acc("single", 0.5).max())
+
+    @property
+    def max_box_acc_by_iou(self) -> dict[float, float]:
+        """For each δ the percent of images correct at the best τ of that δ, boxes of all contours."""
+        return {iou_threshold: float(self.box_acc("multi", iou_threshold).max()) for iou_threshold in IOU_THRESHOLDS}
+
+    @property
+    def max_box_acc_v2(self) -> float:
+        """MaxBoxAccV2 in percent: the mean of `max_box_acc_by_iou`."""
+        return float(np.mean(list(self.max_box_acc_by_iou.values())))
+
+    @cached_property
+    def outcomes(self) -> dict[Mode, dict[float, Outcomes]]:
+        """`outcomes[mode][δ][image_id]`: the (start, stop) runs of threshold indices at which the image is correct."""
+        return {mode: {iou: self._by_image(runs) for iou, runs in by_iou.items()} for mode, by_iou in self.runs.items()}
+
+    def box_acc(self, mode: Mode, iou_threshold: float) -> NDArray[np.float64]:
+        """Return BoxAcc(τ, δ) for every τ: (T,) percent of images.
+
+        Raises:
+            UsageError: If mode or δ is not one of the protocol's.
+        """
+        _check_outcome(mode, iou_threshold)
+        return self.counts[mode][iou_threshold] * 100.0 / self.num_images
+
+    def is_correct(self, mode: Mode, iou_threshold: float, threshold_index: int) -> NDArray[np.bool_]:
+        """Return, for every image in the order of `image_ids`, whether it is correct at one τ: (N,) bool.
+
+        Raises:
+            UsageError: If mode, δ or the index of τ is not one of the protocol's.
+        """
+        _check_outcome(mode, iou_threshold)
+        if not 0 <= threshold_index < len(self.thresholds):
+            raise UsageError(f"threshold index {threshold_index}: expected 0 to {len(self.thresholds) - 1}")
+        image, start, stop = self.runs[mode][iou_threshold].T
+        correct = np.zeros(self.num_images, dtype=np.bool_)
+        correct[image[(start <= threshold_index) & (threshold_index < stop)]] = True
+        return correct
+
+    def _by_image(self, runs: NDArray[np.int32]) -> Outcomes:
+        pairs: list[list[tuple[int, int]]] = [[] for _ in self.image_ids]
+        for image, start, stop in runs.tolist():
+            pairs[image].append((start, stop))
+        return {image_id: tuple(found) for image_id, found in zip(self.image_ids, pairs, strict=True)}
+
+
+class BoxEvaluator:
+    """Counts the images that scoremaps localise, at every τ and δ, in single- and multi-contour mode.
+
+    Args:
+        boxes: For each image id its true boxes, (n, 4) integers in original pixels, corners inclusive. Its order is
+            the order of all per-image results.
+        image_sizes: For each of these ids the original (width, height) in pixels.
+        interval: Step of the grid of τ.
+
+    Raises:
+        DataError: If there is no image, or an image's boxes or size are missing or malformed.
+        UsageError: If the interval is not above 0 and at most 1.
+
+    Source: protocol, "IoU and counting".
+    """
+
+    def __init__(
+        self,
+        boxes: Mapping[str, NDArray[np.integer[Any]]],
+        image_sizes: Mapping[str, tuple[int, int]],
+        interval: float = DEFAULT_INTERVAL,
+    ) -> None:
+        self.thresholds = cam_threshold_grid(interval)
+        self._boxes = {image_id: check_boxes(of_image, image_id) for image_id, of_image in boxes.items()}
+        self._sizes = {image_id: _check_size(image_sizes.get(image_id), image_id) for image_id in boxes}
+        self._ledger = _Ledger(boxes)
+        self._runs: dict[str, NDArray[np.int32]] = {}
+
+    def update(self, scoremap: NDArray[np.floating[Any]], image_id: str) -> None:
+        """Score one image's scoremap and store the outcome; see `score` and `add`."""
+        self._ledger.check_awaited(image_id)
+        self.add(image_id, self.score(scoremap, image_id))
+
+    def score(self, scoremap: NDArray[np.floating[Any]], image_id: str) -> IouCurves:
+        """Return the best IoU of one image at every τ, and change nothing.
+
+        Args:
+            scoremap: (H, W) floats in [0, 1]; its shape is the frame to which the true boxes are scaled.
+            image_id: The image it was made for.
+
+        Raises:
+            ScoremapError: If the scoremap is not fit to be scored.
+            UsageError: If the image is unknown.
+        """
+        self._ledger.check_known(image_id)
+        scoremap = check_scoremap(scoremap, image_id)
+        height, width = scoremap.shape
+        boxes = scale_boxes(self._boxes[image_id], self._sizes[image_id], (width, height))
+        return best_iou_curves(scoremap, boxes, self.thresholds)
+
+    def add(self, image_id: str, curves: IouCurves) -> None:
+        """Store the outcome of `score` for one image.
+
+        Raises:
+            UsageError: If the image is unknown or already stored, or the curves are not of this grid.
+        """
+        self._ledger.check_awaited(image_id)
+        expected = self.thresholds.shape
+        if not curves.single.shape == curves.multi.shape == expected:
+            shapes = f"{curves.single.shape} and {curves.multi.shape}"
+            raise UsageError(f"IoU curves of '{image_id}': expected shape {expected}, got {shapes}")
+        self._runs[image_id] = _encode_runs(curves)
+        self._ledger.tick([image_id])
+
+    def merge(self, other: BoxEvaluator) -> None:
+        """Take over the outcomes of another evaluator of the same data set, which has seen other images.
+
+        Raises:
+            UsageError: If the other one's boxes, sizes or grid differ, or both have seen an image.
+        """
+        if not isinstance(other, BoxEvaluator) or not self._same_settings(other):
+            raise UsageError("evaluators can be merged only if they have the same boxes, image sizes and interval")
+        self._ledger.merge(other._ledger)
+        self._runs.update(other._runs)
+
+    def compute(self) -> BoxResult:
+        """Return the result over all images.
+
+        Raises:
+            ScoremapError: If an image has no scoremap yet; none is left out of the denominator.
+        """
+        self._ledger.check_complete()
+        image_ids = tuple(self._boxes)
+        lengths = [len(self._runs[image_id]) for image_id in image_ids]
+        kind, start, stop = np.concatenate([self._runs[image_id] for image_id in image_ids]).T
+        image = np.repeat(np.arange(len(image_ids), dtype=np.int32), lengths)
+        rows = np.stack([image, start, stop], axis=1)
+        runs: dict[Mode, dict[float, NDArray[np.int32]]] = {mode: {} for mode in MODES}
+        counts: dict[Mode, dict[float, NDArray[np.int64]]] = {mode: {} for mode in MODES}
+        for number, (mode, iou_threshold) in enumerate(_OUTCOMES):
+            runs[mode][iou_threshold] = rows[kind == number]
+            counts[mode][iou_threshold] = _count_runs(runs[mode][iou_threshold], len(self.thresholds))
+        return BoxResult(image_ids, self.thresholds, counts, runs)
+
+    def _same_settings(self, other: BoxEvaluator) -> bool:
+        return (
+            np.array_equal(self.thresholds, other.thresholds)
+            and self._ledger.expects_the_same(other._ledger)
+            and self._sizes == other._sizes
+            and all(np.array_equal(boxes, other._boxes[image_id]) for image_id, boxes in self._boxes.items())
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class ScoreHistograms:
+    """How many pixels have a score between neighbouring edges.
+
+    Attributes:
+        foreground: (T + 2,) int64, pixels of the object.
+        background: (T + 2,) int64, pixels of neither object nor ignored region.
+    """
+
+    foreground: NDArray[np.int64]
+    background: NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class MaskResult:
+    """What a set of scoremaps scores against masks.
+
+    Attributes:
+        num_images: All images, none left out.
+        thresholds: (T + 2,) float64, descending: a pixel of at least this score is predicted. The first two, 2 and 1,
+            lie above the grid.
+        precision: (T + 2,) fractions, NaN where no pixel is predicted.
+        recall: (T + 2,) fractions, ascending to 1.
+        pxap: The area under precision over recall, in percent.
+    """
+
+    num_images: int
+    thresholds: NDArray[np.float64]
+    precision: NDArray[np.float64]
+    recall: NDArray[np.float64]
+    pxap: float
+
+
+class MaskEvaluator:
+    """Accumulates pixel precision and recall of scoremaps against masks (PxAP).
+
+    Args:
+        image_ids: The images of the data set.
+        interval: Step of the grid of τ.
+
+    Raises:
+        DataError: If there is no image, or one is listed twice.
+        UsageError: If the interval is not above 0 and at most 1.
+
+    Source: protocol, "Masks: PxAP".
+    """
+
+    def __init__(self, image_ids: Iterable[str], interval: float = DEFAULT_INTERVAL) -> None:
+        self._interval = interval
+        self._edges = np.append(cam_threshold_grid(interval), [1.0, 2.0, 3.0])
+        self._ledger = _Ledger(image_ids)
+        self._foreground = np.zeros(len(self._edges) - 1, dtype=np.int64)
+        self._background = self._foreground.copy()
+
+    def update(
+        self,
+        scoremap: NDArray[np.floating[Any]],
+        image_id: str,
+        mask: NDArray[np.bool_],
+        ignore: NDArray[np.bool_] | None = None,
+    ) -> None:
+        """Score one image's scoremap and store the outcome; see `score` and `add`."""
+        self._ledger.check_awaited(image_id)
+        self.add(image_id, self.score(scoremap, image_id, mask, ignore))
+
+    def score(
+        self,
+        scoremap: NDArray[np.floating[Any]],
+        image_id: str,
+        mask: NDArray[np.bool_],
+        ignore: NDArray[np.bool_] | None = None,
+    ) -> ScoreHistograms:
+        """Return the score histograms of one image, and change nothing.
+
+        Args:
+            scoremap: (H, W) floats in [0, 1]; its shape is the frame to which the masks are resized.
+            image_id: The image it was made for.
+            mask: (h, w) bool of any size: the union of the image's instances.
+            ignore: (h', w') bool of any size: pixels that count nowhere, except where they are foreground.
+
+        Raises:
+            ScoremapError: If the scoremap is not fit to be scored.
+            DataError: If a mask is not a non-empty 2-D bool array.
+            UsageError: If the image is unknown.
+        """
+        self._ledger.check_known(image_id)
+        scoremap = check_scoremap(scoremap, image_id)
+        height, width = scoremap.shape
+        foreground = _resize_mask(mask, (width, height), f"mask of '{image_id}'")
+        background = ~foreground
+        if ignore is not None:
+            background &= ~_resize_mask(ignore, (width, height), f"ignore mask of '{image_id}'")
+        bins = _bin_scores(scoremap.astype(np.float64), self._interval, self._edges)
+        size = len(self._edges) - 1
+        return ScoreHistograms(
+            np.bincount(bins[foreground], minlength=size), np.bincount(bins[background], minlength=size)
+        )
+
+    def add(self, image_id: str, histograms: ScoreHistograms) -> None:
+        """Store the outcome of `score` for one image.
+
+        Raises:
+            UsageError: If the image is unknown or already stored, or the histograms are not of this grid.
+        """
+        self._ledger.check_awaited(image_id)
+        expected = self._foreground.shape
+        if not histograms.foreground.shape == histograms.background.shape == expected:
+            shapes = f"{histograms.foreground.shape} and {histograms.background.shape}"
+            raise UsageError(f"score histograms of '{image_id}': expected shape {expected}, got {shapes}")
+        self._foreground += histograms.foreground
+        self._background += histograms.background
+        self._ledger.tick([image_id])
+
+    def merge(self, other: MaskEvaluator) -> None:
+        """Take over the histograms of another evaluator of the same data set, which has seen other images.
+
+        Raises:
+            UsageError: If the other one's images or grid differ, or both have seen an image.
+        """
+        if (
+            not isinstance(other, MaskEvaluator)
+            or not np.array_equal(self._edges, other._edges)
+            or not self._ledger.expects_the_same(other._ledger)
+        ):
+            raise UsageError("evaluators can be merged only if they have the same images and interval")
+        self._ledger.merge(other._ledger)
+        self._foreground += other._foreground
+        self._background += other._background
+
+    def compute(self) -> MaskResult:
+        """Return the result over all images.
+
+        Raises:
+            ScoremapError: If an image has no scoremap yet.
+            DataError: If no image has a foreground pixel.
+        """
+        self._ledger.check_complete()
+        true_positives = self._foreground[::-1].cumsum()
+        predicted = true_positives + self._background[::-1].cumsum()
+        if true_positives[-1] == 0:
+            raise DataError("the masks of the whole set hold no foreground pixel: PxAP is not defined")
+        precision = np.full(predicted.shape, np.nan)
+        np.divide(true_positives, predicted, out=precision, where=predicted > 0)
+        recall = true_positives / true_positives[-1]
+        steps = (precision[1:] * np.diff(recall))[predicted[1:] > 0]
+        return MaskResult(self._ledger.size, self._edges[-2::-1], precision, recall, float(steps.sum()) * 100)
+
+
+class _Ledger:
+    """Keeps account of the images that are expected and of those that have been seen.
+
+    Raises:
+        DataError: If there is no image, or one is listed twice.
+    """
+
+    def __init__(self, image_ids: Iterable[str]) -> None:
+        listed = list(image_ids)
+        self._seen = dict.fromkeys(listed, False)
+        if not listed:
+            raise DataError("the data set holds no image to evaluate")
+        if len(self._seen) < len(listed):
+            twice = next(image_id for image_id in self._seen if listed.count(image_id) > 1)
+            raise DataError(f"image '{twice}' is listed twice")
+
+    @property
+    def size(self) -> int:
+        return len(self._seen)
+
+    def check_known(self, image_id: str) -> None:
+        if image_id not in self._seen:
+            raise UsageError(f"image '{image_id}' is not one of the {self.size} images to evaluate")
+
+    def check_awaited(self, image_id: str) -> None:
+        self.check_known(image_id)
+        if self._seen[image_id]:
+            raise UsageError(f"image '{image_id}' has already been evaluated")
+
+    def check_complete(self) -> None:
+        missing = [image_id for image_id, seen in self._seen.items() if not seen]
+        if missing:
+            first = ", ".join(f"'{image_id}'" for image_id in missing[:3])
+            more = ", ..." if len(missing) > 3 else ""
+            raise ScoremapError(f"{len(missing)} of {self.size} images have no scoremap: {first}{more}")
+
+    def tick(self, image_ids: Iterable[str]) -> None:
+        self._seen.update(dict.fromkeys(image_ids, True))
+
+    def expects_the_same(self, other: _Ledger) -> bool:
+        return list(self._seen) == list(other._seen)
+
+    def merge(self, other: _Ledger) -> None:
+        """Tick what the other has seen.
+
+        Raises:
+            UsageError: If both have seen an image; then nothing is ticked.
+        """
+        theirs = [image_id for image_id, seen in other._seen.items() if seen]
+        for image_id in theirs:
+            self.check_awaited(image_id)
+        self.tick(theirs)
+
+
+def _check_outcome(mode: str, iou_threshold: float) -> None:
+    if (mode, iou_threshold) not in _OUTCOMES:
+        expected = f"mode one of {MODES} and IoU threshold one of {IOU_THRESHOLDS}"
+        raise UsageError(f"expected {expected}, got '{mode}' and {iou_threshold}")
+
+
+def _check_size(size: tuple[int, int] | None, image_id: str) -> tuple[int, int]:
+    if size is None:
+        raise DataError(f"size of '{image_id}': missing")
+    width, height = size
+    if width < 1 or height < 1 or width != int(width) or height != int(height):
+        raise DataError(f"size of '{image_id}': expected positive whole pixels, got {width}×{height}")
+    return int(width), int(height)
+
+
+def _encode_runs(curves: IouCurves) -> NDArray[np.int32]:
+    """Return (R, 3) rows (place in `_OUTCOMES`, start, stop): the runs of threshold indices that are correct."""
+    curve_of = {"single": curves.single, "multi": curves.multi}
+    correct = np.zeros((len(_OUTCOMES), len(curves.single) + 2), dtype=np.int8)
+    for number, (mode, iou_threshold) in enumerate(_OUTCOMES):
+        correct[number, 1:-1] = curve_of[mode] >= iou_threshold
+    change = np.diff(correct)
+    outcome, start = np.nonzero(change == 1)
+    stop = np.nonzero(change == -1)[1]
+    return np.stack([outcome, start, stop], axis=1).astype(np.int32)
+
+
+def _count_runs(runs: NDArray[np.int32], length: int) -> NDArray[np.int64]:
+    """Return (length,) the number of runs that cover each index."""
+    starts = np.bincount(runs[:, 1], minlength=length + 1)
+    stops = np.bincount(runs[:, 2], minlength=length + 1)
+    covering: NDArray[np.int64] = (starts - stops).cumsum()[:length]
+    return covering
+
+
+def _resize_mask(mask: NDArray[np.bool_], frame: tuple[int, int], name: str) -> NDArray[np.bool_]:
+    """Resize to (width, height) with nearest neighbour."""
+    mask = np.asarray(mask)
+    if mask.dtype != np.bool_ or mask.ndim != 2 or mask.size == 0:
+        raise DataError(f"{name}: expected a non-empty 2-D bool array, got {mask.dtype} {mask.shape}")
+    resized = cv2.resize(mask.astype(np.float32, order="C"), frame, interpolation=cv2.INTER_NEAREST)
+    return np.asarray(resized > 0.5)
+
+
+def _bin_scores(scores: NDArray[np.float64], interval: float, edges: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Return for scores in [0, 1] the k with `edges[k] <= score < edges[k + 1]`, as `np.histogram` bins them.
+
+    Division finds k up to one, since the grid's edges are rounded; comparing with the edges on both sides settles it.
+    """
+    bins = (scores / interval).astype(np.intp)
+    bins -= scores < edges[bins]
+    bins += scores >= edges[bins + 1]
+    return bins

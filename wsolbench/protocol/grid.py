@@ -1,0 +1,47 @@
+"""The constants of the protocol: evaluation frame, IoU thresholds and the grid of scoremap thresholds.
+
+Source: Choe et al., "Evaluating Weakly Supervised Object Localization Methods Right", CVPR 2020, sections 3 and 4, and
+its extended version, which adds MaxBoxAccV2 with its three IoU thresholds.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsolbench.errors import UsageError
+
+__all__ = ["DEFAULT_INTERVAL", "FRAME", "IOU_THRESHOLDS", "MODES", "Mode", "cam_threshold_grid"]
+
+Mode: TypeAlias = Literal["single", "multi"]
+
+FRAME: Final = 224
+"""Side of the evaluation frame in pixels: boxes and maps are both warped to FRAME × FRAME."""
+
+IOU_THRESHOLDS: Final = (0.3, 0.5, 0.7)
+"""The δ of MaxBoxAccV2; MaxBoxAcc uses 0.5 alone."""
+
+DEFAULT_INTERVAL: Final = 0.001
+"""Step of the grid of scoremap thresholds τ."""
+
+MODES: Final[tuple[Mode, ...]] = ("single", "multi")
+"""Which boxes a map predicts: that of its largest contour (MaxBoxAcc), or of every contour (MaxBoxAccV2)."""
+
+
+def cam_threshold_grid(interval: float = DEFAULT_INTERVAL) -> NDArray[np.float64]:
+    """Return the grid of scoremap thresholds τ, `np.arange(0, 1, interval)` to the last bit.
+
+    Args:
+        interval: Step between neighbours, a fraction of the map's maximum, 0 < interval <= 1.
+
+    Returns:
+        (T,) float64, ascending, from 0 to below 1.
+
+    Raises:
+        UsageError: If the interval is not above 0 and at most 1.
+    """
+    if not 0 < interval <= 1:
+        raise UsageError(f"the threshold interval must be above 0 and at most 1, got {interval}")
+    return np.arange(0, 1, interval, dtype=np.float64)

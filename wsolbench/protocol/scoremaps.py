@@ -1,0 +1,109 @@
+"""From a raw map to the scoremap that is scored and saved, and the check that a stored one is fit to be scored."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypeAlias
+
+import cv2
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from wsolbench.errors import ScoremapError, UsageError
+from wsolbench.protocol.grid import FRAME
+
+__all__ = ["RawMapKind", "check_scoremap", "classify_raw_map", "to_scoremap"]
+
+RawMapKind: TypeAlias = Literal["ok", "nan", "constant"]
+
+
+def to_scoremap(raw_map: ArrayLike, frame: tuple[int, int] = (FRAME, FRAME)) -> NDArray[np.float32]:
+    """Resize a raw map to the frame and stretch it to [0, 1].
+
+    Bicubic resizing and `(s - min) / (max - min)` run in float64; the outcome is then rounded to float32. That rounded
+    map is the scoremap: it is what is scored and what is saved, so a saved map scores as it did in memory. A raw map
+    that `classify_raw_map` does not call "ok" becomes all zeros.
+
+    Args:
+        raw_map: (h, w) real numbers of any range.
+        frame: Width and height of the scoremap in pixels.
+
+    Returns:
+        (height, width) float32 in [0, 1].
+
+    Raises:
+        ScoremapError: If the raw map is not a non-empty 2-D array of real numbers.
+        UsageError: If the frame is empty.
+
+    Source: protocol, "From a network to a scoremap".
+    """
+    kind, resized = _resize(raw_map, frame)
+    if kind != "ok":
+        return np.zeros(resized.shape, dtype=np.float32)
+    low = resized.min()
+    scoremap: NDArray[np.float64] = (resized - low) / (resized.max() - low)
+    return scoremap.astype(np.float32)
+
+
+def classify_raw_map(raw_map: ArrayLike, frame: tuple[int, int] = (FRAME, FRAME)) -> RawMapKind:
+    """Say whether a raw map holds a score: "ok", or why its scoremap is all zeros.
+
+    Args:
+        raw_map: (h, w) real numbers of any range.
+        frame: Width and height of the scoremap in pixels.
+
+    Returns:
+        "nan" if a value is not finite, before or after resizing (infinities turn into NaN when normalised);
+        "constant" if all values are equal, before or after resizing; else "ok".
+
+    Raises:
+        ScoremapError: If the raw map is not a non-empty 2-D array of real numbers.
+        UsageError: If the frame is empty.
+    """
+    return _resize(raw_map, frame)[0]
+
+
+def check_scoremap(scoremap: NDArray[Any], name: str) -> NDArray[np.floating[Any]]:
+    """Return the scoremap if it can be scored.
+
+    Args:
+        scoremap: Expected to be (H, W) of a floating dtype, finite, in [0, 1].
+        name: What the message calls it: an image id or a file.
+
+    Raises:
+        ScoremapError: If the dtype is not floating, the array is not 2-D or empty, or a value is not finite or lies
+            outside [0, 1].
+    """
+    scoremap = np.asarray(scoremap)
+    if not np.issubdtype(scoremap.dtype, np.floating):
+        raise ScoremapError(f"scoremap of '{name}': expected floating-point values, got {scoremap.dtype}")
+    if scoremap.ndim != 2 or scoremap.size == 0:
+        raise ScoremapError(f"scoremap of '{name}': expected a non-empty 2-D array, got shape {scoremap.shape}")
+    low, high = scoremap.min(), scoremap.max()
+    if not (np.isfinite(low) and np.isfinite(high)):
+        count = scoremap.size - np.count_nonzero(np.isfinite(scoremap))
+        raise ScoremapError(f"scoremap of '{name}': expected finite values, got {count} of {scoremap.size} not finite")
+    if low < 0 or high > 1:
+        raise ScoremapError(f"scoremap of '{name}': expected values in [0, 1], got {low!s} to {high!s}")
+    return scoremap
+
+
+def _resize(raw_map: ArrayLike, frame: tuple[int, int]) -> tuple[RawMapKind, NDArray[np.float64]]:
+    """Resize to the frame in float64 and classify; of a map that is not "ok" only the shape has a meaning."""
+    raw = np.asarray(raw_map)
+    if raw.dtype.kind not in "biuf" or raw.ndim != 2 or raw.size == 0:
+        raise ScoremapError(f"raw map: expected a non-empty 2-D array of numbers, got {raw.dtype} {raw.shape}")
+    width, height = frame
+    if width < 1 or height < 1:
+        raise UsageError(f"the evaluation frame must be at least 1×1 pixel, got {width}×{height}")
+    raw = np.ascontiguousarray(raw, dtype=np.float64)
+    empty = np.zeros((height, width), dtype=np.float64)
+    if not np.isfinite(raw).all():
+        return "nan", empty
+    if raw.min() == raw.max():  # asked first: bicubic weights sum to 1 only up to rounding, which leaves ripples
+        return "constant", empty
+    resized = np.asarray(cv2.resize(raw, (width, height), interpolation=cv2.INTER_CUBIC), dtype=np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):
+        span = resized.max() - resized.min()
+    if not np.isfinite(span):
+        return "nan", empty
+    return ("ok" if span > 0 else "constant"), resized

@@ -1,0 +1,130 @@
+"""Choosing τ on train-fullsup and scoring test at that τ: no image serves for both."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsolbench.errors import UsageError
+from wsolbench.protocol.evaluators import BoxResult
+from wsolbench.protocol.grid import IOU_THRESHOLDS
+
+__all__ = ["FullsupScores", "FullsupSelection", "select_on_fullsup", "select_threshold", "top_k_loc"]
+
+
+@dataclass(frozen=True)
+class FullsupScores:
+    """Box accuracies at the τ chosen on train-fullsup, in percent.
+
+    Attributes:
+        box_acc: Largest contour, δ = 0.5 (GT-known Loc); beside MaxBoxAcc.
+        box_acc_by_iou: All contours, for each δ at its own τ.
+        box_acc_v2: The mean of these; beside MaxBoxAccV2.
+    """
+
+    box_acc: float
+    box_acc_by_iou: dict[float, float]
+    box_acc_v2: float
+
+
+@dataclass(frozen=True, eq=False)
+class FullsupSelection:
+    """The τ chosen on train-fullsup.
+
+    Attributes:
+        thresholds: (T,) the grid of τ.
+        single_index: Place in the grid of the τ for the largest contour, δ = 0.5.
+        multi_index: For each δ the place of the τ for all contours.
+    """
+
+    thresholds: NDArray[np.float64]
+    single_index: int
+    multi_index: dict[float, int]
+
+    @property
+    def single_threshold(self) -> float:
+        """The τ for the largest contour, δ = 0.5."""
+        return float(self.thresholds[self.single_index])
+
+    @property
+    def multi_threshold(self) -> dict[float, float]:
+        """For each δ the τ for all contours."""
+        return {iou_threshold: float(self.thresholds[index]) for iou_threshold, index in self.multi_index.items()}
+
+    def apply(self, test: BoxResult) -> FullsupScores:
+        """Return the accuracies of another split at the chosen τ, which stay as they are.
+
+        Raises:
+            UsageError: If that split was evaluated on another grid.
+        """
+        self._check_grid(test)
+        by_iou = {iou: float(test.box_acc("multi", iou)[index]) for iou, index in self.multi_index.items()}
+        return FullsupScores(
+            box_acc=float(test.box_acc("single", 0.5)[self.single_index]),
+            box_acc_by_iou=by_iou,
+            box_acc_v2=float(np.mean(list(by_iou.values()))),
+        )
+
+    def is_localized(self, test: BoxResult) -> NDArray[np.bool_]:
+        """Return, in the order of the result's images, whether the largest contour's box is correct: (N,) bool.
+
+        Raises:
+            UsageError: If that split was evaluated on another grid.
+        """
+        self._check_grid(test)
+        return test.is_correct("single", 0.5, self.single_index)
+
+    def _check_grid(self, test: BoxResult) -> None:
+        if not np.array_equal(self.thresholds, test.thresholds):
+            sizes = f"{len(self.thresholds)} and {len(test.thresholds)} thresholds"
+            raise UsageError(f"train-fullsup and test must be evaluated with the same interval, got {sizes}")
+
+
+def select_threshold(box_acc: NDArray[np.float64]) -> int:
+    """Return the index of the best threshold; on a tie, the smallest.
+
+    Args:
+        box_acc: (T,) accuracy at each τ, any unit, T >= 1.
+
+    Raises:
+        UsageError: If it is not a non-empty 1-D array without NaN.
+    """
+    box_acc = np.asarray(box_acc)
+    if box_acc.ndim != 1 or box_acc.size == 0 or np.isnan(box_acc).any():
+        raise UsageError(f"box_acc: expected a non-empty 1-D array without NaN, got shape {box_acc.shape}")
+    return int(np.argmax(box_acc))
+
+
+def select_on_fullsup(fullsup: BoxResult) -> FullsupSelection:
+    """Choose every τ on train-fullsup, and on nothing else.
+
+    Args:
+        fullsup: The result of the train-fullsup split.
+
+    Source: protocol, "IoU and counting"; Choe et al., section 4, on the use of train-fullsup.
+    """
+    return FullsupSelection(
+        thresholds=fullsup.thresholds,
+        single_index=select_threshold(fullsup.box_acc("single", 0.5)),
+        multi_index={iou: select_threshold(fullsup.box_acc("multi", iou)) for iou in IOU_THRESHOLDS},
+    )
+
+
+def top_k_loc(correct: NDArray[np.bool_], hit: NDArray[np.bool_]) -> float:
+    """Return Top-k Loc in percent: the images with a correct box and the true class among the top k predictions.
+
+    Args:
+        correct: (N,) bool, whether the box is correct (see `FullsupSelection.is_localized`), N >= 1.
+        hit: (N,) bool, whether the true class is among the top k, images in the same order.
+
+    Raises:
+        UsageError: If the two are not bool arrays of one shape (N,).
+    """
+    correct, hit = np.asarray(correct), np.asarray(hit)
+    if correct.dtype != np.bool_ or hit.dtype != np.bool_:
+        raise UsageError(f"Top-k Loc: expected two bool arrays, got {correct.dtype} and {hit.dtype}")
+    if correct.ndim != 1 or correct.shape != hit.shape or correct.size == 0:
+        raise UsageError(f"Top-k Loc: expected two arrays of one shape (N,), got {correct.shape} and {hit.shape}")
+    return float(np.count_nonzero(correct & hit) * 100.0 / correct.size)

@@ -1,0 +1,196 @@
+"""The result record: every number of one evaluation with where it comes from, as JSON and back.
+
+Percent everywhere unless a field says otherwise. A value that cannot be had is null, and `missing` says why.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from wsolbench.errors import DataError
+
+__all__ = ["SCHEMA_VERSION", "ResultRecord", "read_record", "record_schema"]
+
+SCHEMA_VERSION = 1
+
+Mode = Literal["single", "multi"]
+IouKey = Literal["0.3", "0.5", "0.7"]
+Runs = list[list[int]]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Metrics(_Part):
+    """The scores. `single` takes the largest contour (MaxBoxAcc), `multi` every contour (MaxBoxAccV2)."""
+
+    max_box_acc: float | None = Field(description="BoxAcc(τ, 0.5), single-contour, at the oracle τ")
+    fullsup_box_acc: float | None = Field(description="the same at the τ chosen on train-fullsup")
+    max_box_acc_v2: float | None = Field(description="mean over δ of BoxAcc(τ, δ), multi-contour, at the oracle τ of each")
+    fullsup_box_acc_v2: float | None = Field(description="the same at each δ's τ chosen on train-fullsup")
+    max_box_acc_by_iou: dict[IouKey, float] | None = Field(description="the terms of max_box_acc_v2")
+    fullsup_box_acc_by_iou: dict[IouKey, float] | None = Field(description="the terms of fullsup_box_acc_v2")
+    fullsup_cam_threshold: dict[IouKey, float] | None = Field(description="τ for each δ, multi-contour; fractions")
+    fullsup_cam_threshold_single: float | None = Field(description="τ for δ 0.5, single-contour; a fraction")
+    gt_known_loc: float | None = Field(description="fullsup_box_acc where the map is made for the true class")
+    top1_loc: float | None = Field(description="box right (single, δ 0.5, fullsup τ) and class predicted")
+    top5_loc: float | None = Field(description="box right and class among the five best")
+    top1_acc: float | None
+    top5_acc: float | None
+    pxap: float | None = Field(description="area under the pixel precision-recall curve")
+
+
+class SplitOutcomes(_Part):
+    """What happened to every image of a split.
+
+    `correct[mode][δ][i]` holds, for image i, the runs of threshold indices at which its box is right, flat:
+    start, stop, start, stop ... with stop excluded.
+    """
+
+    split: Literal["train-fullsup", "test"]
+    image_ids: list[str]
+    correct: dict[Mode, dict[IouKey, Runs]] | None
+    box_acc: dict[Mode, dict[IouKey, list[float]]] | None = Field(description="BoxAcc(τ, δ) at every τ of the grid")
+    top1_hits: list[bool] | None
+    top5_hits: list[bool] | None
+    nan_maps: int = Field(description="maps that held NaN or infinity and were scored as zero maps")
+    constant_maps: int = Field(description="maps of one value, scored as zero maps")
+    annotations_sha256: str = Field(description="of ids, labels, sizes, boxes and masks")
+    images_sha256: str | None = Field(description="of the pixels of every image; null where none was read")
+
+
+class DatasetInfo(_Part):
+    """What was evaluated on."""
+
+    name: str
+    version: str
+    content_sha256: str = Field(description="of the annotations of the evaluated split and of train-fullsup")
+    num_classes: int
+    split_sizes: dict[str, int] = Field(description="images that were used")
+    limit: int | None
+
+
+class WeightsInfo(_Part):
+    """Where a network's weights come from."""
+
+    source: Literal["shipped", "file", "random"]
+    file: str | None = Field(description="file name without its folder")
+    sha256: str | None
+
+
+class Preprocessing(_Part):
+    """How an image became the network's input."""
+
+    size: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    interpolation: str
+
+
+class BackboneInfo(_Part):
+    """The network."""
+
+    requested: str = Field(description="the name that was asked for, perhaps a family")
+    name: str
+    family: str | None
+    provider: str
+    parameters: int = Field(description="before branches were merged")
+    largest_kernel: int
+    reparameterized: bool
+    feature_shape: tuple[int, int, int] = Field(description="channels, height and width of the tapped features")
+    weights: WeightsInfo
+    preprocessing: Preprocessing
+
+
+class MethodInfo(_Part):
+    """What made the maps."""
+
+    name: str
+    provider: str | None = Field(description="null for maps that were read from files")
+    options: dict[str, Any]
+
+
+class ProtocolInfo(_Part):
+    """The settings that make two records comparable."""
+
+    version: int = 1
+    split: Literal["train-fullsup", "test"]
+    target: Literal["gt", "predicted"] | None = Field(description="null where the maps came from files")
+    interval: float
+    frame: int
+    iou_thresholds: tuple[float, ...]
+
+
+class Environment(_Part):
+    """What computed it."""
+
+    wsolbench: str
+    git_revision: str | None
+    plugins: dict[str, str] = Field(description="distribution -> version of all that took part")
+    packages: dict[str, str]
+    platform: str
+    device: str
+    seed: int | None
+    batch_size: int | None
+    command: str
+    created: str = Field(description="UTC, ISO 8601")
+
+
+class ResultRecord(_Part):
+    """One backbone, one method, one data set: numbers and provenance."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    metrics: Metrics
+    missing: dict[str, str] = Field(description="metric -> why it is null")
+    dataset: DatasetInfo
+    backbone: BackboneInfo | None = Field(description="null for maps that were read from files")
+    method: MethodInfo
+    protocol: ProtocolInfo
+    environment: Environment
+    seconds: dict[str, float] = Field(description="phase -> wall-clock time")
+    outcomes: list[SplitOutcomes]
+
+    def to_line(self) -> str:
+        """Return the record as one line of JSON."""
+        return self.model_dump_json()
+
+    def to_json(self) -> str:
+        """Return the record as JSON for a file: indented, with every list of numbers on one line."""
+        return _indented(self.model_dump(mode="json")) + "\n"
+
+
+def read_record(path: Path) -> ResultRecord:
+    """Read a record from a file.
+
+    Raises:
+        DataError: The file cannot be read or is no record of this schema version.
+    """
+    try:
+        return ResultRecord.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(step) for step in first["loc"])
+        raise DataError(f"{path}: not a result record of schema version {SCHEMA_VERSION} ({where}: {first['msg']})") from None
+
+
+def record_schema() -> str:
+    """Return the JSON Schema of records."""
+    return json.dumps(ResultRecord.model_json_schema(), indent=2, ensure_ascii=False) + "\n"
+
+
+def _indented(value: Any, depth: int = 0) -> str:
+    """Write JSON with objects and lists of objects indented and every other list on one line."""
+    inner, outer = "  " * (depth + 1), "  " * depth
+    if isinstance(value, dict) and value:
+        items = [f"{inner}{json.dumps(key)}: {_indented(item, depth + 1)}" for key, item in value.items()]
+        return "{\n" + ",\n".join(items) + f"\n{outer}}}"
+    if isinstance(value, list) and any(isinstance(item, dict) for item in value):
+        return "[\n" + ",\n".join(f"{inner}{_indented(item, depth + 1)}" for item in value) + f"\n{outer}]"
+    return json.dumps(value, ensure_ascii=False, separators=(", ", ": "))

@@ -1,0 +1,144 @@
+"""What the loaded plugins offer: names resolved to specs, with "did you mean" and honest ambiguity."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from wsolbench.errors import UnknownNameError
+from wsolbench.interfaces import BackboneSpec, DatasetSpec, MethodSpec, RecipeSpec, Spec
+
+NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9_.-]*")
+
+S_co = TypeVar("S_co", bound=Spec, covariant=True)
+
+
+@dataclass(frozen=True)
+class Provider:
+    """The installed distribution and entry point that a spec came from."""
+
+    distribution: str
+    version: str
+    entry_point: str
+
+    def __str__(self) -> str:
+        return f"{self.distribution} {self.version} '{self.entry_point}'"
+
+
+@dataclass(frozen=True)
+class PluginFailure:
+    """A plugin that was dropped: at which stage, and why."""
+
+    provider: Provider
+    stage: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.provider} ({self.stage}): {self.reason}"
+
+
+@dataclass(frozen=True)
+class Offer(Generic[S_co]):
+    """One spec and who provides it."""
+
+    spec: S_co
+    provider: Provider
+
+    @property
+    def name(self) -> str:
+        """The short name."""
+        return self.spec.name
+
+    @property
+    def qualified_name(self) -> str:
+        """``distribution:name``, which is never ambiguous."""
+        return f"{self.provider.distribution}:{self.spec.name}"
+
+
+class Catalogue(Generic[S_co]):
+    """All offers of one kind."""
+
+    def __init__(self, kind: str, offers: Iterable[Offer[S_co]], failures: tuple[PluginFailure, ...] = ()) -> None:
+        self.kind = kind
+        self._offers = sorted(offers, key=lambda offer: (offer.name, offer.provider.distribution))
+        self._failures = failures
+
+    def __iter__(self) -> Iterator[Offer[S_co]]:
+        return iter(self._offers)
+
+    def __len__(self) -> int:
+        return len(self._offers)
+
+    def find(self, name: str) -> list[Offer[S_co]]:
+        """Return the offers that answer to a short or a qualified name: none, one, or several rivals."""
+        if ":" in name:
+            return [offer for offer in self._offers if offer.qualified_name == name]
+        return [offer for offer in self._offers if offer.name == name]
+
+    def shown_name(self, offer: Offer[Spec]) -> str:
+        """Return what to type for an offer: its short name, or the qualified one where the short is ambiguous."""
+        return offer.name if len(self.find(offer.name)) == 1 else offer.qualified_name
+
+    def get(self, name: str) -> Offer[S_co]:
+        """Return the one offer of that name.
+
+        Raises:
+            UnknownNameError: No plugin offers it, or several do.
+        """
+        found = self.find(name)
+        if len(found) == 1:
+            return found[0]
+        raise self.ambiguous(name, found) if found else self.unknown(name)
+
+    def ambiguous(self, name: str, rivals: Iterable[Offer[Spec]]) -> UnknownNameError:
+        """Return the error that lists who claims a name."""
+        lines = "".join(f"\n  {rival.qualified_name}" for rival in rivals)
+        return UnknownNameError(f"more than one plugin offers the {self.kind} '{name}'. Type one of{lines}")
+
+    def unknown(self, name: str, also: Iterable[str] = ()) -> UnknownNameError:
+        """Return the error for a name that nobody offers, with close matches and the plugins that failed to load."""
+        known = {offer.name for offer in self._offers} | {offer.qualified_name for offer in self._offers} | set(also)
+        close = difflib.get_close_matches(name.lower(), sorted(known), n=3, cutoff=0.5)
+        hint = f" Did you mean {' or '.join(repr(match) for match in close)}?" if close else ""
+        message = f"unknown {self.kind} '{name}'.{hint}"
+        message += f"\n  'wsolbench list {self.kind}s' shows all {len(self._offers)}."
+        if self._failures:
+            message += " Not loaded:" + "".join(f"\n  {failure}" for failure in self._failures)
+        return UnknownNameError(message)
+
+
+class Registry:
+    """Everything that the installed plugins offer, and the plugins that could not be loaded."""
+
+    def __init__(
+        self,
+        offers: Iterable[Offer[Spec]],
+        providers: tuple[Provider, ...] = (),
+        failures: tuple[PluginFailure, ...] = (),
+    ) -> None:
+        self.providers = providers
+        self.failures = failures
+        self._offers = tuple(offers)
+        self.backbones: Catalogue[BackboneSpec] = Catalogue("backbone", self._of(BackboneSpec), failures)
+        self.methods: Catalogue[MethodSpec] = Catalogue("method", self._of(MethodSpec), failures)
+        self.datasets: Catalogue[DatasetSpec] = Catalogue("dataset", self._of(DatasetSpec), failures)
+        self.recipes: Catalogue[RecipeSpec] = Catalogue("recipe", self._of(RecipeSpec), failures)
+
+    def _of(self, kind: type[S_co]) -> list[Offer[S_co]]:
+        return [Offer(offer.spec, offer.provider) for offer in self._offers if isinstance(offer.spec, kind)]
+
+    @property
+    def catalogues(self) -> tuple[Catalogue[Spec], ...]:
+        """The four kinds, in the order in which listings show them."""
+        return (self.backbones, self.methods, self.datasets, self.recipes)
+
+    def offers_of(self, provider: Provider) -> list[Offer[Spec]]:
+        """Return what one plugin offers."""
+        return [offer for offer in self._offers if offer.provider == provider]
+
+    def family(self, name: str) -> list[Offer[BackboneSpec]]:
+        """Return the variants of a family of networks; empty where there is no such family."""
+        return [offer for offer in self.backbones if offer.spec.family == name]
