@@ -15,7 +15,7 @@ from wsolbench.errors import DataError
 
 __all__ = ["SCHEMA_VERSION", "ResultRecord", "read_record", "record_schema"]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION: Literal[1] = 1
 
 Mode = Literal["single", "multi"]
 IouKey = Literal["0.3", "0.5", "0.7"]
@@ -31,7 +31,7 @@ class Metrics(_Part):
 
     max_box_acc: float | None = Field(description="BoxAcc(τ, 0.5), single-contour, at the oracle τ")
     fullsup_box_acc: float | None = Field(description="the same at the τ chosen on train-fullsup")
-    max_box_acc_v2: float | None = Field(description="mean over δ of BoxAcc(τ, δ), multi-contour, at the oracle τ of each")
+    max_box_acc_v2: float | None = Field(description="mean over δ of BoxAcc(τ, δ), multi-contour, each at its oracle τ")
     fullsup_box_acc_v2: float | None = Field(description="the same at each δ's τ chosen on train-fullsup")
     max_box_acc_by_iou: dict[IouKey, float] | None = Field(description="the terms of max_box_acc_v2")
     fullsup_box_acc_by_iou: dict[IouKey, float] | None = Field(description="the terms of fullsup_box_acc_v2")
@@ -177,7 +177,8 @@ def read_record(path: Path) -> ResultRecord:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(step) for step in first["loc"])
-        raise DataError(f"{path}: not a result record of schema version {SCHEMA_VERSION} ({where}: {first['msg']})") from None
+        what = f"not a result record of schema version {SCHEMA_VERSION}"
+        raise DataError(f"{path}: {what} ({where}: {first['msg']})") from None
 
 
 def record_schema() -> str:
@@ -185,7 +186,7 @@ def record_schema() -> str:
     return json.dumps(ResultRecord.model_json_schema(), indent=2, ensure_ascii=False) + "\n"
 
 
-def _indented(value: Any, depth: int = 0) -> str:
+def _indented(value: object, depth: int = 0) -> str:
     """Write JSON with objects and lists of objects indented and every other list on one line."""
     inner, outer = "  " * (depth + 1), "  " * depth
     if isinstance(value, dict) and value:

@@ -39,7 +39,7 @@ def _show_version(wanted: bool) -> None:
 
 @app.callback()
 def _root(
-    version: Annotated[  # noqa: ARG001
+    version: Annotated[
         bool, typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True)
     ] = False,
 ) -> None:
@@ -47,7 +47,7 @@ def _root(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and exit: 0, 2 for what the user can mend, 130 after Ctrl-C, 1 with a traceback for a bug."""
+    """Run the command line and exit: 0, 2 for what the user can mend, 130 after Ctrl-C, 1 for a bug of ours."""
     session = Session.from_arguments(sys.argv[1:] if arguments is None else arguments)
     sys.exit(_run(session))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +10,7 @@ from typing import Annotated
 import typer
 
 from wsolbench.errors import UsageError
-from wsolbench.interfaces import DatasetRoots
+from wsolbench.interfaces import DatasetRoots, Split
 
 DatasetName = Annotated[str, typer.Option(help="Data set; see 'wsolbench list datasets'.")]
 DataRoot = Annotated[Path | None, typer.Option(help="Folder that the image ids are relative to.")]
@@ -39,3 +40,18 @@ def parse_options(texts: Sequence[str], option: str) -> dict[str, str]:
             raise UsageError(f"{option} {text}: expected NAME=VALUE")
         parsed[name] = value
     return parsed
+
+
+class SplitChoice(enum.StrEnum):
+    """A split that can be evaluated."""
+
+    TEST = "test"
+    TRAIN_FULLSUP = "train-fullsup"
+
+    @property
+    def part(self) -> Split:
+        """The split itself."""
+        return Split.TEST if self is SplitChoice.TEST else Split.TRAIN_FULLSUP
+
+
+EvaluatedSplit = Annotated[SplitChoice, typer.Option(help="The split that is scored.")]

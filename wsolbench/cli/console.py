@@ -21,7 +21,13 @@ class ConsoleReporter(Reporter):
     @contextmanager
     def phase(self, name: str, total: int, unit: str = "images") -> Iterator[Advance]:
         """Show a bar from 0 to `total`; it disappears when the phase is over."""
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Rate(unit), TimeRemainingColumn())
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            _Rate(unit),
+            TimeRemainingColumn(),
+        )
         bars = Progress(*columns, console=self._console, transient=True, disable=not self._console.is_terminal)
         with bars:
             task = bars.add_task(name, total=total)

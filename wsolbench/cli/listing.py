@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import sys
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -74,7 +75,7 @@ def _failure(failure: object) -> str:
     return f"FAILED ({failure.stage}): {failure.reason}"
 
 
-def _print_rows(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+def _print_rows(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
     """Print a table for a person; tab-separated lines, never cut, where stdout is no terminal."""
     if not sys.stdout.isatty():
         for row in rows:

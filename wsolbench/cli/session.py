@@ -12,7 +12,9 @@ from wsolbench.engine.reporter import Reporter
 from wsolbench.plugins import load_plugins
 from wsolbench.registry import Registry
 
-EVERYWHERE = "Every command also takes --strict (a plugin that fails to load, or a map of NaN or one constant, is an error "
+EVERYWHERE = (
+    "Every command also takes --strict (a plugin that fails to load, or a map of NaN or one constant, is an error "
+)
 EVERYWHERE += "instead of a warning) and --debug (show the traceback of an error)."
 
 

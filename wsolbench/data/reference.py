@@ -73,8 +73,8 @@ class ReferenceDataset:
 
     @property
     def splits(self) -> frozenset[Split]:
-        """The splits whose folder has ``image_ids.txt``."""
-        return frozenset(split for split, part in self._parts.items() if _has_ids(part.folder))
+        """The splits whose folder is there: one without its files is damaged, not absent."""
+        return frozenset(split for split, part in self._parts.items() if part.folder.exists())
 
     @cached_property
     def class_names(self) -> tuple[str, ...]:

@@ -117,16 +117,16 @@ def _draw_case(
 
 def _draw_box(panel: Axes, box: NDArray[np.integer[Any]], colour: str) -> None:
     x0, y0, x1, y1 = (float(edge) for edge in box)
-    panel.add_patch(Rectangle((x0 - 0.5, y0 - 0.5), x1 - x0 + 1, y1 - y0 + 1, fill=False, edgecolor=colour, linewidth=2))
+    panel.add_patch(
+        Rectangle((x0 - 0.5, y0 - 0.5), x1 - x0 + 1, y1 - y0 + 1, fill=False, edgecolor=colour, linewidth=2)
+    )
 
 
 def _short(image_id: str, most: int = 34) -> str:
     return image_id if len(image_id) <= most else "…" + image_id[-most + 1 :]
 
 
-def _title(
-    localizer: Localizer, method: str, threshold: tuple[float, Literal["fullsup", "oracle"]] | None
-) -> str:
+def _title(localizer: Localizer, method: str, threshold: tuple[float, Literal["fullsup", "oracle"]] | None) -> str:
     title = f"{localizer.network.spec.name}, {method}"
     if threshold is None:
         return title

@@ -15,7 +15,8 @@ from wsolbench.data.fingerprint import combine_digests, image_digest
 from wsolbench.engine.network import Network, blaming
 from wsolbench.engine.reporter import Reporter
 from wsolbench.engine.scoring import ClassHits, EvaluationSplit, Score, ScoredSplit, SplitScorer
-from wsolbench.engine.stream import ordered_map, stream_batches
+from wsolbench.engine.stream import stream_batches
+from wsolbench.engine.threads import ordered_map
 from wsolbench.errors import PluginError, ScoremapError
 from wsolbench.interfaces import ImageSplit, Method, MethodContext, MethodSpec
 from wsolbench.protocol import classify_raw_map, to_scoremap

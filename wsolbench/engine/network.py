@@ -40,7 +40,6 @@ class Network:
         """The plugin's description."""
         return self.offer.spec
 
-
     def feature_shape(self) -> tuple[int, int, int]:
         """Return channels, height and width of the tapped features, seen on a blank image."""
         blank = torch.zeros(1, 3, self.spec.input.size, self.spec.input.size, device=self.device)
@@ -180,7 +179,7 @@ def load_network(
         parameters=parameters,
         largest_kernel=largest_kernel(module),
         reparameterized=reparameterized,
-        weights=WeightsInfo(source=source, file=path and path.name, sha256=path and sha256(path)),
+        weights=WeightsInfo(source=source, file=path.name if path else None, sha256=sha256(path) if path else None),
         device=device,
     )
 

@@ -5,8 +5,15 @@ from __future__ import annotations
 import platform
 import subprocess
 from collections.abc import Iterable
+from datetime import UTC, datetime
+from hashlib import sha256
 from importlib import metadata
 from pathlib import Path
+
+from wsolbench import __version__
+from wsolbench.interfaces import Dataset
+from wsolbench.records import DatasetInfo, Environment, SplitOutcomes
+from wsolbench.registry import Provider
 
 PACKAGES = ("torch", "torchvision", "timm", "numpy", "opencv-python", "pillow")
 
@@ -23,7 +30,7 @@ def package_versions(names: Iterable[str] = PACKAGES) -> dict[str, str]:
 
 
 def git_revision() -> str | None:
-    """Return the commit of the checkout that this code runs from (``-dirty`` with changes), None for an installed copy."""
+    """Return the commit of the checkout that this code runs from, ``-dirty`` with changes; None if installed."""
     here = Path(__file__).resolve()
     if _git(here.parent, "ls-files", "--error-unmatch", here.name) is None:
         return None
@@ -32,6 +39,37 @@ def git_revision() -> str | None:
         return None
     changes = _git(here.parent, "status", "--porcelain", "--untracked-files=no")
     return f"{revision}-dirty" if changes else revision
+
+
+def describe_dataset(dataset: Dataset, outcomes: list[SplitOutcomes], limit: int | None) -> DatasetInfo:
+    """Describe what was evaluated on; the content hash covers the annotations of every split that took part."""
+    hashes = sorted((part.split, part.annotations_sha256) for part in outcomes)
+    return DatasetInfo(
+        name=dataset.name,
+        version=dataset.version,
+        content_sha256=sha256(repr(hashes).encode()).hexdigest(),
+        num_classes=len(dataset.class_names),
+        split_sizes={part.split: len(part.image_ids) for part in outcomes},
+        limit=limit,
+    )
+
+
+def describe_environment(
+    providers: list[Provider], *, command: str, device: str, seed: int | None, batch_size: int | None
+) -> Environment:
+    """Describe what computed a record."""
+    return Environment(
+        wsolbench=__version__,
+        git_revision=git_revision(),
+        plugins={provider.distribution: provider.version for provider in providers},
+        packages=package_versions(),
+        platform=platform.platform(),
+        device=device,
+        seed=seed,
+        batch_size=batch_size,
+        command=command,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
 
 
 def _git(folder: Path, *arguments: str) -> str | None:

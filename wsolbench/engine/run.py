@@ -1,27 +1,21 @@
-"""A benchmark run: thresholds from train-fullsup, scores on the evaluated split, one record and one gallery a method."""
+"""A benchmark run: thresholds from train-fullsup, scores on the evaluated split, a record and a gallery a method."""
 
 from __future__ import annotations
 
-import platform
-import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from hashlib import sha256
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wsolbench import __version__
-from wsolbench.data.sampling import limit_split
+from wsolbench.engine.clock import Clock
 from wsolbench.engine.files import whole_folder
 from wsolbench.engine.gallery import draw_gallery
 from wsolbench.engine.localize import BuiltMethod, Localizer, ScoremapSink, Target, localize
 from wsolbench.engine.network import Network
-from wsolbench.engine.provenance import git_revision, package_versions
+from wsolbench.engine.provenance import describe_dataset, describe_environment
 from wsolbench.engine.reporter import Reporter
 from wsolbench.engine.scoremap_files import save_scoremap
 from wsolbench.engine.scoring import (
@@ -30,24 +24,15 @@ from wsolbench.engine.scoring import (
     ScoredSplit,
     Selection,
     compute_metrics,
+    open_split,
     select_thresholds,
     split_outcomes,
 )
 from wsolbench.errors import UsageError
-from wsolbench.interfaces import Annotations, Dataset, Split
+from wsolbench.interfaces import Dataset, DatasetSpec, Split
 from wsolbench.protocol import FRAME, IOU_THRESHOLDS
-from wsolbench.records import (
-    BackboneInfo,
-    DatasetInfo,
-    Environment,
-    MethodInfo,
-    Preprocessing,
-    ProtocolInfo,
-    ResultRecord,
-    SplitOutcomes,
-)
-from wsolbench.registry import Offer, Provider
-from wsolbench.interfaces import DatasetSpec
+from wsolbench.records import BackboneInfo, MethodInfo, Preprocessing, ProtocolInfo, ResultRecord
+from wsolbench.registry import Offer
 
 
 @dataclass(frozen=True)
@@ -69,41 +54,7 @@ class RunPlan:
     command: str
     out: Path
     scoremaps: Path | None
-    clock: Clock = field(default_factory=lambda: Clock())
-
-
-class Clock:
-    """Wall-clock seconds of named phases."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-
-    @contextmanager
-    def phase(self, name: str) -> Iterator[None]:
-        """Time a phase."""
-        started = time.perf_counter()
-        yield
-        self.seconds[name] = round(time.perf_counter() - started, 3)
-
-
-def open_split(dataset: Dataset, split: Split, limit: int | None) -> EvaluationSplit:
-    """Return a split's images and annotations, limited.
-
-    Raises:
-        UsageError: The data set has no such split.
-        DataError: It is damaged.
-    """
-    if split not in dataset.splits:
-        there = ", ".join(part.label for part in Split if part in dataset.splits)
-        raise UsageError(f"the data set '{dataset.name}' has no split {split.label}; it has {there or 'none'}")
-    images = limit_split(dataset.images(split), limit)
-    everything = dataset.annotations(split)
-    kept = Annotations(
-        boxes={image_id: everything.boxes[image_id] for image_id in images.ids} if everything.boxes else {},
-        image_sizes=everything.image_sizes,
-        load_mask=everything.load_mask,
-    )
-    return EvaluationSplit(split, images, kept)
+    clock: Clock = field(default_factory=Clock)
 
 
 def open_fullsup(dataset: Dataset, evaluated: Split, limit: int | None) -> tuple[EvaluationSplit | None, str]:
@@ -141,7 +92,7 @@ def run(plan: RunPlan, reporter: Reporter) -> list[ResultRecord]:
                     interval=plan.interval,
                     strict=plan.strict,
                     reporter=reporter,
-                    save=save and save(fullsup_part.split),
+                    save=save(fullsup_part.split) if save else None,
                 )
         selections = {built.name: select_thresholds(fullsup.get(built.name), why_none) for built in plan.methods}
         ranking = _Ranking(selections, len(part.images.ids))
@@ -152,7 +103,7 @@ def run(plan: RunPlan, reporter: Reporter) -> list[ResultRecord]:
                 interval=plan.interval,
                 strict=plan.strict,
                 reporter=reporter,
-                save=save and save(part.split),
+                save=save(part.split) if save else None,
                 observe=ranking.note,
             )
         with plan.clock.phase("galleries"):
@@ -247,7 +198,7 @@ def _record(
     return ResultRecord(
         metrics=metrics,
         missing=missing,
-        dataset=dataset_info(plan.dataset, outcomes, plan.limit),
+        dataset=describe_dataset(plan.dataset, outcomes, plan.limit),
         backbone=_backbone_info(plan.network),
         method=MethodInfo(name=built.name, provider=str(built.offer.provider), options=built.options),
         protocol=ProtocolInfo(
@@ -257,7 +208,7 @@ def _record(
             frame=FRAME,
             iou_thresholds=IOU_THRESHOLDS,
         ),
-        environment=environment(
+        environment=describe_environment(
             [plan.dataset_offer.provider, plan.network.offer.provider, built.offer.provider],
             command=plan.command,
             device=str(plan.network.device),
@@ -266,37 +217,6 @@ def _record(
         ),
         seconds=plan.clock.seconds,
         outcomes=outcomes,
-    )
-
-
-def dataset_info(dataset: Dataset, outcomes: list[SplitOutcomes], limit: int | None) -> DatasetInfo:
-    """Describe what was evaluated on; the content hash covers the annotations of every split that took part."""
-    hashes = sorted((part.split, part.annotations_sha256) for part in outcomes)
-    return DatasetInfo(
-        name=dataset.name,
-        version=dataset.version,
-        content_sha256=sha256(repr(hashes).encode()).hexdigest(),
-        num_classes=len(dataset.class_names),
-        split_sizes={part.split: len(part.image_ids) for part in outcomes},
-        limit=limit,
-    )
-
-
-def environment(
-    providers: list[Provider], *, command: str, device: str, seed: int | None, batch_size: int | None
-) -> Environment:
-    """Describe what computed a record."""
-    return Environment(
-        wsolbench=__version__,
-        git_revision=git_revision(),
-        plugins={provider.distribution: provider.version for provider in providers},
-        packages=package_versions(),
-        platform=platform.platform(),
-        device=device,
-        seed=seed,
-        batch_size=batch_size,
-        command=command,
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 
 

@@ -3,30 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wsolbench.data.fingerprint import annotations_hash
-from wsolbench.errors import DataError
-from wsolbench.interfaces import Annotations, ImageSplit, Split
+from wsolbench.data.sampling import limit_split
+from wsolbench.errors import DataError, UsageError
+from wsolbench.interfaces import Annotations, Dataset, ImageSplit, Split
 from wsolbench.protocol import (
     IOU_THRESHOLDS,
+    MODES,
     BoxEvaluator,
     BoxResult,
     FullsupSelection,
     IouCurves,
     MaskEvaluator,
     MaskResult,
+    Mode,
     ScoreHistograms,
     select_on_fullsup,
     top_k_loc,
 )
-from wsolbench.protocol.grid import Mode
 from wsolbench.records import IouKey, Metrics, Runs, SplitOutcomes
-
-MODES: tuple[Mode, ...] = get_args(Mode)
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,26 @@ class EvaluationSplit:
     def has_boxes(self) -> bool:
         """Whether boxes can be scored."""
         return bool(self.annotations.boxes)
+
+
+def open_split(dataset: Dataset, split: Split, limit: int | None) -> EvaluationSplit:
+    """Return a split's images and annotations, limited.
+
+    Raises:
+        UsageError: The data set has no such split.
+        DataError: It is damaged.
+    """
+    if split not in dataset.splits:
+        there = ", ".join(part.label for part in Split if part in dataset.splits)
+        raise UsageError(f"the data set '{dataset.name}' has no split {split.label}; it has {there or 'none'}")
+    images = limit_split(dataset.images(split), limit)
+    everything = dataset.annotations(split)
+    kept = Annotations(
+        boxes={image_id: everything.boxes[image_id] for image_id in images.ids} if everything.boxes else {},
+        image_sizes=everything.image_sizes,
+        load_mask=everything.load_mask,
+    )
+    return EvaluationSplit(split, images, kept)
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import TypeVar
 
 import numpy as np
 import torch
@@ -15,10 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from wsolbench.data.images import warp
+from wsolbench.engine.threads import ordered_map
 from wsolbench.interfaces import ImageSplit, InputConfig
-
-A = TypeVar("A")
-B = TypeVar("B")
 
 
 @dataclass(frozen=True)
@@ -84,20 +79,3 @@ def normalise(pixels: Tensor, config: InputConfig) -> Tensor:
     mean = torch.tensor(config.mean, device=pixels.device)
     std = torch.tensor(config.std, device=pixels.device)
     return pixels.float().div_(255).sub_(mean).div_(std).permute(0, 3, 1, 2)
-
-
-def ordered_map(function: Callable[[A], B], items: Iterable[A], *, workers: int, ahead: int) -> Iterator[B]:
-    """Map a function over items in threads, yield the results in order, and work at most `ahead` items in advance."""
-    pending: deque[Future[B]] = deque()
-    source = iter(items)
-    with ThreadPoolExecutor(max_workers=workers) as pool:
-        try:
-            for item in source:
-                pending.append(pool.submit(function, item))
-                if len(pending) > ahead:
-                    yield pending.popleft().result()
-            while pending:
-                yield pending.popleft().result()
-        finally:
-            for future in pending:
-                future.cancel()

@@ -46,7 +46,7 @@ class SeedResult(BaseModel):
 
 
 class Card(BaseModel):
-    """How a checkpoint was made. The weights are those of the first seed after the last epoch, chosen by that rule alone."""
+    """How a checkpoint was made; the weights are the first seed's after the last epoch, whatever the others scored."""
 
     backbone: str
     parameters: int

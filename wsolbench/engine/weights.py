@@ -21,8 +21,8 @@ _CONTAINERS = ("model", "state_dict", "module")
 def read_state_dict(path: Path, spec: BackboneSpec) -> dict[str, Tensor]:
     """Read a weights file into a state dict in the network's own keys.
 
-    The plugin's reader is used where it has one; otherwise safetensors, or a ``torch.save`` file of plain tensors, whose
-    containers (``model``, ``state_dict``) and ``module.`` prefixes are taken off.
+    The plugin's reader is used where it has one; otherwise safetensors, or a ``torch.save`` file of plain tensors,
+    whose containers (``model``, ``state_dict``) and ``module.`` prefixes are taken off.
 
     Raises:
         WeightsError: The file is missing, damaged, holds code, or holds no state dict.

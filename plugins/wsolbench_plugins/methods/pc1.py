@@ -1,4 +1,4 @@
-"""``pc1``: the first principal component of the feature maps (Yasuki & Taki, "CAM Back Again", CVPR 2024, section 5)."""
+"""``pc1``: the first principal component of the feature maps (Yasuki & Taki, CVPR 2024)."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ if TYPE_CHECKING:
 class PC1:
     """PCA over the class-weighted maps, channels as samples and pixels as variables; the map is the first component.
 
-    Every map w_k F_k is min-max normalised by itself, so of the weight only its sign survives; constant maps are dropped
-    (all constant: a zero map; a feature that is not finite: a map of NaN, which the protocol counts). The component comes from the float64 covariance by an exact eigensolver, its sign chosen
-    so that its largest absolute entry is positive, and is divided by that entry. Where the map is brighter than its mean
-    on more than half of the frame, the background was found, and the map is turned over: ``1 - p``.
+    Every map w_k F_k is min-max normalised by itself, so of the weight only its sign survives; constant maps are
+    dropped. The component comes from the float64 covariance by an exact eigensolver, its sign chosen so that its
+    largest absolute entry is positive, and is divided by that entry. Where the map is brighter than its mean on more
+    than half of the frame, the background was found, and the map is turned over: ``1 - p``. Features that are all
+    constant give a zero map, features that are not finite a map of NaN.
 
     Args:
         rule: ``authors`` counts the frame as the published code does, off by one: rows and columns from 1 to size - 3
@@ -74,7 +75,7 @@ def _first_component(rows: Tensor, share: Tensor) -> Tensor:
     mean = (share[:, None, :] @ rows)[:, 0]
     centred = rows - mean[:, None, :]
     covariance = (centred * share[:, :, None]).mT @ centred
-    component = torch.linalg.eigh(covariance).eigenvectors[:, :, -1]
+    component: Tensor = torch.linalg.eigh(covariance).eigenvectors[:, :, -1]
     peak = component.gather(1, component.abs().argmax(dim=1, keepdim=True))
     return component / peak
 

@@ -76,4 +76,6 @@ class OneCycle:
 @hookimpl
 def wsolbench_recipes() -> list[RecipeSpec]:
     """Offer the recipe."""
-    return [RecipeSpec("onecycle", OneCycle, "Smith & Topin, Super-Convergence, 2019; AdamW: Loshchilov & Hutter, 2019")]
+    return [
+        RecipeSpec("onecycle", OneCycle, "Smith & Topin, Super-Convergence, 2019; AdamW: Loshchilov & Hutter, 2019")
+    ]

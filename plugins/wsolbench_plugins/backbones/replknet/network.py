@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 
 class ConvBN(nn.Sequential):
-    """Convolution with "same" padding, without bias, then batch norm; ``act`` appends a ReLU (no entries of its own)."""
+    """Convolution with "same" padding and no bias, batch norm, and with ``act`` a ReLU."""
 
     conv: nn.Conv2d
     bn: nn.BatchNorm2d
@@ -31,7 +31,7 @@ class ConvBN(nn.Sequential):
 
 
 def fused(unit: ConvBN) -> tuple[Tensor, Tensor]:
-    """Return kernel and bias of the one convolution that equals a convolution followed by its batch norm in eval mode."""
+    """Return kernel and bias of the convolution that equals a convolution and its batch norm in eval mode."""
     bn = unit.bn
     assert bn.running_mean is not None
     assert bn.running_var is not None
@@ -59,7 +59,8 @@ class LargeKernelConv(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C, h, w) to (B, C, h, w)."""
         if self.lkb_reparam is not None:
-            return self.lkb_reparam(x)
+            merged: Tensor = self.lkb_reparam(x)
+            return merged
         assert self.lkb_origin is not None
         out: Tensor = self.lkb_origin(x)
         return out if self.small_conv is None else out + self.small_conv(x)
@@ -86,9 +87,7 @@ class LargeKernelConv(nn.Module):
 class LargeKernelBlock(nn.Module):
     """``x + drop(pw2(relu(large_kernel(pw1(bn(x))))))`` (paper, Fig. 3)."""
 
-    def __init__(
-        self, channels: int, inner: int, kernel: int, small_kernel: int | None, drop_path: float
-    ) -> None:
+    def __init__(self, channels: int, inner: int, kernel: int, small_kernel: int | None, drop_path: float) -> None:
         super().__init__()
         self.pw1 = ConvBN(channels, inner, 1, act=True)
         self.pw2 = ConvBN(inner, channels, 1)
@@ -133,9 +132,7 @@ class Stage(nn.Module):
         super().__init__()
         self.blocks = nn.ModuleList()
         for drop_path in drop_paths:
-            self.blocks.append(
-                LargeKernelBlock(channels, int(channels * dw_ratio), kernel, small_kernel, drop_path)
-            )
+            self.blocks.append(LargeKernelBlock(channels, int(channels * dw_ratio), kernel, small_kernel, drop_path))
             self.blocks.append(ConvFFN(channels, int(channels * ffn_ratio), drop_path))
 
     def forward(self, x: Tensor) -> Tensor:

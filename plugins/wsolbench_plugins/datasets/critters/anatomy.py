@@ -58,8 +58,8 @@ def build_trunk(rng: Generator, coat: Coat, bend: float) -> Stroke:
     """A trunk that is bent by at most ``bend`` radians either way."""
     turn = between(rng, -bend, bend)
     length, r0, r1, bulge = 0.66, between(rng, 0.165, 0.195), between(rng, 0.155, 0.185), between(rng, -0.01, 0.02)
-    sink = 0.125 * length * turn  # half the rise of the arc, so that the trunk stays about the origin
-    return Stroke(-0.5 * length, sink, -0.5 * turn, turn, length, r0, r1, bulge, coat.base, _FUR)
+    rise = 0.125 * length * turn  # the rise of the arc, so that its middle is at the origin
+    return Stroke(-0.5 * length, rise, -0.5 * turn, turn, length, r0, r1, bulge, coat.base, _FUR)
 
 
 def coat_pattern(rng: Generator, trunk: Stroke, coat: Coat, pattern: int) -> list[Stroke]:

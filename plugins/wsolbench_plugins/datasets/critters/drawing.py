@@ -29,8 +29,8 @@ GENERATOR_VERSION = 1
 
 _FACTOR = 2
 _CANVAS = _FACTOR * IMAGE_SIZE
-# The long side of the outlines. Tips lose a little to the pixel grid and blocks that are half covered count as whole, so
-# that the margins keep the box between 0.40 and 0.90 whatever the orientation.
+# The long side of the outlines. Tips lose a little to the pixel grid and half covered blocks count as whole; the
+# margins keep the box between 0.40 and 0.90 whatever the orientation.
 _SMALLEST, _LARGEST = 0.40 * IMAGE_SIZE + 1.0, 0.90 * IMAGE_SIZE - 1.6
 _MARGIN = 1.0  # canvas pixels that stay free along the border
 _UNIT = 16383.0  # four of it fit in 16 bits

@@ -1,0 +1,103 @@
+"""``wsolbench describe``: everything about one name, without running it."""
+
+from __future__ import annotations
+
+import json as json_module
+from typing import Annotated, Any
+
+import typer
+
+from wsolbench.cli.session import session_of
+from wsolbench.errors import UsageError
+from wsolbench.interfaces import BackboneSpec, DatasetSpec, MethodSpec, RecipeSpec, Spec
+from wsolbench.registry import Offer, Registry
+
+
+def describe(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="A backbone, a family of backbones, a method, a data set or a recipe.")],
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    state_dict: Annotated[
+        bool, typer.Option("--state-dict", help="Of a backbone: print {entry: shape} as JSON.")
+    ] = False,
+    classes: Annotated[int, typer.Option(min=1, help="Of a backbone: classes of its head.")] = 1000,
+    merged: Annotated[bool, typer.Option("--merged", help="Of a backbone: after its branches are merged.")] = False,
+) -> None:
+    """Describe what a plugin offers: source, size, kernels, features, input; or options."""
+    registry = session_of(context).load_plugins()
+    offers = _find(registry, name)
+    if state_dict:
+        if len(offers) != 1 or not isinstance(offers[0].spec, BackboneSpec):
+            variants = ", ".join(offer.name for offer in offers)
+            raise UsageError(f"--state-dict describes one backbone, and '{name}' is {variants}")
+        from wsolbench.engine.describe import state_dict_shapes
+
+        typer.echo(json_module.dumps(state_dict_shapes(offers[0].spec, offers[0].provider, classes, merged=merged)))
+        return
+    described = [_describe(registry, offer, classes, merged=merged) for offer in offers]
+    if json:
+        typer.echo(json_module.dumps(described[0] if len(described) == 1 else described, ensure_ascii=False))
+        return
+    typer.echo("\n\n".join(_as_text(one) for one in described))
+
+
+def _find(registry: Registry, name: str) -> list[Offer[Spec]]:
+    """Return what a name means in any kind; a family of backbones means all its variants.
+
+    Raises:
+        UnknownNameError: It means nothing.
+    """
+    found: list[Offer[Spec]] = []
+    for catalogue in registry.catalogues:
+        offers = catalogue.find(name)
+        if len(offers) > 1:
+            raise catalogue.ambiguous(name, offers)
+        found += offers
+    found = found or list(registry.family(name))
+    if not found:
+        families = {offer.spec.family for offer in registry.backbones if offer.spec.family}
+        everything = {offer.name for catalogue in registry.catalogues for offer in catalogue}
+        raise registry.backbones.unknown(name, also=families | everything)
+    return found
+
+
+def _describe(registry: Registry, offer: Offer[Spec], classes: int, *, merged: bool) -> dict[str, Any]:
+    spec = offer.spec
+    about: dict[str, Any] = {"name": spec.name, "kind": _kind(spec), "provider": str(offer.provider)}
+    about["source"] = spec.source
+    if isinstance(spec, BackboneSpec):
+        from wsolbench.engine.describe import describe_backbone
+
+        return {**about, **describe_backbone(spec, offer.provider, classes, merged=merged)}
+    if isinstance(spec, MethodSpec | RecipeSpec):
+        from wsolbench.options import list_options
+
+        about["options"] = {
+            option.name: {"accepts": option.accepts, "default": option.default} for option in list_options(spec.build)
+        }
+        return about
+    assert isinstance(spec, DatasetSpec)
+    shipping = [
+        backbone.name for backbone in registry.backbones for c in backbone.spec.checkpoints if c.dataset == spec.name
+    ]
+    return {**about, "backbones with shipped weights": shipping}
+
+
+def _kind(spec: Spec) -> str:
+    return {BackboneSpec: "backbone", MethodSpec: "method", DatasetSpec: "dataset", RecipeSpec: "recipe"}[type(spec)]
+
+
+def _as_text(about: dict[str, Any]) -> str:
+    """Return a description as aligned lines."""
+    width = max(len(key) for key in about)
+    return "\n".join(f"{key.replace('_', ' '):{width}}  {_value(value)}" for key, value in about.items())
+
+
+def _value(value: object) -> str:
+    if value is None or value in ([], {}):
+        return "none"
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_value(item)}" for key, item in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(_value(item) for item in value)
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)

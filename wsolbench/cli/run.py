@@ -1,0 +1,157 @@
+"""``wsolbench run``: a backbone and methods on a data set."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from wsolbench.cli.arguments import (
+    DataRoot,
+    DatasetName,
+    Device,
+    EvaluatedSplit,
+    Interval,
+    Limit,
+    MaskRoot,
+    MetadataRoot,
+    SplitChoice,
+    Workers,
+    parse_options,
+    roots,
+)
+from wsolbench.cli.session import session_of
+from wsolbench.errors import UsageError
+from wsolbench.registry import Registry
+
+if TYPE_CHECKING:
+    from wsolbench.engine.localize import BuiltMethod
+
+
+class TargetChoice(enum.StrEnum):
+    """Whose map is made."""
+
+    GT = "gt"
+    PREDICTED = "predicted"
+
+
+def run(
+    context: typer.Context,
+    backbone: Annotated[str, typer.Option(help="Network or family; see 'wsolbench list backbones'.")],
+    method: Annotated[list[str], typer.Option(help="Repeatable: one forward pass serves all.")],
+    dataset: DatasetName = "critters",
+    data_root: DataRoot = None,
+    metadata_root: MetadataRoot = None,
+    masks: MaskRoot = None,
+    method_opt: Annotated[
+        list[str] | None, typer.Option(metavar="METHOD.NAME=VALUE", help="An option of a method; repeatable.")
+    ] = None,
+    weights: Annotated[
+        str | None, typer.Option(metavar="FILE|random", help="Default: those that ship for the data set.")
+    ] = None,
+    split: EvaluatedSplit = SplitChoice.TEST,
+    limit: Limit = None,
+    target: Annotated[TargetChoice, typer.Option(help="The class to localize: the true or the predicted.")] = (
+        TargetChoice.GT
+    ),
+    interval: Interval = 0.001,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images in a forward pass.")] = 32,
+    device: Device = None,
+    workers: Workers = 2,
+    seed: Annotated[int, typer.Option(help="Of every random draw, such as random weights.")] = 0,
+    save_scoremaps: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write the maps as DIR/METHOD/(val|test)/IMAGE.npy.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON record a line, and nothing else.")] = False,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="New folder; default runs/<time>-<backbone>.")] = None,
+) -> None:
+    """Score localization methods on a trained classifier; write a record and a gallery for each."""
+    session = session_of(context)
+    registry = session.load_plugins()
+    from wsolbench.cli.tables import results_table
+    from wsolbench.engine.devices import choose_device
+    from wsolbench.engine.files import check_empty, fresh_folder
+    from wsolbench.engine.network import load_network
+    from wsolbench.engine.run import RunPlan
+    from wsolbench.engine.run import run as carry_out
+    from wsolbench.protocol import cam_threshold_grid
+
+    if out is not None:
+        check_empty(out, "--out")
+    cam_threshold_grid(interval)
+    reporter = session.reporter()
+    methods = build_methods(registry, method, method_opt or [])
+    dataset_offer = registry.datasets.get(dataset)
+    data = dataset_offer.spec.build(roots(data_root, metadata_root, masks))
+    network = load_network(
+        registry,
+        backbone,
+        dataset=data.name,
+        num_classes=len(data.class_names),
+        weights=_weights(weights),
+        device=choose_device(device),
+        seed=seed,
+    )
+    if network.spec.name != backbone:
+        reporter.say(f"{backbone}: the variant {network.spec.name}")
+    plan = RunPlan(
+        dataset=data,
+        dataset_offer=dataset_offer,
+        network=network,
+        methods=methods,
+        split=split.part,
+        target="gt" if target is TargetChoice.GT else "predicted",
+        interval=interval,
+        limit=limit,
+        batch_size=batch_size,
+        workers=workers,
+        seed=seed,
+        strict=session.strict,
+        command=session.command,
+        out=out or fresh_folder(network.spec.name),
+        scoremaps=save_scoremaps,
+    )
+    records = carry_out(plan, reporter)
+    if json:
+        for record in records:
+            typer.echo(record.to_line())
+        return
+    typer.echo(results_table(records))
+    typer.echo(f"\nrecords and galleries: {plan.out}")
+
+
+def _weights(text: str | None) -> Path | Literal["random"] | None:
+    if text is None:
+        return None
+    return "random" if text == "random" else Path(text)
+
+
+def build_methods(registry: Registry, names: Sequence[str], option_texts: Sequence[str]) -> tuple[BuiltMethod, ...]:
+    """Build the methods asked for, each once, with their options (``METHOD.NAME=VALUE``).
+
+    Raises:
+        UnknownNameError: Nobody offers a method.
+        UsageError: A method is named twice, or an option is for none of them.
+    """
+    from wsolbench.engine.localize import BuiltMethod
+    from wsolbench.engine.network import blaming
+    from wsolbench.options import build_with_options
+
+    texts: dict[str, dict[str, str]] = {name: {} for name in names}
+    if len(texts) < len(names):
+        raise UsageError(f"--method: {', '.join(names)} names a method twice")
+    for key, value in parse_options(option_texts, "--method-opt").items():
+        name, dot, option = key.rpartition(".")
+        if not dot or name not in texts:
+            raise UsageError(f"--method-opt {key}={value}: expected METHOD.NAME=VALUE with a METHOD of this run")
+        texts[name][option] = value
+    built = []
+    for name, given in texts.items():
+        offer = registry.methods.get(name)
+        with blaming(offer.provider, f"building the method '{name}'"):
+            method, options = build_with_options(f"the method '{name}'", offer.spec.build, given)
+        built.append(BuiltMethod(offer, method, options))
+    return tuple(built)

@@ -1,0 +1,58 @@
+"""Facts about a network, taken from the network itself, built without memory."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import torch
+
+from wsolbench.engine.network import blaming, kernel_sizes
+from wsolbench.errors import UsageError
+from wsolbench.interfaces import BackboneSpec, Reparameterizable
+from wsolbench.registry import Provider
+
+
+def build_on_meta(spec: BackboneSpec, provider: Provider, num_classes: int, *, merged: bool) -> Any:
+    """Build a network whose tensors have shapes and no memory.
+
+    Raises:
+        UsageError: `merged` is asked of a network that has no merged form.
+        PluginError: The plugin's code fails.
+    """
+    with torch.device("meta"), blaming(provider, f"building '{spec.name}'"):
+        module: Any = spec.build(num_classes)
+        if merged and not isinstance(module, Reparameterizable):
+            raise UsageError(f"--merged: '{spec.name}' has no branches to merge")
+        if merged:
+            module.reparameterize()
+    return module.eval()
+
+
+def state_dict_shapes(
+    spec: BackboneSpec, provider: Provider, num_classes: int, *, merged: bool
+) -> dict[str, list[int]]:
+    """Return the shape of every entry of a network's state dict, in its order."""
+    module = build_on_meta(spec, provider, num_classes, merged=merged)
+    return {key: list(value.shape) for key, value in module.state_dict().items()}
+
+
+def describe_backbone(spec: BackboneSpec, provider: Provider, num_classes: int, *, merged: bool) -> dict[str, Any]:
+    """Return parameters, kernels, feature stride, channels and size, input configuration and shipped weights."""
+    module = build_on_meta(spec, provider, num_classes, merged=merged)
+    size = spec.input.size
+    with torch.no_grad(), blaming(provider, f"in '{spec.name}' on a blank image"):
+        features = module.forward_features(torch.zeros(1, 3, size, size, device="meta"))
+    _, channels, height, width = features.shape
+    return {
+        "family": spec.family,
+        "parameters": sum(parameter.numel() for parameter in module.parameters()),
+        "classes": num_classes,
+        "kernel_sizes": [f"{height}×{width}" for height, width in kernel_sizes(module)],
+        "feature_channels": channels,
+        "feature_stride": size / height if size % height else size // height,
+        "feature_size": [height, width],
+        "mergeable": isinstance(module, Reparameterizable),
+        "input": asdict(spec.input),
+        "shipped_weights": [checkpoint.dataset for checkpoint in spec.checkpoints],
+    }

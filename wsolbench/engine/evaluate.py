@@ -1,0 +1,115 @@
+"""Scoring scoremaps that somebody else computed: the same evaluators, thresholds and record, without a network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsolbench.engine.clock import Clock
+from wsolbench.engine.provenance import describe_dataset, describe_environment
+from wsolbench.engine.reporter import Reporter
+from wsolbench.engine.scoremap_files import ScoremapFolder
+from wsolbench.engine.scoring import (
+    EvaluationSplit,
+    Score,
+    ScoredSplit,
+    SplitScorer,
+    compute_metrics,
+    open_split,
+    select_thresholds,
+    split_outcomes,
+)
+from wsolbench.engine.threads import ordered_map
+from wsolbench.errors import ScoremapError, UsageError
+from wsolbench.interfaces import Dataset, Split
+from wsolbench.protocol import FRAME, IOU_THRESHOLDS
+from wsolbench.records import MethodInfo, ProtocolInfo, ResultRecord
+from wsolbench.registry import Provider
+
+
+@dataclass(frozen=True)
+class EvaluationPlan:
+    """Everything that an evaluation is made of; see the options of ``wsolbench evaluate``."""
+
+    dataset: Dataset
+    provider: Provider
+    scoremaps: Path
+    fullsup_scoremaps: Path | None
+    split: Split
+    limit: int | None
+    interval: float
+    workers: int
+    strict: bool
+    command: str
+
+
+def evaluate(plan: EvaluationPlan, reporter: Reporter) -> ResultRecord:
+    """Score the stored scoremaps of a split, at the oracle τ and, where train-fullsup maps are given, at theirs.
+
+    Raises:
+        UsageError: The data set has no such split, or train-fullsup maps are given for an evaluation of train-fullsup.
+        DataError: The annotations are damaged.
+        ScoremapError: A map is missing or damaged.
+    """
+    clock = Clock()
+    parts = [open_split(plan.dataset, plan.split, plan.limit)]
+    folders = [ScoremapFolder(plan.scoremaps, parts[0].images.ids)]
+    why_none = "no scoremaps of train-fullsup were given (--fullsup-scoremaps)"
+    if plan.fullsup_scoremaps is not None:
+        if plan.split is Split.TRAIN_FULLSUP:
+            raise UsageError(
+                "--fullsup-scoremaps: a threshold chosen on train-fullsup cannot be judged on train-fullsup"
+            )
+        parts.append(open_split(plan.dataset, Split.TRAIN_FULLSUP, plan.limit))
+        folders.append(ScoremapFolder(plan.fullsup_scoremaps, parts[1].images.ids))
+    scored = []
+    for part, folder in zip(parts, folders, strict=True):
+        with clock.phase(part.split.label):
+            scored.append(_score_folder(plan, part, folder, reporter))
+    selection = select_thresholds(scored[1] if len(scored) > 1 else None, why_none)
+    metrics, missing = compute_metrics(scored[0], selection, gt_known=False)
+    outcomes = [split_outcomes(part) for part in scored]
+    return ResultRecord(
+        metrics=metrics,
+        missing=missing,
+        dataset=describe_dataset(plan.dataset, outcomes, plan.limit),
+        backbone=None,
+        method=MethodInfo(name="precomputed", provider=None, options={}),
+        protocol=ProtocolInfo(
+            split=outcomes[0].split, target=None, interval=plan.interval, frame=FRAME, iou_thresholds=IOU_THRESHOLDS
+        ),
+        environment=describe_environment(
+            [plan.provider], command=plan.command, device="cpu", seed=None, batch_size=None
+        ),
+        seconds=clock.seconds,
+        outcomes=outcomes,
+    )
+
+
+def _score_folder(
+    plan: EvaluationPlan, part: EvaluationSplit, folder: ScoremapFolder, reporter: Reporter
+) -> ScoredSplit:
+    scorer = SplitScorer(part, plan.interval)
+    ids = part.images.ids
+    constant = 0
+
+    def score(index: int) -> tuple[int, bool, Score]:
+        scoremap: NDArray[np.floating[Any]] = folder.load(ids[index])
+        return index, bool(scoremap.min() == scoremap.max()), scorer.score(index, scoremap)
+
+    with reporter.phase(part.split.label, len(ids), "maps") as advance:
+        for index, flat, outcome in ordered_map(score, range(len(ids)), workers=plan.workers, ahead=64):
+            constant += flat
+            scorer.add(index, outcome)
+            advance(1)
+    if constant:
+        told = f"{constant} of {len(ids)} scoremaps of {part.split.label} hold one value only"
+        if plan.strict:
+            raise ScoremapError(told)
+        reporter.warn(told)
+    boxes, masks = scorer.compute()
+    return ScoredSplit(part, boxes, masks, hits=None, nan_maps=0, constant_maps=constant, images_sha256=None)
