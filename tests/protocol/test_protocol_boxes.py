@@ -49,6 +49,13 @@ def test_scaling_truncates_and_does_not_clip():
     assert scale_boxes(np.array([[-3, 0, 5, 5]]), (10, 10), (4, 8)).tolist() == [[-1, 0, 2, 4]]
 
 
+def test_scaling_multiplies_before_it_divides():
+    # 45 * (224 / 80) and 61 / 112 * 224 fall just short of whole numbers
+    assert int(45 * (224 / 80)) == 125
+    assert int(61 / 112 * 224) == 121
+    assert scale_boxes(np.array([[45, 61, 45, 61]]), (80, 112), (224, 224)).tolist() == [[126, 122, 126, 122]]
+
+
 def test_scaling_from_an_empty_image_is_an_error():
     with pytest.raises(DataError, match="0×10"):
         scale_boxes(np.array([[0, 0, 1, 1]]), (0, 10), (224, 224))

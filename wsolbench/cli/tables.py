@@ -33,7 +33,7 @@ def _columns(metrics: Metrics) -> dict[str, tuple[str, str]]:
         "MaxBoxAcc": (_percent(metrics.max_box_acc), _percent(metrics.fullsup_box_acc)),
         "MaxBoxAccV2": (_percent(metrics.max_box_acc_v2), _percent(metrics.fullsup_box_acc_v2)),
         **{
-            f"  at IoU {key}": (_percent(oracle[key] if oracle else None), _percent(fullsup[key] if fullsup else None))
+            f"V2 at IoU {key}": (_percent(oracle[key] if oracle else None), _percent(fullsup[key] if fullsup else None))
             for key in IOU_KEYS
         },
         "GT-known Loc": ("", _percent(metrics.gt_known_loc)),
