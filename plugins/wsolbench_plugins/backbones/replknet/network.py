@@ -77,7 +77,7 @@ class LargeKernelConv(nn.Module):
             weight = weight + F.pad(small_weight, [margin] * 4)
             bias = bias + small_bias
         channels, _, kernel, _ = weight.shape
-        merged = nn.Conv2d(channels, channels, kernel, padding=kernel // 2, groups=channels, device=weight.device)
+        merged = nn.Conv2d(channels, channels, kernel, padding=kernel // 2, groups=channels).to(weight)
         merged.weight.copy_(weight)
         merged.bias.copy_(bias)  # type: ignore[union-attr]
         self.lkb_reparam = merged
