@@ -64,7 +64,8 @@ class Drawing:
 def draw(index: int, *, split: int, seed: int = 0, cue: float = CUE) -> Drawing:
     """Draw one picture; a pure function of its arguments.
 
-    The long side of the box takes from 0.40 to 0.90 of the picture (39 to 86 pixels), and the critter lies inside it.
+    The long side of the box takes from 0.40 to 0.90 of the picture (39 to 86 pixels), small ones being more common, and
+    the critter lies inside it.
     Changing ``cue`` changes the coats, feet and tail tips of some critters and nothing else, not even a mask.
 
     Args:
@@ -122,7 +123,8 @@ def _posed(pose: NDArray[np.float64], polygons: NDArray[np.float64]) -> NDArray[
     x, y = polygons[..., 0], polygons[..., 1] * (1.0 if mirror < 0.5 else -1.0)
     turned = np.stack([cos * x - sin * y, sin * x + cos * y], axis=-1)
     low, high = turned.min(axis=(0, 1)), turned.max(axis=(0, 1))
-    scale = _FACTOR * (_SMALLEST + (_LARGEST - _SMALLEST) * size) / float((high - low).max())
+    side = _SMALLEST + (_LARGEST - _SMALLEST) * size * size * size  # tuned: see Critters
+    scale = _FACTOR * side / float((high - low).max())
     room = _CANVAS - 1.0 - 2.0 * _MARGIN - scale * (high - low)
     placed: NDArray[np.float64] = scale * (turned - low) + (_MARGIN + room * np.array(place))
     return placed
