@@ -1,9 +1,19 @@
-"""What all tests share."""
+"""What all tests share: the real data, small data sets on disk, and the command line in this process."""
 
+import json
 import os
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # toy networks: more threads would only wait for each other
+
+NUMBERS = {"train": 0, "val": 1, "test": 2}
+COLOURS = ((220, 40, 40), (40, 200, 60))
 
 
 @pytest.fixture(scope="session")
@@ -14,3 +24,113 @@ def shared_data():
     if not folder.is_dir():
         pytest.skip(f"no real data in {folder}; set WSOLBENCH_SHARED_DATA")
     return folder
+
+
+@dataclass(frozen=True)
+class Finished:
+    """How a command ended, and what it said."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        """The JSON records on stdout, one a line."""
+        return [json.loads(line) for line in self.out.splitlines()]
+
+    def refused(self, *words: str) -> bool:
+        """Check the form of an error for the user: one line, perhaps indented ones below, exit code 2, no results."""
+        first, *rest = [line for line in self.err.splitlines() if not line.startswith("warning: ")]
+        assert self.code == 2, self.err
+        assert self.out == ""
+        assert first.startswith("error: ")
+        assert all(line.startswith("  ") for line in rest), self.err
+        assert "Traceback" not in self.err
+        for word in words:
+            assert word in self.err
+        return True
+
+
+@pytest.fixture
+def cli(capsys):
+    """Run a command line in this process: ``cli("run", "--limit", 3)``."""
+    from wsolbench.cli.app import main
+
+    def run(*arguments):
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main([str(argument) for argument in arguments])
+        said = capsys.readouterr()
+        return Finished(ended.value.code, said.out, said.err)
+
+    return run
+
+
+@dataclass(frozen=True)
+class FolderSet:
+    """A small data set in the reference layout: a coloured rectangle in noise; the colour is the class."""
+
+    images: Path
+    metadata: Path
+
+    @property
+    def options(self) -> list[str]:
+        """The options that name it."""
+        places = ["--data-root", str(self.images), "--metadata-root", str(self.metadata)]
+        return ["--dataset", "folder", *places]
+
+    def ids(self, split: str = "test") -> list[str]:
+        """The image ids of a split."""
+        return (self.metadata / split / "image_ids.txt").read_text().split("\n")
+
+
+@pytest.fixture
+def folder_set(tmp_path):
+    """Make a `FolderSet` with so many images a split, annotated with ``boxes`` or ``masks``."""
+
+    def make(name="set", annotation="boxes", **counts):
+        root = tmp_path / name
+        for split, count in (counts or {"val": 3, "test": 4}).items():
+            _write_split(root, split, count, annotation)
+        return FolderSet(root / "images", root / "metadata")
+
+    return make
+
+
+def _write_split(root, split, count, annotation):
+    random = np.random.default_rng(NUMBERS[split])
+    lists = {name: [] for name in ("image_ids", "class_labels", "image_sizes", "localization")}
+    for number in range(count):
+        image_id, label = f"{split}/{number:02d}.png", number % len(COLOURS)
+        width, height = (int(side) for side in random.integers(24, 48, 2))
+        x0, y0 = (int(random.integers(2, side // 2)) for side in (width, height))
+        x1, y1 = x0 + width // 3, y0 + height // 3
+        pixels = random.integers(80, 130, (height, width, 3), dtype=np.uint8)
+        pixels[y0 : y1 + 1, x0 : x1 + 1] = COLOURS[label]
+        _save(root / "images" / image_id, pixels)
+        lists["image_ids"].append(image_id)
+        lists["class_labels"].append(f"{image_id},{label}")
+        lists["image_sizes"].append(f"{image_id},{width},{height}")
+        if annotation == "boxes":
+            lists["localization"].append(f"{image_id},{x0},{y0},{x1},{y1}")
+        else:
+            mask = np.zeros((height, width), dtype=np.uint8)
+            mask[y0 : y1 + 1, x0 : x1 + 1] = 255
+            _save(root / "images" / "masks" / image_id, mask)
+            lists["localization"].append(f"{image_id},masks/{image_id},")
+    folder = root / "metadata" / split
+    folder.mkdir(parents=True)
+    for name, lines in lists.items():
+        (folder / f"{name}.txt").write_text("\n".join(lines))
+
+
+def _save(path, pixels):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+
+
+@pytest.fixture
+def no_gallery(monkeypatch):
+    """Leave the pictures out, for tests of numbers."""
+    monkeypatch.setattr("wsolbench.engine.run.draw_gallery", lambda *_: None)

@@ -8,7 +8,10 @@ plugin and drops duplicates without a word.
 
 from __future__ import annotations
 
+import re
+import sys
 from collections.abc import Callable, Iterable
+from contextlib import redirect_stdout
 from importlib import metadata
 from typing import Any
 
@@ -16,7 +19,7 @@ import pluggy
 
 from wsolbench import hookspecs
 from wsolbench.errors import PluginError
-from wsolbench.interfaces import BackboneSpec, DatasetSpec, MethodSpec, RecipeSpec, Spec
+from wsolbench.interfaces import BackboneSpec, Checkpoint, DatasetSpec, InputConfig, MethodSpec, RecipeSpec, Spec
 from wsolbench.registry import NAME_PATTERN, Offer, PluginFailure, Provider, Registry
 
 _KINDS: dict[str, type[Spec]] = {
@@ -25,6 +28,14 @@ _KINDS: dict[str, type[Spec]] = {
     "wsolbench_datasets": DatasetSpec,
     "wsolbench_recipes": RecipeSpec,
 }
+_FIELDS: tuple[tuple[str, type | tuple[type, ...], str], ...] = (
+    ("source", str, "text"),
+    ("input", InputConfig, "an InputConfig"),
+    ("family", (str, type(None)), "text or None"),
+    ("classifier_key", str, "text"),
+    ("checkpoints", (tuple, list), "a tuple of Checkpoint"),
+)
+_OBJECT_REFERENCE = re.compile(r"[\w.]+\s*(:\s*[\w.]+\s*)?(\[.*\]\s*)?")
 
 
 class _Dropped(Exception):  # noqa: N818 - it steers the loading and never leaves this module
@@ -51,7 +62,8 @@ def load_plugins(*, strict: bool = False, warn: Callable[[str], None] | None = N
     failures: list[PluginFailure] = []
     for provider, entry_point in _entry_points():
         try:
-            found = _load(provider, entry_point)
+            with redirect_stdout(sys.stderr):  # what a plugin prints must not mix with what is asked for
+                found = _load(provider, entry_point)
             _check_own_duplicates(found, offers)
         except _Dropped as dropped:
             failures.append(PluginFailure(provider, dropped.stage, dropped.reason))
@@ -71,7 +83,7 @@ def _entry_points() -> list[tuple[Provider, metadata.EntryPoint]]:
     seen: set[str] = set()
     for distribution in metadata.distributions():
         try:
-            name, version = distribution.metadata["Name"].lower().replace("_", "-"), distribution.version
+            name, version = re.sub(r"[-_.]+", "-", distribution.metadata["Name"]).lower(), distribution.version
             entry_points = list(distribution.entry_points)
         except Exception:  # a damaged installation of something else is not ours to report
             continue
@@ -88,6 +100,8 @@ def _entry_points() -> list[tuple[Provider, metadata.EntryPoint]]:
 
 def _load(provider: Provider, entry_point: metadata.EntryPoint) -> list[Offer[Spec]]:
     """Import one plugin, check its hooks and call them."""
+    if not _OBJECT_REFERENCE.fullmatch(entry_point.value):
+        raise _Dropped("import", f"the entry point's value '{entry_point.value}' is not MODULE or MODULE:OBJECT")
     try:
         plugin = entry_point.load()
     except (Exception, SystemExit) as error:
@@ -131,17 +145,37 @@ def _checked_specs(hook: str, specs: object) -> Iterable[Spec]:
             raise _Dropped(hook, f"the name {spec.name!r} is not of lowercase letters, digits, '_', '.' and '-'")
         if not callable(spec.build):
             raise _Dropped(hook, f"'build' of '{spec.name}' cannot be called")
+        _check_fields(hook, spec)
     return specs
+
+
+def _check_fields(hook: str, spec: Spec) -> None:
+    """Check the types of what listings and resolution read: one wrong field must not break them for everybody."""
+    for field, kind, words in _FIELDS:
+        if hasattr(spec, field) and not isinstance(getattr(spec, field), kind):
+            got = type(getattr(spec, field)).__name__
+            raise _Dropped(hook, f"'{field}' of '{spec.name}' is not {words} but {got}")
+    if isinstance(spec, BackboneSpec):
+        if spec.family is not None and not NAME_PATTERN.fullmatch(spec.family):
+            raise _Dropped(hook, f"the family {spec.family!r} is not of lowercase letters, digits, '_', '.' and '-'")
+        for checkpoint in spec.checkpoints:
+            if not isinstance(checkpoint, Checkpoint):
+                raise _Dropped(hook, f"'checkpoints' of '{spec.name}' holds {type(checkpoint).__name__}")
 
 
 def _check_own_duplicates(found: list[Offer[Spec]], before: list[Offer[Spec]]) -> None:
     """Refuse a plugin that offers a name twice within one distribution: not even qualified names would differ."""
-    taken = {(type(offer.spec), offer.qualified_name) for offer in before}
+    taken = {(_kind(offer.spec), offer.qualified_name) for offer in before}
     for offer in found:
-        key = (type(offer.spec), offer.qualified_name)
+        key = (_kind(offer.spec), offer.qualified_name)
         if key in taken:
             raise _Dropped("registration", f"'{offer.name}' is offered twice by {offer.provider.distribution}")
         taken.add(key)
+
+
+def _kind(spec: Spec) -> type[Spec]:
+    """Return which of the four a spec is, also where a plugin's own subclass refines it."""
+    return next(kind for kind in _KINDS.values() if isinstance(spec, kind))
 
 
 def _one_line(error: BaseException) -> str:

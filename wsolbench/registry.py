@@ -100,14 +100,8 @@ class Catalogue(Generic[S_co]):
 
     def unknown(self, name: str, also: Iterable[str] = ()) -> UnknownNameError:
         """Return the error for a name that nobody offers, with close matches and the plugins that failed to load."""
-        known = {offer.name for offer in self._offers} | {offer.qualified_name for offer in self._offers} | set(also)
-        close = difflib.get_close_matches(name.lower(), sorted(known), n=3, cutoff=0.5)
-        hint = f" Did you mean {' or '.join(repr(match) for match in close)}?" if close else ""
-        message = f"unknown {self.kind} '{name}'.{hint}"
-        message += f"\n  'wsolbench list {self.kind}s' shows all {len(self._offers)}."
-        if self._failures:
-            message += " Not loaded:" + "".join(f"\n  {failure}" for failure in self._failures)
-        return UnknownNameError(message)
+        known = {offer.qualified_name if ":" in name else self.shown_name(offer) for offer in self._offers} | set(also)
+        return _unknown(self.kind, name, known, f"list {self.kind}s", len(self._offers), self._failures)
 
 
 class Registry:
@@ -139,6 +133,24 @@ class Registry:
         """Return what one plugin offers."""
         return [offer for offer in self._offers if offer.provider == provider]
 
+    def unknown(self, name: str) -> UnknownNameError:
+        """Return the error for a name that nothing of any kind answers to."""
+        known = {offer.spec.family for offer in self.backbones if offer.spec.family}
+        for catalogue in self.catalogues:
+            known |= {offer.qualified_name if ":" in name else catalogue.shown_name(offer) for offer in catalogue}
+        return _unknown("name", name, known, "list", len(self._offers), self.failures)
+
     def family(self, name: str) -> list[Offer[BackboneSpec]]:
         """Return the variants of a family of networks; empty where there is no such family."""
         return [offer for offer in self.backbones if offer.spec.family == name]
+
+
+def _unknown(
+    kind: str, name: str, known: set[str], listing: str, count: int, failures: tuple[PluginFailure, ...]
+) -> UnknownNameError:
+    close = difflib.get_close_matches(name.lower(), sorted(known), n=3, cutoff=0.5)
+    hint = f" Did you mean {' or '.join(repr(match) for match in close)}?" if close else ""
+    message = f"unknown {kind} '{name}'.{hint}\n  'wsolbench {listing}' shows all {count}."
+    if failures:
+        message += " Not loaded:" + "".join(f"\n  {failure}" for failure in failures)
+    return UnknownNameError(message)

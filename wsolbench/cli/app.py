@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import os
 import sys
+import traceback
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -12,6 +15,8 @@ from wsolbench import __version__
 from wsolbench.cli import describe, evaluate, listing, run, schema, train
 from wsolbench.cli.session import EVERYWHERE, Session
 from wsolbench.errors import WsolbenchError
+
+INTERRUPTED = 130
 
 app = typer.Typer(
     name="wsolbench",
@@ -48,6 +53,11 @@ def _root(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit: 0, 2 for what the user can mend, 130 after Ctrl-C, 1 for a bug of ours."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without τ shows "?" rather than a traceback
+    # Before torch loads OpenMP: its threads would spin while they wait, on cores that the threads that score maps need.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     session = Session.from_arguments(sys.argv[1:] if arguments is None else arguments)
     sys.exit(_run(session))
 
@@ -57,11 +67,12 @@ def _run(session: Session) -> int:
         code = app(session.remaining, standalone_mode=False, obj=session)
     except (WsolbenchError, typer.TyperException) as error:
         if session.debug:
-            raise
+            traceback.print_exc()
         message = error.format_message() if isinstance(error, typer.TyperException) else str(error)
         typer.echo(f"error: {message}", err=True)
         return 2
     except (KeyboardInterrupt, typer.Abort):
+        code = INTERRUPTED
+    if code == INTERRUPTED:  # what typer makes of Ctrl-C
         typer.echo("interrupted: nothing was recorded", err=True)
-        return 130
     return code if isinstance(code, int) else 0

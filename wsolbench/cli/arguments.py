@@ -18,7 +18,7 @@ MetadataRoot = Annotated[Path | None, typer.Option(help="Folder that holds the s
 MaskRoot = Annotated[Path | None, typer.Option(help="Folder that mask paths are relative to; default --data-root.")]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps ...; default: a GPU where there is one.")]
 Workers = Annotated[int, typer.Option(min=1, help="Threads that load images and score maps.")]
-Interval = Annotated[float, typer.Option(help="Step of the grid of CAM thresholds, 0 to 1.")]
+Interval = Annotated[float, typer.Option(min=1e-5, max=1, help="Step of the grid of CAM thresholds from 0 to 1.")]
 Limit = Annotated[int | None, typer.Option(min=1, help="At most so many images of each split, evenly spaced.")]
 
 
@@ -33,11 +33,13 @@ def parse_options(texts: Sequence[str], option: str) -> dict[str, str]:
     Raises:
         UsageError: A text has another form.
     """
-    parsed = {}
+    parsed: dict[str, str] = {}
     for text in texts:
         name, equals, value = text.partition("=")
         if not name or not equals:
             raise UsageError(f"{option} {text}: expected NAME=VALUE")
+        if name in parsed:
+            raise UsageError(f"{option} {text}: {name} is given twice")
         parsed[name] = value
     return parsed
 

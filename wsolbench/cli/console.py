@@ -42,7 +42,7 @@ class ConsoleReporter(Reporter):
         self._print(f"warning: {message}")
 
     def _print(self, line: str) -> None:
-        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+        self._console.print(line, markup=False, emoji=False, highlight=False, soft_wrap=True)
 
 
 class _Rate(ProgressColumn):

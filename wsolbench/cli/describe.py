@@ -36,7 +36,8 @@ def describe(
         return
     described = [_describe(registry, offer, classes, merged=merged) for offer in offers]
     if json:
-        typer.echo(json_module.dumps(described[0] if len(described) == 1 else described, ensure_ascii=False))
+        one_or_all = described[0] if len(described) == 1 else described
+        typer.echo(json_module.dumps(one_or_all, ensure_ascii=False, default=str))
         return
     typer.echo("\n\n".join(_as_text(one) for one in described))
 
@@ -55,9 +56,7 @@ def _find(registry: Registry, name: str) -> list[Offer[Spec]]:
         found += offers
     found = found or list(registry.family(name))
     if not found:
-        families = {offer.spec.family for offer in registry.backbones if offer.spec.family}
-        everything = {offer.name for catalogue in registry.catalogues for offer in catalogue}
-        raise registry.backbones.unknown(name, also=families | everything)
+        raise registry.unknown(name)
     return found
 
 
@@ -70,12 +69,7 @@ def _describe(registry: Registry, offer: Offer[Spec], classes: int, *, merged: b
 
         return {**about, **describe_backbone(spec, offer.provider, classes, merged=merged)}
     if isinstance(spec, MethodSpec | RecipeSpec):
-        from wsolbench.options import list_options
-
-        about["options"] = {
-            option.name: {"accepts": option.accepts, "default": option.default} for option in list_options(spec.build)
-        }
-        return about
+        return {**about, "options": _options(offer)}
     assert isinstance(spec, DatasetSpec)
     shipping = [
         backbone.name for backbone in registry.backbones for c in backbone.spec.checkpoints if c.dataset == spec.name
@@ -83,8 +77,21 @@ def _describe(registry: Registry, offer: Offer[Spec], classes: int, *, merged: b
     return {**about, "backbones with shipped weights": shipping}
 
 
+def _options(offer: Offer[Spec]) -> dict[str, dict[str, Any]]:
+    from wsolbench.engine.blame import blaming
+    from wsolbench.options import list_options
+
+    with blaming(offer.provider, f"when asked for the options of '{offer.name}'"):
+        options = list_options(offer.spec.build)
+    return {
+        option.name: {"accepts": option.accepts, **({} if option.required else {"default": option.default})}
+        for option in options
+    }
+
+
 def _kind(spec: Spec) -> str:
-    return {BackboneSpec: "backbone", MethodSpec: "method", DatasetSpec: "dataset", RecipeSpec: "recipe"}[type(spec)]
+    kinds = {BackboneSpec: "backbone", MethodSpec: "method", DatasetSpec: "dataset", RecipeSpec: "recipe"}
+    return next(word for kind, word in kinds.items() if isinstance(spec, kind))
 
 
 def _as_text(about: dict[str, Any]) -> str:

@@ -44,12 +44,13 @@ def evaluate(
         raise UsageError("say what the scoremaps were made for: --dataset NAME or --metadata-root DIR")
     registry = session.load_plugins()
     from wsolbench.cli.tables import results_table
+    from wsolbench.engine.datasets import build_dataset
     from wsolbench.engine.evaluate import EvaluationPlan
     from wsolbench.engine.evaluate import evaluate as carry_out
 
     offer = registry.datasets.get(dataset or "folder")
     plan = EvaluationPlan(
-        dataset=offer.spec.build(roots(None, metadata_root, masks)),
+        dataset=build_dataset(offer, roots(None, metadata_root, masks)),
         provider=offer.provider,
         scoremaps=scoremaps,
         fullsup_scoremaps=fullsup_scoremaps,

@@ -77,6 +77,7 @@ def _failure(failure: object) -> str:
 
 def _print_rows(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
     """Print a table for a person; tab-separated lines, never cut, where stdout is no terminal."""
+    rows = [tuple(" ".join(cell.split()) for cell in row) for row in rows]  # a plugin's text may hold tabs and newlines
     if not sys.stdout.isatty():
         for row in rows:
             typer.echo("\t".join(row))

@@ -72,20 +72,22 @@ def run(
     session = session_of(context)
     registry = session.load_plugins()
     from wsolbench.cli.tables import results_table
+    from wsolbench.engine.datasets import build_dataset
     from wsolbench.engine.devices import choose_device
-    from wsolbench.engine.files import check_empty, fresh_folder
+    from wsolbench.engine.files import check_writable, fresh_folder
     from wsolbench.engine.network import load_network
-    from wsolbench.engine.run import RunPlan
+    from wsolbench.engine.run import RunPlan, check_first_images, check_scoremap_folders
     from wsolbench.engine.run import run as carry_out
-    from wsolbench.protocol import cam_threshold_grid
 
     if out is not None:
-        check_empty(out, "--out")
-    cam_threshold_grid(interval)
+        check_writable(out, "--out")
     reporter = session.reporter()
     methods = build_methods(registry, method, method_opt or [])
+    if save_scoremaps is not None:
+        check_scoremap_folders(save_scoremaps, out, [built.name for built in methods])
     dataset_offer = registry.datasets.get(dataset)
-    data = dataset_offer.spec.build(roots(data_root, metadata_root, masks))
+    data = build_dataset(dataset_offer, roots(data_root, metadata_root, masks))
+    check_first_images(data, dataset_offer.provider, split.part)
     network = load_network(
         registry,
         backbone,
@@ -95,7 +97,7 @@ def run(
         device=choose_device(device),
         seed=seed,
     )
-    if network.spec.name != backbone:
+    if backbone not in (network.offer.name, network.offer.qualified_name):
         reporter.say(f"{backbone}: the variant {network.spec.name}")
     plan = RunPlan(
         dataset=data,
@@ -134,10 +136,10 @@ def build_methods(registry: Registry, names: Sequence[str], option_texts: Sequen
 
     Raises:
         UnknownNameError: Nobody offers a method.
-        UsageError: A method is named twice, or an option is for none of them.
+        UsageError: A method is named twice, two share a short name, or an option is for none of them.
     """
+    from wsolbench.engine.blame import blaming
     from wsolbench.engine.localize import BuiltMethod
-    from wsolbench.engine.network import blaming
     from wsolbench.options import build_with_options
 
     texts: dict[str, dict[str, str]] = {name: {} for name in names}
@@ -154,4 +156,6 @@ def build_methods(registry: Registry, names: Sequence[str], option_texts: Sequen
         with blaming(offer.provider, f"building the method '{name}'"):
             method, options = build_with_options(f"the method '{name}'", offer.spec.build, given)
         built.append(BuiltMethod(offer, method, options))
+    if len({method.name for method in built}) < len(built):
+        raise UsageError(f"--method: of {', '.join(names)} two have one short name; give each a run of its own")
     return tuple(built)

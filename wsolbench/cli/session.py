@@ -14,8 +14,8 @@ from wsolbench.registry import Registry
 
 EVERYWHERE = (
     "Every command also takes --strict (a plugin that fails to load, or a map of NaN or one constant, is an error "
+    "instead of a warning) and --debug (show the traceback of an error)."
 )
-EVERYWHERE += "instead of a warning) and --debug (show the traceback of an error)."
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,8 @@ class Session:
 
     @property
     def command(self) -> str:
-        """The command line, ready to be pasted into a shell."""
-        return shlex.join(["wsolbench", *self.arguments])
+        """The command line, ready to be pasted into a shell; bytes that are no UTF-8 are shown as escapes."""
+        return shlex.join(["wsolbench", *self.arguments]).encode(errors="backslashreplace").decode()
 
     def reporter(self) -> Reporter:
         """Return what speaks to the person on stderr."""

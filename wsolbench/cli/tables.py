@@ -71,9 +71,14 @@ def _reasons(records: Sequence[ResultRecord]) -> list[str]:
     """Return a line for every reason why something is missing, with the names of the metrics as the table has them."""
     labels = {
         "max_box_acc": "MaxBoxAcc, MaxBoxAccV2",
-        "fullsup_box_acc": "the fullsup τ columns",
-        "top1_loc": "Top-1 and Top-5 Loc",
+        "fullsup_box_acc": "value at the fullsup τ",
+        "gt_known_loc": "GT-known Loc",
+        "top1_loc": "Top-1 Loc, Top-5 Loc",
         "pxap": "PxAP",
     }
     missing = records[0].missing
-    return [f"no {label}: {missing[name]}" for name, label in labels.items() if name in missing]
+    by_reason: dict[str, list[str]] = {}
+    for name, label in labels.items():
+        if name in missing:
+            by_reason.setdefault(missing[name], []).append(label)
+    return [f"no {', '.join(named)}: {reason}" for reason, named in by_reason.items()]

@@ -9,6 +9,9 @@ import typer
 
 from wsolbench.cli.arguments import DataRoot, DatasetName, Device, MetadataRoot, Workers, parse_options, roots
 from wsolbench.cli.session import session_of
+from wsolbench.errors import UsageError
+from wsolbench.interfaces import BackboneSpec
+from wsolbench.registry import Offer, Registry
 
 
 def train(
@@ -31,20 +34,29 @@ def train(
     """Train a classifier from image labels only; write its weights, a card and a log."""
     session = session_of(context)
     registry = session.load_plugins()
+    from wsolbench.engine.blame import blaming
+    from wsolbench.engine.datasets import build_dataset
     from wsolbench.engine.devices import choose_device
-    from wsolbench.engine.files import fresh_folder, whole_folder
+    from wsolbench.engine.files import check_writable, fresh_folder, whole_folder
     from wsolbench.engine.train import TrainingPlan
     from wsolbench.engine.train import train as run_training
     from wsolbench.options import build_with_options
 
-    recipe_spec = registry.recipes.get(recipe).spec
-    built, options = build_with_options(
-        f"the recipe '{recipe}'", recipe_spec.build, parse_options(recipe_opt or [], "--recipe-opt")
-    )
+    if out is not None:
+        check_writable(out, "--out")
+    recipe_offer = registry.recipes.get(recipe)
+    given = parse_options(recipe_opt or [], "--recipe-opt")
+    with blaming(recipe_offer.provider, f"building the recipe '{recipe}'"):
+        built, options = build_with_options(f"the recipe '{recipe}'", recipe_offer.spec.build, given)
+    backbone_offer = _one_network(registry, backbone)
+    dataset_offer = registry.datasets.get(dataset)
     plan = TrainingPlan(
-        spec=registry.backbones.get(backbone).spec,
-        dataset=registry.datasets.get(dataset).spec.build(roots(data_root, metadata_root)),
+        spec=backbone_offer.spec,
+        backbone_provider=backbone_offer.provider,
+        dataset=build_dataset(dataset_offer, roots(data_root, metadata_root)),
+        dataset_provider=dataset_offer.provider,
         recipe_name=recipe,
+        recipe_provider=recipe_offer.provider,
         recipe=built,
         recipe_options=options,
         seeds=tuple(seed or [0]),
@@ -60,3 +72,17 @@ def train(
         accuracy = "not measured (no test split)" if result.test_top1 is None else f"{result.test_top1:.1f} %"
         typer.echo(f"seed {result.seed}: top-1 on test {accuracy}")
     typer.echo(f"weights, card and log: {folder}")
+
+
+def _one_network(registry: Registry, name: str) -> Offer[BackboneSpec]:
+    """Return the network of a name; a family is no network, as nothing says which variant to train.
+
+    Raises:
+        UnknownNameError: Nobody offers the name, or several do.
+        UsageError: It is a family's.
+    """
+    variants = registry.family(name)
+    if variants and not registry.backbones.find(name):
+        shown = ", ".join(registry.backbones.shown_name(variant) for variant in variants)
+        raise UsageError(f"'{name}' is a family of networks; name the one to train: {shown}")
+    return registry.backbones.get(name)

@@ -7,7 +7,8 @@ from typing import Any
 
 import torch
 
-from wsolbench.engine.network import blaming, kernel_sizes
+from wsolbench.engine.blame import blaming
+from wsolbench.engine.network import kernel_sizes
 from wsolbench.errors import UsageError
 from wsolbench.interfaces import BackboneSpec, Reparameterizable
 from wsolbench.registry import Provider

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,7 +57,7 @@ def evaluate(plan: EvaluationPlan, reporter: Reporter) -> ResultRecord:
         ScoremapError: A map is missing or damaged.
     """
     clock = Clock()
-    parts = [open_split(plan.dataset, plan.split, plan.limit)]
+    parts = [open_split(plan.dataset, plan.provider, plan.split, plan.limit)]
     folders = [ScoremapFolder(plan.scoremaps, parts[0].images.ids)]
     why_none = "no scoremaps of train-fullsup were given (--fullsup-scoremaps)"
     if plan.fullsup_scoremaps is not None:
@@ -64,14 +65,14 @@ def evaluate(plan: EvaluationPlan, reporter: Reporter) -> ResultRecord:
             raise UsageError(
                 "--fullsup-scoremaps: a threshold chosen on train-fullsup cannot be judged on train-fullsup"
             )
-        parts.append(open_split(plan.dataset, Split.TRAIN_FULLSUP, plan.limit))
+        parts.append(open_split(plan.dataset, plan.provider, Split.TRAIN_FULLSUP, plan.limit))
         folders.append(ScoremapFolder(plan.fullsup_scoremaps, parts[1].images.ids))
     scored = []
     for part, folder in zip(parts, folders, strict=True):
         with clock.phase(part.split.label):
             scored.append(_score_folder(plan, part, folder, reporter))
     selection = select_thresholds(scored[1] if len(scored) > 1 else None, why_none)
-    metrics, missing = compute_metrics(scored[0], selection, gt_known=False)
+    metrics, missing = compute_metrics(scored[0], selection, target=None)
     outcomes = [split_outcomes(part) for part in scored]
     return ResultRecord(
         metrics=metrics,
@@ -101,8 +102,11 @@ def _score_folder(
         scoremap: NDArray[np.floating[Any]] = folder.load(ids[index])
         return index, bool(scoremap.min() == scoremap.max()), scorer.score(index, scoremap)
 
-    with reporter.phase(part.split.label, len(ids), "maps") as advance:
-        for index, flat, outcome in ordered_map(score, range(len(ids)), workers=plan.workers, ahead=64):
+    with (
+        reporter.phase(part.split.label, len(ids), "maps") as advance,
+        closing(ordered_map(score, range(len(ids)), workers=plan.workers, ahead=64)) as results,
+    ):
+        for index, flat, outcome in results:
             constant += flat
             scorer.add(index, outcome)
             advance(1)

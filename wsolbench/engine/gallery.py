@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -54,7 +55,9 @@ def draw_gallery(
             iou = f"{label}: IoU {quality[index]:.2f}" if part.has_boxes else ""
             _draw_case(pair, part, index, scoremaps[index], threshold and threshold[0], iou)
     figure.suptitle(_title(localizer, method, threshold), fontsize=11)
-    figure.savefig(path, metadata={"Software": None})
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # ids may be in any script
+        figure.savefig(path, metadata={"Software": None})
 
 
 def _chosen(quality: NDArray[np.float64]) -> dict[str, list[int]]:
@@ -102,7 +105,7 @@ def _draw_case(
     picture = warp(part.images.load(index), FRAME, "bilinear")
     left, right = panels
     left.imshow(picture)
-    left.set_title(_short(image_id), fontsize=7)
+    left.set_title(_short(image_id), fontsize=7, parse_math=False)
     right.imshow(picture)
     right.imshow(scoremap, cmap="turbo", alpha=0.55, vmin=0, vmax=1)
     right.set_title(label, fontsize=7)

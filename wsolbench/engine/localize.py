@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -12,17 +13,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from wsolbench.data.fingerprint import combine_digests, image_digest
-from wsolbench.engine.network import Network, blaming
+from wsolbench.engine.blame import blaming
+from wsolbench.engine.network import Network
 from wsolbench.engine.reporter import Reporter
-from wsolbench.engine.scoring import ClassHits, EvaluationSplit, Score, ScoredSplit, SplitScorer
-from wsolbench.engine.stream import stream_batches
+from wsolbench.engine.scoring import ClassHits, EvaluationSplit, Score, ScoredSplit, SplitScorer, Target
+from wsolbench.engine.stream import Batch, stream_batches
 from wsolbench.engine.threads import ordered_map
 from wsolbench.errors import PluginError, ScoremapError
 from wsolbench.interfaces import ImageSplit, Method, MethodContext, MethodSpec
 from wsolbench.protocol import classify_raw_map, to_scoremap
 from wsolbench.registry import Offer
 
-Target = Literal["gt", "predicted"]
 ScoremapSink = Callable[[str, str, NDArray[np.float32]], None]
 ScoreObserver = Callable[[str, int, Score], None]
 
@@ -62,7 +63,7 @@ class Localizer:
 
     def raw_maps(
         self, images: ImageSplit, observe: Callable[[int, NDArray[np.uint8]], None] | None = None
-    ) -> Iterator[RawMaps]:
+    ) -> Generator[RawMaps, None, None]:
         """Yield logits and raw maps of every image, a batch at a time.
 
         Raises:
@@ -70,7 +71,7 @@ class Localizer:
             PluginError: The network or a method fails, or a map has a wrong shape.
         """
         network = self.network
-        batches = stream_batches(
+        stream = stream_batches(
             images,
             network.spec.input,
             batch_size=self.batch_size,
@@ -78,16 +79,20 @@ class Localizer:
             device=network.device,
             observe=observe,
         )
-        for batch in batches:
-            ids = [images.ids[index] for index in batch.indices]
-            with torch.no_grad():
-                with blaming(network.offer.provider, f"in '{network.spec.name}' on the images from '{ids[0]}' on"):
-                    features = network.module.forward_features(batch.images)
-                    logits = network.module.forward_head(features)
-                classes = batch.labels if self.target == "gt" else logits.argmax(dim=1)
-                context = MethodContext(network.module, batch.images, classes, logits)
-                maps = {built.name: _checked_maps(built, features, context, ids) for built in self.methods}
-            yield RawMaps(batch.indices, logits.float().cpu(), maps)
+        with closing(stream) as batches:
+            for batch in batches:
+                yield self._of_batch(batch, [images.ids[index] for index in batch.indices])
+
+    @torch.no_grad()
+    def _of_batch(self, batch: Batch, ids: list[str]) -> RawMaps:
+        network = self.network
+        with blaming(network.offer.provider, f"in '{network.spec.name}' on the images from '{ids[0]}' on"):
+            features = network.module.forward_features(batch.images)
+            logits = network.module.forward_head(features)
+        classes = batch.labels if self.target == "gt" else logits.argmax(dim=1)
+        context = MethodContext(network.module, batch.images, classes, logits)
+        maps = {built.name: _checked_maps(built, features, context, ids) for built in self.methods}
+        return RawMaps(batch.indices, logits.float().cpu(), maps)
 
 
 def _checked_maps(
@@ -170,12 +175,13 @@ def localize(
     def digest(index: int, image: NDArray[np.uint8]) -> None:
         digests[index] = image_digest(image)
 
-    def items() -> Iterator[_Item]:
-        for batch in localizer.raw_maps(images, digest):
-            hits.add(batch)
-            for name, maps in batch.maps.items():
-                for position, index in enumerate(batch.indices):
-                    yield _Item(name, int(index), maps[position])
+    def items() -> Generator[_Item, None, None]:
+        with closing(localizer.raw_maps(images, digest)) as batches:
+            for batch in batches:
+                hits.add(batch)
+                for name, maps in batch.maps.items():
+                    for position, index in enumerate(batch.indices):
+                        yield _Item(name, int(index), maps[position])
 
     def score(item: _Item) -> _Outcome:
         scoremap = to_scoremap(item.raw_map)
@@ -184,8 +190,12 @@ def localize(
         return _Outcome(item, classify_raw_map(item.raw_map), scorers[item.method].score(item.index, scoremap))
 
     ahead = 2 * localizer.batch_size * len(localizer.methods)
-    with reporter.phase(part.split.label, len(images.ids) * len(scorers), "maps") as advance:
-        for outcome in ordered_map(score, items(), workers=localizer.workers, ahead=ahead):
+    with (
+        reporter.phase(part.split.label, len(images.ids) * len(scorers), "maps") as advance,
+        closing(items()) as work,
+        closing(ordered_map(score, work, workers=localizer.workers, ahead=ahead)) as results,
+    ):
+        for outcome in results:
             name, index = outcome.item.method, outcome.item.index
             if outcome.kind != "ok":
                 bad[name][outcome.kind].append(images.ids[index])
@@ -227,9 +237,10 @@ class _HitCollector:
         self._top5 = self._top1.copy()
 
     def add(self, batch: RawMaps) -> None:
-        """Note the hits of a batch."""
-        best = batch.logits.topk(min(5, batch.logits.shape[1]), dim=1).indices.numpy()
-        hit = best == self._labels[batch.indices][:, None]
+        """Note the hits of a batch; logits that are not finite predict nothing."""
+        best = batch.logits.topk(min(5, batch.logits.shape[1]), dim=1).indices
+        best[~batch.logits.isfinite().all(dim=1)] = -1
+        hit = best.numpy() == self._labels[batch.indices][:, None]
         self._top1[batch.indices] = hit[:, 0]
         self._top5[batch.indices] = hit.any(axis=1)
 

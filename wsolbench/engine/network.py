@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -11,12 +9,13 @@ from typing import Any, Literal, TypeAlias
 import torch
 from torch import nn
 
+from wsolbench.engine.blame import blaming
 from wsolbench.engine.files import sha256
 from wsolbench.engine.weights import count_classes, load_state, mismatch, read_state_dict
-from wsolbench.errors import PluginError, UsageError, WeightsError, WsolbenchError
+from wsolbench.errors import UsageError, WeightsError
 from wsolbench.interfaces import Backbone, BackboneSpec, Checkpoint, Reparameterizable
 from wsolbench.records import WeightsInfo
-from wsolbench.registry import Offer, Provider, Registry
+from wsolbench.registry import Offer, Registry
 
 Weights: TypeAlias = Path | Literal["random"] | None
 
@@ -49,22 +48,6 @@ class Network:
                 raise TypeError(f"forward_features returned {tuple(features.shape)}, expected (1, K, h, w)")
         channels, height, width = features.shape[1:]
         return int(channels), int(height), int(width)
-
-
-@contextmanager
-def blaming(provider: Provider, doing: str) -> Iterator[None]:
-    """Turn whatever a plugin raises into one line that names plugin, version and what it was doing.
-
-    Raises:
-        PluginError: Instead of anything that is not yet an error for users.
-    """
-    try:
-        yield
-    except WsolbenchError:
-        raise
-    except (Exception, SystemExit) as error:
-        reason = " ".join(str(error).split())
-        raise PluginError(f"plugin {provider} failed {doing}: {type(error).__name__}: {reason}") from error
 
 
 def resolve_backbone(registry: Registry, name: str, dataset: str, weights: Weights) -> Offer[BackboneSpec]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsolbench.engine.clock import Clock
-from wsolbench.engine.files import whole_folder
+from wsolbench.engine.files import check_writable, whole_folder
 from wsolbench.engine.gallery import draw_gallery
-from wsolbench.engine.localize import BuiltMethod, Localizer, ScoremapSink, Target, localize
+from wsolbench.engine.localize import BuiltMethod, Localizer, ScoremapSink, localize
 from wsolbench.engine.network import Network
 from wsolbench.engine.provenance import describe_dataset, describe_environment
 from wsolbench.engine.reporter import Reporter
@@ -23,16 +24,18 @@ from wsolbench.engine.scoring import (
     Score,
     ScoredSplit,
     Selection,
+    Target,
     compute_metrics,
+    open_images,
     open_split,
     select_thresholds,
     split_outcomes,
 )
-from wsolbench.errors import UsageError
+from wsolbench.errors import OutputError, UsageError
 from wsolbench.interfaces import Dataset, DatasetSpec, Split
 from wsolbench.protocol import FRAME, IOU_THRESHOLDS
 from wsolbench.records import BackboneInfo, MethodInfo, Preprocessing, ProtocolInfo, ResultRecord
-from wsolbench.registry import Offer
+from wsolbench.registry import Offer, Provider
 
 
 @dataclass(frozen=True)
@@ -57,13 +60,24 @@ class RunPlan:
     clock: Clock = field(default_factory=Clock)
 
 
-def open_fullsup(dataset: Dataset, evaluated: Split, limit: int | None) -> tuple[EvaluationSplit | None, str]:
+def check_first_images(dataset: Dataset, provider: Provider, evaluated: Split) -> None:
+    """Load one image of every split that a run reads, so that a wrong image root is told before the work begins.
+
+    Raises:
+        UsageError: The data set has no such split, or no image root is given.
+        DataError: An image is missing or damaged.
+    """
+    for split in dataset.splits & {evaluated, Split.TRAIN_FULLSUP} or {evaluated}:
+        open_images(dataset, provider, split, limit=1).load(0)
+
+
+def open_fullsup(plan: RunPlan) -> tuple[EvaluationSplit | None, str]:
     """Return train-fullsup, or None and the reason why no threshold can come from it."""
-    if evaluated is Split.TRAIN_FULLSUP:
+    if plan.split is Split.TRAIN_FULLSUP:
         return None, "train-fullsup itself is evaluated, and a threshold chosen on it would be its oracle"
-    if Split.TRAIN_FULLSUP not in dataset.splits:
+    if Split.TRAIN_FULLSUP not in plan.dataset.splits:
         return None, "the data set has no train-fullsup split"
-    return open_split(dataset, Split.TRAIN_FULLSUP, limit), ""
+    return open_split(plan.dataset, plan.dataset_offer.provider, Split.TRAIN_FULLSUP, plan.limit), ""
 
 
 def run(plan: RunPlan, reporter: Reporter) -> list[ResultRecord]:
@@ -77,11 +91,11 @@ def run(plan: RunPlan, reporter: Reporter) -> list[ResultRecord]:
     """
     with ExitStack() as stack:
         draft = stack.enter_context(whole_folder(plan.out))
-        save = _scoremap_sinks(plan, stack)
+        save = _scoremap_sinks(plan, draft, stack)
         with plan.clock.phase("annotations"):
-            part = open_split(plan.dataset, plan.split, plan.limit)
-            fullsup_part, why_none = open_fullsup(plan.dataset, plan.split, plan.limit)
-            _check_labels(plan, [part, fullsup_part] if fullsup_part else [part])
+            part = open_split(plan.dataset, plan.dataset_offer.provider, plan.split, plan.limit)
+            fullsup_part, why_none = open_fullsup(plan)
+            _check_labels(plan, [part, fullsup_part] if fullsup_part else [part], reporter)
         localizer = Localizer(plan.network, plan.methods, plan.target, plan.batch_size, plan.workers)
         fullsup: dict[str, ScoredSplit] = {}
         if fullsup_part is not None:
@@ -121,13 +135,31 @@ def run(plan: RunPlan, reporter: Reporter) -> list[ResultRecord]:
             for built in plan.methods
         ]
         for record in records:
-            (draft / f"record-{record.method.name}.json").write_text(record.to_json())
+            (draft / f"record-{record.method.name}.json").write_text(record.to_json(), encoding="utf-8")
     return records
 
 
-def _scoremap_sinks(plan: RunPlan, stack: ExitStack) -> ScoremapSinks | None:
+def check_scoremap_folders(scoremaps: Path, out: Path | None, methods: Iterable[str]) -> None:
+    """Refuse places for scoremaps that are taken, or cannot be written, before the work begins.
+
+    Raises:
+        OutputError: One of them is; or the records are to go where the maps of a method go.
+    """
+    for method in methods:
+        folder = scoremaps / method
+        if out is not None and out.resolve().is_relative_to(folder.resolve()):
+            raise OutputError(f"--out {out}: the maps of '{method}' go there (--save-scoremaps); name another folder")
+        if out is None or not scoremaps.resolve().is_relative_to(out.resolve()):
+            check_writable(folder, "--save-scoremaps")
+
+
+def _scoremap_sinks(plan: RunPlan, draft: Path, stack: ExitStack) -> ScoremapSinks | None:
+    """Return where maps go: into folders of their own, or, where these are below the run's folder, into its draft."""
     if plan.scoremaps is None:
         return None
+    place, out = plan.scoremaps.resolve(), plan.out.resolve()
+    if place.is_relative_to(out):
+        return ScoremapSinks({built.name: draft / place.relative_to(out) / built.name for built in plan.methods})
     drafts = {
         built.name: stack.enter_context(whole_folder(plan.scoremaps / built.name, "--save-scoremaps"))
         for built in plan.methods
@@ -150,8 +182,14 @@ class ScoremapSinks:
         return save
 
 
-def _check_labels(plan: RunPlan, parts: list[EvaluationSplit]) -> None:
-    known = plan.network.num_classes
+def _check_labels(plan: RunPlan, parts: list[EvaluationSplit], reporter: Reporter) -> None:
+    """Refuse labels that the weights do not know; warn of weights that know more classes than there are."""
+    known, named = plan.network.num_classes, len(plan.dataset.class_names)
+    if known > named:
+        reporter.warn(
+            f"the weights know {known} classes and the data set {named}; "
+            f"its labels are taken for the first {named} of them"
+        )
     for part in parts:
         highest = int(part.images.labels.max())
         if highest >= known:
@@ -193,7 +231,7 @@ class _Ranking:
 def _record(
     plan: RunPlan, built: BuiltMethod, scored: ScoredSplit, fullsup: ScoredSplit | None, selection: Selection
 ) -> ResultRecord:
-    metrics, missing = compute_metrics(scored, selection, gt_known=plan.target == "gt")
+    metrics, missing = compute_metrics(scored, selection, target=plan.target)
     outcomes = [split_outcomes(part) for part in (scored, fullsup) if part is not None]
     return ResultRecord(
         metrics=metrics,

@@ -15,6 +15,8 @@ from wsolbench.engine.files import write_whole
 from wsolbench.errors import ScoremapError
 from wsolbench.protocol import FRAME, check_scoremap, to_scoremap
 
+_MAGIC = (b"\x93NUMPY", b"PK")  # an array, an archive of arrays
+
 
 def save_scoremap(root: Path, image_id: str, scoremap: NDArray[np.float32]) -> None:
     """Write ``<root>/<image id>.npy``."""
@@ -65,10 +67,16 @@ class ScoremapFolder:
         path = self._paths[image_id]
         assert path is not None
         try:
-            stored = np.load(path, allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
+            content = path.read_bytes()
+            if content and not content.startswith(_MAGIC):
+                raise ScoremapError(f"scoremap {path} cannot be read: it is no .npy file")
+            stored = np.load(io.BytesIO(content), allow_pickle=False)
+        except ScoremapError:
+            raise
+        except Exception as error:  # a damaged header can make numpy raise anything from SyntaxError to MemoryError
             raise ScoremapError(f"scoremap {path} cannot be read: {_why(error)}") from error
         if not isinstance(stored, np.ndarray):
+            stored.close()
             raise ScoremapError(f"scoremap {path}: expected one array (.npy), got an archive of several")
         scoremap = check_scoremap(stored, str(path))
         return scoremap if scoremap.shape == (FRAME, FRAME) else to_scoremap(scoremap)
@@ -78,8 +86,6 @@ def _why(error: Exception) -> str:
     """Say in our words what numpy refused."""
     if "Object arrays" in str(error):
         return "it holds pickled objects, which are never loaded"
-    if "pickled data" in str(error):
-        return "it is no .npy file"
     return "it is damaged or cut off"
 
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wsolbench.data.fingerprint import annotations_hash
 from wsolbench.data.sampling import limit_split
+from wsolbench.engine.blame import blaming
 from wsolbench.errors import DataError, UsageError
-from wsolbench.interfaces import Annotations, Dataset, ImageSplit, Split
+from wsolbench.interfaces import Annotations, Dataset, ImageSplit, MaskPair, Split
 from wsolbench.protocol import (
     IOU_THRESHOLDS,
     MODES,
@@ -27,6 +28,10 @@ from wsolbench.protocol import (
     top_k_loc,
 )
 from wsolbench.records import IouKey, Metrics, Runs, SplitOutcomes
+from wsolbench.registry import Provider
+
+Target: TypeAlias = Literal["gt", "predicted"]
+"""Whose map is made: the true class's, or the predicted one's."""
 
 
 @dataclass(frozen=True)
@@ -43,24 +48,52 @@ class EvaluationSplit:
         return bool(self.annotations.boxes)
 
 
-def open_split(dataset: Dataset, split: Split, limit: int | None) -> EvaluationSplit:
+def open_images(dataset: Dataset, provider: Provider, split: Split, limit: int | None = None) -> ImageSplit:
+    """Return a split's images and labels, limited.
+
+    Raises:
+        UsageError: The data set has no such split.
+        DataError: It is damaged, or empty.
+        PluginError: The data set's own code fails, now or when an image is loaded.
+    """
+    with blaming(provider, f"opening {split.label} of the data set '{dataset.name}'"):
+        if split not in dataset.splits:
+            there = ", ".join(part.label for part in Split if part in dataset.splits)
+            raise UsageError(f"the data set '{dataset.name}' has no split {split.label}; it has {there or 'none'}")
+        images = limit_split(dataset.images(split), limit)
+    if not images.ids:
+        raise DataError(f"{split.label} of the data set '{dataset.name}' has no images")
+
+    def load(index: int) -> NDArray[np.uint8]:
+        with blaming(provider, f"loading the image '{images.ids[index]}'"):
+            return images.load(index)
+
+    return replace(images, load=load)
+
+
+def open_split(dataset: Dataset, provider: Provider, split: Split, limit: int | None) -> EvaluationSplit:
     """Return a split's images and annotations, limited.
 
     Raises:
         UsageError: The data set has no such split.
-        DataError: It is damaged.
+        DataError: It is damaged, or an image has no box where others have.
+        PluginError: The data set's own code fails, now or when an image or a mask is loaded.
     """
-    if split not in dataset.splits:
-        there = ", ".join(part.label for part in Split if part in dataset.splits)
-        raise UsageError(f"the data set '{dataset.name}' has no split {split.label}; it has {there or 'none'}")
-    images = limit_split(dataset.images(split), limit)
-    everything = dataset.annotations(split)
-    kept = Annotations(
-        boxes={image_id: everything.boxes[image_id] for image_id in images.ids} if everything.boxes else {},
-        image_sizes=everything.image_sizes,
-        load_mask=everything.load_mask,
-    )
-    return EvaluationSplit(split, images, kept)
+    images = open_images(dataset, provider, split, limit)
+    with blaming(provider, f"reading the annotations of {split.label}"):
+        everything = dataset.annotations(split)
+        bare = [image_id for image_id in images.ids if everything.boxes and image_id not in everything.boxes]
+        if bare:
+            raise DataError(f"{len(bare)} images of {split.label} have no box; the first is '{bare[0]}'")
+        boxes = {image_id: everything.boxes[image_id] for image_id in images.ids} if everything.boxes else {}
+    load_mask = everything.load_mask
+
+    def load(image_id: str) -> MaskPair:
+        assert load_mask is not None
+        with blaming(provider, f"loading the mask of '{image_id}'"):
+            return load_mask(image_id)
+
+    return EvaluationSplit(split, images, Annotations(boxes, everything.image_sizes, load if load_mask else None))
 
 
 @dataclass(frozen=True)
@@ -148,8 +181,16 @@ def select_thresholds(fullsup: ScoredSplit | None, why_none: str) -> Selection:
     return Selection(select_on_fullsup(fullsup.boxes), None)
 
 
-def compute_metrics(scored: ScoredSplit, selection: Selection, *, gt_known: bool) -> tuple[Metrics, dict[str, str]]:
-    """Return every metric of a split, and for those that cannot be had the reason."""
+def compute_metrics(
+    scored: ScoredSplit, selection: Selection, *, target: Target | None
+) -> tuple[Metrics, dict[str, str]]:
+    """Return every metric of a split, and for those that cannot be had the reason.
+
+    Args:
+        scored: What a method's maps came to.
+        selection: The thresholds from train-fullsup.
+        target: Whose maps they are; None where nobody knows.
+    """
     values: dict[str, Any] = dict.fromkeys(Metrics.model_fields)
     missing: dict[str, str] = {}
 
@@ -168,7 +209,7 @@ def compute_metrics(scored: ScoredSplit, selection: Selection, *, gt_known: bool
         values["fullsup_box_acc_by_iou"] = _by_iou_key(at_fullsup.box_acc_by_iou)
         values["fullsup_cam_threshold"] = _by_iou_key(fullsup.multi_threshold)
         values["fullsup_cam_threshold_single"] = fullsup.single_threshold
-        values["gt_known_loc"] = at_fullsup.box_acc if gt_known else None
+        values["gt_known_loc"] = at_fullsup.box_acc if target == "gt" else None
     if hits is not None:
         values["top1_acc"], values["top5_acc"] = 100 * float(hits.top1.mean()), 100 * float(hits.top5.mean())
         if boxes is not None and fullsup is not None:
@@ -184,7 +225,7 @@ def compute_metrics(scored: ScoredSplit, selection: Selection, *, gt_known: bool
         explain("no classifier ran", "top1_loc", "top5_loc", "top1_acc", "top5_acc")
     if selection.missing_because is not None:
         explain(selection.missing_because, *box_metrics)
-    explain("the maps were not made for the true class", "gt_known_loc")
+    explain("maps of the predicted class" if target else "the files do not say for which class", "gt_known_loc")
     explain("the data set has no masks", "pxap")
     return Metrics(**values), missing
 

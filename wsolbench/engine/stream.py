@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 
@@ -40,7 +41,7 @@ def stream_batches(
     device: torch.device,
     order: Sequence[int] | NDArray[np.int64] | None = None,
     observe: Callable[[int, NDArray[np.uint8]], None] | None = None,
-) -> Iterator[Batch]:
+) -> Generator[Batch, None, None]:
     """Yield the images of a split in batches, every one once, in their order or in the one given.
 
     Args:
@@ -63,15 +64,15 @@ def stream_batches(
             observe(index, image)
         return warp(image, config.size, config.interpolation)
 
-    images = ordered_map(load, positions, workers=workers, ahead=2 * batch_size)
-    for start in range(0, len(positions), batch_size):
-        indices = np.array(positions[start : start + batch_size], dtype=np.int64)
-        pixels = np.stack(list(islice(images, len(indices))))
-        yield Batch(
-            indices,
-            normalise(torch.from_numpy(pixels).to(device), config),
-            torch.from_numpy(split.labels[indices]).to(device),
-        )
+    with closing(ordered_map(load, positions, workers=workers, ahead=2 * batch_size)) as images:
+        for start in range(0, len(positions), batch_size):
+            indices = np.array(positions[start : start + batch_size], dtype=np.int64)
+            pixels = np.stack(list(islice(images, len(indices))))
+            yield Batch(
+                indices,
+                normalise(torch.from_numpy(pixels).to(device), config),
+                torch.from_numpy(split.labels[indices]).to(device),
+            )
 
 
 def normalise(pixels: Tensor, config: InputConfig) -> Tensor:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import pickletools
+import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -46,21 +48,36 @@ def _read_safetensors(path: Path) -> object:
     try:
         return load_file(path)
     except (SafetensorError, OSError) as error:
-        raise WeightsError(f"weights file {path} is damaged or no safetensors file ({error})") from error
+        reason = " ".join(str(error).split())
+        raise WeightsError(f"weights file {path} is damaged or no safetensors file ({reason})") from error
 
 
 def _read_torch(path: Path) -> object:
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what torch supposes about a file that it then refuses
+            return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         text = str(error)
-        if "GLOBAL" in text or "global" in text or "class" in text:
+        if "GLOBAL" in text or "global" in text or "class" in text or _names_objects(path):
             raise WeightsError(
                 f"weights file {path} holds pickled objects or code, which are never loaded; save its state dict alone"
             ) from error
         raise WeightsError(f"weights file {path} is damaged or no weights file") from error
     except (RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError) as error:
         raise WeightsError(f"weights file {path} is damaged or no weights file") from error
+
+
+def _names_objects(path: Path) -> bool:
+    """Tell whether a bare pickle asks for classes or functions; it is read as a list of instructions, not carried out.
+
+    torch gives up on newer pickle protocols before it comes to what they ask for.
+    """
+    try:
+        with path.open("rb") as file:
+            return any(step.name in ("GLOBAL", "STACK_GLOBAL", "INST") for step, _, _ in pickletools.genops(file))
+    except Exception:  # a damaged pickle, or none
+        return False
 
 
 def _unwrapped(path: Path, content: object) -> dict[str, Tensor]:

@@ -1,0 +1,162 @@
+import numpy as np
+import pytest
+
+pytestmark = pytest.mark.usefixtures("no_gallery")
+
+SCORED = ("max_box_acc", "fullsup_box_acc", "cam_threshold", "pxap")
+RUN = ["run", "--backbone", "wsolbench:replknet_nano", "--weights", "random", "--method", "pc1", "--interval", "0.05"]
+
+
+def box_and_mask_metrics(record):
+    return {name: value for name, value in record["metrics"].items() if any(part in name for part in SCORED)}
+
+
+@pytest.fixture
+def stored(cli, tmp_path, folder_set):
+    """Run on a small data set and keep the scoremaps; return the data set, the record and the folder of maps."""
+
+    def run(*options, annotation="boxes", **counts):
+        made = folder_set(annotation=annotation, **counts)
+        maps = tmp_path / "maps"
+        done = cli(*RUN, *made.options, "--save-scoremaps", maps, "--json", "--out", tmp_path / "out", *options)
+        (record,) = done.records
+        return made, record, maps / "pc1"
+
+    return run
+
+
+@pytest.fixture
+def evaluate(cli):
+    def evaluate(*options):
+        return cli("evaluate", "--interval", "0.05", *options)
+
+    return evaluate
+
+
+def test_stored_maps_of_critters_score_the_same(cli, tmp_path, evaluate):
+    maps = tmp_path / "maps"
+    run = [*RUN, "--limit", 8, "--save-scoremaps", maps, "--json", "--out", tmp_path / "out"]
+    (record,) = cli(*run).records
+    places = ["--scoremaps", maps / "pc1" / "test", "--fullsup-scoremaps", maps / "pc1" / "val"]
+    (again,) = evaluate("--dataset", "critters", *places, "--limit", 8, "--json").records
+    assert box_and_mask_metrics(again) == box_and_mask_metrics(record)
+    assert None not in box_and_mask_metrics(record).values()
+    for part, other in zip(again["outcomes"], record["outcomes"], strict=True):
+        assert part["correct"] == other["correct"]
+        assert part["box_acc"] == other["box_acc"]
+        assert part["annotations_sha256"] == other["annotations_sha256"]
+    assert again["dataset"]["content_sha256"] == record["dataset"]["content_sha256"]
+    assert again["backbone"] is None
+    assert again["method"] == {"name": "precomputed", "provider": None, "options": {}}
+    for name in ("top1_loc", "top5_loc", "top1_acc", "top5_acc"):
+        assert again["metrics"][name] is None
+        assert again["missing"][name] == "no classifier ran"
+
+
+@pytest.mark.parametrize("annotation", ["boxes", "masks"])
+def test_stored_maps_of_a_folder_score_the_same(stored, evaluate, annotation):
+    made, record, maps = stored(annotation=annotation)
+    places = ["--metadata-root", made.metadata, "--scoremaps", maps / "test", "--fullsup-scoremaps", maps / "val"]
+    masks = ["--masks", made.images] if annotation == "masks" else []
+    (again,) = evaluate(*places, *masks, "--json").records
+    assert box_and_mask_metrics(again) == box_and_mask_metrics(record)
+    assert any(value is not None for value in box_and_mask_metrics(record).values())
+
+
+def test_without_train_fullsup_maps_only_the_oracle_is_known(stored, evaluate):
+    made, record, maps = stored()
+    options = ["--metadata-root", made.metadata, "--scoremaps", maps / "test"]
+    (again,) = evaluate(*options, "--json").records
+    assert again["metrics"]["max_box_acc"] == record["metrics"]["max_box_acc"]
+    assert again["metrics"]["max_box_acc_v2"] == record["metrics"]["max_box_acc_v2"]
+    assert again["metrics"]["fullsup_box_acc"] is None
+    reason = "no scoremaps of train-fullsup were given (--fullsup-scoremaps)"
+    assert again["missing"]["fullsup_box_acc"] == reason
+    table = evaluate(*options)
+    assert table.code == 0
+    assert f"no value at the fullsup τ, GT-known Loc: {reason}" in table.out
+    assert "no Top-1 Loc, Top-5 Loc: no classifier ran" in table.out
+
+
+def test_train_fullsup_itself_can_be_evaluated_but_not_at_its_own_threshold(stored, evaluate):
+    made, record, maps = stored("--split", "train-fullsup")
+    options = ["--metadata-root", made.metadata, "--scoremaps", maps / "val", "--split", "train-fullsup"]
+    (again,) = evaluate(*options, "--json").records
+    assert box_and_mask_metrics(again) == box_and_mask_metrics(record)
+    refused = evaluate(*options, "--fullsup-scoremaps", maps / "val")
+    assert refused.refused("a threshold chosen on train-fullsup cannot be judged on train-fullsup")
+
+
+def test_short_names_and_other_sizes_are_read(stored, evaluate):
+    made, _, maps = stored()
+    for path in (maps / "test").rglob("*.png.npy"):
+        np.save(path.with_name(path.name.replace(".png.npy", ".npy")), np.load(path)[::8, ::8])
+        path.unlink()
+    (record,) = evaluate("--metadata-root", made.metadata, "--scoremaps", maps / "test", "--json").records
+    assert record["metrics"]["max_box_acc"] is not None
+
+
+def test_constant_maps_are_warned_of_counted_and_with_strict_refused(stored, evaluate):
+    made, _, maps = stored()
+    np.save(maps / "test" / f"{made.ids()[1]}.npy", np.zeros((224, 224), np.float32))
+    options = ["--metadata-root", made.metadata, "--scoremaps", maps / "test"]
+    done = evaluate(*options, "--json")
+    assert done.records[0]["outcomes"][0]["constant_maps"] == 1
+    assert "warning: 1 of 4 scoremaps of test hold one value only" in done.err
+    assert evaluate(*options, "--strict").refused("1 of 4 scoremaps of test hold one value only")
+
+
+BROKEN = {
+    "missing": (None, "1 of 4 images; the first is 'test/02.png'"),
+    "empty": (b"", "damaged or cut off"),
+    "text": (b"hello", "no .npy file"),
+    "3-D": (np.zeros((3, 224, 224), np.float32), "expected a non-empty 2-D array"),
+    "integer": (np.zeros((224, 224), np.int64), "expected floating-point values, got int64"),
+    "NaN": (np.full((224, 224), np.nan), "expected finite values"),
+    "too high": (np.full((224, 224), 1.01), "expected values in [0, 1]"),
+    "objects": (np.array([[{}]], dtype=object), "pickled objects, which are never loaded"),
+}
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_a_map_that_cannot_be_scored_ends_the_evaluation(stored, evaluate, kind):
+    made, _, maps = stored()
+    content, reason = BROKEN[kind]
+    path = maps / "test" / "test" / "02.png.npy"
+    path.unlink()
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    elif content is not None:
+        np.save(path, content, allow_pickle=True)
+    done = evaluate("--metadata-root", made.metadata, "--scoremaps", maps / "test", "--json")
+    assert done.refused(reason, "02.png")
+
+
+def test_what_cannot_be_evaluated_is_refused(stored, evaluate, tmp_path):
+    made, _, maps = stored()
+    place = ["--metadata-root", made.metadata]
+    assert evaluate("--scoremaps", maps).refused("--dataset NAME or --metadata-root DIR")
+    assert evaluate(*place, "--scoremaps", tmp_path / "no").refused("no is no folder of scoremaps")
+    assert evaluate(*place, "--scoremaps", maps / "test", "--fullsup-scoremaps", tmp_path).refused(
+        "has no scoremap for 3"
+    )
+    assert evaluate("--dataset", "folder", "--scoremaps", maps).refused("pass --metadata-root DIR")
+    assert evaluate("--dataset", "critters", *place, "--scoremaps", maps).refused("reads nothing from disk")
+    assert evaluate("--dataset", "nope", "--scoremaps", maps).refused("unknown dataset 'nope'")
+    assert evaluate("--metadata-root", tmp_path / "no", "--scoremaps", maps).refused("check --metadata-root")
+    assert evaluate(*place, "--scoremaps", maps, "--interval", "0").refused("--interval")
+    assert evaluate(*place, "--scoremaps", maps, "--limit", "0").refused("--limit")
+
+
+def test_masks_without_their_folder_are_asked_for(stored, evaluate):
+    made, _, maps = stored(annotation="masks")
+    done = evaluate("--metadata-root", made.metadata, "--scoremaps", maps / "test")
+    assert done.refused("annotated with masks; pass --masks DIR")
+
+
+def test_a_data_set_without_train_fullsup_has_no_maps_for_it(stored, evaluate):
+    made, _, maps = stored(test=4)
+    done = evaluate(
+        "--metadata-root", made.metadata, "--scoremaps", maps / "test", "--fullsup-scoremaps", maps / "test"
+    )
+    assert done.refused("has no split train-fullsup; it has test")

@@ -1,0 +1,332 @@
+import json
+import re
+import subprocess
+import sys
+from importlib.resources import files
+
+import jsonschema
+import numpy as np
+import pytest
+from PIL import Image
+
+from wsolbench.records import read_record
+
+METRICS = {
+    *("max_box_acc", "fullsup_box_acc", "max_box_acc_v2", "fullsup_box_acc_v2"),
+    *("max_box_acc_by_iou", "fullsup_box_acc_by_iou", "fullsup_cam_threshold", "fullsup_cam_threshold_single"),
+    *("top1_loc", "top5_loc", "top1_acc", "top5_acc", "pxap"),
+}
+FULLSUP = {name for name in METRICS if name.startswith("fullsup")} | {"gt_known_loc", "top1_loc", "top5_loc"}
+NANO = ["run", "--backbone", "wsolbench:replknet_nano", "--weights", "random"]
+QUICK = [*NANO, "--interval", "0.05"]
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def table_of(text):
+    """Return the table's cells by line label and column."""
+    lines = text.splitlines()
+    rule = next(line for line in lines if line.startswith("---"))
+    spans = [match.span() for match in re.finditer("-+", rule)]
+    rows = [[line[start:stop].strip() for start, stop in spans] for line in lines[lines.index(rule) + 1 :]]
+    return {row[0]: row[1:] for row in rows}
+
+
+# --------------------------------------------------------------------------------------------------- from end to end
+
+
+@pytest.fixture
+def critters_run(cli, tmp_path):
+    def run(name, *options):
+        out = tmp_path / name
+        methods = ["--method", "cam", "--method", "pc1"]
+        return cli(*NANO, "--limit", 12, "--interval", 0.02, *methods, "--out", out, *options), out
+
+    return run
+
+
+def test_a_run_prints_a_table_and_writes_a_record_and_a_gallery_for_each_method(critters_run):
+    done, out = critters_run("out")
+    assert done.code == 0
+    assert names(out) == ["gallery-cam.png", "gallery-pc1.png", "record-cam.json", "record-pc1.json"]
+    assert done.out.startswith("critters, test: 12 images; τ chosen on 12 images of train-fullsup\n")
+    assert f"records and galleries: {out}" in done.out
+    cells = table_of(done.out)
+    for column, method in enumerate(("cam", "pc1")):
+        record = read_record(out / f"record-{method}.json")
+        assert record.method.name == method
+        assert cells["MaxBoxAcc"][2 * column] == f"{record.metrics.max_box_acc:.2f}"
+        assert cells["MaxBoxAcc"][2 * column + 1] == f"{record.metrics.fullsup_box_acc:.2f}"
+        assert cells["PxAP"][2 * column] == f"{record.metrics.pxap:.2f}"
+        with Image.open(out / f"gallery-{method}.png") as picture:
+            picture.load()
+            assert 800 < picture.width < 2500
+            assert 400 < picture.height < 2000
+            assert np.asarray(picture).std() > 20
+
+
+@pytest.mark.usefixtures("no_gallery")
+def test_with_json_stdout_holds_one_record_a_line_and_twice_the_same(critters_run):
+    (first, out), (second, _) = critters_run("a", "--json"), critters_run("b", "--json")
+    schema = json.loads(files("wsolbench").joinpath("record.schema.json").read_text(encoding="utf-8"))
+    assert [record["method"]["name"] for record in first.records] == ["cam", "pc1"]
+    for record, again in zip(first.records, second.records, strict=True):
+        jsonschema.validate(record, schema)
+        assert set(record["metrics"]) >= METRICS
+        assert all(record["metrics"][name] is not None for name in METRICS)
+        assert set(record["metrics"]["max_box_acc_by_iou"]) == {"0.3", "0.5", "0.7"}
+        assert record["metrics"] == again["metrics"]
+        assert record["outcomes"] == again["outcomes"]
+        assert record["dataset"] == again["dataset"]
+        stored = json.loads((out / f"record-{record['method']['name']}.json").read_text(encoding="utf-8"))
+        assert stored == record
+
+
+@pytest.mark.usefixtures("no_gallery")
+def test_a_record_tells_where_its_numbers_come_from(cli, tmp_path, folder_set):
+    made = folder_set()
+    options = ["--method", "pc1", "--method-opt", "pc1.rule=corrected", "--seed", 5, "--batch-size", 2]
+    done = cli(*QUICK, *options, *made.options, "--json", "--out", tmp_path / "out")
+    (record,) = done.records
+    assert record["method"]["options"] == {"rule": "corrected", "weighting": "sign"}
+    assert record["method"]["provider"].startswith("wsolbench ")
+    assert record["backbone"]["requested"] == "wsolbench:replknet_nano"
+    assert record["backbone"]["name"] == "replknet_nano"
+    assert record["backbone"]["weights"] == {"source": "random", "file": None, "sha256": None}
+    assert record["backbone"]["preprocessing"]["size"] == 96
+    assert record["backbone"]["largest_kernel"] == 13
+    assert record["protocol"]["interval"] == 0.05
+    environment = record["environment"]
+    assert (environment["seed"], environment["batch_size"], environment["device"]) == (5, 2, "cpu")
+    assert environment["command"].startswith("wsolbench run --backbone wsolbench:replknet_nano")
+    assert record["dataset"]["split_sizes"] == {"test": 4, "train-fullsup": 3}
+
+
+@pytest.mark.usefixtures("no_gallery")
+def test_stderr_is_quiet_where_nobody_watches(cli, tmp_path, folder_set):
+    done = cli(*QUICK, "--method", "pc1", *folder_set().options, "--out", tmp_path / "out")
+    assert [line for line in done.err.splitlines() if not line.startswith("warning: ")] == []
+
+
+@pytest.mark.usefixtures("no_gallery")
+def test_a_family_says_which_variant_it_stands_for(cli, tmp_path):
+    run = ["run", "--backbone", "replknet", "--weights", "random", "--method", "cam", "--limit", 1, "--interval", 0.1]
+    done = cli(*run, "--json", "--out", tmp_path / "out")
+    assert "replknet: the variant replknet_nano" in done.err.splitlines()
+    assert done.records[0]["backbone"]["requested"] == "replknet"
+    assert done.records[0]["backbone"]["family"] == "replknet"
+
+
+@pytest.mark.usefixtures("no_gallery")
+def test_without_weights_those_that_ship_are_used(cli, tmp_path):
+    run = ["run", "--backbone", "replknet", "--method", "pc1", "--limit", 48, "--interval", 0.02]
+    (record,) = cli(*run, "--json", "--out", tmp_path / "out").records
+    weights = record["backbone"]["weights"]
+    assert (weights["source"], weights["file"]) == ("shipped", "replknet_nano__critters.safetensors")
+    assert record["metrics"]["top1_acc"] > 80
+
+
+# ---------------------------------------------------------------------------------------------------- where it goes
+
+
+@pytest.mark.usefixtures("no_gallery")
+def test_without_out_a_fresh_folder_in_runs_is_made(cli, tmp_path, folder_set, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    made = folder_set()
+    for count in (1, 2):
+        assert cli(*QUICK, "--method", "cam", *made.options).code == 0
+        assert len(names(tmp_path / "runs")) == count
+    assert all(re.fullmatch(r"\d{8}-\d{6}-replknet_nano(-2)?", name) for name in names(tmp_path / "runs"))
+
+
+@pytest.mark.parametrize("place", ["full", "file", "file/below", "/proc/wsolbench/x"])
+def test_an_out_that_cannot_be_is_refused_before_any_work(cli, tmp_path, monkeypatch, place):
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine").write_text("kept")
+    (tmp_path / "file").write_text("kept")
+    monkeypatch.setattr("wsolbench.engine.network.load_network", lambda *_, **__: pytest.fail("the work began"))
+    done = cli(*QUICK, "--method", "cam", "--limit", 1, "--out", tmp_path / place)
+    assert done.refused("--out", place)
+    assert names(tmp_path) == ["file", "full"]
+    assert (tmp_path / "file").read_text() == (tmp_path / "full" / "mine").read_text() == "kept"
+
+
+@pytest.mark.usefixtures("no_gallery")
+def test_scoremaps_go_into_folders_of_their_own_and_never_over_others(cli, tmp_path, folder_set):
+    made = folder_set()
+    options = [*QUICK, "--method", "cam", "--method", "pc1", *made.options, "--save-scoremaps", tmp_path / "maps"]
+    assert cli(*options, "--out", tmp_path / "a").code == 0
+    assert names(tmp_path / "maps") == ["cam", "pc1"]
+    assert names(tmp_path / "maps" / "cam") == ["test", "val"]
+    for split, count in (("val", 3), ("test", 4)):
+        paths = [tmp_path / "maps" / "pc1" / split / f"{image_id}.npy" for image_id in made.ids(split)]
+        assert len(paths) == count
+        for path in paths:
+            scoremap = np.load(path)
+            assert (scoremap.shape, scoremap.dtype) == ((224, 224), np.float32)
+            assert (scoremap.min(), scoremap.max()) == (0, 1)
+    before = sorted(str(path) for path in (tmp_path / "maps").rglob("*"))
+    assert cli(*options, "--out", tmp_path / "b").refused("--save-scoremaps", "cam", "not empty")
+    assert not (tmp_path / "b").exists()
+    assert sorted(str(path) for path in (tmp_path / "maps").rglob("*")) == before
+
+
+@pytest.mark.usefixtures("no_gallery")
+def test_scoremaps_may_go_into_the_runs_own_folder(cli, tmp_path, folder_set):
+    out = tmp_path / "out"
+    run = [*QUICK, "--method", "cam", *folder_set().options, "--out", out]
+    assert cli(*run, "--save-scoremaps", out / "maps").code == 0
+    assert names(out) == ["maps", "record-cam.json"]
+    assert len(list((out / "maps" / "cam" / "test").rglob("*.npy"))) == 4
+
+
+def test_records_cannot_go_where_the_maps_of_a_method_go(cli, tmp_path, folder_set):
+    run = [*QUICK, "--method", "cam", *folder_set().options, "--out", tmp_path / "maps" / "cam"]
+    assert cli(*run, "--save-scoremaps", tmp_path / "maps").refused("the maps of 'cam' go there")
+    assert names(tmp_path) == ["set"]
+
+
+# -------------------------------------------------------------------------------------------------------- the options
+
+
+@pytest.mark.usefixtures("no_gallery")
+def test_train_fullsup_has_no_threshold_from_itself(cli, tmp_path, folder_set):
+    run = [*QUICK, "--method", "pc1", *folder_set().options, "--split", "train-fullsup"]
+    (record,) = cli(*run, "--json", "--out", tmp_path / "a").records
+    assert {name for name, value in record["metrics"].items() if value is None} == FULLSUP | {"pxap"}
+    assert record["protocol"]["split"] == "train-fullsup"
+    assert [part["split"] for part in record["outcomes"]] == ["train-fullsup"]
+    reason = "train-fullsup itself is evaluated, and a threshold chosen on it would be its oracle"
+    assert {record["missing"][name] for name in FULLSUP} == {reason}
+    table = cli(*run, "--out", tmp_path / "b").out
+    assert f"no value at the fullsup τ, GT-known Loc, Top-1 Loc, Top-5 Loc: {reason}" in table
+
+
+@pytest.mark.usefixtures("no_gallery")
+def test_maps_of_the_predicted_class_are_not_gt_known(cli, tmp_path, folder_set):
+    run = [*QUICK, "--method", "cam", *folder_set().options, "--target", "predicted"]
+    (record,) = cli(*run, "--json", "--out", tmp_path / "a").records
+    assert record["protocol"]["target"] == "predicted"
+    assert record["metrics"]["gt_known_loc"] is None
+    assert record["metrics"]["fullsup_box_acc"] is not None
+    assert record["metrics"]["top1_loc"] is not None
+    table = cli(*run, "--out", tmp_path / "b").out
+    assert "maps of the predicted class, not the true one" in table
+    assert "no GT-known Loc: maps of the predicted class" in table
+
+
+@pytest.mark.usefixtures("no_gallery")
+def test_a_limit_takes_evenly_spaced_images_of_each_split(cli, tmp_path, folder_set):
+    made = folder_set(val=4, test=9)
+    (record,) = cli(*QUICK, "--method", "cam", *made.options, "--limit", 3, "--json", "--out", tmp_path / "o").records
+    test, fullsup = record["outcomes"]
+    assert test["image_ids"] == ["test/00.png", "test/03.png", "test/06.png"]
+    assert fullsup["image_ids"] == ["val/00.png", "val/01.png", "val/02.png"]
+    assert record["dataset"]["limit"] == 3
+
+
+@pytest.mark.usefixtures("no_gallery")
+def test_workers_and_batches_change_no_number(cli, tmp_path, folder_set):
+    """Records agree in every number; maps of another batch size may differ in rounding, here by less than 1e-5."""
+    made = folder_set(val=5, test=9)
+    runs = []
+    for workers, batch_size in ((1, 8), (3, 8), (3, 1)):
+        name = f"{workers}-{batch_size}"
+        settings = ["--workers", workers, "--batch-size", batch_size, "--save-scoremaps", tmp_path / f"maps-{name}"]
+        methods = ["--method", "cam", "--method", "pc1"]
+        runs.append(cli(*QUICK, *methods, *made.options, *settings, "--json", "--out", tmp_path / name).records)
+    for other in runs[1:]:
+        for record, same in zip(runs[0], other, strict=True):
+            assert record["metrics"] == same["metrics"]
+            assert record["outcomes"] == same["outcomes"]
+    for path in (tmp_path / "maps-1-8").rglob("*.npy"):
+        place = path.relative_to(tmp_path / "maps-1-8")
+        assert np.array_equal(np.load(path), np.load(tmp_path / "maps-3-8" / place))
+        np.testing.assert_allclose(np.load(path), np.load(tmp_path / "maps-3-1" / place), atol=1e-5)
+
+
+# -------------------------------------------------------------------------------------------------- kinds of data sets
+
+
+@pytest.mark.parametrize(
+    ("annotation", "counts", "absent", "said"),
+    [
+        ("boxes", {"val": 3, "test": 4}, {"pxap"}, "no PxAP: the data set has no masks"),
+        (
+            "masks",
+            {"val": 3, "test": 4},
+            {"max_box_acc", "max_box_acc_v2", "max_box_acc_by_iou", *FULLSUP},
+            "no MaxBoxAcc, MaxBoxAccV2, value at the fullsup τ, GT-known Loc, Top-1 Loc, Top-5 Loc: "
+            "the data set has no boxes",
+        ),
+        (
+            "boxes",
+            {"test": 4},
+            {"pxap", *FULLSUP},
+            "no value at the fullsup τ, GT-known Loc, Top-1 Loc, Top-5 Loc: the data set has no train-fullsup split",
+        ),
+    ],
+    ids=["only boxes", "only masks", "no val"],
+)
+def test_what_a_data_set_lacks_is_null_and_the_table_says_why(
+    cli, tmp_path, folder_set, annotation, counts, absent, said
+):
+    made = folder_set(annotation=annotation, **counts)
+    done = cli(*QUICK, "--method", "pc1", *made.options, "--out", tmp_path / "out")
+    assert done.code == 0
+    assert said in done.out.splitlines()
+    record = read_record(tmp_path / "out" / "record-pc1.json")
+    assert {name for name, value in record.metrics if value is None} == absent
+    assert set(record.missing) == absent
+    with Image.open(tmp_path / "out" / "gallery-pc1.png") as picture:
+        picture.load()
+
+
+def test_greyscale_cmyk_and_one_pixel_images_run(cli, tmp_path, folder_set):
+    made = folder_set(val=3, test=4)
+    test = made.metadata / "test"
+    ids = ["grey.png", "cmyk.jpg", "dot.png", "a$b$ 日本.png"]
+    colour = Image.open(made.images / "test" / "00.png").resize((24, 24))
+    colour.convert("L").save(made.images / ids[0])
+    colour.convert("CMYK").save(made.images / ids[1])
+    Image.new("RGB", (1, 1), (9, 8, 7)).save(made.images / ids[2])
+    colour.save(made.images / ids[3])
+    sizes = dict(zip(ids, [(24, 24), (24, 24), (1, 1), (24, 24)], strict=True))
+    (test / "image_ids.txt").write_text("\r\n".join(ids), encoding="utf-8")
+    (test / "class_labels.txt").write_text("".join(f"{i},0\r\n" for i in ids), encoding="utf-8")
+    (test / "image_sizes.txt").write_text("".join(f"{i},{w},{h}\n" for i, (w, h) in sizes.items()), encoding="utf-8")
+    boxes = (f"{i},0,0,{w - 1},{h - 1}\n" for i, (w, h) in sizes.items())
+    (test / "localization.txt").write_text("".join(boxes), encoding="utf-8")
+    done = cli(*QUICK, "--method", "pc1", *made.options, "--out", tmp_path / "out")
+    assert done.code == 0, done.err
+    record = read_record(tmp_path / "out" / "record-pc1.json")
+    assert record.outcomes[0].image_ids == ids
+
+
+# ------------------------------------------------------------------------------------------------------ other processes
+
+
+@pytest.mark.slow
+def test_a_reader_that_leaves_early_gets_no_traceback(tmp_path, folder_set):
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "wsolbench", *QUICK, "--method", "pc1", *folder_set().options, "--out", str(out)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        process.stdout.close()
+        err = process.stderr.read()
+        process.wait(timeout=120)
+    assert "Traceback" not in err
+    assert "Exception" not in err
+    assert names(out) == ["gallery-pc1.png", "record-pc1.json"]
+
+
+@pytest.mark.slow
+def test_a_terminal_without_greek_letters_gets_no_traceback(tmp_path, folder_set):
+    command = [sys.executable, "-m", "wsolbench", *QUICK, "--method", "pc1", *folder_set().options]
+    environment = {"PATH": "", "PYTHONIOENCODING": "latin-1"}
+    done = subprocess.run(
+        [*command, "--out", str(tmp_path / "out")], capture_output=True, env=environment, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert b"fullsup ?" in done.stdout

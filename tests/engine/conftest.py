@@ -1,0 +1,167 @@
+"""A toy data set, network and method, put together in this process."""
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from wsolbench.engine.localize import BuiltMethod
+from wsolbench.engine.network import Network
+from wsolbench.engine.reporter import Reporter
+from wsolbench.engine.run import RunPlan
+from wsolbench.interfaces import (
+    Annotations,
+    BackboneSpec,
+    DatasetSpec,
+    ImageSplit,
+    InputConfig,
+    MaskPair,
+    MethodSpec,
+    Split,
+)
+from wsolbench.records import WeightsInfo
+from wsolbench.registry import Offer, Provider
+
+PROVIDER = Provider("acme", "1.0", "toys")
+SIDE = 32
+
+
+class ToyDataset:
+    """Bright squares on black; the image's number is its red channel. The class is the number's parity."""
+
+    name, version, class_names = "toys", "1", ("even", "odd")
+
+    def __init__(self, sizes, boxes=True, masks=True):
+        self.sizes, self.boxes, self.masks = sizes, boxes, masks
+        self.splits = frozenset(sizes)
+
+    def images(self, split):
+        count = self.sizes[split]
+
+        def load(index):
+            image = np.zeros((SIDE, SIDE, 3), dtype=np.uint8)
+            image[4:20, 4 + index : 20 + index, 1:] = 255
+            image[..., 0] = index
+            return image
+
+        ids = tuple(f"{split.value}/{index}" for index in range(count))
+        return ImageSplit(ids, np.arange(count, dtype=np.int64) % 2, load)
+
+    def annotations(self, split):
+        ids = self.images(split).ids
+        boxes = {image_id: np.array([[4 + index, 4, 19 + index, 19]]) for index, image_id in enumerate(ids)}
+        mask = np.zeros((SIDE, SIDE), dtype=np.bool_)
+        mask[4:20, 4:20] = True
+        return Annotations(
+            boxes=boxes if self.boxes else {},
+            image_sizes=dict.fromkeys(ids, (SIDE, SIDE)) if self.boxes else {},
+            load_mask=(lambda _: MaskPair(mask)) if self.masks else None,
+        )
+
+
+class ToyNet(nn.Module):
+    """Features are the pixels, pooled; channel 0 tells an image's number (times 255). Logits are the parity."""
+
+    def __init__(self, num_classes=2):
+        super().__init__()
+        self.head = nn.Linear(3, num_classes, bias=False)
+        nn.init.constant_(self.head.weight, 0.5)
+
+    def forward_features(self, images):
+        return nn.functional.avg_pool2d(images, 4)
+
+    def forward_head(self, features):
+        number = (features[:, 0].mean(dim=(1, 2)) * 255).round().long()
+        return nn.functional.one_hot(number % 2, self.head.weight.shape[0]).float()
+
+    @property
+    def classifier_weight(self):
+        return self.head.weight
+
+
+class GreenMethod:
+    """The map is the green channel, unless the image's number is one of those that are spoilt."""
+
+    def __init__(self, nan=(), constant=(), fail=()):
+        self.nan, self.constant, self.fail = nan, constant, fail
+
+    def __call__(self, features, _context):
+        maps = features[:, 1].clone()
+        for position, number in enumerate((features[:, 0].mean(dim=(1, 2)) * 255).round().int().tolist()):
+            if number in self.fail:
+                raise ValueError(f"no map\nfor {number}")
+            if number in self.nan:
+                maps[position, 0, 0] = float("nan")
+            if number in self.constant:
+                maps[position] = 3.5
+        return maps
+
+
+class Notes(Reporter):
+    """Keeps what was said."""
+
+    def __init__(self):
+        self.said, self.warned = [], []
+
+    def say(self, message):
+        self.said.append(message)
+
+    def warn(self, message):
+        self.warned.append(message)
+
+
+@dataclass
+class Toys:
+    """Makes plans out of toys."""
+
+    folder: object
+    notes: Notes = field(default_factory=Notes)
+
+    def dataset(self, fullsup=4, test=6, **kinds):
+        sizes = {Split.TRAIN_FULLSUP: fullsup, Split.TEST: test}
+        return ToyDataset({split: count for split, count in sizes.items() if count}, **kinds)
+
+    def method(self, name="green", method=None, **spoilt):
+        method = method or GreenMethod(**spoilt)
+        return BuiltMethod(Offer(MethodSpec(name, lambda: method, "us"), PROVIDER), method, {})
+
+    def network(self, module=None):
+        spec = BackboneSpec("toynet", ToyNet, InputConfig(SIDE, (0.0,) * 3, (1.0,) * 3), "us")
+        return Network(
+            requested="toynet",
+            offer=Offer(spec, PROVIDER),
+            module=(module or ToyNet()).eval(),
+            num_classes=2,
+            parameters=6,
+            largest_kernel=0,
+            reparameterized=False,
+            weights=WeightsInfo(source="random", file=None, sha256=None),
+            device=torch.device("cpu"),
+        )
+
+    def plan(self, *methods, dataset=None, network=None, **settings):
+        plan = RunPlan(
+            dataset=dataset or self.dataset(),
+            dataset_offer=Offer(DatasetSpec("toys", lambda _: None, "us"), PROVIDER),
+            network=network or self.network(),
+            methods=methods or (self.method(),),
+            split=Split.TEST,
+            target="gt",
+            interval=0.05,
+            limit=None,
+            batch_size=4,
+            workers=2,
+            seed=0,
+            strict=False,
+            command="wsolbench run",
+            out=self.folder / "out",
+            scoremaps=None,
+        )
+        return replace(plan, **settings)
+
+
+@pytest.fixture
+def toys(tmp_path):
+    return Toys(tmp_path)

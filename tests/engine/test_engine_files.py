@@ -1,0 +1,150 @@
+import hashlib
+import os
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from wsolbench.engine import files
+from wsolbench.engine.files import check_empty, check_writable, fresh_folder, sha256, whole_folder, write_whole
+from wsolbench.errors import OutputError
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_folder_appears_when_the_work_has_succeeded(tmp_path):
+    with whole_folder(tmp_path / "a" / "out") as draft:
+        (draft / "file").write_text("x")
+        assert not (tmp_path / "a" / "out").exists()
+        assert draft.parent == tmp_path / "a"
+        assert draft.name.startswith(".out-draft-")
+    assert (tmp_path / "a" / "out" / "file").read_text() == "x"
+    assert names(tmp_path / "a") == ["out"]
+
+
+def test_an_empty_folder_is_taken(tmp_path):
+    (tmp_path / "out").mkdir()
+    with whole_folder(tmp_path / "out") as draft:
+        (draft / "file").touch()
+    assert names(tmp_path / "out") == ["file"]
+
+
+def test_other_users_may_read_the_folder(tmp_path):
+    with whole_folder(tmp_path / "out"):
+        pass
+    assert (tmp_path / "out").stat().st_mode & 0o777 == 0o755
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, SystemExit])
+def test_nothing_is_left_after_a_failure(tmp_path, error):
+    def work():
+        with whole_folder(tmp_path / "new" / "deep" / "out") as draft:
+            (draft / "sub").mkdir()
+            (draft / "sub" / "file").touch()
+            raise error
+
+    with pytest.raises(error):
+        work()
+    assert names(tmp_path) == []
+
+
+def test_a_failure_leaves_what_was_there_before(tmp_path):
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "earlier").touch()
+    with pytest.raises(RuntimeError), whole_folder(tmp_path / "runs" / "new" / "out"):
+        raise RuntimeError
+    assert names(tmp_path / "runs") == ["earlier"]
+
+
+def test_an_existing_empty_folder_survives_a_failure(tmp_path):
+    (tmp_path / "out").mkdir()
+    with pytest.raises(RuntimeError), whole_folder(tmp_path / "out"):
+        raise RuntimeError
+    assert names(tmp_path) == ["out"]
+
+
+def test_a_link_to_an_empty_folder_is_followed(tmp_path):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "out").symlink_to(tmp_path / "disk")
+    with whole_folder(tmp_path / "out") as draft:
+        (draft / "file").touch()
+    assert (tmp_path / "out").is_symlink()
+    assert names(tmp_path / "disk") == ["file"]
+
+
+def test_a_folder_that_filled_up_meanwhile_is_not_overwritten(tmp_path):
+    def work():
+        with whole_folder(tmp_path / "out") as draft:
+            (draft / "mine").touch()
+            (tmp_path / "out").mkdir()
+            (tmp_path / "out" / "theirs").touch()
+
+    with pytest.raises(OutputError, match=r"--out .*cannot be written"):
+        work()
+    assert names(tmp_path / "out") == ["theirs"]
+    assert names(tmp_path) == ["out"]
+
+
+@pytest.mark.parametrize("place", ["full", "file", "file/below", "/proc/wsolbench/out"])
+def test_a_place_that_is_taken_or_cannot_be_written_is_refused_at_once(tmp_path, place):
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "x").touch()
+    (tmp_path / "file").write_text("kept")
+    with pytest.raises(OutputError, match=r"^--maps .*"), whole_folder(tmp_path / place, "--maps"):
+        pytest.fail("the work began")
+    with pytest.raises(OutputError, match=r"^--maps .*"):
+        check_writable(tmp_path / place, "--maps")
+    assert names(tmp_path) == ["file", "full"]
+    assert (tmp_path / "file").read_text() == "kept"
+
+
+def test_trying_a_place_leaves_no_trace(tmp_path):
+    check_writable(tmp_path / "new" / "deep" / "out", "--out")
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("place", [".", "/proc"])
+def test_a_folder_that_cannot_be_renamed_to_is_refused(tmp_path, monkeypatch, place):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Path, "iterdir", lambda _: iter(()))
+    with pytest.raises(OutputError, match="cannot be replaced"):
+        check_empty(Path(place), "--out")
+
+
+def test_default_names_differ_within_one_second_even_while_the_first_is_at_work(tmp_path, monkeypatch):
+    class Frozen(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return cls(2030, 1, 2, 3, 4, 5, tzinfo=tz)
+
+    monkeypatch.setattr(files, "datetime", Frozen)
+    monkeypatch.chdir(tmp_path)
+    first = fresh_folder("net")
+    assert first == Path("runs/20300102-030405-net")
+    with whole_folder(first):
+        assert fresh_folder("net") == Path("runs/20300102-030405-net-2")
+        assert fresh_folder("other") == Path("runs/20300102-030405-other")
+    assert fresh_folder("net") == Path("runs/20300102-030405-net-2")
+
+
+def test_a_file_is_written_whole(tmp_path):
+    write_whole(tmp_path / "file", b"new")
+    assert (tmp_path / "file").read_bytes() == b"new"
+    assert names(tmp_path) == ["file"]
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
+    (tmp_path / "file").write_bytes(b"old")
+    monkeypatch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(OSError))
+    monkeypatch.setattr(os, "rename", lambda *_: (_ for _ in ()).throw(OSError))
+    with pytest.raises(OSError):  # noqa: PT011
+        write_whole(tmp_path / "file", b"new")
+    assert (tmp_path / "file").read_bytes() == b"old"
+    assert names(tmp_path) == ["file"]
+
+
+def test_sha256_is_that_of_the_content(tmp_path):
+    (tmp_path / "file").write_bytes(b"abc")
+    assert sha256(tmp_path / "file") == hashlib.sha256(b"abc").hexdigest()

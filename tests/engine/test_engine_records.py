@@ -1,0 +1,98 @@
+import json
+from importlib.resources import files
+
+import jsonschema
+import pytest
+
+from wsolbench.engine.run import run
+from wsolbench.errors import DataError
+from wsolbench.records import ResultRecord, read_record, record_schema
+
+pytestmark = pytest.mark.usefixtures("no_gallery")
+
+
+@pytest.fixture
+def record(toys):
+    (record,) = run(toys.plan(toys.method(nan=[1])), toys.notes)
+    return record
+
+
+def test_the_checked_in_schema_is_up_to_date():
+    stored = files("wsolbench").joinpath("record.schema.json").read_text(encoding="utf-8")
+    assert stored == record_schema(), "refresh it: wsolbench schema > wsolbench/record.schema.json"
+
+
+def test_a_record_is_valid_by_the_schema_in_either_form(record):
+    jsonschema.Draft202012Validator.check_schema(json.loads(record_schema()))
+    for text in (record.to_json(), record.to_line()):
+        jsonschema.validate(json.loads(text), json.loads(record_schema()))
+
+
+def test_both_forms_hold_the_same_and_come_back_equal(record, tmp_path):
+    assert json.loads(record.to_json()) == json.loads(record.to_line())
+    assert "\n" not in record.to_line()
+    (tmp_path / "r.json").write_text(record.to_json(), encoding="utf-8")
+    assert read_record(tmp_path / "r.json") == record
+    assert read_record(tmp_path / "r.json").to_json() == record.to_json()
+
+
+def test_a_file_is_laid_out_for_readers_of_differences(record):
+    lines = record.to_json().splitlines()
+    assert any(line.strip().startswith('"image_ids": ["test/0", "test/1"') for line in lines)
+    assert any(line.strip().startswith('"max_box_acc": ') for line in lines)
+
+
+def changed(record, change):
+    content = json.loads(record.to_json())
+    change(content)
+    return json.dumps(content)
+
+
+@pytest.mark.parametrize(
+    ("change", "where"),
+    [
+        (lambda content: content.update(schema_version=2), "schema_version"),
+        (lambda content: content.pop("metrics"), "metrics"),
+        (lambda content: content["metrics"].pop("pxap"), "metrics.pxap"),
+        (lambda content: content["metrics"].update(pxap="high"), "metrics.pxap"),
+        (lambda content: content["metrics"].update(surplus=1), "metrics.surplus"),
+        (lambda content: content["protocol"].update(split="train"), "protocol.split"),
+    ],
+)
+def test_what_is_no_record_is_refused_with_the_place(record, tmp_path, change, where):
+    (tmp_path / "r.json").write_text(changed(record, change))
+    with pytest.raises(DataError, match=rf"r\.json: not a result record of schema version 1 \({where}: ") as caught:
+        read_record(tmp_path / "r.json")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"\xff\xfe", b"text"])
+def test_what_is_no_json_object_is_refused(tmp_path, content):
+    (tmp_path / "r.json").write_bytes(content)
+    with pytest.raises(DataError, match=r"r\.json: not a result record") as caught:
+        read_record(tmp_path / "r.json")
+    assert "\n" not in str(caught.value)
+
+
+def test_half_a_record_is_refused(record, tmp_path):
+    text = record.to_json()
+    (tmp_path / "r.json").write_text(text[: len(text) // 2])
+    with pytest.raises(DataError, match="not a result record"):
+        read_record(tmp_path / "r.json")
+
+
+def test_a_file_that_is_not_there_or_a_folder_is_named(tmp_path):
+    for path in (tmp_path / "no.json", tmp_path):
+        with pytest.raises(DataError, match="cannot be read"):
+            read_record(path)
+
+
+def test_provenance_is_complete(record):
+    environment = record.environment
+    assert environment.plugins == {"acme": "1.0"}
+    assert {"python", "torch", "numpy", "opencv-python", "pillow"} <= set(environment.packages)
+    assert environment.created.endswith("+00:00")
+    assert record.dataset.split_sizes == {"test": 6, "train-fullsup": 4}
+    assert {"annotations", "train-fullsup", "test", "galleries"} <= set(record.seconds)
+    assert isinstance(record, ResultRecord)
+    assert all(len(part.images_sha256) == len(part.annotations_sha256) == 64 for part in record.outcomes)

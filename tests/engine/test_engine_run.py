@@ -1,0 +1,276 @@
+import numpy as np
+import pytest
+import torch
+
+from wsolbench.engine.run import check_first_images, run
+from wsolbench.engine.scoring import open_split
+from wsolbench.errors import DataError, PluginError, ScoremapError, UsageError
+from wsolbench.interfaces import Annotations, ImageSplit, Split
+from wsolbench.records import read_record
+
+PROVIDER = "acme 1.0 'toys'"
+pytestmark = pytest.mark.usefixtures("no_gallery")
+
+
+def left(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def by_split(record):
+    return {part.split: part for part in record.outcomes}
+
+
+# ------------------------------------------------------------------------------------------------------------ bad maps
+
+
+def test_maps_of_nan_and_of_one_value_count_as_zero_maps_and_stay_in_the_denominator(toys):
+    (good,) = run(toys.plan(out=toys.folder / "good"), toys.notes)
+    assert toys.notes.warned == []
+    (bad,) = run(toys.plan(toys.method(nan=[1, 3], constant=[2])), toys.notes)
+    test, fullsup = by_split(bad)["test"], by_split(bad)["train-fullsup"]
+    assert (test.nan_maps, test.constant_maps) == (2, 1)
+    assert (fullsup.nan_maps, fullsup.constant_maps) == (2, 1)
+    assert len(test.image_ids) == 6
+    for mode in ("single", "multi"):
+        runs = test.correct[mode]["0.5"]
+        assert [bool(runs[index]) for index in range(6)] == [True, False, False, False, True, True]
+    assert good.metrics.max_box_acc == 100
+    assert bad.metrics.max_box_acc == 50
+    assert bad.metrics.pxap < good.metrics.pxap
+
+
+def test_bad_maps_are_warned_of_once_a_method_kind_and_split(toys):
+    methods = [toys.method("first", nan=[1, 3], constant=[2]), toys.method("second", nan=[0])]
+    run(toys.plan(*methods), toys.notes)
+    assert len(toys.notes.warned) == 6
+    assert "2 of 4 maps of 'first' on train-fullsup hold NaN or infinity and count as zero maps" in toys.notes.warned[0]
+    assert "the first is that of 'val/1'" in toys.notes.warned[0]
+    assert "1 of 6 maps of 'first' on test hold one value only" in " ".join(toys.notes.warned)
+    assert "1 of 6 maps of 'second' on test hold NaN" in " ".join(toys.notes.warned)
+
+
+@pytest.mark.parametrize(("spoilt", "words"), [("nan", "NaN or infinity"), ("constant", "one value only")])
+def test_strict_makes_a_bad_map_an_error_without_a_record(toys, spoilt, words):
+    with pytest.raises(ScoremapError, match=f"1 of 4 maps of 'green' on train-fullsup hold {words}, the first for the"):
+        run(toys.plan(toys.method(**{spoilt: [3]}), strict=True), toys.notes)
+    assert left(toys.folder) == []
+
+
+def test_an_all_nan_method_scores_zero_and_is_recorded(toys):
+    (record,) = run(toys.plan(toys.method(nan=range(10))), toys.notes)
+    assert record.metrics.max_box_acc == 0
+    assert by_split(record)["test"].nan_maps == 6
+    assert read_record(toys.folder / "out" / "record-green.json") == record
+
+
+# ----------------------------------------------------------------------------------------------------------- who broke
+
+
+def test_a_method_that_fails_is_named_with_version_and_image(toys):
+    words = f"plugin {PROVIDER} failed in the method 'green' on the image 'val/2': ValueError: no map for 2"
+    with pytest.raises(PluginError) as caught:
+        run(toys.plan(toys.method(fail=[2])), toys.notes)
+    assert str(caught.value) == words
+    assert left(toys.folder) == []
+
+
+@pytest.mark.parametrize(
+    "maps", [torch.zeros(4, 1, 8, 8), torch.zeros(3, 8, 8), torch.zeros(4, 0, 8), np.zeros((4, 8, 8)), None]
+)
+def test_maps_of_a_wrong_shape_are_told_with_what_was_expected(toys, maps):
+    method = toys.method(method=lambda *_: maps)
+    with pytest.raises(
+        PluginError, match=r"'green' returned .* for the images from 'val/0' on; expected raw maps \(4,"
+    ):
+        run(toys.plan(method), toys.notes)
+
+
+def test_a_network_that_fails_is_named_with_the_images(toys):
+    network = toys.network()
+    network.module.forward_head = lambda _: torch.zeros(2, 3) @ torch.zeros(2, 3)
+    words = f"plugin {PROVIDER} failed in 'toynet' on the images from 'val/0' on: RuntimeError"
+    with pytest.raises(PluginError) as caught:
+        run(toys.plan(network=network), toys.notes)
+    assert str(caught.value).startswith(words)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("error", [OSError("disk\ngone"), KeyError("x"), SystemExit(3)])
+def test_a_data_set_that_fails_is_named_with_the_image(toys, error):
+    dataset = toys.dataset()
+    plain = dataset.images
+
+    def images(split):
+        part = plain(split)
+
+        def load(index):
+            if split is Split.TEST and index == 4:
+                raise error
+            return part.load(index)
+
+        return ImageSplit(part.ids, part.labels, load)
+
+    dataset.images = images
+    with pytest.raises(
+        PluginError, match=f"plugin {PROVIDER} failed loading the image 'test/4': {type(error).__name__}"
+    ):
+        run(toys.plan(dataset=dataset), toys.notes)
+    assert left(toys.folder) == []
+
+
+def test_a_data_set_that_forgets_a_box_is_told(toys):
+    dataset = toys.dataset()
+    everything = dataset.annotations(Split.TEST)
+    del everything.boxes["test/3"]
+    dataset.annotations = lambda _: everything
+    with pytest.raises(DataError, match="1 images of test have no box; the first is 'test/3'"):
+        open_split(dataset, toys.plan().dataset_offer.provider, Split.TEST, None)
+
+
+def test_an_empty_split_and_one_without_annotations_are_told(toys):
+    dataset = toys.dataset()
+    dataset.sizes[Split.TEST] = 0
+    with pytest.raises(DataError, match="test of the data set 'toys' has no images"):
+        run(toys.plan(dataset=dataset), toys.notes)
+    dataset = toys.dataset()
+    dataset.annotations = lambda _: Annotations()
+    with pytest.raises(DataError, match="neither boxes nor masks"):
+        run(toys.plan(dataset=dataset), toys.notes)
+    assert left(toys.folder) == []
+
+
+def test_a_split_that_is_not_there_is_told_with_those_that_are(toys):
+    with pytest.raises(UsageError, match="the data set 'toys' has no split test; it has train-fullsup"):
+        run(toys.plan(dataset=toys.dataset(test=0)), toys.notes)
+
+
+def test_one_image_of_every_split_is_tried_first(toys):
+    dataset = toys.dataset()
+    tried = []
+    plain = dataset.images
+
+    def images(split):
+        part = plain(split)
+        return ImageSplit(part.ids, part.labels, lambda index: tried.append(part.ids[index]) or part.load(index))
+
+    dataset.images = images
+    provider = toys.plan().dataset_offer.provider
+    check_first_images(dataset, provider, Split.TEST)
+    assert sorted(tried) == ["test/0", "val/0"]
+    tried.clear()
+    check_first_images(dataset, provider, Split.TRAIN_FULLSUP)
+    assert tried == ["val/0"]
+
+
+# ------------------------------------------------------------------------------------------------- labels and weights
+
+
+def test_labels_that_the_weights_do_not_know_are_refused(toys):
+    dataset = toys.dataset()
+    plain = dataset.images
+    dataset.images = lambda split: ImageSplit(plain(split).ids, plain(split).labels + 1, plain(split).load)
+    with pytest.raises(
+        UsageError, match="the weights of 'toynet' know 2 classes, but labels in test of 'toys' go up to"
+    ):
+        run(toys.plan(dataset=dataset), toys.notes)
+
+
+def test_weights_that_know_more_classes_than_the_data_set_are_warned_of(toys):
+    from dataclasses import replace
+
+    run(toys.plan(network=replace(toys.network(), num_classes=1000)), toys.notes)
+    expected = "the weights know 1000 classes and the data set 2; its labels are taken for the first 2 of them"
+    assert toys.notes.warned == [expected]
+
+
+def test_logits_that_are_not_finite_predict_nothing(toys):
+    network = toys.network()
+    network.module.forward_head = lambda features: torch.full((len(features), 2), float("nan"))
+    (record,) = run(toys.plan(network=network), toys.notes)
+    assert (record.metrics.top1_acc, record.metrics.top5_acc, record.metrics.top1_loc) == (0, 0, 0)
+
+
+# --------------------------------------------------------------------------------------------------- metrics by hand
+
+
+def test_the_metrics_follow_from_the_outcomes(toys):
+    (record,) = run(toys.plan(toys.method(nan=[1]), dataset=toys.dataset(fullsup=3, test=8)), toys.notes)
+    metrics, test, fullsup = record.metrics, by_split(record)["test"], by_split(record)["train-fullsup"]
+    grid = np.arange(0, 1, record.protocol.interval)
+    for part in (test, fullsup):
+        for mode, by_iou in part.correct.items():
+            for iou, runs in by_iou.items():
+                counts = np.zeros(len(grid))
+                for edges in runs:
+                    for start, stop in zip(edges[::2], edges[1::2], strict=True):
+                        counts[start:stop] += 1
+                assert part.box_acc[mode][iou] == pytest.approx(100 * counts / len(part.image_ids))
+    single = np.array(fullsup.box_acc["single"]["0.5"]).argmax()
+    assert metrics.fullsup_cam_threshold_single == pytest.approx(grid[single])
+    assert metrics.fullsup_box_acc == metrics.gt_known_loc == test.box_acc["single"]["0.5"][single]
+    assert metrics.max_box_acc == max(test.box_acc["single"]["0.5"])
+    by_iou = {iou: max(test.box_acc["multi"][iou]) for iou in ("0.3", "0.5", "0.7")}
+    assert metrics.max_box_acc_by_iou == by_iou
+    assert metrics.max_box_acc_v2 == pytest.approx(sum(by_iou.values()) / 3)
+    localized = [
+        any(a <= single < b for a, b in zip(r[::2], r[1::2], strict=True)) for r in test.correct["single"]["0.5"]
+    ]
+    assert metrics.top1_loc == pytest.approx(100 * np.mean(np.array(localized) & np.array(test.top1_hits)))
+    assert metrics.top1_acc == 100 * np.mean(test.top1_hits)
+
+
+def test_methods_share_one_forward_pass(toys):
+    network = toys.network()
+    calls = []
+    plain = network.module.forward_features
+    network.module.forward_features = lambda images: calls.append(len(images)) or plain(images)
+    run(toys.plan(toys.method("a"), toys.method("b"), network=network), toys.notes)
+    assert calls == [4, 4, 2, 1, 1]  # train-fullsup, test, test, and a blank image for each record
+
+
+def test_predicted_maps_are_asked_for_the_predicted_class_on_both_splits(toys):
+    asked = []
+
+    def method(features, context):
+        asked.extend(context.class_indices.tolist())
+        return features[:, 1]
+
+    dataset = toys.dataset(fullsup=2, test=3)
+    plain = dataset.images
+    dataset.images = lambda split: ImageSplit(plain(split).ids, 1 - plain(split).labels, plain(split).load)
+    (record,) = run(toys.plan(toys.method(method=method), dataset=dataset, target="predicted"), toys.notes)
+    assert asked == [0, 1, 0, 1, 0]
+    assert record.metrics.gt_known_loc is None
+    assert record.missing["gt_known_loc"] == "maps of the predicted class"
+    assert record.metrics.fullsup_box_acc == 100
+    assert record.metrics.top1_loc == 0
+
+
+@pytest.mark.parametrize(
+    ("kinds", "absent", "reason"),
+    [
+        ({"masks": False}, {"pxap"}, "the data set has no masks"),
+        ({"boxes": False}, None, "the data set has no boxes"),
+        ({"fullsup": 0}, None, "the data set has no train-fullsup split"),
+    ],
+)
+def test_what_cannot_be_had_is_null_with_a_reason(toys, kinds, absent, reason):
+    (record,) = run(toys.plan(dataset=toys.dataset(**kinds)), toys.notes)
+    nulls = {name for name, value in record.metrics if value is None}
+    assert nulls == set(record.missing)
+    assert nulls
+    assert set(record.missing.values()) == {reason}
+    if absent is not None:
+        assert nulls == absent
+
+
+def test_masks_in_train_fullsup_alone_choose_no_threshold(toys):
+    dataset = toys.dataset()
+    plain = dataset.annotations
+    dataset.annotations = lambda split: (
+        Annotations(load_mask=plain(split).load_mask) if split is Split.TRAIN_FULLSUP else plain(split)
+    )
+    (record,) = run(toys.plan(dataset=dataset), toys.notes)
+    assert record.metrics.max_box_acc == 100
+    assert record.metrics.fullsup_box_acc is None
+    assert set(record.missing.values()) == {"train-fullsup has no boxes"}

@@ -1,0 +1,273 @@
+import pickle
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from wsolbench.engine.network import load_network, resolve_backbone
+from wsolbench.engine.weights import mismatch, read_state_dict
+from wsolbench.errors import UsageError, WeightsError
+from wsolbench.plugins import load_plugins
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def registry():
+    return load_plugins(strict=False, warn=lambda _: None)
+
+
+@pytest.fixture(scope="module")
+def spec(registry):
+    return registry.backbones.get("wsolbench:replknet_nano").spec
+
+
+@pytest.fixture(scope="module")
+def trained(spec):
+    """A network with twelve classes whose batch norms have seen something."""
+    torch.manual_seed(7)
+    network = spec.build(12)
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.1)
+            module.running_var.uniform_(0.5, 2)
+    return network.eval()
+
+
+@pytest.fixture
+def state(trained):
+    return {key: value.clone() for key, value in trained.state_dict().items()}
+
+
+@pytest.fixture
+def load(registry):
+    def load(weights, name="wsolbench:replknet_nano", num_classes=12, seed=0):
+        return load_network(
+            registry, name, dataset="critters", num_classes=num_classes, weights=weights, device=CPU, seed=seed
+        )
+
+    return load
+
+
+def logits_of(network):
+    images = torch.linspace(-1, 1, 3 * 96 * 96).reshape(1, 3, 96, 96)
+    with torch.no_grad():
+        return network.forward_head(network.forward_features(images))
+
+
+def one_line(caught) -> str:
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+# ------------------------------------------------------------------------------------------------------- what is read
+
+
+@pytest.mark.parametrize("form", ["safetensors", "plain", "model", "state_dict", "nested", "module.", "merged"])
+def test_every_usual_form_of_a_checkpoint_loads_to_the_same_network(load, trained, state, spec, tmp_path, form):
+    path = tmp_path / ("w.safetensors" if form == "safetensors" else "w.pth")
+    if form == "safetensors":
+        save_file({key: value.contiguous() for key, value in state.items()}, path)
+    elif form in ("model", "state_dict"):
+        torch.save({form: state, "epoch": 3, "optimizer": {"lr": 0.1}}, path)
+    elif form == "nested":
+        torch.save({"model": {"state_dict": state}}, path)
+    elif form == "module.":
+        torch.save({f"module.{key}": value for key, value in state.items()}, path)
+    elif form == "merged":
+        merged = spec.build(12).eval()
+        merged.load_state_dict(state)
+        merged.reparameterize()
+        torch.save(merged.state_dict(), path)
+    else:
+        torch.save(state, path)
+    network = load(path)
+    torch.testing.assert_close(logits_of(network.module), logits_of(trained), rtol=1e-4, atol=1e-5)
+    assert network.weights.source == "file"
+    assert network.weights.file == path.name
+    assert len(network.weights.sha256) == 64
+    assert network.reparameterized
+    assert network.num_classes == 12
+
+
+def test_a_counter_that_only_training_uses_may_be_absent(load, state, tmp_path):
+    kept = {key: value for key, value in state.items() if not key.endswith("num_batches_tracked")}
+    assert len(kept) < len(state)
+    torch.save(kept, tmp_path / "w.pth")
+    assert load(tmp_path / "w.pth").num_classes == 12
+
+
+def test_a_file_brings_its_own_number_of_classes(load, spec, tmp_path):
+    torch.save(spec.build(5).state_dict(), tmp_path / "w.pth")
+    assert load(tmp_path / "w.pth", num_classes=12).num_classes == 5
+
+
+def test_random_weights_hang_on_the_seed(load):
+    first, again, other = (logits_of(load("random", seed=seed).module) for seed in (1, 1, 2))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_the_network_is_ready_to_run(load):
+    network = load("random")
+    assert not network.module.training
+    assert not any(parameter.requires_grad for parameter in network.module.parameters())
+    assert network.largest_kernel == 13
+    assert network.weights.source == "random"
+    assert network.weights.sha256 is None
+
+
+# ------------------------------------------------------------------------------------------------- what cannot be read
+
+
+def test_a_missing_file_and_a_folder_are_told_apart(spec, tmp_path):
+    with pytest.raises(WeightsError, match=r"no\.pth does not exist"):
+        read_state_dict(tmp_path / "no.pth", spec)
+    with pytest.raises(WeightsError, match="is a folder"):
+        read_state_dict(tmp_path, spec)
+
+
+@pytest.mark.parametrize("name", ["w.safetensors", "w.pth"])
+@pytest.mark.parametrize("damage", ["empty", "half", "most", "text", "header"])
+def test_a_damaged_file_is_named(spec, state, tmp_path, name, damage):
+    path = tmp_path / name
+    if name == "w.safetensors":
+        save_file({key: value.contiguous() for key, value in state.items()}, path)
+    else:
+        torch.save(state, path)
+    whole = path.read_bytes()
+    content = {
+        "empty": b"",
+        "half": whole[: len(whole) // 2],
+        "most": whole[:-7],
+        "text": b"404: not found\n",
+        "header": b"\xff" * 16 + whole[16:],
+    }
+    path.write_bytes(content[damage])
+    with pytest.raises(WeightsError, match=name) as caught:
+        read_state_dict(path, spec)
+    assert "damaged" in one_line(caught) or "pickled" in one_line(caught)
+
+
+class Mine:
+    """Stands for an object that somebody pickled with their weights."""
+
+
+class Attack:
+    """Runs a command when it is unpickled, unless unpickling is refused."""
+
+    def __init__(self, marker):
+        self.marker = marker
+
+    def __reduce__(self):
+        return (open, (str(self.marker), "w"))
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+@pytest.mark.parametrize("suffix", [".pth", ".pt", ".pkl", ".bin"])
+def test_a_pickle_that_tries_to_execute_is_refused_and_does_not_run(spec, state, tmp_path, suffix, wrapped):
+    path, marker = tmp_path / f"w{suffix}", tmp_path / "executed"
+    if wrapped:
+        torch.save({**state, "extra": Attack(marker)}, path)
+    else:
+        path.write_bytes(pickle.dumps(Attack(marker)))
+    with pytest.raises(WeightsError, match="holds pickled objects or code, which are never loaded"):
+        read_state_dict(path, spec)
+    assert not marker.exists()
+
+
+def test_an_object_of_somebodys_class_is_refused(spec, state, tmp_path):
+    torch.save({"model": state, "args": Mine()}, tmp_path / "w.pth")
+    with pytest.raises(WeightsError, match="never loaded"):
+        read_state_dict(tmp_path / "w.pth", spec)
+
+
+@pytest.mark.parametrize("content", [[1, 2], {}, {"epoch": 3}, {"model": {}}, torch.zeros(3)])
+def test_a_file_without_a_state_dict_is_refused(spec, tmp_path, content):
+    torch.save(content, tmp_path / "w.pth")
+    with pytest.raises(WeightsError, match="holds no state dict"):
+        read_state_dict(tmp_path / "w.pth", spec)
+
+
+def test_whatever_a_plugins_reader_raises_becomes_an_error_about_the_file(spec, tmp_path):
+    from dataclasses import replace
+
+    def read(path):
+        raise ValueError(f"bad magic\nin {path.name}")
+
+    (tmp_path / "w.npz").touch()
+    with pytest.raises(WeightsError, match=r"cannot be read as 'replknet_nano' weights: bad magic in w\.npz"):
+        read_state_dict(tmp_path / "w.npz", replace(spec, read_weights=read))
+
+
+# ---------------------------------------------------------------------------------------------------- what does not fit
+
+
+def save(state, tmp_path):
+    torch.save(state, tmp_path / "w.pth")
+    return tmp_path / "w.pth"
+
+
+def test_an_entry_of_another_shape_is_named_with_both_shapes(load, state, tmp_path):
+    state["stem.0.conv.weight"] = torch.zeros(24, 3, 5, 5)
+    with pytest.raises(WeightsError) as caught:
+        load(save(state, tmp_path))
+    message = one_line(caught)
+    assert "1 of another shape: stem.0.conv.weight (file (24, 3, 5, 5), network (24, 3, 3, 3))" in message
+
+
+def test_missing_and_unexpected_entries_are_named(load, state, tmp_path):
+    del state["norm.weight"]
+    state["surplus"] = torch.zeros(1)
+    with pytest.raises(WeightsError, match=r"1 missing: norm\.weight; 1 unexpected: surplus") as caught:
+        load(save(state, tmp_path))
+    one_line(caught)
+
+
+def test_many_entries_are_counted_and_a_few_named(load, state, tmp_path):
+    kept = {key: value for key, value in state.items() if key.startswith(("head", "norm"))}
+    with pytest.raises(WeightsError, match=r"\d+ missing: \S+, \S+, \S+, \.\.\."):
+        load(save(kept, tmp_path))
+
+
+def test_weights_of_another_network_are_recognised_by_their_classifier(load, tmp_path):
+    with pytest.raises(WeightsError, match=r"is not for 'replknet_nano': it has no 'head.weight'; it holds 1 entries"):
+        load(save({"fc.weight": torch.zeros(3, 3)}, tmp_path))
+
+
+def test_a_family_and_a_file_give_the_variant_whose_shapes_fit(registry, state, tmp_path):
+    path = save(state, tmp_path)
+    assert resolve_backbone(registry, "replknet", "anything", path).name == "replknet_nano"
+    state["norm.weight"] = torch.zeros(73)
+    with pytest.raises(UsageError, match=r"is a family of networks, and the file .* fits no variant of it"):
+        resolve_backbone(registry, "replknet", "anything", save(state, tmp_path))
+
+
+def test_a_family_and_merged_weights_give_the_variant_too(registry, spec, tmp_path):
+    merged = spec.build(12).eval()
+    merged.reparameterize()
+    path = save(merged.state_dict(), tmp_path)
+    assert resolve_backbone(registry, "replknet", "anything", path).name == "replknet_nano"
+
+
+def test_a_family_without_weights_for_the_data_set_lists_its_variants(registry):
+    with pytest.raises(UsageError, match=r"ship with no variant of it; name one: .*replknet_31b.*replknet_nano"):
+        resolve_backbone(registry, "replknet", "birds", None)
+
+
+def test_a_variant_without_weights_for_the_data_set_says_what_to_pass(registry):
+    with pytest.raises(UsageError, match=r"ships no weights for the data set 'birds'; pass --weights FILE or"):
+        load_network(
+            registry,
+            "wsolbench:replknet_nano",
+            dataset="birds",
+            num_classes=2,
+            weights=None,
+            device=CPU,
+            seed=0,
+        )
+
+
+def test_a_network_fits_itself(trained, state):
+    assert mismatch(trained, state) is None

@@ -1,0 +1,190 @@
+"""One name offered twice, unknown names, and what listings look like."""
+
+import json
+
+import pytest
+from plugin_projects import Project, install
+
+METHOD = """
+from wsolbench.api import MethodSpec, hookimpl
+
+
+def build(*, power: float = 2.0):
+    return lambda features, context: features.mean(dim=1) ** power
+
+
+@hookimpl
+def wsolbench_methods():
+    return [MethodSpec(name, build, SOURCE) for name in NAMES]
+"""
+
+
+def offering(*names, source="a paper"):
+    return f"NAMES = {names!r}\nSOURCE = {source!r}\n{METHOD}"
+
+
+LONG = "x" * 3000 + " end"
+
+
+@pytest.fixture(scope="module")
+def rivals(command_line, tmp_path_factory):
+    """Two strangers with one name, one of which also offers our 'pc1'."""
+    first = Project("acme-first", offering("twin", "pc1"))
+    second = Project("acme-second", offering("twin", "only"))
+    return command_line(install(tmp_path_factory.mktemp("rivals"), first, second))
+
+
+def test_an_ambiguous_name_is_an_error_that_lists_the_rivals(rivals):
+    error = "error: more than one plugin offers the method 'twin'. Type one of\n  acme-first:twin\n  acme-second:twin\n"
+    describe = ["describe", "twin"]
+    run = ["run", "--backbone", "replknet_nano", "--weights", "random", "--method", "twin", "--out", "o"]
+    for result in rivals.many(describe, run):
+        assert (result.code, result.out, result.err) == (2, "", error)
+
+
+def test_our_own_offer_has_no_priority(rivals):
+    result = rivals("describe", "pc1", code=2)
+    assert result.err.splitlines() == [
+        "error: more than one plugin offers the method 'pc1'. Type one of",
+        "  acme-first:pc1",
+        "  wsolbench:pc1",
+    ]
+
+
+@pytest.mark.parametrize("provider", ["acme-first", "acme-second"])
+def test_qualified_names_work(rivals, provider):
+    out = rivals("describe", f"{provider}:twin").out
+    assert f"provider  {provider} 0.3 '{provider.removeprefix('acme-')}'" in out.splitlines()
+
+
+def test_ours_works_by_its_qualified_name(rivals, bare):
+    assert rivals("describe", "wsolbench:pc1").out == bare("describe", "pc1").out
+
+
+def test_listings_show_what_to_type(rivals, our_names):
+    shown = set(our_names) - {"pc1"} | {
+        "wsolbench:pc1",
+        "acme-first:pc1",
+        "acme-first:twin",
+        "acme-second:twin",
+        "only",
+    }
+    listed = rivals("list")
+    assert set(listed.names) == shown
+    assert listed.err == ""
+    offers = {row[0]: row[3] for row in rivals("plugins").rows if row[0].startswith("acme")}
+    assert offers == {
+        "acme-first": "methods acme-first:pc1, acme-first:twin",
+        "acme-second": "methods only, acme-second:twin",
+    }
+
+
+def test_a_distribution_has_one_spelling(command_line, tmp_path):
+    dotted = Project("Acme.Wsol_Kit", offering("kit"), {"kit": "Acme_Wsol_Kit"}, module="Acme_Wsol_Kit")
+    with_it = command_line(install(tmp_path, dotted))
+    assert ["acme-wsol-kit", "0.3", "kit", "methods kit"] in with_it("plugins").rows
+    with_it("describe", "acme-wsol-kit:kit")
+
+
+ODD_OPTIONS = """
+from wsolbench.api import MethodSpec, hookimpl
+
+def unreadable(*, power: "Nowhere" = 1): ...
+def required(depth: int, *, where=object): ...
+
+@hookimpl
+def wsolbench_methods():
+    return [MethodSpec("unreadable", unreadable, "s"), MethodSpec("required", required, "s")]
+"""
+
+
+def test_options_that_cannot_be_described(command_line, tmp_path):
+    with_it = command_line(install(tmp_path, Project("acme-odd", ODD_OPTIONS)))
+    result = with_it("describe", "unreadable", code=2)
+    who = "plugin acme-odd 0.3 'odd'"
+    assert result.err.startswith(f"error: {who} failed when asked for the options of 'unreadable': NameError: ")
+    assert result.err.count("\n") == 1
+    options = json.loads(with_it("describe", "required", "--json").out)["options"]
+    assert options["depth"] == {"accepts": "int"}
+
+
+def test_everything_listed_can_be_described(rivals):
+    names = rivals("list", "methods").names
+    assert [result.code for result in rivals.many(*(["describe", name] for name in names))] == [0] * len(names)
+
+
+def test_a_wrong_qualified_name_suggests_qualified_names(rivals):
+    result = rivals("describe", "acme-first:twins", code=2)
+    assert result.err.startswith("error: unknown name 'acme-first:twins'. Did you mean 'acme-first:twin'")
+
+
+def test_one_distribution_cannot_offer_a_name_twice(command_line, our_names, tmp_path):
+    project = Project("acme-double", offering("echo"), {"one": "acme_double", "two": "acme_double"})
+    with_it = command_line(install(tmp_path, project))
+    listed = with_it("list")
+    assert sorted(listed.names) == sorted([*our_names, "echo"])
+    assert (
+        listed.err == "warning: plugin acme-double 0.3 'two' (registration): 'echo' is offered twice by acme-double\n"
+    )
+    with_it("describe", "echo")
+
+
+def test_unknown_name_with_a_close_match(bare):
+    result = bare("run", "--backbone", "replknt", "--method", "pc1", "--out", "o", "--weights", "random", code=2)
+    first, second = result.err.splitlines()
+    assert first.startswith("error: unknown backbone 'replknt'. Did you mean 'replknet'")
+    assert second == "  'wsolbench list backbones' shows all 4."
+    assert result.out == ""
+
+
+def test_unknown_name_with_nothing_close(bare, our_names):
+    result = bare("describe", "zzzzzzzz", code=2)
+    assert result.err == f"error: unknown name 'zzzzzzzz'.\n  'wsolbench list' shows all {len(our_names)}.\n"
+
+
+def test_a_name_in_capitals_is_met_with_the_right_one(bare):
+    assert "Did you mean 'pc1'?" in bare("describe", "PC1", code=2).err
+
+
+def test_a_long_or_odd_source_neither_is_cut_nor_breaks_the_lines(command_line, our_names, tmp_path):
+    long, odd = Project("acme-long", offering("long", source=LONG)), "two\nlines\tand\ta tab"
+    listed = command_line(install(tmp_path, long, Project("acme-odd", offering("odd", source=odd))))("list")
+    assert sorted(listed.names) == sorted([*our_names, "long", "odd"])
+    sources = {row[0]: row[4] for row in listed.rows}
+    assert sources["long"] == LONG
+    assert sources["odd"] == "two lines and a tab"
+    assert {len(row) for row in listed.rows} == {5}
+
+
+@pytest.mark.parametrize("kind", ["backbones", "methods", "datasets", "recipes"])
+def test_list_filters_by_kind(bare, kind):
+    listed = bare("list", kind)
+    assert listed.rows
+    assert {row[1] for row in listed.rows} == {kind.removesuffix("s")}
+
+
+def test_list_of_an_unknown_kind(bare):
+    result = bare("list", "networks", code=2)
+    assert result.err.startswith("error: ")
+    assert result.out == ""
+
+
+WHAT_IS_IMPORTED = """
+import sys
+from wsolbench.cli.app import main
+try:
+    main(sys.argv[1:])
+except SystemExit as done:
+    assert not done.code, done.code
+print(sorted({name.partition(".")[0] for name in sys.modules}))
+"""
+
+
+@pytest.mark.parametrize("command", ["--help", "--version", "list", "plugins", "run --help", "describe pc1"])
+def test_light_commands_import_nothing_heavy(bare, command):
+    result = bare.python("-c", WHAT_IS_IMPORTED, *command.split())
+    assert result.code == 0, result
+    imported = set(eval(result.out.splitlines()[-1]))
+    assert "wsolbench" in imported
+    heavy = {"torch", "torchvision", "timm", "cv2", "numba", "pandas", "matplotlib", "sklearn", "safetensors"}
+    assert not imported & heavy

@@ -1,0 +1,59 @@
+"""What plugins may rely on, frozen: a change here is a change of the contract."""
+
+from types import ModuleType
+
+from wsolbench import api
+
+FROZEN = [
+    "Annotations",
+    "Backbone",
+    "BackboneSpec",
+    "Checkpoint",
+    "DataError",
+    "Dataset",
+    "DatasetRoots",
+    "DatasetSpec",
+    "ImageSplit",
+    "InputConfig",
+    "MaskPair",
+    "Method",
+    "MethodContext",
+    "MethodSpec",
+    "OutputError",
+    "PluginError",
+    "Recipe",
+    "RecipeSpec",
+    "ReferenceDataset",
+    "Reparameterizable",
+    "ScoremapError",
+    "Split",
+    "UnknownNameError",
+    "UsageError",
+    "WeightsError",
+    "WsolbenchError",
+    "hookimpl",
+]
+
+
+def test_the_contract_is_frozen():
+    assert api.__all__ == FROZEN
+
+
+def test_all_is_what_can_be_imported():
+    public = {
+        name for name, value in vars(api).items() if not name.startswith("_") and not isinstance(value, ModuleType)
+    }
+    assert public == set(api.__all__)
+
+
+def test_every_error_is_part_of_the_contract():
+    from wsolbench import errors
+
+    assert set(errors.__all__) <= set(api.__all__)
+    assert all(issubclass(getattr(errors, name), errors.WsolbenchError) for name in errors.__all__)
+
+
+def test_every_interface_is_part_of_the_contract():
+    from wsolbench import interfaces
+
+    assert set(interfaces.__all__) - {"Spec"} <= set(api.__all__)

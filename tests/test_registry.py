@@ -1,0 +1,142 @@
+"""Names to offers, without any plugin installed: the registry itself."""
+
+import pytest
+
+from wsolbench.errors import UnknownNameError, UsageError
+from wsolbench.interfaces import BackboneSpec, Checkpoint, InputConfig, MethodSpec
+from wsolbench.registry import NAME_PATTERN, Offer, PluginFailure, Provider, Registry
+
+ACME, BOLT = Provider("acme", "1.0", "nets"), Provider("bolt", "2.0", "more")
+
+
+def method(name, provider=ACME):
+    return Offer(MethodSpec(name, dict, "s"), provider)
+
+
+def network(name, provider=ACME, family=None, ships=()):
+    checkpoints = tuple(Checkpoint(dataset, None) for dataset in ships)
+    spec = BackboneSpec(name, dict, InputConfig(8), "s", family=family, checkpoints=checkpoints)
+    return Offer(spec, provider)
+
+
+@pytest.mark.parametrize("name", ["cam", "replknet_31b", "cam-pos", "v1.5", "7"])
+def test_names_that_are_allowed(name):
+    assert NAME_PATTERN.fullmatch(name)
+
+
+@pytest.mark.parametrize("name", ["", "Cam", "a b", "a:b", "-a", ".a", "é", "a\n", "a/b"])
+def test_names_that_are_not(name):
+    assert not NAME_PATTERN.fullmatch(name)
+
+
+def test_get_by_short_and_by_qualified_name():
+    methods = Registry([method("cam"), method("pc1", BOLT)]).methods
+    assert methods.get("cam").provider == ACME
+    assert methods.get("bolt:pc1") == methods.get("pc1")
+    assert len(methods) == 2
+
+
+def test_kinds_are_apart():
+    registry = Registry([method("cam"), network("cam")])
+    assert isinstance(registry.methods.get("cam").spec, MethodSpec)
+    assert isinstance(registry.backbones.get("cam").spec, BackboneSpec)
+    assert registry.recipes.find("cam") == []
+
+
+def test_find_gives_none_one_or_rivals():
+    methods = Registry([method("cam", BOLT), method("cam"), method("pc1")]).methods
+    assert methods.find("nothing") == []
+    assert [offer.qualified_name for offer in methods.find("pc1")] == ["acme:pc1"]
+    assert [offer.qualified_name for offer in methods.find("cam")] == ["acme:cam", "bolt:cam"]
+    assert [offer.qualified_name for offer in methods.find("bolt:cam")] == ["bolt:cam"]
+    assert methods.find("bolt:pc1") == []
+
+
+def test_shown_name_is_what_can_be_typed():
+    methods = Registry([method("cam", BOLT), method("cam"), method("pc1")]).methods
+    shown = [methods.shown_name(offer) for offer in methods]
+    assert shown == ["acme:cam", "bolt:cam", "pc1"]
+    assert [methods.get(name) for name in shown] == list(methods)
+
+
+def test_an_ambiguous_name_lists_its_rivals():
+    with pytest.raises(UnknownNameError) as caught:
+        Registry([method("cam", BOLT), method("cam")]).methods.get("cam")
+    assert str(caught.value) == "more than one plugin offers the method 'cam'. Type one of\n  acme:cam\n  bolt:cam"
+
+
+def test_an_unknown_name_suggests_and_tells_what_failed():
+    failure = PluginFailure(BOLT, "import", "No module named 'acme_ops'")
+    with pytest.raises(UnknownNameError) as caught:
+        Registry([method("cam"), method("cam-pos")], failures=(failure,)).methods.get("cam_pos")
+    assert str(caught.value) == (
+        "unknown method 'cam_pos'. Did you mean 'cam-pos' or 'cam'?\n"
+        "  'wsolbench list methods' shows all 2. Not loaded:\n"
+        "  bolt 2.0 'more' (import): No module named 'acme_ops'"
+    )
+
+
+def test_an_unknown_name_suggests_nothing_ambiguous():
+    registry = Registry([method("power", BOLT), method("power")])
+    with pytest.raises(UnknownNameError, match=r"unknown method 'powr'\. Did you mean '(acme|bolt):power'") as caught:
+        registry.methods.get("powr")
+    assert "'power'" not in str(caught.value)
+
+
+def test_an_empty_registry():
+    with pytest.raises(UnknownNameError, match=r"^unknown method 'cam'\.\n  'wsolbench list methods' shows all 0\.$"):
+        Registry([]).methods.get("cam")
+
+
+# The family resolution of a run.
+
+
+def resolve(registry, name, *, dataset="critters", weights=None):
+    from wsolbench.engine.network import resolve_backbone
+
+    return resolve_backbone(registry, name, dataset, weights).qualified_name
+
+
+VARIANTS = [network("net_s", family="net", ships=["critters"]), network("net_l", family="net", ships=["cub"])]
+
+
+def test_a_variant_is_itself_whatever_ships():
+    assert resolve(Registry(VARIANTS), "net_l") == "acme:net_l"
+    assert resolve(Registry(VARIANTS), "acme:net_s", dataset="cub") == "acme:net_s"
+
+
+@pytest.mark.parametrize(("dataset", "variant"), [("critters", "acme:net_s"), ("cub", "acme:net_l")])
+def test_a_family_is_its_one_variant_with_weights(dataset, variant):
+    assert resolve(Registry(VARIANTS), "net", dataset=dataset) == variant
+
+
+def test_a_family_without_weights_lists_its_variants():
+    with pytest.raises(UsageError, match=r"'net' is a family of networks.*no variant.*net_l, net_s$"):
+        resolve(Registry(VARIANTS), "net", dataset="ilsvrc")
+
+
+def test_a_family_with_several_fitting_variants_lists_those():
+    more = [*VARIANTS, network("net_m", family="net", ships=["critters"])]
+    with pytest.raises(UsageError, match=r"more than one variant.*net_m, net_s$"):
+        resolve(Registry(more), "net")
+
+
+def test_a_stranger_may_extend_a_family():
+    more = [*VARIANTS, network("net_s", BOLT, family="net", ships=["critters"])]
+    with pytest.raises(UsageError, match=r"more than one variant.*acme:net_s, bolt:net_s$"):
+        resolve(Registry(more), "net")
+    assert resolve(Registry(more), "bolt:net_s") == "bolt:net_s"
+
+
+def test_a_variant_goes_before_a_family_of_its_name():
+    assert resolve(Registry([*VARIANTS, network("net")]), "net") == "acme:net"
+
+
+def test_an_unknown_backbone_suggests_families_too():
+    with pytest.raises(UnknownNameError, match=r"unknown backbone 'nett'\. Did you mean 'net'"):
+        resolve(Registry(VARIANTS), "nett")
+
+
+def test_random_weights_do_not_choose_among_variants():
+    with pytest.raises(UsageError, match="name one"):
+        resolve(Registry(VARIANTS), "net", dataset="ilsvrc", weights="random")
