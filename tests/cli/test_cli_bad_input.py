@@ -79,13 +79,11 @@ def test_what_must_be_given_is_asked_for(refused, missing):
     assert refused(["run", *(part for pair in options.items() for part in pair)], f"Missing option '{missing}'")
 
 
-def test_debug_shows_the_traceback(capsys):
-    from wsolbench.cli.app import main
-    from wsolbench.errors import UnknownNameError
-
-    with pytest.raises(UnknownNameError):
-        main([*RANDOM, "--dataset", "nope", "--debug"])
-    capsys.readouterr()
+def test_debug_shows_the_traceback_above_the_line(cli):
+    done = cli(*RANDOM, "--dataset", "nope", "--debug")
+    assert done.code == 2
+    assert done.err.startswith("Traceback (most recent call last):")
+    assert "\nerror: unknown dataset 'nope'." in done.err
 
 
 # ------------------------------------------------------------------------------------------------------------ weights
