@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from wsolbench.engine.clock import Clock
 from wsolbench.engine.files import check_writable, whole_folder
 from wsolbench.engine.gallery import draw_gallery
-from wsolbench.engine.localize import BuiltMethod, Localizer, ScoremapSink, localize
+from wsolbench.engine.localize import BuiltMethod, Localizer, ScoremapSink, ScoreObserver, localize
 from wsolbench.engine.network import Network
 from wsolbench.engine.provenance import describe_dataset, describe_environment
 from wsolbench.engine.reporter import Reporter
@@ -97,39 +97,14 @@ def run(plan: RunPlan, reporter: Reporter) -> list[ResultRecord]:
             fullsup_part, why_none = open_fullsup(plan)
             _check_labels(plan, [part, fullsup_part] if fullsup_part else [part], reporter)
         localizer = Localizer(plan.network, plan.methods, plan.target, plan.batch_size, plan.workers)
-        fullsup: dict[str, ScoredSplit] = {}
-        if fullsup_part is not None:
-            with plan.clock.phase(fullsup_part.split.label):
-                fullsup = localize(
-                    localizer,
-                    fullsup_part,
-                    interval=plan.interval,
-                    strict=plan.strict,
-                    reporter=reporter,
-                    save=save(fullsup_part.split) if save else None,
-                )
+        fullsup = _localize(plan, localizer, fullsup_part, reporter, save) if fullsup_part else {}
         selections = {built.name: select_thresholds(fullsup.get(built.name), why_none) for built in plan.methods}
         ranking = _Ranking(selections, len(part.images.ids))
-        with plan.clock.phase(part.split.label):
-            scored = localize(
-                localizer,
-                part,
-                interval=plan.interval,
-                strict=plan.strict,
-                reporter=reporter,
-                save=save(part.split) if save else None,
-                observe=ranking.note,
-            )
+        scored = _localize(plan, localizer, part, reporter, save, ranking.note)
         with plan.clock.phase("galleries"):
-            for built in plan.methods:
-                draw_gallery(
-                    draft / f"gallery-{built.name}.png",
-                    localizer,
-                    built.name,
-                    part,
-                    ranking.quality(built.name),
-                    ranking.threshold(built.name, scored[built.name]),
-                )
+            for name, split in scored.items():
+                quality, threshold = ranking.quality(name), ranking.threshold(name, split)
+                draw_gallery(draft / f"gallery-{name}.png", localizer, name, part, quality, threshold)
         records = [
             _record(plan, built, scored[built.name], fullsup.get(built.name), selections[built.name])
             for built in plan.methods
@@ -137,6 +112,26 @@ def run(plan: RunPlan, reporter: Reporter) -> list[ResultRecord]:
         for record in records:
             (draft / f"record-{record.method.name}.json").write_text(record.to_json(), encoding="utf-8")
     return records
+
+
+def _localize(
+    plan: RunPlan,
+    localizer: Localizer,
+    part: EvaluationSplit,
+    reporter: Reporter,
+    save: ScoremapSinks | None,
+    observe: ScoreObserver | None = None,
+) -> dict[str, ScoredSplit]:
+    with plan.clock.phase(part.split.label):
+        return localize(
+            localizer,
+            part,
+            interval=plan.interval,
+            strict=plan.strict,
+            reporter=reporter,
+            save=save(part.split) if save else None,
+            observe=observe,
+        )
 
 
 def check_scoremap_folders(scoremaps: Path, out: Path | None, methods: Iterable[str]) -> None:
