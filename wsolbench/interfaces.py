@@ -179,11 +179,13 @@ class MethodSpec:
         build: Class or function that takes the method's options by keyword and returns the method. The fields of a
             dataclass (or the annotated parameters) are its options: typed, listed and recorded.
         source: Paper and equation.
+        reads_network: False for a baseline whose maps do not depend on the network; tables then name none.
     """
 
     name: str
     build: Callable[..., Method]
     source: str
+    reads_network: bool = True
 
 
 # ---------------------------------------------------------------------------------------------------------- data sets

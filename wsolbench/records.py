@@ -113,6 +113,8 @@ class MethodInfo(_Part):
     name: str
     provider: str | None = Field(description="null for maps that were read from files")
     options: dict[str, Any]
+    changed_options: dict[str, Any] = Field(description="those that differ from their default")
+    reads_network: bool = Field(description="false for a baseline whose maps do not depend on the network")
 
 
 class ProtocolInfo(_Part):

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from wsolbench import __version__
-from wsolbench.cli import describe, evaluate, listing, run, schema, train
+from wsolbench.cli import describe, evaluate, leaderboard, listing, run, schema, train
 from wsolbench.cli.session import EVERYWHERE, Session
 from wsolbench.errors import WsolbenchError
 
@@ -34,6 +34,7 @@ app.command("list", epilog=EVERYWHERE)(listing.list_offers)
 app.command(epilog=EVERYWHERE)(listing.plugins)
 app.command(epilog=EVERYWHERE)(describe.describe)
 app.command(epilog=EVERYWHERE)(schema.schema)
+app.add_typer(leaderboard.leaderboard, name="leaderboard")
 
 
 def _show_version(wanted: bool) -> None:

@@ -79,7 +79,7 @@ def evaluate(plan: EvaluationPlan, reporter: Reporter) -> ResultRecord:
         missing=missing,
         dataset=describe_dataset(plan.dataset, outcomes, plan.limit),
         backbone=None,
-        method=MethodInfo(name="precomputed", provider=None, options={}),
+        method=MethodInfo(name="precomputed", provider=None, options={}, changed_options={}, reads_network=True),
         protocol=ProtocolInfo(
             split=outcomes[0].split, target=None, interval=plan.interval, frame=FRAME, iou_thresholds=IOU_THRESHOLDS
         ),

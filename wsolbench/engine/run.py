@@ -33,6 +33,7 @@ from wsolbench.engine.scoring import (
 )
 from wsolbench.errors import OutputError, UsageError
 from wsolbench.interfaces import Dataset, DatasetSpec, Split
+from wsolbench.options import list_options
 from wsolbench.protocol import FRAME, IOU_THRESHOLDS
 from wsolbench.records import BackboneInfo, MethodInfo, Preprocessing, ProtocolInfo, ResultRecord
 from wsolbench.registry import Offer, Provider
@@ -233,7 +234,7 @@ def _record(
         missing=missing,
         dataset=describe_dataset(plan.dataset, outcomes, plan.limit),
         backbone=_backbone_info(plan.network),
-        method=MethodInfo(name=built.name, provider=str(built.offer.provider), options=built.options),
+        method=_method_info(built),
         protocol=ProtocolInfo(
             split=outcomes[0].split,
             target=plan.target,
@@ -250,6 +251,17 @@ def _record(
         ),
         seconds=plan.clock.seconds,
         outcomes=outcomes,
+    )
+
+
+def _method_info(built: BuiltMethod) -> MethodInfo:
+    defaults = {option.name: option.default for option in list_options(built.offer.spec.build)}
+    return MethodInfo(
+        name=built.name,
+        provider=str(built.offer.provider),
+        options=built.options,
+        changed_options={name: value for name, value in built.options.items() if value != defaults[name]},
+        reads_network=built.offer.spec.reads_network,
     )
 
 

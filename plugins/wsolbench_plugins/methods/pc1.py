@@ -83,4 +83,4 @@ def _first_component(rows: Tensor, share: Tensor) -> Tensor:
 @hookimpl
 def wsolbench_methods() -> list[MethodSpec]:
     """Offer the method."""
-    return [MethodSpec("pc1", PC1, "Yasuki & Taki, CAM Back Again, CVPR 2024, section 5")]
+    return [MethodSpec("pc1", PC1, "Yasuki & Taki, CAM Back Again, CVPR 2024")]

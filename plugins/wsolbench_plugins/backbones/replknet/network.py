@@ -40,7 +40,7 @@ def fused(unit: ConvBN) -> tuple[Tensor, Tensor]:
 
 
 class LargeKernelConv(nn.Module):
-    """A depthwise large kernel plus a parallel small one, which merge into a single kernel (paper, section 3.2).
+    """A depthwise large kernel plus a parallel small one, which merge into a single kernel.
 
     Args:
         channels: Channels in and out.
@@ -85,7 +85,7 @@ class LargeKernelConv(nn.Module):
 
 
 class LargeKernelBlock(nn.Module):
-    """``x + drop(pw2(relu(large_kernel(pw1(bn(x))))))`` (paper, Fig. 3)."""
+    """``x + drop(pw2(relu(large_kernel(pw1(bn(x))))))``."""
 
     def __init__(self, channels: int, inner: int, kernel: int, small_kernel: int | None, drop_path: float) -> None:
         super().__init__()
@@ -102,7 +102,7 @@ class LargeKernelBlock(nn.Module):
 
 
 class ConvFFN(nn.Module):
-    """``x + drop(pw2(gelu(pw1(bn(x)))))`` with the exact (erf) GELU (paper, Fig. 3)."""
+    """``x + drop(pw2(gelu(pw1(bn(x)))))`` with the exact (erf) GELU."""
 
     def __init__(self, channels: int, inner: int, drop_path: float) -> None:
         super().__init__()
@@ -227,7 +227,7 @@ class RepLKNet(nn.Module):
         return self.head.weight
 
     def reparameterize(self) -> None:
-        """Merge every small kernel and its batch norm into the large kernel (paper, section 3.2)."""
+        """Merge every small kernel and its batch norm into the large kernel."""
         for module in self.modules():
             if isinstance(module, LargeKernelConv):
                 module.reparameterize()

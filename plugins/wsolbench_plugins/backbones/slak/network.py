@@ -1,0 +1,153 @@
+"""SLaK (Liu et al., "More ConvNets in the 2020s: Scaling up Kernels Beyond 51x51 using Sparsity", ICLR 2023).
+
+Written from the paper's description; state-dict keys are those of the published checkpoints.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from timm.layers import DropPath
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+NORM_EPS = 1e-6
+
+
+class ConvBN(nn.Sequential):
+    """Depthwise convolution with "same" padding and no bias, then batch norm."""
+
+    conv: nn.Conv2d
+    bn: nn.BatchNorm2d
+
+    def __init__(self, channels: int, kernel: tuple[int, int]) -> None:
+        super().__init__()
+        padding = (kernel[0] // 2, kernel[1] // 2)
+        self.add_module("conv", nn.Conv2d(channels, channels, kernel, padding=padding, groups=channels, bias=False))
+        self.add_module("bn", nn.BatchNorm2d(channels))
+
+
+class DecomposedKernel(nn.Module):
+    """A large square kernel as the sum of a tall, a wide and a small one.
+
+    Args:
+        channels: Channels in and out.
+        kernel: Long side K of the K×N and N×K branches.
+        short: Short side N; the N×N branch is there where N < K.
+    """
+
+    def __init__(self, channels: int, kernel: int, short: int) -> None:
+        super().__init__()
+        self.LoRA1 = ConvBN(channels, (kernel, short))
+        self.LoRA2 = ConvBN(channels, (short, kernel))
+        self.small_conv = ConvBN(channels, (short, short)) if short < kernel else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, C, h, w) to (B, C, h, w)."""
+        out: Tensor = self.LoRA1(x) + self.LoRA2(x)
+        return out if self.small_conv is None else out + self.small_conv(x)
+
+
+class ChannelNorm(nn.LayerNorm):
+    """Layer norm over the channels of (B, C, h, w)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, eps=NORM_EPS)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, C, h, w) to (B, C, h, w)."""
+        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+class Block(nn.Module):
+    """``x + drop(γ · pwconv2(gelu(pwconv1(norm(large_kernel(x))))))``: ConvNeXt's block with another kernel."""
+
+    def __init__(self, channels: int, kernel: int, short: int, drop_path: float, layer_scale: float) -> None:
+        super().__init__()
+        self.gamma = nn.Parameter(torch.full((channels,), layer_scale))
+        self.large_kernel = DecomposedKernel(channels, kernel, short)
+        self.norm = nn.LayerNorm(channels, eps=NORM_EPS)
+        self.pwconv1 = nn.Linear(channels, 4 * channels)
+        self.pwconv2 = nn.Linear(4 * channels, channels)
+        self.drop_path = DropPath(drop_path)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, C, h, w) to (B, C, h, w)."""
+        y = self.norm(self.large_kernel(x).permute(0, 2, 3, 1))
+        y = self.gamma * self.pwconv2(F.gelu(self.pwconv1(y)))
+        out: Tensor = x + self.drop_path(y.permute(0, 3, 1, 2))
+        return out
+
+
+class SLaK(nn.Module):
+    """The network: patch stem, stages with down-sampling between them, global pool, layer norm, linear head.
+
+    Features are tapped before pooling.
+
+    Args:
+        num_classes: Classes of the head.
+        channels: Channels of each stage; the paper's base widths times 1.3, rounded down.
+        depths: Blocks of each stage.
+        kernels: Long side of the decomposed kernel of each stage.
+        short_kernel: Its short side.
+        strides: Patch side and stride of the stem and of the down-sampling before each further stage.
+        drop_path_rate: Stochastic depth of the last block; it grows linearly from 0.
+        layer_scale: Initial γ of every block.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        *,
+        channels: Sequence[int],
+        depths: Sequence[int],
+        kernels: Sequence[int],
+        short_kernel: int = 5,
+        strides: Sequence[int] = (4, 2, 2, 2),
+        drop_path_rate: float = 0.0,
+        layer_scale: float = 1e-6,
+    ) -> None:
+        super().__init__()
+        stem = nn.Sequential(nn.Conv2d(3, channels[0], strides[0], strides[0]), ChannelNorm(channels[0]))
+        self.downsample_layers = nn.ModuleList([stem])
+        for narrow, wide, stride in zip(channels[:-1], channels[1:], strides[1:], strict=True):
+            self.downsample_layers.append(nn.Sequential(ChannelNorm(narrow), nn.Conv2d(narrow, wide, stride, stride)))
+        last = max(sum(depths) - 1, 1)
+        rates = iter([drop_path_rate * index / last for index in range(sum(depths))])
+        self.stages = nn.ModuleList(
+            nn.Sequential(*(Block(width, kernel, short_kernel, next(rates), layer_scale) for _ in range(depth)))
+            for width, depth, kernel in zip(channels, depths, kernels, strict=True)
+        )
+        self.norm = nn.LayerNorm(channels[-1], eps=NORM_EPS)
+        self.head = nn.Linear(channels[-1], num_classes)
+        self.apply(_initialise)
+
+    def forward_features(self, images: Tensor) -> Tensor:
+        """Return the last stage's maps (B, K, h, w)."""
+        x = images
+        for downsample, stage in zip(self.downsample_layers, self.stages, strict=True):
+            x = stage(downsample(x))
+        return x
+
+    def forward_head(self, features: Tensor) -> Tensor:
+        """Return the logits (B, C)."""
+        logits: Tensor = self.head(self.norm(features.mean(dim=(2, 3))))
+        return logits
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the logits (B, C) of images (B, 3, H, W)."""
+        return self.forward_head(self.forward_features(images))
+
+    @property
+    def classifier_weight(self) -> Tensor:
+        """The raw head weights (C, K); the layer norm between pool and head is not in them."""
+        return self.head.weight
+
+
+def _initialise(module: nn.Module) -> None:
+    """Draw weights from a truncated normal of standard deviation 0.02, as ConvNeXt and SLaK begin."""
+    if isinstance(module, nn.Conv2d | nn.Linear):
+        nn.init.trunc_normal_(module.weight, std=0.02)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)

@@ -1,0 +1,185 @@
+"""Records into tables: what is compared, what is refused, and when a leaderboard is stale."""
+
+import csv
+import json
+import shutil
+
+import pytest
+
+from wsolbench.errors import DataError
+from wsolbench.leaderboard import add, build, check
+from wsolbench.leaderboard.entries import group_tables, read_entries
+
+
+@pytest.fixture(scope="module")
+def run_folder(tmp_path_factory):
+    """A run of two backbones, with a baseline, on a few images."""
+    from wsolbench.cli.app import main
+
+    folder = tmp_path_factory.mktemp("runs")
+    quick = ["--weights", "random", "--limit", "6", "--interval", "0.05", "--workers", "1"]
+    for backbone, methods in (("resnet_nano", ["cam", "centred-box"]), ("replknet_nano", ["cam", "pc1"])):
+        chosen = [part for method in methods for part in ("--method", method)]
+        with pytest.raises(SystemExit) as ended:
+            main(["run", "--backbone", backbone, *chosen, *quick, "--out", str(folder / backbone)])
+        assert ended.value.code == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def built(run_folder, tmp_path_factory):
+    """A leaderboard built from that run, its random weights passed off as trained so that figures are drawn."""
+    tmp_path = tmp_path_factory.mktemp("built")
+    records = sorted(run_folder.rglob("record-*.json"))
+    copies = []
+    for number, path in enumerate(records):
+        text = path.read_text().replace('"source": "random"', '"source": "shipped"')
+        copies.append(tmp_path / f"{number}.json")
+        copies[-1].write_text(text)
+    folder = tmp_path / "leaderboard"
+    add(folder, copies)
+    build(folder)
+    return folder
+
+
+@pytest.fixture
+def board(built, tmp_path):
+    """A copy of it to spoil."""
+    return shutil.copytree(built, tmp_path / "leaderboard")
+
+
+def record_files(board):
+    return sorted((board / "records").rglob("*.json"))
+
+
+def test_records_are_kept_under_telling_names(board):
+    assert [path.name for path in record_files(board)] == [
+        "replknet_nano__cam__shipped.json",
+        "replknet_nano__pc1__shipped.json",
+        "resnet_nano__cam__shipped.json",
+        "resnet_nano__centred-box__shipped.json",
+    ]
+
+
+def test_what_was_built_is_fresh_and_building_again_changes_nothing(board):
+    assert check(board) == []
+    before = {path: path.read_bytes() for path in board.rglob("*") if path.is_file()}
+    build(board)
+    assert {path: path.read_bytes() for path in board.rglob("*") if path.is_file()} == before
+
+
+def test_every_format_has_every_row(board):
+    page = (board / "README.md").read_text()
+    rows = list(csv.DictReader((board / "leaderboard.csv").read_text().splitlines()))
+    tables = json.loads((board / "leaderboard.json").read_text())["tables"]
+    latex = (board / "critters.tex").read_text()
+    assert len(rows) == len(tables[0]["rows"]) == 4
+    for row in rows:
+        assert f"| {row['method']} " in page.replace("  ", " ") or row["method"] in page
+        assert row["method"] in latex
+    assert float(rows[0]["max_box_acc"]) == tables[0]["rows"][0]["metrics"]["max_box_acc"]
+
+
+def test_rows_are_sorted_by_v2_at_the_fullsup_threshold(board):
+    rows = list(csv.DictReader((board / "leaderboard.csv").read_text().splitlines()))
+    scores = [float(row["fullsup_box_acc_v2"]) for row in rows]
+    assert scores == sorted(scores, reverse=True)
+
+
+def test_a_baseline_names_no_network_and_no_top_1(board):
+    line = next(
+        line for line in (board / "README.md").read_text().splitlines() if "centred-box" in line and "|" in line
+    )
+    cells = [cell.strip() for cell in line.strip("|").split("|")]
+    assert cells[:4] == ["–"] * 4
+    assert cells[-3:-1] == ["–", "–"]
+
+
+@pytest.mark.parametrize("which", range(4))
+def test_one_digit_of_a_record_makes_it_stale(board, which):
+    path = record_files(board)[which]
+    text = path.read_text()
+    place = text.index('"seconds"') + 25
+    digit = next(i for i in range(place, len(text)) if text[i].isdigit())
+    path.write_text(text[:digit] + str((int(text[digit]) + 1) % 10) + text[digit + 1 :])
+    assert check(board)
+
+
+def test_a_score_that_its_outcomes_do_not_give_is_refused(board):
+    path = record_files(board)[0]
+    record = json.loads(path.read_text())
+    for name in ("max_box_acc", "max_box_acc_v2", "fullsup_box_acc", "fullsup_box_acc_v2", "top1_acc"):
+        changed = json.loads(json.dumps(record))
+        changed["metrics"][name] += 0.5
+        path.write_text(json.dumps(changed))
+        with pytest.raises(DataError, match=f"{name} is .* but its outcomes give"):
+            build(board)
+    record["outcomes"][0]["box_acc"]["single"]["0.3"][2] += 1
+    path.write_text(json.dumps(record))
+    with pytest.raises(DataError, match=r"outcomes and box_acc of test disagree \(single, 0.3\)"):
+        check(board)
+
+
+@pytest.mark.parametrize("name", ["README.md", "leaderboard.csv", "leaderboard.json", "critters.tex"])
+def test_one_changed_cell_makes_it_stale(board, name):
+    path = board / name
+    text = path.read_text()
+    place = text.rindex("0")
+    path.write_text(text[:place] + "1" + text[place + 1 :])
+    assert check(board) == [f"{path} is not what the records give"]
+
+
+def test_missing_and_left_over_files_make_it_stale(board):
+    (board / "leaderboard.csv").unlink()
+    (board / "old.tex").write_text("x")
+    (board / "figures" / "critters-size.svg").unlink()
+    problems = check(board)
+    assert len(problems) == 3
+    build(board)
+    assert check(board) == []
+    assert not (board / "old.tex").exists()
+
+
+def test_a_figure_drawn_from_other_records_is_noticed(board):
+    drawn = board / "figures" / "critters-size.png"
+    kept = drawn.read_bytes()
+    record_files(board)[0].unlink()
+    build(board)
+    assert check(board) == []
+    drawn.write_bytes(kept)
+    assert check(board) == [f"{drawn} was drawn from other records"]
+
+
+def test_a_leaderboard_without_records_is_refused(board):
+    shutil.rmtree(board / "records" / "critters")
+    with pytest.raises(DataError, match="no records"):
+        check(board)
+
+
+def test_other_settings_go_to_a_table_of_their_own(board):
+    path = record_files(board)[0]
+    record = json.loads(path.read_text())
+    record["protocol"]["target"] = "predicted"
+    other = path.with_name("other.json")
+    other.write_text(json.dumps(record))
+    tables = group_tables(read_entries(board / "records"))
+    assert [len(table.entries) for table in tables] == [4, 1]
+    assert [table.slug for table in tables] == ["critters", "critters-other"]
+    assert "predicted class" in tables[1].title
+
+
+def test_what_is_no_record_is_refused_and_nothing_is_added(board, tmp_path):
+    broken = tmp_path / "broken.json"
+    broken.write_text("{}")
+    before = record_files(board)
+    with pytest.raises(DataError, match="not a result record"):
+        add(board, [broken])
+    assert record_files(board) == before
+
+
+def test_the_command_line_builds_and_checks(board, cli):
+    assert cli("leaderboard", "build", "--folder", board).code == 0
+    assert cli("leaderboard", "check", "--folder", board).code == 0
+    (board / "README.md").write_text("")
+    assert cli("leaderboard", "check", "--folder", board).refused("stale", "README.md")
+    assert cli("leaderboard", "check", "--folder", board / "nowhere").refused("records")

@@ -1,0 +1,54 @@
+"""SLaK: entries and outputs against the published networks."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from reference_fill import IMAGE, agrees, fill, shapes
+from wsolbench_plugins.backbones.slak import wsolbench_backbones
+
+SPECS = {spec.name: spec for spec in wsolbench_backbones()}
+OFFICIAL = {"slak_tiny": "SLaK_tiny", "slak_small": "SLaK_small", "slak_base": "SLaK_base"}
+
+
+@pytest.mark.parametrize("name", OFFICIAL)
+def test_entries_are_the_official_ones(shared_data, name):
+    with torch.device("meta"):
+        network = SPECS[name].build(1000)
+    file = shared_data / "architectures" / "keys" / f"{OFFICIAL[name]}.json"
+    assert shapes(network) == json.loads(file.read_text())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", OFFICIAL)
+def test_outputs_are_the_official_ones(shared_data, name):
+    expected = np.load(shared_data / "architectures" / "outputs" / f"arch_{OFFICIAL[name]}.npz")
+    network = SPECS[name].build(1000).eval().to(memory_format=torch.channels_last)
+    fill(network)
+    with torch.no_grad():
+        features = network.forward_features(IMAGE)
+        assert agrees(features, expected["features"], 1e-5)
+        assert agrees(network.forward_head(features), expected["logits"], 1e-5)
+
+
+def test_nano_keeps_a_map_of_twelve_by_twelve():
+    assert SPECS["slak_nano"].build(12).forward_features(torch.zeros(2, 3, 96, 96)).shape == (2, 93, 12, 12)
+
+
+def test_a_kernel_no_longer_than_its_short_side_has_no_small_branch():
+    from wsolbench_plugins.backbones.slak.network import DecomposedKernel
+
+    assert DecomposedKernel(4, 5, 5).small_conv is None
+    wide = DecomposedKernel(4, 7, 5)
+    assert [tuple(p.shape[2:]) for p in wide.parameters() if p.ndim == 4] == [(7, 5), (5, 7), (5, 5)]
+    assert wide(torch.zeros(1, 4, 9, 6)).shape == (1, 4, 9, 6)
+
+
+def test_drop_path_grows_linearly():
+    from wsolbench_plugins.backbones.slak.network import SLaK
+
+    with torch.device("meta"):
+        network = SLaK(3, channels=(4, 8), depths=(2, 3), kernels=(7, 7), strides=(4, 2), drop_path_rate=0.4)
+    rates = [block.drop_path.drop_prob for stage in network.stages for block in stage]
+    np.testing.assert_allclose(rates, np.linspace(0, 0.4, 5))

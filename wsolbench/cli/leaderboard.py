@@ -1,0 +1,45 @@
+"""``wsolbench leaderboard``: records into tables and figures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from wsolbench.errors import DataError
+
+leaderboard = typer.Typer(help="Build the leaderboard from records, or check that it is fresh.", no_args_is_help=True)
+
+Folder = Annotated[Path, typer.Option("--folder", help="Holds records/ and receives everything else.")]
+DEFAULT = Path("leaderboard")
+
+
+@leaderboard.command()
+def add(records: Annotated[list[Path], typer.Argument(help="Record files of runs.")], folder: Folder = DEFAULT) -> None:
+    """Copy records to where the leaderboard keeps them; build it afterwards."""
+    from wsolbench.leaderboard import add as carry_out
+
+    for path in carry_out(folder, records):
+        typer.echo(path)
+
+
+@leaderboard.command()
+def build(folder: Folder = DEFAULT) -> None:
+    """Write tables (Markdown, CSV, JSON, LaTeX) and figures (PNG, SVG) from the records."""
+    from wsolbench.leaderboard import build as carry_out
+
+    for path in carry_out(folder):
+        typer.echo(path)
+
+
+@leaderboard.command()
+def check(folder: Folder = DEFAULT) -> None:
+    """Fail where a table or figure is not what the records give, or a record contradicts itself."""
+    from wsolbench.leaderboard import check as carry_out
+
+    problems = carry_out(folder)
+    if problems:
+        told = "".join(f"\n  {problem}" for problem in problems)
+        raise DataError(f"the leaderboard is stale; run 'wsolbench leaderboard build'{told}")
+    typer.echo(f"{folder}: fresh")

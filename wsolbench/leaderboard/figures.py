@@ -1,0 +1,113 @@
+"""The leaderboard's figures: score against size (as Fig. 1 of the large-kernel paper), and BoxAcc against τ."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+
+from wsolbench.leaderboard.entries import Entry, Table
+
+MARKERS = "osD^vPX*<>hd"
+COLOURS = mpl.color_sequences["tab10"]
+
+
+def draw_figures(table: Table, fingerprint: str) -> Iterator[tuple[str, bytes]]:
+    """Yield the figures of a table, each as PNG and SVG, as pairs of file name and content.
+
+    Args:
+        table: What to draw; only trained networks and, as lines, baselines.
+        fingerprint: Of what the figures are drawn from; it is written into every file, so that a stale one is noticed
+            without comparing pixels, which differ between versions of the drawing library.
+    """
+    for name, figure in (("size", _size_figure(table)), ("curves", _curves_figure(table))):
+        for ending in ("png", "svg"):
+            yield f"{table.slug}-{name}.{ending}", _encoded(figure, ending, fingerprint)
+
+
+def fingerprint_of(content: bytes) -> str | None:
+    """Return the fingerprint that is written into a figure, or None where there is none."""
+    start = content.find(b"records:")
+    return content[start + 8 : start + 72].decode("ascii", "replace") if start >= 0 else None
+
+
+def _size_figure(table: Table) -> Figure:
+    """Draw V2 at the fullsup τ against parameters, the marker as large as the kernel."""
+    figure = Figure(figsize=(7, 4.5), dpi=120, layout="constrained")
+    axes = figure.subplots()
+    trained = [entry for entry in table.entries if entry.is_trained]
+    methods = sorted({entry.method for entry in trained})
+    for entry in trained:
+        network, score = entry.record.backbone, entry.record.metrics.fullsup_box_acc_v2
+        if network is None or score is None:
+            continue
+        colour = COLOURS[methods.index(entry.method) % len(COLOURS)]
+        axes.scatter(network.parameters / 1e6, score, s=12 * network.largest_kernel, color=colour, alpha=0.75, lw=0)
+    for name, x in _network_positions(trained).items():
+        axes.annotate(name, (x, 1), xycoords=("data", "axes fraction"), ha="center", va="bottom", fontsize=8)
+    for index, method in enumerate(methods):
+        axes.scatter([], [], s=60, color=COLOURS[index % len(COLOURS)], label=method)
+    _baseline_lines(axes, table)
+    axes.margins(x=0.12)
+    axes.set_xlabel("parameters (M); marker area ∝ side of the largest kernel")
+    axes.set_ylabel("MaxBoxAccV2 at the fullsup τ (%)")
+    axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+    axes.grid(alpha=0.25)
+    return figure
+
+
+def _network_positions(trained: list[Entry]) -> dict[str, float]:
+    return {e.record.backbone.name: e.record.backbone.parameters / 1e6 for e in trained if e.record.backbone}
+
+
+def _baseline_lines(axes: mpl.axes.Axes, table: Table) -> None:
+    styles = iter(("--", ":", "-."))
+    for entry in table.entries:
+        score = entry.record.metrics.fullsup_box_acc_v2
+        if entry.is_baseline and score is not None:
+            axes.axhline(score, color="0.35", lw=1, ls=next(styles, "--"), label=entry.method)
+
+
+def _curves_figure(table: Table) -> Figure:
+    """Draw BoxAcc(τ) at IoU 0.5, largest contour, a panel for each trained network, a line for each method."""
+    trained = [entry for entry in table.entries if entry.is_trained]
+    baselines = [entry for entry in table.entries if entry.is_baseline]
+    names = sorted({entry.backbone for entry in trained})
+    methods = sorted({entry.method for entry in trained})
+    figure = Figure(figsize=(3.2 * max(len(names), 1), 3.4), dpi=120, layout="constrained")
+    panels = figure.subplots(1, max(len(names), 1), sharey=True, squeeze=False)[0]
+    for panel, name in zip(panels, names, strict=False):
+        for entry in trained:
+            if entry.backbone == name:
+                panel.plot(*_curve(entry), color=COLOURS[methods.index(entry.method) % len(COLOURS)], lw=1.5)
+        for entry, style in zip(baselines, ("--", ":", "-."), strict=False):
+            panel.plot(*_curve(entry), color="0.35", lw=1, ls=style)
+        panel.set_title(name, fontsize=9)
+        panel.set_xlabel("τ")
+        panel.grid(alpha=0.25)
+    panels[0].set_ylabel("BoxAcc(τ, 0.5), largest contour (%)")
+    handles = [mpl.lines.Line2D([], [], color=COLOURS[i % len(COLOURS)], label=m) for i, m in enumerate(methods)]
+    for entry, style in zip(baselines, ("--", ":", "-."), strict=False):
+        handles.append(mpl.lines.Line2D([], [], color="0.35", ls=style, lw=1, label=entry.method))
+    figure.legend(handles=handles, loc="outside lower center", ncols=max(len(handles), 1), fontsize=8, frameon=False)
+    return figure
+
+
+def _curve(entry: Entry) -> tuple[np.ndarray, np.ndarray]:
+    protocol = entry.record.protocol
+    scored = next(part for part in entry.record.outcomes if part.split == protocol.split)
+    thresholds = np.arange(0, 1, protocol.interval)
+    values = scored.box_acc["single"]["0.5"] if scored.box_acc else [float("nan")] * len(thresholds)
+    return thresholds, np.asarray(values)
+
+
+def _encoded(figure: Figure, ending: str, fingerprint: str) -> bytes:
+    buffer = io.BytesIO()
+    told = f"records:{fingerprint}"
+    metadata = {"Software": None, "Source": told} if ending == "png" else {"Date": None, "Description": told}
+    with mpl.rc_context({"svg.hashsalt": "wsolbench", "svg.fonttype": "none"}):
+        figure.savefig(buffer, format=ending, metadata=metadata)
+    return buffer.getvalue()

@@ -1,0 +1,124 @@
+"""Tables as Markdown, LaTeX, CSV and JSON: one table model, four writers."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tabulate import tabulate
+
+from wsolbench.leaderboard.entries import Entry, Table
+from wsolbench.records import SCHEMA_VERSION
+
+DASH = "–"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column: its heading as papers print it, its key in CSV and JSON, its digits after the point."""
+
+    heading: str
+    key: str
+    digits: int
+
+
+COLUMNS = (
+    Column("MaxBoxAcc", "max_box_acc", 1),
+    Column("MaxBoxAcc @fullsup", "fullsup_box_acc", 1),
+    Column("V2", "max_box_acc_v2", 1),
+    Column("V2 @fullsup", "fullsup_box_acc_v2", 1),
+    Column("Top-1 Loc", "top1_loc", 1),
+    Column("top-1", "top1_acc", 1),
+    Column("PxAP", "pxap", 1),
+)
+
+
+def as_markdown(table: Table) -> str:
+    """Return a table for README pages."""
+    headings = ["Backbone", "Weights", "Params (M)", "Largest kernel", "Method", *(c.heading for c in COLUMNS)]
+    align = ["left", "left", "right", "right", "left", *["right"] * len(COLUMNS)]
+    rows = [_cells(entry) for entry in table.entries]
+    return tabulate(rows, headings, tablefmt="pipe", disable_numparse=True, colalign=align)
+
+
+def as_latex(table: Table) -> str:
+    """Return a booktabs table for papers."""
+    headings = ["Backbone", "Weights", "Params (M)", "Kernel", "Method", *(c.heading for c in COLUMNS)]
+    rows = [_cells(entry) for entry in table.entries]
+    body = tabulate(rows, headings, tablefmt="latex_booktabs", disable_numparse=True)
+    return f"% {table.title}\n% needs \\usepackage{{booktabs}}\n{body}\n"
+
+
+def as_csv(tables: Sequence[Table]) -> str:
+    """Return all tables as one CSV; values are not rounded, empty where there is none."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    names = [*_facts(tables[0].entries[0])] if tables else []
+    writer.writerow(["table", *names, *(column.key for column in COLUMNS), "record"])
+    for table in tables:
+        for entry in table.entries:
+            values = [getattr(entry.record.metrics, column.key) for column in COLUMNS]
+            facts = ["" if fact is None else fact for fact in _facts(entry).values()]
+            writer.writerow([table.slug, *facts, *("" if v is None else v for v in values), entry.name])
+    return buffer.getvalue()
+
+
+def as_json(tables: Sequence[Table]) -> str:
+    """Return all tables with every metric, and the hash of every record file they were made from."""
+    content = {
+        "schema_version": SCHEMA_VERSION,
+        "tables": [
+            {
+                "slug": table.slug,
+                "title": table.title,
+                "dataset": table.entries[0].record.dataset.model_dump(mode="json"),
+                "protocol": table.entries[0].record.protocol.model_dump(mode="json"),
+                "rows": [
+                    {
+                        **_facts(entry),
+                        "metrics": entry.record.metrics.model_dump(mode="json"),
+                        "record": entry.name,
+                        "record_sha256": entry.sha256,
+                    }
+                    for entry in table.entries
+                ],
+            }
+            for table in tables
+        ],
+    }
+    return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+
+
+def _facts(entry: Entry) -> dict[str, str | int | None]:
+    network = None if entry.backbone == DASH else entry.record.backbone
+    return {
+        "backbone": network.name if network else None,
+        "weights": entry.weights if network else None,
+        "parameters": network.parameters if network else None,
+        "largest_kernel": network.largest_kernel if network else None,
+        "method": entry.method,
+    }
+
+
+def _cells(entry: Entry) -> list[str]:
+    facts = _facts(entry)
+    parameters = facts["parameters"]
+    shown = [
+        entry.backbone,
+        entry.weights,
+        f"{parameters / 1e6:.2f}" if isinstance(parameters, int) else DASH,
+        str(facts["largest_kernel"] or DASH),
+        entry.method,
+    ]
+    return shown + [_cell(entry, column) for column in COLUMNS]
+
+
+def _cell(entry: Entry, column: Column) -> str:
+    """Return a metric for people; a baseline's Top-1 columns would speak of a classifier that it does not look at."""
+    value = getattr(entry.record.metrics, column.key)
+    if value is None or (entry.is_baseline and column.key.startswith("top1")):
+        return DASH
+    return f"{value:.{column.digits}f}"
