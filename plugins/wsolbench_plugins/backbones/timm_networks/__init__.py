@@ -42,6 +42,5 @@ def wsolbench_backbones() -> list[BackboneSpec]:
             source="Liu et al., A ConvNet for the 2020s, CVPR 2022; built by timm",
             family="convnext",
             classifier_key="head.fc.weight",
-            checkpoints=(Checkpoint("critters", CHECKPOINTS / "convnext_nano__critters.safetensors"),),
         ),
     ]
