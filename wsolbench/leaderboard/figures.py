@@ -92,7 +92,7 @@ def _curves_figure(table: Table) -> Figure:
     handles = [mpl.lines.Line2D([], [], color=COLOURS[i % len(COLOURS)], label=m) for i, m in enumerate(methods)]
     for entry, style in zip(baselines, ("--", ":", "-."), strict=False):
         handles.append(mpl.lines.Line2D([], [], color="0.35", ls=style, lw=1, label=entry.method))
-    figure.legend(handles=handles, loc="outside lower center", ncols=max(len(handles), 1), fontsize=8, frameon=False)
+    figure.legend(handles=handles, loc="outside lower center", ncols=4, fontsize=8, frameon=False)
     return figure
 
 
