@@ -270,7 +270,7 @@ ONE_BOX = {"x": np.array([[0, 0, 8, 7]])}
         ({"image_sizes": {"x": (8, 9), "y": (9, 8)}}, "boxes"),
         ({"load_mask": lambda _: MaskPair(np.ones((8, 9)))}, "masks"),
         ({"load_mask": lambda _: MaskPair(np.zeros((8, 9), dtype=bool))}, "masks"),
-        ({"load_mask": lambda _: MaskPair(np.ones((8, 9), dtype=bool), np.ones((9, 8), dtype=bool))}, "masks"),
+        ({"load_mask": lambda _: MaskPair(np.ones((8, 9), dtype=bool), np.ones(9, dtype=bool))}, "masks"),
         ({"boxes": {}, "load_mask": None}, "can_be_scored"),
     ],
 )

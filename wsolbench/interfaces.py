@@ -217,7 +217,7 @@ class ImageSplit:
 
 @dataclass(frozen=True)
 class MaskPair:
-    """The object's pixels and the pixels that count nowhere (None: every pixel counts), bool, any one size."""
+    """The object's pixels and the pixels that count nowhere (None: every pixel counts), bool (H, W), any sizes."""
 
     foreground: NDArray[np.bool_]
     ignore: NDArray[np.bool_] | None = None

@@ -129,10 +129,6 @@ class Registry:
         """The four kinds, in the order in which listings show them."""
         return (self.backbones, self.methods, self.datasets, self.recipes)
 
-    def offers_of(self, provider: Provider) -> list[Offer[Spec]]:
-        """Return what one plugin offers."""
-        return [offer for offer in self._offers if offer.provider == provider]
-
     def unknown(self, name: str) -> UnknownNameError:
         """Return the error for a name that nothing of any kind answers to."""
         known = {offer.spec.family for offer in self.backbones if offer.spec.family}

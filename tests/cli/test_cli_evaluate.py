@@ -47,7 +47,10 @@ def test_stored_maps_of_critters_score_the_same(cli, tmp_path, evaluate):
         assert part["annotations_sha256"] == other["annotations_sha256"]
     assert again["dataset"]["content_sha256"] == record["dataset"]["content_sha256"]
     assert again["backbone"] is None
-    assert again["method"] == {"name": "precomputed", "provider": None, "options": {}}
+    assert again["method"] == {
+        **{"name": "precomputed", "provider": None, "options": {}},
+        **{"changed_options": {}, "reads_network": True},
+    }
     for name in ("top1_loc", "top5_loc", "top1_acc", "top5_acc"):
         assert again["metrics"][name] is None
         assert again["missing"][name] == "no classifier ran"

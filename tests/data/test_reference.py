@@ -372,12 +372,20 @@ def test_masks_need_a_root(masked):
         dataset(masked / "metadata").annotations(Split.TEST)
 
 
-@pytest.mark.parametrize("file", ["m2.png", "i.png"])
-def test_masks_of_one_image_have_one_size(masked, file):
-    save_mask(masked / file, [[0, 0], [1, 1]])
-    annotations = dataset(masked / "metadata", masks=masked).annotations(Split.TEST)
-    with pytest.raises(DataError, match=rf"must have one size: .*{file} has 2x2 pixels, .*m1\.png has 3x1"):
-        annotations.load_mask("x/a.jpg")
+def test_masks_of_several_sizes_are_united_in_the_frame_as_the_protocol_says(masked):
+    save_mask(masked / "m2.png", [[0, 0], [1, 1]])
+    pair = dataset(masked / "metadata", masks=masked).annotations(Split.TEST).load_mask("x/a.jpg")
+    layers = [np.array(Image.open(masked / file)).astype(np.float32) for file in ("m1.png", "m2.png")]
+    expected = [cv2.resize(layer, (224, 224), interpolation=cv2.INTER_NEAREST) > 0.5 for layer in layers]
+    np.testing.assert_array_equal(pair.foreground, expected[0] | expected[1])
+    assert pair.ignore.shape == (1, 3)
+
+
+def test_an_ignore_mask_may_have_a_size_of_its_own(masked):
+    save_mask(masked / "i.png", [[0, 0], [1, 1]])
+    pair = dataset(masked / "metadata", masks=masked).annotations(Split.TEST).load_mask("x/a.jpg")
+    assert pair.foreground.shape == (1, 3)
+    assert pair.ignore.tolist() == [[False, False], [True, True]]
 
 
 @pytest.mark.parametrize(

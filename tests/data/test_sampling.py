@@ -18,16 +18,27 @@ def split_of(count):
     return ImageSplit(tuple(f"{k}.jpg" for k in range(count)), np.arange(count, dtype=np.int64) * 10, load_index)
 
 
-@pytest.mark.parametrize(
-    ("count", "limit", "kept"),
-    [(10, 5, [0, 2, 4, 6, 8]), (10, 3, [0, 3, 6]), (7, 1, [0]), (5, 4, [0, 1, 2, 3]), (4, 3, [0, 1, 2])],
-)
-def test_evenly_spaced(count, limit, kept):
-    limited = limit_split(split_of(count), limit)
+def test_what_is_kept_belongs_together():
+    limited = limit_split(split_of(10), 4)
+    kept = [int(limited.load(k)[0, 0, 0]) for k in range(4)]
     assert limited.ids == tuple(f"{k}.jpg" for k in kept)
     assert limited.labels.tolist() == [10 * k for k in kept]
     assert limited.labels.dtype == np.int64
-    assert [int(limited.load(k)[0, 0, 0]) for k in range(len(kept))] == kept
+
+
+def test_the_same_images_are_kept_every_time():
+    assert limit_split(split_of(500), 40).ids == limit_split(split_of(500), 40).ids
+
+
+@pytest.mark.parametrize("count", [300, 1000])
+@pytest.mark.parametrize("limit", [25, 50, 100])
+@pytest.mark.parametrize(
+    "label", [lambda k, _: k % 12, lambda k, count: k * 12 // count], ids=["in turns", "in blocks"]
+)
+def test_classes_in_any_order_are_met(count, limit, label):
+    labels = np.array([label(k, count) for k in range(count)], dtype=np.int64)
+    split = ImageSplit(split_of(count).ids, labels, load_index)
+    assert len(set(limit_split(split, limit).labels.tolist())) >= min(10, limit // 3)
 
 
 @pytest.mark.parametrize("limit", [None, 10, 11])
@@ -51,4 +62,4 @@ def test_limited_split_is_ordered_and_unique(count, limit):
 
 def test_limited_split_can_be_sent_to_another_process():
     limited = pickle.loads(pickle.dumps(limit_split(split_of(10), 5)))
-    assert limited.load(2)[0, 0, 0] == 4
+    assert f"{limited.load(2)[0, 0, 0]}.jpg" == limited.ids[2]

@@ -51,7 +51,11 @@ class Tiny(nn.Module):
 
 
 def power(*, power: float = 2.0):
-    return lambda features, context: features.mean(dim=1) ** power
+    def method(features, context):
+        print("a method talks")  # which must not get among the records on stdout
+        return features.mean(dim=1) ** power
+
+    return method
 
 
 @hookimpl
@@ -127,9 +131,22 @@ def wsolbench_backbones():
     return [BackboneSpec(name, build, InputConfig(size=32), "s") for name, build in networks.items()]
 
 
+def offering(method):
+    return lambda: method
+
+
+def holds_a_function(rule=exit):
+    return rule
+
+
+def mutates(features, context):
+    return features.abs_().mean(dim=1)
+
+
 @hookimpl
 def wsolbench_methods():
-    methods = [MethodSpec(f"returns-{name}", lambda method=method: method, "s") for name, method in RETURNS.items()]
+    methods = [MethodSpec(f"returns-{name}", offering(method), "s") for name, method in RETURNS.items()]
+    methods += [MethodSpec("holds", holds_a_function, "s"), MethodSpec("mutates", offering(mutates), "s")]
     return [*methods, MethodSpec("picky", picky, "s"), MethodSpec("asks", asks, "s")]
 """
 
@@ -145,6 +162,9 @@ GOT = "expected raw maps (6, h, w)"
 BROKEN_METHODS = {
     "picky": f"{WHO} failed in the method 'picky' on the image 'val/2': ValueError: class 2 is too bright",
     "asks": f"{WHO} failed building the method 'asks': LookupError: no options",
+    "holds": f"{WHO} failed building the method 'holds': PydanticSerializationError: Unable to serialize unknown type: "
+    "<class '_sitebuiltins.Quitter'>",
+    "mutates": f"{WHO}: the method 'mutates' changed the features in place",
     "returns-leaves": f"{WHO} failed in the method 'returns-leaves' on the image 'val/0': SystemExit: 7",
     "returns-flat": f"{WHO}: the method 'returns-flat' returned (6, 4) for the images from 'val/0' on; {GOT}",
     "returns-four": f"{WHO}: the method 'returns-four' returned (6, 6, 4, 4) for the images from 'val/0' on; " + GOT,
@@ -206,6 +226,7 @@ def test_is_listed_and_described_like_ours(command_line, healthy_site, our_names
 def test_runs_like_ours(results, outputs):
     result = results["power"]
     assert result.code == 0, result.err
+    assert "a method talks" in result.err
     power, pc1 = map(json.loads, result.out.splitlines())
     assert power["backbone"]["provider"] == "acme-healthy 1.1 'healthy'"
     assert power["method"]["provider"] == "acme-healthy 1.1 'healthy'"

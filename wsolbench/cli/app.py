@@ -70,7 +70,8 @@ def _run(session: Session) -> int:
         if session.debug:
             traceback.print_exc()
         message = error.format_message() if isinstance(error, typer.TyperException) else str(error)
-        typer.echo(f"error: {message}", err=True)
+        bare = message.startswith("Usage:")  # no command at all: the help
+        typer.echo(message if bare else f"error: {message}", err=True)
         return 2
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED

@@ -12,6 +12,8 @@ import typer
 from wsolbench.errors import UsageError
 from wsolbench.interfaces import DatasetRoots, Split
 
+LARGEST_SEED = 2**63 - 1
+
 DatasetName = Annotated[str, typer.Option(help="Data set; see 'wsolbench list datasets'.")]
 DataRoot = Annotated[Path | None, typer.Option(help="Folder that the image ids are relative to.")]
 MetadataRoot = Annotated[Path | None, typer.Option(help="Folder that holds the split folders train, val and test.")]
@@ -19,7 +21,7 @@ MaskRoot = Annotated[Path | None, typer.Option(help="Folder that mask paths are 
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps ...; default: a GPU where there is one.")]
 Workers = Annotated[int, typer.Option(min=1, help="Threads that load images and score maps.")]
 Interval = Annotated[float, typer.Option(min=1e-5, max=1, help="Step of the grid of CAM thresholds from 0 to 1.")]
-Limit = Annotated[int | None, typer.Option(min=1, help="At most so many images of each split, evenly spaced.")]
+Limit = Annotated[int | None, typer.Option(min=1, help="At most so many images of each split, always the same ones.")]
 
 
 def roots(images: Path | None, metadata: Path | None, masks: Path | None = None) -> DatasetRoots:

@@ -24,17 +24,21 @@ def describe(
     merged: Annotated[bool, typer.Option("--merged", help="Of a backbone: after its branches are merged.")] = False,
 ) -> None:
     """Describe what a plugin offers: source, size, kernels, features, input; or options."""
-    registry = session_of(context).load_plugins()
+    session = session_of(context)
+    registry = session.load_plugins()
     offers = _find(registry, name)
     if state_dict:
         if len(offers) != 1 or not isinstance(offers[0].spec, BackboneSpec):
-            variants = ", ".join(offer.name for offer in offers)
-            raise UsageError(f"--state-dict describes one backbone, and '{name}' is {variants}")
+            kinds = " and ".join(f"the {_kind(offer.spec)} '{offer.name}'" for offer in offers)
+            raise UsageError(f"--state-dict describes one backbone, and '{name}' means {kinds}")
         from wsolbench.engine.describe import state_dict_shapes
 
-        typer.echo(json_module.dumps(state_dict_shapes(offers[0].spec, offers[0].provider, classes, merged=merged)))
+        with session.clean_stdout():
+            shapes = state_dict_shapes(offers[0].spec, offers[0].provider, classes, merged=merged)
+        typer.echo(json_module.dumps(shapes))
         return
-    described = [_describe(registry, offer, classes, merged=merged) for offer in offers]
+    with session.clean_stdout():
+        described = [_describe(registry, offer, classes, merged=merged) for offer in offers]
     if json:
         one_or_all = described[0] if len(described) == 1 else described
         typer.echo(json_module.dumps(one_or_all, ensure_ascii=False, default=str))
@@ -105,6 +109,8 @@ def _value(value: object) -> str:
         return "none"
     if isinstance(value, dict):
         return ", ".join(f"{key} {_value(item)}" for key, item in value.items())
+    if isinstance(value, list) and len(value) == 2 and all(isinstance(side, int) for side in value):
+        return f"{value[0]}×{value[1]}"
     if isinstance(value, list | tuple):
         return ", ".join(_value(item) for item in value)
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)

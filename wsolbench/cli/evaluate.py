@@ -48,18 +48,19 @@ def evaluate(
     from wsolbench.engine.evaluate import EvaluationPlan
     from wsolbench.engine.evaluate import evaluate as carry_out
 
-    offer = registry.datasets.get(dataset or "folder")
-    plan = EvaluationPlan(
-        dataset=build_dataset(offer, roots(None, metadata_root, masks)),
-        provider=offer.provider,
-        scoremaps=scoremaps,
-        fullsup_scoremaps=fullsup_scoremaps,
-        split=split.part,
-        limit=limit,
-        interval=interval,
-        workers=workers,
-        strict=session.strict,
-        command=session.command,
-    )
-    record = carry_out(plan, session.reporter())
+    with session.clean_stdout():
+        offer = registry.datasets.get(dataset or "folder")
+        plan = EvaluationPlan(
+            dataset=build_dataset(offer, roots(None, metadata_root, masks)),
+            provider=offer.provider,
+            scoremaps=scoremaps,
+            fullsup_scoremaps=fullsup_scoremaps,
+            split=split.part,
+            limit=limit,
+            interval=interval,
+            workers=workers,
+            strict=session.strict,
+            command=session.command,
+        )
+        record = carry_out(plan, session.reporter())
     typer.echo(record.to_line() if json else results_table([record]))

@@ -11,7 +11,7 @@ import typer
 
 from wsolbench.cli.session import session_of
 from wsolbench.interfaces import BackboneSpec, Spec
-from wsolbench.registry import Catalogue, Offer, Registry
+from wsolbench.registry import Catalogue, Offer, PluginFailure, Provider, Registry
 
 
 class Kind(enum.StrEnum):
@@ -59,7 +59,7 @@ def _family(offer: Offer[Spec]) -> str:
     return (offer.spec.family or "") if isinstance(offer.spec, BackboneSpec) else ""
 
 
-def _offers(registry: Registry, provider: object) -> str:
+def _offers(registry: Registry, provider: Provider) -> str:
     named = []
     for catalogue in registry.catalogues:
         names = [catalogue.shown_name(offer) for offer in catalogue if offer.provider == provider]
@@ -68,10 +68,7 @@ def _offers(registry: Registry, provider: object) -> str:
     return "; ".join(named) or "nothing"
 
 
-def _failure(failure: object) -> str:
-    from wsolbench.registry import PluginFailure
-
-    assert isinstance(failure, PluginFailure)
+def _failure(failure: PluginFailure) -> str:
     return f"FAILED ({failure.stage}): {failure.reason}"
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from wsolbench.cli.arguments import (
+    LARGEST_SEED,
     DataRoot,
     DatasetName,
     Device,
@@ -61,7 +62,9 @@ def run(
     batch_size: Annotated[int, typer.Option(min=1, help="Images in a forward pass.")] = 32,
     device: Device = None,
     workers: Workers = 2,
-    seed: Annotated[int, typer.Option(help="Of every random draw, such as random weights.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=LARGEST_SEED, help="Of every random draw, such as random weights.")
+    ] = 0,
     save_scoremaps: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write the maps as DIR/METHOD/(val|test)/IMAGE.npy.")
     ] = None,
@@ -82,41 +85,42 @@ def run(
     if out is not None:
         check_writable(out, "--out")
     reporter = session.reporter()
-    methods = build_methods(registry, method, method_opt or [])
-    if save_scoremaps is not None:
-        check_scoremap_folders(save_scoremaps, out, [built.name for built in methods])
-    dataset_offer = registry.datasets.get(dataset)
-    data = build_dataset(dataset_offer, roots(data_root, metadata_root, masks))
-    check_first_images(data, dataset_offer.provider, split.part)
-    network = load_network(
-        registry,
-        backbone,
-        dataset=data.name,
-        num_classes=len(data.class_names),
-        weights=_weights(weights),
-        device=choose_device(device),
-        seed=seed,
-    )
-    if backbone not in (network.offer.name, network.offer.qualified_name):
-        reporter.say(f"{backbone}: the variant {network.spec.name}")
-    plan = RunPlan(
-        dataset=data,
-        dataset_offer=dataset_offer,
-        network=network,
-        methods=methods,
-        split=split.part,
-        target="gt" if target is TargetChoice.GT else "predicted",
-        interval=interval,
-        limit=limit,
-        batch_size=batch_size,
-        workers=workers,
-        seed=seed,
-        strict=session.strict,
-        command=session.command,
-        out=out or fresh_folder(network.spec.name),
-        scoremaps=save_scoremaps,
-    )
-    records = carry_out(plan, reporter)
+    with session.clean_stdout():
+        methods = build_methods(registry, method, method_opt or [])
+        if save_scoremaps is not None:
+            check_scoremap_folders(save_scoremaps, out, [built.name for built in methods])
+        dataset_offer = registry.datasets.get(dataset)
+        data = build_dataset(dataset_offer, roots(data_root, metadata_root, masks))
+        check_first_images(data, dataset_offer.provider, split.part)
+        network = load_network(
+            registry,
+            backbone,
+            dataset=data.name,
+            num_classes=len(data.class_names),
+            weights=_weights(weights),
+            device=choose_device(device),
+            seed=seed,
+        )
+        if backbone not in (network.offer.name, network.offer.qualified_name):
+            reporter.say(f"{backbone}: the variant {network.spec.name}")
+        plan = RunPlan(
+            dataset=data,
+            dataset_offer=dataset_offer,
+            network=network,
+            methods=methods,
+            split=split.part,
+            target="gt" if target is TargetChoice.GT else "predicted",
+            interval=interval,
+            limit=limit,
+            batch_size=batch_size,
+            workers=workers,
+            seed=seed,
+            strict=session.strict,
+            command=session.command,
+            out=out or fresh_folder(network.spec.name),
+            scoremaps=save_scoremaps,
+        )
+        records = carry_out(plan, reporter)
     if json:
         for record in records:
             typer.echo(record.to_line())
@@ -138,6 +142,8 @@ def build_methods(registry: Registry, names: Sequence[str], option_texts: Sequen
         UnknownNameError: Nobody offers a method.
         UsageError: A method is named twice, two share a short name, or an option is for none of them.
     """
+    from pydantic_core import to_json
+
     from wsolbench.engine.blame import blaming
     from wsolbench.engine.localize import BuiltMethod
     from wsolbench.options import build_with_options
@@ -155,6 +161,7 @@ def build_methods(registry: Registry, names: Sequence[str], option_texts: Sequen
         offer = registry.methods.get(name)
         with blaming(offer.provider, f"building the method '{name}'"):
             method, options = build_with_options(f"the method '{name}'", offer.spec.build, given)
+            to_json(options)  # a record has to hold them
         built.append(BuiltMethod(offer, method, options))
     if len({method.name for method in built}) < len(built):
         raise UsageError(f"--method: of {', '.join(names)} two have one short name; give each a run of its own")

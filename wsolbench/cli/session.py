@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 
 import typer
@@ -46,6 +48,12 @@ class Session:
         from wsolbench.cli.console import ConsoleReporter
 
         return ConsoleReporter()
+
+    @contextmanager
+    def clean_stdout(self) -> Iterator[None]:
+        """Send what plugins print to stderr: stdout holds results and nothing else."""
+        with redirect_stdout(sys.stderr):
+            yield
 
     def load_plugins(self) -> Registry:
         """Load the plugins, with a line for each that fails."""

@@ -40,7 +40,7 @@ def _columns(metrics: Metrics) -> dict[str, tuple[str, str]]:
         "Top-1 Loc": ("", _percent(metrics.top1_loc)),
         "Top-5 Loc": ("", _percent(metrics.top5_loc)),
         "PxAP": (_percent(metrics.pxap), ""),
-        "τ of MaxBoxAcc": ("", "" if threshold is None else f"{threshold:.3f}"),
+        "τ of MaxBoxAcc": ("", "" if threshold is None else f"{threshold:g}"),
     }
 
 

@@ -7,7 +7,16 @@ from typing import Annotated
 
 import typer
 
-from wsolbench.cli.arguments import DataRoot, DatasetName, Device, MetadataRoot, Workers, parse_options, roots
+from wsolbench.cli.arguments import (
+    LARGEST_SEED,
+    DataRoot,
+    DatasetName,
+    Device,
+    MetadataRoot,
+    Workers,
+    parse_options,
+    roots,
+)
 from wsolbench.cli.session import session_of
 from wsolbench.errors import UsageError
 from wsolbench.interfaces import BackboneSpec
@@ -25,7 +34,10 @@ def train(
         list[str] | None, typer.Option(metavar="NAME=VALUE", help="An option of the recipe; repeatable.")
     ] = None,
     seed: Annotated[
-        list[int] | None, typer.Option(help="Repeatable: trains once for each; the first one's weights are kept.")
+        list[int] | None,
+        typer.Option(
+            min=0, max=LARGEST_SEED, help="Repeatable: trains once for each; the first one's weights are kept."
+        ),
     ] = None,
     device: Device = None,
     workers: Workers = 2,
@@ -44,30 +56,31 @@ def train(
 
     if out is not None:
         check_writable(out, "--out")
-    recipe_offer = registry.recipes.get(recipe)
-    given = parse_options(recipe_opt or [], "--recipe-opt")
-    with blaming(recipe_offer.provider, f"building the recipe '{recipe}'"):
-        built, options = build_with_options(f"the recipe '{recipe}'", recipe_offer.spec.build, given)
-    backbone_offer = _one_network(registry, backbone)
-    dataset_offer = registry.datasets.get(dataset)
-    plan = TrainingPlan(
-        spec=backbone_offer.spec,
-        backbone_provider=backbone_offer.provider,
-        dataset=build_dataset(dataset_offer, roots(data_root, metadata_root)),
-        dataset_provider=dataset_offer.provider,
-        recipe_name=recipe,
-        recipe_provider=recipe_offer.provider,
-        recipe=built,
-        recipe_options=options,
-        seeds=tuple(seed or [0]),
-        device=choose_device(device),
-        workers=workers,
-        command=session.command,
-    )
-    folder = out or fresh_folder(f"train-{plan.spec.name}")
-    reporter = session.reporter()
-    with whole_folder(folder) as draft:
-        card = run_training(plan, draft, reporter)
+    with session.clean_stdout():
+        recipe_offer = registry.recipes.get(recipe)
+        given = parse_options(recipe_opt or [], "--recipe-opt")
+        with blaming(recipe_offer.provider, f"building the recipe '{recipe}'"):
+            built, options = build_with_options(f"the recipe '{recipe}'", recipe_offer.spec.build, given)
+        backbone_offer = _one_network(registry, backbone)
+        dataset_offer = registry.datasets.get(dataset)
+        plan = TrainingPlan(
+            spec=backbone_offer.spec,
+            backbone_provider=backbone_offer.provider,
+            dataset=build_dataset(dataset_offer, roots(data_root, metadata_root)),
+            dataset_provider=dataset_offer.provider,
+            recipe_name=recipe,
+            recipe_provider=recipe_offer.provider,
+            recipe=built,
+            recipe_options=options,
+            seeds=tuple(seed or [0]),
+            device=choose_device(device),
+            workers=workers,
+            command=session.command,
+        )
+        folder = out or fresh_folder(f"train-{plan.spec.name}")
+        reporter = session.reporter()
+        with whole_folder(folder) as draft:
+            card = run_training(plan, draft, reporter)
     for result in card.results:
         accuracy = "not measured (no test split)" if result.test_top1 is None else f"{result.test_top1:.1f} %"
         typer.echo(f"seed {result.seed}: top-1 on test {accuracy}")

@@ -25,6 +25,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from wsolbench.data.ids import path_problem
 from wsolbench.data.images import load_grey, load_rgb
 from wsolbench.errors import DataError, UsageError
 from wsolbench.interfaces import Annotations, DatasetRoots, ImageSplit, MaskPair, Split
@@ -149,26 +150,26 @@ def _load_masks(root: Path, masks: Mapping[str, _MaskFiles], image_id: str) -> M
     """Return the union of an image's masks, and its ignore mask.
 
     The protocol brings each mask to the evaluation frame and unites them there. Nearest-neighbour resizing picks single
-    pixels, so that uniting first is the same as long as all sizes are equal. Where they are not, no common size gives
-    exactly those pixels, and it is an error.
+    pixels, so that uniting first is the same as long as all sizes are equal. Where they are not, the masks are brought
+    to the frame here, where resizing them once more changes nothing.
     """
     if image_id not in masks:
         raise DataError(f"image {image_id!r} has no mask in {_LOCALIZATION}")
     files = masks[image_id]
-    layers = {path: load_grey(root / path) > 0.5 for path in files.all_paths}
-    first = layers[files.instances[0]]
-    for path, layer in layers.items():
-        if layer.shape != first.shape:
-            raise DataError(
-                f"masks of one image must have one size: {root / path} has {_size(layer)} pixels, "
-                f"{root / files.instances[0]} has {_size(first)}"
-            )
-    foreground = np.logical_or.reduce([layers[path] for path in files.instances])
-    return MaskPair(foreground, layers[files.ignore] if files.ignore else None)
+    layers = [load_grey(root / path) > 0.5 for path in files.instances]
+    if len({layer.shape for layer in layers}) > 1:
+        layers = [_to_frame(layer) for layer in layers]
+    ignore = load_grey(root / files.ignore) > 0.5 if files.ignore else None
+    return MaskPair(np.logical_or.reduce(layers), ignore)
 
 
-def _size(mask: NDArray[np.bool_]) -> str:
-    return f"{mask.shape[1]}x{mask.shape[0]}"
+def _to_frame(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    import cv2
+
+    from wsolbench.protocol import FRAME
+
+    resized = cv2.resize(mask.astype(np.float32), (FRAME, FRAME), interpolation=cv2.INTER_NEAREST)
+    return np.asarray(resized > 0.5)
 
 
 # ----------------------------------------------------------------------------------------------------------- one split
@@ -308,11 +309,10 @@ def _read_lines(path: Path, *, optional: bool = False) -> list[_Line]:
 
 
 def _check_relative(path: str, line: _Line) -> None:
-    """Refuse a path that could leave the folder it is looked for in, on this or another system."""
-    if any(ord(character) < 32 or ord(character) == 127 for character in path):
-        raise line.error("expected a path without control characters")
-    if not path or path.startswith("/") or "\\" in path or re.match("[A-Za-z]:", path) or ".." in path.split("/"):
-        raise line.error("expected a relative path with forward slashes that stays inside its folder")
+    """Refuse a path that could leave the folder it is looked for in."""
+    problem = path_problem(path)
+    if problem is not None:
+        raise line.error(problem)
 
 
 def _parse_ids(path: Path) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""A smaller split for a quick look: evenly spaced, the same images every time."""
+"""A smaller split for a quick look: a random choice, the same images every time."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ __all__ = ["limit_split"]
 
 
 def limit_split(split: ImageSplit, limit: int | None) -> ImageSplit:
-    """Return a split of at most ``limit`` images, evenly spaced over the split and in its order.
+    """Return a split of at most ``limit`` images, chosen at random but always the same, in the split's order.
 
-    Image ``i`` of the result is image ``i * N // limit`` of the N given, so that classes listed one after another are
-    all met. Without a limit, or with one of N or more, it is the split itself.
+    Neither classes listed one after another nor classes that take turns make the choice one-sided. Without a limit, or
+    with one of N or more, it is the split itself.
 
     Raises:
         UsageError: The limit is below 1.
@@ -30,7 +30,7 @@ def limit_split(split: ImageSplit, limit: int | None) -> ImageSplit:
     count = len(split.ids)
     if limit >= count:
         return split
-    kept = [position * count // limit for position in range(limit)]
+    kept = sorted(np.random.default_rng(0).choice(count, limit, replace=False).tolist())
     return ImageSplit(tuple(split.ids[index] for index in kept), split.labels[kept], _Picked(split.load, tuple(kept)))
 
 

@@ -13,6 +13,8 @@ from wsolbench.errors import UsageError
 from wsolbench.interfaces import BackboneSpec, Reparameterizable
 from wsolbench.registry import Provider
 
+_LONGER = 512  # pixels that a stride is measured over
+
 
 def build_on_meta(spec: BackboneSpec, provider: Provider, num_classes: int, *, merged: bool) -> Any:
     """Build a network whose tensors have shapes and no memory.
@@ -38,20 +40,25 @@ def state_dict_shapes(
     return {key: list(value.shape) for key, value in module.state_dict().items()}
 
 
+def _feature_shape(module: Any, size: int) -> tuple[int, ...]:
+    return tuple(module.forward_features(torch.zeros(1, 3, size, size, device="meta")).shape)
+
+
 def describe_backbone(spec: BackboneSpec, provider: Provider, num_classes: int, *, merged: bool) -> dict[str, Any]:
     """Return parameters, kernels, feature stride, channels and size, input configuration and shipped weights."""
     module = build_on_meta(spec, provider, num_classes, merged=merged)
     size = spec.input.size
     with torch.no_grad(), blaming(provider, f"in '{spec.name}' on a blank image"):
-        features = module.forward_features(torch.zeros(1, 3, size, size, device="meta"))
-    _, channels, height, width = features.shape
+        _, channels, height, width = _feature_shape(module, size)
+        _, _, taller, _ = _feature_shape(module, size + _LONGER)
+    stride = _LONGER / (taller - height)
     return {
         "family": spec.family,
         "parameters": sum(parameter.numel() for parameter in module.parameters()),
         "classes": num_classes,
-        "kernel_sizes": [f"{height}×{width}" for height, width in kernel_sizes(module)],
+        "kernel_sizes": [list(size) for size in kernel_sizes(module)],
         "feature_channels": channels,
-        "feature_stride": size / height if size % height else size // height,
+        "feature_stride": int(stride) if stride.is_integer() else stride,
         "feature_size": [height, width],
         "mergeable": isinstance(module, Reparameterizable),
         "input": asdict(spec.input),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -55,7 +55,6 @@ def whole_folder(folder: Path, option: str = "--out") -> Iterator[Path]:
     place = folder.resolve()  # a link is followed: a folder cannot be renamed to one
     with _draft_beside(place, folder, option) as draft:
         try:
-            draft.chmod(0o755)
             yield draft
             draft.replace(place)
         except OSError as error:
@@ -79,7 +78,8 @@ def _draft_beside(place: Path, folder: Path, option: str) -> Iterator[Path]:
     made = [parent for parent in place.parents if not parent.exists()]
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(prefix=f".{place.name}-draft-", dir=place.parent))
+        draft = place.with_name(f".{place.name}-draft-{secrets.token_hex(4)}")
+        draft.mkdir()
     except OSError as error:
         _remove_empty(made)
         raise OutputError(f"{option} {folder}: cannot be written ({error.strerror})") from error

@@ -134,4 +134,4 @@ def _title(localizer: Localizer, method: str, threshold: tuple[float, Literal["f
     if threshold is None:
         return title
     where = "chosen on train-fullsup" if threshold[1] == "fullsup" else "best on this split (oracle)"
-    return f"{title} — true box green, predicted box red at τ = {threshold[0]:.3f}, {where}"
+    return f"{title} — true box green, predicted box red at τ = {threshold[0]:g}, {where}"

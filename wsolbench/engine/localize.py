@@ -100,6 +100,8 @@ def _checked_maps(
 ) -> NDArray[np.floating[Any]]:
     """Run a method on a batch and check what comes back; if it fails, find the image that it fails on."""
     provider = built.offer.provider
+    shared = {"features": features, "images": context.images, "logits": context.logits}
+    before = {name: tensor._version for name, tensor in shared.items()}
     try:
         with blaming(provider, f"in the method '{built.name}'"):
             maps = built.method(features, context)
@@ -114,6 +116,9 @@ def _checked_maps(
             with blaming(provider, f"in the method '{built.name}' on the image '{image_id}'"):
                 built.method(features[one], alone)
         raise
+    changed = [name for name, tensor in shared.items() if tensor._version != before[name]]
+    if changed:  # the next method would see them
+        raise PluginError(f"plugin {provider}: the method '{built.name}' changed the {changed[0]} in place")
     if not isinstance(maps, Tensor) or maps.ndim != 3 or maps.shape[0] != len(ids) or maps.numel() == 0:
         got = tuple(maps.shape) if isinstance(maps, Tensor) else type(maps).__name__
         raise PluginError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -13,7 +14,7 @@ from wsolbench.engine.blame import blaming
 from wsolbench.engine.files import sha256
 from wsolbench.engine.weights import count_classes, load_state, mismatch, read_state_dict
 from wsolbench.errors import UsageError, WeightsError
-from wsolbench.interfaces import Backbone, BackboneSpec, Checkpoint, Reparameterizable
+from wsolbench.interfaces import BackboneSpec, Checkpoint, Reparameterizable
 from wsolbench.records import WeightsInfo
 from wsolbench.registry import Offer, Registry
 
@@ -39,8 +40,9 @@ class Network:
         """The plugin's description."""
         return self.offer.spec
 
+    @cached_property
     def feature_shape(self) -> tuple[int, int, int]:
-        """Return channels, height and width of the tapped features, seen on a blank image."""
+        """Channels, height and width of the tapped features, seen on a blank image."""
         blank = torch.zeros(1, 3, self.spec.input.size, self.spec.input.size, device=self.device)
         with torch.no_grad(), blaming(self.offer.provider, f"in '{self.spec.name}' on a blank image"):
             features = self.module.forward_features(blank)
@@ -74,7 +76,7 @@ def resolve_backbone(registry: Registry, name: str, dataset: str, weights: Weigh
         families = {offer.spec.family for offer in registry.backbones if offer.spec.family}
         raise registry.backbones.unknown(name, also=families)
     if isinstance(weights, Path):
-        fitting = [variant for variant in variants if _fits(variant.spec, weights)]
+        fitting = [variant for variant in variants if _fits(variant, weights)]
         why = f"the file {weights} fits"
     else:
         fitting = [variant for variant in variants if shipped_checkpoint(variant.spec, dataset) is not None]
@@ -86,14 +88,15 @@ def resolve_backbone(registry: Registry, name: str, dataset: str, weights: Weigh
     raise UsageError(f"'{name}' is a family of networks, and {why} {count} of it; name one: {shown}")
 
 
-def _fits(spec: BackboneSpec, path: Path) -> bool:
+def _fits(variant: Offer[BackboneSpec], path: Path) -> bool:
     """Tell whether a weights file has the entries of a variant, built without memory."""
+    spec = variant.spec
     state = read_state_dict(path, spec)
     try:
         num_classes = count_classes(path, spec, state)
     except WeightsError:
         return False
-    with torch.device("meta"):
+    with torch.device("meta"), blaming(variant.provider, f"building '{spec.name}'"):
         network: Any = spec.build(num_classes)
     if mismatch(network, state) is None:
         return True
@@ -171,7 +174,7 @@ def _check_backbone(module: object) -> None:
     if not isinstance(module, nn.Module):
         raise TypeError(f"expected a torch.nn.Module, got {type(module).__name__}")
     missing = [name for name in ("forward_features", "forward_head", "classifier_weight") if not hasattr(module, name)]
-    if missing or not isinstance(module, Backbone):
+    if missing:
         raise TypeError(f"{type(module).__name__} has no {' and no '.join(missing)}")
 
 

@@ -69,7 +69,7 @@ def check_first_images(dataset: Dataset, provider: Provider, evaluated: Split) -
         DataError: An image is missing or damaged.
     """
     for split in dataset.splits & {evaluated, Split.TRAIN_FULLSUP} or {evaluated}:
-        open_images(dataset, provider, split, limit=1).load(0)
+        open_images(dataset, provider, split).load(0)
 
 
 def open_fullsup(plan: RunPlan) -> tuple[EvaluationSplit | None, str]:
@@ -96,7 +96,10 @@ def run(plan: RunPlan, reporter: Reporter) -> list[ResultRecord]:
         with plan.clock.phase("annotations"):
             part = open_split(plan.dataset, plan.dataset_offer.provider, plan.split, plan.limit)
             fullsup_part, why_none = open_fullsup(plan)
-            _check_labels(plan, [part, fullsup_part] if fullsup_part else [part], reporter)
+            parts = [part, fullsup_part] if fullsup_part else [part]
+            _check_labels(plan, parts, reporter)
+            for opened in parts:
+                opened.annotations_sha256  # noqa: B018 - here, where it is timed: masks are read for it
         localizer = Localizer(plan.network, plan.methods, plan.target, plan.batch_size, plan.workers)
         fullsup = _localize(plan, localizer, fullsup_part, reporter, save) if fullsup_part else {}
         selections = {built.name: select_thresholds(fullsup.get(built.name), why_none) for built in plan.methods}
@@ -275,7 +278,7 @@ def _backbone_info(network: Network) -> BackboneInfo:
         parameters=network.parameters,
         largest_kernel=network.largest_kernel,
         reparameterized=network.reparameterized,
-        feature_shape=network.feature_shape(),
+        feature_shape=network.feature_shape,
         weights=network.weights,
         preprocessing=Preprocessing(
             size=config.size, mean=config.mean, std=config.std, interpolation=config.interpolation

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wsolbench.data.fingerprint import annotations_hash
+from wsolbench.data.ids import check_ids
 from wsolbench.data.sampling import limit_split
 from wsolbench.engine.blame import blaming
 from wsolbench.errors import DataError, UsageError
@@ -42,6 +44,11 @@ class EvaluationSplit:
     images: ImageSplit
     annotations: Annotations
 
+    @cached_property
+    def annotations_sha256(self) -> str:
+        """What identifies ids, labels, sizes, boxes and masks."""
+        return annotations_hash(self.images, self.annotations)
+
     @property
     def has_boxes(self) -> bool:
         """Whether boxes can be scored."""
@@ -60,9 +67,9 @@ def open_images(dataset: Dataset, provider: Provider, split: Split, limit: int |
         if split not in dataset.splits:
             there = ", ".join(part.label for part in Split if part in dataset.splits)
             raise UsageError(f"the data set '{dataset.name}' has no split {split.label}; it has {there or 'none'}")
-        images = limit_split(dataset.images(split), limit)
-    if not images.ids:
-        raise DataError(f"{split.label} of the data set '{dataset.name}' has no images")
+        everything = dataset.images(split)
+        check_ids(everything, f"{split.label} of the data set '{dataset.name}'")
+        images = limit_split(everything, limit)
 
     def load(index: int) -> NDArray[np.uint8]:
         with blaming(provider, f"loading the image '{images.ids[index]}'"):
@@ -247,7 +254,7 @@ def split_outcomes(scored: ScoredSplit) -> SplitOutcomes:
         top5_hits=None if hits is None else hits.top5.tolist(),
         nan_maps=scored.nan_maps,
         constant_maps=scored.constant_maps,
-        annotations_sha256=annotations_hash(scored.part.images, scored.part.annotations),
+        annotations_sha256=scored.part.annotations_sha256,
         images_sha256=scored.images_sha256,
     )
 
