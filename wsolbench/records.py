@@ -7,19 +7,21 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from wsolbench.errors import DataError
 
-__all__ = ["SCHEMA_VERSION", "ResultRecord", "read_record", "record_schema"]
+__all__ = ["IOU_KEYS", "SCHEMA_VERSION", "ResultRecord", "read_record", "record_schema"]
 
 SCHEMA_VERSION: Literal[1] = 1
 
 Mode = Literal["single", "multi"]
 IouKey = Literal["0.3", "0.5", "0.7"]
 Runs = list[list[int]]
+
+IOU_KEYS: tuple[IouKey, ...] = get_args(IouKey)
 
 
 class _Part(BaseModel):

@@ -6,9 +6,7 @@ from collections.abc import Sequence
 
 from tabulate import tabulate
 
-from wsolbench.records import IouKey, Metrics, ResultRecord
-
-IOU_KEYS: tuple[IouKey, ...] = ("0.3", "0.5", "0.7")
+from wsolbench.records import IOU_KEYS, Metrics, ResultRecord
 
 
 def results_table(records: Sequence[ResultRecord]) -> str:

@@ -21,7 +21,7 @@ from wsolbench.engine.stream import Batch, stream_batches
 from wsolbench.engine.threads import ordered_map
 from wsolbench.errors import PluginError, ScoremapError
 from wsolbench.interfaces import ImageSplit, Method, MethodContext, MethodSpec
-from wsolbench.protocol import classify_raw_map, to_scoremap
+from wsolbench.protocol import classified_scoremap
 from wsolbench.registry import Offer
 
 ScoremapSink = Callable[[str, str, NDArray[np.float32]], None]
@@ -189,10 +189,10 @@ def localize(
                         yield _Item(name, int(index), maps[position])
 
     def score(item: _Item) -> _Outcome:
-        scoremap = to_scoremap(item.raw_map)
+        kind, scoremap = classified_scoremap(item.raw_map)
         if save is not None:
             save(item.method, images.ids[item.index], scoremap)
-        return _Outcome(item, classify_raw_map(item.raw_map), scorers[item.method].score(item.index, scoremap))
+        return _Outcome(item, kind, scorers[item.method].score(item.index, scoremap))
 
     ahead = 2 * localizer.batch_size * len(localizer.methods)
     with (

@@ -29,7 +29,7 @@ from wsolbench.protocol import (
     select_on_fullsup,
     top_k_loc,
 )
-from wsolbench.records import IouKey, Metrics, Runs, SplitOutcomes
+from wsolbench.records import IOU_KEYS, IouKey, Metrics, Runs, SplitOutcomes
 from wsolbench.registry import Provider
 
 Target: TypeAlias = Literal["gt", "predicted"]
@@ -269,5 +269,4 @@ def _by_iou_key(by_iou: dict[float, float]) -> dict[IouKey, float]:
 
 
 def _key(iou_threshold: float) -> IouKey:
-    keys: dict[float, IouKey] = {0.3: "0.3", 0.5: "0.5", 0.7: "0.7"}
-    return keys[iou_threshold]
+    return dict(zip(IOU_THRESHOLDS, IOU_KEYS, strict=True))[iou_threshold]

@@ -150,7 +150,7 @@ def _check_plan(plan: TrainingPlan) -> None:
             images = _open(plan, split)
             images.load(0)
             low, high = int(images.labels.min()), int(images.labels.max())
-            if low < 0 or high >= classes:
+            if high >= classes:
                 raise DataError(
                     f"labels in {split.label} of '{plan.dataset.name}' go from {low} to {high}, "
                     f"but it has {classes} classes (0 to {classes - 1})"

@@ -10,9 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from wsolbench.errors import DataError
-from wsolbench.records import IouKey, Mode, ResultRecord, Runs, SplitOutcomes, read_record
+from wsolbench.records import IOU_KEYS, IouKey, Mode, ResultRecord, Runs, SplitOutcomes, read_record
 
-IOU_KEYS: tuple[IouKey, ...] = ("0.3", "0.5", "0.7")
 _ROUNDING = 1e-9  # percent
 
 

@@ -3,7 +3,7 @@
 from wsolbench.protocol.boxes import box_iou, check_boxes, scale_boxes
 from wsolbench.protocol.evaluators import BoxEvaluator, BoxResult, MaskEvaluator, MaskResult, ScoreHistograms
 from wsolbench.protocol.grid import DEFAULT_INTERVAL, FRAME, IOU_THRESHOLDS, MODES, Mode, cam_threshold_grid
-from wsolbench.protocol.scoremaps import RawMapKind, check_scoremap, classify_raw_map, to_scoremap
+from wsolbench.protocol.scoremaps import RawMapKind, check_scoremap, classified_scoremap, classify_raw_map, to_scoremap
 from wsolbench.protocol.selection import (
     FullsupScores,
     FullsupSelection,
@@ -34,6 +34,7 @@ __all__ = [
     "cam_threshold_grid",
     "check_boxes",
     "check_scoremap",
+    "classified_scoremap",
     "classify_raw_map",
     "scale_boxes",
     "select_on_fullsup",

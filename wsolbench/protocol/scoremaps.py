@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from wsolbench.errors import ScoremapError, UsageError
 from wsolbench.protocol.grid import FRAME
 
-__all__ = ["RawMapKind", "check_scoremap", "classify_raw_map", "to_scoremap"]
+__all__ = ["RawMapKind", "check_scoremap", "classified_scoremap", "classify_raw_map", "to_scoremap"]
 
 RawMapKind: TypeAlias = Literal["ok", "nan", "constant"]
 
@@ -36,12 +36,24 @@ def to_scoremap(raw_map: ArrayLike, frame: tuple[int, int] = (FRAME, FRAME)) -> 
 
     Source: protocol, "From a network to a scoremap".
     """
+    return classified_scoremap(raw_map, frame)[1]
+
+
+def classified_scoremap(
+    raw_map: ArrayLike, frame: tuple[int, int] = (FRAME, FRAME)
+) -> tuple[RawMapKind, NDArray[np.float32]]:
+    """Return what `classify_raw_map` says of a raw map and what `to_scoremap` makes of it, resized once.
+
+    Raises:
+        ScoremapError: If the raw map is not a non-empty 2-D array of real numbers.
+        UsageError: If the frame is empty.
+    """
     kind, resized = _resize(raw_map, frame)
     if kind != "ok":
-        return np.zeros(resized.shape, dtype=np.float32)
+        return kind, np.zeros(resized.shape, dtype=np.float32)
     low = resized.min()
     scoremap: NDArray[np.float64] = (resized - low) / (resized.max() - low)
-    return scoremap.astype(np.float32)
+    return kind, scoremap.astype(np.float32)
 
 
 def classify_raw_map(raw_map: ArrayLike, frame: tuple[int, int] = (FRAME, FRAME)) -> RawMapKind:
