@@ -19,6 +19,7 @@ SCHEMA_VERSION: Literal[1] = 1
 
 Mode = Literal["single", "multi"]
 IouKey = Literal["0.3", "0.5", "0.7"]
+IntervalKind = Literal["percentile", "basic", "bias-corrected"]
 Runs = list[list[int]]
 
 IOU_KEYS: tuple[IouKey, ...] = get_args(IouKey)
@@ -45,6 +46,21 @@ class Metrics(_Part):
     top1_acc: float | None
     top5_acc: float | None
     pxap: float | None = Field(description="area under the pixel precision-recall curve")
+
+
+class Intervals(_Part):
+    """How sure the metrics are: bootstrap intervals over images, with τ chosen anew inside every resample.
+
+    An oracle τ is the best of the resample, a fullsup τ that of a resample of train-fullsup.
+    """
+
+    kind: IntervalKind
+    level: float = Field(gt=0, lt=1, description="how often such an interval should contain the truth; a fraction")
+    resamples: int = Field(ge=1, le=100_000)
+    seed: int = Field(ge=0)
+    metrics: dict[str, tuple[float, float]] = Field(
+        description="metric -> lower and upper end; a term of a mean as max_box_acc_by_iou.0.3; PxAP has none"
+    )
 
 
 class SplitOutcomes(_Part):
@@ -80,9 +96,9 @@ class DatasetInfo(_Part):
 class WeightsInfo(_Part):
     """Where a network's weights come from."""
 
-    source: Literal["shipped", "file", "random"]
-    file: str | None = Field(description="file name without its folder")
-    sha256: str | None
+    source: Literal["shipped", "file", "pretrained", "random"]
+    file: str | None = Field(description="file name without its folder; of pretrained weights, source:name")
+    sha256: str | None = Field(description="of the file; of pretrained weights, of their entries")
 
 
 class Preprocessing(_Part):
@@ -151,6 +167,7 @@ class ResultRecord(_Part):
     schema_version: Literal[1] = SCHEMA_VERSION
     metrics: Metrics
     missing: dict[str, str] = Field(description="metric -> why it is null")
+    intervals: Intervals | None = Field(description="null where no metric but PxAP is known")
     dataset: DatasetInfo
     backbone: BackboneInfo | None = Field(description="null for maps that were read from files")
     method: MethodInfo

@@ -53,3 +53,15 @@ def realistic_map(seed, side=12):
     rng = np.random.default_rng(seed)
     scores = cv2.resize(rng.random((side, side)), (224, 224), interpolation=cv2.INTER_CUBIC)
     return (scores - scores.min()) / (scores.max() - scores.min())
+
+
+def paint(shape, strokes, dtype=np.float64):
+    """Return a map of levels: each stroke (row, column, height, width, filled, level) is a rectangle or its outline."""
+    scores = np.zeros(shape, dtype=dtype)
+    for y, x, height, width, filled, level in strokes:
+        core = np.s_[y + 1 : y + height - 1, x + 1 : x + width - 1]
+        inside = scores[core].copy()
+        scores[y : y + height, x : x + width] = level
+        if not filled:
+            scores[core] = inside
+    return scores

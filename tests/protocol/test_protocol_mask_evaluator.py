@@ -1,5 +1,6 @@
 import warnings
 
+import cv2
 import numpy as np
 import pytest
 import reference_oracle as oracle
@@ -7,7 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score
 
+from wsolbench.data.reference import ReferenceDataset
 from wsolbench.errors import DataError, ScoremapError, UsageError
+from wsolbench.interfaces import DatasetRoots, Split
 from wsolbench.protocol import BoxEvaluator, MaskEvaluator
 
 
@@ -102,6 +105,52 @@ def test_ignored_pixels_count_nowhere_but_foreground_is_never_ignored():
     assert evaluate(scoremap, mask, np.array([[True, True, False]])).pxap == 100
     found = MaskEvaluator(["a"]).score(scoremap, "a", mask, np.array([[True, True, True]]))
     assert (found.foreground.sum(), found.background.sum()) == (1, 0)
+
+
+@pytest.fixture(scope="module")
+def published_masks(shared_data):
+    """Masks and ignored regions of five photos, (224, 224) bool each: one mask is black all over and one white."""
+    root = shared_data / "openimages-sample"
+    roots = DatasetRoots(metadata=root / "metadata" / "OpenImages", masks=root / "masks")
+    data = ReferenceDataset("sample", roots)
+    load, ids = data.annotations(Split.TRAIN_FULLSUP).load_mask, data.images(Split.TRAIN_FULLSUP).ids
+    pairs = {image_id: load(image_id) for image_id in ids}
+
+    def resize(mask):
+        return cv2.resize(mask.astype(np.uint8), (224, 224), interpolation=cv2.INTER_NEAREST).astype(bool)
+
+    masks = {image_id: resize(pair.foreground) for image_id, pair in pairs.items()}
+    ignores = {image_id: resize(pair.ignore) & ~masks[image_id] for image_id, pair in pairs.items()}
+    return pairs, masks, ignores
+
+
+def evaluate_published(pairs, draw):
+    evaluator = MaskEvaluator(pairs)
+    for image_id, pair in pairs.items():
+        evaluator.update(draw(image_id).astype(float), image_id, pair.foreground, pair.ignore)
+    return evaluator.compute().pxap
+
+
+def test_published_masks_score_a_hundred_with_perfect_maps(published_masks):
+    pairs, masks, _ = published_masks
+    assert evaluate_published(pairs, masks.get) == 100
+
+
+def test_published_masks_score_their_share_with_constant_maps(published_masks):
+    pairs, masks, ignores = published_masks
+    foreground, ignored = (sum(int(mask.sum()) for mask in part.values()) for part in (masks, ignores))
+    share = 100 * foreground / (len(pairs) * 224 * 224 - ignored)
+    assert ignored > 0
+    for value in (0, 0.5, 1):
+        pxap = evaluate_published(pairs, lambda _, value=value: np.full((224, 224), value))
+        assert pxap == pytest.approx(share, rel=1e-12)
+
+
+def test_published_masks_do_not_care_what_is_scored_in_ignored_regions(published_masks):
+    pairs, masks, ignores = published_masks
+    assert evaluate_published(pairs, lambda image_id: masks[image_id] | ignores[image_id]) == 100
+    spilt = evaluate_published(pairs, lambda image_id: masks[image_id] | np.roll(masks[image_id], 9, axis=1))
+    assert spilt < 100
 
 
 def test_masks_are_resized_with_nearest_neighbour():

@@ -1,12 +1,20 @@
+import os
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
 import numpy as np
 import pytest
 import reference_oracle as oracle
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
-from scoremap_zoo import KINDS, draw_boxes, draw_map, realistic_map
+from scoremap_zoo import KINDS, draw_boxes, draw_map, paint, realistic_map
 
-from wsolbench.protocol import best_iou_curves, boxes_at, cam_threshold_grid
+import wsolbench
+from wsolbench.protocol import best_iou_curves, box_iou, boxes_at, cam_threshold_grid
 
 
 def assert_like_oracle(scoremap, boxes, thresholds):
@@ -18,7 +26,7 @@ def assert_like_oracle(scoremap, boxes, thresholds):
 @pytest.mark.parametrize("kind", KINDS)
 def test_curves_equal_the_oracle_on_small_maps(kind):
     rng = np.random.default_rng(KINDS.index(kind))
-    for _ in range(40):
+    for _ in range(15):
         scoremap = draw_map(rng, kind)
         boxes = draw_boxes(rng, scoremap.shape[::-1])
         assert_like_oracle(scoremap, boxes, cam_threshold_grid(0.01))
@@ -42,17 +50,107 @@ def test_curves_equal_the_oracle_on_full_frames(side):
     assert_like_oracle(realistic_map(side + 1, side), draw_boxes(rng, (224, 224), 1), cam_threshold_grid(0.001))
 
 
+LEVELS = st.sampled_from([0.0, 1 / 255, 0.2, 0.5, 254 / 255, 1.0])
+THRESHOLDS = np.array([0.0, 0.003, 0.1, 0.2, 0.49, 0.5, 0.7, 0.997, 1.0])
+
+
+def shapes(most):
+    return npst.array_shapes(min_dims=2, max_dims=2, max_side=most)
+
+
+@st.composite
+def grids(draw):
+    """Maps of a few levels: plateaus, ties and holes wherever there is room for them."""
+    dtype = draw(st.sampled_from([np.float32, np.float64]))
+    return draw(npst.arrays(np.float64, draw(shapes(9)), elements=LEVELS)).astype(dtype)
+
+
+@st.composite
+def paintings(draw):
+    """Maps of rectangles and outlines over one another: rings, nested rings, and what touches the border."""
+    side = st.integers(0, 14)
+    stroke = st.tuples(side, side, st.integers(1, 12), st.integers(1, 12), st.booleans(), LEVELS)
+    dtype = draw(st.sampled_from([np.float32, np.float64]))
+    return paint(draw(shapes(16)), draw(st.lists(stroke, min_size=1, max_size=8)), dtype)
+
+
+@settings(max_examples=250, deadline=None)
+@given(scoremap=st.one_of(grids(), paintings()), seed=st.integers(0, 2**32 - 1))
+def test_curves_equal_the_oracle_on_whatever_is_drawn(scoremap, seed):
+    boxes = draw_boxes(np.random.default_rng(seed), scoremap.shape[::-1])
+    assert_like_oracle(scoremap, boxes, THRESHOLDS)
+
+
 @settings(max_examples=150, deadline=None)
-@given(
-    scoremap=npst.arrays(
-        np.float64, npst.array_shapes(min_dims=2, max_dims=2, max_side=9), elements=st.sampled_from([0, 0.2, 0.5, 1])
-    ),
-    tau=st.floats(0, 1, exclude_max=True),
-)
+@given(scoremap=st.one_of(grids(), paintings()), tau=st.floats(0, 1, exclude_max=True))
 def test_predicted_boxes_equal_the_oracle(scoremap, tau):
     single, multi = boxes_at(scoremap, tau)
     assert [tuple(single.tolist())] == oracle.predicted_boxes(scoremap, tau, multi=False)
     assert [tuple(box) for box in multi.tolist()] == oracle.predicted_boxes(scoremap, tau, multi=True)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_boxes_that_are_drawn_are_those_that_are_scored(kind):
+    rng = np.random.default_rng(200 + KINDS.index(kind))
+    for _ in range(20):
+        scoremap = draw_map(rng, kind)
+        boxes, thresholds = draw_boxes(rng, scoremap.shape[::-1]), rng.random(5)
+        curves = best_iou_curves(scoremap, boxes, thresholds)
+        for index, tau in enumerate(thresholds):
+            single, multi = boxes_at(scoremap, tau)
+            assert curves.single[index] == box_iou(single[None], boxes).max()
+            assert curves.multi[index] == box_iou(multi, boxes).max()
+
+
+@pytest.mark.slow
+def test_every_binary_image_of_four_by_four():
+    """Rectangles, areas, order and ties: any box that is missed, or one too many, shows with one of these truths."""
+    taus = np.array([0.0])
+    for bits in range(1 << 16):
+        image = np.array([bits >> place & 1 for place in range(16)], dtype=np.float64).reshape(4, 4)
+        single, multi = (oracle.predicted_boxes(image, 0.0, multi=multi) for multi in (False, True))
+        for truth in {*multi, (bits % 3, bits % 2, 3, 2)}:
+            curves = best_iou_curves(image, np.array([truth]), taus)
+            assert curves.single[0] == oracle.plain_iou(single[0], truth)
+            assert curves.multi[0] == max(oracle.plain_iou(box, truth) for box in multi)
+
+
+CROWDED = ("noise", "plateaus", "ties", "sparse", "ring", "nested")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_mismatch_on_thousands_of_maps(kind):
+    """530 maps of each of ten kinds, most of them small, 30 of 41 to 224 pixels a side, on both grids."""
+    rng = np.random.default_rng(300 + KINDS.index(kind))
+    coarse, fine = cam_threshold_grid(0.01), cam_threshold_grid(0.001)
+    frames, every = (2, 15) if kind in CROWDED else (25, 5)  # the oracle is slow where there are many contours
+    for number in range(530):
+        shape = (224, 224) if number < frames else tuple(rng.integers(41, 120, 2)) if number < 30 else None
+        scoremap = draw_map(rng, kind, shape)
+        thresholds = fine if number % every == every - 1 else coarse
+        assert_like_oracle(scoremap, draw_boxes(rng, scoremap.shape[::-1]), thresholds)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("side", [7, 12, 14, 28])
+def test_no_mismatch_on_realistic_maps(side):
+    rng = np.random.default_rng(side)
+    for number in range(40):
+        thresholds = cam_threshold_grid(0.001 if number % 4 == 0 else 0.01)
+        assert_like_oracle(realistic_map((side, number), side), draw_boxes(rng, (224, 224)), thresholds)
+
+
+def test_four_threads_at_once_equal_one():
+    rng = np.random.default_rng(4)
+    scoremaps = [realistic_map((4, number), 14) for number in range(12)] + [rng.random((90, 120)) for _ in range(12)]
+    boxes, grid = draw_boxes(rng, (90, 90), 3), cam_threshold_grid()
+    expected = [best_iou_curves(scoremap, boxes, grid) for scoremap in scoremaps]
+    with ThreadPoolExecutor(4) as pool:
+        found = pool.map(lambda scoremap: best_iou_curves(scoremap, boxes, grid), scoremaps * 4)
+    for one, other in zip(found, expected * 4, strict=True):
+        assert np.array_equal(one.single, other.single)
+        assert np.array_equal(one.multi, other.multi)
 
 
 def test_unimodal_map_by_hand():
@@ -70,6 +168,16 @@ def test_unimodal_map_by_hand():
     curves = best_iou_curves(scoremap, np.array([[1, 1, 3, 2]]), np.array([0.0, 0.5, 0.9]))
     assert curves.single.tolist() == [6 / 12, 4 / 8, 2 / 8]
     assert curves.multi.tolist() == curves.single.tolist()
+
+
+def test_degenerate_true_boxes_by_hand():
+    scoremap = np.zeros((5, 4))
+    scoremap[2, 1] = 1
+    pixel, row, nowhere = ([[1, 2, 1, 2]], [[0, 2, 3, 2]], [[3, 0, 3, 0]])
+    assert boxes_at(scoremap, 0.5)[0].tolist() == [1, 2, 2, 3]
+    for boxes, expected in ((pixel, 1 / 4), (row, 2 / 6), (nowhere, 0.0), (nowhere + pixel, 1 / 4)):
+        curves = best_iou_curves(scoremap, np.array(boxes), np.array([0.5]))
+        assert curves.single.tolist() == curves.multi.tolist() == [expected]
 
 
 def test_multimodal_map_by_hand():
@@ -144,3 +252,49 @@ def test_memory_layout_does_not_matter():
     expected = best_iou_curves(scoremap, boxes, grid)
     for same in (np.asfortranarray(scoremap), np.repeat(scoremap, 2, axis=1)[:, ::2]):
         assert best_iou_curves(same, boxes, grid).multi.tolist() == expected.multi.tolist()
+
+
+def test_arguments_are_left_as_they_are():
+    scoremap, boxes, grid = np.eye(5), np.array([[0, 0, 1, 1]], dtype=np.uint8), cam_threshold_grid(0.1)
+    for array in (scoremap, boxes, grid):
+        array.flags.writeable = False
+    assert best_iou_curves(scoremap, boxes, grid).single[0] == 4 / 25
+
+
+SCORE = """
+import numpy as np
+from wsolbench.protocol import best_iou_curves
+from wsolbench.protocol.compilation import load_sweep
+load_sweep(print)
+print(best_iou_curves(np.eye(5), np.array([[0, 0, 1, 1]]), np.array([0.5])).single)
+"""
+COMPILES = "compiling the threshold sweep, once per installation (10 to 20 s)"
+
+
+def start_scoring(package_root, **environment):
+    """Start a process that loads the sweep, says what it is told, and scores a map."""
+    environment = {**os.environ, "PYTHONPATH": str(package_root), "PYTHONDONTWRITEBYTECODE": "1", **environment}
+    command = [sys.executable, "-W", "error", "-c", SCORE]
+    return subprocess.Popen(command, cwd=package_root, env=environment, stdout=subprocess.PIPE, text=True)
+
+
+@pytest.mark.slow
+def test_processes_that_compile_at_once_do_no_harm_and_the_next_is_silent(tmp_path):
+    root = Path(wsolbench.__file__).parents[1]
+    together = [start_scoring(root, NUMBA_CACHE_DIR=str(tmp_path)) for _ in range(2)]
+    for process in together:
+        assert process.communicate()[0].splitlines() == [COMPILES, "[0.16]"]
+    later = start_scoring(root, NUMBA_CACHE_DIR=str(tmp_path))
+    assert later.communicate()[0].splitlines() == ["[0.16]"]
+
+
+@pytest.mark.slow
+def test_where_nothing_can_be_written_it_compiles_and_says_so(tmp_path):
+    package = Path(wsolbench.__file__).parent
+    shutil.copytree(package, tmp_path / "wsolbench", ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "wsolbench" / "protocol" / "__pycache__").touch()  # a file, so that no folder can be made of it
+    nowhere = str(tmp_path / "wsolbench" / "protocol" / "__pycache__" / "nowhere")
+    process = start_scoring(tmp_path, NUMBA_CACHE_DIR=nowhere, XDG_CACHE_HOME=nowhere, HOME=nowhere)
+    first, second, scored = process.communicate()[0].splitlines()
+    assert (first, scored) == (COMPILES, "[0.16]")
+    assert "NUMBA_CACHE_DIR" in second

@@ -1,7 +1,8 @@
-"""From a scoremap to the best IoU at every threshold: one binarisation per level that differs, traced by OpenCV.
+"""From a scoremap to the best IoU at every threshold, exactly as if each were cut and traced on its own.
 
-The quantised map has at most 256 levels, so however fine the grid, at most 256 binarisations differ; those between two
-values that occur in the map are equal and are traced once. Source: protocol, "Boxes from a scoremap, at one τ".
+The quantised map has at most 256 levels, so however fine the grid, at most 256 cuts differ. What they hold is read off
+component trees in compiled code, which is loaded when it is first needed. Source: protocol, "Boxes from a scoremap, at
+one τ".
 """
 
 from __future__ import annotations
@@ -13,8 +14,6 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-
-from wsolbench.protocol.boxes import box_iou
 
 __all__ = ["IouCurves", "best_iou_curves", "boxes_at"]
 
@@ -47,31 +46,16 @@ def best_iou_curves(
     Returns:
         Two (T,) curves.
     """
+    from wsolbench.protocol.component_tree import level_ious  # not sooner: numba is slow to import
+
     quantised = _quantise(scoremap)
-    present = np.flatnonzero(np.bincount(quantised.ravel(), minlength=256))
-    # Foreground at a level is what reaches the next present value; this index is equal for equal binarisations.
-    steps = np.searchsorted(present, _levels(quantised, thresholds), side="right")
-    distinct, of_threshold = np.unique(steps, return_inverse=True)
-    cuts = present[distinct[distinct < present.size]]
-    single = np.full(distinct.size, box_iou(_NO_CONTOUR, boxes).max())
-    multi = single.copy()
-    if cuts.size:
-        first: list[int] = []
-        largest: list[int] = []
-        rectangles: list[Sequence[int]] = []
-        for cut in cuts.tolist():  # Python integers: a NumPy one would widen the whole map in every comparison
-            of_cut, found = _trace(quantised, cut)
-            first.append(len(rectangles))
-            largest.append(len(rectangles) + of_cut)
-            rectangles += found
-        ious = box_iou(_to_boxes(rectangles, quantised.shape), boxes).max(axis=1)
-        single[: cuts.size] = ious[largest]
-        multi[: cuts.size] = np.maximum.reduceat(ious, first)
-    return IouCurves(single[of_threshold], multi[of_threshold])
+    levels = np.minimum(_levels(quantised, thresholds), int(quantised.max()))
+    single, multi = level_ious(quantised, np.array(boxes, dtype=np.int64, order="C"))
+    return IouCurves(single[levels], multi[levels])
 
 
 def boxes_at(scoremap: NDArray[np.floating[Any]], threshold: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the boxes that a scoremap predicts at one threshold.
+    """Return the boxes that a scoremap predicts at one threshold, traced by OpenCV: for drawing, and in its order.
 
     Args:
         scoremap: (H, W) floats, finite, in [0, 1].

@@ -1,0 +1,45 @@
+"""``wsolbench evaluate`` from end to end over 2,000 stored maps, beside reading the same maps and nothing else."""
+
+import pytest
+from map_folder import read_all, write_map_folder
+
+from wsolbench.engine.datasets import build_dataset
+from wsolbench.engine.evaluate import EvaluationPlan, evaluate
+from wsolbench.engine.reporter import Reporter
+from wsolbench.interfaces import DatasetRoots, Split
+from wsolbench.plugins import load_plugins
+
+COUNT = 2000
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    root = tmp_path_factory.mktemp("maps")
+    write_map_folder(root, COUNT)
+    return root
+
+
+@pytest.fixture(params=[0.01, 0.001])
+def plan(request, folder):
+    offer = load_plugins(strict=False).datasets.get("folder")
+    return EvaluationPlan(
+        dataset=build_dataset(offer, DatasetRoots(metadata=folder / "metadata")),
+        provider=offer.provider,
+        scoremaps=folder / "maps",
+        fullsup_scoremaps=None,
+        split=Split.TEST,
+        limit=None,
+        interval=request.param,
+        workers=1,
+        strict=False,
+        command="",
+    )
+
+
+def test_evaluate(benchmark, plan):
+    record = benchmark.pedantic(evaluate, args=(plan, Reporter()), rounds=3, warmup_rounds=1)
+    assert record.dataset.split_sizes == {"test": COUNT}
+
+
+def test_reading_alone(benchmark, folder):
+    assert benchmark.pedantic(read_all, args=(folder,), rounds=3, warmup_rounds=1) == COUNT * 12 * 12 * 2

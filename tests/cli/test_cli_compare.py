@@ -1,0 +1,100 @@
+"""Two records beside each other on the command line: what is printed, and which files are refused."""
+
+import json
+
+import pytest
+
+from wsolbench.cli.tables import LABELS
+from wsolbench.records import read_record
+
+
+@pytest.fixture(scope="module")
+def records(tmp_path_factory):
+    """The records of two methods on twelve images of critters."""
+    from wsolbench.cli.app import main
+
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    methods = ["--method", "cam", "--method", "pc1"]
+    quick = ["--limit", "12", "--interval", "0.05", "--workers", "1"]
+    with pytest.raises(SystemExit) as ended:
+        main(["run", "--backbone", "wsolbench:resnet_nano", *methods, *quick, "--out", str(folder)])
+    assert ended.value.code == 0
+    return [folder / f"record-{method}.json" for method in ("cam", "pc1")]
+
+
+@pytest.fixture
+def changed(records, tmp_path):
+    """Write the second record with a change."""
+
+    def write(change):
+        content = json.loads(records[1].read_text())
+        change(content)
+        path = tmp_path / "changed.json"
+        path.write_text(json.dumps(content))
+        return path
+
+    return write
+
+
+def test_every_metric_is_compared_with_an_interval(cli, records):
+    done = cli("compare", *records)
+    assert done.code == 0
+    assert done.out.startswith("critters, test: 12 images; τ chosen on 12 images of train-fullsup\n")
+    assert "\nfirst   resnet_nano, shipped weights, cam\nsecond  resnet_nano, shipped weights, pc1\n" in done.out
+    first, second = (read_record(path).metrics for path in records)
+    lines = {
+        label: line for label in LABELS.values() for line in done.out.splitlines() if line.startswith(f"{label}  ")
+    }
+    assert set(lines) == set(LABELS.values())
+    cells = lines["MaxBoxAccV2, fullsup τ"].removeprefix("MaxBoxAccV2, fullsup τ").split()
+    one, other = first.fullsup_box_acc_v2, second.fullsup_box_acc_v2
+    assert cells[:3] == [f"{one:.2f}", f"{other:.2f}", f"{other - one:+.2f}"]
+    assert cells[4] == "to"
+    assert max(len(line) for line in done.out.splitlines()) <= 100
+
+
+def test_images_won_and_lost_make_the_difference(cli, records):
+    (found,) = cli("compare", *records, "--json").records
+    images, metric = found["images"], found["metrics"]["fullsup_box_acc"]
+    assert images["selection"] == "fullsup"
+    assert images["cam_thresholds"] == [read_record(path).metrics.fullsup_cam_threshold_single for path in records]
+    assert (len(images["won"]) - len(images["lost"])) / 12 * 100 == pytest.approx(metric["difference"])
+    assert f"(won): {len(images['won'])}; only first (lost): {len(images['lost'])}" in cli("compare", *records).out
+    (mirrored,) = cli("compare", *reversed(records), "--json").records
+    assert (mirrored["images"]["won"], mirrored["images"]["lost"]) == (images["lost"], images["won"])
+    assert mirrored["metrics"]["fullsup_box_acc"]["difference"] == -metric["difference"]
+
+
+def test_records_of_different_data_are_refused_in_one_line(cli, records, changed):
+    done = cli("compare", records[0], changed(lambda content: content["dataset"].update(name="birds")))
+    assert done.refused("the records cannot be compared; they differ in data set (critters and birds)")
+    assert len(done.err.splitlines()) == 1
+
+
+DAMAGED = {
+    "no record": (lambda c: c.clear(), "not a result record of schema version 1"),
+    "another schema": (lambda c: c.update(schema_version=2), "not a result record of schema version 1"),
+    "an image without outcome": (lambda c: c["outcomes"][0]["correct"]["single"]["0.5"].pop(), "outcomes of test: "),
+    "runs off the grid": (
+        lambda c: c["outcomes"][0]["correct"]["multi"]["0.3"].__setitem__(0, [0, 99]),
+        "from 0 to 20",
+    ),
+    "a δ less": (lambda c: c["outcomes"][0]["correct"]["multi"].pop("0.3"), "outcomes of test: '0.3' is missing"),
+    "a hit less": (lambda c: c["outcomes"][0]["top1_hits"].pop(), "outcomes of test: "),
+    "no image": (lambda c: c["outcomes"][0]["image_ids"].clear(), "outcomes of test: "),
+    "no outcomes": (lambda c: c["outcomes"].pop(0), "it has no outcomes of test"),
+    "another score": (lambda c: c["metrics"].update(top1_loc=99.0), "top1_loc is 99.0, but its outcomes give"),
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGED)
+def test_a_damaged_record_is_refused_by_its_name(cli, records, changed, kind):
+    change, reason = DAMAGED[kind]
+    done = cli("compare", records[0], changed(change))
+    assert done.refused("changed.json: ", reason)
+    assert len(done.err.splitlines()) == 1
+
+
+def test_files_that_are_not_there_are_named(cli, records):
+    assert cli("compare", records[0], "no.json").refused("no.json: cannot be read")
+    assert cli("compare", records[0]).refused("RECORD")

@@ -1,0 +1,152 @@
+"""Two records on the same images: pairing, what differs, and what may not be compared."""
+
+import pytest
+
+from wsolbench.compare import compare
+from wsolbench.errors import DataError, UsageError
+from wsolbench.protocol import MODES
+from wsolbench.protocol.uncertainty import RESAMPLES
+from wsolbench.records import IOU_KEYS, Metrics, ResultRecord
+
+TEST, FULLSUP, GRID = 8, 5, 20
+
+
+def outcomes(split, count, shift):
+    """Image i is correct at four of twenty thresholds, from i + shift on; every second one is classified."""
+    runs = [[index + shift, index + shift + 4] for index in range(count)]
+    return {
+        "split": split,
+        "image_ids": [f"{split}/{index}" for index in range(count)],
+        "correct": {mode: {key: list(runs) for key in IOU_KEYS} for mode in MODES},
+        "box_acc": None,
+        "top1_hits": [index % 2 == 0 for index in range(count)],
+        "top5_hits": None,
+        **dict.fromkeys(("nan_maps", "constant_maps"), 0),
+        "annotations_sha256": "",
+        "images_sha256": None,
+    }
+
+
+def content(shift):
+    """Return a record as JSON has it; its metrics are null, since comparing reads the outcomes."""
+    return {
+        "metrics": dict.fromkeys(Metrics.model_fields),
+        "missing": {},
+        "intervals": None,
+        "dataset": {
+            **{"name": "birds", "version": "1", "content_sha256": "a" * 64, "num_classes": 2, "limit": None},
+            "split_sizes": {"test": TEST, "train-fullsup": FULLSUP},
+        },
+        "backbone": None,
+        "method": {
+            **{"name": "precomputed", "provider": None, "options": {}, "changed_options": {}, "reads_network": True}
+        },
+        "protocol": {
+            **{"split": "test", "target": None, "interval": 1 / GRID, "frame": 224, "iou_thresholds": [0.3, 0.5, 0.7]}
+        },
+        "environment": {
+            **{"wsolbench": "0", "git_revision": None, "plugins": {}, "packages": {}, "platform": "", "device": "cpu"},
+            **{"seed": None, "batch_size": None, "command": "wsolbench evaluate", "created": ""},
+        },
+        "seconds": {},
+        "outcomes": [outcomes("test", TEST, shift), outcomes("train-fullsup", FULLSUP, 0)],
+    }
+
+
+def record(shift=0, change=lambda _: None):
+    made = content(shift)
+    change(made)
+    return ResultRecord.model_validate(made)
+
+
+def reverse(made):
+    for part in made["outcomes"]:
+        part["image_ids"].reverse()
+        part["top1_hits"].reverse()
+        for by_iou in part["correct"].values():
+            for runs in by_iou.values():
+                runs.reverse()
+
+
+def test_scores_and_images_by_hand():
+    """τ 3 is the first that four of the five images of train-fullsup are correct at; of test it is images 0 to 3."""
+    found = compare(record(), record(shift=2))
+    difference = found.differences["fullsup_box_acc"]
+    assert (difference.first, difference.second, difference.difference) == (50, 25, -25)
+    assert difference.low <= -25 <= difference.high
+    assert found.differences["max_box_acc"].difference == 0
+    assert (found.differences["top1_loc"].first, found.differences["top1_loc"].second) == (25, 12.5)
+    exchange = found.exchange
+    assert exchange.first.selection == exchange.second.selection == "fullsup"
+    assert (exchange.first.threshold, exchange.second.threshold) == pytest.approx((0.15, 0.15))
+    assert (exchange.won, exchange.lost) == ((), ("test/2", "test/3"))
+
+
+def test_a_record_does_not_differ_from_itself():
+    found = compare(record(), record())
+    assert set(found.differences) >= {"max_box_acc_v2", "fullsup_box_acc_by_iou.0.7", "top1_acc", "top1_loc"}
+    assert all((of.difference, of.low, of.high) == (0, 0, 0) for of in found.differences.values())
+    assert found.exchange.won == found.exchange.lost == ()
+
+
+def test_images_are_paired_by_id_whatever_their_order():
+    found, expected = compare(record(), record(2, reverse)), compare(record(), record(2))
+    assert found.differences == expected.differences
+    assert found.exchange.lost == expected.exchange.lost
+    assert compare(record(change=reverse), record()).differences["max_box_acc"].high == 0
+
+
+def test_without_train_fullsup_images_are_judged_at_the_oracle_threshold():
+    found = compare(record(change=lambda made: made["outcomes"].pop()), record(2, lambda made: made["outcomes"].pop()))
+    assert found.exchange.first.selection == "oracle"
+    assert (found.exchange.first.threshold, found.exchange.second.threshold) == pytest.approx((0.15, 0.25))
+    assert not [name for name in found.differences if "fullsup" in name or name.endswith("_loc")]
+
+
+def test_without_boxes_only_the_classifier_is_compared():
+    def drop(made):
+        for part in made["outcomes"]:
+            part["correct"] = None
+
+    found = compare(record(change=drop), record(change=drop))
+    assert set(found.differences) == {"top1_acc"}
+    assert found.exchange is None
+    assert found.summary()["images"] is None
+
+
+def test_the_summary_names_the_settings_of_its_intervals():
+    assert compare(record(), record(1)).summary()["interval"] == {
+        **{"kind": "bias-corrected", "level": 0.95, "resamples": RESAMPLES, "seed": 0}
+    }
+
+
+DIFFERENT = {
+    "another data set": (lambda r: r["dataset"].update(name="fish"), "data set (birds and fish)"),
+    "other boxes": (
+        lambda r: r["dataset"].update(content_sha256="b" * 64),
+        "data hash (aaaaaaaaaaaa and bbbbbbbbbbbb)",
+    ),
+    "another grid": (lambda r: r["protocol"].update(interval=0.1), "τ interval (0.05 and 0.1)"),
+    "another target": (lambda r: r["protocol"].update(target="gt"), "target (stored maps and gt)"),
+    "another split": (lambda r: r["protocol"].update(split="train-fullsup"), "split (test and train-fullsup)"),
+    "a split less": (
+        lambda r: r["outcomes"].pop(),
+        "images (8 of test + 5 of train-fullsup and 8 of test)",
+    ),
+    "another image": (lambda r: r["outcomes"][0]["image_ids"].__setitem__(0, "x"), "the images of test"),
+    "an image twice": (lambda r: r["outcomes"][0]["image_ids"].__setitem__(0, "test/1"), "the images of test"),
+}
+
+
+@pytest.mark.parametrize("kind", DIFFERENT)
+def test_what_is_not_comparable_is_refused_with_the_reason(kind):
+    change, reason = DIFFERENT[kind]
+    with pytest.raises(UsageError) as caught:
+        compare(record(), record(change=change))
+    assert str(caught.value).startswith("the records cannot be compared; they differ in ")
+    assert reason in str(caught.value)
+
+
+def test_damaged_outcomes_are_refused():
+    with pytest.raises(DataError, match=r"outcomes of test: .* ascending pairs of indices from 0 to 20"):
+        compare(record(), record(shift=10))

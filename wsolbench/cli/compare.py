@@ -1,0 +1,23 @@
+"""``wsolbench compare``: two records of the same images."""
+
+from __future__ import annotations
+
+import json as json_module
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def compare(
+    first: Annotated[Path, typer.Argument(metavar="RECORD", help="The record to compare with.")],
+    second: Annotated[Path, typer.Argument(metavar="RECORD", help="The record that may be better.")],
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object, and nothing else.")] = False,
+) -> None:
+    """Show how much better the second record is, with 95 % intervals, and the images won and lost."""
+    from wsolbench.cli.tables import comparison_table
+    from wsolbench.compare import compare as carry_out
+    from wsolbench.verify import read_verified
+
+    comparison = carry_out(read_verified(first), read_verified(second))
+    typer.echo(json_module.dumps(comparison.summary(), ensure_ascii=False) if json else comparison_table(comparison))

@@ -1,0 +1,468 @@
+"""The best IoU at every level of a quantised map, by component trees; compiled by numba, and therefore plain loops.
+
+The foreground at a level is what exceeds it. Lower the level from 255 to 0 and pixels only ever join: components appear
+at local maxima, grow, and merge at saddles (union-find). Each keeps its rectangle, area and first pixel; before these
+change they are entered at all levels at which they held. Raise the level and the background does the same; those of its
+components that have not reached the outside are holes, and are filled up to the level at which they do reach it.
+
+Pixels come in one order on the way down, by value and then raster position, and in its reverse on the way up. So a mask
+of eight bits says which neighbours of a pixel come before it on the way down, and its complement which on the way up.
+Neighbours that touch each other are in one component already: the pixel takes over its label, and only where they form
+several groups is there something to merge.
+
+Maps get a frame of background one pixel wide, in rows of a power of two: a pixel's place is `row << shift | column`.
+Places, labels and tables are unsigned, for then the compiled code need not look for negative indices. All of it stands
+in one file, because numba recompiles what it has cached only when the file of the cached function changes.
+
+Source: protocol, "Boxes from a scoremap, at one τ"; component trees as in Najman and Couprie, "Building the component
+tree in quasi-linear time", IEEE Transactions on Image Processing 15(11), 2006.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+__all__ = ["level_ious"]
+
+Values: TypeAlias = NDArray[np.int16]
+Masks: TypeAlias = NDArray[np.uint8]
+Places: TypeAlias = NDArray[np.uint32]
+Nodes: TypeAlias = NDArray[np.uint32]
+Label: TypeAlias = np.uint32
+Layout: TypeAlias = tuple[int, int, int]
+Counts: TypeAlias = NDArray[np.int64]
+Boxes: TypeAlias = NDArray[np.int64]
+Curve: TypeAlias = NDArray[np.float64]
+
+_LEVELS: Final = 256
+_OUTSIDE: Final = -1
+
+# The neighbours of a pixel, (row, column) clockwise from the north-west; bit i of a mask stands for the i-th.
+_RING: Final = ((-1, -1), (-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1))
+_QUADS: Final = ((7, 0, 1), (1, 2, 3), (3, 4, 5), (5, 6, 7))
+_NONE: Final = 8
+
+# A component is a row of a table, and these are its columns. A hole has no area, but a level at which it opens.
+_PARENT, _BIRTH, _LEFT, _TOP, _RIGHT, _BOTTOM, _AREA, _FIRST = range(8)
+_OPENED: Final = _AREA
+_CLOSED: Final = _LEVELS
+
+# How far a contour runs outside what it encloses: it is made of foreground, which a component is and a hole is not.
+_AT: Final = 0
+_AROUND: Final = 1
+
+
+def _is_near(one: int, other: int, reach: int) -> bool:
+    """Whether two neighbours of a pixel touch: reach 1 for 4-connectivity, 2 for 8-connectivity."""
+    rows, columns = (abs(a - b) for a, b in zip(_RING[one], _RING[other], strict=True))
+    return max(rows, columns) == 1 and rows + columns <= reach
+
+
+def _group_table(reach: int) -> NDArray[np.uint8]:
+    """Return for every mask one neighbour of each group that touches the pixel, then `_NONE`: (256, 5)."""
+    table = np.full((256, 5), _NONE, dtype=np.uint8)
+    touching = [cell for cell, (y, x) in enumerate(_RING) if abs(y) + abs(x) <= reach]
+    for mask in range(256):
+        rest = {cell for cell in range(8) if mask >> cell & 1}
+        firsts = []
+        for first in touching:
+            if first in rest:
+                firsts.append(first)
+                group = {first}
+                while group:
+                    rest -= group
+                    group = {cell for cell in rest if any(_is_near(cell, member, reach) for member in group)}
+        table[mask, : len(firsts)] = firsts
+    return table
+
+
+def _area_table() -> NDArray[np.uint8]:
+    """Return for every mask what the pixel adds to twice the area of the polygon through the outermost pixels.
+
+    Of each square of four pixels, all four make 2 and three make 1: a pixel that joins two or three others adds 1.
+    """
+    gains = [sum(sum(mask >> cell & 1 for cell in quad) >= 2 for quad in _QUADS) for mask in range(256)]
+    return np.array(gains, dtype=np.uint8)
+
+
+_GROUPS_4 = _group_table(1)
+_GROUPS_8 = _group_table(2)
+_AREA_GAIN = _area_table()
+
+
+def _compiled(function: Callable[..., Any]) -> Any:
+    """Compile a function with all that it calls, or load what an earlier process has compiled.
+
+    Where numba finds no folder that it can write to, it compiles anew in every process.
+    """
+    signature = "float64[:, ::1](uint8[:, ::1], int64[:, ::1])"
+    try:
+        return njit(signature, nogil=True, cache=True)(function)
+    except (RuntimeError, OSError):
+        return njit(signature, nogil=True)(function)
+
+
+@njit(nogil=True)
+def _add_frame(quantised: NDArray[np.uint8]) -> tuple[Values, Layout]:
+    """Return the map in its frame, (H + 2, 2 ** shift), and its layout: height, width, shift."""
+    height, width = quantised.shape
+    shift = 0
+    while 1 << shift < width + 2:
+        shift += 1
+    framed = np.full((height + 2, 1 << shift), _OUTSIDE, dtype=np.int16)
+    framed[1 : height + 1, 1 : width + 1] = quantised
+    return framed, (height, width, shift)
+
+
+@njit(nogil=True)
+def _find_earlier(framed: Values, layout: Layout) -> Masks:
+    """Return for every place the mask of the neighbours that come before it on the way down."""
+    height, width, _ = layout
+    masks = np.empty(framed.shape, dtype=np.uint8)
+    for y in range(1, height + 1):
+        above, row, below = framed[y - 1], framed[y], framed[y + 1]
+        nw, n, ne = above, above[1:], above[2:]
+        w, here, e = row, row[1:], row[2:]
+        sw, s, se = below, below[1:], below[2:]
+        out = masks[y, 1:]
+        for x in range(width):
+            v = here[x]
+            out[x] = (
+                (nw[x] >= v)
+                | (n[x] >= v) << 1
+                | (ne[x] >= v) << 2
+                | (e[x] > v) << 3
+                | (se[x] > v) << 4
+                | (s[x] > v) << 5
+                | (sw[x] > v) << 6
+                | (w[x] >= v) << 7
+            )
+    return masks.ravel()
+
+
+@njit(nogil=True)
+def _sort_places(framed: Values, layout: Layout) -> tuple[Places, Counts]:
+    """Return the places of all pixels, the highest value first and equal ones in raster order (a counting sort).
+
+    Returns:
+        (N,) places, and (257,) how many pixels have at least each value: those of value v come at
+        `following[v + 1]` to before `following[v]`.
+    """
+    height, width, shift = layout
+    counts = np.zeros(_LEVELS + 1, dtype=np.int64)
+    for y in range(1, height + 1):
+        for x in range(1, width + 1):
+            counts[framed[y, x]] += 1
+    following = counts[::-1].cumsum()[::-1]
+    free = following[1:].copy()
+    order = np.empty(height * width, dtype=np.uint32)
+    for y in range(1, height + 1):
+        for x in range(1, width + 1):
+            value = framed[y, x]
+            order[free[value]] = y << shift | x
+            free[value] += 1
+    return order, following
+
+
+@njit(nogil=True)
+def _steps(layout: Layout) -> NDArray[np.int64]:
+    """Return how far each neighbour's place is from the pixel's: (8,)."""
+    steps = np.empty(8, dtype=np.int64)
+    for cell in range(8):
+        steps[cell] = _RING[cell][0] * (1 << layout[2]) + _RING[cell][1]
+    return steps
+
+
+@njit(nogil=True)
+def _table(layout: Layout) -> Nodes:
+    """Return room for as many components as a map can have maxima."""
+    return np.empty((((layout[0] + 1) // 2) * ((layout[1] + 1) // 2), 8), dtype=np.uint32)
+
+
+@njit(nogil=True)
+def _find_root(nodes: Nodes, label: Label) -> Label:
+    """Return the component that a label belongs to by now, and shorten the way there."""
+    parent = np.uint32(nodes[label, _PARENT])
+    while parent != label:
+        grandparent = np.uint32(nodes[parent, _PARENT])
+        nodes[label, _PARENT] = grandparent
+        label, parent = parent, grandparent
+    return label
+
+
+@njit(nogil=True)
+def _start(nodes: Nodes, label: Label, level: int, x: int, y: int) -> None:
+    """Begin a component of one pixel."""
+    nodes[label, _PARENT] = label
+    nodes[label, _BIRTH] = level
+    nodes[label, _LEFT] = nodes[label, _RIGHT] = x
+    nodes[label, _TOP] = nodes[label, _BOTTOM] = y
+
+
+@njit(nogil=True)
+def _extend(nodes: Nodes, root: Label, left: int, top: int, right: int, bottom: int) -> None:
+    """Make a component's rectangle hold another."""
+    nodes[root, _LEFT] = min(nodes[root, _LEFT], left)
+    nodes[root, _TOP] = min(nodes[root, _TOP], top)
+    nodes[root, _RIGHT] = max(nodes[root, _RIGHT], right)
+    nodes[root, _BOTTOM] = max(nodes[root, _BOTTOM], bottom)
+
+
+@njit(nogil=True)
+def _holds(nodes: Nodes, root: Label, left: int, top: int, right: int, bottom: int) -> bool:
+    """Whether another rectangle lies in a component's."""
+    across: bool = nodes[root, _LEFT] <= left and right <= nodes[root, _RIGHT]
+    down: bool = nodes[root, _TOP] <= top and bottom <= nodes[root, _BOTTOM]
+    return across and down
+
+
+@njit(nogil=True)
+def _box(nodes: Nodes, root: Label, margin: int, layout: Layout) -> tuple[int, int, int, int]:
+    """Return the box of a contour `margin` pixels outside a component: it ends one pixel past it, but in the map."""
+    height, width, _ = layout
+    right, bottom = nodes[root, _RIGHT] + margin + 1, nodes[root, _BOTTOM] + margin + 1
+    return nodes[root, _LEFT] - margin, nodes[root, _TOP] - margin, min(right, width - 1), min(bottom, height - 1)
+
+
+@njit(nogil=True, error_model="numpy")
+def _best_iou(box: tuple[int, int, int, int], boxes: Boxes) -> float:
+    """Return the best intersection over union of a box with true boxes."""
+    left, top, right, bottom = box
+    best = 0.0
+    for index in range(boxes.shape[0]):
+        x0, y0, x1, y1 = boxes[index, 0], boxes[index, 1], boxes[index, 2], boxes[index, 3]
+        width = min(right, x1) - max(left, x0) + 1
+        height = min(bottom, y1) - max(top, y0) + 1
+        if width > 0 and height > 0:
+            shared = width * height
+            union = (right - left + 1) * (bottom - top + 1) + (x1 - x0 + 1) * (y1 - y0 + 1) - shared
+            best = max(best, shared / union)
+    return best
+
+
+@njit(nogil=True)
+def _enter_box(nodes: Nodes, root: Label, level: int, margin: int, layout: Layout, boxes: Boxes, multi: Curve) -> None:
+    """Enter a component's or hole's box at the levels where it has held, from birth to now; it is born anew."""
+    birth = nodes[root, _BIRTH]
+    if birth != level:
+        iou = _best_iou(_box(nodes, root, margin, layout), boxes)
+        for held in range(min(birth, level), max(birth, level)):
+            multi[held] = max(multi[held], iou)
+        nodes[root, _BIRTH] = level
+
+
+@njit(nogil=True)
+def _absorb(
+    nodes: Nodes, root: Label, other: Label, level: int, margin: int, layout: Layout, boxes: Boxes, multi: Curve
+) -> None:
+    """Merge a component or hole into another, and enter each box that this ends."""
+    _enter_box(nodes, other, level, margin, layout, boxes, multi)
+    nodes[other, _PARENT] = root
+    left, top, right, bottom = nodes[other, _LEFT], nodes[other, _TOP], nodes[other, _RIGHT], nodes[other, _BOTTOM]
+    if not _holds(nodes, root, left, top, right, bottom):
+        _enter_box(nodes, root, level, margin, layout, boxes, multi)
+        _extend(nodes, root, left, top, right, bottom)
+
+
+@njit(nogil=True)
+def _sweep_components(
+    order: Places, following: Counts, masks: Masks, layout: Layout, boxes: Boxes, multi: Curve
+) -> None:
+    """Lower the level and enter every component's best IoU in `multi`."""
+    shift = layout[2]
+    steps = _steps(layout)
+    nodes, labels = _table(layout), np.empty(masks.size, dtype=np.uint32)
+    used = np.uint32(0)
+    for level in range(_LEVELS - 1, 0, -1):
+        for place in order[following[level + 1] : following[level]]:
+            mask = masks[place]
+            x, y = (place & ((1 << shift) - 1)) - 1, (place >> shift) - 1
+            if mask == 0:
+                _start(nodes, used, level, x, y)
+                labels[place] = used
+                used += np.uint32(1)
+                continue
+            groups = _GROUPS_8[mask]
+            root = _find_root(nodes, labels[np.uint32(place + steps[groups[0]])])
+            for neighbour in groups[1:]:
+                if neighbour == _NONE:
+                    break
+                other = _find_root(nodes, labels[np.uint32(place + steps[neighbour])])
+                if other != root:
+                    _absorb(nodes, root, other, level, _AT, layout, boxes, multi)
+            labels[place] = root
+            if not _holds(nodes, root, x, y, x, y):
+                _enter_box(nodes, root, level, _AT, layout, boxes, multi)
+                _extend(nodes, root, x, y, x, y)
+    for label in range(used):
+        root = np.uint32(label)
+        if nodes[root, _PARENT] == root:
+            _enter_box(nodes, root, 0, _AT, layout, boxes, multi)
+
+
+@njit(nogil=True)
+def _enter_winner(nodes: Nodes, root: Label, level: int, winners: Nodes) -> None:
+    """Enter a component where it has held and is the largest; of equals, that with the later first pixel wins."""
+    area, first = nodes[root, _AREA], nodes[root, _FIRST]
+    for held in range(level, nodes[root, _BIRTH]):
+        if area > winners[held, _AREA] or (area == winners[held, _AREA] and first > winners[held, _FIRST]):
+            for column in range(8):
+                winners[held, column] = nodes[root, column]
+    nodes[root, _BIRTH] = level
+
+
+@njit(nogil=True)
+def _add_up(nodes: Nodes, root: Label, other: Label) -> None:
+    """Merge a component into another, area and first pixel included."""
+    nodes[other, _PARENT] = root
+    _extend(nodes, root, nodes[other, _LEFT], nodes[other, _TOP], nodes[other, _RIGHT], nodes[other, _BOTTOM])
+    nodes[root, _AREA] += nodes[other, _AREA]
+    nodes[root, _FIRST] = min(nodes[root, _FIRST], nodes[other, _FIRST])
+
+
+@njit(nogil=True)
+def _sweep_largest(order: Places, following: Counts, masks: Masks, layout: Layout) -> Nodes:
+    """Lower the level on a map without holes, and return the largest component at every level: (256, 8)."""
+    shift = layout[2]
+    steps = _steps(layout)
+    nodes, labels = _table(layout), np.empty(masks.size, dtype=np.uint32)
+    winners = np.zeros((_LEVELS, 8), dtype=np.uint32)
+    used = np.uint32(0)
+    for level in range(_LEVELS - 1, 0, -1):
+        for place in order[following[level + 1] : following[level]]:
+            mask = masks[place]
+            x, y = (place & ((1 << shift) - 1)) - 1, (place >> shift) - 1
+            if mask == 0:
+                _start(nodes, used, level, x, y)
+                nodes[used, _AREA], nodes[used, _FIRST] = 0, place
+                labels[place] = used
+                used += np.uint32(1)
+                continue
+            groups = _GROUPS_8[mask]
+            root = _find_root(nodes, labels[np.uint32(place + steps[groups[0]])])
+            if nodes[root, _BIRTH] != level:
+                _enter_winner(nodes, root, level, winners)
+            for neighbour in groups[1:]:
+                if neighbour == _NONE:
+                    break
+                other = _find_root(nodes, labels[np.uint32(place + steps[neighbour])])
+                if other != root:
+                    _enter_winner(nodes, other, level, winners)
+                    _add_up(nodes, root, other)
+            labels[place] = root
+            if not _holds(nodes, root, x, y, x, y):
+                _extend(nodes, root, x, y, x, y)
+            nodes[root, _AREA] += _AREA_GAIN[mask]
+            nodes[root, _FIRST] = min(nodes[root, _FIRST], place)
+    for label in range(used):
+        root = np.uint32(label)
+        if nodes[root, _PARENT] == root:
+            _enter_winner(nodes, root, 0, winners)
+    return winners
+
+
+@njit(nogil=True)
+def _sweep_holes(
+    order: Places, following: Counts, masks: Masks, layout: Layout, boxes: Boxes, multi: Curve
+) -> tuple[Nodes, Places]:
+    """Raise the level and enter every hole's best IoU in `multi`.
+
+    Returns:
+        The holes and every place's label; 0 is the outside.
+    """
+    shift = layout[2]
+    steps = _steps(layout)
+    nodes = np.empty((order.size // 2 + 2, 8), dtype=np.uint32)  # the outside and the most minima that there can be
+    labels = np.zeros(masks.size, dtype=np.uint32)
+    nodes[0, _PARENT] = nodes[0, _OPENED] = 0
+    used = np.uint32(1)
+    for level in range(_LEVELS):
+        for place in order[following[level + 1] : following[level]][::-1]:
+            groups = _GROUPS_4[masks[place] ^ np.uint8(255)]
+            x, y = (place & ((1 << shift) - 1)) - 1, (place >> shift) - 1
+            if groups[0] == _NONE:
+                _start(nodes, used, level, x, y)
+                nodes[used, _OPENED] = _CLOSED
+                labels[place] = used
+                used += np.uint32(1)
+                continue
+            root = _find_root(nodes, labels[np.uint32(place + steps[groups[0]])])
+            for neighbour in groups[1:]:
+                if neighbour == _NONE:
+                    break
+                other = _find_root(nodes, labels[np.uint32(place + steps[neighbour])])
+                if other != root:
+                    root = _join_holes(nodes, root, other, level, layout, boxes, multi)
+            labels[place] = root
+            if nodes[root, _OPENED] == _CLOSED and not _holds(nodes, root, x, y, x, y):
+                _enter_box(nodes, root, level, _AROUND, layout, boxes, multi)
+                _extend(nodes, root, x, y, x, y)
+    return nodes, labels
+
+
+@njit(nogil=True)
+def _join_holes(
+    nodes: Nodes, root: Label, other: Label, level: int, layout: Layout, boxes: Boxes, multi: Curve
+) -> Label:
+    """Merge two holes, or open the one that meets the outside, and return what a pixel between them belongs to.
+
+    Holes that are open stay apart, each with the level at which it opened.
+    """
+    if nodes[root, _OPENED] != _CLOSED:
+        root, other = other, root
+    if nodes[root, _OPENED] != _CLOSED:
+        return other
+    if nodes[other, _OPENED] == _CLOSED:
+        _absorb(nodes, root, other, level, _AROUND, layout, boxes, multi)
+        return root
+    _enter_box(nodes, root, level, _AROUND, layout, boxes, multi)
+    nodes[root, _OPENED] = level
+    return other
+
+
+@njit(nogil=True)
+def _fill_holes(values: Values, order: Places, nodes: Nodes, labels: Places) -> bool:
+    """Raise the pixels of every hole to the level at which it opens, and return whether there was any."""
+    filled = False
+    for place in order:
+        opened = nodes[_find_root(nodes, labels[place]), _OPENED]
+        if opened > values[place]:
+            values[place] = opened
+            filled = True
+    return filled
+
+
+@_compiled
+def level_ious(quantised: NDArray[np.uint8], boxes: Boxes) -> Curve:
+    """Return the best IoU at every level, for the largest contour and for all contours.
+
+    Args:
+        quantised: (H, W) uint8, C-contiguous, H and W at least 1.
+        boxes: (n, 4) int64, C-contiguous, true boxes in pixels of the map.
+
+    Returns:
+        (2, 256) float64 in [0, 1]: single- and multi-contour mode. From the map's maximum on there is no foreground,
+        and the box is [0, 0, 0, 0].
+    """
+    framed, layout = _add_frame(quantised)
+    values = framed.ravel()
+    highest = values.max()
+    curves = np.zeros((2, _LEVELS))
+    single, multi = curves
+    order, following = _sort_places(framed, layout)
+    masks = _find_earlier(framed, layout)
+    _sweep_components(order, following, masks, layout, boxes, multi)
+    nodes, labels = _sweep_holes(order, following, masks, layout, boxes, multi)
+    if _fill_holes(values, order, nodes, labels):
+        order, following = _sort_places(framed, layout)
+        masks = _find_earlier(framed, layout)
+    winners = _sweep_largest(order, following, masks, layout)
+    for level in range(highest):
+        single[level] = _best_iou(_box(winners, np.uint32(level), _AT, layout), boxes)
+    curves[:, highest:] = _best_iou((0, 0, 0, 0), boxes)
+    return curves

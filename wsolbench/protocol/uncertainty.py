@@ -1,0 +1,246 @@
+"""How sure the scores are: the bootstrap over images, with τ chosen anew inside every resample.
+
+A resample is a number for every image, how often it was drawn. What the images are correct at is stored as runs of
+threshold indices, so that the counts of a resample at every τ follow from two histograms and one running sum.
+
+Source: Efron & Tibshirani, "An Introduction to the Bootstrap", 1993, chapters 13 (percentile) and 14 (bias-corrected);
+Davison & Hinkley, "Bootstrap Methods and their Application", 1997, section 5.2.1 (basic).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from statistics import NormalDist
+from typing import Final, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsolbench.errors import DataError
+from wsolbench.protocol.grid import IOU_THRESHOLDS, Mode
+
+__all__ = [
+    "KIND",
+    "LEVEL",
+    "RESAMPLES",
+    "SEED",
+    "CorrectRuns",
+    "ImageOutcomes",
+    "IntervalKind",
+    "bootstrap",
+    "interval",
+    "score",
+]
+
+IntervalKind: TypeAlias = Literal["percentile", "basic", "bias-corrected"]
+Weights: TypeAlias = NDArray[np.float64]
+
+LEVEL: Final = 0.95
+"""How often an interval should contain the truth."""
+
+RESAMPLES: Final = 1000
+
+SEED: Final = 0
+
+KIND: Final[IntervalKind] = "bias-corrected"
+"""The kind that covered best in the study of docs/uncertainty.md."""
+
+_NORMAL: Final = NormalDist()
+
+_CHUNK: Final = 2**17
+"""Numbers in the largest array of a chunk of resamples: what bounds the memory."""
+
+
+@dataclass(frozen=True, eq=False)
+class CorrectRuns:
+    """At which τ each image of a split is correct, for one mode and δ.
+
+    Attributes:
+        image: (R,) the image of each run.
+        start: (R,) the index of the first τ of the run.
+        stop: (R,) the index after its last, at most T.
+        num_images: N.
+        num_thresholds: T.
+    """
+
+    image: NDArray[np.intp]
+    start: NDArray[np.intp]
+    stop: NDArray[np.intp]
+    num_images: int
+    num_thresholds: int
+
+    @classmethod
+    def from_flat(cls, flat: Sequence[Sequence[int]], num_thresholds: int) -> CorrectRuns:
+        """Read what a record stores.
+
+        Args:
+            flat: For each of N images start, stop, start, stop ... of its runs, ascending.
+            num_thresholds: T.
+
+        Raises:
+            DataError: An image's runs are not ascending pairs of indices from 0 to T.
+        """
+        lengths = np.fromiter(map(len, flat), np.intp, len(flat))
+        edges = np.fromiter(chain.from_iterable(flat), np.intp, int(lengths.sum()))
+        of_image = np.repeat(np.arange(len(flat), dtype=np.intp), lengths)
+        ascending = (np.diff(edges) > 0) | (np.diff(of_image) > 0)
+        if (lengths % 2).any() or not ascending.all() or ((edges < 0) | (edges > num_thresholds)).any():
+            raise DataError(
+                f"runs of correct thresholds: expected ascending pairs of indices from 0 to {num_thresholds}"
+            )
+        return cls(of_image[::2].copy(), edges[::2].copy(), edges[1::2].copy(), len(flat), num_thresholds)
+
+    def box_acc(self, weights: Weights) -> NDArray[np.float64]:
+        """Return BoxAcc at every τ, in percent, for every resample: (B, T).
+
+        Args:
+            weights: (B, N) how often each image is drawn; rows of whole numbers that sum to N.
+        """
+        width = self.num_thresholds + 1
+        row = np.arange(len(weights))[:, None] * width
+        drawn = weights[:, self.image].ravel()
+        steps = np.bincount((row + self.start).ravel(), drawn, len(weights) * width)
+        steps -= np.bincount((row + self.stop).ravel(), drawn, len(weights) * width)
+        counts = steps.reshape(-1, width).cumsum(axis=1)[:, :-1]
+        return counts * 100.0 / self.num_images
+
+    def at(self, index: int) -> NDArray[np.bool_]:
+        """Return whether each image is correct at one τ: (N,) bool."""
+        correct = np.zeros(self.num_images, dtype=np.bool_)
+        correct[self.image[(self.start <= index) & (index < self.stop)]] = True
+        return correct
+
+    def only(self, images: NDArray[np.bool_]) -> CorrectRuns:
+        """Return the same with all images outside (N,) `images` never correct."""
+        kept = images[self.image]
+        return CorrectRuns(self.image[kept], self.start[kept], self.stop[kept], self.num_images, self.num_thresholds)
+
+
+@dataclass(frozen=True, eq=False)
+class ImageOutcomes:
+    """What happened to every image of a split.
+
+    Attributes:
+        num_images: N, at least 1.
+        correct: `correct[mode][δ]`; None without boxes.
+        hits: `hits[k]` is (N,) bool, whether the true class is among the top k; empty where no classifier ran.
+    """
+
+    num_images: int
+    correct: Mapping[Mode, Mapping[float, CorrectRuns]] | None
+    hits: Mapping[int, NDArray[np.bool_]]
+
+
+def score(scored: ImageOutcomes, fullsup: ImageOutcomes | None = None) -> dict[str, float]:
+    """Return every metric that follows from per-image outcomes, which is all but PxAP.
+
+    Args:
+        scored: The evaluated split.
+        fullsup: train-fullsup; None where no τ comes from it.
+
+    Returns:
+        Percent, under the name that a record gives the metric; a δ follows after a dot.
+    """
+    once = np.ones((1, scored.num_images))
+    fullsup_once = None if fullsup is None else np.ones((1, fullsup.num_images))
+    return {name: float(values[0]) for name, values in _score_resamples(scored, fullsup, once, fullsup_once).items()}
+
+
+def bootstrap(
+    scored: ImageOutcomes, fullsup: ImageOutcomes | None = None, *, resamples: int = RESAMPLES, seed: int = SEED
+) -> dict[str, NDArray[np.float64]]:
+    """Return what `score` gives for resamples of the images, each split drawn on its own, with replacement.
+
+    Each oracle τ is the best of the resample, each fullsup τ the best of the resample of train-fullsup. The draws
+    depend on the numbers of images and the seed alone: two methods on the same images are resampled alike, and the
+    differences of their resamples are those of pairs.
+
+    Returns:
+        (resamples,) percent for each metric.
+    """
+    random, fullsup_random = np.random.default_rng(seed).spawn(2)
+    sizes = [part.num_images for part in (scored, fullsup) if part is not None]
+    grids = [runs.num_thresholds for runs in (scored.correct or {}).get("single", {}).values()]
+    rows = max(1, _CHUNK // max(sizes + grids))
+    parts = []
+    for first in range(0, resamples, rows):
+        count = min(rows, resamples - first)
+        weights = _draw(random, count, scored.num_images)
+        fullsup_weights = None if fullsup is None else _draw(fullsup_random, count, fullsup.num_images)
+        parts.append(_score_resamples(scored, fullsup, weights, fullsup_weights))
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def interval(
+    estimate: float, resampled: NDArray[np.float64], kind: IntervalKind = KIND, level: float = LEVEL
+) -> tuple[float, float]:
+    """Return the bootstrap interval of a number, in its unit.
+
+    Args:
+        estimate: The number itself.
+        resampled: (B,) the same of every resample.
+        kind: With q the quantiles of the resamples: ``percentile`` is from q(α) to q(1 - α); ``basic`` reflects this in
+            the estimate; ``bias-corrected`` is from q(Φ(2z + Φ⁻¹(α))) to q(Φ(2z + Φ⁻¹(1 - α))), where Φ(z) is the share
+            of resamples below the estimate, half of the ties counted in.
+        level: 1 - 2α.
+    """
+    tails = np.array([(1 - level) / 2, (1 + level) / 2])
+    if kind == "bias-corrected":
+        # Scores are fractions of whole numbers: rounding must not decide, differently on every machine, what ties.
+        gaps = np.round(resampled - estimate, 9)
+        below = np.mean(gaps < 0) + np.mean(gaps == 0) / 2
+        # With no resample on one side the shift would be infinite, and the interval a point.
+        below = np.clip(below, 0.5 / len(resampled), 1 - 0.5 / len(resampled))
+        shift = 2 * _NORMAL.inv_cdf(float(below))
+        tails = np.array([_NORMAL.cdf(shift + _NORMAL.inv_cdf(float(tail))) for tail in tails])
+    low, high = np.quantile(resampled, tails)
+    ends = (2 * estimate - high, 2 * estimate - low) if kind == "basic" else (low, high)
+    return float(ends[0]), float(ends[1])
+
+
+def _draw(random: np.random.Generator, count: int, size: int) -> Weights:
+    """Return for each of `count` resamples how often it holds each image: (count, size)."""
+    drawn = random.integers(size, size=(count, size)) + np.arange(count)[:, None] * size
+    return np.bincount(drawn.ravel(), minlength=count * size).reshape(count, size).astype(np.float64)
+
+
+def _score_resamples(
+    scored: ImageOutcomes, fullsup: ImageOutcomes | None, weights: Weights, fullsup_weights: Weights | None
+) -> dict[str, NDArray[np.float64]]:
+    """Return (B,) percent for each metric, given (B, N) and (B, M) how often each image was drawn."""
+    scores = {f"top{k}_acc": weights @ hit * 100.0 / scored.num_images for k, hit in scored.hits.items()}
+    if scored.correct is None:
+        return scores
+    single, multi = _curves(scored.correct, weights)
+    scores |= _box_scores("max", single.max(axis=1), {iou: curve.max(axis=1) for iou, curve in multi.items()})
+    if fullsup is None or fullsup.correct is None or fullsup_weights is None:
+        return scores
+    theirs, theirs_by_iou = _curves(fullsup.correct, fullsup_weights)
+    chosen = theirs.argmax(axis=1)
+    at_chosen = {iou: _at(curve, theirs_by_iou[iou].argmax(axis=1)) for iou, curve in multi.items()}
+    scores |= _box_scores("fullsup", _at(single, chosen), at_chosen)
+    for k, hit in scored.hits.items():
+        scores[f"top{k}_loc"] = _at(scored.correct["single"][0.5].only(hit).box_acc(weights), chosen)
+    return scores
+
+
+def _curves(
+    correct: Mapping[Mode, Mapping[float, CorrectRuns]], weights: Weights
+) -> tuple[NDArray[np.float64], dict[float, NDArray[np.float64]]]:
+    """Return the (B, T) curves that metrics are made of: the largest contour's at δ 0.5, all contours' at every δ."""
+    multi = {iou: correct["multi"][iou].box_acc(weights) for iou in IOU_THRESHOLDS}
+    return correct["single"][0.5].box_acc(weights), multi
+
+
+def _box_scores(
+    prefix: str, single: NDArray[np.float64], multi: Mapping[float, NDArray[np.float64]]
+) -> dict[str, NDArray[np.float64]]:
+    by_iou = {f"{prefix}_box_acc_by_iou.{iou}": values for iou, values in multi.items()}
+    return {f"{prefix}_box_acc": single, f"{prefix}_box_acc_v2": np.mean(list(multi.values()), axis=0), **by_iou}
+
+
+def _at(curves: NDArray[np.float64], chosen: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Return (B,) the value of every resample at its own τ."""
+    return curves[np.arange(len(curves)), chosen]
