@@ -53,6 +53,11 @@ def imports(module, path, *, only_at_import=False):
     return found
 
 
+def roots_of(module):
+    """Return the packages that a module imports."""
+    return {name.partition(".")[0] for name in imports(module, (CORE_MODULES | PLUGIN_MODULES)[module])}
+
+
 def within(name, package):
     return name == package or name.startswith(f"{package}.")
 
@@ -102,7 +107,12 @@ LIGHT = ["hookspecs", "interfaces", "api", "plugins", "registry", "errors", "opt
 @pytest.mark.parametrize("module", [f"wsolbench.{name}" for name in LIGHT])
 def test_the_contract_needs_no_torch(module):
     names = imports(module, CORE_MODULES[module], only_at_import=True)
-    assert not {name for name in names if name.partition(".")[0] in {"torch", "timm", "torchvision", "cv2"}}
+    assert not {name for name in names if name.partition(".")[0] in {"torch", "timm", "torchvision", "cv2", "numba"}}
+
+
+def test_compiled_code_is_in_the_protocol_alone():
+    users = {name for name in CORE_MODULES | PLUGIN_MODULES if "numba" in roots_of(name)}
+    assert users == {"wsolbench.protocol.component_tree", "wsolbench.protocol.compilation"}
 
 
 @pytest.mark.parametrize("module", CORE_MODULES | PLUGIN_MODULES)

@@ -18,6 +18,7 @@ from wsolbench.api import (
     MethodSpec,
     RecipeSpec,
     Split,
+    after_pooling,
 )
 
 
@@ -88,6 +89,16 @@ class MergesWrongly(Net):
         self.norm = nn.Identity()
 
 
+class SaysItsWeights(Net):
+    def effective_weights(self, features, class_indices):  # noqa: ARG002
+        return after_pooling(self.head, class_indices)
+
+
+class SaysOtherWeights(Net):
+    def effective_weights(self, features, class_indices):  # noqa: ARG002
+        return after_pooling(self.head, class_indices + 1)
+
+
 def backbone(build, **changes):
     return BackboneSpec("net", build, changes.pop("input", InputConfig(32)), "s", **changes)
 
@@ -103,8 +114,9 @@ def fails(spec, **given):
     return failed
 
 
-def test_a_network_that_keeps_every_rule():
-    assert fails(backbone(Net)) == set()
+@pytest.mark.parametrize("build", [Net, SaysItsWeights])
+def test_a_network_that_keeps_every_rule(build):
+    assert fails(backbone(build)) == set()
 
 
 @pytest.mark.parametrize(
@@ -120,6 +132,7 @@ def test_a_network_that_keeps_every_rule():
         (Learns, "backbone_eval_mode"),
         (ForgetsMode, "backbone_eval_mode"),
         (MergesWrongly, "backbone_reparameterize"),
+        (SaysOtherWeights, "backbone_effective_weights"),
         (lambda _: nn.Linear(1, 1), "backbone_shapes"),
     ],
 )
@@ -132,6 +145,19 @@ def test_a_network_that_breaks_a_rule(build, rule):
 @pytest.mark.parametrize("key", ["fc.weight", "conv.weight", "norm.num_batches_tracked"])
 def test_a_wrong_classifier_key(key):
     assert "backbone_classifier_key" in fails(backbone(Net, classifier_key=key))
+
+
+@pytest.mark.parametrize(
+    "convert",
+    [
+        lambda state: {f"net.{key}": value for key, value in state.items()},
+        lambda state: {key: value for key, value in state.items() if key != "head.bias"},
+        lambda state: {key: value + 1 for key, value in state.items()},
+    ],
+)
+def test_a_conversion_that_changes_the_networks_own_weights(convert):
+    assert fails(backbone(Net, convert_weights=convert)) == {"backbone_converts_itself"}
+    assert fails(backbone(Net, convert_weights=dict)) == set()
 
 
 @pytest.mark.parametrize(

@@ -11,11 +11,13 @@ from wsolbench.errors import (
     WeightsError,
     WsolbenchError,
 )
+from wsolbench.heads import after_batch_norm, after_layer_norm, after_pooling
 from wsolbench.hookspecs import hookimpl
 from wsolbench.interfaces import (
     Annotations,
     Backbone,
     BackboneSpec,
+    BackboneZoo,
     Checkpoint,
     Dataset,
     DatasetRoots,
@@ -26,9 +28,11 @@ from wsolbench.interfaces import (
     Method,
     MethodContext,
     MethodSpec,
+    Pretrained,
     Recipe,
     RecipeSpec,
     Reparameterizable,
+    SpatialHead,
     Split,
 )
 
@@ -36,6 +40,7 @@ __all__ = [
     "Annotations",
     "Backbone",
     "BackboneSpec",
+    "BackboneZoo",
     "Checkpoint",
     "DataError",
     "Dataset",
@@ -49,15 +54,20 @@ __all__ = [
     "MethodSpec",
     "OutputError",
     "PluginError",
+    "Pretrained",
     "Recipe",
     "RecipeSpec",
     "ReferenceDataset",
     "Reparameterizable",
     "ScoremapError",
+    "SpatialHead",
     "Split",
     "UnknownNameError",
     "UsageError",
     "WeightsError",
     "WsolbenchError",
+    "after_batch_norm",
+    "after_layer_norm",
+    "after_pooling",
     "hookimpl",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pluggy
 
-from wsolbench.interfaces import BackboneSpec, DatasetSpec, MethodSpec, RecipeSpec
+from wsolbench.interfaces import BackboneSpec, BackboneZoo, DatasetSpec, MethodSpec, RecipeSpec
 
 PROJECT = "wsolbench"
 hookspec = pluggy.HookspecMarker(PROJECT)
@@ -12,8 +12,8 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 
 
 @hookspec
-def wsolbench_backbones() -> list[BackboneSpec]:  # type: ignore[empty-body]
-    """Offer networks."""
+def wsolbench_backbones() -> list[BackboneSpec | BackboneZoo]:  # type: ignore[empty-body]
+    """Offer networks, and zoos of networks that are not listed."""
 
 
 @hookspec

@@ -9,13 +9,15 @@ Nothing here imports torch when it runs: a listing of plugins must not wait for 
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
+
+from wsolbench.errors import UsageError
 
 if TYPE_CHECKING:
     import torch
@@ -25,6 +27,7 @@ __all__ = [
     "Annotations",
     "Backbone",
     "BackboneSpec",
+    "BackboneZoo",
     "Checkpoint",
     "Dataset",
     "DatasetRoots",
@@ -35,9 +38,11 @@ __all__ = [
     "Method",
     "MethodContext",
     "MethodSpec",
+    "Pretrained",
     "Recipe",
     "RecipeSpec",
     "Reparameterizable",
+    "SpatialHead",
     "Spec",
     "Split",
 ]
@@ -94,6 +99,15 @@ class Backbone(Protocol):
 
 
 @runtime_checkable
+class SpatialHead(Protocol):
+    """A backbone that says of which weighted sum of feature maps a class score is the mean (see `wsolbench.heads`)."""
+
+    def effective_weights(self, features: Tensor, class_indices: Tensor) -> tuple[Tensor, Tensor]:
+        """Return weights (B, K) and constants (B,): ``logit = mean over pixels of Σ_k weight_k F_k + constant``."""
+        ...
+
+
+@runtime_checkable
 class Reparameterizable(Protocol):
     """A backbone whose training form merges into an equal, faster inference form."""
 
@@ -111,6 +125,25 @@ class Checkpoint:
 
 
 @dataclass(frozen=True)
+class Pretrained:
+    """Weights that a plugin fetches from where a network is published, as a rule from the web.
+
+    Args:
+        source: What users type after ``--weights``.
+        name: Which weights of that source they are; recorded.
+        fetch: Return the state dict in the network's own keys. Raises ``WeightsError`` that says what to do, for
+            example without a network.
+    """
+
+    source: str
+    name: str
+    fetch: Callable[[], Mapping[str, Tensor]]
+
+    def __str__(self) -> str:
+        return f"{self.source}:{self.name}"
+
+
+@dataclass(frozen=True)
 class BackboneSpec:
     """A network that a plugin offers.
 
@@ -122,9 +155,13 @@ class BackboneSpec:
         family: The name that several variants share.
         classifier_key: State-dict entry whose first dimension is the number of classes.
         checkpoints: Weights that ship with the plugin.
+        pretrained: Weights that the plugin fetches.
         read_weights: Path -> state dict in the network's own keys, for file formats of the plugin's own. Without it the
             core reads safetensors and ``torch.save`` files (never executing anything in them). Raises
             ``WeightsError`` or ``OSError``.
+        convert_weights: State dict of a file that the core read, free of containers and prefixes -> state dict in the
+            network's own keys, for files that name or shape their entries otherwise. The network's own state dict comes
+            back as it is. Raises ``ValueError`` that says what a file is that cannot be converted.
     """
 
     name: str
@@ -134,7 +171,28 @@ class BackboneSpec:
     family: str | None = None
     classifier_key: str = "head.weight"
     checkpoints: tuple[Checkpoint, ...] = ()
+    pretrained: Pretrained | None = None
     read_weights: Callable[[Path], Mapping[str, Tensor]] | None = None
+    convert_weights: Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]] | None = None
+
+
+@dataclass(frozen=True)
+class BackboneZoo:
+    """Networks that a plugin offers without listing them: users name one with a prefix, as in ``timm:resnet18``.
+
+    Nothing is called before somebody types the prefix; `names` and `find` may then import what they need.
+
+    Args:
+        name: The prefix, without its colon.
+        names: Return every name that may follow the prefix.
+        find: One of these names -> that network. Raises ``UsageError`` that says why a network cannot be a `Backbone`.
+        source: Library or repository.
+    """
+
+    name: str
+    names: Callable[[], Collection[str]]
+    find: Callable[[str], BackboneSpec]
+    source: str
 
 
 # ------------------------------------------------------------------------------------------------------------ methods
@@ -158,8 +216,21 @@ class MethodContext:
 
     @property
     def class_weights(self) -> Tensor:
-        """The weights (B, K) of the feature channels for each image's class."""
+        """The raw weights (B, K) of the feature channels for each image's class."""
         return self.backbone.classifier_weight[self.class_indices]
+
+    def effective_weights(self, features: Tensor) -> Tensor:
+        """Return weights (B, K) whose map's mean over pixels is the class score, but for a constant.
+
+        Unlike the raw weights they take in the norm between features and classifier.
+
+        Raises:
+            UsageError: The backbone does not say.
+        """
+        if not isinstance(self.backbone, SpatialHead):
+            name = type(self.backbone).__name__
+            raise UsageError(f"{name} does not offer effective weights; use the raw ones")
+        return self.backbone.effective_weights(features, self.class_indices)[0]
 
 
 class Method(Protocol):

@@ -19,14 +19,23 @@ import pluggy
 
 from wsolbench import hookspecs
 from wsolbench.errors import PluginError
-from wsolbench.interfaces import BackboneSpec, Checkpoint, DatasetSpec, InputConfig, MethodSpec, RecipeSpec, Spec
-from wsolbench.registry import NAME_PATTERN, Offer, PluginFailure, Provider, Registry
+from wsolbench.interfaces import (
+    BackboneSpec,
+    BackboneZoo,
+    Checkpoint,
+    DatasetSpec,
+    InputConfig,
+    MethodSpec,
+    Pretrained,
+    RecipeSpec,
+)
+from wsolbench.registry import NAME_PATTERN, Offer, Offered, PluginFailure, Provider, Registry
 
-_KINDS: dict[str, type[Spec]] = {
-    "wsolbench_backbones": BackboneSpec,
-    "wsolbench_methods": MethodSpec,
-    "wsolbench_datasets": DatasetSpec,
-    "wsolbench_recipes": RecipeSpec,
+_KINDS: dict[str, tuple[type[Offered], ...]] = {
+    "wsolbench_backbones": (BackboneSpec, BackboneZoo),
+    "wsolbench_methods": (MethodSpec,),
+    "wsolbench_datasets": (DatasetSpec,),
+    "wsolbench_recipes": (RecipeSpec,),
 }
 _FIELDS: tuple[tuple[str, type | tuple[type, ...], str], ...] = (
     ("source", str, "text"),
@@ -34,6 +43,7 @@ _FIELDS: tuple[tuple[str, type | tuple[type, ...], str], ...] = (
     ("family", (str, type(None)), "text or None"),
     ("classifier_key", str, "text"),
     ("checkpoints", (tuple, list), "a tuple of Checkpoint"),
+    ("pretrained", (Pretrained, type(None)), "a Pretrained or None"),
 )
 _OBJECT_REFERENCE = re.compile(r"[\w.]+\s*(:\s*[\w.]+\s*)?(\[.*\]\s*)?")
 
@@ -58,7 +68,7 @@ def load_plugins(*, strict: bool = False, warn: Callable[[str], None] | None = N
         PluginError: A plugin failed, and `strict` is set.
     """
     providers: list[Provider] = []
-    offers: list[Offer[Spec]] = []
+    offers: list[Offer[Offered]] = []
     failures: list[PluginFailure] = []
     for provider, entry_point in _entry_points():
         try:
@@ -98,7 +108,7 @@ def _entry_points() -> list[tuple[Provider, metadata.EntryPoint]]:
     return sorted(found, key=lambda pair: (pair[0].distribution, pair[0].entry_point))
 
 
-def _load(provider: Provider, entry_point: metadata.EntryPoint) -> list[Offer[Spec]]:
+def _load(provider: Provider, entry_point: metadata.EntryPoint) -> list[Offer[Offered]]:
     """Import one plugin, check its hooks and call them."""
     if not _OBJECT_REFERENCE.fullmatch(entry_point.value):
         raise _Dropped("import", f"the entry point's value '{entry_point.value}' is not MODULE or MODULE:OBJECT")
@@ -106,7 +116,7 @@ def _load(provider: Provider, entry_point: metadata.EntryPoint) -> list[Offer[Sp
         plugin = entry_point.load()
     except (Exception, SystemExit) as error:
         raise _Dropped("import", _one_line(error)) from error
-    offers: list[Offer[Spec]] = []
+    offers: list[Offer[Offered]] = []
     for hook, function in _hook_implementations(plugin):
         try:
             specs = function()
@@ -133,23 +143,24 @@ def _hook_implementations(plugin: object) -> list[tuple[str, Callable[[], Any]]]
     return [(caller.name, implementation.function) for caller in callers for implementation in caller.get_hookimpls()]
 
 
-def _checked_specs(hook: str, specs: object) -> Iterable[Spec]:
+def _checked_specs(hook: str, specs: object) -> Iterable[Offered]:
     """Check that a hook returned a list of well-named specs of its kind."""
-    kind = _KINDS[hook]
+    kinds = _KINDS[hook]
     if not isinstance(specs, list | tuple):
-        raise _Dropped(hook, f"expected a list of {kind.__name__}, got {type(specs).__name__}")
+        raise _Dropped(hook, f"expected a list of {kinds[0].__name__}, got {type(specs).__name__}")
     for spec in specs:
-        if not isinstance(spec, kind):
-            raise _Dropped(hook, f"expected a list of {kind.__name__}, got {type(spec).__name__} in it")
+        if not isinstance(spec, kinds):
+            raise _Dropped(hook, f"expected a list of {kinds[0].__name__}, got {type(spec).__name__} in it")
         if not isinstance(spec.name, str) or not NAME_PATTERN.fullmatch(spec.name):
             raise _Dropped(hook, f"the name {spec.name!r} is not of lowercase letters, digits, '_', '.' and '-'")
-        if not callable(spec.build):
-            raise _Dropped(hook, f"'build' of '{spec.name}' cannot be called")
+        for function in ("names", "find") if isinstance(spec, BackboneZoo) else ("build",):
+            if not callable(getattr(spec, function)):
+                raise _Dropped(hook, f"'{function}' of '{spec.name}' cannot be called")
         _check_fields(hook, spec)
     return specs
 
 
-def _check_fields(hook: str, spec: Spec) -> None:
+def _check_fields(hook: str, spec: Offered) -> None:
     """Check the types of what listings and resolution read: one wrong field must not break them for everybody."""
     for field, kind, words in _FIELDS:
         if hasattr(spec, field) and not isinstance(getattr(spec, field), kind):
@@ -163,7 +174,7 @@ def _check_fields(hook: str, spec: Spec) -> None:
                 raise _Dropped(hook, f"'checkpoints' of '{spec.name}' holds {type(checkpoint).__name__}")
 
 
-def _check_own_duplicates(found: list[Offer[Spec]], before: list[Offer[Spec]]) -> None:
+def _check_own_duplicates(found: list[Offer[Offered]], before: list[Offer[Offered]]) -> None:
     """Refuse a plugin that offers a name twice within one distribution: not even qualified names would differ."""
     taken = {(_kind(offer.spec), offer.qualified_name) for offer in before}
     for offer in found:
@@ -173,9 +184,9 @@ def _check_own_duplicates(found: list[Offer[Spec]], before: list[Offer[Spec]]) -
         taken.add(key)
 
 
-def _kind(spec: Spec) -> type[Spec]:
-    """Return which of the four a spec is, also where a plugin's own subclass refines it."""
-    return next(kind for kind in _KINDS.values() if isinstance(spec, kind))
+def _kind(spec: Offered) -> type[Offered]:
+    """Return which kind a spec is, also where a plugin's own subclass refines it."""
+    return next(kind for kinds in _KINDS.values() for kind in kinds if isinstance(spec, kind))
 
 
 def _one_line(error: BaseException) -> str:

@@ -33,6 +33,7 @@ from wsolbench.interfaces import (
     MethodSpec,
     RecipeSpec,
     Reparameterizable,
+    SpatialHead,
     Spec,
     Split,
 )
@@ -143,6 +144,17 @@ def check_backbone_classifier_key(spec: BackboneSpec) -> None:
     _check_classifier_key(spec, network, _CLASSES)
 
 
+def check_backbone_converts_itself(spec: BackboneSpec) -> None:
+    """``convert_weights``, if there is one, gives the network's own state dict back as it is, merged or not."""
+    if spec.convert_weights is None:
+        return
+    network, _ = _network(spec)
+    _check_converts_itself(spec, network)
+    if isinstance(network, Reparameterizable):
+        network.reparameterize()
+        _check_converts_itself(spec, network)
+
+
 def check_backbone_deterministic(spec: BackboneSpec) -> None:
     """Two forward passes in eval mode give the same bits."""
     network, images = _network(spec)
@@ -192,6 +204,21 @@ def check_backbone_reparameterize(spec: BackboneSpec) -> None:
             _expect_close(f"{what} after reparameterize() {times}", expected, actual, _NETWORK_TOLERANCE)
 
 
+def check_backbone_effective_weights(spec: BackboneSpec) -> None:
+    """Effective weights, if the network offers any, give maps whose mean plus the constant is the class score."""
+    network, images = _network(spec)
+    if not isinstance(network, SpatialHead):
+        return
+    features, logits = _forward(network, images)
+    classes = torch.arange(len(images)) % _CLASSES
+    with torch.no_grad():
+        weights, constants = network.effective_weights(features, classes)
+    _expect("shape of effective weights", tuple(features.shape[:2]), tuple(weights.shape))
+    maps = (weights[:, :, None, None] * features).sum(dim=1)
+    expected = logits.gather(1, classes[:, None])[:, 0]
+    _expect_close("logits and effective maps", expected, maps.mean(dim=(1, 2)) + constants, _NETWORK_TOLERANCE)
+
+
 def check_backbone_checkpoints(spec: BackboneSpec, class_counts: Mapping[str, int]) -> None:
     """Shipped checkpoints exist, fit the network strictly, hold finite numbers and know their data set's classes."""
     for checkpoint in spec.checkpoints:
@@ -211,10 +238,12 @@ _BACKBONE_CHECKS = (
     check_backbone_on_meta,
     check_backbone_shapes,
     check_backbone_classifier_key,
+    check_backbone_converts_itself,
     check_backbone_deterministic,
     check_backbone_batch_invariance,
     check_backbone_eval_mode,
     check_backbone_reparameterize,
+    check_backbone_effective_weights,
 )
 
 
@@ -232,19 +261,21 @@ def _network(spec: BackboneSpec) -> tuple[Any, Tensor]:
     with _seeded():
         network = _build(spec, _CLASSES)
         for module in network.modules():
-            if isinstance(module, nn.modules.batchnorm._NormBase):
+            if isinstance(module, nn.modules.batchnorm._NormBase | nn.LayerNorm):
                 _shake(module)
         images = torch.randn(3, 3, spec.input.size, spec.input.size)
     return network.eval().requires_grad_(False), images
 
 
-def _shake(norm: nn.modules.batchnorm._NormBase) -> None:
+def _shake(norm: nn.modules.batchnorm._NormBase | nn.LayerNorm) -> None:
+    mean, variance = getattr(norm, "running_mean", None), getattr(norm, "running_var", None)
     with torch.no_grad():
-        if norm.running_mean is not None and norm.running_var is not None:
-            norm.running_mean.normal_(0, 0.2)
-            norm.running_var.uniform_(0.5, 2)
-        if norm.affine:
+        if mean is not None and variance is not None:
+            mean.normal_(0, 0.2)
+            variance.uniform_(0.5, 2)
+        if norm.weight is not None:
             norm.weight.uniform_(0.5, 1.5)
+        if norm.bias is not None:
             norm.bias.normal_(0, 0.2)
 
 
@@ -274,6 +305,15 @@ def _check_classifier_key(spec: BackboneSpec, network: Any, classes: int) -> Non
     )
     shape = tuple(state[spec.classifier_key].shape)
     _expect(f"first dimension of '{spec.classifier_key}' {shape}", classes, shape[0] if shape else None)
+
+
+def _check_converts_itself(spec: BackboneSpec, network: Any) -> None:
+    assert spec.convert_weights is not None
+    own = network.state_dict()
+    converted = spec.convert_weights(dict(own))
+    _expect("entries after convert_weights of the network's own", sorted(own), sorted(converted))
+    changed = [key for key, value in own.items() if not torch.equal(value, converted[key])]
+    assert not changed, f"convert_weights of the network's own: expected no change, got {', '.join(changed)} changed"
 
 
 # ------------------------------------------------------------------------------------------------------------ methods

@@ -13,7 +13,7 @@ from wsolbench.api import BackboneSpec, DataError, DatasetRoots, DatasetSpec, Us
 from wsolbench.plugins import load_plugins
 
 REGISTRY = load_plugins()
-LARGEST_INPUT_FOR_QUICK_CHECKS = 256
+LARGEST_INPUT_FOR_QUICK_CHECKS = 128
 """Networks with larger inputs are built without memory here; their values are checked by the slow tests."""
 REFERENCE_LAYOUT = {"folder"}
 """Data sets that any folder in the reference layout makes."""

@@ -16,11 +16,12 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Sign = Literal["any", "positive", "negative"]
+Weights = Literal["raw", "effective"]
 
 
 @dataclass(frozen=True)
 class CAM:
-    """``max(0, Σ_k w_k F_k) / max``, with the raw head weights w of the class and the tapped feature maps F.
+    """``max(0, Σ_k w_k F_k) / max``, with the weights w of the class and the tapped feature maps F.
 
     The division changes no score; it makes raw maps comparable with the large-kernel authors' (their maps, and so this
     default, keep the ReLU). A map without a positive value is all zeros.
@@ -28,14 +29,17 @@ class CAM:
     Args:
         sign: Which weights take part. ``negative`` on features that are never negative gives zero maps.
         relu: Cut negative values off. The WSOL evaluation paper's CAM does not: ``relu=false``.
+        weights: ``raw`` head weights are the large-kernel authors'; ``effective`` ones take in the norm between
+            features and head, so that the mean of the map is the class score but for a constant.
     """
 
     sign: Sign = "any"
     relu: bool = True
+    weights: Weights = "raw"
 
     def __call__(self, features: Tensor, context: MethodContext) -> Tensor:
         """Return raw maps (B, h, w) of features (B, K, h, w)."""
-        weights = context.class_weights
+        weights = context.class_weights if self.weights == "raw" else context.effective_weights(features)
         if self.sign == "positive":
             weights = weights.clamp(min=0)
         elif self.sign == "negative":
@@ -48,12 +52,12 @@ class CAM:
         return maps / peaks.where(peaks != 0, 1)
 
 
-def _half(sign: Sign, *, relu: bool = True) -> CAM:
-    return CAM(sign=sign, relu=relu)
+def _half(sign: Sign, *, relu: bool = True, weights: Weights = "raw") -> CAM:
+    return CAM(sign, relu, weights)
 
 
-def _full(*, relu: bool = True) -> CAM:
-    return CAM(relu=relu)
+def _full(*, relu: bool = True, weights: Weights = "raw") -> CAM:
+    return CAM("any", relu, weights)
 
 
 @hookimpl

@@ -1,6 +1,7 @@
 """Weights that any implementation can make again from an entry's name and shape, as the reference outputs were made."""
 
 import zlib
+from collections.abc import Mapping
 from math import prod, sqrt
 
 import numpy as np
@@ -14,7 +15,16 @@ def fill(network: torch.nn.Module) -> None:
     with torch.no_grad():
         for key, entry in network.state_dict().items():
             if not key.endswith("num_batches_tracked"):
-                entry.copy_(torch.from_numpy(_values(key, tuple(entry.shape)).astype(np.float32)))
+                entry.copy_(_tensor(key, entry))
+
+
+def filled(entries: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return the reference values of entries, of which the names and shapes count."""
+    return {key: _tensor(key, entry) for key, entry in entries.items()}
+
+
+def _tensor(key: str, entry: torch.Tensor) -> torch.Tensor:
+    return torch.from_numpy(_values(key, tuple(entry.shape)).astype(np.float32))
 
 
 def _values(key: str, shape: tuple[int, ...]) -> np.ndarray:
@@ -28,6 +38,8 @@ def _values(key: str, shape: tuple[int, ...]) -> np.ndarray:
         return rng.uniform(0.05, 0.2, shape)
     if name == "bias":
         return rng.normal(0, 0.05, shape)
+    if name == "complex_weight":
+        return rng.normal(0, 0.5, shape)
     return rng.uniform(0.5, 1.5, shape) if len(shape) == 1 else rng.normal(0, 1 / sqrt(prod(shape[1:])), shape)
 
 

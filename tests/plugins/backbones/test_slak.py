@@ -8,8 +8,17 @@ import torch
 from reference_fill import IMAGE, agrees, fill, shapes
 from wsolbench_plugins.backbones.slak import wsolbench_backbones
 
+from wsolbench.engine.weights import difference, read_state_dict
+from wsolbench.errors import WeightsError
+
 SPECS = {spec.name: spec for spec in wsolbench_backbones()}
-OFFICIAL = {"slak_tiny": "SLaK_tiny", "slak_small": "SLaK_small", "slak_base": "SLaK_base"}
+OFFICIAL = {
+    "slak_tiny": "SLaK_tiny",
+    "slak_small": "SLaK_small",
+    "slak_base": "SLaK_base",
+    "slak_tiny_k31": "SLaK_tiny_k31",
+    "slak_tiny_k61": "SLaK_tiny_k61",
+}
 
 
 @pytest.mark.parametrize("name", OFFICIAL)
@@ -21,7 +30,7 @@ def test_entries_are_the_official_ones(shared_data, name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", OFFICIAL)
+@pytest.mark.parametrize("name", sorted(OFFICIAL.keys() - {"slak_tiny_k31"}))  # of which there are no reference outputs
 def test_outputs_are_the_official_ones(shared_data, name):
     expected = np.load(shared_data / "architectures" / "outputs" / f"arch_{OFFICIAL[name]}.npz")
     network = SPECS[name].build(1000).eval().to(memory_format=torch.channels_last)
@@ -33,7 +42,7 @@ def test_outputs_are_the_official_ones(shared_data, name):
 
 
 def test_nano_keeps_a_map_of_twelve_by_twelve():
-    assert SPECS["slak_nano"].build(12).forward_features(torch.zeros(2, 3, 96, 96)).shape == (2, 93, 12, 12)
+    assert SPECS["slak_nano"].build(12).forward_features(torch.zeros(2, 3, 96, 96)).shape == (2, 96, 12, 12)
 
 
 def test_a_kernel_no_longer_than_its_short_side_has_no_small_branch():
@@ -52,3 +61,30 @@ def test_drop_path_grows_linearly():
         network = SLaK(3, channels=(4, 8), depths=(2, 3), kernels=(7, 7), strides=(4, 2), drop_path_rate=0.4)
     rates = [block.drop_path.drop_prob for stage in network.stages for block in stage]
     np.testing.assert_allclose(rates, np.linspace(0, 0.4, 5))
+
+
+def saved(tmp_path, rename):
+    """Write the weights of ``slak_nano`` under other names; return the file and the network."""
+    network = SPECS["slak_nano"].build(12)
+    path = tmp_path / "checkpoint.pth"
+    torch.save({"model": {rename(key): value for key, value in network.state_dict().items()}}, path)
+    return path, network
+
+
+def test_early_names_of_the_branches_are_read(tmp_path):
+    path, network = saved(tmp_path, lambda key: key.replace("LoRA", "Decom"))
+    state = read_state_dict(path, SPECS["slak_nano"])
+    assert not difference(network, state)
+    assert all(torch.equal(value, state[key]) for key, value in network.state_dict().items())
+
+
+@pytest.mark.parametrize("form", ["lkb_origin", "lkb_reparam"])
+def test_kernels_that_are_not_decomposed_are_recognised(tmp_path, form):
+    path, _ = saved(tmp_path, lambda key: key.replace("LoRA1", form))
+    with pytest.raises(WeightsError, match=r"checkpoint\.pth .* SLaK whose large kernels are not decomposed"):
+        read_state_dict(path, SPECS["slak_nano"])
+
+
+def test_a_replknet_is_not_taken_for_a_slak(tmp_path):
+    torch.save({"stages.0.blocks.0.large_kernel.lkb_origin.conv.weight": torch.zeros(1)}, tmp_path / "w.pth")
+    assert len(read_state_dict(tmp_path / "w.pth", SPECS["slak_nano"])) == 1

@@ -7,7 +7,7 @@ import pytest
 import torch
 from wsolbench_plugins.methods.cam import CAM
 
-from wsolbench.api import MethodContext
+from wsolbench.api import MethodContext, UsageError
 
 
 def context(weights: torch.Tensor, classes: list[int]) -> MethodContext:
@@ -54,3 +54,18 @@ def test_map_without_a_positive_value_is_zero():
 def test_features_that_are_not_finite_are_not_hidden():
     features = torch.full((1, 2, 3, 3), float("nan"))
     assert CAM()(features, context(torch.ones(1, 2), [0])).isnan().all()
+
+
+def test_effective_weights_take_the_place_of_the_raw_ones():
+    torch.manual_seed(0)
+    features, raw = torch.randn(2, 3, 4, 4), torch.randn(5, 3)
+
+    def effective(_, classes):
+        return -raw[classes], torch.zeros(len(classes))
+
+    backbone = SimpleNamespace(classifier_weight=raw, effective_weights=effective)
+    seen = MethodContext(backbone, torch.empty(0), torch.tensor([0, 3]), torch.empty(0))  # type: ignore[arg-type]
+    flipped = CAM(relu=False, weights="effective")(features, seen)
+    torch.testing.assert_close(flipped, -CAM(relu=False)(features, seen))
+    with pytest.raises(UsageError, match="does not offer effective weights"):
+        CAM(weights="effective")(features, context(raw, [0, 3]))

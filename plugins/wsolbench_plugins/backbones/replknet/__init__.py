@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ CHECKPOINTS = Path(__file__).parents[2] / "checkpoints"
 
 _FULL: dict[str, Any] = {"depths": (2, 2, 18, 2), "kernels": (31, 29, 27, 13)}
 _IMAGENET_384 = InputConfig(size=384, interpolation="bicubic")
+_CUB_384 = InputConfig(size=384, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+"""How Yasuki & Taki (CAM Back Again, CVPR 2024) prepare images for the network that they fine-tuned on CUB."""
 _VARIANTS: dict[str, tuple[dict[str, Any], InputConfig]] = {
     "replknet_nano": (
         {
@@ -25,6 +28,7 @@ _VARIANTS: dict[str, tuple[dict[str, Any], InputConfig]] = {
         InputConfig(size=96, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25)),
     ),
     "replknet_31b": ({**_FULL, "channels": (128, 256, 512, 1024)}, _IMAGENET_384),
+    "replknet_31b_cub": ({**_FULL, "channels": (128, 256, 512, 1024)}, _CUB_384),
     "replknet_31l": ({**_FULL, "channels": (192, 384, 768, 1536)}, _IMAGENET_384),
     "replknet_xl": (
         {
@@ -37,30 +41,26 @@ _VARIANTS: dict[str, tuple[dict[str, Any], InputConfig]] = {
         InputConfig(size=320, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), interpolation="bicubic"),
     ),
 }
-_SHIPPED = {"replknet_nano": ("critters",)}
+_SHIPPED = {"replknet_nano": (Checkpoint("critters", CHECKPOINTS / "replknet_nano__critters.safetensors"),)}
 
 
 @hookimpl
 def wsolbench_backbones() -> list[BackboneSpec]:
     """Offer the variants."""
-    return [_spec(name) for name in _VARIANTS]
+    return [
+        BackboneSpec(
+            name=name,
+            build=partial(_build, **settings),
+            input=input_config,
+            source=SOURCE,
+            family=None if name == "replknet_31b_cub" else "replknet",  # no file tells it from replknet_31b
+            checkpoints=_SHIPPED.get(name, ()),
+        )
+        for name, (settings, input_config) in _VARIANTS.items()
+    ]
 
 
-def _spec(name: str) -> BackboneSpec:
-    settings, input_config = _VARIANTS[name]
+def _build(num_classes: int, **settings: Any) -> Backbone:
+    from wsolbench_plugins.backbones.replknet.network import RepLKNet
 
-    def build(num_classes: int) -> Backbone:
-        from wsolbench_plugins.backbones.replknet.network import RepLKNet
-
-        return RepLKNet(num_classes, **settings)
-
-    return BackboneSpec(
-        name=name,
-        build=build,
-        input=input_config,
-        source=SOURCE,
-        family="replknet",
-        checkpoints=tuple(
-            Checkpoint(dataset, CHECKPOINTS / f"{name}__{dataset}.safetensors") for dataset in _SHIPPED.get(name, ())
-        ),
-    )
+    return RepLKNet(num_classes, **settings)

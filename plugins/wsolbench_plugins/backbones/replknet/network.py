@@ -13,6 +13,8 @@ from timm.layers import DropPath
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from wsolbench.api import after_batch_norm
+
 
 class ConvBN(nn.Sequential):
     """Convolution with "same" padding and no bias, batch norm, and with ``act`` a ReLU."""
@@ -225,6 +227,10 @@ class RepLKNet(nn.Module):
     def classifier_weight(self) -> Tensor:
         """The raw head weights (C, K); the final batch norm's scale is not in them."""
         return self.head.weight
+
+    def effective_weights(self, features: Tensor, class_indices: Tensor) -> tuple[Tensor, Tensor]:  # noqa: ARG002
+        """Return the weights (B, K) and constants (B,) of the class scores, the final batch norm taken in."""
+        return after_batch_norm(self.norm, self.head, class_indices)
 
     def reparameterize(self) -> None:
         """Merge every small kernel and its batch norm into the large kernel."""

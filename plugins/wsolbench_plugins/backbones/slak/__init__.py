@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from wsolbench.api import Backbone, BackboneSpec, Checkpoint, InputConfig, hookimpl
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SOURCE = "Liu et al., More ConvNets in the 2020s: Scaling up Kernels Beyond 51x51 using Sparsity, ICLR 2023"
 CHECKPOINTS = Path(__file__).parents[2] / "checkpoints"
@@ -13,47 +18,62 @@ CHECKPOINTS = Path(__file__).parents[2] / "checkpoints"
 _TINY: dict[str, Any] = {"channels": (124, 249, 499, 998), "depths": (3, 3, 9, 3)}
 _SMALL: dict[str, Any] = {"channels": (124, 249, 499, 998), "depths": (3, 3, 27, 3)}
 _BASE: dict[str, Any] = {"channels": (166, 332, 665, 1331), "depths": (3, 3, 27, 3)}
-_KERNELS: dict[str, Any] = {"kernels": (51, 49, 47, 13)}
 _IMAGENET_224 = InputConfig(size=224, interpolation="bicubic")
 _VARIANTS: dict[str, tuple[dict[str, Any], InputConfig]] = {
     "slak_nano": (
         {
-            "channels": (31, 62, 93),
+            "channels": (32, 64, 96),
             "depths": (1, 1, 2),
             "kernels": (25, 23, 13),
             "strides": (4, 2, 1),
-            "layer_scale": 0.5,
+            "layer_scale": 1.0,
+            "stem": "overlap",
+            "he_init": True,
         },
         InputConfig(size=96, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25)),
     ),
-    "slak_tiny": ({**_TINY, **_KERNELS}, _IMAGENET_224),
-    "slak_small": ({**_SMALL, **_KERNELS}, _IMAGENET_224),
-    "slak_base": ({**_BASE, **_KERNELS}, _IMAGENET_224),
+    "slak_tiny": ({**_TINY, "kernels": (51, 49, 47, 13)}, _IMAGENET_224),
+    "slak_small": ({**_SMALL, "kernels": (51, 49, 47, 13)}, _IMAGENET_224),
+    "slak_base": ({**_BASE, "kernels": (51, 49, 47, 13)}, _IMAGENET_224),
+    # Of these two the first stage's kernel is published; the others are inferred from those of slak_tiny.
+    "slak_tiny_k31": ({**_TINY, "kernels": (31, 29, 27, 13)}, _IMAGENET_224),
+    "slak_tiny_k61": ({**_TINY, "kernels": (61, 59, 57, 13)}, _IMAGENET_224),
 }
-_SHIPPED: dict[str, tuple[str, ...]] = {}
+_SHIPPED = {"slak_nano": (Checkpoint("critters", CHECKPOINTS / "slak_nano__critters.safetensors"),)}
 
 
 @hookimpl
 def wsolbench_backbones() -> list[BackboneSpec]:
     """Offer the variants."""
-    return [_spec(name) for name in _VARIANTS]
+    return [
+        BackboneSpec(
+            name=name,
+            build=partial(_build, **settings),
+            input=input_config,
+            source=SOURCE,
+            family="slak",
+            checkpoints=_SHIPPED.get(name, ()),
+            convert_weights=_convert,
+        )
+        for name, (settings, input_config) in _VARIANTS.items()
+    ]
 
 
-def _spec(name: str) -> BackboneSpec:
-    settings, input_config = _VARIANTS[name]
+def _build(num_classes: int, **settings: Any) -> Backbone:
+    from wsolbench_plugins.backbones.slak.network import SLaK
 
-    def build(num_classes: int) -> Backbone:
-        from wsolbench_plugins.backbones.slak.network import SLaK
+    return SLaK(num_classes, **settings)
 
-        return SLaK(num_classes, **settings)
 
-    return BackboneSpec(
-        name=name,
-        build=build,
-        input=input_config,
-        source=SOURCE,
-        family="slak",
-        checkpoints=tuple(
-            Checkpoint(dataset, CHECKPOINTS / f"{name}__{dataset}.safetensors") for dataset in _SHIPPED.get(name, ())
-        ),
-    )
+def _convert(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Give the branches of early files, ``Decom1`` and ``Decom2``, the names that they have had since.
+
+    Raises:
+        ValueError: The large kernels are not decomposed, as in the first file that was published.
+    """
+    if any(key.startswith("stages.0.0.large_kernel.lkb_") for key in state):
+        raise ValueError(
+            "it holds a SLaK whose large kernels are not decomposed ('lkb_...' in place of 'LoRA1' and 'LoRA2'); "
+            "take a file that was published later, or train with decomposed kernels"
+        )
+    return {key.replace(".Decom1.", ".LoRA1.").replace(".Decom2.", ".LoRA2."): value for key, value in state.items()}

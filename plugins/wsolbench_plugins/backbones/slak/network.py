@@ -6,11 +6,14 @@ Written from the paper's description; state-dict keys are those of the published
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from timm.layers import DropPath
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from wsolbench.api import after_layer_norm
 
 NORM_EPS = 1e-6
 
@@ -94,6 +97,10 @@ class SLaK(nn.Module):
         strides: Patch side and stride of the stem and of the down-sampling before each further stage.
         drop_path_rate: Stochastic depth of the last block; it grows linearly from 0.
         layer_scale: Initial γ of every block.
+        stem: ``patch`` is the paper's; ``overlap`` halves twice by 3×3 convolutions with a GELU between them.
+        he_init: Draw the weights before the head from He's normal (2015), for narrow networks: with the standard
+            deviation of 0.02 and few channels every GELU sees values near 0, where it is all but linear, and nothing
+            is learnt for epochs.
     """
 
     def __init__(
@@ -107,10 +114,11 @@ class SLaK(nn.Module):
         strides: Sequence[int] = (4, 2, 2, 2),
         drop_path_rate: float = 0.0,
         layer_scale: float = 1e-6,
+        stem: Literal["patch", "overlap"] = "patch",
+        he_init: bool = False,
     ) -> None:
         super().__init__()
-        stem = nn.Sequential(nn.Conv2d(3, channels[0], strides[0], strides[0]), ChannelNorm(channels[0]))
-        self.downsample_layers = nn.ModuleList([stem])
+        self.downsample_layers = nn.ModuleList([_stem(stem, channels[0], strides[0])])
         for narrow, wide, stride in zip(channels[:-1], channels[1:], strides[1:], strict=True):
             self.downsample_layers.append(nn.Sequential(ChannelNorm(narrow), nn.Conv2d(narrow, wide, stride, stride)))
         last = max(sum(depths) - 1, 1)
@@ -121,7 +129,10 @@ class SLaK(nn.Module):
         )
         self.norm = nn.LayerNorm(channels[-1], eps=NORM_EPS)
         self.head = nn.Linear(channels[-1], num_classes)
-        self.apply(_initialise)
+        self.apply(_trunc_normal)
+        if he_init:
+            self.downsample_layers.apply(_he_normal)
+            self.stages.apply(_he_normal)
 
     def forward_features(self, images: Tensor) -> Tensor:
         """Return the last stage's maps (B, K, h, w)."""
@@ -144,10 +155,28 @@ class SLaK(nn.Module):
         """The raw head weights (C, K); the layer norm between pool and head is not in them."""
         return self.head.weight
 
+    def effective_weights(self, features: Tensor, class_indices: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the weights (B, K) and constants (B,) of the class scores, the layer norm taken in."""
+        return after_layer_norm(features, self.norm, self.head, class_indices)
 
-def _initialise(module: nn.Module) -> None:
+
+def _stem(kind: str, channels: int, stride: int) -> nn.Sequential:
+    if kind == "patch":
+        return nn.Sequential(nn.Conv2d(3, channels, stride, stride), ChannelNorm(channels))
+    first = nn.Conv2d(3, channels // 2, 3, stride=2, padding=1)
+    second = nn.Conv2d(channels // 2, channels, 3, stride=stride // 2, padding=1)
+    return nn.Sequential(first, nn.GELU(), second, ChannelNorm(channels))
+
+
+def _trunc_normal(module: nn.Module) -> None:
     """Draw weights from a truncated normal of standard deviation 0.02, as ConvNeXt and SLaK begin."""
     if isinstance(module, nn.Conv2d | nn.Linear):
         nn.init.trunc_normal_(module.weight, std=0.02)
         if module.bias is not None:
             nn.init.zeros_(module.bias)
+
+
+def _he_normal(module: nn.Module) -> None:
+    """Draw weights from a normal of standard deviation √(2 / fan-in)."""
+    if isinstance(module, nn.Conv2d | nn.Linear):
+        nn.init.kaiming_normal_(module.weight, nonlinearity="relu")

@@ -1,46 +1,117 @@
-"""Families ``resnet`` and ``convnext``, built by timm, with nano variants for small images and weights that ship."""
+"""Networks that timm builds: families ``resnet`` and ``convnext``, VGG-16 with a GAP head and Inception-v3."""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from wsolbench.api import Backbone, BackboneSpec, Checkpoint, InputConfig, hookimpl
+from wsolbench.api import Backbone, BackboneSpec, BackboneZoo, Checkpoint, InputConfig, Pretrained, hookimpl
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 CHECKPOINTS = Path(__file__).parents[2] / "checkpoints"
-_NANO_INPUT = InputConfig(size=96, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
+RESNET = "He et al., Deep Residual Learning for Image Recognition, CVPR 2016; built by timm"
+CONVNEXT = "Liu et al., A ConvNet for the 2020s, CVPR 2022; built by timm"
+VGG_GAP = "Simonyan & Zisserman, ICLR 2015, with the GAP head of Zhou et al., CVPR 2016, section 3"
+INCEPTION = "Szegedy et al., Rethinking the Inception Architecture for Computer Vision, CVPR 2016; built by timm"
 
-
-def _build_resnet_nano(num_classes: int) -> Backbone:
-    from wsolbench_plugins.backbones.timm_networks.networks import resnet_nano
-
-    return resnet_nano(num_classes)
-
-
-def _build_convnext_nano(num_classes: int) -> Backbone:
-    from wsolbench_plugins.backbones.timm_networks.networks import convnext_nano
-
-    return convnext_nano(num_classes)
+_HALF = (0.5, 0.5, 0.5)
+_NANO_INPUT = InputConfig(size=96, mean=_HALF, std=(0.25, 0.25, 0.25))
+_BILINEAR_224 = InputConfig(size=224)
+_BICUBIC_224 = InputConfig(size=224, interpolation="bicubic")
 
 
 @hookimpl
-def wsolbench_backbones() -> list[BackboneSpec]:
-    """Offer the variants."""
+def wsolbench_backbones() -> list[BackboneSpec | BackboneZoo]:
+    """Offer the variants, and any other network of timm's that has a class activation map."""
+    zoo = BackboneZoo("timm", _names_in_timm, _find_in_timm, "timm's classifiers of pooled convolutional features")
+    return [*_resnets(), *_convnexts(), *_others(), zoo]
+
+
+def _resnets() -> list[BackboneSpec]:
+    resnet = partial(_spec, source=RESNET, family="resnet", classifier_key="fc.weight")
     return [
-        BackboneSpec(
-            name="resnet_nano",
-            build=_build_resnet_nano,
-            input=_NANO_INPUT,
-            source="He et al., Deep Residual Learning for Image Recognition, CVPR 2016; built by timm",
-            family="resnet",
-            classifier_key="fc.weight",
-            checkpoints=(Checkpoint("critters", CHECKPOINTS / "resnet_nano__critters.safetensors"),),
+        resnet("resnet_nano", _NANO_INPUT, checkpoints=_shipped("resnet_nano")),
+        resnet("resnet50", _BILINEAR_224, pretrained=_from_timm("resnet50.tv_in1k")),
+        resnet("resnet50_wsol", _BILINEAR_224, pretrained=_from_timm("resnet50.tv_in1k")),
+    ]
+
+
+def _convnexts() -> list[BackboneSpec]:
+    """Return ConvNeXt in its sizes, and in the form that the authors of *CAM Back Again* fine-tuned on CUB."""
+    convnext = partial(_spec, source=CONVNEXT, family="convnext", classifier_key="head.fc.weight")
+    published = partial(convnext, convert_weights=_convert_convnext)
+    return [
+        convnext("convnext_nano", _NANO_INPUT, checkpoints=_shipped("convnext_nano")),
+        *(
+            published(f"convnext_{size}", _BICUBIC_224, pretrained=_from_timm(f"convnext_{size}.fb_in1k"))
+            for size in ("tiny", "small", "base", "large")
         ),
-        BackboneSpec(
-            name="convnext_nano",
-            build=_build_convnext_nano,
-            input=_NANO_INPUT,
-            source="Liu et al., A ConvNet for the 2020s, CVPR 2022; built by timm",
-            family="convnext",
-            classifier_key="head.fc.weight",
+        published("convnext_base_cub", InputConfig(size=384, mean=_HALF, std=_HALF)),
+    ]
+
+
+def _others() -> list[BackboneSpec]:
+    return [
+        _spec("vgg16_gap", _BILINEAR_224, source=VGG_GAP, classifier_key="fc.weight"),
+        _spec(
+            "inception_v3",
+            InputConfig(size=299, mean=_HALF, std=_HALF, interpolation="bicubic"),
+            source=INCEPTION,
+            classifier_key="fc.weight",
+            pretrained=_from_timm("inception_v3.tv_in1k"),
+            convert_weights=_without_auxiliary_head,
         ),
     ]
+
+
+def _spec(name: str, input_config: InputConfig, **about: object) -> BackboneSpec:
+    return BackboneSpec(name=name, build=partial(_build, name), input=input_config, **about)  # type: ignore[arg-type]
+
+
+def _shipped(name: str) -> tuple[Checkpoint, ...]:
+    return (Checkpoint("critters", CHECKPOINTS / f"{name}__critters.safetensors"),)
+
+
+def _build(name: str, num_classes: int) -> Backbone:
+    from wsolbench_plugins.backbones.timm_networks import networks
+
+    network: Backbone = networks.build(name, num_classes)
+    return network
+
+
+def _names_in_timm() -> Collection[str]:
+    from wsolbench_plugins.backbones.timm_networks import zoo
+
+    return zoo.names()
+
+
+def _find_in_timm(name: str) -> BackboneSpec:
+    from wsolbench_plugins.backbones.timm_networks import zoo
+
+    return zoo.find(name)
+
+
+def _from_timm(name: str) -> Pretrained:
+    """Return timm's weights ``model.tag``; those here were trained on ImageNet-1k alone, as the papers' were."""
+    return Pretrained("timm", name, partial(_fetch, name))
+
+
+def _fetch(name: str) -> Mapping[str, Tensor]:
+    from wsolbench_plugins.backbones.timm_networks import networks
+
+    return networks.fetch(name)
+
+
+def _convert_convnext(state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    from wsolbench_plugins.backbones.timm_networks.convnext_files import convert
+
+    return convert(state)
+
+
+def _without_auxiliary_head(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Leave out what only training reads in the published files."""
+    return {key: value for key, value in state.items() if not key.startswith("AuxLogits.")}

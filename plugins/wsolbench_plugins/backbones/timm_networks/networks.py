@@ -1,34 +1,83 @@
-"""timm's ResNet and ConvNeXt as wsolbench backbones, with large feature maps where asked."""
+"""timm's networks as wsolbench backbones, with large feature maps where asked."""
 
 from __future__ import annotations
 
+import logging
+from typing import Any
+
+import timm
 from timm.models import convnext, resnet
 from torch import Tensor, nn
 
-
-class ResNet(resnet.ResNet):  # type: ignore[misc]
-    """ResNet (He et al., CVPR 2016); features are tapped after the last stage, ReLU included."""
-
-    @property
-    def classifier_weight(self) -> Tensor:
-        """The weights (C, K) of the linear layer after the global average pool."""
-        weight: Tensor = self.fc.weight
-        return weight
+from wsolbench.api import WeightsError, after_layer_norm, after_pooling
 
 
-class ConvNeXt(convnext.ConvNeXt):  # type: ignore[misc]
-    """ConvNeXt (Liu et al., CVPR 2022); features are tapped before pooling and the final layer norm."""
+class PooledClassifier:
+    """What a backbone has beyond timm's networks, whose head is pool → linear or pool → layer norm → linear."""
+
+    get_classifier: Any
 
     @property
     def classifier_weight(self) -> Tensor:
-        """The raw head weights (C, K); the layer norm between pool and head is not in them."""
-        weight: Tensor = self.head.fc.weight
-        return weight
+        """The raw weights (C, K) of the classifier; a layer norm before it is not in them."""
+        weight: Tensor = self.get_classifier().weight
+        return weight.flatten(1)  # some of timm's classifiers are 1×1 convolutions
+
+    def effective_weights(self, features: Tensor, class_indices: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the weights (B, K) and constants (B,) of the class scores, a layer norm before the head taken in."""
+        norm = final_norm(self)
+        if norm is not None:
+            return after_layer_norm(features, norm, self.get_classifier(), class_indices)
+        if isinstance(self.get_classifier(), nn.Linear):
+            return after_pooling(self.get_classifier(), class_indices)
+        return self.classifier_weight[class_indices], self.get_classifier().bias[class_indices]
 
 
-def resnet_nano(num_classes: int) -> ResNet:
+def build(name: str, num_classes: int) -> Any:
+    """Return a network of this plugin's own, or timm's network of that name."""
+    return OWN[name](num_classes) if name in OWN else from_timm(name, num_classes)
+
+
+def from_timm(name: str, num_classes: int) -> Any:
+    """Return timm's network of that name, with its initial weights, as a backbone."""
+    return as_backbone(timm.create_model(name, num_classes=num_classes))
+
+
+def fetch(name: str) -> dict[str, Tensor]:
+    """Return timm's pretrained weights ``model.tag``, downloaded unless they lie in the cache of the hub's client.
+
+    Raises:
+        WeightsError: They cannot be had.
+    """
+    logging.disable(logging.WARNING)  # each try to reach the network would be announced
+    try:
+        state: dict[str, Tensor] = timm.create_model(name, pretrained=True).state_dict()
+    except Exception as error:  # of the hub's client, the network, the disk
+        reason = " ".join(str(error).split()).partition(". ")[0]
+        raise WeightsError(
+            f"timm's weights '{name}' cannot be had ({type(error).__name__}: {reason}); "
+            "where there is no network, pass a file that was downloaded elsewhere: --weights FILE"
+        ) from error
+    finally:
+        logging.disable(logging.NOTSET)
+    return state
+
+
+def as_backbone(network: Any) -> Any:
+    """Make a backbone of a network that timm built; its state dict and its forward pass stay timm's."""
+    network.__class__ = type(type(network).__name__, (PooledClassifier, type(network)), {})
+    return network
+
+
+def final_norm(network: Any) -> nn.LayerNorm | None:
+    """Return the layer norm between pool and classifier, None where there is none."""
+    norm = getattr(getattr(network, "head", None), "norm", None)
+    return norm if isinstance(norm, nn.LayerNorm) else None
+
+
+def resnet_nano(num_classes: int) -> Any:
     """Return a ResNet of four basic blocks for 96×96 images, feature stride 8."""
-    network: ResNet = ResNet(
+    network = resnet.ResNet(
         resnet.BasicBlock,
         layers=(1, 1, 1, 1),
         channels=(24, 48, 48, 96),
@@ -39,21 +88,92 @@ def resnet_nano(num_classes: int) -> ResNet:
         output_stride=8,
     )
     undilate(network)
-    return network
+    return as_backbone(network)
 
 
-def convnext_nano(num_classes: int) -> ConvNeXt:
-    """Return a ConvNeXt of five blocks for 96×96 images, feature stride 8."""
-    network: ConvNeXt = ConvNeXt(
+def resnet50_wsol(num_classes: int) -> Any:
+    """Return ResNet-50 as WSOL uses it (Choe et al., CVPR 2020): stride 1 in the last two stages, 28×28 maps at 224."""
+    network = timm.create_model("resnet50", num_classes=num_classes, output_stride=8)
+    undilate(network)
+    return as_backbone(network)
+
+
+def convnext_nano(num_classes: int) -> Any:
+    """Return a ConvNeXt of five blocks for 96×96 images, feature stride 8.
+
+    It differs from the published ones in what lets it learn from 8,000 images within minutes: batch norm in place of
+    layer norm (the ConvNeXt paper's last step but one, section 2.6), no norm between pool and head, He's initial
+    weights (2015) before the head, and a layer scale that begins at 1.
+    """
+    network = convnext.ConvNeXt(
         num_classes=num_classes,
         depths=(1, 1, 2, 1),
         dims=(32, 64, 64, 96),
-        stem_type="overlap",
-        ls_init_value=0.5,
+        stem_type="overlap_act",
+        ls_init_value=1.0,
         output_stride=8,
+        norm_layer="batchnorm2d",
+        conv_mlp=True,
     )
+    network.head.norm = nn.Identity()
     undilate(network)
-    return network
+    for module in (*network.stem.modules(), *network.stages.modules()):
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+    return as_backbone(network)
+
+
+def convnext_base_cub(num_classes: int) -> Any:
+    """Return ConvNeXt-B without the norm before its head, as fine-tuned by Yasuki & Taki (CVPR 2024)."""
+    network = timm.create_model("convnext_base", num_classes=num_classes)
+    network.head.norm = nn.Identity()
+    return as_backbone(network)
+
+
+class VGGGap(nn.Module):
+    """VGG-GAP: the convolutions of VGG-16 without their last pool, one more of 1024 channels, pool → linear.
+
+    This is the CAM network of Zhou et al. (CVPR 2016, section 3) as WSOL trains it: 14×14 maps at 224, tapped after
+    the last ReLU. ``features`` has the entries of any VGG-16 file.
+    """
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        channels = 3
+        for width in (64, 64, None, 128, 128, None, 256, 256, 256, None, 512, 512, 512, None, 512, 512, 512):
+            if width is None:
+                layers.append(nn.MaxPool2d(2))
+            else:
+                layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU(inplace=True)]
+                channels = width
+        self.features = nn.Sequential(*layers)
+        self.conv6 = nn.Conv2d(channels, 1024, 3, padding=1)
+        self.fc = nn.Linear(1024, num_classes)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+
+    def forward_features(self, images: Tensor) -> Tensor:
+        """Return feature maps (B, 1024, H/16, W/16), none below zero."""
+        return self.conv6(self.features(images)).relu()  # type: ignore[no-any-return]
+
+    def forward_head(self, features: Tensor) -> Tensor:
+        """Return logits (B, C)."""
+        return self.fc(features.mean(dim=(2, 3)))  # type: ignore[no-any-return]
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return logits (B, C)."""
+        return self.forward_head(self.forward_features(images))
+
+    @property
+    def classifier_weight(self) -> Tensor:
+        """The weights (C, K) of the linear layer after the global average pool."""
+        return self.fc.weight
+
+    def effective_weights(self, features: Tensor, class_indices: Tensor) -> tuple[Tensor, Tensor]:  # noqa: ARG002
+        """Return the weights (B, K) and constants (B,) of the class scores: the raw ones."""
+        return after_pooling(self.fc, class_indices)
 
 
 def undilate(network: nn.Module) -> None:
@@ -67,3 +187,13 @@ def undilate(network: nn.Module) -> None:
         if isinstance(module, nn.Conv2d) and module.dilation != (1, 1) and module.kernel_size[0] % 2:
             module.dilation = (1, 1)
             module.padding = (module.kernel_size[0] // 2, module.kernel_size[1] // 2)
+
+
+OWN = {
+    "resnet_nano": resnet_nano,
+    "resnet50_wsol": resnet50_wsol,
+    "convnext_nano": convnext_nano,
+    "convnext_base_cub": convnext_base_cub,
+    "vgg16_gap": VGGGap,
+}
+"""Networks that timm has no name for, or (``convnext_nano``) has another one under it."""

@@ -1,0 +1,204 @@
+"""HorNet (Rao et al., "HorNet: Efficient High-Order Spatial Interactions with Recursive Gated Convolutions", 2022).
+
+Written from the paper's description; state-dict keys are those of the published checkpoints.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from timm.layers import DropPath, LayerNorm2d
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from wsolbench.api import after_layer_norm
+
+NORM_EPS = 1e-6
+GATE_SCALE = 1 / 3
+"""The paper's 1/α, by which every gate is scaled down."""
+
+
+class GlobalLocalFilter(nn.Module):
+    """One half of the channels through a 3×3 depthwise kernel, the other through a filter as large as the image.
+
+    The large filter multiplies the half's 2-D Fourier transform by learned complex weights, which is a circular
+    convolution (Rao et al., "Global Filter Networks for Image Classification", NeurIPS 2021). Maps of another size than
+    it was made for get its weights resized.
+
+    Args:
+        channels: Channels in and out, an even number.
+        side: Height and width of the maps that the weights are stored for.
+    """
+
+    def __init__(self, channels: int, side: int) -> None:
+        super().__init__()
+        half = channels // 2
+        # Real and imaginary parts; the transform of real maps has side // 2 + 1 columns, the rest mirrors them.
+        self.complex_weight = nn.Parameter(torch.empty(half, side, side // 2 + 1, 2))
+        self.dw = nn.Conv2d(half, half, 3, padding=1, groups=half, bias=False)
+        self.pre_norm = LayerNorm2d(channels, eps=NORM_EPS)
+        self.post_norm = LayerNorm2d(channels, eps=NORM_EPS)
+        nn.init.trunc_normal_(self.complex_weight, std=0.02)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, C, h, w) to (B, C, h, w); channels of the two halves alternate."""
+        near, far = self.pre_norm(x).chunk(2, dim=1)
+        near = self.dw(near)
+        far = self._filtered(far).to(near.dtype)
+        out: Tensor = self.post_norm(torch.stack([near, far], dim=2).flatten(1, 2))
+        return out
+
+    def _filtered(self, x: Tensor) -> Tensor:
+        precise = torch.promote_types(x.dtype, torch.float32)  # half precision loses digits, and knows sides of 2ⁿ only
+        spectrum = torch.fft.rfft2(x.to(precise), norm="ortho")
+        weight = self._weight_for(spectrum.shape[2], spectrum.shape[3], precise)
+        out: Tensor = torch.fft.irfft2(spectrum * weight, s=x.shape[2:], norm="ortho")
+        return out
+
+    def _weight_for(self, height: int, width: int, dtype: torch.dtype) -> Tensor:
+        """Return the complex weights (C/2, height, width) of a spectrum of that size."""
+        weight = self.complex_weight.to(dtype)
+        if weight.shape[1:3] != (height, width):
+            parts = weight.permute(3, 0, 1, 2)
+            parts = F.interpolate(parts, size=(height, width), mode="bilinear", align_corners=True)
+            weight = parts.permute(1, 2, 3, 0)
+        return torch.view_as_complex(weight.contiguous())  # a channels_last network lays this parameter out otherwise
+
+
+class RecursiveGatedConv(nn.Module):
+    """gⁿConv (section 3.1): channels that are gated by their neighbourhood n times over, widening from gate to gate.
+
+    ``p₀, q₀ … qₙ₋₁ = split(proj_in(x))`` and ``pₖ₊₁ = dwconv(q)ₖ/α · gₖ(pₖ)`` with g₀ the identity and the others 1×1
+    convolutions; the result is ``proj_out(pₙ)``. Gate k has C/2ⁿ⁻ᵏ⁻¹ channels.
+
+    Args:
+        channels: Channels C in and out.
+        order: How often, n.
+        filter_side: Side of the maps that a `GlobalLocalFilter` is made for, or None for a 7×7 depthwise kernel.
+    """
+
+    def __init__(self, channels: int, order: int, filter_side: int | None) -> None:
+        super().__init__()
+        self.widths = [channels // 2**step for step in reversed(range(order))]
+        gates = sum(self.widths)
+        self.proj_in = nn.Conv2d(channels, self.widths[0] + gates, 1)
+        self.dwconv: nn.Module
+        if filter_side is None:
+            self.dwconv = nn.Conv2d(gates, gates, 7, padding=3, groups=gates)
+        else:
+            self.dwconv = GlobalLocalFilter(gates, filter_side)
+        self.proj_out = nn.Conv2d(channels, channels, 1)
+        self.pws = nn.ModuleList(nn.Conv2d(narrow, wide, 1) for narrow, wide in pairwise(self.widths))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, C, h, w) to (B, C, h, w)."""
+        p, q = self.proj_in(x).split([self.widths[0], sum(self.widths)], dim=1)
+        first, *gates = (GATE_SCALE * self.dwconv(q)).split(self.widths, dim=1)
+        p = p * first
+        for widen, gate in zip(self.pws, gates, strict=True):
+            p = widen(p) * gate
+        out: Tensor = self.proj_out(p)
+        return out
+
+
+class Block(nn.Module):
+    """``x + drop(γ₁ · gnconv(norm1(x)))``, then ``x + drop(γ₂ · pwconv2(gelu(pwconv1(norm2(x)))))``."""
+
+    def __init__(
+        self, channels: int, order: int, filter_side: int | None, drop_path: float, layer_scale: float
+    ) -> None:
+        super().__init__()
+        self.gamma1 = nn.Parameter(torch.full((channels,), layer_scale))
+        self.gamma2 = nn.Parameter(torch.full((channels,), layer_scale))
+        self.norm1 = LayerNorm2d(channels, eps=NORM_EPS)
+        self.gnconv = RecursiveGatedConv(channels, order, filter_side)
+        self.norm2 = nn.LayerNorm(channels, eps=NORM_EPS)
+        self.pwconv1 = nn.Linear(channels, 4 * channels)
+        self.pwconv2 = nn.Linear(4 * channels, channels)
+        self.drop_path = DropPath(drop_path)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, C, h, w) to (B, C, h, w)."""
+        x = x + self.drop_path(self.gamma1[:, None, None] * self.gnconv(self.norm1(x)))
+        y = self.pwconv2(F.gelu(self.pwconv1(self.norm2(x.permute(0, 2, 3, 1)))))
+        out: Tensor = x + self.drop_path((self.gamma2 * y).permute(0, 3, 1, 2))
+        return out
+
+
+class HorNet(nn.Module):
+    """The network: patch stem (÷4), stages with down-sampling (÷2) between them, global pool, layer norm, linear head.
+
+    Features are tapped before pooling. They can be computed of images of any size.
+
+    Args:
+        num_classes: Classes of the head.
+        channels: Channels of each stage.
+        depths: Blocks of each stage.
+        orders: Order n of each stage's gated convolutions.
+        filter_sides: For each stage the side of the maps that its global filters are made for, or None where its gated
+            convolutions have 7×7 kernels.
+        drop_path_rate: Stochastic depth of the last block; it grows linearly from 0.
+        layer_scale: Initial γ₁ and γ₂ of every block.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        *,
+        channels: Sequence[int],
+        depths: Sequence[int] = (2, 3, 18, 2),
+        orders: Sequence[int] = (2, 3, 4, 5),
+        filter_sides: Sequence[int | None] = (None, None, None, None),
+        drop_path_rate: float = 0.0,
+        layer_scale: float = 1e-6,
+    ) -> None:
+        super().__init__()
+        stem = nn.Sequential(nn.Conv2d(3, channels[0], 4, 4), LayerNorm2d(channels[0], eps=NORM_EPS))
+        self.downsample_layers = nn.ModuleList([stem])
+        for narrow, wide in pairwise(channels):
+            norm = LayerNorm2d(narrow, eps=NORM_EPS)
+            self.downsample_layers.append(nn.Sequential(norm, nn.Conv2d(narrow, wide, 2, 2)))
+        last = max(sum(depths) - 1, 1)
+        rates = iter([drop_path_rate * index / last for index in range(sum(depths))])
+        self.stages = nn.ModuleList(
+            nn.Sequential(*(Block(width, order, side, next(rates), layer_scale) for _ in range(depth)))
+            for width, depth, order, side in zip(channels, depths, orders, filter_sides, strict=True)
+        )
+        self.norm = nn.LayerNorm(channels[-1], eps=NORM_EPS)
+        self.head = nn.Linear(channels[-1], num_classes)
+        self.apply(_trunc_normal)
+
+    def forward_features(self, images: Tensor) -> Tensor:
+        """Return the last stage's maps (B, K, h, w)."""
+        x = images
+        for downsample, stage in zip(self.downsample_layers, self.stages, strict=True):
+            x = stage(downsample(x))
+        return x
+
+    def forward_head(self, features: Tensor) -> Tensor:
+        """Return the logits (B, C)."""
+        logits: Tensor = self.head(self.norm(features.mean(dim=(2, 3))))
+        return logits
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the logits (B, C) of images (B, 3, H, W)."""
+        return self.forward_head(self.forward_features(images))
+
+    @property
+    def classifier_weight(self) -> Tensor:
+        """The raw head weights (C, K); the layer norm between pool and head is not in them."""
+        return self.head.weight
+
+    def effective_weights(self, features: Tensor, class_indices: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the weights (B, K) and constants (B,) of the class scores, the layer norm taken in."""
+        return after_layer_norm(features, self.norm, self.head, class_indices)
+
+
+def _trunc_normal(module: nn.Module) -> None:
+    """Draw weights from a truncated normal of standard deviation 0.02, as ConvNeXt begins."""
+    if isinstance(module, nn.Conv2d | nn.Linear):
+        nn.init.trunc_normal_(module.weight, std=0.02)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)

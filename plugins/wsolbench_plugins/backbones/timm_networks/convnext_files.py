@@ -1,0 +1,41 @@
+"""ConvNeXt files that name their entries otherwise than timm."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from timm.models import convnext
+from torch import Tensor
+
+_CUB_PREFIXES = {"0.0.": "stem.", "0.1.": "stages.", "1.fc.": "head.fc."}
+
+
+def convert(state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """Give entries timm's names: those of the official files, and of the authors of *CAM Back Again*.
+
+    The latter took timm's network apart: a file holds the first two children as ``0``, the classifier as ``1``, and no
+    norm between pool and classifier. All others come back as they are.
+    """
+    if "downsample_layers.0.0.weight" in state:
+        converted: dict[str, Tensor] = convnext.checkpoint_filter_fn(dict(state), _network_like(state))
+        return converted
+    if "0.0.0.weight" in state and "1.fc.weight" in state:
+        return {_renamed(key): value for key, value in state.items()}
+    return state
+
+
+def _network_like(state: Mapping[str, Tensor]) -> convnext.ConvNeXt:
+    """Return a network without memory of the depths and widths of an official file; timm looks shapes up in it."""
+    blocks = [key.split(".")[1:3] for key in state if key.endswith(".dwconv.weight")]
+    depths = [sum(stage == str(number) for stage, _ in blocks) for number in range(4)]
+    dims = [state[f"stages.{number}.0.dwconv.weight"].shape[0] for number in range(4)]
+    with torch.device("meta"):
+        return convnext.ConvNeXt(depths=depths, dims=dims)
+
+
+def _renamed(key: str) -> str:
+    for theirs, timms in _CUB_PREFIXES.items():
+        if key.startswith(theirs):
+            return timms + key.removeprefix(theirs)
+    return key

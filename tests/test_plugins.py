@@ -1,0 +1,56 @@
+"""Loading a plugin in this process: what a zoo and pretrained weights have to be. The rest is in ``tests/host``."""
+
+from importlib.metadata import EntryPoint
+from types import SimpleNamespace
+
+import pytest
+
+from wsolbench.api import BackboneSpec, BackboneZoo, InputConfig, Pretrained, hookimpl
+from wsolbench.plugins import load_plugins
+from wsolbench.registry import Provider
+
+
+@pytest.fixture
+def load(monkeypatch):
+    """Return a function that loads one plugin, which offers the given backbones."""
+
+    def load(*offered):
+        plugin = SimpleNamespace(wsolbench_backbones=hookimpl(lambda: list(offered), specname="wsolbench_backbones"))
+        monkeypatch.setattr(EntryPoint, "load", lambda _: plugin)
+        entry_point = EntryPoint("nets", "acme_nets", "wsolbench")
+        monkeypatch.setattr("wsolbench.plugins._entry_points", lambda: [(Provider("acme", "1.0", "nets"), entry_point)])
+        return load_plugins()
+
+    return load
+
+
+def net(name="net", **about):
+    return BackboneSpec(name, dict, InputConfig(8), "us", **about)
+
+
+def test_networks_and_zoos_come_from_one_hook(load):
+    registry = load(net(pretrained=Pretrained("acme", "v1", dict)), BackboneZoo("lib", list, net, "a library"))
+    assert [str(failure) for failure in registry.failures] == []
+    assert [offer.name for offer in registry.backbones] == ["net"]
+    assert [offer.name for offer in registry.backbones.zoos] == ["lib"]
+
+
+@pytest.mark.parametrize(
+    ("offered", "reason"),
+    [
+        (BackboneZoo("Lib", list, net, "a library"), "the name 'Lib' is not of lowercase letters"),
+        (BackboneZoo("lib", ["net"], net, "a library"), "'names' of 'lib' cannot be called"),
+        (BackboneZoo("lib", list, {}, "a library"), "'find' of 'lib' cannot be called"),
+        (BackboneZoo("lib", list, net, None), "'source' of 'lib' is not text but NoneType"),
+        (net(pretrained="acme"), "'pretrained' of 'net' is not a Pretrained or None but str"),
+    ],
+)
+def test_a_wrong_field_drops_the_plugin(load, offered, reason):
+    (failure,) = load(offered).failures
+    assert reason in str(failure)
+
+
+def test_two_zoos_of_one_name_are_refused(load):
+    zoo = BackboneZoo("lib", list, net, "a library")
+    (failure,) = load(zoo, zoo).failures
+    assert "'lib' is offered twice by acme" in str(failure)
