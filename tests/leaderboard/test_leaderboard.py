@@ -3,6 +3,9 @@
 import csv
 import json
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -80,6 +83,24 @@ def test_every_format_has_every_row(board):
     assert float(rows[0]["max_box_acc"]) == tables[0]["rows"][0]["metrics"]["max_box_acc"]
 
 
+def test_v2_at_the_fullsup_threshold_stands_with_its_interval(board):
+    page, latex = ((board / name).read_text() for name in ("README.md", "critters.tex"))
+    rows = list(csv.DictReader((board / "leaderboard.csv").read_text().splitlines()))
+    for row, listed in zip(
+        rows, json.loads((board / "leaderboard.json").read_text())["tables"][0]["rows"], strict=True
+    ):
+        value, low, high = (float(row[f"fullsup_box_acc_v2{end}"]) for end in ("", "_low", "_high"))
+        shown = f"{value:.1f} [{low:.1f}, {high:.1f}]"
+        assert shown in page
+        assert shown in latex
+        assert listed["intervals"]["metrics"]["fullsup_box_acc_v2"] == [low, high]
+
+
+def test_the_leaderboard_and_comparisons_need_no_torch():
+    code = "import sys, wsolbench.leaderboard, wsolbench.compare, wsolbench.verify; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
 def test_rows_are_sorted_by_v2_at_the_fullsup_threshold(board):
     rows = list(csv.DictReader((board / "leaderboard.csv").read_text().splitlines()))
     scores = [float(row["fullsup_box_acc_v2"]) for row in rows]
@@ -113,6 +134,24 @@ def test_a_score_that_its_outcomes_do_not_give_is_refused(board):
         changed["metrics"][name] += 0.5
         path.write_text(json.dumps(changed))
         with pytest.raises(DataError, match=f"{name} is .* but its outcomes give"):
+            build(board)
+    for name in ("fullsup_box_acc_v2", "max_box_acc_by_iou.0.7", "top1_loc"):
+        changed = json.loads(json.dumps(record))
+        changed["intervals"]["metrics"][name][0] -= 0.5
+        path.write_text(json.dumps(changed))
+        with pytest.raises(DataError, match=f"the interval of {name} is .* but its outcomes give"):
+            build(board)
+    for change, told in (
+        (lambda record: record.update(intervals=None), "it has no intervals"),
+        (lambda record: record["intervals"].update(seed=1), "the interval of .* is .* but its outcomes give"),
+        (lambda record: record["intervals"]["metrics"].pop("top1_acc"), "the interval of top1_acc and its outcomes"),
+        (lambda record: record["metrics"].update(top1_loc=float("nan")), "top1_loc is nan, but its outcomes give"),
+        (lambda record: record["outcomes"][0]["top5_hits"].pop(), "outcomes of test: expected one of each kind"),
+    ):
+        changed = json.loads(json.dumps(record))
+        change(changed)
+        path.write_text(json.dumps(changed))
+        with pytest.raises(DataError, match=told):
             build(board)
     record["outcomes"][0]["box_acc"]["single"]["0.3"][2] += 1
     path.write_text(json.dumps(record))
@@ -160,6 +199,8 @@ def test_other_settings_go_to_a_table_of_their_own(board):
     path = record_files(board)[0]
     record = json.loads(path.read_text())
     record["protocol"]["target"] = "predicted"
+    record["metrics"]["gt_known_loc"] = None
+    del record["intervals"]["metrics"]["gt_known_loc"]
     other = path.with_name("other.json")
     other.write_text(json.dumps(record))
     tables = group_tables(read_entries(board / "records"))
@@ -183,3 +224,17 @@ def test_the_command_line_builds_and_checks(board, cli):
     (board / "README.md").write_text("")
     assert cli("leaderboard", "check", "--folder", board).refused("stale", "README.md")
     assert cli("leaderboard", "check", "--folder", board / "nowhere").refused("records")
+
+
+def test_the_table_and_the_gallery_of_the_readme_are_those_of_the_leaderboard():
+    root = Path(__file__).parents[2]
+
+    def rows(path):
+        lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("|")]
+        return [tuple(cell.strip() for cell in line.strip("|").split("|")) for line in lines if "---" not in line]
+
+    shown, known = rows(root / "README.md"), rows(root / "leaderboard" / "README.md")
+    assert len(shown) > 15
+    assert set(shown) <= set(known)
+    assert check(root / "leaderboard") == []
+    assert (root / "leaderboard" / "figures" / "critters-gallery.png").is_file()

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from wsolbench.errors import DataError, OutputError
 from wsolbench.leaderboard.entries import Table, file_stem, group_tables, read_entries, read_entry
-from wsolbench.leaderboard.figures import draw_figures, fingerprint_of
+from wsolbench.leaderboard.figures import draw_figures, fingerprint_of, records_shown
 from wsolbench.leaderboard.render import as_csv, as_json, as_latex, as_markdown
 
 RECORDS = "records"
@@ -47,9 +47,9 @@ def build(folder: Path) -> list[Path]:
         OutputError: A file cannot be written.
     """
     tables = _tables(folder)
-    written = {**_texts(tables), **_figures(tables)}
+    written = {**_texts(tables, folder), **_figures(tables)}
     _write({folder / name: content for name, content in written.items()})
-    for stale in _leftovers(folder, set(written)):
+    for stale in _leftovers(folder, {*written, *_galleries(tables)}):
         stale.unlink()
     return sorted(folder / name for name in written)
 
@@ -57,14 +57,16 @@ def build(folder: Path) -> list[Path]:
 def check(folder: Path) -> list[str]:
     """Return what differs from what the records give, a line each; nothing where all is fresh.
 
-    Texts are compared to the letter, figures by the fingerprint of the records that they were drawn from.
+    Texts are compared to the letter, figures by the fingerprint of the records that they were drawn from. A gallery,
+    which ``wsolbench gallery`` draws to ``figures/<table>-gallery.png``, may show only records of its table.
 
     Raises:
         DataError: A record cannot be read or contradicts itself.
     """
     tables = _tables(folder)
+    texts = _texts(tables, folder)
     problems = []
-    for name, content in _texts(tables).items():
+    for name, content in texts.items():
         path = folder / name
         if not path.is_file():
             problems.append(f"{path} is missing")
@@ -77,7 +79,12 @@ def check(folder: Path) -> list[str]:
             problems.append(f"{path} is missing")
         elif fingerprint_of(path.read_bytes()) != fingerprint:
             problems.append(f"{path} was drawn from other records")
-    problems += [f"{path} belongs to no table" for path in _leftovers(folder, {*_texts(tables), *expected})]
+    for name, table in _galleries(tables).items():
+        path = folder / name
+        if path.is_file() and not _is_of_table(path, table):
+            problems.append(f"{path} shows records that are not there; draw it again with 'wsolbench gallery'")
+    known = {*texts, *expected, *_galleries(tables)}
+    problems += [f"{path} belongs to no table" for path in _leftovers(folder, known)]
     return problems
 
 
@@ -104,8 +111,13 @@ def _tables(folder: Path) -> list[Table]:
     return tables
 
 
-def _texts(tables: list[Table]) -> dict[str, bytes]:
-    texts = {"README.md": _page(tables), "leaderboard.csv": as_csv(tables), "leaderboard.json": as_json(tables)}
+def _texts(tables: list[Table], folder: Path) -> dict[str, bytes]:
+    galleries = {name for name in _galleries(tables) if (folder / name).is_file()}
+    texts = {
+        "README.md": _page(tables, galleries),
+        "leaderboard.csv": as_csv(tables),
+        "leaderboard.json": as_json(tables),
+    }
     texts.update({f"{table.slug}.tex": as_latex(table) for table in tables})
     return {name: text.encode() for name, text in texts.items()}
 
@@ -134,12 +146,22 @@ def _figures(tables: list[Table]) -> dict[str, bytes]:
     }
 
 
+def _galleries(tables: list[Table]) -> dict[str, Table]:
+    """Return where the gallery of each table may lie; a network is needed to draw it, so `build` does not."""
+    return {f"{FIGURES}/{table.slug}-gallery.png": table for table in tables}
+
+
+def _is_of_table(gallery: Path, table: Table) -> bool:
+    shown = records_shown(gallery.read_bytes())
+    return bool(shown) and set(shown) <= {entry.sha256 for entry in table.entries}
+
+
 def _leftovers(folder: Path, expected: set[str]) -> list[Path]:
     generated = [*folder.glob("*.tex"), *folder.glob(f"{FIGURES}/*.png"), *folder.glob(f"{FIGURES}/*.svg")]
     return sorted(path for path in generated if path.relative_to(folder).as_posix() not in expected)
 
 
-def _page(tables: list[Table]) -> str:
+def _page(tables: list[Table], galleries: Collection[str]) -> str:
     parts = [_HEAD]
     for table in tables:
         parts.append(f"## {table.title}\n\n{as_markdown(table)}\n")
@@ -148,6 +170,9 @@ def _page(tables: list[Table]) -> str:
                 f"![score against size]({FIGURES}/{table.slug}-size.png)\n\n"
                 f"![BoxAcc against τ]({FIGURES}/{table.slug}-curves.png)\n"
             )
+        gallery = f"{FIGURES}/{table.slug}-gallery.png"
+        if gallery in galleries:
+            parts.append(f"![the same images across networks and methods]({gallery})\n")
         parts.append(f"{_commands(table)}\n")
     return "\n".join(parts)
 
@@ -164,5 +189,7 @@ _HEAD = """# Leaderboard
 Generated by `wsolbench leaderboard build` from the records in `records/`; `wsolbench leaderboard check` fails when it
 is stale. Rows stand in one table only where data, split, protocol settings and target are equal. Percent. MaxBoxAcc and
 V2 are at the best τ of the evaluated split (the oracle); the columns marked @fullsup are at the τ that train-fullsup
-chose, and tables are sorted by the last of them.
+chose, and tables are sorted by the last of them. In brackets is the 95 % bootstrap interval over images, τ chosen anew
+in every resample. An oracle's maximum is biased upwards, and more so on fewer images. Overlapping intervals of two rows
+do not say that the rows are alike: `wsolbench compare RECORD RECORD` resamples both on the same images.
 """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterator
 
 import matplotlib as mpl
@@ -34,6 +35,12 @@ def fingerprint_of(content: bytes) -> str | None:
     return content[start + 8 : start + 72].decode("ascii", "replace") if start >= 0 else None
 
 
+def records_shown(gallery: bytes) -> list[str]:
+    """Return the hashes of the record files that a gallery was drawn from, as ``wsolbench gallery`` writes them."""
+    found = re.search(rb"records:((?:[0-9a-f]{64},?)+)", gallery)
+    return found[1].decode().split(",") if found else []
+
+
 def _size_figure(table: Table) -> Figure:
     """Draw V2 at the fullsup τ against parameters, the marker as large as the kernel."""
     figure = Figure(figsize=(7, 4.5), dpi=120, layout="constrained")
@@ -47,7 +54,7 @@ def _size_figure(table: Table) -> Figure:
         colour = COLOURS[methods.index(entry.method) % len(COLOURS)]
         axes.scatter(network.parameters / 1e6, score, s=12 * network.largest_kernel, color=colour, alpha=0.75, lw=0)
     for name, x in _network_positions(trained).items():
-        axes.annotate(name, (x, 1), xycoords=("data", "axes fraction"), ha="center", va="bottom", fontsize=8)
+        axes.annotate(name, (x, 1.01), xycoords=("data", "axes fraction"), rotation=30, va="bottom", fontsize=8)
     for index, method in enumerate(methods):
         axes.scatter([], [], s=60, color=COLOURS[index % len(COLOURS)], label=method)
     _baseline_lines(axes, table)

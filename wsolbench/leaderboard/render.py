@@ -18,18 +18,19 @@ DASH = "–"
 
 @dataclass(frozen=True)
 class Column:
-    """A column: its heading as papers print it, its key in CSV and JSON, its digits after the point."""
+    """A column: its heading as papers print it, its key in CSV and JSON, its digits, whether its interval is shown."""
 
     heading: str
     key: str
     digits: int
+    with_interval: bool = False
 
 
 COLUMNS = (
     Column("MaxBoxAcc", "max_box_acc", 1),
     Column("MaxBoxAcc @fullsup", "fullsup_box_acc", 1),
     Column("V2", "max_box_acc_v2", 1),
-    Column("V2 @fullsup", "fullsup_box_acc_v2", 1),
+    Column("V2 @fullsup [95 %]", "fullsup_box_acc_v2", 1, with_interval=True),
     Column("Top-1 Loc", "top1_loc", 1),
     Column("top-1", "top1_acc", 1),
     Column("PxAP", "pxap", 1),
@@ -57,12 +58,11 @@ def as_csv(tables: Sequence[Table]) -> str:
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     names = [*_facts(tables[0].entries[0])] if tables else []
-    writer.writerow(["table", *names, *(column.key for column in COLUMNS), "record"])
+    writer.writerow(["table", *names, *_csv_names(), "record"])
     for table in tables:
         for entry in table.entries:
-            values = [getattr(entry.record.metrics, column.key) for column in COLUMNS]
-            facts = ["" if fact is None else fact for fact in _facts(entry).values()]
-            writer.writerow([table.slug, *facts, *("" if v is None else v for v in values), entry.name])
+            cells = [*_facts(entry).values(), *_csv_values(entry)]
+            writer.writerow([table.slug, *("" if cell is None else cell for cell in cells), entry.name])
     return buffer.getvalue()
 
 
@@ -80,6 +80,7 @@ def as_json(tables: Sequence[Table]) -> str:
                     {
                         **_facts(entry),
                         "metrics": entry.record.metrics.model_dump(mode="json"),
+                        "intervals": entry.record.intervals and entry.record.intervals.model_dump(mode="json"),
                         "record": entry.name,
                         "record_sha256": entry.sha256,
                     }
@@ -90,6 +91,23 @@ def as_json(tables: Sequence[Table]) -> str:
         ],
     }
     return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+
+
+def _csv_names() -> list[str]:
+    return [
+        name
+        for column in COLUMNS
+        for name in (column.key, *([f"{column.key}_low", f"{column.key}_high"] if column.with_interval else []))
+    ]
+
+
+def _csv_values(entry: Entry) -> list[float | None]:
+    values: list[float | None] = []
+    for column in COLUMNS:
+        values.append(getattr(entry.record.metrics, column.key))
+        if column.with_interval:
+            values.extend(_interval(entry, column) or (None, None))
+    return values
 
 
 def _facts(entry: Entry) -> dict[str, str | int | None]:
@@ -121,4 +139,11 @@ def _cell(entry: Entry, column: Column) -> str:
     value = getattr(entry.record.metrics, column.key)
     if value is None or (entry.is_baseline and column.key.startswith("top1")):
         return DASH
-    return f"{value:.{column.digits}f}"
+    shown = f"{value:.{column.digits}f}"
+    ends = _interval(entry, column)
+    return f"{shown} [{ends[0]:.{column.digits}f}, {ends[1]:.{column.digits}f}]" if ends else shown
+
+
+def _interval(entry: Entry, column: Column) -> tuple[float, float] | None:
+    intervals = entry.record.intervals
+    return intervals.metrics.get(column.key) if intervals and column.with_interval else None

@@ -1,0 +1,177 @@
+"""The side-by-side gallery: redrawn from records, from their very data and weights, or refused."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from wsolbench.engine import side_by_side
+from wsolbench.leaderboard import build, check
+from wsolbench.leaderboard.figures import records_shown
+
+QUICK = ["--weights", "random", "--limit", "9", "--interval", "0.05", "--workers", "1"]
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """Records of two networks with random weights, one method with an option."""
+    from wsolbench.cli.app import main
+
+    folder = tmp_path_factory.mktemp("runs")
+    methods = ["--method", "cam", "--method", "pc1", "--method-opt", "cam.relu=false"]
+    for backbone in ("resnet_nano", "replknet_nano"):
+        with pytest.raises(SystemExit) as ended:
+            main(["run", "--backbone", backbone, *methods, *QUICK, "--out", str(folder / backbone)])
+        assert ended.value.code == 0
+    return folder
+
+
+def changed(path, folder, **values):
+    """Write a copy of a record in which dotted fields have other values."""
+    record = json.loads(path.read_text())
+    for dotted, value in values.items():
+        *way, last = dotted.split("__")
+        part = record
+        for step in way:
+            part = part[int(step)] if step.isdigit() else part[step]
+        part[last] = value
+    copy = folder / "changed.json"
+    copy.write_text(json.dumps(record))
+    return copy
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """The columns and places of images that were drawn."""
+    seen = {}
+    draw = side_by_side._draw
+
+    def watch(columns, part, indices):
+        seen.update(columns=columns, indices=indices, ids=[part.images.ids[index] for index in indices])
+        return draw(columns, part, indices)
+
+    monkeypatch.setattr(side_by_side, "_draw", watch)
+    return seen
+
+
+def test_networks_stand_together_and_show_the_images_of_the_records(cli, runs, tmp_path, drawn):
+    records = [runs / name for name in ("resnet_nano/record-cam.json", "replknet_nano/record-pc1.json")]
+    records.append(runs / "resnet_nano/record-pc1.json")
+    done = cli("gallery", *records, "--images", 4, "--out", tmp_path / "new" / "side.png")
+    assert (done.code, done.out) == (0, f"{tmp_path / 'new' / 'side.png'}\n")
+    shown = [(column.network, column.method) for column in drawn["columns"]]
+    names = ["resnet_nano (random)"] * 2 + ["replknet_nano (random)"]
+    assert shown == list(zip(names, ["cam\nrelu=False", "pc1", "pc1"], strict=True))
+    measured = json.loads(records[0].read_text())["outcomes"][0]["image_ids"]
+    assert len(drawn["ids"]) == 4
+    assert set(drawn["ids"]) <= set(measured)
+    with Image.open(tmp_path / "new" / "side.png") as picture:
+        assert np.asarray(picture).std() > 20
+
+
+def test_maps_are_those_that_were_scored(cli, runs, tmp_path, drawn):
+    """The IoU of the maps drawn is right exactly where the record says that the image was right."""
+    from wsolbench_plugins.datasets.critters.dataset import Critters
+
+    from wsolbench.protocol import best_iou_curves, cam_threshold_grid
+
+    path = runs / "replknet_nano/record-pc1.json"
+    assert cli("gallery", path, "--images", 9, "--out", tmp_path / "side.svg").code == 0
+    record = json.loads(path.read_text())
+    annotations = Critters().annotations(side_by_side.Split.TEST)
+    (column,) = drawn["columns"]
+    grid = cam_threshold_grid(0.05)
+    assert column.threshold == record["metrics"]["fullsup_cam_threshold_single"]
+    for index, image_id in enumerate(drawn["ids"]):
+        boxes = (annotations.boxes[image_id] * 224 / 96).astype(np.int64)
+        right = best_iou_curves(column.scoremaps[index], boxes, grid).single >= 0.5
+        runs_of_image = record["outcomes"][0]["correct"]["single"]["0.5"][index]
+        expected = np.zeros(len(grid), dtype=bool)
+        for start, stop in zip(runs_of_image[::2], runs_of_image[1::2], strict=True):
+            expected[start:stop] = True
+        assert (right == expected).all()
+
+
+def test_images_can_be_named_and_unknown_ones_are_refused(cli, runs, tmp_path, drawn):
+    record = runs / "resnet_nano/record-cam.json"
+    ids = json.loads(record.read_text())["outcomes"][0]["image_ids"]
+    out = tmp_path / "side.pdf"
+    assert cli("gallery", record, "--image", ids[5], "--image", ids[2], "--out", out).code == 0
+    assert drawn["ids"] == [ids[5], ids[2]]
+    assert out.read_bytes().startswith(b"%PDF")
+    refused = cli("gallery", record, "--image", "test/none.png", "--out", tmp_path / "other.png")
+    assert refused.refused("--image test/none.png", "test has no such image")
+    assert not (tmp_path / "other.png").exists()
+
+
+def test_without_a_fullsup_threshold_boxes_are_drawn_at_the_oracle_one(cli, runs, tmp_path, drawn):
+    path = runs / "replknet_nano/record-pc1.json"
+    copy = changed(path, tmp_path, metrics__fullsup_cam_threshold_single=None)
+    assert cli("gallery", copy, "--images", 1, "--out", tmp_path / "side.png").code == 0
+    curve = json.loads(path.read_text())["outcomes"][0]["box_acc"]["single"]["0.5"]
+    assert drawn["columns"][0].threshold == pytest.approx(0.05 * int(np.argmax(curve)))
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        ("outcomes__0__annotations_sha256", "0" * 64, ["not what the records were measured on"]),
+        ("backbone", None, ["read from files"]),
+        ("backbone__weights__sha256", "0" * 64, ["not the file"]),
+        ("backbone__name", "no_such", ["unknown backbone"]),
+        ("method__name", "no_such", ["unknown method"]),
+    ],
+)
+def test_what_cannot_be_redrawn_truthfully_is_refused(cli, runs, tmp_path, field, value, words):
+    copy = changed(runs / "resnet_nano/record-pc1.json", tmp_path, **{field: value})
+    out = tmp_path / "side.png"
+    assert cli("gallery", copy, "--images", 1, "--out", out).refused(*words)
+    assert not out.exists()
+
+
+def test_records_of_different_data_are_not_shown_together(cli, runs, tmp_path):
+    path = runs / "resnet_nano/record-pc1.json"
+    other = changed(path, tmp_path, outcomes__0__annotations_sha256="0" * 64)
+    done = cli("gallery", path, other, "--out", tmp_path / "side.png")
+    assert done.refused("different images")
+
+
+def test_weights_files_are_looked_for_and_compared(cli, tmp_path):
+    from safetensors.torch import save_file
+    from wsolbench_plugins.backbones.timm_networks.networks import resnet_nano
+
+    save_file(resnet_nano(12).state_dict(), tmp_path / "mine.safetensors")
+    quick = [*QUICK[2:], "--weights", tmp_path / "mine.safetensors"]
+    assert cli("run", "--backbone", "resnet_nano", "--method", "pc1", *quick, "--out", tmp_path / "run").code == 0
+    record, out = tmp_path / "run" / "record-pc1.json", tmp_path / "side.png"
+    assert cli("gallery", record, "--out", out).refused("mine.safetensors", "--weights-root DIR")
+    assert cli("gallery", record, "--weights-root", tmp_path, "--images", 2, "--out", out).code == 0
+    other = {key: value + 1 for key, value in resnet_nano(12).state_dict().items()}
+    save_file(other, tmp_path / "mine.safetensors")
+    assert cli("gallery", record, "--weights-root", tmp_path, "--out", out).refused("not the file")
+
+
+def test_an_ending_of_no_picture_and_a_place_that_cannot_be_written_are_refused(cli, runs, tmp_path):
+    record = runs / "resnet_nano/record-pc1.json"
+    assert cli("gallery", record, "--out", tmp_path / "side.gif").refused(".png, .svg, .pdf")
+    (tmp_path / "file").write_text("x")
+    assert cli("gallery", record, "--images", 1, "--out", tmp_path / "file" / "a.png").refused("cannot be written")
+
+
+def test_the_leaderboard_shows_a_gallery_of_its_own_records_only(cli, runs, tmp_path):
+    board = tmp_path / "leaderboard"
+    records = board / "records" / "critters"
+    records.mkdir(parents=True)
+    shutil.copy(runs / "resnet_nano/record-pc1.json", records / "a.json")
+    gallery = board / "figures" / "critters-gallery.png"
+    assert cli("gallery", records / "a.json", "--images", 1, "--out", gallery).code == 0
+    assert len(records_shown(gallery.read_bytes())) == 1
+    build(board)
+    assert "(figures/critters-gallery.png)" in (board / "README.md").read_text()
+    assert check(board) == []
+    (records / "a.json").unlink()
+    shutil.copy(runs / "resnet_nano/record-cam.json", records / "b.json")
+    build(board)
+    assert check(board) == [f"{gallery} shows records that are not there; draw it again with 'wsolbench gallery'"]

@@ -1,0 +1,68 @@
+"""``wsolbench gallery``: the maps behind several records, side by side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from wsolbench.cli.arguments import DataRoot, Device, MaskRoot, MetadataRoot, roots
+from wsolbench.cli.run import build_methods
+from wsolbench.cli.session import session_of
+from wsolbench.registry import Registry
+
+if TYPE_CHECKING:
+    from wsolbench.engine.side_by_side import Measured
+
+
+def gallery(
+    context: typer.Context,
+    records: Annotated[list[Path], typer.Argument(help="Record files of one data set; a column each.")],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The picture: .png, .svg or .pdf.")],
+    images: Annotated[int, typer.Option(min=1, help="So many, chosen at random, always the same ones.")] = 6,
+    image: Annotated[
+        list[str] | None, typer.Option(metavar="ID", help="Show this image instead of a choice; repeatable.")
+    ] = None,
+    data_root: DataRoot = None,
+    metadata_root: MetadataRoot = None,
+    masks: MaskRoot = None,
+    weights_root: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where the weights files that records name lie.")
+    ] = None,
+    device: Device = None,
+) -> None:
+    """Show the same images across networks and methods: a row for an image, a column for a record."""
+    session = session_of(context)
+    registry = session.load_plugins()
+    from wsolbench.engine.datasets import build_dataset
+    from wsolbench.engine.devices import choose_device
+    from wsolbench.engine.side_by_side import check_format, draw_side_by_side
+
+    check_format(out)
+    with session.clean_stdout():
+        measured = [_rebuild(path, registry) for path in records]
+        offer = registry.datasets.get(measured[0].record.dataset.name)
+        draw_side_by_side(
+            out,
+            measured,
+            registry,
+            build_dataset(offer, roots(data_root, metadata_root, masks)),
+            offer.provider,
+            images=image or images,
+            weights_root=weights_root,
+            device=choose_device(device),
+        )
+    typer.echo(out)
+
+
+def _rebuild(path: Path, registry: Registry) -> Measured:
+    """Read a record and build its method with the options that it was measured with."""
+    from wsolbench.engine.files import sha256
+    from wsolbench.engine.side_by_side import Measured
+    from wsolbench.records import read_record
+
+    record = read_record(path)
+    name = record.method.name
+    options = [f"{name}.{option}={value}" for option, value in record.method.changed_options.items()]
+    return Measured(record, sha256(path), build_methods(registry, [name], options)[0])
