@@ -52,8 +52,16 @@ class Finished:
         return True
 
 
+@pytest.fixture(scope="session")
+def compiled_sweep():
+    """Compile the threshold sweep where that is still to be done, so that no command says that it does."""
+    from wsolbench.protocol.compilation import load_sweep
+
+    load_sweep(lambda _: None)
+
+
 @pytest.fixture
-def cli(capsys):
+def cli(capsys, compiled_sweep):  # noqa: ARG001
     """Run a command line in this process: ``cli("run", "--limit", 3)``."""
     from wsolbench.cli.app import main
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from wsolbench.errors import UnknownNameError, UsageError
-from wsolbench.interfaces import BackboneSpec, Checkpoint, InputConfig, MethodSpec
+from wsolbench.errors import PluginError, UnknownNameError, UsageError
+from wsolbench.interfaces import BackboneSpec, BackboneZoo, Checkpoint, InputConfig, MethodSpec
 from wsolbench.registry import NAME_PATTERN, Offer, PluginFailure, Provider, Registry
 
 ACME, BOLT = Provider("acme", "1.0", "nets"), Provider("bolt", "2.0", "more")
@@ -86,6 +86,65 @@ def test_an_unknown_name_suggests_nothing_ambiguous():
 def test_an_empty_registry():
     with pytest.raises(UnknownNameError, match=r"^unknown method 'cam'\.\n  'wsolbench list methods' shows all 0\.$"):
         Registry([]).methods.get("cam")
+
+
+# Networks behind a prefix.
+
+
+def zoo(prefix, *names, provider=ACME):
+    def find(name):
+        if name == "broken":
+            raise ImportError("no such\nlibrary")
+        return BackboneSpec(name, dict, InputConfig(8), "s")
+
+    return Offer(BackboneZoo(prefix, lambda: names, find, "a library"), provider)
+
+
+def test_a_network_behind_a_prefix_is_found_and_keeps_the_prefix():
+    backbones = Registry([network("net"), zoo("lib", "net", "v1.5")]).backbones
+    offer = backbones.get("lib:v1.5")
+    assert (offer.name, offer.provider) == ("lib:v1.5", ACME)
+    assert backbones.get("acme:lib:net").name == "lib:net"
+    assert backbones.get(backbones.get("lib:net").qualified_name).name == "lib:net"
+    assert backbones.get("net").name == "net"
+
+
+def test_networks_behind_a_prefix_are_not_listed():
+    registry = Registry([network("net"), zoo("lib", "a", "b")])
+    assert [offer.name for offer in registry.backbones] == ["net"]
+    assert [offer.name for offer in registry.backbones.zoos] == ["lib"]
+
+
+def test_a_zoo_is_asked_for_nothing_before_its_prefix_is_typed():
+    def fails(*_):
+        raise AssertionError
+
+    registry = Registry([network("net"), Offer(BackboneZoo("lib", fails, fails, "a library"), ACME)])
+    registry.backbones.get("net")
+    with pytest.raises(UnknownNameError, match=r"unknown backbone 'lib'\. Did you mean 'lib:NAME'\?"):
+        registry.backbones.get("lib")
+
+
+@pytest.mark.parametrize("prefix", ["lib", "acme:lib"])
+def test_an_unknown_name_behind_a_prefix_suggests_those_behind_it(prefix):
+    registry = Registry([network("resnet"), zoo("lib", "resnet18", "vgg16")])
+    for unknown in (registry.backbones.unknown, registry.unknown):
+        assert f"Did you mean '{prefix}:resnet18'" in str(unknown(f"{prefix}:resnt18"))
+
+
+def test_two_zoos_of_one_prefix_are_rivals():
+    backbones = Registry([zoo("lib", "net"), zoo("lib", "net", "other", provider=BOLT)]).backbones
+    with pytest.raises(UnknownNameError, match=r"Type one of\n  acme:lib:net\n  bolt:lib:net$"):
+        backbones.get("lib:net")
+    assert backbones.get("bolt:lib:net").provider == BOLT
+    assert backbones.get("lib:other").provider == BOLT
+
+
+def test_a_zoo_that_fails_is_named():
+    with pytest.raises(
+        PluginError, match=r"acme 1\.0 'nets' failed looking 'broken' up in 'lib': ImportError: no such"
+    ):
+        Registry([zoo("lib", "broken")]).backbones.get("lib:broken")
 
 
 # The family resolution of a run.

@@ -5,14 +5,16 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+from dataclasses import dataclass, replace
+from typing import Generic, TypeAlias, TypeVar
 
 from wsolbench.errors import UnknownNameError
-from wsolbench.interfaces import BackboneSpec, DatasetSpec, MethodSpec, RecipeSpec, Spec
+from wsolbench.interfaces import BackboneSpec, BackboneZoo, DatasetSpec, MethodSpec, RecipeSpec, Spec
 
 NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9_.-]*")
 
+Offered: TypeAlias = Spec | BackboneZoo
+O_co = TypeVar("O_co", bound=Offered, covariant=True)
 S_co = TypeVar("S_co", bound=Spec, covariant=True)
 
 
@@ -41,10 +43,10 @@ class PluginFailure:
 
 
 @dataclass(frozen=True)
-class Offer(Generic[S_co]):
+class Offer(Generic[O_co]):
     """One spec and who provides it."""
 
-    spec: S_co
+    spec: O_co
     provider: Provider
 
     @property
@@ -104,24 +106,81 @@ class Catalogue(Generic[S_co]):
         return _unknown(self.kind, name, known, f"list {self.kind}s", len(self._offers), self._failures)
 
 
+class BackboneCatalogue(Catalogue[BackboneSpec]):
+    """All networks: those that are listed, and those that zoos find behind their prefix."""
+
+    def __init__(
+        self,
+        offers: Iterable[Offer[BackboneSpec]],
+        zoos: Iterable[Offer[BackboneZoo]],
+        failures: tuple[PluginFailure, ...] = (),
+    ) -> None:
+        super().__init__("backbone", offers, failures)
+        self.zoos = tuple(zoos)
+
+    def find(self, name: str) -> list[Offer[BackboneSpec]]:
+        """Return the offers that answer to a short or a qualified name: none, one, or several rivals.
+
+        Raises:
+            UsageError: A zoo has a network of that name, which cannot be a backbone.
+            PluginError: A zoo's code fails.
+        """
+        return super().find(name) or [
+            _network_in(zoo, rest) for zoo, rest in self._prefixed(name) if rest in _names_in(zoo)
+        ]
+
+    def unknown(self, name: str, also: Iterable[str] = ()) -> UnknownNameError:
+        """Return the error for a name that nobody offers, with close matches, in a zoo where its prefix is typed."""
+        return super().unknown(name, {*also, *self.zoo_names(name)})
+
+    def zoo_names(self, name: str) -> set[str]:
+        """Return what may be typed instead of an unknown name: all names behind its prefix, or how to use a zoo."""
+        if ":" not in name:
+            return {f"{zoo.name}:NAME" for zoo in self.zoos}
+        return {name.removesuffix(rest) + known for zoo, rest in self._prefixed(name) for known in _names_in(zoo)}
+
+    def _prefixed(self, name: str) -> list[tuple[Offer[BackboneZoo], str]]:
+        """Return the zoos whose short or qualified prefix a name begins with, and the rest of it."""
+        return [
+            (zoo, name.removeprefix(f"{prefix}:"))
+            for zoo in self.zoos
+            for prefix in (zoo.name, zoo.qualified_name)
+            if name.startswith(f"{prefix}:")
+        ]
+
+
+def _names_in(zoo: Offer[BackboneZoo]) -> set[str]:
+    from wsolbench.engine.blame import blaming  # which needs this module
+
+    with blaming(zoo.provider, f"listing '{zoo.name}'"):
+        return set(zoo.spec.names())
+
+
+def _network_in(zoo: Offer[BackboneZoo], name: str) -> Offer[BackboneSpec]:
+    from wsolbench.engine.blame import blaming  # which needs this module
+
+    with blaming(zoo.provider, f"looking '{name}' up in '{zoo.name}'"):
+        return Offer(replace(zoo.spec.find(name), name=f"{zoo.name}:{name}"), zoo.provider)
+
+
 class Registry:
     """Everything that the installed plugins offer, and the plugins that could not be loaded."""
 
     def __init__(
         self,
-        offers: Iterable[Offer[Spec]],
+        offers: Iterable[Offer[Offered]],
         providers: tuple[Provider, ...] = (),
         failures: tuple[PluginFailure, ...] = (),
     ) -> None:
         self.providers = providers
         self.failures = failures
         self._offers = tuple(offers)
-        self.backbones: Catalogue[BackboneSpec] = Catalogue("backbone", self._of(BackboneSpec), failures)
+        self.backbones = BackboneCatalogue(self._of(BackboneSpec), self._of(BackboneZoo), failures)
         self.methods: Catalogue[MethodSpec] = Catalogue("method", self._of(MethodSpec), failures)
         self.datasets: Catalogue[DatasetSpec] = Catalogue("dataset", self._of(DatasetSpec), failures)
         self.recipes: Catalogue[RecipeSpec] = Catalogue("recipe", self._of(RecipeSpec), failures)
 
-    def _of(self, kind: type[S_co]) -> list[Offer[S_co]]:
+    def _of(self, kind: type[O_co]) -> list[Offer[O_co]]:
         return [Offer(offer.spec, offer.provider) for offer in self._offers if isinstance(offer.spec, kind)]
 
     @property
@@ -131,10 +190,11 @@ class Registry:
 
     def unknown(self, name: str) -> UnknownNameError:
         """Return the error for a name that nothing of any kind answers to."""
-        known = {offer.spec.family for offer in self.backbones if offer.spec.family}
+        known = {offer.spec.family for offer in self.backbones if offer.spec.family} | self.backbones.zoo_names(name)
         for catalogue in self.catalogues:
             known |= {offer.qualified_name if ":" in name else catalogue.shown_name(offer) for offer in catalogue}
-        return _unknown("name", name, known, "list", len(self._offers), self.failures)
+        listed = sum(len(catalogue) for catalogue in self.catalogues)
+        return _unknown("name", name, known, "list", listed, self.failures)
 
     def family(self, name: str) -> list[Offer[BackboneSpec]]:
         """Return the variants of a family of networks; empty where there is no such family."""

@@ -1,3 +1,5 @@
+import io
+
 import numpy as np
 import pytest
 
@@ -46,6 +48,9 @@ def test_stored_maps_of_critters_score_the_same(cli, tmp_path, evaluate):
         assert part["box_acc"] == other["box_acc"]
         assert part["annotations_sha256"] == other["annotations_sha256"]
     assert again["dataset"]["content_sha256"] == record["dataset"]["content_sha256"]
+    shared = again["intervals"]["metrics"]
+    assert {name: record["intervals"]["metrics"][name] for name in shared} == shared
+    assert "max_box_acc" in shared
     assert again["backbone"] is None
     assert again["method"] == {
         **{"name": "precomputed", "provider": None, "options": {}},
@@ -109,13 +114,23 @@ def test_constant_maps_are_warned_of_counted_and_with_strict_refused(stored, eva
     assert evaluate(*options, "--strict").refused("1 of 4 scoremaps of test hold one value only")
 
 
+def npy(array):
+    """Return an array as the content of a file."""
+    buffer = io.BytesIO()
+    np.save(buffer, array)
+    return buffer.getvalue()
+
+
 BROKEN = {
     "missing": (None, "1 of 4 images; the first is 'test/02.png'"),
     "empty": (b"", "damaged or cut off"),
     "text": (b"hello", "no .npy file"),
+    "cut off": (npy(np.zeros((224, 224), np.float32))[:5000], "damaged or cut off"),
+    "no pixels": (np.zeros((0, 224), np.float32), "expected a non-empty 2-D array"),
     "3-D": (np.zeros((3, 224, 224), np.float32), "expected a non-empty 2-D array"),
     "integer": (np.zeros((224, 224), np.int64), "expected floating-point values, got int64"),
     "NaN": (np.full((224, 224), np.nan), "expected finite values"),
+    "too low": (np.full((224, 224), -0.01), "expected values in [0, 1]"),
     "too high": (np.full((224, 224), 1.01), "expected values in [0, 1]"),
     "objects": (np.array([[{}]], dtype=object), "pickled objects, which are never loaded"),
 }
@@ -133,6 +148,24 @@ def test_a_map_that_cannot_be_scored_ends_the_evaluation(stored, evaluate, kind)
         np.save(path, content, allow_pickle=True)
     done = evaluate("--metadata-root", made.metadata, "--scoremaps", maps / "test", "--json")
     assert done.refused(reason, "02.png")
+
+
+def test_a_map_of_no_image_is_refused(stored, evaluate):
+    made, _, maps = stored()
+    place = ["--metadata-root", made.metadata]
+    np.save(maps / "test" / "test" / "bird.npy", np.zeros((224, 224), np.float32))
+    done = evaluate(*place, "--scoremaps", maps / "test")
+    assert done.refused("bird.npy is the scoremap of no image of the data set (one of 1)", "take such files away")
+    (maps / "test" / "test" / "bird.npy").unlink()
+    assert evaluate(*place, "--scoremaps", maps / "test", "--limit", 2).code == 0
+
+
+def test_one_folder_may_hold_the_maps_of_both_splits(stored, evaluate):
+    made, record, maps = stored()
+    (maps / "val" / "val").rename(maps / "test" / "val")
+    both = ["--scoremaps", maps / "test", "--fullsup-scoremaps", maps / "test"]
+    (again,) = evaluate("--metadata-root", made.metadata, *both, "--json").records
+    assert box_and_mask_metrics(again) == box_and_mask_metrics(record)
 
 
 def test_what_cannot_be_evaluated_is_refused(stored, evaluate, tmp_path):
@@ -163,3 +196,11 @@ def test_a_data_set_without_train_fullsup_has_no_maps_for_it(stored, evaluate):
         "--metadata-root", made.metadata, "--scoremaps", maps / "test", "--fullsup-scoremaps", maps / "test"
     )
     assert done.refused("has no split train-fullsup; it has test")
+
+
+def test_compilation_is_told_on_stderr(stored, evaluate, monkeypatch):
+    made, _, maps = stored()
+    monkeypatch.setattr("wsolbench.engine.evaluate.load_sweep", lambda tell: tell("compiling"))
+    done = evaluate("--metadata-root", made.metadata, "--scoremaps", maps / "test", "--json")
+    assert done.err.splitlines()[0] == "compiling"
+    assert len(done.records) == 1

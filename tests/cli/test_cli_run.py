@@ -59,6 +59,8 @@ def test_a_run_prints_a_table_and_writes_a_record_and_a_gallery_for_each_method(
         assert record.method.name == method
         assert cells["MaxBoxAcc"][2 * column] == f"{record.metrics.max_box_acc:.2f}"
         assert cells["MaxBoxAcc"][2 * column + 1] == f"{record.metrics.fullsup_box_acc:.2f}"
+        low, high = record.intervals.metrics["fullsup_box_acc"]
+        assert cells["MaxBoxAcc, 95 %"][2 * column + 1] == f"{low:.1f}–{high:.1f}"
         assert cells["PxAP"][2 * column] == f"{record.metrics.pxap:.2f}"
         with Image.open(out / f"gallery-{method}.png") as picture:
             picture.load()

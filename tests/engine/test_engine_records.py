@@ -6,7 +6,9 @@ import pytest
 
 from wsolbench.engine.run import run
 from wsolbench.errors import DataError
+from wsolbench.outcomes import claimed_scores
 from wsolbench.records import ResultRecord, read_record, record_schema
+from wsolbench.verify import contradiction
 
 pytestmark = pytest.mark.usefixtures("no_gallery")
 
@@ -57,6 +59,11 @@ def changed(record, change):
         (lambda content: content["metrics"].update(pxap="high"), "metrics.pxap"),
         (lambda content: content["metrics"].update(surplus=1), "metrics.surplus"),
         (lambda content: content["protocol"].update(split="train"), "protocol.split"),
+        (lambda content: content.pop("intervals"), "intervals"),
+        (lambda content: content["intervals"].update(kind="guess"), "intervals.kind"),
+        (lambda content: content["intervals"].update(level=1), "intervals.level"),
+        (lambda content: content["intervals"].update(resamples=0), "intervals.resamples"),
+        (lambda content: content["intervals"]["metrics"].update(top1_acc=[1]), "intervals.metrics.top1_acc.1"),
     ],
 )
 def test_what_is_no_record_is_refused_with_the_place(record, tmp_path, change, where):
@@ -85,6 +92,25 @@ def test_a_file_that_is_not_there_or_a_folder_is_named(tmp_path):
     for path in (tmp_path / "no.json", tmp_path):
         with pytest.raises(DataError, match="cannot be read"):
             read_record(path)
+
+
+def test_every_metric_but_pxap_has_an_interval(record):
+    assert set(record.intervals.metrics) == set(claimed_scores(record.metrics))
+    assert {"max_box_acc", "fullsup_box_acc_by_iou.0.7", "gt_known_loc", "top1_loc", "top5_acc"} <= set(
+        record.intervals.metrics
+    )
+    assert all(low <= high for low, high in record.intervals.metrics.values())
+    assert record.metrics.pxap is not None
+    assert contradiction(record) is None
+
+
+def test_what_is_null_has_no_interval(toys):
+    bare = {"fullsup": 0, "boxes": False, "masks": True}
+    for kinds, expected in (({"fullsup": 0}, "max_box_acc"), (bare, "top1_acc")):
+        (record,) = run(toys.plan(dataset=toys.dataset(**kinds), out=toys.folder / expected), toys.notes)
+        assert set(record.intervals.metrics) == set(claimed_scores(record.metrics))
+        assert expected in record.intervals.metrics
+        assert "fullsup_box_acc" not in record.intervals.metrics
 
 
 def test_provenance_is_complete(record):

@@ -1,3 +1,5 @@
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 import torch
@@ -274,3 +276,17 @@ def test_masks_in_train_fullsup_alone_choose_no_threshold(toys):
     assert record.metrics.max_box_acc == 100
     assert record.metrics.fullsup_box_acc is None
     assert set(record.missing.values()) == {"train-fullsup has no boxes"}
+
+
+# --------------------------------------------------------------------------------------------------------- compilation
+
+
+@pytest.mark.parametrize("boxes", [True, False])
+def test_compilation_is_told_before_the_first_phase_where_boxes_are_scored(toys, monkeypatch, boxes):
+    told = []
+    monkeypatch.setattr("wsolbench.engine.run.load_sweep", lambda tell: tell("compiling"))
+    monkeypatch.setattr(toys.notes, "say", told.append)
+    monkeypatch.setattr(toys.notes, "phase", lambda name, *_: told.append(name) or nullcontext(lambda _done: None))
+    (record,) = run(toys.plan(dataset=toys.dataset(boxes=boxes)), toys.notes)
+    assert told == ["compiling"] * boxes + ["train-fullsup", "test"]
+    assert ("compilation" in record.seconds) == boxes

@@ -1,13 +1,17 @@
 import pickle
+from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
 from wsolbench.engine.network import load_network, resolve_backbone
-from wsolbench.engine.weights import mismatch, read_state_dict
-from wsolbench.errors import UsageError, WeightsError
+from wsolbench.engine.weights import difference, read_state_dict, state_sha256
+from wsolbench.errors import PluginError, UsageError, WeightsError
+from wsolbench.interfaces import BackboneSpec, InputConfig, Pretrained
 from wsolbench.plugins import load_plugins
+from wsolbench.registry import Offer, Provider, Registry
 
 CPU = torch.device("cpu")
 
@@ -201,6 +205,36 @@ def test_whatever_a_plugins_reader_raises_becomes_an_error_about_the_file(spec, 
         read_state_dict(tmp_path / "w.npz", replace(spec, read_weights=read))
 
 
+@pytest.mark.parametrize("form", ["safetensors", "module."])
+def test_a_plugin_converts_what_the_core_has_read(spec, state, tmp_path, form):
+    from dataclasses import replace
+
+    def convert(theirs):
+        return {key.removeprefix("their."): value for key, value in theirs.items()}
+
+    theirs = {f"their.{key}": value.contiguous() for key, value in state.items()}
+    path = tmp_path / ("w.safetensors" if form == "safetensors" else "w.pth")
+    if form == "safetensors":
+        save_file(theirs, path)
+    else:
+        torch.save({"model": {f"module.{key}": value for key, value in theirs.items()}}, path)
+    ours = read_state_dict(path, replace(spec, convert_weights=convert))
+    assert ours.keys() == state.keys()
+    assert all(torch.equal(value, ours[key]) for key, value in state.items())
+
+
+def test_why_a_plugin_cannot_convert_becomes_an_error_about_the_file(spec, state, tmp_path):
+    from dataclasses import replace
+
+    def convert(theirs):
+        raise ValueError(f"it is from\na later version with {len(theirs)} entries")
+
+    path = save(state, tmp_path)
+    with pytest.raises(WeightsError, match=r"w\.pth cannot be read as .* it is from a later version") as caught:
+        read_state_dict(path, replace(spec, convert_weights=convert))
+    one_line(caught)
+
+
 # ---------------------------------------------------------------------------------------------------- what does not fit
 
 
@@ -269,5 +303,84 @@ def test_a_variant_without_weights_for_the_data_set_says_what_to_pass(registry):
         )
 
 
+class Plain(torch.nn.Module):
+    """A classifier of so many channels."""
+
+    def __init__(self, num_classes, channels):
+        super().__init__()
+        self.stem = torch.nn.Conv2d(3, channels, 8, stride=8)
+        self.head = torch.nn.Linear(channels, num_classes)
+
+    def forward_features(self, images):
+        return self.stem(images)
+
+    def forward_head(self, features):
+        return self.head(features.mean(dim=(2, 3)))
+
+    @property
+    def classifier_weight(self):
+        return self.head.weight
+
+
+def plain(name, channels, **about):
+    spec = BackboneSpec(name, partial(Plain, channels=channels), InputConfig(32), "us", family="plain", **about)
+    return Offer(spec, Provider("acme", "1.0", "nets"))
+
+
+def load_plain(name, weights, *offers):
+    registry = Registry(offers or [plain("plain_s", 4), plain("plain_l", 8), plain("plain_again", 8)])
+    return load_network(registry, name, dataset="birds", num_classes=3, weights=weights, device=CPU, seed=0)
+
+
+def test_a_file_that_fits_another_variant_of_the_family_says_so(tmp_path):
+    path = save(Plain(3, channels=8).state_dict(), tmp_path)
+    with pytest.raises(
+        WeightsError, match=r"does not fit 'plain_s': .*; it fits 'plain_again' and 'plain_l'$"
+    ) as caught:
+        load_plain("plain_s", path)
+    one_line(caught)
+    with pytest.raises(WeightsError, match=r"network \(3, 4\)\)$"):
+        load_plain("plain_s", path, plain("plain_s", 4))
+
+
+# ------------------------------------------------------------------------------------------------------ what is fetched
+
+
+def fetched(channels=4, classes=7):
+    torch.manual_seed(1)
+    return Plain(classes, channels).state_dict()
+
+
+def test_pretrained_weights_are_asked_for_by_their_source():
+    network = load_plain("plain_s", Path("acme"), plain("plain_s", 4, pretrained=Pretrained("acme", "s.v1", fetched)))
+    assert torch.equal(network.module.head.weight, fetched()["head.weight"])
+    assert network.num_classes == 7
+    assert (network.weights.source, network.weights.file) == ("pretrained", "acme:s.v1")
+    assert network.weights.sha256 == state_sha256(fetched())
+    assert network.weights.sha256 != state_sha256({**fetched(), "head.bias": torch.zeros(7)})
+
+
+def test_a_family_and_a_source_give_the_variant_that_has_its_weights():
+    offers = plain("plain_s", 4, pretrained=Pretrained("acme", "s.v1", fetched)), plain("plain_l", 8)
+    assert load_plain("plain", Path("acme"), *offers).spec.name == "plain_s"
+    with pytest.raises(WeightsError, match="weights file bolt does not exist"):
+        load_plain("plain", Path("bolt"), *offers)
+
+
+def test_what_to_pass_names_the_source_of_pretrained_weights():
+    with pytest.raises(UsageError, match=r"pass --weights FILE, --weights acme or --weights random$"):
+        load_plain("plain_s", None, plain("plain_s", 4, pretrained=Pretrained("acme", "s.v1", fetched)))
+
+
+def test_weights_that_cannot_be_fetched_are_blamed_on_the_plugin():
+    def fetch():
+        raise OSError("no route\nto host")
+
+    with pytest.raises(
+        PluginError, match=r"acme 1\.0 'nets' failed fetching weights for 'plain_s': OSError: no route to"
+    ):
+        load_plain("plain_s", Path("acme"), plain("plain_s", 4, pretrained=Pretrained("acme", "s.v1", fetch)))
+
+
 def test_a_network_fits_itself(trained, state):
-    assert mismatch(trained, state) is None
+    assert not difference(trained, state)

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from wsolbench import __version__
-from wsolbench.cli import describe, evaluate, leaderboard, listing, run, schema, train
+from wsolbench.cli import compare, describe, evaluate, gallery, leaderboard, listing, run, schema, train, weights
 from wsolbench.cli.session import EVERYWHERE, Session
 from wsolbench.errors import WsolbenchError
 
@@ -29,10 +29,13 @@ app = typer.Typer(
 )
 app.command(epilog=EVERYWHERE)(run.run)
 app.command(epilog=EVERYWHERE)(evaluate.evaluate)
+app.command(epilog=EVERYWHERE)(compare.compare)
 app.command(epilog=EVERYWHERE)(train.train)
+app.command(epilog=EVERYWHERE)(gallery.gallery)
 app.command("list", epilog=EVERYWHERE)(listing.list_offers)
 app.command(epilog=EVERYWHERE)(listing.plugins)
 app.command(epilog=EVERYWHERE)(describe.describe)
+app.command(epilog=EVERYWHERE)(weights.weights)
 app.command(epilog=EVERYWHERE)(schema.schema)
 app.add_typer(leaderboard.leaderboard, name="leaderboard")
 

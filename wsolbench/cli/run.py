@@ -41,7 +41,7 @@ class TargetChoice(enum.StrEnum):
 
 def run(
     context: typer.Context,
-    backbone: Annotated[str, typer.Option(help="Network or family; see 'wsolbench list backbones'.")],
+    backbone: Annotated[str, typer.Option(help="Network, family or timm:NAME; see 'wsolbench list backbones'.")],
     method: Annotated[list[str], typer.Option(help="Repeatable: one forward pass serves all.")],
     dataset: DatasetName = "critters",
     data_root: DataRoot = None,
@@ -51,7 +51,11 @@ def run(
         list[str] | None, typer.Option(metavar="METHOD.NAME=VALUE", help="An option of a method; repeatable.")
     ] = None,
     weights: Annotated[
-        str | None, typer.Option(metavar="FILE|random", help="Default: those that ship for the data set.")
+        str | None,
+        typer.Option(
+            metavar="FILE|SOURCE|random",
+            help="Default: those that ship for the data set. A SOURCE such as 'timm' fetches the network's own.",
+        ),
     ] = None,
     split: EvaluatedSplit = SplitChoice.TEST,
     limit: Limit = None,

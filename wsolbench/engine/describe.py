@@ -62,5 +62,6 @@ def describe_backbone(spec: BackboneSpec, provider: Provider, num_classes: int, 
         "feature_size": [height, width],
         "mergeable": isinstance(module, Reparameterizable),
         "input": asdict(spec.input),
+        "pretrained_weights": None if spec.pretrained is None else str(spec.pretrained),
         "shipped_weights": [checkpoint.dataset for checkpoint in spec.checkpoints],
     }

@@ -20,6 +20,7 @@ from wsolbench.engine.scoring import (
     ScoredSplit,
     SplitScorer,
     compute_metrics,
+    open_images,
     open_split,
     select_thresholds,
     split_outcomes,
@@ -27,7 +28,9 @@ from wsolbench.engine.scoring import (
 from wsolbench.engine.threads import ordered_map
 from wsolbench.errors import ScoremapError, UsageError
 from wsolbench.interfaces import Dataset, Split
+from wsolbench.outcomes import compute_intervals
 from wsolbench.protocol import FRAME, IOU_THRESHOLDS
+from wsolbench.protocol.compilation import load_sweep
 from wsolbench.records import MethodInfo, ProtocolInfo, ResultRecord
 from wsolbench.registry import Provider
 
@@ -54,7 +57,7 @@ def evaluate(plan: EvaluationPlan, reporter: Reporter) -> ResultRecord:
     Raises:
         UsageError: The data set has no such split, or train-fullsup maps are given for an evaluation of train-fullsup.
         DataError: The annotations are damaged.
-        ScoremapError: A map is missing or damaged.
+        ScoremapError: A map is missing or damaged, or belongs to no image.
     """
     clock = Clock()
     parts = [open_split(plan.dataset, plan.provider, plan.split, plan.limit)]
@@ -67,6 +70,12 @@ def evaluate(plan: EvaluationPlan, reporter: Reporter) -> ResultRecord:
             )
         parts.append(open_split(plan.dataset, plan.provider, Split.TRAIN_FULLSUP, plan.limit))
         folders.append(ScoremapFolder(plan.fullsup_scoremaps, parts[1].images.ids))
+    known = _all_ids(plan)
+    for folder in folders:
+        folder.refuse_strangers(known)
+    if parts[0].has_boxes:
+        with clock.phase("compilation"):
+            load_sweep(reporter.say)
     scored = []
     for part, folder in zip(parts, folders, strict=True):
         with clock.phase(part.split.label):
@@ -74,21 +83,33 @@ def evaluate(plan: EvaluationPlan, reporter: Reporter) -> ResultRecord:
     selection = select_thresholds(scored[1] if len(scored) > 1 else None, why_none)
     metrics, missing = compute_metrics(scored[0], selection, target=None)
     outcomes = [split_outcomes(part) for part in scored]
+    protocol = ProtocolInfo(
+        split=outcomes[0].split, target=None, interval=plan.interval, frame=FRAME, iou_thresholds=IOU_THRESHOLDS
+    )
     return ResultRecord(
         metrics=metrics,
         missing=missing,
+        intervals=compute_intervals(outcomes, protocol),
         dataset=describe_dataset(plan.dataset, outcomes, plan.limit),
         backbone=None,
         method=MethodInfo(name="precomputed", provider=None, options={}, changed_options={}, reads_network=True),
-        protocol=ProtocolInfo(
-            split=outcomes[0].split, target=None, interval=plan.interval, frame=FRAME, iou_thresholds=IOU_THRESHOLDS
-        ),
+        protocol=protocol,
         environment=describe_environment(
             [plan.provider], command=plan.command, device="cpu", seed=None, batch_size=None
         ),
         seconds=clock.seconds,
         outcomes=outcomes,
     )
+
+
+def _all_ids(plan: EvaluationPlan) -> list[str]:
+    """Return the images of both splits: one folder may hold the maps of both, or more than a limit asks for."""
+    return [
+        image_id
+        for split in (Split.TRAIN_FULLSUP, Split.TEST)
+        if split in plan.dataset.splits
+        for image_id in open_images(plan.dataset, plan.provider, split).ids
+    ]
 
 
 def _score_folder(

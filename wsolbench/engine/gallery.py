@@ -43,7 +43,8 @@ def draw_gallery(
     """
     rows = _chosen(quality) if part.has_boxes else {"": _evenly(len(quality))}
     indices = [index for row in rows.values() for index in row]
-    scoremaps = _scoremaps(localizer, method, part.images, indices)
+    alone = replace(localizer, methods=tuple(built for built in localizer.methods if built.name == method))
+    scoremaps = scoremaps_of(alone, part.images, indices)[method]
     columns = max(len(row) for row in rows.values())
     figure = Figure(figsize=(4.2 * columns, 2.35 * len(rows) + 0.8), dpi=110, layout="constrained")
     panels = figure.subplots(len(rows), 2 * columns, squeeze=False)
@@ -78,18 +79,21 @@ def _evenly(total: int) -> list[int]:
     return [position * total // count for position in range(count)]
 
 
-def _scoremaps(
-    localizer: Localizer, method: str, images: ImageSplit, indices: list[int]
-) -> dict[int, NDArray[np.float32]]:
-    """Compute the scoremaps of a few images again."""
+def scoremaps_of(
+    localizer: Localizer, images: ImageSplit, indices: list[int]
+) -> dict[str, dict[int, NDArray[np.float32]]]:
+    """Compute the scoremaps of a few images: method name -> place of the image in its split -> (FRAME, FRAME)."""
     few = ImageSplit(
         tuple(images.ids[index] for index in indices),
         images.labels[indices],
         lambda position: images.load(indices[position]),
     )
-    alone = replace(localizer, methods=tuple(built for built in localizer.methods if built.name == method))
-    raw = np.concatenate([batch.maps[method] for batch in alone.raw_maps(few)])
-    return {index: to_scoremap(raw[position]) for position, index in enumerate(indices)}
+    scoremaps: dict[str, dict[int, NDArray[np.float32]]] = {built.name: {} for built in localizer.methods}
+    for batch in localizer.raw_maps(few):
+        for method, maps in batch.maps.items():
+            for position, raw_map in zip(batch.indices, maps, strict=True):
+                scoremaps[method][indices[position]] = to_scoremap(raw_map)
+    return scoremaps
 
 
 def _draw_case(
@@ -102,30 +106,42 @@ def _draw_case(
 ) -> None:
     """Draw an image with its true boxes, and beside it its heatmap with the predicted box."""
     image_id = part.images.ids[index]
-    picture = warp(part.images.load(index), FRAME, "bilinear")
     left, right = panels
-    left.imshow(picture)
-    left.set_title(_short(image_id), fontsize=7, parse_math=False)
-    right.imshow(picture)
-    right.imshow(scoremap, cmap="turbo", alpha=0.55, vmin=0, vmax=1)
+    draw_image(left, part, index)
+    left.set_title(short_id(image_id), fontsize=7, parse_math=False)
+    draw_image(right, part, index, scoremap)
     right.set_title(label, fontsize=7)
-    if part.has_boxes:
-        size = part.annotations.image_sizes[image_id]
-        for box in scale_boxes(part.annotations.boxes[image_id], size, (FRAME, FRAME)):
-            _draw_box(left, box, TRUE)
-            _draw_box(right, box, TRUE)
     if threshold is not None:
-        _draw_box(right, boxes_at(scoremap, threshold)[0], PREDICTED)
+        draw_box(right, boxes_at(scoremap, threshold)[0], PREDICTED)
 
 
-def _draw_box(panel: Axes, box: NDArray[np.integer[Any]], colour: str) -> None:
+def draw_image(panel: Axes, part: EvaluationSplit, index: int, scoremap: NDArray[np.float32] | None = None) -> None:
+    """Draw an image in the evaluation frame with its true boxes, under its heatmap where one is given."""
+    panel.imshow(warp(part.images.load(index), FRAME, "bilinear"))
+    if scoremap is not None:
+        panel.imshow(scoremap, cmap="turbo", alpha=0.55, vmin=0, vmax=1)
+    for box in true_boxes(part, index):
+        draw_box(panel, box, TRUE)
+
+
+def true_boxes(part: EvaluationSplit, index: int) -> NDArray[np.int64]:
+    """Return the true boxes (n, 4) of an image in the evaluation frame; n is 0 where a data set has none."""
+    if not part.has_boxes:
+        return np.zeros((0, 4), dtype=np.int64)
+    image_id = part.images.ids[index]
+    return scale_boxes(part.annotations.boxes[image_id], part.annotations.image_sizes[image_id], (FRAME, FRAME))
+
+
+def draw_box(panel: Axes, box: NDArray[np.integer[Any]], colour: str) -> None:
+    """Draw the outline of a box of pixels, both corners inclusive."""
     x0, y0, x1, y1 = (float(edge) for edge in box)
     panel.add_patch(
         Rectangle((x0 - 0.5, y0 - 0.5), x1 - x0 + 1, y1 - y0 + 1, fill=False, edgecolor=colour, linewidth=2)
     )
 
 
-def _short(image_id: str, most: int = 34) -> str:
+def short_id(image_id: str, most: int = 34) -> str:
+    """Return an image id, or where it is long an ellipsis and its end."""
     return image_id if len(image_id) <= most else "…" + image_id[-most + 1 :]
 
 

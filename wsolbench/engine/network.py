@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from wsolbench.engine.blame import blaming
+from wsolbench.engine.diagnosis import compare, looks_like
 from wsolbench.engine.files import sha256
-from wsolbench.engine.weights import count_classes, load_state, mismatch, read_state_dict
+from wsolbench.engine.weights import (
+    count_classes,
+    difference,
+    load_state,
+    read_entries,
+    read_state_dict,
+    state_sha256,
+)
 from wsolbench.errors import UsageError, WeightsError
-from wsolbench.interfaces import BackboneSpec, Checkpoint, Reparameterizable
+from wsolbench.interfaces import BackboneSpec, Checkpoint, Pretrained, Reparameterizable
 from wsolbench.records import WeightsInfo
 from wsolbench.registry import Offer, Registry
 
 Weights: TypeAlias = Path | Literal["random"] | None
+"""What the user asked for: a file, or the source of pretrained weights, which look the same until the network is known;
+random ones; or None for those that ship."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +87,10 @@ def resolve_backbone(registry: Registry, name: str, dataset: str, weights: Weigh
     if not variants:
         families = {offer.spec.family for offer in registry.backbones if offer.spec.family}
         raise registry.backbones.unknown(name, also=families)
-    if isinstance(weights, Path):
+    fitting = [variant for variant in variants if _pretrained(variant.spec, weights)]
+    if fitting:
+        why = f"pretrained weights from '{weights}' are there for"
+    elif isinstance(weights, Path):
         fitting = [variant for variant in variants if _fits(variant, weights)]
         why = f"the file {weights} fits"
     else:
@@ -89,20 +104,14 @@ def resolve_backbone(registry: Registry, name: str, dataset: str, weights: Weigh
 
 
 def _fits(variant: Offer[BackboneSpec], path: Path) -> bool:
-    """Tell whether a weights file has the entries of a variant, built without memory."""
-    spec = variant.spec
-    state = read_state_dict(path, spec)
-    try:
-        num_classes = count_classes(path, spec, state)
-    except WeightsError:
-        return False
-    with torch.device("meta"), blaming(variant.provider, f"building '{spec.name}'"):
-        network: Any = spec.build(num_classes)
-    if mismatch(network, state) is None:
-        return True
-    if isinstance(network, Reparameterizable):
-        network.reparameterize()
-    return mismatch(network, state) is None
+    """Tell whether a weights file has the entries of a variant."""
+    if variant.spec.read_weights is None:
+        fit = compare(path, read_entries(path), variant)
+        return fit is not None and not fit.difference
+    with torch.device("meta"), blaming(variant.provider, f"building '{variant.spec.name}'"):
+        state = read_state_dict(path, variant.spec)
+        network: Any = variant.spec.build(count_classes(path, variant.spec, state))
+    return not difference(network, state)
 
 
 def shipped_checkpoint(spec: BackboneSpec, dataset: str) -> Checkpoint | None:
@@ -120,7 +129,7 @@ def load_network(
         name: A variant or a family.
         dataset: Whose shipped weights are meant where `weights` is None.
         num_classes: Of the data set, for random weights; a file brings its own.
-        weights: A file, ``"random"``, or None for those that ship.
+        weights: A file, a source of pretrained weights, ``"random"``, or None for those that ship.
         device: Where it runs.
         seed: Of random weights.
 
@@ -131,27 +140,18 @@ def load_network(
     """
     offer = resolve_backbone(registry, name, dataset, weights)
     spec, provider = offer.spec, offer.provider
-    path = weights if isinstance(weights, Path) else None
-    if weights is None:
-        checkpoint = shipped_checkpoint(spec, dataset)
-        if checkpoint is None:
-            raise UsageError(
-                f"'{spec.name}' ships no weights for the data set '{dataset}'; pass --weights FILE or --weights random"
-            )
-        path = checkpoint.path
+    known = _read_weights(offer, dataset, weights)
+    if known is not None:
+        with _telling_what_it_is(known.path, spec, registry):
+            num_classes = count_classes(known.path, spec, known.state)
     torch.manual_seed(seed)
-    with blaming(provider, f"reading weights for '{spec.name}'"):
-        state = None if path is None else read_state_dict(path, spec)
-    if path is not None and state is not None:
-        num_classes = count_classes(path, spec, state)
     with blaming(provider, f"building '{spec.name}'"):
         module: Any = spec.build(num_classes)
         _check_backbone(module)
         parameters = sum(parameter.numel() for parameter in module.parameters())
-    source: Literal["shipped", "file", "random"] = "random"
-    if path is not None and state is not None:
-        load_state(path, spec, module, state)
-        source = "shipped" if weights is None else "file"
+    if known is not None:
+        with _telling_what_it_is(known.path, spec, registry):
+            load_state(known.path, spec, module, known.state)
     with blaming(provider, f"preparing '{spec.name}'"):
         reparameterized = isinstance(module, Reparameterizable)
         if reparameterized:
@@ -165,9 +165,61 @@ def load_network(
         parameters=parameters,
         largest_kernel=largest_kernel(module),
         reparameterized=reparameterized,
-        weights=WeightsInfo(source=source, file=path.name if path else None, sha256=sha256(path) if path else None),
+        weights=known.info if known else WeightsInfo(source="random", file=None, sha256=None),
         device=device,
     )
+
+
+@contextmanager
+def _telling_what_it_is(path: Path, spec: BackboneSpec, registry: Registry) -> Iterator[None]:
+    """Add to the error about a file of another network what the file looks like."""
+    try:
+        yield
+    except WeightsError as error:
+        raise WeightsError(f"{error}{looks_like(path, registry.backbones, spec)}") from error
+
+
+@dataclass(frozen=True)
+class _KnownWeights:
+    """Weights that are not random, and the file that messages about them name."""
+
+    path: Path
+    state: dict[str, Tensor]
+    info: WeightsInfo
+
+
+def _read_weights(offer: Offer[BackboneSpec], dataset: str, weights: Weights) -> _KnownWeights | None:
+    """Read the weights asked for; None stands for random ones."""
+    spec = offer.spec
+    if weights == "random":
+        return None
+    pretrained = _pretrained(spec, weights)
+    if pretrained is not None:
+        with blaming(offer.provider, f"fetching weights for '{spec.name}'"):
+            state = dict(pretrained.fetch())
+        info = WeightsInfo(source="pretrained", file=str(pretrained), sha256=state_sha256(state))
+        return _KnownWeights(Path(str(pretrained)), state, info)
+    path = weights or _shipped_file(spec, dataset)
+    with blaming(offer.provider, f"reading weights for '{spec.name}'"):
+        state = read_state_dict(path, spec)
+    source: Literal["file", "shipped"] = "file" if weights else "shipped"
+    return _KnownWeights(path, state, WeightsInfo(source=source, file=path.name, sha256=sha256(path)))
+
+
+def _pretrained(spec: BackboneSpec, weights: Weights) -> Pretrained | None:
+    """Return a network's pretrained weights if the user asked for them by their source."""
+    return spec.pretrained if spec.pretrained is not None and weights == Path(spec.pretrained.source) else None
+
+
+def _shipped_file(spec: BackboneSpec, dataset: str) -> Path:
+    checkpoint = shipped_checkpoint(spec, dataset)
+    if checkpoint is None:
+        fetched = f", --weights {spec.pretrained.source}" if spec.pretrained else ""
+        raise UsageError(
+            f"'{spec.name}' ships no weights for the data set '{dataset}'; "
+            f"pass --weights FILE{fetched} or --weights random"
+        )
+    return checkpoint.path
 
 
 def _check_backbone(module: object) -> None:

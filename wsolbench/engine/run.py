@@ -34,7 +34,9 @@ from wsolbench.engine.scoring import (
 from wsolbench.errors import OutputError, UsageError
 from wsolbench.interfaces import Dataset, DatasetSpec, Split
 from wsolbench.options import list_options
+from wsolbench.outcomes import compute_intervals
 from wsolbench.protocol import FRAME, IOU_THRESHOLDS
+from wsolbench.protocol.compilation import load_sweep
 from wsolbench.records import BackboneInfo, MethodInfo, Preprocessing, ProtocolInfo, ResultRecord
 from wsolbench.registry import Offer, Provider
 
@@ -100,6 +102,9 @@ def run(plan: RunPlan, reporter: Reporter) -> list[ResultRecord]:
             _check_labels(plan, parts, reporter)
             for opened in parts:
                 opened.annotations_sha256  # noqa: B018 - here, where it is timed: masks are read for it
+        if part.has_boxes:
+            with plan.clock.phase("compilation"):
+                load_sweep(reporter.say)
         localizer = Localizer(plan.network, plan.methods, plan.target, plan.batch_size, plan.workers)
         fullsup = _localize(plan, localizer, fullsup_part, reporter, save) if fullsup_part else {}
         selections = {built.name: select_thresholds(fullsup.get(built.name), why_none) for built in plan.methods}
@@ -232,19 +237,21 @@ def _record(
 ) -> ResultRecord:
     metrics, missing = compute_metrics(scored, selection, target=plan.target)
     outcomes = [split_outcomes(part) for part in (scored, fullsup) if part is not None]
+    protocol = ProtocolInfo(
+        split=outcomes[0].split,
+        target=plan.target,
+        interval=plan.interval,
+        frame=FRAME,
+        iou_thresholds=IOU_THRESHOLDS,
+    )
     return ResultRecord(
         metrics=metrics,
         missing=missing,
+        intervals=compute_intervals(outcomes, protocol),
         dataset=describe_dataset(plan.dataset, outcomes, plan.limit),
         backbone=_backbone_info(plan.network),
         method=_method_info(built),
-        protocol=ProtocolInfo(
-            split=outcomes[0].split,
-            target=plan.target,
-            interval=plan.interval,
-            frame=FRAME,
-            iou_thresholds=IOU_THRESHOLDS,
-        ),
+        protocol=protocol,
         environment=describe_environment(
             [plan.dataset_offer.provider, plan.network.offer.provider, built.offer.provider],
             command=plan.command,

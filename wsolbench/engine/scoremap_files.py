@@ -52,6 +52,24 @@ class ScoremapFolder:
                 f"(expected {missing[0]}.npy or {_stem(missing[0])}.npy)"
             )
 
+    def refuse_strangers(self, known: Iterable[str]) -> None:
+        """Refuse maps that are of no image, such as those of another data set.
+
+        Args:
+            known: Every image of the data set; more than the folder's own where only some of them are evaluated.
+
+        Raises:
+            ScoremapError: There are such maps; the message names one.
+        """
+        expected = {name for image_id in known for name in (image_id, _stem(image_id))}
+        found = (path.relative_to(self._root).with_suffix("").as_posix() for path in sorted(self._root.rglob("*.npy")))
+        strangers = [name for name in found if name not in expected]
+        if strangers:
+            raise ScoremapError(
+                f"{self._root / strangers[0]}.npy is the scoremap of no image of the data set "
+                f"(one of {len(strangers)}); take such files away, or name the data set that they were made for"
+            )
+
     def _find(self, image_id: str, stems: Counter[str]) -> Path | None:
         stem = _stem(image_id)
         names = [image_id] if stems[stem] > 1 else [image_id, stem]

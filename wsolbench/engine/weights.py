@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import pickle
 import pickletools
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,24 +27,58 @@ def read_state_dict(path: Path, spec: BackboneSpec) -> dict[str, Tensor]:
     """Read a weights file into a state dict in the network's own keys.
 
     The plugin's reader is used where it has one; otherwise safetensors, or a ``torch.save`` file of plain tensors,
-    whose containers (``model``, ``state_dict``) and ``module.`` prefixes are taken off.
+    whose containers (``model``, ``state_dict``) and ``module.`` prefixes are taken off and which the plugin may
+    convert.
 
     Raises:
         WeightsError: The file is missing, damaged, holds code, or holds no state dict.
     """
+    _check_file(path)
+    if spec.read_weights is not None:
+        with _naming(path, spec):
+            return dict(spec.read_weights(path))
+    return convert_entries(path, spec, read_entries(path))
+
+
+def read_entries(path: Path) -> dict[str, Tensor]:
+    """Read the entries of a safetensors or ``torch.save`` file as they are, but for containers and prefixes.
+
+    Raises:
+        WeightsError: The file is missing, damaged, holds code, or holds no state dict.
+    """
+    _check_file(path)
+    content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
+    return _unwrapped(path, content)
+
+
+def convert_entries(path: Path, spec: BackboneSpec, entries: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return a file's entries under the names that the network gives them.
+
+    Raises:
+        WeightsError: The plugin cannot make anything of them.
+    """
+    if spec.convert_weights is None:
+        return entries
+    with _naming(path, spec):
+        return dict(spec.convert_weights(entries))
+
+
+def _check_file(path: Path) -> None:
     if not path.is_file():
         what = "is a folder" if path.is_dir() else "does not exist"
         raise WeightsError(f"weights file {path} {what}; pass a file, or 'random'")
-    if spec.read_weights is not None:
-        try:
-            return dict(spec.read_weights(path))
-        except WsolbenchError:
-            raise
-        except Exception as error:
-            reason = " ".join(str(error).split()) or type(error).__name__
-            raise WeightsError(f"weights file {path} cannot be read as '{spec.name}' weights: {reason}") from error
-    content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
-    return _unwrapped(path, content)
+
+
+@contextmanager
+def _naming(path: Path, spec: BackboneSpec) -> Iterator[None]:
+    """Turn whatever a plugin raises about a file into one line that names the file."""
+    try:
+        yield
+    except WsolbenchError:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise WeightsError(f"weights file {path} cannot be read as '{spec.name}' weights: {reason}") from error
 
 
 def _read_safetensors(path: Path) -> object:
@@ -103,22 +140,36 @@ def count_classes(path: Path, spec: BackboneSpec, state: Mapping[str, Tensor]) -
     return int(state[spec.classifier_key].shape[0])
 
 
-def mismatch(network: torch.nn.Module, state: Mapping[str, Tensor]) -> str | None:
-    """Say in what a state dict differs from a network's, or None where it fits.
+@dataclass(frozen=True)
+class Difference:
+    """In what a state dict differs from a network's: names of entries."""
 
-    Counters that only training uses (``num_batches_tracked``) may be absent.
-    """
+    missing: tuple[str, ...]
+    unexpected: tuple[str, ...]
+    reshaped: tuple[str, ...]
+
+    def __bool__(self) -> bool:
+        """Whether there is any."""
+        return bool(self.missing or self.unexpected or self.reshaped)
+
+    def __str__(self) -> str:
+        """Return it as one line."""
+        parts = [("missing", self.missing), ("unexpected", self.unexpected), ("of another shape", self.reshaped)]
+        return "; ".join(f"{len(keys)} {what}: {_some(keys)}" for what, keys in parts if keys)
+
+
+def difference(network: Any, state: Mapping[str, Tensor]) -> Difference:
+    """Compare a state dict with a network's; counters that only training uses may be absent."""
     own = network.state_dict()
-    missing = [key for key in own if key not in state and not key.endswith("num_batches_tracked")]
-    unexpected = [key for key in state if key not in own]
-    reshaped = [
-        f"{key} (file {tuple(state[key].shape)}, network {tuple(own[key].shape)})"
-        for key in own
-        if key in state and own[key].shape != state[key].shape
-    ]
-    parts = [("missing", missing), ("unexpected", unexpected), ("of another shape", reshaped)]
-    said = [f"{len(keys)} {what}: {_some(keys)}" for what, keys in parts if keys]
-    return "; ".join(said) or None
+    return Difference(
+        missing=tuple(key for key in own if key not in state and not key.endswith("num_batches_tracked")),
+        unexpected=tuple(key for key in state if key not in own),
+        reshaped=tuple(
+            f"{key} (file {tuple(state[key].shape)}, network {tuple(own[key].shape)})"
+            for key in own
+            if key in state and own[key].shape != state[key].shape
+        ),
+    )
 
 
 def load_state(path: Path, spec: BackboneSpec, network: Any, state: Mapping[str, Tensor]) -> None:
@@ -127,17 +178,27 @@ def load_state(path: Path, spec: BackboneSpec, network: Any, state: Mapping[str,
     Raises:
         WeightsError: It does not fit; the message names the entries.
     """
-    difference = mismatch(network, state)
-    if difference is not None and isinstance(network, Reparameterizable):
+    found = difference(network, state)
+    if found and isinstance(network, Reparameterizable):
         with torch.device("meta"):
             merged: Any = spec.build(count_classes(path, spec, state))
         merged.reparameterize()
-        if mismatch(merged, state) is None:
+        if not difference(merged, state):
             network.reparameterize()
-            difference = None
-    if difference is not None:
-        raise WeightsError(f"weights file {path} does not fit '{spec.name}': {difference}")
+            found = difference(network, state)
+    if found:
+        raise WeightsError(f"weights file {path} does not fit '{spec.name}': {found}")
     network.load_state_dict(state, strict=False)  # what may be absent was checked above
+
+
+def state_sha256(state: Mapping[str, Tensor]) -> str:
+    """Return the hex SHA-256 of a state dict's names, types, shapes and values, for weights that are no file."""
+    digest = hashlib.sha256()
+    for key in sorted(state):
+        value = state[key].detach().cpu().contiguous()
+        digest.update(f"{key} {value.dtype} {tuple(value.shape)}".encode())
+        digest.update(value.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def _some(keys: Iterable[str], most: int = 3) -> str:

@@ -1,0 +1,93 @@
+"""What a weights file is: its network, what maps where, what is missing; or one line about a file that is none."""
+
+import json
+
+import pytest
+import torch
+from wsolbench_plugins.backbones.replknet import wsolbench_backbones as replknets
+from wsolbench_plugins.backbones.slak import wsolbench_backbones as slaks
+
+NETWORKS = {spec.name: spec for spec in (*replknets(), *slaks())}
+
+
+@pytest.fixture
+def saved(tmp_path):
+    def save(name, change=lambda state: state, classes=7, merged=False):
+        network = NETWORKS[name].build(classes)
+        if merged:
+            network.reparameterize()
+        path = tmp_path / f"{name}.pth"
+        torch.save({"model": change(network.state_dict())}, path)
+        return path
+
+    return save
+
+
+def test_a_file_is_told_with_its_classes_and_the_command_that_runs_it(cli, saved):
+    path = saved("replknet_nano")
+    done = cli("weights", path)
+    assert done.code == 0
+    assert "fits replknet_nano: 7 classes" in done.out
+    assert f"--backbone replknet_nano --weights {path}" in done.out
+    assert "missing" not in done.out
+
+
+def test_merged_branches_are_recognised(cli, saved):
+    assert "fits replknet_nano, branches merged: 7 classes" in cli("weights", saved("replknet_nano", merged=True)).out
+
+
+def test_early_names_are_shown_with_what_they_map_to(cli, saved):
+    def early(state):
+        return {key.replace("LoRA", "Decom"): value for key, value in state.items()}
+
+    out = cli("weights", saved("slak_nano", early)).out
+    assert "fits slak_nano: 7 classes" in out
+    assert "stages.0.0.large_kernel.Decom1.conv.weight -> stages.0.0.large_kernel.LoRA1.conv.weight" in out
+
+
+def test_what_is_missing_and_too_much_is_listed(cli, saved):
+    def spoil(state):
+        return {"extra": torch.zeros(2), **{key: value for key, value in state.items() if key != "norm.weight"}}
+
+    out = cli("weights", saved("slak_nano", spoil)).out
+    assert "most like slak_nano: 7 classes" in out
+    assert "1 missing:\n    norm.weight" in out
+    assert "1 unexpected:\n    extra" in out
+    assert "wsolbench run" not in out
+
+
+def test_a_file_like_nothing_is_told_so(cli, tmp_path):
+    torch.save({"alpha": torch.zeros(3)}, tmp_path / "w.pth")
+    done = cli("weights", tmp_path / "w.pth")
+    assert done.code == 0
+    assert "like no network that is installed; entries such as alpha" in done.out
+
+
+def test_a_run_with_another_networks_file_says_what_it_is(cli, saved, tmp_path):
+    path = saved("slak_nano")
+    run = ["--method", "cam", "--limit", 2, "--out", tmp_path / "out"]
+    assert cli("run", "--backbone", "replknet_nano", "--weights", path, *run).refused("; it fits 'slak_nano'")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [(b"", "damaged"), (b"hello", "damaged"), (None, "does not exist"), ([1, 2], "holds no state dict")],
+)
+def test_what_is_no_weights_file_is_refused(cli, tmp_path, content, words):
+    path = tmp_path / "w.pth"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    elif content is not None:
+        torch.save(content, path)
+    assert cli("weights", path).refused(words, "w.pth")
+
+
+@pytest.mark.slow
+def test_the_authors_cub_files_are_recognised(cli, shared_data, tmp_path):
+    for file, name in (
+        ("cba_convnext_base_384_in22ft1k_CUB", "convnext_base_cub"),
+        ("cba_replknet_31B1K384_CUB", "replknet_31b_cub"),
+    ):
+        shapes = json.loads((shared_data / "architectures" / "keys" / f"{file}.json").read_text())
+        torch.save({key: torch.zeros(shape) for key, shape in shapes.items()}, tmp_path / "w.pth")
+        assert f"fits {name}: 200 classes" in cli("weights", tmp_path / "w.pth").out

@@ -1,0 +1,64 @@
+"""``wsolbench weights``: what a weights file is, before any run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from wsolbench.cli.session import session_of
+from wsolbench.registry import Registry
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from wsolbench.engine.diagnosis import Fit
+
+SHOWN = 8
+
+
+def weights(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(help="A safetensors or torch.save file; nothing in it is executed.")],
+) -> None:
+    """Say which network a weights file belongs to, which entries map where, and what is missing."""
+    session = session_of(context)
+    registry = session.load_plugins()
+    from wsolbench.engine.diagnosis import diagnose
+
+    with session.clean_stdout():
+        entries, fits = diagnose(file, registry.backbones)
+    typer.echo(_summary(file, entries))
+    if not fits:
+        typer.echo(f"like no network that is installed; entries such as {', '.join(list(entries)[:3])}")
+    for fit in fits:
+        typer.echo("\n" + "\n".join(_about(fit, registry, file)))
+
+
+def _summary(file: Path, entries: dict[str, Tensor]) -> str:
+    numbers = sum(value.numel() for value in entries.values())
+    return f"{file}: {len(entries):,} entries, {numbers / 1e6:.2f} M numbers"
+
+
+def _about(fit: Fit, registry: Registry, file: Path) -> list[str]:
+    name = registry.backbones.shown_name(fit.offer)
+    form = ", branches merged" if fit.merged else ""
+    classes = "no classifier" if fit.classes is None else f"{fit.classes:,} classes"
+    lines = [f"fits {name}{form}: {classes}" if not fit.difference else f"most like {name}{form}: {classes}"]
+    if fit.difference:
+        lines += [f"  {fit.matched:,} entries match", *_listed("missing", fit.difference.missing)]
+        lines += _listed("unexpected", fit.difference.unexpected)
+        lines += _listed("of another shape", fit.difference.reshaped)
+    lines += _listed("mapped", [f"{theirs} -> {ours}" for theirs, ours in fit.renamed.items()])
+    if not fit.difference:
+        lines.append(f"  wsolbench run --backbone {name} --weights {file} --dataset DATASET --method cam")
+    return lines
+
+
+def _listed(what: str, names: list[str] | tuple[str, ...]) -> list[str]:
+    """Return a heading with a count, and the first names below it."""
+    if not names:
+        return []
+    rest = [f"    ... and {len(names) - SHOWN:,} more"] if len(names) > SHOWN else []
+    return [f"  {len(names):,} {what}:", *(f"    {name}" for name in names[:SHOWN]), *rest]
