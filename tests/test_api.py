@@ -14,6 +14,7 @@ FROZEN = [
     "Dataset",
     "DatasetRoots",
     "DatasetSpec",
+    "Foldable",
     "ImageSplit",
     "InputConfig",
     "MaskPair",

@@ -32,6 +32,7 @@ __all__ = [
     "Dataset",
     "DatasetRoots",
     "DatasetSpec",
+    "Foldable",
     "ImageSplit",
     "InputConfig",
     "MaskPair",
@@ -109,10 +110,19 @@ class SpatialHead(Protocol):
 
 @runtime_checkable
 class Reparameterizable(Protocol):
-    """A backbone whose training form merges into an equal, faster inference form."""
+    """A backbone whose training form merges into an equal, faster inference form, in which weights may be published."""
 
     def reparameterize(self) -> None:
         """Merge the branches in place; outputs stay equal up to rounding."""
+        ...
+
+
+@runtime_checkable
+class Foldable(Protocol):
+    """A backbone whose norms fold into the convolutions beside them, in a form that no weights are published in."""
+
+    def fold_norms(self) -> None:
+        """Fold them in place, after weights were loaded; outputs stay equal up to rounding."""
         ...
 
 

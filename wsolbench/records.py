@@ -20,6 +20,7 @@ SCHEMA_VERSION: Literal[1] = 1
 Mode = Literal["single", "multi"]
 IouKey = Literal["0.3", "0.5", "0.7"]
 IntervalKind = Literal["percentile", "basic", "bias-corrected"]
+Precision = Literal["fp32", "bf16", "fp16"]
 Runs = list[list[int]]
 
 IOU_KEYS: tuple[IouKey, ...] = get_args(IouKey)
@@ -120,6 +121,8 @@ class BackboneInfo(_Part):
     parameters: int = Field(description="before branches were merged")
     largest_kernel: int
     reparameterized: bool
+    precision: Precision = Field(default="fp32", description="of weights and activations on the way to the features")
+    compiled: bool = Field(default=False, description="whether torch compiled that way")
     feature_shape: tuple[int, int, int] = Field(description="channels, height and width of the tapped features")
     weights: WeightsInfo
     preprocessing: Preprocessing

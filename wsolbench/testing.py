@@ -27,6 +27,7 @@ from wsolbench.interfaces import (
     BackboneSpec,
     Dataset,
     DatasetRoots,
+    Foldable,
     ImageSplit,
     Interpolation,
     MethodContext,
@@ -204,6 +205,18 @@ def check_backbone_reparameterize(spec: BackboneSpec) -> None:
             _expect_close(f"{what} after reparameterize() {times}", expected, actual, _NETWORK_TOLERANCE)
 
 
+def check_backbone_fold(spec: BackboneSpec) -> None:
+    """Folding the norms, if the network offers it, changes features and logits by rounding only; twice is once."""
+    network, images = _network(spec)
+    if not isinstance(network, Foldable):
+        return
+    before = _forward(network, images)
+    for times in ("once", "twice"):
+        network.fold_norms()
+        for what, expected, actual in zip(("features", "logits"), before, _forward(network, images), strict=True):
+            _expect_close(f"{what} after fold_norms() {times}", expected, actual, _NETWORK_TOLERANCE)
+
+
 def check_backbone_effective_weights(spec: BackboneSpec) -> None:
     """Effective weights, if the network offers any, give maps whose mean plus the constant is the class score."""
     network, images = _network(spec)
@@ -243,6 +256,7 @@ _BACKBONE_CHECKS = (
     check_backbone_batch_invariance,
     check_backbone_eval_mode,
     check_backbone_reparameterize,
+    check_backbone_fold,
     check_backbone_effective_weights,
 )
 

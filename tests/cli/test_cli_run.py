@@ -47,6 +47,17 @@ def critters_run(cli, tmp_path):
     return run
 
 
+def test_precision_is_told_and_recorded(critters_run):
+    done, out = critters_run("out", "--precision", "bf16")
+    assert "features are computed in bf16" in done.err
+    assert "random weights in bf16" in done.out
+    network = read_record(out / "record-cam.json").backbone
+    assert (network.precision, network.compiled) == ("bf16", False)
+    done, out = critters_run("usual")
+    assert "fp32" not in done.err
+    assert read_record(out / "record-cam.json").backbone.precision == "fp32"
+
+
 def test_a_run_prints_a_table_and_writes_a_record_and_a_gallery_for_each_method(critters_run):
     done, out = critters_run("out")
     assert done.code == 0

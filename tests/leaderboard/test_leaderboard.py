@@ -107,6 +107,19 @@ def test_rows_are_sorted_by_v2_at_the_fullsup_threshold(board):
     assert scores == sorted(scores, reverse=True)
 
 
+def test_less_precision_is_a_row_of_its_own(board, tmp_path):
+    text = (board / "records" / "critters" / "resnet_nano__cam__shipped.json").read_text()
+    (tmp_path / "low.json").write_text(text.replace('"precision": "fp32"', '"precision": "bf16"'))
+    add(board, [tmp_path / "low.json"])
+    build(board)
+    assert (board / "records" / "critters" / "resnet_nano-bf16__cam__shipped.json").exists()
+    assert "| resnet_nano (bf16) " in (board / "README.md").read_text()
+    rows = csv.DictReader((board / "leaderboard.csv").read_text().splitlines())
+    assert [row["record"] for row in rows if row["precision"] == "bf16"] == [
+        "critters/resnet_nano-bf16__cam__shipped.json"
+    ]
+
+
 def test_a_baseline_names_no_network_and_no_top_1(board):
     line = next(
         line for line in (board / "README.md").read_text().splitlines() if "centred-box" in line and "|" in line

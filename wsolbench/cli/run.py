@@ -39,6 +39,14 @@ class TargetChoice(enum.StrEnum):
     PREDICTED = "predicted"
 
 
+class PrecisionChoice(enum.StrEnum):
+    """What a network computes its features in."""
+
+    FP32 = "fp32"
+    BF16 = "bf16"
+    FP16 = "fp16"
+
+
 def run(
     context: typer.Context,
     backbone: Annotated[str, typer.Option(help="Network, family or timm:NAME; see 'wsolbench list backbones'.")],
@@ -65,6 +73,12 @@ def run(
     interval: Interval = 0.001,
     batch_size: Annotated[int, typer.Option(min=1, help="Images in a forward pass.")] = 32,
     device: Device = None,
+    precision: Annotated[
+        PrecisionChoice, typer.Option(help="Of the network up to its features; less than fp32 moves scores.")
+    ] = PrecisionChoice.FP32,
+    compile: Annotated[
+        bool, typer.Option("--compile", help="Let torch compile the network; pays off in long runs only.")
+    ] = False,
     workers: Workers = 2,
     seed: Annotated[
         int, typer.Option(min=0, max=LARGEST_SEED, help="Of every random draw, such as random weights.")
@@ -82,7 +96,7 @@ def run(
     from wsolbench.engine.datasets import build_dataset
     from wsolbench.engine.devices import choose_device
     from wsolbench.engine.files import check_writable, fresh_folder
-    from wsolbench.engine.network import load_network
+    from wsolbench.engine.network import Execution, load_network
     from wsolbench.engine.run import RunPlan, check_first_images, check_scoremap_folders
     from wsolbench.engine.run import run as carry_out
 
@@ -104,7 +118,10 @@ def run(
             weights=_weights(weights),
             device=choose_device(device),
             seed=seed,
+            execution=Execution(precision.value, compile),
         )
+        if precision is not PrecisionChoice.FP32:
+            reporter.say(f"features are computed in {precision.value}: scores will differ from those of fp32")
         if backbone not in (network.offer.name, network.offer.qualified_name):
             reporter.say(f"{backbone}: the variant {network.spec.name}")
         plan = RunPlan(

@@ -116,7 +116,8 @@ def _images(record: ResultRecord) -> str:
 
 def _weights(backbone: BackboneInfo) -> str:
     weights = backbone.weights
-    return f"weights {weights.file}" if weights.source in ("file", "pretrained") else f"{weights.source} weights"
+    told = f"weights {weights.file}" if weights.source in ("file", "pretrained") else f"{weights.source} weights"
+    return told if backbone.precision == "fp32" else f"{told} in {backbone.precision}"
 
 
 def _heading(record: ResultRecord) -> str:

@@ -87,8 +87,7 @@ class Localizer:
     def _of_batch(self, batch: Batch, ids: list[str]) -> RawMaps:
         network = self.network
         with blaming(network.offer.provider, f"in '{network.spec.name}' on the images from '{ids[0]}' on"):
-            features = network.module.forward_features(batch.images)
-            logits = network.module.forward_head(features)
+            features, logits = network.forward(batch.images)
         classes = batch.labels if self.target == "gt" else logits.argmax(dim=1)
         context = MethodContext(network.module, batch.images, classes, logits)
         maps = {built.name: _checked_maps(built, features, context, ids) for built in self.methods}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import copy
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,14 +24,33 @@ from wsolbench.engine.weights import (
     read_state_dict,
     state_sha256,
 )
-from wsolbench.errors import UsageError, WeightsError
-from wsolbench.interfaces import BackboneSpec, Checkpoint, Pretrained, Reparameterizable
-from wsolbench.records import WeightsInfo
+from wsolbench.errors import UsageError, WeightsError, WsolbenchError
+from wsolbench.interfaces import BackboneSpec, Checkpoint, Foldable, Pretrained, Reparameterizable
+from wsolbench.records import Precision, WeightsInfo
 from wsolbench.registry import Offer, Registry
 
 Weights: TypeAlias = Path | Literal["random"] | None
 """What the user asked for: a file, or the source of pretrained weights, which look the same until the network is known;
 random ones; or None for those that ship."""
+
+_DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How a network computes its features; head, methods and evaluation are float32 or better in any case.
+
+    Args:
+        precision: Of weights and activations on the way to the features.
+        compiled: Whether torch compiles that way, which takes a minute or more at the first batch.
+    """
+
+    precision: Precision = "fp32"
+    compiled: bool = False
+
+    def __str__(self) -> str:
+        """Return the options that ask for it."""
+        return " ".join([f"--precision {self.precision}", *(["--compile"] if self.compiled else [])])
 
 
 @dataclass(frozen=True)
@@ -46,6 +66,7 @@ class Network:
     reparameterized: bool
     weights: WeightsInfo
     device: torch.device
+    execution: Execution = Execution()
 
     @property
     def spec(self) -> BackboneSpec:
@@ -62,6 +83,43 @@ class Network:
                 raise TypeError(f"forward_features returned {tuple(features.shape)}, expected (1, K, h, w)")
         channels, height, width = features.shape[1:]
         return int(channels), int(height), int(width)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Return features (B, K, h, w) and logits (B, C) of normalised images, in one pass.
+
+        Raises:
+            UsageError: The precision or the compiled form that was asked for fails.
+        """
+        with self._blaming_execution():
+            with torch.inference_mode():
+                features = self._forward_features(images)
+            # Tensors of inference mode take part in no gradient, which methods may want; a copy of them does.
+            features = features.clone() if self.execution.precision == "fp32" else features.float()
+            with torch.no_grad():
+                return features, self.module.forward_head(features)
+
+    @cached_property
+    def _forward_features(self) -> Callable[[Tensor], Tensor]:
+        dtype = _DTYPES[self.execution.precision]
+        # A copy, because the head stays as it is.
+        body = self.module if dtype is torch.float32 else copy.deepcopy(self.module).to(dtype)
+        compute = torch.compile(body.forward_features) if self.execution.compiled else body.forward_features
+        return lambda images: compute(images.to(dtype))
+
+    @contextmanager
+    def _blaming_execution(self) -> Iterator[None]:
+        """Say of whatever goes wrong that it may be due to the form that was asked for, if it was not the usual one."""
+        try:
+            yield
+        except WsolbenchError:
+            raise
+        except Exception as error:
+            if self.execution == Execution():
+                raise
+            reason = str(error).strip().partition("\n")[0] or type(error).__name__
+            raise UsageError(
+                f"{self.execution}: '{self.spec.name}' cannot be run so on {self.device} ({reason}); leave it away"
+            ) from error
 
 
 def resolve_backbone(registry: Registry, name: str, dataset: str, weights: Weights) -> Offer[BackboneSpec]:
@@ -120,9 +178,17 @@ def shipped_checkpoint(spec: BackboneSpec, dataset: str) -> Checkpoint | None:
 
 
 def load_network(
-    registry: Registry, name: str, *, dataset: str, num_classes: int, weights: Weights, device: torch.device, seed: int
+    registry: Registry,
+    name: str,
+    *,
+    dataset: str,
+    num_classes: int,
+    weights: Weights,
+    device: torch.device,
+    seed: int,
+    execution: Execution = Execution(),
 ) -> Network:
-    """Build a network, load its weights, merge its branches and put it on its device in eval mode.
+    """Build a network, load its weights, merge and fold what can be, and put it on its device in eval mode.
 
     Args:
         registry: What the plugins offer.
@@ -132,6 +198,7 @@ def load_network(
         weights: A file, a source of pretrained weights, ``"random"``, or None for those that ship.
         device: Where it runs.
         seed: Of random weights.
+        execution: How its features are computed.
 
     Raises:
         UsageError: The name cannot be resolved or no weights ship.
@@ -156,6 +223,8 @@ def load_network(
         reparameterized = isinstance(module, Reparameterizable)
         if reparameterized:
             module.eval().reparameterize()
+        if isinstance(module, Foldable):
+            module.fold_norms()
         module = module.eval().requires_grad_(False).to(device=device, memory_format=torch.channels_last)
     return Network(
         requested=name,
@@ -167,6 +236,7 @@ def load_network(
         reparameterized=reparameterized,
         weights=known.info if known else WeightsInfo(source="random", file=None, sha256=None),
         device=device,
+        execution=execution,
     )
 
 

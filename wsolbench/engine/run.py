@@ -285,6 +285,8 @@ def _backbone_info(network: Network) -> BackboneInfo:
         parameters=network.parameters,
         largest_kernel=network.largest_kernel,
         reparameterized=network.reparameterized,
+        precision=network.execution.precision,
+        compiled=network.execution.compiled,
         feature_shape=network.feature_shape,
         weights=network.weights,
         preprocessing=Preprocessing(

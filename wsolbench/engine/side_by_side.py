@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from wsolbench.engine.files import write_whole
 from wsolbench.engine.gallery import PREDICTED, draw_box, draw_image, scoremaps_of, short_id, true_boxes
 from wsolbench.engine.localize import BuiltMethod, Localizer
-from wsolbench.engine.network import Network, Weights, load_network
+from wsolbench.engine.network import Execution, Network, Weights, load_network
 from wsolbench.engine.scoring import EvaluationSplit, open_split
 from wsolbench.errors import DataError, OutputError, UsageError, WeightsError
 from wsolbench.interfaces import Dataset, Split
@@ -144,7 +144,10 @@ def _by_network(measured: Sequence[Measured]) -> list[list[Measured]]:
         record, network = each.record, each.record.backbone
         assert network is not None
         seed = record.environment.seed if network.weights.source == "random" else None
-        key = (network.provider, network.name, network.weights.sha256, seed, record.protocol.target)
+        key = (
+            *(network.provider, network.name, network.weights.sha256, seed),
+            *(network.precision, record.protocol.target),
+        )
         groups.setdefault(key, []).append(each)
     return list(groups.values())
 
@@ -173,6 +176,7 @@ def _load(
         weights=weights,
         device=device,
         seed=record.environment.seed or 0,
+        execution=Execution(backbone.precision),
     )
     if network.weights.sha256 != backbone.weights.sha256:
         raise WeightsError(f"{network.weights.file} is not the file that '{backbone.name}' was measured with")
@@ -184,6 +188,8 @@ def _columns(
 ) -> list[_Column]:
     target: Literal["gt", "predicted"] = "predicted" if measured[0].record.protocol.target == "predicted" else "gt"
     name = network.spec.name + (" (random)" if network.weights.source == "random" else "")
+    if network.execution.precision != "fp32":
+        name += f" ({network.execution.precision})"
     columns = []
     for each in measured:  # one by one: two records may be of one method with different options
         localizer = Localizer(network, (each.method,), target, batch_size=len(indices), workers=1)

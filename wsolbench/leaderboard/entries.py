@@ -32,9 +32,11 @@ class Entry:
 
     @property
     def backbone(self) -> str:
-        """The network's name, or a dash where none had a part in the maps."""
+        """The network's name, with its precision unless it is the usual; a dash where none had a part in the maps."""
         backbone = self.record.backbone
-        return "–" if backbone is None or self.is_baseline else backbone.name
+        if backbone is None or self.is_baseline:
+            return "–"
+        return backbone.name if backbone.precision == "fp32" else f"{backbone.name} ({backbone.precision})"
 
     @property
     def weights(self) -> str:
@@ -84,7 +86,8 @@ def file_stem(entry: Entry) -> str:
     options = "".join(f"-{name}-{value}" for name, value in method.changed_options.items())
     if network is None:
         return f"precomputed__{method.name}{options}"
-    return f"{network.name.replace(':', '-')}__{method.name}{options}__{network.weights.source}"
+    precision = "" if network.precision == "fp32" else f"-{network.precision}"
+    return f"{network.name.replace(':', '-')}{precision}__{method.name}{options}__{network.weights.source}"
 
 
 def group_tables(entries: Iterable[Entry]) -> list[Table]:

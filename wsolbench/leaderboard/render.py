@@ -115,6 +115,7 @@ def _facts(entry: Entry) -> dict[str, str | int | None]:
     return {
         "backbone": network.name if network else None,
         "weights": entry.weights if network else None,
+        "precision": network.precision if network else None,
         "parameters": network.parameters if network else None,
         "largest_kernel": network.largest_kernel if network else None,
         "method": entry.method,

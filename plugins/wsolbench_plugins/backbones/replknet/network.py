@@ -12,6 +12,7 @@ import torch
 from timm.layers import DropPath
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from wsolbench.api import after_batch_norm
 
@@ -20,7 +21,7 @@ class ConvBN(nn.Sequential):
     """Convolution with "same" padding and no bias, batch norm, and with ``act`` a ReLU."""
 
     conv: nn.Conv2d
-    bn: nn.BatchNorm2d
+    bn: nn.Module
 
     def __init__(
         self, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1, act: bool = False
@@ -31,14 +32,32 @@ class ConvBN(nn.Sequential):
         if act:
             self.add_module("act", nn.ReLU())
 
+    def folded(self) -> tuple[Tensor, Tensor]:
+        """Return kernel and bias of the convolution that equals this one with its norm in eval mode."""
+        conv, bn = self.conv, self.bn
+        if not isinstance(bn, nn.BatchNorm2d):
+            assert conv.bias is not None
+            return conv.weight, conv.bias
+        assert bn.running_mean is not None
+        assert bn.running_var is not None
+        return fuse_conv_bn_weights(conv.weight, conv.bias, bn.running_mean, bn.running_var, bn.eps, bn.weight, bn.bias)
 
-def fused(unit: ConvBN) -> tuple[Tensor, Tensor]:
-    """Return kernel and bias of the convolution that equals a convolution and its batch norm in eval mode."""
-    bn = unit.bn
-    assert bn.running_mean is not None
-    assert bn.running_var is not None
-    scale = bn.weight / torch.sqrt(bn.running_var + bn.eps)
-    return unit.conv.weight * scale[:, None, None, None], bn.bias - bn.running_mean * scale
+    @torch.no_grad()
+    def fold(self, before: nn.Module | None = None) -> None:
+        """Fold the norm into the convolution, and one before it into a 1×1 kernel; a second call changes nothing.
+
+        Args:
+            before: ``W (s x + t) + b`` is ``(W s) x + (W t + b)``, where no padding keeps t from part of W.
+        """
+        weight, bias = self.folded()
+        if isinstance(before, nn.BatchNorm2d):
+            assert before.running_mean is not None
+            assert before.running_var is not None
+            scale = before.weight / torch.sqrt(before.running_var + before.eps)
+            bias = bias + weight[:, :, 0, 0] @ (before.bias - before.running_mean * scale)
+            weight = weight * scale[:, None, None]
+        self.conv.weight, self.conv.bias = nn.Parameter(weight), nn.Parameter(bias)
+        self.bn = nn.Identity()
 
 
 class LargeKernelConv(nn.Module):
@@ -72,9 +91,9 @@ class LargeKernelConv(nn.Module):
         """Replace the branches by one convolution of the large kernel's size; a second call changes nothing."""
         if self.lkb_origin is None:
             return
-        weight, bias = fused(self.lkb_origin)
+        weight, bias = self.lkb_origin.folded()
         if self.small_conv is not None:
-            small_weight, small_bias = fused(self.small_conv)
+            small_weight, small_bias = self.small_conv.folded()
             margin = (weight.shape[-1] - small_weight.shape[-1]) // 2
             weight = weight + F.pad(small_weight, [margin] * 4)
             bias = bias + small_bias
@@ -94,7 +113,7 @@ class LargeKernelBlock(nn.Module):
         self.pw1 = ConvBN(channels, inner, 1, act=True)
         self.pw2 = ConvBN(inner, channels, 1)
         self.large_kernel = LargeKernelConv(inner, kernel, small_kernel)
-        self.prelkb_bn = nn.BatchNorm2d(channels)
+        self.prelkb_bn: nn.Module = nn.BatchNorm2d(channels)
         self.drop_path = DropPath(drop_path)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -102,13 +121,19 @@ class LargeKernelBlock(nn.Module):
         out: Tensor = x + self.drop_path(self.pw2(F.relu(self.large_kernel(self.pw1(self.prelkb_bn(x))))))
         return out
 
+    def fold(self) -> None:
+        """Fold every norm into the convolution beside it."""
+        self.pw1.fold(before=self.prelkb_bn)
+        self.prelkb_bn = nn.Identity()
+        self.pw2.fold()
+
 
 class ConvFFN(nn.Module):
     """``x + drop(pw2(gelu(pw1(bn(x)))))`` with the exact (erf) GELU."""
 
     def __init__(self, channels: int, inner: int, drop_path: float) -> None:
         super().__init__()
-        self.preffn_bn = nn.BatchNorm2d(channels)
+        self.preffn_bn: nn.Module = nn.BatchNorm2d(channels)
         self.pw1 = ConvBN(channels, inner, 1)
         self.pw2 = ConvBN(inner, channels, 1)
         self.drop_path = DropPath(drop_path)
@@ -117,6 +142,12 @@ class ConvFFN(nn.Module):
         """Map (B, C, h, w) to (B, C, h, w)."""
         out: Tensor = x + self.drop_path(self.pw2(F.gelu(self.pw1(self.preffn_bn(x)))))
         return out
+
+    def fold(self) -> None:
+        """Fold every norm into the convolution beside it."""
+        self.pw1.fold(before=self.preffn_bn)
+        self.preffn_bn = nn.Identity()
+        self.pw2.fold()
 
 
 class Stage(nn.Module):
@@ -237,3 +268,13 @@ class RepLKNet(nn.Module):
         for module in self.modules():
             if isinstance(module, LargeKernelConv):
                 module.reparameterize()
+
+    def fold_norms(self) -> None:
+        """Merge the kernels and fold every norm but the last, which stands between features and head."""
+        self.reparameterize()
+        for module in self.modules():
+            if isinstance(module, LargeKernelBlock | ConvFFN):
+                module.fold()
+        for module in (*self.stem.modules(), *self.transitions.modules()):
+            if isinstance(module, ConvBN):
+                module.fold()

@@ -12,6 +12,7 @@ import torch
 from timm.layers import DropPath
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from wsolbench.api import after_layer_norm
 
@@ -22,13 +23,24 @@ class ConvBN(nn.Sequential):
     """Depthwise convolution with "same" padding and no bias, then batch norm."""
 
     conv: nn.Conv2d
-    bn: nn.BatchNorm2d
+    bn: nn.Module
 
     def __init__(self, channels: int, kernel: tuple[int, int]) -> None:
         super().__init__()
         padding = (kernel[0] // 2, kernel[1] // 2)
         self.add_module("conv", nn.Conv2d(channels, channels, kernel, padding=padding, groups=channels, bias=False))
         self.add_module("bn", nn.BatchNorm2d(channels))
+
+    def fold(self) -> None:
+        """Fold the norm into the convolution."""
+        conv, bn = self.conv, self.bn
+        if isinstance(bn, nn.BatchNorm2d):
+            assert bn.running_mean is not None
+            assert bn.running_var is not None
+            conv.weight, conv.bias = fuse_conv_bn_weights(
+                conv.weight, conv.bias, bn.running_mean, bn.running_var, bn.eps, bn.weight, bn.bias
+            )
+            self.bn = nn.Identity()
 
 
 class DecomposedKernel(nn.Module):
@@ -50,6 +62,22 @@ class DecomposedKernel(nn.Module):
         """Map (B, C, h, w) to (B, C, h, w)."""
         out: Tensor = self.LoRA1(x) + self.LoRA2(x)
         return out if self.small_conv is None else out + self.small_conv(x)
+
+    @torch.no_grad()
+    def reparameterize(self) -> None:
+        """Fold the norms, and merge the small kernel into the tall one; a second call changes nothing.
+
+        Tall and wide stay apart: one K×K kernel of both would cost K/2N times as much.
+        """
+        for branch in (self.LoRA1, self.LoRA2, self.small_conv):
+            if branch is not None:
+                branch.fold()
+        if self.small_conv is not None:
+            tall, small = self.LoRA1.conv, self.small_conv.conv
+            margin = (tall.kernel_size[0] - small.kernel_size[0]) // 2
+            tall.weight += F.pad(small.weight, (0, 0, margin, margin))
+            tall.bias += small.bias  # type: ignore[operator]
+            self.small_conv = None
 
 
 class ChannelNorm(nn.LayerNorm):
@@ -158,6 +186,12 @@ class SLaK(nn.Module):
     def effective_weights(self, features: Tensor, class_indices: Tensor) -> tuple[Tensor, Tensor]:
         """Return the weights (B, K) and constants (B,) of the class scores, the layer norm taken in."""
         return after_layer_norm(features, self.norm, self.head, class_indices)
+
+    def reparameterize(self) -> None:
+        """Merge the branches and norms of every decomposed kernel; no published weights have this form."""
+        for module in self.modules():
+            if isinstance(module, DecomposedKernel):
+                module.reparameterize()
 
 
 def _stem(kind: str, channels: int, stride: int) -> nn.Sequential:
