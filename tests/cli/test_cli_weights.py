@@ -28,6 +28,7 @@ def test_a_file_is_told_with_its_classes_and_the_command_that_runs_it(cli, saved
     done = cli("weights", path)
     assert done.code == 0
     assert "fits replknet_nano: 7 classes" in done.out
+    assert "warped to 96×96 (bilinear), mean 0.5, 0.5, 0.5, std 0.25, 0.25, 0.25" in done.out
     assert f"--backbone replknet_nano --weights {path}" in done.out
     assert "missing" not in done.out
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from wsolbench.cli.session import session_of
+from wsolbench.interfaces import InputConfig
 from wsolbench.registry import Registry
 
 if TYPE_CHECKING:
@@ -52,8 +53,15 @@ def _about(fit: Fit, registry: Registry, file: Path) -> list[str]:
         lines += _listed("of another shape", fit.difference.reshaped)
     lines += _listed("mapped", [f"{theirs} -> {ours}" for theirs, ours in fit.renamed.items()])
     if not fit.difference:
+        lines.append(f"  images are {_input(fit.offer.spec.input)}")
         lines.append(f"  wsolbench run --backbone {name} --weights {file} --dataset DATASET --method cam")
     return lines
+
+
+def _input(config: InputConfig) -> str:
+    """Say how images are prepared: networks that a file fits alike may differ in nothing else."""
+    mean, std = (", ".join(f"{value:g}" for value in values) for values in (config.mean, config.std))
+    return f"warped to {config.size}×{config.size} ({config.interpolation}), mean {mean}, std {std}"
 
 
 def _listed(what: str, names: list[str] | tuple[str, ...]) -> list[str]:

@@ -35,10 +35,25 @@ def test_outputs_are_the_official_ones(shared_data, name):
     expected = np.load(shared_data / "architectures" / "outputs" / f"arch_{OFFICIAL[name]}.npz")
     network = SPECS[name].build(1000).eval().to(memory_format=torch.channels_last)
     fill(network)
+    for tolerance, change in ((1e-5, lambda: None), (1e-4, network.reparameterize)):
+        change()
+        with torch.no_grad():
+            features = network.forward_features(IMAGE)
+            assert agrees(features, expected["features"], tolerance)
+            assert agrees(network.forward_head(features), expected["logits"], tolerance)
+
+
+def test_merging_is_exact():
+    network = SPECS["slak_nano"].build(12).eval()
+    fill(network)
+    network = network.double()
+    image = torch.randn(2, 3, 96, 96, dtype=torch.float64)
     with torch.no_grad():
-        features = network.forward_features(IMAGE)
-        assert agrees(features, expected["features"], 1e-5)
-        assert agrees(network.forward_head(features), expected["logits"], 1e-5)
+        before = network(image)
+        for _ in range(2):  # twice changes nothing
+            network.reparameterize()
+            torch.testing.assert_close(network(image), before, atol=1e-12, rtol=1e-12)
+    assert not any("small_conv" in key or ".bn." in key for key in network.state_dict())
 
 
 def test_nano_keeps_a_map_of_twelve_by_twelve():
