@@ -1,6 +1,7 @@
 """SqueezeNet 1.0 (Iandola et al., 2016) as a wsolbench plugin: a backbone that reads its own weights format.
 
-The class activation map is the class's map after the last convolution; the class score is the map's mean. The ten
+The class activation map of ``squeezenet`` is the class's map after the last convolution; the class score is the map's
+mean. ``squeezenet_fire9`` is the same network tapped one layer earlier, for methods that look at many maps. The ten
 classes are those of imagenette, taken from the 1,000 rows of an ImageNet checkpoint.
 """
 
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from wsolbench.api import Backbone, BackboneSpec, InputConfig, hookimpl
+from wsolbench.api import BackboneSpec, InputConfig, hookimpl
 
 IMAGENETTE_ROWS = [0, 217, 482, 491, 497, 566, 569, 571, 574, 701]
 FIRES = {2: (96, 16, 64), 3: (128, 16, 64), 4: (128, 32, 128), 5: (256, 32, 128)}
@@ -46,14 +47,18 @@ class SqueezeNet(nn.Module):
         self.conv10 = nn.Conv2d(512, num_classes, 1)
         self.register_buffer("identity", torch.eye(num_classes), persistent=False)
 
-    def forward_features(self, images: Tensor) -> Tensor:
-        """Return one map a class (B, C, h, w) of RGB images (B, 3, H, W) less their mean, in units of 1/255."""
+    def fires(self, images: Tensor) -> Tensor:
+        """Return the last fire module's maps (B, 512, h, w) of RGB images (B, 3, H, W) less their mean, 0 to 255."""
         x = F.max_pool2d(F.relu(self.conv1(images.flip(1))), 3, 2, ceil_mode=True)
         for number in FIRES:
             x = self.get_submodule(f"fire{number}")(x)
             if number in (4, 8):
                 x = F.max_pool2d(x, 3, 2, ceil_mode=True)
-        return F.relu(self.conv10(x))
+        return x
+
+    def forward_features(self, images: Tensor) -> Tensor:
+        """Return one map a class (B, C, h, w)."""
+        return F.relu(self.conv10(self.fires(images)))
 
     def forward_head(self, features: Tensor) -> Tensor:
         """Return the logits (B, C): the mean of each class's map."""
@@ -65,6 +70,27 @@ class SqueezeNet(nn.Module):
         return self.get_buffer("identity")
 
 
+class SqueezeNetFire9(SqueezeNet):
+    """The network tapped before its classifier, a 1×1 convolution.
+
+    Since a ReLU stands between the class maps and their mean, no weighted sum of these features has the class score for
+    its mean.
+    """
+
+    def forward_features(self, images: Tensor) -> Tensor:
+        """Return the last fire module's maps (B, 512, h, w)."""
+        return self.fires(images)
+
+    def forward_head(self, features: Tensor) -> Tensor:
+        """Return the logits (B, C)."""
+        return F.relu(self.conv10(features)).mean(dim=(2, 3))
+
+    @property
+    def classifier_weight(self) -> Tensor:
+        """The kernels (C, 512) of the class maps."""
+        return self.conv10.weight.flatten(1)
+
+
 def read_weights(path: Path) -> dict[str, Tensor]:
     """Read an ``.npz`` of Caffe weights and keep the rows of imagenette's classes."""
     with np.load(path, allow_pickle=False) as arrays:
@@ -74,22 +100,18 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     return state
 
 
-def build(num_classes: int) -> Backbone:
-    """Return the network with random weights."""
-    return SqueezeNet(num_classes)
-
-
 @hookimpl
 def wsolbench_backbones() -> list[BackboneSpec]:
-    """Offer the network."""
+    """Offer the network, tapped after and before its classifier."""
     mean = (123 / 255, 117 / 255, 104 / 255)
     return [
         BackboneSpec(
-            name="squeezenet",
+            name=name,
             build=build,
             input=InputConfig(size=227, mean=mean, std=(1 / 255, 1 / 255, 1 / 255), interpolation="bilinear"),
             source="Iandola et al., SqueezeNet, 2016",
             classifier_key="conv10.weight",
             read_weights=read_weights,
         )
+        for name, build in (("squeezenet", SqueezeNet), ("squeezenet_fire9", SqueezeNetFire9))
     ]
