@@ -192,6 +192,19 @@ def test_missing_and_left_over_files_make_it_stale(board):
     assert not (board / "old.tex").exists()
 
 
+def test_figures_of_many_methods_show_the_papers_and_the_best(board, tmp_path):
+    text = (board / "records" / "critters" / "resnet_nano__cam__shipped.json").read_text()
+    files = [tmp_path / f"{number}.json" for number in range(9)]
+    for number, file in enumerate(files):
+        file.write_text(text.replace('"name": "cam"', f'"name": "other-{number}"'))
+    add(board, files)
+    build(board)
+    drawn = (board / "figures" / "critters-curves.svg").read_text()
+    assert all(f">{method}</text>" in drawn for method in ("cam", "pc1", "centred-box"))
+    assert drawn.count(">other-") == 6
+    assert (board / "README.md").read_text().count("| other-") == 9
+
+
 def test_a_figure_drawn_from_other_records_is_noticed(board):
     drawn = board / "figures" / "critters-size.png"
     kept = drawn.read_bytes()

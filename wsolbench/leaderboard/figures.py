@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Iterator
+from itertools import cycle
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -14,6 +16,10 @@ from wsolbench.leaderboard.entries import Entry, Table
 
 MARKERS = "osD^vPX*<>hd"
 COLOURS = mpl.color_sequences["tab10"]
+LINES = ("--", ":", "-.", (0, (1, 3)))
+PAPER = ("cam", "cam-pos", "cam-neg", "pc1")
+"""The methods of the large-kernel paper."""
+MOST_METHODS = 8
 
 
 def draw_figures(table: Table, fingerprint: str) -> Iterator[tuple[str, bytes]]:
@@ -45,8 +51,7 @@ def _size_figure(table: Table) -> Figure:
     """Draw V2 at the fullsup τ against parameters, the marker as large as the kernel."""
     figure = Figure(figsize=(7, 4.5), dpi=120, layout="constrained")
     axes = figure.subplots()
-    trained = [entry for entry in table.entries if entry.is_trained]
-    methods = sorted({entry.method for entry in trained})
+    trained, methods = _drawn(table)
     for entry in trained:
         network, score = entry.record.backbone, entry.record.metrics.fullsup_box_acc_v2
         if network is None or score is None:
@@ -71,33 +76,46 @@ def _network_positions(trained: list[Entry]) -> dict[str, float]:
 
 
 def _baseline_lines(axes: mpl.axes.Axes, table: Table) -> None:
-    styles = iter(("--", ":", "-."))
-    for entry in table.entries:
+    for entry, style in _baselines(table):
         score = entry.record.metrics.fullsup_box_acc_v2
-        if entry.is_baseline and score is not None:
-            axes.axhline(score, color="0.35", lw=1, ls=next(styles, "--"), label=entry.method)
+        if score is not None:
+            axes.axhline(score, color="0.35", lw=1, ls=style, label=entry.method)
+
+
+def _drawn(table: Table) -> tuple[list[Entry], list[str]]:
+    """Return the entries of trained networks to draw, and their methods.
+
+    More methods than can be told apart are cut down to the large-kernel paper's and the best of the others.
+    """
+    trained = [entry for entry in table.entries if entry.is_trained]
+    ranked = dict.fromkeys(entry.method for entry in trained)  # entries stand in the order of their scores
+    methods = sorted(sorted(ranked, key=lambda method: method not in PAPER)[:MOST_METHODS])
+    return [entry for entry in trained if entry.method in methods], methods
+
+
+def _baselines(table: Table) -> Iterator[tuple[Entry, Any]]:
+    """Yield the baselines, each with its kind of line."""
+    return zip((entry for entry in table.entries if entry.is_baseline), cycle(LINES), strict=False)
 
 
 def _curves_figure(table: Table) -> Figure:
     """Draw BoxAcc(τ) at IoU 0.5, largest contour, a panel for each trained network, a line for each method."""
-    trained = [entry for entry in table.entries if entry.is_trained]
-    baselines = [entry for entry in table.entries if entry.is_baseline]
+    trained, methods = _drawn(table)
     names = sorted({entry.backbone for entry in trained})
-    methods = sorted({entry.method for entry in trained})
     figure = Figure(figsize=(3.2 * max(len(names), 1), 3.4), dpi=120, layout="constrained")
     panels = figure.subplots(1, max(len(names), 1), sharey=True, squeeze=False)[0]
     for panel, name in zip(panels, names, strict=False):
         for entry in trained:
             if entry.backbone == name:
                 panel.plot(*_curve(entry), color=COLOURS[methods.index(entry.method) % len(COLOURS)], lw=1.5)
-        for entry, style in zip(baselines, ("--", ":", "-."), strict=False):
+        for entry, style in _baselines(table):
             panel.plot(*_curve(entry), color="0.35", lw=1, ls=style)
         panel.set_title(name, fontsize=9)
         panel.set_xlabel("τ")
         panel.grid(alpha=0.25)
     panels[0].set_ylabel("BoxAcc(τ, 0.5), largest contour (%)")
     handles = [mpl.lines.Line2D([], [], color=COLOURS[i % len(COLOURS)], label=m) for i, m in enumerate(methods)]
-    for entry, style in zip(baselines, ("--", ":", "-."), strict=False):
+    for entry, style in _baselines(table):
         handles.append(mpl.lines.Line2D([], [], color="0.35", ls=style, lw=1, label=entry.method))
     figure.legend(handles=handles, loc="outside lower center", ncols=4, fontsize=8, frameon=False)
     return figure
