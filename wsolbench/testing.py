@@ -195,26 +195,24 @@ def check_backbone_eval_mode(spec: BackboneSpec) -> None:
 def check_backbone_reparameterize(spec: BackboneSpec) -> None:
     """Merging the branches, if the network has any, changes features and logits by rounding only; twice is once."""
     network, images = _network(spec)
-    if not isinstance(network, Reparameterizable):
-        return
-    before = _forward(network, images)
-    for times in ("once", "twice"):
-        with torch.no_grad():
-            network.reparameterize()
-        for what, expected, actual in zip(("features", "logits"), before, _forward(network, images), strict=True):
-            _expect_close(f"{what} after reparameterize() {times}", expected, actual, _NETWORK_TOLERANCE)
+    if isinstance(network, Reparameterizable):
+        _check_nothing_changes(network, images, "reparameterize")
 
 
 def check_backbone_fold(spec: BackboneSpec) -> None:
     """Folding the norms, if the network offers it, changes features and logits by rounding only; twice is once."""
     network, images = _network(spec)
-    if not isinstance(network, Foldable):
-        return
+    if isinstance(network, Foldable):
+        _check_nothing_changes(network, images, "fold_norms")
+
+
+def _check_nothing_changes(network: Any, images: Tensor, method: str) -> None:
     before = _forward(network, images)
     for times in ("once", "twice"):
-        network.fold_norms()
+        with torch.no_grad():
+            getattr(network, method)()
         for what, expected, actual in zip(("features", "logits"), before, _forward(network, images), strict=True):
-            _expect_close(f"{what} after fold_norms() {times}", expected, actual, _NETWORK_TOLERANCE)
+            _expect_close(f"{what} after {method}() {times}", expected, actual, _NETWORK_TOLERANCE)
 
 
 def check_backbone_effective_weights(spec: BackboneSpec) -> None:
