@@ -27,6 +27,17 @@ _VARIANTS: dict[str, tuple[dict[str, Any], InputConfig]] = {
         },
         InputConfig(size=96, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25)),
     ),
+    "replknet_micro": (
+        {
+            "channels": (48, 96, 128),
+            "depths": (1, 2, 1),
+            "kernels": (13, 13, 13),
+            "small_kernel": 3,
+            "strides": (2, 1),
+            "drop_path_rate": 0.0,
+        },
+        InputConfig(size=64),
+    ),
     "replknet_31b": ({**_FULL, "channels": (128, 256, 512, 1024)}, _IMAGENET_384),
     "replknet_31b_cub": ({**_FULL, "channels": (128, 256, 512, 1024)}, _CUB_384),
     "replknet_31l": ({**_FULL, "channels": (192, 384, 768, 1536)}, _IMAGENET_384),

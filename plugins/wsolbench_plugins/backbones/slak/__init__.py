@@ -32,6 +32,18 @@ _VARIANTS: dict[str, tuple[dict[str, Any], InputConfig]] = {
         },
         InputConfig(size=96, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25)),
     ),
+    "slak_micro": (
+        {
+            "channels": (48, 96, 128),
+            "depths": (1, 2, 2),
+            "kernels": (21, 13, 13),
+            "strides": (4, 2, 1),
+            "layer_scale": 1.0,
+            "stem": "overlap",
+            "he_init": True,
+        },
+        InputConfig(size=64),
+    ),
     "slak_tiny": ({**_TINY, "kernels": (51, 49, 47, 13)}, _IMAGENET_224),
     "slak_small": ({**_SMALL, "kernels": (51, 49, 47, 13)}, _IMAGENET_224),
     "slak_base": ({**_BASE, "kernels": (51, 49, 47, 13)}, _IMAGENET_224),

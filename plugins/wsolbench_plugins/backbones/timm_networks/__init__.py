@@ -20,6 +20,7 @@ INCEPTION = "Szegedy et al., Rethinking the Inception Architecture for Computer 
 
 _HALF = (0.5, 0.5, 0.5)
 _NANO_INPUT = InputConfig(size=96, mean=_HALF, std=(0.25, 0.25, 0.25))
+_MICRO_INPUT = InputConfig(size=64)
 _BILINEAR_224 = InputConfig(size=224)
 _BICUBIC_224 = InputConfig(size=224, interpolation="bicubic")
 
@@ -35,6 +36,7 @@ def _resnets() -> list[BackboneSpec]:
     resnet = partial(_spec, source=RESNET, family="resnet", classifier_key="fc.weight")
     return [
         resnet("resnet_nano", _NANO_INPUT, checkpoints=_shipped("resnet_nano")),
+        resnet("resnet_micro", _MICRO_INPUT),
         resnet("resnet50", _BILINEAR_224, pretrained=_from_timm("resnet50.tv_in1k")),
         resnet("resnet50_wsol", _BILINEAR_224, pretrained=_from_timm("resnet50.tv_in1k")),
     ]
@@ -46,6 +48,7 @@ def _convnexts() -> list[BackboneSpec]:
     published = partial(convnext, convert_weights=_convert_convnext)
     return [
         convnext("convnext_nano", _NANO_INPUT, checkpoints=_shipped("convnext_nano")),
+        convnext("convnext_micro", _MICRO_INPUT),
         *(
             published(f"convnext_{size}", _BICUBIC_224, pretrained=_from_timm(f"convnext_{size}.fb_in1k"))
             for size in ("tiny", "small", "base", "large")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import timm
@@ -75,15 +77,15 @@ def final_norm(network: Any) -> nn.LayerNorm | None:
     return norm if isinstance(norm, nn.LayerNorm) else None
 
 
-def resnet_nano(num_classes: int) -> Any:
-    """Return a ResNet of four basic blocks for 96×96 images, feature stride 8."""
+def small_resnet(num_classes: int, *, layers: tuple[int, ...], channels: tuple[int, ...], stem_width: int) -> Any:
+    """Return a ResNet of basic blocks for small images, feature stride 8."""
     network = resnet.ResNet(
         resnet.BasicBlock,
-        layers=(1, 1, 1, 1),
-        channels=(24, 48, 48, 96),
+        layers=layers,
+        channels=channels,
         num_classes=num_classes,
         stem_type="deep",
-        stem_width=12,
+        stem_width=stem_width,
         replace_stem_pool=True,
         output_stride=8,
     )
@@ -98,17 +100,17 @@ def resnet50_wsol(num_classes: int) -> Any:
     return as_backbone(network)
 
 
-def convnext_nano(num_classes: int) -> Any:
-    """Return a ConvNeXt of five blocks for 96×96 images, feature stride 8.
+def small_convnext(num_classes: int, *, depths: tuple[int, ...], channels: tuple[int, ...]) -> Any:
+    """Return a ConvNeXt for small images, feature stride 8.
 
-    It differs from the published ones in what lets it learn from 8,000 images within minutes: batch norm in place of
-    layer norm (the ConvNeXt paper's last step but one, section 2.6), no norm between pool and head, He's initial
-    weights (2015) before the head, and a layer scale that begins at 1.
+    It differs from the published ones in what lets it learn from some thousand images within minutes: batch norm in
+    place of layer norm (the ConvNeXt paper's last step but one, section 2.6), no norm between pool and head, He's
+    initial weights (2015) before the head, and a layer scale that begins at 1.
     """
     network = convnext.ConvNeXt(
         num_classes=num_classes,
-        depths=(1, 1, 2, 1),
-        dims=(32, 64, 64, 96),
+        depths=depths,
+        dims=channels,
         stem_type="overlap_act",
         ls_init_value=1.0,
         output_stride=8,
@@ -189,10 +191,12 @@ def undilate(network: nn.Module) -> None:
             module.padding = (module.kernel_size[0] // 2, module.kernel_size[1] // 2)
 
 
-OWN = {
-    "resnet_nano": resnet_nano,
+OWN: dict[str, Callable[[int], Any]] = {
+    "resnet_nano": partial(small_resnet, layers=(1, 1, 1, 1), channels=(24, 48, 48, 96), stem_width=12),
+    "resnet_micro": partial(small_resnet, layers=(1, 1, 2, 1), channels=(32, 64, 96, 128), stem_width=16),
     "resnet50_wsol": resnet50_wsol,
-    "convnext_nano": convnext_nano,
+    "convnext_nano": partial(small_convnext, depths=(1, 1, 2, 1), channels=(32, 64, 64, 96)),
+    "convnext_micro": partial(small_convnext, depths=(1, 1, 3, 1), channels=(48, 96, 96, 144)),
     "convnext_base_cub": convnext_base_cub,
     "vgg16_gap": VGGGap,
 }
