@@ -1,18 +1,45 @@
-"""The CAM family against the authors' maps and against a definition in loops."""
+"""The CAM family against the authors' maps and against definitions in loops."""
 
 from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pytest
 import torch
-from wsolbench_plugins.methods.cam import CAM
+from wsolbench_plugins.methods.cam import (
+    CAM,
+    LargeWeightCAM,
+    NegativeCAM,
+    PercentileCAM,
+    PositiveCAM,
+    SmallWeightCAM,
+    ThresholdedPoolingCAM,
+    wsolbench_methods,
+)
 
 from wsolbench.api import MethodContext, UsageError
+from wsolbench.options import list_options
+from wsolbench.protocol import classify_raw_map, to_scoremap
+
+FAMILY = [pytest.param(spec.build, id=spec.name) for spec in wsolbench_methods()]
 
 
 def context(weights: torch.Tensor, classes: list[int]) -> MethodContext:
     backbone = SimpleNamespace(classifier_weight=weights)
     return MethodContext(backbone, torch.empty(0), torch.tensor(classes), torch.empty(0))  # type: ignore[arg-type]
+
+
+def scene(images=3, *, negative=False):
+    """Return features with dead, negative and sparse channels, and weights around the value 0.04."""
+    torch.manual_seed(4)
+    features = torch.randn(images, 12, 5, 6)
+    if not negative:
+        features = features.relu()
+    features[:, 1] = 0
+    features[:, 2] *= torch.rand(5, 6) < 0.2
+    features[:, 3] = 0.5
+    weights = torch.randn(images, 12) * 0.06
+    return features, weights
 
 
 @pytest.mark.parametrize("case", range(10))
@@ -24,6 +51,109 @@ def test_equals_the_authors_map(shared_data, case):
     np.testing.assert_allclose(maps[0].numpy(), np.nan_to_num(expected), atol=1e-5)  # case 08: NaN there, zeros here
 
 
+# ------------------------------------------------------------------------------------------------ the family as one
+
+
+def small(weight, _):
+    return weight if abs(weight) < 0.04 else 0
+
+
+def large(weight, _):
+    return weight if abs(weight) >= 0.04 else 0
+
+
+def thresholded(weight, feature):
+    peak = max(value for row in feature for value in row)
+    lit = sum(value > max(0, 0.1 * peak) for row in feature for value in row)
+    return weight * lit / (len(feature) * len(feature[0]))
+
+
+ORACLES = {
+    "cam": lambda weight, _: weight,
+    "cam-pos": lambda weight, _: max(weight, 0),
+    "cam-neg": lambda weight, _: min(weight, 0),
+    "cam-small": small,
+    "cam-large": large,
+    "cam-tap": thresholded,
+    "cam-nwc": lambda weight, _: max(weight, 0),
+}
+
+
+@pytest.mark.parametrize("negative", [False, True])
+@pytest.mark.parametrize("relu", [False, True])
+@pytest.mark.parametrize("name", ORACLES)
+def test_equals_its_definition_in_loops(name, relu, negative):
+    features, weights = scene(negative=negative)
+    build = next(spec.build for spec in wsolbench_methods() if spec.name == name)
+    maps = build(relu=relu)(features, context(weights, [0, 1, 2])).double().numpy()
+    for image in range(3):
+        expected = np.zeros((5, 6))
+        for channel in range(12):
+            feature = features[image, channel].double().tolist()
+            counts = ORACLES[name](float(weights[image, channel]), feature)
+            for row in range(5):
+                for column in range(6):
+                    expected[row, column] += counts * feature[row][column] / 12
+        if relu:
+            expected = np.maximum(expected, 0)
+            expected = expected / expected.max() if expected.max() > 0 else expected
+        np.testing.assert_allclose(maps[image], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("build", FAMILY)
+def test_every_map_takes_raw_or_effective_weights_and_a_relu(build):
+    assert [option.name for option in list_options(build)][:2] == ["relu", "weights"]
+    features, raw = scene(negative=True)
+
+    def effective(_, classes):
+        return -raw[classes], torch.zeros(len(classes))
+
+    backbone = SimpleNamespace(classifier_weight=raw, effective_weights=effective)
+    seen = MethodContext(backbone, torch.empty(0), torch.tensor([0, 2, 1]), torch.empty(0))  # type: ignore[arg-type]
+    torch.testing.assert_close(
+        build(weights="effective")(features, seen), build()(features, context(-raw, [0, 2, 1])), atol=1e-6, rtol=0
+    )
+    with pytest.raises(UsageError, match="does not offer effective weights"):
+        build(weights="effective")(features, context(raw, [0, 2, 1]))
+
+
+@pytest.mark.parametrize("build", FAMILY)
+def test_batch_equals_singles(build):
+    features, weights = scene(32, negative=True)
+    classes = [(7 * image) % 32 for image in range(32)]
+    together = build()(features, context(weights, classes))
+    alone = [build()(features[image : image + 1], context(weights, [classes[image]])) for image in range(32)]
+    torch.testing.assert_close(together, torch.cat(alone), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("build", FAMILY)
+def test_negative_maps_and_constant_features_give_zero_maps(build):
+    constant = torch.tensor([1.5, -0.5, 0.2])[:, None, None].expand(1, 3, 4, 4)
+    for features, weights in [
+        (-torch.rand(1, 3, 4, 4), torch.tensor([[0.5, 0.02, 0.1]])),
+        (torch.rand(1, 3, 4, 4), torch.tensor([[-0.5, -0.02, -0.1]])),
+        (constant, torch.tensor([[0.5, 0.02, 0.1]])),
+        (torch.zeros(1, 3, 4, 4), torch.tensor([[0.5, 0.02, 0.1]])),
+    ]:
+        if build is NegativeCAM:
+            weights = weights.abs()  # its maps are bright where features and weights are negative
+        raw_map = build()(features, context(weights, [0]))[0].numpy()
+        assert classify_raw_map(raw_map) == "constant"
+        assert not to_scoremap(raw_map).any()
+
+
+@pytest.mark.parametrize("relu", [False, True])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize("build", FAMILY)
+def test_features_that_are_not_finite_are_not_hidden(build, value, relu):
+    features, weights = scene(2)
+    clean = build(relu)(features, context(weights, [0, 1]))
+    features[0, :, 2, 2] = value
+    maps = build(relu)(features, context(weights, [0, 1]))
+    assert classify_raw_map(maps[0].numpy()) == "nan"
+    torch.testing.assert_close(maps[1], clean[1])
+
+
 def test_uses_each_images_own_class():
     features = torch.rand(2, 3, 4, 5)
     weights = torch.tensor([[1.0, 0, 0], [0, 2.0, 0]])
@@ -31,41 +161,138 @@ def test_uses_each_images_own_class():
     torch.testing.assert_close(maps, torch.stack([features[0, 1] * 2 / 3, features[1, 0] / 3]))
 
 
+# ------------------------------------------------------------------------------------------------ some of the weights
+
+
 def test_halves_add_up_to_the_whole():
-    torch.manual_seed(0)
-    features, weights = torch.randn(3, 8, 4, 4), torch.randn(5, 8)
+    features, weights = scene(negative=True)
     whole, positive, negative = (
-        CAM(sign, relu=False)(features, context(weights, [0, 3, 4])) for sign in ("any", "positive", "negative")
+        build(relu=False)(features, context(weights, [0, 1, 2])) for build in (CAM, PositiveCAM, NegativeCAM)
     )
     torch.testing.assert_close(positive + negative, whole)
 
 
 def test_negative_half_takes_negative_weights_alone():
     features = torch.tensor([[[[1.0, -1.0]], [[5.0, -3.0]]]])
-    maps = CAM("negative")(features, context(torch.tensor([[2.0, -1.0]]), [0]))
+    maps = NegativeCAM()(features, context(torch.tensor([[2.0, -1.0]]), [0]))
     torch.testing.assert_close(maps, torch.tensor([[[0.0, 1.0]]]))
 
 
-def test_map_without_a_positive_value_is_zero():
-    maps = CAM()(-torch.rand(1, 2, 3, 3), context(torch.ones(1, 2), [0]))
-    assert not maps.any()
+@pytest.mark.parametrize("measure", ["magnitude", "signed"])
+@pytest.mark.parametrize("value", [-0.1, 0.0, 0.04, 0.1])
+def test_small_and_large_weights_add_up_to_the_whole(measure, value):
+    features, weights = scene(negative=True)
+    weights[0, 5] = value
+    seen = context(weights, [0, 1, 2])
+    parts = [build(False, value=value, measure=measure)(features, seen) for build in (SmallWeightCAM, LargeWeightCAM)]
+    torch.testing.assert_close(parts[0] + parts[1], CAM(relu=False)(features, seen))
 
 
-def test_features_that_are_not_finite_are_not_hidden():
-    features = torch.full((1, 2, 3, 3), float("nan"))
-    assert CAM()(features, context(torch.ones(1, 2), [0])).isnan().all()
+def test_a_weight_is_small_by_magnitude_unless_signs_are_to_count():
+    features = torch.eye(4).reshape(1, 4, 2, 2)
+    seen = context(torch.tensor([[-0.5, -0.02, 0.02, 0.5]]), [0])
+    counted = {
+        (build, measure): (build(relu=False, measure=measure)(features, seen) * 4).flatten().tolist()
+        for build in (SmallWeightCAM, LargeWeightCAM)
+        for measure in ("magnitude", "signed")
+    }
+    assert counted[SmallWeightCAM, "magnitude"] == pytest.approx([0, -0.02, 0.02, 0])
+    assert counted[LargeWeightCAM, "magnitude"] == pytest.approx([-0.5, 0, 0, 0.5])
+    assert counted[SmallWeightCAM, "signed"] == pytest.approx([-0.5, -0.02, 0.02, 0])
+    assert counted[LargeWeightCAM, "signed"] == pytest.approx([0, 0, 0, 0.5])
 
 
-def test_effective_weights_take_the_place_of_the_raw_ones():
-    torch.manual_seed(0)
-    features, raw = torch.randn(2, 3, 4, 4), torch.randn(5, 3)
+def test_signed_weights_around_zero_are_the_halves():
+    features, weights = scene(negative=True)
+    seen = context(weights, [0, 1, 2])
+    for part, half in ((SmallWeightCAM, NegativeCAM), (LargeWeightCAM, PositiveCAM)):
+        torch.testing.assert_close(part(value=0, measure="signed")(features, seen), half()(features, seen))
 
-    def effective(_, classes):
-        return -raw[classes], torch.zeros(len(classes))
 
-    backbone = SimpleNamespace(classifier_weight=raw, effective_weights=effective)
-    seen = MethodContext(backbone, torch.empty(0), torch.tensor([0, 3]), torch.empty(0))  # type: ignore[arg-type]
-    flipped = CAM(relu=False, weights="effective")(features, seen)
-    torch.testing.assert_close(flipped, -CAM(relu=False)(features, seen))
-    with pytest.raises(UsageError, match="does not offer effective weights"):
-        CAM(weights="effective")(features, context(raw, [0, 3]))
+# ------------------------------------------------------------------------------------- thresholded average pooling
+
+
+def test_thresholded_weights_give_the_same_score_on_thresholded_pooling():
+    features, weights = scene()
+    seen = context(weights, [0, 1, 2])
+    lit = features > 0
+    pooled = (features * lit).sum(dim=(2, 3)) / lit.sum(dim=(2, 3)).clamp(min=1)
+    scores = (ThresholdedPoolingCAM(threshold=0).channel_weights(features, seen) * pooled).sum(dim=1)
+    torch.testing.assert_close(scores, (weights * features.mean(dim=(2, 3))).sum(dim=1))
+
+
+def test_a_channel_counts_by_the_cells_above_the_share_of_its_peak():
+    feature = torch.tensor([[10.0, 6.0, 5.0, 1.0]])
+    features = torch.stack([feature, -feature, feature - 20, torch.zeros(1, 4)])[None]
+    seen = context(torch.ones(1, 4), [0])
+    for threshold, share in ((0.0, 1.0), (0.1, 0.75), (0.5, 0.5), (0.99, 0.25)):
+        counted = ThresholdedPoolingCAM(threshold=threshold).channel_weights(features, seen)
+        assert counted.tolist() == [[share, 0, 0, 0]]
+
+
+# ----------------------------------------------------------------------------------------- percentile as a standard
+
+
+@pytest.mark.parametrize("relu", [False, True])
+def test_the_hundredth_percentile_changes_nothing(relu):
+    features, weights = scene(negative=True)
+    seen = context(weights, [0, 1, 2])
+    for ours, plain in zip(PercentileCAM(relu, percentile=100)(features, seen), CAM(relu)(features, seen), strict=True):
+        assert np.array_equal(to_scoremap(ours.numpy()), to_scoremap(plain.numpy()))
+
+
+@pytest.mark.parametrize("percentile", [30, 75, 90, 99.5])
+def test_thresholds_are_fractions_of_the_percentile(percentile):
+    """What exceeds τ in the scoremap is what exceeds τ · percentile in the map whose minimum counts as 0."""
+    features, weights = scene(negative=True)
+    seen = context(weights, [0, 1, 2])
+    for ours, plain in zip(PercentileCAM(percentile=percentile)(features, seen), CAM()(features, seen), strict=True):
+        frame = cv2.resize(plain.double().numpy(), (224, 224), interpolation=cv2.INTER_CUBIC)
+        frame -= frame.min()
+        reference = sorted(frame.flatten())[round(percentile / 100 * (224 * 224 - 1))]
+        scoremap = to_scoremap(ours.numpy())
+        for threshold in (0.05, 0.2, 0.35, 0.6, 0.9):
+            unsure = np.abs(frame - threshold * reference) < 1e-3 * reference
+            assert unsure.mean() < 0.02
+            assert np.array_equal((scoremap > threshold) | unsure, (frame > threshold * reference) | unsure)
+
+
+def test_cutting_off_hides_no_infinity():
+    features = torch.rand(1, 1, 224, 224)
+    features[0, 0, 100, 100] = float("inf")
+    raw_map = PercentileCAM(relu=False)(features, context(torch.ones(1, 1), [0]))[0]
+    assert classify_raw_map(raw_map.numpy()) == "nan"
+
+
+@pytest.mark.parametrize("value", [0.1, -0.7, 1 / 3])
+def test_a_map_of_one_value_stays_one_when_it_is_resized(value):
+    features = torch.full((1, 1, 7, 7), value, dtype=torch.float64)
+    raw_map = PercentileCAM(relu=False)(features, context(torch.ones(1, 1, dtype=torch.float64), [0]))[0]
+    assert classify_raw_map(raw_map.numpy()) == "constant"
+
+
+def test_a_percentile_at_the_minimum_asks_for_whatever_is_above_it():
+    features = torch.zeros(1, 1, 224, 224)
+    features[0, 0, 50:60, 70:90] = torch.rand(10, 20) + 0.1
+    raw_map = PercentileCAM()(features, context(torch.ones(1, 1), [0]))[0].numpy()
+    assert np.array_equal(to_scoremap(raw_map), (features[0, 0] > 0).numpy())
+
+
+# -------------------------------------------------------------------------------------------------------- bad options
+
+
+@pytest.mark.parametrize(
+    ("build", "reason"),
+    [
+        (lambda: SmallWeightCAM(value=float("nan")), "'value' .* finite"),
+        (lambda: LargeWeightCAM(value=float("inf")), "'value' .* finite"),
+        (lambda: ThresholdedPoolingCAM(threshold=1), "'threshold' takes a fraction from 0 to below 1, not 1"),
+        (lambda: ThresholdedPoolingCAM(threshold=-0.1), "'threshold'"),
+        (lambda: ThresholdedPoolingCAM(threshold=float("nan")), "'threshold'"),
+        (lambda: PercentileCAM(percentile=0), "'percentile' takes a number above 0 and up to 100, not 0"),
+        (lambda: PercentileCAM(percentile=100.5), "'percentile'"),
+    ],
+)
+def test_impossible_options_are_refused(build, reason):
+    with pytest.raises(UsageError, match=reason):
+        build()
