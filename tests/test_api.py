@@ -20,6 +20,7 @@ FROZEN = [
     "Method",
     "MethodContext",
     "MethodSpec",
+    "MethodZoo",
     "OutputError",
     "PluginError",
     "Pretrained",

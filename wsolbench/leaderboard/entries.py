@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from wsolbench.names import file_name
 from wsolbench.records import ResultRecord
 from wsolbench.verify import read_verified
 
@@ -83,8 +84,8 @@ def file_stem(entry: Entry) -> str:
     network, method = entry.record.backbone, entry.record.method
     options = "".join(f"-{name}-{value}" for name, value in method.changed_options.items())
     if network is None:
-        return f"precomputed__{method.name}{options}"
-    return f"{network.name.replace(':', '-')}__{method.name}{options}__{network.weights.source}"
+        return file_name(f"precomputed__{method.name}{options}")
+    return file_name(f"{network.name}__{method.name}{options}__{network.weights.source}")
 
 
 def group_tables(entries: Iterable[Entry]) -> list[Table]:
