@@ -169,5 +169,6 @@ def build_methods(registry: Registry, names: Sequence[str], option_texts: Sequen
             to_json(options)  # a record has to hold them
         built.append(BuiltMethod(offer, method, options))
     if len({file_name(method.name) for method in built}) < len(built):
-        raise UsageError(f"--method: of {', '.join(names)} two have one short name; give each a run of its own")
+        told = "two would write files of one name; give each a run of its own"
+        raise UsageError(f"--method: of {', '.join(names)} {told}")
     return tuple(built)

@@ -154,7 +154,7 @@ def test_works_where_the_engine_keeps_inference_tensors(name):
 
 
 def test_where_no_feature_is_negative_ablation_is_the_papers():
-    """Desai & Ramaswamy, WACV 2020, eq. 2: a channel weighs what share of the score goes with it."""
+    """Desai & Ramaswamy, WACV 2020: a channel weighs what share of the score goes with it."""
     features, context = scene("resnet_nano")
     assert features.min() == 0
 
@@ -216,6 +216,14 @@ def test_an_unknown_name_suggests_the_packages(cli, command, typed, meant):
 def test_the_prefix_alone_tells_how_it_is_used(cli):
     ended = cli("run", "--backbone", "resnet_nano", "--method", "gradcam")
     assert ended.refused("Did you mean 'gradcam:NAME' or 'grad-cam'")
+
+
+def test_listings_name_the_prefix(cli, monkeypatch):
+    assert "any gradcam:NAME" in cli("plugins").out
+    assert "gradcam" not in cli("list", "methods").out  # every line begins with a name to type
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    assert "and gradcam:NAME, any of the package grad-cam's classes" in cli("list", "methods").out
+    assert "gradcam:NAME" not in cli("list", "backbones").out
 
 
 @pytest.fixture
