@@ -21,6 +21,7 @@ FROZEN = [
     "Method",
     "MethodContext",
     "MethodSpec",
+    "MethodZoo",
     "OutputError",
     "PluginError",
     "Pretrained",

@@ -5,17 +5,17 @@ from types import SimpleNamespace
 
 import pytest
 
-from wsolbench.api import BackboneSpec, BackboneZoo, InputConfig, Pretrained, hookimpl
+from wsolbench.api import BackboneSpec, BackboneZoo, InputConfig, MethodSpec, MethodZoo, Pretrained, hookimpl
 from wsolbench.plugins import load_plugins
 from wsolbench.registry import Provider
 
 
 @pytest.fixture
 def load(monkeypatch):
-    """Return a function that loads one plugin, which offers the given backbones."""
+    """Return a function that loads one plugin, which offers the given things by one hook."""
 
-    def load(*offered):
-        plugin = SimpleNamespace(wsolbench_backbones=hookimpl(lambda: list(offered), specname="wsolbench_backbones"))
+    def load(*offered, hook="wsolbench_backbones"):
+        plugin = SimpleNamespace(**{hook: hookimpl(lambda: list(offered), specname=hook)})
         monkeypatch.setattr(EntryPoint, "load", lambda _: plugin)
         entry_point = EntryPoint("nets", "acme_nets", "wsolbench")
         monkeypatch.setattr("wsolbench.plugins._entry_points", lambda: [(Provider("acme", "1.0", "nets"), entry_point)])
@@ -48,6 +48,21 @@ def test_networks_and_zoos_come_from_one_hook(load):
 def test_a_wrong_field_drops_the_plugin(load, offered, reason):
     (failure,) = load(offered).failures
     assert reason in str(failure)
+
+
+def test_methods_and_zoos_come_from_one_hook(load):
+    registry = load(MethodSpec("a++", dict, "us"), MethodZoo("lib", list, dict, "a library"), hook="wsolbench_methods")
+    assert [str(failure) for failure in registry.failures] == []
+    assert [offer.name for offer in registry.methods] == ["a++"]
+    assert [offer.name for offer in registry.methods.zoos] == ["lib"]
+
+
+@pytest.mark.parametrize(
+    ("zoo", "hook"), [(MethodZoo, "wsolbench_backbones"), (BackboneZoo, "wsolbench_methods")], ids=["methods", "nets"]
+)
+def test_a_zoo_of_another_kind_is_refused(load, zoo, hook):
+    (failure,) = load(zoo("lib", list, net, "a library"), hook=hook).failures
+    assert f"got {zoo.__name__} in it" in str(failure)
 
 
 def test_two_zoos_of_one_name_are_refused(load):

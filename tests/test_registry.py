@@ -3,8 +3,8 @@
 import pytest
 
 from wsolbench.errors import PluginError, UnknownNameError, UsageError
-from wsolbench.interfaces import BackboneSpec, BackboneZoo, Checkpoint, InputConfig, MethodSpec
-from wsolbench.registry import NAME_PATTERN, Offer, PluginFailure, Provider, Registry
+from wsolbench.interfaces import BackboneSpec, BackboneZoo, Checkpoint, InputConfig, MethodSpec, MethodZoo
+from wsolbench.registry import Offer, PluginFailure, Provider, Registry
 
 ACME, BOLT = Provider("acme", "1.0", "nets"), Provider("bolt", "2.0", "more")
 
@@ -17,16 +17,6 @@ def network(name, provider=ACME, family=None, ships=()):
     checkpoints = tuple(Checkpoint(dataset, None) for dataset in ships)
     spec = BackboneSpec(name, dict, InputConfig(8), "s", family=family, checkpoints=checkpoints)
     return Offer(spec, provider)
-
-
-@pytest.mark.parametrize("name", ["cam", "replknet_31b", "cam-pos", "v1.5", "7"])
-def test_names_that_are_allowed(name):
-    assert NAME_PATTERN.fullmatch(name)
-
-
-@pytest.mark.parametrize("name", ["", "Cam", "a b", "a:b", "-a", ".a", "é", "a\n", "a/b"])
-def test_names_that_are_not(name):
-    assert not NAME_PATTERN.fullmatch(name)
 
 
 def test_get_by_short_and_by_qualified_name():
@@ -88,7 +78,7 @@ def test_an_empty_registry():
         Registry([]).methods.get("cam")
 
 
-# Networks behind a prefix.
+# Networks and methods behind a prefix.
 
 
 def zoo(prefix, *names, provider=ACME):
@@ -100,6 +90,10 @@ def zoo(prefix, *names, provider=ACME):
     return Offer(BackboneZoo(prefix, lambda: names, find, "a library"), provider)
 
 
+def method_zoo(prefix, *names, provider=ACME):
+    return Offer(MethodZoo(prefix, lambda: names, lambda name: MethodSpec(name, dict, "s"), "a library"), provider)
+
+
 def test_a_network_behind_a_prefix_is_found_and_keeps_the_prefix():
     backbones = Registry([network("net"), zoo("lib", "net", "v1.5")]).backbones
     offer = backbones.get("lib:v1.5")
@@ -107,6 +101,32 @@ def test_a_network_behind_a_prefix_is_found_and_keeps_the_prefix():
     assert backbones.get("acme:lib:net").name == "lib:net"
     assert backbones.get(backbones.get("lib:net").qualified_name).name == "lib:net"
     assert backbones.get("net").name == "net"
+
+
+def test_a_method_behind_a_prefix_is_found_and_keeps_the_prefix():
+    methods = Registry([method("CAM"), method_zoo("lib", "CAM", "ScoreCAM")]).methods
+    assert (methods.get("lib:ScoreCAM").name, methods.get("acme:lib:CAM").name) == ("lib:ScoreCAM", "lib:CAM")
+    assert isinstance(methods.get("lib:CAM").spec, MethodSpec)
+    assert [offer.name for offer in methods] == ["CAM"]
+
+
+def test_zoos_of_two_kinds_do_not_mix():
+    registry = Registry([zoo("lib", "net"), method_zoo("lib", "map"), method_zoo("kit", "map")])
+    assert registry.backbones.find("lib:map") == registry.methods.find("lib:net") == []
+    assert (registry.backbones.get("lib:net").name, registry.methods.get("lib:map").name) == ("lib:net", "lib:map")
+    assert [[offer.name for offer in catalogue.zoos] for catalogue in registry.catalogues] == [
+        ["lib"],
+        ["lib", "kit"],
+        [],
+        [],
+    ]
+
+
+def test_suggestions_look_past_capitals_and_begin_with_the_prefix():
+    registry = Registry([method("grad-cam"), method_zoo("gradcam", "ScoreCAM", "EigenCAM")])
+    for unknown in (registry.methods.unknown, registry.unknown):
+        assert "Did you mean 'gradcam:ScoreCAM'" in str(unknown("gradcam:scorecam"))
+        assert "Did you mean 'gradcam:NAME' or 'grad-cam'?" in str(unknown("gradcam"))
 
 
 def test_networks_behind_a_prefix_are_not_listed():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pluggy
 
-from wsolbench.interfaces import BackboneSpec, BackboneZoo, DatasetSpec, MethodSpec, RecipeSpec
+from wsolbench.interfaces import BackboneSpec, BackboneZoo, DatasetSpec, MethodSpec, MethodZoo, RecipeSpec
 
 PROJECT = "wsolbench"
 hookspec = pluggy.HookspecMarker(PROJECT)
@@ -17,8 +17,8 @@ def wsolbench_backbones() -> list[BackboneSpec | BackboneZoo]:  # type: ignore[e
 
 
 @hookspec
-def wsolbench_methods() -> list[MethodSpec]:  # type: ignore[empty-body]
-    """Offer localization methods."""
+def wsolbench_methods() -> list[MethodSpec | MethodZoo]:  # type: ignore[empty-body]
+    """Offer localization methods, and zoos of methods that are not listed."""
 
 
 @hookspec

@@ -12,7 +12,7 @@ import enum
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +39,7 @@ __all__ = [
     "Method",
     "MethodContext",
     "MethodSpec",
+    "MethodZoo",
     "Pretrained",
     "Recipe",
     "RecipeSpec",
@@ -158,7 +159,7 @@ class BackboneSpec:
     """A network that a plugin offers.
 
     Args:
-        name: What users type, lowercase ``[a-z0-9_.-]``.
+        name: What users type, lowercase ``[a-z0-9_.+-]``.
         build: Number of classes -> the network with its initial weights, on the current default device.
         input: How images are prepared for it.
         source: Paper or repository.
@@ -184,25 +185,6 @@ class BackboneSpec:
     pretrained: Pretrained | None = None
     read_weights: Callable[[Path], Mapping[str, Tensor]] | None = None
     convert_weights: Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]] | None = None
-
-
-@dataclass(frozen=True)
-class BackboneZoo:
-    """Networks that a plugin offers without listing them: users name one with a prefix, as in ``timm:resnet18``.
-
-    Nothing is called before somebody types the prefix; `names` and `find` may then import what they need.
-
-    Args:
-        name: The prefix, without its colon.
-        names: Return every name that may follow the prefix.
-        find: One of these names -> that network. Raises ``UsageError`` that says why a network cannot be a `Backbone`.
-        source: Library or repository.
-    """
-
-    name: str
-    names: Callable[[], Collection[str]]
-    find: Callable[[str], BackboneSpec]
-    source: str
 
 
 # ------------------------------------------------------------------------------------------------------------ methods
@@ -399,3 +381,36 @@ class RecipeSpec:
 
 
 Spec: TypeAlias = BackboneSpec | MethodSpec | DatasetSpec | RecipeSpec
+
+
+# --------------------------------------------------------------------------------------------------------------- zoos
+
+S_co = TypeVar("S_co", bound=Spec, covariant=True)
+
+
+@dataclass(frozen=True)
+class Zoo(Generic[S_co]):
+    """What a plugin offers without listing it: users name one with a prefix, as in ``timm:resnet18``.
+
+    Nothing is called before somebody types the prefix; `names` and `find` may then import what they need. Both raise
+    ``UsageError`` that says what to install where that is missing.
+
+    Args:
+        name: The prefix, without its colon.
+        names: Return every name that may follow the prefix.
+        find: One of these names -> what it stands for. Raises ``UsageError`` that says why it cannot be offered.
+        source: Library or repository.
+    """
+
+    name: str
+    names: Callable[[], Collection[str]]
+    find: Callable[[str], S_co]
+    source: str
+
+
+class BackboneZoo(Zoo[BackboneSpec]):
+    """Networks behind a prefix."""
+
+
+class MethodZoo(Zoo[MethodSpec]):
+    """Localization methods behind a prefix."""

@@ -26,14 +26,17 @@ from wsolbench.interfaces import (
     DatasetSpec,
     InputConfig,
     MethodSpec,
+    MethodZoo,
     Pretrained,
     RecipeSpec,
+    Zoo,
 )
-from wsolbench.registry import NAME_PATTERN, Offer, Offered, PluginFailure, Provider, Registry
+from wsolbench.names import NAME_CHARACTERS, NAME_PATTERN
+from wsolbench.registry import Offer, Offered, PluginFailure, Provider, Registry
 
 _KINDS: dict[str, tuple[type[Offered], ...]] = {
     "wsolbench_backbones": (BackboneSpec, BackboneZoo),
-    "wsolbench_methods": (MethodSpec,),
+    "wsolbench_methods": (MethodSpec, MethodZoo),
     "wsolbench_datasets": (DatasetSpec,),
     "wsolbench_recipes": (RecipeSpec,),
 }
@@ -152,8 +155,8 @@ def _checked_specs(hook: str, specs: object) -> Iterable[Offered]:
         if not isinstance(spec, kinds):
             raise _Dropped(hook, f"expected a list of {kinds[0].__name__}, got {type(spec).__name__} in it")
         if not isinstance(spec.name, str) or not NAME_PATTERN.fullmatch(spec.name):
-            raise _Dropped(hook, f"the name {spec.name!r} is not of lowercase letters, digits, '_', '.' and '-'")
-        for function in ("names", "find") if isinstance(spec, BackboneZoo) else ("build",):
+            raise _Dropped(hook, f"the name {spec.name!r} is not of {NAME_CHARACTERS}")
+        for function in ("names", "find") if isinstance(spec, Zoo) else ("build",):
             if not callable(getattr(spec, function)):
                 raise _Dropped(hook, f"'{function}' of '{spec.name}' cannot be called")
         _check_fields(hook, spec)
@@ -168,7 +171,7 @@ def _check_fields(hook: str, spec: Offered) -> None:
             raise _Dropped(hook, f"'{field}' of '{spec.name}' is not {words} but {got}")
     if isinstance(spec, BackboneSpec):
         if spec.family is not None and not NAME_PATTERN.fullmatch(spec.family):
-            raise _Dropped(hook, f"the family {spec.family!r} is not of lowercase letters, digits, '_', '.' and '-'")
+            raise _Dropped(hook, f"the family {spec.family!r} is not of {NAME_CHARACTERS}")
         for checkpoint in spec.checkpoints:
             if not isinstance(checkpoint, Checkpoint):
                 raise _Dropped(hook, f"'checkpoints' of '{spec.name}' holds {type(checkpoint).__name__}")

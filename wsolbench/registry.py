@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Generic, TypeAlias, TypeVar
 
 from wsolbench.errors import UnknownNameError
-from wsolbench.interfaces import BackboneSpec, BackboneZoo, DatasetSpec, MethodSpec, RecipeSpec, Spec
+from wsolbench.interfaces import (
+    BackboneSpec,
+    BackboneZoo,
+    DatasetSpec,
+    MethodSpec,
+    MethodZoo,
+    RecipeSpec,
+    Spec,
+    Zoo,
+)
 
-NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9_.-]*")
-
-Offered: TypeAlias = Spec | BackboneZoo
+Offered: TypeAlias = Spec | Zoo[Spec]
 O_co = TypeVar("O_co", bound=Offered, covariant=True)
 S_co = TypeVar("S_co", bound=Spec, covariant=True)
 
@@ -61,10 +67,17 @@ class Offer(Generic[O_co]):
 
 
 class Catalogue(Generic[S_co]):
-    """All offers of one kind."""
+    """All offers of one kind: those that are listed, and those that zoos find behind their prefix."""
 
-    def __init__(self, kind: str, offers: Iterable[Offer[S_co]], failures: tuple[PluginFailure, ...] = ()) -> None:
+    def __init__(
+        self,
+        kind: str,
+        offers: Iterable[Offer[S_co]],
+        failures: tuple[PluginFailure, ...] = (),
+        zoos: Iterable[Offer[Zoo[S_co]]] = (),
+    ) -> None:
         self.kind = kind
+        self.zoos = tuple(zoos)
         self._offers = sorted(offers, key=lambda offer: (offer.name, offer.provider.distribution))
         self._failures = failures
 
@@ -75,10 +88,16 @@ class Catalogue(Generic[S_co]):
         return len(self._offers)
 
     def find(self, name: str) -> list[Offer[S_co]]:
-        """Return the offers that answer to a short or a qualified name: none, one, or several rivals."""
-        if ":" in name:
-            return [offer for offer in self._offers if offer.qualified_name == name]
-        return [offer for offer in self._offers if offer.name == name]
+        """Return the offers that answer to a short or a qualified name: none, one, or several rivals.
+
+        Raises:
+            UsageError: A zoo has that name but cannot offer it.
+            PluginError: A zoo's code fails.
+        """
+        if ":" not in name:
+            return [offer for offer in self._offers if offer.name == name]
+        listed = [offer for offer in self._offers if offer.qualified_name == name]
+        return listed or [_find_in(zoo, rest) for zoo, rest in self._prefixed(name) if rest in _names_in(zoo)]
 
     def shown_name(self, offer: Offer[Spec]) -> str:
         """Return what to type for an offer: its short name, or the qualified one where the short is ambiguous."""
@@ -89,6 +108,8 @@ class Catalogue(Generic[S_co]):
 
         Raises:
             UnknownNameError: No plugin offers it, or several do.
+            UsageError: A zoo has that name but cannot offer it.
+            PluginError: A zoo's code fails.
         """
         found = self.find(name)
         if len(found) == 1:
@@ -102,44 +123,17 @@ class Catalogue(Generic[S_co]):
 
     def unknown(self, name: str, also: Iterable[str] = ()) -> UnknownNameError:
         """Return the error for a name that nobody offers, with close matches and the plugins that failed to load."""
-        known = {offer.qualified_name if ":" in name else self.shown_name(offer) for offer in self._offers} | set(also)
+        known = self.names_like(name) | set(also)
         return _unknown(self.kind, name, known, f"list {self.kind}s", len(self._offers), self._failures)
 
-
-class BackboneCatalogue(Catalogue[BackboneSpec]):
-    """All networks: those that are listed, and those that zoos find behind their prefix."""
-
-    def __init__(
-        self,
-        offers: Iterable[Offer[BackboneSpec]],
-        zoos: Iterable[Offer[BackboneZoo]],
-        failures: tuple[PluginFailure, ...] = (),
-    ) -> None:
-        super().__init__("backbone", offers, failures)
-        self.zoos = tuple(zoos)
-
-    def find(self, name: str) -> list[Offer[BackboneSpec]]:
-        """Return the offers that answer to a short or a qualified name: none, one, or several rivals.
-
-        Raises:
-            UsageError: A zoo has a network of that name, which cannot be a backbone.
-            PluginError: A zoo's code fails.
-        """
-        return super().find(name) or [
-            _network_in(zoo, rest) for zoo, rest in self._prefixed(name) if rest in _names_in(zoo)
-        ]
-
-    def unknown(self, name: str, also: Iterable[str] = ()) -> UnknownNameError:
-        """Return the error for a name that nobody offers, with close matches, in a zoo where its prefix is typed."""
-        return super().unknown(name, {*also, *self.zoo_names(name)})
-
-    def zoo_names(self, name: str) -> set[str]:
-        """Return what may be typed instead of an unknown name: all names behind its prefix, or how to use a zoo."""
+    def names_like(self, name: str) -> set[str]:
+        """Return what may be typed instead of an unknown name; behind the prefix of a zoo, the names that it has."""
         if ":" not in name:
-            return {f"{zoo.name}:NAME" for zoo in self.zoos}
-        return {name.removesuffix(rest) + known for zoo, rest in self._prefixed(name) for known in _names_in(zoo)}
+            return {self.shown_name(offer) for offer in self._offers} | {f"{zoo.name}:NAME" for zoo in self.zoos}
+        behind = {name.removesuffix(rest) + known for zoo, rest in self._prefixed(name) for known in _names_in(zoo)}
+        return behind | {offer.qualified_name for offer in self._offers}
 
-    def _prefixed(self, name: str) -> list[tuple[Offer[BackboneZoo], str]]:
+    def _prefixed(self, name: str) -> list[tuple[Offer[Zoo[S_co]], str]]:
         """Return the zoos whose short or qualified prefix a name begins with, and the rest of it."""
         return [
             (zoo, name.removeprefix(f"{prefix}:"))
@@ -149,14 +143,14 @@ class BackboneCatalogue(Catalogue[BackboneSpec]):
         ]
 
 
-def _names_in(zoo: Offer[BackboneZoo]) -> set[str]:
+def _names_in(zoo: Offer[Zoo[S_co]]) -> set[str]:
     from wsolbench.engine.blame import blaming  # which needs this module
 
     with blaming(zoo.provider, f"listing '{zoo.name}'"):
         return set(zoo.spec.names())
 
 
-def _network_in(zoo: Offer[BackboneZoo], name: str) -> Offer[BackboneSpec]:
+def _find_in(zoo: Offer[Zoo[S_co]], name: str) -> Offer[S_co]:
     from wsolbench.engine.blame import blaming  # which needs this module
 
     with blaming(zoo.provider, f"looking '{name}' up in '{zoo.name}'"):
@@ -175,8 +169,8 @@ class Registry:
         self.providers = providers
         self.failures = failures
         self._offers = tuple(offers)
-        self.backbones = BackboneCatalogue(self._of(BackboneSpec), self._of(BackboneZoo), failures)
-        self.methods: Catalogue[MethodSpec] = Catalogue("method", self._of(MethodSpec), failures)
+        self.backbones = Catalogue("backbone", self._of(BackboneSpec), failures, self._of(BackboneZoo))
+        self.methods = Catalogue("method", self._of(MethodSpec), failures, self._of(MethodZoo))
         self.datasets: Catalogue[DatasetSpec] = Catalogue("dataset", self._of(DatasetSpec), failures)
         self.recipes: Catalogue[RecipeSpec] = Catalogue("recipe", self._of(RecipeSpec), failures)
 
@@ -190,9 +184,8 @@ class Registry:
 
     def unknown(self, name: str) -> UnknownNameError:
         """Return the error for a name that nothing of any kind answers to."""
-        known = {offer.spec.family for offer in self.backbones if offer.spec.family} | self.backbones.zoo_names(name)
-        for catalogue in self.catalogues:
-            known |= {offer.qualified_name if ":" in name else catalogue.shown_name(offer) for offer in catalogue}
+        known = {offer.spec.family for offer in self.backbones if offer.spec.family}
+        known |= {like for catalogue in self.catalogues for like in catalogue.names_like(name)}
         listed = sum(len(catalogue) for catalogue in self.catalogues)
         return _unknown("name", name, known, "list", listed, self.failures)
 
@@ -204,8 +197,11 @@ class Registry:
 def _unknown(
     kind: str, name: str, known: set[str], listing: str, count: int, failures: tuple[PluginFailure, ...]
 ) -> UnknownNameError:
-    close = difflib.get_close_matches(name.lower(), sorted(known), n=3, cutoff=0.5)
-    hint = f" Did you mean {' or '.join(repr(match) for match in close)}?" if close else ""
+    by_lowercase = {known_name.lower(): known_name for known_name in known}
+    behind = sorted(known_name for known_name in by_lowercase if known_name.startswith(f"{name.lower()}:"))
+    near = difflib.get_close_matches(name.lower(), sorted(by_lowercase), n=3, cutoff=0.5)
+    close = [by_lowercase[match] for match in dict.fromkeys([*behind, *near])][:3]
+    hint = f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
     message = f"unknown {kind} '{name}'.{hint}\n  'wsolbench {listing}' shows all {count}."
     if failures:
         message += " Not loaded:" + "".join(f"\n  {failure}" for failure in failures)

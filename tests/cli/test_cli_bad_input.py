@@ -40,7 +40,7 @@ WRONG_OPTIONS = [
     (["--backbone", "nothing-like-it"], "'wsolbench list backbones' shows all"),
     (["--method", "pc2"], "unknown method 'pc2'. Did you mean 'pc1'?"),
     (["--method", "cam"], "--method: cam, cam names a method twice"),
-    (["--method", "wsolbench:cam"], "two have one short name"),
+    (["--method", "wsolbench:cam"], "two would write files of one name"),
     (["--method-opt", "cam"], "--method-opt cam: expected NAME=VALUE"),
     (["--method-opt", "relu=true"], "expected METHOD.NAME=VALUE"),
     (["--method-opt", "pc1.rule=authors"], "with a METHOD of this run"),

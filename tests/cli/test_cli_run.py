@@ -9,7 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from wsolbench.cli.run import build_methods
+from wsolbench.errors import UsageError
+from wsolbench.interfaces import MethodSpec, MethodZoo
 from wsolbench.records import read_record
+from wsolbench.registry import Offer, Provider, Registry
 
 METRICS = {
     *("max_box_acc", "fullsup_box_acc", "max_box_acc_v2", "fullsup_box_acc_v2"),
@@ -344,3 +348,14 @@ def test_a_terminal_without_greek_letters_gets_no_traceback(tmp_path, folder_set
     )
     assert done.returncode == 0, done.stderr
     assert b"fullsup ?" in done.stdout
+
+
+def test_two_names_that_make_one_file_name_are_refused():
+    def spec(name):
+        return MethodSpec(name, lambda: None, "s")
+
+    offered = spec("lib-map"), MethodZoo("lib", lambda: ["map"], spec, "a library")
+    registry = Registry([Offer(one, Provider("acme", "1.0", "maps")) for one in offered])
+    assert [method.name for method in build_methods(registry, ["lib:map"], [])] == ["lib:map"]
+    with pytest.raises(UsageError, match="of lib:map, lib-map two would write files of one name"):
+        build_methods(registry, ["lib:map", "lib-map"], [])

@@ -35,8 +35,8 @@ def list_offers(
         for offer in catalogue
     ]
     _print_rows(("name", "kind", "family", "provider", "source"), rows)
-    if kind in (None, Kind.BACKBONES) and sys.stdout.isatty():  # elsewhere every line begins with a name to type
-        for zoo in registry.backbones.zoos:
+    if sys.stdout.isatty():  # elsewhere every line begins with a name to type
+        for zoo in (zoo for catalogue in _catalogues(registry, kind) for zoo in catalogue.zoos):
             typer.echo(f"and {zoo.name}:NAME, any of {zoo.spec.source}")
 
 
@@ -68,7 +68,7 @@ def _offers(registry: Registry, provider: Provider) -> str:
         names = [catalogue.shown_name(offer) for offer in catalogue if offer.provider == provider]
         if names:
             named.append(f"{catalogue.kind}s {', '.join(names)}")
-    named += [f"any {zoo.name}:NAME" for zoo in registry.backbones.zoos if zoo.provider == provider]
+        named += [f"any {zoo.name}:NAME" for zoo in catalogue.zoos if zoo.provider == provider]
     return "; ".join(named) or "nothing"
 
 

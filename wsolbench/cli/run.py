@@ -26,6 +26,7 @@ from wsolbench.cli.arguments import (
 )
 from wsolbench.cli.session import session_of
 from wsolbench.errors import UsageError
+from wsolbench.names import file_name
 from wsolbench.registry import Registry
 
 if TYPE_CHECKING:
@@ -161,7 +162,7 @@ def build_methods(registry: Registry, names: Sequence[str], option_texts: Sequen
 
     Raises:
         UnknownNameError: Nobody offers a method.
-        UsageError: A method is named twice, two share a short name, or an option is for none of them.
+        UsageError: A method is named twice, two would have files of one name, or an option is for none of them.
     """
     from pydantic_core import to_json
 
@@ -184,6 +185,7 @@ def build_methods(registry: Registry, names: Sequence[str], option_texts: Sequen
             method, options = build_with_options(f"the method '{name}'", offer.spec.build, given)
             to_json(options)  # a record has to hold them
         built.append(BuiltMethod(offer, method, options))
-    if len({method.name for method in built}) < len(built):
-        raise UsageError(f"--method: of {', '.join(names)} two have one short name; give each a run of its own")
+    if len({file_name(method.name) for method in built}) < len(built):
+        told = "two would write files of one name; give each a run of its own"
+        raise UsageError(f"--method: of {', '.join(names)} {told}")
     return tuple(built)

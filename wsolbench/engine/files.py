@@ -12,13 +12,14 @@ from datetime import datetime
 from pathlib import Path
 
 from wsolbench.errors import OutputError
+from wsolbench.names import file_name
 
 RUNS = Path("runs")
 
 
 def fresh_folder(label: str) -> Path:
     """Return the path of a new folder ``runs/<time>-<label>``; where two runs start in one second, a number follows."""
-    stem = f"{datetime.now():%Y%m%d-%H%M%S}-{label}".replace(":", "-")  # not every file system allows it
+    stem = f"{datetime.now():%Y%m%d-%H%M%S}-{file_name(label)}"
     folder, number = RUNS / stem, 2
     while folder.exists() or any(RUNS.glob(f".{folder.name}-draft-*")):
         folder, number = RUNS / f"{stem}-{number}", number + 1

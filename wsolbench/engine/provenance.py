@@ -15,7 +15,7 @@ from wsolbench.interfaces import Dataset
 from wsolbench.records import DatasetInfo, Environment, SplitOutcomes
 from wsolbench.registry import Provider
 
-PACKAGES = ("torch", "torchvision", "timm", "numpy", "opencv-python", "pillow")
+PACKAGES = ("torch", "torchvision", "timm", "numpy", "opencv-python", "pillow", "grad-cam")
 
 
 def package_versions(names: Iterable[str] = PACKAGES) -> dict[str, str]:

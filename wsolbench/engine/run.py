@@ -33,6 +33,7 @@ from wsolbench.engine.scoring import (
 )
 from wsolbench.errors import OutputError, UsageError
 from wsolbench.interfaces import Dataset, DatasetSpec, Split
+from wsolbench.names import file_name
 from wsolbench.options import list_options
 from wsolbench.outcomes import compute_intervals
 from wsolbench.protocol import FRAME, IOU_THRESHOLDS
@@ -113,13 +114,13 @@ def run(plan: RunPlan, reporter: Reporter) -> list[ResultRecord]:
         with plan.clock.phase("galleries"):
             for name, split in scored.items():
                 quality, threshold = ranking.quality(name), ranking.threshold(name, split)
-                draw_gallery(draft / f"gallery-{name}.png", localizer, name, part, quality, threshold)
+                draw_gallery(draft / f"gallery-{file_name(name)}.png", localizer, name, part, quality, threshold)
         records = [
             _record(plan, built, scored[built.name], fullsup.get(built.name), selections[built.name])
             for built in plan.methods
         ]
         for record in records:
-            (draft / f"record-{record.method.name}.json").write_text(record.to_json(), encoding="utf-8")
+            (draft / f"record-{file_name(record.method.name)}.json").write_text(record.to_json(), encoding="utf-8")
     return records
 
 
@@ -150,7 +151,7 @@ def check_scoremap_folders(scoremaps: Path, out: Path | None, methods: Iterable[
         OutputError: One of them is; or the records are to go where the maps of a method go.
     """
     for method in methods:
-        folder = scoremaps / method
+        folder = scoremaps / file_name(method)
         if out is not None and out.resolve().is_relative_to(folder.resolve()):
             raise OutputError(f"--out {out}: the maps of '{method}' go there (--save-scoremaps); name another folder")
         if out is None or not scoremaps.resolve().is_relative_to(out.resolve()):
@@ -163,9 +164,10 @@ def _scoremap_sinks(plan: RunPlan, draft: Path, stack: ExitStack) -> ScoremapSin
         return None
     place, out = plan.scoremaps.resolve(), plan.out.resolve()
     if place.is_relative_to(out):
-        return ScoremapSinks({built.name: draft / place.relative_to(out) / built.name for built in plan.methods})
+        inside = draft / place.relative_to(out)
+        return ScoremapSinks({built.name: inside / file_name(built.name) for built in plan.methods})
     drafts = {
-        built.name: stack.enter_context(whole_folder(plan.scoremaps / built.name, "--save-scoremaps"))
+        built.name: stack.enter_context(whole_folder(plan.scoremaps / file_name(built.name), "--save-scoremaps"))
         for built in plan.methods
     }
     return ScoremapSinks(drafts)

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from wsolbench.names import file_name
 from wsolbench.records import ResultRecord
 from wsolbench.verify import read_verified
 
@@ -85,9 +86,9 @@ def file_stem(entry: Entry) -> str:
     network, method = entry.record.backbone, entry.record.method
     options = "".join(f"-{name}-{value}" for name, value in method.changed_options.items())
     if network is None:
-        return f"precomputed__{method.name}{options}"
+        return file_name(f"precomputed__{method.name}{options}")
     precision = "" if network.precision == "fp32" else f"-{network.precision}"
-    return f"{network.name.replace(':', '-')}{precision}__{method.name}{options}__{network.weights.source}"
+    return file_name(f"{network.name}{precision}__{method.name}{options}__{network.weights.source}")
 
 
 def group_tables(entries: Iterable[Entry]) -> list[Table]:

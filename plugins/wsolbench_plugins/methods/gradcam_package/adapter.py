@@ -1,0 +1,155 @@
+"""A class of the package as a method: our features in, its map out before the package rescales it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from types import SimpleNamespace
+from typing import Any
+
+import pytorch_grad_cam
+import torch
+from pytorch_grad_cam import ablation_cam, score_cam
+from pytorch_grad_cam.base_cam import BaseCAM
+from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+from torch import Tensor, nn
+
+from wsolbench.api import MethodContext, MethodSpec, UsageError
+
+READ_FEATURES_ALONE = {
+    "AblationCAM",
+    "EigenCAM",
+    "EigenGradCAM",
+    "FEM",
+    "GradCAM",
+    "GradCAMElementWise",
+    "GradCAMPlusPlus",
+    "HiResCAM",
+    "KPCA_CAM",
+    "LayerCAM",
+    "SegEigenCAM",
+    "ShapleyCAM",
+    "XGradCAM",
+}
+"""Classes that look at no pixel of the images: for them the network is run from its features on."""
+OBJECTIONS = {
+    "FinerCAM": "it wraps another class, and picks the classes that it compares by itself",
+    "FullGrad": "it reads the biases of all layers, not the maps of one",
+    "RandomCAM": "it draws from a generator that the seed of a run does not reach",
+    "RefineCAM": "it wraps another class, and multiplies the maps of several layers",
+    "SESS": "it wraps another class, and cuts the images up",
+}
+
+for module in (ablation_cam, score_cam):  # their bars, one an image, would be written over ours
+    module.tqdm = SimpleNamespace(tqdm=lambda steps: steps)
+
+
+class TappedNetwork(nn.Module):
+    """A backbone from its images or from its features on, with a layer to hook where it is tapped.
+
+    Gradients flow from the tap on. Whatever forms its tensors have, the package sees contiguous single precision.
+    """
+
+    def __init__(self, backbone: Any, *, reads_images: bool) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.reads_images = reads_images
+        self.tap = nn.Identity()
+        self.unit = nn.Parameter(torch.ones(()))  # ShapleyCAM differentiates gradients, which have to hang on something
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return logits (B, C) of images (B, 3, H, W) or of features (B, K, h, w)."""
+        features = self.backbone.forward_features(inputs).detach() if self.reads_images else inputs
+        if torch.is_grad_enabled():
+            features.requires_grad_()
+        tapped = self.tap(features.float().clone(memory_format=torch.contiguous_format))
+        logits: Tensor = self.backbone.forward_head(tapped.to(features.dtype))
+        return logits.float() * self.unit
+
+
+@dataclass(frozen=True)
+class PackagedCAM:
+    """A method that asks a class of the package for its maps, anew at every call: no hook and no tensor is kept.
+
+    Args:
+        cam_class: The class, with `RawMap` mixed in.
+        options: Arguments of its constructor.
+    """
+
+    cam_class: Any
+    options: dict[str, Any]
+
+    def __call__(self, features: Tensor, context: MethodContext) -> Tensor:
+        """Return raw maps (B, h, w) of features (B, K, h, w), cut off below zero as the package does."""
+        reads_images = self.cam_class.__name__ not in READ_FEATURES_ALONE
+        network = TappedNetwork(context.backbone, reads_images=reads_images).to(features.device).eval()
+        targets = [ClassifierOutputTarget(index) for index in context.class_indices.tolist()]
+        inputs = context.images if reads_images else features.detach()
+        step = 1 if reads_images else len(inputs)  # such a class holds a copy of its images for every channel
+        maps = [
+            self._maps(network, inputs[start : start + step], targets[start : start + step])
+            for start in range(0, len(inputs), step)
+        ]
+        return torch.cat(maps).to(features.device).clamp(min=0)
+
+    def _maps(self, network: TappedNetwork, inputs: Tensor, targets: list[Any]) -> Tensor:
+        cam = self.cam_class(network, [network.tap], **self.options)
+        try:
+            with torch.enable_grad():
+                cam(inputs, targets)
+        finally:
+            cam.activations_and_grads.release()
+        return torch.as_tensor(cam.raw_map)
+
+
+class RawMap:
+    """Mixed into a class of the package, keeps its map as it is before the package resizes and normalises it."""
+
+    raw_map: Any
+
+    def get_cam_image(self, *arguments: Any, **named: Any) -> Any:
+        """Return the map (B, h, w), and keep it."""
+        self.raw_map = super().get_cam_image(*arguments, **named)  # type: ignore[misc]
+        return self.raw_map
+
+
+def names() -> list[str]:
+    """Return the package's classes, those that cannot be offered too."""
+    return sorted({*_cam_classes(), *(name for name in OBJECTIONS if hasattr(pytorch_grad_cam, name))})
+
+
+def find(name: str) -> MethodSpec:
+    """Return the method of a class.
+
+    Raises:
+        UsageError: It cannot work on one layer, or not repeatably.
+    """
+    if name in OBJECTIONS:
+        raise UsageError(f"'gradcam:{name}' cannot be offered: {OBJECTIONS[name]}")
+    cam_class = _cam_classes()[name]
+
+    def build(**options: Any) -> PackagedCAM:
+        return PackagedCAM(type(name, (RawMap, cam_class), {}), options)
+
+    build.__signature__ = inspect.Signature(_options(cam_class))  # type: ignore[attr-defined]
+    return MethodSpec(name, build, f"grad-cam {metadata.version('grad-cam')}")
+
+
+def _cam_classes() -> dict[str, Any]:
+    return {
+        name: value
+        for name, value in vars(pytorch_grad_cam).items()
+        if isinstance(value, type) and issubclass(value, BaseCAM) and value is not BaseCAM
+    }
+
+
+def _options(cam_class: Any) -> Sequence[inspect.Parameter]:
+    """Return the arguments of a class whose default is a number or a text, as options of that type."""
+    arguments = inspect.signature(cam_class).parameters.values()
+    return [
+        argument.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=type(argument.default))
+        for argument in arguments
+        if isinstance(argument.default, int | float | str)
+    ]
