@@ -8,7 +8,7 @@ from wsolbench_plugins.methods.cam import CAM
 from wsolbench_plugins.methods.pc1 import PrincipalComponent
 
 from wsolbench.engine.run import run
-from wsolbench.errors import DataError, PluginError
+from wsolbench.errors import PluginError
 from wsolbench.interfaces import Maps, Split
 from wsolbench.records import SplitOutcomes, read_record
 from wsolbench.verify import contradiction, read_verified
@@ -86,7 +86,7 @@ def test_statistics_of_too_few_images_contradict_the_record(toys):
     assert "expected one of each kind for each of 6 images" in told
 
 
-# ---------------------------------------------------------------------------------- methods of ours, with nothing to see
+# ------------------------------------------------------------------------------ methods of ours, with nothing to see
 
 
 def test_a_cam_that_is_negative_everywhere_is_a_zero_map_and_a_count(toys):
