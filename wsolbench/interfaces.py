@@ -32,9 +32,11 @@ __all__ = [
     "Dataset",
     "DatasetRoots",
     "DatasetSpec",
+    "FittedMethod",
     "Foldable",
     "ImageSplit",
     "InputConfig",
+    "Maps",
     "MaskPair",
     "Method",
     "MethodContext",
@@ -225,11 +227,41 @@ class MethodContext:
         return self.backbone.effective_weights(features, self.class_indices)[0]
 
 
+@dataclass(frozen=True)
+class Maps:
+    """Raw maps, with what a method has to say of each in numbers.
+
+    Args:
+        maps: Raw maps (B, h', w'), any size and range; higher means more likely the object.
+        statistics: Name -> one number a map, floating (B,). Recorded for every image, null where it is not finite.
+    """
+
+    maps: Tensor
+    statistics: Mapping[str, Tensor]
+
+
 class Method(Protocol):
     """Turns features into raw maps; higher means more likely the object."""
 
-    def __call__(self, features: Tensor, context: MethodContext) -> Tensor:
+    def __call__(self, features: Tensor, context: MethodContext) -> Tensor | Maps:
         """Return raw maps (B, h', w'), any size and range, of features (B, K, h, w), which it leaves untouched."""
+        ...
+
+
+@runtime_checkable
+class FittedMethod(Method, Protocol):
+    """A method that goes through images of train-weaksup before it localizes any.
+
+    It is given their features and nothing else: no label, no box and no mask.
+    """
+
+    @property
+    def fit_images(self) -> int | None:
+        """How many images it wants, drawn at random with the seed of the run; None for all."""
+        ...
+
+    def partial_fit(self, features: Tensor) -> None:
+        """Take in the features (B, K, h, w) of some images, which it leaves untouched; called once for each batch."""
         ...
 
 

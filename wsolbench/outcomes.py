@@ -75,6 +75,7 @@ def image_outcomes(part: SplitOutcomes, protocol: ProtocolInfo) -> ImageOutcomes
             raise DataError(f"outcomes of {part.split}: {error}") from None
     lengths = [len(hit) for hit in hits.values()]
     lengths += [runs.num_images for by_iou in (correct or {}).values() for runs in by_iou.values()]
+    lengths += [len(values) for values in (part.statistics or {}).values()]
     if count == 0 or set(lengths) - {count}:
         raise DataError(
             f"outcomes of {part.split}: expected one of each kind for each of {count} images, got {lengths}"

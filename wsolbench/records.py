@@ -81,6 +81,9 @@ class SplitOutcomes(_Part):
     constant_maps: int = Field(description="maps of one value, scored as zero maps")
     annotations_sha256: str = Field(description="of ids, labels, sizes, boxes and masks")
     images_sha256: str | None = Field(description="of the pixels of every image; null where none was read")
+    statistics: dict[str, list[float | None]] | None = Field(
+        default=None, description="what the method reports of every map, such as variance_share; null where it cannot"
+    )
 
 
 class DatasetInfo(_Part):
@@ -136,6 +139,9 @@ class MethodInfo(_Part):
     options: dict[str, Any]
     changed_options: dict[str, Any] = Field(description="those that differ from their default")
     reads_network: bool = Field(description="false for a baseline whose maps do not depend on the network")
+    fitted_images: int | None = Field(
+        default=None, description="images of train-weaksup that it was fitted on; null for a method without a fit"
+    )
 
 
 class ProtocolInfo(_Part):

@@ -27,9 +27,11 @@ from wsolbench.interfaces import (
     BackboneSpec,
     Dataset,
     DatasetRoots,
+    FittedMethod,
     Foldable,
     ImageSplit,
     Interpolation,
+    Maps,
     MethodContext,
     MethodSpec,
     RecipeSpec,
@@ -364,13 +366,36 @@ def _scene(channels: int = 6, height: int = 7, width: int = 7) -> tuple[Tensor, 
     return features, MethodContext(network, images, torch.tensor([0, 3, 1, 3]), logits)
 
 
-def _maps(spec: MethodSpec, features: Tensor, context: MethodContext) -> Tensor:
-    """Run a method as the core does, without gradients around it and with a seed."""
+def _made(spec: MethodSpec, features: Tensor, context: MethodContext, *, batches: int = 1) -> Maps:
+    """Run a method as the core does, without gradients around it and with a seed; fit it first, if it is to be fitted.
+
+    Args:
+        spec: The method.
+        features: What it is given.
+        context: What it may look at.
+        batches: How many batches it is fitted on; they hold the same images, however many they are.
+    """
     method, _ = build_with_options(f"the method '{spec.name}'", spec.build, {})
     with _seeded(), torch.no_grad():
-        maps = method(features, context)
-    assert isinstance(maps, Tensor), f"raw maps: expected a tensor, got {type(maps).__name__}"
-    return maps
+        if isinstance(method, FittedMethod):
+            for part in _fit_features(context).chunk(batches):
+                method.partial_fit(part)
+        made = method(features, context)
+    made = made if isinstance(made, Maps) else Maps(made, {})
+    assert isinstance(made.maps, Tensor), f"raw maps: expected a tensor, got {type(made.maps).__name__}"
+    return made
+
+
+def _maps(spec: MethodSpec, features: Tensor, context: MethodContext) -> Tensor:
+    return _made(spec, features, context).maps
+
+
+def _fit_features(context: MethodContext) -> Tensor:
+    """Return the features of eight random images, of the size of a scene."""
+    with _seeded(1):
+        images = torch.randn(8, *context.images.shape[1:])
+    features: Tensor = context.backbone.forward_features(images)
+    return features
 
 
 def _check_maps(spec: MethodSpec, features: Tensor, context: MethodContext) -> None:
@@ -405,16 +430,55 @@ def check_method_deterministic(spec: MethodSpec) -> None:
     assert same, "raw maps: expected the same values twice, got others the second time"
 
 
+def _one_by_one(spec: MethodSpec, features: Tensor, context: MethodContext) -> list[Maps]:
+    return [
+        _made(spec, features[one], MethodContext(context.backbone, context.images[one], classes, context.logits[one]))
+        for one, classes in ((slice(i, i + 1), context.class_indices[i : i + 1]) for i in range(len(features)))
+    ]
+
+
 def check_method_batch_invariance(spec: MethodSpec) -> None:
     """An image's map does not depend on what else is in its batch."""
     features, context = _scene()
-    alone = [
-        _maps(spec, features[one], MethodContext(context.backbone, context.images[one], classes, context.logits[one]))
-        for one, classes in ((slice(i, i + 1), context.class_indices[i : i + 1]) for i in range(len(features)))
-    ]
-    _expect_close(
-        "raw maps of a batch and of single images", _maps(spec, features, context), torch.cat(alone), _METHOD_TOLERANCE
-    )
+    alone = torch.cat([made.maps for made in _one_by_one(spec, features, context)])
+    _expect_close("raw maps of a batch and of single images", _maps(spec, features, context), alone, _METHOD_TOLERANCE)
+
+
+def check_method_statistics(spec: MethodSpec) -> None:
+    """Statistics, if there are any, have names and are one number a map, whatever else is in the batch."""
+    features, context = _scene()
+    together, alone = _made(spec, features, context), _one_by_one(spec, features, context)
+    for name, values in together.statistics.items():
+        assert isinstance(name, str), f"name of a statistic: expected text, got {name!r}"
+        assert name, "name of a statistic: expected text, got none"
+        assert isinstance(values, Tensor), f"statistic '{name}': expected a tensor, got {type(values).__name__}"
+        _expect(f"shape of the statistic '{name}'", (len(features),), tuple(values.shape))
+        assert values.is_floating_point(), f"statistic '{name}': expected a floating type, got {values.dtype}"
+    for made in alone:
+        _expect("statistics of one image and of a batch", sorted(together.statistics), sorted(made.statistics))
+    for name, values in together.statistics.items():
+        apart = torch.cat([made.statistics[name] for made in alone])
+        what = f"the statistic '{name}' of a batch and of single images"
+        _expect(f"which are finite of {what}", apart.isfinite().tolist(), values.isfinite().tolist())
+        _expect_close(what, values.nan_to_num(), apart.nan_to_num(), _METHOD_TOLERANCE)
+
+
+def check_method_fit(spec: MethodSpec) -> None:
+    """A fit, if there is one, wants some images or all, leaves features alone and does not depend on the batches."""
+    method, _ = build_with_options(f"the method '{spec.name}'", spec.build, {})
+    if not isinstance(method, FittedMethod):
+        return
+    wish = method.fit_images
+    assert wish is None or isinstance(wish, int), f"fit_images: expected a whole number or None, got {wish!r}"
+    assert wish is None or wish > 0, f"fit_images: expected a positive number, got {wish}"
+    features, context = _scene()
+    seen = _fit_features(context)
+    before = seen.clone()
+    with torch.no_grad():
+        method.partial_fit(seen)
+    assert torch.equal(seen, before), "features given to partial_fit: expected no change, got others"
+    once, in_parts = (_made(spec, features, context, batches=count).maps for count in (1, 3))
+    _expect_close("raw maps after a fit on one batch and on three", once, in_parts, _METHOD_TOLERANCE)
 
 
 def check_method_leaves_its_input(spec: MethodSpec) -> None:
@@ -453,6 +517,8 @@ _METHOD_CHECKS: tuple[Callable[[Any], None], ...] = (
     check_method_one_channel,
     check_method_deterministic,
     check_method_batch_invariance,
+    check_method_statistics,
+    check_method_fit,
     check_method_leaves_its_input,
     check_options,
 )

@@ -153,6 +153,30 @@ def test_weights_files_are_looked_for_and_compared(cli, tmp_path):
     assert cli("gallery", record, "--weights-root", tmp_path, "--out", out).refused("not the file")
 
 
+def test_a_fitted_method_is_fitted_again_on_the_same_images(cli, tmp_path, folder_set, monkeypatch, drawn):
+    from wsolbench.engine import gallery
+
+    made, maps = folder_set(train=9, val=3, test=4), {}
+    scoremaps_of = gallery.scoremaps_of
+
+    def watch(localizer, images, indices):
+        maps.update(scoremaps_of(localizer, images, indices)["ddt"])
+        return scoremaps_of(localizer, images, indices)
+
+    monkeypatch.setattr(gallery, "scoremaps_of", watch)
+    options = ["--method", "ddt", "--method-opt", "ddt.fit_images=3", "--seed", 5, "--limit", 7, *QUICK[4:]]
+    run = ["run", "--backbone", "resnet_nano", "--weights", "random", *options, *made.options]
+    assert cli(*run, "--out", tmp_path / "run").code == 0
+    record, out = tmp_path / "run" / "record-ddt.json", tmp_path / "side.png"
+    assert cli("gallery", record, *made.options[2:], "--out", out).code == 0
+    (column,) = drawn["columns"]
+    assert len(maps) == 3  # what the gallery of the run shows
+    for index, scoremap in maps.items():
+        np.testing.assert_allclose(column.scoremaps[index], scoremap, atol=1e-5)
+    other = changed(record, tmp_path, method__fitted_images=4)
+    assert cli("gallery", other, *made.options[2:], "--out", out).refused("a fit on 4 images", "now gives 3")
+
+
 def test_an_ending_of_no_picture_and_a_place_that_cannot_be_written_are_refused(cli, runs, tmp_path):
     record = runs / "resnet_nano/record-pc1.json"
     assert cli("gallery", record, "--out", tmp_path / "side.gif").refused(".png, .svg, .pdf")

@@ -265,6 +265,54 @@ def test_workers_and_batches_change_no_number(cli, tmp_path, folder_set):
         np.testing.assert_allclose(np.load(path), np.load(tmp_path / "maps-3-1" / place), atol=1e-5)
 
 
+# ------------------------------------------------------------------------------------------------ principal components
+
+
+@pytest.mark.usefixtures("no_gallery")
+def test_components_record_the_share_of_the_variance_that_they_explain(cli, tmp_path, folder_set):
+    names = ["pc1", "pc1-corrected", "pc2", "pc3", "pc4"]
+    methods = [option for name in names for option in ("--method", name)]
+    records = cli(*QUICK, *methods, *folder_set().options, "--json", "--out", tmp_path / "out").records
+    shares = {record["method"]["name"]: record["outcomes"][0]["statistics"]["variance_share"] for record in records}
+    assert list(shares) == names
+    assert shares["pc1"] == shares["pc1-corrected"]
+    for first, second, third, fourth in zip(*(shares[name] for name in names[1:]), strict=True):
+        assert 1 > first > second > third > fourth > 0
+        assert first + second + third + fourth < 1
+
+
+@pytest.mark.usefixtures("no_gallery")
+def test_ddt_is_fitted_on_train_weaksup_and_runs_to_the_end(cli, tmp_path, folder_set):
+    made = folder_set(train=9, val=3, test=4)
+    run = [*QUICK, "--method", "ddt", "--method", "cam", *made.options, "--json"]
+    ddt, cam = cli(*run, "--limit", 5, "--out", tmp_path / "a").records
+    assert (ddt["method"]["options"], ddt["method"]["fitted_images"]) == ({"fit_images": 5000}, 5)
+    assert cam["method"]["fitted_images"] is None
+    assert ddt["seconds"]["fit"] > 0
+    assert names(tmp_path / "a") == ["record-cam.json", "record-ddt.json"]
+    again, _ = cli(*run, "--limit", 5, "--out", tmp_path / "b").records
+    assert ddt["outcomes"] == again["outcomes"]
+    few, _ = cli(*run, "--method-opt", "ddt.fit_images=2", "--out", tmp_path / "c").records
+    everything, _ = cli(*run, "--method-opt", "ddt.fit_images=none", "--out", tmp_path / "d").records
+    assert [record["method"]["fitted_images"] for record in (few, everything)] == [2, 9]
+    assert everything["method"]["changed_options"] == {"fit_images": None}
+
+
+def test_ddt_is_refused_where_there_is_nothing_to_fit_it_on(cli, tmp_path, folder_set, monkeypatch):
+    monkeypatch.setattr("wsolbench.engine.network.load_network", lambda *_, **__: pytest.fail("the work began"))
+    run = [*QUICK, "--method", "ddt", *folder_set(val=3, test=4).options, "--out", tmp_path / "out"]
+    assert cli(*run).refused("'ddt' is fitted on images of train-weaksup", "'folder' has none")
+    empty = folder_set("empty", train=1, test=4)
+    for path in (empty.metadata / "train").iterdir():
+        path.write_text("")
+    run = [*QUICK, "--method", "ddt", *empty.options, "--out", tmp_path / "out"]
+    assert cli(*run).refused("train-weaksup", "has no images")
+    made = folder_set("whole", train=3, test=4)
+    run = [*QUICK, "--method", "ddt", "--method-opt", "ddt.fit_images=0", *made.options, "--out", tmp_path / "out"]
+    assert cli(*run).refused("'ddt' cannot be fitted on 0 images")
+    assert not (tmp_path / "out").exists()
+
+
 # -------------------------------------------------------------------------------------------------- kinds of data sets
 
 

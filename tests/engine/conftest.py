@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from wsolbench.engine.localize import BuiltMethod
+from wsolbench.engine.methods import BuiltMethod
 from wsolbench.engine.network import Network
 from wsolbench.engine.reporter import Reporter
 from wsolbench.engine.run import RunPlan
@@ -119,8 +119,8 @@ class Toys:
     folder: object
     notes: Notes = field(default_factory=Notes)
 
-    def dataset(self, fullsup=4, test=6, **kinds):
-        sizes = {Split.TRAIN_FULLSUP: fullsup, Split.TEST: test}
+    def dataset(self, fullsup=4, test=6, weaksup=0, **kinds):
+        sizes = {Split.TRAIN_WEAKSUP: weaksup, Split.TRAIN_FULLSUP: fullsup, Split.TEST: test}
         return ToyDataset({split: count for split, count in sizes.items() if count}, **kinds)
 
     def method(self, name="green", method=None, **spoilt):

@@ -52,6 +52,7 @@ def gallery(
             images=image or images,
             weights_root=weights_root,
             device=choose_device(device),
+            reporter=session.reporter(),
         )
     typer.echo(out)
 

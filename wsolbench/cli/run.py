@@ -30,7 +30,7 @@ from wsolbench.names import file_name
 from wsolbench.registry import Registry
 
 if TYPE_CHECKING:
-    from wsolbench.engine.localize import BuiltMethod
+    from wsolbench.engine.methods import BuiltMethod
 
 
 class TargetChoice(enum.StrEnum):
@@ -110,7 +110,7 @@ def run(
             check_scoremap_folders(save_scoremaps, out, [built.name for built in methods])
         dataset_offer = registry.datasets.get(dataset)
         data = build_dataset(dataset_offer, roots(data_root, metadata_root, masks))
-        check_first_images(data, dataset_offer.provider, split.part)
+        check_first_images(data, dataset_offer.provider, split.part, methods)
         network = load_network(
             registry,
             backbone,
@@ -167,7 +167,7 @@ def build_methods(registry: Registry, names: Sequence[str], option_texts: Sequen
     from pydantic_core import to_json
 
     from wsolbench.engine.blame import blaming
-    from wsolbench.engine.localize import BuiltMethod
+    from wsolbench.engine.methods import BuiltMethod
     from wsolbench.options import build_with_options
 
     texts: dict[str, dict[str, str]] = {name: {} for name in names}

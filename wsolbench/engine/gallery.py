@@ -90,8 +90,8 @@ def scoremaps_of(
     )
     scoremaps: dict[str, dict[int, NDArray[np.float32]]] = {built.name: {} for built in localizer.methods}
     for batch in localizer.raw_maps(few):
-        for method, maps in batch.maps.items():
-            for position, raw_map in zip(batch.indices, maps, strict=True):
+        for method, made in batch.methods.items():
+            for position, raw_map in zip(batch.indices, made.maps, strict=True):
                 scoremaps[method][indices[position]] = to_scoremap(raw_map)
     return scoremaps
 

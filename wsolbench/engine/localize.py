@@ -14,41 +14,27 @@ from torch import Tensor
 
 from wsolbench.data.fingerprint import combine_digests, image_digest
 from wsolbench.engine.blame import blaming
+from wsolbench.engine.methods import BuiltMethod, MethodMaps, apply_method
 from wsolbench.engine.network import Network
 from wsolbench.engine.reporter import Reporter
 from wsolbench.engine.scoring import ClassHits, EvaluationSplit, Score, ScoredSplit, SplitScorer, Target
 from wsolbench.engine.stream import Batch, stream_batches
 from wsolbench.engine.threads import ordered_map
-from wsolbench.errors import PluginError, ScoremapError
-from wsolbench.interfaces import ImageSplit, Method, MethodContext, MethodSpec
+from wsolbench.errors import ScoremapError
+from wsolbench.interfaces import ImageSplit, MethodContext
 from wsolbench.protocol import classified_scoremap
-from wsolbench.registry import Offer
 
 ScoremapSink = Callable[[str, str, NDArray[np.float32]], None]
 ScoreObserver = Callable[[str, int, Score], None]
 
 
 @dataclass(frozen=True)
-class BuiltMethod:
-    """A method ready to run, and what it was built from."""
-
-    offer: Offer[MethodSpec]
-    method: Method
-    options: dict[str, Any]
-
-    @property
-    def name(self) -> str:
-        """The short name."""
-        return self.offer.name
-
-
-@dataclass(frozen=True)
 class RawMaps:
-    """What a batch of images gave: logits (B, C) and, for every method, raw maps (B, h, w), on the CPU."""
+    """What a batch of images gave: logits (B, C), on the CPU, and what every method made of it."""
 
     indices: NDArray[np.int64]
     logits: Tensor
-    maps: dict[str, NDArray[np.floating[Any]]]
+    methods: dict[str, MethodMaps]
 
 
 @dataclass(frozen=True)
@@ -90,41 +76,8 @@ class Localizer:
             features, logits = network.forward(batch.images)
         classes = batch.labels if self.target == "gt" else logits.argmax(dim=1)
         context = MethodContext(network.module, batch.images, classes, logits)
-        maps = {built.name: _checked_maps(built, features, context, ids) for built in self.methods}
-        return RawMaps(batch.indices, logits.float().cpu(), maps)
-
-
-def _checked_maps(
-    built: BuiltMethod, features: Tensor, context: MethodContext, ids: list[str]
-) -> NDArray[np.floating[Any]]:
-    """Run a method on a batch and check what comes back; if it fails, find the image that it fails on."""
-    provider = built.offer.provider
-    shared = {"features": features, "images": context.images, "logits": context.logits}
-    before = {name: tensor._version for name, tensor in shared.items()}
-    try:
-        with blaming(provider, f"in the method '{built.name}'"):
-            maps = built.method(features, context)
-    except PluginError:
-        if len(ids) == 1:
-            raise
-        for position, image_id in enumerate(ids):
-            one = slice(position, position + 1)
-            alone = MethodContext(
-                context.backbone, context.images[one], context.class_indices[one], context.logits[one]
-            )
-            with blaming(provider, f"in the method '{built.name}' on the image '{image_id}'"):
-                built.method(features[one], alone)
-        raise
-    changed = [name for name, tensor in shared.items() if tensor._version != before[name]]
-    if changed:  # the next method would see them
-        raise PluginError(f"plugin {provider}: the method '{built.name}' changed the {changed[0]} in place")
-    if not isinstance(maps, Tensor) or maps.ndim != 3 or maps.shape[0] != len(ids) or maps.numel() == 0:
-        got = tuple(maps.shape) if isinstance(maps, Tensor) else type(maps).__name__
-        raise PluginError(
-            f"plugin {provider}: the method '{built.name}' returned {got} for the images from '{ids[0]}' on; "
-            f"expected raw maps ({len(ids)}, h, w)"
-        )
-    return maps.detach().double().cpu().numpy()
+        made = {built.name: apply_method(built, features, context, ids) for built in self.methods}
+        return RawMaps(batch.indices, logits.float().cpu(), made)
 
 
 @dataclass(frozen=True)
@@ -173,7 +126,7 @@ def localize(
     images = part.images
     scorers = {built.name: SplitScorer(part, interval) for built in localizer.methods}
     bad: dict[str, dict[str, list[str]]] = {name: {"nan": [], "constant": []} for name in scorers}
-    hits = _HitCollector(images)
+    hits, statistics = _HitCollector(images), _StatisticsCollector(len(images.ids))
     digests: dict[int, str] = {}
 
     def digest(index: int, image: NDArray[np.uint8]) -> None:
@@ -183,9 +136,10 @@ def localize(
         with closing(localizer.raw_maps(images, digest)) as batches:
             for batch in batches:
                 hits.add(batch)
-                for name, maps in batch.maps.items():
+                statistics.add(batch)
+                for name, made in batch.methods.items():
                     for position, index in enumerate(batch.indices):
-                        yield _Item(name, int(index), maps[position])
+                        yield _Item(name, int(index), made.maps[position])
 
     def score(item: _Item) -> _Outcome:
         kind, scoremap = classified_scoremap(item.raw_map)
@@ -214,7 +168,7 @@ def localize(
     for name, scorer in scorers.items():
         boxes, masks = scorer.compute()
         nan, constant = (len(bad[name][kind]) for kind in ("nan", "constant"))
-        scored[name] = ScoredSplit(part, boxes, masks, hits.result(), nan, constant, pixels)
+        scored[name] = ScoredSplit(part, boxes, masks, hits.result(), nan, constant, pixels, statistics.result(name))
     return scored
 
 
@@ -251,3 +205,22 @@ class _HitCollector:
     def result(self) -> ClassHits:
         """Return the hits of all images."""
         return ClassHits(self._top1, self._top5)
+
+
+class _StatisticsCollector:
+    """Gathers what methods report of their maps; NaN where a method has not reported."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._values: dict[str, dict[str, NDArray[np.float64]]] = {}
+
+    def add(self, batch: RawMaps) -> None:
+        """Note the statistics of a batch."""
+        for method, made in batch.methods.items():
+            of_method = self._values.setdefault(method, {})
+            for name, values in made.statistics.items():
+                of_method.setdefault(name, np.full(self._count, np.nan))[batch.indices] = values
+
+    def result(self, method: str) -> dict[str, NDArray[np.float64]]:
+        """Return the statistics of a method's maps: name -> (N,)."""
+        return self._values.get(method, {})

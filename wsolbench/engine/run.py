@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 
 from wsolbench.engine.clock import Clock
 from wsolbench.engine.files import check_writable, whole_folder
+from wsolbench.engine.fit import fit_methods, open_fit_images
 from wsolbench.engine.gallery import draw_gallery
-from wsolbench.engine.localize import BuiltMethod, Localizer, ScoremapSink, ScoreObserver, localize
+from wsolbench.engine.localize import Localizer, ScoremapSink, ScoreObserver, localize
+from wsolbench.engine.methods import BuiltMethod
 from wsolbench.engine.network import Network
 from wsolbench.engine.provenance import describe_dataset, describe_environment
 from wsolbench.engine.reporter import Reporter
@@ -64,13 +66,18 @@ class RunPlan:
     clock: Clock = field(default_factory=Clock)
 
 
-def check_first_images(dataset: Dataset, provider: Provider, evaluated: Split) -> None:
+def check_first_images(
+    dataset: Dataset, provider: Provider, evaluated: Split, methods: Sequence[BuiltMethod] = ()
+) -> None:
     """Load one image of every split that a run reads, so that a wrong image root is told before the work begins.
 
     Raises:
-        UsageError: The data set has no such split, or no image root is given.
+        UsageError: The data set has no such split, or none that a method can be fitted on, or no image root is given.
         DataError: An image is missing or damaged.
     """
+    fit_images = open_fit_images(methods, dataset, provider)
+    if fit_images is not None:
+        fit_images.load(0)
     for split in dataset.splits & {evaluated, Split.TRAIN_FULLSUP} or {evaluated}:
         open_images(dataset, provider, split).load(0)
 
@@ -106,6 +113,7 @@ def run(plan: RunPlan, reporter: Reporter) -> list[ResultRecord]:
         if part.has_boxes:
             with plan.clock.phase("compilation"):
                 load_sweep(reporter.say)
+        fitted = _fit(plan, reporter)
         localizer = Localizer(plan.network, plan.methods, plan.target, plan.batch_size, plan.workers)
         fullsup = _localize(plan, localizer, fullsup_part, reporter, save) if fullsup_part else {}
         selections = {built.name: select_thresholds(fullsup.get(built.name), why_none) for built in plan.methods}
@@ -116,12 +124,29 @@ def run(plan: RunPlan, reporter: Reporter) -> list[ResultRecord]:
                 quality, threshold = ranking.quality(name), ranking.threshold(name, split)
                 draw_gallery(draft / f"gallery-{file_name(name)}.png", localizer, name, part, quality, threshold)
         records = [
-            _record(plan, built, scored[built.name], fullsup.get(built.name), selections[built.name])
+            _record(plan, built, fitted, scored[built.name], fullsup.get(built.name), selections[built.name])
             for built in plan.methods
         ]
         for record in records:
             (draft / f"record-{file_name(record.method.name)}.json").write_text(record.to_json(), encoding="utf-8")
     return records
+
+
+def _fit(plan: RunPlan, reporter: Reporter) -> dict[str, int]:
+    """Fit the methods that are to be fitted; return how many images each was fitted on."""
+    images = open_fit_images(plan.methods, plan.dataset, plan.dataset_offer.provider, plan.limit)
+    if images is None:
+        return {}
+    with plan.clock.phase("fit"):
+        return fit_methods(
+            plan.methods,
+            plan.network,
+            images,
+            seed=plan.seed,
+            batch_size=plan.batch_size,
+            workers=plan.workers,
+            reporter=reporter,
+        )
 
 
 def _localize(
@@ -235,7 +260,12 @@ class _Ranking:
 
 
 def _record(
-    plan: RunPlan, built: BuiltMethod, scored: ScoredSplit, fullsup: ScoredSplit | None, selection: Selection
+    plan: RunPlan,
+    built: BuiltMethod,
+    fitted: dict[str, int],
+    scored: ScoredSplit,
+    fullsup: ScoredSplit | None,
+    selection: Selection,
 ) -> ResultRecord:
     metrics, missing = compute_metrics(scored, selection, target=plan.target)
     outcomes = [split_outcomes(part) for part in (scored, fullsup) if part is not None]
@@ -252,7 +282,7 @@ def _record(
         intervals=compute_intervals(outcomes, protocol),
         dataset=describe_dataset(plan.dataset, outcomes, plan.limit),
         backbone=_backbone_info(plan.network),
-        method=_method_info(built),
+        method=_method_info(built, fitted.get(built.name)),
         protocol=protocol,
         environment=describe_environment(
             [plan.dataset_offer.provider, plan.network.offer.provider, built.offer.provider],
@@ -266,7 +296,7 @@ def _record(
     )
 
 
-def _method_info(built: BuiltMethod) -> MethodInfo:
+def _method_info(built: BuiltMethod, fitted_images: int | None) -> MethodInfo:
     defaults = {option.name: option.default for option in list_options(built.offer.spec.build)}
     return MethodInfo(
         name=built.name,
@@ -274,6 +304,7 @@ def _method_info(built: BuiltMethod) -> MethodInfo:
         options=built.options,
         changed_options={name: value for name, value in built.options.items() if value != defaults[name]},
         reads_network=built.offer.spec.reads_network,
+        fitted_images=fitted_images,
     )
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
@@ -169,6 +170,7 @@ class ScoredSplit:
     nan_maps: int
     constant_maps: int
     images_sha256: str | None
+    statistics: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -256,7 +258,13 @@ def split_outcomes(scored: ScoredSplit) -> SplitOutcomes:
         constant_maps=scored.constant_maps,
         annotations_sha256=scored.part.annotations_sha256,
         images_sha256=scored.images_sha256,
+        statistics={name: _significant(values) for name, values in scored.statistics.items()} or None,
     )
+
+
+def _significant(values: NDArray[np.float64]) -> list[float | None]:
+    """Return numbers with 6 significant digits, and None for those that are not finite."""
+    return [float(f"{value:.6g}") if np.isfinite(value) else None for value in values]
 
 
 def _flat_runs(boxes: BoxResult, mode: Mode, iou_threshold: float) -> Runs:

@@ -17,9 +17,12 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from wsolbench.engine.files import write_whole
+from wsolbench.engine.fit import fit_methods, open_fit_images
 from wsolbench.engine.gallery import PREDICTED, draw_box, draw_image, scoremaps_of, short_id, true_boxes
-from wsolbench.engine.localize import BuiltMethod, Localizer
+from wsolbench.engine.localize import Localizer
+from wsolbench.engine.methods import BuiltMethod
 from wsolbench.engine.network import Execution, Network, Weights, load_network
+from wsolbench.engine.reporter import Reporter
 from wsolbench.engine.scoring import EvaluationSplit, open_split
 from wsolbench.errors import DataError, OutputError, UsageError, WeightsError
 from wsolbench.interfaces import Dataset, Split
@@ -60,8 +63,11 @@ def draw_side_by_side(
     images: int | Sequence[str],
     weights_root: Path | None,
     device: torch.device,
+    reporter: Reporter,
 ) -> None:
     """Draw a row for every image and a column for every record; networks are loaded and maps computed anew.
+
+    A fitted method is fitted again, on the images that the seed and the limit of its record draw.
 
     Boxes are those of the largest contour at the τ that a record chose on train-fullsup, or, where it has none, at its
     oracle τ.
@@ -75,6 +81,7 @@ def draw_side_by_side(
         images: How many, chosen at random but always the same ones, or the ids of those to show.
         weights_root: Where weights files that records name lie.
         device: Where networks run.
+        reporter: Told how far fitting is.
 
     Raises:
         UsageError: A record has no network, or an image is not in the split.
@@ -88,6 +95,8 @@ def draw_side_by_side(
     columns: list[_Column] = []
     for of_network in _by_network(measured):
         network = _load(of_network[0].record, registry, len(dataset.class_names), weights_root, device)
+        for each in of_network:
+            _fit_again(each, network, dataset, provider, reporter)
         columns += _columns(of_network, network, part, indices)
     figure = _draw(columns, part, indices)
     _save(figure, path, [each.sha256 for each in measured])
@@ -181,6 +190,29 @@ def _load(
     if network.weights.sha256 != backbone.weights.sha256:
         raise WeightsError(f"{network.weights.file} is not the file that '{backbone.name}' was measured with")
     return network
+
+
+def _fit_again(each: Measured, network: Network, dataset: Dataset, provider: Provider, reporter: Reporter) -> None:
+    """Fit a record's method as it was fitted then, if it was."""
+    record = each.record
+    images = open_fit_images([each.method], dataset, provider, record.dataset.limit)
+    if images is None:
+        return
+    environment = record.environment
+    fitted = fit_methods(
+        [each.method],
+        network,
+        images,
+        seed=environment.seed or 0,
+        batch_size=environment.batch_size or 1,
+        workers=1,
+        reporter=reporter,
+    )
+    if fitted[each.method.name] != record.method.fitted_images:
+        raise DataError(
+            f"'{record.method.name}' was measured after a fit on {record.method.fitted_images} images, and "
+            f"train-weaksup of '{dataset.name}' now gives {fitted[each.method.name]}"
+        )
 
 
 def _columns(

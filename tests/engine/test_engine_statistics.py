@@ -1,0 +1,121 @@
+"""Numbers that a method reports of its maps: checked, recorded for every image, null where they are not finite."""
+
+import json
+
+import pytest
+import torch
+from wsolbench_plugins.methods.cam import CAM
+from wsolbench_plugins.methods.pc1 import PrincipalComponent
+
+from wsolbench.engine.run import run
+from wsolbench.errors import PluginError
+from wsolbench.interfaces import Maps, Split
+from wsolbench.records import SplitOutcomes, read_record
+from wsolbench.verify import contradiction, read_verified
+
+pytestmark = pytest.mark.usefixtures("no_gallery")
+
+
+def numbered(features):
+    return (features[:, 0].mean(dim=(1, 2)) * 255).round()
+
+
+class Counting:
+    """Reports each image's number, and of number 2 that it is not finite."""
+
+    def __call__(self, features, _context):
+        numbers = numbered(features)
+        thirds = (numbers + 1) / 3
+        return Maps(features[:, 1], {"thirds": thirds, "odd": numbers.where(numbers != 2, float("inf"))})
+
+
+def by_split(record):
+    return {part.split: part for part in record.outcomes}
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, 100])
+def test_statistics_of_every_image_of_every_split_are_recorded_in_its_place(toys, batch_size):
+    plan = toys.plan(toys.method("counting", Counting()), toys.method("green"), batch_size=batch_size)
+    counting, green = run(plan, toys.notes)
+    for split, count in (("test", 6), ("train-fullsup", 4)):
+        statistics = by_split(counting)[split].statistics
+        assert statistics["thirds"] == [float(f"{(number + 1) / 3:.6g}") for number in range(count)]
+        assert statistics["thirds"][0] == 0.333333
+        assert statistics["odd"] == [None if number == 2 else number for number in range(count)]
+        assert by_split(green)[split].statistics is None
+    assert counting.metrics == green.metrics
+    assert read_verified(toys.folder / "out" / "record-counting.json") == counting
+
+
+@pytest.mark.parametrize(
+    ("value", "got"),
+    [(torch.zeros(2), r"\(2,\)"), (torch.zeros(4, 1), r"\(4, 1\)"), (0.5, "float"), (None, "NoneType")],
+)
+def test_statistics_of_a_wrong_shape_are_told_with_what_was_expected(toys, value, got):
+    method = toys.method(method=lambda features, _: Maps(features[:, 1], {"share": value}))
+    words = rf"'green' returned {got} as 'share' of the images from 'val/0' on; expected one number a map, \(4,\)"
+    with pytest.raises(PluginError, match=words):
+        run(toys.plan(method), toys.notes)
+
+
+def test_a_method_may_report_on_some_batches_only(toys):
+    def method(features, _context):
+        numbers = numbered(features)
+        return Maps(features[:, 1], {"number": numbers}) if numbers[0] >= 4 else features[:, 1]
+
+    (record,) = run(toys.plan(toys.method(method=method)), toys.notes)
+    assert by_split(record)["test"].statistics == {"number": [None] * 4 + [4, 5]}
+    assert by_split(record)["train-fullsup"].statistics is None
+
+
+def test_records_from_before_there_were_statistics_are_read(toys, tmp_path):
+    (record,) = run(toys.plan(), toys.notes)
+    content = json.loads(record.to_json())
+    del content["method"]["fitted_images"]
+    for part in content["outcomes"]:
+        del part["statistics"]
+    (tmp_path / "old.json").write_text(json.dumps(content))
+    assert read_record(tmp_path / "old.json") == record
+
+
+def test_statistics_of_too_few_images_contradict_the_record(toys):
+    (record,) = run(toys.plan(toys.method(method=Counting())), toys.notes)
+    assert contradiction(record) is None
+    short = SplitOutcomes(**{**dict(record.outcomes[0]), "statistics": {"thirds": [0.5]}})
+    told = contradiction(record.model_copy(update={"outcomes": [short, *record.outcomes[1:]]}))
+    assert "expected one of each kind for each of 6 images" in told
+
+
+# ------------------------------------------------------------------------------ methods of ours, with nothing to see
+
+
+def test_a_cam_that_is_negative_everywhere_is_a_zero_map_and_a_count(toys):
+    network = toys.network()
+    torch.nn.init.constant_(network.module.head.weight, -0.5)
+    (record,) = run(toys.plan(toys.method("cam", CAM()), network=network), toys.notes)
+    assert by_split(record)["test"].constant_maps == 6
+    assert by_split(record)["test"].nan_maps == 0
+    assert "6 of 6 maps of 'cam' on test hold one value only" in " ".join(toys.notes.warned)
+
+
+def test_features_without_a_difference_are_zero_maps_a_count_and_no_share(toys):
+    network = toys.network()
+    plain = network.module.forward_features
+    network.module.forward_features = lambda images: plain(images) * 0 + 0.3
+    (record,) = run(toys.plan(toys.method("pc1", PrincipalComponent()), network=network), toys.notes)
+    test = by_split(record)["test"]
+    assert (test.constant_maps, test.nan_maps) == (6, 0)
+    assert test.statistics == {"variance_share": [None] * 6}
+    assert record.metrics.max_box_acc == 0
+
+
+def test_variance_shares_are_recorded(toys):
+    network, dataset = toys.network(), toys.dataset()
+    noise = torch.rand(3, 8, 8, generator=torch.Generator().manual_seed(0))
+    plain = network.module.forward_features
+    network.module.forward_features = lambda images: plain(images) + noise
+    (record,) = run(toys.plan(toys.method("pc1", PrincipalComponent()), network=network, dataset=dataset), toys.notes)
+    shares = by_split(record)["test"].statistics["variance_share"]
+    assert len(shares) == len(dataset.images(Split.TEST).ids)
+    assert all(0.5 < share < 1 for share in shares)
+    assert by_split(record)["test"].constant_maps == 0

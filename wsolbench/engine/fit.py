@@ -1,0 +1,113 @@
+"""The stage before anything is localized: fitted methods are given features of images of train-weaksup."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import closing
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from wsolbench.engine.blame import blaming
+from wsolbench.engine.methods import BuiltMethod
+from wsolbench.engine.network import Network
+from wsolbench.engine.reporter import Reporter
+from wsolbench.engine.scoring import open_images
+from wsolbench.engine.stream import stream_batches
+from wsolbench.errors import PluginError, UsageError
+from wsolbench.interfaces import Dataset, FittedMethod, ImageSplit, Split
+from wsolbench.registry import Provider
+
+
+def open_fit_images(
+    methods: Sequence[BuiltMethod], dataset: Dataset, provider: Provider, limit: int | None = None
+) -> ImageSplit | None:
+    """Return the images that methods are fitted on, limited, or None where no method is to be fitted.
+
+    Raises:
+        UsageError: The data set has no train-weaksup, or a method asks for less than one image.
+        DataError: train-weaksup is damaged, or empty.
+        PluginError: The data set's own code fails, now or when an image is loaded.
+    """
+    fitted = [(built.name, built.method) for built in methods if isinstance(built.method, FittedMethod)]
+    if not fitted:
+        return None
+    for name, method in fitted:
+        if method.fit_images is not None and method.fit_images < 1:
+            raise UsageError(
+                f"the method '{name}' cannot be fitted on {method.fit_images} images; say 1 or more, or none for all"
+            )
+    if Split.TRAIN_WEAKSUP not in dataset.splits:
+        raise UsageError(
+            f"the method '{fitted[0][0]}' is fitted on images of train-weaksup, and the data set '{dataset.name}' "
+            "has none"
+        )
+    return open_images(dataset, provider, Split.TRAIN_WEAKSUP, limit)
+
+
+def fit_methods(
+    methods: Sequence[BuiltMethod],
+    network: Network,
+    images: ImageSplit,
+    *,
+    seed: int,
+    batch_size: int,
+    workers: int,
+    reporter: Reporter,
+) -> dict[str, int]:
+    """Fit every method that is to be fitted, all in one pass; each is given features and nothing else.
+
+    The images are those of one random order, the first as many as a method wants: which they are hangs on the seed and
+    not on what else runs.
+
+    Args:
+        methods: The methods of a run; those that are not fitted are left alone.
+        network: Whose features they are fitted on.
+        images: All that may be drawn from, see `open_fit_images`.
+        seed: Of the order.
+        batch_size: Images in a forward pass.
+        workers: Threads that load images.
+        reporter: Told how far the work is.
+
+    Returns:
+        Method name -> how many images it was fitted on.
+
+    Raises:
+        DataError: An image cannot be read.
+        PluginError: The network or a method fails, or a method changes the features.
+    """
+    count = len(images.ids)
+    fitted = [(built, built.method) for built in methods if isinstance(built.method, FittedMethod)]
+    wanted = {built.name: min(method.fit_images or count, count) for built, method in fitted}
+    order = np.random.default_rng(seed).permutation(count)[: max(wanted.values())]
+    stream = stream_batches(
+        images, network.spec.input, batch_size=batch_size, workers=workers, device=network.device, order=order
+    )
+    seen = 0
+    with reporter.phase("fit", len(order)) as advance, closing(stream) as batches:
+        for batch in batches:
+            first = images.ids[batch.indices[0]]
+            features = _features(network, batch.images, first)
+            for built, method in fitted:
+                if seen < wanted[built.name]:
+                    _fit_on(built, method, features[: wanted[built.name] - seen], first)
+            seen += len(batch.indices)
+            advance(len(batch.indices))
+    return wanted
+
+
+@torch.no_grad()
+def _features(network: Network, images: Tensor, first: str) -> Tensor:
+    with blaming(network.offer.provider, f"in '{network.spec.name}' on the images from '{first}' on"):
+        features: Tensor = network.module.forward_features(images)
+        return features
+
+
+@torch.no_grad()
+def _fit_on(built: BuiltMethod, method: FittedMethod, features: Tensor, first: str) -> None:
+    before = features._version
+    with blaming(built.offer.provider, f"fitting the method '{built.name}' on the images from '{first}' on"):
+        method.partial_fit(features)
+    if features._version != before:  # the next method would see them
+        raise PluginError(f"plugin {built.offer.provider}: the method '{built.name}' changed the features in place")

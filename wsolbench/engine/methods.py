@@ -1,0 +1,93 @@
+"""Methods put to work on a batch: what they return is checked, and who breaks is named."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from wsolbench.engine.blame import blaming
+from wsolbench.errors import PluginError
+from wsolbench.interfaces import Maps, Method, MethodContext, MethodSpec
+from wsolbench.registry import Offer
+
+
+@dataclass(frozen=True)
+class BuiltMethod:
+    """A method ready to run, and what it was built from."""
+
+    offer: Offer[MethodSpec]
+    method: Method
+    options: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """The short name."""
+        return self.offer.name
+
+
+@dataclass(frozen=True)
+class MethodMaps:
+    """What a method made of a batch, on the CPU: raw maps (B, h, w) and statistics, name -> one number a map (B,)."""
+
+    maps: NDArray[np.floating[Any]]
+    statistics: dict[str, NDArray[np.float64]]
+
+
+def apply_method(built: BuiltMethod, features: Tensor, context: MethodContext, ids: list[str]) -> MethodMaps:
+    """Run a method on a batch and check what comes back; if it fails, find the image that it fails on.
+
+    Raises:
+        PluginError: It fails, changes what it is given, or returns something of a wrong shape.
+    """
+    provider = built.offer.provider
+    shared = {"features": features, "images": context.images, "logits": context.logits}
+    before = {name: tensor._version for name, tensor in shared.items()}
+    try:
+        with blaming(provider, f"in the method '{built.name}'"):
+            made = built.method(features, context)
+    except PluginError:
+        if len(ids) == 1:
+            raise
+        for position, image_id in enumerate(ids):
+            one = slice(position, position + 1)
+            alone = MethodContext(
+                context.backbone, context.images[one], context.class_indices[one], context.logits[one]
+            )
+            with blaming(provider, f"in the method '{built.name}' on the image '{image_id}'"):
+                built.method(features[one], alone)
+        raise
+    changed = [name for name, tensor in shared.items() if tensor._version != before[name]]
+    if changed:  # the next method would see them
+        raise PluginError(f"plugin {provider}: the method '{built.name}' changed the {changed[0]} in place")
+    maps, statistics = (made.maps, made.statistics) if isinstance(made, Maps) else (made, {})
+    return MethodMaps(_checked_maps(built, maps, ids), _checked_statistics(built, statistics, ids))
+
+
+def _checked_maps(built: BuiltMethod, maps: object, ids: list[str]) -> NDArray[np.floating[Any]]:
+    if not isinstance(maps, Tensor) or maps.ndim != 3 or maps.shape[0] != len(ids) or maps.numel() == 0:
+        raise PluginError(
+            f"plugin {built.offer.provider}: the method '{built.name}' returned {_form(maps)} for the images from "
+            f"'{ids[0]}' on; expected raw maps ({len(ids)}, h, w)"
+        )
+    return maps.detach().double().cpu().numpy()
+
+
+def _checked_statistics(
+    built: BuiltMethod, statistics: Mapping[str, Tensor], ids: list[str]
+) -> dict[str, NDArray[np.float64]]:
+    for name, values in statistics.items():
+        if not isinstance(values, Tensor) or values.shape != (len(ids),):
+            raise PluginError(
+                f"plugin {built.offer.provider}: the method '{built.name}' returned {_form(values)} as '{name}' of the "
+                f"images from '{ids[0]}' on; expected one number a map, ({len(ids)},)"
+            )
+    return {name: values.detach().double().cpu().numpy() for name, values in statistics.items()}
+
+
+def _form(value: object) -> object:
+    return tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
