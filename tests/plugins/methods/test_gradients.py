@@ -12,7 +12,7 @@ import timm
 import torch
 from torch import nn
 from wsolbench_plugins.backbones.timm_networks.networks import as_backbone
-from wsolbench_plugins.methods.cam import CAM
+from wsolbench_plugins.methods.cam import CAM, PositiveCAM
 from wsolbench_plugins.methods.gradients import GradCAM, GradCAMPlusPlus, HiResCAM, LayerCAM, XGradCAM
 
 from wsolbench.api import MethodContext, after_batch_norm
@@ -223,7 +223,7 @@ def test_is_cam_where_a_linear_layer_follows_the_pool(name):
 
 def test_layer_cam_is_the_positive_half_of_cam_there():
     features, context = scene("resnet18")
-    cam = CAM("positive")(features, context)
+    cam = PositiveCAM()(features, context)
     torch.testing.assert_close(min_max(LayerCAM()(features, context)), min_max(cam), rtol=0, atol=1e-5)
 
 
