@@ -47,6 +47,7 @@ FROZEN = [
     "after_layer_norm",
     "after_pooling",
     "hookimpl",
+    "list_class_folders",
     "open_storage",
     "prepared_roots",
     "read_lines",

@@ -1,5 +1,6 @@
 """The one module that a plugin imports: the contract, the decorator and the errors."""
 
+from wsolbench.data.class_folders import list_class_folders
 from wsolbench.data.disk import DiskDataset, DiskSplit, LazySplit, ListedSplit
 from wsolbench.data.image_files import ImageFiles
 from wsolbench.data.lines import Line, read_lines
@@ -86,6 +87,7 @@ __all__ = [
     "after_layer_norm",
     "after_pooling",
     "hookimpl",
+    "list_class_folders",
     "open_storage",
     "prepared_roots",
     "read_lines",

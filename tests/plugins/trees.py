@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from wsolbench_plugins.datasets.imagenette import CLASSES
 from wsolbench_plugins.datasets.tiny_imagenet import FORTY
 
 from wsolbench.api import DatasetRoots
@@ -81,8 +82,24 @@ def write_folder(root):
     return DatasetRoots(images=root, metadata=root)
 
 
+def write_imagenette(root):
+    """Write the folder of the download, and the published lists of ILSVRC's test split beside it."""
+    boxed = []
+    for label, wnid in enumerate(CLASSES):
+        for number in range(12):
+            name = f"ILSVRC2012_val_{number * 100 + label:08d}.JPEG"
+            boxed.append((f"val/{name}", label, [(label, 2, 20, 10 + number)]))
+            write_photo(root / "imagenette2" / ("train" if number % 3 else "val") / wnid / name, 30, 24, seed=number)
+        for number in range(2):
+            write_photo(root / "imagenette2" / ("train", "val")[number] / wnid / f"{wnid}_{number}.JPEG", 40, 30)
+    boxed.append(("val/ILSVRC2012_val_00049999.JPEG", 999, [(0, 0, 1, 1)]))
+    write_lists(root / "ILSVRC" / "test", boxed, (30, 24))
+    return DatasetRoots(images=root / "imagenette2", metadata=root / "ILSVRC")
+
+
 TREES: dict[str, Callable[[Path], DatasetRoots]] = {
     "folder": write_folder,
+    "imagenette": write_imagenette,
     "tiny-imagenet": write_tiny_imagenet,
     "tiny-imagenet-40": write_prepared_forty,
 }
