@@ -1,8 +1,15 @@
 """The one module that a plugin imports: the contract, the decorator and the errors."""
 
-from wsolbench.data.reference import ReferenceDataset
+from wsolbench.data.class_folders import list_class_folders
+from wsolbench.data.disk import DiskDataset, DiskSplit, LazySplit, ListedSplit
+from wsolbench.data.image_files import ImageFiles
+from wsolbench.data.lines import Line, read_lines
+from wsolbench.data.prepared import prepared_roots
+from wsolbench.data.reference import ReferenceDataset, ReferenceSplit, reference_splits
+from wsolbench.data.storage import open_storage
 from wsolbench.errors import (
     DataError,
+    MissingFileError,
     OutputError,
     PluginError,
     ScoremapError,
@@ -50,22 +57,30 @@ __all__ = [
     "Dataset",
     "DatasetRoots",
     "DatasetSpec",
+    "DiskDataset",
+    "DiskSplit",
     "FittedMethod",
     "Foldable",
+    "ImageFiles",
     "ImageSplit",
     "InputConfig",
+    "LazySplit",
+    "Line",
+    "ListedSplit",
     "Maps",
     "MaskPair",
     "Method",
     "MethodContext",
     "MethodSpec",
     "MethodZoo",
+    "MissingFileError",
     "OutputError",
     "PluginError",
     "Pretrained",
     "Recipe",
     "RecipeSpec",
     "ReferenceDataset",
+    "ReferenceSplit",
     "Reparameterizable",
     "ScoremapError",
     "SpatialHead",
@@ -78,4 +93,9 @@ __all__ = [
     "after_layer_norm",
     "after_pooling",
     "hookimpl",
+    "list_class_folders",
+    "open_storage",
+    "prepared_roots",
+    "read_lines",
+    "reference_splits",
 ]

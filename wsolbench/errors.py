@@ -5,6 +5,7 @@
     │   └── UnknownNameError  no plugin offers that name, or more than one does
     ├── PluginError           a plugin broke: at import, in a hook, or when it was put to work
     ├── DataError             a data set on disk is missing, damaged or contradicts itself
+    │   └── MissingFileError  a file that a data set lists is not there
     ├── WeightsError          a checkpoint is missing, damaged or belongs to another network
     ├── ScoremapError         a scoremap is missing, damaged or out of range
     └── OutputError           the place for the results cannot be written
@@ -17,6 +18,7 @@ from __future__ import annotations
 
 __all__ = [
     "DataError",
+    "MissingFileError",
     "OutputError",
     "PluginError",
     "ScoremapError",
@@ -45,6 +47,10 @@ class PluginError(WsolbenchError):
 
 class DataError(WsolbenchError):
     """A data set is missing, damaged or contradicts itself."""
+
+
+class MissingFileError(DataError):
+    """A file that a data set lists is not there."""
 
 
 class WeightsError(WsolbenchError):

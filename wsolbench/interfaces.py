@@ -288,11 +288,19 @@ class MethodSpec:
 
 @dataclass(frozen=True)
 class DatasetRoots:
-    """Where a data set lies on disk; None where the user named no place."""
+    """Where a data set lies on disk; None where the user named no place.
+
+    Args:
+        images: Folder of the data set, or of its images; also a ZIP file of images.
+        metadata: What says which images there are, with labels and boxes.
+        masks: Folder or ZIP file of masks, where it is not that of the images.
+        train: Folder or ZIP file of the train-weaksup images, where it is not that of the others.
+    """
 
     images: Path | None = None
     metadata: Path | None = None
     masks: Path | None = None
+    train: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -303,11 +311,14 @@ class ImageSplit:
         ids: Unique image ids, in the order of the split.
         labels: Class indices, int64 (N,).
         load: Index -> RGB image, uint8 (H, W, 3). Called from several threads. Raises ``DataError``.
+        read: Index -> what the image's file holds; None where images are no files. Called from several threads. Raises
+            ``MissingFileError`` or another ``DataError``.
     """
 
     ids: tuple[str, ...]
     labels: NDArray[np.int64]
     load: Callable[[int], NDArray[np.uint8]]
+    read: Callable[[int], bytes] | None = None
 
 
 @dataclass(frozen=True)

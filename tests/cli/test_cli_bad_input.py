@@ -143,7 +143,7 @@ def test_an_image_root_that_is_not_there_is_told_before_the_network_is_built(fol
     made = folder_set()
     shutil.rmtree(made.images)
     monkeypatch.setattr("wsolbench.engine.network.load_network", lambda *_, **__: pytest.fail("the network was built"))
-    assert run_on(made, "does not exist; check the folder it is looked for in")
+    assert run_on(made, "images does not exist; name the folder")
 
 
 def test_a_run_without_an_image_root_asks_for_it(folder_set, refused):

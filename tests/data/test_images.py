@@ -7,10 +7,19 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from wsolbench.data.images import load_grey, load_rgb, warp
+from wsolbench.data.images import decode_grey, decode_rgb, warp
+from wsolbench.data.storage import FolderStorage
 from wsolbench.errors import DataError
 
 ORIENTATION = 0x0112
+
+
+def load_rgb(path, expected_size=None):
+    return decode_rgb(FolderStorage(path.parent).read(path.name), str(path), expected_size)
+
+
+def load_grey(path):
+    return decode_grey(FolderStorage(path.parent).read(path.name), str(path))
 
 
 def gradient(height, width):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from wsolbench.data.images import load_grey
+from wsolbench.data.images import decode_grey
 from wsolbench.data.reference import ReferenceDataset
 from wsolbench.errors import DataError, UsageError
 from wsolbench.interfaces import DatasetRoots, Split
@@ -368,7 +368,7 @@ def test_masks_root_goes_before_the_image_root(masked):
 
 
 def test_masks_need_a_root(masked):
-    with pytest.raises(UsageError, match="data set 'toy' is annotated with masks; pass --masks DIR"):
+    with pytest.raises(UsageError, match="test is annotated with masks; pass --masks DIR"):
         dataset(masked / "metadata").annotations(Split.TEST)
 
 
@@ -438,4 +438,4 @@ def test_real_masks_are_what_opencv_reads(shared_data):
     assert masks
     for path in masks:
         expected = cv2.imread(os.fspath(path), cv2.IMREAD_GRAYSCALE)
-        np.testing.assert_array_equal(load_grey(path) > 0.5, expected > 0.5)
+        np.testing.assert_array_equal(decode_grey(path.read_bytes(), str(path)) > 0.5, expected > 0.5)

@@ -15,18 +15,23 @@ from wsolbench.interfaces import DatasetRoots, Split
 LARGEST_SEED = 2**63 - 1
 
 DatasetName = Annotated[str, typer.Option(help="Data set; see 'wsolbench list datasets'.")]
-DataRoot = Annotated[Path | None, typer.Option(help="Folder that the image ids are relative to.")]
+DataRoot = Annotated[Path | None, typer.Option(help="Folder of the data set, or that image ids are relative to.")]
 MetadataRoot = Annotated[Path | None, typer.Option(help="Folder that holds the split folders train, val and test.")]
 MaskRoot = Annotated[Path | None, typer.Option(help="Folder that mask paths are relative to; default --data-root.")]
+TrainRoot = Annotated[
+    Path | None, typer.Option(metavar="DIR|ZIP", help="Where the train-weaksup images lie when elsewhere.")
+]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps ...; default: a GPU where there is one.")]
 Workers = Annotated[int, typer.Option(min=1, help="Threads that load images and score maps.")]
 Interval = Annotated[float, typer.Option(min=1e-5, max=1, help="Step of the grid of CAM thresholds from 0 to 1.")]
 Limit = Annotated[int | None, typer.Option(min=1, help="At most so many images of each split, always the same ones.")]
 
 
-def roots(images: Path | None, metadata: Path | None, masks: Path | None = None) -> DatasetRoots:
+def roots(
+    images: Path | None, metadata: Path | None, masks: Path | None = None, train: Path | None = None
+) -> DatasetRoots:
     """Gather the places of a data set."""
-    return DatasetRoots(images=images, metadata=metadata, masks=masks)
+    return DatasetRoots(images=images, metadata=metadata, masks=masks, train=train)
 
 
 def parse_options(texts: Sequence[str], option: str) -> dict[str, str]:

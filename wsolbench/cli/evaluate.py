@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from wsolbench.cli.arguments import (
+    DataRoot,
     EvaluatedSplit,
     Interval,
     Limit,
@@ -25,6 +26,7 @@ def evaluate(
     context: typer.Context,
     scoremaps: Annotated[Path, typer.Option(metavar="DIR", help="Holds IMAGE.npy for every image of the split.")],
     dataset: Annotated[str | None, typer.Option(help="Data set that the maps were made for.")] = None,
+    data_root: DataRoot = None,
     metadata_root: MetadataRoot = None,
     fullsup_scoremaps: Annotated[
         Path | None, typer.Option(metavar="DIR", help="The same for train-fullsup, to choose τ on.")
@@ -51,7 +53,7 @@ def evaluate(
     with session.clean_stdout():
         offer = registry.datasets.get(dataset or "folder")
         plan = EvaluationPlan(
-            dataset=build_dataset(offer, roots(None, metadata_root, masks)),
+            dataset=build_dataset(offer, roots(data_root, metadata_root, masks)),
             provider=offer.provider,
             scoremaps=scoremaps,
             fullsup_scoremaps=fullsup_scoremaps,

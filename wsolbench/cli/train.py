@@ -13,6 +13,7 @@ from wsolbench.cli.arguments import (
     DatasetName,
     Device,
     MetadataRoot,
+    TrainRoot,
     Workers,
     parse_options,
     roots,
@@ -29,6 +30,7 @@ def train(
     dataset: DatasetName = "critters",
     data_root: DataRoot = None,
     metadata_root: MetadataRoot = None,
+    train_root: TrainRoot = None,
     recipe: Annotated[str, typer.Option(help="How to train; see 'wsolbench list recipes'.")] = "onecycle",
     recipe_opt: Annotated[
         list[str] | None, typer.Option(metavar="NAME=VALUE", help="An option of the recipe; repeatable.")
@@ -66,7 +68,7 @@ def train(
         plan = TrainingPlan(
             spec=backbone_offer.spec,
             backbone_provider=backbone_offer.provider,
-            dataset=build_dataset(dataset_offer, roots(data_root, metadata_root)),
+            dataset=build_dataset(dataset_offer, roots(data_root, metadata_root, train=train_root)),
             dataset_provider=dataset_offer.provider,
             recipe_name=recipe,
             recipe_provider=recipe_offer.provider,

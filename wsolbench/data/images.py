@@ -1,4 +1,4 @@
-"""Image files as pixels: decoded strictly, always RGB, and warped to a network's input."""
+"""Files of images as pixels: decoded strictly, always RGB, and warped to a network's input."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,7 +18,7 @@ from wsolbench.interfaces import Interpolation
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["load_grey", "load_rgb", "warp"]
+__all__ = ["decode_grey", "decode_rgb", "warp"]
 
 # Pillow also opens formats that start other programs (EPS runs Ghostscript); photos and masks need only these.
 _FORMATS = ("JPEG", "PNG", "BMP", "GIF", "PPM", "TIFF", "WEBP")
@@ -28,8 +27,8 @@ _UPRIGHT = {5: "TRANSPOSE", 6: "ROTATE_270", 7: "TRANSVERSE", 8: "ROTATE_90"}
 _warning_filters = threading.Lock()
 
 
-def load_rgb(path: Path, expected_size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
-    """Return the pixels of an image file as RGB, uint8 (H, W, 3).
+def decode_rgb(content: bytes, place: str, expected_size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
+    """Return the pixels of an image as RGB, uint8 (H, W, 3).
 
     Greyscale, palette and CMYK images are converted, alpha is dropped (not composited), and 16-bit greyscale keeps its
     upper 8 bits.
@@ -40,30 +39,31 @@ def load_rgb(path: Path, expected_size: tuple[int, int] | None = None) -> NDArra
     two sizes is legal: photos are also kept as squashed copies, their boxes in original pixels.
 
     Args:
-        path: The image file.
+        content: What the image file holds.
+        place: Where it lies, for messages.
         expected_size: (width, height) as the metadata has it.
 
     Raises:
-        DataError: The file is missing, empty, damaged, too large or not an image.
+        DataError: The file is empty, damaged, too large or not an image.
     """
-    image = _decode(path)
+    image = _decode(content, place)
     if expected_size is not None and image.size != expected_size == image.size[::-1]:
         image = _upright(image)
     if _is_deep(image):
-        return np.repeat(_upper_bits(image, path)[:, :, None], 3, axis=2)
-    return np.array(_convert(image, "RGB", path), dtype=np.uint8)
+        return np.repeat(_upper_bits(image, place)[:, :, None], 3, axis=2)
+    return np.array(_convert(image, "RGB", place), dtype=np.uint8)
 
 
-def load_grey(path: Path) -> NDArray[np.uint8]:
-    """Return the pixels of an image file, such as a mask, as greyscale, uint8 (H, W); EXIF orientation is ignored.
+def decode_grey(content: bytes, place: str) -> NDArray[np.uint8]:
+    """Return the pixels of an image, such as a mask, as greyscale, uint8 (H, W); EXIF orientation is ignored.
 
     Raises:
-        DataError: The file is missing, empty, damaged, too large or not an image.
+        DataError: The file is empty, damaged, too large or not an image.
     """
-    image = _decode(path)
+    image = _decode(content, place)
     if _is_deep(image):
-        return _upper_bits(image, path)
-    return np.array(_convert(image, "L", path), dtype=np.uint8)
+        return _upper_bits(image, place)
+    return np.array(_convert(image, "L", place), dtype=np.uint8)
 
 
 def warp(image: NDArray[np.uint8], size: int, interpolation: Interpolation) -> NDArray[np.uint8]:
@@ -76,39 +76,25 @@ def warp(image: NDArray[np.uint8], size: int, interpolation: Interpolation) -> N
     return np.array(resized, dtype=np.uint8)
 
 
-def _decode(path: Path) -> Image:
+def _decode(content: bytes, place: str) -> Image:
     from PIL import Image, UnidentifiedImageError
 
-    content = _read(path)
+    if not content:
+        raise DataError(f"image file {place} is empty (0 bytes); fetch it again")
     try:
         with _pillow_kept_quiet():
             image: Image.Image = Image.open(io.BytesIO(content), formats=_FORMATS)
         image.load()
     except UnidentifiedImageError as error:
-        raise DataError(f"{path} is not an image that can be read ({', '.join(_FORMATS)}); fetch it again") from error
+        raise DataError(f"{place} is not an image that can be read ({', '.join(_FORMATS)}); fetch it again") from error
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         limit = Image.MAX_IMAGE_PIXELS or 0
         raise DataError(
-            f"{path} has more than {limit:,} pixels; shrink it, boxes may stay in original pixels"
+            f"{place} has more than {limit:,} pixels; shrink it, boxes may stay in original pixels"
         ) from error
     except Exception as error:  # each decoder has errors of its own: OSError, SyntaxError, struct.error, ...
-        raise DataError(f"{path} is cut short or damaged and cannot be decoded; fetch it again") from error
+        raise DataError(f"{place} is cut short or damaged and cannot be decoded; fetch it again") from error
     return image
-
-
-def _read(path: Path) -> bytes:
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError as error:
-        raise DataError(f"image file {path} does not exist; check the folder it is looked for in") from error
-    except IsADirectoryError as error:
-        raise DataError(f"{path} is a directory, where an image file was expected") from error
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise DataError(f"image file {path} cannot be read: {reason}") from error
-    if not content:
-        raise DataError(f"image file {path} is empty (0 bytes); fetch it again")
-    return content
 
 
 @contextmanager
@@ -140,18 +126,18 @@ def _is_deep(image: Image) -> bool:
     return image.mode == "I" or image.mode.startswith("I;16")
 
 
-def _upper_bits(image: Image, path: Path) -> NDArray[np.uint8]:
+def _upper_bits(image: Image, place: str) -> NDArray[np.uint8]:
     values = np.asarray(image)
     if values.min() < 0 or values.max() > 0xFFFF:  # Pillow's mode I is also 32 bits deep
-        raise DataError(f"{path} has pixel values outside 0 to 65535; save it with 8 or 16 bits a pixel")
+        raise DataError(f"{place} has pixel values outside 0 to 65535; save it with 8 or 16 bits a pixel")
     return (values >> 8).astype(np.uint8)
 
 
-def _convert(image: Image, mode: str, path: Path) -> Image:
+def _convert(image: Image, mode: str, place: str) -> Image:
     if image.mode == "F":
-        raise DataError(f"{path} holds floating-point pixels; save it with 8 or 16 bits a pixel")
+        raise DataError(f"{place} holds floating-point pixels; save it with 8 or 16 bits a pixel")
     image.info.pop("transparency", None)  # else Pillow warns that alpha is lost, which is meant
     try:
         return image.convert(mode)
     except ValueError as error:
-        raise DataError(f"{path} has colours of kind {image.mode}, which cannot become {mode}; save as RGB") from error
+        raise DataError(f"{place} has colours of kind {image.mode}, which cannot become {mode}; save as RGB") from error

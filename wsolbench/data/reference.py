@@ -25,12 +25,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from wsolbench.data.ids import path_problem
-from wsolbench.data.images import load_grey, load_rgb
-from wsolbench.errors import DataError, UsageError
+from wsolbench.data.image_files import ImageFiles
+from wsolbench.data.images import decode_grey
+from wsolbench.data.lines import Line, read_lines
+from wsolbench.data.storage import Storage, open_storage
+from wsolbench.errors import DataError, MissingFileError, UsageError
 from wsolbench.interfaces import Annotations, DatasetRoots, ImageSplit, MaskPair, Split
 
-__all__ = ["ReferenceDataset"]
+__all__ = ["ReferenceDataset", "ReferenceSplit", "has_splits", "reference_splits"]
 
 _IDS = "image_ids.txt"
 _LABELS = "class_labels.txt"
@@ -39,10 +41,8 @@ _LOCALIZATION = "localization.txt"
 
 _BOX = "path,x0,y0,x1,y1"
 _MASK = "path,mask.png,ignore.png"
-_WHOLE_NUMBER = re.compile(r"-?[0-9]{1,9}")
 _NUMBER_LIKE = re.compile(r"[-+]?[0-9.]+(e[-+]?[0-9]+)?|[-+]?(nan|inf|infinity)", re.IGNORECASE)
 _MOST_CLASSES = 1_000_000
-_QUOTED = 120
 
 
 # -------------------------------------------------------------------------------------------------------- the data set
@@ -55,7 +55,8 @@ class ReferenceDataset:
     Args:
         name: The name that checkpoints and records refer to.
         roots: ``metadata`` holds the split folders. ``images`` is where image paths start, and is needed when an image
-            is loaded. Mask paths start at ``masks``, else at ``images``.
+            is loaded; those of train-weaksup start at ``train`` where that is given. Mask paths start at ``masks``,
+            else at ``images``.
         version: Changes whenever an image, a label or an annotation does.
 
     Raises:
@@ -75,7 +76,7 @@ class ReferenceDataset:
     @property
     def splits(self) -> frozenset[Split]:
         """The splits whose folder is there: one without its files is damaged, not absent."""
-        return frozenset(split for split, part in self._parts.items() if part.folder.exists())
+        return frozenset(split for split, part in self._parts.items() if part.is_there)
 
     @cached_property
     def class_names(self) -> tuple[str, ...]:
@@ -87,11 +88,9 @@ class ReferenceDataset:
         """Return the images of a split; its ``load`` raises ``UsageError`` without an image root.
 
         Raises:
-            DataError: The split is missing, or its ids, labels or sizes are damaged.
+            DataError: The split is missing, or its ids, labels or sizes are damaged, or its image root is not there.
         """
-        part = self._parts[split]
-        sizes = part.sizes  # parsed now: a damaged file must not wait for the first image
-        return ImageSplit(part.ids, part.labels, partial(_load_image, self.roots.images, part.ids, sizes))
+        return self._parts[split].images()
 
     def annotations(self, split: Split) -> Annotations:
         """Return the boxes and sizes of a split, or its masks; train-weaksup has what is there, perhaps nothing.
@@ -100,19 +99,19 @@ class ReferenceDataset:
             DataError: The split is missing, or its annotations are damaged or incomplete.
             UsageError: The split has masks and there is no mask or image root.
         """
-        part = self._parts[split]
-        boxes, masks = part.localization
-        if not masks:
-            return Annotations(boxes=boxes, image_sizes={image_id: part.sizes[image_id] for image_id in boxes})
-        root = self.roots.masks or self.roots.images
-        if root is None:
-            raise UsageError(f"data set {self.name!r} is annotated with masks; pass --masks DIR")
-        return Annotations(load_mask=partial(_load_masks, root, masks))
+        return self._parts[split].annotations()
 
     @cached_property
-    def _parts(self) -> dict[Split, _ReferenceSplit]:
-        root = self.roots.metadata or Path()
-        return {split: _ReferenceSplit(split, root / split.value) for split in Split}
+    def _parts(self) -> dict[Split, ReferenceSplit]:
+        return reference_splits(self.roots.metadata or Path(), self.roots)
+
+
+def reference_splits(metadata: Path, roots: DatasetRoots) -> dict[Split, ReferenceSplit]:
+    """Return all three splits of a metadata folder, those that are not there too; ``roots`` says where images lie."""
+    images: dict[Split, Path | None] = dict.fromkeys(Split, roots.images)
+    images[Split.TRAIN_WEAKSUP] = roots.train or roots.images
+    masks = roots.masks or roots.images
+    return {split: ReferenceSplit(split, metadata / split.value, images[split], masks) for split in Split}
 
 
 def _check_metadata_root(root: Path) -> None:
@@ -122,12 +121,13 @@ def _check_metadata_root(root: Path) -> None:
         nearby = [root.parent, *islice(root.iterdir(), 1000)]
     except OSError as error:
         raise DataError(f"metadata folder {root} cannot be read: {error.strerror}") from error
-    if not _has_splits(root):
-        hint = next((f"; did you mean {folder}?" for folder in sorted(nearby) if _has_splits(folder)), "")
+    if not has_splits(root):
+        hint = next((f"; did you mean {folder}?" for folder in sorted(nearby) if has_splits(folder)), "")
         raise DataError(f"metadata folder {root} holds no split: expected train, val or test with {_IDS} in it{hint}")
 
 
-def _has_splits(root: Path) -> bool:
+def has_splits(root: Path) -> bool:
+    """Whether a folder holds the lists of any split."""
     return any(_has_ids(root / split.value) for split in Split)
 
 
@@ -138,15 +138,7 @@ def _has_ids(folder: Path) -> bool:
         return False
 
 
-def _load_image(
-    root: Path | None, ids: tuple[str, ...], sizes: Mapping[str, tuple[int, int]], index: int
-) -> NDArray[np.uint8]:
-    if root is None:
-        raise UsageError("the images are needed; pass --data-root DIR")
-    return load_rgb(root / ids[index], sizes.get(ids[index]))
-
-
-def _load_masks(root: Path, masks: Mapping[str, _MaskFiles], image_id: str) -> MaskPair:
+def _load_masks(storage: Storage, masks: Mapping[str, _MaskFiles], image_id: str) -> MaskPair:
     """Return the union of an image's masks, and its ignore mask.
 
     The protocol brings each mask to the evaluation frame and unites them there. Nearest-neighbour resizing picks single
@@ -156,11 +148,15 @@ def _load_masks(root: Path, masks: Mapping[str, _MaskFiles], image_id: str) -> M
     if image_id not in masks:
         raise DataError(f"image {image_id!r} has no mask in {_LOCALIZATION}")
     files = masks[image_id]
-    layers = [load_grey(root / path) > 0.5 for path in files.instances]
+    layers = [_load_mask(storage, path) for path in files.instances]
     if len({layer.shape for layer in layers}) > 1:
         layers = [_to_frame(layer) for layer in layers]
-    ignore = load_grey(root / files.ignore) > 0.5 if files.ignore else None
+    ignore = _load_mask(storage, files.ignore) if files.ignore else None
     return MaskPair(np.logical_or.reduce(layers), ignore)
+
+
+def _load_mask(storage: Storage, path: str) -> NDArray[np.bool_]:
+    return np.asarray(decode_grey(storage.read(path), storage.place(path)) > 0.5)
 
 
 def _to_frame(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -188,37 +184,73 @@ class _MaskFiles:
 
 
 @dataclass(frozen=True)
-class _ReferenceSplit:
-    """The four files of one split, each parsed once and only when needed."""
+class ReferenceSplit:
+    """The four files of one split, each parsed once and only when needed.
+
+    Args:
+        split: Which one it is.
+        folder: Holds the four files.
+        image_root: Folder or ZIP file where image paths start; needed when an image is loaded.
+        mask_root: Folder or ZIP file where mask paths start.
+    """
 
     split: Split
     folder: Path
+    image_root: Path | None = None
+    mask_root: Path | None = None
+
+    @property
+    def is_there(self) -> bool:
+        """Whether its folder is there: one without its files is damaged, not absent."""
+        return self.folder.exists()
+
+    def images(self) -> ImageSplit:
+        """Return the images and labels; ``load`` raises ``UsageError`` without an image root. Raises ``DataError``."""
+        return self._files.split(self.labels)
+
+    def annotations(self) -> Annotations:
+        """Return the boxes and sizes, or the masks. Raises ``DataError``, and ``UsageError`` without a mask root."""
+        boxes, masks = self.localization
+        if not masks:
+            return Annotations(boxes=boxes, image_sizes={image_id: self.sizes[image_id] for image_id in boxes})
+        if self.mask_root is None:
+            raise UsageError(f"{self.split.label} is annotated with masks; pass --masks DIR")
+        return Annotations(load_mask=partial(_load_masks, open_storage(self.mask_root), masks))
+
+    @cached_property
+    def _files(self) -> ImageFiles:
+        storage = None if self.image_root is None else open_storage(self.image_root)
+        return ImageFiles(storage, self.ids, sizes=self.sizes)  # parsed now: a damaged file must not wait for an image
 
     @cached_property
     def ids(self) -> tuple[str, ...]:
+        """The image ids, in the order of the split. Raises ``DataError``."""
         if not self.folder.exists():
             raise DataError(f"there is no {self.split.label} split: folder {self.folder} does not exist")
         ids = _parse_ids(self.folder / _IDS)
-        if not ids and not self._optional:
+        if not ids and self._scored:
             raise DataError(f"{self.folder / _IDS} is empty: expected the images of the {self.split.label} split")
         return ids
 
     @cached_property
     def labels(self) -> NDArray[np.int64]:
+        """The class indices, int64 (N,). Raises ``DataError``."""
         labels = _parse_labels(self.folder / _LABELS, self._known)
         _check_complete(self.folder / _LABELS, "class label", self.ids, labels)
         return np.array([labels[image_id] for image_id in self.ids], dtype=np.int64)
 
     @cached_property
     def sizes(self) -> dict[str, tuple[int, int]]:
+        """Image id -> (width, height), of the images that have one. Raises ``DataError``."""
         return _parse_sizes(self.folder / _SIZES, self._known)
 
     @cached_property
     def localization(self) -> tuple[dict[str, NDArray[np.int64]], dict[str, _MaskFiles]]:
+        """The boxes, or the paths of the masks; the other is empty. Raises ``DataError``."""
         path = self.folder / _LOCALIZATION
-        lines = _read_lines(path, optional=True)
+        lines = _optional(path)
         if not lines:
-            if self._optional:
+            if not self._scored:
                 return {}, {}
             raise DataError(f"{path} is missing or empty: {self.split.label} needs boxes ({_BOX}) or masks ({_MASK})")
         known = self._known
@@ -236,11 +268,11 @@ class _ReferenceSplit:
         return frozenset(self.ids)
 
     @property
-    def _optional(self) -> bool:
-        return self.split is Split.TRAIN_WEAKSUP
+    def _scored(self) -> bool:
+        return self.split is not Split.TRAIN_WEAKSUP
 
     def _check_annotated(self, path: Path, what: str, annotated: Collection[str]) -> None:
-        if not self._optional:
+        if self._scored:
             _check_complete(path, what, self.ids, annotated)
 
 
@@ -256,69 +288,34 @@ def _check_complete(path: Path, what: str, ids: Iterable[str], found: Collection
 # --------------------------------------------------------------------------------------------------------- text to data
 
 
-@dataclass(frozen=True)
-class _Line:
-    path: Path
-    number: int
-    text: str
-
-    def error(self, problem: str) -> DataError:
-        text = self.text if len(self.text) <= _QUOTED else self.text[:_QUOTED] + "..."
-        return DataError(f"{self.path}, line {self.number}: {problem}, got {text!r}")
-
-    def fields(self, layout: str, known: Collection[str]) -> list[str]:
-        """Return the fields, split from the right as the path in front may hold commas; it must be a known image."""
-        fields = self.text.rsplit(",", layout.count(","))
-        if len(fields) != layout.count(",") + 1:
-            raise self.error(f"expected {layout}")
-        if fields[0] not in known:
-            raise self.error(f"expected {layout} with a path of {_IDS}, which {fields[0]!r} is not")
-        return fields
-
-    def whole_numbers(self, fields: list[str], layout: str) -> list[int]:
-        values = [value.strip() for value in fields]
-        if not all(_WHOLE_NUMBER.fullmatch(value) for value in values):
-            raise self.error(f"expected {layout} in whole numbers of at most 9 digits")
-        return [int(value) for value in values]
+def _fields(line: Line, layout: str, known: Collection[str]) -> list[str]:
+    """Return the fields, split from the right as the path in front may hold commas; it must be a known image."""
+    fields = line.text.rsplit(",", layout.count(","))
+    if len(fields) != layout.count(",") + 1:
+        raise line.error(f"expected {layout}")
+    if fields[0] not in known:
+        raise line.error(f"expected {layout} with a path of {_IDS}, which {fields[0]!r} is not")
+    return fields
 
 
-def _read_lines(path: Path, *, optional: bool = False) -> list[_Line]:
-    """Return the lines of a UTF-8 file without their ends; none for an optional file that is absent."""
+def _required(path: Path) -> list[Line]:
     try:
-        content = path.read_bytes()
-    except FileNotFoundError as error:
-        if optional:
-            return []
+        return read_lines(path)
+    except MissingFileError as error:
         raise DataError(f"{path} is missing; every split needs {_IDS} and {_LABELS}") from error
-    except IsADirectoryError as error:
-        raise DataError(f"{path} is a directory, where a text file was expected") from error
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _optional(path: Path) -> list[Line]:
     try:
-        texts = content.decode("utf-8-sig").split("\n")
-    except UnicodeDecodeError as error:
-        number = content.count(b"\n", 0, error.start) + 1
-        raise DataError(f"{path}, line {number}: the text is not UTF-8; save it as UTF-8") from error
-    while texts and not texts[-1].strip():
-        texts.pop()
-    lines = [_Line(path, number, text.removesuffix("\r")) for number, text in enumerate(texts, start=1)]
-    for line in lines:
-        if not line.text.strip():
-            raise line.error("expected an entry, as only last lines may be blank")
-    return lines
-
-
-def _check_relative(path: str, line: _Line) -> None:
-    """Refuse a path that could leave the folder it is looked for in."""
-    problem = path_problem(path)
-    if problem is not None:
-        raise line.error(problem)
+        return read_lines(path)
+    except MissingFileError:
+        return []
 
 
 def _parse_ids(path: Path) -> tuple[str, ...]:
     ids: dict[str, int] = {}
-    for line in _read_lines(path):
-        _check_relative(line.text, line)
+    for line in _required(path):
+        line.check_path(line.text)
         if line.text in ids:
             raise line.error(f"expected each image once, this one is on line {ids[line.text]} too")
         ids[line.text] = line.number
@@ -327,8 +324,8 @@ def _parse_ids(path: Path) -> tuple[str, ...]:
 
 def _parse_labels(path: Path, known: Collection[str]) -> dict[str, int]:
     labels: dict[str, int] = {}
-    for line in _read_lines(path):
-        image_id, text = line.fields("path,label", known)
+    for line in _required(path):
+        image_id, text = _fields(line, "path,label", known)
         (label,) = line.whole_numbers([text], "path,label")
         if not 0 <= label < _MOST_CLASSES:
             raise line.error(f"expected a label from 0 to {_MOST_CLASSES - 1}")
@@ -340,8 +337,8 @@ def _parse_labels(path: Path, known: Collection[str]) -> dict[str, int]:
 
 def _parse_sizes(path: Path, known: Collection[str]) -> dict[str, tuple[int, int]]:
     sizes: dict[str, tuple[int, int]] = {}
-    for line in _read_lines(path, optional=True):
-        image_id, *texts = line.fields("path,width,height", known)
+    for line in _optional(path):
+        image_id, *texts = _fields(line, "path,width,height", known)
         width, height = line.whole_numbers(texts, "path,width,height")
         if width < 1 or height < 1:
             raise line.error("expected a width and height of 1 or more")
@@ -351,21 +348,21 @@ def _parse_sizes(path: Path, known: Collection[str]) -> dict[str, tuple[int, int
     return sizes
 
 
-def _is_mask(line: _Line) -> bool:
+def _is_mask(line: Line) -> bool:
     return not _NUMBER_LIKE.fullmatch(line.text.rpartition(",")[2].strip())
 
 
-def _parse_boxes(lines: list[_Line], known: Collection[str]) -> dict[str, list[tuple[_Line, list[int]]]]:
-    boxes: dict[str, list[tuple[_Line, list[int]]]] = {}
+def _parse_boxes(lines: list[Line], known: Collection[str]) -> dict[str, list[tuple[Line, list[int]]]]:
+    boxes: dict[str, list[tuple[Line, list[int]]]] = {}
     for line in lines:
         if _is_mask(line):
             raise line.error(f"expected a box ({_BOX}), as on the first line")
-        image_id, *texts = line.fields(_BOX, known)
+        image_id, *texts = _fields(line, _BOX, known)
         boxes.setdefault(image_id, []).append((line, line.whole_numbers(texts, _BOX)))
     return boxes
 
 
-def _check_boxes(boxes: list[tuple[_Line, list[int]]], size: tuple[int, int]) -> NDArray[np.int64]:
+def _check_boxes(boxes: list[tuple[Line, list[int]]], size: tuple[int, int]) -> NDArray[np.int64]:
     width, height = size
     for line, (x0, y0, x1, y1) in boxes:
         if x1 < x0 or y1 < y0:
@@ -377,15 +374,15 @@ def _check_boxes(boxes: list[tuple[_Line, list[int]]], size: tuple[int, int]) ->
     return np.array([box for _, box in boxes], dtype=np.int64)
 
 
-def _parse_masks(lines: list[_Line], known: Collection[str]) -> dict[str, _MaskFiles]:
+def _parse_masks(lines: list[Line], known: Collection[str]) -> dict[str, _MaskFiles]:
     masks: dict[str, _MaskFiles] = {}
     for line in lines:
         if not _is_mask(line):
             raise line.error(f"expected a mask ({_MASK}), as on the first line")
-        image_id, instance, ignore = line.fields(_MASK, known)
-        _check_relative(instance, line)
+        image_id, instance, ignore = _fields(line, _MASK, known)
+        line.check_path(instance)
         if ignore:
-            _check_relative(ignore, line)
+            line.check_path(ignore)
             if image_id in masks:
                 raise line.error("expected the ignore mask on the image's first line only")
         masks.setdefault(image_id, _MaskFiles(ignore)).instances.append(instance)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from wsolbench.errors import UsageError
 from wsolbench.interfaces import ImageSplit
 
 __all__ = ["limit_split"]
+
+T = TypeVar("T")
 
 
 def limit_split(split: ImageSplit, limit: int | None) -> ImageSplit:
@@ -30,16 +32,21 @@ def limit_split(split: ImageSplit, limit: int | None) -> ImageSplit:
     count = len(split.ids)
     if limit >= count:
         return split
-    kept = sorted(np.random.default_rng(0).choice(count, limit, replace=False).tolist())
-    return ImageSplit(tuple(split.ids[index] for index in kept), split.labels[kept], _Picked(split.load, tuple(kept)))
+    kept = tuple(sorted(np.random.default_rng(0).choice(count, limit, replace=False).tolist()))
+    return ImageSplit(
+        tuple(split.ids[index] for index in kept),
+        split.labels[list(kept)],
+        _Picked(split.load, kept),
+        None if split.read is None else _Picked(split.read, kept),
+    )
 
 
 @dataclass(frozen=True)
-class _Picked:
-    """Loads image ``kept[index]`` of another split; unlike a closure it can be sent to another process."""
+class _Picked(Generic[T]):
+    """Gives what another split has at ``kept[index]``; unlike a closure it can be sent to another process."""
 
-    load: Callable[[int], NDArray[np.uint8]]
+    take: Callable[[int], T]
     kept: tuple[int, ...]
 
-    def __call__(self, index: int) -> NDArray[np.uint8]:
-        return self.load(self.kept[index])
+    def __call__(self, index: int) -> T:
+        return self.take(self.kept[index])

@@ -14,7 +14,8 @@ def wsolbench_datasets() -> list[DatasetSpec]:
 def _build(roots: DatasetRoots) -> Dataset:
     if roots != DatasetRoots():
         raise UsageError(
-            "'critters' is drawn and reads nothing from disk; leave out --data-root, --metadata-root and --masks"
+            "'critters' is drawn and reads nothing from disk; "
+            "leave out --data-root, --metadata-root, --masks and --train-root"
         )
     from wsolbench_plugins.datasets.critters.dataset import Critters
 

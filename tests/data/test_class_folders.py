@@ -1,0 +1,30 @@
+import pytest
+
+from wsolbench.data.class_folders import list_class_folders
+from wsolbench.errors import DataError
+
+
+@pytest.fixture
+def root(tmp_path):
+    for path in ("b/2.jpg", "b/10.JPEG", "b/.hidden.jpg", "b/notes.txt", "a/x.png", ".git/y.png", "loose.jpg"):
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).touch()
+    return tmp_path
+
+
+def test_images_by_class_in_the_order_of_their_names(root):
+    found = list_class_folders(root)
+    assert list(found.items()) == [("a", ("x.png",)), ("b", ("10.JPEG", "2.jpg"))]
+
+
+def test_a_class_without_images(root):
+    (root / "c").mkdir()
+    with pytest.raises(DataError, match=r"class folder .*/c holds no image \(\.jpg, "):
+        list_class_folders(root)
+
+
+def test_no_class_folder(tmp_path):
+    with pytest.raises(DataError, match="holds no class folder"):
+        list_class_folders(tmp_path)
+    with pytest.raises(DataError, match="gone cannot be read as a folder of class folders: No such file"):
+        list_class_folders(tmp_path / "gone")

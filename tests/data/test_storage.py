@@ -1,0 +1,95 @@
+import multiprocessing
+import pickle
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from wsolbench.data.storage import open_storage
+from wsolbench.errors import DataError, MissingFileError
+
+FILES = {f"n{k % 3}/photo {k}.jpg": bytes([k]) * (1000 + k) for k in range(50)}
+
+
+@pytest.fixture(params=["folder", "zip", "deflated"])
+def storage(request, tmp_path):
+    if request.param == "folder":
+        for path, content in FILES.items():
+            (tmp_path / path).parent.mkdir(exist_ok=True)
+            (tmp_path / path).write_bytes(content)
+        return open_storage(tmp_path)
+    return open_storage(write_zip(tmp_path / "photos.zip", deflated=request.param == "deflated"))
+
+
+def write_zip(path, *, deflated=False):
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED if deflated else zipfile.ZIP_STORED) as archive:
+        archive.mkdir("n0")
+        for name, content in FILES.items():
+            archive.writestr(name, content)
+    return path
+
+
+def test_files_are_listed_and_read(storage):
+    assert sorted(storage.paths()) == sorted(FILES)
+    assert {path: storage.read(path) for path in FILES} == FILES
+
+
+def test_many_threads_read_the_same(storage):
+    with ThreadPoolExecutor(8) as pool:
+        read = list(pool.map(storage.read, list(FILES) * 20))
+    assert read == list(FILES.values()) * 20
+
+
+def read_all(storage, queue):
+    queue.put({path: storage.read(path) for path in FILES} == FILES)
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+@pytest.mark.parametrize("way", ["fork", "spawn"])
+def test_other_processes_read_too(storage, way):
+    """A forked process shares open files with its parent, which reads meanwhile."""
+    context = multiprocessing.get_context(way)
+    queue = context.Queue()
+    workers = [context.Process(target=read_all, args=(storage, queue)) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    assert all(storage.read(path) == content for path, content in FILES.items())
+    assert [queue.get(timeout=60) for _ in workers] == [True, True]
+    for worker in workers:
+        worker.join()
+
+
+def test_it_can_be_sent_elsewhere(storage):
+    assert pickle.loads(pickle.dumps(storage)).read("n1/photo 1.jpg") == FILES["n1/photo 1.jpg"]
+
+
+def test_what_is_missing_is_named_with_its_place(storage):
+    with pytest.raises(MissingFileError, match=r"n0/gone\.jpg"):
+        storage.read("n0/gone.jpg")
+    assert "n0/gone.jpg" in storage.place("n0/gone.jpg")
+
+
+def test_a_place_that_is_neither_folder_nor_zip(tmp_path):
+    with pytest.raises(DataError, match="gone does not exist"):
+        open_storage(tmp_path / "gone")
+    (tmp_path / "text").write_text("no archive")
+    with pytest.raises(DataError, match="text cannot be read as a ZIP file: it is damaged or no ZIP file"):
+        open_storage(tmp_path / "text")
+
+
+def test_a_zip_file_that_was_cut_short(tmp_path):
+    path = write_zip(tmp_path / "photos.zip")
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(DataError, match="damaged or no ZIP file"):
+        open_storage(path)
+
+
+def test_a_damaged_file_in_a_zip_file(tmp_path):
+    path = write_zip(tmp_path / "photos.zip")
+    content = bytearray(path.read_bytes())
+    content[content.index(FILES["n2/photo 5.jpg"]) + 7] ^= 1
+    path.write_bytes(content)
+    storage = open_storage(path)
+    with pytest.raises(DataError, match=r"n2/photo 5\.jpg in .*photos\.zip cannot be read: Bad CRC-32"):
+        storage.read("n2/photo 5.jpg")
+    assert storage.read("n0/photo 6.jpg") == FILES["n0/photo 6.jpg"]

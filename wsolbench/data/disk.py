@@ -1,0 +1,106 @@
+"""Data sets on disk, put together from splits of whatever layout."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsolbench.data.fingerprint import content_version
+from wsolbench.data.image_files import ImageFiles
+from wsolbench.interfaces import Annotations, ImageSplit, Split
+
+__all__ = ["DiskDataset", "DiskSplit", "LazySplit", "ListedSplit"]
+
+
+class DiskSplit(Protocol):
+    """One split of a data set on disk."""
+
+    def images(self) -> ImageSplit:
+        """Return images and labels. Raises ``DataError``."""
+        ...
+
+    def annotations(self) -> Annotations:
+        """Return boxes or masks. Raises ``DataError``."""
+        ...
+
+
+@dataclass(frozen=True)
+class ListedSplit:
+    """A split whose lists are in memory, whatever they were read from.
+
+    Args:
+        files: The images.
+        labels: Class indices, int64 (N,).
+        boxes: Image id -> boxes (n, 4) in original pixels, inclusive corners.
+        sizes: Image id -> (width, height) of the original, for every image with boxes.
+    """
+
+    files: ImageFiles
+    labels: NDArray[np.int64]
+    boxes: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
+    sizes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+
+    def images(self) -> ImageSplit:
+        """Return images and labels."""
+        return self.files.split(self.labels)
+
+    def annotations(self) -> Annotations:
+        """Return boxes and sizes."""
+        return Annotations(self.boxes, self.sizes)
+
+
+@dataclass(frozen=True)
+class LazySplit:
+    """A split that is read when it is first asked for, by a function that may raise ``DataError``."""
+
+    read: Callable[[], DiskSplit]
+
+    def images(self) -> ImageSplit:
+        """Return images and labels. Raises ``DataError``."""
+        return self._part.images()
+
+    def annotations(self) -> Annotations:
+        """Return boxes or masks. Raises ``DataError``."""
+        return self._part.annotations()
+
+    @cached_property
+    def _part(self) -> DiskSplit:
+        return self.read()
+
+
+@dataclass(frozen=True)
+class DiskDataset:
+    """A data set on disk, whose splits may come from different places and layouts.
+
+    Args:
+        name: The name that checkpoints and records refer to.
+        class_names: One a class, in the order of the labels.
+        parts: The splits that are there.
+    """
+
+    name: str
+    class_names: tuple[str, ...]
+    parts: Mapping[Split, DiskSplit]
+
+    @property
+    def splits(self) -> frozenset[Split]:
+        """The splits that are there."""
+        return frozenset(self.parts)
+
+    @cached_property
+    def version(self) -> str:
+        """What is scored on, as a hash: two folders share it only where ids, labels, sizes and boxes are equal."""
+        return content_version(self)
+
+    def images(self, split: Split) -> ImageSplit:
+        """Return the images of a split. Raises ``DataError``."""
+        return self.parts[split].images()
+
+    def annotations(self, split: Split) -> Annotations:
+        """Return the boxes or masks of a split. Raises ``DataError``."""
+        return self.parts[split].annotations()

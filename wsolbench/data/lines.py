@@ -1,0 +1,78 @@
+"""Text files of one entry a line, read strictly: what is wrong is named by file and line."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from wsolbench.data.ids import path_problem
+from wsolbench.errors import DataError, MissingFileError
+
+__all__ = ["Line", "read_lines"]
+
+_WHOLE_NUMBER = re.compile(r"-?[0-9]{1,9}")
+_QUOTED = 120
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a text file, without its end."""
+
+    path: Path
+    number: int
+    text: str
+
+    def error(self, problem: str) -> DataError:
+        """Return the error that says what was expected here."""
+        text = self.text if len(self.text) <= _QUOTED else self.text[:_QUOTED] + "..."
+        return DataError(f"{self.path}, line {self.number}: {problem}, got {text!r}")
+
+    def split(self, count: int, separator: str | None, layout: str) -> list[str]:
+        """Return so many fields, separated as said or, by default, by white space. Raises ``DataError``."""
+        fields = self.text.split(separator)
+        if len(fields) != count:
+            raise self.error(f"expected {layout}")
+        return fields
+
+    def whole_numbers(self, fields: list[str], layout: str) -> list[int]:
+        """Return fields as whole numbers. Raises ``DataError``."""
+        values = [value.strip() for value in fields]
+        if not all(_WHOLE_NUMBER.fullmatch(value) for value in values):
+            raise self.error(f"expected {layout} in whole numbers of at most 9 digits")
+        return [int(value) for value in values]
+
+    def check_path(self, path: str) -> None:
+        """Refuse a path that could leave the folder it is looked for in. Raises ``DataError``."""
+        problem = path_problem(path)
+        if problem is not None:
+            raise self.error(problem)
+
+
+def read_lines(path: Path) -> list[Line]:
+    """Return the lines of a UTF-8 file; last lines may be blank, a byte order mark and CRLF are legal.
+
+    Raises:
+        MissingFileError: There is no such file.
+        DataError: It cannot be read, is not UTF-8, or has a blank line before an entry.
+    """
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError as error:
+        raise MissingFileError(f"{path} is missing") from error
+    except IsADirectoryError as error:
+        raise DataError(f"{path} is a directory, where a text file was expected") from error
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}") from error
+    try:
+        texts = content.decode("utf-8-sig").split("\n")
+    except UnicodeDecodeError as error:
+        number = content.count(b"\n", 0, error.start) + 1
+        raise DataError(f"{path}, line {number}: the text is not UTF-8; save it as UTF-8") from error
+    while texts and not texts[-1].strip():
+        texts.pop()
+    lines = [Line(path, number, text.removesuffix("\r")) for number, text in enumerate(texts, start=1)]
+    for line in lines:
+        if not line.text.strip():
+            raise line.error("expected an entry, as only last lines may be blank")
+    return lines

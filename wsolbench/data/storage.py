@@ -1,0 +1,126 @@
+"""Where a data set's files lie: below a folder, or in a ZIP file that is never unpacked."""
+
+from __future__ import annotations
+
+import os
+import threading
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from wsolbench.errors import DataError, MissingFileError
+
+__all__ = ["FolderStorage", "Storage", "ZipStorage", "open_storage"]
+
+
+class Storage(Protocol):
+    """Files by their relative path with forward slashes. Read from several threads and processes."""
+
+    def read(self, path: str) -> bytes:
+        """Return what a file holds.
+
+        Raises:
+            MissingFileError: There is no such file.
+            DataError: It cannot be read.
+        """
+        ...
+
+    def place(self, path: str) -> str:
+        """Say where a file lies, for messages."""
+        ...
+
+    def paths(self) -> Iterator[str]:
+        """Yield the path of every file, in no particular order. Raises ``DataError``."""
+        ...
+
+
+def open_storage(root: Path) -> Storage:
+    """Return the storage at a place: a folder, or a ZIP file.
+
+    Raises:
+        DataError: It is neither, or a damaged ZIP file.
+    """
+    if root.is_dir():
+        return FolderStorage(root)
+    if root.is_file():
+        return ZipStorage(root)
+    raise DataError(f"{root} does not exist; name the folder, or the ZIP file, that image ids are relative to")
+
+
+@dataclass(frozen=True)
+class FolderStorage:
+    """The files below a folder."""
+
+    root: Path
+
+    def read(self, path: str) -> bytes:
+        """Return what a file holds. Raises ``DataError``."""
+        try:
+            return (self.root / path).read_bytes()
+        except FileNotFoundError as error:
+            raise MissingFileError(
+                f"image file {self.place(path)} does not exist; check the folder it is looked for in"
+            ) from error
+        except IsADirectoryError as error:
+            raise DataError(f"{self.place(path)} is a directory, where an image file was expected") from error
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise DataError(f"image file {self.place(path)} cannot be read: {reason}") from error
+
+    def place(self, path: str) -> str:
+        """Say where a file lies."""
+        return str(self.root / path)
+
+    def paths(self) -> Iterator[str]:
+        """Yield the path of every file, links followed."""
+        for folder, _, names in os.walk(self.root, followlinks=True):
+            for name in names:
+                yield (Path(folder) / name).relative_to(self.root).as_posix()
+
+
+class ZipStorage:
+    """The files in a ZIP file.
+
+    A process opens the file once, when it first reads from it: an open file that two processes share would have one
+    position for both. Within a process the threads take turns, to read and to decompress, not to decode.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._lock = threading.Lock()
+        self._opened: tuple[int, zipfile.ZipFile] | None = None
+        self._open()
+
+    def __reduce__(self) -> tuple[type[ZipStorage], tuple[Path]]:
+        return ZipStorage, (self.root,)
+
+    def read(self, path: str) -> bytes:
+        """Return what a file holds. Raises ``DataError``."""
+        with self._lock:
+            try:
+                return self._open().read(path)
+            except KeyError as error:
+                raise MissingFileError(f"there is no {path} in {self.root}; check where its folders begin") from error
+            except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
+                raise DataError(f"{self.place(path)} cannot be read: {error}") from error
+
+    def place(self, path: str) -> str:
+        """Say where a file lies."""
+        return f"{path} in {self.root}"
+
+    def paths(self) -> Iterator[str]:
+        """Yield the path of every file."""
+        with self._lock:
+            entries = self._open().infolist()
+        yield from (entry.filename for entry in entries if not entry.is_dir())
+
+    def _open(self) -> zipfile.ZipFile:
+        if self._opened is None or self._opened[0] != os.getpid():
+            try:
+                self._opened = (os.getpid(), zipfile.ZipFile(self.root))
+            except (zipfile.BadZipFile, OSError) as error:
+                reason = getattr(error, "strerror", None) or "it is damaged or no ZIP file"
+                raise DataError(f"{self.root} cannot be read as a ZIP file: {reason}") from error
+        return self._opened[1]
