@@ -7,17 +7,13 @@ on one map. Results are compared before they are timed.
 
 from __future__ import annotations
 
-import os
-import platform
-import re
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import cv2
-import numba
 import numpy as np
 from benchmark_maps import KINDS, SIDES, draw_boxes, draw_map, draw_mask
+from conditions import conditions
 from reference_procedure import best_ious
 
 from wsolbench.protocol import MaskEvaluator, best_iou_curves, cam_threshold_grid
@@ -90,7 +86,7 @@ def main() -> None:
         masks = np.array([time_masks(seed, interval) for seed in range(4 * MAPS)])
         theirs, ours = 1000 * np.median(masks, axis=0)
         print(f"| {interval} | {theirs:.2f} | {ours:.2f} | {np.median(masks[:, 0] / masks[:, 1]):.1f} |")
-    print(f"\n{conditions()}")
+    print("\n" + conditions("opencv-python", "numpy", "numba"))
 
 
 def print_row(kind: str, interval: float, times: np.ndarray) -> None:
@@ -100,18 +96,6 @@ def print_row(kind: str, interval: float, times: np.ndarray) -> None:
     print(
         f"| {kind} | {interval} | {as_it_is:.0f} | {vectorised:.0f} | {ours:.2f} | {ratios[0]:.0f} | {ratios[1]:.0f} |",
         flush=True,
-    )
-
-
-def conditions() -> str:
-    """Return what the figures depend on."""
-    cpu_info = Path("/proc/cpuinfo")
-    named = re.search(r"model name\s*: (.*)", cpu_info.read_text()) if cpu_info.exists() else None
-    cpu = named[1] if named else platform.processor()
-    load = " ".join(f"{value:.1f}" for value in os.getloadavg())
-    return (
-        f"OpenCV {cv2.__version__}, NumPy {np.__version__}, numba {numba.__version__}, "
-        f"Python {platform.python_version()}, {cpu} ({os.cpu_count()} cores), load average {load}"
     )
 
 

@@ -100,8 +100,7 @@ def fit_methods(
 @torch.no_grad()
 def _features(network: Network, images: Tensor, first: str) -> Tensor:
     with blaming(network.offer.provider, f"in '{network.spec.name}' on the images from '{first}' on"):
-        features: Tensor = network.module.forward_features(images)
-        return features
+        return network.forward(images)[0]
 
 
 @torch.no_grad()

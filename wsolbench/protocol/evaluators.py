@@ -126,7 +126,9 @@ class BoxEvaluator:
         self._boxes = {image_id: check_boxes(of_image, image_id) for image_id, of_image in boxes.items()}
         self._sizes = {image_id: _check_size(image_sizes.get(image_id), image_id) for image_id in boxes}
         self._ledger = _Ledger(boxes)
-        self._runs: dict[str, NDArray[np.int32]] = {}
+        # As bytes, which Python keeps apart: small arrays that stay would lie between the large ones that come and go,
+        # whose memory could then not be used again.
+        self._runs: dict[str, bytes] = {}
 
     def update(self, scoremap: NDArray[np.floating[Any]], image_id: str) -> None:
         """Score one image's scoremap and store the outcome; see `score` and `add`."""
@@ -161,7 +163,7 @@ class BoxEvaluator:
         if not curves.single.shape == curves.multi.shape == expected:
             shapes = f"{curves.single.shape} and {curves.multi.shape}"
             raise UsageError(f"IoU curves of '{image_id}': expected shape {expected}, got {shapes}")
-        self._runs[image_id] = _encode_runs(curves)
+        self._runs[image_id] = _encode_runs(curves).tobytes()
         self._ledger.tick([image_id])
 
     def merge(self, other: BoxEvaluator) -> None:
@@ -183,8 +185,9 @@ class BoxEvaluator:
         """
         self._ledger.check_complete()
         image_ids = tuple(self._boxes)
-        lengths = [len(self._runs[image_id]) for image_id in image_ids]
-        kind, start, stop = np.concatenate([self._runs[image_id] for image_id in image_ids]).T
+        encoded = [np.frombuffer(self._runs[image_id], dtype=np.int32).reshape(-1, 3) for image_id in image_ids]
+        lengths = [len(runs) for runs in encoded]
+        kind, start, stop = np.concatenate(encoded).T
         image = np.repeat(np.arange(len(image_ids), dtype=np.int32), lengths)
         rows = np.stack([image, start, stop], axis=1)
         runs: dict[Mode, dict[float, NDArray[np.int32]]] = {mode: {} for mode in MODES}

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 Rule = Literal["authors", "corrected"]
 Weighting = Literal["sign", "magnitude"]
 
+AT_ONCE = 8  # images: as fast as it gets, because their float64 copies then come from memory that is used again
+
 
 @dataclass(frozen=True)
 class PrincipalComponent:
@@ -51,15 +53,20 @@ class PrincipalComponent:
 
     def __call__(self, features: Tensor, context: MethodContext) -> Maps:
         """Return raw maps (B, h, w), float64, of features (B, K, h, w), with their ``variance_share``."""
-        batch, _, height, width = features.shape
-        rows, used, finite = _normalised_rows(features.flatten(2), context.class_weights)
-        importance = used.double() if self.weighting == "sign" else used * context.class_weights.double().abs()
+        import torch
+
+        parts = zip(*(torch.split(given, AT_ONCE) for given in (features, context.class_weights)), strict=True)
+        maps, shares = zip(*(self._of_few(*part) for part in parts), strict=True)
+        return Maps(torch.cat(maps), {"variance_share": torch.cat(shares)})
+
+    def _of_few(self, features: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+        """Return maps (b, h, w) and shares (b,) of features (b, K, h, w) and class weights (b, K)."""
+        rows, used, finite = _normalised_rows(features.flatten(2), weights)
+        importance = used.double() if self.weighting == "sign" else used * weights.double().abs()
         variance, total, component = _component(rows, importance, self.number)
-        oriented = _ORIENTED[self.rule](component.reshape(batch, height, width)) * (variance > 0)[:, None, None]
-        return Maps(
-            oriented.where(finite[:, None, None], float("nan")),
-            {"variance_share": (variance / total).where(finite, float("nan"))},
-        )
+        oriented = _ORIENTED[self.rule](component.reshape(-1, *features.shape[2:])) * (variance > 0)[:, None, None]
+        nan = float("nan")
+        return oriented.where(finite[:, None, None], nan), (variance / total).where(finite, nan)
 
 
 def _normalised_rows(features: Tensor, weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:
