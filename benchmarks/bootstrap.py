@@ -11,7 +11,7 @@ import resource
 import time
 
 import numpy as np
-from coverage import POPULATIONS, THRESHOLDS, Population
+from interval_coverage import POPULATIONS, THRESHOLDS, Population
 
 from wsolbench.protocol.uncertainty import RESAMPLES, ImageOutcomes, bootstrap
 

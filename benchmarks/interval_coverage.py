@@ -1,6 +1,6 @@
 """How often bootstrap intervals contain the truth, in trials drawn from a population whose truth is known.
 
-    python benchmarks/coverage.py
+    python benchmarks/interval_coverage.py
 
 The population is the images of a committed record, test and train-fullsup together: at which τ each is correct is
 known. A trial draws a test set from it, and a train-fullsup of 0.3 times its size, with replacement; it asks for its
