@@ -1,11 +1,12 @@
 """The one module that a plugin imports: the contract, the decorator and the errors."""
 
+from wsolbench.data.boxes import Quad, SizedBoxes, corners_of_extent, whole_corners
 from wsolbench.data.class_folders import list_class_folders
-from wsolbench.data.disk import DiskDataset, DiskSplit, LazySplit, ListedSplit
-from wsolbench.data.image_files import ImageFiles
+from wsolbench.data.disk import DiskDataset, DiskSplit, LazySplit, ListedSplit, PlacedSplit
+from wsolbench.data.image_files import HeaderSizes, ImageFiles
 from wsolbench.data.lines import Line, read_lines
 from wsolbench.data.prepared import prepared_roots
-from wsolbench.data.reference import ReferenceDataset, ReferenceSplit, reference_splits
+from wsolbench.data.reference import ReferenceDataset, ReferenceSplit, folder_names, reference_splits
 from wsolbench.data.storage import open_storage
 from wsolbench.errors import (
     DataError,
@@ -61,6 +62,7 @@ __all__ = [
     "DiskSplit",
     "FittedMethod",
     "Foldable",
+    "HeaderSizes",
     "ImageFiles",
     "ImageSplit",
     "InputConfig",
@@ -75,14 +77,17 @@ __all__ = [
     "MethodZoo",
     "MissingFileError",
     "OutputError",
+    "PlacedSplit",
     "PluginError",
     "Pretrained",
+    "Quad",
     "Recipe",
     "RecipeSpec",
     "ReferenceDataset",
     "ReferenceSplit",
     "Reparameterizable",
     "ScoremapError",
+    "SizedBoxes",
     "SpatialHead",
     "Split",
     "UnknownNameError",
@@ -92,10 +97,13 @@ __all__ = [
     "after_batch_norm",
     "after_layer_norm",
     "after_pooling",
+    "corners_of_extent",
+    "folder_names",
     "hookimpl",
     "list_class_folders",
     "open_storage",
     "prepared_roots",
     "read_lines",
     "reference_splits",
+    "whole_corners",
 ]

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -97,8 +98,97 @@ def write_imagenette(root):
     return DatasetRoots(images=root / "imagenette2", metadata=root / "ILSVRC")
 
 
+@dataclass(frozen=True)
+class Bird:
+    """What the official lists say of one image, as text, and its size."""
+
+    path: str
+    label: int
+    box: tuple[str, str, str, str]
+    train: bool
+    size: tuple[int, int]
+
+
+def write_cub(root, birds, classes):
+    """Write the official folder CUB_200_2011."""
+    numbered = list(enumerate(birds, start=1))
+    for number, bird in numbered:
+        write_photo(root / "images" / bird.path, *bird.size, seed=number)
+    write(root / "images.txt", "".join(f"{number} {bird.path}\n" for number, bird in numbered))
+    write(root / "image_class_labels.txt", "".join(f"{number} {bird.label + 1}\n" for number, bird in numbered))
+    write(root / "train_test_split.txt", "".join(f"{number} {int(bird.train)}\n" for number, bird in numbered))
+    write(root / "bounding_boxes.txt", "".join(f"{number} {' '.join(bird.box)}\n" for number, bird in numbered))
+    write(root / "classes.txt", "".join(f"{number} {name}\n" for number, name in enumerate(classes, start=1)))
+    return DatasetRoots(images=root)
+
+
+def write_small_cub(root):
+    classes = ["001.Auk", "002.Bee_eater"]
+    birds = [
+        Bird(f"{name}/{name[4:]}_{number}.jpg", label, ("3.0", "4.0", "20.0", "15.0"), number < 2, (40, 30))
+        for label, name in enumerate(classes)
+        for number in range(4)
+    ]
+    write_cub(root / "CUB_200_2011", birds, classes)
+    fullsup = [
+        (f"{name}/{number}.jpg", label, [(1, 2, 30, 29)]) for label, name in enumerate(classes) for number in (7, 8)
+    ]
+    for image_id, _, _ in fullsup:
+        write_photo(root / "CUBV2" / image_id, 32, 30)
+    write_lists(root / "metadata" / "CUB" / "val", fullsup, (32, 30))
+    return DatasetRoots(images=root / "CUB_200_2011", metadata=root / "metadata" / "CUB")
+
+
+def write_ilsvrc(root):
+    """Write the published lists and, as ImageNet unpacks them, a few images of every part."""
+    test = [(f"val/ILSVRC2012_val_{number:08d}.JPEG", number % 3, [(1, 2, 20, 19)]) for number in range(1, 7)]
+    fullsup = [(f"val2/{label}/{number}.jpeg", label, [(0, 0, 9, 9)]) for label in range(3) for number in range(2)]
+    for seed, (image_id, _, _) in enumerate((*test, *fullsup)):
+        write_photo(root / "ILSVRC" / image_id, 30, 24, seed)
+    write_lists(root / "metadata" / "ILSVRC" / "test", test, (30, 24))
+    write_lists(root / "metadata" / "ILSVRC" / "val", fullsup, (30, 24))
+    return DatasetRoots(images=root / "ILSVRC", metadata=root / "metadata" / "ILSVRC")
+
+
+def write_openimages(root):
+    for split in ("train", "val", "test"):
+        ids = [f"{split}/{mid}/{number}.jpg" for mid in ("0bt9lr", "0bt_c3") for number in range(2)]
+        folder, rows = root / "metadata" / "OpenImages" / split, []
+        for number, image_id in enumerate(ids):
+            stem = image_id.removesuffix(".jpg")
+            write_photo(root / "OpenImages" / image_id, 30, 24, number)
+            rows.append(
+                f"{image_id},{stem}_m0_1.png,{stem}_ignore.png" if number % 2 else f"{image_id},{stem}_m0_1.png,"
+            )
+            for kind, corner in (("m0_1", 5), ("ignore", 9)):
+                mask = Image.new("1", (30, 24))
+                mask.paste(1, (corner, 3, 20, 20))
+                mask.save(root / "OpenImages" / f"{stem}_{kind}.png")
+        write(folder / "image_ids.txt", "\n".join(ids))
+        write(
+            folder / "class_labels.txt", "\n".join(f"{image_id},{number // 2}" for number, image_id in enumerate(ids))
+        )
+        write(folder / "localization.txt", "" if split == "train" else "\n".join(rows))
+    return DatasetRoots(images=root / "OpenImages", metadata=root / "metadata" / "OpenImages")
+
+
+def write_imagefolder(root):
+    rows = ["image,x0,y0,x1,y1"]
+    for split in ("train", "val", "test"):
+        for name in ("cat", "dog"):
+            for number in range(2):
+                write_photo(root / "images" / split / name / f"{number}.jpg", 30, 20)
+                rows += [f"{split}/{name}/{number}.jpg,1,2,20,19"] * (split != "train")
+    write(root / "boxes.csv", "\n".join(rows))
+    return DatasetRoots(images=root / "images", metadata=root / "boxes.csv")
+
+
 TREES: dict[str, Callable[[Path], DatasetRoots]] = {
+    "cub": write_small_cub,
     "folder": write_folder,
+    "ilsvrc": write_ilsvrc,
+    "imagefolder": write_imagefolder,
+    "openimages": write_openimages,
     "imagenette": write_imagenette,
     "tiny-imagenet": write_tiny_imagenet,
     "tiny-imagenet-40": write_prepared_forty,

@@ -16,7 +16,9 @@ LARGEST_SEED = 2**63 - 1
 
 DatasetName = Annotated[str, typer.Option(help="Data set; see 'wsolbench list datasets'.")]
 DataRoot = Annotated[Path | None, typer.Option(help="Folder of the data set, or that image ids are relative to.")]
-MetadataRoot = Annotated[Path | None, typer.Option(help="Folder that holds the split folders train, val and test.")]
+MetadataRoot = Annotated[
+    Path | None, typer.Option(help="Folder of the split folders train, val and test, or a data set's file of boxes.")
+]
 MaskRoot = Annotated[Path | None, typer.Option(help="Folder that mask paths are relative to; default --data-root.")]
 TrainRoot = Annotated[
     Path | None, typer.Option(metavar="DIR|ZIP", help="Where the train-weaksup images lie when elsewhere.")

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from wsolbench.data.fingerprint import content_version
 from wsolbench.data.image_files import ImageFiles
+from wsolbench.errors import DataError
 from wsolbench.interfaces import Annotations, ImageSplit, Split
 
-__all__ = ["DiskDataset", "DiskSplit", "LazySplit", "ListedSplit"]
+__all__ = ["DiskDataset", "DiskSplit", "LazySplit", "ListedSplit", "PlacedSplit"]
 
 
 class DiskSplit(Protocol):
@@ -52,6 +53,22 @@ class ListedSplit:
     def annotations(self) -> Annotations:
         """Return boxes and sizes."""
         return Annotations(self.boxes, self.sizes)
+
+
+@dataclass(frozen=True)
+class PlacedSplit:
+    """A split of which another knows everything but where its images lie."""
+
+    files: ImageFiles
+    listed: DiskSplit
+
+    def images(self) -> ImageSplit:
+        """Return images and labels. Raises ``DataError``."""
+        return self.files.split(self.listed.images().labels)
+
+    def annotations(self) -> Annotations:
+        """Return boxes or masks. Raises ``DataError``."""
+        return self.listed.annotations()
 
 
 @dataclass(frozen=True)
@@ -99,8 +116,13 @@ class DiskDataset:
 
     def images(self, split: Split) -> ImageSplit:
         """Return the images of a split. Raises ``DataError``."""
-        return self.parts[split].images()
+        return self._part(split).images()
 
     def annotations(self, split: Split) -> Annotations:
         """Return the boxes or masks of a split. Raises ``DataError``."""
-        return self.parts[split].annotations()
+        return self._part(split).annotations()
+
+    def _part(self, split: Split) -> DiskSplit:
+        if split not in self.parts:
+            raise DataError(f"there is no {split.label} split of {self.name!r} here")
+        return self.parts[split]

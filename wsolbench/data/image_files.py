@@ -1,19 +1,21 @@
-"""The image files of a split, read and decoded one at a time."""
+"""The image files of a split, read and decoded one at a time, and the sizes that nobody but the files knows."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wsolbench.data.images import decode_rgb
+from wsolbench.data.images import decode_rgb, probe
 from wsolbench.data.storage import Storage
-from wsolbench.errors import UsageError
+from wsolbench.errors import DataError, UsageError
 from wsolbench.interfaces import ImageSplit
 
-__all__ = ["ImageFiles"]
+__all__ = ["HeaderSizes", "ImageFiles"]
+
+_HEAD = 64 * 1024
 
 
 @dataclass(frozen=True)
@@ -58,5 +60,54 @@ class ImageFiles:
             raise UsageError("the images are needed; pass --data-root DIR")
         return self.storage.read(self._path(index))
 
+    def size(self, index: int) -> tuple[int, int]:
+        """Return an image's (width, height) as stored, which its first bytes tell as a rule.
+
+        Raises:
+            UsageError: No place was named.
+            DataError: The file is missing or damaged.
+        """
+        if self.storage is None:
+            raise UsageError("the images are needed; pass --data-root DIR")
+        path = self._path(index)
+        head = self.storage.read_head(path, _HEAD)
+        try:
+            return probe(head, self.storage.place(path))[0]
+        except DataError:
+            if len(head) < _HEAD:
+                raise
+        return probe(self.storage.read(path), self.storage.place(path))[0]
+
     def _path(self, index: int) -> str:
         return self.paths[index] if self.paths else self.ids[index]
+
+
+@dataclass(frozen=True, eq=False)
+class HeaderSizes(Mapping[str, tuple[int, int]]):
+    """Image id -> (width, height), read off the image's file when it is asked for: no pixel is decoded.
+
+    Args:
+        files: The images, with a storage.
+    """
+
+    files: ImageFiles
+    _index: dict[str, int] = field(init=False, default_factory=dict)
+    _known: dict[str, tuple[int, int]] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._index.update((image_id, index) for index, image_id in enumerate(self.files.ids))
+
+    def __getitem__(self, image_id: str) -> tuple[int, int]:
+        """Return the size of an image. Raises ``DataError`` where its file is missing or damaged."""
+        if image_id not in self._known:
+            self._known[image_id] = self.files.size(self._index[image_id])
+        return self._known[image_id]
+
+    def __contains__(self, image_id: object) -> bool:
+        return image_id in self._index
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._index)
+
+    def __len__(self) -> int:
+        return len(self._index)

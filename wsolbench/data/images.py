@@ -18,7 +18,7 @@ from wsolbench.interfaces import Interpolation
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["decode_grey", "decode_rgb", "warp"]
+__all__ = ["decode_grey", "decode_rgb", "probe", "warp"]
 
 # Pillow also opens formats that start other programs (EPS runs Ghostscript); photos and masks need only these.
 _FORMATS = ("JPEG", "PNG", "BMP", "GIF", "PPM", "TIFF", "WEBP")
@@ -66,6 +66,16 @@ def decode_grey(content: bytes, place: str) -> NDArray[np.uint8]:
     return np.array(_convert(image, "L", place), dtype=np.uint8)
 
 
+def probe(content: bytes, place: str) -> tuple[tuple[int, int], int]:
+    """Return an image's (width, height) as stored and its EXIF orientation (1: upright) without decoding its pixels.
+
+    Raises:
+        DataError: The file is empty, damaged, too large or not an image.
+    """
+    image = _open(content, place)
+    return image.size, _orientation(image)
+
+
 def warp(image: NDArray[np.uint8], size: int, interpolation: Interpolation) -> NDArray[np.uint8]:
     """Return an image (H, W, 3) resized to (size, size, 3), aspect ratio not kept; itself if it has that size."""
     from PIL import Image
@@ -77,14 +87,22 @@ def warp(image: NDArray[np.uint8], size: int, interpolation: Interpolation) -> N
 
 
 def _decode(content: bytes, place: str) -> Image:
+    image = _open(content, place)
+    try:
+        image.load()
+    except Exception as error:  # each decoder has errors of its own: OSError, SyntaxError, struct.error, ...
+        raise DataError(f"{place} is cut short or damaged and cannot be decoded; fetch it again") from error
+    return image
+
+
+def _open(content: bytes, place: str) -> Image:
     from PIL import Image, UnidentifiedImageError
 
     if not content:
         raise DataError(f"image file {place} is empty (0 bytes); fetch it again")
     try:
         with _pillow_kept_quiet():
-            image: Image.Image = Image.open(io.BytesIO(content), formats=_FORMATS)
-        image.load()
+            return Image.open(io.BytesIO(content), formats=_FORMATS)
     except UnidentifiedImageError as error:
         raise DataError(f"{place} is not an image that can be read ({', '.join(_FORMATS)}); fetch it again") from error
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
@@ -92,9 +110,8 @@ def _decode(content: bytes, place: str) -> Image:
         raise DataError(
             f"{place} has more than {limit:,} pixels; shrink it, boxes may stay in original pixels"
         ) from error
-    except Exception as error:  # each decoder has errors of its own: OSError, SyntaxError, struct.error, ...
+    except Exception as error:
         raise DataError(f"{place} is cut short or damaged and cannot be decoded; fetch it again") from error
-    return image
 
 
 @contextmanager
@@ -114,12 +131,16 @@ def _pillow_kept_quiet() -> Iterator[None]:
 def _upright(image: Image) -> Image:
     from PIL import Image
 
+    orientation = _orientation(image)
+    return image.transpose(Image.Transpose[_UPRIGHT[orientation]]) if orientation in _UPRIGHT else image
+
+
+def _orientation(image: Image) -> int:
     try:
         with _pillow_kept_quiet():
-            orientation = image.getexif().get(_ORIENTATION_TAG)
+            return int(image.getexif().get(_ORIENTATION_TAG, 1))
     except Exception:  # damaged EXIF data says nothing about the pixels
-        return image
-    return image.transpose(Image.Transpose[_UPRIGHT[orientation]]) if orientation in _UPRIGHT else image
+        return 1
 
 
 def _is_deep(image: Image) -> bool:

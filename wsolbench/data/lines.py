@@ -12,6 +12,7 @@ from wsolbench.errors import DataError, MissingFileError
 __all__ = ["Line", "read_lines"]
 
 _WHOLE_NUMBER = re.compile(r"-?[0-9]{1,9}")
+_NUMBER = re.compile(r"-?[0-9]{1,9}(\.[0-9]*)?")
 _QUOTED = 120
 
 
@@ -41,6 +42,13 @@ class Line:
         if not all(_WHOLE_NUMBER.fullmatch(value) for value in values):
             raise self.error(f"expected {layout} in whole numbers of at most 9 digits")
         return [int(value) for value in values]
+
+    def numbers(self, fields: list[str], layout: str) -> list[float]:
+        """Return fields as numbers, perhaps with fractions. Raises ``DataError``."""
+        values = [value.strip() for value in fields]
+        if not all(_NUMBER.fullmatch(value) for value in values):
+            raise self.error(f"expected {layout} in numbers such as 12 or 12.5, of at most 9 digits before the point")
+        return [float(value) for value in values]
 
     def check_path(self, path: str) -> None:
         """Refuse a path that could leave the folder it is looked for in. Raises ``DataError``."""

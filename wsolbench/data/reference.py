@@ -32,12 +32,12 @@ from wsolbench.data.storage import Storage, open_storage
 from wsolbench.errors import DataError, MissingFileError, UsageError
 from wsolbench.interfaces import Annotations, DatasetRoots, ImageSplit, MaskPair, Split
 
-__all__ = ["ReferenceDataset", "ReferenceSplit", "has_splits", "reference_splits"]
+__all__ = ["ReferenceDataset", "ReferenceSplit", "folder_names", "has_splits", "reference_splits"]
 
-_IDS = "image_ids.txt"
-_LABELS = "class_labels.txt"
-_SIZES = "image_sizes.txt"
-_LOCALIZATION = "localization.txt"
+IDS = "image_ids.txt"
+LABELS = "class_labels.txt"
+SIZES = "image_sizes.txt"
+LOCALIZATION = "localization.txt"
 
 _BOX = "path,x0,y0,x1,y1"
 _MASK = "path,mask.png,ignore.png"
@@ -103,15 +103,37 @@ class ReferenceDataset:
 
     @cached_property
     def _parts(self) -> dict[Split, ReferenceSplit]:
-        return reference_splits(self.roots.metadata or Path(), self.roots)
+        return _all_splits(self.roots.metadata or Path(), self.roots)
 
 
 def reference_splits(metadata: Path, roots: DatasetRoots) -> dict[Split, ReferenceSplit]:
-    """Return all three splits of a metadata folder, those that are not there too; ``roots`` says where images lie."""
+    """Return the splits that a metadata folder holds; ``roots`` says where their images and masks lie.
+
+    Raises:
+        DataError: It holds none.
+    """
+    _check_metadata_root(metadata)
+    return {split: part for split, part in _all_splits(metadata, roots).items() if part.is_there}
+
+
+def _all_splits(metadata: Path, roots: DatasetRoots) -> dict[Split, ReferenceSplit]:
     images: dict[Split, Path | None] = dict.fromkeys(Split, roots.images)
     images[Split.TRAIN_WEAKSUP] = roots.train or roots.images
     masks = roots.masks or roots.images
     return {split: ReferenceSplit(split, metadata / split.value, images[split], masks) for split in Split}
+
+
+def folder_names(parts: Iterable[ReferenceSplit]) -> tuple[str, ...]:
+    """Return a name for every class, where each has a folder: that of its first image; else the label as text.
+
+    Raises:
+        DataError: The ids or labels of a split are damaged.
+    """
+    folders: dict[int, str] = {}
+    for part in parts:
+        for image_id, label in zip(part.ids, part.labels.tolist(), strict=True):
+            folders.setdefault(label, image_id.rpartition("/")[0].rpartition("/")[2])
+    return tuple(folders.get(label) or str(label) for label in range(max(folders, default=-1) + 1))
 
 
 def _check_metadata_root(root: Path) -> None:
@@ -123,7 +145,7 @@ def _check_metadata_root(root: Path) -> None:
         raise DataError(f"metadata folder {root} cannot be read: {error.strerror}") from error
     if not has_splits(root):
         hint = next((f"; did you mean {folder}?" for folder in sorted(nearby) if has_splits(folder)), "")
-        raise DataError(f"metadata folder {root} holds no split: expected train, val or test with {_IDS} in it{hint}")
+        raise DataError(f"metadata folder {root} holds no split: expected train, val or test with {IDS} in it{hint}")
 
 
 def has_splits(root: Path) -> bool:
@@ -133,7 +155,7 @@ def has_splits(root: Path) -> bool:
 
 def _has_ids(folder: Path) -> bool:
     try:
-        return (folder / _IDS).exists()
+        return (folder / IDS).exists()
     except OSError:  # a folder that may not be entered
         return False
 
@@ -146,7 +168,7 @@ def _load_masks(storage: Storage, masks: Mapping[str, _MaskFiles], image_id: str
     to the frame here, where resizing them once more changes nothing.
     """
     if image_id not in masks:
-        raise DataError(f"image {image_id!r} has no mask in {_LOCALIZATION}")
+        raise DataError(f"image {image_id!r} has no mask in {LOCALIZATION}")
     files = masks[image_id]
     layers = [_load_mask(storage, path) for path in files.instances]
     if len({layer.shape for layer in layers}) > 1:
@@ -227,27 +249,27 @@ class ReferenceSplit:
         """The image ids, in the order of the split. Raises ``DataError``."""
         if not self.folder.exists():
             raise DataError(f"there is no {self.split.label} split: folder {self.folder} does not exist")
-        ids = _parse_ids(self.folder / _IDS)
+        ids = _parse_ids(self.folder / IDS)
         if not ids and self._scored:
-            raise DataError(f"{self.folder / _IDS} is empty: expected the images of the {self.split.label} split")
+            raise DataError(f"{self.folder / IDS} is empty: expected the images of the {self.split.label} split")
         return ids
 
     @cached_property
     def labels(self) -> NDArray[np.int64]:
         """The class indices, int64 (N,). Raises ``DataError``."""
-        labels = _parse_labels(self.folder / _LABELS, self._known)
-        _check_complete(self.folder / _LABELS, "class label", self.ids, labels)
+        labels = _parse_labels(self.folder / LABELS, self._known)
+        _check_complete(self.folder / LABELS, "class label", self.ids, labels)
         return np.array([labels[image_id] for image_id in self.ids], dtype=np.int64)
 
     @cached_property
     def sizes(self) -> dict[str, tuple[int, int]]:
         """Image id -> (width, height), of the images that have one. Raises ``DataError``."""
-        return _parse_sizes(self.folder / _SIZES, self._known)
+        return _parse_sizes(self.folder / SIZES, self._known)
 
     @cached_property
     def localization(self) -> tuple[dict[str, NDArray[np.int64]], dict[str, _MaskFiles]]:
         """The boxes, or the paths of the masks; the other is empty. Raises ``DataError``."""
-        path = self.folder / _LOCALIZATION
+        path = self.folder / LOCALIZATION
         lines = _optional(path)
         if not lines:
             if not self._scored:
@@ -260,7 +282,7 @@ class ReferenceSplit:
             return {}, masks
         boxes = _parse_boxes(lines, known)
         self._check_annotated(path, "box", boxes)
-        _check_complete(self.folder / _SIZES, "size", (id_ for id_ in self.ids if id_ in boxes), self.sizes)
+        _check_complete(self.folder / SIZES, "size", (id_ for id_ in self.ids if id_ in boxes), self.sizes)
         return {image_id: _check_boxes(boxes[image_id], self.sizes[image_id]) for image_id in boxes}, {}
 
     @cached_property
@@ -282,7 +304,7 @@ def _check_complete(path: Path, what: str, ids: Iterable[str], found: Collection
         examples = ", ".join(repr(image_id) for image_id in missing[:3])
         images = "1 image has" if len(missing) == 1 else f"{len(missing)} images have"
         more = ", ..." if len(missing) > 3 else ""
-        raise DataError(f"{path}: {images} no {what}, though listed in {_IDS}: {examples}{more}")
+        raise DataError(f"{path}: {images} no {what}, though listed in {IDS}: {examples}{more}")
 
 
 # --------------------------------------------------------------------------------------------------------- text to data
@@ -294,7 +316,7 @@ def _fields(line: Line, layout: str, known: Collection[str]) -> list[str]:
     if len(fields) != layout.count(",") + 1:
         raise line.error(f"expected {layout}")
     if fields[0] not in known:
-        raise line.error(f"expected {layout} with a path of {_IDS}, which {fields[0]!r} is not")
+        raise line.error(f"expected {layout} with a path of {IDS}, which {fields[0]!r} is not")
     return fields
 
 
@@ -302,7 +324,7 @@ def _required(path: Path) -> list[Line]:
     try:
         return read_lines(path)
     except MissingFileError as error:
-        raise DataError(f"{path} is missing; every split needs {_IDS} and {_LABELS}") from error
+        raise DataError(f"{path} is missing; every split needs {IDS} and {LABELS}") from error
 
 
 def _optional(path: Path) -> list[Line]:

@@ -27,6 +27,10 @@ class Storage(Protocol):
         """
         ...
 
+    def read_head(self, path: str, count: int) -> bytes:
+        """Return at most the first `count` bytes of a file. Raises as `read` does."""
+        ...
+
     def place(self, path: str) -> str:
         """Say where a file lies, for messages."""
         ...
@@ -57,8 +61,13 @@ class FolderStorage:
 
     def read(self, path: str) -> bytes:
         """Return what a file holds. Raises ``DataError``."""
+        return self.read_head(path, -1)
+
+    def read_head(self, path: str, count: int) -> bytes:
+        """Return the first bytes of a file, all of them where the count is negative. Raises ``DataError``."""
         try:
-            return (self.root / path).read_bytes()
+            with (self.root / path).open("rb") as file:
+                return file.read(count)
         except FileNotFoundError as error:
             raise MissingFileError(
                 f"image file {self.place(path)} does not exist; check the folder it is looked for in"
@@ -98,9 +107,14 @@ class ZipStorage:
 
     def read(self, path: str) -> bytes:
         """Return what a file holds. Raises ``DataError``."""
+        return self.read_head(path, -1)
+
+    def read_head(self, path: str, count: int) -> bytes:
+        """Return the first bytes of a file, all of them where the count is negative. Raises ``DataError``."""
         with self._lock:
             try:
-                return self._open().read(path)
+                with self._open().open(path) as file:
+                    return file.read(count)
             except KeyError as error:
                 raise MissingFileError(f"there is no {path} in {self.root}; check where its folders begin") from error
             except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError, ValueError) as error:

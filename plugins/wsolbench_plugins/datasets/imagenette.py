@@ -74,7 +74,7 @@ def build(roots: DatasetRoots) -> Dataset:
     prepared = prepared_roots("imagenette", roots)
     if prepared is None or prepared.metadata is None:
         raise DataError(f"{roots.images} holds neither train/ and val/ nor metadata/imagenette/test/image_ids.txt")
-    parts = {split: part for split, part in reference_splits(prepared.metadata, prepared).items() if part.is_there}
+    parts = reference_splits(prepared.metadata, prepared)
     for part in parts.values():
         _check_classes(part)
     return DiskDataset("imagenette", tuple(CLASSES.values()), parts)

@@ -125,7 +125,7 @@ def build(name: str, roots: DatasetRoots) -> Dataset:
 
 
 def _from_lists(name: str, metadata: Path, roots: DatasetRoots) -> Dataset:
-    parts = {split: part for split, part in reference_splits(metadata, roots).items() if part.is_there}
+    parts = reference_splits(metadata, roots)
     classes = _classes_of(parts.values())
     if name == "tiny-imagenet-40":
         if classes != tuple(FORTY):

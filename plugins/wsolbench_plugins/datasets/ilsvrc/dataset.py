@@ -1,0 +1,106 @@
+"""The splits of ``ilsvrc``, from whichever lists are there."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from wsolbench.api import (
+    DataError,
+    Dataset,
+    DatasetRoots,
+    DiskDataset,
+    DiskSplit,
+    ImageFiles,
+    LazySplit,
+    ListedSplit,
+    PlacedSplit,
+    ReferenceSplit,
+    Split,
+    list_class_folders,
+    open_storage,
+    reference_splits,
+)
+from wsolbench_plugins.datasets.ilsvrc.folders import TRAIN_PREFIX, find_folder, find_v2, find_xml, locate_by_name
+from wsolbench_plugins.datasets.ilsvrc.imagenet_v2 import MAPPING, match_files, read_mapping
+from wsolbench_plugins.datasets.ilsvrc.xml_files import CLASSES, read_xml_files
+
+
+def build(roots: DatasetRoots) -> Dataset:
+    """Return the data set; its class names are the class ids where a train folder has them, else the labels.
+
+    Raises:
+        DataError: There are no lists.
+    """
+    metadata, images = roots.metadata, roots.images
+    lists = metadata is not None and find_xml([metadata]) is None
+    listed = reference_splits(metadata, roots) if metadata is not None and lists else {}
+    parts: dict[Split, DiskSplit] = dict(listed)
+    xml = find_xml(place for place in (metadata, images) if place is not None)
+    if Split.TEST in listed:
+        parts[Split.TEST] = LazySplit(partial(_place_test, listed[Split.TEST], images))
+    elif xml is not None:
+        parts[Split.TEST] = LazySplit(partial(_read_xml, xml, images))
+    if Split.TRAIN_FULLSUP in listed:
+        parts[Split.TRAIN_FULLSUP] = LazySplit(partial(_place_fullsup, listed[Split.TRAIN_FULLSUP], images))
+    train = _train_folder(roots)
+    if Split.TRAIN_WEAKSUP not in listed and train is not None:
+        parts[Split.TRAIN_WEAKSUP] = LazySplit(partial(_read_train, train))
+    if not parts:
+        raise DataError(f"{images} holds neither train/ nor XML files of boxes; pass --metadata-root DIR/ILSVRC too")
+    return DiskDataset("ilsvrc", _class_names(train), parts)
+
+
+def _place_test(listed: ReferenceSplit, root: Path | None) -> DiskSplit:
+    if root is None:
+        return listed
+    folder = find_folder(root, "val") or root
+    files = ImageFiles(open_storage(folder), listed.ids, locate_by_name(folder, listed.ids), listed.sizes)
+    return PlacedSplit(files, listed)
+
+
+def _read_xml(folder: Path, root: Path | None) -> ListedSplit:
+    found = read_xml_files(folder)
+    images = None if root is None else find_folder(root, "val") or root
+    paths = () if images is None else locate_by_name(images, found.ids)
+    files = ImageFiles(None if images is None else open_storage(images), found.ids, paths, found.sizes)
+    return ListedSplit(files, found.labels, found.boxes, found.sizes)
+
+
+def _place_fullsup(listed: ReferenceSplit, root: Path | None) -> DiskSplit:
+    folder = None if root is None else find_v2(root)
+    if folder is None:
+        return listed
+    matches = match_files(folder, listed.ids, listed.sizes, read_mapping((listed.folder, folder)))
+    if matches.unmatched:
+        advice = f"put the published {MAPPING} into {listed.folder}"
+        raise DataError(f"{folder}: {matches}, such as {matches.unmatched[0]}; {advice}")
+    paths = tuple(matches.paths[image_id] for image_id in listed.ids)
+    return PlacedSplit(ImageFiles(open_storage(folder), listed.ids, paths, listed.sizes), listed)
+
+
+def _train_folder(roots: DatasetRoots) -> Path | None:
+    if roots.train is not None:
+        return roots.train
+    return None if roots.images is None else find_folder(roots.images, "train")
+
+
+def _class_names(train: Path | None) -> tuple[str, ...]:
+    if train is not None and train.is_dir():
+        folders = sorted(entry.name for entry in train.iterdir() if entry.name.startswith("n"))
+        if len(folders) == CLASSES:
+            return tuple(folders)
+    return tuple(str(label) for label in range(CLASSES))
+
+
+def _read_train(folder: Path) -> ListedSplit:
+    classes = list_class_folders(folder)
+    if len(classes) != CLASSES:
+        raise DataError(
+            f"{folder} holds {len(classes):,} class folders; expected {CLASSES:,}, or labels would be wrong"
+        )
+    paths = tuple(f"{name}/{image}" for name, images in classes.items() for image in images)
+    labels = np.repeat(np.arange(CLASSES), [len(images) for images in classes.values()])
+    return ListedSplit(ImageFiles(open_storage(folder), tuple(TRAIN_PREFIX + path for path in paths), paths), labels)

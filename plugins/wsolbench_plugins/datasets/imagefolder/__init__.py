@@ -1,0 +1,41 @@
+"""``imagefolder``: your own photos in class folders, with a CSV, COCO or VOC file of boxes.
+
+::
+
+    ROOT/train/<class>/*.jpg    train-weaksup
+    ROOT/val/<class>/*.jpg      train-fullsup
+    ROOT/test/<class>/*.jpg     test; a folder of class folders alone is test
+
+Labels are the places of the class folders in the order of their names, over all splits. Boxes come from a file or a
+folder of files, `--metadata-root`:
+
+==========  ============================================================================================================
+``*.csv``   with the header ``image,x0,y0,x1,y1`` (inclusive corners) or ``image,x,y,width,height``
+``*.json``  COCO: ``images`` and ``annotations`` with ``bbox``
+``*.xml``   VOC, one an image; counted from 1, unless a 0 occurs in any of them
+==========  ============================================================================================================
+
+An image is named by as much of its path as it takes to tell it from the others. Boxes of images to train on are never
+read. Boxes of another class than the image's are left out where a file names the class. Width and height become corners
+by the rule of CUB: (x, y, min(x + w, W - 1), min(y + h, H - 1)).
+"""
+
+from __future__ import annotations
+
+from wsolbench.api import Dataset, DatasetRoots, DatasetSpec, UsageError, hookimpl
+
+
+@hookimpl
+def wsolbench_datasets() -> list[DatasetSpec]:
+    """Offer the layout under one name; the places come from the command line."""
+    return [DatasetSpec("imagefolder", _build, "class folders, and boxes in a CSV, COCO or VOC file")]
+
+
+def _build(roots: DatasetRoots) -> Dataset:
+    if roots.images is None:
+        raise UsageError("'imagefolder' lies on disk; pass --data-root DIR, which holds test/CLASS/IMAGE")
+    if roots.masks is not None:
+        raise UsageError("'imagefolder' is scored by boxes; use --dataset folder for masks")
+    from wsolbench_plugins.datasets.imagefolder.dataset import build
+
+    return build(roots)

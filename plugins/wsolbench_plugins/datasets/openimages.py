@@ -1,0 +1,36 @@
+"""``openimages``: OpenImages30k, 100 classes, scored by masks."""
+
+from __future__ import annotations
+
+from wsolbench.api import (
+    Dataset,
+    DatasetRoots,
+    DatasetSpec,
+    DiskDataset,
+    UsageError,
+    folder_names,
+    hookimpl,
+    prepared_roots,
+    reference_splits,
+)
+
+
+@hookimpl
+def wsolbench_datasets() -> list[DatasetSpec]:
+    """Offer the data set."""
+    source = "Benenson et al., OpenImages V5; the selection OpenImages30k of Choe et al., CVPR 2020"
+    return [DatasetSpec("openimages", build, source)]
+
+
+def build(roots: DatasetRoots) -> Dataset:
+    """Return the data set; images and masks lie below one root or two, as they were unpacked.
+
+    Raises:
+        UsageError: The published metadata is not named.
+        DataError: It holds no split.
+    """
+    placed = prepared_roots("OpenImages", roots)
+    if placed is None or placed.metadata is None:
+        raise UsageError("'openimages' needs its published metadata; pass --metadata-root DIR/OpenImages")
+    parts = reference_splits(placed.metadata, placed)
+    return DiskDataset("openimages", folder_names(parts.values()), parts)

@@ -1,0 +1,180 @@
+import json
+
+import pytest
+from trees import write, write_imagefolder, write_photo
+from wsolbench_plugins.datasets import imagefolder
+
+from wsolbench.api import DataError, DatasetRoots, Split, UsageError
+
+(SPEC,) = imagefolder.wsolbench_datasets()
+
+
+def boxes_of(dataset, split=Split.TEST):
+    return {name: boxes.tolist() for name, boxes in dataset.annotations(split).boxes.items()}
+
+
+def test_class_folders_and_a_csv_file(tmp_path):
+    dataset = SPEC.build(write_imagefolder(tmp_path))
+    assert dataset.class_names == ("cat", "dog")
+    images = dataset.images(Split.TEST)
+    assert images.ids == ("test/cat/0.jpg", "test/cat/1.jpg", "test/dog/0.jpg", "test/dog/1.jpg")
+    assert images.labels.tolist() == [0, 0, 1, 1]
+    assert boxes_of(dataset) == {name: [[1, 2, 20, 19]] for name in images.ids}
+    assert dataset.annotations(Split.TEST).image_sizes["test/dog/1.jpg"] == (30, 20)
+    assert images.load(3).shape == (20, 30, 3)
+    assert not dataset.annotations(Split.TRAIN_WEAKSUP).boxes
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """One folder of class folders, which is test."""
+    for path in ("cat/a.jpg", "cat/b, c.jpg", "dog/a.jpg"):
+        write_photo(tmp_path / "photos" / path, 40, 30)
+    return tmp_path / "photos"
+
+
+def opened(photos, file, text):
+    write(photos.parent / file, text)
+    return SPEC.build(DatasetRoots(photos, photos.parent / file))
+
+
+CSV = 'image,x,y,width,height\ncat/a.jpg,1.5,2,3.7,4\n"b, c.jpg",0,0,99,99\ndog/a.jpg,1,1,1,1\n'
+EXPECTED = {"test/cat/a.jpg": [[1, 2, 5, 6]], "test/cat/b, c.jpg": [[0, 0, 39, 29]], "test/dog/a.jpg": [[1, 1, 2, 2]]}
+
+
+def test_widths_and_heights_become_corners_by_the_rule_of_cub(photos):
+    assert boxes_of(opened(photos, "boxes.csv", CSV)) == EXPECTED
+
+
+def coco(**changes):
+    names = ("cat/a.jpg", "b, c.jpg", "dog/a.jpg")
+    content = {
+        "images": [{"id": number, "file_name": name, "width": 40, "height": 30} for number, name in enumerate(names)],
+        "annotations": [
+            {"id": 1, "image_id": 0, "category_id": 1, "bbox": [1.5, 2, 3.7, 4]},
+            {"id": 2, "image_id": 1, "category_id": 1, "bbox": [0, 0, 99, 99]},
+            {"id": 3, "image_id": 2, "category_id": 2, "bbox": [1, 1, 1, 1]},
+            {"id": 4, "image_id": 2, "category_id": 1, "bbox": [9, 9, 1, 1]},
+        ],
+        "categories": [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}],
+    }
+    return json.dumps(content | changes)
+
+
+def test_coco_without_the_boxes_of_other_classes(photos):
+    dataset = opened(photos, "boxes.json", coco())
+    assert boxes_of(dataset) == EXPECTED
+    assert dataset.annotations(Split.TEST).image_sizes["test/cat/a.jpg"] == (40, 30)
+
+
+def test_categories_that_are_no_classes_say_nothing(photos):
+    dataset = opened(photos, "boxes.json", coco(categories=[{"id": 1, "name": "thing"}]))
+    assert boxes_of(dataset)["test/dog/a.jpg"] == [[1, 1, 2, 2], [9, 9, 10, 10]]
+
+
+def voc(*boxes, name="cat"):
+    objects = "".join(
+        f"<object><name>{name}</name><bndbox><xmin>{x0}</xmin><ymin>{y0}</ymin><xmax>{x1}</xmax><ymax>{y1}</ymax>"
+        "</bndbox></object>"
+        for x0, y0, x1, y1 in boxes
+    )
+    return f"<annotation><size><width>40</width><height>30</height></size>{objects}</annotation>"
+
+
+@pytest.mark.parametrize(("first", "shift"), [(1, 1), (0, 0)])
+def test_voc_counts_from_one_unless_a_zero_occurs(photos, first, shift):
+    folder = photos.parent / "xml"
+    write(folder / "cat" / "a.xml", voc((first, 2, 11, 12), (3, 3, 4, 4)))
+    write(folder / "b, c.xml", voc((5, 6, 40 - 1 + shift, 8)))
+    write(folder / "dog" / "a.xml", voc((1, 1, 2, 2), name="dog"))
+    dataset = SPEC.build(DatasetRoots(photos, folder))
+    boxes = boxes_of(dataset)
+    assert boxes["test/cat/a.jpg"][0] == [0, 2 - shift, 11 - shift, 12 - shift]
+    assert boxes["test/cat/b, c.jpg"] == [[5 - shift, 6 - shift, 39, 8 - shift]]
+    assert dataset.annotations(Split.TEST).image_sizes["test/dog/a.jpg"] == (40, 30)
+
+
+def test_a_file_for_each_split(tmp_path):
+    roots = write_imagefolder(tmp_path)
+    header, *rows = roots.metadata.read_text().split("\n")
+    for split in ("val", "test"):
+        write(tmp_path / "boxes" / f"{split}.csv", "\n".join([header, *(row for row in rows if row.startswith(split))]))
+    dataset = SPEC.build(DatasetRoots(roots.images, tmp_path / "boxes"))
+    assert len(boxes_of(dataset, Split.TRAIN_FULLSUP)) == len(boxes_of(dataset)) == 4
+
+
+def test_photos_to_train_on_may_lie_elsewhere(tmp_path):
+    roots = write_imagefolder(tmp_path)
+    (roots.images / "train").rename(tmp_path / "elsewhere")
+    dataset = SPEC.build(DatasetRoots(roots.images, roots.metadata, train=tmp_path / "elsewhere"))
+    assert dataset.images(Split.TRAIN_WEAKSUP).ids[0] == "train/cat/0.jpg"
+    alone = SPEC.build(DatasetRoots(tmp_path / "elsewhere", roots.metadata))
+    assert alone.splits == {Split.TEST}
+
+
+def test_training_alone_needs_no_boxes(tmp_path):
+    write_photo(tmp_path / "train" / "cat" / "a.jpg", 8, 8)
+    assert SPEC.build(DatasetRoots(tmp_path)).splits == {Split.TRAIN_WEAKSUP}
+
+
+# file, text, what the message must hold
+BROKEN = {
+    "no header": (
+        "boxes.csv",
+        "cat/a.jpg,1,2,3,4",
+        "line 1: expected the header image,x0,y0,x1,y1 or image,x,y,width,hei",
+    ),
+    "empty": ("boxes.csv", "", "line 1: expected the header"),
+    "fields": ("boxes.csv", "image,x0,y0,x1,y1\ncat/a.jpg,1,2,3", "line 2: expected image,x0,y0,x1,y1"),
+    "number": ("boxes.csv", "image,x0,y0,x1,y1\ncat/a.jpg,1,2,3,inf", "line 2: expected image,x0,y0,x1,y1 in numbers"),
+    "quotes": ("boxes.csv", 'image,x0,y0,x1,y1\n"cat/a.jpg,1,2,3,4', "line 2: expected comma-separated fields"),
+    "other image": ("boxes.csv", CSV.replace("dog/a", "dog/z"), "line 4: 'dog/z.jpg' names no image"),
+    "two images": ("boxes.csv", CSV.replace("dog/a", "a"), "line 4: 'a.jpg' names more than one image"),
+    "no box": (
+        "boxes.csv",
+        CSV[: CSV.index("dog")],
+        r"boxes\.csv has no box for 1 images of test, such as 'test/dog/a\.j",
+    ),
+    "no json": ("boxes.json", "{", "is no COCO file of boxes: Expecting"),
+    "json list": ("boxes.json", "[]", "is no COCO file of boxes: list indices"),
+    "no bbox": ("boxes.json", coco(annotations=[{"image_id": 0}]), "is no COCO file of boxes: lacks 'bbox'"),
+    "no image": ("boxes.json", coco(images=[]), "is no COCO file of boxes: lacks 0"),
+    "no xml": ("boxes.xml", "<", "is damaged: "),
+    "no size": ("boxes.xml", "<annotation/>", "is damaged: expected <size><width>"),
+    "kind": ("boxes.txt", "", "is or holds no file of boxes; expected one kind of .csv, .json, .xml"),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_broken_box_files_are_named(photos, case):
+    file, text, problem = BROKEN[case]
+    with pytest.raises(DataError, match=problem):
+        opened(photos, file, text).annotations(Split.TEST)
+
+
+def test_a_box_beyond_its_image(photos):
+    text = CSV.replace("x,y,width,height", "x0,y0,x1,y1")
+    with pytest.raises(DataError, match=r"the box 0 0 99 99 of 'test/cat/b, c\.jpg' is not inside its 40x30 image"):
+        boxes_of(opened(photos, "boxes.csv", text))
+
+
+def test_folders_of_several_kinds(photos):
+    write(photos.parent / "boxes" / "a.csv", "image,x0,y0,x1,y1")
+    write(photos.parent / "boxes" / "b.csv", "image,x,y,width,height")
+    with pytest.raises(DataError, match="holds CSV files with different headers; use one for all"):
+        SPEC.build(DatasetRoots(photos, photos.parent / "boxes")).annotations(Split.TEST)
+    write(photos.parent / "boxes" / "c.json", coco())
+    with pytest.raises(DataError, match=r"holds files of the kinds \.csv, \.json; expected one kind"):
+        SPEC.build(DatasetRoots(photos, photos.parent / "boxes")).annotations(Split.TEST)
+
+
+def test_places_that_make_no_sense(photos):
+    with pytest.raises(UsageError, match="pass --data-root DIR, which holds test/CLASS/IMAGE"):
+        SPEC.build(DatasetRoots())
+    with pytest.raises(UsageError, match="use --dataset folder for masks"):
+        SPEC.build(DatasetRoots(photos, masks=photos))
+    with pytest.raises(UsageError, match="pass --metadata-root FILE, a CSV, COCO or VOC file"):
+        SPEC.build(DatasetRoots(photos))
+    (photos / "empty").mkdir()
+    with pytest.raises(DataError, match=r"class folder .*/empty holds no image"):
+        SPEC.build(DatasetRoots(photos))

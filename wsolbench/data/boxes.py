@@ -1,0 +1,72 @@
+"""Boxes that become corners only with the size of their image, which may have to be read off its file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsolbench.errors import DataError
+
+__all__ = ["Quad", "SizedBoxes", "corners_of_extent", "whole_corners"]
+
+Quad: TypeAlias = tuple[float, float, float, float]
+"""The four numbers of a box in pixels, perhaps with fractions: corners, or x, y, width and height."""
+Corners: TypeAlias = tuple[int, int, int, int]
+
+
+def corners_of_extent(extent: Quad, size: tuple[int, int]) -> Corners:
+    """Return the corners (x, y, min(x + w, W - 1), min(y + h, H - 1)) of x, y, w, h; fractions are cut off at the end.
+
+    There is no - 1 after x + w: the published lists of CUB are made so, and so are predicted boxes (Choe et al., CVPR
+    2020). That fractions are cut off, not rounded, is our reading; no published box with one was there to compare.
+    """
+    (x, y, width, height), (image_width, image_height) = extent, size
+    return int(x), int(y), int(min(x + width, image_width - 1)), int(min(y + height, image_height - 1))
+
+
+def whole_corners(corners: Quad, size: tuple[int, int]) -> Corners:  # noqa: ARG001
+    """Return inclusive corners x0, y0, x1, y1 as whole numbers, fractions cut off."""
+    x0, y0, x1, y1 = corners
+    return int(x0), int(y0), int(x1), int(y1)
+
+
+@dataclass(frozen=True, eq=False)
+class SizedBoxes(Mapping[str, NDArray[np.int64]]):
+    """Image id -> boxes (n, 4) in original pixels, inclusive corners, worked out when they are asked for.
+
+    Args:
+        quads: Image id -> the four numbers of each box.
+        sizes: Image id -> (width, height).
+        source: The file that lists the boxes, for messages.
+        corners: Four numbers and a size -> corners.
+    """
+
+    quads: Mapping[str, Sequence[Quad]]
+    sizes: Mapping[str, tuple[int, int]]
+    source: str
+    corners: Callable[[Quad, tuple[int, int]], Corners] = corners_of_extent
+
+    def __getitem__(self, image_id: str) -> NDArray[np.int64]:
+        """Return the boxes of an image. Raises ``DataError`` where one is not inside it."""
+        quads, (width, height) = self.quads[image_id], self.sizes[image_id]
+        boxes = [self.corners(quad, (width, height)) for quad in quads]
+        for quad, (x0, y0, x1, y1) in zip(quads, boxes, strict=True):
+            if not (0 <= x0 <= x1 < width and 0 <= y0 <= y1 < height):
+                told = " ".join(f"{value:g}" for value in quad)
+                raise DataError(
+                    f"{self.source}: the box {told} of {image_id!r} is not inside its {width}x{height} image"
+                )
+        return np.array(boxes, dtype=np.int64)
+
+    def __contains__(self, image_id: object) -> bool:
+        return image_id in self.quads
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.quads)
+
+    def __len__(self) -> int:
+        return len(self.quads)
