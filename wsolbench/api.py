@@ -1,5 +1,6 @@
 """The one module that a plugin imports: the contract, the decorator and the errors."""
 
+from wsolbench.data.images import warp
 from wsolbench.data.reference import ReferenceDataset
 from wsolbench.errors import (
     DataError,
@@ -15,6 +16,8 @@ from wsolbench.heads import after_batch_norm, after_layer_norm, after_pooling
 from wsolbench.hookspecs import hookimpl
 from wsolbench.interfaces import (
     Annotations,
+    Augmenting,
+    Averaging,
     Backbone,
     BackboneSpec,
     BackboneZoo,
@@ -25,6 +28,7 @@ from wsolbench.interfaces import (
     Foldable,
     ImageSplit,
     InputConfig,
+    Layered,
     MaskPair,
     Method,
     MethodContext,
@@ -35,10 +39,13 @@ from wsolbench.interfaces import (
     Reparameterizable,
     SpatialHead,
     Split,
+    StochasticDepth,
 )
 
 __all__ = [
     "Annotations",
+    "Augmenting",
+    "Averaging",
     "Backbone",
     "BackboneSpec",
     "BackboneZoo",
@@ -50,6 +57,7 @@ __all__ = [
     "Foldable",
     "ImageSplit",
     "InputConfig",
+    "Layered",
     "MaskPair",
     "Method",
     "MethodContext",
@@ -64,6 +72,7 @@ __all__ = [
     "ScoremapError",
     "SpatialHead",
     "Split",
+    "StochasticDepth",
     "UnknownNameError",
     "UsageError",
     "WeightsError",
@@ -72,4 +81,5 @@ __all__ = [
     "after_layer_norm",
     "after_pooling",
     "hookimpl",
+    "warp",
 ]
