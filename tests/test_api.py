@@ -6,6 +6,8 @@ from wsolbench import api
 
 FROZEN = [
     "Annotations",
+    "Augmenting",
+    "Averaging",
     "Backbone",
     "BackboneSpec",
     "BackboneZoo",
@@ -22,6 +24,7 @@ FROZEN = [
     "ImageFiles",
     "ImageSplit",
     "InputConfig",
+    "Layered",
     "LazySplit",
     "Line",
     "ListedSplit",
@@ -46,6 +49,7 @@ FROZEN = [
     "SizedBoxes",
     "SpatialHead",
     "Split",
+    "StochasticDepth",
     "UnknownNameError",
     "UsageError",
     "WeightsError",
@@ -61,6 +65,7 @@ FROZEN = [
     "prepared_roots",
     "read_lines",
     "reference_splits",
+    "warp",
     "whole_corners",
 ]
 

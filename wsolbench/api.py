@@ -4,6 +4,7 @@ from wsolbench.data.boxes import Quad, SizedBoxes, corners_of_extent, whole_corn
 from wsolbench.data.class_folders import list_class_folders
 from wsolbench.data.disk import DiskDataset, DiskSplit, LazySplit, ListedSplit, PlacedSplit
 from wsolbench.data.image_files import HeaderSizes, ImageFiles
+from wsolbench.data.images import warp
 from wsolbench.data.lines import Line, read_lines
 from wsolbench.data.prepared import prepared_roots
 from wsolbench.data.reference import ReferenceDataset, ReferenceSplit, folder_names, reference_splits
@@ -23,6 +24,8 @@ from wsolbench.heads import after_batch_norm, after_layer_norm, after_pooling
 from wsolbench.hookspecs import hookimpl
 from wsolbench.interfaces import (
     Annotations,
+    Augmenting,
+    Averaging,
     Backbone,
     BackboneSpec,
     BackboneZoo,
@@ -34,6 +37,7 @@ from wsolbench.interfaces import (
     Foldable,
     ImageSplit,
     InputConfig,
+    Layered,
     Maps,
     MaskPair,
     Method,
@@ -46,10 +50,13 @@ from wsolbench.interfaces import (
     Reparameterizable,
     SpatialHead,
     Split,
+    StochasticDepth,
 )
 
 __all__ = [
     "Annotations",
+    "Augmenting",
+    "Averaging",
     "Backbone",
     "BackboneSpec",
     "BackboneZoo",
@@ -66,6 +73,7 @@ __all__ = [
     "ImageFiles",
     "ImageSplit",
     "InputConfig",
+    "Layered",
     "LazySplit",
     "Line",
     "ListedSplit",
@@ -90,6 +98,7 @@ __all__ = [
     "SizedBoxes",
     "SpatialHead",
     "Split",
+    "StochasticDepth",
     "UnknownNameError",
     "UsageError",
     "WeightsError",
@@ -105,5 +114,6 @@ __all__ = [
     "prepared_roots",
     "read_lines",
     "reference_splits",
+    "warp",
     "whole_corners",
 ]

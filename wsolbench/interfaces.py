@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Annotations",
+    "Augmenting",
+    "Averaging",
     "Backbone",
     "BackboneSpec",
     "BackboneZoo",
@@ -36,6 +38,7 @@ __all__ = [
     "Foldable",
     "ImageSplit",
     "InputConfig",
+    "Layered",
     "Maps",
     "MaskPair",
     "Method",
@@ -49,6 +52,7 @@ __all__ = [
     "SpatialHead",
     "Spec",
     "Split",
+    "StochasticDepth",
 ]
 
 Interpolation: TypeAlias = Literal["nearest", "bilinear", "bicubic", "lanczos"]
@@ -126,6 +130,24 @@ class Foldable(Protocol):
 
     def fold_norms(self) -> None:
         """Fold them in place, after weights were loaded; outputs stay equal up to rounding."""
+        ...
+
+
+@runtime_checkable
+class StochasticDepth(Protocol):
+    """A backbone whose residual blocks can be left out at random while it trains (Huang et al., ECCV 2016)."""
+
+    def set_drop_path(self, rate: float) -> None:
+        """Leave the last block out with that probability, the first never, those between in even steps."""
+        ...
+
+
+@runtime_checkable
+class Layered(Protocol):
+    """A backbone that numbers its layers from the images to the classes, for learning rates that decay with depth."""
+
+    def layer_numbers(self) -> Mapping[str, int]:
+        """Return a number from 0 for every name of ``named_parameters``; the classifier has the highest."""
         ...
 
 
@@ -401,16 +423,45 @@ class Recipe(Protocol):
         """Images in a training step."""
         ...
 
-    def prepare(self, images: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Augment normalised images (B, 3, H, W) with labels (B,); targets may be labels (B,) or shares (B, C)."""
+    def prepare(self, images: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Any]:
+        """Augment normalised images (B, 3, H, W) with labels (B,); targets are whatever `loss` takes."""
         ...
 
-    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+    def loss(self, logits: Tensor, targets: Any) -> Tensor:
         """Return the scalar loss of logits (B, C)."""
         ...
 
     def optimizer(self, network: torch.nn.Module, total_steps: int) -> tuple[torch.optim.Optimizer, Any]:
-        """Return the optimizer and its learning-rate scheduler, which is stepped after every batch."""
+        """Return the optimizer and its learning-rate scheduler, which is stepped after every batch.
+
+        The network may be set up for its training here, as in `StochasticDepth`. Both have torch's ``state_dict`` and
+        ``load_state_dict``, which an interrupted training is continued from.
+        """
+        ...
+
+
+@runtime_checkable
+class Augmenting(Protocol):
+    """A recipe that turns every image into the network's input itself, where others get it warped."""
+
+    def augment(
+        self, image: NDArray[np.uint8], config: InputConfig, generator: np.random.Generator
+    ) -> NDArray[np.uint8]:
+        """Return an image (H, W, 3), which stays as it is, as another of (size, size, 3).
+
+        Called from several threads. All that is random comes from the generator, whose numbers depend on seed, epoch
+        and image alone.
+        """
+        ...
+
+
+@runtime_checkable
+class Averaging(Protocol):
+    """A recipe that may keep an average of the weights in place of those after the last step."""
+
+    @property
+    def ema(self) -> float | None:
+        """The highest decay of an exponential moving average over the steps; None keeps the last weights."""
         ...
 
 

@@ -41,7 +41,12 @@ class Session:
     @property
     def command(self) -> str:
         """The command line, ready to be pasted into a shell; bytes that are no UTF-8 are shown as escapes."""
-        return shlex.join(["wsolbench", *self.arguments]).encode(errors="backslashreplace").decode()
+        return self.command_without()
+
+    def command_without(self, *options: str) -> str:
+        """Return the command line without some options that take no value."""
+        kept = [argument for argument in self.arguments if argument not in options]
+        return shlex.join(["wsolbench", *kept]).encode(errors="backslashreplace").decode()
 
     def reporter(self) -> Reporter:
         """Return what speaks to the person on stderr."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,6 +15,7 @@ from wsolbench.cli.arguments import (
     DatasetName,
     Device,
     MetadataRoot,
+    SplitChoice,
     TrainRoot,
     Workers,
     parse_options,
@@ -22,6 +25,9 @@ from wsolbench.cli.session import session_of
 from wsolbench.errors import UsageError
 from wsolbench.interfaces import BackboneSpec
 from wsolbench.registry import Offer, Registry
+
+if TYPE_CHECKING:
+    from wsolbench.engine.reporter import Reporter
 
 
 def train(
@@ -35,6 +41,13 @@ def train(
     recipe_opt: Annotated[
         list[str] | None, typer.Option(metavar="NAME=VALUE", help="An option of the recipe; repeatable.")
     ] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE|SOURCE",
+            help="Start from these in place of random weights; a classifier of other classes is left out.",
+        ),
+    ] = None,
     seed: Annotated[
         list[int] | None,
         typer.Option(
@@ -43,21 +56,32 @@ def train(
     ] = None,
     device: Device = None,
     workers: Workers = 2,
-    out: Annotated[Path | None, typer.Option(help="New folder for weights, card and log.")] = None,
+    watch: Annotated[
+        list[SplitChoice] | None,
+        typer.Option(help="Log the accuracy on this split after every epoch; repeatable. Nothing is chosen by it."),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue the training of this command and --out that was cut short.")
+    ] = False,
+    out: Annotated[Path | None, typer.Option(help="New folder for weights, card, log and curve.")] = None,
 ) -> None:
-    """Train a classifier from image labels only; write its weights, a card and a log."""
+    """Train a classifier from image labels only; write its weights, a card, a log and a curve."""
     session = session_of(context)
     registry = session.load_plugins()
     from wsolbench.engine.blame import blaming
     from wsolbench.engine.datasets import build_dataset
     from wsolbench.engine.devices import choose_device
     from wsolbench.engine.files import check_writable, fresh_folder, whole_folder
-    from wsolbench.engine.train import TrainingPlan
+    from wsolbench.engine.initial_weights import read_initial_weights
     from wsolbench.engine.train import train as run_training
+    from wsolbench.engine.training import TrainingPlan
+    from wsolbench.engine.training_state import state_path_of
     from wsolbench.options import build_with_options
 
     if out is not None:
         check_writable(out, "--out")
+    elif resume:
+        raise UsageError("--resume needs the --out of the training to continue")
     with session.clean_stdout():
         recipe_offer = registry.recipes.get(recipe)
         given = parse_options(recipe_opt or [], "--recipe-opt")
@@ -77,16 +101,32 @@ def train(
             seeds=tuple(seed or [0]),
             device=choose_device(device),
             workers=workers,
-            command=session.command,
+            command=session.command_without("--resume"),
+            initial=None if weights is None else read_initial_weights(backbone_offer, Path(weights)),
+            watch=tuple(dict.fromkeys(choice.part for choice in watch or [])),
         )
         folder = out or fresh_folder(f"train-{plan.spec.name}")
+        state_path = state_path_of(folder)
+        if state_path.exists() and not resume:
+            raise UsageError(f"{state_path} holds a training that was cut short; add --resume, or delete it")
         reporter = session.reporter()
-        with whole_folder(folder) as draft:
-            card = run_training(plan, draft, reporter)
+        with whole_folder(folder) as draft, _telling_how_to_resume(state_path, folder, reporter):
+            card = run_training(plan, draft, reporter, state_path=state_path, resume=resume)
     for result in card.results:
         accuracy = "not measured (no test split)" if result.test_top1 is None else f"{result.test_top1:.1f} %"
         typer.echo(f"seed {result.seed}: top-1 on test {accuracy}")
-    typer.echo(f"weights, card and log: {folder}")
+    typer.echo(f"weights, card, log and curve: {folder}")
+
+
+@contextmanager
+def _telling_how_to_resume(state_path: Path, folder: Path, reporter: Reporter) -> Iterator[None]:
+    """Tell of the state that a training leaves behind if it fails or is interrupted."""
+    before = state_path.stat().st_mtime_ns if state_path.exists() else None
+    try:
+        yield
+    finally:
+        if state_path.exists() and state_path.stat().st_mtime_ns != before:
+            reporter.warn(f"{state_path} holds the training so far; --resume --out {folder} continues it")
 
 
 def _one_network(registry: Registry, name: str) -> Offer[BackboneSpec]:

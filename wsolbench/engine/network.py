@@ -207,7 +207,7 @@ def load_network(
     """
     offer = resolve_backbone(registry, name, dataset, weights)
     spec, provider = offer.spec, offer.provider
-    known = _read_weights(offer, dataset, weights)
+    known = read_weights(offer, dataset, weights)
     if known is not None:
         with _telling_what_it_is(known.path, spec, registry):
             num_classes = count_classes(known.path, spec, known.state)
@@ -250,7 +250,7 @@ def _telling_what_it_is(path: Path, spec: BackboneSpec, registry: Registry) -> I
 
 
 @dataclass(frozen=True)
-class _KnownWeights:
+class KnownWeights:
     """Weights that are not random, and the file that messages about them name."""
 
     path: Path
@@ -258,7 +258,7 @@ class _KnownWeights:
     info: WeightsInfo
 
 
-def _read_weights(offer: Offer[BackboneSpec], dataset: str, weights: Weights) -> _KnownWeights | None:
+def read_weights(offer: Offer[BackboneSpec], dataset: str, weights: Weights) -> KnownWeights | None:
     """Read the weights asked for; None stands for random ones."""
     spec = offer.spec
     if weights == "random":
@@ -268,12 +268,12 @@ def _read_weights(offer: Offer[BackboneSpec], dataset: str, weights: Weights) ->
         with blaming(offer.provider, f"fetching weights for '{spec.name}'"):
             state = dict(pretrained.fetch())
         info = WeightsInfo(source="pretrained", file=str(pretrained), sha256=state_sha256(state))
-        return _KnownWeights(Path(str(pretrained)), state, info)
+        return KnownWeights(Path(str(pretrained)), state, info)
     path = weights or _shipped_file(spec, dataset)
     with blaming(offer.provider, f"reading weights for '{spec.name}'"):
         state = read_state_dict(path, spec)
     source: Literal["file", "shipped"] = "file" if weights else "shipped"
-    return _KnownWeights(path, state, WeightsInfo(source=source, file=path.name, sha256=sha256(path)))
+    return KnownWeights(path, state, WeightsInfo(source=source, file=path.name, sha256=sha256(path)))
 
 
 def _pretrained(spec: BackboneSpec, weights: Weights) -> Pretrained | None:

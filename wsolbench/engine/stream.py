@@ -41,6 +41,7 @@ def stream_batches(
     device: torch.device,
     order: Sequence[int] | NDArray[np.int64] | None = None,
     observe: Callable[[int, NDArray[np.uint8]], None] | None = None,
+    transform: Callable[[int, NDArray[np.uint8]], NDArray[np.uint8]] | None = None,
 ) -> Generator[Batch, None, None]:
     """Yield the images of a split in batches, every one once, in their order or in the one given.
 
@@ -52,6 +53,7 @@ def stream_batches(
         device: Where the batches go.
         order: Positions in the split.
         observe: Called by the threads with the position and the original pixels of every image.
+        transform: Called likewise in place of the warp; returns what the network sees, uint8 (size, size, 3).
 
     Raises:
         DataError: An image cannot be read.
@@ -62,7 +64,7 @@ def stream_batches(
         image = split.load(index)
         if observe is not None:
             observe(index, image)
-        return warp(image, config.size, config.interpolation)
+        return warp(image, config.size, config.interpolation) if transform is None else transform(index, image)
 
     with closing(ordered_map(load, positions, workers=workers, ahead=2 * batch_size)) as images:
         for start in range(0, len(positions), batch_size):

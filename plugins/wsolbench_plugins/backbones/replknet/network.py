@@ -6,6 +6,7 @@ in the merged form alike.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import torch
@@ -263,6 +264,21 @@ class RepLKNet(nn.Module):
         """Return the weights (B, K) and constants (B,) of the class scores, the final batch norm taken in."""
         return after_batch_norm(self.norm, self.head, class_indices)
 
+    def set_drop_path(self, rate: float) -> None:
+        """Give the last large-kernel block and its feed-forward block this rate; it grows linearly from 0."""
+        drops = [module for module in self.modules() if isinstance(module, DropPath)]
+        last = max(len(drops) // 2 - 1, 1)
+        for index, drop in enumerate(drops):
+            drop.drop_prob = rate * (index // 2) / last
+
+    def layer_numbers(self) -> dict[str, int]:
+        """Return the published numbers, which count four modules of the long third stage as one layer.
+
+        The stem is 0, the stages are 1, 2, from 3 on, and 12, norm and head 13; a transition belongs to the last layer
+        of the stage before it.
+        """
+        return {name: _layer_number(name) for name, _ in self.named_parameters()}
+
     def reparameterize(self) -> None:
         """Merge every small kernel and its batch norm into the large kernel."""
         for module in self.modules():
@@ -278,3 +294,13 @@ class RepLKNet(nn.Module):
         for module in (*self.stem.modules(), *self.transitions.modules()):
             if isinstance(module, ConvBN):
                 module.fold()
+
+
+def _layer_number(name: str) -> int:
+    place = re.match(r"(stem|stages|transitions)\.(\d+)(?:\.blocks\.(\d+))?", name)
+    if place is None:
+        return 13
+    part, stage, block = place[1], int(place[2]), int(place[3] or 0)
+    if part == "stem":
+        return 0
+    return (1, 2, 11)[stage] if part == "transitions" else (1, 2, 3 + block // 4, 12)[stage]

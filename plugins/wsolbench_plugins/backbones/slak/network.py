@@ -5,6 +5,7 @@ Written from the paper's description; state-dict keys are those of the published
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Literal
 
@@ -187,11 +188,34 @@ class SLaK(nn.Module):
         """Return the weights (B, K) and constants (B,) of the class scores, the layer norm taken in."""
         return after_layer_norm(features, self.norm, self.head, class_indices)
 
+    def set_drop_path(self, rate: float) -> None:
+        """Give the last block this rate; it grows linearly from 0."""
+        drops = [module for module in self.modules() if isinstance(module, DropPath)]
+        for index, drop in enumerate(drops):
+            drop.drop_prob = rate * index / max(len(drops) - 1, 1)
+
+    def layer_numbers(self) -> dict[str, int]:
+        """Return the published numbers, which count three blocks of the long third stage as one layer.
+
+        The stages are 1, 2, from 3 on, and 12, norm and head 13. Stem and down-sampling are 0, 2, 3 and 12.
+        """
+        return {name: _layer_number(name) for name, _ in self.named_parameters()}
+
     def reparameterize(self) -> None:
         """Merge the branches and norms of every decomposed kernel; no published weights have this form."""
         for module in self.modules():
             if isinstance(module, DecomposedKernel):
                 module.reparameterize()
+
+
+def _layer_number(name: str) -> int:
+    place = re.match(r"(stages|downsample_layers)\.(\d+)\.(\d+)", name)
+    if place is None:
+        return 13
+    part, stage, block = place[1], int(place[2]), int(place[3])
+    if part == "downsample_layers":
+        return (0, 2, 3, 12)[stage]
+    return (1, 2, 3 + block // 3, 12)[stage]
 
 
 def _stem(kind: str, channels: int, stride: int) -> nn.Sequential:

@@ -3,27 +3,51 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import timm
-from timm.models import convnext, resnet
+from timm.layers import DropPath
+from timm.models import convnext, group_parameters, resnet
 from torch import Tensor, nn
 
-from wsolbench.api import WeightsError, after_layer_norm, after_pooling
+from wsolbench.api import UsageError, WeightsError, after_layer_norm, after_pooling
 
 
 class PooledClassifier:
     """What a backbone has beyond timm's networks, whose head is pool → linear or pool → layer norm → linear."""
 
     get_classifier: Any
+    group_matcher: Any
+    modules: Any
+    named_parameters: Any
 
     @property
     def classifier_weight(self) -> Tensor:
         """The raw weights (C, K) of the classifier; a layer norm before it is not in them."""
         weight: Tensor = self.get_classifier().weight
         return weight.flatten(1)  # some of timm's classifiers are 1×1 convolutions
+
+    def set_drop_path(self, rate: float) -> None:
+        """Give the last block this rate; it grows linearly from 0. Networks without residual blocks stay as they are.
+
+        Raises:
+            UsageError: There are no residual blocks.
+        """
+        blocks = [module for module in self.modules() if hasattr(module, "drop_path")]
+        if not blocks:
+            raise UsageError(f"{type(self).__name__} has no residual blocks to leave out; leave drop_path at 0")
+        for index, block in enumerate(blocks):
+            block.drop_path = DropPath(rate * index / max(len(blocks) - 1, 1))
+
+    def layer_numbers(self) -> dict[str, int]:
+        """Return timm's numbers; of ConvNeXts the published ones, see `convnext_layer_number`."""
+        if isinstance(self, convnext.ConvNeXt):
+            return {name: convnext_layer_number(name) for name, _ in self.named_parameters()}
+        numbers: dict[str, int] = group_parameters(self, self.group_matcher(), reverse=True)
+        return numbers
 
     def effective_weights(self, features: Tensor, class_indices: Tensor) -> tuple[Tensor, Tensor]:
         """Return the weights (B, K) and constants (B,) of the class scores, a layer norm before the head taken in."""
@@ -69,6 +93,20 @@ def as_backbone(network: Any) -> Any:
     """Make a backbone of a network that timm built; its state dict and its forward pass stay timm's."""
     network.__class__ = type(type(network).__name__, (PooledClassifier, type(network)), {})
     return network
+
+
+def convnext_layer_number(name: str) -> int:
+    """Return the published number of a parameter's layer: three blocks of the long third stage count as one.
+
+    The stages are 1, 2, from 3 on, and 12, norm and head 13. Stem and down-sampling are 0, 2, 3 and 12.
+    """
+    if name.startswith("stem."):
+        return 0
+    place = re.match(r"stages\.(\d+)\.(?:blocks\.(\d+))?", name)
+    if place is None:
+        return 13
+    stage, block = int(place[1]), int(place[2] or 0)
+    return (1, 2, 3 + block // 3, 12)[stage]
 
 
 def final_norm(network: Any) -> nn.LayerNorm | None:

@@ -1,0 +1,60 @@
+"""Training images made of two: mixup and CutMix, over a whole batch at once."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+class MixedLabels(NamedTuple):
+    """The labels (B,) of both images and the share of the first in the mixture, of [0, 1]."""
+
+    labels: Tensor
+    partners: Tensor
+    share: float
+
+
+def numpy_generator(generator: torch.Generator) -> np.random.Generator:
+    """Return a generator that hangs on the next draw of torch's, which knows no beta distribution."""
+    return np.random.default_rng(int(torch.randint(2**62, (1,), generator=generator)))
+
+
+def mixup(images: Tensor, partners: Tensor, alpha: float, generator: np.random.Generator) -> tuple[Tensor, float]:
+    """Return ``λ images + (1 − λ) partners`` of (B, 3, H, W) with λ ~ Beta(α, α), and λ (Zhang et al., ICLR 2018)."""
+    share = generator.beta(alpha, alpha)
+    return torch.lerp(partners, images, share), share
+
+
+def cutmix(images: Tensor, partners: Tensor, alpha: float, generator: np.random.Generator) -> tuple[Tensor, float]:
+    """Put a rectangle of the partners into images (B, 3, H, W); return them and the share of pixels that stay.
+
+    The rectangle has the image's aspect and 1 − λ of its area, λ ~ Beta(α, α), before it is cut at the image's borders
+    (Yun et al., ICCV 2019, section 3.1).
+    """
+    height, width = images.shape[2:]
+    side = math.sqrt(1 - generator.beta(alpha, alpha))
+    y0, y1 = _interval(height, side, generator)
+    x0, x1 = _interval(width, side, generator)
+    mixed = images.clone()
+    mixed[:, :, y0:y1, x0:x1] = partners[:, :, y0:y1, x0:x1]
+    return mixed, 1 - (y1 - y0) * (x1 - x0) / (height * width)
+
+
+def _interval(length: int, share: float, generator: np.random.Generator) -> tuple[int, int]:
+    """Draw an interval of a share of the pixels around any of them, cut at both ends."""
+    extent, centre = int(length * share), int(generator.integers(length))
+    return max(centre - extent // 2, 0), min(centre + (extent + 1) // 2, length)
+
+
+def cross_entropy(logits: Tensor, targets: Tensor | MixedLabels, smoothing: float = 0.0) -> Tensor:
+    """Return the mean cross-entropy of logits (B, C), of labels (B,) or of two labels an image by their shares."""
+    if isinstance(targets, Tensor):
+        return F.cross_entropy(logits, targets, label_smoothing=smoothing)
+    first = F.cross_entropy(logits, targets.labels, label_smoothing=smoothing)
+    second = F.cross_entropy(logits, targets.partners, label_smoothing=smoothing)
+    return targets.share * first + (1 - targets.share) * second

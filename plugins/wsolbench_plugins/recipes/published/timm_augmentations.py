@@ -1,0 +1,88 @@
+"""timm's RandAugment and random erasing, with every draw from a generator that is handed in.
+
+timm draws from the generators of the process. They are lent to it, seeded, for the moment of a draw and given back as
+they were, so that neither the order of the threads nor anything drawn elsewhere changes an image.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache, partial
+from typing import Any
+
+import numpy as np
+import torch
+from PIL.Image import Image, Resampling
+from timm.data.auto_augment import AugmentOp, rand_augment_transform
+from timm.data.random_erasing import RandomErasing
+from torch import Tensor
+
+from wsolbench.api import InputConfig
+
+_Change = Callable[[Image], Image]
+_lent = threading.Lock()
+
+
+def rand_augment(image: Image, magnitude: int, config: InputConfig, generator: np.random.Generator) -> Image:
+    """Carry out two random operations of a magnitude from 0 to 10 on an image (Cubuk et al., NeurIPS 2020).
+
+    As large kernels were trained: each with a probability of one half, its magnitude spread normally by 0.5, in the
+    form in which all operations grow with it (timm's ``rand-m9-mstd0.5-inc1``).
+    """
+    operations = _operations(magnitude, config)
+    chosen = generator.integers(len(operations), size=2)
+    with _drawing_from(generator):
+        changes = [operations[index](_unchanged) for index in chosen]
+    for change in changes:
+        image = change(image)
+    return image
+
+
+def erase(images: Tensor, probability: float, generator: np.random.Generator) -> Tensor:
+    """Fill a random rectangle in some of the normalised images (B, 3, H, W) with noise (Zhong et al., AAAI 2020)."""
+    erasing = RandomErasing(probability, mode="pixel", device=images.device)
+    with _drawing_from(generator), torch.random.fork_rng([images.device] if images.is_cuda else []):
+        torch.manual_seed(random.getrandbits(62))
+        erased: Tensor = erasing(images.clone())
+    return erased
+
+
+@cache
+def _operations(magnitude: int, config: InputConfig) -> list[AugmentOp]:
+    """Return timm's operations, made so that they draw when called and return what is to be done to an image."""
+    policy = rand_augment_transform(
+        f"rand-m{magnitude}-mstd0.5-inc1",
+        {
+            "translate_const": int(0.45 * config.size),
+            "img_mean": tuple(round(255 * mean) for mean in config.mean),
+            "interpolation": Resampling[config.interpolation.upper()],
+        },
+    )
+    for operation in policy.ops:
+        operation.aug_fn = partial(_deferred, operation.aug_fn)
+    return list(policy.ops)
+
+
+def _deferred(function: Callable[..., Image], _nothing: _Change, *arguments: Any, **options: Any) -> _Change:
+    """Stand in for an operation's function: what it would do is returned in place of being done."""
+    return lambda image: function(image, *arguments, **options)
+
+
+def _unchanged(image: Image) -> Image:
+    """What an operation makes of an image that it leaves out."""
+    return image
+
+
+@contextmanager
+def _drawing_from(generator: np.random.Generator) -> Iterator[None]:
+    """Lend Python's own generator, seeded by another."""
+    with _lent:
+        before = random.getstate()
+        random.seed(int(generator.integers(2**62)))
+        try:
+            yield
+        finally:
+            random.setstate(before)

@@ -1,0 +1,36 @@
+"""Weights that a training starts from: those of another data set, whose classifier is left out where classes differ."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from wsolbench.engine.network import KnownWeights, read_weights
+from wsolbench.engine.weights import count_classes, load_state
+from wsolbench.interfaces import BackboneSpec
+from wsolbench.registry import Offer
+
+
+def read_initial_weights(offer: Offer[BackboneSpec], weights: Path) -> KnownWeights:
+    """Read a file, or fetch the network's pretrained weights where `weights` is their source.
+
+    Raises:
+        WeightsError: They cannot be had.
+    """
+    known = read_weights(offer, "", weights)
+    assert known is not None
+    return known
+
+
+def start_from(known: KnownWeights, spec: BackboneSpec, network: Any, num_classes: int) -> None:
+    """Put weights into a network; of a classifier of other classes the network's own, random, entries stay.
+
+    Raises:
+        WeightsError: They do not fit.
+    """
+    state = dict(known.state)
+    if count_classes(known.path, spec, state) != num_classes:
+        classifier = spec.classifier_key.rpartition(".")[0] + "."
+        own = network.state_dict()
+        state.update({key: value for key, value in own.items() if key.startswith(classifier)})
+    load_state(known.path, spec, network, state)

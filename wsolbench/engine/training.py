@@ -1,0 +1,310 @@
+"""The training from one seed: a loop that can be left after any step and continued from its state."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from timm.utils import ModelEmaV3
+from torch import Tensor, nn
+
+from wsolbench.engine.blame import blaming
+from wsolbench.engine.initial_weights import start_from
+from wsolbench.engine.network import KnownWeights
+from wsolbench.engine.reporter import Advance, Reporter
+from wsolbench.engine.scoring import open_images
+from wsolbench.engine.stream import stream_batches
+from wsolbench.engine.training_images import TrainingImages
+from wsolbench.interfaces import (
+    Augmenting,
+    Averaging,
+    Backbone,
+    BackboneSpec,
+    Dataset,
+    ImageSplit,
+    InputConfig,
+    Recipe,
+    Split,
+)
+from wsolbench.registry import Provider
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """Everything that a training is made of.
+
+    Args:
+        spec: The network.
+        initial: Weights that it starts from; None for random ones.
+        watch: Splits whose accuracy goes into the log after every epoch; nothing is chosen by it.
+    """
+
+    spec: BackboneSpec
+    backbone_provider: Provider
+    dataset: Dataset
+    dataset_provider: Provider
+    recipe_name: str
+    recipe_provider: Provider
+    recipe: Recipe
+    recipe_options: dict[str, Any]
+    seeds: tuple[int, ...]
+    device: torch.device
+    workers: int
+    command: str
+    initial: KnownWeights | None = None
+    watch: tuple[Split, ...] = ()
+
+    @property
+    def ema(self) -> float | None:
+        """The highest decay of the average of the weights that is kept, or None where the last ones are."""
+        return self.recipe.ema if isinstance(self.recipe, Averaging) else None
+
+    def open(self, split: Split) -> ImageSplit:
+        """Return the images and labels of a split."""
+        return open_images(self.dataset, self.dataset_provider, split)
+
+
+@dataclass(frozen=True)
+class EpochLog:
+    """One line of the log: the loss is the mean over the epoch, accuracies are percent, seconds those of training.
+
+    Accuracy on train-weaksup is that of the images as they were trained on, in train mode; with mixed images, how often
+    the first of both was found.
+    """
+
+    epoch: int
+    learning_rate: float
+    loss: float
+    train_top1: float
+    train_fullsup_top1: float | None
+    test_top1: float | None
+    seconds: float
+
+
+@dataclass
+class _Epoch:
+    """How far an epoch is: `order` is the state of the generator before it drew the order of the images."""
+
+    order: Tensor
+    learning_rate: float
+    step: int = 0
+    losses: float = 0.0
+    hits: int = 0
+    seconds: float = 0.0
+
+
+class SeedTraining:
+    """A network in training, with all that its next step hangs on.
+
+    Raises:
+        PluginError: The recipe or the network fails, or the loss is not finite.
+        UsageError: The recipe asks the network for what it does not offer.
+        WeightsError: The weights to start from do not fit.
+    """
+
+    def __init__(self, plan: TrainingPlan, seed: int, images: TrainingImages) -> None:
+        self._plan, self._seed, self._images = plan, seed, images
+        torch.manual_seed(seed)
+        self._generator = torch.Generator().manual_seed(seed)
+        classes = len(plan.dataset.class_names)
+        with blaming(plan.backbone_provider, f"building '{plan.spec.name}'"):
+            network: Any = plan.spec.build(classes)
+        if plan.initial is not None:
+            start_from(plan.initial, plan.spec, network, classes)
+        self._network = network.to(device=plan.device, memory_format=torch.channels_last)
+        self._steps = max(len(images.split.ids) // plan.recipe.batch_size, 1)
+        self.images_per_epoch = min(self._steps * plan.recipe.batch_size, len(images.split.ids))
+        with blaming(plan.recipe_provider, f"in the recipe '{plan.recipe_name}'"):
+            self._optimizer, self._schedule = plan.recipe.optimizer(network, self._steps * plan.recipe.epochs)
+        # Its decay rises from 0 with the steps, so that a short training does not keep what it began with.
+        self._average = None if plan.ema is None else ModelEmaV3(network, decay=plan.ema, use_warmup=True)
+        self._epoch: _Epoch | None = None
+        self.log: list[EpochLog] = []
+
+    @property
+    def kept(self) -> Any:
+        """The network whose weights are kept: that after the last step, or the average over the steps."""
+        return self._network if self._average is None else self._average.module
+
+    def run(self, reporter: Reporter, save: Callable[[], None], due: Callable[[], bool]) -> None:
+        """Train to the end.
+
+        Args:
+            reporter: Told of every epoch.
+            save: Called when the state may be saved: after every epoch, and after a step when it is due.
+            due: Whether it is.
+        """
+        epochs = self._plan.recipe.epochs
+        with reporter.phase(f"seed {self._seed}", epochs * self.images_per_epoch) as advance:
+            advance(len(self.log) * self.images_per_epoch)
+            while len(self.log) < epochs:
+                self._train_epoch(advance, save, due)
+                self._close_epoch()
+                reporter.say(self._log_line())
+                save()
+
+    def _train_epoch(self, advance: Advance, save: Callable[[], None], due: Callable[[], bool]) -> None:
+        plan, size = self._plan, self._plan.recipe.batch_size
+        if self._epoch is None:
+            self._epoch = _Epoch(self._generator.get_state(), self._schedule.get_last_lr()[0])
+        epoch = self._epoch
+        order = self._order(epoch)
+        advance(min(epoch.step * size, len(order)))
+        self._network.train()
+        stream = stream_batches(
+            self._images.split,
+            plan.spec.input,
+            batch_size=size,
+            workers=plan.workers,
+            device=plan.device,
+            order=order[epoch.step * size :],
+            observe=self._images.observe,
+            transform=self._augmentation(len(self.log)),
+        )
+        with closing(stream) as batches:
+            started = time.monotonic()
+            for batch in batches:
+                loss, hits = self._step(batch.images, batch.labels)
+                epoch.step, epoch.losses, epoch.hits = epoch.step + 1, epoch.losses + loss, epoch.hits + hits
+                if self._average is not None:
+                    self._average.update(self._network, len(self.log) * self._steps + epoch.step)
+                advance(len(batch.indices))
+                epoch.seconds += time.monotonic() - started
+                started = time.monotonic()
+                if due():
+                    save()
+
+    def _order(self, epoch: _Epoch) -> NDArray[np.int64]:
+        """Return the images of an epoch, anew where it was left; its draw counts only once."""
+        draws = torch.Generator()
+        draws.set_state(epoch.order)
+        order: NDArray[np.int64] = torch.randperm(len(self._images.split.ids), generator=draws).numpy()
+        if epoch.step == 0:
+            self._generator.set_state(draws.get_state())
+        return order[: self.images_per_epoch]
+
+    def _augmentation(self, epoch: int) -> Callable[[int, NDArray[np.uint8]], NDArray[np.uint8]] | None:
+        """Return what the recipe does to an image of an epoch, or None where images are warped."""
+        recipe, config = self._plan.recipe, self._plan.spec.input
+        if not isinstance(recipe, Augmenting):
+            return None
+        expected = (config.size, config.size, 3)
+
+        def augment(index: int, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+            with self._blaming_recipe():
+                made = recipe.augment(image, config, np.random.default_rng((self._seed, epoch, index)))
+                if made.shape != expected or made.dtype != np.uint8:
+                    raise TypeError(f"augment returned {made.dtype} {made.shape}, expected uint8 {expected}")
+                return made
+
+        return augment
+
+    def _step(self, images: Tensor, labels: Tensor) -> tuple[float, int]:
+        """Take one step of the optimizer; return the loss and the number of hits."""
+        plan, recipe = self._plan, self._plan.recipe
+        with self._blaming_recipe():
+            inputs, targets = recipe.prepare(images, labels, self._generator)
+        with blaming(plan.backbone_provider, f"in '{plan.spec.name}' while training"):
+            logits = self._network.forward_head(self._network.forward_features(inputs))
+        with self._blaming_recipe():
+            loss = recipe.loss(logits, targets)
+            if not loss.isfinite():
+                raise FloatingPointError(f"the loss became {loss.item()}; a lower learning rate may help")
+            self._optimizer.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            self._optimizer.step()
+            self._schedule.step()
+        return loss.item(), int((logits.argmax(dim=1) == labels).sum())
+
+    def _blaming_recipe(self) -> Any:
+        return blaming(self._plan.recipe_provider, f"in the recipe '{self._plan.recipe_name}'")
+
+    def _close_epoch(self) -> None:
+        epoch = self._epoch
+        assert epoch is not None
+        watched = {split: self.top1(split) for split in self._plan.watch}
+        self.log.append(
+            EpochLog(
+                epoch=len(self.log) + 1,
+                learning_rate=epoch.learning_rate,
+                loss=epoch.losses / self._steps,
+                train_top1=100 * epoch.hits / self.images_per_epoch,
+                train_fullsup_top1=watched.get(Split.TRAIN_FULLSUP),
+                test_top1=watched.get(Split.TEST),
+                seconds=round(epoch.seconds, 2),
+            )
+        )
+        self._epoch = None
+
+    def top1(self, split: Split) -> float | None:
+        """Return the accuracy of the kept network on a split, in percent, None where it is not there."""
+        plan = self._plan
+        if split not in plan.dataset.splits:
+            return None
+        images = plan.open(split)
+        return top1_accuracy(self.kept, images, plan.spec.input, device=plan.device, workers=plan.workers)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what the training is continued from, to be saved at once: it changes with the next step."""
+        with self._blaming_recipe():
+            recipe_state = {"optimizer": self._optimizer.state_dict(), "schedule": self._schedule.state_dict()}
+        return {
+            "network": self._network.state_dict(),
+            "average": None if self._average is None else self._average.module.state_dict(),
+            **recipe_state,
+            "order": self._generator.get_state(),
+            "random": torch.get_rng_state(),
+            "random_on_device": torch.cuda.get_rng_state(self._plan.device) if self._on_cuda else None,
+            "log": [asdict(line) for line in self.log],
+            "epoch": None if self._epoch is None else asdict(self._epoch),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from a state."""
+        self._network.load_state_dict(state["network"])
+        if self._average is not None:
+            self._average.module.load_state_dict(state["average"])
+        with self._blaming_recipe():
+            self._optimizer.load_state_dict(state["optimizer"])
+            self._schedule.load_state_dict(state["schedule"])
+        self._generator.set_state(state["order"])
+        torch.set_rng_state(state["random"])
+        if self._on_cuda:
+            torch.cuda.set_rng_state(state["random_on_device"], self._plan.device)
+        self.log = [EpochLog(**line) for line in state["log"]]
+        self._epoch = None if state["epoch"] is None else _Epoch(**state["epoch"])
+
+    @property
+    def _on_cuda(self) -> bool:
+        return self._plan.device.type == "cuda"
+
+    def _log_line(self) -> str:
+        line, epochs = self.log[-1], self._plan.recipe.epochs
+        parts = [f"loss {line.loss:.3f}", f"top-1 on train-weaksup {line.train_top1:.1f}"]
+        for split, top1 in ((Split.TRAIN_FULLSUP, line.train_fullsup_top1), (Split.TEST, line.test_top1)):
+            parts += [] if top1 is None else [f"on {split.label} {top1:.1f}"]
+        parts.append(f"{self.images_per_epoch / max(line.seconds, 0.1):.0f} images/s")
+        left = (epochs - line.epoch) * line.seconds
+        parts += [f"{left / 60:.0f} min left"] if left >= 60 else []
+        return f"seed {self._seed} epoch {line.epoch}/{epochs}: {', '.join(parts)}"
+
+
+@torch.inference_mode()
+def top1_accuracy(
+    network: Backbone, images: ImageSplit, config: InputConfig, *, device: torch.device, workers: int
+) -> float:
+    """Return the share of images, in percent, whose highest logit is at their label."""
+    assert isinstance(network, nn.Module)
+    network.eval()
+    hits = 0
+    with closing(stream_batches(images, config, batch_size=64, workers=workers, device=device)) as batches:
+        for batch in batches:
+            logits = network.forward_head(network.forward_features(batch.images))
+            hits += int((logits.argmax(dim=1) == batch.labels).sum())
+    return 100 * hits / len(images.ids)
