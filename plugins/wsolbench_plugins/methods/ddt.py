@@ -27,8 +27,9 @@ class DDT:
     positive. (The authors' code takes the sign that its library returns.)
 
     Unlike the paper it goes through the data set once, not through the images of one class at a time: ξ is what objects
-    of all classes have in common. The features are those of the network at hand, at one scale, and resizing, threshold
-    and box are the harness's.
+    of all classes have in common. Where descriptors of different classes are further apart than objects and background,
+    ξ tells classes apart instead, and many maps are zero. The features are those of the network at hand, at one scale,
+    and resizing, threshold and box are the harness's.
 
     Args:
         fit_images: How many images of train-weaksup it is fitted on; ``none`` for all. Those whose features are not
