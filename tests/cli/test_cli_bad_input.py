@@ -38,7 +38,7 @@ WRONG_OPTIONS = [
     (["--dataset", "critter"], "unknown dataset 'critter'. Did you mean 'critters'?"),
     (["--backbone", "replknt_nano"], "unknown backbone 'replknt_nano'. Did you mean 'replknet_nano'"),
     (["--backbone", "nothing-like-it"], "'wsolbench list backbones' shows all"),
-    (["--method", "pc2"], "unknown method 'pc2'. Did you mean 'pc1'?"),
+    (["--method", "pcl1"], "unknown method 'pcl1'. Did you mean 'pc1'"),
     (["--method", "cam"], "--method: cam, cam names a method twice"),
     (["--method", "wsolbench:cam"], "two would write files of one name"),
     (["--method-opt", "cam"], "--method-opt cam: expected NAME=VALUE"),
