@@ -140,15 +140,15 @@ def test_records_of_different_data_are_not_shown_together(cli, runs, tmp_path):
 
 def test_weights_files_are_looked_for_and_compared(cli, tmp_path):
     from safetensors.torch import save_file
-    from wsolbench_plugins.backbones.timm_networks.networks import resnet_nano
+    from wsolbench_plugins.backbones.timm_networks.networks import build
 
-    save_file(resnet_nano(12).state_dict(), tmp_path / "mine.safetensors")
+    save_file(build("resnet_nano", 12).state_dict(), tmp_path / "mine.safetensors")
     quick = [*QUICK[2:], "--weights", tmp_path / "mine.safetensors"]
     assert cli("run", "--backbone", "resnet_nano", "--method", "pc1", *quick, "--out", tmp_path / "run").code == 0
     record, out = tmp_path / "run" / "record-pc1.json", tmp_path / "side.png"
     assert cli("gallery", record, "--out", out).refused("mine.safetensors", "--weights-root DIR")
     assert cli("gallery", record, "--weights-root", tmp_path, "--images", 2, "--out", out).code == 0
-    other = {key: value + 1 for key, value in resnet_nano(12).state_dict().items()}
+    other = {key: value + 1 for key, value in build("resnet_nano", 12).state_dict().items()}
     save_file(other, tmp_path / "mine.safetensors")
     assert cli("gallery", record, "--weights-root", tmp_path, "--out", out).refused("not the file")
 

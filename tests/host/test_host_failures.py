@@ -45,23 +45,23 @@ BROKEN = {
     ),
     "upper-case": (
         HOOK + "return [MethodSpec('Acme', dict, 's')]",
-        "(wsolbench_methods): the name 'Acme' is not of lowercase letters, digits, '_', '.' and '-'",
+        "(wsolbench_methods): the name 'Acme' is not of lowercase letters, digits, '_', '.', '+' and '-'",
     ),
     "spaces": (
         HOOK + "return [MethodSpec('a b', dict, 's')]",
-        "(wsolbench_methods): the name 'a b' is not of lowercase letters, digits, '_', '.' and '-'",
+        "(wsolbench_methods): the name 'a b' is not of lowercase letters, digits, '_', '.', '+' and '-'",
     ),
     "colon": (
         HOOK + "return [MethodSpec('wsolbench:pc1', dict, 's')]",
-        "(wsolbench_methods): the name 'wsolbench:pc1' is not of lowercase letters, digits, '_', '.' and '-'",
+        "(wsolbench_methods): the name 'wsolbench:pc1' is not of lowercase letters, digits, '_', '.', '+' and '-'",
     ),
     "newline": (
         HOOK + "return [MethodSpec('a\\n', dict, 's')]",
-        "(wsolbench_methods): the name 'a\\n' is not of lowercase letters, digits, '_', '.' and '-'",
+        "(wsolbench_methods): the name 'a\\n' is not of lowercase letters, digits, '_', '.', '+' and '-'",
     ),
     "no-text": (
         HOOK + "return [MethodSpec(7, dict, 's')]",
-        "(wsolbench_methods): the name 7 is not of lowercase letters, digits, '_', '.' and '-'",
+        "(wsolbench_methods): the name 7 is not of lowercase letters, digits, '_', '.', '+' and '-'",
     ),
     "not-callable": (
         HOOK + "return [MethodSpec('acme', 'dict', 's')]",
@@ -81,7 +81,7 @@ BROKEN = {
     ),
     "family-upper": (
         BACKBONES + "return [BackboneSpec('acme', dict, InputConfig(8), 's', family='Acme')]",
-        "(wsolbench_backbones): the family 'Acme' is not of lowercase letters, digits, '_', '.' and '-'",
+        "(wsolbench_backbones): the family 'Acme' is not of lowercase letters, digits, '_', '.', '+' and '-'",
     ),
     "checkpoint-path": (
         BACKBONES + "return [BackboneSpec('acme', dict, InputConfig(8), 's', checkpoints=('a.safetensors',))]",
