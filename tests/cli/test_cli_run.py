@@ -51,6 +51,17 @@ def critters_run(cli, tmp_path):
     return run
 
 
+def test_many_methods_are_told_in_several_tables(cli, tmp_path):
+    methods = ("cam", "cam-pos", "cam-neg", "mean-feature", "full-image", "centred-box")
+    chosen = [part for method in methods for part in ("--method", method)]
+    done = cli(*QUICK, "--limit", 4, *chosen, "--out", tmp_path / "out")
+    headings = [line.split() for line in done.out.splitlines() if "cam" in line or "centred-box" in line]
+    assert [line for line in headings if line[0] in methods] == [
+        [name for name in part for _ in range(2)] for part in (methods[:4], methods[4:])
+    ]
+    assert done.out.count("MaxBoxAccV2 ") == 2
+
+
 def test_precision_is_told_and_recorded(critters_run):
     done, out = critters_run("out", "--precision", "bf16")
     assert "features are computed in bf16" in done.err

@@ -9,6 +9,8 @@ from tabulate import tabulate
 from wsolbench.compare import Comparison, Exchange
 from wsolbench.records import IOU_KEYS, BackboneInfo, ResultRecord
 
+METHODS_ABREAST = 4
+"""More make lines longer than a terminal."""
 LABELS = {
     "max_box_acc": "MaxBoxAcc, oracle τ",
     "fullsup_box_acc": "MaxBoxAcc, fullsup τ",
@@ -25,7 +27,12 @@ LABELS = {
 
 
 def results_table(records: Sequence[ResultRecord]) -> str:
-    """Return a heading, a table with a line a metric and two columns a method, and the reasons for what is missing."""
+    """Return a heading, tables with a line a metric and two columns a method, and the reasons for what is missing."""
+    parts = [records[start : start + METHODS_ABREAST] for start in range(0, len(records), METHODS_ABREAST)]
+    return "\n".join([_heading(records[0]), *("\n" + _metrics_table(part) for part in parts), *_reasons(records)])
+
+
+def _metrics_table(records: Sequence[ResultRecord]) -> str:
     names = [record.method.name for record in records]
     headers = ["", *(f"{name}\n{column}" for name in names for column in ("oracle τ", "fullsup τ"))]
     columns = [_columns(record) for record in records]
@@ -34,8 +41,7 @@ def results_table(records: Sequence[ResultRecord]) -> str:
         for label in columns[0]
         if any(cell != "" for column in columns for cell in column[label])
     ]
-    table = tabulate(rows, headers=headers, disable_numparse=True, stralign="right", colalign=("left",))
-    return "\n".join([_heading(records[0]), "", table, *_reasons(records)])
+    return tabulate(rows, headers=headers, disable_numparse=True, stralign="right", colalign=("left",))
 
 
 def comparison_table(comparison: Comparison) -> str:

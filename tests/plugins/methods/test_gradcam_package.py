@@ -121,6 +121,15 @@ def test_nothing_stays_behind(name):
     assert all(parameter.grad is None for parameter in context.backbone.parameters())
 
 
+@pytest.mark.parametrize("name", sorted(OFFERED))
+def test_a_network_may_have_layers_that_are_none(name):
+    features, context = scene("resnet_nano")
+    backbone = deepcopy(context.backbone)
+    backbone.register_module("merged_away", None)
+    maps = made(name)(features, replace(context, backbone=backbone))
+    torch.testing.assert_close(maps, made(name)(features, context))
+
+
 def test_hooks_are_taken_away_when_the_package_fails(monkeypatch):
     features, context = scene("resnet_nano")
     method, kept = made("GradCAM"), []

@@ -54,9 +54,9 @@ class TappedNetwork(nn.Module):
 
     def __init__(self, backbone: Any, *, reads_images: bool) -> None:
         super().__init__()
+        self.tap = nn.Identity()  # first: the package looks for it layer by layer, and trips over layers that are None
         self.backbone = backbone
         self.reads_images = reads_images
-        self.tap = nn.Identity()
         self.unit = nn.Parameter(torch.ones(()))  # ShapleyCAM differentiates gradients, which have to hang on something
 
     def forward(self, inputs: Tensor) -> Tensor:
