@@ -2,9 +2,10 @@
 
 from wsolbench.data.boxes import Quad, SizedBoxes, corners_of_extent, whole_corners
 from wsolbench.data.class_folders import list_class_folders
+from wsolbench.data.comparison import compare_annotations
 from wsolbench.data.disk import DiskDataset, DiskSplit, LazySplit, ListedSplit, PlacedSplit
 from wsolbench.data.image_files import HeaderSizes, ImageFiles
-from wsolbench.data.lines import Line, read_lines
+from wsolbench.data.lines import Line, parse_each, read_lines
 from wsolbench.data.prepared import prepared_roots
 from wsolbench.data.reference import ReferenceDataset, ReferenceSplit, folder_names, reference_splits
 from wsolbench.data.storage import open_storage
@@ -30,9 +31,12 @@ from wsolbench.interfaces import (
     Dataset,
     DatasetRoots,
     DatasetSpec,
+    Finding,
     Foldable,
     ImageSplit,
     InputConfig,
+    Inspectable,
+    KnownSplit,
     MaskPair,
     Method,
     MethodContext,
@@ -41,6 +45,7 @@ from wsolbench.interfaces import (
     Recipe,
     RecipeSpec,
     Reparameterizable,
+    Severity,
     SpatialHead,
     Split,
 )
@@ -57,11 +62,14 @@ __all__ = [
     "DatasetSpec",
     "DiskDataset",
     "DiskSplit",
+    "Finding",
     "Foldable",
     "HeaderSizes",
     "ImageFiles",
     "ImageSplit",
     "InputConfig",
+    "Inspectable",
+    "KnownSplit",
     "LazySplit",
     "Line",
     "ListedSplit",
@@ -81,6 +89,7 @@ __all__ = [
     "ReferenceSplit",
     "Reparameterizable",
     "ScoremapError",
+    "Severity",
     "SizedBoxes",
     "SpatialHead",
     "Split",
@@ -91,11 +100,13 @@ __all__ = [
     "after_batch_norm",
     "after_layer_norm",
     "after_pooling",
+    "compare_annotations",
     "corners_of_extent",
     "folder_names",
     "hookimpl",
     "list_class_folders",
     "open_storage",
+    "parse_each",
     "prepared_roots",
     "read_lines",
     "reference_splits",
