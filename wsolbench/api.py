@@ -2,10 +2,11 @@
 
 from wsolbench.data.boxes import Quad, SizedBoxes, corners_of_extent, whole_corners
 from wsolbench.data.class_folders import list_class_folders
+from wsolbench.data.comparison import compare_annotations
 from wsolbench.data.disk import DiskDataset, DiskSplit, LazySplit, ListedSplit, PlacedSplit
 from wsolbench.data.image_files import HeaderSizes, ImageFiles
 from wsolbench.data.images import warp
-from wsolbench.data.lines import Line, read_lines
+from wsolbench.data.lines import Line, parse_each, read_lines
 from wsolbench.data.prepared import prepared_roots
 from wsolbench.data.reference import ReferenceDataset, ReferenceSplit, folder_names, reference_splits
 from wsolbench.data.storage import open_storage
@@ -33,10 +34,13 @@ from wsolbench.interfaces import (
     Dataset,
     DatasetRoots,
     DatasetSpec,
+    Finding,
     FittedMethod,
     Foldable,
     ImageSplit,
     InputConfig,
+    Inspectable,
+    KnownSplit,
     Layered,
     Maps,
     MaskPair,
@@ -48,6 +52,7 @@ from wsolbench.interfaces import (
     Recipe,
     RecipeSpec,
     Reparameterizable,
+    Severity,
     SpatialHead,
     Split,
     StochasticDepth,
@@ -67,12 +72,15 @@ __all__ = [
     "DatasetSpec",
     "DiskDataset",
     "DiskSplit",
+    "Finding",
     "FittedMethod",
     "Foldable",
     "HeaderSizes",
     "ImageFiles",
     "ImageSplit",
     "InputConfig",
+    "Inspectable",
+    "KnownSplit",
     "Layered",
     "LazySplit",
     "Line",
@@ -95,6 +103,7 @@ __all__ = [
     "ReferenceSplit",
     "Reparameterizable",
     "ScoremapError",
+    "Severity",
     "SizedBoxes",
     "SpatialHead",
     "Split",
@@ -106,11 +115,13 @@ __all__ = [
     "after_batch_norm",
     "after_layer_norm",
     "after_pooling",
+    "compare_annotations",
     "corners_of_extent",
     "folder_names",
     "hookimpl",
     "list_class_folders",
     "open_storage",
+    "parse_each",
     "prepared_roots",
     "read_lines",
     "reference_splits",

@@ -9,7 +9,7 @@ Nothing here imports torch when it runs: a listing of plugins must not wait for 
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeAlias, TypeVar, runtime_checkable
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeAlias, Ty
 import numpy as np
 from numpy.typing import NDArray
 
-from wsolbench.errors import UsageError
+from wsolbench.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     import torch
@@ -34,10 +34,13 @@ __all__ = [
     "Dataset",
     "DatasetRoots",
     "DatasetSpec",
+    "Finding",
     "FittedMethod",
     "Foldable",
     "ImageSplit",
     "InputConfig",
+    "Inspectable",
+    "KnownSplit",
     "Layered",
     "Maps",
     "MaskPair",
@@ -49,6 +52,7 @@ __all__ = [
     "Recipe",
     "RecipeSpec",
     "Reparameterizable",
+    "Severity",
     "SpatialHead",
     "Spec",
     "Split",
@@ -308,6 +312,11 @@ class MethodSpec:
 # ---------------------------------------------------------------------------------------------------------- data sets
 
 
+def raise_fault(fault: DataError) -> None:
+    """Raise what is wrong with a list: the usual thing to do with it."""
+    raise fault
+
+
 @dataclass(frozen=True)
 class DatasetRoots:
     """Where a data set lies on disk; None where the user named no place.
@@ -317,12 +326,15 @@ class DatasetRoots:
         metadata: What says which images there are, with labels and boxes.
         masks: Folder or ZIP file of masks, where it is not that of the images.
         train: Folder or ZIP file of the train-weaksup images, where it is not that of the others.
+        on_fault: Called with what is wrong with an entry of a list. Where it returns, the entry is left out and reading
+            goes on, as far as that makes sense, so that all faults of a data set can be told at once.
     """
 
     images: Path | None = None
     metadata: Path | None = None
     masks: Path | None = None
     train: Path | None = None
+    on_fault: Callable[[DataError], None] = field(default=raise_fault, compare=False)
 
 
 @dataclass(frozen=True)
@@ -398,13 +410,60 @@ class Dataset(Protocol):
         ...
 
 
+class Severity(enum.Enum):
+    """How much a finding matters."""
+
+    ERROR = "error"
+    """A run would fail, or the protocol would be violated."""
+    WARNING = "warning"
+    """Scores may not mean what they seem to."""
+    NOTE = "note"
+    """Worth knowing, and nothing to mend."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that a check of a data set found: a sentence that says what, where, and what to do."""
+
+    severity: Severity
+    text: str
+
+
+@runtime_checkable
+class Inspectable(Protocol):
+    """A data set that has more to check than any data set has."""
+
+    def inspect(self) -> Iterable[Finding]:
+        """Return what was found. Raises ``DataError`` where nothing can be."""
+        ...
+
+
+@dataclass(frozen=True)
+class KnownSplit:
+    """How many images a split of a published data set has, and where they are fixed, images a class and boxes."""
+
+    images: int
+    per_class: int | None = None
+    boxes: int | None = None
+
+
 @dataclass(frozen=True)
 class DatasetSpec:
-    """A data set that a plugin offers; ``build`` raises ``DataError`` where something is missing."""
+    """A data set that a plugin offers.
+
+    Args:
+        name: What users type, lowercase ``[a-z0-9_.-]``.
+        build: Where it lies on disk -> the data set. Raises ``DataError`` where something is missing.
+        source: Paper or publisher.
+        classes: How many classes it is known to have.
+        known: What is known of its splits, for a check of what is on disk.
+    """
 
     name: str
     build: Callable[[DatasetRoots], Dataset]
     source: str
+    classes: int | None = None
+    known: Mapping[Split, KnownSplit] = field(default_factory=dict)
 
 
 # ------------------------------------------------------------------------------------------------------------ recipes

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from wsolbench import __version__
-from wsolbench.cli import compare, describe, evaluate, gallery, leaderboard, listing, run, schema, train, weights
+from wsolbench.cli import compare, data, describe, evaluate, gallery, leaderboard, listing, run, schema, train, weights
 from wsolbench.cli.session import EVERYWHERE, Session
 from wsolbench.errors import WsolbenchError
 
@@ -37,6 +37,7 @@ app.command(epilog=EVERYWHERE)(listing.plugins)
 app.command(epilog=EVERYWHERE)(describe.describe)
 app.command(epilog=EVERYWHERE)(weights.weights)
 app.command(epilog=EVERYWHERE)(schema.schema)
+app.add_typer(data.data, name="data")
 app.add_typer(leaderboard.leaderboard, name="leaderboard")
 
 

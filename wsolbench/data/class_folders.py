@@ -7,9 +7,9 @@ from pathlib import Path
 
 from wsolbench.errors import DataError
 
-__all__ = ["list_class_folders"]
+__all__ = ["IMAGE_SUFFIXES", "list_class_folders"]
 
-_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".ppm", ".tif", ".tiff", ".webp")
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".ppm", ".tif", ".tiff", ".webp")
 
 
 def list_class_folders(root: Path) -> dict[str, tuple[str, ...]]:
@@ -30,10 +30,12 @@ def list_class_folders(root: Path) -> dict[str, tuple[str, ...]]:
         raise DataError(f"{root} holds no class folder")
     empty = [name for name, images in found.items() if not images]
     if empty:
-        raise DataError(f"class folder {root / empty[0]} holds no image ({', '.join(_SUFFIXES)}); remove or fill it")
+        raise DataError(
+            f"class folder {root / empty[0]} holds no image ({', '.join(IMAGE_SUFFIXES)}); remove or fill it"
+        )
     return found
 
 
 def _image_names(folder: Path) -> tuple[str, ...]:
-    names = [name for name in os.listdir(folder) if name.lower().endswith(_SUFFIXES) and not name.startswith(".")]  # noqa: PTH208
+    names = [name for name in os.listdir(folder) if name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith(".")]  # noqa: PTH208
     return tuple(sorted(names))

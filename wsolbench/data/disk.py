@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Protocol
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from wsolbench.data.fingerprint import content_version
 from wsolbench.data.image_files import ImageFiles
 from wsolbench.errors import DataError
-from wsolbench.interfaces import Annotations, ImageSplit, Split
+from wsolbench.interfaces import Annotations, Finding, ImageSplit, Split
 
 __all__ = ["DiskDataset", "DiskSplit", "LazySplit", "ListedSplit", "PlacedSplit"]
 
@@ -98,11 +98,13 @@ class DiskDataset:
         name: The name that checkpoints and records refer to.
         class_names: One a class, in the order of the labels.
         parts: The splits that are there.
+        inspections: What a check of this data set looks at besides what it does with any.
     """
 
     name: str
     class_names: tuple[str, ...]
     parts: Mapping[Split, DiskSplit]
+    inspections: tuple[Callable[[], Iterable[Finding]], ...] = ()
 
     @property
     def splits(self) -> frozenset[Split]:
@@ -121,6 +123,11 @@ class DiskDataset:
     def annotations(self, split: Split) -> Annotations:
         """Return the boxes or masks of a split. Raises ``DataError``."""
         return self._part(split).annotations()
+
+    def inspect(self) -> Iterator[Finding]:
+        """Yield what the inspections find. Raises ``DataError``."""
+        for inspection in self.inspections:
+            yield from inspection()
 
     def _part(self, split: Split) -> DiskSplit:
         if split not in self.parts:

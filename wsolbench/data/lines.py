@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from wsolbench.data.ids import path_problem
 from wsolbench.errors import DataError, MissingFileError
+from wsolbench.interfaces import raise_fault
 
-__all__ = ["Line", "read_lines"]
+__all__ = ["Line", "parse_each", "read_lines"]
 
 _WHOLE_NUMBER = re.compile(r"-?[0-9]{1,9}")
 _NUMBER = re.compile(r"-?[0-9]{1,9}(\.[0-9]*)?")
@@ -57,12 +59,12 @@ class Line:
             raise self.error(problem)
 
 
-def read_lines(path: Path) -> list[Line]:
+def read_lines(path: Path, on_fault: Callable[[DataError], None] = raise_fault) -> list[Line]:
     """Return the lines of a UTF-8 file; last lines may be blank, a byte order mark and CRLF are legal.
 
     Raises:
         MissingFileError: There is no such file.
-        DataError: It cannot be read, is not UTF-8, or has a blank line before an entry.
+        DataError: It cannot be read, is not UTF-8, or has a blank line before an entry, where `on_fault` raises that.
     """
     try:
         content = path.read_bytes()
@@ -82,5 +84,16 @@ def read_lines(path: Path) -> list[Line]:
     lines = [Line(path, number, text.removesuffix("\r")) for number, text in enumerate(texts, start=1)]
     for line in lines:
         if not line.text.strip():
-            raise line.error("expected an entry, as only last lines may be blank")
-    return lines
+            on_fault(line.error("expected an entry, as only last lines may be blank"))
+    return [line for line in lines if line.text.strip()]
+
+
+def parse_each(
+    lines: Iterable[Line], parse: Callable[[Line], None], on_fault: Callable[[DataError], None] = raise_fault
+) -> None:
+    """Parse line after line; what `parse` raises goes to `on_fault`, and where that returns, to the next line."""
+    for line in lines:
+        try:
+            parse(line)
+        except DataError as fault:
+            on_fault(fault)

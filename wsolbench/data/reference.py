@@ -16,21 +16,22 @@ denominator of every score.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wsolbench.data.image_files import ImageFiles
 from wsolbench.data.images import decode_grey
-from wsolbench.data.lines import Line, read_lines
+from wsolbench.data.lines import Line, parse_each, read_lines
 from wsolbench.data.storage import Storage, open_storage
 from wsolbench.errors import DataError, MissingFileError, UsageError
-from wsolbench.interfaces import Annotations, DatasetRoots, ImageSplit, MaskPair, Split
+from wsolbench.interfaces import Annotations, DatasetRoots, ImageSplit, MaskPair, Split, raise_fault
 
 __all__ = ["ReferenceDataset", "ReferenceSplit", "folder_names", "has_splits", "reference_splits"]
 
@@ -43,6 +44,9 @@ _BOX = "path,x0,y0,x1,y1"
 _MASK = "path,mask.png,ignore.png"
 _NUMBER_LIKE = re.compile(r"[-+]?[0-9.]+(e[-+]?[0-9]+)?|[-+]?(nan|inf|infinity)", re.IGNORECASE)
 _MOST_CLASSES = 1_000_000
+_NAMED = 10
+
+FaultHandler: TypeAlias = Callable[[DataError], None]
 
 
 # -------------------------------------------------------------------------------------------------------- the data set
@@ -120,7 +124,9 @@ def _all_splits(metadata: Path, roots: DatasetRoots) -> dict[Split, ReferenceSpl
     images: dict[Split, Path | None] = dict.fromkeys(Split, roots.images)
     images[Split.TRAIN_WEAKSUP] = roots.train or roots.images
     masks = roots.masks or roots.images
-    return {split: ReferenceSplit(split, metadata / split.value, images[split], masks) for split in Split}
+    return {
+        split: ReferenceSplit(split, metadata / split.value, images[split], masks, roots.on_fault) for split in Split
+    }
 
 
 def folder_names(parts: Iterable[ReferenceSplit]) -> tuple[str, ...]:
@@ -214,12 +220,14 @@ class ReferenceSplit:
         folder: Holds the four files.
         image_root: Folder or ZIP file where image paths start; needed when an image is loaded.
         mask_root: Folder or ZIP file where mask paths start.
+        on_fault: Called with what is wrong with an entry, which is left out where it returns.
     """
 
     split: Split
     folder: Path
     image_root: Path | None = None
     mask_root: Path | None = None
+    on_fault: FaultHandler = raise_fault
 
     @property
     def is_there(self) -> bool:
@@ -249,41 +257,43 @@ class ReferenceSplit:
         """The image ids, in the order of the split. Raises ``DataError``."""
         if not self.folder.exists():
             raise DataError(f"there is no {self.split.label} split: folder {self.folder} does not exist")
-        ids = _parse_ids(self.folder / IDS)
+        ids = _parse_ids(self._lines(IDS), self.on_fault)
         if not ids and self._scored:
-            raise DataError(f"{self.folder / IDS} is empty: expected the images of the {self.split.label} split")
+            told = f"{self.folder / IDS} is empty: expected the images of the {self.split.label} split"
+            self.on_fault(DataError(told))
         return ids
 
     @cached_property
     def labels(self) -> NDArray[np.int64]:
-        """The class indices, int64 (N,). Raises ``DataError``."""
-        labels = _parse_labels(self.folder / LABELS, self._known)
-        _check_complete(self.folder / LABELS, "class label", self.ids, labels)
-        return np.array([labels[image_id] for image_id in self.ids], dtype=np.int64)
+        """The class indices, int64 (N,); -1 where there is none and `on_fault` allows it. Raises ``DataError``."""
+        labels = _parse_labels(self._lines(LABELS), self._known, self.on_fault)
+        self._check_complete(LABELS, "class label", self.ids, labels)
+        return np.array([labels.get(image_id, -1) for image_id in self.ids], dtype=np.int64)
 
     @cached_property
     def sizes(self) -> dict[str, tuple[int, int]]:
         """Image id -> (width, height), of the images that have one. Raises ``DataError``."""
-        return _parse_sizes(self.folder / SIZES, self._known)
+        return _parse_sizes(self._lines(SIZES), self._known, self.on_fault)
 
     @cached_property
     def localization(self) -> tuple[dict[str, NDArray[np.int64]], dict[str, _MaskFiles]]:
         """The boxes, or the paths of the masks; the other is empty. Raises ``DataError``."""
-        path = self.folder / LOCALIZATION
-        lines = _optional(path)
+        lines = self._lines(LOCALIZATION)
         if not lines:
-            if not self._scored:
-                return {}, {}
-            raise DataError(f"{path} is missing or empty: {self.split.label} needs boxes ({_BOX}) or masks ({_MASK})")
-        known = self._known
+            if self._scored:
+                told = f"is missing or empty: {self.split.label} needs boxes ({_BOX}) or masks ({_MASK})"
+                self.on_fault(DataError(f"{self.folder / LOCALIZATION} {told}"))
+            return {}, {}
         if _is_mask(lines[0]):
-            masks = _parse_masks(lines, known)
-            self._check_annotated(path, "mask", masks)
+            masks = _parse_masks(lines, self._known, self.on_fault)
+            self._check_annotated("mask", masks)
             return {}, masks
-        boxes = _parse_boxes(lines, known)
-        self._check_annotated(path, "box", boxes)
-        _check_complete(self.folder / SIZES, "size", (id_ for id_ in self.ids if id_ in boxes), self.sizes)
-        return {image_id: _check_boxes(boxes[image_id], self.sizes[image_id]) for image_id in boxes}, {}
+        quads = _parse_boxes(lines, self._known, self.on_fault)
+        self._check_annotated("box", quads)
+        sized = [image_id for image_id in self.ids if image_id in quads]
+        self._check_complete(SIZES, "size", sized, self.sizes)
+        boxes = {name: self._check_boxes(quads[name], self.sizes[name]) for name in sized if name in self.sizes}
+        return {name: inside for name, inside in boxes.items() if len(inside)}, {}
 
     @cached_property
     def _known(self) -> frozenset[str]:
@@ -293,18 +303,39 @@ class ReferenceSplit:
     def _scored(self) -> bool:
         return self.split is not Split.TRAIN_WEAKSUP
 
-    def _check_annotated(self, path: Path, what: str, annotated: Collection[str]) -> None:
+    def _lines(self, file: str) -> list[Line]:
+        path = self.folder / file
+        try:
+            return read_lines(path, self.on_fault)
+        except MissingFileError:
+            if file in (IDS, LABELS):
+                self.on_fault(DataError(f"{path} is missing; every split needs {IDS} and {LABELS}"))
+        except DataError as fault:
+            self.on_fault(fault)
+        return []
+
+    def _check_annotated(self, what: str, annotated: Collection[str]) -> None:
         if self._scored:
-            _check_complete(path, what, self.ids, annotated)
+            self._check_complete(LOCALIZATION, what, self.ids, annotated)
 
+    def _check_complete(self, file: str, what: str, ids: Iterable[str], found: Collection[str]) -> None:
+        missing = [image_id for image_id in ids if image_id not in found]
+        if missing:
+            examples = ", ".join(repr(image_id) for image_id in missing[:_NAMED])
+            images = "1 image has" if len(missing) == 1 else f"{len(missing)} images have"
+            more = ", ..." if len(missing) > _NAMED else ""
+            told = f"{images} no {what}, though listed in {IDS}: {examples}{more}"
+            self.on_fault(DataError(f"{self.folder / file}: {told}"))
 
-def _check_complete(path: Path, what: str, ids: Iterable[str], found: Collection[str]) -> None:
-    missing = [image_id for image_id in ids if image_id not in found]
-    if missing:
-        examples = ", ".join(repr(image_id) for image_id in missing[:3])
-        images = "1 image has" if len(missing) == 1 else f"{len(missing)} images have"
-        more = ", ..." if len(missing) > 3 else ""
-        raise DataError(f"{path}: {images} no {what}, though listed in {IDS}: {examples}{more}")
+    def _check_boxes(self, boxes: list[tuple[Line, list[int]]], size: tuple[int, int]) -> NDArray[np.int64]:
+        inside: list[list[int]] = []
+        for line, box in boxes:
+            try:
+                _check_inside(line, box, size)
+                inside.append(box)
+            except DataError as fault:
+                self.on_fault(fault)
+        return np.array(inside, dtype=np.int64)
 
 
 # --------------------------------------------------------------------------------------------------------- text to data
@@ -320,33 +351,23 @@ def _fields(line: Line, layout: str, known: Collection[str]) -> list[str]:
     return fields
 
 
-def _required(path: Path) -> list[Line]:
-    try:
-        return read_lines(path)
-    except MissingFileError as error:
-        raise DataError(f"{path} is missing; every split needs {IDS} and {LABELS}") from error
-
-
-def _optional(path: Path) -> list[Line]:
-    try:
-        return read_lines(path)
-    except MissingFileError:
-        return []
-
-
-def _parse_ids(path: Path) -> tuple[str, ...]:
+def _parse_ids(lines: list[Line], on_fault: FaultHandler) -> tuple[str, ...]:
     ids: dict[str, int] = {}
-    for line in _required(path):
+
+    def parse(line: Line) -> None:
         line.check_path(line.text)
         if line.text in ids:
             raise line.error(f"expected each image once, this one is on line {ids[line.text]} too")
         ids[line.text] = line.number
+
+    parse_each(lines, parse, on_fault)
     return tuple(ids)
 
 
-def _parse_labels(path: Path, known: Collection[str]) -> dict[str, int]:
+def _parse_labels(lines: list[Line], known: Collection[str], on_fault: FaultHandler) -> dict[str, int]:
     labels: dict[str, int] = {}
-    for line in _required(path):
+
+    def parse(line: Line) -> None:
         image_id, text = _fields(line, "path,label", known)
         (label,) = line.whole_numbers([text], "path,label")
         if not 0 <= label < _MOST_CLASSES:
@@ -354,12 +375,15 @@ def _parse_labels(path: Path, known: Collection[str]) -> dict[str, int]:
         if image_id in labels:
             raise line.error("expected one label an image, this one has another before")
         labels[image_id] = label
+
+    parse_each(lines, parse, on_fault)
     return labels
 
 
-def _parse_sizes(path: Path, known: Collection[str]) -> dict[str, tuple[int, int]]:
+def _parse_sizes(lines: list[Line], known: Collection[str], on_fault: FaultHandler) -> dict[str, tuple[int, int]]:
     sizes: dict[str, tuple[int, int]] = {}
-    for line in _optional(path):
+
+    def parse(line: Line) -> None:
         image_id, *texts = _fields(line, "path,width,height", known)
         width, height = line.whole_numbers(texts, "path,width,height")
         if width < 1 or height < 1:
@@ -367,6 +391,8 @@ def _parse_sizes(path: Path, known: Collection[str]) -> dict[str, tuple[int, int
         if image_id in sizes:
             raise line.error("expected one size an image, this one has another before")
         sizes[image_id] = (width, height)
+
+    parse_each(lines, parse, on_fault)
     return sizes
 
 
@@ -374,31 +400,33 @@ def _is_mask(line: Line) -> bool:
     return not _NUMBER_LIKE.fullmatch(line.text.rpartition(",")[2].strip())
 
 
-def _parse_boxes(lines: list[Line], known: Collection[str]) -> dict[str, list[tuple[Line, list[int]]]]:
+def _parse_boxes(
+    lines: list[Line], known: Collection[str], on_fault: FaultHandler
+) -> dict[str, list[tuple[Line, list[int]]]]:
     boxes: dict[str, list[tuple[Line, list[int]]]] = {}
-    for line in lines:
+
+    def parse(line: Line) -> None:
         if _is_mask(line):
             raise line.error(f"expected a box ({_BOX}), as on the first line")
         image_id, *texts = _fields(line, _BOX, known)
         boxes.setdefault(image_id, []).append((line, line.whole_numbers(texts, _BOX)))
+
+    parse_each(lines, parse, on_fault)
     return boxes
 
 
-def _check_boxes(boxes: list[tuple[Line, list[int]]], size: tuple[int, int]) -> NDArray[np.int64]:
-    width, height = size
-    for line, (x0, y0, x1, y1) in boxes:
-        if x1 < x0 or y1 < y0:
-            raise line.error("expected x0 <= x1 and y0 <= y1")
-        if x0 < 0 or y0 < 0 or x1 >= width or y1 >= height:
-            raise line.error(
-                f"expected a box inside its {width}x{height} image, corners up to {width - 1},{height - 1}"
-            )
-    return np.array([box for _, box in boxes], dtype=np.int64)
+def _check_inside(line: Line, box: list[int], size: tuple[int, int]) -> None:
+    (x0, y0, x1, y1), (width, height) = box, size
+    if x1 < x0 or y1 < y0:
+        raise line.error("expected x0 <= x1 and y0 <= y1")
+    if x0 < 0 or y0 < 0 or x1 >= width or y1 >= height:
+        raise line.error(f"expected a box inside its {width}x{height} image, corners up to {width - 1},{height - 1}")
 
 
-def _parse_masks(lines: list[Line], known: Collection[str]) -> dict[str, _MaskFiles]:
+def _parse_masks(lines: list[Line], known: Collection[str], on_fault: FaultHandler) -> dict[str, _MaskFiles]:
     masks: dict[str, _MaskFiles] = {}
-    for line in lines:
+
+    def parse(line: Line) -> None:
         if not _is_mask(line):
             raise line.error(f"expected a mask ({_MASK}), as on the first line")
         image_id, instance, ignore = _fields(line, _MASK, known)
@@ -408,4 +436,6 @@ def _parse_masks(lines: list[Line], known: Collection[str]) -> dict[str, _MaskFi
             if image_id in masks:
                 raise line.error("expected the ignore mask on the image's first line only")
         masks.setdefault(image_id, _MaskFiles(ignore)).instances.append(instance)
+
+    parse_each(lines, parse, on_fault)
     return masks

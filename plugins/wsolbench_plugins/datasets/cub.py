@@ -7,7 +7,8 @@ alone: its released list of boxes says corners, holds extents, and is a pixel of
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -20,8 +21,10 @@ from wsolbench.api import (
     DatasetSpec,
     DiskDataset,
     DiskSplit,
+    Finding,
     HeaderSizes,
     ImageFiles,
+    KnownSplit,
     LazySplit,
     Line,
     ListedSplit,
@@ -30,9 +33,11 @@ from wsolbench.api import (
     SizedBoxes,
     Split,
     UsageError,
+    compare_annotations,
     folder_names,
     hookimpl,
     open_storage,
+    parse_each,
     read_lines,
     reference_splits,
 )
@@ -45,7 +50,12 @@ OFFICIAL = {"1": Split.TRAIN_WEAKSUP, "0": Split.TEST}
 def wsolbench_datasets() -> list[DatasetSpec]:
     """Offer the data set."""
     source = "Wah et al., CUB-200-2011; CUBV2 and boxes as Choe et al., CVPR 2020, list them"
-    return [DatasetSpec("cub", build, source)]
+    known = {
+        Split.TRAIN_WEAKSUP: KnownSplit(5_994),
+        Split.TRAIN_FULLSUP: KnownSplit(1_000, boxes=1_000),
+        Split.TEST: KnownSplit(5_794, boxes=5_794),
+    }
+    return [DatasetSpec("cub", build, source, classes=200, known=known)]
 
 
 def build(roots: DatasetRoots) -> Dataset:
@@ -61,7 +71,7 @@ def build(roots: DatasetRoots) -> Dataset:
         raise UsageError(
             "'cub' lies on disk; pass --data-root DIR, the folder CUB_200_2011, or --metadata-root DIR/CUB"
         )
-    official = _official_folder(roots.images)
+    official = _official_folder(roots)
     listed = {} if roots.metadata is None else _listed_splits(roots, official)
     if official is None and not listed:
         raise DataError(f"{roots.images} holds no images.txt, as CUB_200_2011 does; or pass --metadata-root DIR/CUB")
@@ -70,12 +80,16 @@ def build(roots: DatasetRoots) -> Dataset:
         parts |= {split: LazySplit(partial(_read_split, official, split, roots.train)) for split in OFFICIAL.values()}
     parts |= listed
     names = folder_names(listed.values()) if official is None else official.class_names
-    return DiskDataset("cub", names, parts)
+    inspections = []
+    if official is not None and Split.TEST in listed:
+        inspections.append(partial(_compare, listed[Split.TEST], official))
+    return DiskDataset("cub", names, parts, tuple(inspections))
 
 
-def _official_folder(root: Path | None) -> OfficialFolder | None:
-    places = [] if root is None else [root, root / "CUB_200_2011"]
-    return next((OfficialFolder(place) for place in places if (place / "images.txt").is_file()), None)
+def _official_folder(roots: DatasetRoots) -> OfficialFolder | None:
+    places = [] if roots.images is None else [roots.images, roots.images / "CUB_200_2011"]
+    folder = next((place for place in places if (place / "images.txt").is_file()), None)
+    return None if folder is None else OfficialFolder(folder, roots.on_fault)
 
 
 # ----------------------------------------------------------------------------------------------- the published metadata
@@ -84,14 +98,18 @@ def _official_folder(root: Path | None) -> OfficialFolder | None:
 def _listed_splits(roots: DatasetRoots, official: OfficialFolder | None) -> dict[Split, ReferenceSplit]:
     assert roots.metadata is not None
     images = roots.images if official is None else official.folder / "images"
-    placed = DatasetRoots(images, train=roots.train)
-    parts = reference_splits(roots.metadata, placed)
+    parts = reference_splits(roots.metadata, replace(roots, images=images))
     fullsup = parts.get(Split.TRAIN_FULLSUP)
     if fullsup is not None and images is not None and fullsup.ids:
         places = [images, *(above / "CUBV2" for above in (images, images.parent, images.parent.parent))]
         found = next((place for place in places if (place / fullsup.ids[0]).is_file()), images)
-        parts[Split.TRAIN_FULLSUP] = ReferenceSplit(Split.TRAIN_FULLSUP, fullsup.folder, found)
+        parts[Split.TRAIN_FULLSUP] = replace(fullsup, image_root=found)
     return parts
+
+
+def _compare(listed: ReferenceSplit, official: OfficialFolder) -> Iterable[Finding]:
+    ours = _read_split(official, Split.TEST, None).annotations()
+    return compare_annotations(listed.annotations(), ours, f"test: {listed.folder} and bounding_boxes.txt")
 
 
 # -------------------------------------------------------------------------------------------------- the official folder
@@ -112,6 +130,7 @@ class OfficialFolder:
     """The folder CUB_200_2011: lists of a number and what is said of the image of that number, and ``images``."""
 
     folder: Path
+    on_fault: Callable[[DataError], None]
 
     @cached_property
     def class_names(self) -> tuple[str, ...]:
@@ -129,23 +148,28 @@ class OfficialFolder:
         extents = self._list("bounding_boxes.txt", "NUMBER X Y WIDTH HEIGHT")
         marks = self._list("train_test_split.txt", "NUMBER 0|1")
         for file, entries in (("image_class_labels", labels), ("bounding_boxes", extents), ("train_test_split", marks)):
-            if entries.keys() != paths.keys():
-                number = next(iter(entries.keys() ^ paths.keys()))
-                raise DataError(
-                    f"{self.folder / file}.txt and images.txt differ: image {number} is in one of them alone"
-                )
-        return tuple(
-            Bird(_path(*paths[number]), self._label(*labels[number]), _extent(*extents[number]), _split(*marks[number]))
-            for number in paths
-        )
+            for number in sorted(entries.keys() ^ paths.keys()):
+                told = f"{self.folder / file}.txt and images.txt differ: image {number} is in one of them alone"
+                self.on_fault(DataError(told))
+        birds = []
+        for number in (number for number in paths if number in labels and number in extents and number in marks):
+            try:
+                path, label = _path(*paths[number]), self._label(*labels[number])
+                birds.append(Bird(path, label, _extent(*extents[number]), _split(*marks[number])))
+            except DataError as fault:
+                self.on_fault(fault)
+        return tuple(birds)
 
     def _list(self, file: str, layout: str) -> dict[str, tuple[Line, list[str]]]:
         entries: dict[str, tuple[Line, list[str]]] = {}
-        for line in read_lines(self.folder / file):
+
+        def parse(line: Line) -> None:
             number, *fields = line.split(len(layout.split()), None, layout)
             if number in entries:
                 raise line.error("expected each number once, this one was there before")
             entries[number] = (line, fields)
+
+        parse_each(read_lines(self.folder / file, self.on_fault), parse, self.on_fault)
         return entries
 
     def _label(self, line: Line, fields: list[str]) -> int:

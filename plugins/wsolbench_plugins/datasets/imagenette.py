@@ -8,7 +8,7 @@ lie.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from wsolbench.api import (
     DatasetSpec,
     DiskDataset,
     ImageFiles,
+    KnownSplit,
     LazySplit,
     ListedSplit,
     ReferenceSplit,
@@ -55,7 +56,8 @@ BOXED = "ILSVRC2012_val_"
 def wsolbench_datasets() -> list[DatasetSpec]:
     """Offer the data set, at whatever size its photos are."""
     source = "Howard, Imagenette; boxes of ILSVRC 2012 as Choe et al., CVPR 2020, list them"
-    return [DatasetSpec("imagenette", build, source)]
+    known = {Split.TRAIN_WEAKSUP: KnownSplit(12_894), Split.TRAIN_FULLSUP: KnownSplit(100, FULLSUP_PER_CLASS)}
+    return [DatasetSpec("imagenette", build, source, classes=len(CLASSES), known=known)]
 
 
 def build(roots: DatasetRoots) -> Dataset:
@@ -76,15 +78,16 @@ def build(roots: DatasetRoots) -> Dataset:
         raise DataError(f"{roots.images} holds neither train/ and val/ nor metadata/imagenette/test/image_ids.txt")
     parts = reference_splits(prepared.metadata, prepared)
     for part in parts.values():
-        _check_classes(part)
+        _check_classes(part, prepared.on_fault)
     return DiskDataset("imagenette", tuple(CLASSES.values()), parts)
 
 
-def _check_classes(part: ReferenceSplit) -> None:
+def _check_classes(part: ReferenceSplit, on_fault: Callable[[DataError], None]) -> None:
     folders = tuple(CLASSES)
     for image_id, label in zip(part.ids, part.labels.tolist(), strict=True):
         if label >= len(folders) or not image_id.startswith(f"{folders[label]}/"):
-            raise DataError(f"{part.folder} is not imagenette's: {image_id!r} has label {label}; use --dataset folder")
+            told = f"{part.folder} is not imagenette's: {image_id!r} has label {label}; use --dataset folder for it"
+            on_fault(DataError(told))
 
 
 # --------------------------------------------------------------------------------------------------------- the download

@@ -7,6 +7,8 @@ from wsolbench.api import (
     DatasetRoots,
     DatasetSpec,
     DiskDataset,
+    KnownSplit,
+    Split,
     UsageError,
     folder_names,
     hookimpl,
@@ -19,7 +21,12 @@ from wsolbench.api import (
 def wsolbench_datasets() -> list[DatasetSpec]:
     """Offer the data set."""
     source = "Benenson et al., OpenImages V5; the selection OpenImages30k of Choe et al., CVPR 2020"
-    return [DatasetSpec("openimages", build, source)]
+    known = {
+        Split.TRAIN_WEAKSUP: KnownSplit(29_819),
+        Split.TRAIN_FULLSUP: KnownSplit(2_500, per_class=25),
+        Split.TEST: KnownSplit(5_000, per_class=50),
+    }
+    return [DatasetSpec("openimages", build, source, classes=100, known=known)]
 
 
 def build(roots: DatasetRoots) -> Dataset:

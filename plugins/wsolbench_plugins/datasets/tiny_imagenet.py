@@ -11,7 +11,7 @@ the photo and at most 10 such boxes: there the centred box does not win.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -25,14 +25,16 @@ from wsolbench.api import (
     DatasetSpec,
     DiskDataset,
     ImageFiles,
+    KnownSplit,
     LazySplit,
     Line,
     ListedSplit,
-    ReferenceSplit,
     Split,
     UsageError,
+    folder_names,
     hookimpl,
     open_storage,
+    parse_each,
     prepared_roots,
     read_lines,
     reference_splits,
@@ -91,9 +93,11 @@ FORTY = {
 def wsolbench_datasets() -> list[DatasetSpec]:
     """Offer all 200 classes, and the 40 whose objects are small."""
     source = "Tiny-ImageNet, Stanford CS231n; splits of wsolbench's own"
+    known_of_all = {Split.TRAIN_WEAKSUP: KnownSplit(80_000, per_class=400)}
+    known = {Split.TRAIN_WEAKSUP: KnownSplit(16_000, per_class=400), Split.TRAIN_FULLSUP: KnownSplit(993, boxes=993)}
     return [
-        DatasetSpec("tiny-imagenet", partial(build, "tiny-imagenet"), source),
-        DatasetSpec("tiny-imagenet-40", partial(build, "tiny-imagenet-40"), source),
+        DatasetSpec("tiny-imagenet", partial(build, "tiny-imagenet"), source, classes=200, known=known_of_all),
+        DatasetSpec("tiny-imagenet-40", partial(build, "tiny-imagenet-40"), source, classes=len(FORTY), known=known),
     ]
 
 
@@ -115,7 +119,7 @@ def build(name: str, roots: DatasetRoots) -> Dataset:
         if (folder / "wnids.txt").is_file():
             if roots.train is not None:
                 raise UsageError(f"{folder} holds the images to train on; leave out --train-root")
-            return _from_download(name, folder)
+            return _from_download(name, folder, roots.on_fault)
     raise DataError(
         f"{roots.images} holds neither wnids.txt, as the folder tiny-imagenet-200 does, nor metadata/test/image_ids.txt"
     )
@@ -126,32 +130,21 @@ def build(name: str, roots: DatasetRoots) -> Dataset:
 
 def _from_lists(name: str, metadata: Path, roots: DatasetRoots) -> Dataset:
     parts = reference_splits(metadata, roots)
-    classes = _classes_of(parts.values())
-    if name == "tiny-imagenet-40":
-        if classes != tuple(FORTY):
-            raise DataError(f"{metadata} lists other classes than the 40 of '{name}'; use --dataset folder for it")
-        classes = tuple(FORTY.values())
-    return DiskDataset(name, classes, parts)
-
-
-def _classes_of(parts: Iterable[ReferenceSplit]) -> tuple[str, ...]:
-    """Return the folder of each label, which must be the same for all its images."""
-    folders: dict[int, str] = {}
-    for part in parts:
-        for image_id, label in zip(part.ids, part.labels.tolist(), strict=True):
-            folder = image_id.partition("/")[0]
-            if folders.setdefault(label, folder) != folder:
-                raise DataError(f"{part.folder}: class {label} has images in {folders[label]}/ and in {folder}/")
-    if sorted(folders) != list(range(len(folders))):
-        raise DataError(f"{part.folder.parent}: labels are not 0 to {len(folders) - 1}")
-    return tuple(folders[label] for label in range(len(folders)))
+    classes = folder_names(parts.values())
+    if name != "tiny-imagenet-40":
+        return DiskDataset(name, classes, parts)
+    if classes != tuple(FORTY):
+        roots.on_fault(
+            DataError(f"{metadata} lists other classes than the 40 of '{name}'; use --dataset folder for it")
+        )
+    return DiskDataset(name, tuple(FORTY.values()), parts)
 
 
 # --------------------------------------------------------------------------------------------------------- the download
 
 
-def _from_download(name: str, folder: Path) -> Dataset:
-    there = sorted(line.text.strip() for line in read_lines(folder / "wnids.txt"))
+def _from_download(name: str, folder: Path, on_fault: Callable[[DataError], None]) -> Dataset:
+    there = sorted(line.text.strip() for line in read_lines(folder / "wnids.txt", on_fault))
     if name == "tiny-imagenet":
         classes = names = tuple(there)
     else:
@@ -159,31 +152,10 @@ def _from_download(name: str, folder: Path) -> Dataset:
         missing = sorted(FORTY.keys() - set(there))
         if missing:
             raise DataError(f"{folder / 'wnids.txt'} lacks {len(missing)} classes of '{name}', such as {missing[0]}")
+    download = Download(folder, on_fault)
     return DiskDataset(
-        name, names, {split: LazySplit(partial(_read_split, folder, classes, split)) for split in NUMBERS}
+        name, names, {split: LazySplit(partial(download.read_split, classes, split)) for split in NUMBERS}
     )
-
-
-def _read_split(folder: Path, classes: Sequence[str], split: Split) -> ListedSplit:
-    of_val: dict[str, list[_Photo]] = _validation_photos(folder) if split is Split.TEST else {}
-    photos: list[_Photo] = []
-    labels: list[int] = []
-    for label, wnid in enumerate(classes):
-        listed = _training_photos(folder, wnid)
-        absent = [number for number in NUMBERS[split] if number not in listed]
-        if absent:
-            raise DataError(f"{_boxes_file(folder, wnid)} lacks {wnid}_{absent[0]}.JPEG: expected the numbers 0 to 499")
-        chosen = [listed[number] for number in NUMBERS[split]] + of_val.get(wnid, [])
-        if split is not Split.TRAIN_WEAKSUP:
-            chosen = [photo for photo in chosen if photo.spans_an_area]
-        photos += chosen
-        labels += [label] * len(chosen)
-    ids = tuple(photo.image_id for photo in photos)
-    files = ImageFiles(open_storage(folder), ids, paths=tuple(photo.path for photo in photos))
-    if split is Split.TRAIN_WEAKSUP:
-        return ListedSplit(files, np.array(labels, dtype=np.int64))
-    boxes = {photo.image_id: np.array([photo.box], dtype=np.int64) for photo in photos}
-    return ListedSplit(files, np.array(labels, dtype=np.int64), boxes, dict.fromkeys(ids, (SIZE, SIZE)))
 
 
 @dataclass(frozen=True)
@@ -198,28 +170,58 @@ class _Photo:
         return min(x1 - x0, y1 - y0) >= SMALLEST_SPAN
 
 
-def _boxes_file(folder: Path, wnid: str) -> Path:
-    return folder / "train" / wnid / f"{wnid}_boxes.txt"
+@dataclass(frozen=True)
+class Download:
+    """The folder tiny-imagenet-200."""
 
+    folder: Path
+    on_fault: Callable[[DataError], None]
 
-def _training_photos(folder: Path, wnid: str) -> dict[int, _Photo]:
-    """Return the training photos of a class by their number."""
-    photos = {}
-    for line in read_lines(_boxes_file(folder, wnid)):
-        file, *corners = line.split(5, None, "FILE X0 Y0 X1 Y1")
-        number = _number(line, file, f"{wnid}_")
-        photos[number] = _Photo(f"{wnid}/{file}", f"train/{wnid}/images/{file}", _box(line, corners))
-    return photos
+    def read_split(self, classes: Sequence[str], split: Split) -> ListedSplit:
+        """Return a split of some classes, in the order of their labels. Raises ``DataError``."""
+        of_val = self._validation_photos() if split is Split.TEST else {}
+        photos: list[_Photo] = []
+        labels: list[int] = []
+        for label, wnid in enumerate(classes):
+            chosen = self._chosen(wnid, split) + of_val.get(wnid, [])
+            if split is not Split.TRAIN_WEAKSUP:
+                chosen = [photo for photo in chosen if photo.spans_an_area]
+            photos += chosen
+            labels += [label] * len(chosen)
+        ids = tuple(photo.image_id for photo in photos)
+        files = ImageFiles(open_storage(self.folder), ids, paths=tuple(photo.path for photo in photos))
+        if split is Split.TRAIN_WEAKSUP:
+            return ListedSplit(files, np.array(labels, dtype=np.int64))
+        boxes = {photo.image_id: np.array([photo.box], dtype=np.int64) for photo in photos}
+        return ListedSplit(files, np.array(labels, dtype=np.int64), boxes, dict.fromkeys(ids, (SIZE, SIZE)))
 
+    def _chosen(self, wnid: str, split: Split) -> list[_Photo]:
+        """Return the training photos of a class that belong to a split, in the order of their numbers."""
+        file = self.folder / "train" / wnid / f"{wnid}_boxes.txt"
+        listed: dict[int, _Photo] = {}
 
-def _validation_photos(folder: Path) -> dict[str, list[_Photo]]:
-    """Return the official validation photos of every class, in the order of their numbers."""
-    numbered: dict[str, dict[int, _Photo]] = {}
-    for line in read_lines(folder / "val" / "val_annotations.txt"):
-        file, wnid, *corners = line.split(6, None, "FILE ID X0 Y0 X1 Y1")
-        photo = _Photo(f"{wnid}/{file}", f"val/images/{file}", _box(line, corners))
-        numbered.setdefault(wnid, {})[_number(line, file, "val_")] = photo
-    return {wnid: [photos[number] for number in sorted(photos)] for wnid, photos in numbered.items()}
+        def parse(line: Line) -> None:
+            name, *corners = line.split(5, None, "FILE X0 Y0 X1 Y1")
+            number = _number(line, name, f"{wnid}_")
+            listed[number] = _Photo(f"{wnid}/{name}", f"train/{wnid}/images/{name}", _box(line, corners))
+
+        parse_each(read_lines(file, self.on_fault), parse, self.on_fault)
+        absent = [number for number in NUMBERS[split] if number not in listed]
+        if absent:
+            self.on_fault(DataError(f"{file} lacks {wnid}_{absent[0]}.JPEG: expected the numbers 0 to 499"))
+        return [listed[number] for number in NUMBERS[split] if number in listed]
+
+    def _validation_photos(self) -> dict[str, list[_Photo]]:
+        """Return the official validation photos of every class, in the order of their numbers."""
+        numbered: dict[str, dict[int, _Photo]] = {}
+
+        def parse(line: Line) -> None:
+            name, wnid, *corners = line.split(6, None, "FILE ID X0 Y0 X1 Y1")
+            photo = _Photo(f"{wnid}/{name}", f"val/images/{name}", _box(line, corners))
+            numbered.setdefault(wnid, {})[_number(line, name, "val_")] = photo
+
+        parse_each(read_lines(self.folder / "val" / "val_annotations.txt", self.on_fault), parse, self.on_fault)
+        return {wnid: [photos[number] for number in sorted(photos)] for wnid, photos in numbered.items()}
 
 
 def _number(line: Line, file: str, prefix: str) -> int:

@@ -10,6 +10,7 @@ from wsolbench.api import DataError, DatasetRoots, ReferenceDataset, Split, Usag
 from wsolbench.data.reference_writer import write_lists as write_reference
 
 (SPEC,) = cub.wsolbench_datasets()
+NAMES = ((0, "001.Auk/Auk"), (1, "002.Bee_eater/Bee_eater"))
 CLASSES = [f"{number:03d}.Bird_{number}" for number in range(1, 21)]
 
 
@@ -165,3 +166,32 @@ def test_the_shared_sample(shared_data):
         height, width = images.load(index).shape[:2]
         assert truth.image_sizes[image_id] == (width, height)
         assert np.all(truth.boxes[image_id][:, 2:] < (width, height))
+
+
+def test_the_two_sources_of_boxes_are_compared(tmp_path):
+    roots = write_small_cub(tmp_path)
+    entries = [(f"{name}_{number}.jpg", label, [(3, 4, 23, 19)]) for label, name in NAMES for number in (2, 3)]
+    write_lists(roots.metadata / "test", entries, (40, 30))
+    (finding,) = SPEC.build(roots).inspect()
+    assert finding.text.endswith("and bounding_boxes.txt agree on the boxes and sizes of all 4 images")
+    boxes = roots.metadata / "test" / "localization.txt"
+    boxes.write_text(boxes.read_text().replace("Auk_2.jpg,3,4,23,19", "Auk_2.jpg,3,4,22,18"))
+    (finding,) = SPEC.build(roots).inspect()
+    assert "differ on 1 of 4 images, by at most 1 pixels a corner, such as '001.Auk/Auk_2.jpg'" in finding.text
+
+
+def test_all_faults_of_the_official_lists_are_told_at_once(tmp_path):
+    birds = [Bird(f"a/{number}.jpg", 0, ("1", "1", "5", "5"), False, (20, 20)) for number in range(6)]
+    roots = write_cub(tmp_path, birds, ["a"])
+    for file, old, new in (
+        ("bounding_boxes", "1 1 1 5 5", "1 1 1 0 5"),
+        ("bounding_boxes", "2 1 1 5 5\n", ""),
+        ("image_class_labels", "3 1", "3 9"),
+        ("images", "4 a/3.jpg", "4 ../3.jpg"),
+    ):
+        path = tmp_path / f"{file}.txt"
+        path.write_text(path.read_text().replace(old, new, 1))
+    faults = []
+    images = SPEC.build(DatasetRoots(roots.images, on_fault=faults.append)).images(Split.TEST)
+    assert images.ids == ("a/4.jpg", "a/5.jpg")
+    assert len(faults) == 4

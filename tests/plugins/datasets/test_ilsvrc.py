@@ -2,7 +2,7 @@ import hashlib
 import random
 
 import pytest
-from trees import photo, write, write_ilsvrc, write_photo
+from trees import photo, write, write_ilsvrc, write_lists, write_photo
 from wsolbench_plugins.datasets import ilsvrc
 from wsolbench_plugins.datasets.ilsvrc.imagenet_v2 import match_files, read_mapping
 
@@ -186,6 +186,12 @@ def test_a_broken_mapping_is_named(tmp_path, text, problem):
         read_mapping([tmp_path / "none", tmp_path])
 
 
+def test_a_check_tells_how_many_were_matched(roots):
+    write(roots.metadata / "val" / "mapping.txt", rename_upstream(roots))
+    (finding,) = SPEC.build(roots).inspect()
+    assert finding.text == "train-fullsup: of 6 images of ImageNetV2, matched 6 by mapping.txt; 0 unmatched"
+
+
 # ----------------------------------------------------------------------------------------------------------- XML files
 
 
@@ -254,3 +260,12 @@ def test_a_broken_xml_file_is_named(annotated, text, problem):
     write(root / "Annotations/CLS-LOC/val/ILSVRC2012_val_00000001.xml", text)
     with pytest.raises(DataError, match=rf"ILSVRC2012_val_00000001\.xml.* {problem}"):
         SPEC.build(DatasetRoots(root)).images(Split.TEST)
+
+
+def test_lists_and_xml_files_are_compared(annotated, tmp_path):
+    root, label_of = annotated
+    entries = [(f"val/ILSVRC2012_val_{n:08d}.JPEG", label_of[n], [(n % 100, 0, 499, 374)]) for n in range(2, 1001, 2)]
+    entries += [(f"val/ILSVRC2012_val_{n:08d}.JPEG", label_of[n], [(n % 100, 0, 498, 374)]) for n in range(1, 1001, 2)]
+    write_lists(tmp_path / "lists" / "test", entries, (500, 375))
+    (finding,) = SPEC.build(DatasetRoots(root, tmp_path / "lists")).inspect()
+    assert "differ on 500 of 1,000 images" in finding.text  # those with two boxes in the XML files

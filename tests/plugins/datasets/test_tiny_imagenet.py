@@ -65,23 +65,10 @@ def test_equal_contents_have_equal_versions_whatever_the_layout(download, tmp_pa
 
 def test_a_prepared_folder_of_other_classes_is_not_the_forty(tmp_path):
     roots = write_prepared_forty(tmp_path)
-    ids = tmp_path / "metadata" / "test" / "image_ids.txt"
-    for file in ids.parent.iterdir():
+    for file in (tmp_path / "metadata").glob("*/*.txt"):
         file.write_text(file.read_text().replace("n12267677/", "n12267678/"))
-    with pytest.raises(DataError, match=r"class 39 has images in n12267677/ and in n12267678/"):
-        SMALL(roots)
-    for split in ("train", "val"):
-        for file in (tmp_path / "metadata" / split).iterdir():
-            file.write_text(file.read_text().replace("n12267677/", "n12267678/"))
     with pytest.raises(DataError, match="other classes than the 40 of 'tiny-imagenet-40'; use --dataset folder"):
         SMALL(roots)
-
-
-def test_a_class_without_images(tmp_path):
-    entries = [(f"n{label}/a.JPEG", label, [(1, 2, 3, 4)]) for label in (0, 2)]
-    write_lists(tmp_path / "metadata" / "test", entries, (64, 64))
-    with pytest.raises(DataError, match="labels are not 0 to 1"):
-        ALL(DatasetRoots(images=tmp_path))
 
 
 # file below the folder, what is written there, what the message must hold

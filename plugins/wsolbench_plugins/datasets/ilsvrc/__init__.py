@@ -6,14 +6,19 @@ and there is no train-fullsup.
 
 from __future__ import annotations
 
-from wsolbench.api import Dataset, DatasetRoots, DatasetSpec, UsageError, hookimpl
+from wsolbench.api import Dataset, DatasetRoots, DatasetSpec, KnownSplit, Split, UsageError, hookimpl
 
 
 @hookimpl
 def wsolbench_datasets() -> list[DatasetSpec]:
     """Offer the data set."""
     source = "Russakovsky et al., ILSVRC 2012; Recht et al., ImageNetV2; boxes as Choe et al., CVPR 2020, list them"
-    return [DatasetSpec("ilsvrc", _build, source)]
+    known = {
+        Split.TRAIN_WEAKSUP: KnownSplit(1_281_167),
+        Split.TRAIN_FULLSUP: KnownSplit(10_000, per_class=10, boxes=18_532),
+        Split.TEST: KnownSplit(50_000, per_class=50, boxes=80_477),
+    }
+    return [DatasetSpec("ilsvrc", _build, source, classes=1_000, known=known)]
 
 
 def _build(roots: DatasetRoots) -> Dataset:

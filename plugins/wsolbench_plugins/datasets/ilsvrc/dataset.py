@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from wsolbench.api import (
+    Annotations,
     DataError,
     Dataset,
     DatasetRoots,
     DiskDataset,
     DiskSplit,
+    Finding,
     ImageFiles,
     LazySplit,
     ListedSplit,
     PlacedSplit,
     ReferenceSplit,
+    Severity,
     Split,
+    compare_annotations,
     list_class_folders,
     open_storage,
     reference_splits,
 )
 from wsolbench_plugins.datasets.ilsvrc.folders import TRAIN_PREFIX, find_folder, find_v2, find_xml, locate_by_name
-from wsolbench_plugins.datasets.ilsvrc.imagenet_v2 import MAPPING, match_files, read_mapping
+from wsolbench_plugins.datasets.ilsvrc.imagenet_v2 import MAPPING, Matches, match_files, read_mapping
 from wsolbench_plugins.datasets.ilsvrc.xml_files import CLASSES, read_xml_files
 
 
@@ -50,7 +55,12 @@ def build(roots: DatasetRoots) -> Dataset:
         parts[Split.TRAIN_WEAKSUP] = LazySplit(partial(_read_train, train))
     if not parts:
         raise DataError(f"{images} holds neither train/ nor XML files of boxes; pass --metadata-root DIR/ILSVRC too")
-    return DiskDataset("ilsvrc", _class_names(train), parts)
+    inspections: list[Callable[[], Iterable[Finding]]] = []
+    if Split.TEST in listed and xml is not None:
+        inspections.append(partial(_compare, listed[Split.TEST], xml))
+    if Split.TRAIN_FULLSUP in listed and images is not None:
+        inspections.append(partial(_tell_matches, listed[Split.TRAIN_FULLSUP], images))
+    return DiskDataset("ilsvrc", _class_names(train), parts, tuple(inspections))
 
 
 def _place_test(listed: ReferenceSplit, root: Path | None) -> DiskSplit:
@@ -69,11 +79,28 @@ def _read_xml(folder: Path, root: Path | None) -> ListedSplit:
     return ListedSplit(files, found.labels, found.boxes, found.sizes)
 
 
+def _compare(listed: ReferenceSplit, xml: Path) -> Iterable[Finding]:
+    found = read_xml_files(xml)
+    return compare_annotations(
+        listed.annotations(), Annotations(found.boxes, found.sizes), f"test: {listed.folder} and {xml}"
+    )
+
+
+def _tell_matches(listed: ReferenceSplit, root: Path) -> Iterator[Finding]:
+    folder = find_v2(root)
+    if folder is not None:
+        yield Finding(Severity.NOTE, f"train-fullsup: {_match(listed, folder)}")
+
+
+def _match(listed: ReferenceSplit, folder: Path) -> Matches:
+    return match_files(folder, listed.ids, listed.sizes, read_mapping((listed.folder, folder)))
+
+
 def _place_fullsup(listed: ReferenceSplit, root: Path | None) -> DiskSplit:
     folder = None if root is None else find_v2(root)
     if folder is None:
         return listed
-    matches = match_files(folder, listed.ids, listed.sizes, read_mapping((listed.folder, folder)))
+    matches = _match(listed, folder)
     if matches.unmatched:
         advice = f"put the published {MAPPING} into {listed.folder}"
         raise DataError(f"{folder}: {matches}, such as {matches.unmatched[0]}; {advice}")

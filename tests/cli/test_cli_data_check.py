@@ -1,0 +1,60 @@
+import shutil
+
+import pytest
+
+
+@pytest.fixture
+def made(folder_set):
+    return folder_set(train=4, val=4, test=6)
+
+
+def test_a_clean_data_set(cli, made):
+    done = cli("data", "check", "folder", *made.options[2:])
+    assert done.code == 0, done.err
+    lines = done.out.splitlines()
+    assert lines[0] == "folder"
+    assert lines[2].split()[:3] == ["split", "images", "known"]
+    assert lines[6].split() == ["test", "6", "–", "2", "3", "6", "–", "0", "0"]
+    assert lines[-1] == "nothing to mend"
+    assert done.err == ""
+
+
+def test_a_faulty_data_set_has_a_report_and_an_exit_code(cli, made):
+    (made.images / "test" / "02.png").write_bytes(b"")
+    shutil.copy(made.images / "val" / "00.png", made.images / "test" / "00.png")
+    done = cli("data", "check", "folder", *made.options[2:])
+    assert done.code == 2
+    assert done.err == "error: 3 errors in the data set 'folder': a run would fail or violate the protocol\n"
+    assert "errors\n  test: image 'test/02.png' cannot be read" in done.out
+    assert (
+        "train-fullsup and test share 1 picture (val/00.png = test/00.png): a threshold would be chosen on" in done.out
+    )
+    assert "nothing to mend" not in done.out
+
+
+def test_what_is_not_available_is_no_fault(cli, made):
+    shutil.rmtree(made.images / "train")
+    done = cli("data", "check", "folder", *made.options[2:])
+    assert done.code == 0
+    assert done.out.splitlines()[4].split() == ["train-weaksup", "4", "–", "2", "2", "–", "–", "not", "available", "0"]
+    assert "notes\n  train-weaksup is not available: none of its 4 images is below" in done.out
+
+
+def test_it_takes_the_places_that_every_command_takes(cli, made, tmp_path):
+    (made.images / "train").rename(tmp_path / "train")
+    options = [*made.options[2:], "--train-root", tmp_path]
+    assert "not available" not in cli("data", "check", "folder", *options).out
+
+
+def test_mistakes_are_told_in_one_line(cli, tmp_path):
+    assert cli("data", "check", "foldr").refused("unknown dataset 'foldr'. Did you mean 'folder'")
+    assert cli("data", "check", "folder").refused("pass --metadata-root DIR")
+    assert cli("data", "check", "folder", "--metadata-root", tmp_path).refused("holds no split")
+
+
+@pytest.mark.slow
+def test_the_shared_photos(cli, shared_data):
+    done = cli("data", "check", "tiny-imagenet-40", "--data-root", shared_data / "tiny-imagenet-40")
+    assert done.code == 0, done.err
+    assert "errors" not in done.out
+    assert "train-weaksup and train-fullsup share 1 picture" in done.out  # two names for one bottle

@@ -1,0 +1,438 @@
+"""A clean data set has nothing to mend; every fault that is planted in a copy of it is found and named."""
+
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from wsolbench.data.reference import ReferenceDataset
+from wsolbench.engine.data_check import check_dataset
+from wsolbench.engine.reporter import Reporter
+from wsolbench.errors import DataError, PluginError
+from wsolbench.interfaces import DatasetRoots, DatasetSpec, Finding, KnownSplit, Severity, Split
+from wsolbench.registry import Offer, Provider
+
+CLASSES = ("ant", "bee", "cat")
+COUNTS = {"train": 5, "val": 4, "test": 6}
+SIZE = (32, 24)
+PROVIDER = Provider("tests", "1", "folder")
+
+
+def write_image(path, seed, size=SIZE, **options):
+    pixels = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path, **options)
+
+
+@pytest.fixture(scope="module")
+def clean(tmp_path_factory):
+    root = tmp_path_factory.mktemp("clean")
+    for split, count in COUNTS.items():
+        ids = [f"{name}/{split}{number}.jpg" for name in CLASSES for number in range(count)]
+        for seed, image_id in enumerate(ids):
+            write_image(root / "images" / image_id, seed + 1000 * len(split))
+        lists = {
+            "image_ids": ids,
+            "class_labels": [f"{image_id},{CLASSES.index(image_id[:3])}" for image_id in ids],
+            "image_sizes": [] if split == "train" else [f"{image_id},32,24" for image_id in ids],
+            "localization": [] if split == "train" else [f"{image_id},2,3,30,20" for image_id in ids],
+        }
+        folder = root / "metadata" / split
+        folder.mkdir(parents=True)
+        for name, lines in lists.items():
+            (folder / f"{name}.txt").write_text("".join(f"{line}\n" for line in lines))
+    return root
+
+
+class Copied:
+    """A copy of the clean data set, to plant faults in."""
+
+    def __init__(self, root):
+        self.root = root
+        self.images, self.metadata = root / "images", root / "metadata"
+
+    def edit(self, file, old, new):
+        """Replace a text that must be in a list."""
+        path = self.metadata / f"{file}.txt"
+        text = path.read_text()
+        assert old in text, (file, old)
+        path.write_text(text.replace(old, new, 1))
+
+    def add(self, file, line):
+        path = self.metadata / f"{file}.txt"
+        path.write_text(f"{path.read_text()}{line}\n")
+
+    def list_too(self, split, image_id, label):
+        """List an image that is on disk."""
+        self.add(f"{split}/image_ids", image_id)
+        self.add(f"{split}/class_labels", f"{image_id},{label}")
+        self.add(f"{split}/image_sizes", f"{image_id},32,24")
+        self.add(f"{split}/localization", f"{image_id},0,0,3,3")
+
+    def copy(self, source, target):
+        (self.images / target).parent.mkdir(exist_ok=True)
+        shutil.copy(self.images / source, self.images / target)
+
+
+@pytest.fixture
+def copied(clean, tmp_path):
+    shutil.copytree(clean, tmp_path / "copy")
+    return Copied(tmp_path / "copy")
+
+
+def check(images, metadata, spec=None, **roots):
+    spec = spec or DatasetSpec("folder", lambda places: ReferenceDataset("folder", places), "")
+    places = DatasetRoots(images, metadata, **roots)
+    return check_dataset(Offer(spec, PROVIDER), places, workers=2, reporter=Reporter())
+
+
+def told(report):
+    return "\n".join(f"{finding.severity.value}: {finding.text}" for finding in report.findings)
+
+
+def test_nothing_is_found_in_the_clean_one(clean):
+    report = check(clean / "images", clean / "metadata")
+    assert report.findings == ()
+    assert [(counts.split, counts.images, counts.boxes) for counts in report.splits] == [
+        (Split.TRAIN_WEAKSUP, 15, None),
+        (Split.TRAIN_FULLSUP, 12, 12),
+        (Split.TEST, 18, 18),
+    ]
+    for counts in report.splits:
+        assert (counts.classes, counts.missing, counts.damaged, counts.available) == (3, 0, 0, True)
+    assert report.splits[2].per_class == (6, 6)
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:-300])
+
+
+def replace_with_folder(path):
+    path.unlink()
+    path.mkdir()
+
+
+# what is planted, and what the check must say
+FAULTS = {
+    "missing image": (
+        lambda data: (data.images / "ant/test0.jpg").unlink(),
+        "error: test: missing on disk: 1 image (ant/test0.jpg)",
+    ),
+    "zero bytes": (
+        lambda data: (data.images / "ant/test1.jpg").write_bytes(b""),
+        "error: test: image 'ant/test1.jpg' cannot be read: image file",
+    ),
+    "truncated JPEG": (
+        lambda data: cut(data.images / "ant/test2.jpg"),
+        "error: test: image 'ant/test2.jpg' cannot be read: ",
+    ),
+    "a directory": (
+        lambda data: replace_with_folder(data.images / "ant/test3.jpg"),
+        "error: test: image 'ant/test3.jpg' cannot be read: ",
+    ),
+    "no image": (
+        lambda data: (data.images / "ant/train0.jpg").write_text("<html>not found</html>"),
+        "error: train-weaksup: image 'ant/train0.jpg' cannot be read: ",
+    ),
+    "another size": (
+        lambda data: write_image(data.images / "bee/test0.jpg", 5, (40, 24)),
+        "error: test: 'bee/test0.jpg' is 40x24, but the lists say 32x24",
+    ),
+    "turned by EXIF": (
+        lambda data: write_image(data.images / "bee/test1.jpg", 6, exif=exif(3)),
+        "warning: test: the EXIF orientation of 1 image (bee/test1.jpg) is ignored",
+    ),
+    "train-fullsup inside test": (
+        lambda data: data.copy("bee/val0.jpg", "bee/test2.jpg"),
+        "error: train-fullsup and test share 1 picture (bee/val0.jpg = bee/test2.jpg): a threshold would be chosen on ",
+    ),
+    "train-weaksup inside test": (
+        lambda data: data.copy("bee/train0.jpg", "bee/test3.jpg"),
+        "warning: train-weaksup and test share 1 picture (bee/train0.jpg = bee/test3.jpg)",
+    ),
+    "twice in test": (
+        lambda data: data.copy("bee/test4.jpg", "bee/test5.jpg"),
+        "warning: test has 1 picture (bee/test4.jpg = bee/test5.jpg) twice",
+    ),
+    "one id in two splits": (
+        lambda data: data.list_too("val", "cat/test0.jpg", 2),
+        "error: train-fullsup and test share 1 image id (cat/test0.jpg)",
+    ),
+    "box outside": (
+        lambda data: data.edit("test/localization", "cat/test1.jpg,2,3,30,20", "cat/test1.jpg,2,3,32,20"),
+        "expected a box inside its 32x24 image, corners up to 31,23, got 'cat/test1.jpg,2,3,32,20'",
+    ),
+    "corners swapped": (
+        lambda data: data.edit("test/localization", "cat/test2.jpg,2,3,30,20", "cat/test2.jpg,30,3,2,20"),
+        "expected x0 <= x1 and y0 <= y1, got 'cat/test2.jpg,30,3,2,20'",
+    ),
+    "width and height for corners": (
+        lambda data: data.edit("test/localization", "cat/test3.jpg,2,3,30,20", "cat/test3.jpg,20.5,3,30,20"),
+        "expected path,x0,y0,x1,y1 in whole numbers of at most 9 digits, got 'cat/test3.jpg,20.5,3,30,20'",
+    ),
+    "no box": (
+        lambda data: data.edit("test/localization", "cat/test4.jpg,2,3,30,20\n", ""),
+        "test/localization.txt: ",
+    ),
+    "no size": (
+        lambda data: data.edit("val/image_sizes", "ant/val0.jpg,32,24\n", ""),
+        "val/image_sizes.txt: 1 image has no size, though listed in image_ids.txt: 'ant/val0.jpg'",
+    ),
+    "no label": (
+        lambda data: data.edit("val/class_labels", "ant/val1.jpg,0\n", ""),
+        "no class label, though listed in image_ids.txt: 'ant/val1.jpg'",
+    ),
+    "label out of range": (
+        lambda data: data.edit("val/class_labels", "ant/val2.jpg,0", "ant/val2.jpg,70"),
+        "error: train-fullsup: no image of train-weaksup has the class of 1 image (ant/val2.jpg (70))",
+    ),
+    "negative label": (
+        lambda data: data.edit("val/class_labels", "ant/val3.jpg,0", "ant/val3.jpg,-1"),
+        "expected a label from 0 to 999999, got 'ant/val3.jpg,-1'",
+    ),
+    "wrong label": (
+        lambda data: data.edit("train/class_labels", "ant/train1.jpg,0", "ant/train1.jpg,2"),
+        "error: train-weaksup: 'ant/train1.jpg' has the label 2, the others in its folder have 0",
+    ),
+    "lists of another image": (
+        lambda data: data.add("val/class_labels", "dog/val0.jpg,1"),
+        "which 'dog/val0.jpg' is not, got 'dog/val0.jpg,1'",
+    ),
+    "listed twice": (
+        lambda data: data.add("test/image_ids", "cat/test5.jpg"),
+        "expected each image once, this one is on line 18 too, got 'cat/test5.jpg'",
+    ),
+    "leaves the folder": (
+        lambda data: data.add("train/image_ids", "../secret.jpg"),
+        "expected a relative path with forward slashes that stays inside its folder, got '../secret.jpg'",
+    ),
+    "blank line": (
+        lambda data: data.edit("train/class_labels", "bee/train1.jpg,1\n", "bee/train1.jpg,1\n\n"),
+        "train/class_labels.txt, line 8: expected an entry, as only last lines may be blank",
+    ),
+    "on disk, in no list": (
+        lambda data: write_image(data.images / "cat/stranger.jpg", 9),
+        "warning: in no list, though below ",
+    ),
+}
+
+
+def exif(orientation):
+    tags = Image.Exif()
+    tags[0x0112] = orientation
+    return tags
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_planted_fault_is_found_and_nothing_else_is_blamed(copied, name):
+    plant, words = FAULTS[name]
+    plant(copied)
+    report = check(copied.images, copied.metadata)
+    assert words in told(report)
+    several = {"label out of range": 3, "negative label": 2}  # missed classes and the folder's label; no label at all
+    assert len(report.findings) == several.get(name, 1), told(report)
+
+
+def test_all_faults_are_found_at_once(copied):
+    assert len(FAULTS) >= 20
+    for plant, _ in FAULTS.values():
+        plant(copied)
+    found = told(check(copied.images, copied.metadata))
+    for name, (_, words) in FAULTS.items():
+        assert words in found, name
+
+
+# ------------------------------------------------------------------------------------------- what is there, what is not
+
+
+def texts(report, severity):
+    return [finding.text for finding in report.findings if finding.severity is severity]
+
+
+def test_a_split_without_its_images_is_not_available_and_not_faulty(copied):
+    for path in copied.images.glob("*/val*.jpg"):
+        path.unlink()
+    report = check(copied.images, copied.metadata)
+    assert not texts(report, Severity.ERROR)
+    (note,) = texts(report, Severity.NOTE)
+    assert note.startswith("train-fullsup is not available: none of its 12 images is below ")
+    assert [counts.available for counts in report.splits] == [True, False, True]
+
+
+def test_images_to_train_on_may_lie_elsewhere(copied, tmp_path):
+    for path in copied.images.glob("*/train*.jpg"):
+        target = tmp_path / "elsewhere" / path.relative_to(copied.images)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        path.rename(target)
+    missing = check(copied.images, copied.metadata)
+    assert texts(missing, Severity.NOTE)[0].startswith("train-weaksup is not available: none of its 15 images")
+    assert check(copied.images, copied.metadata, train=tmp_path / "elsewhere").findings == ()
+
+
+def test_lists_of_other_images_than_those_on_disk(copied, tmp_path):
+    write_image(tmp_path / "other" / "a.jpg", 3)
+    (error,) = texts(check(tmp_path / "other", copied.metadata), Severity.ERROR)
+    assert error.endswith("other; the first would be 'ant/train0.jpg'")
+    assert error.startswith("no image of any split is below ")
+
+
+def test_lists_alone_are_checked_without_images(copied):
+    copied.edit("test/localization", "ant/test0.jpg,2,3", "ant/test0.jpg,-2,3")
+    report = check(None, copied.metadata)
+    assert len(texts(report, Severity.ERROR)) == 1
+    assert texts(report, Severity.NOTE) == ["no image was looked at; pass --data-root DIR"]
+    assert [counts.missing for counts in report.splits] == [None, None, None]
+
+
+def test_a_split_whose_list_is_gone_does_not_hide_the_others(copied):
+    (copied.metadata / "val" / "image_ids.txt").unlink()
+    (copied.images / "ant/test0.jpg").unlink()
+    errors = texts(check(copied.images, copied.metadata), Severity.ERROR)
+    assert any("val/image_ids.txt is missing" in error for error in errors)
+    assert any("missing on disk: 1 image (ant/test0.jpg)" in error for error in errors)
+
+
+def test_many_faults_of_a_kind_are_counted(copied):
+    labels = copied.metadata / "train" / "class_labels.txt"
+    labels.write_text(labels.read_text() + "".join(f"gone{number}.jpg,1\n" for number in range(60)))
+    errors = texts(check(copied.images, copied.metadata), Severity.ERROR)
+    assert len(errors) == 51
+    assert errors[-1] == "... and 10 more of the kind"
+
+
+# ---------------------------------------------------------------------------------------------------------------- sizes
+
+
+def test_resized_copies_are_legal_and_an_odd_one_is_not(copied):
+    for number, path in enumerate(sorted(copied.images.glob("*/test*.jpg"))):
+        write_image(path, number, (16, 16))
+    report = check(copied.images, copied.metadata)
+    (note,) = texts(report, Severity.NOTE)
+    assert note.startswith("test: 18 images are resized copies, such as 'ant/test0.jpg', 16x16 for 32x24")
+    assert len(report.findings) == 1
+    write_image(copied.images / "ant/test1.jpg", 99, (16, 20))
+    (error,) = texts(check(copied.images, copied.metadata), Severity.ERROR)
+    assert error.startswith("test: 'ant/test1.jpg' is 16x20, but the lists say 32x24")
+
+
+def test_an_image_that_is_turned_as_the_lists_have_it_is_told(copied):
+    write_image(copied.images / "ant/test0.jpg", 5, (24, 32), exif=exif(6))
+    report = check(copied.images, copied.metadata)
+    assert texts(report, Severity.NOTE) == [
+        "test: turned upright, as the lists have them: 1 image (ant/test0.jpg) stored sideways"
+    ]
+    assert len(report.findings) == 1
+
+
+# -------------------------------------------------------------------------------------------------------- known numbers
+
+
+def with_known(known, classes=None):
+    return DatasetSpec("folder", lambda places: ReferenceDataset("folder", places), "", classes, known)
+
+
+def test_counts_are_compared_with_what_is_known(copied):
+    known = {Split.TRAIN_WEAKSUP: KnownSplit(15, per_class=5), Split.TEST: KnownSplit(18, per_class=6, boxes=18)}
+    assert check(copied.images, copied.metadata, with_known(known, 3)).findings == ()
+    other = {Split.TRAIN_WEAKSUP: KnownSplit(16), Split.TEST: KnownSplit(18, per_class=7, boxes=20)}
+    errors = texts(check(copied.images, copied.metadata, with_known(other, 2)), Severity.ERROR)
+    beyond = [error for error in errors if "labels go from 0 to 1, beyond which are" in error]
+    assert [error.partition(":")[0] for error in beyond] == ["train-weaksup", "train-fullsup", "test"]
+    assert [error for error in errors if error not in beyond] == [
+        "train-weaksup lists 15 images, 16 are known: scores would be of another split",
+        "test: 3 classes (0, 1, 2) without the known 7 images",
+        "test has 18 boxes, 20 are known",
+    ]
+
+
+def test_a_class_without_images_in_a_split(copied):
+    for name in ("image_ids", "class_labels", "image_sizes", "localization"):
+        path = copied.metadata / "test" / f"{name}.txt"
+        path.write_text("".join(f"{line}\n" for line in path.read_text().split() if not line.startswith("cat")))
+    report = check(copied.images, copied.metadata)
+    assert "test has no image of 1 class (2) of train-weaksup" in texts(report, Severity.WARNING)
+
+
+# ---------------------------------------------------------------------------------------------------------------- masks
+
+
+@pytest.fixture
+def masked(copied):
+    """Give the test split masks instead of boxes."""
+    ids = (copied.metadata / "test" / "image_ids.txt").read_text().split()
+    for image_id in ids:
+        mask = Image.new("L", (64, 48))
+        mask.paste(255, (5, 5, 30, 30))
+        (copied.root / "masks" / image_id).parent.mkdir(parents=True, exist_ok=True)
+        mask.save(copied.root / "masks" / f"{image_id}.png")
+    lines = "".join(f"{image_id},{image_id}.png,\n" for image_id in ids)
+    (copied.metadata / "test" / "localization.txt").write_text(lines)
+    return copied
+
+
+def check_masks(masked):
+    return check(masked.images, masked.metadata, masks=masked.root / "masks")
+
+
+def test_masks_of_another_resolution_are_legal(masked):
+    report = check_masks(masked)
+    assert report.findings == ()
+    assert (report.splits[2].masks, report.splits[2].boxes) == (18, None)
+
+
+def test_faults_of_masks(masked):
+    masks = masked.root / "masks"
+    (masks / "ant/test0.jpg.png").unlink()
+    (masks / "ant/test1.jpg.png").write_bytes(b"")
+    Image.new("L", (64, 48)).save(masks / "ant/test2.jpg.png")
+    Image.new("L", (48, 48), 255).save(masks / "ant/test3.jpg.png")
+    report = check_masks(masked)
+    errors = texts(report, Severity.ERROR)
+    assert ["ant/test0.jpg" in errors[0], "does not exist" in errors[0]] == [True, True]
+    assert ["ant/test1.jpg" in errors[1], "is empty" in errors[1]] == [True, True]
+    assert texts(report, Severity.NOTE) == [
+        "test: masks without foreground, as a published one is: 1 image (ant/test2.jpg)"
+    ]
+    assert texts(report, Severity.WARNING) == [
+        "test: a mask of another aspect ratio, perhaps another image's: 1 image (ant/test3.jpg)"
+    ]
+
+
+def test_no_foreground_at_all(masked):
+    for path in (masked.root / "masks").glob("*/*.png"):
+        Image.new("L", (64, 48)).save(path)
+    (error,) = texts(check_masks(masked), Severity.ERROR)
+    assert error.startswith("test: no mask has any foreground, so that there is no PxAP")
+
+
+# ------------------------------------------------------------------------------------------------- data sets of plugins
+
+
+def test_what_a_data_set_inspects_itself_is_told(copied):
+    class Inspecting(ReferenceDataset):
+        def inspect(self):
+            yield Finding(Severity.WARNING, "looked twice")
+            raise DataError("and stumbled")
+
+    spec = DatasetSpec("folder", lambda places: Inspecting("folder", places), "")
+    report = check(copied.images, copied.metadata, spec)
+    assert [finding.text for finding in report.findings] == ["looked twice", "and stumbled"]
+
+
+def test_images_that_are_no_files_are_checked_by_their_pixels(copied):
+    class Drawn(ReferenceDataset):
+        def images(self, split):
+            return replace(super().images(split), read=None)
+
+    spec = DatasetSpec("folder", lambda places: Drawn("folder", places), "")
+    copied.copy("bee/val0.jpg", "bee/test2.jpg")
+    (error,) = texts(check(copied.images, copied.metadata, spec), Severity.ERROR)
+    assert error.startswith("train-fullsup and test share 1 picture")
+
+
+def test_a_plugin_that_breaks_is_named(copied):
+    spec = DatasetSpec("folder", lambda places: ReferenceDataset("folder", places.nothing), "")
+    with pytest.raises(PluginError, match=r"plugin tests 1 'folder' failed building the data set"):
+        check(copied.images, copied.metadata, spec)

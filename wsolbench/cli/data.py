@@ -1,0 +1,83 @@
+"""``wsolbench data``: data sets checked, and fetched."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from wsolbench.cli.arguments import DataRoot, MaskRoot, MetadataRoot, TrainRoot, Workers, roots
+from wsolbench.cli.session import EVERYWHERE, session_of
+from wsolbench.errors import DataError
+from wsolbench.interfaces import Severity
+
+if TYPE_CHECKING:
+    from wsolbench.engine.data_check import CheckReport, SplitCounts
+
+data = typer.Typer(help="Check a data set before a run, or fetch one.", no_args_is_help=True)
+
+
+@data.command(epilog=EVERYWHERE)
+def check(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="Data set; see 'wsolbench list datasets'.")],
+    data_root: DataRoot = None,
+    metadata_root: MetadataRoot = None,
+    masks: MaskRoot = None,
+    train_root: TrainRoot = None,
+    workers: Workers = 2,
+) -> None:
+    """Read every list and every image of a data set, and say what is wrong with them.
+
+    Exit code 2 where a run would fail or violate the protocol.
+    """
+    session = session_of(context)
+    registry = session.load_plugins()
+    from wsolbench.engine.data_check import check_dataset
+
+    with session.clean_stdout():
+        report = check_dataset(
+            registry.datasets.get(name),
+            roots(data_root, metadata_root, masks, train_root),
+            workers=workers,
+            reporter=session.reporter(),
+        )
+    typer.echo(_as_text(report))
+    errors = len(report.of(Severity.ERROR))
+    if errors:
+        told = "1 error" if errors == 1 else f"{errors} errors"
+        raise DataError(f"{told} in the data set '{name}': a run would fail or violate the protocol")
+
+
+def _as_text(report: CheckReport) -> str:
+    from tabulate import tabulate
+
+    version = f", version {report.version}" if report.version else ""
+    headers = ("split", "images", "known", "classes", "a class", "boxes", "masks", "missing", "damaged")
+    table = tabulate([_row(counts) for counts in report.splits], headers, disable_numparse=True, stralign="right")
+    sections = [f"{report.dataset}{version}", "", table]
+    for severity in Severity:
+        texts = report.of(severity)
+        if texts:
+            sections += ["", f"{severity.value}s", *(f"  {text}" for text in texts)]
+    return "\n".join([*sections, *(["", "nothing to mend"] if not report.of(Severity.ERROR) else [])])
+
+
+def _row(counts: SplitCounts) -> list[str]:
+    fewest, most = counts.per_class
+    missing = _number(counts.missing) if counts.available or counts.missing is None else "not available"
+    return [
+        counts.split.label,
+        _number(counts.images),
+        _number(counts.known),
+        _number(counts.classes),
+        f"{fewest}" if fewest == most else f"{fewest}–{most}",
+        _number(counts.boxes),
+        _number(counts.masks),
+        missing,
+        _number(counts.damaged),
+    ]
+
+
+def _number(value: int | None) -> str:
+    return "–" if value is None else f"{value:,}"

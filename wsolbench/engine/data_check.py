@@ -1,0 +1,136 @@
+"""A data set checked before any run: its lists, its files, and what would violate the protocol."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from wsolbench.engine.blame import blaming
+from wsolbench.engine.data_findings import an_error, count_boxes, findings_of_all, findings_of_split, one_by_one
+from wsolbench.engine.datasets import build_dataset
+from wsolbench.engine.inspection import InspectedSplit, inspect_split
+from wsolbench.engine.reporter import Reporter
+from wsolbench.errors import DataError
+from wsolbench.interfaces import (
+    Annotations,
+    Dataset,
+    DatasetRoots,
+    DatasetSpec,
+    Finding,
+    ImageSplit,
+    Inspectable,
+    Severity,
+    Split,
+)
+from wsolbench.registry import Offer, Provider
+
+
+@dataclass(frozen=True)
+class SplitCounts:
+    """One line of the report; None where it does not apply or was not looked at."""
+
+    split: Split
+    images: int
+    known: int | None
+    classes: int
+    per_class: tuple[int, int]
+    boxes: int | None
+    masks: int | None
+    missing: int | None
+    damaged: int | None
+    available: bool
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """What a check came to."""
+
+    dataset: str
+    version: str
+    splits: tuple[SplitCounts, ...]
+    findings: tuple[Finding, ...]
+
+    def of(self, severity: Severity) -> list[str]:
+        """Return the findings of one severity."""
+        return [finding.text for finding in self.findings if finding.severity is severity]
+
+
+def check_dataset(offer: Offer[DatasetSpec], roots: DatasetRoots, *, workers: int, reporter: Reporter) -> CheckReport:
+    """Read all lists and look at all files of a data set.
+
+    Raises:
+        UsageError: It needs a place that was not named.
+        DataError: It cannot be opened at all.
+        PluginError: Its own code fails.
+    """
+    faults: list[DataError] = []
+    dataset = build_dataset(offer, replace(roots, on_fault=faults.append))
+    parts, unread = _read_lists(dataset, offer.provider)
+    inspected = [
+        inspect_split(split, images, annotations, workers=workers, reporter=reporter)
+        for split, images, annotations in parts
+    ]
+    with blaming(offer.provider, f"inspecting the data set '{offer.name}'"):
+        findings = [
+            *one_by_one(Severity.ERROR, [str(fault) for fault in [*faults, *unread]]),
+            *(finding for part in inspected for finding in findings_of_split(part, offer.spec)),
+            *findings_of_all(inspected, dataset, roots),
+            *_of_plugin(dataset),
+        ]
+    counts = tuple(_count(part, offer.spec) for part in inspected)
+    return CheckReport(dataset.name, _version(dataset), counts, tuple(findings))
+
+
+def _read_lists(
+    dataset: Dataset, provider: Provider
+) -> tuple[list[tuple[Split, ImageSplit, Annotations]], list[DataError]]:
+    """Return the splits whose ids and labels can be read, and what cannot be."""
+    parts, unread = [], []
+    for split in (split for split in Split if split in dataset.splits):
+        with blaming(provider, f"opening {split.label} of the data set '{dataset.name}'"):
+            try:
+                images = dataset.images(split)
+            except DataError as error:
+                unread.append(error)
+                continue
+            try:
+                annotations = Annotations() if split is Split.TRAIN_WEAKSUP else dataset.annotations(split)
+            except DataError as error:
+                unread.append(error)
+                annotations = Annotations()
+        parts.append((split, images, annotations))
+    return parts, unread
+
+
+def _version(dataset: Dataset) -> str:
+    try:
+        return dataset.version
+    except DataError:  # told above
+        return ""
+
+
+def _count(part: InspectedSplit, spec: DatasetSpec) -> SplitCounts:
+    known = spec.known.get(part.split)
+    counts = Counter(part.images.labels[part.images.labels >= 0].tolist()).values()
+    looked = bool(part.facts)
+    return SplitCounts(
+        split=part.split,
+        images=len(part.images.ids),
+        known=known.images if known else None,
+        classes=len(counts),
+        per_class=(min(counts, default=0), max(counts, default=0)),
+        boxes=count_boxes(part) if part.annotations.boxes else None,
+        masks=len(part.masks) if part.masks else None,
+        missing=len(part.missing) if looked else None,
+        damaged=len(part.damaged) if looked else None,
+        available=part.is_available,
+    )
+
+
+def _of_plugin(dataset: Dataset) -> Iterator[Finding]:
+    if isinstance(dataset, Inspectable):
+        try:
+            yield from dataset.inspect()
+        except DataError as error:
+            yield an_error(str(error))
