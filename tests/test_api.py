@@ -6,6 +6,8 @@ from wsolbench import api
 
 FROZEN = [
     "Annotations",
+    "Augmenting",
+    "Averaging",
     "Backbone",
     "BackboneSpec",
     "BackboneZoo",
@@ -17,6 +19,7 @@ FROZEN = [
     "Foldable",
     "ImageSplit",
     "InputConfig",
+    "Layered",
     "MaskPair",
     "Method",
     "MethodContext",
@@ -31,6 +34,7 @@ FROZEN = [
     "ScoremapError",
     "SpatialHead",
     "Split",
+    "StochasticDepth",
     "UnknownNameError",
     "UsageError",
     "WeightsError",
@@ -39,6 +43,7 @@ FROZEN = [
     "after_layer_norm",
     "after_pooling",
     "hookimpl",
+    "warp",
 ]
 
 
