@@ -12,6 +12,8 @@ with initial weights, so nothing is downloaded and nothing but shipped checkpoin
 
 from __future__ import annotations
 
+import io
+import random
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache, partial
@@ -22,15 +24,20 @@ import torch
 from torch import Tensor, nn
 
 from wsolbench.engine.weights import count_classes, load_state, read_state_dict
+from wsolbench.errors import UsageError
 from wsolbench.interfaces import (
     Annotations,
+    Augmenting,
+    Averaging,
     BackboneSpec,
     Dataset,
     DatasetRoots,
     FittedMethod,
     Foldable,
     ImageSplit,
+    InputConfig,
     Interpolation,
+    Layered,
     Maps,
     MethodContext,
     MethodSpec,
@@ -39,6 +46,7 @@ from wsolbench.interfaces import (
     SpatialHead,
     Spec,
     Split,
+    StochasticDepth,
 )
 from wsolbench.options import build_with_options, list_options
 
@@ -217,6 +225,38 @@ def _check_nothing_changes(network: Any, images: Tensor, method: str) -> None:
             _expect_close(f"{what} after {method}() {times}", expected, actual, _NETWORK_TOLERANCE)
 
 
+def check_backbone_drop_path(spec: BackboneSpec) -> None:
+    """Stochastic depth, if the network offers it, leaves blocks out in train mode and changes nothing in eval mode."""
+    network, images = _network(spec)
+    offered = isinstance(network, StochasticDepth)
+    if not offered:
+        return
+    features, _ = _forward(network, images)
+    try:
+        network.set_drop_path(0.9)
+    except UsageError:  # of a family whose other networks have blocks
+        return
+    assert torch.equal(features, _forward(network, images)[0]), "features in eval mode: expected no change, got others"
+    drawn = []
+    for seed in range(2):
+        with _seeded(seed):
+            drawn.append(_forward(network.train(), images)[0])
+    assert not torch.equal(*drawn), "features in train mode: expected others from another seed, got the same"
+
+
+def check_backbone_layers(spec: BackboneSpec) -> None:
+    """Layers, if the network numbers them, have whole numbers from 0, one for every parameter; the last classifies."""
+    with torch.device("meta"):
+        network: Any = spec.build(_CLASSES)
+    offered = isinstance(network, Layered)
+    if not offered:
+        return
+    numbers = network.layer_numbers()
+    _expect("parameters with a layer", sorted(name for name, _ in network.named_parameters()), sorted(numbers))
+    _expect("number of the first layer", 0, min(numbers.values()))
+    _expect(f"number of the layer of {spec.classifier_key}", max(numbers.values()), numbers[spec.classifier_key])
+
+
 def check_backbone_effective_weights(spec: BackboneSpec) -> None:
     """Effective weights, if the network offers any, give maps whose mean plus the constant is the class score."""
     network, images = _network(spec)
@@ -258,6 +298,8 @@ _BACKBONE_CHECKS = (
     check_backbone_reparameterize,
     check_backbone_fold,
     check_backbone_effective_weights,
+    check_backbone_drop_path,
+    check_backbone_layers,
 )
 
 
@@ -658,24 +700,62 @@ def check_recipe_numbers(spec: RecipeSpec) -> None:
 
 
 def check_recipe_prepare(spec: RecipeSpec) -> None:
-    """Prepared images keep shape and type, and are finite; targets are labels (B,) or shares (B, C)."""
+    """Prepared images keep shape and type, and are finite; targets that are a tensor have one entry an image."""
     images, labels = _batch()
     prepared, targets = _prepared(spec)
     _expect("shape of prepared images", tuple(images.shape), tuple(prepared.shape))
     _expect("type of prepared images", images.dtype, prepared.dtype)
     _expect_finite("prepared images", prepared)
-    assert targets.ndim in (1, 2), f"targets: expected (B,) or (B, C), got {tuple(targets.shape)}"
-    _expect("targets", len(labels), len(targets))
+    if isinstance(targets, Tensor):
+        _expect("targets", len(labels), len(targets))
 
 
 def check_recipe_deterministic(spec: RecipeSpec) -> None:
     """Every random draw comes from the generator that is given: the global one changes nothing."""
+    logits = _logits()
     with _seeded(1):
-        first = _prepared(spec)
+        first, first_targets = _prepared(spec)
+        first_loss = spec.build().loss(logits, first_targets)
     with _seeded(2):
-        second = _prepared(spec)
-    for what, one, other in zip(("prepared images", "targets"), first, second, strict=True):
-        assert torch.equal(one, other), f"{what}: expected the same from an equal generator, got others"
+        second, second_targets = _prepared(spec)
+        second_loss = spec.build().loss(logits, second_targets)
+    assert torch.equal(first, second), "prepared images: expected the same from an equal generator, got others"
+    assert torch.equal(first_loss, second_loss), "loss: expected the same from an equal generator, got another"
+
+
+def check_recipe_augment(spec: RecipeSpec) -> None:
+    """Images that the recipe augments itself have the network's size, and hang on the given generator alone."""
+    recipe = spec.build()
+    if not isinstance(recipe, Augmenting):
+        return
+    config = InputConfig(size=32)
+    for number, shape in enumerate(((48, 31, 3), (32, 32, 3), (9, 20, 3))):
+        image = np.random.default_rng(number).integers(0, 256, shape, dtype=np.uint8)
+        before = image.copy()
+        made = []
+        for seed in (1, 2):
+            with _seeded(seed), _python_seeded(seed):
+                made.append(recipe.augment(image, config, np.random.default_rng((0, number))))
+        _expect("shape of an augmented image", (config.size, config.size, 3), made[0].shape)
+        _expect("type of an augmented image", np.dtype(np.uint8), made[0].dtype)
+        assert np.array_equal(made[0], made[1]), (
+            "augmented image: expected the same from an equal generator, got another"
+        )
+        assert np.array_equal(image, before), "the image itself: expected no change, got another"
+
+
+def check_recipe_average(spec: RecipeSpec) -> None:
+    """The highest decay of an average of the weights, if there is one, lies between 0 and 1."""
+    recipe = spec.build()
+    if isinstance(recipe, Averaging) and recipe.ema is not None:
+        assert 0 < recipe.ema < 1, f"ema: expected a number between 0 and 1, got {recipe.ema}"
+
+
+def check_recipe_continues(spec: RecipeSpec) -> None:
+    """An optimizer and a schedule that are rebuilt from their saved state go on as if nothing had happened."""
+    expected, actual = (_parameters_after_training(spec, interrupted=interrupted) for interrupted in (False, True))
+    for one, other in zip(expected, actual, strict=True):
+        assert torch.equal(one, other), "parameters after a training cut in two: expected those of one, got others"
 
 
 def check_recipe_step(spec: RecipeSpec) -> None:
@@ -706,7 +786,10 @@ _RECIPE_CHECKS: tuple[Callable[[Any], None], ...] = (
     check_recipe_numbers,
     check_recipe_prepare,
     check_recipe_deterministic,
+    check_recipe_augment,
+    check_recipe_average,
     check_recipe_step,
+    check_recipe_continues,
     check_options,
 )
 
@@ -719,3 +802,45 @@ def _batch() -> tuple[Tensor, Tensor]:
 def _prepared(spec: RecipeSpec) -> tuple[Tensor, Tensor]:
     images, labels = _batch()
     return spec.build().prepare(images, labels, torch.Generator().manual_seed(0))
+
+
+def _logits() -> Tensor:
+    with _seeded():
+        return torch.randn(6, _CLASSES)
+
+
+@contextmanager
+def _python_seeded(seed: int) -> Iterator[None]:
+    """Seed the generators of Python and numpy, and leave the caller's where they were."""
+    before, numpy_before = random.getstate(), np.random.get_state()  # noqa: NPY002
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002
+    try:
+        yield
+    finally:
+        random.setstate(before)
+        np.random.set_state(numpy_before)  # noqa: NPY002
+
+
+def _parameters_after_training(spec: RecipeSpec, *, interrupted: bool, steps: int = 4) -> list[Tensor]:
+    """Return the parameters after some steps; if interrupted, network, optimizer and schedule are rebuilt half-way."""
+    recipe = spec.build()
+    with _seeded():
+        network = _ToyNetwork().train()
+        optimizer, schedule = recipe.optimizer(network, steps)
+        for step in range(steps):
+            if interrupted and step == steps // 2:
+                saved = io.BytesIO()
+                torch.save([part.state_dict() for part in (network, optimizer, schedule)], saved)
+                saved.seek(0)
+                states = torch.load(saved, weights_only=True)
+                network = _ToyNetwork().train()
+                optimizer, schedule = recipe.optimizer(network, steps)
+                for part, state in zip((network, optimizer, schedule), states, strict=True):
+                    part.load_state_dict(state)
+            prepared, targets = _prepared(spec)
+            optimizer.zero_grad()
+            recipe.loss(network(prepared), targets).backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            schedule.step()
+    return [parameter.detach() for parameter in network.parameters()]

@@ -11,6 +11,8 @@ from wsolbench.engine.methods import BuiltMethod
 from wsolbench.engine.network import Network
 from wsolbench.engine.reporter import Reporter
 from wsolbench.engine.run import RunPlan
+from wsolbench.engine.train import train
+from wsolbench.engine.training import TrainingPlan
 from wsolbench.interfaces import (
     Annotations,
     BackboneSpec,
@@ -165,3 +167,85 @@ class Toys:
 @pytest.fixture
 def toys(tmp_path):
     return Toys(tmp_path)
+
+
+class PlainRecipe:
+    """Gradient descent with momentum, and noise for augmentation."""
+
+    def __init__(self, epochs=1, batch_size=4, learning_rate=0.1):
+        self.epochs, self.batch_size, self.learning_rate = epochs, batch_size, learning_rate
+
+    def prepare(self, images, labels, generator):
+        return images + torch.rand(images.shape, generator=generator), labels
+
+    def loss(self, logits, targets):
+        return nn.functional.cross_entropy(logits, targets)
+
+    def optimizer(self, network, total_steps):
+        optimizer = torch.optim.SGD(network.parameters(), lr=self.learning_rate, momentum=0.9)
+        return optimizer, torch.optim.lr_scheduler.LinearLR(optimizer, total_iters=total_steps)
+
+
+class TrainableNet(nn.Module):
+    """A convolution with batch norm, and a drop-out that draws from torch's own generator."""
+
+    def __init__(self, num_classes=2):
+        super().__init__()
+        self.features = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Dropout2d(0.2))
+        self.head = nn.Linear(4, num_classes)
+
+    def forward_features(self, images):
+        return self.features(images)
+
+    def forward_head(self, features):
+        return self.head(features.mean(dim=(2, 3)))
+
+    @property
+    def classifier_weight(self):
+        return self.head.weight
+
+
+@pytest.fixture
+def plan(toys):
+    """Make a plan for a training on toys, whose annotations nobody may read."""
+    dataset = toys.dataset()
+    dataset.splits |= {Split.TRAIN_WEAKSUP}
+    dataset.sizes[Split.TRAIN_WEAKSUP] = 8
+
+    def annotations(_split):
+        raise AssertionError("training read annotations")
+
+    dataset.annotations = annotations
+    offer = toys.network().offer
+
+    def make(**settings):
+        recipe = PlainRecipe(**{key: settings.pop(key) for key in ("epochs", "batch_size") if key in settings})
+        plan = TrainingPlan(
+            spec=replace(offer.spec, build=TrainableNet),
+            backbone_provider=offer.provider,
+            dataset=dataset,
+            dataset_provider=offer.provider,
+            recipe_name="plain",
+            recipe_provider=offer.provider,
+            recipe=recipe,
+            recipe_options=dict(vars(recipe)),
+            seeds=(0,),
+            device=torch.device("cpu"),
+            workers=2,
+            command="wsolbench train",
+        )
+        return replace(plan, **settings)
+
+    return make
+
+
+@pytest.fixture
+def trained(toys):
+    """Carry a plan out: ``trained(plan, "name")`` gives the card and the folder, ``resume=True`` continues."""
+
+    def trained(plan, name="out", **how):
+        folder = toys.folder / name
+        folder.mkdir(exist_ok=True)
+        return train(plan, folder, toys.notes, state_path=toys.folder / f"{name}.state", **how), folder
+
+    return trained

@@ -1,105 +1,132 @@
+"""What a training writes, and what it refuses; the state that it is continued from has tests of its own."""
+
 import json
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
-from torch import nn
+from PIL import Image
+from safetensors.torch import load_file
 
 from wsolbench.engine.files import sha256
-from wsolbench.engine.train import TrainingPlan, train
 from wsolbench.errors import DataError, PluginError, UsageError
 from wsolbench.interfaces import Split
 
-
-class PlainRecipe:
-    """Gradient descent without augmentation."""
-
-    def __init__(self, epochs=1, batch_size=4, learning_rate=0.1):
-        self.epochs, self.batch_size, self.learning_rate = epochs, batch_size, learning_rate
-
-    def prepare(self, images, labels, generator):
-        return images + torch.rand(images.shape, generator=generator), labels
-
-    def loss(self, logits, targets):
-        return nn.functional.cross_entropy(logits, targets)
-
-    def optimizer(self, network, total_steps):
-        optimizer = torch.optim.SGD(network.parameters(), lr=self.learning_rate)
-        return optimizer, torch.optim.lr_scheduler.LinearLR(optimizer, total_iters=total_steps)
+FILES = ["card.json", "curve.png", "log.csv", "weights.safetensors"]
 
 
-class TrainableNet(nn.Module):
-    def __init__(self, num_classes=2):
-        super().__init__()
-        self.features = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU())
-        self.head = nn.Linear(4, num_classes)
-
-    def forward_features(self, images):
-        return self.features(images)
-
-    def forward_head(self, features):
-        return self.head(features.mean(dim=(2, 3)))
-
-    @property
-    def classifier_weight(self):
-        return self.head.weight
-
-
-@pytest.fixture
-def plan(toys):
-    from dataclasses import replace
-
-    dataset = toys.dataset()
-    dataset.splits |= {Split.TRAIN_WEAKSUP}
-    dataset.sizes[Split.TRAIN_WEAKSUP] = 8
-
-    def annotations(_split):
-        raise AssertionError("training read annotations")
-
-    dataset.annotations = annotations
-    offer = toys.network().offer
-
-    def make(**settings):
-        recipe = PlainRecipe(**{key: settings.pop(key) for key in ("epochs", "batch_size") if key in settings})
-        plan = TrainingPlan(
-            spec=replace(offer.spec, build=TrainableNet),
-            backbone_provider=offer.provider,
-            dataset=dataset,
-            dataset_provider=offer.provider,
-            recipe_name="plain",
-            recipe_provider=offer.provider,
-            recipe=recipe,
-            recipe_options=vars(recipe),
-            seeds=(0,),
-            device=torch.device("cpu"),
-            workers=2,
-            command="wsolbench train",
-        )
-        return replace(plan, **settings)
-
-    return make
-
-
-@pytest.fixture
-def trained(toys):
-    def trained(plan, name="out"):
-        folder = toys.folder / name
-        folder.mkdir()
-        return train(plan, folder, toys.notes), folder
-
-    return trained
-
-
-def test_weights_card_and_log_are_written_without_reading_an_annotation(plan, trained, toys):
+def test_weights_card_log_and_curve_are_written_without_reading_an_annotation(plan, trained, toys):
     card, folder = trained(plan(epochs=3))
-    assert sorted(path.name for path in folder.iterdir()) == ["card.json", "log.csv", "weights.safetensors"]
+    assert sorted(path.name for path in folder.iterdir()) == FILES
     assert card.weights_sha256 == sha256(folder / "weights.safetensors")
     assert json.loads((folder / "card.json").read_text()) == card.model_dump(mode="json")
     assert (card.backbone, card.dataset, card.recipe, card.num_classes) == ("toynet", "toys", "plain", 2)
     assert card.recipe_options == {"epochs": 3, "batch_size": 4, "learning_rate": 0.1}
     header, *lines = (folder / "log.csv").read_text().splitlines()
-    assert header == "epoch,learning_rate,loss,train_top1,val_top1,seconds"
+    assert header == "epoch,learning_rate,loss,train_top1,train_fullsup_top1,test_top1,seconds"
     assert [line.split(",")[0] for line in lines] == ["1", "2", "3"]
     assert len(toys.notes.said) == 3
+    assert card.images_per_second > 0
+    assert (card.train_images, card.checkpoint, card.initial_weights.source) == (8, "last", "random")
+    with Image.open(folder / "curve.png") as picture:
+        assert min(picture.size) > 300
+    assert not (folder.parent / f"{folder.name}.state").exists()
+
+
+def test_splits_are_watched_only_if_asked(plan, trained):
+    _, folder = trained(plan(epochs=2))
+    assert pd.read_csv(folder / "log.csv")[["train_fullsup_top1", "test_top1"]].isna().all(axis=None)
+    card, folder = trained(plan(epochs=2, watch=(Split.TEST,)), "watched")
+    log = pd.read_csv(folder / "log.csv")
+    assert log["train_fullsup_top1"].isna().all()
+    assert log["test_top1"].iloc[-1] == pytest.approx(card.results[0].test_top1)
+
+
+def test_watching_changes_nothing(plan, trained):
+    plain, _ = trained(plan(epochs=2), "plain")
+    watched, _ = trained(plan(epochs=2, watch=(Split.TRAIN_FULLSUP, Split.TEST)), "watched")
+    assert plain.weights_sha256 == watched.weights_sha256
+
+
+def test_the_data_hash_covers_ids_labels_and_pixels_and_not_their_order_of_use(plan, trained):
+    first, other_seed = (trained(plan(seeds=(seed,)), f"seed-{seed}")[0] for seed in (0, 1))
+    assert first.train_sha256 == other_seed.train_sha256
+    made = plan()
+    images = made.dataset.images
+
+    def brighter(split):
+        part = images(split)
+        return type(part)(part.ids, part.labels, lambda index: part.load(index) | np.uint8(index == 3))
+
+    made.dataset.images = brighter
+    assert trained(made, "brighter")[0].train_sha256 != first.train_sha256
+
+
+def test_images_that_no_step_used_are_in_the_hash(plan, trained):
+    all_used, _ = trained(plan(batch_size=4), "used")
+    one_left, _ = trained(plan(batch_size=7), "left")
+    assert all_used.train_sha256 == one_left.train_sha256
+
+
+def test_an_average_of_the_weights_is_kept_where_the_recipe_gives_a_decay(plan, trained):
+    made = plan(epochs=3)
+    made.recipe.ema = 0.5
+    after_steps, optimizer = [], made.recipe.optimizer
+
+    def recorded(network, total_steps):
+        after_steps.append(network.head.weight.detach().clone())
+        chosen, schedule = optimizer(network, total_steps)
+        chosen.register_step_post_hook(lambda *_: after_steps.append(network.head.weight.detach().clone()))
+        return chosen, schedule
+
+    made.recipe.optimizer = recorded
+    card, folder = trained(made)
+    average = after_steps[0]
+    assert len(after_steps) == 1 + 3 * 2
+    for step, weight in enumerate(after_steps[1:], start=1):
+        decay = 0 if step == 1 else min(1 - step ** (-2 / 3), 0.5)
+        average = decay * average + (1 - decay) * weight
+    kept = load_file(folder / "weights.safetensors")["head.weight"]
+    torch.testing.assert_close(kept, average)
+    assert not torch.equal(kept, after_steps[-1])
+    assert card.checkpoint == "ema"
+
+
+class Reddener:
+    """Augments images to plain red ones, as bright as the generator says."""
+
+    def __init__(self, seen, size=32):
+        self.seen, self.size = seen, size
+
+    def __call__(self, image, config, generator):
+        made = np.zeros((self.size, self.size, 3), dtype=np.uint8)
+        made[..., 0] = generator.integers(256)
+        self.seen.append((int(image[0, 0, 0]), int(made[0, 0, 0]), config.size))
+        return made
+
+
+def test_a_recipe_may_augment_images_itself_by_numbers_of_seed_epoch_and_image(plan, trained):
+    def drawn(name, **settings):
+        made, seen = plan(epochs=2, **settings), []
+        made.recipe.augment = Reddener(seen)
+        trained(made, name)
+        assert len(seen) == 2 * 8
+        assert {size for _, _, size in seen} == {32}
+        return sorted(seen)
+
+    first = drawn("a", workers=1)
+    assert first == drawn("b", workers=4)
+    assert first != drawn("c", seeds=(1,))
+    assert len({brightness for _, brightness, _ in first}) > 8
+
+
+def test_an_augmentation_of_another_size_is_told(plan, trained):
+    made = plan()
+    made.recipe.augment = Reddener([], size=31)
+    expected = r"in the recipe 'plain': .*augment returned uint8 \(31, 31, 3\), expected uint8 \(32, 32, 3\)"
+    with pytest.raises(PluginError, match=expected):
+        trained(made)
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(plan, trained):
@@ -123,6 +150,9 @@ def test_the_first_seeds_weights_are_kept_and_all_are_reported(plan, trained):
 def test_splits_and_batches_of_any_size_train(plan, trained, batch_size, count):
     made = plan(batch_size=batch_size)
     made.dataset.sizes[Split.TRAIN_WEAKSUP] = count
+    made.dataset.class_names = made.dataset.class_names[:count]
+    if count == 1:
+        made.dataset.splits = frozenset({Split.TRAIN_WEAKSUP})
     trained(made)
 
 
@@ -158,6 +188,14 @@ def test_labels_beyond_the_classes_are_refused(plan, trained):
     made = plan()
     made.dataset.class_names = ("only",)
     with pytest.raises(DataError, match="labels in train-weaksup of 'toys' go from 0 to 1, but it has 1 classes"):
+        trained(made)
+
+
+def test_a_class_without_images_is_refused(plan, trained):
+    made = plan()
+    made.dataset.class_names = ("even", "odd", "neither", "both")
+    expected = r"train-weaksup of 'toys' has no image of 2 of its 4 classes; the first is 2 \('neither'\)"
+    with pytest.raises(DataError, match=expected):
         trained(made)
 
 

@@ -13,7 +13,7 @@ from wsolbench.plugins import load_plugins
 REGISTRY = load_plugins()
 LARGEST_INPUT_FOR_QUICK_CHECKS = 128
 """Networks with larger inputs are built without memory here; their values are checked by the slow tests."""
-QUICK = {"check_input_config", "check_backbone_on_meta", "check_backbone_checkpoints"}
+QUICK = {"check_input_config", "check_backbone_on_meta", "check_backbone_checkpoints", "check_backbone_layers"}
 
 
 def test_our_own_plugins_load():

@@ -7,7 +7,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import pandas as pd
 import torch
 from pydantic import BaseModel
@@ -92,7 +91,8 @@ def train(plan: TrainingPlan, folder: Path, reporter: Reporter, *, state_path: P
     state = TrainingState()
     if resume and state_path.exists():
         state = state_file.read()
-        images = TrainingImages(images.split, np.array(state.digests))
+        assert state.digests is not None
+        images = TrainingImages(images.split, state.digests.numpy())
         reporter.say(f"continued from {state_path}")
     before = state.seconds
     for seed in plan.seeds[len(state.results) :]:
@@ -130,7 +130,7 @@ def _check_labels(plan: TrainingPlan, split: Split, images: ImageSplit) -> None:
     """Refuse labels that are no class, and classes of which train-weaksup has no image."""
     names = plan.dataset.class_names
     low, high = int(images.labels.min()), int(images.labels.max())
-    if low < 0 or high >= len(names):
+    if high >= len(names):
         raise DataError(
             f"labels in {split.label} of '{plan.dataset.name}' go from {low} to {high}, "
             f"but it has {len(names)} classes (0 to {len(names) - 1})"

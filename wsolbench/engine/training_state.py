@@ -74,9 +74,7 @@ class StateFile:
         try:
             write_whole(self.path, content.getvalue())
         except OSError as error:
-            raise OutputError(
-                f"the state of the training, {self.path}, cannot be written ({error.strerror})"
-            ) from error
+            raise OutputError(f"the training's state {self.path} cannot be written ({error.strerror})") from error
         self._saved = time.monotonic()
 
     def read(self) -> TrainingState:
@@ -91,9 +89,7 @@ class StateFile:
             identity = json.loads(content.pop("identity"))
             state = TrainingState(**content)
         except Exception as error:  # torch reads damaged files with whatever goes wrong in them
-            raise UsageError(
-                f"--resume: {self.path} is damaged or holds no training; delete it to start anew"
-            ) from error
+            raise UsageError(f"--resume: {self.path} holds no training; delete it to start anew") from error
         if not known:
             raise UsageError(f"--resume: {self.path} was written by another version; delete it to start anew")
         self._compare(identity)

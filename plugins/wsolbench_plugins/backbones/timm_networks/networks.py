@@ -40,7 +40,7 @@ class PooledClassifier:
         if not blocks:
             raise UsageError(f"{type(self).__name__} has no residual blocks to leave out; leave drop_path at 0")
         for index, block in enumerate(blocks):
-            block.drop_path = DropPath(rate * index / max(len(blocks) - 1, 1))
+            block.drop_path = DropPath(rate * index / max(len(blocks) - 1, 1)).train(block.training)
 
     def layer_numbers(self) -> dict[str, int]:
         """Return timm's numbers; of ConvNeXts the published ones, see `convnext_layer_number`."""

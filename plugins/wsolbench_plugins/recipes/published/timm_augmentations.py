@@ -59,6 +59,7 @@ def _operations(magnitude: int, config: InputConfig) -> list[AugmentOp]:
             "translate_const": int(0.45 * config.size),
             "img_mean": tuple(round(255 * mean) for mean in config.mean),
             "interpolation": Resampling[config.interpolation.upper()],
+            "magnitude_max": 9.99,  # at 10 posterizing keeps no bit at all, which Pillow refuses since 13
         },
     )
     for operation in policy.ops:
