@@ -19,7 +19,7 @@ def test_trained_weights_come_with_a_true_card_and_run(cli, made, tmp_path):
     out = tmp_path / "trained"
     done = cli(*TRAIN, *made.options, *ONE_EPOCH, "--seed", 3, "--seed", 4, "--out", out)
     assert done.code == 0, done.err
-    assert sorted(path.name for path in out.iterdir()) == ["card.json", "log.csv", "weights.safetensors"]
+    assert sorted(path.name for path in out.iterdir()) == ["card.json", "curve.png", "log.csv", "weights.safetensors"]
     card = json.loads((out / "card.json").read_text(encoding="utf-8"))
     assert card["weights_sha256"] == sha256(out / "weights.safetensors")
     assert card["command"].startswith("wsolbench train --backbone wsolbench:replknet_nano --dataset folder")
