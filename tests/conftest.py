@@ -142,3 +142,9 @@ def _save(path, pixels):
 def no_gallery(monkeypatch):
     """Leave the pictures out, for tests of numbers."""
     monkeypatch.setattr("wsolbench.engine.run.draw_gallery", lambda *_: None)
+
+
+@pytest.fixture
+def no_curve(monkeypatch):
+    """Leave the picture of a training empty: it takes longer than a training of toys."""
+    monkeypatch.setattr("wsolbench.engine.train.draw_curve", lambda _log, _title, path: path.touch())

@@ -1,11 +1,19 @@
+"""``wsolbench train``: what it writes, how it is continued, and what it refuses."""
+
 import json
 
+import pandas as pd
 import pytest
+import torch
 from safetensors.torch import load_file
 
 from wsolbench.engine.files import sha256
+from wsolbench.plugins import load_plugins
+
+pytestmark = pytest.mark.usefixtures("no_curve")
 
 TRAIN = ["train", "--backbone", "wsolbench:replknet_nano"]
+FILES = ["card.json", "curve.png", "log.csv", "weights.safetensors"]
 ONE_EPOCH = ["--recipe-opt", "epochs=1", "--recipe-opt", "batch_size=8"]
 
 
@@ -19,7 +27,7 @@ def test_trained_weights_come_with_a_true_card_and_run(cli, made, tmp_path):
     out = tmp_path / "trained"
     done = cli(*TRAIN, *made.options, *ONE_EPOCH, "--seed", 3, "--seed", 4, "--out", out)
     assert done.code == 0, done.err
-    assert sorted(path.name for path in out.iterdir()) == ["card.json", "curve.png", "log.csv", "weights.safetensors"]
+    assert sorted(path.name for path in out.iterdir()) == FILES
     card = json.loads((out / "card.json").read_text(encoding="utf-8"))
     assert card["weights_sha256"] == sha256(out / "weights.safetensors")
     assert card["command"].startswith("wsolbench train --backbone wsolbench:replknet_nano --dataset folder")
@@ -48,14 +56,163 @@ def test_the_same_seed_gives_the_same_weights(cli, made, tmp_path):
     assert not first["head.weight"].equal(other["head.weight"])
 
 
-def test_only_labels_of_images_are_read(cli, made, tmp_path, monkeypatch):
+RECIPES = [offer.name for offer in load_plugins().recipes if offer.provider.distribution == "wsolbench"]
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_no_box_reaches_a_training(cli, made, tmp_path, monkeypatch, recipe):
+    """With true boxes, and with boxes that cannot even be read, the weights are the same."""
     from wsolbench.data.reference import ReferenceDataset
 
     def annotations(*_):
         raise AssertionError("training read annotations")
 
     monkeypatch.setattr(ReferenceDataset, "annotations", annotations)
-    assert cli(*TRAIN, *made.options, *ONE_EPOCH, "--out", tmp_path / "out").code == 0
+    how = [*TRAIN, *made.options, *ONE_EPOCH, "--recipe", recipe, "--watch", "test", "--watch", "train-fullsup"]
+    assert cli(*how, "--out", tmp_path / "a").code == 0
+    for split in ("train", "val", "test"):
+        (made.metadata / split / "localization.txt").write_text("no box at all")
+    done = cli(*how, "--out", tmp_path / "b")
+    assert done.code == 0, done.err
+    first, second = ((tmp_path / name / "weights.safetensors").read_bytes() for name in "ab")
+    assert first == second
+    assert json.loads((tmp_path / "a/card.json").read_text())["supervision"] == "image labels of train-weaksup"
+
+
+def test_a_small_photo_set_trains_with_everything_on(cli, made, tmp_path):
+    options = ["drop_path=0.2", "ema=0.99", "warm_up=0.1", "epochs=2", "batch_size=5"]
+    given = [part for option in options for part in ("--recipe-opt", option)]
+    done = cli(*TRAIN, *made.options, "--recipe", "modern", *given, "--watch", "test", "--out", tmp_path / "out")
+    assert done.code == 0, done.err
+    card = json.loads((tmp_path / "out/card.json").read_text())
+    assert card["checkpoint"] == "ema"
+    assert {"drop_path": 0.2, "ema": 0.99, "rand_augment": 9, "mixup": 0.8}.items() <= card["recipe_options"].items()
+    log = pd.read_csv(tmp_path / "out/log.csv")
+    assert log["test_top1"].notna().all()
+    assert log["train_fullsup_top1"].isna().all()
+
+
+def state_of(out):
+    return out.with_name(f"{out.name}.state")
+
+
+@pytest.fixture
+def cut_short(cli, made, tmp_path, monkeypatch):
+    """Interrupt a training of two epochs after the first; return its options and its folder."""
+    from wsolbench.engine.training import SeedTraining
+
+    options = [*TRAIN, *made.options, "--recipe-opt", "epochs=2", "--recipe-opt", "batch_size=8"]
+    out = tmp_path / "out"
+    close = SeedTraining._close_epoch
+
+    def interrupt(training):
+        if training.log:
+            raise KeyboardInterrupt
+        close(training)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(SeedTraining, "_close_epoch", interrupt)
+        done = cli(*options, "--out", out)
+    assert done.code == 130
+    assert f"warning: {state_of(out)} holds the training so far; --resume --out {out} continues it" in done.err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.state", "set"]
+    return options, out
+
+
+def test_an_interrupted_training_is_continued(cli, cut_short, tmp_path):
+    options, out = cut_short
+    assert cli(*options, "--out", out).refused("out.state holds a training that was cut short; add --resume")
+    done = cli(*options, "--out", out, "--resume")
+    assert done.code == 0, done.err
+    assert f"continued from {state_of(out)}" in done.err
+    assert cli(*options, "--out", tmp_path / "whole").code == 0
+    for name in ("weights.safetensors", "curve.png"):
+        assert (out / name).exists()
+    assert (out / "weights.safetensors").read_bytes() == (tmp_path / "whole/weights.safetensors").read_bytes()
+    card = json.loads((out / "card.json").read_text())
+    assert card["command"].endswith(f"--out {out}")
+    assert not state_of(out).exists()
+
+
+def test_another_training_is_not_continued(cli, cut_short):
+    options, out = cut_short
+    changed = [*options, "--recipe-opt", "learning_rate=0.001", "--out", out, "--resume"]
+    assert cli(*changed).refused("of a training with the recipe's learning_rate 0.003, and this one has 0.001")
+    state_of(out).write_bytes(b"")
+    assert cli(*options, "--out", out, "--resume").refused("holds no training; delete it to start anew")
+    assert cli(*options, "--resume").refused("--resume needs the --out of the training to continue")
+
+
+def test_a_photo_cut_short_in_the_middle_is_told_and_the_training_goes_on_when_it_is_mended(cli, made, tmp_path):
+    from wsolbench.engine.training import SeedTraining
+
+    options = [*TRAIN, *made.options, "--recipe-opt", "epochs=2", "--recipe-opt", "batch_size=8"]
+    photo = made.images / "train" / "11.png"
+    content = photo.read_bytes()
+    close = SeedTraining._close_epoch
+
+    def spoil(training):
+        close(training)
+        photo.write_bytes(content[: len(content) // 2])
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(SeedTraining, "_close_epoch", spoil)
+        done = cli(*options, "--out", tmp_path / "out")
+    assert (done.code, done.out) == (2, "")
+    *_, hint, error = done.err.splitlines()
+    assert hint.startswith("warning: ")
+    assert hint.endswith(f"--resume --out {tmp_path / 'out'} continues it")
+    assert error.startswith("error: ")
+    assert "train/11.png is cut short or damaged" in error
+    photo.write_bytes(content)
+    assert cli(*options, "--out", tmp_path / "out", "--resume").code == 0
+    assert cli(*options, "--out", tmp_path / "whole").code == 0
+    first, second = ((tmp_path / name / "weights.safetensors").read_bytes() for name in ("out", "whole"))
+    assert first == second
+
+
+STILL = ["--recipe", "modern-noaug", "--recipe-opt", "learning_rate=1e-12", *ONE_EPOCH]
+
+
+def test_a_training_starts_from_given_weights(cli, made, tmp_path):
+    assert cli(*TRAIN, *made.options, *ONE_EPOCH, "--out", tmp_path / "first").code == 0
+    weights = tmp_path / "first/weights.safetensors"
+    again = [*TRAIN, *made.options, *STILL, "--seed", 9, "--weights", weights, "--out", tmp_path / "again"]
+    assert cli(*again).code == 0
+    before, after = load_file(weights), load_file(tmp_path / "again/weights.safetensors")
+    for key in ("stem.0.conv.weight", "head.weight", "head.bias"):
+        torch.testing.assert_close(after[key], before[key])
+    card = json.loads((tmp_path / "again/card.json").read_text())
+    assert card["initial_weights"] == {"source": "file", "file": "weights.safetensors", "sha256": sha256(weights)}
+
+
+def test_a_classifier_of_other_classes_is_left_out(cli, made, tmp_path):
+    (shipped,) = load_plugins().backbones.get("replknet_nano").spec.checkpoints
+    done = cli(*TRAIN, *made.options, *STILL, "--weights", shipped.path, "--out", tmp_path / "out")
+    assert done.code == 0, done.err
+    before, after = load_file(shipped.path), load_file(tmp_path / "out/weights.safetensors")
+    torch.testing.assert_close(after["stem.0.conv.weight"], before["stem.0.conv.weight"])
+    assert (len(before["head.weight"]), len(after["head.weight"])) == (12, 2)
+
+
+def test_weights_that_do_not_fit_are_told(cli, made, tmp_path):
+    (other,) = load_plugins().backbones.get("slak_nano").spec.checkpoints
+    for weights, words in ((other.path, "does not fit 'replknet_nano'"), (tmp_path / "no.pth", "does not exist")):
+        assert cli(*TRAIN, *made.options, *ONE_EPOCH, "--weights", weights, "--out", tmp_path / "x").refused(words)
+
+
+def test_a_class_without_training_images_is_told(cli, folder_set, tmp_path):
+    made = folder_set(train=1, val=2, test=4)
+    done = cli(*TRAIN, *made.options, *ONE_EPOCH, "--out", tmp_path / "out")
+    assert done.refused(
+        "train-weaksup of 'folder' has no image of 1 of its 2 classes; the first is 1 ('1'); add images"
+    )
+
+
+def test_a_split_that_is_not_there_cannot_be_watched(cli, folder_set, tmp_path):
+    made = folder_set(train=4, val=2)
+    done = cli(*TRAIN, *made.options, *ONE_EPOCH, "--watch", "test", "--out", tmp_path / "out")
+    assert done.refused("has no split test; it has train-weaksup, train-fullsup")
 
 
 def test_without_out_a_fresh_folder_in_runs_is_made(cli, folder_set, tmp_path, monkeypatch):

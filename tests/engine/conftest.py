@@ -244,8 +244,10 @@ def trained(toys):
     """Carry a plan out: ``trained(plan, "name")`` gives the card and the folder, ``resume=True`` continues."""
 
     def trained(plan, name="out", **how):
-        folder = toys.folder / name
+        folder, state_path = toys.folder / name, toys.folder / f"{name}.state"
         folder.mkdir(exist_ok=True)
-        return train(plan, folder, toys.notes, state_path=toys.folder / f"{name}.state", **how), folder
+        card = train(plan, folder, toys.notes, state_path=state_path, **how)
+        state_path.unlink(missing_ok=True)
+        return card, folder
 
     return trained

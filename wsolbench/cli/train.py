@@ -112,6 +112,7 @@ def train(
         reporter = session.reporter()
         with whole_folder(folder) as draft, _telling_how_to_resume(state_path, folder, reporter):
             card = run_training(plan, draft, reporter, state_path=state_path, resume=resume)
+        state_path.unlink(missing_ok=True)
     for result in card.results:
         accuracy = "not measured (no test split)" if result.test_top1 is None else f"{result.test_top1:.1f} %"
         typer.echo(f"seed {result.seed}: top-1 on test {accuracy}")
@@ -121,12 +122,17 @@ def train(
 @contextmanager
 def _telling_how_to_resume(state_path: Path, folder: Path, reporter: Reporter) -> Iterator[None]:
     """Tell of the state that a training leaves behind if it fails or is interrupted."""
-    before = state_path.stat().st_mtime_ns if state_path.exists() else None
+    before = _modified(state_path)
     try:
         yield
-    finally:
-        if state_path.exists() and state_path.stat().st_mtime_ns != before:
+    except BaseException:
+        if _modified(state_path) != before:
             reporter.warn(f"{state_path} holds the training so far; --resume --out {folder} continues it")
+        raise
+
+
+def _modified(path: Path) -> int | None:
+    return path.stat().st_mtime_ns if path.exists() else None
 
 
 def _one_network(registry: Registry, name: str) -> Offer[BackboneSpec]:

@@ -75,7 +75,7 @@ def train(plan: TrainingPlan, folder: Path, reporter: Reporter, *, state_path: P
         plan: What to train.
         folder: Where the results go.
         reporter: Told of the progress.
-        state_path: Where the state is kept while training, and after a training that did not come to its end.
+        state_path: Where the state is kept, also when this returns: only the caller knows when the results are safe.
         resume: Whether to continue from that state, if there is one.
 
     Raises:
@@ -107,9 +107,7 @@ def train(plan: TrainingPlan, folder: Path, reporter: Reporter, *, state_path: P
 
         training.run(reporter, save_state, lambda: state_file.due)
         _finish_seed(state, plan, seed, training)
-    card = _write_results(plan, folder, state, images, seconds=before + time.monotonic() - started)
-    state_file.remove()
-    return card
+    return _write_results(plan, folder, state, images, seconds=before + time.monotonic() - started)
 
 
 def _check_plan(plan: TrainingPlan) -> None:

@@ -103,7 +103,3 @@ class StateFile:
                     f"--resume: {self.path} is of a training with {name} {then}, and this one has {now}; "
                     "make it the same, or delete the file to start anew"
                 )
-
-    def remove(self) -> None:
-        """Take the file away, as its training is finished."""
-        self.path.unlink(missing_ok=True)
