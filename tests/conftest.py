@@ -142,3 +142,13 @@ def _save(path, pixels):
 def no_gallery(monkeypatch):
     """Leave the pictures out, for tests of numbers."""
     monkeypatch.setattr("wsolbench.engine.run.draw_gallery", lambda *_: None)
+
+
+@pytest.fixture
+def web(monkeypatch):
+    """A web server on this machine, which no proxy stands before."""
+    from web import serve
+
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with serve() as running:
+        yield running

@@ -6,7 +6,8 @@ from wsolbench.data.comparison import compare_annotations
 from wsolbench.data.disk import DiskDataset, DiskSplit, LazySplit, ListedSplit, PlacedSplit
 from wsolbench.data.image_files import HeaderSizes, ImageFiles
 from wsolbench.data.lines import Line, parse_each, read_lines
-from wsolbench.data.prepared import prepared_roots
+from wsolbench.data.prepared import lists_below, prepared_roots
+from wsolbench.data.published import published_lists
 from wsolbench.data.reference import ReferenceDataset, ReferenceSplit, folder_names, reference_splits
 from wsolbench.data.storage import open_storage
 from wsolbench.errors import (
@@ -31,6 +32,7 @@ from wsolbench.interfaces import (
     Dataset,
     DatasetRoots,
     DatasetSpec,
+    Download,
     Finding,
     Foldable,
     ImageSplit,
@@ -41,6 +43,7 @@ from wsolbench.interfaces import (
     Method,
     MethodContext,
     MethodSpec,
+    Preparation,
     Pretrained,
     Recipe,
     RecipeSpec,
@@ -62,6 +65,7 @@ __all__ = [
     "DatasetSpec",
     "DiskDataset",
     "DiskSplit",
+    "Download",
     "Finding",
     "Foldable",
     "HeaderSizes",
@@ -81,6 +85,7 @@ __all__ = [
     "OutputError",
     "PlacedSplit",
     "PluginError",
+    "Preparation",
     "Pretrained",
     "Quad",
     "Recipe",
@@ -105,9 +110,11 @@ __all__ = [
     "folder_names",
     "hookimpl",
     "list_class_folders",
+    "lists_below",
     "open_storage",
     "parse_each",
     "prepared_roots",
+    "published_lists",
     "read_lines",
     "reference_splits",
     "whole_corners",
