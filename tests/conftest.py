@@ -148,3 +148,13 @@ def no_gallery(monkeypatch):
 def no_curve(monkeypatch):
     """Leave the picture of a training empty: it takes longer than a training of toys."""
     monkeypatch.setattr("wsolbench.engine.train.draw_curve", lambda _log, _title, path: path.touch())
+
+
+@pytest.fixture
+def web(monkeypatch):
+    """A web server on this machine, which no proxy stands before."""
+    from web import serve
+
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with serve() as running:
+        yield running

@@ -7,7 +7,8 @@ from wsolbench.data.disk import DiskDataset, DiskSplit, LazySplit, ListedSplit, 
 from wsolbench.data.image_files import HeaderSizes, ImageFiles
 from wsolbench.data.images import warp
 from wsolbench.data.lines import Line, parse_each, read_lines
-from wsolbench.data.prepared import prepared_roots
+from wsolbench.data.prepared import lists_below, prepared_roots
+from wsolbench.data.published import published_lists
 from wsolbench.data.reference import ReferenceDataset, ReferenceSplit, folder_names, reference_splits
 from wsolbench.data.storage import open_storage
 from wsolbench.errors import (
@@ -34,6 +35,7 @@ from wsolbench.interfaces import (
     Dataset,
     DatasetRoots,
     DatasetSpec,
+    Download,
     Finding,
     FittedMethod,
     Foldable,
@@ -48,6 +50,7 @@ from wsolbench.interfaces import (
     MethodContext,
     MethodSpec,
     MethodZoo,
+    Preparation,
     Pretrained,
     Recipe,
     RecipeSpec,
@@ -72,6 +75,7 @@ __all__ = [
     "DatasetSpec",
     "DiskDataset",
     "DiskSplit",
+    "Download",
     "Finding",
     "FittedMethod",
     "Foldable",
@@ -95,6 +99,7 @@ __all__ = [
     "OutputError",
     "PlacedSplit",
     "PluginError",
+    "Preparation",
     "Pretrained",
     "Quad",
     "Recipe",
@@ -120,9 +125,11 @@ __all__ = [
     "folder_names",
     "hookimpl",
     "list_class_folders",
+    "lists_below",
     "open_storage",
     "parse_each",
     "prepared_roots",
+    "published_lists",
     "read_lines",
     "reference_splits",
     "warp",

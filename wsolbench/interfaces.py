@@ -34,6 +34,7 @@ __all__ = [
     "Dataset",
     "DatasetRoots",
     "DatasetSpec",
+    "Download",
     "Finding",
     "FittedMethod",
     "Foldable",
@@ -48,6 +49,7 @@ __all__ = [
     "MethodContext",
     "MethodSpec",
     "MethodZoo",
+    "Preparation",
     "Pretrained",
     "Recipe",
     "RecipeSpec",
@@ -448,6 +450,45 @@ class KnownSplit:
 
 
 @dataclass(frozen=True)
+class Download:
+    """A file that a data set on disk is made of.
+
+    Args:
+        place: Where it belongs below the data set's folder: the file itself, or the folder that an archive becomes.
+        url: Where it is fetched; None where a licence or a website asks for a person.
+        archive: The name of the archive; None where the file is none.
+        inside: The folder in the archive whose content is taken; all of it by default.
+        checksum: ``md5:`` or ``sha256:`` and hex digits, as published; None where nobody published one.
+        by_hand: Where a person finds it.
+        needed: Whether the data set is of use without it.
+    """
+
+    place: str
+    url: str | None = None
+    archive: str | None = None
+    inside: str = ""
+    checksum: str | None = None
+    by_hand: str = ""
+    needed: bool = True
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """How a data set comes to lie on disk.
+
+    Args:
+        downloads: What it is made of.
+        terms: What may be done with it.
+        copied_from: A folder with the downloads -> where the data set lies in it, for a data set that is copied from
+            there to ``images`` and ``metadata``; None for one that stays as it was unpacked.
+    """
+
+    downloads: tuple[Download, ...]
+    terms: str
+    copied_from: Callable[[Path], DatasetRoots] | None = None
+
+
+@dataclass(frozen=True)
 class DatasetSpec:
     """A data set that a plugin offers.
 
@@ -457,6 +498,7 @@ class DatasetSpec:
         source: Paper or publisher.
         classes: How many classes it is known to have.
         known: What is known of its splits, for a check of what is on disk.
+        preparation: How it comes to lie on disk; None where there is nothing to fetch.
     """
 
     name: str
@@ -464,6 +506,7 @@ class DatasetSpec:
     source: str
     classes: int | None = None
     known: Mapping[Split, KnownSplit] = field(default_factory=dict)
+    preparation: Preparation | None = None
 
 
 # ------------------------------------------------------------------------------------------------------------ recipes

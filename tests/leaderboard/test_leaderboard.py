@@ -259,7 +259,8 @@ def test_the_table_and_the_gallery_of_the_readme_are_those_of_the_leaderboard():
         lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("|")]
         return [tuple(cell.strip() for cell in line.strip("|").split("|")) for line in lines if "---" not in line]
 
-    shown, known = rows(root / "README.md"), rows(root / "leaderboard" / "README.md")
+    known = rows(root / "leaderboard" / "README.md")
+    shown = [row for row in rows(root / "README.md") if len(row) == len(known[0])]
     assert len(shown) > 15
     assert set(shown) <= set(known)
     assert check(root / "leaderboard") == []

@@ -19,7 +19,7 @@ class ConsoleReporter(Reporter):
         self._console = Console(stderr=True)
 
     @contextmanager
-    def phase(self, name: str, total: int, unit: str = "images") -> Iterator[Advance]:
+    def phase(self, name: str, total: int | None, unit: str = "images") -> Iterator[Advance]:
         """Show a bar from 0 to `total`; it disappears when the phase is over."""
         columns = (
             TextColumn("{task.description}"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -47,6 +48,28 @@ def check(
     if errors:
         told = "1 error" if errors == 1 else f"{errors} errors"
         raise DataError(f"{told} in the data set '{name}': a run would fail or violate the protocol")
+
+
+@data.command(epilog=EVERYWHERE)
+def prepare(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="Data set; see 'wsolbench list datasets'.")],
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Its folder; default data/NAME.")] = None,
+) -> None:
+    """Fetch a data set, verify and unpack it, and write its lists; say what a person has to fetch.
+
+    It goes on where it was interrupted.
+    """
+    session = session_of(context)
+    registry = session.load_plugins()
+    from wsolbench.engine.data_prepare import prepare_dataset
+
+    offer = registry.datasets.get(name)
+    folder = out or Path("data") / offer.name
+    with session.clean_stdout():
+        prepare_dataset(offer, folder, session.reporter())
+    typer.echo(f"ready: --dataset {name} --data-root {folder}")
+    typer.echo(f"check it: wsolbench data check {name} --data-root {folder}")
 
 
 def _as_text(report: CheckReport) -> str:

@@ -3,6 +3,7 @@
 ::
 
     images/                    what the lists name
+    masks/                     what they name as masks, where that is not in images/
     metadata/{train,val,test}  the lists; or metadata/<name>/{train,val,test}
     train*.zip                 the train-weaksup images, where they are not among the others
 """
@@ -10,12 +11,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 from wsolbench.data.reference import has_splits
 from wsolbench.errors import DataError
 from wsolbench.interfaces import DatasetRoots
 
-__all__ = ["prepared_roots"]
+__all__ = ["lists_below", "prepared_roots"]
 
 
 def prepared_roots(name: str, roots: DatasetRoots) -> DatasetRoots | None:
@@ -31,15 +33,28 @@ def prepared_roots(name: str, roots: DatasetRoots) -> DatasetRoots | None:
         DataError: Which of several ZIP files is meant cannot be told.
     """
     folder = roots.images
-    if folder is None or roots.metadata is not None:
-        return roots if roots.metadata is not None else None
-    lists = next((place for place in (folder / "metadata" / name, folder / "metadata") if has_splits(place)), None)
-    if lists is None:
+    if roots.metadata is not None:
+        return roots
+    lists = None if folder is None else lists_below(folder, name)
+    if folder is None or lists is None:
         return None
-    images = folder / "images"
     archives = sorted(folder.glob("train*.zip"))
     if len(archives) > 1 and roots.train is None:
         found = ", ".join(path.name for path in archives)
         raise DataError(f"{folder} holds {found}; say with --train-root which one has the images to train on")
-    train = roots.train or next(iter(archives), None)
-    return replace(roots, images=images if images.is_dir() else folder, metadata=lists, train=train)
+    return replace(
+        roots,
+        images=_existing(folder / "images") or folder,
+        metadata=lists,
+        masks=roots.masks or _existing(folder / "masks"),
+        train=roots.train or next(iter(archives), None),
+    )
+
+
+def lists_below(folder: Path, name: str) -> Path | None:
+    """Return where a data set's folder has its lists, ``metadata/<name>`` or ``metadata``; None where it has none."""
+    return next((place for place in (folder / "metadata" / name, folder / "metadata") if has_splits(place)), None)
+
+
+def _existing(folder: Path) -> Path | None:
+    return folder if folder.is_dir() else None

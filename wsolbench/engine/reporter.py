@@ -14,8 +14,8 @@ class Reporter:
     """A silent reporter, and the base of those that speak."""
 
     @contextmanager
-    def phase(self, name: str, total: int, unit: str = "images") -> Iterator[Advance]:  # noqa: ARG002
-        """Open a phase of `total` units of work; the function it yields says that so many more are done."""
+    def phase(self, name: str, total: int | None, unit: str = "images") -> Iterator[Advance]:  # noqa: ARG002
+        """Open a phase of `total` units of work, if anybody knows; what it yields says that so many more are done."""
         yield lambda _done: None
 
     def say(self, message: str) -> None:

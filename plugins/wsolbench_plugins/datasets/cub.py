@@ -21,6 +21,7 @@ from wsolbench.api import (
     DatasetSpec,
     DiskDataset,
     DiskSplit,
+    Download,
     Finding,
     HeaderSizes,
     ImageFiles,
@@ -28,6 +29,7 @@ from wsolbench.api import (
     LazySplit,
     Line,
     ListedSplit,
+    Preparation,
     Quad,
     ReferenceSplit,
     SizedBoxes,
@@ -36,8 +38,10 @@ from wsolbench.api import (
     compare_annotations,
     folder_names,
     hookimpl,
+    lists_below,
     open_storage,
     parse_each,
+    published_lists,
     read_lines,
     reference_splits,
 )
@@ -55,7 +59,25 @@ def wsolbench_datasets() -> list[DatasetSpec]:
         Split.TRAIN_FULLSUP: KnownSplit(1_000, boxes=1_000),
         Split.TEST: KnownSplit(5_794, boxes=5_794),
     }
-    return [DatasetSpec("cub", build, source, classes=200, known=known)]
+    preparation = Preparation(
+        (
+            Download(
+                "CUB_200_2011",
+                "https://data.caltech.edu/records/65de6-vp158/files/CUB_200_2011.tgz",
+                archive="CUB_200_2011.tgz",
+                inside="CUB_200_2011",
+                checksum="md5:97eceeb196236b17998738112f37df78",
+            ),
+            *published_lists("CUB", Split, "metadata"),
+            Download(
+                "CUBV2",
+                archive="CUBV2.tar",
+                by_hand="https://drive.google.com/open?id=1U6cwKHS65wayT9FFvoLIA8cn1k0Ot2M1",
+            ),
+        ),
+        terms="CUB-200-2011: research and education, not commercial; CUBV2: each photo's own, its boxes CC BY 2.0",
+    )
+    return [DatasetSpec("cub", build, source, 200, known, preparation)]
 
 
 def build(roots: DatasetRoots) -> Dataset:
@@ -71,6 +93,8 @@ def build(roots: DatasetRoots) -> Dataset:
         raise UsageError(
             "'cub' lies on disk; pass --data-root DIR, the folder CUB_200_2011, or --metadata-root DIR/CUB"
         )
+    if roots.metadata is None and roots.images is not None:
+        roots = replace(roots, metadata=lists_below(roots.images, "CUB"))
     official = _official_folder(roots)
     listed = {} if roots.metadata is None else _listed_splits(roots, official)
     if official is None and not listed:

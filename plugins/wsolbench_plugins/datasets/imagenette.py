@@ -21,10 +21,12 @@ from wsolbench.api import (
     DatasetRoots,
     DatasetSpec,
     DiskDataset,
+    Download,
     ImageFiles,
     KnownSplit,
     LazySplit,
     ListedSplit,
+    Preparation,
     ReferenceSplit,
     Split,
     UsageError,
@@ -32,6 +34,7 @@ from wsolbench.api import (
     list_class_folders,
     open_storage,
     prepared_roots,
+    published_lists,
     reference_splits,
 )
 
@@ -57,7 +60,21 @@ def wsolbench_datasets() -> list[DatasetSpec]:
     """Offer the data set, at whatever size its photos are."""
     source = "Howard, Imagenette; boxes of ILSVRC 2012 as Choe et al., CVPR 2020, list them"
     known = {Split.TRAIN_WEAKSUP: KnownSplit(12_894), Split.TRAIN_FULLSUP: KnownSplit(100, FULLSUP_PER_CLASS)}
-    return [DatasetSpec("imagenette", build, source, classes=len(CLASSES), known=known)]
+    preparation = Preparation(
+        (
+            Download(
+                "imagenette2-320",
+                "https://s3.amazonaws.com/fast-ai-imageclas/imagenette2-320.tgz",
+                archive="imagenette2-320.tgz",
+                inside="imagenette2-320",
+                checksum="md5:3df6f0d01a2c9592104656642f5e78a3",
+            ),
+            *published_lists("ILSVRC", [Split.TEST], "ILSVRC"),
+        ),
+        terms="photos of ImageNet: research and education, not commercial",
+        copied_from=lambda folder: DatasetRoots(folder / "imagenette2-320", folder / "ILSVRC"),
+    )
+    return [DatasetSpec("imagenette", build, source, len(CLASSES), known, preparation)]
 
 
 def build(roots: DatasetRoots) -> Dataset:

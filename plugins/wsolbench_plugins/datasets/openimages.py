@@ -7,12 +7,15 @@ from wsolbench.api import (
     DatasetRoots,
     DatasetSpec,
     DiskDataset,
+    Download,
     KnownSplit,
+    Preparation,
     Split,
     UsageError,
     folder_names,
     hookimpl,
     prepared_roots,
+    published_lists,
     reference_splits,
 )
 
@@ -26,7 +29,18 @@ def wsolbench_datasets() -> list[DatasetSpec]:
         Split.TRAIN_FULLSUP: KnownSplit(2_500, per_class=25),
         Split.TEST: KnownSplit(5_000, per_class=50),
     }
-    return [DatasetSpec("openimages", build, source, classes=100, known=known)]
+    drive = "https://drive.google.com/open?id="
+    preparation = Preparation(
+        (
+            *published_lists("OpenImages", Split, "metadata"),
+            Download("images", archive="OpenImages_images.zip", by_hand=f"{drive}1oOb4WQ-lb8SYppHEg3lWnpHk1X8WVO4e"),
+            Download(
+                "masks", archive="OpenImages_annotations.zip", by_hand=f"{drive}1eu1YvcZlsEalhXTS_5Ni5tkImCliIPie"
+            ),
+        ),
+        terms="photos CC BY 2.0, as far as their authors said so; masks CC BY 4.0, Google",
+    )
+    return [DatasetSpec("openimages", build, source, 100, known, preparation)]
 
 
 def build(roots: DatasetRoots) -> Dataset:

@@ -24,11 +24,13 @@ from wsolbench.api import (
     DatasetRoots,
     DatasetSpec,
     DiskDataset,
+    Download,
     ImageFiles,
     KnownSplit,
     LazySplit,
     Line,
     ListedSplit,
+    Preparation,
     Split,
     UsageError,
     folder_names,
@@ -95,9 +97,22 @@ def wsolbench_datasets() -> list[DatasetSpec]:
     source = "Tiny-ImageNet, Stanford CS231n; splits of wsolbench's own"
     known_of_all = {Split.TRAIN_WEAKSUP: KnownSplit(80_000, per_class=400)}
     known = {Split.TRAIN_WEAKSUP: KnownSplit(16_000, per_class=400), Split.TRAIN_FULLSUP: KnownSplit(993, boxes=993)}
+    preparation = Preparation(
+        (
+            Download(
+                "tiny-imagenet-200",
+                "http://cs231n.stanford.edu/tiny-imagenet-200.zip",
+                archive="tiny-imagenet-200.zip",
+                inside="tiny-imagenet-200",
+                checksum="md5:90528d7ca1a48142e341f4ef8d21d0de",
+            ),
+        ),
+        terms="photos of ImageNet: research and education, not commercial",
+        copied_from=DatasetRoots,
+    )
     return [
-        DatasetSpec("tiny-imagenet", partial(build, "tiny-imagenet"), source, classes=200, known=known_of_all),
-        DatasetSpec("tiny-imagenet-40", partial(build, "tiny-imagenet-40"), source, classes=len(FORTY), known=known),
+        DatasetSpec("tiny-imagenet", partial(build, "tiny-imagenet"), source, 200, known_of_all, preparation),
+        DatasetSpec("tiny-imagenet-40", partial(build, "tiny-imagenet-40"), source, len(FORTY), known, preparation),
     ]
 
 
@@ -152,9 +167,9 @@ def _from_download(name: str, folder: Path, on_fault: Callable[[DataError], None
         missing = sorted(FORTY.keys() - set(there))
         if missing:
             raise DataError(f"{folder / 'wnids.txt'} lacks {len(missing)} classes of '{name}', such as {missing[0]}")
-    download = Download(folder, on_fault)
+    unpacked = Unpacked(folder, on_fault)
     return DiskDataset(
-        name, names, {split: LazySplit(partial(download.read_split, classes, split)) for split in NUMBERS}
+        name, names, {split: LazySplit(partial(unpacked.read_split, classes, split)) for split in NUMBERS}
     )
 
 
@@ -171,7 +186,7 @@ class _Photo:
 
 
 @dataclass(frozen=True)
-class Download:
+class Unpacked:
     """The folder tiny-imagenet-200."""
 
     folder: Path

@@ -6,7 +6,18 @@ and there is no train-fullsup.
 
 from __future__ import annotations
 
-from wsolbench.api import Dataset, DatasetRoots, DatasetSpec, KnownSplit, Split, UsageError, hookimpl
+from wsolbench.api import (
+    Dataset,
+    DatasetRoots,
+    DatasetSpec,
+    Download,
+    KnownSplit,
+    Preparation,
+    Split,
+    UsageError,
+    hookimpl,
+    published_lists,
+)
 
 
 @hookimpl
@@ -18,7 +29,32 @@ def wsolbench_datasets() -> list[DatasetSpec]:
         Split.TRAIN_FULLSUP: KnownSplit(10_000, per_class=10, boxes=18_532),
         Split.TEST: KnownSplit(50_000, per_class=50, boxes=80_477),
     }
-    return [DatasetSpec("ilsvrc", _build, source, classes=1_000, known=known)]
+    site = "https://image-net.org/download-images, after registering,"
+    preparation = Preparation(
+        (
+            *published_lists("ILSVRC", (Split.TRAIN_FULLSUP, Split.TEST), "metadata"),
+            Download(
+                "imagenetv2-threshold0.7-format-val",
+                "https://huggingface.co/datasets/vaishaal/ImageNetV2/resolve/main/imagenetv2-threshold0.7.tar.gz",
+                archive="imagenetv2-threshold0.7.tar.gz",
+                inside="imagenetv2-threshold0.7-format-val",
+            ),
+            Download(
+                "val",
+                archive="ILSVRC2012_img_val.tar",
+                checksum="md5:29b22e2961454d5413ddabcf34fc5622",
+                by_hand=f"{site} 'Validation images (all tasks)', 6.3 GB",
+            ),
+            Download(
+                "train",
+                by_hand=f"{site} 'Training images (Task 1 & 2)', 138 GB: a tar file for each class, each unpacked to a "
+                "folder of its name",
+                needed=False,
+            ),
+        ),
+        terms="ImageNet: research and education, not commercial; ImageNetV2: MIT; its boxes: CC BY 2.0",
+    )
+    return [DatasetSpec("ilsvrc", _build, source, 1_000, known, preparation)]
 
 
 def _build(roots: DatasetRoots) -> Dataset:

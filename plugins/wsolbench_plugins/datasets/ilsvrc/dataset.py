@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from wsolbench.api import (
     Split,
     compare_annotations,
     list_class_folders,
+    lists_below,
     open_storage,
     reference_splits,
 )
@@ -39,6 +41,8 @@ def build(roots: DatasetRoots) -> Dataset:
     Raises:
         DataError: There are no lists.
     """
+    if roots.metadata is None and roots.images is not None:
+        roots = replace(roots, metadata=lists_below(roots.images, "ILSVRC"))
     metadata, images = roots.metadata, roots.images
     lists = metadata is not None and find_xml([metadata]) is None
     listed = reference_splits(metadata, roots) if metadata is not None and lists else {}

@@ -1,0 +1,37 @@
+from wsolbench.errors import DataError
+
+
+def test_nothing_to_fetch(cli, tmp_path):
+    assert cli("data", "prepare", "critters", "--out", tmp_path / "out").refused("there is nothing to fetch")
+    assert not (tmp_path / "out").exists()
+
+
+def test_no_network(cli, tmp_path, monkeypatch):
+    def fetch(url, target, **_):
+        raise DataError(f"{url} cannot be fetched (no route to host); run the command again, or save it as {target}")
+
+    monkeypatch.setattr("wsolbench.engine.data_prepare.fetch", fetch)
+    done = cli("data", "prepare", "tiny-imagenet-40", "--out", tmp_path / "tiny")
+    told = done.err.splitlines()
+    assert done.code == 2
+    assert told[0] == "terms: photos of ImageNet: research and education, not commercial"
+    assert told[1].startswith(
+        "error: http://cs231n.stanford.edu/tiny-imagenet-200.zip cannot be fetched (no route to host)"
+    )
+    assert told[1].endswith(f"save it as {tmp_path / 'tiny' / 'tiny-imagenet-200.zip'}")
+
+
+def test_what_is_there_is_ready(cli, tmp_path):
+    lists = tmp_path / "tiny" / "metadata" / "test"
+    lists.mkdir(parents=True)
+    (lists / "image_ids.txt").write_text("n1/a.JPEG")
+    (lists / "class_labels.txt").write_text("n1/a.JPEG,0")
+    done = cli("data", "prepare", "tiny-imagenet", "--out", tmp_path / "tiny")
+    assert done.code == 0
+    assert done.out.splitlines() == [
+        f"ready: --dataset tiny-imagenet --data-root {tmp_path / 'tiny'}",
+        f"check it: wsolbench data check tiny-imagenet --data-root {tmp_path / 'tiny'}",
+    ]
+    assert cli("data", "prepare", "tiny-imagnet").refused(
+        "unknown dataset 'tiny-imagnet'. Did you mean 'tiny-imagenet'"
+    )

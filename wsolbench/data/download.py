@@ -1,0 +1,157 @@
+"""Files fetched by HTTP: resumed where a connection was lost, verified, and never half a file taken for a whole one."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import http.client
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from contextlib import suppress
+from http import HTTPStatus
+from pathlib import Path
+from typing import BinaryIO
+
+from wsolbench.errors import DataError, OutputError
+
+__all__ = ["MEGABYTE", "fetch", "matches_checksum"]
+
+MEGABYTE = 1_000_000
+_PATIENCE = 30.0
+_PAUSES = (1.0, 2.0, 4.0, 8.0)
+_CUT = (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError)
+
+
+class _CutShortError(Exception):
+    """A connection ended before the file did."""
+
+
+def fetch(
+    url: str,
+    target: Path,
+    *,
+    checksum: str | None,
+    advance: Callable[[int], None] = lambda _: None,
+    pauses: tuple[float, ...] = _PAUSES,
+) -> None:
+    """Fetch a file into ``target``, which appears when it is whole and, where a checksum is known, the right one.
+
+    What has come lies in ``target``.part, and a later call goes on from there. A lost connection is tried again after
+    each of the pauses, counted anew whenever something came.
+
+    Args:
+        url: ``http`` or ``https``.
+        target: The file; its folder exists.
+        checksum: ``md5:`` or ``sha256:`` and hex digits; None where nobody published one.
+        advance: Called with so many more bytes, those that were there already among them.
+        pauses: In seconds.
+
+    Raises:
+        DataError: The file cannot be fetched, or is another one than was published.
+        OutputError: It cannot be written, for example on a full disk.
+    """
+    part = target.with_name(f"{target.name}.part")
+    told = 0
+    remaining = list(pauses)
+    while True:
+        before = _size(part)
+        advance(before - told)
+        told = before
+        try:
+            _fetch_rest(url, part)
+            break
+        except urllib.error.HTTPError as error:
+            raise DataError(_by_hand(url, target, f"{error.code} {error.reason}")) from error
+        except (*_CUT, _CutShortError) as error:
+            remaining = list(pauses) if _size(part) > before else remaining
+            if not remaining:
+                raise DataError(_by_hand(url, target, getattr(error, "reason", None) or error)) from error
+            time.sleep(remaining.pop(0))
+        except OSError as error:
+            raise _not_written(part, error) from error
+    advance(_size(part) - told)
+    if checksum is not None and not matches_checksum(part, checksum):
+        part.unlink()
+        raise DataError(f"{url} is not the file that was published: its checksum is not {checksum}; it was removed")
+    _validator(part).unlink(missing_ok=True)
+    part.replace(target)
+
+
+def matches_checksum(path: Path, checksum: str) -> bool:
+    """Return whether a file has a checksum such as ``md5:90528d7c...``. Raises ``DataError`` for an unreadable file."""
+    kind, _, digits = checksum.partition(":")
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, kind).hexdigest() == digits
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _fetch_rest(url: str, part: Path) -> None:
+    """Append to a part what is missing of it; begin anew where the server does not go on or has another file now."""
+    start = _size(part)
+    headers = {"User-Agent": "wsolbench"}
+    if start:
+        headers["Range"] = f"bytes={start}-"
+        with suppress(FileNotFoundError):
+            headers["If-Range"] = _validator(part).read_text(encoding="utf-8")
+    request = urllib.request.Request(url, headers=headers)
+    try:
+        response = urllib.request.urlopen(request, timeout=_PATIENCE)
+    except urllib.error.HTTPError as error:
+        if error.code != HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+            raise
+        if error.headers.get("Content-Range") == f"bytes */{start}":  # everything had come
+            return
+        part.unlink()
+        raise _CutShortError("the file is shorter than what had come") from error
+    with response:
+        goes_on = response.status == HTTPStatus.PARTIAL_CONTENT
+        if goes_on and not response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
+            part.unlink()
+            raise _CutShortError("the server went on from elsewhere")
+        _note_validator(part, response.headers.get("ETag"))
+        length = response.headers.get("Content-Length")
+        with part.open("ab" if goes_on else "wb") as file:
+            came = _copy(response, file)
+    if length is not None and came < int(length):
+        raise _CutShortError(f"the connection ended {int(length) - came:,} bytes early")
+
+
+def _copy(response: BinaryIO, file: BinaryIO) -> int:
+    came = 0
+    while chunk := response.read(MEGABYTE):
+        file.write(chunk)
+        came += len(chunk)
+    return came
+
+
+def _validator(part: Path) -> Path:
+    return part.with_name(f"{part.name}.etag")
+
+
+def _note_validator(part: Path, etag: str | None) -> None:
+    """Keep what identifies the server's file; a weak tag does not say that the bytes are equal."""
+    if etag is None or etag.startswith("W/"):
+        _validator(part).unlink(missing_ok=True)
+    else:
+        _validator(part).write_text(etag, encoding="utf-8")
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def _by_hand(url: str, target: Path, reason: object) -> str:
+    return f"{url} cannot be fetched ({reason}); run the command again, or fetch it yourself and save it as {target}"
+
+
+def _not_written(part: Path, error: OSError) -> OutputError:
+    if error.errno == errno.ENOSPC:
+        return OutputError(f"the disk is full: {part} has what came; make room and run the command again, it goes on")
+    return OutputError(f"{part} cannot be written: {error.strerror}")
