@@ -9,7 +9,7 @@ import time
 import pandas as pd
 import pytest
 
-OPTIONS = ["epochs=10", "batch_size=16", "drop_path=0.2", "ema=0.99", "learning_rate=0.01"]
+OPTIONS = ["epochs=6", "batch_size=16", "drop_path=0.2", "ema=0.99", "learning_rate=0.01"]
 TIMES = ("seconds", "images_per_second", "command")
 
 
@@ -47,9 +47,9 @@ def kill_after_a_save(process, state, delay):
 
 @pytest.mark.slow
 def test_a_training_killed_at_random_moments_and_resumed_is_the_uninterrupted_one(folder_set, tmp_path):
-    made = folder_set(train=96, test=4)
+    made = folder_set(train=64, test=4)
     with start(command(made, tmp_path / "whole")) as process:
-        err = process.communicate(timeout=300)[1]
+        err = process.communicate(timeout=600)[1]
     assert process.returncode == 0, err
     out, delays, kills = tmp_path / "cut", random.Random(0), 0
     for _ in range(3):
@@ -58,7 +58,7 @@ def test_a_training_killed_at_random_moments_and_resumed_is_the_uninterrupted_on
     assert kills >= 2
     assert not out.exists()
     with start(command(made, out)) as process:
-        err = process.communicate(timeout=300)[1]
+        err = process.communicate(timeout=600)[1]
     assert process.returncode == 0, err
     assert "continued from" in err
     assert outcome(out) == outcome(tmp_path / "whole")

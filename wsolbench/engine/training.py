@@ -72,7 +72,7 @@ class TrainingPlan:
 
 @dataclass(frozen=True)
 class EpochLog:
-    """One line of the log: the loss is the mean over the epoch, accuracies are percent, seconds those of training.
+    """One line of the log: the rate is the first step's, the loss the mean, accuracies percent, seconds of training.
 
     Accuracy on train-weaksup is that of the images as they were trained on, in train mode; with mixed images, how often
     the first of both was found.
