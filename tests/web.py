@@ -65,11 +65,16 @@ def _handler(web):
     return Handler
 
 
+class _QuietServer(ThreadingHTTPServer):
+    def handle_error(self, *_):
+        """A client may leave early."""
+
+
 @contextmanager
 def serve():
     """Run a server on this machine; yield its `Web`."""
     web = Web()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(web))
+    server = _QuietServer(("127.0.0.1", 0), _handler(web))
     web.address = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()

@@ -605,7 +605,7 @@ def check_dataset_labels(dataset: Dataset) -> None:
 
 
 def check_dataset_images(dataset: Dataset) -> None:
-    """Images load as RGB, uint8 (H, W, 3), the same twice. Some of each split are loaded."""
+    """Images load as RGB, uint8 (H, W, 3), the same twice, and their files, if any, as bytes. Some are loaded."""
     for split, images in _splits(dataset):
         for index in _sampled(len(images.ids)):
             image, what = images.load(index), f"image '{images.ids[index]}' of {split.label}"
@@ -614,6 +614,8 @@ def check_dataset_images(dataset: Dataset) -> None:
             _expect(f"channels of {what}", 3, image.shape[2])
             again = np.array_equal(image, images.load(index))
             assert again, f"{what}: expected the same pixels twice, got others the second time"
+            if images.read is not None:
+                _expect(f"type of the file of {what}", bytes, type(images.read(index)))
 
 
 def check_dataset_boxes(dataset: Dataset) -> None:

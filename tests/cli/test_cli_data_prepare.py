@@ -1,4 +1,4 @@
-from wsolbench.errors import DataError
+from wsolbench.data.download import NotFetchedError
 
 
 def test_nothing_to_fetch(cli, tmp_path):
@@ -8,7 +8,9 @@ def test_nothing_to_fetch(cli, tmp_path):
 
 def test_no_network(cli, tmp_path, monkeypatch):
     def fetch(url, target, **_):
-        raise DataError(f"{url} cannot be fetched (no route to host); run the command again, or save it as {target}")
+        raise NotFetchedError(
+            f"{url} cannot be fetched (no route to host); run the command again, or save it as {target}"
+        )
 
     monkeypatch.setattr("wsolbench.engine.data_prepare.fetch", fetch)
     done = cli("data", "prepare", "tiny-imagenet-40", "--out", tmp_path / "tiny")
@@ -18,7 +20,10 @@ def test_no_network(cli, tmp_path, monkeypatch):
     assert told[1].startswith(
         "error: http://cs231n.stanford.edu/tiny-imagenet-200.zip cannot be fetched (no route to host)"
     )
-    assert told[1].endswith(f"save it as {tmp_path / 'tiny' / 'tiny-imagenet-200.zip'}")
+    assert told[2:] == [
+        "  1 file is for you to fetch; then run this command again",
+        f"  {tmp_path / 'tiny' / 'tiny-imagenet-200.zip'}: from http://cs231n.stanford.edu/tiny-imagenet-200.zip",
+    ]
 
 
 def test_what_is_there_is_ready(cli, tmp_path):

@@ -138,6 +138,20 @@ def test_a_connection_that_is_lost_for_good_leaves_no_half_data_set(web, tiny, t
     assert web.requests[-1] == ("/tiny-imagenet-200.zip", "bytes=10000-")
 
 
+def test_without_a_network_everything_is_for_a_person_to_fetch(tmp_path):
+    plan = DATASETS["cub"].preparation
+    nowhere = tuple(replace(one, url=one.url and "http://127.0.0.1:9/x") for one in plan.downloads)
+    offer = Offer(replace(DATASETS["cub"], preparation=replace(plan, downloads=nowhere)), Provider("tests", "1", "cub"))
+    with pytest.raises(DataError) as caught:
+        prepare_dataset(offer, tmp_path / "cub", Reporter())
+    first, second, *rest = str(caught.value).splitlines()
+    assert first.startswith("http://127.0.0.1:9/x cannot be fetched (")
+    assert second == "  14 files are for you to fetch; then run this command again"
+    assert rest[0] == f"  {tmp_path / 'cub' / 'CUB_200_2011.tgz'}: from http://127.0.0.1:9/x"
+    assert rest[1] == f"  {tmp_path / 'cub' / 'metadata' / 'train' / 'image_ids.txt'}: from http://127.0.0.1:9/x"
+    assert rest[-1].startswith(f"  {tmp_path / 'cub' / 'CUBV2.tar'}: from https://drive.google.com")
+
+
 @pytest.mark.parametrize("full_after", [0, 700])
 def test_a_full_disk_while_copying_is_gone_on_with(web, tiny, tmp_path, monkeypatch, full_after):
     from pathlib import Path

@@ -16,12 +16,16 @@ from typing import BinaryIO
 
 from wsolbench.errors import DataError, OutputError
 
-__all__ = ["MEGABYTE", "fetch", "matches_checksum"]
+__all__ = ["MEGABYTE", "NotFetchedError", "fetch", "matches_checksum"]
 
 MEGABYTE = 1_000_000
 _PATIENCE = 30.0
 _PAUSES = (1.0, 2.0, 4.0, 8.0)
 _CUT = (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError)
+
+
+class NotFetchedError(DataError):
+    """A file could not be fetched from where it is published; a person, or another day, may succeed."""
 
 
 class _CutShortError(Exception):
@@ -49,7 +53,8 @@ def fetch(
         pauses: In seconds.
 
     Raises:
-        DataError: The file cannot be fetched, or is another one than was published.
+        NotFetchedError: The file cannot be fetched.
+        DataError: It is another one than was published.
         OutputError: It cannot be written, for example on a full disk.
     """
     part = target.with_name(f"{target.name}.part")
@@ -63,11 +68,11 @@ def fetch(
             _fetch_rest(url, part)
             break
         except urllib.error.HTTPError as error:
-            raise DataError(_by_hand(url, target, f"{error.code} {error.reason}")) from error
+            raise NotFetchedError(_by_hand(url, target, f"{error.code} {error.reason}")) from error
         except (*_CUT, _CutShortError) as error:
             remaining = list(pauses) if _size(part) > before else remaining
             if not remaining:
-                raise DataError(_by_hand(url, target, getattr(error, "reason", None) or error)) from error
+                raise NotFetchedError(_by_hand(url, target, getattr(error, "reason", None) or error)) from error
             time.sleep(remaining.pop(0))
         except OSError as error:
             raise _not_written(part, error) from error

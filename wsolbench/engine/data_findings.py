@@ -211,10 +211,12 @@ def _same_pictures(parts: Sequence[InspectedSplit]) -> Iterator[Finding]:
             found.setdefault(fact.digest, []).append((part.split, image_id))
     pairs: dict[tuple[Split, Split], list[str]] = {}
     for same in found.values():
-        for position, (split, image_id) in enumerate(same):
-            for other, other_id in same[:position]:
+        first: dict[Split, str] = {}
+        for split, image_id in same:
+            for other, other_id in first.items():
                 if image_id != other_id:
                     pairs.setdefault((other, split), []).append(f"{other_id} = {image_id}")
+            first.setdefault(split, image_id)
     for (one, other), named in pairs.items():
         if {one, other} == {Split.TRAIN_FULLSUP, Split.TEST}:
             told = _several(named, "picture", "pictures")

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from wsolbench.data.download import MEGABYTE, fetch, matches_checksum
+from wsolbench.data.download import MEGABYTE, NotFetchedError, fetch, matches_checksum
 from wsolbench.data.reference_writer import write_lists
 from wsolbench.data.unpack import unpack
 from wsolbench.engine.blame import blaming
@@ -62,36 +62,43 @@ def prepare_dataset(offer: Offer[DatasetSpec], folder: Path, reporter: Reporter)
 
 
 def _gather(plan: Preparation, folder: Path, place: Path, reporter: Reporter) -> None:
-    """Bring every download to its place; fetch all that can be fetched before telling what a person has to."""
-    absent = []
+    """Bring every download to its place; what a person has to fetch is told at once, after all else was fetched."""
+    absent: list[Download] = []
+    failure: NotFetchedError | None = None
     for download in plan.downloads:
         target = place / download.place
+        archive = None if download.archive is None else folder / download.archive
         if target.exists():
             continue
         with _writing(target):
             target.parent.mkdir(parents=True, exist_ok=True)
-        archive = None if download.archive is None else folder / download.archive
         if archive is not None and archive.exists():
             _check(archive, download)
-        elif download.url is not None:
-            _fetch(download.url, archive or target, download.checksum, reporter)
-        elif download.needed:
+        elif download.url is not None and failure is None:
+            try:
+                _fetch(download.url, archive or target, download.checksum, reporter)
+            except NotFetchedError as error:  # nor would the others be: each would be tried for long
+                failure = error
+                absent.append(download)
+                continue
+        elif download.url is not None or download.needed:
             absent.append(download)
             continue
         else:
-            reporter.say(f"not fetched: {_by_hand(download, folder)}")
+            reporter.say(f"not fetched: {_by_hand(download, folder, place)}")
             continue
         if archive is not None:
             _unpack(archive, target, download, reporter)
     if absent:
-        told = "".join(f"\n  {_by_hand(download, folder)}" for download in absent)
+        told = "".join(f"\n  {_by_hand(download, folder, place)}" for download in absent)
         files = "1 file is" if len(absent) == 1 else f"{len(absent)} files are"
-        raise DataError(f"{files} for you to fetch; then run this command again{told}")
+        why = "" if failure is None else f"{failure}\n  "
+        raise DataError(f"{why}{files} for you to fetch; then run this command again{told}")
 
 
-def _by_hand(download: Download, folder: Path) -> str:
-    target = folder / (download.archive or download.place)
-    return f"{target}: from {download.by_hand}"
+def _by_hand(download: Download, folder: Path, place: Path) -> str:
+    target = place / download.place if download.archive is None else folder / download.archive
+    return f"{target}: from {download.url or download.by_hand}"
 
 
 def _check(archive: Path, download: Download) -> None:
