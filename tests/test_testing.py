@@ -100,6 +100,45 @@ class SaysOtherWeights(Net):
         return after_pooling(self.head, class_indices + 1)
 
 
+class DropsBlocks(Net):
+    """Its only block is a residual one, left out with a probability; layers are numbered."""
+
+    rate = 0.0
+
+    def forward_features(self, images):
+        features = self.conv(images)
+        draws = torch.rand(len(images), 1, 1, 1, device=images.device)
+        return features + (draws >= self.rate if self.drops else 1) * self.norm(features)
+
+    @property
+    def drops(self):
+        return self.training
+
+    def set_drop_path(self, rate):
+        self.rate = rate
+
+    def layer_numbers(self):
+        return {name: 0 if name.startswith("conv") else 1 for name, _ in self.named_parameters()}
+
+
+class DropsAlways(DropsBlocks):
+    drops = property(lambda self: self.rate > 0)
+
+
+class DropsNever(DropsBlocks):
+    drops = False
+
+
+class ForgetsALayer(DropsBlocks):
+    def layer_numbers(self):
+        return {"conv.weight": 0, "head.weight": 1}
+
+
+class CountsBackwards(DropsBlocks):
+    def layer_numbers(self):
+        return {name: 1 - number for name, number in super().layer_numbers().items()}
+
+
 def backbone(build, **changes):
     return BackboneSpec("net", build, changes.pop("input", InputConfig(32)), "s", **changes)
 
@@ -115,7 +154,7 @@ def fails(spec, **given):
     return failed
 
 
-@pytest.mark.parametrize("build", [Net, SaysItsWeights])
+@pytest.mark.parametrize("build", [Net, SaysItsWeights, DropsBlocks])
 def test_a_network_that_keeps_every_rule(build):
     assert fails(backbone(build)) == set()
 
@@ -134,6 +173,10 @@ def test_a_network_that_keeps_every_rule(build):
         (ForgetsMode, "backbone_eval_mode"),
         (MergesWrongly, "backbone_reparameterize"),
         (SaysOtherWeights, "backbone_effective_weights"),
+        (DropsAlways, "backbone_drop_path"),
+        (DropsNever, "backbone_drop_path"),
+        (ForgetsALayer, "backbone_layers"),
+        (CountsBackwards, "backbone_layers"),
         (lambda _: nn.Linear(1, 1), "backbone_shapes"),
     ],
 )
@@ -380,8 +423,26 @@ def recipe(**changes):
     return RecipeSpec("r", lambda: SimpleNamespace(**{**parts, **changes}), "s")
 
 
-def test_a_recipe_that_keeps_every_rule():
-    assert fails(recipe()) == set()
+def augment(image, config, generator):
+    return np.full((config.size, config.size, 3), generator.integers(256), dtype=np.uint8) | image[:1, :1]
+
+
+def spoil(image, config, generator):
+    image[0] = 0
+    return augment(image, config, generator)
+
+
+def forgetful(network, steps):
+    """Return an optimizer whose momentum is in no saved state."""
+    chosen, schedule = recipe().build().optimizer(network, steps)
+    chosen.param_groups[0]["momentum"] = 0.9
+    chosen.state_dict = lambda: {"state": {}, "param_groups": type(chosen).state_dict(chosen)["param_groups"]}
+    return chosen, schedule
+
+
+@pytest.mark.parametrize("changes", [{}, {"augment": augment, "ema": 0.9}, {"ema": None}])
+def test_a_recipe_that_keeps_every_rule(changes):
+    assert fails(recipe(**changes)) == set()
 
 
 @pytest.mark.parametrize(
@@ -395,6 +456,12 @@ def test_a_recipe_that_keeps_every_rule():
         ({"loss": lambda logits, _: logits.sum(dim=1)}, "recipe_step"),
         ({"loss": lambda logits, _: logits.sum() / 0}, "recipe_step"),
         ({"loss": lambda logits, _: 0 * logits.sum()}, "recipe_step"),
+        ({"augment": lambda image, _config, _generator: image}, "recipe_augment"),
+        ({"augment": lambda *given: augment(*given).astype(np.float32)}, "recipe_augment"),
+        ({"augment": lambda *given: augment(*given) + np.uint8(np.random.randint(99))}, "recipe_augment"),  # noqa: NPY002
+        ({"augment": spoil}, "recipe_augment"),
+        ({"ema": 1.0}, "recipe_average"),
+        ({"optimizer": forgetful}, "recipe_continues"),
     ],
 )
 def test_a_recipe_that_breaks_a_rule(changes, rule):
