@@ -29,7 +29,7 @@ _VARIANTS: dict[str, tuple[dict[str, Any], InputConfig]] = {
     ),
     "replknet_micro": (
         {
-            "channels": (48, 96, 128),
+            "channels": (32, 96, 144),
             "depths": (1, 2, 1),
             "kernels": (13, 13, 13),
             "small_kernel": 3,

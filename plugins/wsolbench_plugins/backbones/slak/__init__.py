@@ -34,7 +34,7 @@ _VARIANTS: dict[str, tuple[dict[str, Any], InputConfig]] = {
     ),
     "slak_micro": (
         {
-            "channels": (48, 96, 128),
+            "channels": (32, 96, 128),
             "depths": (1, 2, 2),
             "kernels": (21, 13, 13),
             "strides": (4, 2, 1),

@@ -231,10 +231,10 @@ def undilate(network: nn.Module) -> None:
 
 OWN: dict[str, Callable[[int], Any]] = {
     "resnet_nano": partial(small_resnet, layers=(1, 1, 1, 1), channels=(24, 48, 48, 96), stem_width=12),
-    "resnet_micro": partial(small_resnet, layers=(1, 1, 2, 1), channels=(32, 64, 96, 128), stem_width=16),
+    "resnet_micro": partial(small_resnet, layers=(1, 1, 1, 1), channels=(32, 64, 96, 144), stem_width=16),
     "resnet50_wsol": resnet50_wsol,
     "convnext_nano": partial(small_convnext, depths=(1, 1, 2, 1), channels=(32, 64, 64, 96)),
-    "convnext_micro": partial(small_convnext, depths=(1, 1, 3, 1), channels=(48, 96, 96, 144)),
+    "convnext_micro": partial(small_convnext, depths=(1, 1, 3, 1), channels=(32, 96, 96, 144)),
     "convnext_base_cub": convnext_base_cub,
     "vgg16_gap": VGGGap,
 }
