@@ -236,13 +236,15 @@ def check_backbone_drop_path(spec: BackboneSpec) -> None:
         network.set_drop_path(0.5)
     except UsageError:  # of a family whose other networks have blocks
         return
-    assert torch.equal(features, _forward(network, images)[0]), "features in eval mode: expected no change, got others"
-    network.train()
 
     def drawn(seed: int) -> Tensor:
         with _seeded(seed):
             return _forward(network, images)[0]
 
+    # A few draws: one may leave nothing out.
+    for seed in range(4):
+        assert torch.equal(features, drawn(seed)), "features in eval mode: expected no change, got others"
+    network.train()
     first = drawn(0)
     differ = any(not torch.equal(first, drawn(seed)) for seed in range(1, 16))
     assert differ, "features in train mode: expected others from other seeds, got the same"
