@@ -97,12 +97,24 @@ class DatasetInfo(_Part):
     limit: int | None
 
 
+class TrainingInfo(_Part):
+    """How weights were trained, as the card beside their file says."""
+
+    dataset: str
+    recipe: str
+    recipe_options: dict[str, Any]
+    seed: int
+    initial_weights: str = Field(description="the file that it started from, or random")
+    command: str
+
+
 class WeightsInfo(_Part):
     """Where a network's weights come from."""
 
     source: Literal["shipped", "file", "pretrained", "random"]
     file: str | None = Field(description="file name without its folder; of pretrained weights, source:name")
     sha256: str | None = Field(description="of the file; of pretrained weights, of their entries")
+    training: TrainingInfo | None = Field(default=None, description="null where no card lies beside the file")
 
 
 class Preprocessing(_Part):

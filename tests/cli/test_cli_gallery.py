@@ -148,8 +148,12 @@ def test_weights_files_are_looked_for_and_compared(cli, tmp_path):
     record, out = tmp_path / "run" / "record-pc1.json", tmp_path / "side.png"
     assert cli("gallery", record, "--out", out).refused("mine.safetensors", "--weights-root DIR")
     assert cli("gallery", record, "--weights-root", tmp_path, "--images", 2, "--out", out).code == 0
+    (tmp_path / "deep" / "er").mkdir(parents=True)
+    (tmp_path / "mine.safetensors").rename(tmp_path / "deep" / "er" / "mine.safetensors")
     other = {key: value + 1 for key, value in build("resnet_nano", 12).state_dict().items()}
     save_file(other, tmp_path / "mine.safetensors")
+    assert cli("gallery", record, "--weights-root", tmp_path, "--images", 2, "--out", out).code == 0
+    shutil.rmtree(tmp_path / "deep")
     assert cli("gallery", record, "--weights-root", tmp_path, "--out", out).refused("not the file")
 
 

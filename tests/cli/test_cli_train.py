@@ -43,9 +43,38 @@ def test_trained_weights_come_with_a_true_card_and_run(cli, made, tmp_path):
     run = ["run", "--backbone", "replknet", "--weights", out / "weights.safetensors", "--method", "cam"]
     (record,) = cli(*run, *made.options, "--interval", "0.1", "--json", "--out", tmp_path / "run").records
     assert record["backbone"]["name"] == "replknet_nano"
-    weights = {"source": "file", "file": "weights.safetensors", "sha256": card["weights_sha256"]}
-    assert record["backbone"]["weights"] == weights
+    weights = record["backbone"]["weights"]
+    expected = {"source": "file", "file": "weights.safetensors", "sha256": card["weights_sha256"]}
+    assert expected.items() <= weights.items()
+    assert weights["training"] == {
+        "dataset": "folder",
+        "recipe": "onecycle",
+        "recipe_options": card["recipe_options"],
+        "seed": 3,
+        "initial_weights": "random",
+        "command": card["command"],
+    }
     assert record["metrics"]["top1_acc"] == card["results"][0]["test_top1"]
+
+
+@pytest.mark.parametrize("spoil", ["another file's card", "no card", "nothing"])
+def test_a_card_that_is_not_of_the_weights_tells_nothing(cli, made, tmp_path, spoil):
+    from wsolbench.engine.card import read_training
+
+    out = tmp_path / "trained"
+    assert cli(*TRAIN, *made.options, *ONE_EPOCH, "--out", out).code == 0
+    weights, card = out / "weights.safetensors", out / "card.json"
+    digest = sha256(weights)
+    assert read_training(weights, digest).seed == 0
+    card.rename(weights.with_suffix(".json"))
+    assert read_training(weights, digest).seed == 0
+    if spoil == "another file's card":
+        digest = "0" * 64
+    elif spoil == "no card":
+        weights.with_suffix(".json").write_text('{"seed": 0}')
+    else:
+        weights.with_suffix(".json").unlink()
+    assert read_training(weights, digest) is None
 
 
 def test_the_same_seed_gives_the_same_weights(cli, made, tmp_path):
@@ -183,7 +212,9 @@ def test_a_training_starts_from_given_weights(cli, made, tmp_path):
     for key in ("stem.0.conv.weight", "head.weight", "head.bias"):
         torch.testing.assert_close(after[key], before[key])
     card = json.loads((tmp_path / "again/card.json").read_text())
-    assert card["initial_weights"] == {"source": "file", "file": "weights.safetensors", "sha256": sha256(weights)}
+    started = card["initial_weights"]
+    assert (started["source"], started["file"], started["sha256"]) == ("file", "weights.safetensors", sha256(weights))
+    assert started["training"]["seed"] == 0
 
 
 def test_a_classifier_of_other_classes_is_left_out(cli, made, tmp_path):

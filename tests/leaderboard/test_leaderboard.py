@@ -120,6 +120,51 @@ def test_less_precision_is_a_row_of_its_own(board, tmp_path):
     ]
 
 
+def trained(path, seed, **training):
+    """Return a record as of weights that were trained from a seed."""
+    record = json.loads(path.read_text())
+    told = {"dataset": "critters", "recipe": "plain", "recipe_options": {"epochs": 2}, "initial_weights": "random"}
+    told |= {"seed": seed, "command": f"wsolbench train --seed {seed}", **training}
+    record["backbone"]["weights"] |= {"source": "file", "sha256": f"{seed}" * 64, "training": told}
+    return record
+
+
+def test_seeds_are_rows_of_their_own_and_a_table_of_means(board, tmp_path):
+    first = board / "records" / "critters" / "resnet_nano__cam__shipped.json"
+    files = [tmp_path / f"{seed}.json" for seed in range(3)]
+    for seed, file in enumerate(files):
+        file.write_text(json.dumps(trained(first, seed)))
+    lone = tmp_path / "lone.json"
+    lone.write_text(json.dumps(trained(first, 7, recipe="modern")))
+    add(board, [*files, lone])
+    build(board)
+    assert check(board) == []
+    names = {path.name for path in record_files(board)}
+    assert {f"resnet_nano__cam__plain-seed{seed}.json" for seed in range(3)} < names
+    assert "resnet_nano__cam__modern-seed7.json" in names
+    page = (board / "README.md").read_text()
+    assert page.count("trained, seed") == 4
+    score = json.loads(first.read_text())["metrics"]["fullsup_box_acc_v2"]
+    (row,) = [line for line in page.splitlines() if line.startswith("|") and " ± " in line]
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    assert cells[:1] + cells[3:5] == ["resnet_nano", "cam", "3"]
+    assert f"{score:.1f} ± 0.0" in cells
+    assert " ± " in (board / "critters-seeds.tex").read_text()
+    rows = list(csv.DictReader((board / "leaderboard.csv").read_text().splitlines()))
+    assert sorted(row["seed"] for row in rows if row["recipe"] == "plain") == ["0", "1", "2"]
+
+
+def test_the_spread_over_seeds_is_that_of_the_scores(board):
+    """Records of different methods pass for seeds of one, so that their scores differ."""
+    from wsolbench.leaderboard.render import COLUMNS, _spread
+
+    entries = read_entries(board / "records")[:2]
+    column = next(column for column in COLUMNS if column.key == "max_box_acc_v2")
+    a, b = (entry.record.metrics.max_box_acc_v2 for entry in entries)
+    assert a != b
+    assert _spread(entries, column) == f"{(a + b) / 2:.1f} ± {abs(a - b) / 2**0.5:.1f}"
+
+
 def test_a_baseline_names_no_network_and_no_top_1(board):
     line = next(
         line for line in (board / "README.md").read_text().splitlines() if "centred-box" in line and "|" in line

@@ -28,7 +28,7 @@ def gallery(
     metadata_root: MetadataRoot = None,
     masks: MaskRoot = None,
     weights_root: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Where the weights files that records name lie.")
+        Path | None, typer.Option(metavar="DIR", help="Below which the weights files that records name lie.")
     ] = None,
     device: Device = None,
 ) -> None:

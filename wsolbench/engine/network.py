@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from wsolbench.engine.blame import blaming
+from wsolbench.engine.card import read_training
 from wsolbench.engine.diagnosis import compare, looks_like
 from wsolbench.engine.files import sha256
 from wsolbench.engine.weights import (
@@ -273,7 +274,9 @@ def read_weights(offer: Offer[BackboneSpec], dataset: str, weights: Weights) -> 
     with blaming(offer.provider, f"reading weights for '{spec.name}'"):
         state = read_state_dict(path, spec)
     source: Literal["file", "shipped"] = "file" if weights else "shipped"
-    return KnownWeights(path, state, WeightsInfo(source=source, file=path.name, sha256=sha256(path)))
+    digest = sha256(path)
+    info = WeightsInfo(source=source, file=path.name, sha256=digest, training=read_training(path, digest))
+    return KnownWeights(path, state, info)
 
 
 def _pretrained(spec: BackboneSpec, weights: Weights) -> Pretrained | None:

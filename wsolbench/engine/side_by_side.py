@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import io
 import warnings
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from wsolbench.engine.files import write_whole
+from wsolbench.engine.files import sha256, write_whole
 from wsolbench.engine.fit import fit_methods, open_fit_images
 from wsolbench.engine.gallery import PREDICTED, draw_box, draw_image, scoremaps_of, short_id, true_boxes
 from wsolbench.engine.localize import Localizer
@@ -27,7 +28,7 @@ from wsolbench.engine.scoring import EvaluationSplit, open_split
 from wsolbench.errors import DataError, OutputError, UsageError, WeightsError
 from wsolbench.interfaces import Dataset, Split
 from wsolbench.protocol import box_iou, boxes_at
-from wsolbench.records import ResultRecord, SplitOutcomes
+from wsolbench.records import ResultRecord, SplitOutcomes, WeightsInfo
 from wsolbench.registry import Provider, Registry
 
 FORMATS = {".png": "Source", ".svg": "Description", ".pdf": "Subject"}
@@ -174,7 +175,7 @@ def _load(
                 f"'{backbone.name}' was measured with the file {backbone.weights.file}; "
                 "say where it lies: --weights-root DIR"
             )
-        weights = weights_root / str(backbone.weights.file)
+        weights = _find_weights(weights_root, backbone.weights)
     if backbone.weights.source == "pretrained":
         weights = Path(str(backbone.weights.file).partition(":")[0])
     network = load_network(
@@ -190,6 +191,12 @@ def _load(
     if network.weights.sha256 != backbone.weights.sha256:
         raise WeightsError(f"{network.weights.file} is not the file that '{backbone.name}' was measured with")
     return network
+
+
+def _find_weights(root: Path, weights: WeightsInfo) -> Path:
+    """Return the weights file of a record: that of its name and hash below a folder, or of its name in it."""
+    same_name = sorted(root.rglob(glob.escape(str(weights.file))))
+    return next((path for path in same_name if sha256(path) == weights.sha256), root / str(weights.file))
 
 
 def _fit_again(each: Measured, network: Network, dataset: Dataset, provider: Provider, reporter: Reporter) -> None:
@@ -220,6 +227,8 @@ def _columns(
 ) -> list[_Column]:
     target: Literal["gt", "predicted"] = "predicted" if measured[0].record.protocol.target == "predicted" else "gt"
     name = network.spec.name + (" (random)" if network.weights.source == "random" else "")
+    if network.weights.source == "file" and network.weights.training is not None:
+        name += f" (seed {network.weights.training.seed})"
     if network.execution.precision != "fp32":
         name += f" ({network.execution.precision})"
     columns = []

@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
 import torch
-from pydantic import BaseModel
 from safetensors.torch import save
 
 from wsolbench import __version__
+from wsolbench.engine.card import CARD, Card, SeedResult
 from wsolbench.engine.curve import draw_curve
 from wsolbench.engine.files import sha256
 from wsolbench.engine.provenance import git_revision, package_versions
@@ -24,48 +24,7 @@ from wsolbench.errors import DataError, UsageError
 from wsolbench.interfaces import ImageSplit, Split
 from wsolbench.records import WeightsInfo
 
-WEIGHTS, CARD, LOG, CURVE = "weights.safetensors", "card.json", "log.csv", "curve.png"
-
-
-class SeedResult(BaseModel):
-    """What training from one seed came to; accuracies in percent, reported and never chosen by."""
-
-    seed: int
-    final_loss: float
-    train_fullsup_top1: float | None
-    test_top1: float | None
-
-
-class Card(BaseModel):
-    """How a checkpoint was made; the weights are the first seed's at the end of training, whatever the others scored.
-
-    `checkpoint` says which of the weights at the end: those after the ``last`` step or their average over the steps,
-    ``ema``. `train_sha256` covers ids, labels and pixels of train-weaksup.
-    """
-
-    backbone: str
-    parameters: int
-    num_classes: int
-    initial_weights: WeightsInfo
-    dataset: str
-    dataset_version: str
-    train_images: int
-    train_sha256: str
-    supervision: str = "image labels of train-weaksup"
-    recipe: str
-    recipe_options: dict[str, Any]
-    checkpoint: Literal["last", "ema"]
-    results: list[SeedResult]
-    command: str
-    weights_sha256: str
-    seconds: float
-    images_per_second: float
-    device: str
-    threads: int
-    wsolbench: str
-    plugins: dict[str, str]
-    packages: dict[str, str]
-    git_revision: str | None
+WEIGHTS, LOG, CURVE = "weights.safetensors", "log.csv", "curve.png"
 
 
 def train(plan: TrainingPlan, folder: Path, reporter: Reporter, *, state_path: Path, resume: bool = False) -> Card:

@@ -9,7 +9,15 @@ from pathlib import Path
 from wsolbench.errors import DataError, OutputError
 from wsolbench.leaderboard.entries import Table, file_stem, group_tables, read_entries, read_entry
 from wsolbench.leaderboard.figures import draw_figures, fingerprint_of, records_shown
-from wsolbench.leaderboard.render import as_csv, as_json, as_latex, as_markdown
+from wsolbench.leaderboard.render import (
+    SEEDS_EXPLAINED,
+    as_csv,
+    as_json,
+    as_latex,
+    as_markdown,
+    seeds_as_latex,
+    seeds_as_markdown,
+)
 
 RECORDS = "records"
 FIGURES = "figures"
@@ -37,7 +45,7 @@ def add(folder: Path, paths: Sequence[Path]) -> list[Path]:
 
 
 def build(folder: Path) -> list[Path]:
-    """Write README.md, leaderboard.csv, leaderboard.json, a LaTeX file a table, and the figures.
+    """Write README.md, leaderboard.csv, leaderboard.json, LaTeX files for every table, and the figures.
 
     Returns:
         The files, in the order of their names.
@@ -119,6 +127,7 @@ def _texts(tables: list[Table], folder: Path) -> dict[str, bytes]:
         "leaderboard.json": as_json(tables),
     }
     texts.update({f"{table.slug}.tex": as_latex(table) for table in tables})
+    texts.update({f"{table.slug}-seeds.tex": seeds for table in tables if (seeds := seeds_as_latex(table))})
     return {name: text.encode() for name, text in texts.items()}
 
 
@@ -164,7 +173,11 @@ def _leftovers(folder: Path, expected: set[str]) -> list[Path]:
 def _page(tables: list[Table], galleries: Collection[str]) -> str:
     parts = [_HEAD]
     for table in tables:
-        parts.append(f"## {table.title}\n\n{as_markdown(table)}\n")
+        parts.append(f"## {table.title}\n")
+        seeds = seeds_as_markdown(table)
+        if seeds is not None:
+            parts.append(f"{SEEDS_EXPLAINED.capitalize()}; every seed by itself stands below:\n\n{seeds}\n")
+        parts.append(f"{as_markdown(table)}\n")
         if any(entry.is_trained for entry in table.entries):
             parts.append(
                 f"![score against size]({FIGURES}/{table.slug}-size.png)\n\n"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wsolbench.names import file_name
-from wsolbench.records import ResultRecord
+from wsolbench.records import ResultRecord, TrainingInfo
 from wsolbench.verify import read_verified
 
 
@@ -40,10 +40,18 @@ class Entry:
         return backbone.name if backbone.precision == "fp32" else f"{backbone.name} ({backbone.precision})"
 
     @property
+    def training(self) -> TrainingInfo | None:
+        """How the weights were trained, where they came with a card and not with a plugin."""
+        backbone = self.record.backbone
+        return backbone.weights.training if self.is_trained and backbone and backbone.weights.source == "file" else None
+
+    @property
     def weights(self) -> str:
-        """``trained``, ``random``, or a dash."""
+        """``trained``, perhaps with its seed, ``random``, or a dash."""
         if self.backbone == "–":
             return "–"
+        if self.training is not None:
+            return f"trained, seed {self.training.seed}"
         return "trained" if self.is_trained else "random"
 
     @property
@@ -82,13 +90,17 @@ def read_entry(path: Path, name: str) -> Entry:
 
 
 def file_stem(entry: Entry) -> str:
-    """Return ``<backbone>__<method>__<weights>``, the name under which a record is kept."""
+    """Return ``<backbone>__<method>__<weights>``, the name under which a record is kept.
+
+    Weights are told by their source; those of a training with a card by its recipe and seed.
+    """
     network, method = entry.record.backbone, entry.record.method
     options = "".join(f"-{name}-{value}" for name, value in method.changed_options.items())
     if network is None:
         return file_name(f"precomputed__{method.name}{options}")
     precision = "" if network.precision == "fp32" else f"-{network.precision}"
-    return file_name(f"{network.name}{precision}__{method.name}{options}__{network.weights.source}")
+    weights = f"{entry.training.recipe}-seed{entry.training.seed}" if entry.training else network.weights.source
+    return file_name(f"{network.name}{precision}__{method.name}{options}__{weights}")
 
 
 def group_tables(entries: Iterable[Entry]) -> list[Table]:
@@ -105,6 +117,17 @@ def group_tables(entries: Iterable[Entry]) -> list[Table]:
         taken.add(slug)
         tables.append(Table(slug, _title(group[0].record), tuple(sorted(group, key=_rank))))
     return tables
+
+
+def group_seeds(table: Table) -> list[tuple[Entry, ...]]:
+    """Return the entries of a table that differ in the seed of their training alone, the best group first."""
+    groups: dict[tuple[object, ...], list[Entry]] = {}
+    for entry in table.entries:
+        if entry.training is not None:
+            how = entry.training.model_copy(update={"seed": 0, "command": ""})
+            groups.setdefault((entry.backbone, entry.method, how.model_dump_json()), []).append(entry)
+    repeated = [tuple(sorted(group, key=lambda entry: entry.name)) for group in groups.values() if len(group) > 1]
+    return sorted(repeated, key=lambda group: sum(_rank(entry)[0] for entry in group) / len(group))
 
 
 def _comparable(record: ResultRecord) -> tuple[object, ...]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import json
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tabulate import tabulate
 
-from wsolbench.leaderboard.entries import Entry, Table
+from wsolbench.leaderboard.entries import Entry, Table, group_seeds
 from wsolbench.records import SCHEMA_VERSION
 
 DASH = "–"
@@ -37,6 +38,13 @@ COLUMNS = (
 )
 
 
+SEEDS_EXPLAINED = "mean ± standard deviation over the seeds of the training"
+_SEED_HEADINGS = [
+    *("Backbone", "Params (M)", "Kernel", "Method", "Seeds"),
+    *(column.heading.partition(" [")[0] for column in COLUMNS),
+]
+
+
 def as_markdown(table: Table) -> str:
     """Return a table for README pages."""
     headings = ["Backbone", "Weights", "Params (M)", "Largest kernel", "Method", *(c.heading for c in COLUMNS)]
@@ -51,6 +59,22 @@ def as_latex(table: Table) -> str:
     rows = [_cells(entry) for entry in table.entries]
     body = tabulate(rows, headings, tablefmt="latex_booktabs", disable_numparse=True)
     return f"% {table.title}\n% needs \\usepackage{{booktabs}}\n{body}\n"
+
+
+def seeds_as_markdown(table: Table) -> str | None:
+    """Return what repeated trainings came to, or None where none was repeated."""
+    rows = _seed_rows(table)
+    align = ["left", "right", "right", "left", "right", *["right"] * len(COLUMNS)]
+    return tabulate(rows, _SEED_HEADINGS, tablefmt="pipe", disable_numparse=True, colalign=align) if rows else None
+
+
+def seeds_as_latex(table: Table) -> str | None:
+    """Return the same as a booktabs table."""
+    rows = _seed_rows(table)
+    if not rows:
+        return None
+    body = tabulate(rows, _SEED_HEADINGS, tablefmt="latex_booktabs", disable_numparse=True)
+    return f"% {table.title}; {SEEDS_EXPLAINED}\n% needs \\usepackage{{booktabs}}\n{body}\n"
 
 
 def as_csv(tables: Sequence[Table]) -> str:
@@ -93,6 +117,21 @@ def as_json(tables: Sequence[Table]) -> str:
     return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
 
 
+def _seed_rows(table: Table) -> list[list[str]]:
+    rows = []
+    for group in group_seeds(table):
+        name, _, parameters, kernel, method = _cells(group[0])[:5]
+        rows.append([name, parameters, kernel, method, str(len(group)), *(_spread(group, c) for c in COLUMNS)])
+    return rows
+
+
+def _spread(group: Sequence[Entry], column: Column) -> str:
+    values = [getattr(entry.record.metrics, column.key) for entry in group]
+    if any(value is None for value in values):
+        return DASH
+    return f"{statistics.mean(values):.{column.digits}f} ± {statistics.stdev(values):.{column.digits}f}"
+
+
 def _csv_names() -> list[str]:
     return [
         name
@@ -114,7 +153,9 @@ def _facts(entry: Entry) -> dict[str, str | int | None]:
     network = None if entry.backbone == DASH else entry.record.backbone
     return {
         "backbone": network.name if network else None,
-        "weights": entry.weights if network else None,
+        "weights": entry.weights.partition(",")[0] if network else None,
+        "recipe": entry.training.recipe if entry.training else None,
+        "seed": entry.training.seed if entry.training else None,
         "precision": network.precision if network else None,
         "parameters": network.parameters if network else None,
         "largest_kernel": network.largest_kernel if network else None,
