@@ -133,3 +133,28 @@ def test_a_required_option_must_be_given():
     with pytest.raises(UsageError, match="the method 'x' needs a value for its option 'depth'"):
         build_with_options("the method 'x'", builder, {})
     assert build_with_options("the method 'x'", builder, {"depth": "2"}) == (2, {"depth": 2})
+
+
+def test_a_dataclass_may_inherit_options_from_another_module(tmp_path, monkeypatch):
+    """The types of inherited fields are written in the words of their own module."""
+    (tmp_path / "parents_of_options.py").write_text(
+        "from __future__ import annotations\n"
+        "import typing as words\n"
+        "from dataclasses import dataclass\n"
+        "@dataclass(frozen=True)\n"
+        "class Parent:\n"
+        "    mode: words.Literal['one', 'two'] = 'one'\n"
+    )
+    (tmp_path / "children_of_options.py").write_text(
+        "from __future__ import annotations\n"
+        "from dataclasses import dataclass\n"
+        "from parents_of_options import Parent\n"
+        "@dataclass(frozen=True)\n"
+        "class Child(Parent):\n"
+        "    count: int = 3\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    from children_of_options import Child
+
+    assert [(option.name, option.accepts) for option in list_options(Child)] == [("mode", "one|two"), ("count", "int")]
+    assert build_with_options("m", Child, {"mode": "two", "count": "5"})[0] == Child("two", 5)

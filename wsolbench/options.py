@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal, TypeVar, get_args, get_origin
+from dataclasses import dataclass, is_dataclass
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -37,7 +37,13 @@ class Option:
 
 def list_options(build: Callable[..., object]) -> list[Option]:
     """Return the options that a builder takes, in its own order."""
-    parameters = inspect.signature(build, eval_str=True).parameters.values()
+    if is_dataclass(build):
+        # A field that is inherited names its type in the words of the module that the field comes from.
+        types = get_type_hints(build)
+        signature = inspect.signature(build)
+        parameters = [each.replace(annotation=types[name]) for name, each in signature.parameters.items()]
+    else:
+        parameters = list(inspect.signature(build, eval_str=True).parameters.values())
     return [
         Option(parameter.name, _annotation(parameter), parameter.default)
         for parameter in parameters

@@ -72,9 +72,14 @@ def stream_batches(
             pixels = np.stack(list(islice(images, len(indices))))
             yield Batch(
                 indices,
-                normalise(torch.from_numpy(pixels).to(device), config),
-                torch.from_numpy(split.labels[indices]).to(device),
+                normalise(_put(torch.from_numpy(pixels), device), config),
+                _put(torch.from_numpy(split.labels[indices]), device),
             )
+
+
+def _put(tensor: Tensor, device: torch.device) -> Tensor:
+    """Return a tensor on a device; to a GPU it goes from pinned memory, so that nobody waits for the copy."""
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
 def normalise(pixels: Tensor, config: InputConfig) -> Tensor:
