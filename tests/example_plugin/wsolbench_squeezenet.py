@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -92,7 +93,9 @@ class SqueezeNetFire9(SqueezeNet):
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """Read an ``.npz`` of Caffe weights and keep the rows of imagenette's classes."""
+    """Read an ``.npz`` of Caffe weights and keep the rows of imagenette's classes, or what `wsolbench train` wrote."""
+    if path.suffix == ".safetensors":
+        return load_file(path)
     with np.load(path, allow_pickle=False) as arrays:
         state = {key: torch.from_numpy(arrays[key]) for key in arrays.files}
     for key in ("conv10.weight", "conv10.bias"):
