@@ -144,6 +144,7 @@ def test_seeds_are_rows_of_their_own_and_a_table_of_means(board, tmp_path):
     assert "resnet_nano__cam__modern-seed7.json" in names
     page = (board / "README.md").read_text()
     assert page.count("trained, seed") == 4
+    assert page.count("wsolbench train --seed") == 4
     score = json.loads(first.read_text())["metrics"]["fullsup_box_acc_v2"]
     (row,) = [line for line in page.splitlines() if line.startswith("|") and " ± " in line]
     cells = [cell.strip() for cell in row.strip("|").split("|")]

@@ -191,10 +191,12 @@ def _page(tables: list[Table], galleries: Collection[str]) -> str:
 
 
 def _commands(table: Table) -> str:
-    """Return the commands that made the records, each once."""
-    commands = sorted({entry.record.environment.command for entry in table.entries})
+    """Return the commands that trained the networks and made the records, each once."""
+    trainings = sorted({entry.training.command for entry in table.entries if entry.training})
+    commands = [*trainings, *sorted({entry.record.environment.command for entry in table.entries})]
+    done = "trained these networks and measured these rows" if trainings else "measured these rows"
     lines = "\n".join(commands)
-    return f"<details><summary>The commands that measured these rows</summary>\n\n```sh\n{lines}\n```\n\n</details>\n"
+    return f"<details><summary>The commands that {done}</summary>\n\n```sh\n{lines}\n```\n\n</details>\n"
 
 
 _HEAD = """# Leaderboard
