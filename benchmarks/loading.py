@@ -3,9 +3,9 @@
     python benchmarks/loading.py [FOLDER]
 
 Photos are the JPEG files below a folder or, without one, 300 that are made: smooth noise of 500×375 pixels, a size that
-is usual on ImageNet. The plain loop opens, converts, resizes and normalises one image after the other and stacks the batch; ours
-is the stream of `wsolbench run` and `wsolbench train`, which besides checks every file. Images a second are those of
-wall-clock time, and of processor time, which is a core's. The batches are compared, and are equal.
+is usual on ImageNet. The plain loop opens, converts, resizes and normalises one image after the other and stacks the
+batch; ours is the stream of `wsolbench run` and `wsolbench train`, which besides checks every file. Images a second are
+those of wall-clock time, and of processor time, which is a core's. The batches are compared, and are equal.
 """
 
 from __future__ import annotations
