@@ -2,8 +2,10 @@
 
 import hashlib
 import threading
+import zlib
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
@@ -15,7 +17,10 @@ class Web:
         files: Path -> content.
         cuts: After how many bytes the next connections end, one after another; None: when everything was sent.
         ranges: Whether it goes on from where a client asks it to.
-        tags: Whether it says which file it has.
+        tags: Whether it says which file it has, by a tag.
+        dates: Whether it says so by a date.
+        heeds: Whether it begins anew for a client that has a part of another file.
+        most: How many bytes it gives at most to a client that asks it to go on.
         requests: The path and the range of every request.
     """
 
@@ -23,6 +28,9 @@ class Web:
     cuts: list[int | None] = field(default_factory=list)
     ranges: bool = True
     tags: bool = True
+    dates: bool = False
+    heeds: bool = True
+    most: int | None = None
     requests: list[tuple[str, str | None]] = field(default_factory=list)
     address: str = ""
 
@@ -39,9 +47,9 @@ def _handler(web):
             if content is None:
                 self.send_error(404)
                 return
-            tag = f'"{hashlib.sha256(content).hexdigest()}"'
+            tag, date = f'"{hashlib.sha256(content).hexdigest()}"', formatdate(zlib.crc32(content), usegmt=True)
             start = int(asked.removeprefix("bytes=").rstrip("-")) if asked and web.ranges else 0
-            if self.headers.get("If-Range", tag) != tag:
+            if web.heeds and self.headers.get("If-Range", tag) not in (tag, date):
                 start = 0
             if start >= len(content) and start:
                 self.send_response(416)
@@ -49,15 +57,18 @@ def _handler(web):
                 self.send_header("Content-Length", "0")
                 self.end_headers()
                 return
+            end = min(len(content), start + web.most) if start and web.most else len(content)
             self.send_response(206 if start else 200)
             if start:
-                self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
+                self.send_header("Content-Range", f"bytes {start}-{end - 1}/{len(content)}")
             if web.tags:
                 self.send_header("ETag", tag)
-            self.send_header("Content-Length", str(len(content) - start))
+            if web.dates:
+                self.send_header("Last-Modified", date)
+            self.send_header("Content-Length", str(end - start))
             self.end_headers()
             cut = web.cuts.pop(0) if web.cuts else None
-            self.wfile.write(content[start:] if cut is None else content[start : start + cut])
+            self.wfile.write(content[start : end if cut is None else start + cut])
 
         def log_message(self, *_):
             pass

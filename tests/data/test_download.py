@@ -3,7 +3,7 @@ import hashlib
 import numpy as np
 import pytest
 
-from wsolbench.data.download import fetch, matches_checksum
+from wsolbench.data.download import NotFetchedError, fetch, matches_checksum
 from wsolbench.errors import DataError, OutputError
 
 CONTENT = np.random.default_rng(0).bytes(3_000_000)
@@ -92,14 +92,60 @@ def test_a_file_that_changed_meanwhile_begins_anew(web, file, target, checksum):
     assert target.read_bytes() == CONTENT
 
 
-def test_everything_had_come(file, target):
-    target.with_name("file.zip.part").write_bytes(CONTENT)
+def test_an_answer_that_is_shorter_than_what_is_missing_is_gone_on_from(web, file, target):
+    """Without a pause: nothing was lost."""
+    web.cuts, web.most = [1_000_000], 800_000
+    fetch(file, target, checksum=None, pauses=(0,))
+    assert target.read_bytes() == CONTENT
+    assert [asked for _, asked in web.requests] == [None, *(f"bytes={1_000_000 + 800_000 * n}-" for n in range(3))]
+
+
+@pytest.mark.parametrize("heeds", [True, False])
+@pytest.mark.parametrize(("tags", "dates"), [(True, False), (False, True), (False, False)])
+def test_halves_of_two_files_are_never_one(web, file, target, tags, dates, heeds):
+    web.tags, web.dates, web.heeds = tags, dates, heeds
+    web.files["file.zip"] = CONTENT[::-1]
+    web.cuts = [1_000_000]
+    with pytest.raises(DataError):
+        fetch(file, target, checksum=None, pauses=())
+    web.files["file.zip"] = CONTENT
+    fetch(file, target, checksum=None, pauses=(0,))
+    assert target.read_bytes() == CONTENT
+    assert only_file(target)
+
+
+def test_a_date_tells_which_file_a_part_is_of(web, file, target):
+    web.tags, web.dates = False, True
+    web.cuts = [1_000_000]
+    fetch(file, target, checksum=None, pauses=(0,))
+    assert target.read_bytes() == CONTENT
+    assert [asked for _, asked in web.requests] == [None, "bytes=1000000-"]
+
+
+def test_a_server_that_always_ends_early_is_given_up(web, file, target):
+    web.tags = False
+    web.cuts = [1_000_000] * 9
+    with pytest.raises(NotFetchedError, match="2,000,000 bytes early"):
+        fetch(file, target, checksum=None, pauses=(0, 0))
+    assert [asked for _, asked in web.requests] == [None] * 3
+
+
+def had_come(web, target, part):
+    """Leave a part of the file that the server has now."""
+    web.cuts = [0]
+    with pytest.raises(NotFetchedError):
+        fetch(web.url("file.zip"), target, checksum=None, pauses=())
+    target.with_name("file.zip.part").write_bytes(part)
+
+
+def test_everything_had_come(web, file, target):
+    had_come(web, target, CONTENT)
     fetch(file, target, checksum=MD5)
     assert target.read_bytes() == CONTENT
 
 
-def test_more_had_come_than_there_is(file, target):
-    target.with_name("file.zip.part").write_bytes(CONTENT + b"more")
+def test_more_had_come_than_there_is(web, file, target):
+    had_come(web, target, CONTENT + b"more")
     fetch(file, target, checksum=MD5, pauses=(0,))
     assert target.read_bytes() == CONTENT
 
@@ -114,14 +160,11 @@ def test_another_file_than_was_published_is_removed(web, file, target):
     assert not target.with_name("file.zip.part").exists()
 
 
-def test_a_half_file_of_another_download_is_not_taken_for_this_one(web, file, target):
-    """Without a tag the server cannot say so; the checksum does, and the next call begins anew."""
-    web.tags = False
+def test_a_part_that_nobody_knows_the_file_of_is_not_gone_on_from(web, file, target):
     target.with_name("file.zip.part").write_bytes(bytes(1000))
-    with pytest.raises(DataError, match="it was removed"):
-        fetch(file, target, checksum=MD5)
     fetch(file, target, checksum=MD5)
     assert target.read_bytes() == CONTENT
+    assert web.requests == [("/file.zip", None)]
 
 
 def test_a_full_disk(file, target):

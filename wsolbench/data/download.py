@@ -9,7 +9,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
-from contextlib import suppress
+from email.message import Message
 from http import HTTPStatus
 from pathlib import Path
 from typing import BinaryIO
@@ -42,8 +42,9 @@ def fetch(
 ) -> None:
     """Fetch a file into ``target``, which appears when it is whole and, where a checksum is known, the right one.
 
-    What has come lies in ``target``.part, and a later call goes on from there. A lost connection is tried again after
-    each of the pauses, counted anew whenever something came.
+    What has come lies in ``target``.part, and a later call goes on from there, where the server says that it still has
+    the same file. A lost connection is tried again after each of the pauses, counted anew whenever more had come than
+    ever before.
 
     Args:
         url: ``http`` or ``https``.
@@ -58,19 +59,19 @@ def fetch(
         OutputError: It cannot be written, for example on a full disk.
     """
     part = target.with_name(f"{target.name}.part")
-    told = 0
+    told = most = 0
     remaining = list(pauses)
-    while True:
+    whole = False
+    while not whole:
         before = _size(part)
         advance(before - told)
-        told = before
+        told, most = before, max(most, before)
         try:
-            _fetch_rest(url, part)
-            break
+            whole = _fetch_more(url, part)
         except urllib.error.HTTPError as error:
             raise NotFetchedError(_by_hand(url, target, f"{error.code} {error.reason}")) from error
         except (*_CUT, _CutShortError) as error:
-            remaining = list(pauses) if _size(part) > before else remaining
+            remaining = list(pauses) if _size(part) > most else remaining
             if not remaining:
                 raise NotFetchedError(_by_hand(url, target, getattr(error, "reason", None) or error)) from error
             time.sleep(remaining.pop(0))
@@ -80,7 +81,7 @@ def fetch(
     if checksum is not None and not matches_checksum(part, checksum):
         part.unlink()
         raise DataError(f"{url} is not the file that was published: its checksum is not {checksum}; it was removed")
-    _validator(part).unlink(missing_ok=True)
+    _version_file(part).unlink(missing_ok=True)
     part.replace(target)
 
 
@@ -94,14 +95,16 @@ def matches_checksum(path: Path, checksum: str) -> bool:
         raise DataError(f"{path} cannot be read: {error.strerror}") from error
 
 
-def _fetch_rest(url: str, part: Path) -> None:
-    """Append to a part what is missing of it; begin anew where the server does not go on or has another file now."""
-    start = _size(part)
+def _fetch_more(url: str, part: Path) -> bool:
+    """Append to a part what a server gives of what is missing, which may be less, and return whether it is whole now.
+
+    Begin anew where the server does not go on, has another file now, or does not say which file it has.
+    """
+    version = _noted_version(part)
+    start = 0 if version is None else _size(part)
     headers = {"User-Agent": "wsolbench"}
-    if start:
-        headers["Range"] = f"bytes={start}-"
-        with suppress(FileNotFoundError):
-            headers["If-Range"] = _validator(part).read_text(encoding="utf-8")
+    if version is not None and start:
+        headers |= {"Range": f"bytes={start}-", "If-Range": version}
     request = urllib.request.Request(url, headers=headers)
     try:
         response = urllib.request.urlopen(request, timeout=_PATIENCE)
@@ -109,20 +112,33 @@ def _fetch_rest(url: str, part: Path) -> None:
         if error.code != HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
             raise
         if error.headers.get("Content-Range") == f"bytes */{start}":  # everything had come
-            return
-        part.unlink()
+            return True
+        part.unlink(missing_ok=True)
         raise _CutShortError("the file is shorter than what had come") from error
     with response:
         goes_on = response.status == HTTPStatus.PARTIAL_CONTENT
-        if goes_on and not response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
-            part.unlink()
-            raise _CutShortError("the server went on from elsewhere")
-        _note_validator(part, response.headers.get("ETag"))
-        length = response.headers.get("Content-Length")
-        with part.open("ab" if goes_on else "wb") as file:
+        length = _number(response.headers.get("Content-Length", ""))
+        total = _total(response.headers, start) if goes_on else length
+        if goes_on and (total is None or _version(response.headers) != version):
+            part.unlink(missing_ok=True)
+            raise _CutShortError("the server went on from elsewhere, or with another file")
+        with part.open("ab" if start and goes_on else "wb") as file:
+            _note_version(part, _version(response.headers))  # once nothing of another one is in the part
             came = _copy(response, file)
-    if length is not None and came < int(length):
-        raise _CutShortError(f"the connection ended {int(length) - came:,} bytes early")
+    missing = 0 if total is None else total - _size(part)
+    if missing and (length is None or came < max(1, length)):
+        raise _CutShortError(f"the connection ended {missing:,} bytes early")
+    return missing == 0
+
+
+def _total(headers: Message, start: int) -> int | None:
+    """Return how long the whole file is, as an answer says that goes on from ``start``; None where it does not."""
+    place, _, total = headers.get("Content-Range", "").partition("/")
+    return _number(total) if place.startswith(f"bytes {start}-") else None
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdigit() else None
 
 
 def _copy(response: BinaryIO, file: BinaryIO) -> int:
@@ -133,16 +149,28 @@ def _copy(response: BinaryIO, file: BinaryIO) -> int:
     return came
 
 
-def _validator(part: Path) -> Path:
-    return part.with_name(f"{part.name}.etag")
+def _version_file(part: Path) -> Path:
+    return part.with_name(f"{part.name}.version")
 
 
-def _note_validator(part: Path, etag: str | None) -> None:
-    """Keep what identifies the server's file; a weak tag does not say that the bytes are equal."""
-    if etag is None or etag.startswith("W/"):
-        _validator(part).unlink(missing_ok=True)
+def _version(headers: Message) -> str | None:
+    """Return what identifies the server's file; a weak tag does not say that the bytes are equal."""
+    tag: str | None = headers.get("ETag")
+    return headers.get("Last-Modified") if tag is None or tag.startswith("W/") else tag
+
+
+def _noted_version(part: Path) -> str | None:
+    try:
+        return _version_file(part).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+
+
+def _note_version(part: Path, version: str | None) -> None:
+    if version is None:
+        _version_file(part).unlink(missing_ok=True)
     else:
-        _validator(part).write_text(etag, encoding="utf-8")
+        _version_file(part).write_text(version, encoding="utf-8")
 
 
 def _size(path: Path) -> int:
