@@ -5,9 +5,9 @@ methods differ in the weights, which are one number a channel or one a channel a
 ``forward_head``, so whatever lies behind the tapped layer, a norm for instance, is part of it.
 
 Where nothing but linear layers comes before the head's pool, G is one value a channel, and ``grad-cam``, ``hires-cam``
-and ``xgrad-cam`` are one map: a difference between them on such a network is rounding, not a finding. Where the whole
-head is linear, a batch norm included, that map is the one of ``cam`` with ``weights=effective``, and ``layer-cam`` the
-one of ``cam-pos``. Behind a layer norm it is neither: G also says how the norm's divisor changes.
+and, but for its ε, ``xgrad-cam`` are one map: a difference between them on such a network is rounding, not a finding.
+Where the whole head is linear, a batch norm included, that map is the one of ``cam`` with ``weights=effective``, and
+``layer-cam`` the one of ``cam-pos``. Behind a layer norm it is neither: G also says how the norm's divisor changes.
 """
 
 from __future__ import annotations
@@ -118,17 +118,23 @@ class HiResCAM(ScoreGradientMethod):
 
 @dataclass(frozen=True)
 class XGradCAM(ScoreGradientMethod):
-    """XGrad-CAM, ``w_k = Σ_pixels G_k A_k / Σ_pixels A_k``, 0 for a channel whose sum is 0.
+    """XGrad-CAM, ``w_k = Σ_pixels G_k A_k / (Σ_pixels A_k + ε)``, 0 where the divisor is 0.
 
     Fu et al., "Axiom-based Grad-CAM: Towards Accurate Visualization and Explanation of CNNs", BMVC 2020. The weights
     are averages of G for features that are never negative; for others the sum can be near 0 and a weight of any size.
+
+    Args:
+        epsilon: ε, which the paper does not have and the package ``grad-cam`` does. It tells in channels whose sum is
+            small, as those of features behind SiLU or hard swish can be. 0 is the paper's.
     """
+
+    epsilon: float = 1e-7
 
     def weights(self, features: Tensor, gradients: Tensor) -> Tensor:
         """Return one weight a channel (B, K, 1, 1)."""
-        sums = features.sum(dim=(2, 3), keepdim=True)
+        divisors = features.sum(dim=(2, 3), keepdim=True) + self.epsilon
         products = (gradients * features).sum(dim=(2, 3), keepdim=True)
-        return (products / sums).where(sums != 0, 0)
+        return (products / divisors).where(divisors != 0, 0)
 
 
 @hookimpl
