@@ -68,8 +68,41 @@ def test_coco_without_the_boxes_of_other_classes(photos):
 
 
 def test_categories_that_are_no_classes_say_nothing(photos):
-    dataset = opened(photos, "boxes.json", coco(categories=[{"id": 1, "name": "thing"}]))
+    dataset = opened(photos, "boxes.json", coco(categories=[{"id": number, "name": "thing"} for number in (1, 2)]))
     assert boxes_of(dataset)["test/dog/a.jpg"] == [[1, 1, 2, 2], [9, 9, 10, 10]]
+
+
+COCO_CLASSES = json.loads(coco())["categories"]
+PERSON = {"id": 5, "image_id": 0, "category_id": 3, "bbox": [0, 0, 40, 30]}
+
+
+@pytest.mark.parametrize("added", [PERSON, PERSON | {"category_id": 1, "iscrowd": 1}])
+def test_coco_without_foreign_classes_and_crowds(photos, added):
+    """A file that knows the class folders means other things by its other classes."""
+    content = json.loads(coco())
+    content["categories"] += [{"id": 3, "name": "person"}]
+    content["annotations"] += [added]
+    assert boxes_of(opened(photos, "boxes.json", json.dumps(content))) == EXPECTED
+
+
+def test_an_image_with_boxes_of_foreign_classes_alone_has_none(photos):
+    content = json.loads(coco(categories=[*COCO_CLASSES, {"id": 3, "name": "person"}]))
+    content["annotations"][0]["category_id"] = 3
+    with pytest.raises(DataError, match=r"has no box for 1 images of test, such as 'test/cat/a\.jpg'"):
+        boxes_of(opened(photos, "boxes.json", json.dumps(content)))
+
+
+def test_voc_without_foreign_classes(photos):
+    folder = photos.parent / "xml"
+    write(folder / "cat" / "a.xml", voc((2, 3, 6, 7)).replace("</annotation>", f"{voc_object('person')}</annotation>"))
+    write(folder / "b, c.xml", voc((1, 1, 40, 30)))
+    write(folder / "dog" / "a.xml", voc((2, 2, 3, 3), name="dog"))
+    assert boxes_of(SPEC.build(DatasetRoots(photos, folder))) == EXPECTED
+
+
+def voc_object(name):
+    corners = "<xmin>1</xmin><ymin>1</ymin><xmax>9</xmax><ymax>9</ymax>"
+    return f"<object><name>{name}</name><bndbox>{corners}</bndbox></object>"
 
 
 def voc(*boxes, name="cat"):
@@ -138,6 +171,7 @@ BROKEN = {
     "no json": ("boxes.json", "{", "is no COCO file of boxes: Expecting"),
     "json list": ("boxes.json", "[]", "is no COCO file of boxes: list indices"),
     "no bbox": ("boxes.json", coco(annotations=[{"image_id": 0}]), "is no COCO file of boxes: lacks 'bbox'"),
+    "no category": ("boxes.json", coco(categories=COCO_CLASSES[:1]), "is no COCO file of boxes: lacks 2"),
     "no image": ("boxes.json", coco(images=[]), "is no COCO file of boxes: lacks 0"),
     "no xml": ("boxes.xml", "<", "is damaged: "),
     "no size": ("boxes.xml", "<annotation/>", "is damaged: expected <size><width>"),

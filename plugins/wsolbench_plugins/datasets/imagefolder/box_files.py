@@ -40,11 +40,13 @@ class BoxFile:
         boxes: All boxes.
         corners: Four numbers and an image's size -> corners.
         sizes: What the files call an image -> (width, height); empty where they do not say.
+        categories: All classes that the files know, with and without boxes; empty where they name none.
     """
 
     boxes: tuple[NamedBox, ...]
     corners: Callable[[Quad, tuple[int, int]], tuple[int, int, int, int]]
     sizes: dict[str, tuple[int, int]] = field(default_factory=dict)
+    categories: frozenset[str] = frozenset()
 
 
 def read_box_files(path: Path) -> BoxFile:
@@ -91,6 +93,7 @@ def _csv_fields(line: Line) -> list[str]:
 def _read_coco(_: Path, files: Sequence[Path]) -> BoxFile:
     boxes: list[NamedBox] = []
     sizes: dict[str, tuple[int, int]] = {}
+    categories: set[str] = set()
     for file in files:
         try:
             content = json.loads(file.read_bytes())
@@ -99,19 +102,22 @@ def _read_coco(_: Path, files: Sequence[Path]) -> BoxFile:
                 str(image["file_name"]): (int(image["width"]), int(image["height"])) for image in content["images"]
             }
             names = {category["id"]: str(category["name"]) for category in content.get("categories", [])}
-            boxes += [_coco_box(file, entry, images, names) for entry in content["annotations"]]
+            categories |= set(names.values())
+            single = [entry for entry in content["annotations"] if not entry.get("iscrowd")]
+            boxes += [_coco_box(file, entry, images, names) for entry in single]
         except OSError as error:
             raise DataError(f"{file} cannot be read: {error.strerror}") from error
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             reason = f"lacks {error}" if isinstance(error, KeyError) else error
             raise DataError(f"{file} is no COCO file of boxes: {reason}") from error
-    return BoxFile(tuple(boxes), corners_of_extent, sizes)
+    return BoxFile(tuple(boxes), corners_of_extent, sizes, frozenset(categories))
 
 
 def _coco_box(file: Path, entry: dict[str, Any], images: dict[Any, str], names: dict[Any, str]) -> NamedBox:
     x, y, width, height = (float(value) for value in entry["bbox"])
     place = f"{file}, annotation {entry.get('id', '?')}"
-    return NamedBox(images[entry["image_id"]], names.get(entry.get("category_id")), (x, y, width, height), place)
+    category = names[entry["category_id"]] if names and "category_id" in entry else None
+    return NamedBox(images[entry["image_id"]], category, (x, y, width, height), place)
 
 
 def _read_voc(root: Path, files: Sequence[Path]) -> BoxFile:
@@ -135,7 +141,7 @@ def _read_voc(root: Path, files: Sequence[Path]) -> BoxFile:
         NamedBox(box.image, box.category, tuple(value - first for value in box.quad), box.place)  # type: ignore[arg-type]
         for box in boxes
     )
-    return BoxFile(counted, whole_corners, sizes)
+    return BoxFile(counted, whole_corners, sizes, frozenset(box.category for box in boxes if box.category))
 
 
 def _text(element: ElementTree.Element, path: str) -> str:

@@ -109,10 +109,11 @@ class BoxesOfImages:
             for photos in self.photos.values()
             for image_id, name in zip(photos.files.ids, photos.classes, strict=True)
         }
+        unnamed = self._file.categories.isdisjoint(self.classes)
         quads: dict[str, list[Quad]] = {}
         for box in self._file.boxes:
             image_id = self._id(box.image, box.place)
-            if box.category == class_of[image_id] or box.category not in self.classes:
+            if unnamed or box.category in (class_of[image_id], None):
                 quads.setdefault(image_id, []).append(box.quad)
         return quads
 
