@@ -1,7 +1,10 @@
+import argparse
+import os
 import pickle
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -68,13 +71,27 @@ def one_line(caught) -> str:
 # ------------------------------------------------------------------------------------------------------- what is read
 
 
-@pytest.mark.parametrize("form", ["safetensors", "plain", "model", "state_dict", "nested", "module.", "merged"])
+BESIDE = {
+    "epoch": 3,
+    "max_accuracy": np.float64(81.5),
+    "history": np.arange(4.0),
+    "best": {"top1": np.float32(3), "arch": "ours"},
+    "args": argparse.Namespace(lr=1e-3, output="runs", betas=(0.9, 0.999), rate=np.int64(3)),
+}
+FORMS = ["safetensors", "plain", "model", "state_dict", "nested", "module.", "merged"]
+
+
+@pytest.mark.parametrize("form", [*FORMS, "state_dict_ema", "model_ema", "training", "numbers"])
 def test_every_usual_form_of_a_checkpoint_loads_to_the_same_network(load, trained, state, spec, tmp_path, form):
     path = tmp_path / ("w.safetensors" if form == "safetensors" else "w.pth")
     if form == "safetensors":
         save_file({key: value.contiguous() for key, value in state.items()}, path)
-    elif form in ("model", "state_dict"):
+    elif form in ("model", "state_dict", "state_dict_ema", "model_ema"):
         torch.save({form: state, "epoch": 3, "optimizer": {"lr": 0.1}}, path)
+    elif form == "training":
+        torch.save({"model": state, "model_ema": {key: value + 1 for key, value in state.items()}, **BESIDE}, path)
+    elif form == "numbers":
+        torch.save({**state, "epoch": 3, "arch": "ours", "score": np.float64(0.5), "lr": None}, path)
     elif form == "nested":
         torch.save({"model": {"state_dict": state}}, path)
     elif form == "module.":
@@ -187,7 +204,55 @@ def test_an_object_of_somebodys_class_is_refused(spec, state, tmp_path):
         read_state_dict(tmp_path / "w.pth", spec)
 
 
-@pytest.mark.parametrize("content", [[1, 2], {}, {"epoch": 3}, {"model": {}}, torch.zeros(3)])
+class Through:
+    """Asks for a function or class, and for what is to be done with it, through what may stand beside weights."""
+
+    def __init__(self, what, *arguments):
+        self.what, self.arguments = what, arguments
+
+    def __reduce__(self):
+        return (self.what, self.arguments)
+
+
+@pytest.mark.parametrize("code", ["os.system", "eval", "a class", "numpy's loader"])
+def test_options_beside_weights_run_nothing(spec, state, tmp_path, code):
+    marker = tmp_path / "executed"
+    asked = {
+        "os.system": Through(os.system, f"touch {marker}"),
+        "eval": Through(eval, f"open({str(marker)!r}, 'w')"),
+        "a class": Mine(),
+        "numpy's loader": Through(np.load, str(marker)),
+    }
+    torch.save({"model": state, "args": argparse.Namespace(lr=asked[code])}, tmp_path / "w.pth")
+    with pytest.raises(WeightsError, match="holds pickled objects or code, which are never loaded"):
+        read_state_dict(tmp_path / "w.pth", spec)
+    assert not marker.exists()
+
+
+class ForeignEndian:
+    """Asks for numpy's own type of numbers, the one of the whole process, and to swap its bytes."""
+
+    def __reduce__(self):
+        return (np.dtype, ("f8", False, False), (3, ">", None, None, None, -1, -1, 0))
+
+
+def test_numpys_types_are_not_touched_by_a_file(spec, state, tmp_path):
+    torch.save({"model": state, "type": ForeignEndian()}, tmp_path / "w.pth")
+    assert read_state_dict(tmp_path / "w.pth", spec).keys() == state.keys()
+    assert np.dtype("f8").byteorder == "="
+
+
+def test_nothing_stays_allowed_after_a_file_was_read(spec, state, tmp_path):
+    torch.save({"model": state, **BESIDE}, tmp_path / "w.pth")
+    before = torch.serialization.get_safe_globals()
+    read_state_dict(tmp_path / "w.pth", spec)
+    assert torch.serialization.get_safe_globals() == before
+
+
+NO_STATE_DICTS = [[1, 2], {}, {"epoch": 3}, {"model": {}}, {"net": {"w": torch.zeros(3)}, "step": torch.zeros(1)}]
+
+
+@pytest.mark.parametrize("content", [*NO_STATE_DICTS, torch.zeros(3)])
 def test_a_file_without_a_state_dict_is_refused(spec, tmp_path, content):
     torch.save(content, tmp_path / "w.pth")
     with pytest.raises(WeightsError, match="holds no state dict"):

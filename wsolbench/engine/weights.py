@@ -20,7 +20,28 @@ from torch import Tensor
 from wsolbench.errors import WeightsError, WsolbenchError
 from wsolbench.interfaces import BackboneSpec, Reparameterizable
 
-_CONTAINERS = ("model", "state_dict", "module")
+_CONTAINERS = ("model", "state_dict", "module", "state_dict_ema", "model_ema")
+"""Averages of the weights come last: they are taken where nothing else is there."""
+
+
+class _LeftOut:
+    """Stands for what training files hold beside their weights; whatever it is made from is thrown away."""
+
+    def __new__(cls, *_: object) -> _LeftOut:
+        """Make one of any arguments."""
+        return super().__new__(cls)
+
+    def __setstate__(self, state: object) -> None:
+        """Keep nothing of a state."""
+
+
+_HARMLESS = (
+    "argparse.Namespace",
+    "numpy.dtype",
+    "numpy.ndarray",
+    *(f"numpy.{core}.multiarray.{name}" for core in ("core", "_core") for name in ("scalar", "_reconstruct")),
+)
+"""What pickles of options and of numpy's numbers ask for; none of it is called, `_LeftOut` takes its place."""
 
 
 def read_state_dict(path: Path, spec: BackboneSpec) -> dict[str, Tensor]:
@@ -28,7 +49,7 @@ def read_state_dict(path: Path, spec: BackboneSpec) -> dict[str, Tensor]:
 
     The plugin's reader is used where it has one; otherwise safetensors, or a ``torch.save`` file of plain tensors,
     whose containers (``model``, ``state_dict``) and ``module.`` prefixes are taken off and which the plugin may
-    convert.
+    convert. Options, numbers and texts beside the tensors, as training files hold them, are left out.
 
     Raises:
         WeightsError: The file is missing, damaged, holds code, or holds no state dict.
@@ -91,7 +112,7 @@ def _read_safetensors(path: Path) -> object:
 
 def _read_torch(path: Path) -> object:
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), torch.serialization.safe_globals([(_LeftOut, name) for name in _HARMLESS]):
             warnings.simplefilter("ignore")  # what torch supposes about a file that it then refuses
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -121,9 +142,12 @@ def _unwrapped(path: Path, content: object) -> dict[str, Tensor]:
     for container in _CONTAINERS:
         if isinstance(content, Mapping) and isinstance(content.get(container), Mapping):
             content = content[container]
-    if not isinstance(content, Mapping) or not content or not all(isinstance(v, Tensor) for v in content.values()):
+    entries = content if isinstance(content, Mapping) else {}
+    tensors = {str(key).removeprefix("module."): value for key, value in entries.items() if isinstance(value, Tensor)}
+    others = [value for value in entries.values() if not isinstance(value, Tensor)]
+    if not tensors or not all(value is None or isinstance(value, int | float | str | _LeftOut) for value in others):
         raise WeightsError(f"weights file {path} holds no state dict (a mapping of names to tensors)")
-    return {str(key).removeprefix("module."): value for key, value in content.items()}
+    return tensors
 
 
 def count_classes(path: Path, spec: BackboneSpec, state: Mapping[str, Tensor]) -> int:
