@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,8 @@ from xml.etree import ElementTree
 
 from wsolbench.api import DataError, Line, Quad, corners_of_extent, read_lines, whole_corners
 
+_MALFORMED = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
+"""What reading raises where JSON holds something else, or where it is nested too deeply."""
 CORNERS, EXTENT = ["image", "x0", "y0", "x1", "y1"], ["image", "x", "y", "width", "height"]
 
 
@@ -107,7 +110,7 @@ def _read_coco(_: Path, files: Sequence[Path]) -> BoxFile:
             boxes += [_coco_box(file, entry, images, names) for entry in single]
         except OSError as error:
             raise DataError(f"{file} cannot be read: {error.strerror}") from error
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except _MALFORMED as error:
             reason = f"lacks {error}" if isinstance(error, KeyError) else error
             raise DataError(f"{file} is no COCO file of boxes: {reason}") from error
     return BoxFile(tuple(boxes), corners_of_extent, sizes, frozenset(categories))
@@ -116,6 +119,7 @@ def _read_coco(_: Path, files: Sequence[Path]) -> BoxFile:
 def _coco_box(file: Path, entry: dict[str, Any], images: dict[Any, str], names: dict[Any, str]) -> NamedBox:
     x, y, width, height = (float(value) for value in entry["bbox"])
     place = f"{file}, annotation {entry.get('id', '?')}"
+    _check_finite((x, y, width, height), place)
     category = names[entry["category_id"]] if names and "category_id" in entry else None
     return NamedBox(images[entry["image_id"]], category, (x, y, width, height), place)
 
@@ -129,9 +133,11 @@ def _read_voc(root: Path, files: Sequence[Path]) -> BoxFile:
         try:
             top = ElementTree.fromstring(file.read_bytes())
             sizes[image] = (int(_text(top, "size/width")), int(_text(top, "size/height")))
-            for found in top.findall("object"):
+            for number, found in enumerate(top.findall("object"), start=1):
                 x0, y0, x1, y1 = (float(_text(found, f"bndbox/{side}")) for side in ("xmin", "ymin", "xmax", "ymax"))
-                boxes.append(NamedBox(image, _text(found, "name"), (x0, y0, x1, y1), str(file)))
+                place = f"{file}, object {number}"
+                _check_finite((x0, y0, x1, y1), place)
+                boxes.append(NamedBox(image, _text(found, "name"), (x0, y0, x1, y1), place))
         except OSError as error:
             raise DataError(f"{file} cannot be read: {error.strerror}") from error
         except (ElementTree.ParseError, ValueError) as error:
@@ -142,6 +148,12 @@ def _read_voc(root: Path, files: Sequence[Path]) -> BoxFile:
         for box in boxes
     )
     return BoxFile(counted, whole_corners, sizes, frozenset(box.category for box in boxes if box.category))
+
+
+def _check_finite(quad: Quad, place: str) -> None:
+    if not all(math.isfinite(value) for value in quad):
+        told = ", ".join(f"{value:g}" for value in quad)
+        raise DataError(f"{place}: expected a box of four finite numbers, got {told}")
 
 
 def _text(element: ElementTree.Element, path: str) -> str:
