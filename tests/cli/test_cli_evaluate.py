@@ -168,6 +168,35 @@ def test_one_folder_may_hold_the_maps_of_both_splits(stored, evaluate):
     assert box_and_mask_metrics(again) == box_and_mask_metrics(record)
 
 
+def rename(made, split, before, after):
+    """Give an image of a `FolderSet` another id."""
+    for path in (made.metadata / split).glob("*.txt"):
+        path.write_text(path.read_text().replace(before, after))
+
+
+def test_a_short_name_is_weighed_against_images_beyond_the_limit(folder_set, evaluate, tmp_path):
+    made = folder_set(test=2)
+    rename(made, "test", "test/01.png", "test/00.jpg")
+    (tmp_path / "maps" / "test").mkdir(parents=True)
+    np.save(tmp_path / "maps" / "test" / "00.npy", np.eye(224, dtype=np.float32))
+    done = evaluate("--metadata-root", made.metadata, "--scoremaps", tmp_path / "maps", "--limit", 1)
+    assert done.refused("has no scoremap for 1 of 1 images", "test/00.npy could be of 2 images")
+
+
+def test_a_short_name_is_weighed_against_the_other_split_in_the_same_folder(folder_set, evaluate, tmp_path):
+    made = folder_set(test=1, val=1)
+    rename(made, "test", "test/00.png", "x/00.jpg")
+    rename(made, "val", "val/00.png", "x/00.png")
+    maps = [tmp_path / "one", tmp_path / "other"]
+    for root in maps:
+        (root / "x").mkdir(parents=True)
+        np.save(root / "x" / "00.npy", np.eye(224, dtype=np.float32))
+    places = ["--metadata-root", made.metadata, "--scoremaps", maps[0], "--fullsup-scoremaps"]
+    assert evaluate(*places, maps[0]).refused("x/00.npy could be of 2 images")
+    assert evaluate(*places, maps[0] / "x" / "..").refused("x/00.npy could be of 2 images")
+    assert evaluate(*places, maps[1]).code == 0
+
+
 def test_what_cannot_be_evaluated_is_refused(stored, evaluate, tmp_path):
     made, _, maps = stored()
     place = ["--metadata-root", made.metadata]

@@ -49,6 +49,18 @@ def test_a_short_name_that_could_be_two_images_is_refused(tmp_path):
         ScoremapFolder(tmp_path, ["b.jpg", "b.png"])
 
 
+def test_a_short_name_that_could_be_of_an_image_that_is_not_read_is_refused(tmp_path):
+    save_scoremap(tmp_path, "b", scoremap())
+    with pytest.raises(ScoremapError, match=r"\(expected b\.jpg\.npy; b\.npy could be of 2 images\)"):
+        ScoremapFolder(tmp_path, ["b.jpg"], ["b.jpg", "b.png"])
+
+
+def test_the_whole_name_of_one_image_is_no_short_name_of_another(tmp_path):
+    save_scoremap(tmp_path, "b.jpg", scoremap())
+    with pytest.raises(ScoremapError, match=r"no scoremap for 1 of 2 images; the first is 'b\.jpg\.png'"):
+        ScoremapFolder(tmp_path, ["b.jpg", "b.jpg.png"])
+
+
 def test_a_missing_map_names_image_and_file(tmp_path):
     save_scoremap(tmp_path, "a.jpg", scoremap())
     with pytest.raises(ScoremapError, match=r"1 of 2 images; the first is 'b\.jpg' \(expected b\.jpg\.npy or b\.npy\)"):

@@ -60,19 +60,9 @@ def evaluate(plan: EvaluationPlan, reporter: Reporter) -> ResultRecord:
         ScoremapError: A map is missing or damaged, or belongs to no image.
     """
     clock = Clock()
-    parts = [open_split(plan.dataset, plan.provider, plan.split, plan.limit)]
-    folders = [ScoremapFolder(plan.scoremaps, parts[0].images.ids)]
-    why_none = "no scoremaps of train-fullsup were given (--fullsup-scoremaps)"
-    if plan.fullsup_scoremaps is not None:
-        if plan.split is Split.TRAIN_FULLSUP:
-            raise UsageError(
-                "--fullsup-scoremaps: a threshold chosen on train-fullsup cannot be judged on train-fullsup"
-            )
-        parts.append(open_split(plan.dataset, plan.provider, Split.TRAIN_FULLSUP, plan.limit))
-        folders.append(ScoremapFolder(plan.fullsup_scoremaps, parts[1].images.ids))
-    known = _all_ids(plan)
-    for folder in folders:
-        folder.refuse_strangers(known)
+    sources = _sources(plan)
+    parts = [open_split(plan.dataset, plan.provider, split, plan.limit) for split in sources]
+    folders = _open_folders(plan, sources, parts)
     if parts[0].has_boxes:
         with clock.phase("compilation"):
             load_sweep(reporter.say)
@@ -80,6 +70,7 @@ def evaluate(plan: EvaluationPlan, reporter: Reporter) -> ResultRecord:
     for part, folder in zip(parts, folders, strict=True):
         with clock.phase(part.split.label):
             scored.append(_score_folder(plan, part, folder, reporter))
+    why_none = "no scoremaps of train-fullsup were given (--fullsup-scoremaps)"
     selection = select_thresholds(scored[1] if len(scored) > 1 else None, why_none)
     metrics, missing = compute_metrics(scored[0], selection, target=None)
     outcomes = [split_outcomes(part) for part in scored]
@@ -100,6 +91,34 @@ def evaluate(plan: EvaluationPlan, reporter: Reporter) -> ResultRecord:
         seconds=clock.seconds,
         outcomes=outcomes,
     )
+
+
+def _sources(plan: EvaluationPlan) -> dict[Split, Path]:
+    """Return the splits that are scored with the folders of their maps, the evaluated split first."""
+    sources = {plan.split: plan.scoremaps}
+    if plan.fullsup_scoremaps is not None:
+        if plan.split is Split.TRAIN_FULLSUP:
+            raise UsageError(
+                "--fullsup-scoremaps: a threshold chosen on train-fullsup cannot be judged on train-fullsup"
+            )
+        sources[Split.TRAIN_FULLSUP] = plan.fullsup_scoremaps
+    return sources
+
+
+def _open_folders(
+    plan: EvaluationPlan, sources: dict[Split, Path], parts: list[EvaluationSplit]
+) -> list[ScoremapFolder]:
+    """Return the folder of each split; short names are weighed against all images whose maps a folder is to hold."""
+    ids = {split: open_images(plan.dataset, plan.provider, split).ids for split in sources}
+    folders = []
+    for part in parts:
+        root = sources[part.split]
+        sharing = [split for split, other in sources.items() if other.resolve() == root.resolve()]
+        folders.append(ScoremapFolder(root, part.images.ids, (name for split in sharing for name in ids[split])))
+    known = _all_ids(plan)
+    for folder in folders:
+        folder.refuse_strangers(known)
+    return folders
 
 
 def _all_ids(plan: EvaluationPlan) -> list[str]:

@@ -32,24 +32,28 @@ class ScoremapFolder:
 
     Args:
         root: The folder.
-        image_ids: All images; where two differ in their ending only, the short form would be ambiguous and is refused.
+        image_ids: The images whose maps are read.
+        others: More images whose maps may lie there. Where two of all these differ in their ending only, the short form
+            would be ambiguous and is not read.
 
     Raises:
         ScoremapError: The folder does not exist, or images have no map in it.
     """
 
-    def __init__(self, root: Path, image_ids: Iterable[str]) -> None:
+    def __init__(self, root: Path, image_ids: Iterable[str], others: Iterable[str] = ()) -> None:
         if not root.is_dir():
             raise ScoremapError(f"{root} is no folder of scoremaps")
         self._root = root
         ids = list(image_ids)
-        stems = Counter(_stem(image_id) for image_id in ids)
-        self._paths = {image_id: self._find(image_id, stems) for image_id in ids}
+        uses = Counter(name for image_id in {*ids, *others} for name in {image_id, _stem(image_id)})
+        self._paths = {image_id: self._find(image_id, uses) for image_id in ids}
         missing = [image_id for image_id, path in self._paths.items() if path is None]
         if missing:
+            first, stem = missing[0], _stem(missing[0])
+            short = f" or {stem}.npy" if uses[stem] == 1 else f"; {stem}.npy could be of {uses[stem]} images"
             raise ScoremapError(
-                f"{root} has no scoremap for {len(missing)} of {len(ids)} images; the first is '{missing[0]}' "
-                f"(expected {missing[0]}.npy or {_stem(missing[0])}.npy)"
+                f"{root} has no scoremap for {len(missing)} of {len(ids)} images; the first is '{first}' "
+                f"(expected {first}.npy{short})"
             )
 
     def refuse_strangers(self, known: Iterable[str]) -> None:
@@ -70,9 +74,10 @@ class ScoremapFolder:
                 f"(one of {len(strangers)}); take such files away, or name the data set that they were made for"
             )
 
-    def _find(self, image_id: str, stems: Counter[str]) -> Path | None:
+    def _find(self, image_id: str, uses: Counter[str]) -> Path | None:
+        """Return the file of an image; its short name counts where no other image can mean it."""
         stem = _stem(image_id)
-        names = [image_id] if stems[stem] > 1 else [image_id, stem]
+        names = [image_id] if uses[stem] > 1 else [image_id, stem]
         paths = (self._root / f"{name}.npy" for name in names)
         return next((path for path in paths if path.is_file()), None)
 
