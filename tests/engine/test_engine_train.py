@@ -198,6 +198,20 @@ def test_a_class_without_images_is_refused(plan, trained):
         trained(made)
 
 
+@pytest.mark.parametrize("ema", [None, 0.5])
+def test_weights_spoilt_by_the_last_step_are_not_kept(plan, trained, toys, ema):
+    """With a single step no loss is ever computed from them."""
+    made = plan(batch_size=8)
+    made.recipe.learning_rate = float("inf")
+    if ema is not None:
+        made.recipe.ema = ema
+    expected = r"in the recipe 'plain': .*weights such as \S+ are not finite after epoch 1; a lower learning rate may"
+    with pytest.raises(PluginError, match=expected):
+        trained(made)
+    assert list((toys.folder / "out").iterdir()) == []
+    assert not (toys.folder / "out.state").exists()
+
+
 def test_a_loss_that_is_not_finite_stops_the_training(plan, trained):
     made = plan()
     made.recipe.loss = lambda logits, _: logits.sum() * float("nan")

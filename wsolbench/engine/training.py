@@ -103,7 +103,7 @@ class SeedTraining:
     """A network in training, with all that its next step hangs on.
 
     Raises:
-        PluginError: The recipe or the network fails, or the loss is not finite.
+        PluginError: The recipe or the network fails, or the loss or a weight is not finite.
         UsageError: The recipe asks the network for what it does not offer.
         WeightsError: The weights to start from do not fit.
     """
@@ -145,6 +145,7 @@ class SeedTraining:
             advance(len(self.log) * self.images_per_epoch)
             while len(self.log) < epochs:
                 self._train_epoch(advance, save, due)
+                self._check_weights()
                 self._close_epoch()
                 reporter.say(self._log_line())
                 save()
@@ -221,6 +222,16 @@ class SeedTraining:
             self._optimizer.step()
             self._schedule.step()
         return loss.item(), int((logits.argmax(dim=1) == labels).sum())
+
+    def _check_weights(self) -> None:
+        """Refuse to go on with, or to keep, what the last step may have spoilt: no loss was computed since."""
+        spoilt = [key for key, value in self.kept.state_dict().items() if not value.isfinite().all()]
+        if spoilt:
+            with self._blaming_recipe():
+                raise FloatingPointError(
+                    f"weights such as {spoilt[0]} are not finite after epoch {len(self.log) + 1}; "
+                    "a lower learning rate may help"
+                )
 
     def _blaming_recipe(self) -> Any:
         return blaming(self._plan.recipe_provider, f"in the recipe '{self._plan.recipe_name}'")
