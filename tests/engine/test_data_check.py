@@ -302,6 +302,42 @@ def test_many_faults_of_a_kind_are_counted(copied):
     assert errors[-1] == "... and 10 more of the kind"
 
 
+# --------------------------------------------------------------------------------------------------------------- labels
+
+
+def permute(copied, split):
+    path = copied.metadata / split / "class_labels.txt"
+    path.write_text("".join(f"{line[:-1]}{(int(line[-1]) + 1) % 3}\n" for line in path.read_text().splitlines()))
+
+
+@pytest.mark.parametrize(
+    ("split", "labels"), [("test", "{0} in train-fullsup, {1} in test"), ("train", "{1} in train")]
+)
+def test_a_split_whose_labels_are_permuted(copied, split, labels):
+    permute(copied, split)
+    report = check(copied.images, copied.metadata)
+    errors = texts(report, Severity.ERROR)
+    assert len(report.findings) == 3
+    for label, (name, error) in enumerate(zip(CLASSES, errors, strict=True)):
+        assert error.startswith(f"the class folder '{name}' has the label ")
+        assert labels.format(label, (label + 1) % 3) in error
+
+
+def test_two_labels_of_a_small_split_that_are_swapped(copied):
+    """One of two images a class: whatever the split itself would say, the others know."""
+    for name in ("image_ids", "class_labels", "image_sizes", "localization"):
+        path = copied.metadata / "val" / f"{name}.txt"
+        path.write_text("".join(f"{line}\n" for line in path.read_text().split() if "val0" in line or "val1" in line))
+    for path in copied.images.glob("*/val[23].jpg"):
+        path.unlink()
+    copied.edit("val/class_labels", "ant/val0.jpg,0", "ant/val0.jpg,1")
+    copied.edit("val/class_labels", "bee/val0.jpg,1", "bee/val0.jpg,0")
+    assert texts(check(copied.images, copied.metadata), Severity.ERROR) == [
+        "train-fullsup: 'ant/val0.jpg' has the label 1, the others in its folder have 0",
+        "train-fullsup: 'bee/val0.jpg' has the label 0, the others in its folder have 1",
+    ]
+
+
 # ---------------------------------------------------------------------------------------------------------------- sizes
 
 

@@ -260,26 +260,55 @@ def _class_count(dataset: Dataset) -> int:
 
 
 def _labels_and_folders(parts: Sequence[InspectedSplit]) -> Iterator[Finding]:
-    """Where every class has a folder of its own, find images whose label is another than their folder's."""
-    labelled = [
-        (part.split, image_id, image_id.rpartition("/")[0].rpartition("/")[2], label)
-        for part in parts
-        for image_id, label in zip(part.images.ids, part.images.labels.tolist(), strict=True)
-        if label >= 0
-    ]
-    counts: dict[str, Counter[int]] = {}
-    for _, _, folder, label in labelled:
-        counts.setdefault(folder, Counter())[label] += 1
-    usual = {folder: labels.most_common(1)[0][0] for folder, labels in counts.items()}
-    agreeing = sum(labels[usual[folder]] for folder, labels in counts.items())
-    if len(usual) < 2 or len(set(usual.values())) < len(usual) or agreeing < FOLDERS_AGREE * len(labelled):
-        return
-    odd = [
-        f"{split.label}: '{image_id}' has the label {label}, the others in its folder have {usual[folder]}"
-        for split, image_id, folder, label in labelled
-        if label != usual[folder]
-    ]
+    """Where every class has a folder of its own, find labels that differ within a folder or between the splits."""
+    counts = {part.split: _count_labels([part]) for part in parts}
+    everywhere = _count_labels(parts)
+    overall = _usual_labels(everywhere, everywhere)
+    usual = {split: _usual_labels(count, everywhere) for split, count in counts.items()}
+    differing = []
+    for folder in everywhere:
+        labels = {split: usual[split][folder] for split in usual if folder in usual[split]}
+        if len(set(labels.values())) > 1:
+            told = ", ".join(f"{label} in {split.label}" for split, label in labels.items())
+            differing.append(f"the class folder '{folder}' has the label {told}: one of these lists mixes classes up")
+    yield from one_by_one(Severity.ERROR, differing)
+    odd = []
+    for part in parts:
+        expected = usual[part.split] or overall
+        for image_id, folder, label in _labelled(part):
+            if label != expected.get(folder, label):
+                told = f"has the label {label}, the others in its folder have {expected[folder]}"
+                odd.append(f"{part.split.label}: '{image_id}' {told}")
     yield from one_by_one(Severity.ERROR, odd)
+
+
+def _labelled(part: InspectedSplit) -> Iterator[tuple[str, str, int]]:
+    """Yield id, folder and label of the images that have a label."""
+    for image_id, label in zip(part.images.ids, part.images.labels.tolist(), strict=True):
+        if label >= 0:
+            yield image_id, image_id.rpartition("/")[0].rpartition("/")[2], label
+
+
+def _count_labels(parts: Sequence[InspectedSplit]) -> dict[str, Counter[int]]:
+    """Return folder -> label -> how many images."""
+    counts: dict[str, Counter[int]] = {}
+    for part in parts:
+        for _, folder, label in _labelled(part):
+            counts.setdefault(folder, Counter())[label] += 1
+    return counts
+
+
+def _usual_labels(counts: dict[str, Counter[int]], everywhere: dict[str, Counter[int]]) -> dict[str, int]:
+    """Return folder -> its usual label, that of most images everywhere on a tie; empty where folders are no classes."""
+    usual = {
+        folder: max(labels, key=lambda label: (labels[label], everywhere[folder][label]))
+        for folder, labels in counts.items()
+    }
+    agreeing = sum(labels[usual[folder]] for folder, labels in counts.items())
+    total = sum(labels.total() for labels in counts.values())
+    if len(usual) < 2 or len(set(usual.values())) < len(usual) or agreeing < FOLDERS_AGREE * total:
+        return {}
+    return usual
 
 
 def _strangers(parts: Sequence[InspectedSplit], roots: DatasetRoots) -> Iterator[Finding]:
