@@ -264,7 +264,7 @@ def test_without_out_a_fresh_folder_in_runs_is_made(cli, folder_set, tmp_path, m
         (["--recipe-opt", "epochs"], "--recipe-opt epochs: expected NAME=VALUE"),
         (["--recipe-opt", "epochs=0"], "needs epochs of at least 1, got 0"),
         (["--recipe-opt", "batch_size=-1"], "needs batch_size of at least 1, got -1"),
-        (["--recipe-opt", "shift=2"], "failed in the recipe 'onecycle'"),
+        (["--recipe-opt", "shift=2"], "error: shift has to be from 0 to below 0.5, got 2.0"),
         (["--recipe-opt", "learning_rate=1e30", "--recipe-opt", "batch_size=4"], "the loss became nan"),
         (["--recipe", "twocycle"], "unknown recipe 'twocycle'. Did you mean 'onecycle'?"),
         (["--backbone", "replknet"], "'replknet' is a family of networks; name the one to train: "),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from wsolbench.api import RecipeSpec, hookimpl
+from wsolbench.api import RecipeSpec, UsageError, hookimpl
 
 if TYPE_CHECKING:
     import torch
@@ -33,6 +34,17 @@ class OneCycle:
     warm_up: float = 0.15
     label_smoothing: float = 0.05
     shift: float = 1 / 16
+
+    def __post_init__(self) -> None:
+        for name, legal, expected in (
+            ("learning_rate", 0 < self.learning_rate < math.inf, "finite and above 0"),
+            ("weight_decay", 0 <= self.weight_decay < math.inf, "finite and at least 0"),
+            ("warm_up", 0 <= self.warm_up < 1, "from 0 to below 1"),
+            ("label_smoothing", 0 <= self.label_smoothing < 1, "from 0 to below 1"),
+            ("shift", 0 <= self.shift < 0.5, "from 0 to below 0.5"),
+        ):
+            if not legal:
+                raise UsageError(f"{name} has to be {expected}, got {getattr(self, name)}")
 
     def prepare(self, images: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Flip half of the images (B, 3, H, W) left to right and shift each, mirroring at the borders."""
@@ -67,8 +79,10 @@ class OneCycle:
             {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
         ]
         optimizer = torch.optim.AdamW(groups, lr=self.learning_rate)
+        # Where a single step is all of the climb, torch's schedule would divide by its length less one.
+        warm_up = math.nextafter(self.warm_up, 0) if self.warm_up * total_steps == 1 else self.warm_up
         schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, max_lr=self.learning_rate, total_steps=total_steps, pct_start=self.warm_up
+            optimizer, max_lr=self.learning_rate, total_steps=total_steps, pct_start=warm_up
         )
         return optimizer, schedule
 

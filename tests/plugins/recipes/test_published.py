@@ -414,24 +414,47 @@ def test_what_a_network_does_not_offer_is_refused(options, words):
     [
         ("plain", {"decay_every": 0}, "decay_every has to be at least 1, got 0"),
         ("has", {"patch_size": 0}, "patch_size has to be at least 1"),
-        ("has", {"drop_rate": 1.5}, "drop_rate from 0 to 1"),
+        ("has", {"drop_rate": 1.5}, "drop_rate has to be from 0 to 1, got 1.5"),
         ("has", {"decay_every": 0}, "decay_every has to be at least 1"),
-        ("cutmix", {"beta": 0}, "beta has to be above 0"),
-        ("cutmix", {"probability": -1}, "probability from 0 to 1"),
+        ("plain", {"learning_rate": "inf"}, "learning_rate has to be finite and above 0, got inf"),
+        ("plain", {"classifier_rate": -1}, "classifier_rate has to be finite and above 0, got -1.0"),
+        ("plain", {"weight_decay": -1}, "weight_decay has to be finite and at least 0, got -1.0"),
+        ("cutmix", {"beta": 0}, "beta has to be finite and above 0"),
+        ("cutmix", {"beta": "nan"}, "beta has to be finite and above 0, got nan"),
+        ("cutmix", {"probability": -1}, "probability has to be from 0 to 1, got -1.0"),
         ("modern", {"warm_up": 1}, "warm_up has to be from 0 to below 1, got 1.0"),
-        ("modern", {"learning_rate": 0}, "learning_rate has to be above 0"),
+        ("modern", {"learning_rate": 0}, "learning_rate has to be finite and above 0, got 0.0"),
+        ("modern", {"min_learning_rate": "nan"}, "min_learning_rate has to be finite and at least 0, got nan"),
+        ("modern", {"layer_decay": "inf"}, "layer_decay has to be finite and above 0, got inf"),
         ("modern", {"ema": 1}, "ema has to be between 0 and 1, or none, got 1.0"),
-        ("modern", {"rand_augment": 11}, "rand_augment has to be 0 to 10"),
+        ("modern", {"rand_augment": 11}, "rand_augment has to be from 0 to 10, or none, got 11"),
         ("modern", {"smallest_crop": 0}, "smallest_crop has to be above 0 up to 1"),
         ("modern", {"erasing": 2}, "erasing has to be from 0 to 1"),
-        ("modern", {"mixup": -0.1}, "mixup has to be at least 0"),
+        ("modern", {"mixup": -0.1}, "mixup has to be finite and at least 0"),
+        ("modern", {"cutmix": "inf"}, "cutmix has to be finite and at least 0, got inf"),
+        ("modern-noaug", {"weight_decay": "nan"}, "weight_decay has to be finite and at least 0, got nan"),
         ("modern-noaug", {"drop_path": 1}, "drop_path has to be from 0 to below 1"),
         ("modern-noaug", {"mixup": 0.1}, "has no option 'mixup'"),
+        ("onecycle", {"learning_rate": -1}, "learning_rate has to be finite and above 0, got -1.0"),
+        ("onecycle", {"weight_decay": "inf"}, "weight_decay has to be finite and at least 0, got inf"),
+        ("onecycle", {"warm_up": 1}, "warm_up has to be from 0 to below 1, got 1.0"),
+        ("onecycle", {"label_smoothing": 2}, "label_smoothing has to be from 0 to below 1, got 2.0"),
+        ("onecycle", {"shift": 0.5}, "shift has to be from 0 to below 0.5, got 0.5"),
     ],
 )
 def test_options_out_of_range_are_refused(name, options, words):
     with pytest.raises(UsageError, match=words):
         recipe(name, **options)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 4])
+@pytest.mark.parametrize("warm_up", [0.0, 0.01, 0.25, 0.5, 0.99])
+def test_one_cycle_has_a_rate_for_every_step_of_a_short_training(steps, warm_up):
+    optimizer, schedule = recipe("onecycle", warm_up=warm_up).optimizer(network("resnet_nano"), steps)
+    for _ in range(steps - 1):
+        optimizer.step()
+        schedule.step()
+        assert 0 < schedule.get_last_lr()[0] <= 3e-3
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsolbench.api import InputConfig, Layered, StochasticDepth, UsageError
+from wsolbench_plugins.recipes.published.ranges import BELOW_ONE, NOT_NEGATIVE, POSITIVE, PROBABILITY, Range
 
 if TYPE_CHECKING:
     import torch
@@ -47,11 +48,11 @@ class ModernNoAug:
     ema: float | None = None
 
     def __post_init__(self) -> None:
-        for name in ("warm_up", "label_smoothing", "drop_path"):
-            _check(0 <= getattr(self, name) < 1, name, "from 0 to below 1", getattr(self, name))
-        for name in ("learning_rate", "layer_decay"):
-            _check(getattr(self, name) > 0, name, "above 0", getattr(self, name))
-        _check(self.ema is None or 0 < self.ema < 1, "ema", "between 0 and 1, or none", self.ema)
+        BELOW_ONE.check(self, "warm_up", "label_smoothing", "drop_path")
+        POSITIVE.check(self, "learning_rate", "layer_decay")
+        NOT_NEGATIVE.check(self, "min_learning_rate", "weight_decay")
+        if self.ema is not None:
+            Range("between 0 and 1, or none", lambda value: 0 < value < 1).check(self, "ema")
 
     def prepare(self, images: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Any]:  # noqa: ARG002
         """Return both as they are."""
@@ -131,12 +132,11 @@ class Modern(ModernNoAug):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check(0 < self.smallest_crop <= 1, "smallest_crop", "above 0 up to 1", self.smallest_crop)
-        for name in ("flip", "erasing"):
-            _check(0 <= getattr(self, name) <= 1, name, "from 0 to 1", getattr(self, name))
-        _check(self.rand_augment is None or 0 <= self.rand_augment <= 10, "rand_augment", "0 to 10", self.rand_augment)
-        for name in ("mixup", "cutmix"):
-            _check(getattr(self, name) >= 0, name, "at least 0", getattr(self, name))
+        Range("above 0 up to 1", lambda value: 0 < value <= 1).check(self, "smallest_crop")
+        PROBABILITY.check(self, "flip", "erasing")
+        NOT_NEGATIVE.check(self, "mixup", "cutmix")
+        if self.rand_augment is not None:
+            Range("from 0 to 10, or none", lambda value: 0 <= value <= 10).check(self, "rand_augment")
 
     def augment(
         self, image: NDArray[np.uint8], config: InputConfig, generator: np.random.Generator
@@ -174,8 +174,3 @@ class Modern(ModernNoAug):
         mix, alpha = offered[draws.integers(len(offered))]
         mixed, share = mix(images, images.flip(0), alpha, draws)
         return mixed, mixing.MixedLabels(labels, labels.flip(0), share)
-
-
-def _check(legal: bool, name: str, expected: str, value: object) -> None:
-    if not legal:
-        raise UsageError(f"{name} has to be {expected}, got {value}")

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wsolbench.api import InputConfig, UsageError, warp
+from wsolbench.api import InputConfig, warp
+from wsolbench_plugins.recipes.published.ranges import COUNT, NOT_NEGATIVE, POSITIVE, PROBABILITY
 
 if TYPE_CHECKING:
     import torch
@@ -46,8 +47,9 @@ class Plain:
     decay_every: int = 30
 
     def __post_init__(self) -> None:
-        if self.decay_every < 1:
-            raise UsageError(f"decay_every has to be at least 1, got {self.decay_every}")
+        POSITIVE.check(self, "learning_rate", "classifier_rate")
+        NOT_NEGATIVE.check(self, "weight_decay")
+        COUNT.check(self, "decay_every")
 
     def augment(
         self, image: NDArray[np.uint8], config: InputConfig, generator: np.random.Generator
@@ -101,10 +103,8 @@ class HideAndSeek(Plain):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.patch_size < 1 or not 0 <= self.drop_rate <= 1:
-            raise UsageError(
-                f"patch_size has to be at least 1 and drop_rate from 0 to 1, got {self.patch_size} and {self.drop_rate}"
-            )
+        COUNT.check(self, "patch_size")
+        PROBABILITY.check(self, "drop_rate")
 
     def prepare(self, images: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Any]:
         """Hide patches of images (B, 3, H, W), others in each."""
@@ -131,10 +131,8 @@ class CutMix(Plain):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.beta <= 0 or not 0 <= self.probability <= 1:
-            raise UsageError(
-                f"beta has to be above 0 and probability from 0 to 1, got {self.beta} and {self.probability}"
-            )
+        POSITIVE.check(self, "beta")
+        PROBABILITY.check(self, "probability")
 
     def prepare(self, images: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Any]:
         """Mix every image (B, 3, H, W) with another of the batch, drawn at random."""
