@@ -11,7 +11,7 @@ from wsolbench.data.reference import ReferenceDataset
 from wsolbench.engine.data_check import check_dataset
 from wsolbench.engine.reporter import Reporter
 from wsolbench.errors import DataError, PluginError
-from wsolbench.interfaces import DatasetRoots, DatasetSpec, Finding, KnownSplit, Severity, Split
+from wsolbench.interfaces import DatasetRoots, DatasetSpec, Finding, ImageSplit, KnownSplit, Severity, Split
 from wsolbench.registry import Offer, Provider
 
 CLASSES = ("ant", "bee", "cat")
@@ -455,6 +455,37 @@ def test_what_a_data_set_inspects_itself_is_told(copied):
     spec = DatasetSpec("folder", lambda places: Inspecting("folder", places), "")
     report = check(copied.images, copied.metadata, spec)
     assert [finding.text for finding in report.findings] == ["looked twice", "and stumbled"]
+
+
+@pytest.mark.parametrize(
+    ("ids", "label", "problem"),
+    [
+        (("a.jpg", "a.jpg"), 0, "test of the data set 'folder' holds the image 'a.jpg' twice"),
+        (("a.jpg", "../b.jpg"), 0, "image id '../b.jpg': expected a relative path"),
+        (("a.jpg", "b.jpg"), -1, "image 'a.jpg': expected a label of 0 or more, got -1"),
+        ((), 0, "test of the data set 'folder' has no images"),
+    ],
+)
+def test_ids_and_labels_that_every_run_refuses(copied, ids, label, problem):
+    class Odd(ReferenceDataset):
+        def images(self, split):
+            images = super().images(split)
+            odd = ImageSplit(ids, np.full(len(ids), label, dtype=np.int64), images.load, images.read)
+            return odd if split is Split.TEST else images
+
+    spec = DatasetSpec("folder", lambda places: Odd("folder", places), "")
+    assert problem in "\n".join(texts(check(copied.images, copied.metadata, spec), Severity.ERROR))
+
+
+def test_faults_of_lists_that_a_data_set_inspects_itself_are_told_once(copied):
+    class Inspecting(ReferenceDataset):
+        def inspect(self):
+            self.roots.on_fault(DataError("odd line"))
+            self.roots.on_fault(DataError("odd line"))
+            return ()
+
+    spec = DatasetSpec("folder", lambda places: Inspecting("folder", places), "")
+    assert texts(check(copied.images, copied.metadata, spec), Severity.ERROR) == ["odd line"]
 
 
 def test_images_that_are_no_files_are_checked_by_their_pixels(copied):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from wsolbench.data.ids import check_ids
 from wsolbench.engine.blame import blaming
 from wsolbench.engine.data_findings import an_error, count_boxes, findings_of_all, findings_of_split, one_by_one
 from wsolbench.engine.datasets import build_dataset
@@ -66,28 +67,31 @@ def check_dataset(offer: Offer[DatasetSpec], roots: DatasetRoots, *, workers: in
     """
     faults: list[DataError] = []
     dataset = build_dataset(offer, replace(roots, on_fault=faults.append))
-    parts, unread = _read_lists(dataset, offer.provider)
+    parts, unread = _read_lists(dataset, offer.provider, faults)
     inspected = [
         inspect_split(split, images, annotations, workers=workers, reporter=reporter)
         for split, images, annotations in parts
     ]
     with blaming(offer.provider, f"inspecting the data set '{offer.name}'"):
-        findings = [
-            *one_by_one(Severity.ERROR, [str(fault) for fault in [*faults, *unread]]),
+        found = [
             *(finding for part in inspected for finding in findings_of_split(part, offer.spec)),
             *findings_of_all(inspected, dataset, roots),
             *_of_plugin(dataset),
         ]
+    version = _version(dataset)
+    told = dict.fromkeys(str(fault) for fault in [*faults, *unread])  # those of the inspections are among them now
+    findings = (*one_by_one(Severity.ERROR, list(told)), *found)
     counts = tuple(_count(part, offer.spec) for part in inspected)
-    return CheckReport(dataset.name, _version(dataset), counts, tuple(findings))
+    return CheckReport(dataset.name, version, counts, findings)
 
 
 def _read_lists(
-    dataset: Dataset, provider: Provider
+    dataset: Dataset, provider: Provider, faults: Sequence[DataError]
 ) -> tuple[list[tuple[Split, ImageSplit, Annotations]], list[DataError]]:
-    """Return the splits whose ids and labels can be read, and what cannot be."""
+    """Return the splits whose ids and labels can be read, and what is wrong besides the faults told meanwhile."""
     parts, unread = [], []
     for split in (split for split in Split if split in dataset.splits):
+        before = len(faults)
         with blaming(provider, f"opening {split.label} of the data set '{dataset.name}'"):
             try:
                 images = dataset.images(split)
@@ -99,8 +103,19 @@ def _read_lists(
             except DataError as error:
                 unread.append(error)
                 annotations = Annotations()
+        if len(faults) == before and (images.ids or not faults):  # else why ids or labels are missing was told
+            unread += _refused(images, f"{split.label} of the data set '{dataset.name}'")
         parts.append((split, images, annotations))
     return parts, unread
+
+
+def _refused(images: ImageSplit, where: str) -> list[DataError]:
+    """Return why every run would refuse a split, if it would."""
+    try:
+        check_ids(images, where)
+    except DataError as error:
+        return [error]
+    return []
 
 
 def _version(dataset: Dataset) -> str:

@@ -175,14 +175,19 @@ class OfficialFolder:
             for number in sorted(entries.keys() ^ paths.keys()):
                 told = f"{self.folder / file}.txt and images.txt differ: image {number} is in one of them alone"
                 self.on_fault(DataError(told))
-        birds = []
+        birds: dict[str, Bird] = {}
+        line_of: dict[str, int] = {}
         for number in (number for number in paths if number in labels and number in extents and number in marks):
             try:
                 path, label = _path(*paths[number]), self._label(*labels[number])
-                birds.append(Bird(path, label, _extent(*extents[number]), _split(*marks[number])))
+                bird = Bird(path, label, _extent(*extents[number]), _split(*marks[number]))
+                line = paths[number][0]
+                if path in birds:
+                    raise line.error(f"expected each image once, this one is on line {line_of[path]} too")
+                birds[path], line_of[path] = bird, line.number
             except DataError as fault:
                 self.on_fault(fault)
-        return tuple(birds)
+        return tuple(birds.values())
 
     def _list(self, file: str, layout: str) -> dict[str, tuple[Line, list[str]]]:
         entries: dict[str, tuple[Line, list[str]]] = {}

@@ -108,6 +108,11 @@ BROKEN = {
     "no list": ("bounding_boxes.txt", None, r"bounding_boxes\.txt is missing"),
     "other images": ("bounding_boxes.txt", "1 1 1 1 1\n9 1 1 1 1\n", r"differ: image \d is in one of them alone"),
     "twice": ("images.txt", "1 a.jpg\n1 b.jpg\n", "line 2: expected each number once"),
+    "one path twice": (
+        "images.txt",
+        "1 a/a.jpg\n2 a/a.jpg\n",
+        "line 2: expected each image once, this one is on line 1 too",
+    ),
     "fields": ("images.txt", "1 a.jpg b.jpg\n", "line 1: expected NUMBER PATH"),
     "outside": ("images.txt", "1 ../a.jpg\n2 b.jpg\n", "line 1: expected a relative path"),
     "class 0": ("image_class_labels.txt", "1 0\n2 1\n", "line 1: expected a class from 1 to 2"),
