@@ -323,6 +323,23 @@ def test_a_split_whose_labels_are_permuted(copied, split, labels):
         assert labels.format(label, (label + 1) % 3) in error
 
 
+def test_a_label_to_train_on_that_is_far_out_of_range(copied):
+    """It leaves classes without an image, which no training accepts, whatever the folders say."""
+    copied.edit("train/class_labels", "ant/train0.jpg,0", "ant/train0.jpg,999")
+    errors = texts(check(copied.images, copied.metadata), Severity.ERROR)
+    assert any(error.startswith("no image in any split: 996 classes (3, 4, ") for error in errors)
+
+
+def test_labels_beyond_the_classes_that_a_data_set_names(copied):
+    class Named(ReferenceDataset):
+        class_names = ("ant", "bee")
+
+    spec = DatasetSpec("folder", lambda places: Named("folder", places), "")
+    errors = texts(check(copied.images, copied.metadata, spec), Severity.ERROR)
+    assert len(errors) == 3
+    assert errors[2].startswith("test: labels go from 0 to 1, beyond which are 6 images (cat/test0.jpg (2), ")
+
+
 def test_two_labels_of_a_small_split_that_are_swapped(copied):
     """One of two images a class: whatever the split itself would say, the others know."""
     for name in ("image_ids", "class_labels", "image_sizes", "localization"):
@@ -360,6 +377,22 @@ def test_an_image_that_is_turned_as_the_lists_have_it_is_told(copied):
         "test: turned upright, as the lists have them: 1 image (ant/test0.jpg) stored sideways"
     ]
     assert len(report.findings) == 1
+
+
+def list_training_sizes(copied):
+    ids = (copied.metadata / "train" / "image_ids.txt").read_text().split()
+    (copied.metadata / "train" / "image_sizes.txt").write_text("".join(f"{image_id},32,24\n" for image_id in ids))
+
+
+def test_an_image_to_train_on_of_another_size_than_listed(copied):
+    """Its boxes are not read for that, whatever they are."""
+    list_training_sizes(copied)
+    (copied.metadata / "train" / "localization.txt").write_text("nonsense")
+    assert check(copied.images, copied.metadata).findings == ()
+    write_image(copied.images / "ant/train0.jpg", 99, (40, 24))
+    assert texts(check(copied.images, copied.metadata), Severity.ERROR) == [
+        "train-weaksup: 'ant/train0.jpg' is 40x24, but the lists say 32x24: another picture or another version of it"
+    ]
 
 
 # -------------------------------------------------------------------------------------------------------- known numbers

@@ -13,7 +13,7 @@ from wsolbench.data.storage import Storage
 from wsolbench.errors import DataError, UsageError
 from wsolbench.interfaces import ImageSplit
 
-__all__ = ["HeaderSizes", "ImageFiles"]
+__all__ = ["HeaderSizes", "ImageFiles", "listed_sizes"]
 
 _HEAD = 64 * 1024
 
@@ -80,6 +80,15 @@ class ImageFiles:
 
     def _path(self, index: int) -> str:
         return self.paths[index] if self.paths else self.ids[index]
+
+
+def listed_sizes(images: ImageSplit) -> Mapping[str, tuple[int, int]]:
+    """Return the sizes that the metadata has for the images of a split, with which nothing of its boxes is read.
+
+    They are known of splits that `ImageFiles` makes; of others there are none.
+    """
+    files = getattr(images.load, "__self__", None)
+    return files.sizes if isinstance(files, ImageFiles) else {}
 
 
 @dataclass(frozen=True, eq=False)

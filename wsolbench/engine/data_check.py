@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from wsolbench.data.ids import check_ids
+from wsolbench.data.image_files import listed_sizes
 from wsolbench.engine.blame import blaming
 from wsolbench.engine.data_findings import an_error, count_boxes, findings_of_all, findings_of_split, one_by_one
 from wsolbench.engine.datasets import build_dataset
@@ -74,7 +75,7 @@ def check_dataset(offer: Offer[DatasetSpec], roots: DatasetRoots, *, workers: in
     ]
     with blaming(offer.provider, f"inspecting the data set '{offer.name}'"):
         found = [
-            *(finding for part in inspected for finding in findings_of_split(part, offer.spec)),
+            *(finding for part in inspected for finding in findings_of_split(part, offer.spec, dataset)),
             *findings_of_all(inspected, dataset, roots),
             *_of_plugin(dataset),
         ]
@@ -99,7 +100,8 @@ def _read_lists(
                 unread.append(error)
                 continue
             try:
-                annotations = Annotations() if split is Split.TRAIN_WEAKSUP else dataset.annotations(split)
+                unboxed = Annotations(image_sizes=listed_sizes(images))
+                annotations = unboxed if split is Split.TRAIN_WEAKSUP else dataset.annotations(split)
             except DataError as error:
                 unread.append(error)
                 annotations = Annotations()

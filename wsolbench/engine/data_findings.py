@@ -30,12 +30,12 @@ ASPECT = 0.02
 # ------------------------------------------------------------------------------------------------------- of one split
 
 
-def findings_of_split(part: InspectedSplit, spec: DatasetSpec) -> Iterator[Finding]:
+def findings_of_split(part: InspectedSplit, spec: DatasetSpec, dataset: Dataset) -> Iterator[Finding]:
     """Yield what is to say of one split."""
     known = spec.known.get(part.split)
     if known is not None:
         yield from _counts_as_known(part, known)
-    yield from _labels_as_known(part, spec)
+    yield from _labels_in_range(part, _class_count(dataset) if spec.classes is None else spec.classes)
     if part.is_available:
         yield from _files(part)
         yield from _sizes(part)
@@ -57,13 +57,12 @@ def _counts_as_known(part: InspectedSplit, known: KnownSplit) -> Iterator[Findin
         yield an_error(f"{label} has {boxes:,} boxes, {known.boxes:,} are known")
 
 
-def _labels_as_known(part: InspectedSplit, spec: DatasetSpec) -> Iterator[Finding]:
-    if spec.classes is not None:
-        labels = zip(part.images.ids, part.images.labels.tolist(), strict=True)
-        beyond = [f"{image_id} ({label})" for image_id, label in labels if label >= spec.classes]
-        if beyond:
-            told = _several(beyond, "image", "images")
-            yield an_error(f"{part.split.label}: labels go from 0 to {spec.classes - 1}, beyond which are {told}")
+def _labels_in_range(part: InspectedSplit, classes: int) -> Iterator[Finding]:
+    labels = zip(part.images.ids, part.images.labels.tolist(), strict=True)
+    beyond = [f"{image_id} ({label})" for image_id, label in labels if label >= classes > 0]
+    if beyond:
+        told = _several(beyond, "image", "images")
+        yield an_error(f"{part.split.label}: labels go from 0 to {classes - 1}, beyond which are {told}")
 
 
 def _files(part: InspectedSplit) -> Iterator[Finding]:
@@ -89,7 +88,8 @@ def _sizes(part: InspectedSplit) -> Iterator[Finding]:
         )
         usual, _ = Counter(size for _, size, _ in other).most_common(1)[0]
         other = [found for found in other if found[1] != usual and not _alike(*found[1:])]
-    told = "the lists say {}: another picture or another version of it, which the boxes do not fit"
+    told = "the lists say {}: another picture or another version of it"
+    told += "" if part.split is Split.TRAIN_WEAKSUP else ", which the boxes do not fit"
     yield from one_by_one(
         Severity.ERROR,
         [f"{label}: '{name}' is {_by(size)}, but " + told.format(_by(expected)) for name, size, expected in other],
@@ -232,10 +232,11 @@ def _classes(parts: Sequence[InspectedSplit], dataset: Dataset) -> Iterator[Find
     of_split = {part.split: set(part.images.labels.tolist()) - {-1} for part in parts}
     everywhere = set().union(*of_split.values())
     nowhere = sorted(set(range(_class_count(dataset))) - everywhere)
+    trained = of_split.get(Split.TRAIN_WEAKSUP, set())
     if nowhere:
         told = _several([str(label) for label in nowhere], "class", "classes")
-        yield Finding(Severity.WARNING, f"no image in any split: {told}; is a label out of range?")
-    trained = of_split.get(Split.TRAIN_WEAKSUP, set())
+        severity = Severity.ERROR if trained else Severity.WARNING  # nothing can be trained with such lists
+        yield Finding(severity, f"no image in any split: {told}; is a label out of range?")
     for part in parts:
         if part.split is Split.TRAIN_WEAKSUP:
             continue
