@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from wsolbench.errors import DataError
+from wsolbench.interfaces import raise_fault
 
 __all__ = ["IMAGE_SUFFIXES", "list_class_folders"]
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".ppm", ".tif", ".tiff", ".webp")
 
 
-def list_class_folders(root: Path) -> dict[str, tuple[str, ...]]:
+def list_class_folders(root: Path, on_fault: Callable[[DataError], None] = raise_fault) -> dict[str, tuple[str, ...]]:
     """Return folder name -> names of its image files, both in the order of their names; no file is opened.
 
     Hidden files, files that are no images by their name, and files beside the folders are left alone.
 
     Raises:
-        DataError: The folder is not there, holds no class folder, or a class folder holds no image.
+        DataError: The folder is not there; or it holds no class folder, or one without images, where `on_fault` raises
+            that.
     """
     try:
         with os.scandir(root) as entries:
@@ -27,12 +30,10 @@ def list_class_folders(root: Path) -> dict[str, tuple[str, ...]]:
     except OSError as error:
         raise DataError(f"{root} cannot be read as a folder of class folders: {error.strerror}") from error
     if not found:
-        raise DataError(f"{root} holds no class folder")
-    empty = [name for name, images in found.items() if not images]
-    if empty:
-        raise DataError(
-            f"class folder {root / empty[0]} holds no image ({', '.join(IMAGE_SUFFIXES)}); remove or fill it"
-        )
+        on_fault(DataError(f"{root} holds no class folder"))
+    for name in (name for name, images in found.items() if not images):
+        suffixes = ", ".join(IMAGE_SUFFIXES)
+        on_fault(DataError(f"class folder {root / name} holds no image ({suffixes}); remove or fill it"))
     return found
 
 

@@ -179,9 +179,9 @@ BROKEN = {
     "not a number in XML": ("a.xml", voc((1, 2, 3, 4), (1, "nan", 3, 4)), r"a\.xml, object 2: .* got 1, nan, 3, 4"),
     "no json": ("boxes.json", "{", "is no COCO file of boxes: Expecting"),
     "json list": ("boxes.json", "[]", "is no COCO file of boxes: list indices"),
-    "no bbox": ("boxes.json", coco(annotations=[{"image_id": 0}]), "is no COCO file of boxes: lacks 'bbox'"),
-    "no category": ("boxes.json", coco(categories=COCO_CLASSES[:1]), "is no COCO file of boxes: lacks 2"),
-    "no image": ("boxes.json", coco(images=[]), "is no COCO file of boxes: lacks 0"),
+    "no bbox": ("boxes.json", coco(annotations=[{"image_id": 0}]), r"boxes\.json, annotation #1: lacks 'bbox'"),
+    "no category": ("boxes.json", coco(categories=COCO_CLASSES[:1]), r"boxes\.json, annotation 3: lacks 2"),
+    "no image": ("boxes.json", coco(images=[]), r"boxes\.json, annotation 1: lacks 0"),
     "no xml": ("boxes.xml", "<", "is damaged: "),
     "no size": ("boxes.xml", "<annotation/>", "is damaged: expected <size><width>"),
     "kind": ("boxes.txt", "", "is or holds no file of boxes; expected one kind of .csv, .json, .xml"),
@@ -221,3 +221,54 @@ def test_places_that_make_no_sense(photos):
     (photos / "empty").mkdir()
     with pytest.raises(DataError, match=r"class folder .*/empty holds no image"):
         SPEC.build(DatasetRoots(photos))
+
+
+def told_of(photos, file, text):
+    """Return the faults that are told where none ends the reading, and the boxes that are left."""
+    write(photos.parent / file, text)
+    faults = []
+    dataset = SPEC.build(DatasetRoots(photos, photos.parent / file, on_fault=faults.append))
+    boxes = boxes_of(dataset)
+    assert dataset.images(Split.TEST).labels.tolist() == [0, 0, 1]
+    return [str(fault) for fault in faults], boxes
+
+
+ALL_AT_ONCE = {
+    "boxes.csv": (CSV.replace("1.5,2", "x,2").replace("dog/a.jpg", "dog/z.jpg"), ["line 2: expected", "'dog/z.jpg' n"]),
+    "boxes.json": (coco().replace("1.5", "NaN").replace('"dog/a.jpg"', '"dog/z.jpg"'), ["annotation 1", "'dog/z.jpg'"]),
+}
+
+
+@pytest.mark.parametrize("file", ALL_AT_ONCE)
+def test_all_faults_are_told_at_once(photos, file):
+    text, problems = ALL_AT_ONCE[file]
+    faults, boxes = told_of(photos, file, text)
+    assert boxes == {"test/cat/b, c.jpg": [[0, 0, 39, 29]]}
+    for problem, fault in zip([*problems, "has no box for 1 images of test, such as 'test/dog/a"], faults, strict=True):
+        assert problem in fault
+
+
+def test_a_damaged_annotation_leaves_the_others(photos):
+    write(photos.parent / "xml" / "b, c.xml", voc((1, 1, 40, 30)))
+    write(photos.parent / "xml" / "dog" / "a.xml", voc((2, 2, 3, 3), name="dog"))
+    write(photos.parent / "xml" / "cat" / "a.xml", "<annotation>")
+    faults = []
+    dataset = SPEC.build(DatasetRoots(photos, photos.parent / "xml", on_fault=faults.append))
+    assert sorted(boxes_of(dataset)) == ["test/cat/b, c.jpg", "test/dog/a.jpg"]
+    assert len(faults) == 1
+
+
+def test_an_empty_class_folder_keeps_its_label(photos):
+    (photos / "bird").mkdir()
+    write(photos.parent / "boxes.csv", CSV)
+    faults = []
+    dataset = SPEC.build(DatasetRoots(photos, photos.parent / "boxes.csv", on_fault=faults.append))
+    assert dataset.class_names == ("bird", "cat", "dog")
+    assert dataset.images(Split.TEST).labels.tolist() == [1, 1, 2]
+    assert "bird holds no image" in str(faults[0])
+    assert boxes_of(dataset) == EXPECTED
+
+
+def test_images_do_not_depend_on_the_boxes(photos):
+    dataset = opened(photos, "boxes.json", "{")
+    assert len(dataset.images(Split.TEST).ids) == 3

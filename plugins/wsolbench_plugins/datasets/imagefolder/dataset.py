@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from wsolbench.api import (
+    Annotations,
     DataError,
     Dataset,
     DatasetRoots,
@@ -18,8 +18,7 @@ from wsolbench.api import (
     DiskSplit,
     HeaderSizes,
     ImageFiles,
-    LazySplit,
-    ListedSplit,
+    ImageSplit,
     Quad,
     SizedBoxes,
     Split,
@@ -27,15 +26,16 @@ from wsolbench.api import (
     list_class_folders,
     open_storage,
 )
-from wsolbench_plugins.datasets.imagefolder.box_files import BoxFile, read_box_files
+from wsolbench_plugins.datasets.imagefolder.box_files import BoxFile, FaultHandler, read_box_files
 
 
 @dataclass(frozen=True)
 class Photos:
-    """The images of one split and the class of each."""
+    """The images of one split, the class of each, and all class folders, with and without images."""
 
     files: ImageFiles
     classes: tuple[str, ...]
+    folders: tuple[str, ...]
 
 
 def build(roots: DatasetRoots) -> Dataset:
@@ -43,15 +43,16 @@ def build(roots: DatasetRoots) -> Dataset:
 
     Raises:
         UsageError: No box file is named, though there is something to score.
-        DataError: There are no class folders, or one is empty.
+        DataError: A folder cannot be read; or it has no class folders, or one is empty, where that is not allowed.
     """
     assert roots.images is not None
-    photos = {split: _list_photos(split, folder) for split, folder in _split_folders(roots.images, roots.train).items()}
+    folders = _split_folders(roots.images, roots.train)
+    photos = {split: _list_photos(split, folder, roots.on_fault) for split, folder in folders.items()}
     if roots.metadata is None and photos.keys() != {Split.TRAIN_WEAKSUP}:
         raise UsageError("'imagefolder' needs boxes; pass --metadata-root FILE, a CSV, COCO or VOC file of them")
-    classes = tuple(sorted({name for one in photos.values() for name in one.classes}))
-    boxes = BoxesOfImages(roots.metadata or Path(), photos, classes)
-    parts: dict[Split, DiskSplit] = {split: LazySplit(partial(boxes.read_split, split)) for split in photos}
+    classes = tuple(sorted({name for one in photos.values() for name in one.folders}))
+    boxes = BoxesOfImages(roots.metadata or Path(), photos, classes, roots.on_fault)
+    parts: dict[Split, DiskSplit] = {split: FolderSplit(split, boxes) for split in photos}
     return DiskDataset("imagefolder", classes, parts)
 
 
@@ -61,11 +62,30 @@ def _split_folders(root: Path, train: Path | None) -> dict[Split, Path]:
     return folders if train is None else {**folders, Split.TRAIN_WEAKSUP: train}
 
 
-def _list_photos(split: Split, folder: Path) -> Photos:
-    pairs = [(f"{name}/{image}", name) for name, images in list_class_folders(folder).items() for image in images]
+def _list_photos(split: Split, folder: Path, on_fault: FaultHandler) -> Photos:
+    found = list_class_folders(folder, on_fault)
+    pairs = [(f"{name}/{image}", name) for name, images in found.items() for image in images]
     paths = tuple(path for path, _ in pairs)
     files = ImageFiles(open_storage(folder), tuple(f"{split.value}/{path}" for path in paths), paths)
-    return Photos(files, tuple(name for _, name in pairs))
+    return Photos(files, tuple(name for _, name in pairs), tuple(found))
+
+
+@dataclass(frozen=True)
+class FolderSplit:
+    """One split; its images are known without the boxes."""
+
+    split: Split
+    boxes: BoxesOfImages
+
+    def images(self) -> ImageSplit:
+        """Return images and labels."""
+        photos = self.boxes.photos[self.split]
+        label_of = {name: label for label, name in enumerate(self.boxes.classes)}
+        return photos.files.split(np.array([label_of[name] for name in photos.classes], dtype=np.int64))
+
+    def annotations(self) -> Annotations:
+        """Return boxes and sizes; of train-weaksup, none. Raises ``DataError``."""
+        return Annotations() if self.split is Split.TRAIN_WEAKSUP else self.boxes.of_split(self.split)
 
 
 @dataclass(frozen=True)
@@ -76,30 +96,28 @@ class BoxesOfImages:
         path: The file, or a folder of files.
         photos: The images of every split.
         classes: The class folders, in the order of their labels.
+        on_fault: Called with what is wrong with an entry or an image, which has no boxes then where it returns.
     """
 
     path: Path
     photos: Mapping[Split, Photos]
     classes: tuple[str, ...]
+    on_fault: FaultHandler
 
-    def read_split(self, split: Split) -> ListedSplit:
-        """Return a split with its boxes. Raises ``DataError``."""
-        photos = self.photos[split]
-        label_of = {name: label for label, name in enumerate(self.classes)}
-        labels: NDArray[np.int64] = np.array([label_of[name] for name in photos.classes], dtype=np.int64)
-        if split is Split.TRAIN_WEAKSUP:
-            return ListedSplit(photos.files, labels)
-        quads = {image_id: self._quads[image_id] for image_id in photos.files.ids if image_id in self._quads}
-        bare = [image_id for image_id in photos.files.ids if image_id not in quads]
+    def of_split(self, split: Split) -> Annotations:
+        """Return the boxes and sizes of a split. Raises ``DataError``."""
+        files = self.photos[split].files
+        quads = {image_id: self._quads[image_id] for image_id in files.ids if image_id in self._quads}
+        bare = [image_id for image_id in files.ids if image_id not in quads and image_id not in self._faulty]
         if bare:
-            raise DataError(f"{self.path} has no box for {len(bare)} images of {split.label}, such as {bare[0]!r}")
-        sizes = self._sizes or HeaderSizes(photos.files)
-        boxes = SizedBoxes(quads, sizes, str(self.path), self._file.corners)
-        return ListedSplit(photos.files, labels, boxes, sizes)
+            told = f"has no box for {len(bare)} images of {split.label}, such as {bare[0]!r}"
+            self.on_fault(DataError(f"{self.path} {told}"))
+        sizes = self._sizes or HeaderSizes(files)
+        return Annotations(SizedBoxes(quads, sizes, str(self.path), self._file.corners), sizes)
 
     @cached_property
     def _file(self) -> BoxFile:
-        return read_box_files(self.path)
+        return read_box_files(self.path, self.on_fault)
 
     @cached_property
     def _quads(self) -> dict[str, list[Quad]]:
@@ -112,22 +130,35 @@ class BoxesOfImages:
         unnamed = self._file.categories.isdisjoint(self.classes)
         quads: dict[str, list[Quad]] = {}
         for box in self._file.boxes:
-            image_id = self._id(box.image, box.place)
-            if unnamed or box.category in (class_of[image_id], None):
+            image_id = self._ids[box.image]
+            if image_id is not None and (unnamed or box.category in (class_of[image_id], None)):
                 quads.setdefault(image_id, []).append(box.quad)
         return quads
 
     @cached_property
-    def _sizes(self) -> dict[str, tuple[int, int]]:
-        named = {box.image for box in self._file.boxes}
-        return {self._id(name, str(self.path)): size for name, size in self._file.sizes.items() if name in named}
+    def _ids(self) -> dict[str, str | None]:
+        """What the file calls an image with boxes -> its id; None where that is at fault."""
+        ids: dict[str, str | None] = {}
+        for box in (box for box in self._file.boxes if box.image not in ids):
+            found = self._find(box.image)
+            ids[box.image] = found[0] if len(found) == 1 else None
+            if len(found) != 1:
+                told = f"{box.image!r} names {'more than one' if found else 'no'} image below the data root"
+                self.on_fault(DataError(f"{box.place}: {told}; expected a path such as CLASS/IMAGE"))
+        return ids
 
-    def _id(self, name: str, place: str) -> str:
-        found = self._ids_by_name.get(name.removeprefix("./"), ())
-        if len(found) != 1:
-            told = "more than one image" if found else "no image"
-            raise DataError(f"{place}: {name!r} names {told} below the data root; expected a path such as CLASS/IMAGE")
-        return found[0]
+    @cached_property
+    def _sizes(self) -> dict[str, tuple[int, int]]:
+        named = ((self._ids.get(name), size) for name, size in self._file.sizes.items())
+        return {image_id: size for image_id, size in named if image_id is not None}
+
+    @cached_property
+    def _faulty(self) -> frozenset[str]:
+        """The images that entries may mean which are at fault."""
+        return frozenset(image_id for name in self._file.faulty for image_id in self._find(name))
+
+    def _find(self, name: str) -> tuple[str, ...]:
+        return self._ids_by_name.get(name.removeprefix("./"), ())
 
     @cached_property
     def _ids_by_name(self) -> dict[str, tuple[str, ...]]:
