@@ -197,6 +197,20 @@ def test_a_short_name_is_weighed_against_the_other_split_in_the_same_folder(fold
     assert evaluate(*places, maps[1]).code == 0
 
 
+def test_a_damaged_split_that_is_not_scored_is_no_obstacle(stored, evaluate):
+    made, record, maps = stored()
+    (made.metadata / "val" / "image_sizes.txt").write_text("no size here")
+    options = ["--metadata-root", made.metadata, "--scoremaps", maps / "test"]
+    done = evaluate(*options, "--json")
+    assert done.err == ""
+    assert done.records[0]["metrics"]["max_box_acc"] == record["metrics"]["max_box_acc"]
+    (maps / "val" / "val").rename(maps / "test" / "val")
+    warned = evaluate(*options, "--json")
+    assert warned.records[0]["metrics"] == done.records[0]["metrics"]
+    assert "warning: maps that are not scored may be of train-fullsup or of no image: " in warned.err
+    assert "image_sizes.txt" in warned.err
+
+
 def test_what_cannot_be_evaluated_is_refused(stored, evaluate, tmp_path):
     made, _, maps = stored()
     place = ["--metadata-root", made.metadata]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +27,7 @@ from wsolbench.engine.scoring import (
     split_outcomes,
 )
 from wsolbench.engine.threads import ordered_map
-from wsolbench.errors import ScoremapError, UsageError
+from wsolbench.errors import DataError, ScoremapError, UsageError
 from wsolbench.interfaces import Dataset, Split
 from wsolbench.outcomes import compute_intervals
 from wsolbench.protocol import FRAME, IOU_THRESHOLDS
@@ -62,7 +63,7 @@ def evaluate(plan: EvaluationPlan, reporter: Reporter) -> ResultRecord:
     clock = Clock()
     sources = _sources(plan)
     parts = [open_split(plan.dataset, plan.provider, split, plan.limit) for split in sources]
-    folders = _open_folders(plan, sources, parts)
+    folders = _open_folders(plan, sources, parts, reporter)
     if parts[0].has_boxes:
         with clock.phase("compilation"):
             load_sweep(reporter.say)
@@ -106,7 +107,7 @@ def _sources(plan: EvaluationPlan) -> dict[Split, Path]:
 
 
 def _open_folders(
-    plan: EvaluationPlan, sources: dict[Split, Path], parts: list[EvaluationSplit]
+    plan: EvaluationPlan, sources: dict[Split, Path], parts: list[EvaluationSplit], reporter: Reporter
 ) -> list[ScoremapFolder]:
     """Return the folder of each split; short names are weighed against all images whose maps a folder is to hold."""
     ids = {split: open_images(plan.dataset, plan.provider, split).ids for split in sources}
@@ -115,20 +116,25 @@ def _open_folders(
         root = sources[part.split]
         sharing = [split for split, other in sources.items() if other.resolve() == root.resolve()]
         folders.append(ScoremapFolder(root, part.images.ids, (name for split in sharing for name in ids[split])))
-    known = _all_ids(plan)
-    for folder in folders:
-        folder.refuse_strangers(known)
+    _refuse_strangers(plan, folders, ids, reporter)
     return folders
 
 
-def _all_ids(plan: EvaluationPlan) -> list[str]:
-    """Return the images of both splits: one folder may hold the maps of both, or more than a limit asks for."""
-    return [
-        image_id
-        for split in (Split.TRAIN_FULLSUP, Split.TEST)
-        if split in plan.dataset.splits
-        for image_id in open_images(plan.dataset, plan.provider, split).ids
-    ]
+def _refuse_strangers(
+    plan: EvaluationPlan, folders: list[ScoremapFolder], ids: Mapping[Split, Sequence[str]], reporter: Reporter
+) -> None:
+    """Refuse maps of no image; they may be of a split that is not scored, which is opened only where there are any."""
+    known = [image_id for of_split in ids.values() for image_id in of_split]
+    suspects = [folder for folder in folders if folder.find_strangers(known)]
+    for split in (Split.TRAIN_FULLSUP, Split.TEST):
+        if suspects and split in plan.dataset.splits and split not in ids:
+            try:
+                known.extend(open_images(plan.dataset, plan.provider, split).ids)
+            except DataError as error:
+                reporter.warn(f"maps that are not scored may be of {split.label} or of no image: {error}")
+                return
+    for folder in suspects:
+        folder.refuse_strangers(known)
 
 
 def _score_folder(

@@ -65,14 +65,18 @@ class ScoremapFolder:
         Raises:
             ScoremapError: There are such maps; the message names one.
         """
-        expected = {name for image_id in known for name in (image_id, _stem(image_id))}
-        found = (path.relative_to(self._root).with_suffix("").as_posix() for path in sorted(self._root.rglob("*.npy")))
-        strangers = [name for name in found if name not in expected]
+        strangers = self.find_strangers(known)
         if strangers:
             raise ScoremapError(
                 f"{self._root / strangers[0]}.npy is the scoremap of no image of the data set "
                 f"(one of {len(strangers)}); take such files away, or name the data set that they were made for"
             )
+
+    def find_strangers(self, known: Iterable[str]) -> list[str]:
+        """Return the maps, named without ``.npy``, that are of none of these images."""
+        expected = {name for image_id in known for name in (image_id, _stem(image_id))}
+        found = (path.relative_to(self._root).with_suffix("").as_posix() for path in sorted(self._root.rglob("*.npy")))
+        return [name for name in found if name not in expected]
 
     def _find(self, image_id: str, uses: Counter[str]) -> Path | None:
         """Return the file of an image; its short name counts where no other image can mean it."""
