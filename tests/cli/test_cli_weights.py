@@ -64,6 +64,38 @@ def test_a_file_like_nothing_is_told_so(cli, tmp_path):
     assert "like no network that is installed; entries such as alpha" in done.out
 
 
+def test_the_reason_why_a_plugin_cannot_take_a_file_is_shown(cli, saved, tmp_path):
+    def undecomposed(state):
+        return {key.replace("LoRA1", "lkb_origin"): value for key, value in state.items() if "LoRA2" not in key}
+
+    path = saved("slak_nano", undecomposed)
+    done = cli("weights", path)
+    assert done.code == 0
+    assert "most like" not in done.out
+    assert done.out.count("'slak' cannot take it: it holds a SLaK whose large kernels are not decomposed") == 1
+    assert "like no network that is installed; entries such as downsample_layers.0.0.weight, " in done.out
+    run = ["--method", "cam", "--limit", 2, "--out", tmp_path / "out"]
+    assert cli("run", "--backbone", "replknet_nano", "--weights", path, *run).refused("; 'slak' cannot take it: it")
+
+
+def test_a_few_names_in_common_do_not_make_a_file_like_a_network(cli, saved):
+    def other(state):
+        return {key if key.startswith("head") else f"body.{key}": value for key, value in state.items()}
+
+    done = cli("weights", saved("replknet_nano", other))
+    assert "most like" not in done.out
+    assert "like no network that is installed; entries such as body." in done.out
+
+
+def test_the_same_network_in_another_width_is_recognised_by_its_names(cli, saved):
+    def wider(state):
+        return {key: torch.zeros([size + 1 for size in value.shape]) for key, value in state.items()}
+
+    out = cli("weights", saved("slak_nano", wider)).out
+    assert "most like slak_nano: 8 classes" in out
+    assert "of another shape:" in out
+
+
 def test_a_run_with_another_networks_file_says_what_it_is(cli, saved, tmp_path):
     path = saved("slak_nano")
     run = ["--method", "cam", "--limit", 2, "--out", tmp_path / "out"]

@@ -29,11 +29,13 @@ def weights(
     from wsolbench.engine.diagnosis import diagnose
 
     with session.clean_stdout():
-        entries, fits = diagnose(file, registry.backbones)
-    typer.echo(_summary(file, entries))
-    if not fits:
-        typer.echo(f"like no network that is installed; entries such as {', '.join(list(entries)[:3])}")
-    for fit in fits:
+        found = diagnose(file, registry.backbones)
+    typer.echo(_summary(file, found.entries))
+    if not found.fits:
+        typer.echo(f"like no network that is installed; entries such as {', '.join(list(found.entries)[:3])}")
+    for reason in found.refusals:
+        typer.echo(reason)
+    for fit in found.fits:
         typer.echo("\n" + "\n".join(_about(fit, registry, file)))
 
 
