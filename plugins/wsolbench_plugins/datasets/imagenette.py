@@ -89,7 +89,7 @@ def build(roots: DatasetRoots) -> Dataset:
     if roots.masks is not None:
         raise UsageError("'imagenette' has no masks; leave out --masks")
     if (roots.images / "train").is_dir() and (roots.images / "val").is_dir():
-        return _from_download(roots.images, roots.metadata)
+        return _from_download(roots.images, roots.metadata, roots.on_fault)
     prepared = prepared_roots("imagenette", roots)
     if prepared is None or prepared.metadata is None:
         raise DataError(f"{roots.images} holds neither train/ and val/ nor metadata/imagenette/test/image_ids.txt")
@@ -110,10 +110,10 @@ def _check_classes(part: ReferenceSplit, on_fault: Callable[[DataError], None]) 
 # --------------------------------------------------------------------------------------------------------- the download
 
 
-def _from_download(folder: Path, metadata: Path | None) -> Dataset:
+def _from_download(folder: Path, metadata: Path | None, on_fault: Callable[[DataError], None]) -> Dataset:
     if metadata is None:
         raise UsageError("the boxes of 'imagenette' are those of ILSVRC; pass --metadata-root DIR/ILSVRC, as published")
-    found = {place: list_class_folders(folder / place) for place in ("train", "val")}
+    found = {place: list_class_folders(folder / place, on_fault) for place in ("train", "val")}
     for place, classes in found.items():
         if tuple(classes) != tuple(CLASSES):
             raise DataError(f"{folder / place} holds other classes than the {len(CLASSES)} of 'imagenette'")

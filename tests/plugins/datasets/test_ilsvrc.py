@@ -262,6 +262,30 @@ def test_a_broken_xml_file_is_named(annotated, text, problem):
         SPEC.build(DatasetRoots(root)).images(Split.TEST)
 
 
+def test_a_broken_xml_file_hides_neither_the_others_nor_its_image(annotated):
+    root, label_of = annotated
+    faults = []
+    write(root / "Annotations/CLS-LOC/val/ILSVRC2012_val_00000001.xml", "<")
+    write(root / "Annotations/CLS-LOC/val/ILSVRC2012_val_00001001.xml", xml(WNIDS[label_of[1]], [(1, 2, 3, 4)]))
+    dataset = SPEC.build(DatasetRoots(root, on_fault=faults.append))
+    images, truth = dataset.images(Split.TEST), dataset.annotations(Split.TEST)
+    (fault,) = faults
+    assert "ILSVRC2012_val_00000001.xml is damaged" in str(fault)
+    assert images.labels[:2].tolist() == [-1, label_of[2]]
+    assert images.load(0).shape == (375, 500, 3)
+    assert len(truth.boxes) == 1000
+
+
+def test_labels_that_cannot_be_told_hide_no_image(annotated):
+    root, _ = annotated
+    faults = []
+    (root / "Annotations/CLS-LOC/val/ILSVRC2012_val_00000002.xml").unlink()
+    images = SPEC.build(DatasetRoots(root, on_fault=faults.append)).images(Split.TEST)
+    assert "name 999 classes" in str(faults[0])
+    assert set(images.labels.tolist()) == {-1}
+    assert images.load(0).shape == (375, 500, 3)
+
+
 def test_lists_and_xml_files_are_compared(annotated, tmp_path):
     root, label_of = annotated
     entries = [(f"val/ILSVRC2012_val_{n:08d}.JPEG", label_of[n], [(n % 100, 0, 499, 374)]) for n in range(2, 1001, 2)]

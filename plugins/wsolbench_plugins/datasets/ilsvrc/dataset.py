@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 
@@ -34,6 +35,8 @@ from wsolbench_plugins.datasets.ilsvrc.folders import TRAIN_PREFIX, find_folder,
 from wsolbench_plugins.datasets.ilsvrc.imagenet_v2 import MAPPING, Matches, match_files, read_mapping
 from wsolbench_plugins.datasets.ilsvrc.xml_files import CLASSES, read_xml_files
 
+FaultHandler: TypeAlias = Callable[[DataError], None]
+
 
 def build(roots: DatasetRoots) -> Dataset:
     """Return the data set; its class names are the class ids where a train folder has them, else the labels.
@@ -51,17 +54,17 @@ def build(roots: DatasetRoots) -> Dataset:
     if Split.TEST in listed:
         parts[Split.TEST] = LazySplit(partial(_place_test, listed[Split.TEST], images))
     elif xml is not None:
-        parts[Split.TEST] = LazySplit(partial(_read_xml, xml, images))
+        parts[Split.TEST] = LazySplit(partial(_read_xml, xml, images, roots.on_fault))
     if Split.TRAIN_FULLSUP in listed:
         parts[Split.TRAIN_FULLSUP] = LazySplit(partial(_place_fullsup, listed[Split.TRAIN_FULLSUP], images))
     train = _train_folder(roots)
     if Split.TRAIN_WEAKSUP not in listed and train is not None:
-        parts[Split.TRAIN_WEAKSUP] = LazySplit(partial(_read_train, train))
+        parts[Split.TRAIN_WEAKSUP] = LazySplit(partial(_read_train, train, roots.on_fault))
     if not parts:
         raise DataError(f"{images} holds neither train/ nor XML files of boxes; pass --metadata-root DIR/ILSVRC too")
     inspections: list[Callable[[], Iterable[Finding]]] = []
     if Split.TEST in listed and xml is not None:
-        inspections.append(partial(_compare, listed[Split.TEST], xml))
+        inspections.append(partial(_compare, listed[Split.TEST], xml, roots.on_fault))
     if Split.TRAIN_FULLSUP in listed and images is not None:
         inspections.append(partial(_tell_matches, listed[Split.TRAIN_FULLSUP], images))
     return DiskDataset("ilsvrc", _class_names(train), parts, tuple(inspections))
@@ -75,16 +78,16 @@ def _place_test(listed: ReferenceSplit, root: Path | None) -> DiskSplit:
     return PlacedSplit(files, listed)
 
 
-def _read_xml(folder: Path, root: Path | None) -> ListedSplit:
-    found = read_xml_files(folder)
+def _read_xml(folder: Path, root: Path | None, on_fault: FaultHandler) -> ListedSplit:
+    found = read_xml_files(folder, on_fault)
     images = None if root is None else find_folder(root, "val") or root
     paths = () if images is None else locate_by_name(images, found.ids)
     files = ImageFiles(None if images is None else open_storage(images), found.ids, paths, found.sizes)
     return ListedSplit(files, found.labels, found.boxes, found.sizes)
 
 
-def _compare(listed: ReferenceSplit, xml: Path) -> Iterable[Finding]:
-    found = read_xml_files(xml)
+def _compare(listed: ReferenceSplit, xml: Path, on_fault: FaultHandler) -> Iterable[Finding]:
+    found = read_xml_files(xml, on_fault)
     return compare_annotations(
         listed.annotations(), Annotations(found.boxes, found.sizes), f"test: {listed.folder} and {xml}"
     )
@@ -126,8 +129,8 @@ def _class_names(train: Path | None) -> tuple[str, ...]:
     return tuple(str(label) for label in range(CLASSES))
 
 
-def _read_train(folder: Path) -> ListedSplit:
-    classes = list_class_folders(folder)
+def _read_train(folder: Path, on_fault: FaultHandler) -> ListedSplit:
+    classes = list_class_folders(folder, on_fault)
     if len(classes) != CLASSES:
         raise DataError(
             f"{folder} holds {len(classes):,} class folders; expected {CLASSES:,}, or labels would be wrong"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
@@ -26,28 +27,35 @@ class XmlLists:
     boxes: dict[str, NDArray[np.int64]]
 
 
-def read_xml_files(folder: Path) -> XmlLists:
+def read_xml_files(folder: Path, on_fault: Callable[[DataError], None]) -> XmlLists:
     """Read all XML files of a folder; labels are the places of the class ids in their order.
+
+    Where `on_fault` returns, an image whose file is damaged has no box and the label -1.
 
     Corners count from 0 and are inclusive, as they stand in the files (the first file has the corners of the published
     list); those beyond the image's last pixel are moved to it.
 
     Raises:
-        DataError: A file is damaged, or other than 1,000 classes occur, so that labels cannot be told.
+        DataError: A file is damaged, or other than 1,000 classes occur, so that labels cannot be told; where `on_fault`
+            raises that.
     """
-    ids, class_of, sizes, boxes = [], {}, {}, {}
+    ids: list[str] = []
+    class_of: dict[str, str] = {}
+    sizes: dict[str, tuple[int, int]] = {}
+    boxes: dict[str, NDArray[np.int64]] = {}
     for path in sorted(folder.glob("ILSVRC2012_val_*.xml")):
         image_id = f"{TEST_PREFIX}{path.stem}.JPEG"
         ids.append(image_id)
-        class_of[image_id], sizes[image_id], boxes[image_id] = _read(path)
+        try:
+            class_of[image_id], sizes[image_id], boxes[image_id] = _read(path)
+        except DataError as fault:
+            on_fault(fault)
     class_ids = tuple(sorted(set(class_of.values())))
-    if len(class_ids) != CLASSES:
-        raise DataError(
-            f"{folder}: the XML files name {len(class_ids):,} classes; labels can be told from all {CLASSES:,} alone; "
-            "pass the published lists with --metadata-root DIR/ILSVRC"
-        )
-    index = {class_id: label for label, class_id in enumerate(class_ids)}
-    labels = np.array([index[class_of[image_id]] for image_id in ids], dtype=np.int64)
+    index = {class_id: label for label, class_id in enumerate(class_ids)} if len(class_ids) == CLASSES else {}
+    if not index:
+        told = f"the XML files name {len(class_ids):,} classes; labels can be told from all {CLASSES:,} alone"
+        on_fault(DataError(f"{folder}: {told}; pass the published lists with --metadata-root DIR/ILSVRC"))
+    labels = np.array([index.get(class_of.get(image_id, ""), -1) for image_id in ids], dtype=np.int64)
     return XmlLists(class_ids, tuple(ids), labels, sizes, boxes)
 
 
