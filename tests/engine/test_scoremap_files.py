@@ -117,6 +117,27 @@ UNREADABLE = {
 }
 
 
+REMEDIES = {
+    "text": "; save a plain array: np.save(path, array, allow_pickle=False)",
+    "truncated": "; write the file again",
+    "objects": "; save a plain array: np.save(path, array, allow_pickle=False)",
+    "archive": "; save a plain array: np.save(path, array, allow_pickle=False)",
+    "3-D": "; give one map (H, W) an image",
+    "no pixels": "; give one map (H, W) an image",
+    "integers": "; make it float32 in [0, 1] first (bytes: divide by 255)",
+    "NaN": "; put numbers in their place, or give a map of zeros",
+    "above 1": "; min-max it to [0, 1] first",
+}
+
+
+@pytest.mark.parametrize("kind", REMEDIES)
+def test_what_is_no_scoremap_is_told_what_to_do(tmp_path, kind):
+    (tmp_path / "a.npy").write_bytes(UNREADABLE[kind][0])
+    with pytest.raises(ScoremapError) as caught:
+        ScoremapFolder(tmp_path, ["a.jpg"]).load("a.jpg")
+    assert str(caught.value).endswith(REMEDIES[kind])
+
+
 @pytest.mark.parametrize("kind", UNREADABLE)
 def test_what_is_no_scoremap_is_refused_and_named(tmp_path, kind):
     content, reason = UNREADABLE[kind]

@@ -121,12 +121,12 @@ def toy(ids="abcde", interval=0.1):
 def test_missing_images_are_counted_and_named():
     evaluator = toy()
     evaluator.update(np.eye(4), "b")
-    with pytest.raises(ScoremapError, match=r"4 of 5 images have no scoremap: 'a', 'c', 'd', \.\.\."):
+    with pytest.raises(ScoremapError, match=r"4 of 5 images have no scoremap: 'a', 'c', 'd', \.\.\.; update with"):
         evaluator.compute()
 
 
 def test_unknown_image_is_an_error():
-    with pytest.raises(UsageError, match="'z' is not one of the 5"):
+    with pytest.raises(UsageError, match=r"'z' is not one of the 5 .*; name one of those"):
         toy().update(np.eye(4), "z")
     with pytest.raises(UsageError, match="'z'"):
         toy().score(np.eye(4), "z")
@@ -135,7 +135,7 @@ def test_unknown_image_is_an_error():
 def test_second_update_is_an_error():
     evaluator = toy()
     evaluator.update(np.eye(4), "a")
-    with pytest.raises(UsageError, match="'a' has already"):
+    with pytest.raises(UsageError, match="'a' has already been evaluated; give each image one scoremap, once"):
         evaluator.update(np.eye(4), "a")
 
 

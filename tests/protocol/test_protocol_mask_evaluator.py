@@ -215,7 +215,7 @@ def test_bookkeeping_errors_name_the_image():
         evaluator.update(np.eye(2), "a", mask)
     with pytest.raises(UsageError, match="'b'"):
         evaluator.add("b", MaskEvaluator("b", 0.5).score(np.eye(2), "b", mask))
-    with pytest.raises(ScoremapError, match=r"1 of 2 images have no scoremap: 'b'$"):
+    with pytest.raises(ScoremapError, match=r"1 of 2 images have no scoremap: 'b'; update with"):
         evaluator.compute()
     with pytest.raises(DataError, match="'a' is listed twice"):
         MaskEvaluator(["a", "b", "a"])

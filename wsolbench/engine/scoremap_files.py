@@ -16,6 +16,7 @@ from wsolbench.errors import ScoremapError
 from wsolbench.protocol import FRAME, check_scoremap, to_scoremap
 
 _MAGIC = (b"\x93NUMPY", b"PK")  # an array, an archive of arrays
+_SAVE_PLAIN = "save a plain array: np.save(path, array, allow_pickle=False)"
 
 
 def save_scoremap(root: Path, image_id: str, scoremap: NDArray[np.float32]) -> None:
@@ -42,7 +43,7 @@ class ScoremapFolder:
 
     def __init__(self, root: Path, image_ids: Iterable[str], others: Iterable[str] = ()) -> None:
         if not root.is_dir():
-            raise ScoremapError(f"{root} is no folder of scoremaps")
+            raise ScoremapError(f"{root} is no folder of scoremaps; name one that holds IMAGE.npy for every image")
         self._root = root
         ids = list(image_ids)
         uses = Counter(name for image_id in {*ids, *others} for name in {image_id, _stem(image_id)})
@@ -53,7 +54,7 @@ class ScoremapFolder:
             short = f" or {stem}.npy" if uses[stem] == 1 else f"; {stem}.npy could be of {uses[stem]} images"
             raise ScoremapError(
                 f"{root} has no scoremap for {len(missing)} of {len(ids)} images; the first is '{first}' "
-                f"(expected {first}.npy{short})"
+                f"(expected {first}.npy{short}); write the missing files, or name the folder that holds them"
             )
 
     def refuse_strangers(self, known: Iterable[str]) -> None:
@@ -96,7 +97,7 @@ class ScoremapFolder:
         try:
             content = path.read_bytes()
             if content and not content.startswith(_MAGIC):
-                raise ScoremapError(f"scoremap {path} cannot be read: it is no .npy file")
+                raise ScoremapError(f"scoremap {path} cannot be read: it is no .npy file; {_SAVE_PLAIN}")
             stored = np.load(io.BytesIO(content), allow_pickle=False)
         except ScoremapError:
             raise
@@ -104,16 +105,16 @@ class ScoremapFolder:
             raise ScoremapError(f"scoremap {path} cannot be read: {_why(error)}") from error
         if not isinstance(stored, np.ndarray):
             stored.close()
-            raise ScoremapError(f"scoremap {path}: expected one array (.npy), got an archive of several")
+            raise ScoremapError(f"scoremap {path}: expected one array (.npy), got an archive of several; {_SAVE_PLAIN}")
         scoremap = check_scoremap(stored, str(path))
         return scoremap if scoremap.shape == (FRAME, FRAME) else to_scoremap(scoremap)
 
 
 def _why(error: Exception) -> str:
-    """Say in our words what numpy refused."""
+    """Say in our words what numpy refused, and what to do."""
     if "Object arrays" in str(error):
-        return "it holds pickled objects, which are never loaded"
-    return "it is damaged or cut off"
+        return f"it holds pickled objects, which are never loaded; {_SAVE_PLAIN}"
+    return "it is damaged or cut off; write the file again"
 
 
 def _stem(image_id: str) -> str:

@@ -376,19 +376,21 @@ class _Ledger:
 
     def check_known(self, image_id: str) -> None:
         if image_id not in self._seen:
-            raise UsageError(f"image '{image_id}' is not one of the {self.size} images to evaluate")
+            told = f"image '{image_id}' is not one of the {self.size} images to evaluate"
+            raise UsageError(f"{told}; name one of those that the evaluator was built from")
 
     def check_awaited(self, image_id: str) -> None:
         self.check_known(image_id)
         if self._seen[image_id]:
-            raise UsageError(f"image '{image_id}' has already been evaluated")
+            raise UsageError(f"image '{image_id}' has already been evaluated; give each image one scoremap, once")
 
     def check_complete(self) -> None:
         missing = [image_id for image_id, seen in self._seen.items() if not seen]
         if missing:
             first = ", ".join(f"'{image_id}'" for image_id in missing[:3])
             more = ", ..." if len(missing) > 3 else ""
-            raise ScoremapError(f"{len(missing)} of {self.size} images have no scoremap: {first}{more}")
+            told = f"{len(missing)} of {self.size} images have no scoremap: {first}{more}"
+            raise ScoremapError(f"{told}; update with theirs too, with maps of zeros where there is none")
 
     def tick(self, image_ids: Iterable[str]) -> None:
         self._seen.update(dict.fromkeys(image_ids, True))

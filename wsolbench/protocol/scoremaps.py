@@ -85,17 +85,20 @@ def check_scoremap(scoremap: NDArray[Any], name: str) -> NDArray[np.floating[Any
         ScoremapError: If the dtype is not floating, the array is not 2-D or empty, or a value is not finite or lies
             outside [0, 1].
     """
-    scoremap = np.asarray(scoremap)
+    scoremap, what = np.asarray(scoremap), f"scoremap of '{name}'"
     if not np.issubdtype(scoremap.dtype, np.floating):
-        raise ScoremapError(f"scoremap of '{name}': expected floating-point values, got {scoremap.dtype}")
+        told = f"{what}: expected floating-point values, got {scoremap.dtype}"
+        raise ScoremapError(f"{told}; make it float32 in [0, 1] first (bytes: divide by 255)")
     if scoremap.ndim != 2 or scoremap.size == 0:
-        raise ScoremapError(f"scoremap of '{name}': expected a non-empty 2-D array, got shape {scoremap.shape}")
+        told = f"{what}: expected a non-empty 2-D array, got shape {scoremap.shape}"
+        raise ScoremapError(f"{told}; give one map (H, W) an image")
     low, high = scoremap.min(), scoremap.max()
     if not (np.isfinite(low) and np.isfinite(high)):
         count = scoremap.size - np.count_nonzero(np.isfinite(scoremap))
-        raise ScoremapError(f"scoremap of '{name}': expected finite values, got {count} of {scoremap.size} not finite")
+        told = f"{what}: expected finite values, got {count} of {scoremap.size} not finite"
+        raise ScoremapError(f"{told}; put numbers in their place, or give a map of zeros")
     if low < 0 or high > 1:
-        raise ScoremapError(f"scoremap of '{name}': expected values in [0, 1], got {low!s} to {high!s}")
+        raise ScoremapError(f"{what}: expected values in [0, 1], got {low!s} to {high!s}; min-max it to [0, 1] first")
     return scoremap
 
 
