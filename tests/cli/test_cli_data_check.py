@@ -32,6 +32,22 @@ def test_a_faulty_data_set_has_a_report_and_an_exit_code(cli, made):
     assert "nothing to mend" not in done.out
 
 
+def test_faults_of_boxes_do_not_hide_those_of_images(cli, made, tmp_path):
+    rows = [f"{split}/{name}/0.png,0,0,3,3" for split in ("val", "test") for name in ("cat", "dog")]
+    for split in ("train", "val", "test"):
+        for number, name in enumerate(("cat", "dog")):
+            (tmp_path / "own" / split / name).mkdir(parents=True)
+            shutil.copy(made.images / split / f"{number:02d}.png", tmp_path / "own" / split / name / "0.png")
+    (tmp_path / "own" / "test" / "cat" / "0.png").write_bytes(b"")
+    boxes = tmp_path / "boxes.csv"
+    boxes.write_text("\n".join(["image,x0,y0,x1,y1", *rows]).replace("test/dog/0.png,0", "test/dog/0.png,x"))
+    done = cli("data", "check", "imagefolder", "--data-root", tmp_path / "own", "--metadata-root", boxes)
+    assert done.code == 2
+    assert "test: image 'test/cat/0.png' cannot be read" in done.out
+    assert done.out.count("boxes.csv, line 5: expected image,x0,y0,x1,y1 in numbers") == 1
+    assert "in no list" not in done.out
+
+
 def test_what_is_not_available_is_no_fault(cli, made):
     shutil.rmtree(made.images / "train")
     done = cli("data", "check", "folder", *made.options[2:])

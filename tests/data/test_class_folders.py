@@ -23,6 +23,13 @@ def test_a_class_without_images(root):
         list_class_folders(root)
 
 
+def test_a_class_without_images_is_kept_where_that_is_allowed(root):
+    (root / "c").mkdir()
+    faults = []
+    assert list(list_class_folders(root, faults.append).items())[2] == ("c", ())
+    assert len(faults) == 1
+
+
 def test_no_class_folder(tmp_path):
     with pytest.raises(DataError, match="holds no class folder"):
         list_class_folders(tmp_path)
