@@ -7,6 +7,7 @@ from typing import Any
 
 from wsolbench.engine.network import KnownWeights, read_weights
 from wsolbench.engine.weights import count_classes, load_state
+from wsolbench.errors import UsageError, WeightsError
 from wsolbench.interfaces import BackboneSpec
 from wsolbench.registry import Offer
 
@@ -15,11 +16,28 @@ def read_initial_weights(offer: Offer[BackboneSpec], weights: Path) -> KnownWeig
     """Read a file, or fetch the network's pretrained weights where `weights` is their source.
 
     Raises:
+        UsageError: Random ones are asked for, which need no asking.
         WeightsError: They cannot be had.
     """
+    _check_source(offer.spec, weights)
     known = read_weights(offer, "", weights)
     assert known is not None
     return known
+
+
+def _check_source(spec: BackboneSpec, weights: Path) -> None:
+    """Refuse what is neither a file nor the source of the network's pretrained weights."""
+    source = spec.pretrained.source if spec.pretrained else None
+    if weights.exists() or (source is not None and weights == Path(source)):
+        return
+    if weights == Path("random"):
+        raise UsageError(
+            "--weights random: random weights are what a training starts from without --weights; leave it away"
+        )
+    known = f", or --weights {source} for pretrained ones" if source else f"; '{spec.name}' has no pretrained ones"
+    raise WeightsError(
+        f"weights file {weights} does not exist; pass a file{known}; without --weights training starts from random ones"
+    )
 
 
 def start_from(known: KnownWeights, spec: BackboneSpec, network: Any, num_classes: int) -> None:
