@@ -273,6 +273,15 @@ def test_without_out_a_fresh_folder_in_runs_is_made(cli, folder_set, tmp_path, m
         (["--device", "meta"], "--device meta cannot be used here"),
         (["--workers", "0"], "'--workers'"),
         (["--seed", "x"], "'--seed'"),
+        (["--weights", "random"], "--weights random: random weights are what a training starts from without --weights"),
+        (
+            ["--weights", "timm"],
+            "weights file timm does not exist; pass a file; 'replknet_nano' has no pretrained ones",
+        ),
+        (
+            ["--backbone", "resnet50", "--weights", "x.pth"],
+            "pass a file, or --weights timm for pretrained ones; without",
+        ),
         (["--out", "/proc/wsolbench/x"], "--out /proc/wsolbench/x: cannot be written"),
     ],
 )
