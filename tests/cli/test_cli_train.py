@@ -273,6 +273,7 @@ def test_without_out_a_fresh_folder_in_runs_is_made(cli, folder_set, tmp_path, m
         (["--device", "meta"], "--device meta cannot be used here"),
         (["--workers", "0"], "'--workers'"),
         (["--seed", "x"], "'--seed'"),
+        (["--seed", "1", "--seed", "2", "--seed", "1"], "--seed 1 is given more than once; give every seed once"),
         (["--weights", "random"], "--weights random: random weights are what a training starts from without --weights"),
         (
             ["--weights", "timm"],

@@ -82,6 +82,7 @@ def train(
         check_writable(out, "--out")
     elif resume:
         raise UsageError("--resume needs the --out of the training to continue")
+    _check_seeds(seed or [])
     with session.clean_stdout():
         recipe_offer = registry.recipes.get(recipe)
         given = parse_options(recipe_opt or [], "--recipe-opt")
@@ -117,6 +118,17 @@ def train(
         accuracy = "not measured (no test split)" if result.test_top1 is None else f"{result.test_top1:.1f} %"
         typer.echo(f"seed {result.seed}: top-1 on test {accuracy}")
     typer.echo(f"weights, card, log and curve: {folder}")
+
+
+def _check_seeds(seeds: list[int]) -> None:
+    """Refuse a seed that is given again: its training would be the same, and count twice.
+
+    Raises:
+        UsageError: One is.
+    """
+    for index, seed in enumerate(seeds):
+        if seed in seeds[:index]:
+            raise UsageError(f"--seed {seed} is given more than once; give every seed once")
 
 
 @contextmanager
