@@ -106,12 +106,14 @@ def test_short_names_and_other_sizes_are_read(stored, evaluate):
 
 def test_constant_maps_are_warned_of_counted_and_with_strict_refused(stored, evaluate):
     made, _, maps = stored()
-    np.save(maps / "test" / f"{made.ids()[1]}.npy", np.zeros((224, 224), np.float32))
+    flat = maps / "test" / f"{made.ids()[1]}.npy"
+    np.save(flat, np.zeros((224, 224), np.float32))
     options = ["--metadata-root", made.metadata, "--scoremaps", maps / "test"]
     done = evaluate(*options, "--json")
     assert done.records[0]["outcomes"][0]["constant_maps"] == 1
-    assert "warning: 1 of 4 scoremaps of test hold one value only" in done.err
-    assert evaluate(*options, "--strict").refused("1 of 4 scoremaps of test hold one value only")
+    told = f"1 of 4 scoremaps of test hold one value only; the first is {flat}; "
+    assert f"warning: {told}they count as maps of zeros" in done.err
+    assert evaluate(*options, "--strict").refused(f"{told}write them again")
 
 
 def npy(array):

@@ -142,7 +142,7 @@ def _score_folder(
 ) -> ScoredSplit:
     scorer = SplitScorer(part, plan.interval)
     ids = part.images.ids
-    constant = 0
+    constant: list[str] = []
 
     def score(index: int) -> tuple[int, bool, Score]:
         scoremap: NDArray[np.floating[Any]] = folder.load(ids[index])
@@ -153,13 +153,14 @@ def _score_folder(
         closing(ordered_map(score, range(len(ids)), workers=plan.workers, ahead=64)) as results,
     ):
         for index, flat, outcome in results:
-            constant += flat
+            constant += [ids[index]] if flat else []
             scorer.add(index, outcome)
             advance(1)
     if constant:
-        told = f"{constant} of {len(ids)} scoremaps of {part.split.label} hold one value only"
+        told = f"{len(constant)} of {len(ids)} scoremaps of {part.split.label} hold one value only"
+        told += f"; the first is {folder.path(constant[0])}"
         if plan.strict:
-            raise ScoremapError(told)
-        reporter.warn(told)
+            raise ScoremapError(f"{told}; write them again, or count them as maps of zeros without --strict")
+        reporter.warn(f"{told}; they count as maps of zeros: see what wrote them")
     boxes, masks = scorer.compute()
-    return ScoredSplit(part, boxes, masks, hits=None, nan_maps=0, constant_maps=constant, images_sha256=None)
+    return ScoredSplit(part, boxes, masks, hits=None, nan_maps=0, constant_maps=len(constant), images_sha256=None)

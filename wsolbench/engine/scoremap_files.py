@@ -86,14 +86,19 @@ class ScoremapFolder:
         paths = (self._root / f"{name}.npy" for name in names)
         return next((path for path in paths if path.is_file()), None)
 
+    def path(self, image_id: str) -> Path:
+        """Return the file of an image's scoremap."""
+        path = self._paths[image_id]
+        assert path is not None
+        return path
+
     def load(self, image_id: str) -> NDArray[np.floating[Any]]:
         """Read the scoremap of an image; one that is not of the frame's size is resized and normalised.
 
         Raises:
             ScoremapError: The file is damaged or is no scoremap; the message names it.
         """
-        path = self._paths[image_id]
-        assert path is not None
+        path = self.path(image_id)
         try:
             content = path.read_bytes()
             if content and not content.startswith(_MAGIC):
