@@ -1,6 +1,7 @@
 import argparse
 import os
 import pickle
+import zipfile
 from functools import partial
 from pathlib import Path
 
@@ -169,6 +170,60 @@ def test_a_damaged_file_is_named(spec, state, tmp_path, name, damage):
     with pytest.raises(WeightsError, match=name) as caught:
         read_state_dict(path, spec)
     assert "damaged" in one_line(caught) or "pickled" in one_line(caught)
+
+
+@pytest.mark.parametrize("form", ["safetensors", "torch", "old torch"])
+def test_the_first_bytes_tell_the_format_and_not_the_name(spec, state, tmp_path, form):
+    path = tmp_path / ("w.pth" if form == "safetensors" else "w.safetensors")
+    if form == "safetensors":
+        save_file({key: value.contiguous() for key, value in state.items()}, path)
+    else:
+        torch.save({"model": state}, path, _use_new_zipfile_serialization=form == "torch")
+    read = read_state_dict(path, spec)
+    assert all(torch.equal(value, read[key]) for key, value in state.items())
+
+
+@pytest.mark.parametrize(
+    ("form", "words"),
+    [
+        ("empty", "it is empty"),
+        ("cut torch", "it looks like a ZIP file, as torch.save writes, that is cut short"),
+        ("cut old torch", "it looks like a pickle, as old versions of torch.save write, that is cut short or damaged"),
+        ("cut safetensors", "it looks like a safetensors file that is cut short or damaged"),
+        ("zip", "it looks like a ZIP file without a checkpoint; it holds a.txt"),
+        ("script", "it looks like a TorchScript file; save the state dict of the network"),
+        ("page", "it looks like a web page, as a failed download leaves"),
+        ("text", "it looks like text that begins 'version https://git-lfs.github.com/spec/'"),
+        ("noise", "it looks like neither a torch.save nor a safetensors file"),
+    ],
+)
+def test_what_is_no_weights_file_is_told_by_its_looks(spec, state, tmp_path, form, words):
+    path = tmp_path / "w.pth"
+    if form == "zip":
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("a.txt", "hello")
+    elif form == "script":
+        with zipfile.ZipFile(path, "w") as archive:
+            for name in ("data.pkl", "constants.pkl", "version"):
+                archive.writestr(f"w/{name}", "3")
+    elif form == "cut safetensors":
+        save_file({key: value.contiguous() for key, value in state.items()}, path)
+    elif form.startswith("cut"):
+        torch.save(state, path, _use_new_zipfile_serialization=form == "cut torch")
+    else:
+        path.write_bytes(
+            {
+                "empty": b"",
+                "page": b"\n<!DOCTYPE html>\n<html><body>404</body></html>",
+                "text": b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\n",
+                "noise": bytes(range(255, 0, -1)),
+            }[form]
+        )
+    if form.startswith("cut"):
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(WeightsError) as caught:
+        read_state_dict(path, spec)
+    assert one_line(caught) == f"weights file {path} is damaged or no weights file: {words}"
 
 
 class Mine:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import pickle
 import pickletools
 import warnings
+import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -64,11 +66,16 @@ def read_state_dict(path: Path, spec: BackboneSpec) -> dict[str, Tensor]:
 def read_entries(path: Path) -> dict[str, Tensor]:
     """Read the entries of a safetensors or ``torch.save`` file as they are, but for containers and prefixes.
 
+    Which of both it is its first bytes tell, whatever it is called.
+
     Raises:
         WeightsError: The file is missing, damaged, holds code, or holds no state dict.
     """
     _check_file(path)
-    content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
+    try:
+        content = _read_safetensors(path) if _is_safetensors(path) else _read_torch(path)
+    except OSError as error:
+        raise WeightsError(f"weights file {path} cannot be read ({error.strerror})") from error
     return _unwrapped(path, content)
 
 
@@ -87,7 +94,7 @@ def convert_entries(path: Path, spec: BackboneSpec, entries: dict[str, Tensor]) 
 def _check_file(path: Path) -> None:
     if not path.is_file():
         what = "is a folder" if path.is_dir() else "does not exist"
-        raise WeightsError(f"weights file {path} {what}; pass a file, or 'random'")
+        raise WeightsError(f"weights file {path} {what}; pass a file")
 
 
 @contextmanager
@@ -102,28 +109,77 @@ def _naming(path: Path, spec: BackboneSpec) -> Iterator[None]:
         raise WeightsError(f"weights file {path} cannot be read as '{spec.name}' weights: {reason}") from error
 
 
+def _is_safetensors(path: Path) -> bool:
+    """Tell whether a file begins as safetensors do: with the length of a header of at most 100 MB, and its brace."""
+    with path.open("rb") as file:
+        length, brace = file.read(8), file.read(1)
+    return brace == b"{" and int.from_bytes(length, "little") <= 100_000_000
+
+
 def _read_safetensors(path: Path) -> object:
     try:
         return load_file(path)
-    except (SafetensorError, OSError) as error:
-        reason = " ".join(str(error).split())
-        raise WeightsError(f"weights file {path} is damaged or no safetensors file ({reason})") from error
+    except SafetensorError as error:
+        raise _unreadable(path) from error
 
 
 def _read_torch(path: Path) -> object:
+    harmless: list[Any] = [(_LeftOut, name) for name in _HARMLESS]
+    with path.open("rb") as file, warnings.catch_warnings(), torch.serialization.safe_globals(harmless):
+        warnings.simplefilter("ignore")  # what torch supposes about a file that it then refuses
+        try:
+            return torch.load(file, map_location="cpu", weights_only=True)  # of a path it would heed the suffix
+        except pickle.UnpicklingError as error:
+            text = str(error)
+            if "GLOBAL" in text or "global" in text or "class" in text or _names_objects(path):
+                raise WeightsError(
+                    f"weights file {path} holds pickled objects or code, which are never loaded; "
+                    "save its state dict alone"
+                ) from error
+            raise _unreadable(path) from error
+        except Exception as error:  # torch reads old formats with whatever goes wrong in them
+            raise _unreadable(path) from error
+
+
+def _unreadable(path: Path) -> WeightsError:
+    kind = "safetensors" if path.suffix == ".safetensors" else "weights"
+    return WeightsError(f"weights file {path} is damaged or no {kind} file: {_appearance(path)}")
+
+
+def _appearance(path: Path) -> str:
+    """Say what a file that cannot be read looks like."""
+    with path.open("rb") as file:
+        start = file.read(512)
+    if not start:
+        return "it is empty"
+    if start.startswith(b"PK"):
+        return _appearance_of_zip(path)
+    if _is_safetensors(path):
+        return "it looks like a safetensors file that is cut short or damaged"
+    if start.startswith(b"\x80"):
+        return "it looks like a pickle, as old versions of torch.save write, that is cut short or damaged"
     try:
-        with warnings.catch_warnings(), torch.serialization.safe_globals([(_LeftOut, name) for name in _HARMLESS]):
-            warnings.simplefilter("ignore")  # what torch supposes about a file that it then refuses
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        text = str(error)
-        if "GLOBAL" in text or "global" in text or "class" in text or _names_objects(path):
-            raise WeightsError(
-                f"weights file {path} holds pickled objects or code, which are never loaded; save its state dict alone"
-            ) from error
-        raise WeightsError(f"weights file {path} is damaged or no weights file") from error
-    except Exception as error:  # torch reads old formats with whatever goes wrong in them
-        raise WeightsError(f"weights file {path} is damaged or no weights file") from error
+        words = " ".join(codecs.getincrementaldecoder("utf-8")().decode(start).split())
+    except UnicodeDecodeError:
+        words = ""
+    if "<html" in words.lower() or "<!doctype html" in words.lower():
+        return "it looks like a web page, as a failed download leaves"
+    if words.isprintable() and words:
+        return f"it looks like text that begins '{words[:40]}'"
+    return "it looks like neither a torch.save nor a safetensors file"
+
+
+def _appearance_of_zip(path: Path) -> str:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except zipfile.BadZipFile:
+        return "it looks like a ZIP file, as torch.save writes, that is cut short"
+    if any(name.endswith("constants.pkl") for name in names):
+        return "it looks like a TorchScript file; save the state dict of the network"
+    if any(name.endswith("data.pkl") for name in names):
+        return "it looks like a torch.save file that is damaged inside"
+    return f"it looks like a ZIP file without a checkpoint; it holds {_some(names) or 'nothing'}"
 
 
 def _names_objects(path: Path) -> bool:
