@@ -2,6 +2,7 @@
 
 import pytest
 
+from wsolbench.cli.tables import comparison_table
 from wsolbench.compare import compare
 from wsolbench.errors import DataError, UsageError
 from wsolbench.protocol import MODES
@@ -114,6 +115,42 @@ def test_without_boxes_only_the_classifier_is_compared():
     assert found.summary()["images"] is None
 
 
+def test_pxap_is_compared_without_an_interval():
+    def score(pxap):
+        def change(made):
+            for part in made["outcomes"]:
+                part.update(correct=None, top1_hits=None)
+            made["metrics"]["pxap"] = pxap
+
+        return change
+
+    found = compare(record(change=score(40.0)), record(change=score(42.5)))
+    (line,) = [line for line in comparison_table(found).splitlines() if line.startswith("PxAP")]
+    assert line.split() == ["PxAP", "40.00", "42.50", "+2.50"]
+    assert found.summary()["metrics"] == {"pxap": {"first": 40, "second": 42.5, "difference": 2.5, "interval": None}}
+    assert found.notes == ["no interval of PxAP: records do not hold its histograms image by image"]
+    assert found.notes[0] in comparison_table(found).splitlines()
+
+
+def test_maps_of_an_unknown_class_are_compared_with_those_of_a_known_one():
+    found = compare(record(2), record(change=lambda made: made["protocol"].update(target="gt")))
+    assert found.differences["max_box_acc"].difference == 0
+    assert "gt_known_loc" not in found.differences
+    (note,) = found.summary()["notes"]
+    assert note == "for which class the stored maps are is not known; those of the other are of the true one"
+    assert note in comparison_table(found).splitlines()
+    assert compare(record(), record()).notes == []
+
+
+def test_maps_of_different_classes_are_refused():
+    first, second = (
+        record(change=lambda made, target=target: made["protocol"].update(target=target))
+        for target in ("gt", "predicted")
+    )
+    with pytest.raises(UsageError, match=r"they differ in target \(gt and predicted\)"):
+        compare(first, second)
+
+
 def test_the_summary_names_the_settings_of_its_intervals():
     assert compare(record(), record(1)).summary()["interval"] == {
         **{"kind": "bias-corrected", "level": 0.95, "resamples": RESAMPLES, "seed": 0}
@@ -127,7 +164,6 @@ DIFFERENT = {
         "data hash (aaaaaaaaaaaa and bbbbbbbbbbbb)",
     ),
     "another grid": (lambda r: r["protocol"].update(interval=0.1), "τ interval (0.05 and 0.1)"),
-    "another target": (lambda r: r["protocol"].update(target="gt"), "target (stored maps and gt)"),
     "another split": (lambda r: r["protocol"].update(split="train-fullsup"), "split (test and train-fullsup)"),
     "a split less": (
         lambda r: r["outcomes"].pop(),

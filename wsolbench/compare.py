@@ -16,12 +16,12 @@ __all__ = ["Comparison", "Difference", "Exchange", "compare"]
 
 @dataclass(frozen=True)
 class Difference:
-    """A score of both records in percent, and the ends of the interval of second - first."""
+    """A score of both records in percent, and the ends of the interval of second - first, where it can be had."""
 
     first: float
     second: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
 
     @property
     def difference(self) -> float:
@@ -53,7 +53,7 @@ class Comparison:
     Attributes:
         first: The one.
         second: The other, its images in the order of the first's.
-        differences: For every metric that both have, under the names of `recompute_scores`.
+        differences: For every metric that both have, under the names of `recompute_scores`, and ``pxap``.
         exchange: None where there are no boxes.
     """
 
@@ -61,6 +61,18 @@ class Comparison:
     second: ResultRecord
     differences: dict[str, Difference]
     exchange: Exchange | None
+
+    @property
+    def notes(self) -> list[str]:
+        """What has to be known to read the differences, a line each."""
+        notes = []
+        if self.first.protocol.target != self.second.protocol.target:
+            known = self.first.protocol.target or self.second.protocol.target
+            other = "true" if known == "gt" else "predicted"
+            notes.append(f"for which class the stored maps are is not known; those of the other are of the {other} one")
+        if "pxap" in self.differences:
+            notes.append("no interval of PxAP: records do not hold its histograms image by image")
+        return notes
 
     def summary(self) -> dict[str, Any]:
         """Return the comparison as JSON has it."""
@@ -71,11 +83,12 @@ class Comparison:
                     "first": of.first,
                     "second": of.second,
                     "difference": of.difference,
-                    "interval": [of.low, of.high],
+                    "interval": None if of.low is None else [of.low, of.high],
                 }
                 for name, of in self.differences.items()
             },
             "images": None,
+            "notes": self.notes,
         }
         if self.exchange is not None:
             found["images"] = {
@@ -103,6 +116,8 @@ def compare(first: ResultRecord, second: ResultRecord) -> Comparison:
         one, other = scores[0][name], scores[1][name]
         low, high = interval(other - one, resampled[1][name] - resampled[0][name])
         differences[name] = Difference(one, other, low, high)
+    if first.metrics.pxap is not None and second.metrics.pxap is not None:
+        differences["pxap"] = Difference(first.metrics.pxap, second.metrics.pxap, None, None)
     return Comparison(first, aligned, differences, _exchange(first, aligned))
 
 
@@ -119,7 +134,10 @@ def _exchange(first: ResultRecord, second: ResultRecord) -> Exchange | None:
 
 def _check_comparable(first: ResultRecord, second: ResultRecord) -> None:
     facts = [_facts(record) for record in (first, second)]
-    told = [f"{name} ({facts[0][name]} and {facts[1][name]})" for name in facts[0] if facts[0][name] != facts[1][name]]
+    unlike = [name for name in facts[0] if facts[0][name] != facts[1][name]]
+    if not first.protocol.target or not second.protocol.target:
+        unlike = [name for name in unlike if name != "target"]  # of stored maps nobody knows it
+    told = [f"{name} ({facts[0][name]} and {facts[1][name]})" for name in unlike]
     if told:
         raise UsageError(f"the records cannot be compared; they differ in {', '.join(told)}")
     for one, other in zip(_by_split(first.outcomes), _by_split(second.outcomes), strict=True):
@@ -135,7 +153,7 @@ def _facts(record: ResultRecord) -> dict[str, object]:
         "data set": dataset.name,
         "evaluated split": protocol.split,
         "images": " + ".join(f"{size} of {split}" for split, size in sizes.items()),
-        "target": protocol.target or "stored maps",
+        "target": protocol.target,
         "τ interval": protocol.interval,
         "frame": protocol.frame,
         "IoU thresholds": protocol.iou_thresholds,

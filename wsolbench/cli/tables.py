@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from tabulate import tabulate
 
-from wsolbench.compare import Comparison, Exchange
+from wsolbench.compare import Comparison, Difference, Exchange
 from wsolbench.records import IOU_KEYS, BackboneInfo, ResultRecord
 
 METHODS_ABREAST = 4
@@ -23,6 +23,7 @@ LABELS = {
     "top5_loc": "Top-5 Loc",
     "top1_acc": "top-1",
     "top5_acc": "top-5",
+    "pxap": "PxAP",
 }
 
 
@@ -49,7 +50,7 @@ def comparison_table(comparison: Comparison) -> str:
     records = {"first": comparison.first, "second": comparison.second}
     found = {label: comparison.differences[name] for name, label in LABELS.items() if name in comparison.differences}
     rows = [
-        [label, f"{of.first:.2f}", f"{of.second:.2f}", f"{of.difference:+.2f}", f"{of.low:+.2f} to {of.high:+.2f}"]
+        [label, f"{of.first:.2f}", f"{of.second:.2f}", f"{of.difference:+.2f}", _ends(of)]
         for label, of in found.items()
     ]
     headers = ["", *records, "difference", "95 % interval"]
@@ -60,9 +61,14 @@ def comparison_table(comparison: Comparison) -> str:
             "all values in percent; difference: second - first; intervals: resamples of the same images",
             "",
             tabulate(rows, headers, disable_numparse=True, stralign="right", colalign=("left",)),
+            *(["", *comparison.notes] if comparison.notes else []),
             *(["", *_exchanged(comparison.exchange)] if comparison.exchange else []),
         ]
     )
+
+
+def _ends(difference: Difference) -> str:
+    return "" if difference.low is None else f"{difference.low:+.2f} to {difference.high:+.2f}"
 
 
 def _exchanged(exchange: Exchange) -> list[str]:
