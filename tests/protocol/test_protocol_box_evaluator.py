@@ -167,18 +167,27 @@ def test_merge_with_overlap_is_an_error_and_changes_nothing():
 @pytest.mark.parametrize(
     "other",
     [
-        toy("ba"),
         toy("abc"),
         toy("ab", 0.2),
         BoxEvaluator({"a": np.array([[0, 0, 1, 2]]), "b": np.array([[0, 0, 1, 1]])}, {"a": (4, 4), "b": (4, 4)}, 0.1),
         BoxEvaluator({i: np.array([[0, 0, 1, 1]]) for i in "ab"}, {"a": (4, 4), "b": (4, 5)}, 0.1),
         MaskEvaluator("ab", 0.1),
     ],
-    ids=["order", "images", "interval", "boxes", "sizes", "kind"],
+    ids=["images", "interval", "boxes", "sizes", "kind"],
 )
 def test_merge_of_other_settings_is_an_error(other):
-    with pytest.raises(UsageError, match="merged"):
+    with pytest.raises(UsageError, match=r"merged only .*; build each from the annotations of all images"):
         toy("ab").merge(other)
+
+
+def test_merges_chain_and_the_order_of_images_does_not_matter():
+    parts = [toy(ids) for ids in ("abc", "cab", "bca")]
+    for part, image_id in zip(parts, "abc", strict=True):
+        part.update(np.eye(4), image_id)
+    merged = parts[0].merge(parts[1]).merge(parts[2])
+    assert merged is parts[0]
+    whole = toy("abc")
+    assert_equal_results(merged.compute(), fill(whole, dict.fromkeys("abc", np.eye(4))).compute())
 
 
 @pytest.mark.parametrize("sizes", [{}, {"a": (0, 4)}, {"a": (4, -1)}, {"a": (4.5, 4)}])

@@ -182,8 +182,7 @@ def test_merging_any_split_equals_one(split):
     for part, (image_id, scoremap) in zip(split, scoremaps.items(), strict=True):
         for evaluator in (whole, parts[part]):
             evaluator.update(scoremap, image_id, masks[image_id], ignores[image_id])
-    parts[1].merge(parts[0])
-    parts[1].merge(parts[2])
+    assert parts[1].merge(parts[0]).merge(parts[2]) is parts[1]
     merged, expected = parts[1].compute(), whole.compute()
     assert merged.pxap == expected.pxap
     assert np.array_equal(merged.precision, expected.precision, equal_nan=True)

@@ -25,6 +25,7 @@ __all__ = ["BoxEvaluator", "BoxResult", "MaskEvaluator", "MaskResult", "ScoreHis
 
 Outcomes: TypeAlias = dict[str, tuple[tuple[int, int], ...]]
 
+_BUILD_FROM_ALL = "build each from the annotations of all images, and update it with those of its part"
 _OUTCOMES = [(mode, iou_threshold) for mode in MODES for iou_threshold in IOU_THRESHOLDS]
 
 
@@ -166,16 +167,20 @@ class BoxEvaluator:
         self._runs[image_id] = _encode_runs(curves).tobytes()
         self._ledger.tick([image_id])
 
-    def merge(self, other: BoxEvaluator) -> None:
-        """Take over the outcomes of another evaluator of the same data set, which has seen other images.
+    def merge(self, other: BoxEvaluator) -> BoxEvaluator:
+        """Take over the outcomes of another evaluator, which has seen other images, and return this one.
+
+        Each part of a data set is seen by an evaluator that was built from the annotations of all images, in any order.
 
         Raises:
             UsageError: If the other one's boxes, sizes or grid differ, or both have seen an image.
         """
         if not isinstance(other, BoxEvaluator) or not self._same_settings(other):
-            raise UsageError("evaluators can be merged only if they have the same boxes, image sizes and interval")
+            told = "evaluators can be merged only if they have the same boxes, image sizes and interval"
+            raise UsageError(f"{told}; {_BUILD_FROM_ALL}")
         self._ledger.merge(other._ledger)
         self._runs.update(other._runs)
+        return self
 
     def compute(self) -> BoxResult:
         """Return the result over all images.
@@ -319,8 +324,10 @@ class MaskEvaluator:
         self._background += histograms.background
         self._ledger.tick([image_id])
 
-    def merge(self, other: MaskEvaluator) -> None:
-        """Take over the histograms of another evaluator of the same data set, which has seen other images.
+    def merge(self, other: MaskEvaluator) -> MaskEvaluator:
+        """Take over the histograms of another evaluator, which has seen other images, and return this one.
+
+        Each part of a data set is seen by an evaluator that was built from the ids of all images, in any order.
 
         Raises:
             UsageError: If the other one's images or grid differ, or both have seen an image.
@@ -330,10 +337,12 @@ class MaskEvaluator:
             or not np.array_equal(self._edges, other._edges)
             or not self._ledger.expects_the_same(other._ledger)
         ):
-            raise UsageError("evaluators can be merged only if they have the same images and interval")
+            told = "evaluators can be merged only if they have the same images and interval"
+            raise UsageError(f"{told}; {_BUILD_FROM_ALL}")
         self._ledger.merge(other._ledger)
         self._foreground += other._foreground
         self._background += other._background
+        return self
 
     def compute(self) -> MaskResult:
         """Return the result over all images.
@@ -396,7 +405,7 @@ class _Ledger:
         self._seen.update(dict.fromkeys(image_ids, True))
 
     def expects_the_same(self, other: _Ledger) -> bool:
-        return list(self._seen) == list(other._seen)
+        return self._seen.keys() == other._seen.keys()
 
     def merge(self, other: _Ledger) -> None:
         """Tick what the other has seen.
