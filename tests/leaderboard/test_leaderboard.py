@@ -150,6 +150,9 @@ def test_seeds_are_rows_of_their_own_and_a_table_of_means(board, tmp_path):
     cells = [cell.strip() for cell in row.strip("|").split("|")]
     assert cells[:1] + cells[3:5] == ["resnet_nano", "cam", "3"]
     assert f"{score:.1f} ± 0.0" in cells
+    means = page.partition("stands below:")[2].split("\n\n")[1].splitlines()[2:]
+    assert [line.split("|")[4].strip() for line in means if line.startswith("| – ")] == ["centred-box"]
+    assert len(means) == 2
     assert " ± " in (board / "critters-seeds.tex").read_text()
     rows = list(csv.DictReader((board / "leaderboard.csv").read_text().splitlines()))
     assert sorted(row["seed"] for row in rows if row["recipe"] == "plain") == ["0", "1", "2"]

@@ -120,14 +120,20 @@ def group_tables(entries: Iterable[Entry]) -> list[Table]:
 
 
 def group_seeds(table: Table) -> list[tuple[Entry, ...]]:
-    """Return the entries of a table that differ in the seed of their training alone, the best group first."""
+    """Return the entries of a table that differ in the seed of their training alone, the best group first.
+
+    Baselines stand among them, each a group of its own, for comparison; nothing is returned where no seed is repeated.
+    """
     groups: dict[tuple[object, ...], list[Entry]] = {}
     for entry in table.entries:
         if entry.training is not None:
             how = entry.training.model_copy(update={"seed": 0, "command": ""})
             groups.setdefault((entry.backbone, entry.method, how.model_dump_json()), []).append(entry)
     repeated = [tuple(sorted(group, key=lambda entry: entry.name)) for group in groups.values() if len(group) > 1]
-    return sorted(repeated, key=lambda group: sum(_rank(entry)[0] for entry in group) / len(group))
+    if not repeated:
+        return []
+    baselines = [(entry,) for entry in table.entries if entry.is_baseline]
+    return sorted([*repeated, *baselines], key=lambda group: sum(_rank(entry)[0] for entry in group) / len(group))
 
 
 def _comparable(record: ResultRecord) -> tuple[object, ...]:

@@ -7,7 +7,7 @@ import io
 import json
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tabulate import tabulate
 
@@ -121,11 +121,15 @@ def _seed_rows(table: Table) -> list[list[str]]:
     rows = []
     for group in group_seeds(table):
         name, _, parameters, kernel, method = _cells(group[0])[:5]
-        rows.append([name, parameters, kernel, method, str(len(group)), *(_spread(group, c) for c in COLUMNS)])
+        seeds = DASH if group[0].is_baseline else str(len(group))
+        rows.append([name, parameters, kernel, method, seeds, *(_spread(group, column) for column in COLUMNS)])
     return rows
 
 
 def _spread(group: Sequence[Entry], column: Column) -> str:
+    """Return the mean of a metric and its standard deviation; of one entry the metric itself."""
+    if len(group) == 1:
+        return _cell(group[0], replace(column, with_interval=False))
     values = [getattr(entry.record.metrics, column.key) for entry in group]
     if any(value is None for value in values):
         return DASH
