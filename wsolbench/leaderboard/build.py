@@ -176,7 +176,8 @@ def _page(tables: list[Table], galleries: Collection[str]) -> str:
         parts.append(f"## {table.title}\n")
         seeds = seeds_as_markdown(table)
         if seeds is not None:
-            parts.append(f"{SEEDS_EXPLAINED.capitalize()}; baselines for comparison; every seed by itself stands below:\n\n{seeds}\n")
+            told = f"{SEEDS_EXPLAINED.capitalize()}; baselines for comparison; every seed by itself stands below:"
+            parts.append(f"{told}\n\n{seeds}\n")
         parts.append(f"{as_markdown(table)}\n")
         if any(entry.is_trained for entry in table.entries):
             parts.append(
