@@ -12,11 +12,12 @@ Where the whole head is linear, a batch norm included, that map is the one of ``
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from wsolbench.api import MethodContext, MethodSpec, hookimpl
+from wsolbench.api import MethodContext, MethodSpec, UsageError, hookimpl
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -78,9 +79,15 @@ class GradCAMPlusPlus(ScoreGradientMethod):
     Args:
         epsilon: ε, which the paper does not have and the package ``grad-cam`` does. Where gradients are below its root,
             as behind a pool of many pixels, it decides the weights: they go with G³ instead of G. 0 is the paper's.
+
+    Raises:
+        UsageError: If ε is not a finite number from 0 on.
     """
 
     epsilon: float = 1e-6
+
+    def __post_init__(self) -> None:
+        _check_epsilon("grad-cam++", self.epsilon)
 
     def weights(self, features: Tensor, gradients: Tensor) -> Tensor:
         """Return one weight a channel (B, K, 1, 1)."""
@@ -126,15 +133,26 @@ class XGradCAM(ScoreGradientMethod):
     Args:
         epsilon: ε, which the paper does not have and the package ``grad-cam`` does. It tells in channels whose sum is
             small, as those of features behind SiLU or hard swish can be. 0 is the paper's.
+
+    Raises:
+        UsageError: If ε is not a finite number from 0 on.
     """
 
     epsilon: float = 1e-7
+
+    def __post_init__(self) -> None:
+        _check_epsilon("xgrad-cam", self.epsilon)
 
     def weights(self, features: Tensor, gradients: Tensor) -> Tensor:
         """Return one weight a channel (B, K, 1, 1)."""
         divisors = features.sum(dim=(2, 3), keepdim=True) + self.epsilon
         products = (gradients * features).sum(dim=(2, 3), keepdim=True)
         return (products / divisors).where(divisors != 0, 0)
+
+
+def _check_epsilon(name: str, epsilon: float) -> None:
+    if not 0 <= epsilon < math.inf:
+        raise UsageError(f"the method '{name}': option 'epsilon' takes a finite number from 0 on, not {epsilon}")
 
 
 @hookimpl

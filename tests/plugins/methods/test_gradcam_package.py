@@ -196,6 +196,27 @@ def test_an_option_reaches_the_class():
     assert (maps[0] - maps[1]).abs().max() > 0
 
 
+@pytest.mark.parametrize(
+    ("name", "option", "value", "accepts"),
+    [
+        ("AblationCAM", "batch_size", "0", "a number from 1 on"),
+        ("AblationCAM", "ratio_channels_to_ablate", "0", "a fraction above 0 and up to 1"),
+        ("AblationCAM", "ratio_channels_to_ablate", "1.5", "a fraction above 0 and up to 1"),
+        ("AblationCAM", "ratio_channels_to_ablate", "nan", "a fraction above 0 and up to 1"),
+    ],
+)
+def test_an_impossible_option_is_refused(name, option, value, accepts):
+    with pytest.raises(UsageError, match=f"gradcam:{name}': option '{option}' takes {accepts}, not {value}"):
+        made(name, **{option: value})
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_a_share_of_the_channels_is_ablated_without_a_warning():
+    features, context = scene("resnet_nano")
+    assert (features.amax(dim=(2, 3)) == features.amin(dim=(2, 3))).any()
+    assert made("AblationCAM", ratio_channels_to_ablate="0.5")(features, context).isfinite().all()
+
+
 def test_a_source_names_the_version():
     assert ZOO.find("EigenCAM").source.startswith("grad-cam 1.")
 

@@ -91,6 +91,13 @@ def test_follows_its_equation(name, epsilon, scale):
         np.testing.assert_allclose(maps[image].numpy(), np.maximum(expected, 0), rtol=1e-12, atol=0)
 
 
+@pytest.mark.parametrize("name", ["grad-cam++", "xgrad-cam"])
+@pytest.mark.parametrize("epsilon", ["nan", "inf", "-1.0"])
+def test_an_impossible_epsilon_is_refused(cli, name, epsilon):
+    ended = cli("run", "--backbone", "resnet_nano", "--method", name, "--method-opt", f"{name}.epsilon={epsilon}")
+    assert ended.refused(f"the method '{name}': option 'epsilon' takes a finite number from 0 on, not {epsilon}")
+
+
 def test_the_equations_differ():
     torch.manual_seed(0)
     features = torch.rand(1, 4, 3, 5)

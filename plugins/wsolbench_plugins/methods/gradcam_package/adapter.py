@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytorch_grad_cam
 import torch
 from pytorch_grad_cam import ablation_cam, score_cam
@@ -41,6 +42,12 @@ OBJECTIONS = {
     "RefineCAM": "it wraps another class, and multiplies the maps of several layers",
     "SESS": "it wraps another class, and cuts the images up",
 }
+
+LIMITS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "batch_size": (lambda value: value >= 1, "a number from 1 on"),
+    "ratio_channels_to_ablate": (lambda value: 0 < value <= 1, "a fraction above 0 and up to 1"),
+}
+"""What options can be whose other values the package trips over: a condition, and its words."""
 
 for module in (ablation_cam, score_cam):  # their bars, one an image, would be written over ours
     module.tqdm = SimpleNamespace(tqdm=lambda steps: steps)
@@ -97,7 +104,7 @@ class PackagedCAM:
     def _maps(self, network: TappedNetwork, inputs: Tensor, targets: list[Any]) -> Tensor:
         cam = self.cam_class(network, [network.tap], **self.options)
         try:
-            with torch.enable_grad():
+            with torch.enable_grad(), np.errstate(invalid="ignore"):  # AblationCAM's 0 / 0 for channels of one value
                 cam(inputs, targets)
         finally:
             cam.activations_and_grads.release()
@@ -131,6 +138,7 @@ def find(name: str) -> MethodSpec:
     cam_class = _cam_classes()[name]
 
     def build(**options: Any) -> PackagedCAM:
+        _check_options(name, options)
         return PackagedCAM(type(name, (RawMap, cam_class), {}), options)
 
     build.__signature__ = inspect.Signature(_options(cam_class))  # type: ignore[attr-defined]
@@ -143,6 +151,13 @@ def _cam_classes() -> dict[str, Any]:
         for name, value in vars(pytorch_grad_cam).items()
         if isinstance(value, type) and issubclass(value, BaseCAM) and value is not BaseCAM
     }
+
+
+def _check_options(name: str, options: dict[str, Any]) -> None:
+    for option, value in options.items():
+        fits, accepts = LIMITS.get(option, (lambda _: True, ""))
+        if not fits(value):
+            raise UsageError(f"the method 'gradcam:{name}': option '{option}' takes {accepts}, not {value}")
 
 
 def _options(cam_class: Any) -> Sequence[inspect.Parameter]:
