@@ -298,3 +298,25 @@ def test_where_nothing_can_be_written_it_compiles_and_says_so(tmp_path):
     first, second, scored = process.communicate()[0].splitlines()
     assert (first, scored) == (COMPILES, "[0.16]")
     assert "NUMBA_CACHE_DIR" in second
+
+
+@pytest.mark.slow
+def test_compilation_is_told_once_and_only_where_it_is_necessary(tmp_path):
+    """In a fresh environment by whichever of two threads comes first; then by none."""
+    code = """
+import numpy as np
+from concurrent.futures import ThreadPoolExecutor
+from wsolbench.protocol import BoxEvaluator
+ids = "ab"
+evaluator = BoxEvaluator({i: np.array([[1, 1, 5, 5]]) for i in ids}, dict.fromkeys(ids, (9, 9)))
+with ThreadPoolExecutor(2) as pool:
+    list(pool.map(lambda i: evaluator.score(np.eye(9), i), ids))
+"""
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    told = [
+        subprocess.run(
+            [sys.executable, "-c", code], env=environment, check=True, capture_output=True, text=True
+        ).stderr.splitlines()
+        for _ in range(2)
+    ]
+    assert told == [[COMPILES], []]

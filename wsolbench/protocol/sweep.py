@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import cv2
@@ -46,11 +47,9 @@ def best_iou_curves(
     Returns:
         Two (T,) curves.
     """
-    from wsolbench.protocol.component_tree import level_ious  # not sooner: numba is slow to import
-
     quantised = _quantise(scoremap)
     levels = np.minimum(_levels(quantised, thresholds), int(quantised.max()))
-    single, multi = level_ious(quantised, np.array(boxes, dtype=np.int64, order="C"))
+    single, multi = _level_ious()(quantised, np.array(boxes, dtype=np.int64, order="C"))
     return IouCurves(single[levels], multi[levels])
 
 
@@ -72,6 +71,17 @@ def boxes_at(scoremap: NDArray[np.floating[Any]], threshold: float) -> tuple[NDA
     largest, rectangles = _trace(quantised, level + 1)
     boxes = _to_boxes(rectangles, quantised.shape)
     return boxes[largest], boxes
+
+
+@cache
+def _level_ious() -> Any:
+    """Return the compiled sweep; where it has to be compiled and nobody has said so, standard error does."""
+    from wsolbench.protocol.compilation import load_sweep  # not sooner: numba is slow to import
+
+    load_sweep()
+    from wsolbench.protocol.component_tree import level_ious
+
+    return level_ious
 
 
 def _quantise(scoremap: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
