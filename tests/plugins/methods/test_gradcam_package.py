@@ -76,10 +76,12 @@ def test_conforms(name, check):
     dict(testing.conformance_checks(ZOO.find(name)))[check]()
 
 
+# XGradCAM divides by the sum of a channel, which ConvNeXt's features, of either sign, bring near 0: there processors
+# differ by more than the tolerance.
 @pytest.mark.parametrize(
     ("network", "name"),
     [("resnet_nano", name) for name in sorted(OFFERED)]
-    + [("convnext_atto", name) for name in sorted(OFFERED - {"ScoreCAM"})],
+    + [("convnext_atto", name) for name in sorted(OFFERED - {"ScoreCAM", "XGradCAM"})],
 )
 def test_is_the_map_of_the_package_before_it_is_rescaled(network, name):
     """The package by itself, on the whole network, with the tapped layer as its target, gives the same."""
