@@ -122,7 +122,7 @@ def test_a_record_tells_where_its_numbers_come_from(cli, tmp_path, folder_set):
     assert record["method"]["provider"].startswith("wsolbench ")
     assert record["backbone"]["requested"] == "wsolbench:replknet_nano"
     assert record["backbone"]["name"] == "replknet_nano"
-    assert record["backbone"]["weights"] == {"source": "random", "file": None, "sha256": None}
+    assert record["backbone"]["weights"] == {"source": "random", "file": None, "sha256": None, "training": None}
     assert record["backbone"]["preprocessing"]["size"] == 96
     assert record["backbone"]["largest_kernel"] == 13
     assert record["protocol"]["interval"] == 0.05
