@@ -21,6 +21,7 @@ Mode = Literal["single", "multi"]
 IouKey = Literal["0.3", "0.5", "0.7"]
 IntervalKind = Literal["percentile", "basic", "bias-corrected"]
 Precision = Literal["fp32", "bf16", "fp16"]
+TrainingPrecision = Literal["fp32", "bf16"]
 Runs = list[list[int]]
 
 IOU_KEYS: tuple[IouKey, ...] = get_args(IouKey)
@@ -103,9 +104,23 @@ class TrainingInfo(_Part):
     dataset: str
     recipe: str
     recipe_options: dict[str, Any]
+    precision: TrainingPrecision = Field(default="fp32", description="of matrix products and convolutions in training")
     seed: int
-    initial_weights: str = Field(description="the file that it started from, or random")
+    initial_weights: WeightsInfo = Field(description="what it started from, with the training of that, where known")
     command: str
+
+    @property
+    def commands(self) -> list[str]:
+        """The commands of this training and of those that it went on from, the earliest first."""
+        earlier = self.initial_weights.training
+        return [*(earlier.commands if earlier else []), self.command]
+
+    def without_seed(self) -> TrainingInfo:
+        """Return what trainings have in common that differ in their seeds alone."""
+        start = self.initial_weights
+        if start.training is not None:
+            start = start.model_copy(update={"sha256": None, "training": start.training.without_seed()})
+        return self.model_copy(update={"seed": 0, "command": "", "initial_weights": start})
 
 
 class WeightsInfo(_Part):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,6 +31,13 @@ if TYPE_CHECKING:
     from wsolbench.engine.reporter import Reporter
 
 
+class TrainingPrecisionChoice(enum.StrEnum):
+    """What matrix products and convolutions are computed in."""
+
+    FP32 = "fp32"
+    BF16 = "bf16"
+
+
 def train(
     context: typer.Context,
     backbone: Annotated[str, typer.Option(help="Network to train; see 'wsolbench list backbones'.")],
@@ -55,6 +63,10 @@ def train(
         ),
     ] = None,
     device: Device = None,
+    precision: Annotated[
+        TrainingPrecisionChoice,
+        typer.Option(help="Of matrix products and convolutions; bf16 is faster where the processor has it."),
+    ] = TrainingPrecisionChoice.FP32,
     workers: Workers = 2,
     watch: Annotated[
         list[SplitChoice] | None,
@@ -101,6 +113,7 @@ def train(
             recipe_options=options,
             seeds=tuple(seed or [0]),
             device=choose_device(device),
+            precision=precision.value,
             workers=workers,
             command=session.command_without("--resume"),
             initial=None if weights is None else read_initial_weights(backbone_offer, Path(weights)),

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ValidationError
 
-from wsolbench.records import TrainingInfo, WeightsInfo
+from wsolbench.records import TrainingInfo, TrainingPrecision, WeightsInfo
 
 CARD = "card.json"
 
@@ -39,6 +39,7 @@ class Card(BaseModel):
     supervision: str = "image labels of train-weaksup"
     recipe: str
     recipe_options: dict[str, Any]
+    precision: TrainingPrecision = "fp32"
     checkpoint: Literal["last", "ema"]
     results: list[SeedResult]
     command: str
@@ -68,8 +69,9 @@ def read_training(weights: Path, weights_sha256: str) -> TrainingInfo | None:
                 dataset=card.dataset,
                 recipe=card.recipe,
                 recipe_options=card.recipe_options,
+                precision=card.precision,
                 seed=card.results[0].seed,
-                initial_weights=card.initial_weights.file or card.initial_weights.source,
+                initial_weights=card.initial_weights,
                 command=card.command,
             )
     return None

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 
 from wsolbench.engine.blame import blaming
+from wsolbench.engine.depthwise import FastDepthwiseGradients
 from wsolbench.engine.initial_weights import start_from
 from wsolbench.engine.network import KnownWeights
 from wsolbench.engine.reporter import Advance, Reporter
@@ -32,6 +33,7 @@ from wsolbench.interfaces import (
     Recipe,
     Split,
 )
+from wsolbench.records import TrainingPrecision
 from wsolbench.registry import Provider
 
 
@@ -43,6 +45,7 @@ class TrainingPlan:
         spec: The network.
         initial: Weights that it starts from; None for random ones.
         watch: Splits whose accuracy goes into the log after every epoch; nothing is chosen by it.
+        precision: Of matrix products and convolutions; weights, norms and loss are float32 in any case.
     """
 
     spec: BackboneSpec
@@ -59,6 +62,7 @@ class TrainingPlan:
     command: str
     initial: KnownWeights | None = None
     watch: tuple[Split, ...] = ()
+    precision: TrainingPrecision = "fp32"
 
     @property
     def ema(self) -> float | None:
@@ -211,10 +215,10 @@ class SeedTraining:
         plan, recipe = self._plan, self._plan.recipe
         with self._blaming_recipe():
             inputs, targets = recipe.prepare(images, labels, self._generator)
-        with blaming(plan.backbone_provider, f"in '{plan.spec.name}' while training"):
+        with blaming(plan.backbone_provider, f"in '{plan.spec.name}' while training"), self._computing():
             logits = self._network.forward_head(self._network.forward_features(inputs))
         with self._blaming_recipe():
-            loss = recipe.loss(logits, targets)
+            loss = recipe.loss(logits.float(), targets)
             if not loss.isfinite():
                 raise FloatingPointError(f"the loss became {loss.item()}; a lower learning rate may help")
             self._optimizer.zero_grad(set_to_none=True)
@@ -222,6 +226,15 @@ class SeedTraining:
             self._optimizer.step()
             self._schedule.step()
         return loss.item(), int((logits.argmax(dim=1) == labels).sum())
+
+    @contextmanager
+    def _computing(self) -> Iterator[None]:
+        """Compute a forward pass, whose gradients will be asked for, in the precision of the plan."""
+        with (
+            torch.autocast(self._plan.device.type, torch.bfloat16, enabled=self._plan.precision == "bf16"),
+            FastDepthwiseGradients(),
+        ):
+            yield
 
     def _check_weights(self) -> None:
         """Refuse to go on with, or to keep, what the last step may have spoilt: no loss was computed since."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 
 from wsolbench.errors import DataError, OutputError
@@ -193,8 +194,11 @@ def _page(tables: list[Table], galleries: Collection[str]) -> str:
 
 def _commands(table: Table) -> str:
     """Return the commands that trained the networks and made the records, each once."""
-    trainings = sorted({entry.training.command for entry in table.entries if entry.training})
-    commands = [*trainings, *sorted({entry.record.environment.command for entry in table.entries})]
+    trainings = sorted({tuple(entry.training.commands) for entry in table.entries if entry.training})
+    commands = [
+        *dict.fromkeys(chain.from_iterable(trainings)),
+        *sorted({entry.record.environment.command for entry in table.entries}),
+    ]
     done = "trained these networks and measured these rows" if trainings else "measured these rows"
     lines = "\n".join(commands)
     return f"<details><summary>The commands that {done}</summary>\n\n```sh\n{lines}\n```\n\n</details>\n"

@@ -127,8 +127,8 @@ def group_seeds(table: Table) -> list[tuple[Entry, ...]]:
     groups: dict[tuple[object, ...], list[Entry]] = {}
     for entry in table.entries:
         if entry.training is not None:
-            how = entry.training.model_copy(update={"seed": 0, "command": ""})
-            groups.setdefault((entry.backbone, entry.method, how.model_dump_json()), []).append(entry)
+            how = entry.training.without_seed().model_dump_json()
+            groups.setdefault((entry.backbone, entry.method, how), []).append(entry)
     repeated = [tuple(sorted(group, key=lambda entry: entry.name)) for group in groups.values() if len(group) > 1]
     if not repeated:
         return []

@@ -37,6 +37,7 @@ def _resnets() -> list[BackboneSpec]:
     return [
         resnet("resnet_nano", _NANO_INPUT, checkpoints=_shipped("resnet_nano")),
         resnet("resnet_micro", _MICRO_INPUT),
+        resnet("resnet_micro_wsol", _MICRO_INPUT),
         resnet("resnet50", _BILINEAR_224, pretrained=_from_timm("resnet50.tv_in1k")),
         resnet("resnet50_wsol", _BILINEAR_224, pretrained=_from_timm("resnet50.tv_in1k")),
     ]

@@ -115,8 +115,10 @@ def final_norm(network: Any) -> nn.LayerNorm | None:
     return norm if isinstance(norm, nn.LayerNorm) else None
 
 
-def small_resnet(num_classes: int, *, layers: tuple[int, ...], channels: tuple[int, ...], stem_width: int) -> Any:
-    """Return a ResNet of basic blocks for small images, feature stride 8."""
+def small_resnet(
+    num_classes: int, *, layers: tuple[int, ...], channels: tuple[int, ...], stem_width: int, feature_stride: int = 8
+) -> Any:
+    """Return a ResNet of basic blocks for small images; the feature stride, 4 or 8, is no part of its weights."""
     network = resnet.ResNet(
         resnet.BasicBlock,
         layers=layers,
@@ -128,6 +130,10 @@ def small_resnet(num_classes: int, *, layers: tuple[int, ...], channels: tuple[i
         output_stride=8,
     )
     undilate(network)
+    if feature_stride == 4:  # which timm does not build
+        for module in network.layer2.modules():
+            if isinstance(module, nn.Conv2d):
+                module.stride = (1, 1)
     return as_backbone(network)
 
 
@@ -229,9 +235,12 @@ def undilate(network: nn.Module) -> None:
             module.padding = (module.kernel_size[0] // 2, module.kernel_size[1] // 2)
 
 
+_RESNET_MICRO = partial(small_resnet, layers=(1, 1, 1, 1), channels=(32, 64, 96, 144), stem_width=16)
+
 OWN: dict[str, Callable[[int], Any]] = {
     "resnet_nano": partial(small_resnet, layers=(1, 1, 1, 1), channels=(24, 48, 48, 96), stem_width=12),
-    "resnet_micro": partial(small_resnet, layers=(1, 1, 1, 1), channels=(32, 64, 96, 144), stem_width=16),
+    "resnet_micro": _RESNET_MICRO,
+    "resnet_micro_wsol": partial(_RESNET_MICRO, feature_stride=4),
     "resnet50_wsol": resnet50_wsol,
     "convnext_nano": partial(small_convnext, depths=(1, 1, 2, 1), channels=(32, 64, 64, 96)),
     "convnext_micro": partial(small_convnext, depths=(1, 1, 3, 1), channels=(32, 96, 96, 144)),
