@@ -7,6 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from wsolbench.engine.card import read_training
 from wsolbench.engine.files import sha256
 from wsolbench.plugins import load_plugins
 
@@ -50,8 +51,9 @@ def test_trained_weights_come_with_a_true_card_and_run(cli, made, tmp_path):
         "dataset": "folder",
         "recipe": "onecycle",
         "recipe_options": card["recipe_options"],
+        "precision": "fp32",
         "seed": 3,
-        "initial_weights": "random",
+        "initial_weights": {"source": "random", "file": None, "sha256": None, "training": None},
         "command": card["command"],
     }
     assert record["metrics"]["top1_acc"] == card["results"][0]["test_top1"]
@@ -59,8 +61,6 @@ def test_trained_weights_come_with_a_true_card_and_run(cli, made, tmp_path):
 
 @pytest.mark.parametrize("spoil", ["another file's card", "no card", "nothing"])
 def test_a_card_that_is_not_of_the_weights_tells_nothing(cli, made, tmp_path, spoil):
-    from wsolbench.engine.card import read_training
-
     out = tmp_path / "trained"
     assert cli(*TRAIN, *made.options, *ONE_EPOCH, "--out", out).code == 0
     weights, card = out / "weights.safetensors", out / "card.json"
@@ -215,6 +215,22 @@ def test_a_training_starts_from_given_weights(cli, made, tmp_path):
     started = card["initial_weights"]
     assert (started["source"], started["file"], started["sha256"]) == ("file", "weights.safetensors", sha256(weights))
     assert started["training"]["seed"] == 0
+    told = read_training(tmp_path / "again/weights.safetensors", card["weights_sha256"])
+    assert told.commands == [started["training"]["command"], card["command"]]
+
+
+def test_a_training_in_less_precision_says_so(cli, made, tmp_path):
+    outs = {precision: tmp_path / precision for precision in ("fp32", "bf16")}
+    for precision, out in outs.items():
+        assert cli(*TRAIN, *made.options, *ONE_EPOCH, "--precision", precision, "--out", out).code == 0
+    cards = {precision: json.loads((out / "card.json").read_text()) for precision, out in outs.items()}
+    assert {precision: card["precision"] for precision, card in cards.items()} == {"fp32": "fp32", "bf16": "bf16"}
+    assert cards["fp32"]["weights_sha256"] != cards["bf16"]["weights_sha256"]
+    entries = load_file(outs["bf16"] / "weights.safetensors").values()
+    assert {entry.dtype for entry in entries if entry.is_floating_point()} == {torch.float32}
+    assert cards["bf16"]["results"][0]["final_loss"] == pytest.approx(
+        cards["fp32"]["results"][0]["final_loss"], rel=0.1
+    )
 
 
 def test_a_classifier_of_other_classes_is_left_out(cli, made, tmp_path):

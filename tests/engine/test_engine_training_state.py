@@ -125,6 +125,7 @@ def test_a_training_killed_before_its_first_save_starts_anew(augmented, trained,
         ({"recipe_name": "fancy"}, "with recipe plain of acme 1.0 'toys', and this one has fancy of acme 1.0 'toys'"),
         ({"seeds": (0, 1)}, "with seeds 0, and this one has 0, 1"),
         ({"watch": (Split.TEST,)}, "with watched splits none, and this one has test"),
+        ({"precision": "bf16"}, "with precision fp32, and this one has bf16"),
     ],
 )
 def test_another_training_is_refused(augmented, trained, toys, changes, words):

@@ -11,7 +11,7 @@ import pytest
 
 from wsolbench.errors import DataError
 from wsolbench.leaderboard import add, build, check
-from wsolbench.leaderboard.entries import group_tables, read_entries
+from wsolbench.leaderboard.entries import group_seeds, group_tables, read_entries
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +123,8 @@ def test_less_precision_is_a_row_of_its_own(board, tmp_path):
 def trained(path, seed, **training):
     """Return a record as of weights that were trained from a seed."""
     record = json.loads(path.read_text())
-    told = {"dataset": "critters", "recipe": "plain", "recipe_options": {"epochs": 2}, "initial_weights": "random"}
+    start = {"source": "random", "file": None, "sha256": None}
+    told = {"dataset": "critters", "recipe": "plain", "recipe_options": {"epochs": 2}, "initial_weights": start}
     told |= {"seed": seed, "command": f"wsolbench train --seed {seed}", **training}
     record["backbone"]["weights"] |= {"source": "file", "sha256": f"{seed}" * 64, "training": told}
     return record
@@ -156,6 +157,24 @@ def test_seeds_are_rows_of_their_own_and_a_table_of_means(board, tmp_path):
     assert " ± " in (board / "critters-seeds.tex").read_text()
     rows = list(csv.DictReader((board / "leaderboard.csv").read_text().splitlines()))
     assert sorted(row["seed"] for row in rows if row["recipe"] == "plain") == ["0", "1", "2"]
+
+
+def test_continued_trainings_show_all_their_commands_in_order_and_are_seeds_of_one(board, tmp_path):
+    shipped = board / "records" / "critters" / "resnet_nano__cam__shipped.json"
+    files = [tmp_path / f"{seed}.json" for seed in range(2)]
+    for seed, file in enumerate(files):
+        first = trained(shipped, seed)["backbone"]["weights"]
+        again = {"initial_weights": first, "command": f"wsolbench train --seed {seed} --weights {seed}.safetensors"}
+        file.write_text(json.dumps(trained(shipped, seed, **again)))
+    add(board, files)
+    build(board)
+    commands = [line for line in (board / "README.md").read_text().splitlines() if line.startswith("wsolbench train")]
+    assert commands == [
+        *("wsolbench train --seed 0", "wsolbench train --seed 0 --weights 0.safetensors"),
+        *("wsolbench train --seed 1", "wsolbench train --seed 1 --weights 1.safetensors"),
+    ]
+    (group,) = [group for group in group_seeds(group_tables(read_entries(board / "records"))[0]) if len(group) > 1]
+    assert [entry.training.seed for entry in group] == [0, 1]
 
 
 def test_the_spread_over_seeds_is_that_of_the_scores(board):
