@@ -5,6 +5,11 @@ from types import ModuleType
 from wsolbench import api
 
 FROZEN = [
+    "BELOW_ONE",
+    "COUNT",
+    "NOT_NEGATIVE",
+    "POSITIVE",
+    "PROBABILITY",
     "Annotations",
     "Augmenting",
     "Averaging",
@@ -45,6 +50,7 @@ FROZEN = [
     "Preparation",
     "Pretrained",
     "Quad",
+    "Range",
     "Recipe",
     "RecipeSpec",
     "ReferenceDataset",

@@ -60,8 +60,14 @@ from wsolbench.interfaces import (
     Split,
     StochasticDepth,
 )
+from wsolbench.ranges import BELOW_ONE, COUNT, NOT_NEGATIVE, POSITIVE, PROBABILITY, Range
 
 __all__ = [
+    "BELOW_ONE",
+    "COUNT",
+    "NOT_NEGATIVE",
+    "POSITIVE",
+    "PROBABILITY",
     "Annotations",
     "Augmenting",
     "Averaging",
@@ -102,6 +108,7 @@ __all__ = [
     "Preparation",
     "Pretrained",
     "Quad",
+    "Range",
     "Recipe",
     "RecipeSpec",
     "ReferenceDataset",

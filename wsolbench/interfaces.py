@@ -349,12 +349,14 @@ class ImageSplit:
         load: Index -> RGB image, uint8 (H, W, 3). Called from several threads. Raises ``DataError``.
         read: Index -> what the image's file holds; None where images are no files. Called from several threads. Raises
             ``MissingFileError`` or another ``DataError``.
+        sizes: Image id -> (width, height) of the original as a list of the data set tells it; empty where none does.
     """
 
     ids: tuple[str, ...]
     labels: NDArray[np.int64]
     load: Callable[[int], NDArray[np.uint8]]
     read: Callable[[int], bytes] | None = None
+    sizes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from wsolbench.data.storage import Storage
 from wsolbench.errors import DataError, UsageError
 from wsolbench.interfaces import ImageSplit
 
-__all__ = ["HeaderSizes", "ImageFiles", "listed_sizes"]
+__all__ = ["HeaderSizes", "ImageFiles"]
 
 _HEAD = 64 * 1024
 
@@ -36,7 +36,7 @@ class ImageFiles:
 
     def split(self, labels: NDArray[np.int64]) -> ImageSplit:
         """Return the split that these images and labels, int64 (N,), make."""
-        return ImageSplit(self.ids, labels, self.load, self.read)
+        return ImageSplit(self.ids, labels, self.load, self.read, self.sizes)
 
     def load(self, index: int) -> NDArray[np.uint8]:
         """Return an image as RGB, uint8 (H, W, 3).
@@ -80,15 +80,6 @@ class ImageFiles:
 
     def _path(self, index: int) -> str:
         return self.paths[index] if self.paths else self.ids[index]
-
-
-def listed_sizes(images: ImageSplit) -> Mapping[str, tuple[int, int]]:
-    """Return the sizes that the metadata has for the images of a split, with which nothing of its boxes is read.
-
-    They are known of splits that `ImageFiles` makes; of others there are none.
-    """
-    files = getattr(images.load, "__self__", None)
-    return files.sizes if isinstance(files, ImageFiles) else {}
 
 
 @dataclass(frozen=True, eq=False)

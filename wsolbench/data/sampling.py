@@ -38,6 +38,7 @@ def limit_split(split: ImageSplit, limit: int | None) -> ImageSplit:
         split.labels[list(kept)],
         _Picked(split.load, kept),
         None if split.read is None else _Picked(split.read, kept),
+        split.sizes,
     )
 
 

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from wsolbench.data.ids import check_ids
-from wsolbench.data.image_files import listed_sizes
 from wsolbench.engine.blame import blaming
 from wsolbench.engine.data_findings import an_error, count_boxes, findings_of_all, findings_of_split, one_by_one
 from wsolbench.engine.datasets import build_dataset
@@ -100,7 +99,7 @@ def _read_lists(
                 unread.append(error)
                 continue
             try:
-                unboxed = Annotations(image_sizes=listed_sizes(images))
+                unboxed = Annotations(image_sizes=images.sizes)
                 annotations = unboxed if split is Split.TRAIN_WEAKSUP else dataset.annotations(split)
             except DataError as error:
                 unread.append(error)

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from wsolbench.api import RecipeSpec, UsageError, hookimpl
+from wsolbench.api import BELOW_ONE, NOT_NEGATIVE, POSITIVE, Range, RecipeSpec, hookimpl
 
 if TYPE_CHECKING:
     import torch
@@ -36,15 +36,10 @@ class OneCycle:
     shift: float = 1 / 16
 
     def __post_init__(self) -> None:
-        for name, legal, expected in (
-            ("learning_rate", 0 < self.learning_rate < math.inf, "finite and above 0"),
-            ("weight_decay", 0 <= self.weight_decay < math.inf, "finite and at least 0"),
-            ("warm_up", 0 <= self.warm_up < 1, "from 0 to below 1"),
-            ("label_smoothing", 0 <= self.label_smoothing < 1, "from 0 to below 1"),
-            ("shift", 0 <= self.shift < 0.5, "from 0 to below 0.5"),
-        ):
-            if not legal:
-                raise UsageError(f"{name} has to be {expected}, got {getattr(self, name)}")
+        POSITIVE.check(self, "learning_rate")
+        NOT_NEGATIVE.check(self, "weight_decay")
+        BELOW_ONE.check(self, "warm_up", "label_smoothing")
+        Range("from 0 to below 0.5", lambda value: 0 <= value < 0.5).check(self, "shift")
 
     def prepare(self, images: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Flip half of the images (B, 3, H, W) left to right and shift each, mirroring at the borders."""

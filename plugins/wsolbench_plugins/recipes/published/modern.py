@@ -9,8 +9,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wsolbench.api import InputConfig, Layered, StochasticDepth, UsageError
-from wsolbench_plugins.recipes.published.ranges import BELOW_ONE, NOT_NEGATIVE, POSITIVE, PROBABILITY, Range
+from wsolbench.api import (
+    BELOW_ONE,
+    NOT_NEGATIVE,
+    POSITIVE,
+    PROBABILITY,
+    InputConfig,
+    Layered,
+    Range,
+    StochasticDepth,
+    UsageError,
+)
 
 if TYPE_CHECKING:
     import torch

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wsolbench.api import InputConfig, warp
-from wsolbench_plugins.recipes.published.ranges import COUNT, NOT_NEGATIVE, POSITIVE, PROBABILITY
+from wsolbench.api import COUNT, NOT_NEGATIVE, POSITIVE, PROBABILITY, InputConfig, warp
 
 if TYPE_CHECKING:
     import torch

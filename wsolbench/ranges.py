@@ -1,4 +1,4 @@
-"""Ranges that the options of recipes lie in; NaN lies in none."""
+"""Ranges that the options of methods and recipes lie in; NaN lies in none."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from wsolbench.api import UsageError
+from wsolbench.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -16,14 +16,14 @@ class Range:
     words: str
     holds: Callable[[float], bool]
 
-    def check(self, recipe: object, *names: str) -> None:
-        """Check options of a recipe.
+    def check(self, built: object, *names: str) -> None:
+        """Check options of a method or recipe, which are attributes of it.
 
         Raises:
             UsageError: One of them lies outside.
         """
         for name in names:
-            value = getattr(recipe, name)
+            value = getattr(built, name)
             if not self.holds(value):
                 raise UsageError(f"{name} has to be {self.words}, got {value}")
 
