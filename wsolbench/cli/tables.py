@@ -129,6 +129,8 @@ def _images(record: ResultRecord) -> str:
 def _weights(backbone: BackboneInfo) -> str:
     weights = backbone.weights
     told = f"weights {weights.file}" if weights.source in ("file", "pretrained") else f"{weights.source} weights"
+    if weights.source == "file" and weights.training is not None:  # files of several seeds have one name
+        told += f" ({weights.training.recipe}, seed {weights.training.seed})"
     return told if backbone.precision == "fp32" else f"{told} in {backbone.precision}"
 
 
