@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from wsolbench.data.sampling import limit_split
 from wsolbench.engine.clock import Clock
 from wsolbench.engine.provenance import describe_dataset, describe_environment
 from wsolbench.engine.reporter import Reporter
@@ -20,9 +21,9 @@ from wsolbench.engine.scoring import (
     Score,
     ScoredSplit,
     SplitScorer,
+    annotate,
     compute_metrics,
     open_images,
-    open_split,
     select_thresholds,
     split_outcomes,
 )
@@ -62,8 +63,11 @@ def evaluate(plan: EvaluationPlan, reporter: Reporter) -> ResultRecord:
     """
     clock = Clock()
     sources = _sources(plan)
-    parts = [open_split(plan.dataset, plan.provider, split, plan.limit) for split in sources]
-    folders = _open_folders(plan, sources, parts, reporter)
+    wholes = {split: open_images(plan.dataset, plan.provider, split) for split in sources}
+    parts = [
+        annotate(plan.dataset, plan.provider, split, limit_split(whole, plan.limit)) for split, whole in wholes.items()
+    ]
+    folders = _open_folders(plan, sources, parts, {split: whole.ids for split, whole in wholes.items()}, reporter)
     if parts[0].has_boxes:
         with clock.phase("compilation"):
             load_sweep(reporter.say)
@@ -107,10 +111,21 @@ def _sources(plan: EvaluationPlan) -> dict[Split, Path]:
 
 
 def _open_folders(
-    plan: EvaluationPlan, sources: dict[Split, Path], parts: list[EvaluationSplit], reporter: Reporter
+    plan: EvaluationPlan,
+    sources: Mapping[Split, Path],
+    parts: Sequence[EvaluationSplit],
+    ids: Mapping[Split, Sequence[str]],
+    reporter: Reporter,
 ) -> list[ScoremapFolder]:
-    """Return the folder of each split; short names are weighed against all images whose maps a folder is to hold."""
-    ids = {split: open_images(plan.dataset, plan.provider, split).ids for split in sources}
+    """Return the folder of each split; short names are weighed against all images whose maps a folder is to hold.
+
+    Args:
+        plan: The evaluation.
+        sources: Split -> where its maps lie.
+        parts: The splits, limited.
+        ids: Of the whole splits.
+        reporter: Told where it cannot be said whether a map is of no image.
+    """
     folders = []
     for part in parts:
         root = sources[part.split]

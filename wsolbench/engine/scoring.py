@@ -87,7 +87,16 @@ def open_split(dataset: Dataset, provider: Provider, split: Split, limit: int | 
         DataError: It is damaged, or an image has no box where others have.
         PluginError: The data set's own code fails, now or when an image or a mask is loaded.
     """
-    images = open_images(dataset, provider, split, limit)
+    return annotate(dataset, provider, split, open_images(dataset, provider, split, limit))
+
+
+def annotate(dataset: Dataset, provider: Provider, split: Split, images: ImageSplit) -> EvaluationSplit:
+    """Return images of a split with their annotations.
+
+    Raises:
+        DataError: The annotations are damaged, or an image has no box where others have.
+        PluginError: The data set's own code fails, now or when a mask is loaded.
+    """
     with blaming(provider, f"reading the annotations of {split.label}"):
         everything = dataset.annotations(split)
         bare = [image_id for image_id in images.ids if everything.boxes and image_id not in everything.boxes]
