@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -230,10 +230,9 @@ class SeedTraining:
     @contextmanager
     def _computing(self) -> Iterator[None]:
         """Compute a forward pass, whose gradients will be asked for, in the precision of the plan."""
-        with (
-            torch.autocast(self._plan.device.type, torch.bfloat16, enabled=self._plan.precision == "bf16"),
-            FastDepthwiseGradients(),
-        ):
+        device = self._plan.device.type
+        narrow = torch.autocast(device, torch.bfloat16) if self._plan.precision == "bf16" else nullcontext()
+        with narrow, FastDepthwiseGradients() if device == "cpu" else nullcontext():
             yield
 
     def _check_weights(self) -> None:
