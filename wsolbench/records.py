@@ -104,22 +104,26 @@ class TrainingInfo(_Part):
     dataset: str
     recipe: str
     recipe_options: dict[str, Any]
-    precision: TrainingPrecision = Field(default="fp32", description="of matrix products and convolutions in training")
+    precision: TrainingPrecision = Field(default="fp32", description="bf16: torch's autocast; weights are float32")
     seed: int
     initial_weights: WeightsInfo = Field(description="what it started from, with the training of that, where known")
     command: str
 
     @property
-    def commands(self) -> list[str]:
-        """The commands of this training and of those that it went on from, the earliest first."""
+    def history(self) -> list[TrainingInfo]:
+        """This training and those that it went on from, the earliest first."""
         earlier = self.initial_weights.training
-        return [*(earlier.commands if earlier else []), self.command]
+        return [*(earlier.history if earlier else []), self]
 
     def without_seed(self) -> TrainingInfo:
-        """Return what trainings have in common that differ in their seeds alone."""
+        """Return what trainings have in common that differ in their seeds alone.
+
+        Where a training went on from another one of its own seed, the seed of both is left out. What went on from one
+        of another seed has its very weights in common with others: a part of the result is the same for all of them.
+        """
         start = self.initial_weights
-        if start.training is not None:
-            start = start.model_copy(update={"sha256": None, "training": start.training.without_seed()})
+        if start.training is not None and start.training.seed == self.seed:
+            start = start.model_copy(update={"file": None, "sha256": None, "training": start.training.without_seed()})
         return self.model_copy(update={"seed": 0, "command": "", "initial_weights": start})
 
 

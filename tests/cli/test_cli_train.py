@@ -216,7 +216,7 @@ def test_a_training_starts_from_given_weights(cli, made, tmp_path):
     assert (started["source"], started["file"], started["sha256"]) == ("file", "weights.safetensors", sha256(weights))
     assert started["training"]["seed"] == 0
     told = read_training(tmp_path / "again/weights.safetensors", card["weights_sha256"])
-    assert told.commands == [started["training"]["command"], card["command"]]
+    assert [each.command for each in told.history] == [started["training"]["command"], card["command"]]
 
 
 def test_a_training_in_less_precision_says_so(cli, made, tmp_path):

@@ -159,22 +159,46 @@ def test_seeds_are_rows_of_their_own_and_a_table_of_means(board, tmp_path):
     assert sorted(row["seed"] for row in rows if row["recipe"] == "plain") == ["0", "1", "2"]
 
 
-def test_continued_trainings_show_all_their_commands_in_order_and_are_seeds_of_one(board, tmp_path):
+def continued(path, seed, first):
+    """Return a record as of weights that were trained from one seed and then from another one."""
+    start = trained(path, first)["backbone"]["weights"] | {"file": f"first{first}.safetensors"}
+    told = {"initial_weights": start, "command": f"wsolbench train --seed {seed} --weights first{first}.safetensors"}
+    return trained(path, seed, precision="bf16", **told)
+
+
+def test_continued_trainings_stand_beside_the_first_ones_with_all_commands_in_order(board, tmp_path):
     shipped = board / "records" / "critters" / "resnet_nano__cam__shipped.json"
-    files = [tmp_path / f"{seed}.json" for seed in range(2)]
-    for seed, file in enumerate(files):
-        first = trained(shipped, seed)["backbone"]["weights"]
-        again = {"initial_weights": first, "command": f"wsolbench train --seed {seed} --weights {seed}.safetensors"}
-        file.write_text(json.dumps(trained(shipped, seed, **again)))
-    add(board, files)
+    for seed in range(2):
+        for name, record in (("first", trained(shipped, seed)), ("second", continued(shipped, seed, seed))):
+            (tmp_path / f"{name}{seed}.json").write_text(json.dumps(record))
+    add(board, sorted(tmp_path.glob("first*.json")))
+    add(board, sorted(tmp_path.glob("second*.json")))
     build(board)
-    commands = [line for line in (board / "README.md").read_text().splitlines() if line.startswith("wsolbench train")]
-    assert commands == [
-        *("wsolbench train --seed 0", "wsolbench train --seed 0 --weights 0.safetensors"),
-        *("wsolbench train --seed 1", "wsolbench train --seed 1 --weights 1.safetensors"),
+    names = {path.name for path in record_files(board)}
+    for recipes in ("plain", "plain+plain-bf16"):
+        assert {f"resnet_nano__cam__{recipes}-seed{seed}.json" for seed in range(2)} < names
+    page = (board / "README.md").read_text()
+    assert [line for line in page.splitlines() if line.startswith("wsolbench train")] == [
+        *("wsolbench train --seed 0", "wsolbench train --seed 0 --weights first0.safetensors"),
+        *("wsolbench train --seed 1", "wsolbench train --seed 1 --weights first1.safetensors"),
     ]
-    (group,) = [group for group in group_seeds(group_tables(read_entries(board / "records"))[0]) if len(group) > 1]
-    assert [entry.training.seed for entry in group] == [0, 1]
+    assert page.count("trained, seed") == page.count("trained 2 times, seed") == 2
+    assert groups(board) == [[0, 1], [0, 1]]
+
+
+def test_seeds_that_go_on_from_one_training_are_no_seeds_of_independent_ones(board, tmp_path):
+    shipped = board / "records" / "critters" / "resnet_nano__cam__shipped.json"
+    for seed, first in ((0, 0), (1, 1), (2, 0), (3, 0), (4, 1)):
+        (tmp_path / f"{seed}.json").write_text(json.dumps(continued(shipped, seed, first)))
+    add(board, sorted(tmp_path.glob("?.json")))
+    assert groups(board) == [[0, 1], [2, 3]]
+
+
+def groups(board):
+    """Return the seeds of the last trainings of all that differ in nothing but seeds."""
+    (table, *_) = group_tables(read_entries(board / "records"))
+    repeated = (group for group in group_seeds(table) if len(group) > 1)
+    return sorted([entry.training.seed for entry in group] for group in repeated)
 
 
 def test_the_spread_over_seeds_is_that_of_the_scores(board):

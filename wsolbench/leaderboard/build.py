@@ -194,7 +194,8 @@ def _page(tables: list[Table], galleries: Collection[str]) -> str:
 
 def _commands(table: Table) -> str:
     """Return the commands that trained the networks and made the records, each once."""
-    trainings = sorted({tuple(entry.training.commands) for entry in table.entries if entry.training})
+    histories = [entry.training.history for entry in table.entries if entry.training]
+    trainings = sorted({tuple(training.command for training in history) for history in histories})
     commands = [
         *dict.fromkeys(chain.from_iterable(trainings)),
         *sorted({entry.record.environment.command for entry in table.entries}),

@@ -47,12 +47,23 @@ class Entry:
 
     @property
     def weights(self) -> str:
-        """``trained``, perhaps with its seed, ``random``, or a dash."""
+        """``trained``, perhaps how often and with its seed, ``random``, or a dash."""
         if self.backbone == "–":
             return "–"
         if self.training is not None:
-            return f"trained, seed {self.training.seed}"
+            goes = len(self.training.history)
+            return f"trained{f' {goes} times' if goes > 1 else ''}, seed {self.training.seed}"
         return "trained" if self.is_trained else "random"
+
+    @property
+    def recipe(self) -> str | None:
+        """The recipes of the trainings, joined by ``+``, each with its precision unless it is the usual."""
+        if self.training is None:
+            return None
+        names = [
+            each.recipe + ("" if each.precision == "fp32" else f"-{each.precision}") for each in self.training.history
+        ]
+        return "+".join(names)
 
     @property
     def method(self) -> str:
@@ -92,14 +103,14 @@ def read_entry(path: Path, name: str) -> Entry:
 def file_stem(entry: Entry) -> str:
     """Return ``<backbone>__<method>__<weights>``, the name under which a record is kept.
 
-    Weights are told by their source; those of a training with a card by its recipe and seed.
+    Weights are told by their source; those of trainings with cards by their recipes and the seed of the last.
     """
     network, method = entry.record.backbone, entry.record.method
     options = "".join(f"-{name}-{value}" for name, value in method.changed_options.items())
     if network is None:
         return file_name(f"precomputed__{method.name}{options}")
     precision = "" if network.precision == "fp32" else f"-{network.precision}"
-    weights = f"{entry.training.recipe}-seed{entry.training.seed}" if entry.training else network.weights.source
+    weights = f"{entry.recipe}-seed{entry.training.seed}" if entry.training else network.weights.source
     return file_name(f"{network.name}{precision}__{method.name}{options}__{weights}")
 
 

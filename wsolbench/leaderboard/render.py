@@ -157,8 +157,8 @@ def _facts(entry: Entry) -> dict[str, str | int | None]:
     network = None if entry.backbone == DASH else entry.record.backbone
     return {
         "backbone": network.name if network else None,
-        "weights": entry.weights.partition(",")[0] if network else None,
-        "recipe": entry.training.recipe if entry.training else None,
+        "weights": ("trained" if entry.is_trained else "random") if network else None,
+        "recipe": entry.recipe,
         "seed": entry.training.seed if entry.training else None,
         "precision": network.precision if network else None,
         "parameters": network.parameters if network else None,
