@@ -12,33 +12,26 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from statistics import median
 
 import torch
 from conditions import conditions
 from tabulate import tabulate
 
-from wsolbench.engine.depthwise import FastDepthwiseGradients
+from wsolbench.engine.training import forward_context
 from wsolbench.interfaces import BackboneSpec
 from wsolbench.plugins import load_plugins
 
 NETWORKS = ("resnet_micro", "convnext_micro", "replknet_micro", "slak_micro")
 CLASSES, BATCH, ROUNDS = 40, 32, 7
-
-
-def faster(precision: str) -> AbstractContextManager[object]:
-    """Return the context of a forward pass of `wsolbench train`."""
-    contexts = ExitStack()
-    contexts.enter_context(torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"))
-    contexts.enter_context(FastDepthwiseGradients())
-    return contexts
+CPU = torch.device("cpu")
 
 
 WAYS: dict[str, Callable[[], AbstractContextManager[object]]] = {
     "torch": nullcontext,
-    "gradients": lambda: faster("fp32"),
-    "bf16": lambda: faster("bf16"),
+    "gradients": lambda: forward_context(CPU, "fp32"),
+    "bf16": lambda: forward_context(CPU, "bf16"),
 }
 
 

@@ -349,7 +349,7 @@ class ImageSplit:
         load: Index -> RGB image, uint8 (H, W, 3). Called from several threads. Raises ``DataError``.
         read: Index -> what the image's file holds; None where images are no files. Called from several threads. Raises
             ``MissingFileError`` or another ``DataError``.
-        sizes: Image id -> (width, height) of the original as a list of the data set tells it; empty where none does.
+        sizes: Image id -> (width, height) of the original, where lists of images tell them; files are checked by them.
     """
 
     ids: tuple[str, ...]

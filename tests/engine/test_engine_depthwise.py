@@ -61,7 +61,7 @@ def diverted(monkeypatch):
         seen.append(name)
         return made(*args)
 
-    for holder, name in ((depthwise._SameDepthwise, "apply"), (depthwise, "kernel_gradient")):
+    for holder, name in ((depthwise._Depthwise, "apply"), (depthwise, "kernel_gradient")):
         monkeypatch.setattr(holder, name, partial(watch, getattr(holder, name), name))
     return seen
 
@@ -70,50 +70,51 @@ def diverted(monkeypatch):
     ("side", "kernel", "expected"),
     [
         (8, 13, ["apply", "kernel_gradient"]),
-        (16, 9, ["apply", "kernel_gradient"]),
-        (16, 7, ["apply"]),  # small beside its map
-        (24, 31, ["apply"]),  # the products would take much memory
+        (28, 7, ["apply", "kernel_gradient"]),
+        (29, 7, ["apply"]),  # narrow beside its map
+        (8, 3, ["apply"]),  # torch's own is fast
     ],
 )
-def test_products_are_chosen_where_kernels_are_large_beside_their_maps(diverted, side, kernel, expected):
+def test_products_are_chosen_where_kernels_are_wide_beside_their_maps(diverted, side, kernel, expected):
     convolution = nn.Conv2d(2, 2, kernel, padding=kernel // 2, groups=2)
     gradients(convolution, torch.randn(1, 2, side, side), FastDepthwiseGradients())
     assert diverted == expected
 
 
-@pytest.mark.parametrize(
-    "convolution",
-    [
-        nn.Conv2d(4, 4, 3, padding=1),
-        nn.Conv2d(4, 8, 3, padding=1, groups=4),
-        nn.Conv2d(4, 4, 3, padding=1, groups=2),
-        nn.Conv2d(4, 4, 3, groups=4),
-        nn.Conv2d(4, 4, 4, padding=2, groups=4),
-        nn.Conv2d(4, 4, 3, padding=1, stride=2, groups=4),
-        nn.Conv2d(4, 4, 3, padding=2, dilation=2, groups=4),
-        nn.Conv2d(4, 4, 3, padding="same", groups=4),
-        nn.Conv2d(4, 4, 3, padding=1, groups=4, padding_mode="circular"),
-    ],
-    ids=str,
-)
-def test_other_convolutions_are_left_to_torch(diverted, convolution):
+OTHERS = [
+    nn.Conv2d(4, 4, 5, padding=2),
+    nn.Conv2d(4, 8, 5, padding=2, groups=4),
+    nn.Conv2d(4, 4, 5, padding=2, groups=2),
+    nn.Conv2d(4, 4, 5, padding="same", groups=4),
+]
+DEPTHWISE_OTHERS = [
+    nn.Conv2d(4, 4, 5, groups=4),
+    nn.Conv2d(4, 4, 4, padding=2, groups=4),
+    nn.Conv2d(4, 4, 5, padding=2, stride=2, groups=4),
+    nn.Conv2d(4, 4, 5, padding=4, dilation=2, groups=4),
+    nn.Conv2d(4, 4, 5, padding=2, groups=4, padding_mode="circular"),
+]
+
+
+@pytest.mark.parametrize("convolution", [*OTHERS, *DEPTHWISE_OTHERS], ids=str)
+def test_gradients_of_other_convolutions_are_torchs_own(diverted, convolution):
     images = torch.randn(2, 4, 8, 8)
     expected = gradients(convolution, images, torch.enable_grad())
-    torch.testing.assert_close(gradients(convolution, images, FastDepthwiseGradients()), expected, rtol=0, atol=0)
-    assert diverted == []
+    torch.testing.assert_close(gradients(convolution, images, FastDepthwiseGradients()), expected)
+    assert diverted == (["apply"] if convolution in DEPTHWISE_OTHERS else [])
 
 
 def test_under_autocast_depthwise_convolutions_stay_in_float32():
-    depthwise_one, pointwise = nn.Conv2d(4, 4, 7, padding=3, groups=4), nn.Conv2d(4, 4, 1)
-    images = torch.randn(2, 4, 8, 8)
+    pointwise, same = nn.Conv2d(4, 4, 1), nn.Conv2d(4, 4, 7, padding=3, groups=4)
+    strided = nn.Conv2d(4, 4, 3, 2, 1, groups=4)
     with torch.autocast("cpu", torch.bfloat16), FastDepthwiseGradients():
-        narrow = pointwise(images)
-        wide = depthwise_one(narrow)
-    assert (narrow.dtype, wide.dtype) == (torch.bfloat16, torch.float32)
-    wide.sum().backward()
-    assert {parameter.grad.dtype for parameter in [*depthwise_one.parameters(), *pointwise.parameters()]} == {
-        torch.float32
-    }
+        narrow = pointwise(torch.randn(2, 4, 8, 8))
+        outs = [same(narrow), strided(narrow)]
+    assert narrow.dtype == torch.bfloat16
+    assert [out.dtype for out in outs] == [torch.float32] * 2
+    sum(out.sum() for out in outs).backward()
+    for module in (pointwise, same, strided):
+        assert all(parameter.grad.dtype == torch.float32 for parameter in module.parameters())
 
 
 def test_a_frozen_kernel_and_a_first_layer_ask_for_one_gradient_alone(diverted):

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 class TrainingPrecisionChoice(enum.StrEnum):
-    """What matrix products and convolutions are computed in."""
+    """What a step of training is computed in."""
 
     FP32 = "fp32"
     BF16 = "bf16"
@@ -65,7 +65,7 @@ def train(
     device: Device = None,
     precision: Annotated[
         TrainingPrecisionChoice,
-        typer.Option(help="Of matrix products and convolutions; bf16 is faster where the processor has it."),
+        typer.Option(help="bf16: torch's autocast, faster where the processor knows it; weights are fp32 in any case."),
     ] = TrainingPrecisionChoice.FP32,
     workers: Workers = 2,
     watch: Annotated[

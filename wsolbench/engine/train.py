@@ -17,7 +17,7 @@ from wsolbench.engine.curve import draw_curve
 from wsolbench.engine.files import sha256
 from wsolbench.engine.provenance import git_revision, package_versions
 from wsolbench.engine.reporter import Reporter
-from wsolbench.engine.training import SeedTraining, TrainingPlan
+from wsolbench.engine.training import SeedTraining, TrainingPlan, forward_context
 from wsolbench.engine.training_images import TrainingImages
 from wsolbench.engine.training_state import StateFile, TrainingState
 from wsolbench.errors import DataError, UsageError
@@ -74,6 +74,7 @@ def _check_plan(plan: TrainingPlan) -> None:
     for name, value in (("epochs", plan.recipe.epochs), ("batch_size", plan.recipe.batch_size)):
         if value < 1:
             raise UsageError(f"the recipe '{plan.recipe_name}' needs {name} of at least 1, got {value}")
+    _check_precision(plan)
     for split in plan.watch:
         plan.open(split)
     for split in Split:
@@ -81,6 +82,19 @@ def _check_plan(plan: TrainingPlan) -> None:
             images = plan.open(split)
             _check_labels(plan, split, images)
             images.load(0)
+
+
+def _check_precision(plan: TrainingPlan) -> None:
+    """Refuse bfloat16 where the device has none: torch would fail in the first step, or train in float32 unasked."""
+    why = "its products stay in float32"
+    try:
+        with forward_context(plan.device, plan.precision):
+            square = torch.ones(2, 2, device=plan.device)
+            done = plan.precision == "fp32" or (square @ square).dtype is torch.bfloat16
+    except RuntimeError as error:
+        done, why = False, str(error).strip().partition("\n")[0]
+    if not done:
+        raise UsageError(f"--precision {plan.precision}: the device '{plan.device}' cannot ({why}); leave it away")
 
 
 def _check_labels(plan: TrainingPlan, split: Split, images: ImageSplit) -> None:

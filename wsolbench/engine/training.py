@@ -45,7 +45,7 @@ class TrainingPlan:
         spec: The network.
         initial: Weights that it starts from; None for random ones.
         watch: Splits whose accuracy goes into the log after every epoch; nothing is chosen by it.
-        precision: Of matrix products and convolutions; weights, norms and loss are float32 in any case.
+        precision: bf16 for torch's autocast; weights and loss are float32 in any case.
     """
 
     spec: BackboneSpec
@@ -215,7 +215,10 @@ class SeedTraining:
         plan, recipe = self._plan, self._plan.recipe
         with self._blaming_recipe():
             inputs, targets = recipe.prepare(images, labels, self._generator)
-        with blaming(plan.backbone_provider, f"in '{plan.spec.name}' while training"), self._computing():
+        with (
+            blaming(plan.backbone_provider, f"in '{plan.spec.name}' while training"),
+            forward_context(plan.device, plan.precision),
+        ):
             logits = self._network.forward_head(self._network.forward_features(inputs))
         with self._blaming_recipe():
             loss = recipe.loss(logits.float(), targets)
@@ -226,14 +229,6 @@ class SeedTraining:
             self._optimizer.step()
             self._schedule.step()
         return loss.item(), int((logits.argmax(dim=1) == labels).sum())
-
-    @contextmanager
-    def _computing(self) -> Iterator[None]:
-        """Compute a forward pass, whose gradients will be asked for, in the precision of the plan."""
-        device = self._plan.device.type
-        narrow = torch.autocast(device, torch.bfloat16) if self._plan.precision == "bf16" else nullcontext()
-        with narrow, FastDepthwiseGradients() if device == "cpu" else nullcontext():
-            yield
 
     def _check_weights(self) -> None:
         """Refuse to go on with, or to keep, what the last step may have spoilt: no loss was computed since."""
@@ -316,6 +311,14 @@ class SeedTraining:
         left = (epochs - line.epoch) * line.seconds
         parts += [f"{left / 60:.0f} min left"] if left >= 60 else []
         return f"seed {self._seed} epoch {line.epoch}/{epochs}: {', '.join(parts)}"
+
+
+@contextmanager
+def forward_context(device: torch.device, precision: TrainingPrecision) -> Iterator[None]:
+    """Compute a forward pass whose gradients will be asked for: under autocast, and as a CPU does it fast."""
+    narrow = torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext()
+    with narrow, FastDepthwiseGradients() if device.type == "cpu" else nullcontext():
+        yield
 
 
 @torch.inference_mode()
