@@ -1,4 +1,5 @@
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -24,6 +25,13 @@ def test_what_is_kept_belongs_together():
     assert limited.ids == tuple(f"{k}.jpg" for k in kept)
     assert limited.labels.tolist() == [10 * k for k in kept]
     assert limited.labels.dtype == np.int64
+
+
+def test_a_limited_split_knows_the_sizes_of_its_images():
+    split = split_of(10)
+    sizes = dict.fromkeys(split.ids, (7, 5))
+    limited = limit_split(replace(split, sizes=sizes), 4)
+    assert {limited.sizes[image_id] for image_id in limited.ids} == {(7, 5)}
 
 
 def test_the_same_images_are_kept_every_time():

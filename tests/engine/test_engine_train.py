@@ -1,6 +1,8 @@
 """What a training writes, and what it refuses; the state that it is continued from has tests of its own."""
 
 import json
+from contextlib import nullcontext
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -8,7 +10,9 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
+from torch import nn
 
+from wsolbench.engine.depthwise import kernel_gradient
 from wsolbench.engine.files import sha256
 from wsolbench.errors import DataError, PluginError, UsageError
 from wsolbench.interfaces import Split
@@ -46,6 +50,55 @@ def test_watching_changes_nothing(plan, trained):
     plain, _ = trained(plan(epochs=2), "plain")
     watched, _ = trained(plan(epochs=2, watch=(Split.TRAIN_FULLSUP, Split.TEST)), "watched")
     assert plain.weights_sha256 == watched.weights_sha256
+
+
+class DepthwiseNet(nn.Module):
+    """One depthwise convolution as large as the map, and a classifier."""
+
+    def __init__(self, num_classes=2):
+        super().__init__()
+        self.pool, self.features = nn.AvgPool2d(4), nn.Conv2d(3, 3, 7, padding=3, groups=3)
+        self.head = nn.Linear(3, num_classes)
+
+    def forward_features(self, images):
+        return self.features(self.pool(images))
+
+    def forward_head(self, features):
+        return self.head(features.mean(dim=(2, 3)))
+
+
+def test_a_training_on_a_cpu_has_the_faster_gradients_and_the_same_weights(plan, trained, monkeypatch):
+    made = plan()
+    made = replace(made, spec=replace(made.spec, build=DepthwiseNet))
+    calls = []
+
+    def watched(*args):
+        calls.append(args)
+        return kernel_gradient(*args)
+
+    monkeypatch.setattr("wsolbench.engine.depthwise.kernel_gradient", watched)
+    _, fast = trained(made, "fast")
+    assert len(calls) == 2  # of two steps
+    monkeypatch.setattr("wsolbench.engine.training.FastDepthwiseGradients", nullcontext)
+    _, plain = trained(made, "plain")
+    assert len(calls) == 2
+    torch.testing.assert_close(
+        load_file(fast / "weights.safetensors"), load_file(plain / "weights.safetensors"), rtol=1e-4, atol=1e-6
+    )
+
+
+def test_bf16_on_a_device_without_it_is_refused_before_the_training(plan, trained, monkeypatch):
+    made = plan(precision="bf16")
+    monkeypatch.setattr("wsolbench.engine.training.torch.autocast", lambda *_: nullcontext())
+    with pytest.raises(UsageError, match=r"--precision bf16: the device 'cpu' cannot \(.*\); leave it away"):
+        trained(made)
+
+    def refuse(*_):
+        raise RuntimeError("no bfloat16 here\nat all")
+
+    monkeypatch.setattr("wsolbench.engine.training.torch.autocast", refuse)
+    with pytest.raises(UsageError, match=r"cannot \(no bfloat16 here\); leave it away"):
+        trained(made)
 
 
 def test_the_data_hash_covers_ids_labels_and_pixels_and_not_their_order_of_use(plan, trained):

@@ -75,19 +75,23 @@ def test_images_are_prepared_as_timm_prepares_them(name, theirs):
     [
         ("resnet50", (2048, 7, 7)),
         ("resnet50_wsol", (2048, 28, 28)),
+        ("resnet_micro", (144, 8, 8)),
+        ("resnet_micro_wsol", (144, 16, 16)),
+        ("convnext_micro", (144, 8, 8)),
         ("convnext_tiny", (768, 7, 7)),
         ("convnext_base_cub", (1024, 12, 12)),
         ("vgg16_gap", (1024, 14, 14)),
         ("inception_v3", (2048, 8, 8)),
     ],
 )
-def test_maps_have_the_size_of_the_literature(name, size):
+def test_maps_have_the_size_that_wsol_wants(name, size):
     assert map_size(name) == size
 
 
-def test_the_large_map_of_resnet50_keeps_its_entries_and_needs_no_dilation():
-    large = on_meta("resnet50_wsol", 7)
-    assert shapes(large) == shapes(on_meta("resnet50", 7))
+@pytest.mark.parametrize("name", ["resnet50", "resnet_micro"])
+def test_the_large_map_of_a_resnet_keeps_its_entries_and_needs_no_dilation(name):
+    large = on_meta(f"{name}_wsol", 7)
+    assert shapes(large) == shapes(on_meta(name, 7))
     assert {module.dilation for module in large.modules() if isinstance(module, torch.nn.Conv2d)} == {(1, 1)}
 
 
