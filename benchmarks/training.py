@@ -4,7 +4,7 @@
 
 The first is about steps of the networks of the leaderboard of photos, on batches of 32 random images. "torch" is a step
 in float32 as torch computes it; "gradients" has the gradients of large depthwise kernels as matrix products, as
-`wsolbench train` computes on a CPU; "bf16" is that with `--precision bf16`. The second is about the gradient of a single
+`wsolbench train` computes on a CPU; "bf16" is that with `--precision bf16`. The second is about the gradient of one
 depthwise kernel, with maps in the memory format of training, channels last. Times are of the processor, medians of
 rounds in which the ways take turns; a ratio above 1 says how many times faster than "torch".
 """
