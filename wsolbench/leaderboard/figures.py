@@ -58,8 +58,10 @@ def _size_figure(table: Table) -> Figure:
             continue
         colour = COLOURS[methods.index(entry.method) % len(COLOURS)]
         axes.scatter(network.parameters / 1e6, score, s=12 * network.largest_kernel, color=colour, alpha=0.75, lw=0)
-    for name, x in _network_positions(trained).items():
-        axes.annotate(name, (x, 1.01), xycoords=("data", "axes fraction"), rotation=30, va="bottom", fontsize=8)
+    for x, names in _network_positions(trained).items():
+        axes.annotate(
+            ", ".join(names), (x, 1.01), xycoords=("data", "axes fraction"), rotation=30, va="bottom", fontsize=8
+        )
     for index, method in enumerate(methods):
         axes.scatter([], [], s=60, color=COLOURS[index % len(COLOURS)], label=method)
     _baseline_lines(axes, table)
@@ -71,8 +73,14 @@ def _size_figure(table: Table) -> Figure:
     return figure
 
 
-def _network_positions(trained: list[Entry]) -> dict[str, float]:
-    return {e.record.backbone.name: e.record.backbone.parameters / 1e6 for e in trained if e.record.backbone}
+def _network_positions(trained: list[Entry]) -> dict[float, list[str]]:
+    """Return the networks by their size in millions of parameters; some have the same."""
+    positions: dict[float, list[str]] = {}
+    for name, size in sorted(
+        {(e.record.backbone.name, e.record.backbone.parameters) for e in trained if e.record.backbone}
+    ):
+        positions.setdefault(size / 1e6, []).append(name)
+    return positions
 
 
 def _baseline_lines(axes: mpl.axes.Axes, table: Table) -> None:
