@@ -33,10 +33,12 @@ def test_a_file_is_told_with_its_classes_and_the_command_that_runs_it(cli, saved
     assert "missing" not in done.out
 
 
+@pytest.mark.slow
 def test_merged_branches_are_recognised(cli, saved):
     assert "fits replknet_nano, branches merged: 7 classes" in cli("weights", saved("replknet_nano", merged=True)).out
 
 
+@pytest.mark.slow
 def test_early_names_are_shown_with_what_they_map_to(cli, saved):
     def early(state):
         return {key.replace("LoRA", "Decom"): value for key, value in state.items()}
@@ -64,6 +66,7 @@ def test_a_file_like_nothing_is_told_so(cli, tmp_path):
     assert "like no network that is installed; entries such as alpha" in done.out
 
 
+@pytest.mark.slow
 def test_the_reason_why_a_plugin_cannot_take_a_file_is_shown(cli, saved, tmp_path):
     def undecomposed(state):
         return {key.replace("LoRA1", "lkb_origin"): value for key, value in state.items() if "LoRA2" not in key}
@@ -78,6 +81,7 @@ def test_the_reason_why_a_plugin_cannot_take_a_file_is_shown(cli, saved, tmp_pat
     assert cli("run", "--backbone", "replknet_nano", "--weights", path, *run).refused("; 'slak' cannot take it: it")
 
 
+@pytest.mark.slow
 def test_a_few_names_in_common_do_not_make_a_file_like_a_network(cli, saved):
     def other(state):
         return {key if key.startswith("head") else f"body.{key}": value for key, value in state.items()}
@@ -87,6 +91,7 @@ def test_a_few_names_in_common_do_not_make_a_file_like_a_network(cli, saved):
     assert "like no network that is installed; entries such as body." in done.out
 
 
+@pytest.mark.slow
 def test_the_same_network_in_another_width_is_recognised_by_its_names(cli, saved):
     def wider(state):
         return {key: torch.zeros([size + 1 for size in value.shape]) for key, value in state.items()}
