@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 from wsolbench.names import file_name
@@ -47,23 +48,29 @@ class Entry:
 
     @property
     def weights(self) -> str:
-        """``trained``, perhaps how often and with its seed, ``random``, or a dash."""
+        """The recipes of the training and its seed, ``trained`` of weights that tell neither, ``random``, or a dash."""
         if self.backbone == "–":
             return "–"
         if self.training is not None:
-            goes = len(self.training.history)
-            return f"trained{f' {goes} times' if goes > 1 else ''}, seed {self.training.seed}"
+            return f"{self.recipes}, seed {self.training.seed}"
         return "trained" if self.is_trained else "random"
 
     @property
+    def recipes(self) -> str:
+        """The recipes of the trainings for people, as in ``plain + 2× plain-bf16``; a dash where none is known."""
+        runs = [(name, len(list(same))) for name, same in groupby(self._recipes)]
+        return " + ".join(name if times == 1 else f"{times}× {name}" for name, times in runs) or "–"
+
+    @property
     def recipe(self) -> str | None:
-        """The recipes of the trainings, joined by ``+``, each with its precision unless it is the usual."""
-        if self.training is None:
-            return None
-        names = [
-            each.recipe + ("" if each.precision == "fp32" else f"-{each.precision}") for each in self.training.history
-        ]
-        return "+".join(names)
+        """The recipes of the trainings, joined by ``+``, or None where none is known."""
+        return "+".join(self._recipes) or None
+
+    @property
+    def _recipes(self) -> list[str]:
+        """The recipe of each training, the earliest first, with its precision unless it is the usual."""
+        history = self.training.history if self.training else []
+        return [each.recipe + ("" if each.precision == "fp32" else f"-{each.precision}") for each in history]
 
     @property
     def method(self) -> str:

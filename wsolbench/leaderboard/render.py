@@ -40,7 +40,7 @@ COLUMNS = (
 
 SEEDS_EXPLAINED = "mean ± standard deviation over the seeds of the training"
 _SEED_HEADINGS = [
-    *("Backbone", "Params (M)", "Kernel", "Method", "Seeds"),
+    *("Backbone", "Training", "Params (M)", "Kernel", "Method", "Seeds"),
     *(column.heading.partition(" [")[0] for column in COLUMNS),
 ]
 
@@ -64,7 +64,7 @@ def as_latex(table: Table) -> str:
 def seeds_as_markdown(table: Table) -> str | None:
     """Return what repeated trainings came to, or None where none was repeated."""
     rows = _seed_rows(table)
-    align = ["left", "right", "right", "left", "right", *["right"] * len(COLUMNS)]
+    align = ["left", "left", "right", "right", "left", "right", *["right"] * len(COLUMNS)]
     return tabulate(rows, _SEED_HEADINGS, tablefmt="pipe", disable_numparse=True, colalign=align) if rows else None
 
 
@@ -122,7 +122,8 @@ def _seed_rows(table: Table) -> list[list[str]]:
     for group in group_seeds(table):
         name, _, parameters, kernel, method = _cells(group[0])[:5]
         seeds = DASH if group[0].is_baseline else str(len(group))
-        rows.append([name, parameters, kernel, method, seeds, *(_spread(group, column) for column in COLUMNS)])
+        scores = [_spread(group, column) for column in COLUMNS]
+        rows.append([name, group[0].recipes, parameters, kernel, method, seeds, *scores])
     return rows
 
 
