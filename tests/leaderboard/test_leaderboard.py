@@ -189,6 +189,76 @@ def test_continued_trainings_stand_beside_the_first_ones_with_all_commands_in_or
     assert groups(board) == [[0, 1], [0, 1]]
 
 
+def changed(path, target, **weights):
+    """Write a record as of other weights, and return where."""
+    record = json.loads(path.read_text())
+    record["backbone"]["weights"] |= weights
+    target.write_text(json.dumps(record))
+    return target
+
+
+def test_weights_of_two_files_stand_side_by_side_and_are_told_by_their_names(board, tmp_path):
+    shipped = board / "records" / "critters" / "resnet_nano__cam__shipped.json"
+    for name in ("mine", "yours"):
+        told = {"source": "file", "file": f"{name}.pth", "sha256": name * 8}
+        add(board, [changed(shipped, tmp_path / f"{name}.json", **told)])
+    build(board)
+    names = [path.name for path in record_files(board) if path.name.startswith("resnet_nano__cam__file")]
+    assert len(names) == 2
+    assert names[1] == "resnet_nano__cam__file.json"
+    page = (board / "README.md").read_text()
+    assert page.count("| mine.pth ") == page.count("| yours.pth ") == 1
+
+
+def test_measuring_again_replaces_the_record(board, tmp_path):
+    shipped = board / "records" / "critters" / "resnet_nano__cam__shipped.json"
+    for second in (1.0, 2.0):
+        record = trained(shipped, seed=0, command=f"wsolbench train --seed 0 --device {second}")
+        record["backbone"]["weights"]["sha256"] = f"{second}"
+        record["seconds"] = {"maps": second}
+        (tmp_path / "again.json").write_text(json.dumps(record))
+        (path,) = add(board, [tmp_path / "again.json"])
+    assert path.name == "resnet_nano__cam__plain-seed0.json"
+    assert json.loads(path.read_text())["seconds"] == {"maps": 2.0}
+    assert not list(path.parent.glob("resnet_nano__cam__plain-seed0-*.json"))
+
+
+def test_one_experiment_twice_is_refused(board, tmp_path):
+    shipped = board / "records" / "critters" / "resnet_nano__cam__shipped.json"
+    files = [changed(shipped, tmp_path / name, file=None) for name in ("a.json", "b.json")]
+    before = [path.read_bytes() for path in record_files(board)]
+    with pytest.raises(DataError, match=r"b\.json: another of these records is of the same experiment; add the one"):
+        add(board, files)
+    assert [path.read_bytes() for path in record_files(board)] == before
+
+
+def test_trainings_by_other_options_are_told_apart_by_them(board, tmp_path):
+    shipped = board / "records" / "critters" / "resnet_nano__cam__shipped.json"
+    for epochs in (2, 30):
+        for seed in range(2):
+            record = trained(shipped, seed, recipe_options={"epochs": epochs, "momentum": 0.9})
+            (tmp_path / f"{epochs}-{seed}.json").write_text(json.dumps(record))
+    add(board, sorted(tmp_path.glob("*-?.json")))
+    build(board)
+    page = (board / "README.md").read_text()
+    for epochs in (2, 30):
+        assert page.count(f"| plain (epochs={epochs}), seed ") == 2
+        assert page.count(f"| plain (epochs={epochs}) ") == 1
+    assert groups(board) == [[0, 1], [0, 1]]
+
+
+def test_a_record_of_other_images_replaces_none(board, tmp_path):
+    shipped = board / "records" / "critters" / "resnet_nano__cam__shipped.json"
+    record = json.loads(shipped.read_text())
+    record["dataset"]["content_sha256"] = "0" * 64
+    (tmp_path / "fewer.json").write_text(json.dumps(record))
+    (path,) = add(board, [tmp_path / "fewer.json"])
+    assert path != shipped
+    assert shipped.exists()
+    build(board)
+    assert (board / "critters-other.tex").exists()
+
+
 def test_seeds_that_go_on_from_one_training_are_no_seeds_of_independent_ones(board, tmp_path):
     shipped = board / "records" / "critters" / "resnet_nano__cam__shipped.json"
     for seed, first in ((0, 0), (1, 1), (2, 0), (3, 0), (4, 1)):

@@ -8,7 +8,7 @@ from itertools import chain
 from pathlib import Path
 
 from wsolbench.errors import DataError, OutputError
-from wsolbench.leaderboard.entries import Table, file_stem, group_tables, read_entries, read_entry
+from wsolbench.leaderboard.entries import Table, experiment, file_stem, group_tables, read_entries, read_entry
 from wsolbench.leaderboard.figures import draw_figures, fingerprint_of, records_shown
 from wsolbench.leaderboard.render import (
     SEEDS_EXPLAINED,
@@ -19,27 +19,36 @@ from wsolbench.leaderboard.render import (
     seeds_as_latex,
     seeds_as_markdown,
 )
+from wsolbench.records import read_record
 
 RECORDS = "records"
 FIGURES = "figures"
 
 
 def add(folder: Path, paths: Sequence[Path]) -> list[Path]:
-    """Copy records into ``records/<dataset>/<backbone>__<method>__<weights>.json``, replacing those of the same name.
+    """Copy records into ``records/<dataset>/<backbone>__<method>__<weights>.json``.
+
+    A record of the same experiment is replaced; where one of another has the name, a hash is added to the new one's.
 
     Returns:
         Where they are now.
 
     Raises:
-        DataError: A file is no record or contradicts itself; then none is copied.
+        DataError: A file is no record or contradicts itself, or two are of one experiment; then none is copied.
         OutputError: A file cannot be written.
     """
-    contents = {}
+    contents: dict[Path, bytes] = {}
+    experiments: dict[Path, str] = {}
     for path in paths:
         entry = read_entry(path, path.name)
+        measured = experiment(entry.record)
         target = folder / RECORDS / entry.record.dataset.name / f"{file_stem(entry)}.json"
+        if target not in experiments and target.exists():
+            experiments[target] = experiment(read_record(target))
+        if experiments.setdefault(target, measured) != measured:
+            target = target.with_stem(f"{target.stem}-{measured[:8]}")
         if target in contents:
-            raise DataError(f"{path}: another of these records would have the same name, {target.name}")
+            raise DataError(f"{path}: another of these records is of the same experiment; add the one that shall count")
         contents[target] = path.read_bytes()
     _write(contents)
     return sorted(contents)
@@ -194,8 +203,7 @@ def _page(tables: list[Table], galleries: Collection[str]) -> str:
 
 def _commands(table: Table) -> str:
     """Return the commands that trained the networks and made the records, each once."""
-    histories = [entry.training.history for entry in table.entries if entry.training]
-    trainings = sorted({tuple(training.command for training in history) for history in histories})
+    trainings = sorted({tuple(each.command for each in entry.history) for entry in table.entries if entry.history})
     commands = [
         *dict.fromkeys(chain.from_iterable(trainings)),
         *sorted({entry.record.environment.command for entry in table.entries}),

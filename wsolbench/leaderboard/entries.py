@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 
 from wsolbench.names import file_name
-from wsolbench.records import ResultRecord, TrainingInfo
+from wsolbench.records import ResultRecord, TrainingInfo, WeightsInfo
 from wsolbench.verify import read_verified
 
 
@@ -20,6 +21,8 @@ class Entry:
     name: str
     sha256: str
     record: ResultRecord
+    varied: frozenset[tuple[int, str]] = frozenset()
+    """Options of its trainings, by place in their history and name, that tell it apart from others in its table."""
 
     @property
     def is_baseline(self) -> bool:
@@ -48,29 +51,34 @@ class Entry:
 
     @property
     def weights(self) -> str:
-        """The recipes of the training and its seed, ``trained`` of weights that tell neither, ``random``, or a dash."""
-        if self.backbone == "–":
+        """The recipes of the training and its seed, or what else tells the weights, or a dash."""
+        backbone = self.record.backbone
+        if backbone is None or self.is_baseline:
             return "–"
         if self.training is not None:
             return f"{self.recipes}, seed {self.training.seed}"
-        return "trained" if self.is_trained else "random"
+        named = backbone.weights.file if backbone.weights.source in ("file", "pretrained") else None
+        return named or ("trained" if self.is_trained else "random")
 
     @property
     def recipes(self) -> str:
         """The recipes of the trainings for people, as in ``plain + 2× plain-bf16``; a dash where none is known."""
-        runs = [(name, len(list(same))) for name, same in groupby(self._recipes)]
+        names = []
+        for place, each in enumerate(self.history):
+            options = [f"{name}={value}" for name, value in each.recipe_options.items() if (place, name) in self.varied]
+            names.append(_recipe(each) + (f" ({', '.join(options)})" if options else ""))
+        runs = [(name, len(list(same))) for name, same in groupby(names)]
         return " + ".join(name if times == 1 else f"{times}× {name}" for name, times in runs) or "–"
 
     @property
     def recipe(self) -> str | None:
         """The recipes of the trainings, joined by ``+``, or None where none is known."""
-        return "+".join(self._recipes) or None
+        return "+".join(map(_recipe, self.history)) or None
 
     @property
-    def _recipes(self) -> list[str]:
-        """The recipe of each training, the earliest first, with its precision unless it is the usual."""
-        history = self.training.history if self.training else []
-        return [each.recipe + ("" if each.precision == "fp32" else f"-{each.precision}") for each in history]
+    def history(self) -> list[TrainingInfo]:
+        """The trainings that made the weights, the earliest first; none where none is known."""
+        return self.training.history if self.training else []
 
     @property
     def method(self) -> str:
@@ -121,6 +129,31 @@ def file_stem(entry: Entry) -> str:
     return file_name(f"{network.name}{precision}__{method.name}{options}__{weights}")
 
 
+def experiment(record: ResultRecord) -> str:
+    """Return a hash of what was measured, without the numbers: two records that share it measured the same thing.
+
+    A training counts as what it was asked to be, since a repetition on another machine gives other weights; weights
+    that tell no training count as their content.
+    """
+    method, network = record.method, record.backbone
+    told: list[object] = [*_comparable(record), method.name, method.changed_options, record.environment.seed]
+    if network is not None:
+        told += [network.name, network.precision, network.preprocessing.model_dump(), *_origin(network.weights)]
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+
+
+def _origin(weights: WeightsInfo) -> list[object]:
+    training = weights.training
+    if training is None:
+        return [weights.source, weights.sha256]
+    return [*_origin(training.initial_weights), training.model_dump(exclude={"initial_weights", "command"})]
+
+
+def _recipe(training: TrainingInfo) -> str:
+    """Return the name of a training's recipe, with its precision unless it is the usual."""
+    return training.recipe + ("" if training.precision == "fp32" else f"-{training.precision}")
+
+
 def group_tables(entries: Iterable[Entry]) -> list[Table]:
     """Group entries by what makes them comparable, the largest group first; within a table, the best first."""
     groups: dict[tuple[object, ...], list[Entry]] = {}
@@ -133,7 +166,7 @@ def group_tables(entries: Iterable[Entry]) -> list[Table]:
         while slug in taken:
             slug += "-other"
         taken.add(slug)
-        tables.append(Table(slug, _title(group[0].record), tuple(sorted(group, key=_rank))))
+        tables.append(Table(slug, _title(group[0].record), tuple(sorted(_told_apart(group), key=_rank))))
     return tables
 
 
@@ -152,6 +185,23 @@ def group_seeds(table: Table) -> list[tuple[Entry, ...]]:
         return []
     baselines = [(entry,) for entry in table.entries if entry.is_baseline]
     return sorted([*repeated, *baselines], key=lambda group: sum(_rank(entry)[0] for entry in group) / len(group))
+
+
+def _told_apart(entries: Iterable[Entry]) -> list[Entry]:
+    """Mark in each entry the options in which trainings by the same recipes differ."""
+    groups: dict[str | None, list[Entry]] = {}
+    for entry in entries:
+        groups.setdefault(entry.recipe, []).append(entry)
+    return [replace(entry, varied=_varied(group)) for group in groups.values() for entry in group]
+
+
+def _varied(entries: Iterable[Entry]) -> frozenset[tuple[int, str]]:
+    values: dict[tuple[int, str], set[str]] = {}
+    for entry in entries:
+        for place, each in enumerate(entry.history):
+            for name, value in each.recipe_options.items():
+                values.setdefault((place, name), set()).add(repr(value))
+    return frozenset(option for option, different in values.items() if len(different) > 1)
 
 
 def _comparable(record: ResultRecord) -> tuple[object, ...]:
