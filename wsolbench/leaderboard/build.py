@@ -38,6 +38,7 @@ def add(folder: Path, paths: Sequence[Path]) -> list[Path]:
         OutputError: A file cannot be written.
     """
     contents: dict[Path, bytes] = {}
+    sources: dict[Path, Path] = {}
     experiments: dict[Path, str] = {}
     for path in paths:
         entry = read_entry(path, path.name)
@@ -47,9 +48,9 @@ def add(folder: Path, paths: Sequence[Path]) -> list[Path]:
             experiments[target] = experiment(read_record(target))
         if experiments.setdefault(target, measured) != measured:
             target = target.with_stem(f"{target.stem}-{measured[:8]}")
-        if target in contents:
-            raise DataError(f"{path}: another of these records is of the same experiment; add the one that shall count")
-        contents[target] = path.read_bytes()
+        if target in sources:
+            raise DataError(f"{path} is of the same experiment as {sources[target]}; add the one that shall count")
+        contents[target], sources[target] = path.read_bytes(), path
     _write(contents)
     return sorted(contents)
 

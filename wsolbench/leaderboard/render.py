@@ -159,6 +159,7 @@ def _facts(entry: Entry) -> dict[str, str | int | None]:
     return {
         "backbone": network.name if network else None,
         "weights": ("trained" if entry.is_trained else "random") if network else None,
+        "weights_file": network.weights.file if network else None,
         "recipe": entry.recipe,
         "seed": entry.training.seed if entry.training else None,
         "precision": network.precision if network else None,
