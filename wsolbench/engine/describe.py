@@ -9,6 +9,7 @@ import torch
 
 from wsolbench.engine.blame import blaming
 from wsolbench.engine.network import kernel_sizes
+from wsolbench.engine.shapes import build_shapes
 from wsolbench.errors import UsageError
 from wsolbench.interfaces import BackboneSpec, Reparameterizable
 from wsolbench.registry import Provider
@@ -24,7 +25,7 @@ def build_on_meta(spec: BackboneSpec, provider: Provider, num_classes: int, *, m
         PluginError: The plugin's code fails.
     """
     with torch.device("meta"), blaming(provider, f"building '{spec.name}'"):
-        module: Any = spec.build(num_classes)
+        module = build_shapes(spec, num_classes)
         if merged and not isinstance(module, Reparameterizable):
             raise UsageError(f"--merged: '{spec.name}' has no branches to merge")
         if merged:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import torch
 from torch import Tensor
 
 from wsolbench.engine.blame import blaming
+from wsolbench.engine.shapes import build_shapes
 from wsolbench.engine.weights import Difference, convert_entries, count_classes, difference, read_entries
 from wsolbench.errors import PluginError, WeightsError
 from wsolbench.interfaces import BackboneSpec, Reparameterizable
@@ -76,8 +75,8 @@ def _compare(path: Path, entries: dict[str, Tensor], offer: Offer[BackboneSpec])
         classes = count_classes(path, spec, state)
     except WeightsError:
         classes = None
-    with torch.device("meta"), blaming(offer.provider, f"building '{spec.name}'"):
-        network: Any = spec.build(classes or _USUAL_CLASSES)
+    with blaming(offer.provider, f"building '{spec.name}'"):
+        network = build_shapes(spec, classes or _USUAL_CLASSES)
     found, merged = difference(network, state), False
     if found and isinstance(network, Reparameterizable):
         network.reparameterize()

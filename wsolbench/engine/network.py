@@ -17,6 +17,7 @@ from wsolbench.engine.blame import blaming
 from wsolbench.engine.card import read_training
 from wsolbench.engine.diagnosis import compare, looks_like
 from wsolbench.engine.files import sha256
+from wsolbench.engine.shapes import build_shapes
 from wsolbench.engine.weights import (
     count_classes,
     difference,
@@ -167,9 +168,9 @@ def _fits(variant: Offer[BackboneSpec], path: Path) -> bool:
     if variant.spec.read_weights is None:
         fit = compare(path, read_entries(path), variant)
         return fit is not None and not fit.difference
-    with torch.device("meta"), blaming(variant.provider, f"building '{variant.spec.name}'"):
+    with blaming(variant.provider, f"building '{variant.spec.name}'"):
         state = read_state_dict(path, variant.spec)
-        network: Any = variant.spec.build(count_classes(path, variant.spec, state))
+        network = build_shapes(variant.spec, count_classes(path, variant.spec, state))
     return not difference(network, state)
 
 

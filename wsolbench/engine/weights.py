@@ -19,6 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from wsolbench.engine.shapes import build_shapes
 from wsolbench.errors import WeightsError, WsolbenchError
 from wsolbench.interfaces import BackboneSpec, Reparameterizable
 
@@ -260,8 +261,7 @@ def load_state(path: Path, spec: BackboneSpec, network: Any, state: Mapping[str,
     """
     found = difference(network, state)
     if found and isinstance(network, Reparameterizable):
-        with torch.device("meta"):
-            merged: Any = spec.build(count_classes(path, spec, state))
+        merged = build_shapes(spec, count_classes(path, spec, state))
         merged.reparameterize()
         if not difference(merged, state):
             network.reparameterize()
