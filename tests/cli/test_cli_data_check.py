@@ -32,6 +32,14 @@ def test_a_faulty_data_set_has_a_report_and_an_exit_code(cli, made):
     assert "nothing to mend" not in done.out
 
 
+def test_what_is_only_a_warning_fails_nothing(cli, made):
+    shutil.copy(made.images / "train" / "00.png", made.images / "test" / "00.png")
+    done = cli("data", "check", "folder", *made.options[2:])
+    assert done.code == 0
+    assert "warnings\n  train-weaksup and test share 1 picture (train/00.png = test/00.png)" in done.out
+    assert done.out.splitlines()[-1] == "no error; look at the warnings"
+
+
 def test_faults_of_boxes_do_not_hide_those_of_images(cli, made, tmp_path):
     rows = [f"{split}/{name}/0.png,0,0,3,3" for split in ("val", "test") for name in ("cat", "dog")]
     for split in ("train", "val", "test"):

@@ -172,6 +172,14 @@ FAULTS = {
         lambda data: data.edit("test/localization", "cat/test3.jpg,2,3,30,20", "cat/test3.jpg,20.5,3,30,20"),
         "expected path,x0,y0,x1,y1 in whole numbers of at most 9 digits, got 'cat/test3.jpg,20.5,3,30,20'",
     ),
+    "the same box twice": (
+        lambda data: data.add("test/localization", "cat/test0.jpg,2,3,30,20"),
+        "warning: test: the same box more than once: 1 image (cat/test0.jpg)",
+    ),
+    "no more than a line": (
+        lambda data: data.edit("test/localization", "bee/test0.jpg,2,3,30,20", "bee/test0.jpg,2,3,2,20"),
+        "warning: test: boxes one pixel wide or high: 1 image (bee/test0.jpg)",
+    ),
     "no box": (
         lambda data: data.edit("test/localization", "cat/test4.jpg,2,3,30,20\n", ""),
         "test/localization.txt: ",

@@ -83,7 +83,9 @@ def _as_text(report: CheckReport) -> str:
         texts = report.of(severity)
         if texts:
             sections += ["", f"{severity.value}s", *(f"  {text}" for text in texts)]
-    return "\n".join([*sections, *(["", "nothing to mend"] if not report.of(Severity.ERROR) else [])])
+    if not report.of(Severity.ERROR):
+        sections += ["", "no error; look at the warnings" if report.of(Severity.WARNING) else "nothing to mend"]
+    return "\n".join(sections)
 
 
 def _row(counts: SplitCounts) -> list[str]:

@@ -116,7 +116,7 @@ def _boxes(part: InspectedSplit) -> Iterator[Finding]:
     boxes, missing = part.annotations.boxes, set(part.missing) | {name for name, _ in part.damaged}
     if not boxes:
         return
-    outside = []
+    outside, twice, thin = [], [], []
     for image_id in (image_id for image_id in part.images.ids if image_id in boxes and image_id not in missing):
         try:
             corners = np.asarray(boxes[image_id])
@@ -128,7 +128,14 @@ def _boxes(part: InspectedSplit) -> Iterator[Finding]:
             outside.append(
                 f"{part.split.label}: '{image_id}', {width}x{height}, has boxes outside it: {corners.tolist()}"
             )
+        elif (corners[:, :2] == corners[:, 2:]).any():
+            thin.append(image_id)
+        if len(np.unique(corners, axis=0)) < len(corners):
+            twice.append(image_id)
     yield from one_by_one(Severity.ERROR, outside)
+    for found, what in ((thin, "boxes one pixel wide or high"), (twice, "the same box more than once")):
+        if found:
+            yield Finding(Severity.WARNING, f"{part.split.label}: {what}: {_several(found, 'image', 'images')}")
 
 
 def _inside(corners: NDArray[np.int64], width: int, height: int) -> bool:
@@ -318,7 +325,7 @@ def _strangers(parts: Sequence[InspectedSplit], roots: DatasetRoots) -> Iterator
         return
     listed = {image_id for part in parts for image_id in part.images.ids}
     found = [path for path in open_storage(roots.images).paths() if path.lower().endswith(IMAGE_SUFFIXES)]
-    strangers = [path for path in found if path not in listed]
+    strangers = [path for path in found if path not in listed and not path.rpartition("/")[2].startswith(".")]
     if strangers and len(strangers) < len(found):
         told = _several(sorted(strangers), "image", "images")
         yield Finding(Severity.WARNING, f"in no list, though below {roots.images}: {told}; are these its lists?")
