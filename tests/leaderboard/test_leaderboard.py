@@ -232,6 +232,18 @@ def test_one_experiment_twice_is_refused(board, tmp_path):
     assert [path.read_bytes() for path in record_files(board)] == before
 
 
+def test_stored_maps_are_told_apart_by_what_they_come_to(board, tmp_path):
+    names = ("resnet_nano__cam", "replknet_nano__cam")
+    for name in names:
+        record = json.loads((board / "records" / "critters" / f"{name}__shipped.json").read_text())
+        record["backbone"] = None
+        (tmp_path / f"{name}.json").write_text(json.dumps(record))
+    for _ in range(2):
+        added = add(board, [tmp_path / f"{name}.json" for name in names])
+    assert len({path.read_bytes() for path in added}) == 2
+    assert len(list((board / "records" / "critters").glob("precomputed__cam*.json"))) == 2
+
+
 def test_trainings_by_other_options_are_told_apart_by_them(board, tmp_path):
     shipped = board / "records" / "critters" / "resnet_nano__cam__shipped.json"
     for epochs in (2, 30):

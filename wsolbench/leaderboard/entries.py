@@ -133,12 +133,15 @@ def experiment(record: ResultRecord) -> str:
     """Return a hash of what was measured, without the numbers: two records that share it measured the same thing.
 
     A training counts as what it was asked to be, since a repetition on another machine gives other weights; weights
-    that tell no training count as their content.
+    that tell no training count as their content, and maps from files, of which nothing else is known, as what came of
+    them.
     """
     method, network = record.method, record.backbone
     told: list[object] = [*_comparable(record), method.name, method.changed_options, record.environment.seed]
     if network is not None:
         told += [network.name, network.precision, network.preprocessing.model_dump(), *_origin(network.weights)]
+    else:
+        told.append(record.model_dump_json(include={"outcomes"}))
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
