@@ -23,11 +23,18 @@ from wsolbench.interfaces import (
     MethodSpec,
     Split,
 )
+from wsolbench.plugins import load_plugins
 from wsolbench.records import WeightsInfo
 from wsolbench.registry import Offer, Provider
 
 PROVIDER = Provider("acme", "1.0", "toys")
 SIDE = 32
+
+
+@pytest.fixture(scope="session")
+def registry():
+    """Every installed plugin."""
+    return load_plugins(strict=False, warn=lambda _: None)
 
 
 class ToyDataset:

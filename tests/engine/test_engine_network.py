@@ -5,14 +5,8 @@ import torch
 
 from wsolbench.engine.network import Execution, load_network
 from wsolbench.errors import UsageError
-from wsolbench.plugins import load_plugins
 
 CPU = torch.device("cpu")
-
-
-@pytest.fixture(scope="module")
-def registry():
-    return load_plugins(strict=False, warn=lambda _: None)
 
 
 @pytest.fixture

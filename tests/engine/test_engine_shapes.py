@@ -5,14 +5,13 @@ import torch
 from torch import nn
 
 from wsolbench.engine.shapes import build_shapes
-from wsolbench.plugins import load_plugins
 
 NETWORKS = ["resnet_nano", "convnext_nano", "slak_nano", "replknet_nano"]
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_names_shapes_and_types_are_those_of_the_network(name):
-    spec = load_plugins(strict=False, warn=print).backbones.get(f"wsolbench:{name}").spec
+def test_names_shapes_and_types_are_those_of_the_network(registry, name):
+    spec = registry.backbones.get(f"wsolbench:{name}").spec
     shapes, real = build_shapes(spec, 7).state_dict(), spec.build(7).state_dict()
     assert {key: (value.shape, value.dtype) for key, value in shapes.items()} == {
         key: (value.shape, value.dtype) for key, value in real.items()

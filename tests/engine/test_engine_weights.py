@@ -14,15 +14,9 @@ from wsolbench.engine.network import load_network, resolve_backbone
 from wsolbench.engine.weights import difference, read_state_dict, state_sha256
 from wsolbench.errors import PluginError, UsageError, WeightsError
 from wsolbench.interfaces import BackboneSpec, InputConfig, Pretrained
-from wsolbench.plugins import load_plugins
 from wsolbench.registry import Offer, Provider, Registry
 
 CPU = torch.device("cpu")
-
-
-@pytest.fixture(scope="module")
-def registry():
-    return load_plugins(strict=False, warn=lambda _: None)
 
 
 @pytest.fixture(scope="module")

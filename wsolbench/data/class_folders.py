@@ -9,7 +9,7 @@ from pathlib import Path
 from wsolbench.errors import DataError
 from wsolbench.interfaces import raise_fault
 
-__all__ = ["IMAGE_SUFFIXES", "list_class_folders"]
+__all__ = ["IMAGE_SUFFIXES", "is_image_name", "list_class_folders"]
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".ppm", ".tif", ".tiff", ".webp")
 
@@ -38,5 +38,9 @@ def list_class_folders(root: Path, on_fault: Callable[[DataError], None] = raise
 
 
 def _image_names(folder: Path) -> tuple[str, ...]:
-    names = [name for name in os.listdir(folder) if name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith(".")]  # noqa: PTH208
-    return tuple(sorted(names))
+    return tuple(sorted(filter(is_image_name, os.listdir(folder))))  # noqa: PTH208
+
+
+def is_image_name(name: str) -> bool:
+    """Return whether a file is an image by its name, and none that file managers hide beside one."""
+    return name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith(".")

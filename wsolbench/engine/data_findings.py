@@ -9,7 +9,7 @@ from contextlib import suppress
 import numpy as np
 from numpy.typing import NDArray
 
-from wsolbench.data.class_folders import IMAGE_SUFFIXES
+from wsolbench.data.class_folders import is_image_name
 from wsolbench.data.storage import open_storage
 from wsolbench.engine.inspection import UPRIGHT, InspectedSplit
 from wsolbench.errors import DataError
@@ -324,8 +324,8 @@ def _strangers(parts: Sequence[InspectedSplit], roots: DatasetRoots) -> Iterator
     if roots.images is None or any(part.masks for part in parts):
         return
     listed = {image_id for part in parts for image_id in part.images.ids}
-    found = [path for path in open_storage(roots.images).paths() if path.lower().endswith(IMAGE_SUFFIXES)]
-    strangers = [path for path in found if path not in listed and not path.rpartition("/")[2].startswith(".")]
+    found = [path for path in open_storage(roots.images).paths() if is_image_name(path.rpartition("/")[2])]
+    strangers = [path for path in found if path not in listed]
     if strangers and len(strangers) < len(found):
         told = _several(sorted(strangers), "image", "images")
         yield Finding(Severity.WARNING, f"in no list, though below {roots.images}: {told}; are these its lists?")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import cache
 from typing import Any, TypeAlias
 
@@ -26,13 +26,7 @@ class FastDepthwiseGradients(TorchFunctionMode):
     autocast, because torch has no fast ones in bfloat16 on a CPU.
     """
 
-    def __torch_function__(
-        self,
-        function: Callable[..., Any],
-        types: Iterable[type],
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
+    def __torch_function__(self, function: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Divert the convolutions that this is about; everything else goes on as it would."""
         kwargs = kwargs or {}
         if function is torch.conv2d and not kwargs and len(args) == 7:  # as `nn.Conv2d` calls it

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -24,13 +24,7 @@ def build_shapes(spec: BackboneSpec, num_classes: int) -> Any:
 class _WithoutValues(TorchFunctionMode):
     """While this context is open, tensors without memory are not filled."""
 
-    def __torch_function__(
-        self,
-        function: Callable[..., Any],
-        types: Iterable[type],
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
+    def __torch_function__(self, function: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Skip a call that would fill such a tensor; everything else goes on as it would."""
         kwargs = kwargs or {}
         filled = args[0] if args else kwargs.get("tensor")

@@ -37,7 +37,6 @@ def add(folder: Path, paths: Sequence[Path]) -> list[Path]:
         DataError: A file is no record or contradicts itself, or two are of one experiment; then none is copied.
         OutputError: A file cannot be written.
     """
-    contents: dict[Path, bytes] = {}
     sources: dict[Path, Path] = {}
     experiments: dict[Path, str] = {}
     for path in paths:
@@ -50,9 +49,9 @@ def add(folder: Path, paths: Sequence[Path]) -> list[Path]:
             target = target.with_stem(f"{target.stem}-{measured[:8]}")
         if target in sources:
             raise DataError(f"{path} is of the same experiment as {sources[target]}; add the one that shall count")
-        contents[target], sources[target] = path.read_bytes(), path
-    _write(contents)
-    return sorted(contents)
+        sources[target] = path
+    _write({target: path.read_bytes() for target, path in sources.items()})
+    return sorted(sources)
 
 
 def build(folder: Path) -> list[Path]:

@@ -10,7 +10,7 @@ from itertools import groupby
 from pathlib import Path
 
 from wsolbench.names import file_name
-from wsolbench.records import ResultRecord, TrainingInfo, WeightsInfo
+from wsolbench.records import BackboneInfo, ResultRecord, TrainingInfo, WeightsInfo
 from wsolbench.verify import read_verified
 
 
@@ -30,34 +30,38 @@ class Entry:
         return not self.record.method.reads_network
 
     @property
+    def network(self) -> BackboneInfo | None:
+        """The network that had a part in the maps; None of stored maps and of baselines."""
+        return None if self.is_baseline else self.record.backbone
+
+    @property
     def is_trained(self) -> bool:
         """Whether a trained network made the maps."""
-        backbone = self.record.backbone
-        return backbone is not None and backbone.weights.source != "random" and not self.is_baseline
+        return self.network is not None and self.network.weights.source != "random"
 
     @property
     def backbone(self) -> str:
         """The network's name, with its precision unless it is the usual; a dash where none had a part in the maps."""
-        backbone = self.record.backbone
-        if backbone is None or self.is_baseline:
+        if self.network is None:
             return "–"
-        return backbone.name if backbone.precision == "fp32" else f"{backbone.name} ({backbone.precision})"
+        name, precision = self.network.name, self.network.precision
+        return name if precision == "fp32" else f"{name} ({precision})"
 
     @property
     def training(self) -> TrainingInfo | None:
         """How the weights were trained, where they came with a card and not with a plugin."""
-        backbone = self.record.backbone
-        return backbone.weights.training if self.is_trained and backbone and backbone.weights.source == "file" else None
+        weights = self.network.weights if self.network else None
+        return weights.training if weights and weights.source == "file" else None
 
     @property
     def weights(self) -> str:
         """The recipes of the training and its seed, or what else tells the weights, or a dash."""
-        backbone = self.record.backbone
-        if backbone is None or self.is_baseline:
+        if self.network is None:
             return "–"
         if self.training is not None:
             return f"{self.recipes}, seed {self.training.seed}"
-        named = backbone.weights.file if backbone.weights.source in ("file", "pretrained") else None
+        weights = self.network.weights
+        named = weights.file if weights.source in ("file", "pretrained") else None
         return named or ("trained" if self.is_trained else "random")
 
     @property
@@ -195,7 +199,11 @@ def _told_apart(entries: Iterable[Entry]) -> list[Entry]:
     groups: dict[str | None, list[Entry]] = {}
     for entry in entries:
         groups.setdefault(entry.recipe, []).append(entry)
-    return [replace(entry, varied=_varied(group)) for group in groups.values() for entry in group]
+    told = []
+    for group in groups.values():
+        varied = _varied(group)
+        told += [replace(entry, varied=varied) for entry in group]
+    return told
 
 
 def _varied(entries: Iterable[Entry]) -> frozenset[tuple[int, str]]:

@@ -155,7 +155,7 @@ def _csv_values(entry: Entry) -> list[float | None]:
 
 
 def _facts(entry: Entry) -> dict[str, str | int | None]:
-    network = None if entry.backbone == DASH else entry.record.backbone
+    network = entry.network
     return {
         "backbone": network.name if network else None,
         "weights": ("trained" if entry.is_trained else "random") if network else None,
