@@ -21,8 +21,9 @@ import torch
 from torch import Tensor, nn
 from wsolbench_plugins.backbones.replknet import wsolbench_backbones
 
-from wsolbench.engine.network import Execution, load_network
-from wsolbench.plugins import load_plugins
+from wsolbench.host.loading import load_plugins
+from wsolbench.networks.load import load_network
+from wsolbench.networks.network import Execution
 
 sys.path.append(str(Path(__file__).parent.parent / "tests" / "plugins" / "backbones"))
 from reference_fill import fill

@@ -25,10 +25,10 @@ from PIL import Image
 from tabulate import tabulate
 from torch import Tensor
 
+from wsolbench.contract import InputConfig
 from wsolbench.data.image_files import ImageFiles
 from wsolbench.data.storage import open_storage
 from wsolbench.engine.stream import stream_batches
-from wsolbench.interfaces import InputConfig
 
 CONFIG = InputConfig(224)
 BATCH = 32

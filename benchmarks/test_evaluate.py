@@ -3,11 +3,11 @@
 import pytest
 from map_folder import read_all, write_map_folder
 
-from wsolbench.engine.datasets import build_dataset
+from wsolbench.contract import DatasetRoots, Split
+from wsolbench.data.opened import open_dataset
 from wsolbench.engine.evaluate import EvaluationPlan, evaluate
-from wsolbench.engine.reporter import Reporter
-from wsolbench.interfaces import DatasetRoots, Split
-from wsolbench.plugins import load_plugins
+from wsolbench.host.loading import load_plugins
+from wsolbench.progress import Reporter
 
 COUNT = 2000
 
@@ -23,8 +23,7 @@ def folder(tmp_path_factory):
 def plan(request, folder):
     offer = load_plugins(strict=False).datasets.get("folder")
     return EvaluationPlan(
-        dataset=build_dataset(offer, DatasetRoots(metadata=folder / "metadata")),
-        provider=offer.provider,
+        dataset=open_dataset(offer, DatasetRoots(metadata=folder / "metadata")),
         scoremaps=folder / "maps",
         fullsup_scoremaps=None,
         split=Split.TEST,

@@ -21,10 +21,10 @@ from conditions import conditions
 from tabulate import tabulate
 from torch import Tensor
 
-from wsolbench.engine.depthwise import kernel_gradient
-from wsolbench.engine.training import forward_context
-from wsolbench.interfaces import BackboneSpec
-from wsolbench.plugins import load_plugins
+from wsolbench.contract import BackboneSpec
+from wsolbench.host.loading import load_plugins
+from wsolbench.training.depthwise import kernel_gradient
+from wsolbench.training.loop import forward_context
 
 NETWORKS = ("resnet_micro", "convnext_micro", "replknet_micro", "slak_micro")
 CLASSES, BATCH, ROUNDS = 40, 32, 7

@@ -147,7 +147,7 @@ def no_gallery(monkeypatch):
 @pytest.fixture
 def no_curve(monkeypatch):
     """Leave the picture of a training empty: it takes longer than a training of toys."""
-    monkeypatch.setattr("wsolbench.engine.train.draw_curve", lambda _log, _title, path: path.touch())
+    monkeypatch.setattr("wsolbench.training.train.draw_curve", lambda _log, _title, path: path.touch())
 
 
 @pytest.fixture

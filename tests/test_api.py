@@ -105,6 +105,6 @@ def test_every_error_is_part_of_the_contract():
 
 
 def test_every_interface_is_part_of_the_contract():
-    from wsolbench import interfaces
+    from wsolbench import contract
 
-    assert set(interfaces.__all__) - {"Spec"} <= set(api.__all__)
+    assert set(contract.__all__) - {"Spec", "Zoo"} <= set(api.__all__)

@@ -7,8 +7,8 @@ import pytest
 import wsolbench_plugins
 
 import wsolbench
-from wsolbench import hookspecs
-from wsolbench.plugins import load_plugins
+from wsolbench.host import hookspecs
+from wsolbench.host.loading import load_plugins
 
 CORE = Path(wsolbench.__file__).parent
 PLUGINS = Path(wsolbench_plugins.__file__).parent
@@ -67,9 +67,9 @@ PLUGIN_MODULES = sources(PLUGINS)
 
 
 def test_the_walk_sees_the_code():
-    assert {"wsolbench.plugins", "wsolbench.protocol.sweep", "wsolbench.cli.app"} <= CORE_MODULES.keys()
+    assert {"wsolbench.host.loading", "wsolbench.protocol.sweep", "wsolbench.cli.app"} <= CORE_MODULES.keys()
     assert "wsolbench_plugins.methods.pc1" in PLUGIN_MODULES
-    assert "torch" in imports("wsolbench.engine.network", CORE_MODULES["wsolbench.engine.network"])
+    assert "torch" in imports("wsolbench.networks.network", CORE_MODULES["wsolbench.networks.network"])
 
 
 @pytest.mark.parametrize("module", CORE_MODULES)
@@ -101,7 +101,7 @@ def test_the_protocol_knows_numbers_only(module):
             assert allowed, f"{module} imports {name}"
 
 
-LIGHT = ["hookspecs", "interfaces", "api", "plugins", "registry", "errors", "options"]
+LIGHT = ["host.hookspecs", "contract", "api", "host.loading", "host.registry", "errors", "contract.options"]
 
 
 @pytest.mark.parametrize("module", [f"wsolbench.{name}" for name in LIGHT])

@@ -3,11 +3,11 @@
 import pytest
 
 from wsolbench.cli.tables import comparison_table
-from wsolbench.compare import compare
 from wsolbench.errors import DataError, UsageError
 from wsolbench.protocol import MODES
 from wsolbench.protocol.uncertainty import RESAMPLES
 from wsolbench.records import IOU_KEYS, Metrics, ResultRecord
+from wsolbench.records.compare import compare
 
 TEST, FULLSUP, GRID = 8, 5, 20
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from wsolbench.heads import after_batch_norm, after_layer_norm, after_pooling
+from wsolbench.contract.heads import after_batch_norm, after_layer_norm, after_pooling
 
 CLASSES = torch.tensor([3, 0])
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from wsolbench.names import NAME_PATTERN, file_name
+from wsolbench.files import file_name
+from wsolbench.host.names import NAME_PATTERN
 
 
 @pytest.mark.parametrize("name", ["cam", "replknet_31b", "cam-pos", "v1.5", "7", "grad-cam++"])

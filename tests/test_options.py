@@ -6,8 +6,8 @@ from typing import Literal
 
 import pytest
 
+from wsolbench.contract.options import build_with_options, list_options
 from wsolbench.errors import UsageError
-from wsolbench.options import build_with_options, list_options
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import pytest
 
 from wsolbench.api import BackboneSpec, BackboneZoo, InputConfig, MethodSpec, MethodZoo, Pretrained, hookimpl
-from wsolbench.plugins import load_plugins
-from wsolbench.registry import Provider
+from wsolbench.host.loading import load_plugins
+from wsolbench.host.provider import Provider
 
 
 @pytest.fixture
@@ -18,7 +18,8 @@ def load(monkeypatch):
         plugin = SimpleNamespace(**{hook: hookimpl(lambda: list(offered), specname=hook)})
         monkeypatch.setattr(EntryPoint, "load", lambda _: plugin)
         entry_point = EntryPoint("nets", "acme_nets", "wsolbench")
-        monkeypatch.setattr("wsolbench.plugins._entry_points", lambda: [(Provider("acme", "1.0", "nets"), entry_point)])
+        found = [(Provider("acme", "1.0", "nets"), entry_point)]
+        monkeypatch.setattr("wsolbench.host.loading._entry_points", lambda: found)
         return load_plugins()
 
     return load

@@ -2,9 +2,10 @@
 
 import pytest
 
+from wsolbench.contract import BackboneSpec, BackboneZoo, Checkpoint, InputConfig, MethodSpec, MethodZoo
 from wsolbench.errors import PluginError, UnknownNameError, UsageError
-from wsolbench.interfaces import BackboneSpec, BackboneZoo, Checkpoint, InputConfig, MethodSpec, MethodZoo
-from wsolbench.registry import Offer, PluginFailure, Provider, Registry
+from wsolbench.host.provider import Provider
+from wsolbench.host.registry import Offer, PluginFailure, Registry
 
 ACME, BOLT = Provider("acme", "1.0", "nets"), Provider("bolt", "2.0", "more")
 
@@ -171,7 +172,7 @@ def test_a_zoo_that_fails_is_named():
 
 
 def resolve(registry, name, *, dataset="critters", weights=None):
-    from wsolbench.engine.network import resolve_backbone
+    from wsolbench.networks.load import resolve_backbone
 
     return resolve_backbone(registry, name, dataset, weights).qualified_name
 

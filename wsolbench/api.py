@@ -1,30 +1,6 @@
 """The one module that a plugin imports: the contract, the decorator and the errors."""
 
-from wsolbench.data.boxes import Quad, SizedBoxes, corners_of_extent, whole_corners
-from wsolbench.data.class_folders import list_class_folders
-from wsolbench.data.comparison import compare_annotations
-from wsolbench.data.disk import DiskDataset, DiskSplit, LazySplit, ListedSplit, PlacedSplit
-from wsolbench.data.image_files import HeaderSizes, ImageFiles
-from wsolbench.data.images import warp
-from wsolbench.data.lines import Line, parse_each, read_lines
-from wsolbench.data.prepared import lists_below, prepared_roots
-from wsolbench.data.published import published_lists
-from wsolbench.data.reference import ReferenceDataset, ReferenceSplit, folder_names, reference_splits
-from wsolbench.data.storage import open_storage
-from wsolbench.errors import (
-    DataError,
-    MissingFileError,
-    OutputError,
-    PluginError,
-    ScoremapError,
-    UnknownNameError,
-    UsageError,
-    WeightsError,
-    WsolbenchError,
-)
-from wsolbench.heads import after_batch_norm, after_layer_norm, after_pooling
-from wsolbench.hookspecs import hookimpl
-from wsolbench.interfaces import (
+from wsolbench.contract import (
     Annotations,
     Augmenting,
     Averaging,
@@ -60,7 +36,31 @@ from wsolbench.interfaces import (
     Split,
     StochasticDepth,
 )
-from wsolbench.ranges import BELOW_ONE, COUNT, NOT_NEGATIVE, POSITIVE, PROBABILITY, Range
+from wsolbench.contract.heads import after_batch_norm, after_layer_norm, after_pooling
+from wsolbench.contract.ranges import BELOW_ONE, COUNT, NOT_NEGATIVE, POSITIVE, PROBABILITY, Range
+from wsolbench.data.boxes import Quad, SizedBoxes, corners_of_extent, whole_corners
+from wsolbench.data.class_folders import list_class_folders
+from wsolbench.data.comparison import compare_annotations
+from wsolbench.data.disk import DiskDataset, DiskSplit, LazySplit, ListedSplit, PlacedSplit
+from wsolbench.data.image_files import HeaderSizes, ImageFiles
+from wsolbench.data.images import warp
+from wsolbench.data.lines import Line, parse_each, read_lines
+from wsolbench.data.prepared import lists_below, prepared_roots
+from wsolbench.data.published import published_lists
+from wsolbench.data.reference import ReferenceDataset, ReferenceSplit, folder_names, reference_splits
+from wsolbench.data.storage import open_storage
+from wsolbench.errors import (
+    DataError,
+    MissingFileError,
+    OutputError,
+    PluginError,
+    ScoremapError,
+    UnknownNameError,
+    UsageError,
+    WeightsError,
+    WsolbenchError,
+)
+from wsolbench.host.hookspecs import hookimpl
 
 __all__ = [
     "BELOW_ONE",

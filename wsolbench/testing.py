@@ -23,9 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from wsolbench.engine.weights import count_classes, load_state, read_state_dict
-from wsolbench.errors import UsageError
-from wsolbench.interfaces import (
+from wsolbench.contract import (
     Annotations,
     Augmenting,
     Averaging,
@@ -36,7 +34,6 @@ from wsolbench.interfaces import (
     Foldable,
     ImageSplit,
     InputConfig,
-    Interpolation,
     Layered,
     Maps,
     MethodContext,
@@ -48,7 +45,10 @@ from wsolbench.interfaces import (
     Split,
     StochasticDepth,
 )
-from wsolbench.options import build_with_options, list_options
+from wsolbench.contract.backbones import Interpolation
+from wsolbench.contract.options import build_with_options, list_options
+from wsolbench.errors import UsageError
+from wsolbench.networks.weights import count_classes, load_state, read_state_dict
 
 Check = Callable[[], None]
 

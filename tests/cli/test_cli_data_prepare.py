@@ -1,4 +1,4 @@
-from wsolbench.data.download import NotFetchedError
+from wsolbench.data.fetch.download import NotFetchedError
 
 
 def test_nothing_to_fetch(cli, tmp_path):
@@ -12,7 +12,7 @@ def test_no_network(cli, tmp_path, monkeypatch):
             f"{url} cannot be fetched (no route to host); run the command again, or save it as {target}"
         )
 
-    monkeypatch.setattr("wsolbench.engine.data_prepare.fetch", fetch)
+    monkeypatch.setattr("wsolbench.data.fetch.prepare.fetch", fetch)
     done = cli("data", "prepare", "tiny-imagenet-40", "--out", tmp_path / "tiny")
     told = done.err.splitlines()
     assert done.code == 2

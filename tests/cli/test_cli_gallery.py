@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from wsolbench.engine import side_by_side
+from wsolbench.engine import redraw
 from wsolbench.leaderboard import build, check
 from wsolbench.leaderboard.figures import records_shown
 
@@ -46,13 +46,13 @@ def changed(path, folder, **values):
 def drawn(monkeypatch):
     """The columns and places of images that were drawn."""
     seen = {}
-    draw = side_by_side._draw
+    draw = redraw._draw
 
     def watch(columns, part, indices):
         seen.update(columns=columns, indices=indices, ids=[part.images.ids[index] for index in indices])
         return draw(columns, part, indices)
 
-    monkeypatch.setattr(side_by_side, "_draw", watch)
+    monkeypatch.setattr(redraw, "_draw", watch)
     return seen
 
 
@@ -80,7 +80,7 @@ def test_maps_are_those_that_were_scored(cli, runs, tmp_path, drawn):
     path = runs / "replknet_nano/record-pc1.json"
     assert cli("gallery", path, "--images", 9, "--out", tmp_path / "side.svg").code == 0
     record = json.loads(path.read_text())
-    annotations = Critters().annotations(side_by_side.Split.TEST)
+    annotations = Critters().annotations(redraw.Split.TEST)
     (column,) = drawn["columns"]
     grid = cam_threshold_grid(0.05)
     assert column.threshold == record["metrics"]["fullsup_cam_threshold_single"]
@@ -158,7 +158,7 @@ def test_weights_files_are_looked_for_and_compared(cli, tmp_path):
 
 
 def test_a_fitted_method_is_fitted_again_on_the_same_images(cli, tmp_path, folder_set, monkeypatch, drawn):
-    from wsolbench.engine import gallery
+    from wsolbench.figures import gallery
 
     made, maps = folder_set(train=9, val=3, test=4), {}
     scoremaps_of = gallery.scoremaps_of

@@ -107,7 +107,7 @@ def test_an_interrupt_at_any_stage_is_one_line_and_leaves_nothing(cli, tmp_path,
         raise KeyboardInterrupt
 
     targets = {
-        "network": "wsolbench.engine.network.load_network",
+        "network": "wsolbench.networks.load.load_network",
         "first map": "wsolbench.engine.localize.SplitScorer.add",
         "gallery": "wsolbench.engine.run.draw_gallery",
         "record": "wsolbench.engine.run._record",

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from wsolbench.cli.run import build_methods
+from wsolbench.contract import MethodSpec, MethodZoo
+from wsolbench.engine.methods import build_methods
 from wsolbench.errors import UsageError
-from wsolbench.interfaces import MethodSpec, MethodZoo
+from wsolbench.host.provider import Provider
+from wsolbench.host.registry import Offer, Registry
 from wsolbench.records import read_record
-from wsolbench.registry import Offer, Provider, Registry
 
 METRICS = {
     *("max_box_acc", "fullsup_box_acc", "max_box_acc_v2", "fullsup_box_acc_v2"),
@@ -98,7 +99,7 @@ def test_a_run_prints_a_table_and_writes_a_record_and_a_gallery_for_each_method(
 @pytest.mark.usefixtures("no_gallery")
 def test_with_json_stdout_holds_one_record_a_line_and_twice_the_same(critters_run):
     (first, out), (second, _) = critters_run("a", "--json"), critters_run("b", "--json")
-    schema = json.loads(files("wsolbench").joinpath("record.schema.json").read_text(encoding="utf-8"))
+    schema = json.loads(files("wsolbench.records").joinpath("record.schema.json").read_text(encoding="utf-8"))
     assert [record["method"]["name"] for record in first.records] == ["cam", "pc1"]
     for record, again in zip(first.records, second.records, strict=True):
         jsonschema.validate(record, schema)
@@ -174,7 +175,7 @@ def test_an_out_that_cannot_be_is_refused_before_any_work(cli, tmp_path, monkeyp
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine").write_text("kept")
     (tmp_path / "file").write_text("kept")
-    monkeypatch.setattr("wsolbench.engine.network.load_network", lambda *_, **__: pytest.fail("the work began"))
+    monkeypatch.setattr("wsolbench.networks.load.load_network", lambda *_, **__: pytest.fail("the work began"))
     done = cli(*QUICK, "--method", "cam", "--limit", 1, "--out", tmp_path / place)
     assert done.refused("--out", place)
     assert names(tmp_path) == ["file", "full"]
@@ -310,7 +311,7 @@ def test_ddt_is_fitted_on_train_weaksup_and_runs_to_the_end(cli, tmp_path, folde
 
 
 def test_ddt_is_refused_where_there_is_nothing_to_fit_it_on(cli, tmp_path, folder_set, monkeypatch):
-    monkeypatch.setattr("wsolbench.engine.network.load_network", lambda *_, **__: pytest.fail("the work began"))
+    monkeypatch.setattr("wsolbench.networks.load.load_network", lambda *_, **__: pytest.fail("the work began"))
     run = [*QUICK, "--method", "ddt", *folder_set(val=3, test=4).options, "--out", tmp_path / "out"]
     assert cli(*run).refused("'ddt' is fitted on images of train-weaksup", "'folder' has none")
     empty = folder_set("empty", train=1, test=4)
@@ -415,6 +416,6 @@ def test_two_names_that_make_one_file_name_are_refused():
 
     offered = spec("lib-map"), MethodZoo("lib", lambda: ["map"], spec, "a library")
     registry = Registry([Offer(one, Provider("acme", "1.0", "maps")) for one in offered])
-    assert [method.name for method in build_methods(registry, ["lib:map"], [])] == ["lib:map"]
+    assert [method.name for method in build_methods(registry, {"lib:map": {}})] == ["lib:map"]
     with pytest.raises(UsageError, match="of lib:map, lib-map two would write files of one name"):
-        build_methods(registry, ["lib:map", "lib-map"], [])
+        build_methods(registry, {"lib:map": {}, "lib-map": {}})

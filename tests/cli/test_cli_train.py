@@ -7,9 +7,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from wsolbench.engine.card import read_training
-from wsolbench.engine.files import sha256
-from wsolbench.plugins import load_plugins
+from wsolbench.files import sha256
+from wsolbench.host.loading import load_plugins
+from wsolbench.networks.card import read_training
 
 pytestmark = pytest.mark.usefixtures("no_curve")
 
@@ -128,7 +128,7 @@ def state_of(out):
 @pytest.fixture
 def cut_short(cli, made, tmp_path, monkeypatch):
     """Interrupt a training of two epochs after the first; return its options and its folder."""
-    from wsolbench.engine.training import SeedTraining
+    from wsolbench.training.loop import SeedTraining
 
     options = [*TRAIN, *made.options, "--recipe-opt", "epochs=2", "--recipe-opt", "batch_size=8"]
     out = tmp_path / "out"
@@ -173,7 +173,7 @@ def test_another_training_is_not_continued(cli, cut_short):
 
 
 def test_a_photo_cut_short_in_the_middle_is_told_and_the_training_goes_on_when_it_is_mended(cli, made, tmp_path):
-    from wsolbench.engine.training import SeedTraining
+    from wsolbench.training.loop import SeedTraining
 
     options = [*TRAIN, *made.options, "--recipe-opt", "epochs=2", "--recipe-opt", "batch_size=8"]
     photo = made.images / "train" / "11.png"

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
+from wsolbench.contract import Annotations, Severity
 from wsolbench.data.boxes import SizedBoxes
 from wsolbench.data.comparison import compare_annotations
 from wsolbench.errors import MissingFileError
-from wsolbench.interfaces import Annotations, Severity
 
 
 def annotated(size=(40, 30), **boxes):

@@ -3,7 +3,7 @@ import hashlib
 import numpy as np
 import pytest
 
-from wsolbench.data.download import NotFetchedError, fetch, matches_checksum
+from wsolbench.data.fetch.download import NotFetchedError, fetch, matches_checksum
 from wsolbench.errors import DataError, OutputError
 
 CONTENT = np.random.default_rng(0).bytes(3_000_000)

@@ -5,8 +5,8 @@ import struct
 import numpy as np
 import pytest
 
+from wsolbench.contract import Annotations, ImageSplit, MaskPair
 from wsolbench.data.fingerprint import annotations_hash, combine_digests, image_digest
-from wsolbench.interfaces import Annotations, ImageSplit, MaskPair
 
 
 def no_image(index):

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
+from wsolbench.contract import ImageSplit
 from wsolbench.data.ids import check_ids
 from wsolbench.errors import DataError
-from wsolbench.interfaces import ImageSplit
 
 
 def split_of(ids, labels):

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from wsolbench.contract import DatasetRoots, Split
 from wsolbench.data.images import decode_grey
 from wsolbench.data.reference import ReferenceDataset
 from wsolbench.errors import DataError, UsageError
-from wsolbench.interfaces import DatasetRoots, Split
 
 FILES = {
     "image_ids.txt": "x/a.jpg\nx/b.jpg\n",

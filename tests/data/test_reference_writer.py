@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
+from wsolbench.contract import DatasetRoots, Split
 from wsolbench.data.fingerprint import annotations_hash, content_version
 from wsolbench.data.reference import ReferenceDataset
 from wsolbench.data.reference_writer import write_lists
 from wsolbench.errors import UsageError
-from wsolbench.interfaces import DatasetRoots, Split
 
 
 def opened(root):

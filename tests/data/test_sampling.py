@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from wsolbench.contract import ImageSplit
 from wsolbench.data.sampling import limit_split
 from wsolbench.errors import UsageError
-from wsolbench.interfaces import ImageSplit
 
 
 def load_index(index):

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from wsolbench.data import unpack as module
-from wsolbench.data.unpack import unpack
+from wsolbench.data.fetch import unpack as module
+from wsolbench.data.fetch.unpack import unpack
 from wsolbench.errors import DataError, OutputError
 
 FILES = {"top/a.txt": b"a" * 1000, "top/b/c.bin": np.random.default_rng(0).bytes(200_000), "beside.txt": b"b"}

@@ -7,25 +7,27 @@ import pytest
 import torch
 from torch import nn
 
-from wsolbench.engine.methods import BuiltMethod
-from wsolbench.engine.network import Network
-from wsolbench.engine.reporter import Reporter
-from wsolbench.engine.run import RunPlan
-from wsolbench.engine.train import train
-from wsolbench.engine.training import TrainingPlan
-from wsolbench.interfaces import (
+from wsolbench.contract import (
     Annotations,
     BackboneSpec,
-    DatasetSpec,
     ImageSplit,
     InputConfig,
     MaskPair,
     MethodSpec,
+    RecipeSpec,
     Split,
 )
-from wsolbench.plugins import load_plugins
+from wsolbench.data.opened import OpenDataset
+from wsolbench.engine.methods import BuiltMethod
+from wsolbench.engine.run import RunPlan
+from wsolbench.host.loading import load_plugins
+from wsolbench.host.provider import Provider
+from wsolbench.host.registry import Offer
+from wsolbench.networks.network import Network
+from wsolbench.progress import Reporter
 from wsolbench.records import WeightsInfo
-from wsolbench.registry import Offer, Provider
+from wsolbench.training.loop import BuiltRecipe, TrainingPlan
+from wsolbench.training.train import train
 
 PROVIDER = Provider("acme", "1.0", "toys")
 SIDE = 32
@@ -112,6 +114,7 @@ class Notes(Reporter):
     """Keeps what was said."""
 
     def __init__(self):
+        super().__init__()
         self.said, self.warned = [], []
 
     def say(self, message):
@@ -152,8 +155,7 @@ class Toys:
 
     def plan(self, *methods, dataset=None, network=None, **settings):
         plan = RunPlan(
-            dataset=dataset or self.dataset(),
-            dataset_offer=Offer(DatasetSpec("toys", lambda _: None, "us"), PROVIDER),
+            dataset=OpenDataset(dataset or self.dataset(), PROVIDER),
             network=network or self.network(),
             methods=methods or (self.method(),),
             split=Split.TEST,
@@ -228,14 +230,11 @@ def plan(toys):
     def make(**settings):
         recipe = PlainRecipe(**{key: settings.pop(key) for key in ("epochs", "batch_size") if key in settings})
         plan = TrainingPlan(
-            spec=replace(offer.spec, build=TrainableNet),
-            backbone_provider=offer.provider,
-            dataset=dataset,
-            dataset_provider=offer.provider,
-            recipe_name="plain",
-            recipe_provider=offer.provider,
-            recipe=recipe,
-            recipe_options=dict(vars(recipe)),
+            backbone=Offer(replace(offer.spec, build=TrainableNet), offer.provider),
+            dataset=OpenDataset(dataset, offer.provider),
+            built_recipe=BuiltRecipe(
+                Offer(RecipeSpec("plain", PlainRecipe, "us"), offer.provider), recipe, dict(vars(recipe))
+            ),
             seeds=(0,),
             device=torch.device("cpu"),
             workers=2,

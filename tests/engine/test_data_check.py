@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from wsolbench.contract import DatasetRoots, DatasetSpec, Finding, ImageSplit, KnownSplit, Severity, Split
+from wsolbench.data.check.report import check_dataset
 from wsolbench.data.reference import ReferenceDataset
-from wsolbench.engine.data_check import check_dataset
-from wsolbench.engine.reporter import Reporter
 from wsolbench.errors import DataError, PluginError
-from wsolbench.interfaces import DatasetRoots, DatasetSpec, Finding, ImageSplit, KnownSplit, Severity, Split
-from wsolbench.registry import Offer, Provider
+from wsolbench.host.provider import Provider
+from wsolbench.host.registry import Offer
+from wsolbench.progress import Reporter
 
 CLASSES = ("ant", "bee", "cat")
 COUNTS = {"train": 5, "val": 4, "test": 6}

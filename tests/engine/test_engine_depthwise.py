@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from wsolbench.engine import depthwise
-from wsolbench.engine.depthwise import FastDepthwiseGradients, kernel_gradient
+from wsolbench.training import depthwise
+from wsolbench.training.depthwise import FastDepthwiseGradients, kernel_gradient
 
 
 def gradients(convolution, images, context):

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from wsolbench.engine import files
-from wsolbench.engine.files import check_empty, check_writable, fresh_folder, sha256, whole_folder, write_whole
+from wsolbench import files
 from wsolbench.errors import OutputError
+from wsolbench.files import check_empty, check_writable, fresh_folder, sha256, whole_folder, write_whole
 
 
 def names(folder: Path) -> list[str]:

@@ -5,10 +5,10 @@ from contextlib import contextmanager
 import pytest
 import torch
 
+from wsolbench.contract import ImageSplit, Split
 from wsolbench.engine.fit import fit_methods, open_fit_images
 from wsolbench.engine.run import check_first_images, run
 from wsolbench.errors import DataError, PluginError, UsageError
-from wsolbench.interfaces import ImageSplit, Split
 from wsolbench.records import read_record
 
 pytestmark = pytest.mark.usefixtures("no_gallery")
@@ -135,10 +135,10 @@ def test_without_a_fitted_method_train_weaksup_is_not_opened(toys):
 
 def test_a_data_set_without_train_weaksup_is_refused_before_any_work(toys):
     words = "the method 'green' is fitted on images of train-weaksup, and the data set 'toys' has none"
-    methods, provider = [toys.method(method=Watcher())], toys.plan().dataset_offer.provider
+    methods, dataset = [toys.method(method=Watcher())], toys.plan().dataset
     with pytest.raises(UsageError, match=words):
-        check_first_images(toys.dataset(), provider, Split.TEST, methods)
-    check_first_images(toys.dataset(), provider, Split.TEST, [toys.method()])
+        check_first_images(dataset, Split.TEST, methods)
+    check_first_images(dataset, Split.TEST, [toys.method()])
     with pytest.raises(UsageError, match=words):
         run(toys.plan(*methods), toys.notes)
     assert list(toys.folder.iterdir()) == []
@@ -190,8 +190,8 @@ def test_the_fit_is_a_phase_of_its_own_with_every_image_counted(toys):
         yield advance
 
     toys.notes.phase = phase
-    methods, dataset = [toys.method(method=Watcher(7))], toys.dataset(weaksup=9)
-    images = open_fit_images(methods, dataset, toys.plan().dataset_offer.provider)
+    methods = [toys.method(method=Watcher(7))]
+    images = open_fit_images(methods, toys.plan(dataset=toys.dataset(weaksup=9)).dataset)
     fitted = fit_methods(methods, toys.network(), images, seed=0, batch_size=4, workers=2, reporter=toys.notes)
     assert fitted == {"green": 7}
     assert phases == {"fit": [7, 7]}

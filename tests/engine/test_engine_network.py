@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from wsolbench.engine.network import Execution, load_network
 from wsolbench.errors import UsageError
+from wsolbench.networks.load import load_network
+from wsolbench.networks.network import Execution
 
 CPU = torch.device("cpu")
 

@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from wsolbench.engine import provenance
-from wsolbench.engine.clock import Clock
-from wsolbench.engine.devices import choose_device
 from wsolbench.engine.provenance import git_revision, package_versions
 from wsolbench.errors import UsageError
+from wsolbench.networks.devices import choose_device
+from wsolbench.progress import Reporter
 
 
 def git(folder, *arguments):
@@ -64,12 +64,12 @@ def test_versions_are_those_of_what_is_installed():
     assert versions["python"][0] == "3"
 
 
-def test_a_clock_knows_its_phases():
-    clock = Clock()
-    with clock.phase("first"), clock.phase("inner"):
-        pass
-    assert list(clock.seconds) == ["inner", "first"]
-    assert all(0 <= seconds < 1 for seconds in clock.seconds.values())
+def test_a_reporter_times_its_phases():
+    reporter = Reporter()
+    with reporter.phase("first"), reporter.phase("inner") as advance:
+        advance(1)
+    assert list(reporter.seconds) == ["inner", "first"]
+    assert all(0 <= seconds < 1 for seconds in reporter.seconds.values())
 
 
 def test_the_cpu_is_always_there():

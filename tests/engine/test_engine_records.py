@@ -6,9 +6,9 @@ import pytest
 
 from wsolbench.engine.run import run
 from wsolbench.errors import DataError
-from wsolbench.outcomes import claimed_scores
 from wsolbench.records import ResultRecord, read_record, record_schema
-from wsolbench.verify import contradiction
+from wsolbench.records.outcomes import claimed_scores
+from wsolbench.records.verify import contradiction
 
 pytestmark = pytest.mark.usefixtures("no_gallery")
 
@@ -20,8 +20,8 @@ def record(toys):
 
 
 def test_the_checked_in_schema_is_up_to_date():
-    stored = files("wsolbench").joinpath("record.schema.json").read_text(encoding="utf-8")
-    assert stored == record_schema(), "refresh it: wsolbench schema > wsolbench/record.schema.json"
+    stored = files("wsolbench.records").joinpath("record.schema.json").read_text(encoding="utf-8")
+    assert stored == record_schema(), "refresh it: wsolbench schema > wsolbench/records/record.schema.json"
 
 
 def test_a_record_is_valid_by_the_schema_in_either_form(record):

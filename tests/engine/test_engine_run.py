@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from wsolbench.contract import Annotations, ImageSplit, Split
 from wsolbench.engine.run import check_first_images, run
-from wsolbench.engine.scoring import open_split
 from wsolbench.errors import DataError, PluginError, ScoremapError, UsageError
-from wsolbench.interfaces import Annotations, ImageSplit, Split
 from wsolbench.records import read_record
 
 PROVIDER = "acme 1.0 'toys'"
@@ -126,7 +125,7 @@ def test_a_data_set_that_forgets_a_box_is_told(toys):
     del everything.boxes["test/3"]
     dataset.annotations = lambda _: everything
     with pytest.raises(DataError, match="1 images of test have no box; the first is 'test/3'"):
-        open_split(dataset, toys.plan().dataset_offer.provider, Split.TEST, None)
+        toys.plan(dataset=dataset).dataset.open(Split.TEST)
 
 
 def test_an_empty_split_and_one_without_annotations_are_told(toys):
@@ -156,11 +155,11 @@ def test_one_image_of_every_split_is_tried_first(toys):
         return ImageSplit(part.ids, part.labels, lambda index: tried.append(part.ids[index]) or part.load(index))
 
     dataset.images = images
-    provider = toys.plan().dataset_offer.provider
-    check_first_images(dataset, provider, Split.TEST)
+    opened = toys.plan(dataset=dataset).dataset
+    check_first_images(opened, Split.TEST)
     assert sorted(tried) == ["test/0", "val/0"]
     tried.clear()
-    check_first_images(dataset, provider, Split.TRAIN_FULLSUP)
+    check_first_images(opened, Split.TRAIN_FULLSUP)
     assert tried == ["val/0"]
 
 
@@ -286,7 +285,8 @@ def test_compilation_is_told_before_the_first_phase_where_boxes_are_scored(toys,
     told = []
     monkeypatch.setattr("wsolbench.engine.run.load_sweep", lambda tell: tell("compiling"))
     monkeypatch.setattr(toys.notes, "say", told.append)
-    monkeypatch.setattr(toys.notes, "phase", lambda name, *_: told.append(name) or nullcontext(lambda _done: None))
+    monkeypatch.setattr(toys.notes, "show", lambda name, *_: told.append(name) or nullcontext(lambda _done: None))
     (record,) = run(toys.plan(dataset=toys.dataset(boxes=boxes)), toys.notes)
-    assert told == ["compiling"] * boxes + ["train-fullsup", "test"]
+    compilation = ["compilation", "compiling"] * boxes
+    assert told == ["annotations", *compilation, "train-fullsup", "test", "galleries"]
     assert ("compilation" in record.seconds) == boxes

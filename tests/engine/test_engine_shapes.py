@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from wsolbench.engine.shapes import build_shapes
+from wsolbench.networks.shapes import build_shapes
 
 NETWORKS = ["resnet_nano", "convnext_nano", "slak_nano", "replknet_nano"]
 

@@ -7,11 +7,11 @@ import torch
 from wsolbench_plugins.methods.cam import CAM
 from wsolbench_plugins.methods.pc1 import PrincipalComponent
 
+from wsolbench.contract import Maps, Split
 from wsolbench.engine.run import run
 from wsolbench.errors import PluginError
-from wsolbench.interfaces import Maps, Split
 from wsolbench.records import SplitOutcomes, read_record
-from wsolbench.verify import contradiction, read_verified
+from wsolbench.records.verify import contradiction, read_verified
 
 pytestmark = pytest.mark.usefixtures("no_gallery")
 

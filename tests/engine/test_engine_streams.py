@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from wsolbench.contract import ImageSplit, InputConfig
 from wsolbench.engine.stream import stream_batches
-from wsolbench.engine.threads import ordered_map
 from wsolbench.errors import DataError
-from wsolbench.interfaces import ImageSplit, InputConfig
+from wsolbench.threads import ordered_map
 
 CONFIG = InputConfig(size=4, mean=(0.5, 0.25, 0.0), std=(0.5, 0.25, 1.0))
 

@@ -12,10 +12,10 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch import nn
 
-from wsolbench.engine.depthwise import kernel_gradient
-from wsolbench.engine.files import sha256
+from wsolbench.contract import Split
 from wsolbench.errors import DataError, PluginError, UsageError
-from wsolbench.interfaces import Split
+from wsolbench.files import sha256
+from wsolbench.training.depthwise import kernel_gradient
 
 FILES = ["card.json", "curve.png", "log.csv", "weights.safetensors"]
 
@@ -69,17 +69,18 @@ class DepthwiseNet(nn.Module):
 
 def test_a_training_on_a_cpu_has_the_faster_gradients_and_the_same_weights(plan, trained, monkeypatch):
     made = plan()
-    made = replace(made, spec=replace(made.spec, build=DepthwiseNet))
+    offer = replace(made.backbone, spec=replace(made.backbone.spec, build=DepthwiseNet))
+    made = replace(made, backbone=offer)
     calls = []
 
     def watched(*args):
         calls.append(args)
         return kernel_gradient(*args)
 
-    monkeypatch.setattr("wsolbench.engine.depthwise.kernel_gradient", watched)
+    monkeypatch.setattr("wsolbench.training.depthwise.kernel_gradient", watched)
     _, fast = trained(made, "fast")
     assert len(calls) == 2  # of two steps
-    monkeypatch.setattr("wsolbench.engine.training.FastDepthwiseGradients", nullcontext)
+    monkeypatch.setattr("wsolbench.training.loop.FastDepthwiseGradients", nullcontext)
     _, plain = trained(made, "plain")
     assert len(calls) == 2
     torch.testing.assert_close(
@@ -89,14 +90,14 @@ def test_a_training_on_a_cpu_has_the_faster_gradients_and_the_same_weights(plan,
 
 def test_bf16_on_a_device_without_it_is_refused_before_the_training(plan, trained, monkeypatch):
     made = plan(precision="bf16")
-    monkeypatch.setattr("wsolbench.engine.training.torch.autocast", lambda *_: nullcontext())
+    monkeypatch.setattr("wsolbench.training.loop.torch.autocast", lambda *_: nullcontext())
     with pytest.raises(UsageError, match=r"--precision bf16: the device 'cpu' cannot \(.*\); leave it away"):
         trained(made)
 
     def refuse(*_):
         raise RuntimeError("no bfloat16 here\nat all")
 
-    monkeypatch.setattr("wsolbench.engine.training.torch.autocast", refuse)
+    monkeypatch.setattr("wsolbench.training.loop.torch.autocast", refuse)
     with pytest.raises(UsageError, match=r"cannot \(no bfloat16 here\); leave it away"):
         trained(made)
 
@@ -105,13 +106,13 @@ def test_the_data_hash_covers_ids_labels_and_pixels_and_not_their_order_of_use(p
     first, other_seed = (trained(plan(seeds=(seed,)), f"seed-{seed}")[0] for seed in (0, 1))
     assert first.train_sha256 == other_seed.train_sha256
     made = plan()
-    images = made.dataset.images
+    images = made.dataset.dataset.images
 
     def brighter(split):
         part = images(split)
         return type(part)(part.ids, part.labels, lambda index: part.load(index) | np.uint8(index == 3))
 
-    made.dataset.images = brighter
+    made.dataset.dataset.images = brighter
     assert trained(made, "brighter")[0].train_sha256 != first.train_sha256
 
 
@@ -201,16 +202,16 @@ def test_the_first_seeds_weights_are_kept_and_all_are_reported(plan, trained):
 @pytest.mark.parametrize(("batch_size", "count"), [(100, 8), (8, 1), (1, 3), (3, 8)])
 def test_splits_and_batches_of_any_size_train(plan, trained, batch_size, count):
     made = plan(batch_size=batch_size)
-    made.dataset.sizes[Split.TRAIN_WEAKSUP] = count
-    made.dataset.class_names = made.dataset.class_names[:count]
+    made.dataset.dataset.sizes[Split.TRAIN_WEAKSUP] = count
+    made.dataset.dataset.class_names = made.dataset.class_names[:count]
     if count == 1:
-        made.dataset.splits = frozenset({Split.TRAIN_WEAKSUP})
+        made.dataset.dataset.splits = frozenset({Split.TRAIN_WEAKSUP})
     trained(made)
 
 
 def test_splits_that_are_not_there_are_not_measured(plan, trained):
     made = plan()
-    made.dataset.splits = frozenset({Split.TRAIN_WEAKSUP})
+    made.dataset.dataset.splits = frozenset({Split.TRAIN_WEAKSUP})
     card, _ = trained(made)
     assert card.results[0].train_fullsup_top1 is None
     assert card.results[0].test_top1 is None
@@ -218,14 +219,14 @@ def test_splits_that_are_not_there_are_not_measured(plan, trained):
 
 def test_without_a_training_split_the_error_says_so(plan, trained):
     made = plan()
-    made.dataset.splits -= {Split.TRAIN_WEAKSUP}
+    made.dataset.dataset.splits -= {Split.TRAIN_WEAKSUP}
     with pytest.raises(UsageError, match=r"'toys' has no split train-weaksup; it has train-fullsup, test"):
         trained(made)
 
 
 def test_an_empty_training_split_is_told(plan, trained):
     made = plan()
-    made.dataset.sizes[Split.TRAIN_WEAKSUP] = 0
+    made.dataset.dataset.sizes[Split.TRAIN_WEAKSUP] = 0
     with pytest.raises(DataError, match="train-weaksup of the data set 'toys' has no images"):
         trained(made)
 
@@ -238,14 +239,14 @@ def test_a_recipe_that_trains_on_nothing_is_refused(plan, trained, option):
 
 def test_labels_beyond_the_classes_are_refused(plan, trained):
     made = plan()
-    made.dataset.class_names = ("only",)
+    made.dataset.dataset.class_names = ("only",)
     with pytest.raises(DataError, match="labels in train-weaksup of 'toys' go from 0 to 1, but it has 1 classes"):
         trained(made)
 
 
 def test_a_class_without_images_is_refused(plan, trained):
     made = plan()
-    made.dataset.class_names = ("even", "odd", "neither", "both")
+    made.dataset.dataset.class_names = ("even", "odd", "neither", "both")
     expected = r"train-weaksup of 'toys' has no image of 2 of its 4 classes; the first is 2 \('neither'\)"
     with pytest.raises(DataError, match=expected):
         trained(made)

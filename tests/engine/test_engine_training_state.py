@@ -10,9 +10,9 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from wsolbench.engine.training_state import StateFile
+from wsolbench.contract import Split
 from wsolbench.errors import DataError, OutputError, UsageError
-from wsolbench.interfaces import Split
+from wsolbench.training.state import StateFile
 
 EPOCHS, STEPS = 3, 2
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.usefixtures("no_curve")
 @pytest.fixture(autouse=True)
 def no_revision(monkeypatch):
     """Start no other program in trainings of milliseconds."""
-    monkeypatch.setattr("wsolbench.engine.train.git_revision", lambda: None)
+    monkeypatch.setattr("wsolbench.training.train.git_revision", lambda: None)
 
 
 class Killed(BaseException):
@@ -120,9 +120,9 @@ def test_a_training_killed_before_its_first_save_starts_anew(augmented, trained,
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"recipe_options": {"epochs": 30}}, "with the recipe's epochs 3, and this one has 30"),
-        ({"recipe_options": {}}, "with the recipe's epochs 3, and this one has None"),
-        ({"recipe_name": "fancy"}, "with recipe plain of acme 1.0 'toys', and this one has fancy of acme 1.0 'toys'"),
+        ({"options": {"epochs": 30}}, "with the recipe's epochs 3, and this one has 30"),
+        ({"options": {}}, "with the recipe's epochs 3, and this one has None"),
+        ({"name": "fancy"}, "with recipe plain of acme 1.0 'toys', and this one has fancy of acme 1.0 'toys'"),
         ({"seeds": (0, 1)}, "with seeds 0, and this one has 0, 1"),
         ({"watch": (Split.TEST,)}, "with watched splits none, and this one has test"),
         ({"precision": "bf16"}, "with precision fp32, and this one has bf16"),
@@ -130,11 +130,14 @@ def test_a_training_killed_before_its_first_save_starts_anew(augmented, trained,
 )
 def test_another_training_is_refused(augmented, trained, toys, changes, words):
     kill(trained, augmented(), "out", STEPS + 1)
-    options = {"recipe_options": {**augmented().recipe_options, **changes.pop("recipe_options", {})}}
+    changes, built = dict(changes), augmented().built_recipe
+    options = {**built.options, **changes.pop("options", {})}
     if words.endswith("None"):
-        del options["recipe_options"]["epochs"]
+        del options["epochs"]
+    offer = replace(built.offer, spec=replace(built.offer.spec, name=changes.pop("name", built.name)))
+    other = replace(built, offer=offer, options=options)
     with pytest.raises(UsageError) as refused:
-        trained(replace(augmented(), **options, **changes), "out", resume=True)
+        trained(replace(augmented(), built_recipe=other, **changes), "out", resume=True)
     assert words in str(refused.value)
     assert str(refused.value).endswith("make it the same, or delete the file to start anew")
     assert (toys.folder / "out.state").exists()
@@ -143,7 +146,7 @@ def test_another_training_is_refused(augmented, trained, toys, changes, words):
 def test_other_code_threads_or_data_are_refused(augmented, trained, monkeypatch):
     kill(trained, augmented(), "out", STEPS + 1)
     with monkeypatch.context() as patched:
-        patched.setattr("wsolbench.engine.train.package_versions", lambda: {"torch": "1.0"})
+        patched.setattr("wsolbench.training.train.package_versions", lambda: {"torch": "1.0"})
         with pytest.raises(UsageError, match=r"with torch \S+, and this one has 1.0"):
             trained(augmented(), "out", resume=True)
     before = torch.get_num_threads()
@@ -154,7 +157,7 @@ def test_other_code_threads_or_data_are_refused(augmented, trained, monkeypatch)
     finally:
         torch.set_num_threads(before)
     made = augmented()
-    made.dataset.sizes[Split.TRAIN_WEAKSUP] = 9
+    made.dataset.dataset.sizes[Split.TRAIN_WEAKSUP] = 9
     with pytest.raises(UsageError, match="with list of images and labels"):
         trained(made, "out", resume=True)
 
@@ -162,13 +165,13 @@ def test_other_code_threads_or_data_are_refused(augmented, trained, monkeypatch)
 def test_an_image_that_changed_meanwhile_is_told(augmented, trained):
     kill(trained, augmented(), "out", STEPS + 1)
     made = augmented()
-    images = made.dataset.images
+    images = made.dataset.dataset.images
 
     def spoilt(split):
         part = images(split)
         return replace(part, load=lambda index: part.load(index) | np.uint8(64 * (index == 5)))
 
-    made.dataset.images = spoilt
+    made.dataset.dataset.images = spoilt
     with pytest.raises(DataError, match="the image 'train/5' is not what it was when this training began"):
         trained(made, "out", resume=True)
 
@@ -192,7 +195,7 @@ def test_a_state_that_would_run_code_is_not_loaded(augmented, trained, toys):
 
 def test_a_state_of_another_version_is_refused(augmented, trained, monkeypatch):
     with monkeypatch.context() as patched:
-        patched.setattr("wsolbench.engine.training_state.FORMAT", 0)
+        patched.setattr("wsolbench.training.state.FORMAT", 0)
         kill(trained, augmented(), "out", STEPS + 1)
     with pytest.raises(UsageError, match="was written by another version"):
         trained(augmented(), "out", resume=True)
@@ -205,7 +208,7 @@ def test_a_full_disk_is_one_line_and_leaves_the_state_before(augmented, trained,
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("wsolbench.engine.training_state.write_whole", full)
+    monkeypatch.setattr("wsolbench.training.state.write_whole", full)
     with pytest.raises(OutputError, match=r"out.state cannot be written \(No space left on device\)"):
         trained(augmented(), "out", resume=True)
     assert (toys.folder / "out.state").read_bytes() == before

@@ -10,11 +10,12 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from wsolbench.engine.network import load_network, resolve_backbone
-from wsolbench.engine.weights import difference, read_state_dict, state_sha256
+from wsolbench.contract import BackboneSpec, InputConfig, Pretrained
 from wsolbench.errors import PluginError, UsageError, WeightsError
-from wsolbench.interfaces import BackboneSpec, InputConfig, Pretrained
-from wsolbench.registry import Offer, Provider, Registry
+from wsolbench.host.provider import Provider
+from wsolbench.host.registry import Offer, Registry
+from wsolbench.networks.load import load_network, resolve_backbone
+from wsolbench.networks.weights import difference, read_state_dict, state_sha256
 
 CPU = torch.device("cpu")
 

@@ -8,7 +8,7 @@ import torch
 
 from wsolbench import testing
 from wsolbench.api import BackboneSpec, DataError, DatasetRoots, DatasetSpec, UsageError
-from wsolbench.plugins import load_plugins
+from wsolbench.host.loading import load_plugins
 
 REGISTRY = load_plugins()
 LARGEST_INPUT_FOR_QUICK_CHECKS = 128

@@ -11,10 +11,11 @@ import pytest
 from trees import photo, write_imagenette, write_lists, write_small_cub, write_tiny_imagenet
 
 from wsolbench.api import DataError, DatasetRoots, OutputError, Split, UsageError
-from wsolbench.engine.data_prepare import prepare_dataset
-from wsolbench.engine.reporter import Reporter
-from wsolbench.plugins import load_plugins
-from wsolbench.registry import Offer, Provider
+from wsolbench.data.fetch.prepare import prepare_dataset
+from wsolbench.host.loading import load_plugins
+from wsolbench.host.provider import Provider
+from wsolbench.host.registry import Offer
+from wsolbench.progress import Reporter
 
 DATASETS = {offer.name: offer.spec for offer in load_plugins().datasets}
 

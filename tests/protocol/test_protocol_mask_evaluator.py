@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score
 
+from wsolbench.contract import DatasetRoots, Split
 from wsolbench.data.reference import ReferenceDataset
 from wsolbench.errors import DataError, ScoremapError, UsageError
-from wsolbench.interfaces import DatasetRoots, Split
 from wsolbench.protocol import BoxEvaluator, MaskEvaluator
 
 

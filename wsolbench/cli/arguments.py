@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
+from wsolbench.contract import DatasetRoots, Split
 from wsolbench.errors import UsageError
-from wsolbench.interfaces import DatasetRoots, Split
 
 LARGEST_SEED = 2**63 - 1
 

@@ -16,8 +16,8 @@ def compare(
 ) -> None:
     """Show how much better the second record is, with 95 % intervals, and the images won and lost."""
     from wsolbench.cli.tables import comparison_table
-    from wsolbench.compare import compare as carry_out
-    from wsolbench.verify import read_verified
+    from wsolbench.records.compare import compare as carry_out
+    from wsolbench.records.verify import read_verified
 
     comparison = carry_out(read_verified(first), read_verified(second))
     typer.echo(json_module.dumps(comparison.summary(), ensure_ascii=False) if json else comparison_table(comparison))

@@ -9,18 +9,19 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from wsolbench.engine.reporter import Advance, Reporter
+from wsolbench.progress import Advance, Reporter
 
 
 class ConsoleReporter(Reporter):
     """Shows phases as bars with rate and time left on a terminal, and nothing of them elsewhere."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._console = Console(stderr=True)
 
     @contextmanager
-    def phase(self, name: str, total: int | None, unit: str = "images") -> Iterator[Advance]:
-        """Show a bar from 0 to `total`; it disappears when the phase is over."""
+    def show(self, name: str, total: int | None, unit: str) -> Iterator[Advance]:
+        """Show a bar from 0 to `total`, none for a phase of unknown length; it disappears when the phase is over."""
         columns = (
             TextColumn("{task.description}"),
             BarColumn(),

@@ -9,11 +9,11 @@ import typer
 
 from wsolbench.cli.arguments import DataRoot, MaskRoot, MetadataRoot, TrainRoot, Workers, roots
 from wsolbench.cli.session import EVERYWHERE, session_of
+from wsolbench.contract import Severity
 from wsolbench.errors import DataError
-from wsolbench.interfaces import Severity
 
 if TYPE_CHECKING:
-    from wsolbench.engine.data_check import CheckReport, SplitCounts
+    from wsolbench.data.check.report import CheckReport, SplitCounts
 
 data = typer.Typer(help="Check a data set before a run, or fetch one.", no_args_is_help=True)
 
@@ -34,7 +34,7 @@ def check(
     """
     session = session_of(context)
     registry = session.load_plugins()
-    from wsolbench.engine.data_check import check_dataset
+    from wsolbench.data.check.report import check_dataset
 
     with session.clean_stdout():
         report = check_dataset(
@@ -62,7 +62,7 @@ def prepare(
     """
     session = session_of(context)
     registry = session.load_plugins()
-    from wsolbench.engine.data_prepare import prepare_dataset
+    from wsolbench.data.fetch.prepare import prepare_dataset
 
     offer = registry.datasets.get(name)
     folder = out or Path("data") / offer.name

@@ -8,9 +8,9 @@ from typing import Annotated, Any
 import typer
 
 from wsolbench.cli.session import session_of
+from wsolbench.contract import BackboneSpec, DatasetSpec, MethodSpec, RecipeSpec, Spec
 from wsolbench.errors import UsageError
-from wsolbench.interfaces import BackboneSpec, DatasetSpec, MethodSpec, RecipeSpec, Spec
-from wsolbench.registry import Offer, Registry
+from wsolbench.host.registry import Offer, Registry
 
 
 def describe(
@@ -31,7 +31,7 @@ def describe(
         if len(offers) != 1 or not isinstance(offers[0].spec, BackboneSpec):
             kinds = " and ".join(f"the {_kind(offer.spec)} '{offer.name}'" for offer in offers)
             raise UsageError(f"--state-dict describes one backbone, and '{name}' means {kinds}")
-        from wsolbench.engine.describe import state_dict_shapes
+        from wsolbench.networks.describe import state_dict_shapes
 
         with session.clean_stdout():
             shapes = state_dict_shapes(offers[0].spec, offers[0].provider, classes, merged=merged)
@@ -69,7 +69,7 @@ def _describe(registry: Registry, offer: Offer[Spec], classes: int, *, merged: b
     about: dict[str, Any] = {"name": spec.name, "kind": _kind(spec), "provider": str(offer.provider)}
     about["source"] = spec.source
     if isinstance(spec, BackboneSpec):
-        from wsolbench.engine.describe import describe_backbone
+        from wsolbench.networks.describe import describe_backbone
 
         return {**about, **describe_backbone(spec, offer.provider, classes, merged=merged)}
     if isinstance(spec, MethodSpec | RecipeSpec):
@@ -82,8 +82,8 @@ def _describe(registry: Registry, offer: Offer[Spec], classes: int, *, merged: b
 
 
 def _options(offer: Offer[Spec]) -> dict[str, dict[str, Any]]:
-    from wsolbench.engine.blame import blaming
-    from wsolbench.options import list_options
+    from wsolbench.contract.options import list_options
+    from wsolbench.host.provider import blaming
 
     with blaming(offer.provider, f"when asked for the options of '{offer.name}'"):
         options = list_options(offer.spec.build)

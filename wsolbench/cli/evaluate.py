@@ -46,15 +46,14 @@ def evaluate(
         raise UsageError("say what the scoremaps were made for: --dataset NAME or --metadata-root DIR")
     registry = session.load_plugins()
     from wsolbench.cli.tables import results_table
-    from wsolbench.engine.datasets import build_dataset
+    from wsolbench.data.opened import open_dataset
     from wsolbench.engine.evaluate import EvaluationPlan
     from wsolbench.engine.evaluate import evaluate as carry_out
 
     with session.clean_stdout():
         offer = registry.datasets.get(dataset or "folder")
         plan = EvaluationPlan(
-            dataset=build_dataset(offer, roots(data_root, metadata_root, masks)),
-            provider=offer.provider,
+            dataset=open_dataset(offer, roots(data_root, metadata_root, masks)),
             scoremaps=scoremaps,
             fullsup_scoremaps=fullsup_scoremaps,
             split=split.part,

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from wsolbench.cli.arguments import DataRoot, Device, MaskRoot, MetadataRoot, roots
-from wsolbench.cli.run import build_methods
 from wsolbench.cli.session import session_of
-from wsolbench.registry import Registry
+from wsolbench.host.registry import Registry
 
 if TYPE_CHECKING:
-    from wsolbench.engine.side_by_side import Measured
+    from wsolbench.engine.redraw import Measured
 
 
 def gallery(
@@ -35,9 +34,9 @@ def gallery(
     """Show the same images across networks and methods: a row for an image, a column for a record."""
     session = session_of(context)
     registry = session.load_plugins()
-    from wsolbench.engine.datasets import build_dataset
-    from wsolbench.engine.devices import choose_device
-    from wsolbench.engine.side_by_side import check_format, draw_side_by_side
+    from wsolbench.data.opened import open_dataset
+    from wsolbench.engine.redraw import check_format, draw_side_by_side
+    from wsolbench.networks.devices import choose_device
 
     check_format(out)
     with session.clean_stdout():
@@ -47,8 +46,7 @@ def gallery(
             out,
             measured,
             registry,
-            build_dataset(offer, roots(data_root, metadata_root, masks)),
-            offer.provider,
+            open_dataset(offer, roots(data_root, metadata_root, masks)),
             images=image or images,
             weights_root=weights_root,
             device=choose_device(device),
@@ -59,11 +57,11 @@ def gallery(
 
 def _rebuild(path: Path, registry: Registry) -> Measured:
     """Read a record and build its method with the options that it was measured with."""
-    from wsolbench.engine.files import sha256
-    from wsolbench.engine.side_by_side import Measured
+    from wsolbench.engine.methods import build_method
+    from wsolbench.engine.redraw import Measured
+    from wsolbench.files import sha256
     from wsolbench.records import read_record
 
     record = read_record(path)
-    name = record.method.name
-    options = [f"{name}.{option}={value}" for option, value in record.method.changed_options.items()]
-    return Measured(record, sha256(path), build_methods(registry, [name], options)[0])
+    offer = registry.methods.get(record.method.name)
+    return Measured(record, sha256(path), build_method(offer, record.method.changed_options))

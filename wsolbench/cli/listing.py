@@ -10,8 +10,9 @@ from typing import Annotated
 import typer
 
 from wsolbench.cli.session import session_of
-from wsolbench.interfaces import BackboneSpec, Spec
-from wsolbench.registry import Catalogue, Offer, PluginFailure, Provider, Registry
+from wsolbench.contract import BackboneSpec, Spec
+from wsolbench.host.provider import Provider
+from wsolbench.host.registry import Catalogue, Offer, PluginFailure, Registry
 
 
 class Kind(enum.StrEnum):

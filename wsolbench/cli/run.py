@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
@@ -26,11 +26,6 @@ from wsolbench.cli.arguments import (
 )
 from wsolbench.cli.session import session_of
 from wsolbench.errors import UsageError
-from wsolbench.names import file_name
-from wsolbench.registry import Registry
-
-if TYPE_CHECKING:
-    from wsolbench.engine.methods import BuiltMethod
 
 
 class TargetChoice(enum.StrEnum):
@@ -94,23 +89,24 @@ def run(
     session = session_of(context)
     registry = session.load_plugins()
     from wsolbench.cli.tables import results_table
-    from wsolbench.engine.datasets import build_dataset
-    from wsolbench.engine.devices import choose_device
-    from wsolbench.engine.files import check_writable, fresh_folder
-    from wsolbench.engine.network import Execution, load_network
+    from wsolbench.data.opened import open_dataset
+    from wsolbench.engine.methods import build_methods
     from wsolbench.engine.run import RunPlan, check_first_images, check_scoremap_folders
     from wsolbench.engine.run import run as carry_out
+    from wsolbench.files import check_writable, fresh_folder
+    from wsolbench.networks.devices import choose_device
+    from wsolbench.networks.load import load_network
+    from wsolbench.networks.network import Execution
 
     if out is not None:
         check_writable(out, "--out")
     reporter = session.reporter()
     with session.clean_stdout():
-        methods = build_methods(registry, method, method_opt or [])
+        methods = build_methods(registry, read_method_options(method, method_opt or []))
         if save_scoremaps is not None:
             check_scoremap_folders(save_scoremaps, out, [built.name for built in methods])
-        dataset_offer = registry.datasets.get(dataset)
-        data = build_dataset(dataset_offer, roots(data_root, metadata_root, masks))
-        check_first_images(data, dataset_offer.provider, split.part, methods)
+        data = open_dataset(registry.datasets.get(dataset), roots(data_root, metadata_root, masks))
+        check_first_images(data, split.part, methods)
         network = load_network(
             registry,
             backbone,
@@ -127,7 +123,6 @@ def run(
             reporter.say(f"{backbone}: the variant {network.spec.name}")
         plan = RunPlan(
             dataset=data,
-            dataset_offer=dataset_offer,
             network=network,
             methods=methods,
             split=split.part,
@@ -157,19 +152,12 @@ def _weights(text: str | None) -> Path | Literal["random"] | None:
     return "random" if text == "random" else Path(text)
 
 
-def build_methods(registry: Registry, names: Sequence[str], option_texts: Sequence[str]) -> tuple[BuiltMethod, ...]:
-    """Build the methods asked for, each once, with their options (``METHOD.NAME=VALUE``).
+def read_method_options(names: Sequence[str], option_texts: Sequence[str]) -> dict[str, dict[str, str]]:
+    """Return the options of every method asked for, read from texts of the form ``METHOD.NAME=VALUE``.
 
     Raises:
-        UnknownNameError: Nobody offers a method.
-        UsageError: A method is named twice, two would have files of one name, or an option is for none of them.
+        UsageError: A method is named twice, or an option is for none of them.
     """
-    from pydantic_core import to_json
-
-    from wsolbench.engine.blame import blaming
-    from wsolbench.engine.methods import BuiltMethod
-    from wsolbench.options import build_with_options
-
     texts: dict[str, dict[str, str]] = {name: {} for name in names}
     if len(texts) < len(names):
         raise UsageError(f"--method: {', '.join(names)} names a method twice")
@@ -178,14 +166,4 @@ def build_methods(registry: Registry, names: Sequence[str], option_texts: Sequen
         if not dot or name not in texts:
             raise UsageError(f"--method-opt {key}={value}: expected METHOD.NAME=VALUE with a METHOD of this run")
         texts[name][option] = value
-    built = []
-    for name, given in texts.items():
-        offer = registry.methods.get(name)
-        with blaming(offer.provider, f"building the method '{name}'"):
-            method, options = build_with_options(f"the method '{name}'", offer.spec.build, given)
-            to_json(options)  # a record has to hold them
-        built.append(BuiltMethod(offer, method, options))
-    if len({file_name(method.name) for method in built}) < len(built):
-        told = "two would write files of one name; give each a run of its own"
-        raise UsageError(f"--method: of {', '.join(names)} {told}")
-    return tuple(built)
+    return texts

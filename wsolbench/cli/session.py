@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import typer
 
-from wsolbench.engine.reporter import Reporter
-from wsolbench.plugins import load_plugins
-from wsolbench.registry import Registry
+from wsolbench.host.loading import load_plugins
+from wsolbench.host.registry import Registry
+from wsolbench.progress import Reporter
 
 EVERYWHERE = (
     "Every command also takes --strict (a plugin that fails to load, or a map of NaN or one constant, is an error "

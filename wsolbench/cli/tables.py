@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from tabulate import tabulate
 
-from wsolbench.compare import Comparison, Difference, Exchange
 from wsolbench.records import IOU_KEYS, BackboneInfo, ResultRecord
+from wsolbench.records.compare import Comparison, Difference, Exchange
 
 METHODS_ABREAST = 4
 """More make lines longer than a terminal."""

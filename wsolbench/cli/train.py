@@ -23,12 +23,12 @@ from wsolbench.cli.arguments import (
     roots,
 )
 from wsolbench.cli.session import session_of
+from wsolbench.contract import BackboneSpec
 from wsolbench.errors import UsageError
-from wsolbench.interfaces import BackboneSpec
-from wsolbench.registry import Offer, Registry
+from wsolbench.host.registry import Offer, Registry
 
 if TYPE_CHECKING:
-    from wsolbench.engine.reporter import Reporter
+    from wsolbench.progress import Reporter
 
 
 class TrainingPrecisionChoice(enum.StrEnum):
@@ -80,15 +80,13 @@ def train(
     """Train a classifier from image labels only; write its weights, a card, a log and a curve."""
     session = session_of(context)
     registry = session.load_plugins()
-    from wsolbench.engine.blame import blaming
-    from wsolbench.engine.datasets import build_dataset
-    from wsolbench.engine.devices import choose_device
-    from wsolbench.engine.files import check_writable, fresh_folder, whole_folder
-    from wsolbench.engine.initial_weights import read_initial_weights
-    from wsolbench.engine.train import train as run_training
-    from wsolbench.engine.training import TrainingPlan
-    from wsolbench.engine.training_state import state_path_of
-    from wsolbench.options import build_with_options
+    from wsolbench.data.opened import open_dataset
+    from wsolbench.files import check_writable, fresh_folder, whole_folder
+    from wsolbench.networks.devices import choose_device
+    from wsolbench.training.initial_weights import read_initial_weights
+    from wsolbench.training.loop import TrainingPlan, build_recipe
+    from wsolbench.training.state import state_path_of
+    from wsolbench.training.train import train as run_training
 
     if out is not None:
         check_writable(out, "--out")
@@ -96,21 +94,11 @@ def train(
         raise UsageError("--resume needs the --out of the training to continue")
     _check_seeds(seed or [])
     with session.clean_stdout():
-        recipe_offer = registry.recipes.get(recipe)
-        given = parse_options(recipe_opt or [], "--recipe-opt")
-        with blaming(recipe_offer.provider, f"building the recipe '{recipe}'"):
-            built, options = build_with_options(f"the recipe '{recipe}'", recipe_offer.spec.build, given)
         backbone_offer = _one_network(registry, backbone)
-        dataset_offer = registry.datasets.get(dataset)
         plan = TrainingPlan(
-            spec=backbone_offer.spec,
-            backbone_provider=backbone_offer.provider,
-            dataset=build_dataset(dataset_offer, roots(data_root, metadata_root, train=train_root)),
-            dataset_provider=dataset_offer.provider,
-            recipe_name=recipe,
-            recipe_provider=recipe_offer.provider,
-            recipe=built,
-            recipe_options=options,
+            backbone=backbone_offer,
+            dataset=open_dataset(registry.datasets.get(dataset), roots(data_root, metadata_root, train=train_root)),
+            built_recipe=build_recipe(registry.recipes.get(recipe), parse_options(recipe_opt or [], "--recipe-opt")),
             seeds=tuple(seed or [0]),
             device=choose_device(device),
             precision=precision.value,
@@ -119,7 +107,7 @@ def train(
             initial=None if weights is None else read_initial_weights(backbone_offer, Path(weights)),
             watch=tuple(dict.fromkeys(choice.part for choice in watch or [])),
         )
-        folder = out or fresh_folder(f"train-{plan.spec.name}")
+        folder = out or fresh_folder(f"train-{plan.backbone.name}")
         state_path = state_path_of(folder)
         if state_path.exists() and not resume:
             raise UsageError(f"{state_path} holds a training that was cut short; add --resume, or delete it")

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from wsolbench.cli.session import session_of
-from wsolbench.interfaces import InputConfig
-from wsolbench.registry import Registry
+from wsolbench.contract import InputConfig
+from wsolbench.host.registry import Registry
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from wsolbench.engine.diagnosis import Fit
+    from wsolbench.networks.diagnosis import Fit
 
 SHOWN = 8
 
@@ -26,7 +26,7 @@ def weights(
     """Say which network a weights file belongs to, which entries map where, and what is missing."""
     session = session_of(context)
     registry = session.load_plugins()
-    from wsolbench.engine.diagnosis import diagnose
+    from wsolbench.networks.diagnosis import diagnose
 
     with session.clean_stdout():
         found = diagnose(file, registry.backbones)

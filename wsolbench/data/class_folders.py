@@ -6,8 +6,8 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from wsolbench.contract.datasets import raise_fault
 from wsolbench.errors import DataError
-from wsolbench.interfaces import raise_fault
 
 __all__ = ["IMAGE_SUFFIXES", "is_image_name", "list_class_folders"]
 

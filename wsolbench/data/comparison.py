@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from wsolbench.contract import Annotations, Finding, Severity
 from wsolbench.errors import MissingFileError
-from wsolbench.interfaces import Annotations, Finding, Severity
 
 __all__ = ["compare_annotations"]
 

@@ -10,10 +10,10 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from wsolbench.contract import Annotations, Finding, ImageSplit, Split
 from wsolbench.data.fingerprint import content_version
 from wsolbench.data.image_files import ImageFiles
 from wsolbench.errors import DataError
-from wsolbench.interfaces import Annotations, Finding, ImageSplit, Split
 
 __all__ = ["DiskDataset", "DiskSplit", "LazySplit", "ListedSplit", "PlacedSplit"]
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from wsolbench.interfaces import Annotations, Dataset, ImageSplit, Split
+from wsolbench.contract import Annotations, Dataset, ImageSplit, Split
 
 __all__ = ["annotations_hash", "combine_digests", "content_version", "image_digest"]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
+from wsolbench.contract import ImageSplit
 from wsolbench.errors import DataError
-from wsolbench.interfaces import ImageSplit
 
 __all__ = ["check_ids", "path_problem"]
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from wsolbench.contract import ImageSplit
 from wsolbench.data.images import decode_rgb, probe
 from wsolbench.data.storage import Storage
 from wsolbench.errors import DataError, UsageError
-from wsolbench.interfaces import ImageSplit
 
 __all__ = ["HeaderSizes", "ImageFiles"]
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from wsolbench.contract.backbones import Interpolation
 from wsolbench.errors import DataError
-from wsolbench.interfaces import Interpolation
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from wsolbench.contract.datasets import raise_fault
 from wsolbench.data.ids import path_problem
 from wsolbench.errors import DataError, MissingFileError
-from wsolbench.interfaces import raise_fault
 
 __all__ = ["Line", "parse_each", "read_lines"]
 

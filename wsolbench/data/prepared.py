@@ -13,9 +13,9 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from wsolbench.contract import DatasetRoots
 from wsolbench.data.reference import has_splits
 from wsolbench.errors import DataError
-from wsolbench.interfaces import DatasetRoots
 
 __all__ = ["lists_below", "prepared_roots"]
 

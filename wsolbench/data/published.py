@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from wsolbench.contract import Download, Split
 from wsolbench.data.reference import IDS, LABELS, LOCALIZATION, SIZES
-from wsolbench.interfaces import Download, Split
 
 __all__ = ["published_lists"]
 

@@ -26,12 +26,13 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from wsolbench.contract import Annotations, DatasetRoots, ImageSplit, MaskPair, Split
+from wsolbench.contract.datasets import raise_fault
 from wsolbench.data.image_files import ImageFiles
 from wsolbench.data.images import decode_grey
 from wsolbench.data.lines import Line, parse_each, read_lines
 from wsolbench.data.storage import Storage, open_storage
 from wsolbench.errors import DataError, MissingFileError, UsageError
-from wsolbench.interfaces import Annotations, DatasetRoots, ImageSplit, MaskPair, Split, raise_fault
 
 __all__ = ["ReferenceDataset", "ReferenceSplit", "folder_names", "has_splits", "reference_splits"]
 

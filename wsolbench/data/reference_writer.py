@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from wsolbench.contract import Annotations, Dataset, ImageSplit, Split
 from wsolbench.data.reference import IDS, LABELS, LOCALIZATION, SIZES
 from wsolbench.errors import UsageError
-from wsolbench.interfaces import Annotations, Dataset, ImageSplit, Split
 
 __all__ = ["write_lists"]
 

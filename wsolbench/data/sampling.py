@@ -8,8 +8,8 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
+from wsolbench.contract import ImageSplit
 from wsolbench.errors import UsageError
-from wsolbench.interfaces import ImageSplit
 
 __all__ = ["limit_split"]
 

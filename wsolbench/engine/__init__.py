@@ -1,1 +1,1 @@
-"""Carrying work out: runs, evaluations of stored scoremaps, training."""
+"""The evaluation: images to features, features to maps, maps to scores, scores to records."""

@@ -11,38 +11,33 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from wsolbench.contract import Split
+from wsolbench.data.opened import OpenDataset, OpenSplit
 from wsolbench.data.sampling import limit_split
-from wsolbench.engine.clock import Clock
 from wsolbench.engine.provenance import describe_dataset, describe_environment
-from wsolbench.engine.reporter import Reporter
 from wsolbench.engine.scoremap_files import ScoremapFolder
 from wsolbench.engine.scoring import (
-    EvaluationSplit,
     Score,
     ScoredSplit,
     SplitScorer,
-    annotate,
     compute_metrics,
-    open_images,
     select_thresholds,
     split_outcomes,
 )
-from wsolbench.engine.threads import ordered_map
 from wsolbench.errors import DataError, ScoremapError, UsageError
-from wsolbench.interfaces import Dataset, Split
-from wsolbench.outcomes import compute_intervals
+from wsolbench.progress import Reporter
 from wsolbench.protocol import FRAME, IOU_THRESHOLDS
 from wsolbench.protocol.compilation import load_sweep
 from wsolbench.records import MethodInfo, ProtocolInfo, ResultRecord
-from wsolbench.registry import Provider
+from wsolbench.records.outcomes import compute_intervals
+from wsolbench.threads import ordered_map
 
 
 @dataclass(frozen=True)
 class EvaluationPlan:
     """Everything that an evaluation is made of; see the options of ``wsolbench evaluate``."""
 
-    dataset: Dataset
-    provider: Provider
+    dataset: OpenDataset
     scoremaps: Path
     fullsup_scoremaps: Path | None
     split: Split
@@ -61,20 +56,16 @@ def evaluate(plan: EvaluationPlan, reporter: Reporter) -> ResultRecord:
         DataError: The annotations are damaged.
         ScoremapError: A map is missing or damaged, or belongs to no image.
     """
-    clock = Clock()
     sources = _sources(plan)
-    wholes = {split: open_images(plan.dataset, plan.provider, split) for split in sources}
-    parts = [
-        annotate(plan.dataset, plan.provider, split, limit_split(whole, plan.limit)) for split, whole in wholes.items()
-    ]
+    wholes = {split: plan.dataset.images(split) for split in sources}
+    parts = [plan.dataset.annotate(split, limit_split(whole, plan.limit)) for split, whole in wholes.items()]
     folders = _open_folders(plan, sources, parts, {split: whole.ids for split, whole in wholes.items()}, reporter)
     if parts[0].has_boxes:
-        with clock.phase("compilation"):
+        with reporter.phase("compilation"):
             load_sweep(reporter.say)
     scored = []
     for part, folder in zip(parts, folders, strict=True):
-        with clock.phase(part.split.label):
-            scored.append(_score_folder(plan, part, folder, reporter))
+        scored.append(_score_folder(plan, part, folder, reporter))
     why_none = "no scoremaps of train-fullsup were given (--fullsup-scoremaps)"
     selection = select_thresholds(scored[1] if len(scored) > 1 else None, why_none)
     metrics, missing = compute_metrics(scored[0], selection, target=None)
@@ -91,9 +82,9 @@ def evaluate(plan: EvaluationPlan, reporter: Reporter) -> ResultRecord:
         method=MethodInfo(name="precomputed", provider=None, options={}, changed_options={}, reads_network=True),
         protocol=protocol,
         environment=describe_environment(
-            [plan.provider], command=plan.command, device="cpu", seed=None, batch_size=None
+            [plan.dataset.provider], command=plan.command, device="cpu", seed=None, batch_size=None
         ),
-        seconds=clock.seconds,
+        seconds=dict(reporter.seconds),
         outcomes=outcomes,
     )
 
@@ -113,7 +104,7 @@ def _sources(plan: EvaluationPlan) -> dict[Split, Path]:
 def _open_folders(
     plan: EvaluationPlan,
     sources: Mapping[Split, Path],
-    parts: Sequence[EvaluationSplit],
+    parts: Sequence[OpenSplit],
     ids: Mapping[Split, Sequence[str]],
     reporter: Reporter,
 ) -> list[ScoremapFolder]:
@@ -144,7 +135,7 @@ def _refuse_strangers(
     for split in (Split.TRAIN_FULLSUP, Split.TEST):
         if suspects and split in plan.dataset.splits and split not in ids:
             try:
-                known.extend(open_images(plan.dataset, plan.provider, split).ids)
+                known.extend(plan.dataset.images(split).ids)
             except DataError as error:
                 reporter.warn(f"maps that are not scored may be of {split.label} or of no image: {error}")
                 return
@@ -152,9 +143,7 @@ def _refuse_strangers(
         folder.refuse_strangers(known)
 
 
-def _score_folder(
-    plan: EvaluationPlan, part: EvaluationSplit, folder: ScoremapFolder, reporter: Reporter
-) -> ScoredSplit:
+def _score_folder(plan: EvaluationPlan, part: OpenSplit, folder: ScoremapFolder, reporter: Reporter) -> ScoredSplit:
     scorer = SplitScorer(part, plan.interval)
     ids = part.images.ids
     constant: list[str] = []

@@ -9,19 +9,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wsolbench.engine.blame import blaming
+from wsolbench.contract import FittedMethod, ImageSplit, Split
+from wsolbench.data.opened import OpenDataset
 from wsolbench.engine.methods import BuiltMethod
-from wsolbench.engine.network import Network
-from wsolbench.engine.reporter import Reporter
-from wsolbench.engine.scoring import open_images
 from wsolbench.engine.stream import stream_batches
 from wsolbench.errors import PluginError, UsageError
-from wsolbench.interfaces import Dataset, FittedMethod, ImageSplit, Split
-from wsolbench.registry import Provider
+from wsolbench.host.provider import blaming
+from wsolbench.networks.network import Network
+from wsolbench.progress import Reporter
 
 
 def open_fit_images(
-    methods: Sequence[BuiltMethod], dataset: Dataset, provider: Provider, limit: int | None = None
+    methods: Sequence[BuiltMethod], dataset: OpenDataset, limit: int | None = None
 ) -> ImageSplit | None:
     """Return the images that methods are fitted on, limited, or None where no method is to be fitted.
 
@@ -43,7 +42,7 @@ def open_fit_images(
             f"the method '{fitted[0][0]}' is fitted on images of train-weaksup, and the data set '{dataset.name}' "
             "has none"
         )
-    return open_images(dataset, provider, Split.TRAIN_WEAKSUP, limit)
+    return dataset.images(Split.TRAIN_WEAKSUP, limit)
 
 
 def fit_methods(
@@ -58,8 +57,8 @@ def fit_methods(
 ) -> dict[str, int]:
     """Fit every method that is to be fitted, all in one pass; each is given features and nothing else.
 
-    The images are those of one random order, the first as many as a method wants: which they are hangs on the seed and
-    not on what else runs.
+    The images are those of one random order, the first as many as a method wants: the choice depends on
+    the seed only.
 
     Args:
         methods: The methods of a run; those that are not fitted are left alone.

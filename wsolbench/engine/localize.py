@@ -12,17 +12,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from wsolbench.contract import ImageSplit, MethodContext
 from wsolbench.data.fingerprint import combine_digests, image_digest
-from wsolbench.engine.blame import blaming
+from wsolbench.data.opened import OpenSplit
 from wsolbench.engine.methods import BuiltMethod, MethodMaps, apply_method
-from wsolbench.engine.network import Network
-from wsolbench.engine.reporter import Reporter
-from wsolbench.engine.scoring import ClassHits, EvaluationSplit, Score, ScoredSplit, SplitScorer, Target
+from wsolbench.engine.scoring import ClassHits, Score, ScoredSplit, SplitScorer, Target
 from wsolbench.engine.stream import Batch, stream_batches
-from wsolbench.engine.threads import ordered_map
 from wsolbench.errors import ScoremapError
-from wsolbench.interfaces import ImageSplit, MethodContext
+from wsolbench.host.provider import blaming
+from wsolbench.networks.network import Network
+from wsolbench.progress import Reporter
 from wsolbench.protocol import classified_scoremap
+from wsolbench.threads import ordered_map
 
 ScoremapSink = Callable[[str, str, NDArray[np.float32]], None]
 ScoreObserver = Callable[[str, int, Score], None]
@@ -96,7 +97,7 @@ class _Outcome:
 
 def localize(
     localizer: Localizer,
-    part: EvaluationSplit,
+    part: OpenSplit,
     *,
     interval: float,
     strict: bool,
@@ -173,7 +174,7 @@ def localize(
 
 
 def _tell_bad_maps(
-    method: str, by_kind: dict[str, list[str]], part: EvaluationSplit, *, strict: bool, reporter: Reporter
+    method: str, by_kind: dict[str, list[str]], part: OpenSplit, *, strict: bool, reporter: Reporter
 ) -> None:
     """Say once, or raise, that maps of NaN or of one value were scored as zero maps."""
     words = {"nan": "NaN or infinity", "constant": "one value only"}

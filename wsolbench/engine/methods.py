@@ -1,4 +1,4 @@
-"""Methods put to work on a batch: what they return is checked, and who breaks is named."""
+"""Methods: built from their options, applied to batches, their results checked; an error names the plugin."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic_core import to_json
 from torch import Tensor
 
-from wsolbench.engine.blame import blaming
-from wsolbench.errors import PluginError
-from wsolbench.interfaces import Maps, Method, MethodContext, MethodSpec
-from wsolbench.registry import Offer
+from wsolbench.contract import Maps, Method, MethodContext, MethodSpec
+from wsolbench.contract.options import build_with_options
+from wsolbench.errors import PluginError, UsageError
+from wsolbench.files import file_name
+from wsolbench.host.provider import blaming
+from wsolbench.host.registry import Offer, Registry
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,39 @@ class BuiltMethod:
     def name(self) -> str:
         """The short name."""
         return self.offer.name
+
+
+def build_methods(registry: Registry, options: Mapping[str, Mapping[str, Any]]) -> tuple[BuiltMethod, ...]:
+    """Build methods with their options.
+
+    Args:
+        registry: What the plugins offer.
+        options: Method name -> option name -> value, or the text that stands for it.
+
+    Raises:
+        UnknownNameError: No plugin offers a method.
+        UsageError: An option is unknown or out of range, or two methods would write files of one name.
+        PluginError: The plugin's own code fails.
+    """
+    built = tuple(build_method(registry.methods.get(name), given) for name, given in options.items())
+    if len({file_name(method.name) for method in built}) < len(built):
+        raise UsageError(
+            f"--method: of {', '.join(options)} two would write files of one name; give each a run of its own"
+        )
+    return built
+
+
+def build_method(offer: Offer[MethodSpec], given: Mapping[str, Any]) -> BuiltMethod:
+    """Build one method with its options.
+
+    Raises:
+        UsageError: An option is unknown or out of range.
+        PluginError: The plugin's own code fails.
+    """
+    with blaming(offer.provider, f"building the method '{offer.name}'"):
+        method, options = build_with_options(f"the method '{offer.name}'", offer.spec.build, given)
+        to_json(options)  # a record has to hold them
+    return BuiltMethod(offer, method, options)
 
 
 @dataclass(frozen=True)

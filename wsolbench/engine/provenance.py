@@ -11,9 +11,9 @@ from importlib import metadata
 from pathlib import Path
 
 from wsolbench import __version__
-from wsolbench.interfaces import Dataset
+from wsolbench.data.opened import OpenDataset
+from wsolbench.host.provider import Provider
 from wsolbench.records import DatasetInfo, Environment, SplitOutcomes
-from wsolbench.registry import Provider
 
 PACKAGES = ("torch", "torchvision", "timm", "numpy", "opencv-python", "pillow", "grad-cam")
 
@@ -41,7 +41,7 @@ def git_revision() -> str | None:
     return f"{revision}-dirty" if changes else revision
 
 
-def describe_dataset(dataset: Dataset, outcomes: list[SplitOutcomes], limit: int | None) -> DatasetInfo:
+def describe_dataset(dataset: OpenDataset, outcomes: list[SplitOutcomes], limit: int | None) -> DatasetInfo:
     """Describe what was evaluated on; the content hash covers the annotations of every split that took part."""
     hashes = sorted((part.split, part.annotations_sha256) for part in outcomes)
     return DatasetInfo(

@@ -4,52 +4,46 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wsolbench.engine.clock import Clock
-from wsolbench.engine.files import check_writable, whole_folder
+from wsolbench.contract import Split
+from wsolbench.contract.options import list_options
+from wsolbench.data.opened import OpenDataset, OpenSplit
 from wsolbench.engine.fit import fit_methods, open_fit_images
-from wsolbench.engine.gallery import draw_gallery
 from wsolbench.engine.localize import Localizer, ScoremapSink, ScoreObserver, localize
 from wsolbench.engine.methods import BuiltMethod
-from wsolbench.engine.network import Network
 from wsolbench.engine.provenance import describe_dataset, describe_environment
-from wsolbench.engine.reporter import Reporter
 from wsolbench.engine.scoremap_files import save_scoremap
 from wsolbench.engine.scoring import (
-    EvaluationSplit,
     Score,
     ScoredSplit,
     Selection,
     Target,
     compute_metrics,
-    open_images,
-    open_split,
     select_thresholds,
     split_outcomes,
 )
 from wsolbench.errors import OutputError, UsageError
-from wsolbench.interfaces import Dataset, DatasetSpec, Split
-from wsolbench.names import file_name
-from wsolbench.options import list_options
-from wsolbench.outcomes import compute_intervals
+from wsolbench.figures.gallery import draw_gallery
+from wsolbench.files import check_writable, file_name, whole_folder
+from wsolbench.networks.network import Network
+from wsolbench.progress import Reporter
 from wsolbench.protocol import FRAME, IOU_THRESHOLDS
 from wsolbench.protocol.compilation import load_sweep
 from wsolbench.records import BackboneInfo, MethodInfo, Preprocessing, ProtocolInfo, ResultRecord
-from wsolbench.registry import Offer, Provider
+from wsolbench.records.outcomes import compute_intervals
 
 
 @dataclass(frozen=True)
 class RunPlan:
     """Everything that a run is made of; see the options of ``wsolbench run``."""
 
-    dataset: Dataset
-    dataset_offer: Offer[DatasetSpec]
+    dataset: OpenDataset
     network: Network
     methods: tuple[BuiltMethod, ...]
     split: Split
@@ -63,32 +57,29 @@ class RunPlan:
     command: str
     out: Path
     scoremaps: Path | None
-    clock: Clock = field(default_factory=Clock)
 
 
-def check_first_images(
-    dataset: Dataset, provider: Provider, evaluated: Split, methods: Sequence[BuiltMethod] = ()
-) -> None:
+def check_first_images(dataset: OpenDataset, evaluated: Split, methods: Sequence[BuiltMethod] = ()) -> None:
     """Load one image of every split that a run reads, so that a wrong image root is told before the work begins.
 
     Raises:
         UsageError: The data set has no such split, or none that a method can be fitted on, or no image root is given.
         DataError: An image is missing or damaged.
     """
-    fit_images = open_fit_images(methods, dataset, provider)
+    fit_images = open_fit_images(methods, dataset)
     if fit_images is not None:
         fit_images.load(0)
     for split in dataset.splits & {evaluated, Split.TRAIN_FULLSUP} or {evaluated}:
-        open_images(dataset, provider, split).load(0)
+        dataset.images(split).load(0)
 
 
-def open_fullsup(plan: RunPlan) -> tuple[EvaluationSplit | None, str]:
+def open_fullsup(plan: RunPlan) -> tuple[OpenSplit | None, str]:
     """Return train-fullsup, or None and the reason why no threshold can come from it."""
     if plan.split is Split.TRAIN_FULLSUP:
         return None, "train-fullsup itself is evaluated, and a threshold chosen on it would be its oracle"
     if Split.TRAIN_FULLSUP not in plan.dataset.splits:
         return None, "the data set has no train-fullsup split"
-    return open_split(plan.dataset, plan.dataset_offer.provider, Split.TRAIN_FULLSUP, plan.limit), ""
+    return plan.dataset.open(Split.TRAIN_FULLSUP, plan.limit), ""
 
 
 def run(plan: RunPlan, reporter: Reporter) -> list[ResultRecord]:
@@ -103,15 +94,15 @@ def run(plan: RunPlan, reporter: Reporter) -> list[ResultRecord]:
     with ExitStack() as stack:
         draft = stack.enter_context(whole_folder(plan.out))
         save = _scoremap_sinks(plan, draft, stack)
-        with plan.clock.phase("annotations"):
-            part = open_split(plan.dataset, plan.dataset_offer.provider, plan.split, plan.limit)
+        with reporter.phase("annotations"):
+            part = plan.dataset.open(plan.split, plan.limit)
             fullsup_part, why_none = open_fullsup(plan)
             parts = [part, fullsup_part] if fullsup_part else [part]
             _check_labels(plan, parts, reporter)
             for opened in parts:
                 opened.annotations_sha256  # noqa: B018 - here, where it is timed: masks are read for it
         if part.has_boxes:
-            with plan.clock.phase("compilation"):
+            with reporter.phase("compilation"):
                 load_sweep(reporter.say)
         fitted = _fit(plan, reporter)
         localizer = Localizer(plan.network, plan.methods, plan.target, plan.batch_size, plan.workers)
@@ -119,12 +110,20 @@ def run(plan: RunPlan, reporter: Reporter) -> list[ResultRecord]:
         selections = {built.name: select_thresholds(fullsup.get(built.name), why_none) for built in plan.methods}
         ranking = _Ranking(selections, len(part.images.ids))
         scored = _localize(plan, localizer, part, reporter, save, ranking.note)
-        with plan.clock.phase("galleries"):
+        with reporter.phase("galleries"):
             for name, split in scored.items():
                 quality, threshold = ranking.quality(name), ranking.threshold(name, split)
                 draw_gallery(draft / f"gallery-{file_name(name)}.png", localizer, name, part, quality, threshold)
         records = [
-            _record(plan, built, fitted, scored[built.name], fullsup.get(built.name), selections[built.name])
+            _record(
+                plan,
+                built,
+                fitted,
+                reporter.seconds,
+                scored[built.name],
+                fullsup.get(built.name),
+                selections[built.name],
+            )
             for built in plan.methods
         ]
         for record in records:
@@ -134,39 +133,37 @@ def run(plan: RunPlan, reporter: Reporter) -> list[ResultRecord]:
 
 def _fit(plan: RunPlan, reporter: Reporter) -> dict[str, int]:
     """Fit the methods that are to be fitted; return how many images each was fitted on."""
-    images = open_fit_images(plan.methods, plan.dataset, plan.dataset_offer.provider, plan.limit)
+    images = open_fit_images(plan.methods, plan.dataset, plan.limit)
     if images is None:
         return {}
-    with plan.clock.phase("fit"):
-        return fit_methods(
-            plan.methods,
-            plan.network,
-            images,
-            seed=plan.seed,
-            batch_size=plan.batch_size,
-            workers=plan.workers,
-            reporter=reporter,
-        )
+    return fit_methods(
+        plan.methods,
+        plan.network,
+        images,
+        seed=plan.seed,
+        batch_size=plan.batch_size,
+        workers=plan.workers,
+        reporter=reporter,
+    )
 
 
 def _localize(
     plan: RunPlan,
     localizer: Localizer,
-    part: EvaluationSplit,
+    part: OpenSplit,
     reporter: Reporter,
     save: ScoremapSinks | None,
     observe: ScoreObserver | None = None,
 ) -> dict[str, ScoredSplit]:
-    with plan.clock.phase(part.split.label):
-        return localize(
-            localizer,
-            part,
-            interval=plan.interval,
-            strict=plan.strict,
-            reporter=reporter,
-            save=save(part.split) if save else None,
-            observe=observe,
-        )
+    return localize(
+        localizer,
+        part,
+        interval=plan.interval,
+        strict=plan.strict,
+        reporter=reporter,
+        save=save(part.split) if save else None,
+        observe=observe,
+    )
 
 
 def check_scoremap_folders(scoremaps: Path, out: Path | None, methods: Iterable[str]) -> None:
@@ -213,7 +210,7 @@ class ScoremapSinks:
         return save
 
 
-def _check_labels(plan: RunPlan, parts: list[EvaluationSplit], reporter: Reporter) -> None:
+def _check_labels(plan: RunPlan, parts: list[OpenSplit], reporter: Reporter) -> None:
     """Refuse labels that the weights do not know; warn of weights that know more classes than there are."""
     known, named = plan.network.num_classes, len(plan.dataset.class_names)
     if known > named:
@@ -263,6 +260,7 @@ def _record(
     plan: RunPlan,
     built: BuiltMethod,
     fitted: dict[str, int],
+    seconds: dict[str, float],
     scored: ScoredSplit,
     fullsup: ScoredSplit | None,
     selection: Selection,
@@ -285,13 +283,13 @@ def _record(
         method=_method_info(built, fitted.get(built.name)),
         protocol=protocol,
         environment=describe_environment(
-            [plan.dataset_offer.provider, plan.network.offer.provider, built.offer.provider],
+            [plan.dataset.provider, plan.network.offer.provider, built.offer.provider],
             command=plan.command,
             device=str(plan.network.device),
             seed=plan.seed,
             batch_size=plan.batch_size,
         ),
-        seconds=plan.clock.seconds,
+        seconds=dict(seconds),
         outcomes=outcomes,
     )
 

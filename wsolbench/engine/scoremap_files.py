@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wsolbench.engine.files import write_whole
 from wsolbench.errors import ScoremapError
+from wsolbench.files import write_whole
 from wsolbench.protocol import FRAME, check_scoremap, to_scoremap
 
 _MAGIC = (b"\x93NUMPY", b"PK")  # an array, an archive of arrays

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wsolbench.data.fingerprint import annotations_hash
-from wsolbench.data.ids import check_ids
-from wsolbench.data.sampling import limit_split
-from wsolbench.engine.blame import blaming
-from wsolbench.errors import DataError, UsageError
-from wsolbench.interfaces import Annotations, Dataset, ImageSplit, MaskPair, Split
+from wsolbench.contract import Split
+from wsolbench.data.opened import OpenSplit
+from wsolbench.errors import DataError
 from wsolbench.protocol import (
     IOU_THRESHOLDS,
     MODES,
@@ -31,86 +27,9 @@ from wsolbench.protocol import (
     top_k_loc,
 )
 from wsolbench.records import IOU_KEYS, IouKey, Metrics, Runs, SplitOutcomes
-from wsolbench.registry import Provider
 
 Target: TypeAlias = Literal["gt", "predicted"]
 """Whose map is made: the true class's, or the predicted one's."""
-
-
-@dataclass(frozen=True)
-class EvaluationSplit:
-    """The images of one split that are evaluated, and their annotations."""
-
-    split: Split
-    images: ImageSplit
-    annotations: Annotations
-
-    @cached_property
-    def annotations_sha256(self) -> str:
-        """What identifies ids, labels, sizes, boxes and masks."""
-        return annotations_hash(self.images, self.annotations)
-
-    @property
-    def has_boxes(self) -> bool:
-        """Whether boxes can be scored."""
-        return bool(self.annotations.boxes)
-
-
-def open_images(dataset: Dataset, provider: Provider, split: Split, limit: int | None = None) -> ImageSplit:
-    """Return a split's images and labels, limited.
-
-    Raises:
-        UsageError: The data set has no such split.
-        DataError: It is damaged, or empty.
-        PluginError: The data set's own code fails, now or when an image is loaded.
-    """
-    with blaming(provider, f"opening {split.label} of the data set '{dataset.name}'"):
-        if split not in dataset.splits:
-            there = ", ".join(part.label for part in Split if part in dataset.splits)
-            raise UsageError(f"the data set '{dataset.name}' has no split {split.label}; it has {there or 'none'}")
-        everything = dataset.images(split)
-        check_ids(everything, f"{split.label} of the data set '{dataset.name}'")
-        images = limit_split(everything, limit)
-
-    def load(index: int) -> NDArray[np.uint8]:
-        with blaming(provider, f"loading the image '{images.ids[index]}'"):
-            return images.load(index)
-
-    return replace(images, load=load)
-
-
-def open_split(dataset: Dataset, provider: Provider, split: Split, limit: int | None) -> EvaluationSplit:
-    """Return a split's images and annotations, limited.
-
-    Raises:
-        UsageError: The data set has no such split.
-        DataError: It is damaged, or an image has no box where others have.
-        PluginError: The data set's own code fails, now or when an image or a mask is loaded.
-    """
-    return annotate(dataset, provider, split, open_images(dataset, provider, split, limit))
-
-
-def annotate(dataset: Dataset, provider: Provider, split: Split, images: ImageSplit) -> EvaluationSplit:
-    """Return images of a split with their annotations.
-
-    Raises:
-        DataError: The annotations are damaged, or an image has no box where others have.
-        PluginError: The data set's own code fails, now or when a mask is loaded.
-    """
-    with blaming(provider, f"reading the annotations of {split.label}"):
-        everything = dataset.annotations(split)
-        bare = [image_id for image_id in images.ids if everything.boxes and image_id not in everything.boxes]
-        if bare:
-            raise DataError(f"{len(bare)} images of {split.label} have no box; the first is '{bare[0]}'")
-        boxes = {image_id: everything.boxes[image_id] for image_id in images.ids} if everything.boxes else {}
-    load_mask = everything.load_mask
-
-    def load(image_id: str) -> MaskPair:
-        assert load_mask is not None
-        with blaming(provider, f"loading the mask of '{image_id}'"):
-            return load_mask(image_id)
-
-    return EvaluationSplit(split, images, Annotations(boxes, everything.image_sizes, load if load_mask else None))
 
 
 @dataclass(frozen=True)
@@ -124,7 +43,7 @@ class Score:
 class SplitScorer:
     """Both evaluators over one split. `score` is pure and may run in threads; `add` stores."""
 
-    def __init__(self, part: EvaluationSplit, interval: float) -> None:
+    def __init__(self, part: OpenSplit, interval: float) -> None:
         ids, annotations = part.images.ids, part.annotations
         self._ids = ids
         self._load_mask = annotations.load_mask
@@ -172,7 +91,7 @@ class ClassHits:
 class ScoredSplit:
     """Everything that one method's maps came to on one split."""
 
-    part: EvaluationSplit
+    part: OpenSplit
     boxes: BoxResult | None
     masks: MaskResult | None
     hits: ClassHits | None

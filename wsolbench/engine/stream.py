@@ -12,9 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from wsolbench.contract import ImageSplit, InputConfig
 from wsolbench.data.images import warp
-from wsolbench.engine.threads import ordered_map
-from wsolbench.interfaces import ImageSplit, InputConfig
+from wsolbench.threads import ordered_map
 
 
 @dataclass(frozen=True)

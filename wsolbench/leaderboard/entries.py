@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 
-from wsolbench.names import file_name
+from wsolbench.files import file_name
 from wsolbench.records import BackboneInfo, ResultRecord, TrainingInfo, WeightsInfo
-from wsolbench.verify import read_verified
+from wsolbench.records.verify import read_verified
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ import torch
 from reference_fill import IMAGE, agrees, fill, shapes
 from wsolbench_plugins.backbones.slak import wsolbench_backbones
 
-from wsolbench.engine.weights import difference, read_state_dict
 from wsolbench.errors import WeightsError
+from wsolbench.networks.weights import difference, read_state_dict
 
 SPECS = {spec.name: spec for spec in wsolbench_backbones()}
 OFFICIAL = {

@@ -10,7 +10,7 @@ from reference_fill import IMAGE, agrees, filled, shapes
 from wsolbench_plugins.backbones.timm_networks import wsolbench_backbones
 
 from wsolbench.api import BackboneSpec
-from wsolbench.engine.weights import difference, load_state, read_state_dict
+from wsolbench.networks.weights import difference, load_state, read_state_dict
 
 SPECS = {spec.name: spec for spec in wsolbench_backbones() if isinstance(spec, BackboneSpec)}
 NANO = [name for name in SPECS if name.endswith("_nano")]

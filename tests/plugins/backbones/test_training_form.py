@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from wsolbench.api import UsageError
-from wsolbench.plugins import load_plugins
+from wsolbench.host.loading import load_plugins
 
 REGISTRY = load_plugins()
 

@@ -18,7 +18,7 @@ from wsolbench_plugins.methods.cam import (
 )
 
 from wsolbench.api import MethodContext, UsageError
-from wsolbench.options import list_options
+from wsolbench.contract.options import list_options
 from wsolbench.protocol import classify_raw_map, to_scoremap
 
 FAMILY = [pytest.param(spec.build, id=spec.name) for spec in wsolbench_methods()]

@@ -14,8 +14,8 @@ from wsolbench_plugins.methods.gradcam_package import wsolbench_methods
 
 from wsolbench import testing
 from wsolbench.api import MethodContext, UsageError
+from wsolbench.contract.options import build_with_options, list_options
 from wsolbench.leaderboard import add, build
-from wsolbench.options import build_with_options, list_options
 from wsolbench.records import read_record
 
 (ZOO,) = wsolbench_methods()

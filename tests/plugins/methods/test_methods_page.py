@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from wsolbench.plugins import load_plugins
+from wsolbench.host.loading import load_plugins
 
 PAGE = Path(__file__).parents[3] / "docs" / "methods.md"
 

@@ -22,8 +22,8 @@ from wsolbench_plugins.recipes.published.mixing import MixedLabels, cross_entrop
 from wsolbench_plugins.recipes.published.timm_augmentations import erase, rand_augment
 
 from wsolbench.api import InputConfig, UsageError, warp
-from wsolbench.options import build_with_options
-from wsolbench.plugins import load_plugins
+from wsolbench.contract.options import build_with_options
+from wsolbench.host.loading import load_plugins
 
 REGISTRY = load_plugins()
 CONFIG = InputConfig(64)

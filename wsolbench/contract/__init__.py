@@ -1,0 +1,93 @@
+"""The contract between the core and its plugins: what each kind of plugin offers and what it is given.
+
+Shapes are written B (images), C (classes), K (feature channels), H×W (network input) and h×w (feature map). Images are
+RGB. Fractions are fractions, never percents.
+
+Nothing here imports torch when it runs: a listing of plugins must not wait for it.
+"""
+
+from wsolbench.contract.backbones import (
+    Backbone,
+    BackboneSpec,
+    Checkpoint,
+    Foldable,
+    InputConfig,
+    Layered,
+    Pretrained,
+    Reparameterizable,
+    SpatialHead,
+    StochasticDepth,
+)
+from wsolbench.contract.datasets import (
+    Annotations,
+    Dataset,
+    DatasetRoots,
+    DatasetSpec,
+    Download,
+    Finding,
+    ImageSplit,
+    Inspectable,
+    KnownSplit,
+    MaskPair,
+    Preparation,
+    Severity,
+    Split,
+)
+from wsolbench.contract.methods import (
+    FittedMethod,
+    Maps,
+    Method,
+    MethodContext,
+    MethodSpec,
+)
+from wsolbench.contract.recipes import (
+    Augmenting,
+    Averaging,
+    Recipe,
+    RecipeSpec,
+)
+from wsolbench.contract.zoos import (
+    BackboneZoo,
+    MethodZoo,
+    Spec,
+    Zoo,
+)
+
+__all__ = [
+    "Annotations",
+    "Augmenting",
+    "Averaging",
+    "Backbone",
+    "BackboneSpec",
+    "BackboneZoo",
+    "Checkpoint",
+    "Dataset",
+    "DatasetRoots",
+    "DatasetSpec",
+    "Download",
+    "Finding",
+    "FittedMethod",
+    "Foldable",
+    "ImageSplit",
+    "InputConfig",
+    "Inspectable",
+    "KnownSplit",
+    "Layered",
+    "Maps",
+    "MaskPair",
+    "Method",
+    "MethodContext",
+    "MethodSpec",
+    "MethodZoo",
+    "Preparation",
+    "Pretrained",
+    "Recipe",
+    "RecipeSpec",
+    "Reparameterizable",
+    "Severity",
+    "SpatialHead",
+    "Spec",
+    "Split",
+    "StochasticDepth",
+    "Zoo",
+]

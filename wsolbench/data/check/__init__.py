@@ -1,0 +1,1 @@
+"""Data sets checked before any run."""

@@ -1,0 +1,140 @@
+"""Every file of a split looked at once: whether it is there and whole, its size, how it lies, and what is in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass, field
+
+from wsolbench.contract import Annotations, ImageSplit, MaskPair, Split
+from wsolbench.data.fingerprint import image_digest
+from wsolbench.data.images import probe
+from wsolbench.errors import DataError, MissingFileError, UsageError
+from wsolbench.progress import Reporter
+from wsolbench.threads import ordered_map
+
+UPRIGHT = 1
+"""The EXIF orientation of an image that is not turned."""
+
+
+@dataclass(frozen=True)
+class ImageFacts:
+    """What is known of one image of a split.
+
+    Args:
+        missing: There is no such file.
+        problem: What is wrong with it, where that is something else.
+        digest: Of its pixels.
+        size: (width, height) as it is loaded.
+        stored_size: The same in the file; None where images are no files.
+        orientation: Its EXIF orientation.
+    """
+
+    missing: bool = False
+    problem: str | None = None
+    digest: str = ""
+    size: tuple[int, int] = (0, 0)
+    stored_size: tuple[int, int] | None = None
+    orientation: int = UPRIGHT
+
+
+@dataclass(frozen=True)
+class MaskFacts:
+    """What is known of the masks of one image."""
+
+    problem: str | None = None
+    has_foreground: bool = False
+    size: tuple[int, int] = (0, 0)
+
+
+@dataclass(frozen=True)
+class InspectedSplit:
+    """A split whose lists were read and whose files were looked at.
+
+    Args:
+        split: Which one.
+        images: Its images and labels; a label of -1 is none.
+        annotations: Its boxes or masks; empty for train-weaksup.
+        facts: One an image; empty where no place of the images is known.
+        masks: One an image; empty where there are none.
+    """
+
+    split: Split
+    images: ImageSplit
+    annotations: Annotations
+    facts: tuple[ImageFacts, ...] = ()
+    masks: tuple[MaskFacts, ...] = field(default=())
+
+    @property
+    def missing(self) -> list[str]:
+        """Ids of images without a file."""
+        return [image_id for image_id, fact in zip(self.images.ids, self.facts, strict=False) if fact.missing]
+
+    @property
+    def damaged(self) -> list[tuple[str, str]]:
+        """Ids of images that cannot be read, and why."""
+        pairs = zip(self.images.ids, self.facts, strict=False)
+        return [(image_id, fact.problem) for image_id, fact in pairs if fact.problem is not None]
+
+    @property
+    def readable(self) -> list[tuple[int, str, ImageFacts]]:
+        """Position, id and facts of the images that could be decoded."""
+        pairs = enumerate(zip(self.images.ids, self.facts, strict=False))
+        return [(index, name, fact) for index, (name, fact) in pairs if not fact.missing and fact.problem is None]
+
+    @property
+    def is_available(self) -> bool:
+        """Whether any image of it has a file."""
+        return any(not fact.missing for fact in self.facts)
+
+
+def inspect_split(
+    split: Split, images: ImageSplit, annotations: Annotations, *, workers: int, reporter: Reporter
+) -> InspectedSplit:
+    """Look at every image and mask of a split; where no place of the images is known, at none.
+
+    Raises:
+        PluginError: The data set's own code fails.
+    """
+    facts: list[ImageFacts] = []
+    masks: list[MaskFacts] = []
+    load_mask = annotations.load_mask
+
+    def look(index: int) -> tuple[ImageFacts | None, MaskFacts | None]:
+        mask = None if load_mask is None else _look_at_masks(load_mask, images.ids[index])
+        return _look_at_image(images, index), mask
+
+    with (
+        reporter.phase(split.label, len(images.ids)) as advance,
+        closing(ordered_map(look, range(len(images.ids)), workers=workers, ahead=64)) as looked,
+    ):
+        for fact, mask in looked:
+            facts += [] if fact is None else [fact]
+            masks += [] if mask is None else [mask]
+            advance(1)
+    return InspectedSplit(split, images, annotations, tuple(facts), tuple(masks))
+
+
+def _look_at_image(images: ImageSplit, index: int) -> ImageFacts | None:
+    stored, orientation = None, UPRIGHT
+    try:
+        pixels = images.load(index)
+        if images.read is not None:
+            stored, orientation = probe(images.read(index), images.ids[index])
+    except UsageError:  # no place was named
+        return None
+    except MissingFileError:
+        return ImageFacts(missing=True)
+    except DataError as error:
+        return ImageFacts(problem=str(error))
+    height, width = pixels.shape[:2]
+    return ImageFacts(digest=image_digest(pixels), size=(width, height), stored_size=stored, orientation=orientation)
+
+
+def _look_at_masks(load_mask: Callable[[str], MaskPair], image_id: str) -> MaskFacts:
+    try:
+        masks = load_mask(image_id)
+    except DataError as error:
+        return MaskFacts(problem=str(error))
+    height, width = masks.foreground.shape
+    return MaskFacts(has_foreground=bool(masks.foreground.any()), size=(width, height))

@@ -1,0 +1,153 @@
+"""A data set checked before any run: its lists, its files, and what would violate the protocol."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from wsolbench.contract import (
+    Annotations,
+    Dataset,
+    DatasetRoots,
+    DatasetSpec,
+    Finding,
+    ImageSplit,
+    Inspectable,
+    Severity,
+    Split,
+)
+from wsolbench.data.check.findings import an_error, count_boxes, findings_of_all, findings_of_split, one_by_one
+from wsolbench.data.check.inspection import InspectedSplit, inspect_split
+from wsolbench.data.ids import check_ids
+from wsolbench.data.opened import OpenDataset, open_dataset
+from wsolbench.errors import DataError
+from wsolbench.host.provider import blaming
+from wsolbench.host.registry import Offer
+from wsolbench.progress import Reporter
+
+
+@dataclass(frozen=True)
+class SplitCounts:
+    """One line of the report; None where it does not apply or was not looked at."""
+
+    split: Split
+    images: int
+    known: int | None
+    classes: int
+    per_class: tuple[int, int]
+    boxes: int | None
+    masks: int | None
+    missing: int | None
+    damaged: int | None
+    available: bool
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """What a check came to."""
+
+    dataset: str
+    version: str
+    splits: tuple[SplitCounts, ...]
+    findings: tuple[Finding, ...]
+
+    def of(self, severity: Severity) -> list[str]:
+        """Return the findings of one severity."""
+        return [finding.text for finding in self.findings if finding.severity is severity]
+
+
+def check_dataset(offer: Offer[DatasetSpec], roots: DatasetRoots, *, workers: int, reporter: Reporter) -> CheckReport:
+    """Read all lists and look at all files of a data set.
+
+    Raises:
+        UsageError: It needs a place that was not named.
+        DataError: It cannot be opened at all.
+        PluginError: Its own code fails.
+    """
+    faults: list[DataError] = []
+    opened = open_dataset(offer, replace(roots, on_fault=faults.append))
+    dataset = opened.dataset
+    parts, unread = _read_lists(opened, faults)
+    inspected = [
+        inspect_split(split, images, annotations, workers=workers, reporter=reporter)
+        for split, images, annotations in parts
+    ]
+    with blaming(offer.provider, f"inspecting the data set '{offer.name}'"):
+        found = [
+            *(finding for part in inspected for finding in findings_of_split(part, offer.spec, dataset)),
+            *findings_of_all(inspected, dataset, roots),
+            *_of_plugin(dataset),
+        ]
+    version = _version(dataset)
+    told = dict.fromkeys(str(fault) for fault in [*faults, *unread])  # those of the inspections are among them now
+    findings = (*one_by_one(Severity.ERROR, list(told)), *found)
+    counts = tuple(_count(part, offer.spec) for part in inspected)
+    return CheckReport(dataset.name, version, counts, findings)
+
+
+def _read_lists(
+    opened: OpenDataset, faults: Sequence[DataError]
+) -> tuple[list[tuple[Split, ImageSplit, Annotations]], list[DataError]]:
+    """Return the splits whose ids and labels can be read, and what is wrong besides the faults told meanwhile."""
+    dataset, parts, unread = opened.dataset, [], []
+    for split in (split for split in Split if split in dataset.splits):
+        before = len(faults)
+        with blaming(opened.provider, f"opening {split.label} of the data set '{dataset.name}'"):
+            try:
+                images = dataset.images(split)
+            except DataError as error:
+                unread.append(error)
+                continue
+            try:
+                unboxed = Annotations(image_sizes=images.sizes)
+                annotations = unboxed if split is Split.TRAIN_WEAKSUP else dataset.annotations(split)
+            except DataError as error:
+                unread.append(error)
+                annotations = Annotations()
+        if len(faults) == before and (images.ids or not faults):  # else why ids or labels are missing was told
+            unread += _refused(images, f"{split.label} of the data set '{dataset.name}'")
+        parts.append((split, images, annotations))
+    return parts, unread
+
+
+def _refused(images: ImageSplit, where: str) -> list[DataError]:
+    """Return why every run would refuse a split, if it would."""
+    try:
+        check_ids(images, where)
+    except DataError as error:
+        return [error]
+    return []
+
+
+def _version(dataset: Dataset) -> str:
+    try:
+        return dataset.version
+    except DataError:  # told above
+        return ""
+
+
+def _count(part: InspectedSplit, spec: DatasetSpec) -> SplitCounts:
+    known = spec.known.get(part.split)
+    counts = Counter(part.images.labels[part.images.labels >= 0].tolist()).values()
+    looked = bool(part.facts)
+    return SplitCounts(
+        split=part.split,
+        images=len(part.images.ids),
+        known=known.images if known else None,
+        classes=len(counts),
+        per_class=(min(counts, default=0), max(counts, default=0)),
+        boxes=count_boxes(part) if part.annotations.boxes else None,
+        masks=len(part.masks) if part.masks else None,
+        missing=len(part.missing) if looked else None,
+        damaged=len(part.damaged) if looked else None,
+        available=part.is_available,
+    )
+
+
+def _of_plugin(dataset: Dataset) -> Iterator[Finding]:
+    if isinstance(dataset, Inspectable):
+        try:
+            yield from dataset.inspect()
+        except DataError as error:
+            yield an_error(str(error))

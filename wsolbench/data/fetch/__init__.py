@@ -1,0 +1,1 @@
+"""Data sets fetched, unpacked and written in the reference layout."""

@@ -1,0 +1,147 @@
+"""A data set at work: its provider beside it, its code guarded, its splits checked, limited, hashed and picklable."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Generic, TypeVar
+
+from wsolbench.contract import Annotations, Dataset, DatasetRoots, DatasetSpec, ImageSplit, Split
+from wsolbench.data.fingerprint import annotations_hash
+from wsolbench.data.ids import check_ids
+from wsolbench.data.sampling import limit_split
+from wsolbench.errors import DataError, UsageError
+from wsolbench.host.provider import Provider, blaming
+from wsolbench.host.registry import Offer
+
+__all__ = ["OpenDataset", "OpenSplit", "open_dataset"]
+
+A = TypeVar("A")
+B = TypeVar("B")
+
+
+@dataclass(frozen=True)
+class OpenSplit:
+    """The images of one split that are evaluated, and their annotations; it can be sent to another process."""
+
+    split: Split
+    images: ImageSplit
+    annotations: Annotations
+
+    @cached_property
+    def annotations_sha256(self) -> str:
+        """What identifies ids, labels, sizes, boxes and masks."""
+        return annotations_hash(self.images, self.annotations)
+
+    @property
+    def has_boxes(self) -> bool:
+        """Whether boxes can be scored."""
+        return bool(self.annotations.boxes)
+
+
+@dataclass(frozen=True)
+class OpenDataset:
+    """A data set and who provides it; an error in the provider's code names the provider."""
+
+    dataset: Dataset
+    provider: Provider
+
+    @property
+    def name(self) -> str:
+        """The name that checkpoints and records refer to."""
+        return self.dataset.name
+
+    @property
+    def version(self) -> str:
+        """The version of the data set. Raises ``DataError`` where it has to be computed and a split is damaged."""
+        with blaming(self.provider, f"computing the version of the data set '{self.name}'"):
+            return self.dataset.version
+
+    @property
+    def class_names(self) -> Sequence[str]:
+        """One name a class, in the order of the labels."""
+        return self.dataset.class_names
+
+    @property
+    def splits(self) -> frozenset[Split]:
+        """The available splits."""
+        return self.dataset.splits
+
+    def images(self, split: Split, limit: int | None = None) -> ImageSplit:
+        """Return a split's images and labels, limited.
+
+        Raises:
+            UsageError: The data set has no such split.
+            DataError: It is damaged, or empty.
+            PluginError: The data set's own code fails, now or when an image is loaded.
+        """
+        with blaming(self.provider, f"opening {split.label} of the data set '{self.name}'"):
+            if split not in self.splits:
+                there = ", ".join(part.label for part in Split if part in self.splits)
+                raise UsageError(f"the data set '{self.name}' has no split {split.label}; it has {there or 'none'}")
+            everything = self.dataset.images(split)
+            check_ids(everything, f"{split.label} of the data set '{self.name}'")
+            images = limit_split(everything, limit)
+        return replace(images, load=_Guarded(images.load, self.provider, "loading the image", images.ids))
+
+    def open(self, split: Split, limit: int | None = None) -> OpenSplit:
+        """Return a split's images and annotations, limited.
+
+        Raises:
+            UsageError: The data set has no such split.
+            DataError: It is damaged, or an image has no box where others have.
+            PluginError: The data set's own code fails, now or when an image or a mask is loaded.
+        """
+        return self.annotate(split, self.images(split, limit))
+
+    def annotate(self, split: Split, images: ImageSplit) -> OpenSplit:
+        """Return images of a split with their annotations.
+
+        Raises:
+            DataError: The annotations are damaged, or an image has no box where others have.
+            PluginError: The data set's own code fails, now or when a mask is loaded.
+        """
+        with blaming(self.provider, f"reading the annotations of {split.label}"):
+            everything = self.dataset.annotations(split)
+            bare = [image_id for image_id in images.ids if everything.boxes and image_id not in everything.boxes]
+            if bare:
+                raise DataError(f"{len(bare)} images of {split.label} have no box; the first is '{bare[0]}'")
+            boxes = {image_id: everything.boxes[image_id] for image_id in images.ids} if everything.boxes else {}
+        load_mask = everything.load_mask
+        guarded = None if load_mask is None else _Guarded(load_mask, self.provider, "loading the mask of")
+        return OpenSplit(split, images, Annotations(boxes, everything.image_sizes, guarded))
+
+
+def open_dataset(offer: Offer[DatasetSpec], roots: DatasetRoots) -> OpenDataset:
+    """Build a data set.
+
+    Raises:
+        UsageError: It needs a place that was not named, or is given one that it has no use for.
+        DataError: Something is missing or damaged.
+        PluginError: The plugin's own code fails.
+    """
+    with blaming(offer.provider, f"building the data set '{offer.name}'"):
+        return OpenDataset(offer.spec.build(roots), offer.provider)
+
+
+@dataclass(frozen=True)
+class _Guarded(Generic[A, B]):
+    """A function of a plugin whose errors name the plugin; unlike a closure it can be sent to another process.
+
+    Args:
+        function: A position or an image id -> what is loaded.
+        provider: Who provides the function.
+        doing: What it does, for the message.
+        ids: The images' ids, where the function takes positions.
+    """
+
+    function: Callable[[A], B]
+    provider: Provider
+    doing: str
+    ids: Sequence[str] = ()
+
+    def __call__(self, key: A) -> B:
+        image_id = self.ids[key] if self.ids and isinstance(key, int) else key
+        with blaming(self.provider, f"{self.doing} '{image_id}'"):
+            return self.function(key)

@@ -1,0 +1,1 @@
+"""Figures: arrays go in, pictures come out."""

@@ -1,0 +1,1 @@
+"""The plugin host: finds plugins, keeps each failure to itself, resolves names."""

@@ -1,0 +1,193 @@
+"""What the loaded plugins offer: names resolved to specs, with "did you mean" and honest ambiguity."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Generic, TypeAlias, TypeVar
+
+from wsolbench.contract import (
+    BackboneSpec,
+    BackboneZoo,
+    DatasetSpec,
+    MethodSpec,
+    MethodZoo,
+    RecipeSpec,
+    Spec,
+    Zoo,
+)
+from wsolbench.errors import UnknownNameError
+from wsolbench.host.provider import Provider, blaming
+
+Offered: TypeAlias = Spec | Zoo[Spec]
+O_co = TypeVar("O_co", bound=Offered, covariant=True)
+S_co = TypeVar("S_co", bound=Spec, covariant=True)
+
+
+@dataclass(frozen=True)
+class PluginFailure:
+    """A plugin that was dropped: at which stage, and why."""
+
+    provider: Provider
+    stage: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.provider} ({self.stage}): {self.reason}"
+
+
+@dataclass(frozen=True)
+class Offer(Generic[O_co]):
+    """One spec and who provides it."""
+
+    spec: O_co
+    provider: Provider
+
+    @property
+    def name(self) -> str:
+        """The short name."""
+        return self.spec.name
+
+    @property
+    def qualified_name(self) -> str:
+        """``distribution:name``, which is never ambiguous."""
+        return f"{self.provider.distribution}:{self.spec.name}"
+
+
+class Catalogue(Generic[S_co]):
+    """All offers of one kind: those that are listed, and those that zoos find behind their prefix."""
+
+    def __init__(
+        self,
+        kind: str,
+        offers: Iterable[Offer[S_co]],
+        failures: tuple[PluginFailure, ...] = (),
+        zoos: Iterable[Offer[Zoo[S_co]]] = (),
+    ) -> None:
+        self.kind = kind
+        self.zoos = tuple(zoos)
+        self._offers = sorted(offers, key=lambda offer: (offer.name, offer.provider.distribution))
+        self._failures = failures
+
+    def __iter__(self) -> Iterator[Offer[S_co]]:
+        return iter(self._offers)
+
+    def __len__(self) -> int:
+        return len(self._offers)
+
+    def find(self, name: str) -> list[Offer[S_co]]:
+        """Return the offers that answer to a short or a qualified name: none, one, or several rivals.
+
+        Raises:
+            UsageError: A zoo has that name but cannot offer it.
+            PluginError: A zoo's code fails.
+        """
+        if ":" not in name:
+            return [offer for offer in self._offers if offer.name == name]
+        listed = [offer for offer in self._offers if offer.qualified_name == name]
+        return listed or [_find_in(zoo, rest) for zoo, rest in self._prefixed(name) if rest in _names_in(zoo)]
+
+    def shown_name(self, offer: Offer[Spec]) -> str:
+        """Return what to type for an offer: its short name, or the qualified one where the short is ambiguous."""
+        return offer.name if len(self.find(offer.name)) == 1 else offer.qualified_name
+
+    def get(self, name: str) -> Offer[S_co]:
+        """Return the one offer of that name.
+
+        Raises:
+            UnknownNameError: No plugin offers it, or several do.
+            UsageError: A zoo has that name but cannot offer it.
+            PluginError: A zoo's code fails.
+        """
+        found = self.find(name)
+        if len(found) == 1:
+            return found[0]
+        raise self.ambiguous(name, found) if found else self.unknown(name)
+
+    def ambiguous(self, name: str, rivals: Iterable[Offer[Spec]]) -> UnknownNameError:
+        """Return the error that lists who claims a name."""
+        lines = "".join(f"\n  {rival.qualified_name}" for rival in rivals)
+        return UnknownNameError(f"more than one plugin offers the {self.kind} '{name}'. Type one of{lines}")
+
+    def unknown(self, name: str, also: Iterable[str] = ()) -> UnknownNameError:
+        """Return the error for a name that nobody offers, with close matches and the plugins that failed to load."""
+        known = self.names_like(name) | set(also)
+        return _unknown(self.kind, name, known, f"list {self.kind}s", len(self._offers), self._failures)
+
+    def names_like(self, name: str) -> set[str]:
+        """Return what may be typed instead of an unknown name; behind the prefix of a zoo, the names that it has."""
+        if ":" not in name:
+            return {self.shown_name(offer) for offer in self._offers} | {f"{zoo.name}:NAME" for zoo in self.zoos}
+        behind = {name.removesuffix(rest) + known for zoo, rest in self._prefixed(name) for known in _names_in(zoo)}
+        return behind | {offer.qualified_name for offer in self._offers}
+
+    def _prefixed(self, name: str) -> list[tuple[Offer[Zoo[S_co]], str]]:
+        """Return the zoos whose short or qualified prefix a name begins with, and the rest of it."""
+        return [
+            (zoo, name.removeprefix(f"{prefix}:"))
+            for zoo in self.zoos
+            for prefix in (zoo.name, zoo.qualified_name)
+            if name.startswith(f"{prefix}:")
+        ]
+
+
+def _names_in(zoo: Offer[Zoo[S_co]]) -> set[str]:
+    with blaming(zoo.provider, f"listing '{zoo.name}'"):
+        return set(zoo.spec.names())
+
+
+def _find_in(zoo: Offer[Zoo[S_co]], name: str) -> Offer[S_co]:
+    with blaming(zoo.provider, f"looking '{name}' up in '{zoo.name}'"):
+        return Offer(replace(zoo.spec.find(name), name=f"{zoo.name}:{name}"), zoo.provider)
+
+
+class Registry:
+    """Everything that the installed plugins offer, and the plugins that could not be loaded."""
+
+    def __init__(
+        self,
+        offers: Iterable[Offer[Offered]],
+        providers: tuple[Provider, ...] = (),
+        failures: tuple[PluginFailure, ...] = (),
+    ) -> None:
+        self.providers = providers
+        self.failures = failures
+        self._offers = tuple(offers)
+        self.backbones = Catalogue("backbone", self._of(BackboneSpec), failures, self._of(BackboneZoo))
+        self.methods = Catalogue("method", self._of(MethodSpec), failures, self._of(MethodZoo))
+        self.datasets: Catalogue[DatasetSpec] = Catalogue("dataset", self._of(DatasetSpec), failures)
+        self.recipes: Catalogue[RecipeSpec] = Catalogue("recipe", self._of(RecipeSpec), failures)
+
+    def _of(self, kind: type[O_co]) -> list[Offer[O_co]]:
+        return [Offer(offer.spec, offer.provider) for offer in self._offers if isinstance(offer.spec, kind)]
+
+    @property
+    def catalogues(self) -> tuple[Catalogue[Spec], ...]:
+        """The four kinds, in the order in which listings show them."""
+        return (self.backbones, self.methods, self.datasets, self.recipes)
+
+    def unknown(self, name: str) -> UnknownNameError:
+        """Return the error for a name that nothing of any kind answers to."""
+        known = {offer.spec.family for offer in self.backbones if offer.spec.family}
+        known |= {like for catalogue in self.catalogues for like in catalogue.names_like(name)}
+        listed = sum(len(catalogue) for catalogue in self.catalogues)
+        return _unknown("name", name, known, "list", listed, self.failures)
+
+    def family(self, name: str) -> list[Offer[BackboneSpec]]:
+        """Return the variants of a family of networks; empty where there is no such family."""
+        return [offer for offer in self.backbones if offer.spec.family == name]
+
+
+def _unknown(
+    kind: str, name: str, known: set[str], listing: str, count: int, failures: tuple[PluginFailure, ...]
+) -> UnknownNameError:
+    by_lowercase = {known_name.lower(): known_name for known_name in known}
+    behind = sorted(known_name for known_name in by_lowercase if known_name.startswith(f"{name.lower()}:"))
+    near = difflib.get_close_matches(name.lower(), sorted(by_lowercase), n=3, cutoff=0.5)
+    close = [by_lowercase[match] for match in dict.fromkeys([*behind, *near])][:3]
+    hint = f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
+    message = f"unknown {kind} '{name}'.{hint}\n  'wsolbench {listing}' shows all {count}."
+    if failures:
+        message += " Not loaded:" + "".join(f"\n  {failure}" for failure in failures)
+    return UnknownNameError(message)

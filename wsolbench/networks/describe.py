@@ -1,0 +1,67 @@
+"""Facts about a network, taken from the network itself, built without memory."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import torch
+
+from wsolbench.contract import BackboneSpec, Reparameterizable
+from wsolbench.errors import UsageError
+from wsolbench.host.provider import Provider, blaming
+from wsolbench.networks.network import kernel_sizes
+from wsolbench.networks.shapes import build_shapes
+
+_LONGER = 512  # pixels that a stride is measured over
+
+
+def build_on_meta(spec: BackboneSpec, provider: Provider, num_classes: int, *, merged: bool) -> Any:
+    """Build a network whose tensors have shapes and no memory.
+
+    Raises:
+        UsageError: `merged` is asked of a network that has no merged form.
+        PluginError: The plugin's code fails.
+    """
+    with torch.device("meta"), blaming(provider, f"building '{spec.name}'"):
+        module = build_shapes(spec, num_classes)
+        if merged and not isinstance(module, Reparameterizable):
+            raise UsageError(f"--merged: '{spec.name}' has no branches to merge")
+        if merged:
+            module.reparameterize()
+    return module.eval()
+
+
+def state_dict_shapes(
+    spec: BackboneSpec, provider: Provider, num_classes: int, *, merged: bool
+) -> dict[str, list[int]]:
+    """Return the shape of every entry of a network's state dict, in its order."""
+    module = build_on_meta(spec, provider, num_classes, merged=merged)
+    return {key: list(value.shape) for key, value in module.state_dict().items()}
+
+
+def _feature_shape(module: Any, size: int) -> tuple[int, ...]:
+    return tuple(module.forward_features(torch.zeros(1, 3, size, size, device="meta")).shape)
+
+
+def describe_backbone(spec: BackboneSpec, provider: Provider, num_classes: int, *, merged: bool) -> dict[str, Any]:
+    """Return parameters, kernels, feature stride, channels and size, input configuration and shipped weights."""
+    module = build_on_meta(spec, provider, num_classes, merged=merged)
+    size = spec.input.size
+    with torch.no_grad(), blaming(provider, f"in '{spec.name}' on a blank image"):
+        _, channels, height, width = _feature_shape(module, size)
+        _, _, taller, _ = _feature_shape(module, size + _LONGER)
+    stride = _LONGER / (taller - height)
+    return {
+        "family": spec.family,
+        "parameters": sum(parameter.numel() for parameter in module.parameters()),
+        "classes": num_classes,
+        "kernel_sizes": [list(size) for size in kernel_sizes(module)],
+        "feature_channels": channels,
+        "feature_stride": int(stride) if stride.is_integer() else stride,
+        "feature_size": [height, width],
+        "mergeable": isinstance(module, Reparameterizable),
+        "input": asdict(spec.input),
+        "pretrained_weights": None if spec.pretrained is None else str(spec.pretrained),
+        "shipped_weights": [checkpoint.dataset for checkpoint in spec.checkpoints],
+    }

@@ -1,0 +1,125 @@
+"""A network ready to run: on its device, in eval mode, in the precision asked for, with where it comes from."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from wsolbench.contract import BackboneSpec
+from wsolbench.errors import UsageError, WsolbenchError
+from wsolbench.host.provider import blaming
+from wsolbench.host.registry import Offer
+from wsolbench.records import Precision, WeightsInfo
+
+_DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How a network computes its features; head, methods and evaluation are float32 or better in any case.
+
+    Args:
+        precision: Of weights and activations on the way to the features.
+        compiled: Whether torch compiles that way, which takes a minute or more at the first batch.
+    """
+
+    precision: Precision = "fp32"
+    compiled: bool = False
+
+    def __str__(self) -> str:
+        """Return the options that ask for it."""
+        return " ".join([f"--precision {self.precision}", *(["--compile"] if self.compiled else [])])
+
+
+USUAL = Execution()
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network in eval mode on its device, with where it comes from."""
+
+    requested: str
+    offer: Offer[BackboneSpec]
+    module: Any
+    num_classes: int
+    parameters: int
+    largest_kernel: int
+    reparameterized: bool
+    weights: WeightsInfo
+    device: torch.device
+    execution: Execution = USUAL
+
+    @property
+    def spec(self) -> BackboneSpec:
+        """The plugin's description."""
+        return self.offer.spec
+
+    @cached_property
+    def feature_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of the tapped features, seen on a blank image."""
+        blank = torch.zeros(1, 3, self.spec.input.size, self.spec.input.size, device=self.device)
+        with torch.no_grad(), blaming(self.offer.provider, f"in '{self.spec.name}' on a blank image"):
+            features = self.module.forward_features(blank)
+            if features.ndim != 4:
+                raise TypeError(f"forward_features returned {tuple(features.shape)}, expected (1, K, h, w)")
+        channels, height, width = features.shape[1:]
+        return int(channels), int(height), int(width)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Return features (B, K, h, w) and logits (B, C) of normalised images, in one pass.
+
+        Raises:
+            UsageError: The precision or the compiled form that was asked for fails.
+        """
+        with self._blaming_execution():
+            with torch.inference_mode():
+                features = self._forward_features(images)
+            # Tensors of inference mode take part in no gradient, which methods may want; a copy of them does.
+            features = features.clone() if self.execution.precision == "fp32" else features.float()
+            with torch.no_grad():
+                return features, self.module.forward_head(features)
+
+    @cached_property
+    def _forward_features(self) -> Callable[[Tensor], Tensor]:
+        dtype = _DTYPES[self.execution.precision]
+        # A copy, because the head stays as it is.
+        body = self.module if dtype is torch.float32 else copy.deepcopy(self.module).to(dtype)
+        compute = torch.compile(body.forward_features) if self.execution.compiled else body.forward_features
+        return lambda images: compute(images.to(dtype))
+
+    @contextmanager
+    def _blaming_execution(self) -> Iterator[None]:
+        """Say of whatever goes wrong that it may be due to the form that was asked for, if it was not the usual one."""
+        try:
+            yield
+        except WsolbenchError:
+            raise
+        except Exception as error:
+            if self.execution == USUAL:
+                raise
+            reason = str(error).strip().partition("\n")[0] or type(error).__name__
+            raise UsageError(
+                f"{self.execution}: '{self.spec.name}' cannot be run so on {self.device} ({reason}); omit it"
+            ) from error
+
+
+def kernel_sizes(module: nn.Module) -> list[tuple[int, int]]:
+    """Return the distinct kernel sizes (height, width) of a network's 2-D convolutions, largest area first."""
+    sizes = {
+        (int(layer.kernel_size[0]), int(layer.kernel_size[1]))
+        for layer in module.modules()
+        if isinstance(layer, nn.Conv2d)
+    }
+    return sorted(sizes, key=lambda size: (-size[0] * size[1], size))
+
+
+def largest_kernel(module: nn.Module) -> int:
+    """Return the longest side of any of a network's kernels, 0 where it has none."""
+    return max((max(size) for size in kernel_sizes(module)), default=0)

@@ -1,0 +1,38 @@
+"""Networks built for their names and shapes alone: no memory, no initial values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+from wsolbench.contract import BackboneSpec
+
+_FILLING = {"uniform_", "normal_", "fill_", "zero_", "add_", "sub_", "mul_", "div_", "clamp_", "erfinv_"}
+"""What initialisers call on a tensor; without memory, none of it has an effect."""
+
+
+def build_shapes(spec: BackboneSpec, num_classes: int) -> Any:
+    """Build a network on torch's device `meta`, in a fraction of the time that its initialisation there would take."""
+    with torch.device("meta"), _WithoutValues():
+        return spec.build(num_classes)
+
+
+class _WithoutValues(TorchFunctionMode):
+    """While this context is open, tensors without memory are not filled."""
+
+    def __torch_function__(self, function: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Skip a call that would fill such a tensor; everything else goes on as it would."""
+        kwargs = kwargs or {}
+        filled = args[0] if args else kwargs.get("tensor")
+        if isinstance(filled, Tensor) and filled.is_meta and _fills(function):
+            return filled
+        return function(*args, **kwargs)
+
+
+def _fills(function: Callable[..., Any]) -> bool:
+    name = getattr(function, "__name__", "")
+    return name in _FILLING or (getattr(function, "__module__", None) == "torch.nn.init" and name.endswith("_"))

@@ -1,0 +1,49 @@
+"""Work in progress: phases that are timed and shown, messages, and warnings. Only the command line prints."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+
+__all__ = ["Advance", "Reporter"]
+
+Advance = Callable[[int], None]
+
+
+class Reporter:
+    """Times phases, and is silent otherwise; the base of those that show what is going on.
+
+    Attributes:
+        seconds: Phase -> wall-clock seconds, of every phase that has ended.
+    """
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def phase(self, name: str, total: int | None = None, unit: str = "images") -> Iterator[Advance]:
+        """Open a phase of work, timed and shown.
+
+        Args:
+            name: What is being done.
+            total: How many units of work there are, where that is known.
+            unit: What they are.
+
+        Yields:
+            A function that says that so many more units are done.
+        """
+        started = time.perf_counter()
+        with self.show(name, total, unit) as advance:
+            yield advance
+        self.seconds[name] = round(time.perf_counter() - started, 3)
+
+    def show(self, name: str, total: int | None, unit: str) -> AbstractContextManager[Advance]:  # noqa: ARG002
+        """Show a phase while it lasts; nothing here."""
+        return nullcontext(lambda _done: None)
+
+    def say(self, message: str) -> None:
+        """Report something worth knowing."""
+
+    def warn(self, message: str) -> None:
+        """Report something that the user may have to act on."""

@@ -1,0 +1,1 @@
+"""Classifiers trained from image labels."""

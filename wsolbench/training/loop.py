@@ -1,0 +1,359 @@
+"""The training from one seed: a loop that can be left after any step and continued from its state."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from timm.utils import ModelEmaV3
+from torch import Tensor, nn
+
+from wsolbench.contract import (
+    Augmenting,
+    Averaging,
+    Backbone,
+    BackboneSpec,
+    ImageSplit,
+    InputConfig,
+    Recipe,
+    RecipeSpec,
+    Split,
+)
+from wsolbench.contract.options import build_with_options
+from wsolbench.data.opened import OpenDataset
+from wsolbench.engine.stream import stream_batches
+from wsolbench.host.provider import blaming
+from wsolbench.host.registry import Offer
+from wsolbench.networks.load import KnownWeights
+from wsolbench.progress import Advance, Reporter
+from wsolbench.records import TrainingPrecision
+from wsolbench.training.depthwise import FastDepthwiseGradients
+from wsolbench.training.images import TrainingImages
+from wsolbench.training.initial_weights import start_from
+
+
+@dataclass(frozen=True)
+class BuiltRecipe:
+    """A recipe ready to train with, and what it was built from."""
+
+    offer: Offer[RecipeSpec]
+    recipe: Recipe
+    options: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """The short name."""
+        return self.offer.name
+
+    def blaming(self) -> AbstractContextManager[None]:
+        """Attribute errors to the recipe's plugin."""
+        return blaming(self.offer.provider, f"in the recipe '{self.name}'")
+
+
+def build_recipe(offer: Offer[RecipeSpec], given: Mapping[str, Any]) -> BuiltRecipe:
+    """Build a recipe with its options, given as values or as the texts that stand for them.
+
+    Raises:
+        UsageError: An option is unknown or out of range.
+        PluginError: The plugin's own code fails.
+    """
+    with blaming(offer.provider, f"building the recipe '{offer.name}'"):
+        recipe, options = build_with_options(f"the recipe '{offer.name}'", offer.spec.build, given)
+    return BuiltRecipe(offer, recipe, options)
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """Everything that a training is made of.
+
+    Args:
+        initial: Weights that it starts from; None for random ones.
+        watch: Splits whose accuracy goes into the log after every epoch; nothing is chosen by it.
+        precision: bf16 for torch's autocast; weights and loss are float32 in any case.
+    """
+
+    backbone: Offer[BackboneSpec]
+    dataset: OpenDataset
+    built_recipe: BuiltRecipe
+    seeds: tuple[int, ...]
+    device: torch.device
+    workers: int
+    command: str
+    initial: KnownWeights | None = None
+    watch: tuple[Split, ...] = ()
+    precision: TrainingPrecision = "fp32"
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe itself."""
+        return self.built_recipe.recipe
+
+    @property
+    def ema(self) -> float | None:
+        """The highest decay of the average of the weights that is kept, or None where the last ones are."""
+        return self.recipe.ema if isinstance(self.recipe, Averaging) else None
+
+
+@dataclass(frozen=True)
+class EpochLog:
+    """One line of the log: the rate is the first step's, the loss the mean, accuracies percent, seconds of training.
+
+    Accuracy on train-weaksup is that of the images as they were trained on, in train mode; with mixed images, how often
+    the first of both was found.
+    """
+
+    epoch: int
+    learning_rate: float
+    loss: float
+    train_top1: float
+    train_fullsup_top1: float | None
+    test_top1: float | None
+    seconds: float
+
+
+@dataclass
+class _Epoch:
+    """How far an epoch is: `order` is the state of the generator before it drew the order of the images."""
+
+    order: Tensor
+    learning_rate: float
+    step: int = 0
+    losses: float = 0.0
+    hits: int = 0
+    seconds: float = 0.0
+
+
+class SeedTraining:
+    """A network in training, with all that its next step hangs on.
+
+    Raises:
+        PluginError: The recipe or the network fails, or the loss or a weight is not finite.
+        UsageError: The recipe asks the network for what it does not offer.
+        WeightsError: The weights to start from do not fit.
+    """
+
+    def __init__(self, plan: TrainingPlan, seed: int, images: TrainingImages) -> None:
+        self._plan, self._seed, self._images = plan, seed, images
+        torch.manual_seed(seed)
+        self._generator = torch.Generator().manual_seed(seed)
+        classes = len(plan.dataset.class_names)
+        with blaming(plan.backbone.provider, f"building '{plan.backbone.name}'"):
+            network: Any = plan.backbone.spec.build(classes)
+        if plan.initial is not None:
+            start_from(plan.initial, plan.backbone.spec, network, classes)
+        self._network = network.to(device=plan.device, memory_format=torch.channels_last)
+        self._steps = max(len(images.split.ids) // plan.recipe.batch_size, 1)
+        self.images_per_epoch = min(self._steps * plan.recipe.batch_size, len(images.split.ids))
+        with plan.built_recipe.blaming():
+            self._optimizer, self._schedule = plan.recipe.optimizer(network, self._steps * plan.recipe.epochs)
+        # Its decay rises from 0 with the steps, so that a short training does not keep what it began with.
+        self._average = None if plan.ema is None else ModelEmaV3(network, decay=plan.ema, use_warmup=True)
+        self._epoch: _Epoch | None = None
+        self.log: list[EpochLog] = []
+
+    @property
+    def kept(self) -> Any:
+        """The network whose weights are kept: that after the last step, or the average over the steps."""
+        return self._network if self._average is None else self._average.module
+
+    def run(self, reporter: Reporter, save: Callable[[], None], due: Callable[[], bool]) -> None:
+        """Train to the end.
+
+        Args:
+            reporter: Told of every epoch.
+            save: Called when the state may be saved: after every epoch, and after a step when it is due.
+            due: Whether it is.
+        """
+        epochs = self._plan.recipe.epochs
+        with reporter.phase(f"seed {self._seed}", epochs * self.images_per_epoch) as advance:
+            advance(len(self.log) * self.images_per_epoch)
+            while len(self.log) < epochs:
+                self._train_epoch(advance, save, due)
+                self._check_weights()
+                self._close_epoch()
+                reporter.say(self._log_line())
+                save()
+
+    def _train_epoch(self, advance: Advance, save: Callable[[], None], due: Callable[[], bool]) -> None:
+        plan, size = self._plan, self._plan.recipe.batch_size
+        if self._epoch is None:
+            self._epoch = _Epoch(self._generator.get_state(), self._schedule.get_last_lr()[0])
+        epoch = self._epoch
+        order = self._order(epoch)
+        advance(min(epoch.step * size, len(order)))
+        self._network.train()
+        stream = stream_batches(
+            self._images.split,
+            plan.backbone.spec.input,
+            batch_size=size,
+            workers=plan.workers,
+            device=plan.device,
+            order=order[epoch.step * size :],
+            observe=self._images.observe,
+            transform=self._augmentation(len(self.log)),
+        )
+        with closing(stream) as batches:
+            started = time.monotonic()
+            for batch in batches:
+                loss, hits = self._step(batch.images, batch.labels)
+                epoch.step, epoch.losses, epoch.hits = epoch.step + 1, epoch.losses + loss, epoch.hits + hits
+                if self._average is not None:
+                    self._average.update(self._network, len(self.log) * self._steps + epoch.step)
+                advance(len(batch.indices))
+                epoch.seconds += time.monotonic() - started
+                started = time.monotonic()
+                if due():
+                    save()
+
+    def _order(self, epoch: _Epoch) -> NDArray[np.int64]:
+        """Return the images of an epoch, anew where it was left; its draw counts only once."""
+        draws = torch.Generator()
+        draws.set_state(epoch.order)
+        order: NDArray[np.int64] = torch.randperm(len(self._images.split.ids), generator=draws).numpy()
+        if epoch.step == 0:
+            self._generator.set_state(draws.get_state())
+        return order[: self.images_per_epoch]
+
+    def _augmentation(self, epoch: int) -> Callable[[int, NDArray[np.uint8]], NDArray[np.uint8]] | None:
+        """Return what the recipe does to an image of an epoch, or None where images are warped."""
+        recipe, config = self._plan.recipe, self._plan.backbone.spec.input
+        if not isinstance(recipe, Augmenting):
+            return None
+        expected = (config.size, config.size, 3)
+
+        def augment(index: int, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+            with self._plan.built_recipe.blaming():
+                made = recipe.augment(image, config, np.random.default_rng((self._seed, epoch, index)))
+                if made.shape != expected or made.dtype != np.uint8:
+                    raise TypeError(f"augment returned {made.dtype} {made.shape}, expected uint8 {expected}")
+                return made
+
+        return augment
+
+    def _step(self, images: Tensor, labels: Tensor) -> tuple[float, int]:
+        """Take one step of the optimizer; return the loss and the number of hits."""
+        plan, recipe = self._plan, self._plan.recipe
+        with self._plan.built_recipe.blaming():
+            inputs, targets = recipe.prepare(images, labels, self._generator)
+        with (
+            blaming(plan.backbone.provider, f"in '{plan.backbone.name}' while training"),
+            forward_context(plan.device, plan.precision),
+        ):
+            logits = self._network.forward_head(self._network.forward_features(inputs))
+        with self._plan.built_recipe.blaming():
+            loss = recipe.loss(logits.float(), targets)
+            if not loss.isfinite():
+                raise FloatingPointError(f"the loss became {loss.item()}; a lower learning rate may help")
+            self._optimizer.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            self._optimizer.step()
+            self._schedule.step()
+        return loss.item(), int((logits.argmax(dim=1) == labels).sum())
+
+    def _check_weights(self) -> None:
+        """Refuse to go on with, or to keep, what the last step may have spoilt: no loss was computed since."""
+        spoilt = [key for key, value in self.kept.state_dict().items() if not value.isfinite().all()]
+        if spoilt:
+            with self._plan.built_recipe.blaming():
+                raise FloatingPointError(
+                    f"weights such as {spoilt[0]} are not finite after epoch {len(self.log) + 1}; "
+                    "a lower learning rate may help"
+                )
+
+    def _close_epoch(self) -> None:
+        epoch = self._epoch
+        assert epoch is not None
+        watched = {split: self.top1(split) for split in self._plan.watch}
+        self.log.append(
+            EpochLog(
+                epoch=len(self.log) + 1,
+                learning_rate=epoch.learning_rate,
+                loss=epoch.losses / self._steps,
+                train_top1=100 * epoch.hits / self.images_per_epoch,
+                train_fullsup_top1=watched.get(Split.TRAIN_FULLSUP),
+                test_top1=watched.get(Split.TEST),
+                seconds=round(epoch.seconds, 2),
+            )
+        )
+        self._epoch = None
+
+    def top1(self, split: Split) -> float | None:
+        """Return the accuracy of the kept network on a split, in percent, None where it is not there."""
+        plan = self._plan
+        if split not in plan.dataset.splits:
+            return None
+        images = plan.dataset.images(split)
+        return top1_accuracy(self.kept, images, plan.backbone.spec.input, device=plan.device, workers=plan.workers)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what the training is continued from, to be saved at once: it changes with the next step."""
+        with self._plan.built_recipe.blaming():
+            recipe_state = {"optimizer": self._optimizer.state_dict(), "schedule": self._schedule.state_dict()}
+        return {
+            "network": self._network.state_dict(),
+            "average": None if self._average is None else self._average.module.state_dict(),
+            **recipe_state,
+            "order": self._generator.get_state(),
+            "random": torch.get_rng_state(),
+            "random_on_device": torch.cuda.get_rng_state(self._plan.device) if self._on_cuda else None,
+            "log": [asdict(line) for line in self.log],
+            "epoch": None if self._epoch is None else asdict(self._epoch),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from a state."""
+        self._network.load_state_dict(state["network"])
+        if self._average is not None:
+            self._average.module.load_state_dict(state["average"])
+        with self._plan.built_recipe.blaming():
+            self._optimizer.load_state_dict(state["optimizer"])
+            self._schedule.load_state_dict(state["schedule"])
+        self._generator.set_state(state["order"])
+        torch.set_rng_state(state["random"])
+        if self._on_cuda:
+            torch.cuda.set_rng_state(state["random_on_device"], self._plan.device)
+        self.log = [EpochLog(**line) for line in state["log"]]
+        self._epoch = None if state["epoch"] is None else _Epoch(**state["epoch"])
+
+    @property
+    def _on_cuda(self) -> bool:
+        return self._plan.device.type == "cuda"
+
+    def _log_line(self) -> str:
+        line, epochs = self.log[-1], self._plan.recipe.epochs
+        parts = [f"loss {line.loss:.3f}", f"top-1 on train-weaksup {line.train_top1:.1f}"]
+        for split, top1 in ((Split.TRAIN_FULLSUP, line.train_fullsup_top1), (Split.TEST, line.test_top1)):
+            parts += [] if top1 is None else [f"on {split.label} {top1:.1f}"]
+        parts.append(f"{self.images_per_epoch / max(line.seconds, 0.1):.0f} images/s")
+        left = (epochs - line.epoch) * line.seconds
+        parts += [f"{left / 60:.0f} min left"] if left >= 60 else []
+        return f"seed {self._seed} epoch {line.epoch}/{epochs}: {', '.join(parts)}"
+
+
+@contextmanager
+def forward_context(device: torch.device, precision: TrainingPrecision) -> Iterator[None]:
+    """Compute a forward pass whose gradients will be asked for: under autocast, and as a CPU does it fast."""
+    narrow = torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext()
+    with narrow, FastDepthwiseGradients() if device.type == "cpu" else nullcontext():
+        yield
+
+
+@torch.inference_mode()
+def top1_accuracy(
+    network: Backbone, images: ImageSplit, config: InputConfig, *, device: torch.device, workers: int
+) -> float:
+    """Return the share of images, in percent, whose highest logit is at their label."""
+    assert isinstance(network, nn.Module)
+    network.eval()
+    hits = 0
+    with closing(stream_batches(images, config, batch_size=64, workers=workers, device=device)) as batches:
+        for batch in batches:
+            logits = network.forward_head(network.forward_features(batch.images))
+            hits += int((logits.argmax(dim=1) == batch.labels).sum())
+    return 100 * hits / len(images.ids)

@@ -1,0 +1,193 @@
+"""Training a classifier from image labels: seed after seed, and the card that tells how the weights came about."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from safetensors.torch import save
+
+from wsolbench import __version__
+from wsolbench.contract import ImageSplit, Split
+from wsolbench.engine.provenance import git_revision, package_versions
+from wsolbench.errors import DataError, UsageError
+from wsolbench.figures.training_curve import draw_curve
+from wsolbench.files import sha256
+from wsolbench.networks.card import CARD, Card, SeedResult
+from wsolbench.progress import Reporter
+from wsolbench.records import WeightsInfo
+from wsolbench.training.images import TrainingImages
+from wsolbench.training.loop import SeedTraining, TrainingPlan, forward_context
+from wsolbench.training.state import StateFile, TrainingState
+
+WEIGHTS, LOG, CURVE = "weights.safetensors", "log.csv", "curve.png"
+
+
+def train(plan: TrainingPlan, folder: Path, reporter: Reporter, *, state_path: Path, resume: bool = False) -> Card:
+    """Train once for every seed; write weights, log and curve of the first and a card about all into `folder`.
+
+    Args:
+        plan: What to train.
+        folder: Where the results go.
+        reporter: Told of the progress.
+        state_path: Where the state is kept, also when this returns: only the caller knows when the results are safe.
+        resume: Whether to continue from that state, if there is one.
+
+    Raises:
+        UsageError: There is no train-weaksup split, the recipe trains on nothing, or the state is another training's.
+        DataError: An image or a label list cannot be read, a label is not a class, or a class has no image.
+        PluginError: The recipe or the network fails, or the loss is not finite.
+        OutputError: The state cannot be written.
+    """
+    started = time.monotonic()
+    _check_plan(plan)
+    images = TrainingImages(plan.dataset.images(Split.TRAIN_WEAKSUP))
+    state_file = StateFile(state_path, _identity(plan, images))
+    state = TrainingState()
+    if resume and state_path.exists():
+        state = state_file.read()
+        assert state.digests is not None
+        images = TrainingImages(images.split, state.digests.numpy())
+        reporter.say(f"continued from {state_path}")
+    before = state.seconds
+    for seed in plan.seeds[len(state.results) :]:
+        training = SeedTraining(plan, seed, images)
+        if state.current is not None:
+            training.load_state_dict(state.current)
+
+        def save_state(training: SeedTraining = training) -> None:
+            state.current, state.digests = training.state_dict(), torch.from_numpy(images.digests)
+            state.seconds = before + time.monotonic() - started
+            state_file.write(state)
+
+        training.run(reporter, save_state, lambda: state_file.due)
+        _finish_seed(state, plan, seed, training)
+    return _write_results(plan, folder, state, images, seconds=before + time.monotonic() - started)
+
+
+def _check_plan(plan: TrainingPlan) -> None:
+    """Refuse what would fail in the middle of training; one image of every split is loaded."""
+    for name, value in (("epochs", plan.recipe.epochs), ("batch_size", plan.recipe.batch_size)):
+        if value < 1:
+            raise UsageError(f"the recipe '{plan.built_recipe.name}' needs {name} of at least 1, got {value}")
+    _check_precision(plan)
+    for split in plan.watch:
+        plan.dataset.images(split)
+    for split in Split:
+        if split is Split.TRAIN_WEAKSUP or split in plan.dataset.splits:
+            images = plan.dataset.images(split)
+            _check_labels(plan, split, images)
+            images.load(0)
+
+
+def _check_precision(plan: TrainingPlan) -> None:
+    """Refuse bfloat16 where the device has none: torch would fail in the first step, or train in float32 unasked."""
+    why = "its products stay in float32"
+    try:
+        with forward_context(plan.device, plan.precision):
+            square = torch.ones(2, 2, device=plan.device)
+            done = plan.precision == "fp32" or (square @ square).dtype is torch.bfloat16
+    except RuntimeError as error:
+        done, why = False, str(error).strip().partition("\n")[0]
+    if not done:
+        raise UsageError(f"--precision {plan.precision}: the device '{plan.device}' cannot ({why}); omit it")
+
+
+def _check_labels(plan: TrainingPlan, split: Split, images: ImageSplit) -> None:
+    """Refuse labels that are no class, and classes of which train-weaksup has no image."""
+    names = plan.dataset.class_names
+    low, high = int(images.labels.min()), int(images.labels.max())
+    if high >= len(names):
+        raise DataError(
+            f"labels in {split.label} of '{plan.dataset.name}' go from {low} to {high}, "
+            f"but it has {len(names)} classes (0 to {len(names) - 1})"
+        )
+    bare = sorted(set(range(len(names))) - set(images.labels.tolist()))
+    if split is Split.TRAIN_WEAKSUP and bare:
+        raise DataError(
+            f"train-weaksup of '{plan.dataset.name}' has no image of {len(bare)} of its {len(names)} classes; "
+            f"the first is {bare[0]} ('{names[bare[0]]}'); add images of it, or leave the class out of every split"
+        )
+
+
+def _identity(plan: TrainingPlan, images: TrainingImages) -> dict[str, Any]:
+    """Return what a training has to share with the one that it continues."""
+    options = {f"the recipe's {name}": value for name, value in plan.built_recipe.options.items()}
+    return {
+        "backbone": f"{plan.backbone.name} of {plan.backbone.provider}",
+        "initial weights": plan.initial.info.sha256 if plan.initial else "random",
+        "data set": f"{plan.dataset.name} {plan.dataset.version}".strip(),
+        "list of images and labels": images.list_sha256[:16],
+        "recipe": f"{plan.built_recipe.name} of {plan.built_recipe.offer.provider}",
+        **options,
+        "seeds": ", ".join(str(seed) for seed in plan.seeds),
+        "precision": plan.precision,
+        "watched splits": ", ".join(split.label for split in plan.watch) or "none",
+        "device": plan.device.type,
+        "threads": torch.get_num_threads(),
+        "wsolbench": __version__,
+        **package_versions(),
+    }
+
+
+def _finish_seed(state: TrainingState, plan: TrainingPlan, seed: int, training: SeedTraining) -> None:
+    """Add what a seed came to, and keep weights and log of the first."""
+    result = SeedResult(
+        seed=seed,
+        final_loss=training.log[-1].loss,
+        train_fullsup_top1=training.top1(Split.TRAIN_FULLSUP),
+        test_top1=training.top1(Split.TEST),
+    )
+    if seed == plan.seeds[0]:
+        seconds = sum(line.seconds for line in training.log)
+        state.kept = {
+            "weights": {key: value.detach().cpu().contiguous() for key, value in training.kept.state_dict().items()},
+            "log": [asdict(line) for line in training.log],
+            "parameters": sum(parameter.numel() for parameter in training.kept.parameters()),
+            "images_per_second": round(training.images_per_epoch * len(training.log) / max(seconds, 0.01), 1),
+        }
+    state.results.append(result.model_dump())
+    state.current = None
+
+
+def _write_results(
+    plan: TrainingPlan, folder: Path, state: TrainingState, images: TrainingImages, *, seconds: float
+) -> Card:
+    """Write weights, log, curve and card into a folder."""
+    assert state.kept is not None
+    (folder / WEIGHTS).write_bytes(save(state.kept["weights"]))  # save_file would let nobody else read it
+    log = pd.DataFrame(state.kept["log"])
+    log.to_csv(folder / LOG, index=False)
+    draw_curve(log, f"{plan.backbone.name} on {plan.dataset.name}, {plan.built_recipe.name}", folder / CURVE)
+    providers = (plan.backbone.provider, plan.dataset.provider, plan.built_recipe.offer.provider)
+    card = Card(
+        backbone=plan.backbone.name,
+        parameters=state.kept["parameters"],
+        num_classes=len(plan.dataset.class_names),
+        initial_weights=plan.initial.info if plan.initial else WeightsInfo(source="random", file=None, sha256=None),
+        dataset=plan.dataset.name,
+        dataset_version=plan.dataset.version,
+        train_images=len(images.split.ids),
+        train_sha256=images.content_sha256(),
+        recipe=plan.built_recipe.name,
+        recipe_options=plan.built_recipe.options,
+        precision=plan.precision,
+        checkpoint="last" if plan.ema is None else "ema",
+        results=[SeedResult(**result) for result in state.results],
+        command=plan.command,
+        weights_sha256=sha256(folder / WEIGHTS),
+        seconds=round(seconds, 1),
+        images_per_second=state.kept["images_per_second"],
+        device=str(plan.device),
+        threads=torch.get_num_threads(),
+        wsolbench=__version__,
+        plugins={provider.distribution: provider.version for provider in providers},
+        packages=package_versions(),
+        git_revision=git_revision(),
+    )
+    (folder / CARD).write_text(card.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    return card
