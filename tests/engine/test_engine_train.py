@@ -91,14 +91,14 @@ def test_a_training_on_a_cpu_has_the_faster_gradients_and_the_same_weights(plan,
 def test_bf16_on_a_device_without_it_is_refused_before_the_training(plan, trained, monkeypatch):
     made = plan(precision="bf16")
     monkeypatch.setattr("wsolbench.training.loop.torch.autocast", lambda *_: nullcontext())
-    with pytest.raises(UsageError, match=r"--precision bf16: the device 'cpu' cannot \(.*\); leave it away"):
+    with pytest.raises(UsageError, match=r"--precision bf16: the device 'cpu' cannot \(.*\); omit it"):
         trained(made)
 
     def refuse(*_):
         raise RuntimeError("no bfloat16 here\nat all")
 
     monkeypatch.setattr("wsolbench.training.loop.torch.autocast", refuse)
-    with pytest.raises(UsageError, match=r"cannot \(no bfloat16 here\); leave it away"):
+    with pytest.raises(UsageError, match=r"cannot \(no bfloat16 here\); omit it"):
         trained(made)
 
 
