@@ -141,7 +141,7 @@ def _save(path, pixels):
 @pytest.fixture
 def no_gallery(monkeypatch):
     """Leave the pictures out, for tests of numbers."""
-    monkeypatch.setattr("wsolbench.engine.run.draw_gallery", lambda *_: None)
+    monkeypatch.setattr("wsolbench.engine.run.draw_galleries", lambda *_: None)
 
 
 @pytest.fixture

@@ -2,12 +2,12 @@
 
 import pytest
 
-from wsolbench.cli.tables import comparison_table
 from wsolbench.errors import DataError, UsageError
 from wsolbench.protocol import MODES
 from wsolbench.protocol.uncertainty import RESAMPLES
 from wsolbench.records import IOU_KEYS, Metrics, ResultRecord
 from wsolbench.records.compare import compare
+from wsolbench.records.tables import comparison_table
 
 TEST, FULLSUP, GRID = 8, 5, 20
 

@@ -1,3 +1,26 @@
-"""wsolbench: the benchmark harness for weakly supervised object localization."""
+"""wsolbench: the benchmark harness for weakly supervised object localization.
+
+The functions below are loaded when they are first asked for: ``import wsolbench`` imports neither torch nor numba.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from wsolbench.functions import compare, evaluate, load_record, run, score, train
 
 __version__ = "0.1.0"
+__all__ = ["__version__", "compare", "evaluate", "load_record", "run", "score", "train"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        from wsolbench import functions
+
+        return getattr(functions, name)
+    raise AttributeError(f"module 'wsolbench' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

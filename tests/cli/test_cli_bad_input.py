@@ -142,7 +142,7 @@ def run_on(refused):
 def test_an_image_root_that_is_not_there_is_told_before_the_network_is_built(folder_set, run_on, monkeypatch):
     made = folder_set()
     shutil.rmtree(made.images)
-    monkeypatch.setattr("wsolbench.networks.load.load_network", lambda *_, **__: pytest.fail("the network was built"))
+    monkeypatch.setattr("wsolbench.engine.run.load_network", lambda *_, **__: pytest.fail("the network was built"))
     assert run_on(made, "images does not exist; name the folder")
 
 

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from wsolbench.cli.tables import LABELS
 from wsolbench.records import read_record
+from wsolbench.records.tables import LABELS
 
 
 @pytest.fixture(scope="module")

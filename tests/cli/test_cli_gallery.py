@@ -8,8 +8,10 @@ import pytest
 from PIL import Image
 
 from wsolbench.engine import redraw
+from wsolbench.engine.localize import NetworkMaps
 from wsolbench.leaderboard import build, check
 from wsolbench.leaderboard.figures import records_shown
+from wsolbench.records import read_record
 
 QUICK = ["--weights", "random", "--limit", "9", "--interval", "0.05", "--workers", "1"]
 
@@ -39,20 +41,27 @@ def changed(path, folder, **values):
         part[last] = value
     copy = folder / "changed.json"
     copy.write_text(json.dumps(record))
+    for beside in (*path.parent.glob("images-*"), path.with_suffix(".outcomes.json.gz")):
+        shutil.copy(beside, folder / beside.name.replace(path.stem, copy.stem))
     return copy
+
+
+def outcomes_of(path):
+    """Return what a record says of the images of its evaluated split."""
+    return read_record(path).outcomes[0]
 
 
 @pytest.fixture
 def drawn(monkeypatch):
-    """The columns and places of images that were drawn."""
+    """The columns, and the ids of the images, that were drawn."""
     seen = {}
-    draw = redraw._draw
+    draw = redraw.draw_columns
 
-    def watch(columns, part, indices):
-        seen.update(columns=columns, indices=indices, ids=[part.images.ids[index] for index in indices])
-        return draw(columns, part, indices)
+    def watch(pictures, columns):
+        seen.update(columns=columns, ids=[picture.name for picture in pictures])
+        return draw(pictures, columns)
 
-    monkeypatch.setattr(redraw, "_draw", watch)
+    monkeypatch.setattr(redraw, "draw_columns", watch)
     return seen
 
 
@@ -64,7 +73,7 @@ def test_networks_stand_together_and_show_the_images_of_the_records(cli, runs, t
     shown = [(column.network, column.method) for column in drawn["columns"]]
     names = ["resnet_nano (random)"] * 2 + ["replknet_nano (random)"]
     assert shown == list(zip(names, ["cam\nrelu=False", "pc1", "pc1"], strict=True))
-    measured = json.loads(records[0].read_text())["outcomes"][0]["image_ids"]
+    measured = outcomes_of(records[0]).image_ids
     assert len(drawn["ids"]) == 4
     assert set(drawn["ids"]) <= set(measured)
     with Image.open(tmp_path / "new" / "side.png") as picture:
@@ -82,21 +91,17 @@ def test_maps_are_those_that_were_scored(cli, runs, tmp_path, drawn):
     record = json.loads(path.read_text())
     annotations = Critters().annotations(redraw.Split.TEST)
     (column,) = drawn["columns"]
-    grid = cam_threshold_grid(0.05)
+    grid, correct = cam_threshold_grid(0.05), outcomes_of(path).correct["single"][0.5]
     assert column.threshold == record["metrics"]["fullsup_cam_threshold_single"]
     for index, image_id in enumerate(drawn["ids"]):
         boxes = (annotations.boxes[image_id] * 224 / 96).astype(np.int64)
         right = best_iou_curves(column.scoremaps[index], boxes, grid).single >= 0.5
-        runs_of_image = record["outcomes"][0]["correct"]["single"]["0.5"][index]
-        expected = np.zeros(len(grid), dtype=bool)
-        for start, stop in zip(runs_of_image[::2], runs_of_image[1::2], strict=True):
-            expected[start:stop] = True
-        assert (right == expected).all()
+        assert (right == [correct.at(place)[index] for place in range(len(grid))]).all()
 
 
 def test_images_can_be_named_and_unknown_ones_are_refused(cli, runs, tmp_path, drawn):
     record = runs / "resnet_nano/record-cam.json"
-    ids = json.loads(record.read_text())["outcomes"][0]["image_ids"]
+    ids = outcomes_of(record).image_ids
     out = tmp_path / "side.pdf"
     assert cli("gallery", record, "--image", ids[5], "--image", ids[2], "--out", out).code == 0
     assert drawn["ids"] == [ids[5], ids[2]]
@@ -110,14 +115,14 @@ def test_without_a_fullsup_threshold_boxes_are_drawn_at_the_oracle_one(cli, runs
     path = runs / "replknet_nano/record-pc1.json"
     copy = changed(path, tmp_path, metrics__fullsup_cam_threshold_single=None)
     assert cli("gallery", copy, "--images", 1, "--out", tmp_path / "side.png").code == 0
-    curve = json.loads(path.read_text())["outcomes"][0]["box_acc"]["single"]["0.5"]
+    curve = outcomes_of(path).box_acc("single", 0.5)
     assert drawn["columns"][0].threshold == pytest.approx(0.05 * int(np.argmax(curve)))
 
 
 @pytest.mark.parametrize(
     ("field", "value", "words"),
     [
-        ("outcomes__0__annotations_sha256", "0" * 64, ["not what the records were measured on"]),
+        ("splits__0__annotations_sha256", "0" * 64, ["not what the records were measured on"]),
         ("backbone", None, ["read from files"]),
         ("backbone__weights__sha256", "0" * 64, ["not the file"]),
         ("backbone__name", "no_such", ["unknown backbone"]),
@@ -133,7 +138,7 @@ def test_what_cannot_be_redrawn_truthfully_is_refused(cli, runs, tmp_path, field
 
 def test_records_of_different_data_are_not_shown_together(cli, runs, tmp_path):
     path = runs / "resnet_nano/record-pc1.json"
-    other = changed(path, tmp_path, outcomes__0__annotations_sha256="0" * 64)
+    other = changed(path, tmp_path, splits__0__annotations_sha256="0" * 64)
     done = cli("gallery", path, other, "--out", tmp_path / "side.png")
     assert done.refused("different images")
 
@@ -158,16 +163,15 @@ def test_weights_files_are_looked_for_and_compared(cli, tmp_path):
 
 
 def test_a_fitted_method_is_fitted_again_on_the_same_images(cli, tmp_path, folder_set, monkeypatch, drawn):
-    from wsolbench.figures import gallery
-
     made, maps = folder_set(train=9, val=3, test=4), {}
-    scoremaps_of = gallery.scoremaps_of
+    compute = NetworkMaps.scoremaps
 
-    def watch(localizer, images, indices):
-        maps.update(scoremaps_of(localizer, images, indices)["ddt"])
-        return scoremaps_of(localizer, images, indices)
+    def watch(source, images, indices):
+        found = compute(source, images, indices)
+        maps.update(found["ddt"])
+        return found
 
-    monkeypatch.setattr(gallery, "scoremaps_of", watch)
+    monkeypatch.setattr(NetworkMaps, "scoremaps", watch)
     options = ["--method", "ddt", "--method-opt", "ddt.fit_images=3", "--seed", 5, "--limit", 7, *QUICK[4:]]
     run = ["run", "--backbone", "resnet_nano", "--weights", "random", *options, *made.options]
     assert cli(*run, "--out", tmp_path / "run").code == 0

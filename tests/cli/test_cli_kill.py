@@ -107,13 +107,13 @@ def test_an_interrupt_at_any_stage_is_one_line_and_leaves_nothing(cli, tmp_path,
         raise KeyboardInterrupt
 
     targets = {
-        "network": "wsolbench.networks.load.load_network",
-        "first map": "wsolbench.engine.localize.SplitScorer.add",
-        "gallery": "wsolbench.engine.run.draw_gallery",
-        "record": "wsolbench.engine.run._record",
+        "network": "wsolbench.engine.run.load_network",
+        "first map": "wsolbench.engine.scoring.SplitScore.add",
+        "gallery": "wsolbench.engine.run.draw_galleries",
+        "record": "wsolbench.engine.run.write_record",
     }
     if moment == "record":
-        monkeypatch.setattr("wsolbench.engine.run.draw_gallery", lambda *_: None)
+        monkeypatch.setattr("wsolbench.engine.run.draw_galleries", lambda *_: None)
     monkeypatch.setattr(targets[moment], interrupt)
     work = tmp_path / "work"
     work.mkdir()

@@ -175,7 +175,7 @@ def test_an_out_that_cannot_be_is_refused_before_any_work(cli, tmp_path, monkeyp
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine").write_text("kept")
     (tmp_path / "file").write_text("kept")
-    monkeypatch.setattr("wsolbench.networks.load.load_network", lambda *_, **__: pytest.fail("the work began"))
+    monkeypatch.setattr("wsolbench.engine.run.load_network", lambda *_, **__: pytest.fail("the work began"))
     done = cli(*QUICK, "--method", "cam", "--limit", 1, "--out", tmp_path / place)
     assert done.refused("--out", place)
     assert names(tmp_path) == ["file", "full"]
@@ -311,7 +311,7 @@ def test_ddt_is_fitted_on_train_weaksup_and_runs_to_the_end(cli, tmp_path, folde
 
 
 def test_ddt_is_refused_where_there_is_nothing_to_fit_it_on(cli, tmp_path, folder_set, monkeypatch):
-    monkeypatch.setattr("wsolbench.networks.load.load_network", lambda *_, **__: pytest.fail("the work began"))
+    monkeypatch.setattr("wsolbench.engine.run.load_network", lambda *_, **__: pytest.fail("the work began"))
     run = [*QUICK, "--method", "ddt", *folder_set(val=3, test=4).options, "--out", tmp_path / "out"]
     assert cli(*run).refused("'ddt' is fitted on images of train-weaksup", "'folder' has none")
     empty = folder_set("empty", train=1, test=4)

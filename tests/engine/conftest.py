@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from wsolbench.config import RunConfig
 from wsolbench.contract import (
     Annotations,
     BackboneSpec,
@@ -19,15 +20,15 @@ from wsolbench.contract import (
 )
 from wsolbench.data.opened import OpenDataset
 from wsolbench.engine.methods import BuiltMethod
-from wsolbench.engine.run import RunPlan
+from wsolbench.engine.run import RunPlan, carry_out
 from wsolbench.host.loading import load_plugins
 from wsolbench.host.provider import Provider
 from wsolbench.host.registry import Offer
-from wsolbench.networks.network import Network
+from wsolbench.networks.network import LoadedNetwork
 from wsolbench.progress import Reporter
 from wsolbench.records import WeightsInfo
 from wsolbench.training.loop import BuiltRecipe, TrainingPlan
-from wsolbench.training.train import train
+from wsolbench.training.train import carry_out as train
 
 PROVIDER = Provider("acme", "1.0", "toys")
 SIDE = 32
@@ -141,7 +142,7 @@ class Toys:
 
     def network(self, module=None):
         spec = BackboneSpec("toynet", ToyNet, InputConfig(SIDE, (0.0,) * 3, (1.0,) * 3), "us")
-        return Network(
+        return LoadedNetwork(
             requested="toynet",
             offer=Offer(spec, PROVIDER),
             module=(module or ToyNet()).eval(),
@@ -154,23 +155,19 @@ class Toys:
         )
 
     def plan(self, *methods, dataset=None, network=None, **settings):
-        plan = RunPlan(
+        """Return the plan of a run of toys; further keywords are settings of its `RunConfig`."""
+        config = {"threshold_step": 0.05, "batch_size": 4, "out": self.folder / "out", **settings}
+        built = methods or (self.method(),)
+        return RunPlan(
+            config=RunConfig.of(backbone="toynet", methods={each.name: {} for each in built}, dataset="toys", **config),
             dataset=OpenDataset(dataset or self.dataset(), PROVIDER),
             network=network or self.network(),
-            methods=methods or (self.method(),),
-            split=Split.TEST,
-            target="gt",
-            interval=0.05,
-            limit=None,
-            batch_size=4,
-            workers=2,
-            seed=0,
-            strict=False,
-            command="wsolbench run",
-            out=self.folder / "out",
-            scoremaps=None,
+            methods=built,
         )
-        return replace(plan, **settings)
+
+    def run(self, *methods, **settings):
+        """Carry such a plan out; return its records."""
+        return carry_out(self.plan(*methods, **settings), self.notes, command="wsolbench run")
 
 
 @pytest.fixture

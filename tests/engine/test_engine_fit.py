@@ -7,7 +7,7 @@ import torch
 
 from wsolbench.contract import ImageSplit, Split
 from wsolbench.engine.fit import fit_methods, open_fit_images
-from wsolbench.engine.run import check_first_images, run
+from wsolbench.engine.run import carry_out, check_first_images
 from wsolbench.errors import DataError, PluginError, UsageError
 from wsolbench.records import read_record
 
@@ -54,7 +54,7 @@ class Told:
 def test_a_fit_sees_the_features_of_train_weaksup_and_nothing_else(toys):
     watcher, network = Watcher(), toys.network()
     dataset = Told(toys.dataset(weaksup=10))
-    (record,) = run(toys.plan(toys.method(method=watcher), dataset=dataset, network=network), toys.notes)
+    (record,) = toys.run(toys.method(method=watcher), dataset=dataset, network=network)
     assert [len(features) for (features,), _ in watcher.given] == [4, 4, 2]
     assert all(named == {} for _, named in watcher.given)
     assert sorted(watcher.numbers) == list(range(10))
@@ -80,7 +80,7 @@ def test_labels_of_train_weaksup_change_nothing(toys):
             return ImageSplit(part.ids, part.labels * 0 + label, part.load)
 
         dataset.images = images
-        run(toys.plan(toys.method(method=watcher), dataset=dataset, out=toys.folder / name), toys.notes)
+        toys.run(toys.method(method=watcher), dataset=dataset, out=toys.folder / name)
         given.append([features for (features,), _ in watcher.given])
     for one, other in zip(*given, strict=True):
         assert torch.equal(one, other)
@@ -92,7 +92,7 @@ def test_methods_share_one_pass_and_are_given_as_many_images_as_they_want(toys):
     network.module.forward_features = lambda images: calls.append(len(images)) or plain(images)
     watchers = {"few": Watcher(3), "some": Watcher(6), "more": Watcher(100)}
     methods = [toys.method(name, method) for name, method in watchers.items()]
-    records = run(toys.plan(*methods, toys.method(), network=network, dataset=toys.dataset(weaksup=9)), toys.notes)
+    records = toys.run(*methods, toys.method(), network=network, dataset=toys.dataset(weaksup=9))
     assert calls[:3] == [4, 4, 1]
     assert [record.method.fitted_images for record in records] == [3, 6, 9, None]
     everything = watchers["more"].numbers
@@ -102,9 +102,8 @@ def test_methods_share_one_pass_and_are_given_as_many_images_as_they_want(toys):
 
 def drawn(toys, name, **settings):
     watcher = Watcher(5)
-    (record,) = run(
-        toys.plan(toys.method(method=watcher), dataset=toys.dataset(weaksup=12), out=toys.folder / name, **settings),
-        toys.notes,
+    (record,) = toys.run(
+        toys.method(method=watcher), dataset=toys.dataset(weaksup=12), out=toys.folder / name, **settings
     )
     assert record.method.fitted_images == len(watcher.numbers)
     return watcher.numbers
@@ -127,7 +126,7 @@ def test_without_a_fitted_method_train_weaksup_is_not_opened(toys):
     dataset = toys.dataset(weaksup=4)
     plain = dataset.images
     dataset.images = lambda split: pytest.fail("opened") if split is Split.TRAIN_WEAKSUP else plain(split)
-    (record,) = run(toys.plan(dataset=dataset), toys.notes)
+    (record,) = toys.run(dataset=dataset)
     assert record.method.fitted_images is None
     assert "fit" not in record.seconds
     assert read_record(toys.folder / "out" / "record-green.json") == record
@@ -140,7 +139,7 @@ def test_a_data_set_without_train_weaksup_is_refused_before_any_work(toys):
         check_first_images(dataset, Split.TEST, methods)
     check_first_images(dataset, Split.TEST, [toys.method()])
     with pytest.raises(UsageError, match=words):
-        run(toys.plan(*methods), toys.notes)
+        toys.run(*methods)
     assert list(toys.folder.iterdir()) == []
 
 
@@ -148,14 +147,14 @@ def test_an_empty_train_weaksup_is_refused(toys):
     dataset = toys.dataset(weaksup=1)
     dataset.sizes[Split.TRAIN_WEAKSUP] = 0
     with pytest.raises(DataError, match="train-weaksup of the data set 'toys' has no images"):
-        run(toys.plan(toys.method(method=Watcher()), dataset=dataset), toys.notes)
+        toys.run(toys.method(method=Watcher()), dataset=dataset)
 
 
 @pytest.mark.parametrize("wish", [0, -3])
 def test_a_wish_for_no_images_is_refused(toys, wish):
     plan = toys.plan(toys.method(method=Watcher(wish)), dataset=toys.dataset(weaksup=4))
     with pytest.raises(UsageError, match=f"'green' cannot be fitted on {wish} images; say 1 or more"):
-        run(plan, toys.notes)
+        carry_out(plan, toys.notes, command="wsolbench run")
 
 
 def test_a_fit_that_fails_is_named(toys):
@@ -163,7 +162,7 @@ def test_a_fit_that_fails_is_named(toys):
     with pytest.raises(
         PluginError, match=r"'toys' failed fitting the method 'green' on the images from 'train/\d' on: ValueError: too"
     ):
-        run(plan, toys.notes)
+        carry_out(plan, toys.notes, command="wsolbench run")
     assert list(toys.folder.iterdir()) == []
 
 
@@ -174,7 +173,7 @@ def test_a_fit_that_changes_the_features_is_told(toys):
 
     plan = toys.plan(toys.method(method=Careless()), dataset=toys.dataset(weaksup=4))
     with pytest.raises(PluginError, match="the method 'green' changed the features in place"):
-        run(plan, toys.notes)
+        carry_out(plan, toys.notes, command="wsolbench run")
 
 
 def test_the_fit_is_a_phase_of_its_own_with_every_image_counted(toys):

@@ -4,7 +4,6 @@ from importlib.resources import files
 import jsonschema
 import pytest
 
-from wsolbench.engine.run import run
 from wsolbench.errors import DataError
 from wsolbench.records import ResultRecord, read_record, record_schema
 from wsolbench.records.outcomes import claimed_scores
@@ -15,7 +14,7 @@ pytestmark = pytest.mark.usefixtures("no_gallery")
 
 @pytest.fixture
 def record(toys):
-    (record,) = run(toys.plan(toys.method(nan=[1])), toys.notes)
+    (record,) = toys.run(toys.method(nan=[1]))
     return record
 
 
@@ -107,7 +106,7 @@ def test_every_metric_but_pxap_has_an_interval(record):
 def test_what_is_null_has_no_interval(toys):
     bare = {"fullsup": 0, "boxes": False, "masks": True}
     for kinds, expected in (({"fullsup": 0}, "max_box_acc"), (bare, "top1_acc")):
-        (record,) = run(toys.plan(dataset=toys.dataset(**kinds), out=toys.folder / expected), toys.notes)
+        (record,) = toys.run(dataset=toys.dataset(**kinds), out=toys.folder / expected)
         assert set(record.intervals.metrics) == set(claimed_scores(record.metrics))
         assert expected in record.intervals.metrics
         assert "fullsup_box_acc" not in record.intervals.metrics

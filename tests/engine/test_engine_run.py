@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from wsolbench.contract import Annotations, ImageSplit, Split
-from wsolbench.engine.run import check_first_images, run
+from wsolbench.engine.run import check_first_images
 from wsolbench.errors import DataError, PluginError, ScoremapError, UsageError
 from wsolbench.records import read_record
 
@@ -25,9 +25,9 @@ def by_split(record):
 
 
 def test_maps_of_nan_and_of_one_value_count_as_zero_maps_and_stay_in_the_denominator(toys):
-    (good,) = run(toys.plan(out=toys.folder / "good"), toys.notes)
+    (good,) = toys.run(out=toys.folder / "good")
     assert toys.notes.warned == []
-    (bad,) = run(toys.plan(toys.method(nan=[1, 3], constant=[2])), toys.notes)
+    (bad,) = toys.run(toys.method(nan=[1, 3], constant=[2]))
     test, fullsup = by_split(bad)["test"], by_split(bad)["train-fullsup"]
     assert (test.nan_maps, test.constant_maps) == (2, 1)
     assert (fullsup.nan_maps, fullsup.constant_maps) == (2, 1)
@@ -42,7 +42,7 @@ def test_maps_of_nan_and_of_one_value_count_as_zero_maps_and_stay_in_the_denomin
 
 def test_bad_maps_are_warned_of_once_a_method_kind_and_split(toys):
     methods = [toys.method("first", nan=[1, 3], constant=[2]), toys.method("second", nan=[0])]
-    run(toys.plan(*methods), toys.notes)
+    toys.run(*methods)
     assert len(toys.notes.warned) == 6
     assert "2 of 4 maps of 'first' on train-fullsup hold NaN or infinity and count as zero maps" in toys.notes.warned[0]
     assert "the first is that of 'val/1'" in toys.notes.warned[0]
@@ -53,12 +53,12 @@ def test_bad_maps_are_warned_of_once_a_method_kind_and_split(toys):
 @pytest.mark.parametrize(("spoilt", "words"), [("nan", "NaN or infinity"), ("constant", "one value only")])
 def test_strict_makes_a_bad_map_an_error_without_a_record(toys, spoilt, words):
     with pytest.raises(ScoremapError, match=f"1 of 4 maps of 'green' on train-fullsup hold {words}, the first for the"):
-        run(toys.plan(toys.method(**{spoilt: [3]}), strict=True), toys.notes)
+        toys.run(toys.method(**{spoilt: [3]}), strict=True)
     assert left(toys.folder) == []
 
 
 def test_an_all_nan_method_scores_zero_and_is_recorded(toys):
-    (record,) = run(toys.plan(toys.method(nan=range(10))), toys.notes)
+    (record,) = toys.run(toys.method(nan=range(10)))
     assert record.metrics.max_box_acc == 0
     assert by_split(record)["test"].nan_maps == 6
     assert read_record(toys.folder / "out" / "record-green.json") == record
@@ -70,7 +70,7 @@ def test_an_all_nan_method_scores_zero_and_is_recorded(toys):
 def test_a_method_that_fails_is_named_with_version_and_image(toys):
     words = f"plugin {PROVIDER} failed in the method 'green' on the image 'val/2': ValueError: no map for 2"
     with pytest.raises(PluginError) as caught:
-        run(toys.plan(toys.method(fail=[2])), toys.notes)
+        toys.run(toys.method(fail=[2]))
     assert str(caught.value) == words
     assert left(toys.folder) == []
 
@@ -83,7 +83,7 @@ def test_maps_of_a_wrong_shape_are_told_with_what_was_expected(toys, maps):
     with pytest.raises(
         PluginError, match=r"'green' returned .* for the images from 'val/0' on; expected raw maps \(4,"
     ):
-        run(toys.plan(method), toys.notes)
+        toys.run(method)
 
 
 def test_a_network_that_fails_is_named_with_the_images(toys):
@@ -91,7 +91,7 @@ def test_a_network_that_fails_is_named_with_the_images(toys):
     network.module.forward_head = lambda _: torch.zeros(2, 3) @ torch.zeros(2, 3)
     words = f"plugin {PROVIDER} failed in 'toynet' on the images from 'val/0' on: RuntimeError"
     with pytest.raises(PluginError) as caught:
-        run(toys.plan(network=network), toys.notes)
+        toys.run(network=network)
     assert str(caught.value).startswith(words)
     assert "\n" not in str(caught.value)
 
@@ -115,7 +115,7 @@ def test_a_data_set_that_fails_is_named_with_the_image(toys, error):
     with pytest.raises(
         PluginError, match=f"plugin {PROVIDER} failed loading the image 'test/4': {type(error).__name__}"
     ):
-        run(toys.plan(dataset=dataset), toys.notes)
+        toys.run(dataset=dataset)
     assert left(toys.folder) == []
 
 
@@ -132,17 +132,17 @@ def test_an_empty_split_and_one_without_annotations_are_told(toys):
     dataset = toys.dataset()
     dataset.sizes[Split.TEST] = 0
     with pytest.raises(DataError, match="test of the data set 'toys' has no images"):
-        run(toys.plan(dataset=dataset), toys.notes)
+        toys.run(dataset=dataset)
     dataset = toys.dataset()
     dataset.annotations = lambda _: Annotations()
     with pytest.raises(DataError, match="neither boxes nor masks"):
-        run(toys.plan(dataset=dataset), toys.notes)
+        toys.run(dataset=dataset)
     assert left(toys.folder) == []
 
 
 def test_a_split_that_is_not_there_is_told_with_those_that_are(toys):
     with pytest.raises(UsageError, match="the data set 'toys' has no split test; it has train-fullsup"):
-        run(toys.plan(dataset=toys.dataset(test=0)), toys.notes)
+        toys.run(dataset=toys.dataset(test=0))
 
 
 def test_one_image_of_every_split_is_tried_first(toys):
@@ -173,13 +173,13 @@ def test_labels_that_the_weights_do_not_know_are_refused(toys):
     with pytest.raises(
         UsageError, match="the weights of 'toynet' know 2 classes, but labels in test of 'toys' go up to"
     ):
-        run(toys.plan(dataset=dataset), toys.notes)
+        toys.run(dataset=dataset)
 
 
 def test_weights_that_know_more_classes_than_the_data_set_are_warned_of(toys):
     from dataclasses import replace
 
-    run(toys.plan(network=replace(toys.network(), num_classes=1000)), toys.notes)
+    toys.run(network=replace(toys.network(), num_classes=1000))
     expected = "the weights know 1000 classes and the data set 2; its labels are taken for the first 2 of them"
     assert toys.notes.warned == [expected]
 
@@ -187,7 +187,7 @@ def test_weights_that_know_more_classes_than_the_data_set_are_warned_of(toys):
 def test_logits_that_are_not_finite_predict_nothing(toys):
     network = toys.network()
     network.module.forward_head = lambda features: torch.full((len(features), 2), float("nan"))
-    (record,) = run(toys.plan(network=network), toys.notes)
+    (record,) = toys.run(network=network)
     assert (record.metrics.top1_acc, record.metrics.top5_acc, record.metrics.top1_loc) == (0, 0, 0)
 
 
@@ -195,7 +195,7 @@ def test_logits_that_are_not_finite_predict_nothing(toys):
 
 
 def test_the_metrics_follow_from_the_outcomes(toys):
-    (record,) = run(toys.plan(toys.method(nan=[1]), dataset=toys.dataset(fullsup=3, test=8)), toys.notes)
+    (record,) = toys.run(toys.method(nan=[1]), dataset=toys.dataset(fullsup=3, test=8))
     metrics, test, fullsup = record.metrics, by_split(record)["test"], by_split(record)["train-fullsup"]
     grid = np.arange(0, 1, record.protocol.interval)
     for part in (test, fullsup):
@@ -225,7 +225,7 @@ def test_methods_share_one_forward_pass(toys):
     calls = []
     plain = network.module.forward_features
     network.module.forward_features = lambda images: calls.append(len(images)) or plain(images)
-    run(toys.plan(toys.method("a"), toys.method("b"), network=network), toys.notes)
+    toys.run(toys.method("a"), toys.method("b"), network=network)
     assert calls == [4, 4, 2, 1]  # train-fullsup, test, test, and a blank image
 
 
@@ -239,7 +239,7 @@ def test_predicted_maps_are_asked_for_the_predicted_class_on_both_splits(toys):
     dataset = toys.dataset(fullsup=2, test=3)
     plain = dataset.images
     dataset.images = lambda split: ImageSplit(plain(split).ids, 1 - plain(split).labels, plain(split).load)
-    (record,) = run(toys.plan(toys.method(method=method), dataset=dataset, target="predicted"), toys.notes)
+    (record,) = toys.run(toys.method(method=method), dataset=dataset, target="predicted")
     assert asked == [0, 1, 0, 1, 0]
     assert record.metrics.gt_known_loc is None
     assert record.missing["gt_known_loc"] == "maps of the predicted class"
@@ -256,7 +256,7 @@ def test_predicted_maps_are_asked_for_the_predicted_class_on_both_splits(toys):
     ],
 )
 def test_what_cannot_be_had_is_null_with_a_reason(toys, kinds, absent, reason):
-    (record,) = run(toys.plan(dataset=toys.dataset(**kinds)), toys.notes)
+    (record,) = toys.run(dataset=toys.dataset(**kinds))
     nulls = {name for name, value in record.metrics if value is None}
     assert nulls == set(record.missing)
     assert nulls
@@ -271,7 +271,7 @@ def test_masks_in_train_fullsup_alone_choose_no_threshold(toys):
     dataset.annotations = lambda split: (
         Annotations(load_mask=plain(split).load_mask) if split is Split.TRAIN_FULLSUP else plain(split)
     )
-    (record,) = run(toys.plan(dataset=dataset), toys.notes)
+    (record,) = toys.run(dataset=dataset)
     assert record.metrics.max_box_acc == 100
     assert record.metrics.fullsup_box_acc is None
     assert set(record.missing.values()) == {"train-fullsup has no boxes"}
@@ -286,7 +286,7 @@ def test_compilation_is_told_before_the_first_phase_where_boxes_are_scored(toys,
     monkeypatch.setattr("wsolbench.engine.run.load_sweep", lambda tell: tell("compiling"))
     monkeypatch.setattr(toys.notes, "say", told.append)
     monkeypatch.setattr(toys.notes, "show", lambda name, *_: told.append(name) or nullcontext(lambda _done: None))
-    (record,) = run(toys.plan(dataset=toys.dataset(boxes=boxes)), toys.notes)
+    (record,) = toys.run(dataset=toys.dataset(boxes=boxes))
     compilation = ["compilation", "compiling"] * boxes
     assert told == ["annotations", *compilation, "train-fullsup", "test", "galleries"]
     assert ("compilation" in record.seconds) == boxes

@@ -8,7 +8,7 @@ from wsolbench_plugins.methods.cam import CAM
 from wsolbench_plugins.methods.pc1 import PrincipalComponent
 
 from wsolbench.contract import Maps, Split
-from wsolbench.engine.run import run
+from wsolbench.engine.run import carry_out
 from wsolbench.errors import PluginError
 from wsolbench.records import SplitOutcomes, read_record
 from wsolbench.records.verify import contradiction, read_verified
@@ -36,7 +36,7 @@ def by_split(record):
 @pytest.mark.parametrize("batch_size", [1, 4, 100])
 def test_statistics_of_every_image_of_every_split_are_recorded_in_its_place(toys, batch_size):
     plan = toys.plan(toys.method("counting", Counting()), toys.method("green"), batch_size=batch_size)
-    counting, green = run(plan, toys.notes)
+    counting, green = carry_out(plan, toys.notes, command="wsolbench run")
     for split, count in (("test", 6), ("train-fullsup", 4)):
         statistics = by_split(counting)[split].statistics
         assert statistics["thirds"] == [float(f"{(number + 1) / 3:.6g}") for number in range(count)]
@@ -55,7 +55,7 @@ def test_statistics_of_a_wrong_shape_are_told_with_what_was_expected(toys, value
     method = toys.method(method=lambda features, _: Maps(features[:, 1], {"share": value}))
     words = rf"'green' returned {got} as 'share' of the images from 'val/0' on; expected one number a map, \(4,\)"
     with pytest.raises(PluginError, match=words):
-        run(toys.plan(method), toys.notes)
+        toys.run(method)
 
 
 def test_a_method_may_report_on_some_batches_only(toys):
@@ -63,13 +63,13 @@ def test_a_method_may_report_on_some_batches_only(toys):
         numbers = numbered(features)
         return Maps(features[:, 1], {"number": numbers}) if numbers[0] >= 4 else features[:, 1]
 
-    (record,) = run(toys.plan(toys.method(method=method)), toys.notes)
+    (record,) = toys.run(toys.method(method=method))
     assert by_split(record)["test"].statistics == {"number": [None] * 4 + [4, 5]}
     assert by_split(record)["train-fullsup"].statistics is None
 
 
 def test_records_from_before_there_were_statistics_are_read(toys, tmp_path):
-    (record,) = run(toys.plan(), toys.notes)
+    (record,) = toys.run()
     content = json.loads(record.to_json())
     del content["method"]["fitted_images"]
     for part in content["outcomes"]:
@@ -79,7 +79,7 @@ def test_records_from_before_there_were_statistics_are_read(toys, tmp_path):
 
 
 def test_statistics_of_too_few_images_contradict_the_record(toys):
-    (record,) = run(toys.plan(toys.method(method=Counting())), toys.notes)
+    (record,) = toys.run(toys.method(method=Counting()))
     assert contradiction(record) is None
     short = SplitOutcomes(**{**dict(record.outcomes[0]), "statistics": {"thirds": [0.5]}})
     told = contradiction(record.model_copy(update={"outcomes": [short, *record.outcomes[1:]]}))
@@ -92,7 +92,7 @@ def test_statistics_of_too_few_images_contradict_the_record(toys):
 def test_a_cam_that_is_negative_everywhere_is_a_zero_map_and_a_count(toys):
     network = toys.network()
     torch.nn.init.constant_(network.module.head.weight, -0.5)
-    (record,) = run(toys.plan(toys.method("cam", CAM()), network=network), toys.notes)
+    (record,) = toys.run(toys.method("cam", CAM()), network=network)
     assert by_split(record)["test"].constant_maps == 6
     assert by_split(record)["test"].nan_maps == 0
     assert "6 of 6 maps of 'cam' on test hold one value only" in " ".join(toys.notes.warned)
@@ -102,7 +102,7 @@ def test_features_without_a_difference_are_zero_maps_a_count_and_no_share(toys):
     network = toys.network()
     plain = network.module.forward_features
     network.module.forward_features = lambda images: plain(images) * 0 + 0.3
-    (record,) = run(toys.plan(toys.method("pc1", PrincipalComponent()), network=network), toys.notes)
+    (record,) = toys.run(toys.method("pc1", PrincipalComponent()), network=network)
     test = by_split(record)["test"]
     assert (test.constant_maps, test.nan_maps) == (6, 0)
     assert test.statistics == {"variance_share": [None] * 6}
@@ -114,7 +114,7 @@ def test_variance_shares_are_recorded(toys):
     noise = torch.rand(3, 8, 8, generator=torch.Generator().manual_seed(0))
     plain = network.module.forward_features
     network.module.forward_features = lambda images: plain(images) + noise
-    (record,) = run(toys.plan(toys.method("pc1", PrincipalComponent()), network=network, dataset=dataset), toys.notes)
+    (record,) = toys.run(toys.method("pc1", PrincipalComponent()), network=network, dataset=dataset)
     shares = by_split(record)["test"].statistics["variance_share"]
     assert len(shares) == len(dataset.images(Split.TEST).ids)
     assert all(0.5 < share < 1 for share in shares)

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from wsolbench.contract import DatasetRoots, Split
 from wsolbench.errors import UsageError
-
-LARGEST_SEED = 2**63 - 1
+from wsolbench.records import SplitName
 
 DatasetName = Annotated[str, typer.Option(help="Data set; see 'wsolbench list datasets'.")]
 DataRoot = Annotated[Path | None, typer.Option(help="Folder of the data set, or that image ids are relative to.")]
@@ -25,15 +22,14 @@ TrainRoot = Annotated[
 ]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps ...; default: a GPU where there is one.")]
 Workers = Annotated[int, typer.Option(min=1, help="Threads that load images and score maps.")]
-Interval = Annotated[float, typer.Option(min=1e-5, max=1, help="Step of the grid of CAM thresholds from 0 to 1.")]
+ThresholdStep = Annotated[
+    float,
+    typer.Option(
+        "--threshold-step", "--interval", min=1e-5, max=1, help="Step of the grid of CAM thresholds τ from 0 to 1."
+    ),
+]
 Limit = Annotated[int | None, typer.Option(min=1, help="At most so many images of each split, always the same ones.")]
-
-
-def roots(
-    images: Path | None, metadata: Path | None, masks: Path | None = None, train: Path | None = None
-) -> DatasetRoots:
-    """Gather the places of a data set."""
-    return DatasetRoots(images=images, metadata=metadata, masks=masks, train=train)
+EvaluatedSplit = Annotated[SplitName, typer.Option(help="The split that is scored.")]
 
 
 def parse_options(texts: Sequence[str], option: str) -> dict[str, str]:
@@ -51,18 +47,3 @@ def parse_options(texts: Sequence[str], option: str) -> dict[str, str]:
             raise UsageError(f"{option} {text}: {name} is given twice")
         parsed[name] = value
     return parsed
-
-
-class SplitChoice(enum.StrEnum):
-    """A split that can be evaluated."""
-
-    TEST = "test"
-    TRAIN_FULLSUP = "train-fullsup"
-
-    @property
-    def part(self) -> Split:
-        """The split itself."""
-        return Split.TEST if self is SplitChoice.TEST else Split.TRAIN_FULLSUP
-
-
-EvaluatedSplit = Annotated[SplitChoice, typer.Option(help="The split that is scored.")]

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from wsolbench.cli.arguments import DataRoot, MaskRoot, MetadataRoot, TrainRoot, Workers, roots
+from wsolbench.cli.arguments import DataRoot, MaskRoot, MetadataRoot, TrainRoot, Workers
 from wsolbench.cli.session import EVERYWHERE, session_of
-from wsolbench.contract import Severity
+from wsolbench.contract import DatasetRoots, Severity
 from wsolbench.errors import DataError
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def check(
     with session.clean_stdout():
         report = check_dataset(
             registry.datasets.get(name),
-            roots(data_root, metadata_root, masks, train_root),
+            DatasetRoots(data_root, metadata_root, masks, train_root),
             workers=workers,
             reporter=session.reporter(),
         )

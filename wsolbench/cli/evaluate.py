@@ -10,16 +10,18 @@ import typer
 from wsolbench.cli.arguments import (
     DataRoot,
     EvaluatedSplit,
-    Interval,
     Limit,
     MaskRoot,
     MetadataRoot,
-    SplitChoice,
+    ThresholdStep,
     Workers,
-    roots,
 )
 from wsolbench.cli.session import session_of
+from wsolbench.config import EvaluateConfig
 from wsolbench.errors import UsageError
+
+REFERENCE_LAYOUT = "folder"
+"""The data set that is meant where only lists in the reference layout are named."""
 
 
 def evaluate(
@@ -32,36 +34,39 @@ def evaluate(
         Path | None, typer.Option(metavar="DIR", help="The same for train-fullsup, to choose τ on.")
     ] = None,
     masks: MaskRoot = None,
-    split: EvaluatedSplit = SplitChoice.TEST,
+    split: EvaluatedSplit = "test",
     limit: Limit = None,
-    interval: Interval = 0.001,
+    threshold_step: ThresholdStep = 0.001,
     workers: Workers = 2,
     json: Annotated[
         bool, typer.Option("--json", help="Print the record as one line of JSON, and nothing else.")
     ] = False,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="New folder for the record.")] = None,
 ) -> None:
     """Score stored scoremaps, without a network. --dataset NAME or --metadata-root DIR says for which images."""
     session = session_of(context)
     if dataset is None and metadata_root is None:
         raise UsageError("say what the scoremaps were made for: --dataset NAME or --metadata-root DIR")
+    config = EvaluateConfig.of(
+        scoremaps=scoremaps,
+        fullsup_scoremaps=fullsup_scoremaps,
+        dataset=dataset or REFERENCE_LAYOUT,
+        data_root=data_root,
+        metadata_root=metadata_root,
+        masks=masks,
+        split=split,
+        limit=limit,
+        threshold_step=threshold_step,
+        workers=workers,
+        strict=session.strict,
+        out=out,
+    )
     registry = session.load_plugins()
-    from wsolbench.cli.tables import results_table
-    from wsolbench.data.opened import open_dataset
-    from wsolbench.engine.evaluate import EvaluationPlan
     from wsolbench.engine.evaluate import evaluate as carry_out
+    from wsolbench.records.tables import results_table
 
     with session.clean_stdout():
-        offer = registry.datasets.get(dataset or "folder")
-        plan = EvaluationPlan(
-            dataset=open_dataset(offer, roots(data_root, metadata_root, masks)),
-            scoremaps=scoremaps,
-            fullsup_scoremaps=fullsup_scoremaps,
-            split=split.part,
-            limit=limit,
-            interval=interval,
-            workers=workers,
-            strict=session.strict,
-            command=session.command,
-        )
-        record = carry_out(plan, session.reporter())
+        record = carry_out(config, registry, session.reporter(), command=session.command)
     typer.echo(record.to_line() if json else results_table([record]))
+    if out is not None and not json:
+        typer.echo(f"\nrecord: {out}")

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from wsolbench.cli.arguments import DataRoot, Device, MaskRoot, MetadataRoot, roots
+from wsolbench.cli.arguments import DataRoot, Device, MaskRoot, MetadataRoot
 from wsolbench.cli.session import session_of
+from wsolbench.contract import DatasetRoots
 from wsolbench.host.registry import Registry
 
 if TYPE_CHECKING:
-    from wsolbench.engine.redraw import Measured
+    from wsolbench.engine.redraw import RecordedRun
 
 
 def gallery(
@@ -35,18 +36,19 @@ def gallery(
     session = session_of(context)
     registry = session.load_plugins()
     from wsolbench.data.opened import open_dataset
-    from wsolbench.engine.redraw import check_format, draw_side_by_side
+    from wsolbench.engine.redraw import draw_side_by_side
+    from wsolbench.figures.side_by_side import check_format
     from wsolbench.networks.devices import choose_device
 
     check_format(out)
     with session.clean_stdout():
-        measured = [_rebuild(path, registry) for path in records]
-        offer = registry.datasets.get(measured[0].record.dataset.name)
+        runs = [_rebuild(path, registry) for path in records]
+        offer = registry.datasets.get(runs[0].record.dataset.name)
         draw_side_by_side(
             out,
-            measured,
+            runs,
             registry,
-            open_dataset(offer, roots(data_root, metadata_root, masks)),
+            open_dataset(offer, DatasetRoots(data_root, metadata_root, masks)),
             images=image or images,
             weights_root=weights_root,
             device=choose_device(device),
@@ -55,13 +57,13 @@ def gallery(
     typer.echo(out)
 
 
-def _rebuild(path: Path, registry: Registry) -> Measured:
+def _rebuild(path: Path, registry: Registry) -> RecordedRun:
     """Read a record and build its method with the options that it was measured with."""
     from wsolbench.engine.methods import build_method
-    from wsolbench.engine.redraw import Measured
+    from wsolbench.engine.redraw import RecordedRun
     from wsolbench.files import sha256
     from wsolbench.records import read_record
 
     record = read_record(path)
     offer = registry.methods.get(record.method.name)
-    return Measured(record, sha256(path), build_method(offer, record.method.changed_options))
+    return RecordedRun(record, sha256(path), build_method(offer, record.method.changed_options))

@@ -2,45 +2,29 @@
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from wsolbench.cli.arguments import (
-    LARGEST_SEED,
     DataRoot,
     DatasetName,
     Device,
     EvaluatedSplit,
-    Interval,
     Limit,
     MaskRoot,
     MetadataRoot,
-    SplitChoice,
+    ThresholdStep,
     Workers,
     parse_options,
-    roots,
 )
 from wsolbench.cli.session import session_of
+from wsolbench.config import LARGEST_SEED, RunConfig
 from wsolbench.errors import UsageError
-
-
-class TargetChoice(enum.StrEnum):
-    """Whose map is made."""
-
-    GT = "gt"
-    PREDICTED = "predicted"
-
-
-class PrecisionChoice(enum.StrEnum):
-    """What a network computes its features in."""
-
-    FP32 = "fp32"
-    BF16 = "bf16"
-    FP16 = "fp16"
+from wsolbench.files import fresh_folder
+from wsolbench.records import Precision, Target
 
 
 def run(
@@ -61,17 +45,15 @@ def run(
             help="Default: those that ship for the data set. A SOURCE such as 'timm' fetches the network's own.",
         ),
     ] = None,
-    split: EvaluatedSplit = SplitChoice.TEST,
+    split: EvaluatedSplit = "test",
     limit: Limit = None,
-    target: Annotated[TargetChoice, typer.Option(help="The class to localize: the true or the predicted.")] = (
-        TargetChoice.GT
-    ),
-    interval: Interval = 0.001,
+    target: Annotated[Target, typer.Option(help="The class to localize: the true or the predicted.")] = "gt",
+    threshold_step: ThresholdStep = 0.001,
     batch_size: Annotated[int, typer.Option(min=1, help="Images in a forward pass.")] = 32,
     device: Device = None,
     precision: Annotated[
-        PrecisionChoice, typer.Option(help="Of the network up to its features; less than fp32 moves scores.")
-    ] = PrecisionChoice.FP32,
+        Precision, typer.Option(help="Of the network up to its features; less than fp32 moves scores.")
+    ] = "fp32",
     compile: Annotated[
         bool, typer.Option("--compile", help="Let torch compile the network; pays off in long runs only.")
     ] = False,
@@ -87,69 +69,40 @@ def run(
 ) -> None:
     """Score localization methods on a trained classifier; write a record and a gallery for each."""
     session = session_of(context)
+    config = RunConfig.of(
+        backbone=backbone,
+        methods=read_method_options(method, method_opt or []),
+        dataset=dataset,
+        data_root=data_root,
+        metadata_root=metadata_root,
+        masks=masks,
+        weights=weights,
+        split=split,
+        limit=limit,
+        target=target,
+        threshold_step=threshold_step,
+        batch_size=batch_size,
+        device=device,
+        precision=precision,
+        compile=compile,
+        workers=workers,
+        seed=seed,
+        strict=session.strict,
+        save_scoremaps=save_scoremaps,
+        out=out or fresh_folder(backbone),
+    )
     registry = session.load_plugins()
-    from wsolbench.cli.tables import results_table
-    from wsolbench.data.opened import open_dataset
-    from wsolbench.engine.methods import build_methods
-    from wsolbench.engine.run import RunPlan, check_first_images, check_scoremap_folders
     from wsolbench.engine.run import run as carry_out
-    from wsolbench.files import check_writable, fresh_folder
-    from wsolbench.networks.devices import choose_device
-    from wsolbench.networks.load import load_network
-    from wsolbench.networks.network import Execution
+    from wsolbench.records.tables import results_table
 
-    if out is not None:
-        check_writable(out, "--out")
-    reporter = session.reporter()
     with session.clean_stdout():
-        methods = build_methods(registry, read_method_options(method, method_opt or []))
-        if save_scoremaps is not None:
-            check_scoremap_folders(save_scoremaps, out, [built.name for built in methods])
-        data = open_dataset(registry.datasets.get(dataset), roots(data_root, metadata_root, masks))
-        check_first_images(data, split.part, methods)
-        network = load_network(
-            registry,
-            backbone,
-            dataset=data.name,
-            num_classes=len(data.class_names),
-            weights=_weights(weights),
-            device=choose_device(device),
-            seed=seed,
-            execution=Execution(precision.value, compile),
-        )
-        if precision is not PrecisionChoice.FP32:
-            reporter.say(f"features are computed in {precision.value}: scores will differ from those of fp32")
-        if backbone not in (network.offer.name, network.offer.qualified_name):
-            reporter.say(f"{backbone}: the variant {network.spec.name}")
-        plan = RunPlan(
-            dataset=data,
-            network=network,
-            methods=methods,
-            split=split.part,
-            target="gt" if target is TargetChoice.GT else "predicted",
-            interval=interval,
-            limit=limit,
-            batch_size=batch_size,
-            workers=workers,
-            seed=seed,
-            strict=session.strict,
-            command=session.command,
-            out=out or fresh_folder(network.spec.name),
-            scoremaps=save_scoremaps,
-        )
-        records = carry_out(plan, reporter)
+        records = carry_out(config, registry, session.reporter(), command=session.command)
     if json:
         for record in records:
             typer.echo(record.to_line())
         return
     typer.echo(results_table(records))
-    typer.echo(f"\nrecords and galleries: {plan.out}")
-
-
-def _weights(text: str | None) -> Path | Literal["random"] | None:
-    if text is None:
-        return None
-    return "random" if text == "random" else Path(text)
+    typer.echo(f"\nrecords and galleries: {config.out}")
 
 
 def read_method_options(names: Sequence[str], option_texts: Sequence[str]) -> dict[str, dict[str, str]]:

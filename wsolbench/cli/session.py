@@ -50,7 +50,7 @@ class Session:
 
     def reporter(self) -> Reporter:
         """Return what speaks to the person on stderr."""
-        from wsolbench.cli.console import ConsoleReporter
+        from wsolbench.console import ConsoleReporter
 
         return ConsoleReporter()
 

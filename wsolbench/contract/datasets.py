@@ -46,6 +46,11 @@ class Split(enum.Enum):
         """The name that people read and type: ``train-weaksup``, ``train-fullsup`` or ``test``."""
         return {"train": "train-weaksup", "val": "train-fullsup", "test": "test"}[self.value]
 
+    @classmethod
+    def labelled(cls, label: str) -> Split:
+        """Return the split that people call so."""
+        return next(split for split in cls if split.label == label)
+
 
 def raise_fault(fault: DataError) -> None:
     """Raise what is wrong with a list: the usual thing to do with it."""

@@ -1,170 +1,139 @@
-"""Scoring scoremaps that somebody else computed: the same evaluators, thresholds and record, without a network."""
+"""Scoring scoremaps that somebody else computed: the same flow as a run, without a network."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import closing
-from dataclasses import dataclass
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from wsolbench.config import EvaluateConfig, ScoringConfig
 from wsolbench.contract import Split
-from wsolbench.data.opened import OpenDataset, OpenSplit
+from wsolbench.data.opened import OpenDataset, open_dataset
 from wsolbench.data.sampling import limit_split
+from wsolbench.engine.assembly import OpenSplits, assemble_record, describe_protocol, score_splits
 from wsolbench.engine.provenance import describe_dataset, describe_environment
 from wsolbench.engine.scoremap_files import ScoremapFolder
-from wsolbench.engine.scoring import (
-    Score,
-    ScoredSplit,
-    SplitScorer,
-    compute_metrics,
-    select_thresholds,
-    split_outcomes,
-)
-from wsolbench.errors import DataError, ScoremapError, UsageError
+from wsolbench.engine.sources import STORED, MapSource, StoredMaps
+from wsolbench.errors import DataError, UsageError
+from wsolbench.files import whole_folder
+from wsolbench.host.registry import Registry
 from wsolbench.progress import Reporter
-from wsolbench.protocol import FRAME, IOU_THRESHOLDS
-from wsolbench.protocol.compilation import load_sweep
-from wsolbench.records import MethodInfo, ProtocolInfo, ResultRecord
-from wsolbench.records.outcomes import compute_intervals
-from wsolbench.threads import ordered_map
+from wsolbench.records import MethodInfo, ResultRecord, write_record
+
+__all__ = ["evaluate", "score_source"]
+
+_NO_FULLSUP = "no scoremaps of train-fullsup were given (--fullsup-scoremaps)"
 
 
-@dataclass(frozen=True)
-class EvaluationPlan:
-    """Everything that an evaluation is made of; see the options of ``wsolbench evaluate``."""
-
-    dataset: OpenDataset
-    scoremaps: Path
-    fullsup_scoremaps: Path | None
-    split: Split
-    limit: int | None
-    interval: float
-    workers: int
-    strict: bool
-    command: str
-
-
-def evaluate(plan: EvaluationPlan, reporter: Reporter) -> ResultRecord:
+def evaluate(config: EvaluateConfig, registry: Registry, reporter: Reporter, *, command: str) -> ResultRecord:
     """Score the stored scoremaps of a split, at the oracle τ and, where train-fullsup maps are given, at theirs.
+
+    Args:
+        config: What to score.
+        registry: What the plugins offer.
+        reporter: Shows the progress.
+        command: How the evaluation was asked for, for the record.
 
     Raises:
         UsageError: The data set has no such split, or train-fullsup maps are given for an evaluation of train-fullsup.
         DataError: The annotations are damaged.
         ScoremapError: A map is missing or damaged, or belongs to no image.
+        OutputError: The record cannot be written.
     """
-    sources = _sources(plan)
-    wholes = {split: plan.dataset.images(split) for split in sources}
-    parts = [plan.dataset.annotate(split, limit_split(whole, plan.limit)) for split, whole in wholes.items()]
-    folders = _open_folders(plan, sources, parts, {split: whole.ids for split, whole in wholes.items()}, reporter)
-    if parts[0].has_boxes:
-        with reporter.phase("compilation"):
-            load_sweep(reporter.say)
-    scored = []
-    for part, folder in zip(parts, folders, strict=True):
-        scored.append(_score_folder(plan, part, folder, reporter))
-    why_none = "no scoremaps of train-fullsup were given (--fullsup-scoremaps)"
-    selection = select_thresholds(scored[1] if len(scored) > 1 else None, why_none)
-    metrics, missing = compute_metrics(scored[0], selection, target=None)
-    outcomes = [split_outcomes(part) for part in scored]
-    protocol = ProtocolInfo(
-        split=outcomes[0].split, target=None, interval=plan.interval, frame=FRAME, iou_thresholds=IOU_THRESHOLDS
-    )
-    return ResultRecord(
-        metrics=metrics,
-        missing=missing,
-        intervals=compute_intervals(outcomes, protocol),
-        dataset=describe_dataset(plan.dataset, outcomes, plan.limit),
+    dataset = open_dataset(registry.datasets.get(config.dataset), config.roots)
+    with nullcontext() if config.out is None else whole_folder(config.out) as draft:
+        roots = _roots(config)
+        wholes = {split: dataset.images(split) for split in roots}
+        opened = [dataset.annotate(split, limit_split(whole, config.limit)) for split, whole in wholes.items()]
+        splits = OpenSplits(opened[0], opened[1] if len(opened) > 1 else None, _NO_FULLSUP)
+        ids = {split: whole.ids for split, whole in wholes.items()}
+        folders = _open_folders(dataset, roots, splits, ids, reporter)
+        record = score_source(StoredMaps(folders), dataset, splits, config, reporter, command=command)
+        if draft is not None:
+            write_record(record, draft, f"record-{STORED}")
+    return record
+
+
+def score_source(
+    source: MapSource,
+    dataset: OpenDataset,
+    splits: OpenSplits,
+    config: ScoringConfig,
+    reporter: Reporter,
+    *,
+    command: str,
+) -> ResultRecord:
+    """Return the record of maps that no network of ours made.
+
+    Raises:
+        DataError: There is nothing to score against, or a mask cannot be read.
+        ScoremapError: A map is damaged; or it is bad, and the configuration is strict.
+    """
+    described = describe_dataset(dataset, splits.parts, config.limit)
+    scored = score_splits(source, splits, config, reporter)
+    return assemble_record(
+        scored[STORED],
+        dataset=described,
         backbone=None,
-        method=MethodInfo(name="precomputed", provider=None, options={}, changed_options={}, reads_network=True),
-        protocol=protocol,
-        environment=describe_environment(
-            [plan.dataset.provider], command=plan.command, device="cpu", seed=None, batch_size=None
-        ),
-        seconds=dict(reporter.seconds),
-        outcomes=outcomes,
+        method=MethodInfo(name=STORED, provider=None, options={}, changed_options={}, reads_network=True),
+        protocol=describe_protocol(config, source.target),
+        environment=describe_environment([dataset.provider], command=command, device="cpu", seed=None, batch_size=None),
+        config=config,
+        seconds=reporter.seconds,
     )
 
 
-def _sources(plan: EvaluationPlan) -> dict[Split, Path]:
+def _roots(config: EvaluateConfig) -> dict[Split, Path]:
     """Return the splits that are scored with the folders of their maps, the evaluated split first."""
-    sources = {plan.split: plan.scoremaps}
-    if plan.fullsup_scoremaps is not None:
-        if plan.split is Split.TRAIN_FULLSUP:
+    evaluated = Split.labelled(config.split)
+    roots = {evaluated: config.scoremaps}
+    if config.fullsup_scoremaps is not None:
+        if evaluated is Split.TRAIN_FULLSUP:
             raise UsageError(
                 "--fullsup-scoremaps: a threshold chosen on train-fullsup cannot be judged on train-fullsup"
             )
-        sources[Split.TRAIN_FULLSUP] = plan.fullsup_scoremaps
-    return sources
+        roots[Split.TRAIN_FULLSUP] = config.fullsup_scoremaps
+    return roots
 
 
 def _open_folders(
-    plan: EvaluationPlan,
-    sources: Mapping[Split, Path],
-    parts: Sequence[OpenSplit],
+    dataset: OpenDataset,
+    roots: Mapping[Split, Path],
+    splits: OpenSplits,
     ids: Mapping[Split, Sequence[str]],
     reporter: Reporter,
-) -> list[ScoremapFolder]:
-    """Return the folder of each split; short names are weighed against all images whose maps a folder is to hold.
+) -> dict[Split, ScoremapFolder]:
+    """Open the folder of each split; short names are compared with all images whose maps a folder may hold.
 
     Args:
-        plan: The evaluation.
-        sources: Split -> where its maps lie.
-        parts: The splits, limited.
-        ids: Of the whole splits.
-        reporter: Told where it cannot be said whether a map is of no image.
+        dataset: The data set.
+        roots: Split -> the folder of its maps.
+        splits: The splits, limited.
+        ids: Split -> the ids of the whole split.
+        reporter: Warned where it is unknown whether a map is of no image.
     """
-    folders = []
-    for part in parts:
-        root = sources[part.split]
-        sharing = [split for split, other in sources.items() if other.resolve() == root.resolve()]
-        folders.append(ScoremapFolder(root, part.images.ids, (name for split in sharing for name in ids[split])))
-    _refuse_strangers(plan, folders, ids, reporter)
+    folders = {}
+    for part in splits.parts:
+        root = roots[part.split]
+        sharing = [split for split, other in roots.items() if other.resolve() == root.resolve()]
+        names = (name for split in sharing for name in ids[split])
+        folders[part.split] = ScoremapFolder(root, part.images.ids, names)
+    _refuse_strangers(dataset, list(folders.values()), ids, reporter)
     return folders
 
 
 def _refuse_strangers(
-    plan: EvaluationPlan, folders: list[ScoremapFolder], ids: Mapping[Split, Sequence[str]], reporter: Reporter
+    dataset: OpenDataset, folders: Sequence[ScoremapFolder], ids: Mapping[Split, Sequence[str]], reporter: Reporter
 ) -> None:
     """Refuse maps of no image; they may be of a split that is not scored, which is opened only where there are any."""
     known = [image_id for of_split in ids.values() for image_id in of_split]
     suspects = [folder for folder in folders if folder.find_strangers(known)]
     for split in (Split.TRAIN_FULLSUP, Split.TEST):
-        if suspects and split in plan.dataset.splits and split not in ids:
+        if suspects and split in dataset.splits and split not in ids:
             try:
-                known.extend(plan.dataset.images(split).ids)
+                known.extend(dataset.images(split).ids)
             except DataError as error:
                 reporter.warn(f"maps that are not scored may be of {split.label} or of no image: {error}")
                 return
     for folder in suspects:
         folder.refuse_strangers(known)
-
-
-def _score_folder(plan: EvaluationPlan, part: OpenSplit, folder: ScoremapFolder, reporter: Reporter) -> ScoredSplit:
-    scorer = SplitScorer(part, plan.interval)
-    ids = part.images.ids
-    constant: list[str] = []
-
-    def score(index: int) -> tuple[int, bool, Score]:
-        scoremap: NDArray[np.floating[Any]] = folder.load(ids[index])
-        return index, bool(scoremap.min() == scoremap.max()), scorer.score(index, scoremap)
-
-    with (
-        reporter.phase(part.split.label, len(ids), "maps") as advance,
-        closing(ordered_map(score, range(len(ids)), workers=plan.workers, ahead=64)) as results,
-    ):
-        for index, flat, outcome in results:
-            constant += [ids[index]] if flat else []
-            scorer.add(index, outcome)
-            advance(1)
-    if constant:
-        told = f"{len(constant)} of {len(ids)} scoremaps of {part.split.label} hold one value only"
-        told += f"; the first is {folder.path(constant[0])}"
-        if plan.strict:
-            raise ScoremapError(f"{told}; write them again, or count them as maps of zeros without --strict")
-        reporter.warn(f"{told}; they count as maps of zeros: see what wrote them")
-    boxes, masks = scorer.compute()
-    return ScoredSplit(part, boxes, masks, hits=None, nan_maps=0, constant_maps=len(constant), images_sha256=None)

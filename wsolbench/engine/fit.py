@@ -11,8 +11,8 @@ from torch import Tensor
 
 from wsolbench.contract import FittedMethod, ImageSplit, Split
 from wsolbench.data.opened import OpenDataset
+from wsolbench.engine.features import stream_features
 from wsolbench.engine.methods import BuiltMethod
-from wsolbench.engine.stream import stream_batches
 from wsolbench.errors import PluginError, UsageError
 from wsolbench.host.provider import blaming
 from wsolbench.networks.network import Network
@@ -80,26 +80,17 @@ def fit_methods(
     fitted = [(built, built.method) for built in methods if isinstance(built.method, FittedMethod)]
     wanted = {built.name: min(method.fit_images or count, count) for built, method in fitted}
     order = np.random.default_rng(seed).permutation(count)[: max(wanted.values())]
-    stream = stream_batches(
-        images, network.spec.input, batch_size=batch_size, workers=workers, device=network.device, order=order
-    )
+    stream = stream_features(network, images, batch_size=batch_size, workers=workers, order=order)
     seen = 0
     with reporter.phase("fit", len(order)) as advance, closing(stream) as batches:
         for batch in batches:
             first = images.ids[batch.indices[0]]
-            features = _features(network, batch.images, first)
             for built, method in fitted:
                 if seen < wanted[built.name]:
-                    _fit_on(built, method, features[: wanted[built.name] - seen], first)
+                    _fit_on(built, method, batch.features[: wanted[built.name] - seen], first)
             seen += len(batch.indices)
             advance(len(batch.indices))
     return wanted
-
-
-@torch.no_grad()
-def _features(network: Network, images: Tensor, first: str) -> Tensor:
-    with blaming(network.offer.provider, f"in '{network.spec.name}' on the images from '{first}' on"):
-        return network.forward(images)[0]
 
 
 @torch.no_grad()

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import platform
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
 from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from wsolbench import __version__
-from wsolbench.data.opened import OpenDataset
+from wsolbench.contract.options import list_options
+from wsolbench.data.opened import OpenDataset, OpenSplit
 from wsolbench.host.provider import Provider
-from wsolbench.records import DatasetInfo, Environment, SplitOutcomes
+from wsolbench.records import BackboneInfo, DatasetInfo, Environment, MethodInfo, Preprocessing
+
+if TYPE_CHECKING:  # a description of stored maps needs no torch
+    from wsolbench.engine.methods import BuiltMethod
+    from wsolbench.networks.network import LoadedNetwork
 
 PACKAGES = ("torch", "torchvision", "timm", "numpy", "opencv-python", "pillow", "grad-cam")
 
@@ -41,16 +47,50 @@ def git_revision() -> str | None:
     return f"{revision}-dirty" if changes else revision
 
 
-def describe_dataset(dataset: OpenDataset, outcomes: list[SplitOutcomes], limit: int | None) -> DatasetInfo:
-    """Describe what was evaluated on; the content hash covers the annotations of every split that took part."""
-    hashes = sorted((part.split, part.annotations_sha256) for part in outcomes)
+def describe_dataset(dataset: OpenDataset, parts: Sequence[OpenSplit], limit: int | None) -> DatasetInfo:
+    """Describe what is evaluated on; the content hash covers the annotations of every split that takes part."""
+    hashes = sorted((part.split.label, part.annotations_sha256) for part in parts)
     return DatasetInfo(
         name=dataset.name,
         version=dataset.version,
         content_sha256=sha256(repr(hashes).encode()).hexdigest(),
         num_classes=len(dataset.class_names),
-        split_sizes={part.split: len(part.image_ids) for part in outcomes},
+        split_sizes={part.split.label: len(part.images.ids) for part in parts},
         limit=limit,
+    )
+
+
+def describe_backbone(network: LoadedNetwork) -> BackboneInfo:
+    """Describe a network, its weights and its input."""
+    config = network.spec.input
+    return BackboneInfo(
+        requested=network.requested,
+        name=network.spec.name,
+        family=network.spec.family,
+        provider=str(network.offer.provider),
+        parameters=network.parameters,
+        largest_kernel=network.largest_kernel,
+        reparameterized=network.reparameterized,
+        precision=network.execution.precision,
+        compiled=network.execution.compiled,
+        feature_shape=network.feature_shape,
+        weights=network.weights,
+        preprocessing=Preprocessing(
+            size=config.size, mean=config.mean, std=config.std, interpolation=config.interpolation
+        ),
+    )
+
+
+def describe_method(built: BuiltMethod, fitted_images: int | None) -> MethodInfo:
+    """Describe a method and its options."""
+    defaults = {option.name: option.default for option in list_options(built.offer.spec.build)}
+    return MethodInfo(
+        name=built.name,
+        provider=str(built.offer.provider),
+        options=built.options,
+        changed_options={name: value for name, value in built.options.items() if value != defaults[name]},
+        reads_network=built.offer.spec.reads_network,
+        fitted_images=fitted_images,
     )
 
 

@@ -1,43 +1,116 @@
-"""The same images across networks and methods: the maps behind several records, side by side."""
+"""Maps of a few images, computed again and drawn: the gallery of a run, and records side by side."""
 
 from __future__ import annotations
 
 import glob
-import io
-import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
 
 import numpy as np
 import torch
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from wsolbench.contract import Split
+from wsolbench.data.images import warp
 from wsolbench.data.opened import OpenDataset, OpenSplit
+from wsolbench.engine.assembly import Scored
 from wsolbench.engine.fit import fit_methods, open_fit_images
-from wsolbench.engine.localize import Localizer
+from wsolbench.engine.localize import NetworkMaps
 from wsolbench.engine.methods import BuiltMethod
-from wsolbench.errors import DataError, OutputError, UsageError, WeightsError
-from wsolbench.figures.gallery import PREDICTED, draw_box, draw_image, scoremaps_of, short_id, true_boxes
-from wsolbench.files import sha256, write_whole
+from wsolbench.errors import DataError, UsageError, WeightsError
+from wsolbench.figures.gallery import Case, draw_gallery
+from wsolbench.figures.panels import Picture
+from wsolbench.figures.side_by_side import Column, check_format, draw_columns, save_figure
+from wsolbench.files import file_name, sha256
 from wsolbench.host.registry import Registry
 from wsolbench.networks.load import Weights, load_network
-from wsolbench.networks.network import Execution, Network
+from wsolbench.networks.network import Execution, LoadedNetwork
 from wsolbench.progress import Reporter
-from wsolbench.protocol import box_iou, boxes_at
-from wsolbench.records import ResultRecord, SplitOutcomes, WeightsInfo
+from wsolbench.protocol import FRAME, boxes_at, scale_boxes
+from wsolbench.records import ResultRecord, WeightsInfo, find_localized, identity_of
 
-FORMATS = {".png": "Source", ".svg": "Description", ".pdf": "Subject"}
-"""Endings of files that can be written, and the field of each in which the records are named."""
+__all__ = ["RecordedRun", "draw_galleries", "draw_side_by_side", "picture"]
+
+CASES = 3
+"""How many of the best, of the median and of the worst localized images a gallery shows."""
+
+
+def picture(part: OpenSplit, index: int) -> Picture:
+    """Return an image of a split in the evaluation frame, with its true boxes where the data set has any."""
+    image_id = part.images.ids[index]
+    boxes = np.zeros((0, 4), dtype=np.int64)
+    if part.has_boxes:
+        frame = (FRAME, FRAME)
+        boxes = scale_boxes(part.annotations.boxes[image_id], part.annotations.image_sizes[image_id], frame)
+    return Picture(image_id, warp(part.images.load(index), FRAME, "bilinear"), boxes)
+
+
+# ------------------------------------------------------------------------------------------------ the gallery of a run
+
+
+def draw_galleries(
+    folder: Path, maps: NetworkMaps, part: OpenSplit, scored: Mapping[str, Scored], reporter: Reporter
+) -> None:
+    """Write ``gallery-<method>.png`` for every method: its best, median and worst localized images."""
+    with reporter.phase("galleries", len(scored), "galleries") as advance:
+        for method, of_method in scored.items():
+            draw_gallery(
+                folder / f"gallery-{file_name(method)}.png",
+                _cases(maps.only(method), part, of_method),
+                _title(f"{maps.network.spec.name}, {method}", of_method),
+            )
+            advance(1)
+
+
+def _cases(maps: NetworkMaps, part: OpenSplit, scored: Scored) -> list[list[Case]]:
+    quality, threshold = scored.evaluated.quality, scored.threshold
+    rows = {"": _evenly(len(part.images.ids))} if quality is None else _best_median_worst(quality)
+    (scoremaps,) = maps.scoremaps(part.images, [index for row in rows.values() for index in row]).values()
+
+    def case(label: str, index: int) -> Case:
+        scoremap = scoremaps[index]
+        return Case(
+            picture(part, index),
+            scoremap,
+            None if threshold is None else boxes_at(scoremap, threshold[0])[0],
+            "" if quality is None else f"{label}: IoU {quality[index]:.2f}",
+        )
+
+    return [[case(label, index) for index in row] for label, row in rows.items()]
+
+
+def _best_median_worst(quality: NDArray[np.float64]) -> dict[str, list[int]]:
+    """Return the positions of the best, median and worst images; an image is in one row only."""
+    order = [int(index) for index in np.argsort(-quality, kind="stable")]
+    count = max(min(CASES, len(order) // 3), 1)
+    middle = (len(order) - count) // 2
+    rows = {"best": order[:count], "median": order[middle : middle + count], "worst": order[-count:]}
+    seen: set[int] = set()
+    for label, row in rows.items():
+        rows[label] = [index for index in row if index not in seen]
+        seen.update(row)
+    return {label: row for label, row in rows.items() if row}
+
+
+def _evenly(total: int) -> list[int]:
+    count = min(CASES, total)
+    return [position * total // count for position in range(count)]
+
+
+def _title(title: str, scored: Scored) -> str:
+    if scored.threshold is None:
+        return title
+    threshold, selection = scored.threshold
+    where = "chosen on train-fullsup" if selection == "fullsup" else "best on this split (oracle)"
+    return f"{title} — true box green, predicted box red at τ = {threshold:g}, {where}"
+
+
+# ------------------------------------------------------------------------------------------------- records side by side
 
 
 @dataclass(frozen=True)
-class Measured:
+class RecordedRun:
     """A record, the hash of its file, and the method that made its maps, built as it was then."""
 
     record: ResultRecord
@@ -45,19 +118,9 @@ class Measured:
     method: BuiltMethod
 
 
-@dataclass(frozen=True)
-class _Column:
-    """The maps of one record and the τ at which its boxes are drawn."""
-
-    network: str
-    method: str
-    threshold: float | None
-    scoremaps: dict[int, NDArray[np.float32]]
-
-
 def draw_side_by_side(
     path: Path,
-    measured: Sequence[Measured],
+    runs: Sequence[RecordedRun],
     registry: Registry,
     dataset: OpenDataset,
     *,
@@ -66,7 +129,7 @@ def draw_side_by_side(
     device: torch.device,
     reporter: Reporter,
 ) -> None:
-    """Draw a row for every image and a column for every record; networks are loaded and maps computed anew.
+    """Draw a row for every image and a column for every record; networks are loaded and maps computed again.
 
     A fitted method is fitted again, on the images that the seed and the limit of its record draw.
 
@@ -75,66 +138,56 @@ def draw_side_by_side(
 
     Args:
         path: The file, .png, .svg or .pdf.
-        measured: Records of one data set and split; those of one network stand together.
+        runs: Records of one data set and split; those of one network stand together.
         registry: What the plugins offer.
         dataset: The data set that they were measured on.
         images: How many, chosen at random but always the same ones, or the ids of those to show.
-        weights_root: Where weights files that records name lie.
+        weights_root: The folder below which weights files that records name are found.
         device: Where networks run.
-        reporter: Told how far fitting is.
+        reporter: Shows the progress of fitting.
 
     Raises:
         UsageError: A record has no network, or an image is not in the split.
-        DataError: Records were measured on different data, or the data at hand is not theirs.
+        DataError: Records were measured on different data, or the data set here is not theirs.
         WeightsError: Weights cannot be found, or are not those of the record.
         OutputError: The file cannot be written.
     """
     check_format(path)
-    part = _open_measured(measured, dataset)
+    part = _open_measured(runs, dataset)
     indices = _chosen(part, images)
-    columns: list[_Column] = []
-    for of_network in _by_network(measured):
+    columns: list[Column] = []
+    for of_network in _by_network(runs):
         network = _load(of_network[0].record, registry, len(dataset.class_names), weights_root, device)
         for each in of_network:
             _fit_again(each, network, dataset, reporter)
-        columns += _columns(of_network, network, part, indices)
-    figure = _draw(columns, part, indices)
-    _save(figure, path, [each.sha256 for each in measured])
+        columns += [_column(each, network, part, indices) for each in of_network]
+    figure = draw_columns([picture(part, index) for index in indices], columns)
+    save_figure(figure, path, [each.sha256 for each in runs])
 
 
-def check_format(path: Path) -> None:
-    """Refuse a file whose ending is not one of a picture.
-
-    Raises:
-        UsageError: It is not.
-    """
-    if path.suffix not in FORMATS:
-        raise UsageError(f"--out {path}: name a file that ends in {', '.join(FORMATS)}")
-
-
-def _scored(record: ResultRecord) -> SplitOutcomes:
-    return next(part for part in record.outcomes if part.split == record.protocol.split)
-
-
-def _open_measured(measured: Sequence[Measured], dataset: OpenDataset) -> OpenSplit:
+def _open_measured(runs: Sequence[RecordedRun], dataset: OpenDataset) -> OpenSplit:
     """Return the images that the records were measured on, and make sure that they are the same ones."""
-    first = measured[0].record
-    for each in measured:
+    first = runs[0].record
+    for each in runs:
         if each.record.backbone is None:
             raise UsageError(
                 f"the maps of '{each.record.method.name}' were read from files; no network can redraw them"
             )
-        if _scored(each.record).annotations_sha256 != _scored(first).annotations_sha256:
+        if _annotations_sha256(each.record) != _annotations_sha256(first):
             raise DataError("the records were measured on different images or annotations; show them apart")
-    split = next(split for split in Split if split.label == first.protocol.split)
+    split = Split.labelled(first.protocol.split)
     part = dataset.open(split, first.dataset.limit)
-    if part.annotations_sha256 != _scored(first).annotations_sha256:
+    if part.annotations_sha256 != _annotations_sha256(first):
         raise DataError(f"{split.label} of '{dataset.name}' is not what the records were measured on")
     return part
 
 
+def _annotations_sha256(record: ResultRecord) -> str:
+    return next(part.annotations_sha256 for part in record.splits if part.split == record.protocol.split)
+
+
 def _chosen(part: OpenSplit, images: int | Sequence[str]) -> list[int]:
-    """Return the places of the images to show; nobody's taste chooses them unless ids are named."""
+    """Return the positions of the images to show: a random choice, or those that are named."""
     ids = part.images.ids
     if isinstance(images, int):
         count = min(images, len(ids))
@@ -146,24 +199,18 @@ def _chosen(part: OpenSplit, images: int | Sequence[str]) -> list[int]:
     return [place[image_id] for image_id in images]
 
 
-def _by_network(measured: Sequence[Measured]) -> list[list[Measured]]:
+def _by_network(runs: Sequence[RecordedRun]) -> list[list[RecordedRun]]:
     """Group records of one network with one set of weights, in the order in which they first appear."""
-    groups: dict[tuple[Any, ...], list[Measured]] = {}
-    for each in measured:
-        record, network = each.record, each.record.backbone
-        assert network is not None
-        seed = record.environment.seed if network.weights.source == "random" else None
-        key = (
-            *(network.provider, network.name, network.weights.sha256, seed),
-            *(network.precision, record.protocol.target),
-        )
+    groups: dict[object, list[RecordedRun]] = {}
+    for each in runs:
+        key = (identity_of(each.record).network, each.record.protocol.target)
         groups.setdefault(key, []).append(each)
     return list(groups.values())
 
 
 def _load(
     record: ResultRecord, registry: Registry, num_classes: int, weights_root: Path | None, device: torch.device
-) -> Network:
+) -> LoadedNetwork:
     """Load the network of a record with the very weights that it was measured with."""
     backbone = record.backbone
     assert backbone is not None
@@ -172,7 +219,7 @@ def _load(
         if weights_root is None:
             raise UsageError(
                 f"'{backbone.name}' was measured with the file {backbone.weights.file}; "
-                "say where it lies: --weights-root DIR"
+                "name the folder that holds it: --weights-root DIR"
             )
         weights = _find_weights(weights_root, backbone.weights)
     if backbone.weights.source == "pretrained":
@@ -198,7 +245,7 @@ def _find_weights(root: Path, weights: WeightsInfo) -> Path:
     return next((path for path in same_name if sha256(path) == weights.sha256), root / str(weights.file))
 
 
-def _fit_again(each: Measured, network: Network, dataset: OpenDataset, reporter: Reporter) -> None:
+def _fit_again(each: RecordedRun, network: LoadedNetwork, dataset: OpenDataset, reporter: Reporter) -> None:
     """Fit a record's method as it was fitted then, if it was."""
     record = each.record
     images = open_fit_images([each.method], dataset, record.dataset.limit)
@@ -221,19 +268,23 @@ def _fit_again(each: Measured, network: Network, dataset: OpenDataset, reporter:
         )
 
 
-def _columns(measured: Sequence[Measured], network: Network, part: OpenSplit, indices: list[int]) -> list[_Column]:
-    target: Literal["gt", "predicted"] = "predicted" if measured[0].record.protocol.target == "predicted" else "gt"
-    name = network.spec.name + (" (random)" if network.weights.source == "random" else "")
+def _column(each: RecordedRun, network: LoadedNetwork, part: OpenSplit, indices: list[int]) -> Column:
+    """Compute the maps of one record; one by one, as two records may be of one method with different options."""
+    target = each.record.protocol.target or "gt"
+    maps = NetworkMaps(network, (each.method,), target, batch_size=len(indices), workers=1)
+    (scoremaps,) = maps.scoremaps(part.images, indices).values()
+    return Column(
+        _network_label(network), _method_label(each.record), _threshold(each.record), [scoremaps[i] for i in indices]
+    )
+
+
+def _network_label(network: LoadedNetwork) -> str:
+    label = network.spec.name + (" (random)" if network.weights.source == "random" else "")
     if network.weights.source == "file" and network.weights.training is not None:
-        name += f" (seed {network.weights.training.seed})"
+        label += f" (seed {network.weights.training.seed})"
     if network.execution.precision != "fp32":
-        name += f" ({network.execution.precision})"
-    columns = []
-    for each in measured:  # one by one: two records may be of one method with different options
-        localizer = Localizer(network, (each.method,), target, batch_size=len(indices), workers=1)
-        scoremaps = scoremaps_of(localizer, part.images, indices)[each.method.name]
-        columns.append(_Column(name, _method_label(each.record), _threshold(each.record), scoremaps))
-    return columns
+        label += f" ({network.execution.precision})"
+    return label
 
 
 def _method_label(record: ResultRecord) -> str:
@@ -244,75 +295,7 @@ def _method_label(record: ResultRecord) -> str:
 def _threshold(record: ResultRecord) -> float | None:
     """Return the τ from train-fullsup, the oracle's where there is none, or None without boxes."""
     chosen = record.metrics.fullsup_cam_threshold_single
-    curves = _scored(record).box_acc
-    if chosen is not None or curves is None:
+    if chosen is not None or record.metrics.max_box_acc is None:
         return chosen
-    return float(np.arange(0, 1, record.protocol.interval)[np.argmax(curves["single"]["0.5"])])
-
-
-def _draw(columns: Sequence[_Column], part: OpenSplit, indices: list[int]) -> Figure:
-    figure = Figure(figsize=(1.3 * (len(columns) + 1), 1.3 * len(indices) + 0.6), dpi=120)
-    grid = figure.add_gridspec(len(indices), len(columns) + 1, wspace=0.04, hspace=0.04)
-    top = 1 - 0.56 / figure.get_size_inches()[1]
-    grid.update(left=0.01, right=0.99, bottom=0.01, top=top)
-    for row, index in enumerate(indices):
-        panel = _panel(figure, grid[row, 0])
-        draw_image(panel, part, index)
-        _caption(panel, short_id(part.images.ids[index], 18))
-        for number, column in enumerate(columns, start=1):
-            panel = _panel(figure, grid[row, number])
-            _draw_map(panel, part, index, column)
-            if row == 0:
-                panel.set_title(column.method, fontsize=8, parse_math=False)
-    _name_networks(figure, columns)
-    return figure
-
-
-def _panel(figure: Figure, place: Any) -> Axes:
-    panel: Axes = figure.add_subplot(place)
-    panel.axis("off")
-    return panel
-
-
-def _draw_map(panel: Axes, part: OpenSplit, index: int, column: _Column) -> None:
-    scoremap = column.scoremaps[index]
-    draw_image(panel, part, index, scoremap)
-    if column.threshold is None:
-        return
-    predicted = boxes_at(scoremap, column.threshold)[0]
-    draw_box(panel, predicted, PREDICTED)
-    _caption(panel, f"{box_iou(predicted[None], true_boxes(part, index)).max():.2f}")
-
-
-def _caption(panel: Axes, text: str) -> None:
-    backdrop = {"facecolor": "black", "alpha": 0.6, "linewidth": 0, "pad": 1}
-    panel.text(0.03, 0.04, text, transform=panel.transAxes, fontsize=6, color="white", bbox=backdrop, parse_math=False)
-
-
-def _name_networks(figure: Figure, columns: Sequence[_Column]) -> None:
-    """Write each network's name over its columns, with a line that spans them."""
-    panels = figure.axes[1 : len(columns) + 1]
-    height = 1 - 0.27 / figure.get_size_inches()[1]
-    start = 0
-    for stop in range(1, len(columns) + 1):
-        if stop < len(columns) and columns[stop].network == columns[start].network:
-            continue
-        left, right = panels[start].get_position().x0, panels[stop - 1].get_position().x1
-        figure.text((left + right) / 2, height + 0.005, columns[start].network, ha="center", va="bottom", fontsize=9)
-        figure.add_artist(Line2D([left, right], [height, height], color="0.6", linewidth=0.8))
-        start = stop
-
-
-def _save(figure: Figure, path: Path, records: Sequence[str]) -> None:
-    """Write the picture whole, with the hashes of its records in it."""
-    metadata: dict[str, str | None] = {FORMATS[path.suffix]: "records:" + ",".join(records)}
-    metadata |= {".png": {"Software": None}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}[path.suffix]
-    buffer = io.BytesIO()
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # ids may be in any script
-        figure.savefig(buffer, format=path.suffix[1:], metadata=metadata)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, buffer.getvalue())
-    except OSError as error:
-        raise OutputError(f"--out {path}: cannot be written ({error.strerror})") from error
+    localized = find_localized(record.outcomes, record.protocol)
+    return None if localized is None else localized.threshold

@@ -1,104 +1,281 @@
-"""Scoremaps of one split against its annotations, and the metrics that follow: shared by `run` and `evaluate`."""
+"""The one scorer: maps of a split, from whatever source, against its annotations, and the metrics that follow."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wsolbench.contract import Split
+from wsolbench.data.fingerprint import combine_digests
 from wsolbench.data.opened import OpenSplit
-from wsolbench.errors import DataError
+from wsolbench.engine.sources import LazyScoremap, MapBatch, MapSource
+from wsolbench.errors import DataError, ScoremapError, UsageError
+from wsolbench.progress import Reporter
 from wsolbench.protocol import (
-    IOU_THRESHOLDS,
-    MODES,
     BoxEvaluator,
     BoxResult,
     FullsupSelection,
     IouCurves,
     MaskEvaluator,
     MaskResult,
-    Mode,
+    RawMapKind,
     ScoreHistograms,
     select_on_fullsup,
     top_k_loc,
 )
-from wsolbench.records import IOU_KEYS, IouKey, Metrics, Runs, SplitOutcomes
+from wsolbench.protocol.uncertainty import CorrectRuns
+from wsolbench.records import Metrics, SplitName, SplitOutcomes, Target, iou_key
+from wsolbench.threads import ordered_map
 
-Target: TypeAlias = Literal["gt", "predicted"]
-"""Whose map is made: the true class's, or the predicted one's."""
+__all__ = [
+    "BAD_MAPS",
+    "ScoredSplit",
+    "Selection",
+    "SplitScore",
+    "compute_metrics",
+    "report_bad_maps",
+    "score_maps",
+    "select_thresholds",
+    "split_outcomes",
+]
+
+BAD_MAPS: Mapping[RawMapKind, str] = {"nan": "NaN or infinity", "constant": "one value only"}
+"""Kinds of maps that hold no score, and what they hold instead."""
 
 
 @dataclass(frozen=True)
 class Score:
     """What one scoremap scored."""
 
+    kind: RawMapKind
     curves: IouCurves | None
     histograms: ScoreHistograms | None
 
 
-class SplitScorer:
-    """Both evaluators over one split. `score` is pure and may run in threads; `add` stores."""
-
-    def __init__(self, part: OpenSplit, interval: float) -> None:
-        ids, annotations = part.images.ids, part.annotations
-        self._ids = ids
-        self._load_mask = annotations.load_mask
-        self._boxes: BoxEvaluator | None = None
-        self._masks: MaskEvaluator | None = None
-        if part.has_boxes:
-            boxes = {image_id: annotations.boxes[image_id] for image_id in ids}
-            self._boxes = BoxEvaluator(boxes, annotations.image_sizes, interval)
-        if annotations.load_mask is not None:
-            self._masks = MaskEvaluator(ids, interval)
-        if self._boxes is None and self._masks is None:
-            raise DataError(f"the split {part.split.label} has neither boxes nor masks to evaluate against")
-
-    def score(self, index: int, scoremap: NDArray[np.floating[Any]]) -> Score:
-        """Score the map of the image at a position."""
-        image_id = self._ids[index]
-        curves = self._boxes.score(scoremap, image_id) if self._boxes else None
-        histograms = None
-        if self._masks and self._load_mask:
-            masks = self._load_mask(image_id)
-            histograms = self._masks.score(scoremap, image_id, masks.foreground, masks.ignore)
-        return Score(curves, histograms)
-
-    def add(self, index: int, score: Score) -> None:
-        """Store a score."""
-        if self._boxes and score.curves:
-            self._boxes.add(self._ids[index], score.curves)
-        if self._masks and score.histograms:
-            self._masks.add(self._ids[index], score.histograms)
-
-    def compute(self) -> tuple[BoxResult | None, MaskResult | None]:
-        """Return the results over all images of the split."""
-        return self._boxes.compute() if self._boxes else None, self._masks.compute() if self._masks else None
-
-
-@dataclass(frozen=True)
-class ClassHits:
-    """Whether each image's class is the best prediction, and among the five best; bool (N,)."""
-
-    top1: NDArray[np.bool_]
-    top5: NDArray[np.bool_]
-
-
 @dataclass(frozen=True)
 class ScoredSplit:
-    """Everything that one method's maps came to on one split."""
+    """Everything that the maps of one method came to on one split.
+
+    Attributes:
+        part: The split.
+        boxes: None without boxes.
+        masks: None without masks.
+        hits: k -> whether an image's class is among the k best predictions, bool (N,); empty without a classifier.
+        statistics: Name -> one number a map, (N,); NaN where the method reported none.
+        bad: Kind of bad map -> positions of the images that have one.
+        images_sha256: Of the pixels of all images, in their order; None where no image was read.
+        quality: How well every image is localized, (N,): the IoU of the largest contour's box; None without boxes.
+    """
 
     part: OpenSplit
     boxes: BoxResult | None
     masks: MaskResult | None
-    hits: ClassHits | None
-    nan_maps: int
-    constant_maps: int
+    hits: Mapping[int, NDArray[np.bool_]]
+    statistics: Mapping[str, NDArray[np.float64]]
+    bad: Mapping[RawMapKind, Sequence[int]]
     images_sha256: str | None
-    statistics: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    quality: NDArray[np.float64] | None
+
+
+class SplitScore:
+    """What the maps of one method score on a split, image by image.
+
+    `score` is pure and may run in threads; `add` and `note` store. Parts of a split that were scored apart, perhaps in
+    other processes, are merged: the result is that of the whole to the last bit.
+
+    Args:
+        part: The whole split, whichever images are scored.
+        threshold_step: Step of the grid of τ.
+        quality_index: The place of the τ in the grid at which `ScoredSplit.quality` is taken; None for the best τ of
+            every image.
+
+    Raises:
+        DataError: The split has neither boxes nor masks.
+    """
+
+    def __init__(self, part: OpenSplit, threshold_step: float, quality_index: int | None = None) -> None:
+        self._part = part
+        ids, annotations = part.images.ids, part.annotations
+        self._boxes: BoxEvaluator | None = None
+        self._masks: MaskEvaluator | None = None
+        if part.has_boxes:
+            boxes = {image_id: annotations.boxes[image_id] for image_id in ids}
+            self._boxes = BoxEvaluator(boxes, annotations.image_sizes, threshold_step)
+        if annotations.load_mask is not None:
+            self._masks = MaskEvaluator(ids, threshold_step)
+        if self._boxes is None and self._masks is None:
+            raise DataError(f"the split {part.split.label} has neither boxes nor masks to evaluate against")
+        self._quality_index = quality_index
+        self._quality = np.full(len(ids), np.nan)
+        self._bad: dict[RawMapKind, set[int]] = {kind: set() for kind in BAD_MAPS}
+        self._hits: dict[int, NDArray[np.bool_]] = {}
+        self._statistics: dict[str, NDArray[np.float64]] = {}
+        self._digests: dict[int, str] = {}
+        self._noted = np.zeros(len(ids), dtype=np.bool_)
+
+    def score(self, index: int, make: LazyScoremap) -> Score:
+        """Make the map of the image at a position, and score it."""
+        image_id = self._part.images.ids[index]
+        kind, scoremap = make()
+        curves = self._boxes.score(scoremap, image_id) if self._boxes else None
+        histograms = None
+        load_mask = self._part.annotations.load_mask
+        if self._masks and load_mask:
+            masks = load_mask(image_id)
+            histograms = self._masks.score(scoremap, image_id, masks.foreground, masks.ignore)
+        return Score(kind, curves, histograms)
+
+    def add(self, index: int, score: Score) -> None:
+        """Store the score of the image at a position."""
+        image_id = self._part.images.ids[index]
+        if self._boxes and score.curves:
+            self._boxes.add(image_id, score.curves)
+            curve = score.curves.single
+            self._quality[index] = curve.max() if self._quality_index is None else curve[self._quality_index]
+        if self._masks and score.histograms:
+            self._masks.add(image_id, score.histograms)
+        if score.kind in self._bad:
+            self._bad[score.kind].add(index)
+
+    def note(self, batch: MapBatch, method: str) -> None:
+        """Store what a batch says of its images besides their maps."""
+        self._noted[batch.indices] = True
+        for k, hit in batch.hits.items():
+            self._hits.setdefault(k, np.zeros(len(self._noted), dtype=np.bool_))[batch.indices] = hit
+        for name, values in batch.statistics.get(method, {}).items():
+            self._statistics.setdefault(name, np.full(len(self._noted), np.nan))[batch.indices] = values
+        self._digests.update(zip(batch.indices.tolist(), batch.digests, strict=False))
+
+    def merge(self, other: SplitScore) -> SplitScore:
+        """Take over the scores of other images of the split, and return this object.
+
+        Raises:
+            UsageError: The other one's split, settings or kinds of annotations differ, or both have scored an image.
+        """
+        if self._settings() != other._settings():
+            raise UsageError("scores can be merged only if they are of one split with the same settings")
+        if (self._noted & other._noted).any():
+            twice = self._part.images.ids[int(np.flatnonzero(self._noted & other._noted)[0])]
+            raise UsageError(f"image '{twice}' has already been evaluated; give each image one scoremap, once")
+        if self._boxes and other._boxes:
+            self._boxes.merge(other._boxes)
+        if self._masks and other._masks:
+            self._masks.merge(other._masks)
+        scored = other._noted
+        self._noted |= scored
+        self._quality[scored] = other._quality[scored]
+        for kind, indices in other._bad.items():
+            self._bad[kind] |= indices
+        for k, hit in other._hits.items():
+            self._hits.setdefault(k, np.zeros(len(scored), dtype=np.bool_))[scored] = hit[scored]
+        for name, values in other._statistics.items():
+            self._statistics.setdefault(name, np.full(len(scored), np.nan))[scored] = values[scored]
+        self._digests.update(other._digests)
+        return self
+
+    def _settings(self) -> tuple[object, ...]:
+        kinds = (self._boxes is None, self._masks is None)
+        return self._part.split, self._part.images.ids, self._quality_index, kinds
+
+    def result(self) -> ScoredSplit:
+        """Return what all maps of the split came to.
+
+        Raises:
+            ScoremapError: An image has no map yet; none is left out of the denominator.
+            DataError: No mask has a foreground pixel.
+        """
+        count = len(self._part.images.ids)
+        digests = [self._digests[index] for index in range(count)] if len(self._digests) == count else None
+        return ScoredSplit(
+            part=self._part,
+            boxes=self._boxes.compute() if self._boxes else None,
+            masks=self._masks.compute() if self._masks else None,
+            hits=self._hits,
+            statistics=self._statistics,
+            bad={kind: sorted(indices) for kind, indices in self._bad.items()},
+            images_sha256=None if digests is None else combine_digests(digests),
+            quality=self._quality if self._boxes else None,
+        )
+
+
+def score_maps(
+    source: MapSource,
+    part: OpenSplit,
+    *,
+    threshold_step: float,
+    workers: int,
+    reporter: Reporter,
+    quality_indices: Mapping[str, int | None] | None = None,
+    positions: Sequence[int] | None = None,
+) -> dict[str, SplitScore]:
+    """Score the maps of a split in threads, while the source goes on.
+
+    Args:
+        source: Where the maps come from.
+        part: The split, with its annotations.
+        threshold_step: Step of the grid of τ.
+        workers: Threads that score.
+        reporter: Shows the progress.
+        quality_indices: Method -> where the quality of localization is taken; see `SplitScore`.
+        positions: The images to score, for a part of a split; all by default.
+
+    Returns:
+        Method -> the scores of its maps.
+
+    Raises:
+        DataError: An image or a mask cannot be read, or there is nothing to score against.
+        PluginError: A network or a method fails.
+        ScoremapError: A stored map is damaged.
+    """
+    indices = quality_indices or {}
+    scores = {method: SplitScore(part, threshold_step, indices.get(method)) for method in source.methods}
+    where = range(len(part.images.ids)) if positions is None else positions
+
+    def maps() -> Generator[tuple[str, int, LazyScoremap], None, None]:
+        with closing(source.stream(part, where)) as batches:
+            for batch in batches:
+                for method, scoremaps in batch.scoremaps.items():
+                    scores[method].note(batch, method)
+                    yield from zip([method] * len(scoremaps), batch.indices.tolist(), scoremaps, strict=True)
+
+    def score(item: tuple[str, int, LazyScoremap]) -> tuple[str, int, Score]:
+        method, index, make = item
+        return method, index, scores[method].score(index, make)
+
+    with (
+        reporter.phase(part.split.label, len(where) * len(scores), "maps") as advance,
+        closing(maps()) as work,
+        closing(ordered_map(score, work, workers=workers, ahead=source.ahead)) as results,
+    ):
+        for method, index, scored in results:
+            scores[method].add(index, scored)
+            advance(1)
+    return scores
+
+
+def report_bad_maps(
+    scored: Mapping[str, ScoredSplit], source: MapSource, *, strict: bool, warn: Callable[[str], None]
+) -> None:
+    """Warn of maps of NaN or of one value, once a method and kind.
+
+    Raises:
+        ScoremapError: There are such maps, and `strict` is set.
+    """
+    for method, split in scored.items():
+        for kind, holds in BAD_MAPS.items():
+            bad = split.bad[kind]
+            if not bad:
+                continue
+            total, where = len(split.part.images.ids), source.locate(split.part, bad[0])
+            message = f"{len(bad)} of {total} maps of '{method}' on {split.part.split.label} hold {holds}"
+            if strict:
+                raise ScoremapError(f"{message}; the first is {where}")
+            warn(f"{message} and {source.fate}; the first is {where}")
 
 
 @dataclass(frozen=True)
@@ -107,6 +284,11 @@ class Selection:
 
     fullsup: FullsupSelection | None
     missing_because: str | None
+
+    @property
+    def quality_index(self) -> int | None:
+        """The place in the grid of the τ for the largest contour; None where there is none."""
+        return None if self.fullsup is None else self.fullsup.single_index
 
 
 def select_thresholds(fullsup: ScoredSplit | None, why_none: str) -> Selection:
@@ -121,7 +303,7 @@ def select_thresholds(fullsup: ScoredSplit | None, why_none: str) -> Selection:
 def compute_metrics(
     scored: ScoredSplit, selection: Selection, *, target: Target | None
 ) -> tuple[Metrics, dict[str, str]]:
-    """Return every metric of a split, and for those that cannot be had the reason.
+    """Return every metric of a split, and the reason for every one that is not available.
 
     Args:
         scored: What a method's maps came to.
@@ -147,18 +329,17 @@ def compute_metrics(
         values["fullsup_cam_threshold"] = _by_iou_key(fullsup.multi_threshold)
         values["fullsup_cam_threshold_single"] = fullsup.single_threshold
         values["gt_known_loc"] = at_fullsup.box_acc if target == "gt" else None
-    if hits is not None:
-        values["top1_acc"], values["top5_acc"] = 100 * float(hits.top1.mean()), 100 * float(hits.top5.mean())
+    for k, hit in hits.items():
+        values[f"top{k}_acc"] = 100 * float(hit.mean())
         if boxes is not None and fullsup is not None:
-            localized = fullsup.is_localized(boxes)
-            values["top1_loc"], values["top5_loc"] = top_k_loc(localized, hits.top1), top_k_loc(localized, hits.top5)
+            values[f"top{k}_loc"] = top_k_loc(fullsup.is_localized(boxes), hit)
     if scored.masks is not None:
         values["pxap"] = scored.masks.pxap
 
     box_metrics = [name for name in values if "box_acc" in name or "cam_threshold" in name or name.endswith("_loc")]
     if boxes is None:
         explain("the data set has no boxes", *box_metrics)
-    if hits is None:
+    if not hits:
         explain("no classifier ran", "top1_loc", "top5_loc", "top1_acc", "top5_acc")
     if selection.missing_because is not None:
         explain(selection.missing_because, *box_metrics)
@@ -168,41 +349,37 @@ def compute_metrics(
 
 
 def split_outcomes(scored: ScoredSplit) -> SplitOutcomes:
-    """Return the per-image part of a record."""
-    boxes, hits = scored.boxes, scored.hits
-    correct: dict[Mode, dict[IouKey, Runs]] | None = None
-    box_acc: dict[Mode, dict[IouKey, list[float]]] | None = None
+    """Return the per-image part of a record, as the arrays that the sweep made."""
+    boxes = scored.boxes
+    correct = None
     if boxes is not None:
-        correct = {mode: {_key(iou): _flat_runs(boxes, mode, iou) for iou in IOU_THRESHOLDS} for mode in MODES}
-        box_acc = {mode: {_key(iou): boxes.box_acc(mode, iou).tolist() for iou in IOU_THRESHOLDS} for mode in MODES}
+        correct = {
+            mode: {iou: _correct_runs(runs, boxes) for iou, runs in by_iou.items()}
+            for mode, by_iou in boxes.runs.items()
+        }
+    name: SplitName = "test" if scored.part.split is Split.TEST else "train-fullsup"
     return SplitOutcomes(
-        split="test" if scored.part.split is Split.TEST else "train-fullsup",
-        image_ids=list(scored.part.images.ids),
+        split=name,
+        image_ids=scored.part.images.ids,
         correct=correct,
-        box_acc=box_acc,
-        top1_hits=None if hits is None else hits.top1.tolist(),
-        top5_hits=None if hits is None else hits.top5.tolist(),
-        nan_maps=scored.nan_maps,
-        constant_maps=scored.constant_maps,
+        hits=scored.hits,
+        statistics={name: _significant(values) for name, values in scored.statistics.items()},
+        nan_maps=len(scored.bad["nan"]),
+        constant_maps=len(scored.bad["constant"]),
         annotations_sha256=scored.part.annotations_sha256,
         images_sha256=scored.images_sha256,
-        statistics={name: _significant(values) for name, values in scored.statistics.items()} or None,
     )
 
 
-def _significant(values: NDArray[np.float64]) -> list[float | None]:
-    """Return numbers with 6 significant digits, and None for those that are not finite."""
-    return [float(f"{value:.6g}") if np.isfinite(value) else None for value in values]
+def _correct_runs(runs: NDArray[np.int32], boxes: BoxResult) -> CorrectRuns:
+    image, start, stop = runs.T.astype(np.intp)
+    return CorrectRuns(image, start, stop, boxes.num_images, len(boxes.thresholds))
 
 
-def _flat_runs(boxes: BoxResult, mode: Mode, iou_threshold: float) -> Runs:
-    by_image = boxes.outcomes[mode][iou_threshold]
-    return [[edge for run in by_image[image_id] for edge in run] for image_id in boxes.image_ids]
+def _significant(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return numbers with 6 significant digits, and NaN for those that are not finite."""
+    return np.array([float(f"{value:.6g}") if np.isfinite(value) else np.nan for value in values])
 
 
-def _by_iou_key(by_iou: dict[float, float]) -> dict[IouKey, float]:
-    return {_key(iou): value for iou, value in by_iou.items()}
-
-
-def _key(iou_threshold: float) -> IouKey:
-    return dict(zip(IOU_THRESHOLDS, IOU_KEYS, strict=True))[iou_threshold]
+def _by_iou_key(by_iou: Mapping[float, float]) -> dict[str, float]:
+    return {iou_key(iou): value for iou, value in by_iou.items()}

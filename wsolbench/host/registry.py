@@ -159,6 +159,11 @@ class Registry:
         self.datasets: Catalogue[DatasetSpec] = Catalogue("dataset", self._of(DatasetSpec), failures)
         self.recipes: Catalogue[RecipeSpec] = Catalogue("recipe", self._of(RecipeSpec), failures)
 
+    def including(self, offer: Offer[Offered]) -> Registry:
+        """Return a registry that has one more offer, in place of an earlier one of its provider and name."""
+        kept = [each for each in self._offers if not _replaces(offer, each)]
+        return Registry([*kept, offer], self.providers, self.failures)
+
     def _of(self, kind: type[O_co]) -> list[Offer[O_co]]:
         return [Offer(offer.spec, offer.provider) for offer in self._offers if isinstance(offer.spec, kind)]
 
@@ -177,6 +182,10 @@ class Registry:
     def family(self, name: str) -> list[Offer[BackboneSpec]]:
         """Return the variants of a family of networks; empty where there is no such family."""
         return [offer for offer in self.backbones if offer.spec.family == name]
+
+
+def _replaces(offer: Offer[Offered], earlier: Offer[Offered]) -> bool:
+    return offer.qualified_name == earlier.qualified_name and isinstance(offer.spec, type(earlier.spec))
 
 
 def _unknown(

@@ -8,7 +8,7 @@ from itertools import chain
 from pathlib import Path
 
 from wsolbench.errors import DataError, OutputError
-from wsolbench.leaderboard.entries import Table, experiment, file_stem, group_tables, read_entries, read_entry
+from wsolbench.leaderboard.entries import Table, file_stem, group_tables, read_entries, read_entry
 from wsolbench.leaderboard.figures import draw_figures, fingerprint_of, records_shown
 from wsolbench.leaderboard.render import (
     SEEDS_EXPLAINED,
@@ -19,7 +19,8 @@ from wsolbench.leaderboard.render import (
     seeds_as_latex,
     seeds_as_markdown,
 )
-from wsolbench.records import read_record
+from wsolbench.records import ResultRecord, read_record, write_record
+from wsolbench.records.identity import identity_of
 
 RECORDS = "records"
 FIGURES = "figures"
@@ -38,19 +39,21 @@ def add(folder: Path, paths: Sequence[Path]) -> list[Path]:
         OutputError: A file cannot be written.
     """
     sources: dict[Path, Path] = {}
+    records: dict[Path, ResultRecord] = {}
     experiments: dict[Path, str] = {}
     for path in paths:
         entry = read_entry(path, path.name)
-        measured = experiment(entry.record)
+        measured = identity_of(entry.record).sha256
         target = folder / RECORDS / entry.record.dataset.name / f"{file_stem(entry)}.json"
         if target not in experiments and target.exists():
-            experiments[target] = experiment(read_record(target))
+            experiments[target] = identity_of(read_record(target)).sha256
         if experiments.setdefault(target, measured) != measured:
             target = target.with_stem(f"{target.stem}-{measured[:8]}")
         if target in sources:
             raise DataError(f"{path} is of the same experiment as {sources[target]}; add the one that shall count")
-        sources[target] = path
-    _write({target: path.read_bytes() for target, path in sources.items()})
+        sources[target], records[target] = path, entry.record
+    for target, record in records.items():
+        write_record(record, target.parent, target.stem)
     return sorted(sources)
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 
 from wsolbench.files import file_name
-from wsolbench.records import BackboneInfo, ResultRecord, TrainingInfo, WeightsInfo
+from wsolbench.records import BackboneInfo, ResultRecord, TrainingInfo
+from wsolbench.records.identity import identity_of
 from wsolbench.records.verify import read_verified
 
 
@@ -133,29 +133,6 @@ def file_stem(entry: Entry) -> str:
     return file_name(f"{network.name}{precision}__{method.name}{options}__{weights}")
 
 
-def experiment(record: ResultRecord) -> str:
-    """Return a hash of what was measured, without the numbers: two records that share it measured the same thing.
-
-    A training counts as what it was asked to be, since a repetition on another machine gives other weights; weights
-    that tell no training count as their content, and maps from files, of which nothing else is known, as what came of
-    them.
-    """
-    method, network = record.method, record.backbone
-    told: list[object] = [*_comparable(record), method.name, method.changed_options, record.environment.seed]
-    if network is not None:
-        told += [network.name, network.precision, network.preprocessing.model_dump(), *_origin(network.weights)]
-    else:
-        told.append(record.model_dump_json(include={"outcomes"}))
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
-
-
-def _origin(weights: WeightsInfo) -> list[object]:
-    training = weights.training
-    if training is None:
-        return [weights.source, weights.sha256]
-    return [*_origin(training.initial_weights), training.model_dump(exclude={"initial_weights", "command"})]
-
-
 def _recipe(training: TrainingInfo) -> str:
     """Return the name of a training's recipe, with its precision unless it is the usual."""
     return training.recipe + ("" if training.precision == "fp32" else f"-{training.precision}")
@@ -165,7 +142,7 @@ def group_tables(entries: Iterable[Entry]) -> list[Table]:
     """Group entries by what makes them comparable, the largest group first; within a table, the best first."""
     groups: dict[tuple[object, ...], list[Entry]] = {}
     for entry in entries:
-        groups.setdefault(_comparable(entry.record), []).append(entry)
+        groups.setdefault(identity_of(entry.record).comparable, []).append(entry)
     ordered = sorted(groups.values(), key=lambda group: (-len(group), _title(group[0].record)))
     tables, taken = [], set()
     for group in ordered:
@@ -215,18 +192,13 @@ def _varied(entries: Iterable[Entry]) -> frozenset[tuple[int, str]]:
     return frozenset(option for option, different in values.items() if len(different) > 1)
 
 
-def _comparable(record: ResultRecord) -> tuple[object, ...]:
-    dataset, protocol = record.dataset, record.protocol
-    return (dataset.name, dataset.content_sha256, protocol.model_dump_json())
-
-
 def _title(record: ResultRecord) -> str:
     sizes, protocol = record.dataset.split_sizes, record.protocol
     told = f"{record.dataset.name}, {protocol.split} ({sizes[protocol.split]:,} images"
     if "train-fullsup" in sizes and protocol.split == "test":
         told += f", τ from {sizes['train-fullsup']:,} of train-fullsup"
     target = {"gt": "true class", "predicted": "predicted class", None: "stored maps"}[protocol.target]
-    return f"{told}; {target}, τ grid {protocol.interval:g})"
+    return f"{told}; {target}, τ grid {protocol.threshold_step:g})"
 
 
 def _rank(entry: Entry) -> tuple[float, str]:

@@ -13,6 +13,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from wsolbench.leaderboard.entries import Entry, Table
+from wsolbench.protocol import cam_threshold_grid
 
 MARKERS = "osD^vPX*<>hd"
 COLOURS = mpl.color_sequences["tab10"]
@@ -132,9 +133,9 @@ def _curves_figure(table: Table) -> Figure:
 def _curve(entry: Entry) -> tuple[np.ndarray, np.ndarray]:
     protocol = entry.record.protocol
     scored = next(part for part in entry.record.outcomes if part.split == protocol.split)
-    thresholds = np.arange(0, 1, protocol.interval)
-    values = scored.box_acc["single"]["0.5"] if scored.box_acc else [float("nan")] * len(thresholds)
-    return thresholds, np.asarray(values)
+    thresholds = cam_threshold_grid(protocol.threshold_step)
+    values = np.full(len(thresholds), np.nan) if scored.correct is None else scored.box_acc("single", 0.5)
+    return thresholds, values
 
 
 def _encoded(figure: Figure, ending: str, fingerprint: str) -> bytes:

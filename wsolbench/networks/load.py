@@ -16,9 +16,10 @@ from wsolbench.errors import UsageError, WeightsError
 from wsolbench.files import sha256
 from wsolbench.host.provider import blaming
 from wsolbench.host.registry import Offer, Registry
+from wsolbench.networks.adapt import ModuleSpec
 from wsolbench.networks.card import read_training
 from wsolbench.networks.diagnosis import compare, looks_like
-from wsolbench.networks.network import USUAL, Execution, Network, largest_kernel
+from wsolbench.networks.network import USUAL, Execution, LoadedNetwork, largest_kernel
 from wsolbench.networks.shapes import build_shapes
 from wsolbench.networks.weights import (
     count_classes,
@@ -100,7 +101,7 @@ def load_network(
     device: torch.device,
     seed: int,
     execution: Execution = USUAL,
-) -> Network:
+) -> LoadedNetwork:
     """Build a network, load its weights, merge and fold what can be, and put it on its device in eval mode.
 
     Args:
@@ -120,6 +121,8 @@ def load_network(
     """
     offer = resolve_backbone(registry, name, dataset, weights)
     spec, provider = offer.spec, offer.provider
+    if isinstance(spec, ModuleSpec):
+        return _load_object(name, offer, device, execution)
     known = read_weights(offer, dataset, weights)
     if known is not None:
         with _telling_what_it_is(known.path, spec, registry):
@@ -128,18 +131,41 @@ def load_network(
     with blaming(provider, f"building '{spec.name}'"):
         module: Any = spec.build(num_classes)
         _check_backbone(module)
-        parameters = sum(parameter.numel() for parameter in module.parameters())
     if known is not None:
         with _telling_what_it_is(known.path, spec, registry):
             load_state(known.path, spec, module, known.state)
-    with blaming(provider, f"preparing '{spec.name}'"):
+    info = known.info if known else WeightsInfo(source="random", file=None, sha256=None)
+    return _prepare(name, offer, module, num_classes, info, device, execution)
+
+
+def _load_object(name: str, offer: Offer[BackboneSpec], device: torch.device, execution: Execution) -> LoadedNetwork:
+    """Return a network that comes with its weights, as an object."""
+    with blaming(offer.provider, f"copying '{offer.name}'"):
+        module: Any = offer.spec.build(0)
+        classes = len(module.classifier_weight)
+    info = WeightsInfo(source="object", file=None, sha256=state_sha256(module.state_dict()))
+    return _prepare(name, offer, module, classes, info, device, execution)
+
+
+def _prepare(
+    name: str,
+    offer: Offer[BackboneSpec],
+    module: Any,
+    num_classes: int,
+    weights: WeightsInfo,
+    device: torch.device,
+    execution: Execution,
+) -> LoadedNetwork:
+    """Merge and fold what can be, and put a network on its device in eval mode."""
+    with blaming(offer.provider, f"preparing '{offer.name}'"):
+        parameters = sum(parameter.numel() for parameter in module.parameters())
         reparameterized = isinstance(module, Reparameterizable)
         if reparameterized:
             module.eval().reparameterize()
         if isinstance(module, Foldable):
             module.fold_norms()
         module = module.eval().requires_grad_(False).to(device=device, memory_format=torch.channels_last)
-    return Network(
+    return LoadedNetwork(
         requested=name,
         offer=offer,
         module=module,
@@ -147,7 +173,7 @@ def load_network(
         parameters=parameters,
         largest_kernel=largest_kernel(module),
         reparameterized=reparameterized,
-        weights=known.info if known else WeightsInfo(source="random", file=None, sha256=None),
+        weights=weights,
         device=device,
         execution=execution,
     )

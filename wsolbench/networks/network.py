@@ -43,16 +43,10 @@ USUAL = Execution()
 
 @dataclass(frozen=True)
 class Network:
-    """A network in eval mode on its device, with where it comes from."""
+    """A network on its device, and who offers it."""
 
-    requested: str
     offer: Offer[BackboneSpec]
     module: Any
-    num_classes: int
-    parameters: int
-    largest_kernel: int
-    reparameterized: bool
-    weights: WeightsInfo
     device: torch.device
     execution: Execution = USUAL
 
@@ -72,13 +66,21 @@ class Network:
         channels, height, width = features.shape[1:]
         return int(channels), int(height), int(width)
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, images: Tensor, *, gradients: bool = False) -> tuple[Tensor, Tensor]:
         """Return features (B, K, h, w) and logits (B, C) of normalised images, in one pass.
+
+        Args:
+            images: Normalised inputs (B, 3, H, W).
+            gradients: Whether features and logits are differentiable with respect to the images.
 
         Raises:
             UsageError: The precision or the compiled form that was asked for fails.
         """
         with self._blaming_execution():
+            if gradients:
+                with torch.enable_grad():
+                    features = self._forward_features(images).float()
+                    return features, self.module.forward_head(features)
             with torch.inference_mode():
                 features = self._forward_features(images)
             # Tensors of inference mode take part in no gradient, which methods may want; a copy of them does.
@@ -108,6 +110,18 @@ class Network:
             raise UsageError(
                 f"{self.execution}: '{self.spec.name}' cannot be run so on {self.device} ({reason}); omit it"
             ) from error
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadedNetwork(Network):
+    """A network in eval mode with its weights, and where they come from."""
+
+    requested: str
+    num_classes: int
+    parameters: int
+    largest_kernel: int
+    reparameterized: bool
+    weights: WeightsInfo
 
 
 def kernel_sizes(module: nn.Module) -> list[tuple[int, int]]:

@@ -1,5 +1,11 @@
 """Result records: numbers with their provenance and outcomes, read, verified, compared."""
 
+from wsolbench.records.identity import Identity, identify, identity_of
+from wsolbench.records.outcomes import (
+    SplitOutcomes,
+    compute_intervals,
+    find_localized,
+)
 from wsolbench.records.record import (
     IOU_KEYS,
     SCHEMA_VERSION,
@@ -11,18 +17,24 @@ from wsolbench.records.record import (
     IouKey,
     MethodInfo,
     Metrics,
-    Mode,
     Precision,
     Preprocessing,
     ProtocolInfo,
+    Records,
     ResultRecord,
-    Runs,
-    SplitOutcomes,
+    SplitInfo,
+    SplitName,
+    Target,
     TrainingInfo,
     TrainingPrecision,
     WeightsInfo,
-    read_record,
+    iou_key,
     record_schema,
+)
+from wsolbench.records.store import (
+    new_record,
+    read_record,
+    write_record,
 )
 
 __all__ = [
@@ -31,21 +43,31 @@ __all__ = [
     "BackboneInfo",
     "DatasetInfo",
     "Environment",
+    "Identity",
     "IntervalKind",
     "Intervals",
     "IouKey",
     "MethodInfo",
     "Metrics",
-    "Mode",
     "Precision",
     "Preprocessing",
     "ProtocolInfo",
+    "Records",
     "ResultRecord",
-    "Runs",
+    "SplitInfo",
+    "SplitName",
     "SplitOutcomes",
+    "Target",
     "TrainingInfo",
     "TrainingPrecision",
     "WeightsInfo",
+    "compute_intervals",
+    "find_localized",
+    "identify",
+    "identity_of",
+    "iou_key",
+    "new_record",
     "read_record",
     "record_schema",
+    "write_record",
 ]

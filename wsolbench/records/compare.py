@@ -1,4 +1,4 @@
-"""Two records on the same images: the difference of every score, how sure it is, and the images that make it."""
+"""Two records on the same images: differences, how sure they are, and the images that only one of them localizes."""
 
 from __future__ import annotations
 
@@ -8,10 +8,18 @@ from typing import Any
 
 from wsolbench.errors import UsageError
 from wsolbench.protocol.uncertainty import KIND, LEVEL, RESAMPLES, SEED, interval
-from wsolbench.records.outcomes import Localized, bootstrap_scores, find_localized, recompute_scores
-from wsolbench.records.record import ResultRecord, SplitOutcomes
+from wsolbench.records.identity import difference, identity_of
+from wsolbench.records.outcomes import (
+    Localized,
+    SplitOutcomes,
+    bootstrap_scores,
+    find_localized,
+    recompute_scores,
+)
+from wsolbench.records.record import ResultRecord
+from wsolbench.records.store import with_outcomes
 
-__all__ = ["Comparison", "Difference", "Exchange", "compare"]
+__all__ = ["Comparison", "Difference", "Discordant", "compare"]
 
 
 @dataclass(frozen=True)
@@ -30,20 +38,20 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Exchange:
-    """The images that only one record localizes: largest contour, δ 0.5, each record at its own τ.
+class Discordant:
+    """The images that only one of two records localizes: largest contour, δ 0.5, each record at its own τ.
 
     Attributes:
         first: What the first record localizes.
         second: What the second record localizes, images in the same order.
-        won: The ids of the images that the second alone localizes.
-        lost: Those that the first alone localizes.
+        only_first: The ids of the images that the first alone localizes.
+        only_second: Those that the second alone localizes.
     """
 
     first: Localized
     second: Localized
-    won: tuple[str, ...]
-    lost: tuple[str, ...]
+    only_first: tuple[str, ...]
+    only_second: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -54,13 +62,13 @@ class Comparison:
         first: The one.
         second: The other, its images in the order of the first's.
         differences: For every metric that both have, under the names of `recompute_scores`, and ``pxap``.
-        exchange: None where there are no boxes.
+        discordant: None where there are no boxes.
     """
 
     first: ResultRecord
     second: ResultRecord
     differences: dict[str, Difference]
-    exchange: Exchange | None
+    discordant: Discordant | None
 
     @property
     def notes(self) -> list[str]:
@@ -73,6 +81,11 @@ class Comparison:
         if "pxap" in self.differences:
             notes.append("no interval of PxAP: records do not hold its histograms image by image")
         return notes
+
+    def _repr_html_(self) -> str:
+        from wsolbench.records.tables import comparison_html
+
+        return comparison_html(self)
 
     def summary(self) -> dict[str, Any]:
         """Return the comparison as JSON has it."""
@@ -90,12 +103,12 @@ class Comparison:
             "images": None,
             "notes": self.notes,
         }
-        if self.exchange is not None:
+        if self.discordant is not None:
             found["images"] = {
-                "selection": self.exchange.first.selection,
-                "cam_thresholds": [self.exchange.first.threshold, self.exchange.second.threshold],
-                "won": self.exchange.won,
-                "lost": self.exchange.lost,
+                "selection": self.discordant.first.selection,
+                "cam_thresholds": [self.discordant.first.threshold, self.discordant.second.threshold],
+                "only_first": self.discordant.only_first,
+                "only_second": self.discordant.only_second,
             }
         return found
 
@@ -109,7 +122,7 @@ def compare(first: ResultRecord, second: ResultRecord) -> Comparison:
     """
     _check_comparable(first, second)
     scores = [recompute_scores(record.outcomes, record.protocol) for record in (first, second)]
-    aligned = second.model_copy(update={"outcomes": _align(second.outcomes, first.outcomes)})
+    aligned = with_outcomes(second, _align(second.outcomes, first.outcomes))
     resampled = [bootstrap_scores(record.outcomes, record.protocol) for record in (first, aligned)]
     differences = {}
     for name in (name for name in scores[0] if name in scores[1]):
@@ -118,48 +131,37 @@ def compare(first: ResultRecord, second: ResultRecord) -> Comparison:
         differences[name] = Difference(one, other, low, high)
     if first.metrics.pxap is not None and second.metrics.pxap is not None:
         differences["pxap"] = Difference(first.metrics.pxap, second.metrics.pxap, None, None)
-    return Comparison(first, aligned, differences, _exchange(first, aligned))
+    return Comparison(first, aligned, differences, _discordant(first, aligned))
 
 
-def _exchange(first: ResultRecord, second: ResultRecord) -> Exchange | None:
+def _discordant(first: ResultRecord, second: ResultRecord) -> Discordant | None:
     ours, theirs = (find_localized(record.outcomes, record.protocol) for record in (first, second))
     if ours is None or theirs is None:
         return None
     ids = next(part.image_ids for part in first.outcomes if part.split == first.protocol.split)
     pairs = list(zip(ids, ours.images.tolist(), theirs.images.tolist(), strict=True))
-    won = tuple(image_id for image_id, before, after in pairs if after and not before)
-    lost = tuple(image_id for image_id, before, after in pairs if before and not after)
-    return Exchange(ours, theirs, won, lost)
+    only_first = tuple(image_id for image_id, one, other in pairs if one and not other)
+    only_second = tuple(image_id for image_id, one, other in pairs if other and not one)
+    return Discordant(ours, theirs, only_first, only_second)
 
 
 def _check_comparable(first: ResultRecord, second: ResultRecord) -> None:
-    facts = [_facts(record) for record in (first, second)]
-    unlike = [name for name in facts[0] if facts[0][name] != facts[1][name]]
+    ours, theirs = (identity_of(record) for record in (first, second))
+    unlike = difference((*ours.data, *ours.protocol), (*theirs.data, *theirs.protocol))
     if not first.protocol.target or not second.protocol.target:
-        unlike = [name for name in unlike if name != "target"]  # of stored maps nobody knows it
-    told = [f"{name} ({facts[0][name]} and {facts[1][name]})" for name in unlike]
-    if told:
-        raise UsageError(f"the records cannot be compared; they differ in {', '.join(told)}")
+        unlike = [fact for fact in unlike if fact[0] != "target"]  # of stored maps nobody knows it
+    if unlike:
+        named = ", ".join(f"{name} ({_short(one)} and {_short(other)})" for name, one, other in unlike)
+        raise UsageError(f"the records cannot be compared; they differ in {named}")
     for one, other in zip(_by_split(first.outcomes), _by_split(second.outcomes), strict=True):
         if sorted(one.image_ids) != sorted(other.image_ids) or len(set(one.image_ids)) < len(one.image_ids):
             raise UsageError(f"the records cannot be compared; they differ in the images of {one.split}")
 
 
-def _facts(record: ResultRecord) -> dict[str, object]:
-    """Return what has to be equal, the telling facts first."""
-    dataset, protocol = record.dataset, record.protocol
-    sizes = {part.split: len(part.image_ids) for part in _by_split(record.outcomes)}
-    return {
-        "data set": dataset.name,
-        "evaluated split": protocol.split,
-        "images": " + ".join(f"{size} of {split}" for split, size in sizes.items()),
-        "target": protocol.target,
-        "τ interval": protocol.interval,
-        "frame": protocol.frame,
-        "IoU thresholds": protocol.iou_thresholds,
-        "protocol version": protocol.version,
-        "data hash": dataset.content_sha256[:12],
-    }
+def _short(value: object) -> str:
+    """Return a fact for a message; of a hash its beginning."""
+    text = str(value)
+    return text[:12] if len(text) == 64 else text
 
 
 def _by_split(outcomes: Sequence[SplitOutcomes]) -> list[SplitOutcomes]:
@@ -172,18 +174,6 @@ def _align(outcomes: Sequence[SplitOutcomes], like: Sequence[SplitOutcomes]) -> 
     return [part if part.image_ids == ids[part.split] else _reorder(part, ids[part.split]) for part in outcomes]
 
 
-def _reorder(part: SplitOutcomes, image_ids: list[str]) -> SplitOutcomes:
+def _reorder(part: SplitOutcomes, image_ids: Sequence[str]) -> SplitOutcomes:
     place = {image_id: index for index, image_id in enumerate(part.image_ids)}
-    order = [place[image_id] for image_id in image_ids]
-    correct = {
-        mode: {key: [runs[i] for i in order] for key, runs in by_iou.items()}
-        for mode, by_iou in (part.correct or {}).items()
-    }
-    hits = {"top1_hits": part.top1_hits, "top5_hits": part.top5_hits}
-    return part.model_copy(
-        update={
-            "image_ids": image_ids,
-            "correct": correct or None,
-            **{name: hit and [hit[i] for i in order] for name, hit in hits.items()},
-        }
-    )
+    return part.select([place[image_id] for image_id in image_ids])

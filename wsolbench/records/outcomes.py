@@ -1,16 +1,16 @@
-"""What follows from the per-image outcomes of a record: its scores again, those of resamples, and intervals."""
+"""What happened to every image of a split, as arrays; and what follows: scores, those of resamples, intervals."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal, TypeVar
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wsolbench.errors import DataError
-from wsolbench.protocol import IOU_THRESHOLDS, MODES, cam_threshold_grid, select_threshold
+from wsolbench.protocol import Mode, cam_threshold_grid, select_threshold
 from wsolbench.protocol.uncertainty import (
     KIND,
     LEVEL,
@@ -22,19 +22,97 @@ from wsolbench.protocol.uncertainty import (
     interval,
     score,
 )
-from wsolbench.records.record import IOU_KEYS, IntervalKind, Intervals, Metrics, ProtocolInfo, SplitOutcomes
+from wsolbench.records.record import IntervalKind, Intervals, Metrics, ProtocolInfo, SplitName
 
 __all__ = [
     "Localized",
+    "SplitOutcomes",
     "bootstrap_scores",
     "claimed_scores",
     "compute_intervals",
     "find_localized",
-    "image_outcomes",
     "recompute_scores",
 ]
 
 Value = TypeVar("Value")
+
+
+@dataclass(frozen=True, eq=False)
+class SplitOutcomes:
+    """What happened to every image of a split.
+
+    Attributes:
+        split: Which one.
+        image_ids: N ids, in the order of everything below.
+        correct: `correct[mode][δ]`: at which τ each image is correct; None without boxes.
+        hits: k -> whether the true class is among the k best predictions, bool (N,); empty without a classifier.
+        statistics: Name -> what the method reports of every map, (N,); NaN where it reports nothing.
+        nan_maps: Maps that held NaN or infinity.
+        constant_maps: Maps of one value.
+        annotations_sha256: Of ids, labels, sizes, boxes and masks.
+        images_sha256: Of the pixels of every image; None where none was read.
+    """
+
+    split: SplitName
+    image_ids: tuple[str, ...]
+    correct: Mapping[Mode, Mapping[float, CorrectRuns]] | None
+    hits: Mapping[int, NDArray[np.bool_]]
+    statistics: Mapping[str, NDArray[np.float64]]
+    nan_maps: int
+    constant_maps: int
+    annotations_sha256: str
+    images_sha256: str | None
+
+    @property
+    def images(self) -> ImageOutcomes:
+        """The outcomes that scores follow from.
+
+        Raises:
+            DataError: They are not of the same number of images.
+        """
+        count = len(self.image_ids)
+        lengths = [len(hit) for hit in self.hits.values()] + [len(values) for values in self.statistics.values()]
+        lengths += [runs.num_images for by_iou in (self.correct or {}).values() for runs in by_iou.values()]
+        if count == 0 or set(lengths) - {count}:
+            raise DataError(
+                f"outcomes of {self.split}: expected one of each kind for each of {count} images, got {lengths}"
+            )
+        return ImageOutcomes(count, self.correct, self.hits)
+
+    def box_acc(self, mode: Mode, iou_threshold: float) -> NDArray[np.float64]:
+        """Return BoxAcc(τ, δ) at every τ, in percent, (T,).
+
+        Raises:
+            DataError: The split has no boxes.
+        """
+        if self.correct is None:
+            raise DataError(f"{self.split} has no boxes")
+        (curve,) = self.correct[mode][iou_threshold].box_acc(np.ones((1, len(self.image_ids))))
+        return np.asarray(curve)
+
+    def select(self, order: Sequence[int] | NDArray[np.intp]) -> SplitOutcomes:
+        """Return the outcomes of some images, in the order given; of maps that hold no score only all are counted."""
+        places = np.asarray(order, dtype=np.intp)
+        return replace(
+            self,
+            image_ids=tuple(self.image_ids[place] for place in places),
+            correct=None
+            if self.correct is None
+            else {
+                mode: {iou: _select_runs(runs, places) for iou, runs in by_iou.items()}
+                for mode, by_iou in self.correct.items()
+            },
+            hits={k: hit[places] for k, hit in self.hits.items()},
+            statistics={name: values[places] for name, values in self.statistics.items()},
+        )
+
+
+def _select_runs(runs: CorrectRuns, places: NDArray[np.intp]) -> CorrectRuns:
+    starts = np.searchsorted(runs.image, places, side="left")
+    counts = np.searchsorted(runs.image, places, side="right") - starts
+    kept = np.repeat(starts - np.concatenate([[0], counts.cumsum()[:-1]]), counts) + np.arange(counts.sum())
+    image = np.repeat(np.arange(len(places)), counts)
+    return CorrectRuns(image, runs.start[kept], runs.stop[kept], len(places), runs.num_thresholds)
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,37 +128,6 @@ class Localized:
     images: NDArray[np.bool_]
     selection: Literal["fullsup", "oracle"]
     threshold: float
-
-
-def image_outcomes(part: SplitOutcomes, protocol: ProtocolInfo) -> ImageOutcomes:
-    """Return the outcomes of a split as arrays.
-
-    Raises:
-        DataError: They are not outcomes of the split's images on the record's grid of τ.
-    """
-    count, thresholds = len(part.image_ids), len(cam_threshold_grid(protocol.interval))
-    hits = {k: np.array(hit) for k, hit in ((1, part.top1_hits), (5, part.top5_hits)) if hit is not None}
-    if part.correct is None:
-        correct = None
-    else:
-        keys = dict(zip(IOU_THRESHOLDS, IOU_KEYS, strict=True))
-        try:
-            correct = {
-                mode: {iou: CorrectRuns.from_flat(part.correct[mode][key], thresholds) for iou, key in keys.items()}
-                for mode in MODES
-            }
-        except KeyError as error:
-            raise DataError(f"outcomes of {part.split}: {error} is missing") from None
-        except DataError as error:
-            raise DataError(f"outcomes of {part.split}: {error}") from None
-    lengths = [len(hit) for hit in hits.values()]
-    lengths += [runs.num_images for by_iou in (correct or {}).values() for runs in by_iou.values()]
-    lengths += [len(values) for values in (part.statistics or {}).values()]
-    if count == 0 or set(lengths) - {count}:
-        raise DataError(
-            f"outcomes of {part.split}: expected one of each kind for each of {count} images, got {lengths}"
-        )
-    return ImageOutcomes(count, correct, hits)
 
 
 def recompute_scores(outcomes: Sequence[SplitOutcomes], protocol: ProtocolInfo) -> dict[str, float]:
@@ -116,7 +163,7 @@ def find_localized(outcomes: Sequence[SplitOutcomes], protocol: ProtocolInfo) ->
     assert choosing.correct is not None
     box_acc = choosing.correct["single"][0.5].box_acc(np.ones((1, choosing.num_images)))[0]
     best = select_threshold(box_acc)
-    threshold = float(cam_threshold_grid(protocol.interval)[best])
+    threshold = float(cam_threshold_grid(protocol.threshold_step)[best])
     selection: Literal["fullsup", "oracle"] = "oracle" if choosing is scored else "fullsup"
     return Localized(scored.correct["single"][0.5].at(best), selection, threshold)
 
@@ -156,7 +203,7 @@ def claimed_scores(metrics: Metrics) -> dict[str, float]:
 
 def _splits(outcomes: Sequence[SplitOutcomes], protocol: ProtocolInfo) -> tuple[ImageOutcomes, ImageOutcomes | None]:
     """Return the evaluated split, and train-fullsup where τ comes from it."""
-    by_split = {part.split: image_outcomes(part, protocol) for part in outcomes}
+    by_split: dict[str, Any] = {part.split: part.images for part in outcomes}
     if protocol.split not in by_split:
         raise DataError(f"it has no outcomes of {protocol.split}")
     return by_split[protocol.split], by_split.get("train-fullsup") if protocol.split == "test" else None

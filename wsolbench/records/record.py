@@ -1,30 +1,44 @@
-"""The result record: every number of one evaluation with where it comes from, as JSON and back.
+"""The result record: every number of one evaluation with where it comes from, as a summary that people can read.
 
-Percent everywhere unless a field says otherwise. A value that cannot be had is null, and `missing` says why.
+Percent everywhere unless a field says otherwise. A value that is not available is null, and `missing` says why. What
+happened to every image is not in the summary: it travels with the record as arrays, and is a file of its own on disk.
 """
 
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
 from wsolbench.errors import DataError
+from wsolbench.protocol.grid import IOU_THRESHOLDS
 
-__all__ = ["IOU_KEYS", "SCHEMA_VERSION", "ResultRecord", "read_record", "record_schema"]
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
 
-SCHEMA_VERSION: Literal[1] = 1
+    from wsolbench.records.compare import Comparison
+    from wsolbench.records.outcomes import SplitOutcomes
 
-Mode = Literal["single", "multi"]
+__all__ = ["IOU_KEYS", "SCHEMA_VERSION", "Records", "ResultRecord", "iou_key", "record_schema"]
+
+SCHEMA_VERSION: Literal[2] = 2
+
 IouKey = Literal["0.3", "0.5", "0.7"]
 IntervalKind = Literal["percentile", "basic", "bias-corrected"]
 Precision = Literal["fp32", "bf16", "fp16"]
 TrainingPrecision = Literal["fp32", "bf16"]
-Runs = list[list[int]]
+SplitName = Literal["test", "train-fullsup"]
+Target = Literal["gt", "predicted"]
+"""Whose map is made: the true class's, or the predicted one's."""
 
 IOU_KEYS: tuple[IouKey, ...] = get_args(IouKey)
+
+
+def iou_key(iou_threshold: float) -> IouKey:
+    """Return a δ as the key under which summaries have it."""
+    return dict(zip(IOU_THRESHOLDS, IOU_KEYS, strict=True))[iou_threshold]
 
 
 class _Part(BaseModel):
@@ -65,26 +79,17 @@ class Intervals(_Part):
     )
 
 
-class SplitOutcomes(_Part):
-    """What happened to every image of a split.
+class SplitInfo(_Part):
+    """A split that took part: which images and annotations, and how many maps held no score."""
 
-    `correct[mode][δ][i]` holds, for image i, the runs of threshold indices at which its box is right, flat:
-    start, stop, start, stop ... with stop excluded.
-    """
-
-    split: Literal["train-fullsup", "test"]
-    image_ids: list[str]
-    correct: dict[Mode, dict[IouKey, Runs]] | None
-    box_acc: dict[Mode, dict[IouKey, list[float]]] | None = Field(description="BoxAcc(τ, δ) at every τ of the grid")
-    top1_hits: list[bool] | None
-    top5_hits: list[bool] | None
-    nan_maps: int = Field(description="maps that held NaN or infinity and were scored as zero maps")
-    constant_maps: int = Field(description="maps of one value, scored as zero maps")
+    split: SplitName
+    images: int = Field(ge=1)
+    image_ids_sha256: str = Field(description="of the ids, one a line")
     annotations_sha256: str = Field(description="of ids, labels, sizes, boxes and masks")
     images_sha256: str | None = Field(description="of the pixels of every image; null where none was read")
-    statistics: dict[str, list[float | None]] | None = Field(
-        default=None, description="what the method reports of every map, such as variance_share; null where it cannot"
-    )
+    nan_maps: int = Field(description="maps that held NaN or infinity and were scored as zero maps")
+    constant_maps: int = Field(description="maps of one value")
+    statistics: list[str] = Field(description="what the method reports of every map, such as variance_share")
 
 
 class DatasetInfo(_Part):
@@ -130,7 +135,7 @@ class TrainingInfo(_Part):
 class WeightsInfo(_Part):
     """Where a network's weights come from."""
 
-    source: Literal["shipped", "file", "pretrained", "random"]
+    source: Literal["shipped", "file", "pretrained", "random", "object"]
     file: str | None = Field(description="file name without its folder; of pretrained weights, source:name")
     sha256: str | None = Field(description="of the file; of pretrained weights, of their entries")
     training: TrainingInfo | None = Field(default=None, description="null where no card lies beside the file")
@@ -179,9 +184,9 @@ class ProtocolInfo(_Part):
     """The settings that make two records comparable."""
 
     version: int = 1
-    split: Literal["train-fullsup", "test"]
-    target: Literal["gt", "predicted"] | None = Field(description="null where the maps came from files")
-    interval: float
+    split: SplitName
+    target: Target | None = Field(description="null where the maps came from files")
+    threshold_step: float = Field(description="of the grid of τ from 0 to 1")
     frame: int
     iou_thresholds: tuple[float, ...]
 
@@ -202,9 +207,12 @@ class Environment(_Part):
 
 
 class ResultRecord(_Part):
-    """One backbone, one method, one data set: numbers and provenance."""
+    """One backbone, one method, one data set: numbers and provenance.
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    Equal records have equal summaries; `outcomes_sha256` stands for the outcomes.
+    """
+
+    schema_version: Literal[2] = SCHEMA_VERSION
     metrics: Metrics
     missing: dict[str, str] = Field(description="metric -> why it is null")
     intervals: Intervals | None = Field(description="null where no metric but PxAP is known")
@@ -213,46 +221,98 @@ class ResultRecord(_Part):
     method: MethodInfo
     protocol: ProtocolInfo
     environment: Environment
+    config: dict[str, Any] | None = Field(default=None, description="the settings of the job; null in older records")
     seconds: dict[str, float] = Field(description="phase -> wall-clock time")
-    outcomes: list[SplitOutcomes]
+    splits: list[SplitInfo] = Field(description="the evaluated split first")
+    outcomes_sha256: str = Field(description="of the content of the outcomes file")
 
-    def to_line(self) -> str:
-        """Return the record as one line of JSON."""
-        return self.model_dump_json()
+    _outcomes: tuple[SplitOutcomes, ...] | None = PrivateAttr(default=None)
+    _why_no_outcomes: str = PrivateAttr(default="it was read without them")
+
+    @property
+    def outcomes(self) -> tuple[SplitOutcomes, ...]:
+        """What happened to every image, a part a split, the evaluated split first.
+
+        Raises:
+            DataError: The record was read without its outcomes; the message names what is missing.
+        """
+        if self._outcomes is None:
+            raise DataError(f"the record has no outcomes: {self._why_no_outcomes}")
+        return self._outcomes
+
+    @property
+    def has_outcomes(self) -> bool:
+        """Whether the outcomes of every image are there, so that the metrics can be verified."""
+        return self._outcomes is not None
+
+    def __eq__(self, other: object) -> bool:
+        """Compare summaries."""
+        return isinstance(other, ResultRecord) and self.model_dump() == other.model_dump()
+
+    __hash__ = None  # type: ignore[assignment]
 
     def to_json(self) -> str:
-        """Return the record as JSON for a file: indented, with every list of numbers on one line."""
-        return _indented(self.model_dump(mode="json")) + "\n"
+        """Return the summary as JSON for a file."""
+        return self.model_dump_json(indent=2) + "\n"
+
+    def to_line(self) -> str:
+        """Return the record with its outcomes as one line of JSON, which `read_record` reads too."""
+        from wsolbench.records.store import embedded_outcomes
+
+        return json.dumps({**self.model_dump(mode="json"), "outcomes": embedded_outcomes(self)}, ensure_ascii=False)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the metrics as a data frame of one row; see `Records.to_frame`."""
+        return Records([self]).to_frame()
+
+    def curves(self) -> pd.DataFrame:
+        """Return BoxAcc(τ, δ) in percent: a row for every τ, a column for every (mode, δ).
+
+        Raises:
+            DataError: The data set has no boxes, or the record was read without outcomes.
+        """
+        from wsolbench.records.tables import curves_frame
+
+        return curves_frame(self)
+
+    def plot(self, axes: Axes | None = None) -> Axes:
+        """Draw BoxAcc(τ) of the largest contour and of all contours at δ 0.5, with the chosen τ marked.
+
+        Args:
+            axes: Where to draw; a new figure by default.
+
+        Raises:
+            DataError: The data set has no boxes, or the record was read without outcomes.
+        """
+        from wsolbench.records.tables import plot_curves
+
+        return plot_curves(self, axes)
+
+    def compare(self, other: ResultRecord) -> Comparison:
+        """Compare this record with another one that may be better; see `wsolbench.compare`."""
+        from wsolbench.records.compare import compare
+
+        return compare(self, other)
+
+    def _repr_html_(self) -> str:
+        return Records([self])._repr_html_()
 
 
-def read_record(path: Path) -> ResultRecord:
-    """Read a record from a file.
+class Records(list[ResultRecord]):
+    """Several records of one run; in a notebook they are a table."""
 
-    Raises:
-        DataError: The file cannot be read or is no record of this schema version.
-    """
-    try:
-        return ResultRecord.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(step) for step in first["loc"])
-        what = f"not a result record of schema version {SCHEMA_VERSION}"
-        raise DataError(f"{path}: {what} ({where}: {first['msg']})") from None
+    def to_frame(self) -> pd.DataFrame:
+        """Return a row for every record: what was measured, every metric, and the ends of its interval."""
+        from wsolbench.records.tables import records_frame
+
+        return records_frame(self)
+
+    def _repr_html_(self) -> str:
+        from wsolbench.records.tables import results_html
+
+        return results_html(self)
 
 
 def record_schema() -> str:
     """Return the JSON Schema of records."""
     return json.dumps(ResultRecord.model_json_schema(), indent=2, ensure_ascii=False) + "\n"
-
-
-def _indented(value: object, depth: int = 0) -> str:
-    """Write JSON with objects and lists of objects indented and every other list on one line."""
-    inner, outer = "  " * (depth + 1), "  " * depth
-    if isinstance(value, dict) and value:
-        items = [f"{inner}{json.dumps(key)}: {_indented(item, depth + 1)}" for key, item in value.items()]
-        return "{\n" + ",\n".join(items) + f"\n{outer}}}"
-    if isinstance(value, list) and any(isinstance(item, dict) for item in value):
-        return "[\n" + ",\n".join(f"{inner}{_indented(item, depth + 1)}" for item in value) + f"\n{outer}]"
-    return json.dumps(value, ensure_ascii=False, separators=(", ", ": "))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from wsolbench.errors import DataError, WsolbenchError
-from wsolbench.records.outcomes import claimed_scores, compute_intervals, image_outcomes, recompute_scores
-from wsolbench.records.record import IouKey, Mode, ResultRecord, SplitOutcomes, read_record
+from wsolbench.records.outcomes import claimed_scores, compute_intervals, recompute_scores
+from wsolbench.records.record import ResultRecord
+from wsolbench.records.store import describe_splits, read_record
 
 __all__ = ["contradiction", "read_verified"]
 
@@ -17,10 +17,10 @@ _ROUNDING = 1e-9  # percent
 
 
 def read_verified(path: Path) -> ResultRecord:
-    """Read a record and check it against its own outcomes.
+    """Read a record with its outcomes, and check that its numbers follow from them.
 
     Raises:
-        DataError: The file is no record, or contradicts itself.
+        DataError: The file is no record, its outcomes are missing or altered, or it contradicts itself.
     """
     record = read_record(path)
     problem = contradiction(record)
@@ -30,14 +30,17 @@ def read_verified(path: Path) -> ResultRecord:
 
 
 def contradiction(record: ResultRecord) -> str | None:
-    """Say where a record's numbers do not follow from its own per-image outcomes, or None where all do."""
+    """Say where a record's numbers do not follow from the outcomes of its images, or None where all do."""
     try:
         found = recompute_scores(record.outcomes, record.protocol)
     except WsolbenchError as error:
         return str(error)
-    for part in record.outcomes:
-        for mode, key in _uneven_curves(part, record):
-            return f"outcomes and box_acc of {part.split} disagree ({mode}, {key})"
+    for info, expected in zip(record.splits, describe_splits(record.outcomes), strict=True):
+        if info != expected:
+            return f"splits and outcomes of {info.split} disagree"
+    sizes = {part.split: len(part.image_ids) for part in record.outcomes}
+    if sizes != record.dataset.split_sizes:
+        return f"split_sizes are {record.dataset.split_sizes}, but there are outcomes of {sizes}"
     claimed = claimed_scores(record.metrics)
     for name in sorted(found.keys() ^ claimed.keys()):
         return f"{name} and its outcomes disagree"
@@ -65,14 +68,3 @@ def _wrong_interval(record: ResultRecord) -> str | None:
 
 def _told(ends: tuple[float, float]) -> str:
     return f"[{ends[0]}, {ends[1]}]"
-
-
-def _uneven_curves(part: SplitOutcomes, record: ResultRecord) -> Iterator[tuple[Mode, IouKey]]:
-    """Yield the modes and δ whose curve does not follow from the outcomes."""
-    correct = image_outcomes(part, record.protocol).correct
-    once = np.ones((1, len(part.image_ids)))
-    for mode, by_iou in (part.box_acc or {}).items():
-        for key, claimed in by_iou.items():
-            curve = correct[mode][float(key)].box_acc(once)[0] if correct else np.empty(0)
-            if len(claimed) != len(curve) or not np.allclose(claimed, curve, rtol=0, atol=_ROUNDING):
-                yield mode, key

@@ -12,25 +12,25 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from timm.utils import ModelEmaV3
-from torch import Tensor, nn
+from torch import Tensor
 
 from wsolbench.contract import (
     Augmenting,
     Averaging,
-    Backbone,
     BackboneSpec,
     ImageSplit,
-    InputConfig,
     Recipe,
     RecipeSpec,
     Split,
 )
 from wsolbench.contract.options import build_with_options
 from wsolbench.data.opened import OpenDataset
+from wsolbench.engine.features import stream_features
 from wsolbench.engine.stream import stream_batches
 from wsolbench.host.provider import blaming
 from wsolbench.host.registry import Offer
 from wsolbench.networks.load import KnownWeights
+from wsolbench.networks.network import Network
 from wsolbench.progress import Advance, Reporter
 from wsolbench.records import TrainingPrecision
 from wsolbench.training.depthwise import FastDepthwiseGradients
@@ -288,8 +288,8 @@ class SeedTraining:
         plan = self._plan
         if split not in plan.dataset.splits:
             return None
-        images = plan.dataset.images(split)
-        return top1_accuracy(self.kept, images, plan.backbone.spec.input, device=plan.device, workers=plan.workers)
+        network = Network(plan.backbone, self.kept, plan.device)
+        return top1_accuracy(network, plan.dataset.images(split), workers=plan.workers)
 
     def state_dict(self) -> dict[str, Any]:
         """Return what the training is continued from, to be saved at once: it changes with the next step."""
@@ -344,16 +344,11 @@ def forward_context(device: torch.device, precision: TrainingPrecision) -> Itera
         yield
 
 
-@torch.inference_mode()
-def top1_accuracy(
-    network: Backbone, images: ImageSplit, config: InputConfig, *, device: torch.device, workers: int
-) -> float:
-    """Return the share of images, in percent, whose highest logit is at their label."""
-    assert isinstance(network, nn.Module)
-    network.eval()
+def top1_accuracy(network: Network, images: ImageSplit, *, workers: int) -> float:
+    """Return the share of images, in percent, whose highest logit is at their label; the network goes to eval mode."""
+    network.module.eval()
     hits = 0
-    with closing(stream_batches(images, config, batch_size=64, workers=workers, device=device)) as batches:
+    with closing(stream_features(network, images, batch_size=64, workers=workers)) as batches:
         for batch in batches:
-            logits = network.forward_head(network.forward_features(batch.images))
-            hits += int((logits.argmax(dim=1) == batch.labels).sum())
+            hits += int((batch.logits.argmax(dim=1) == batch.labels).sum())
     return 100 * hits / len(images.ids)

@@ -27,7 +27,7 @@ from wsolbench.training.state import StateFile, TrainingState
 WEIGHTS, LOG, CURVE = "weights.safetensors", "log.csv", "curve.png"
 
 
-def train(plan: TrainingPlan, folder: Path, reporter: Reporter, *, state_path: Path, resume: bool = False) -> Card:
+def carry_out(plan: TrainingPlan, folder: Path, reporter: Reporter, *, state_path: Path, resume: bool = False) -> Card:
     """Train once for every seed; write weights, log and curve of the first and a card about all into `folder`.
 
     Args:

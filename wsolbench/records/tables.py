@@ -1,13 +1,30 @@
-"""Result records, one or two compared, as tables for a person."""
+"""Result records as tables: for a terminal, for a notebook, and as data frames."""
 
 from __future__ import annotations
 
+import html
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
+import pandas as pd
 from tabulate import tabulate
 
+from wsolbench.protocol import IOU_THRESHOLDS, MODES, cam_threshold_grid
 from wsolbench.records import IOU_KEYS, BackboneInfo, ResultRecord
-from wsolbench.records.compare import Comparison, Difference, Exchange
+from wsolbench.records.compare import Comparison, Difference, Discordant
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = [
+    "comparison_html",
+    "comparison_table",
+    "curves_frame",
+    "plot_curves",
+    "records_frame",
+    "results_html",
+    "results_table",
+]
 
 METHODS_ABREAST = 4
 """More make lines longer than a terminal."""
@@ -33,7 +50,15 @@ def results_table(records: Sequence[ResultRecord]) -> str:
     return "\n".join([_heading(records[0]), *("\n" + _metrics_table(part) for part in parts), *_reasons(records)])
 
 
-def _metrics_table(records: Sequence[ResultRecord]) -> str:
+def results_html(records: Sequence[ResultRecord]) -> str:
+    """Return the same as HTML for a notebook, with all methods in one table."""
+    if not records:
+        return "<p>no records</p>"
+    above = _paragraphs([*_heading(records[0]).splitlines(), *_reasons(records)])
+    return f"<div>{above}{_metrics_table(records, 'html')}</div>"
+
+
+def _metrics_table(records: Sequence[ResultRecord], form: str = "simple") -> str:
     names = [record.method.name for record in records]
     headers = ["", *(f"{name}\n{column}" for name in names for column in ("oracle τ", "fullsup τ"))]
     columns = [_columns(record) for record in records]
@@ -42,40 +67,120 @@ def _metrics_table(records: Sequence[ResultRecord]) -> str:
         for label in columns[0]
         if any(cell != "" for column in columns for cell in column[label])
     ]
-    return tabulate(rows, headers=headers, disable_numparse=True, stralign="right", colalign=("left",))
+    return str(tabulate(rows, headers, form, disable_numparse=True, stralign="right", colalign=("left",)))
 
 
 def comparison_table(comparison: Comparison) -> str:
     """Return what is compared, a line a metric, and how many images only one of the two localizes."""
-    records = {"first": comparison.first, "second": comparison.second}
+    return "\n".join(
+        [
+            *_compared(comparison),
+            "",
+            _differences_table(comparison),
+            *(["", *comparison.notes] if comparison.notes else []),
+            *(["", *_discordant(comparison.discordant)] if comparison.discordant else []),
+        ]
+    )
+
+
+def comparison_html(comparison: Comparison) -> str:
+    """Return the same as HTML for a notebook."""
+    notes = [*comparison.notes, *(_discordant(comparison.discordant) if comparison.discordant else [])]
+    above, below = _paragraphs(_compared(comparison)), _paragraphs(notes)
+    return f"<div>{above}{_differences_table(comparison, 'html')}{below}</div>"
+
+
+def _paragraphs(lines: Sequence[str]) -> str:
+    return "".join(f"<p>{html.escape(line)}</p>" for line in lines)
+
+
+def _compared(comparison: Comparison) -> list[str]:
+    """Return what is compared, a line each."""
+    return [
+        _images(comparison.first),
+        f"first   {_made_by(comparison.first)}",
+        f"second  {_made_by(comparison.second)}",
+        "all values in percent; difference: second - first; intervals: resamples of the same images",
+    ]
+
+
+def _differences_table(comparison: Comparison, form: str = "simple") -> str:
     found = {label: comparison.differences[name] for name, label in LABELS.items() if name in comparison.differences}
     rows = [
         [label, f"{of.first:.2f}", f"{of.second:.2f}", f"{of.difference:+.2f}", _ends(of)]
         for label, of in found.items()
     ]
-    headers = ["", *records, "difference", "95 % interval"]
-    return "\n".join(
-        [
-            _images(comparison.first),
-            *(f"{word:6}  {_made_by(record)}" for word, record in records.items()),
-            "all values in percent; difference: second - first; intervals: resamples of the same images",
-            "",
-            tabulate(rows, headers, disable_numparse=True, stralign="right", colalign=("left",)),
-            *(["", *comparison.notes] if comparison.notes else []),
-            *(["", *_exchanged(comparison.exchange)] if comparison.exchange else []),
-        ]
-    )
+    headers = ["", "first", "second", "difference", "95 % interval"]
+    return str(tabulate(rows, headers, form, disable_numparse=True, stralign="right", colalign=("left",)))
+
+
+# ------------------------------------------------------------------------------------------- data frames and the curve
+
+
+def records_frame(records: Sequence[ResultRecord]) -> pd.DataFrame:
+    """Return a row for every record: what was measured, every metric, and the ends of its interval."""
+    return pd.DataFrame([_row(record) for record in records])
+
+
+def _row(record: ResultRecord) -> dict[str, Any]:
+    network = record.backbone
+    row: dict[str, Any] = {
+        "dataset": record.dataset.name,
+        "split": record.protocol.split,
+        "images": record.dataset.split_sizes[record.protocol.split],
+        "backbone": network.name if network else None,
+        "weights": _weights(network) if network else None,
+        "method": record.method.name,
+        "options": record.method.changed_options,
+    }
+    for name, value in record.metrics.model_dump().items():
+        terms = {f"{name}.{key}": term for key, term in value.items()} if isinstance(value, dict) else {name: value}
+        row |= terms
+    for name, (low, high) in (record.intervals.metrics if record.intervals else {}).items():
+        row |= {f"{name}.low": low, f"{name}.high": high}
+    return row
+
+
+def curves_frame(record: ResultRecord) -> pd.DataFrame:
+    """Return BoxAcc(τ, δ) in percent: a row for every τ, a column for every (mode, δ).
+
+    Raises:
+        DataError: The data set has no boxes, or the record was read without outcomes.
+    """
+    scored = next(part for part in record.outcomes if part.split == record.protocol.split)
+    index = pd.Index(cam_threshold_grid(record.protocol.threshold_step), name="threshold")
+    curves = {(mode, iou): scored.box_acc(mode, iou) for mode in MODES for iou in IOU_THRESHOLDS}
+    return pd.DataFrame(curves, index=index)
+
+
+def plot_curves(record: ResultRecord, axes: Axes | None) -> Axes:
+    """Draw BoxAcc(τ) at δ 0.5, of the largest contour and of all contours, with the chosen τ marked.
+
+    Raises:
+        DataError: The data set has no boxes, or the record was read without outcomes.
+    """
+    from wsolbench.figures.accuracy_curve import draw_accuracy_curves
+
+    frame, metrics = curves_frame(record), record.metrics
+    labels = {"largest contour": frame["single", 0.5], "all contours": frame["multi", 0.5]}
+    chosen = {}
+    if metrics.fullsup_cam_threshold_single is not None and metrics.fullsup_cam_threshold is not None:
+        chosen = dict(
+            zip(labels, (metrics.fullsup_cam_threshold_single, metrics.fullsup_cam_threshold["0.5"]), strict=True)
+        )
+    curves = {label: curve.to_numpy() for label, curve in labels.items()}
+    return draw_accuracy_curves(frame.index.to_numpy(), curves, chosen, title=_made_by(record), axes=axes)
 
 
 def _ends(difference: Difference) -> str:
     return "" if difference.low is None else f"{difference.low:+.2f} to {difference.high:+.2f}"
 
 
-def _exchanged(exchange: Exchange) -> list[str]:
-    """Return how many images were won and lost, and at which τ they were judged."""
-    first, second = exchange.first, exchange.second
+def _discordant(images: Discordant) -> list[str]:
+    """Return how many images only one of the two localizes, and at which τ they were judged."""
+    first, second = images.first, images.second
     return [
-        f"images that only second localizes (won): {len(exchange.won)}; only first (lost): {len(exchange.lost)}",
+        f"images that only first localizes: {len(images.only_first)}; only second: {len(images.only_second)}",
         f"largest contour, IoU 0.5, {first.selection} τ: first {first.threshold:g}, second {second.threshold:g}",
     ]
 

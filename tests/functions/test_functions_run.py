@@ -1,0 +1,184 @@
+"""``wsolbench.run`` from Python: names, specifications and plain objects; what it returns, and what it refuses."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import wsolbench
+from wsolbench.api import Annotations, BackboneSpec, ImageSplit, InputConfig, MethodSpec, Split, UsageError
+from wsolbench.config import RunConfig
+
+CRITTERS = InputConfig(96, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
+QUICK = {"limit": 12, "threshold_step": 0.05, "batch_size": 6, "workers": 1}
+
+
+def energy(features, _context):
+    """The energy of the features."""
+    return features.pow(2).sum(dim=1)
+
+
+class Pooled(nn.Module):
+    """A usual classifier: convolutions, an in-place ReLU, a pooling, a linear layer."""
+
+    def __init__(self, classes=12):
+        super().__init__()
+        torch.manual_seed(0)
+        self.stem = nn.Conv2d(3, 8, 5, stride=4)
+        self.body = nn.Sequential(nn.Conv2d(8, 16, 3, padding=1), nn.BatchNorm2d(16))
+        self.relu = nn.ReLU(inplace=True)
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.fc = nn.Linear(16, classes)
+
+    def forward(self, images):
+        return self.fc(self.pool(self.relu(self.body(self.stem(images)))).flatten(1))
+
+
+class Cut(Pooled):
+    """The same as a `Backbone`."""
+
+    def forward_features(self, images):
+        return self.body(self.stem(images))
+
+    def forward_head(self, features):
+        return self.fc(self.relu(features.clone()).mean(dim=(2, 3)))
+
+    @property
+    def classifier_weight(self):
+        return self.fc.weight
+
+
+class Squares:
+    """A data set of two images, made here."""
+
+    name, version, class_names, splits = "squares", "1", ("one", "two"), frozenset({Split.TEST})
+
+    def images(self, _split):
+        def load(index):
+            image = np.zeros((40, 40, 3), dtype=np.uint8)
+            image[8:24, 8 + index : 24 + index] = 255
+            return image
+
+        return ImageSplit(("a", "b"), np.array([0, 1]), load)
+
+    def annotations(self, _split):
+        boxes = {name: np.array([[8 + index, 8, 23 + index, 23]]) for index, name in enumerate(("a", "b"))}
+        return Annotations(boxes, dict.fromkeys(boxes, (40, 40)))
+
+
+def test_names_give_what_the_command_line_gives(cli, tmp_path):
+    records = wsolbench.run("replknet", ["cam", "pc1"], **QUICK)
+    options = ["--limit", 12, "--threshold-step", 0.05, "--batch-size", 6, "--workers", 1, "--json"]
+    both = ["--method", "cam", "--method", "pc1"]
+    done = cli("run", "--backbone", "replknet", *both, *options, "--out", tmp_path / "out")
+    for record, other in zip(records, done.records, strict=True):
+        mine = json.loads(record.to_json())
+        assert mine["metrics"] == other["metrics"]
+        assert mine["outcomes_sha256"] == other["outcomes_sha256"]
+        assert mine["dataset"] == other["dataset"]
+
+
+@pytest.mark.usefixtures("no_gallery")
+def test_nothing_is_written_unless_a_folder_is_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    wsolbench.run("replknet", "cam", **QUICK)
+    assert list(tmp_path.iterdir()) == []
+    wsolbench.run("replknet", "cam", out=tmp_path / "out", **QUICK)
+    assert wsolbench.load_record(tmp_path / "out" / "record-cam.json").method.name == "cam"
+
+
+@pytest.mark.parametrize("layer", ["body", "relu"])
+def test_a_module_is_tapped_at_a_layer_and_stays_as_it_is(layer):
+    module = Pooled().train()
+    before = {key: value.clone() for key, value in module.state_dict().items()}
+    (record,) = wsolbench.run(module, "cam", layer=layer, input=CRITTERS, **QUICK)
+    assert module.training
+    assert all(torch.equal(value, before[key]) for key, value in module.state_dict().items())
+    assert all(parameter.requires_grad for parameter in module.parameters())
+    assert (record.backbone.name, record.backbone.weights.source) == ("pooled", "object")
+    assert record.backbone.feature_shape == (16, 23, 23)
+
+
+def test_a_tapped_module_scores_like_the_same_network_cut_by_hand():
+    methods = ["cam", "grad-cam", "pc1", energy]
+    tapped = wsolbench.run(Pooled(), methods, layer="body", input=CRITTERS, **QUICK)
+    cut = wsolbench.run(Cut(), methods, input=CRITTERS, **QUICK)
+    for one, other in zip(tapped, cut, strict=True):
+        assert one.metrics == other.metrics, one.method.name
+        assert one.outcomes_sha256 == other.outcomes_sha256, one.method.name
+
+
+def test_a_function_and_a_specification_are_methods():
+    spec = MethodSpec("scaled", lambda factor=2.0: lambda features, _context: factor * features.mean(dim=1), "us")
+    records = wsolbench.run("resnet_nano", [energy, spec], method_options={"scaled": {"factor": 3.0}}, **QUICK)
+    assert [record.method.name for record in records] == ["energy", "scaled"]
+    assert records[1].method.options == {"factor": 3.0}
+    assert "unreleased" in records[0].method.provider
+
+
+def test_a_specification_is_a_backbone_and_an_object_a_data_set():
+    spec = BackboneSpec("cut", Cut, CRITTERS, "us", classifier_key="fc.weight")
+    (record,) = wsolbench.run(spec, "cam", Squares(), weights="random", threshold_step=0.05)
+    assert (record.backbone.name, record.dataset.name) == ("cut", "squares")
+    assert record.dataset.split_sizes == {"test": 2}
+
+
+def test_records_are_tables_for_a_notebook():
+    records = wsolbench.run("resnet_nano", ["cam", energy], **QUICK)
+    frame = records.to_frame()
+    assert list(frame["method"]) == ["cam", "energy"]
+    assert frame["max_box_acc_v2"].tolist() == [record.metrics.max_box_acc_v2 for record in records]
+    html = records._repr_html_()
+    assert html.count("<table") == 1
+    assert "energy" in html
+    assert "MaxBoxAccV2" in records[0]._repr_html_()
+
+
+def test_the_settings_are_in_the_record_and_read_back_as_a_configuration():
+    (record,) = wsolbench.run("resnet_nano", "cam", method_options={"cam": {"relu": False}}, seed=3, **QUICK)
+    config = RunConfig.of(**record.config)
+    assert (config.seed, config.limit, config.threshold_step) == (3, 12, 0.05)
+    assert config.methods == {"cam": {"relu": False}}
+    assert RunConfig.from_json(config.to_json()) == config
+    assert record.environment.command.startswith("wsolbench.run(backbone='resnet_nano', method='cam'")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"backbone": "replknt"}, "Did you mean 'replknet'"),
+        ({"backbone": 3}, "backbone: expected a name, a specification or a torch.nn.Module, got 3"),
+        ({"backbone": Pooled()}, "name the layer whose output are the feature maps: layer='body'"),
+        ({"backbone": Pooled(), "layer": "bdy"}, "has no layer 'bdy'; did you mean body"),
+        ({"backbone": Pooled(), "layer": "fc"}, "gives (1, 12); expected feature maps (1, K, h, w)"),
+        ({"backbone": Pooled(), "layer": "stem"}, "gives 8 feature maps, but the linear layer 'fc' reads 16"),
+        ({"backbone": nn.Conv2d(3, 4, 1), "layer": ""}, "has no linear layer"),
+        ({"layer": "body"}, "layer and input describe a module"),
+        ({"backbone": Cut(), "weights": "random"}, "a module comes with its own"),
+        ({"method": 7}, "method: expected names, specifications or functions"),
+        ({"method": [energy, energy]}, "names a method twice"),
+        ({"method_options": {"pc1": {}}}, "'pc1' is no method of this run"),
+        ({"method_options": {"cam": {"rel": 1}}}, "has no option 'rel'"),
+        ({"dataset": object()}, "object has no name and no splits"),
+        ({"limit": 0}, "limit: expected greater than or equal to 1, got 0"),
+        ({"split": "val"}, "split: expected 'test' or 'train-fullsup', got 'val'"),
+        ({"threshold_step": float("nan")}, "threshold_step: expected"),
+    ],
+)
+def test_what_cannot_be_run_is_refused_in_one_line(arguments, words):
+    call = {"backbone": "resnet_nano", "method": "cam", "input": None, **QUICK, **arguments}
+    if isinstance(call["backbone"], nn.Module):
+        call["input"] = CRITTERS
+    with pytest.raises(UsageError) as refused:
+        wsolbench.run(**call)
+    assert words in str(refused.value)
+
+
+def test_warnings_are_pythons():
+    def nothing(features, _context):
+        return torch.zeros_like(features[:, 0])
+
+    with pytest.warns(UserWarning, match="12 of 12 maps of 'nothing' on test hold one value only"):
+        wsolbench.run("resnet_nano", nothing, **QUICK)

@@ -1,0 +1,169 @@
+"""What a job is, as plain values: what the command line parses into, what Python calls fill, what a record keeps.
+
+A configuration goes to JSON and back without loss. It names backbones, methods, data sets and recipes; objects that are
+not registered are registered for the call first (see `wsolbench.functions`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from wsolbench.contract import DatasetRoots
+from wsolbench.errors import UsageError
+from wsolbench.protocol import DEFAULT_INTERVAL
+from wsolbench.records import Precision, SplitName, Target, TrainingPrecision
+
+__all__ = ["LARGEST_SEED", "EvaluateConfig", "RunConfig", "TrainConfig"]
+
+LARGEST_SEED = 2**63 - 1
+
+Count = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
+ThresholdStep = Annotated[float, Field(ge=1e-5, le=1)]
+
+
+class _Config(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @classmethod
+    def of(cls, **values: Any) -> Self:
+        """Build a configuration from values.
+
+        Raises:
+            UsageError: A value is of a wrong type or out of range, or a name is no setting.
+        """
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            raise UsageError(_in_one_line(error, cls)) from None
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Self:
+        """Read a configuration from JSON.
+
+        Raises:
+            UsageError: It is no JSON of this kind of configuration.
+        """
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError as error:
+            raise UsageError(_in_one_line(error, cls)) from None
+
+    def to_json(self) -> str:
+        """Return the configuration as JSON."""
+        return self.model_dump_json(indent=2) + "\n"
+
+
+class DataConfig(_Config):
+    """Which data set, and where it is on disk; see `DatasetRoots`."""
+
+    dataset: str = "critters"
+    data_root: Path | None = None
+    metadata_root: Path | None = None
+    masks: Path | None = None
+    train_root: Path | None = None
+
+    @property
+    def roots(self) -> DatasetRoots:
+        """The places of the data set."""
+        return DatasetRoots(self.data_root, self.metadata_root, self.masks, self.train_root)
+
+
+class ScoringConfig(DataConfig):
+    """How maps are scored."""
+
+    split: SplitName = "test"
+    limit: Count | None = None
+    threshold_step: ThresholdStep = DEFAULT_INTERVAL
+    workers: Count = 2
+    strict: bool = False
+
+
+class RunConfig(ScoringConfig):
+    """A benchmark run: a backbone and methods on a data set.
+
+    Args:
+        backbone: A network, a family or ``timm:NAME``.
+        methods: Method -> its options, as values or as the texts that stand for them.
+        weights: A file, a source of pretrained weights, ``random``, or None for those that ship.
+        target: Whether the true or the predicted class is localized.
+        batch_size: Images in a forward pass.
+        device: None for a GPU where there is one.
+        precision: Of the network up to its features.
+        compile: Whether torch compiles the network.
+        seed: Of every random draw.
+        save_scoremaps: Where the maps are written, if anywhere.
+        out: The new folder of records and galleries; None writes none.
+    """
+
+    backbone: str
+    methods: Mapping[str, Mapping[str, Any]]
+    weights: str | None = None
+    target: Target = "gt"
+    batch_size: Count = 32
+    device: str | None = None
+    precision: Precision = "fp32"
+    compile: bool = False
+    seed: Seed = 0
+    save_scoremaps: Path | None = None
+    out: Path | None = None
+
+
+class EvaluateConfig(ScoringConfig):
+    """An evaluation of stored scoremaps.
+
+    Args:
+        scoremaps: The folder of the evaluated split's maps.
+        fullsup_scoremaps: The same for train-fullsup, for choosing τ.
+        out: The new folder of the record; None writes none.
+    """
+
+    scoremaps: Path
+    fullsup_scoremaps: Path | None = None
+    out: Path | None = None
+
+
+class TrainConfig(DataConfig):
+    """A training of a classifier from image labels.
+
+    Args:
+        backbone: The network.
+        recipe: How it is trained.
+        recipe_options: Option -> value, or the text that stands for it.
+        weights: A file or a source of pretrained weights to start from; None for random ones.
+        seeds: The training runs once for each; the first one's weights are kept.
+        device: None for a GPU where there is one.
+        precision: Of a training step.
+        workers: Threads that load images.
+        watch: Splits whose accuracy is logged after every epoch.
+        resume: Whether to continue a training of the same settings that was interrupted.
+        out: The new folder of weights, card, log and curve.
+    """
+
+    backbone: str
+    recipe: str = "onecycle"
+    recipe_options: Mapping[str, Any] = {}
+    weights: str | None = None
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (0,)
+    device: str | None = None
+    precision: TrainingPrecision = "fp32"
+    workers: Count = 2
+    watch: tuple[SplitName, ...] = ()
+    resume: bool = False
+    out: Path
+
+
+def _in_one_line(error: ValidationError, cls: type[_Config]) -> str:
+    """Say in one line what is wrong with a configuration, and what belongs there."""
+    first = error.errors()[0]
+    name = ".".join(str(step) for step in first["loc"]) or "the configuration"
+    if first["type"] == "extra_forbidden":
+        return f"there is no setting '{name}'; the settings are {', '.join(cls.model_fields)}"
+    if first["type"] == "missing":
+        return f"the setting '{name}' is missing"
+    expected = first["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
+    return f"{name}: expected {expected}, got {first['input']!r}"

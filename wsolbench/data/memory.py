@@ -1,0 +1,139 @@
+"""Data sets in memory: annotations without images, for maps that were computed elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsolbench.contract import Annotations, ImageSplit, MaskPair, Split
+from wsolbench.data.fingerprint import content_version
+from wsolbench.errors import DataError
+
+__all__ = ["Keyed", "MemoryDataset", "MemorySplit", "keyed"]
+
+Keyed: TypeAlias = Mapping[str, Any] | Sequence[Any] | NDArray[Any]
+"""One entry an image: by image id, or in order, where the ids are the positions."""
+
+
+def keyed(entries: Keyed) -> dict[str, Any]:
+    """Return entries by image id; those of a sequence or an array are called ``0``, ``1`` ..."""
+    if isinstance(entries, Mapping):
+        return dict(entries)
+    width = len(str(max(len(entries) - 1, 0)))
+    return {str(position).zfill(width): entry for position, entry in enumerate(entries)}
+
+
+@dataclass(frozen=True)
+class MemorySplit:
+    """The annotations of one split.
+
+    Attributes:
+        ids: Image ids.
+        boxes: Image id -> boxes (n, 4) in original pixels, inclusive corners.
+        sizes: Image id -> (width, height) of the original.
+        masks: Image id -> masks.
+    """
+
+    ids: tuple[str, ...]
+    boxes: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
+    sizes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    masks: Mapping[str, MaskPair] | None = None
+
+    @classmethod
+    def of(cls, ids: Sequence[str], boxes: Keyed | None, image_sizes: Keyed | None, masks: Keyed | None) -> MemorySplit:
+        """Build a split from arrays, which are checked.
+
+        Args:
+            ids: The images.
+            boxes: One box (4,) or several (n, 4) an image, whole pixels of the original, corners inclusive.
+            image_sizes: (width, height) of each original; needed with boxes.
+            masks: A bool array (h, w), or a `MaskPair`, an image.
+
+        Raises:
+            DataError: An image has no entry, or one of a wrong form, or a box leaves its image.
+        """
+        if boxes is not None and image_sizes is None:
+            raise DataError("boxes are in pixels of the original images; pass their image_sizes (width, height) too")
+        sizes = {} if image_sizes is None else {i: _size(i, size) for i, size in _of_all(ids, image_sizes, "size")}
+        return cls(
+            tuple(ids),
+            {} if boxes is None else {i: _boxes(i, entry, sizes[i]) for i, entry in _of_all(ids, boxes, "box")},
+            sizes,
+            None if masks is None else {i: _mask(i, entry) for i, entry in _of_all(ids, masks, "mask")},
+        )
+
+
+@dataclass(frozen=True)
+class MemoryDataset:
+    """A data set of annotations; its images cannot be loaded."""
+
+    name: str
+    parts: Mapping[Split, MemorySplit]
+    class_names: Sequence[str] = ()
+
+    @property
+    def splits(self) -> frozenset[Split]:
+        """The available splits."""
+        return frozenset(self.parts)
+
+    @cached_property
+    def version(self) -> str:
+        """A hash of ids, sizes and boxes."""
+        return content_version(self)
+
+    def images(self, split: Split) -> ImageSplit:
+        """Return ids; every label is 0."""
+        ids = self.parts[split].ids
+        return ImageSplit(ids, np.zeros(len(ids), dtype=np.int64), self._load)
+
+    def annotations(self, split: Split) -> Annotations:
+        """Return boxes and masks."""
+        part = self.parts[split]
+        return Annotations(part.boxes, part.sizes, None if part.masks is None else part.masks.__getitem__)
+
+    def _load(self, _index: int) -> NDArray[np.uint8]:
+        raise DataError(f"the data set '{self.name}' is of annotations in memory; it has no images")
+
+
+def _of_all(ids: Sequence[str], entries: Keyed, what: str) -> list[tuple[str, Any]]:
+    by_id = keyed(entries)
+    missing = [image_id for image_id in ids if image_id not in by_id]
+    if missing:
+        raise DataError(f"{len(missing)} of {len(ids)} images have no {what}; the first is '{missing[0]}'")
+    return [(image_id, by_id[image_id]) for image_id in ids]
+
+
+def _size(image_id: str, size: Any) -> tuple[int, int]:
+    numbers = np.asarray(size)
+    if numbers.shape != (2,) or numbers.dtype.kind not in "iuf" or (numbers != numbers.astype(np.int64)).any():
+        raise DataError(f"size of '{image_id}': expected (width, height) in whole pixels, got {size!r}")
+    return int(numbers[0]), int(numbers[1])
+
+
+def _boxes(image_id: str, boxes: Any, size: tuple[int, int]) -> NDArray[np.int64]:
+    numbers = np.atleast_2d(np.asarray(boxes))
+    if numbers.ndim != 2 or numbers.shape[1:] != (4,) or numbers.dtype.kind not in "iuf":
+        raise DataError(f"boxes of '{image_id}': expected numbers (n, 4), got {numbers.dtype} {numbers.shape}")
+    whole = numbers.astype(np.int64)
+    if (whole != numbers).any():
+        raise DataError(f"boxes of '{image_id}': expected whole pixels, got {numbers.tolist()}; round or truncate them")
+    if (whole < 0).any() or (whole[:, 2::2] >= size[0]).any() or (whole[:, 3::2] >= size[1]).any():
+        raise DataError(
+            f"boxes of '{image_id}': {whole.tolist()} leaves the image of {size[0]}×{size[1]} pixels; corners "
+            "(x0, y0, x1, y1) count from 0 and belong to the box"
+        )
+    return whole
+
+
+def _mask(image_id: str, mask: Any) -> MaskPair:
+    if isinstance(mask, MaskPair):
+        return mask
+    array = np.asarray(mask)
+    if array.ndim != 2 or array.dtype != np.bool_:
+        raise DataError(f"mask of '{image_id}': expected bool (h, w), got {array.dtype} {array.shape}")
+    return MaskPair(array)

@@ -1,0 +1,178 @@
+"""The flow that `run` and `evaluate` share: splits opened, maps scored, τ chosen, records put together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from wsolbench.config import ScoringConfig
+from wsolbench.contract import Split
+from wsolbench.data.opened import OpenDataset, OpenSplit
+from wsolbench.engine.scoring import (
+    ScoredSplit,
+    Selection,
+    compute_metrics,
+    report_bad_maps,
+    score_maps,
+    select_thresholds,
+    split_outcomes,
+)
+from wsolbench.engine.sources import MapSource
+from wsolbench.progress import Reporter
+from wsolbench.protocol import FRAME, IOU_THRESHOLDS, select_threshold
+from wsolbench.protocol.compilation import load_sweep
+from wsolbench.records import (
+    BackboneInfo,
+    DatasetInfo,
+    Environment,
+    MethodInfo,
+    ProtocolInfo,
+    ResultRecord,
+    Target,
+    compute_intervals,
+    new_record,
+)
+
+__all__ = ["OpenSplits", "Scored", "assemble_record", "describe_protocol", "open_splits", "score_splits"]
+
+
+@dataclass(frozen=True)
+class OpenSplits:
+    """The evaluated split, and train-fullsup where τ is chosen on it, or the reason why none can be.
+
+    Attributes:
+        evaluated: The split that is scored.
+        fullsup: train-fullsup, or None.
+        why_none: Why no τ comes from train-fullsup.
+    """
+
+    evaluated: OpenSplit
+    fullsup: OpenSplit | None
+    why_none: str = ""
+
+    @property
+    def parts(self) -> list[OpenSplit]:
+        """The splits, the evaluated one first."""
+        return [self.evaluated, *([] if self.fullsup is None else [self.fullsup])]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What the maps of one method came to."""
+
+    evaluated: ScoredSplit
+    fullsup: ScoredSplit | None
+    selection: Selection
+
+    @property
+    def threshold(self) -> tuple[float, Literal["fullsup", "oracle"]] | None:
+        """The τ at which the largest contour's box is drawn, and where it was chosen; None without boxes."""
+        boxes, fullsup = self.evaluated.boxes, self.selection.fullsup
+        if boxes is None:
+            return None
+        if fullsup is not None:
+            return fullsup.single_threshold, "fullsup"
+        return float(boxes.thresholds[select_threshold(boxes.box_acc("single", 0.5))]), "oracle"
+
+    @property
+    def parts(self) -> list[ScoredSplit]:
+        """The scored splits, the evaluated one first."""
+        return [self.evaluated, *([] if self.fullsup is None else [self.fullsup])]
+
+
+def open_splits(dataset: OpenDataset, split: Split, limit: int | None) -> OpenSplits:
+    """Open the evaluated split, and train-fullsup where it can choose τ for it.
+
+    Raises:
+        UsageError: The data set has no such split.
+        DataError: A split is damaged.
+        PluginError: The data set's own code fails.
+    """
+    evaluated = dataset.open(split, limit)
+    if split is Split.TRAIN_FULLSUP:
+        why = "train-fullsup itself is evaluated, and a threshold chosen on it would be its oracle"
+        return OpenSplits(evaluated, None, why)
+    if Split.TRAIN_FULLSUP not in dataset.splits:
+        return OpenSplits(evaluated, None, "the data set has no train-fullsup split")
+    return OpenSplits(evaluated, dataset.open(Split.TRAIN_FULLSUP, limit))
+
+
+def score_splits(source: MapSource, splits: OpenSplits, config: ScoringConfig, reporter: Reporter) -> dict[str, Scored]:
+    """Score train-fullsup, choose τ on it, and score the evaluated split: method -> what its maps came to.
+
+    Raises:
+        DataError: An image or a mask cannot be read, or there is nothing to score against.
+        PluginError: A network or a method fails.
+        ScoremapError: A stored map is damaged; or a map is bad, and the configuration is strict.
+    """
+    if any(part.has_boxes for part in splits.parts):
+        with reporter.phase("compilation"):
+            load_sweep(reporter.say)
+    fullsup: dict[str, ScoredSplit] = {}
+    if splits.fullsup is not None:
+        fullsup = _score(source, splits.fullsup, config, reporter, {})
+    chosen = {method: select_thresholds(fullsup.get(method), splits.why_none) for method in source.methods}
+    places = {method: selection.quality_index for method, selection in chosen.items()}
+    scored = _score(source, splits.evaluated, config, reporter, places)
+    return {method: Scored(scored[method], fullsup.get(method), chosen[method]) for method in source.methods}
+
+
+def _score(
+    source: MapSource,
+    part: OpenSplit,
+    config: ScoringConfig,
+    reporter: Reporter,
+    quality_indices: Mapping[str, int | None],
+) -> dict[str, ScoredSplit]:
+    scores = score_maps(
+        source,
+        part,
+        threshold_step=config.threshold_step,
+        workers=config.workers,
+        reporter=reporter,
+        quality_indices=quality_indices,
+    )
+    scored = {method: score.result() for method, score in scores.items()}
+    report_bad_maps(scored, source, strict=config.strict, warn=reporter.warn)
+    return scored
+
+
+def describe_protocol(config: ScoringConfig, target: Target | None) -> ProtocolInfo:
+    """Return the protocol settings of a job."""
+    return ProtocolInfo(
+        split=config.split,
+        target=target,
+        threshold_step=config.threshold_step,
+        frame=FRAME,
+        iou_thresholds=IOU_THRESHOLDS,
+    )
+
+
+def assemble_record(
+    scored: Scored,
+    *,
+    dataset: DatasetInfo,
+    backbone: BackboneInfo | None,
+    method: MethodInfo,
+    protocol: ProtocolInfo,
+    environment: Environment,
+    config: ScoringConfig | None,
+    seconds: Mapping[str, float],
+) -> ResultRecord:
+    """Put a record together: the numbers of one method, beside the descriptions of what made them."""
+    metrics, missing = compute_metrics(scored.evaluated, scored.selection, target=protocol.target)
+    outcomes = [split_outcomes(part) for part in scored.parts]
+    return new_record(
+        metrics=metrics,
+        missing=missing,
+        intervals=compute_intervals(outcomes, protocol),
+        dataset=dataset,
+        backbone=backbone,
+        method=method,
+        protocol=protocol,
+        environment=environment,
+        config=None if config is None else config.model_dump(mode="json"),
+        seconds=dict(seconds),
+        outcomes=outcomes,
+    )

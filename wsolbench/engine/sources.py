@@ -1,0 +1,214 @@
+"""Where scoremaps come from: a network with methods, a folder of stored maps, or arrays in memory.
+
+A source streams the maps of a split in batches; nothing that scores them knows which source it is. A map is made or
+read when it is asked for, by the threads that score: resizing and normalising happen here, in one place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsolbench.contract import Split
+from wsolbench.data.opened import OpenSplit
+from wsolbench.engine.scoremap_files import ScoremapFolder, save_scoremap
+from wsolbench.errors import ScoremapError
+from wsolbench.protocol import FRAME, RawMapKind, check_scoremap, classified_scoremap
+from wsolbench.records import Target
+
+__all__ = ["LazyScoremap", "MapBatch", "MapSource", "MemoryMaps", "SavedMaps", "StoredMaps"]
+
+Scoremap: TypeAlias = NDArray[np.floating[Any]]
+LazyScoremap: TypeAlias = Callable[[], tuple[RawMapKind, Scoremap]]
+"""Makes a scoremap and says whether its raw map held a score; called once, by any thread."""
+
+STORED = "precomputed"
+"""The name of the method of maps that were read."""
+
+
+@dataclass(frozen=True)
+class MapBatch:
+    """The maps of some images of a split, and what came to light while they were made.
+
+    Attributes:
+        indices: Positions in the split, (B,).
+        scoremaps: Method -> one map an image.
+        statistics: Method -> name -> one number a map, (B,).
+        hits: k -> whether an image's class is among the k best predictions, bool (B,); empty without a classifier.
+        digests: A hash of every image's pixels; empty where no image was read.
+    """
+
+    indices: NDArray[np.int64]
+    scoremaps: Mapping[str, Sequence[LazyScoremap]]
+    statistics: Mapping[str, Mapping[str, NDArray[np.float64]]] = field(default_factory=dict)
+    hits: Mapping[int, NDArray[np.bool_]] = field(default_factory=dict)
+    digests: Sequence[str] = ()
+
+
+class MapSource(Protocol):
+    """Something that has a scoremap of every image of a split, from one method or several."""
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The names of the methods."""
+        ...
+
+    @property
+    def target(self) -> Target | None:
+        """Whose maps they are: the true class's or the predicted one's; None where nobody knows."""
+        ...
+
+    @property
+    def ahead(self) -> int:
+        """How many maps may be in work at a time, which bounds the memory."""
+        ...
+
+    def stream(self, split: OpenSplit, positions: Sequence[int]) -> Generator[MapBatch, None, None]:
+        """Yield the maps of the images at some positions of a split, each image once."""
+        ...
+
+    def locate(self, split: OpenSplit, index: int) -> str:
+        """Say where the map of an image is to be found, for messages."""
+        ...
+
+    @property
+    def fate(self) -> str:
+        """What becomes of maps of NaN or of one value, for messages."""
+        ...
+
+
+@dataclass(frozen=True)
+class StoredMaps:
+    """Scoremaps that lie in folders, one for each split; maps of the frame's size are scored as they are."""
+
+    folders: Mapping[Split, ScoremapFolder]
+    methods: tuple[str, ...] = (STORED,)
+    target: Target | None = None
+    ahead: int = 64
+    fate: str = "those of the frame's size are scored as they are, others as maps of zeros: see what wrote them"
+
+    def stream(self, split: OpenSplit, positions: Sequence[int]) -> Generator[MapBatch, None, None]:
+        """Yield the maps of the images at some positions.
+
+        Raises:
+            ScoremapError: When a map is asked for whose file is damaged or is no scoremap.
+        """
+        folder = self.folders[split.split]
+        for index in positions:
+            load = partial(_load, folder, split.images.ids[index])
+            yield MapBatch(np.array([index]), {STORED: [load]})
+
+    def locate(self, split: OpenSplit, index: int) -> str:
+        """Return the file of an image's map."""
+        return str(self.folders[split.split].path(split.images.ids[index]))
+
+
+def _load(folder: ScoremapFolder, image_id: str) -> tuple[RawMapKind, Scoremap]:
+    scoremap = folder.load(image_id)
+    return ("constant" if scoremap.min() == scoremap.max() else "ok"), scoremap
+
+
+@dataclass(frozen=True)
+class MemoryMaps:
+    """Maps in memory: those of the frame's size are scored as they are, others are raw maps of any range.
+
+    Args:
+        maps: Split -> image id -> map (h, w).
+    """
+
+    maps: Mapping[Split, Mapping[str, NDArray[Any]]]
+    methods: tuple[str, ...] = (STORED,)
+    target: Target | None = None
+    ahead: int = 64
+    fate: str = "those of the frame's size are scored as they are, others as maps of zeros"
+
+    def stream(self, split: OpenSplit, positions: Sequence[int]) -> Generator[MapBatch, None, None]:
+        """Yield the maps of the images at some positions.
+
+        Raises:
+            ScoremapError: When a map is asked for that is none, or of the frame's size and not in [0, 1].
+        """
+        for index in positions:
+            image_id = split.images.ids[index]
+            made = partial(_in_frame, self.maps[split.split][image_id], image_id)
+            yield MapBatch(np.array([index]), {STORED: [made]})
+
+    def locate(self, split: OpenSplit, index: int) -> str:
+        """Return the image's id."""
+        return f"that of '{split.images.ids[index]}'"
+
+
+def _in_frame(scoremap: NDArray[Any], image_id: str) -> tuple[RawMapKind, Scoremap]:
+    array = np.asarray(scoremap)
+    if array.shape == (FRAME, FRAME):
+        checked = check_scoremap(array, image_id)
+        return ("constant" if checked.min() == checked.max() else "ok"), checked
+    try:
+        return classified_scoremap(array)
+    except ScoremapError as error:
+        raise ScoremapError(f"the map of '{image_id}': {error}") from error
+
+
+@dataclass(frozen=True)
+class SavedMaps:
+    """The maps of another source, written to disk as they are scored.
+
+    Args:
+        source: Where the maps come from.
+        folders: Method -> the folder that its maps go to, below it ``<split>/<image id>.npy``.
+    """
+
+    source: MapSource
+    folders: Mapping[str, Path]
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The names of the methods."""
+        return self.source.methods
+
+    @property
+    def target(self) -> Target | None:
+        """Whose maps they are."""
+        return self.source.target
+
+    @property
+    def ahead(self) -> int:
+        """How many maps may be in work at a time."""
+        return self.source.ahead
+
+    @property
+    def fate(self) -> str:
+        """What becomes of maps of NaN or of one value."""
+        return self.source.fate
+
+    def locate(self, split: OpenSplit, index: int) -> str:
+        """Say where the map of an image is to be found."""
+        return self.source.locate(split, index)
+
+    def stream(self, split: OpenSplit, positions: Sequence[int]) -> Generator[MapBatch, None, None]:
+        """Yield the other source's maps, which are written when they are asked for."""
+        with closing(self.source.stream(split, positions)) as batches:
+            for batch in batches:
+                ids = [split.images.ids[index] for index in batch.indices]
+                scoremaps = {
+                    method: _saving(maps, self.folders[method] / split.split.value, ids)
+                    for method, maps in batch.scoremaps.items()
+                }
+                yield MapBatch(batch.indices, scoremaps, batch.statistics, batch.hits, batch.digests)
+
+
+def _saving(maps: Iterable[LazyScoremap], folder: Path, ids: Iterable[str]) -> list[LazyScoremap]:
+    return [partial(_make_and_save, make, folder, image_id) for make, image_id in zip(maps, ids, strict=True)]
+
+
+def _make_and_save(make: LazyScoremap, folder: Path, image_id: str) -> tuple[RawMapKind, Scoremap]:
+    kind, scoremap = make()
+    save_scoremap(folder, image_id, scoremap)
+    return kind, scoremap

@@ -1,0 +1,42 @@
+"""Box accuracy against the scoremap threshold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+__all__ = ["draw_accuracy_curves"]
+
+
+def draw_accuracy_curves(
+    thresholds: NDArray[np.float64],
+    curves: Mapping[str, NDArray[np.float64]],
+    chosen: Mapping[str, float],
+    *,
+    title: str,
+    axes: Axes | None = None,
+) -> Axes:
+    """Draw BoxAcc(τ) as one line for each label, and mark chosen τ.
+
+    Args:
+        thresholds: The grid of τ (T,).
+        curves: Label -> percent of images at every τ (T,).
+        chosen: Label -> the τ to mark on its line.
+        title: What stands above.
+        axes: Where to draw; a new figure by default.
+    """
+    axes = axes or Figure(figsize=(5.5, 3.6), dpi=110, layout="constrained").subplots()
+    for label, curve in curves.items():
+        (line,) = axes.plot(thresholds, curve, label=label, lw=1.5)
+        if label in chosen:
+            value = float(np.interp(chosen[label], thresholds, curve))
+            axes.plot([chosen[label]], [value], "o", color=line.get_color(), ms=5)
+    axes.set(xlabel="τ (fraction of the map's maximum)", ylabel="images localized (%)", xlim=(0, 1), ylim=(0, 100))
+    axes.set_title(title, fontsize=10)
+    axes.legend(fontsize=8, frameon=False)
+    axes.grid(alpha=0.25)
+    return axes

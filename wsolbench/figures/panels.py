@@ -1,0 +1,53 @@
+"""What all pictures of images share: one image in the evaluation frame, its heatmap, its boxes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.patches import Rectangle
+from numpy.typing import NDArray
+
+__all__ = ["PREDICTED", "TRUE", "Picture", "draw_box", "draw_picture", "short_id"]
+
+TRUE, PREDICTED = "#2ca02c", "#ff1f5b"
+"""The colours of true and of predicted boxes."""
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """One image in the evaluation frame, with what is drawn on it.
+
+    Attributes:
+        name: The image's id.
+        image: RGB, uint8 (FRAME, FRAME, 3).
+        true_boxes: (n, 4), corners inclusive, in pixels of the frame.
+    """
+
+    name: str
+    image: NDArray[np.uint8]
+    true_boxes: NDArray[np.int64]
+
+
+def draw_picture(panel: Axes, picture: Picture, scoremap: NDArray[np.float32] | None = None) -> None:
+    """Draw an image with its true boxes, below its heatmap (FRAME, FRAME) where one is given."""
+    panel.imshow(picture.image)
+    if scoremap is not None:
+        panel.imshow(scoremap, cmap="turbo", alpha=0.55, vmin=0, vmax=1)
+    for box in picture.true_boxes:
+        draw_box(panel, box, TRUE)
+
+
+def draw_box(panel: Axes, box: NDArray[np.integer[Any]], colour: str) -> None:
+    """Draw the outline of a box of pixels, both corners inclusive."""
+    x0, y0, x1, y1 = (float(edge) for edge in box)
+    panel.add_patch(
+        Rectangle((x0 - 0.5, y0 - 0.5), x1 - x0 + 1, y1 - y0 + 1, fill=False, edgecolor=colour, linewidth=2)
+    )
+
+
+def short_id(image_id: str, most: int = 34) -> str:
+    """Return an image id, or the end of a long one behind an ellipsis."""
+    return image_id if len(image_id) <= most else "…" + image_id[-most + 1 :]

@@ -1,0 +1,436 @@
+"""The functions that ``import wsolbench`` offers: what the command line does, for names, specifications and objects."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+
+from wsolbench.config import EvaluateConfig, RunConfig, ScoringConfig, TrainConfig
+from wsolbench.contract import BackboneSpec, Dataset, DatasetSpec, InputConfig, MethodSpec, RecipeSpec, Split
+from wsolbench.contract.zoos import Spec
+from wsolbench.data.memory import Keyed, MemoryDataset, MemorySplit, keyed
+from wsolbench.data.opened import OpenDataset
+from wsolbench.errors import UsageError
+from wsolbench.host.loading import load_plugins
+from wsolbench.host.names import NAME_CHARACTERS, NAME_PATTERN
+from wsolbench.host.provider import Provider
+from wsolbench.host.registry import Offer, Registry
+from wsolbench.progress import Reporter
+from wsolbench.protocol import DEFAULT_INTERVAL
+from wsolbench.records import Precision, Records, ResultRecord, SplitName, Target, TrainingPrecision, read_record
+from wsolbench.records.compare import Comparison
+from wsolbench.records.compare import compare as compare_records
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from wsolbench.training.job import TrainedClassifier
+
+__all__ = ["compare", "evaluate", "load_record", "run", "score", "train"]
+
+FilePath: TypeAlias = str | PathLike[str]
+MethodLike: TypeAlias = "str | MethodSpec | Callable[..., Any]"
+S = TypeVar("S", bound=Spec)
+
+
+def run(
+    backbone: str | BackboneSpec | nn.Module,
+    method: MethodLike | Sequence[MethodLike],
+    dataset: str | DatasetSpec | Dataset = "critters",
+    *,
+    method_options: Mapping[str, Mapping[str, Any]] | None = None,
+    weights: FilePath | None = None,
+    layer: str | None = None,
+    input: InputConfig | None = None,
+    data_root: FilePath | None = None,
+    metadata_root: FilePath | None = None,
+    masks: FilePath | None = None,
+    train_root: FilePath | None = None,
+    split: SplitName = "test",
+    limit: int | None = None,
+    target: Target = "gt",
+    threshold_step: float = DEFAULT_INTERVAL,
+    batch_size: int = 32,
+    device: str | None = None,
+    precision: Precision = "fp32",
+    compile: bool = False,
+    workers: int = 2,
+    seed: int = 0,
+    strict: bool = False,
+    save_scoremaps: FilePath | None = None,
+    out: FilePath | None = None,
+    progress: bool = False,
+) -> Records:
+    """Score localization methods on a trained classifier.
+
+    Args:
+        backbone: A registered name, a specification, or a torch module: a `Backbone`, or any classifier with a linear
+            head whose feature maps `layer` gives. A module is copied; it stays as it is.
+        method: One method or several: registered names, specifications, or functions ``(features, context) -> maps``
+            of features (B, K, h, w) that return raw maps (B, h', w').
+        dataset: A registered name, a specification, or an object with the interface of `Dataset`.
+        method_options: Method -> option -> value.
+        weights: A file, a source of pretrained weights, ``"random"``, or None for those that ship.
+        layer: Of a module: the name of the layer whose output are the feature maps.
+        input: Of a module: how images are prepared for it; 224×224 with ImageNet's mean and deviation by default.
+        data_root: Where the data set is, as ``--data-root`` says.
+        metadata_root: Where its lists are.
+        masks: Where its masks are.
+        train_root: Where its train-weaksup images are.
+        split: The split that is scored.
+        limit: At most so many images of each split, always the same ones.
+        target: Whether the true or the predicted class is localized.
+        threshold_step: Step of the grid of τ.
+        batch_size: Images in a forward pass.
+        device: ``"cpu"``, ``"cuda"`` ...; None for a GPU where there is one.
+        precision: Of the network up to its features.
+        compile: Whether torch compiles the network.
+        workers: Threads that load images and score maps.
+        seed: Of every random draw.
+        strict: Whether a map of NaN or of one value is an error.
+        save_scoremaps: A folder for the maps; None writes none.
+        out: A new folder for records and galleries; None writes none.
+        progress: Whether the progress is shown on standard error.
+
+    Returns:
+        A record for every method, in their order.
+
+    Raises:
+        WsolbenchError: Whatever the caller can mend.
+
+    Example:
+        ``wsolbench.run("replknet", ["cam", "pc1"], limit=200).to_frame()``
+    """
+    call = _Call(dict(locals()), progress)
+    methods = [method] if isinstance(method, str | MethodSpec) or callable(method) else list(method)
+    names = [call.register(each, _method_spec) for each in methods]
+    if len(set(names)) < len(names):
+        raise UsageError(f"method: {', '.join(names)} names a method twice; give each function a name of its own")
+    known = dict(zip(names, names, strict=True)) | {name.rpartition(":")[2]: name for name in names}
+    options: dict[str, Mapping[str, Any]] = {name: {} for name in names}
+    for name, given in (method_options or {}).items():
+        if name not in known:
+            raise UsageError(f"method_options: '{name}' is no method of this run; they are {', '.join(known)}")
+        options[known[name]] = given
+    if weights is not None and not isinstance(backbone, str | BackboneSpec):
+        raise UsageError("weights: a module comes with its own; load them into it first")
+    if isinstance(backbone, str | BackboneSpec) and (layer is not None or input is not None):
+        raise UsageError("layer and input describe a module; a registered network has its own")
+    config = RunConfig.of(
+        backbone=call.register(backbone, lambda module: _backbone_spec(module, layer, input)),
+        methods=options,
+        dataset=call.register(dataset, _dataset_spec),
+        weights=None if weights is None else str(weights),
+        **call.settings(RunConfig, "backbone", "methods", "dataset", "weights"),
+    )
+    from wsolbench.engine.run import run as carry_out
+
+    return Records(carry_out(config, call.registry, call.reporter, command=call.command("run")))
+
+
+def evaluate(
+    scoremaps: FilePath,
+    dataset: str | DatasetSpec | Dataset = "folder",
+    *,
+    fullsup_scoremaps: FilePath | None = None,
+    data_root: FilePath | None = None,
+    metadata_root: FilePath | None = None,
+    masks: FilePath | None = None,
+    split: SplitName = "test",
+    limit: int | None = None,
+    threshold_step: float = DEFAULT_INTERVAL,
+    workers: int = 2,
+    strict: bool = False,
+    out: FilePath | None = None,
+    progress: bool = False,
+) -> ResultRecord:
+    """Score scoremaps that are stored in a folder, without a network.
+
+    Args:
+        scoremaps: Holds ``<image id>.npy`` for every image of the split.
+        dataset: What the maps were made for; ``"folder"`` stands for lists in the reference layout.
+        fullsup_scoremaps: The same for train-fullsup, for choosing τ.
+        data_root: Where the data set is; see `run` for this and the other arguments.
+        metadata_root: Where its lists are.
+        masks: Where its masks are.
+        split: The split that is scored.
+        limit: At most so many images of each split.
+        threshold_step: Step of the grid of τ.
+        workers: Threads that read and score maps.
+        strict: Whether a map of one value is an error.
+        out: A new folder for the record; None writes none.
+        progress: Whether the progress is shown on standard error.
+
+    Raises:
+        WsolbenchError: Whatever the caller can mend.
+    """
+    call = _Call(dict(locals()), progress)
+    config = EvaluateConfig.of(
+        dataset=call.register(dataset, _dataset_spec), **call.settings(EvaluateConfig, "dataset")
+    )
+    from wsolbench.engine.evaluate import evaluate as carry_out
+
+    return carry_out(config, call.registry, call.reporter, command=call.command("evaluate"))
+
+
+def score(
+    scoremaps: Keyed,
+    boxes: Keyed | None = None,
+    image_sizes: Keyed | None = None,
+    *,
+    masks: Keyed | None = None,
+    fullsup: Mapping[str, Keyed] | None = None,
+    name: str = "memory",
+    threshold_step: float = DEFAULT_INTERVAL,
+    workers: int = 2,
+    strict: bool = False,
+    progress: bool = False,
+) -> ResultRecord:
+    """Score maps in memory against boxes, masks or both.
+
+    Args:
+        scoremaps: One map an image, by image id or in order. Maps of 224×224 are scored as they are and have to be in
+            [0, 1]; all others are raw maps of any size and range, which are resized and normalised as a run does it.
+        boxes: One box (4,) or several (n, 4) an image: whole pixels of the original, ``x0, y0, x1, y1``, corners
+            inclusive.
+        image_sizes: (width, height) of the originals; needed with boxes.
+        masks: A bool array (h, w) of any size, or a `MaskPair`, an image.
+        fullsup: ``scoremaps``, ``boxes``, ``image_sizes`` and ``masks`` of other images, on which τ is chosen.
+        name: What the record calls the data set.
+        threshold_step: Step of the grid of τ.
+        workers: Threads that score maps.
+        strict: Whether a map of NaN or of one value is an error.
+        progress: Whether the progress is shown on standard error.
+
+    Returns:
+        A record as `evaluate` returns it, with curves, intervals, `plot` and `compare`.
+
+    Raises:
+        ScoremapError: A map is none, or of the frame's size and not in [0, 1].
+        DataError: An image has no annotation, or one of a wrong form.
+        UsageError: There are neither boxes nor masks, or a name or setting is wrong.
+
+    Example:
+        ``wsolbench.score(maps, boxes, sizes).metrics.max_box_acc_v2``
+    """
+    call = _Call({}, progress)
+    if boxes is None and masks is None:
+        raise UsageError("say what the maps are scored against: boxes with image_sizes, or masks")
+    given = {Split.TEST: {"scoremaps": scoremaps, "boxes": boxes, "image_sizes": image_sizes, "masks": masks}}
+    if fullsup is not None:
+        unknown = sorted(set(fullsup) - set(given[Split.TEST]))
+        if unknown or "scoremaps" not in fullsup:
+            raise UsageError(f"fullsup: expected scoremaps with boxes, image_sizes or masks, got {', '.join(fullsup)}")
+        given[Split.TRAIN_FULLSUP] = {**dict.fromkeys(given[Split.TEST]), **fullsup}
+    maps = {split: keyed(entries.pop("scoremaps")) for split, entries in given.items()}  # type: ignore[arg-type]
+    parts = {split: MemorySplit.of(list(maps[split]), **entries) for split, entries in given.items()}
+    config = ScoringConfig.of(dataset=_name(name), threshold_step=threshold_step, workers=workers, strict=strict)
+    from wsolbench.engine.assembly import OpenSplits
+    from wsolbench.engine.evaluate import score_source
+    from wsolbench.engine.sources import MemoryMaps
+
+    dataset = OpenDataset(MemoryDataset(config.dataset, parts), _provider(score))
+    fullsup_part = dataset.open(Split.TRAIN_FULLSUP) if fullsup is not None else None
+    splits = OpenSplits(dataset.open(Split.TEST), fullsup_part, "no maps of train-fullsup were given (fullsup)")
+    command = f"wsolbench.score({len(maps[Split.TEST])} maps)"
+    return score_source(MemoryMaps(maps), dataset, splits, config, call.reporter, command=command)
+
+
+def train(
+    backbone: str | BackboneSpec,
+    dataset: str | DatasetSpec | Dataset = "critters",
+    *,
+    out: FilePath,
+    recipe: str | RecipeSpec = "onecycle",
+    recipe_options: Mapping[str, Any] | None = None,
+    weights: FilePath | None = None,
+    seeds: Sequence[int] = (0,),
+    data_root: FilePath | None = None,
+    metadata_root: FilePath | None = None,
+    train_root: FilePath | None = None,
+    device: str | None = None,
+    precision: TrainingPrecision = "fp32",
+    workers: int = 2,
+    watch: Sequence[SplitName] = (),
+    resume: bool = False,
+    progress: bool = False,
+) -> TrainedClassifier:
+    """Train a classifier from image labels only.
+
+    Args:
+        backbone: A registered name or a specification.
+        dataset: A registered name, a specification, or an object with the interface of `Dataset`.
+        out: A new folder for weights, card, log and curve.
+        recipe: A registered name or a specification.
+        recipe_options: Option -> value.
+        weights: A file or a source of pretrained weights to start from; None for random ones.
+        seeds: The training runs once for each; the first one's weights are kept.
+        data_root: Where the data set is.
+        metadata_root: Where its lists are.
+        train_root: Where its train-weaksup images are.
+        device: None for a GPU where there is one.
+        precision: Of a training step.
+        workers: Threads that load images.
+        watch: Splits whose accuracy is logged after every epoch; nothing is chosen by it.
+        resume: Whether to continue a training of the same settings and `out` that was interrupted.
+        progress: Whether the progress is shown on standard error.
+
+    Returns:
+        The weights file, for ``run(weights=...)``, and the card that says how it came about.
+
+    Raises:
+        WsolbenchError: Whatever the caller can mend.
+    """
+    call = _Call(dict(locals()), progress)
+    config = TrainConfig.of(
+        backbone=call.register(backbone, None),
+        dataset=call.register(dataset, _dataset_spec),
+        recipe=call.register(recipe, None),
+        recipe_options=dict(recipe_options or {}),
+        weights=None if weights is None else str(weights),
+        seeds=tuple(seeds),
+        watch=tuple(watch),
+        **call.settings(TrainConfig, "backbone", "dataset", "recipe", "recipe_options", "weights", "seeds", "watch"),
+    )
+    from wsolbench.training.job import train as carry_out
+
+    return carry_out(config, call.registry, call.reporter, command=call.command("train"))
+
+
+def compare(first: ResultRecord | FilePath, second: ResultRecord | FilePath) -> Comparison:
+    """Compare two records of the same images, with intervals from resamples that hold the same images for both.
+
+    Args:
+        first: A record or its file.
+        second: The record that may be better, or its file.
+
+    Raises:
+        UsageError: They are not of the same images, annotations and protocol settings.
+        DataError: A file is no record, or a record's outcomes contradict themselves.
+    """
+    return compare_records(*(each if isinstance(each, ResultRecord) else load_record(each) for each in (first, second)))
+
+
+def load_record(path: FilePath) -> ResultRecord:
+    """Read a record from its file, with the outcomes of every image where they are beside it.
+
+    Raises:
+        DataError: The file cannot be read or is no record.
+    """
+    return read_record(Path(path))
+
+
+# -------------------------------------------------------------------------------- from the arguments of a call to a job
+
+
+class _Call:
+    """One call of a function: its arguments, the plugins with the objects that it was given, and what it reports."""
+
+    def __init__(self, arguments: dict[str, Any], progress: bool) -> None:
+        self._arguments = arguments
+        self.reporter: Reporter = _Warnings()
+        if progress:
+            from wsolbench.console import ConsoleReporter
+
+            self.reporter = ConsoleReporter()
+        self.registry: Registry = load_plugins(warn=self.reporter.warn)
+
+    def register(self, given: Any, specify: Callable[[Any], Spec] | None) -> str:
+        """Return the name of what was given; a specification or an object is registered for this call first.
+
+        Args:
+            given: A name, a specification or an object.
+            specify: Object -> its specification; None where only names and specifications are accepted.
+        """
+        if isinstance(given, str):
+            return given
+        if isinstance(given, BackboneSpec | MethodSpec | DatasetSpec | RecipeSpec):
+            spec: Spec = given
+        elif specify is not None:
+            spec = specify(given)
+        else:
+            raise UsageError(f"expected a name or a specification, got {type(given).__name__}")
+        offer = Offer(spec, _provider(given))
+        self.registry = self.registry.including(offer)
+        return offer.qualified_name
+
+    def settings(self, config: type[ScoringConfig | TrainConfig], *but: str) -> dict[str, Any]:
+        """Return the arguments that are settings of a kind of configuration as they are."""
+        names = [name for name in config.model_fields if name in self._arguments and name not in but]
+        return {name: self._arguments[name] for name in names}
+
+    def command(self, function: str) -> str:
+        """Return the call as Python, for records: its arguments without those that are not set."""
+        given = {name: value for name, value in self._arguments.items() if value not in (None, False)}
+        shown = ", ".join(f"{name}={_shown(value)}" for name, value in given.items() if name != "progress")
+        return f"wsolbench.{function}({shown})"
+
+
+class _Warnings(Reporter):
+    """Turns what the caller may have to act on into Python's warnings."""
+
+    def warn(self, message: str) -> None:
+        """Warn."""
+        warnings.warn(message, stacklevel=2)
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, str | int | float | Mapping):
+        return repr(value)
+    if isinstance(value, PathLike):
+        return repr(str(value))
+    if isinstance(value, Sequence):
+        return f"[{', '.join(map(_shown, value))}]"
+    return str(getattr(value, "__name__", None) or getattr(value, "name", None) or type(value).__name__)
+
+
+def _provider(given: object) -> Provider:
+    """Return who provides an object: the module that it is from."""
+    where = given if hasattr(given, "__qualname__") else type(given)
+    module = str(getattr(where, "__module__", None) or "python")
+    return Provider(module.partition(".")[0], "unreleased", str(getattr(where, "__qualname__", "object")))
+
+
+def _name(text: str) -> str:
+    """Return a name made of what names may hold.
+
+    Raises:
+        UsageError: Nothing of the text is left.
+    """
+    name = re.sub(r"[^a-z0-9_.+-]+", "-", text.lower()).strip("-.+_")
+    if not NAME_PATTERN.fullmatch(name):
+        raise UsageError(f"'{text}' cannot be a name; names are of {NAME_CHARACTERS}")
+    return name
+
+
+def _method_spec(method: Any) -> MethodSpec:
+    if not callable(method):
+        raise UsageError(
+            f"method: expected names, specifications or functions (features, context) -> maps, got {method!r}"
+        )
+    name = _name(str(getattr(method, "__name__", type(method).__name__)))
+    return MethodSpec(name, lambda: method, str(getattr(method, "__module__", None) or "python"))
+
+
+def _backbone_spec(module: Any, layer: str | None, config: InputConfig | None) -> BackboneSpec:
+    from torch import nn
+
+    from wsolbench.networks.adapt import module_spec
+
+    if not isinstance(module, nn.Module):
+        raise UsageError(f"backbone: expected a name, a specification or a torch.nn.Module, got {module!r}")
+    return module_spec(module, name=_name(type(module).__name__), layer=layer, config=config or InputConfig(224))
+
+
+def _dataset_spec(dataset: Any) -> DatasetSpec:
+    missing = [name for name in ("name", "splits", "images", "annotations") if not hasattr(dataset, name)]
+    if missing:
+        raise UsageError(
+            f"dataset: expected a name, a specification or an object with the interface of Dataset; "
+            f"{type(dataset).__name__} has no {' and no '.join(missing)}"
+        )
+    return DatasetSpec(_name(dataset.name), lambda _roots: dataset, type(dataset).__qualname__)

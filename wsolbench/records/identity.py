@@ -1,0 +1,141 @@
+"""What was measured, apart from what came of it: known before a run, and the one notion of "the same measurement".
+
+Tables group records whose data and protocol are equal, `compare` refuses others, a gallery loads one network for the
+records of one network, and a record replaces another one whose whole identity is its own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from wsolbench.records.record import (
+    BackboneInfo,
+    DatasetInfo,
+    MethodInfo,
+    ProtocolInfo,
+    ResultRecord,
+    WeightsInfo,
+)
+
+__all__ = ["Facts", "Identity", "difference", "identify", "identity_of"]
+
+Facts: TypeAlias = tuple[tuple[str, Any], ...]
+"""Pairs of a name, in words for people, and a plain value that can be hashed."""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What was measured.
+
+    Attributes:
+        data: The data set, its content and the splits that take part.
+        protocol: The settings of the evaluation.
+        network: The network, its weights, precision and input; empty for maps that were read.
+        method: The method and its options; for maps that were read, the hash of what came of them.
+    """
+
+    data: Facts
+    protocol: Facts
+    network: Facts
+    method: Facts
+
+    @property
+    def comparable(self) -> tuple[Facts, Facts]:
+        """What has to be equal for two records to stand in one table."""
+        return self.data, self.protocol
+
+    @property
+    def sha256(self) -> str:
+        """A hash of all of it: two records that share it measured the same thing."""
+        told = [self.data, self.protocol, self.network, self.method]
+        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+
+
+def identify(
+    *,
+    dataset: DatasetInfo,
+    backbone: BackboneInfo | None,
+    method: MethodInfo,
+    protocol: ProtocolInfo,
+    seed: int | None,
+    maps_sha256: str | None = None,
+) -> Identity:
+    """Return the identity of a measurement, which may not have been made yet.
+
+    Args:
+        dataset: What is evaluated on.
+        backbone: The network; None for maps that are read.
+        method: What makes the maps.
+        protocol: The settings.
+        seed: Of every random draw.
+        maps_sha256: For maps that are read, the hash of their outcomes: nothing else is known of them.
+    """
+    sizes = " + ".join(f"{size} of {split}" for split, size in sorted(dataset.split_sizes.items()))
+    return Identity(
+        data=(("data set", dataset.name), ("images", sizes), ("data hash", dataset.content_sha256)),
+        protocol=(
+            ("evaluated split", protocol.split),
+            ("target", protocol.target),
+            ("τ step", protocol.threshold_step),
+            ("frame", protocol.frame),
+            ("IoU thresholds", protocol.iou_thresholds),
+            ("protocol version", protocol.version),
+        ),
+        network=() if backbone is None else _network(backbone, seed),
+        method=(
+            ("method", method.name),
+            ("method options", _plain(method.changed_options)),
+            ("seed", seed),
+            *((("maps", maps_sha256),) if backbone is None else ()),
+        ),
+    )
+
+
+def identity_of(record: ResultRecord) -> Identity:
+    """Return the identity of a record."""
+    return identify(
+        dataset=record.dataset,
+        backbone=record.backbone,
+        method=record.method,
+        protocol=record.protocol,
+        seed=record.environment.seed,
+        maps_sha256=record.outcomes_sha256,
+    )
+
+
+def difference(one: Mapping[str, Any] | Facts, other: Mapping[str, Any] | Facts) -> list[tuple[str, Any, Any]]:
+    """Return the facts in which two differ: the name, and both values, None where there is none."""
+    ours, theirs = dict(one), dict(other)
+    pairs = [(name, ours.get(name), theirs.get(name)) for name in {**ours, **theirs}]
+    return [(name, mine, yours) for name, mine, yours in pairs if mine != yours]
+
+
+def _network(backbone: BackboneInfo, seed: int | None) -> Facts:
+    return (
+        ("network", backbone.name),
+        ("precision", backbone.precision),
+        ("preprocessing", _plain(backbone.preprocessing.model_dump())),
+        *_weights(backbone.weights, seed),
+    )
+
+
+def _weights(weights: WeightsInfo, seed: int | None) -> Facts:
+    """Return what tells weights apart.
+
+    A training counts as what it was asked to be, since a repetition on another machine gives other weights; weights
+    without a card count as their content, random ones as their seed.
+    """
+    training = weights.training
+    if training is None:
+        return (("weights", weights.source), ("weights hash", weights.sha256 or f"seed {seed}"))
+    asked = training.model_dump(exclude={"initial_weights", "command"})
+    return (("training", _plain(asked)), ("trained from", _plain(dict(_weights(training.initial_weights, seed)))))
+
+
+def _plain(value: Any) -> str:
+    """Return a value as text that is the same before and after it was stored."""
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)

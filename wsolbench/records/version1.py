@@ -1,0 +1,78 @@
+"""Records of schema version 1, which had everything in one file, read as version 2."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from wsolbench.errors import DataError
+from wsolbench.protocol import IOU_THRESHOLDS, MODES, cam_threshold_grid
+from wsolbench.protocol.uncertainty import CorrectRuns
+from wsolbench.records.outcomes import SplitOutcomes
+from wsolbench.records.record import ResultRecord, iou_key
+from wsolbench.records.store import new_record, validated
+
+__all__ = ["upgrade"]
+
+_ROUNDING = 1e-9  # percent
+
+
+def upgrade(content: Mapping[str, Any], where: str) -> ResultRecord:
+    """Return a version 1 record as version 2.
+
+    Raises:
+        DataError: It is no version 1 record, or its curves do not follow from its outcomes.
+    """
+    parts = dict(content)
+    try:
+        step = float(parts["protocol"]["interval"])
+        parts["protocol"] = {
+            ("threshold_step" if name == "interval" else name): value for name, value in parts["protocol"].items()
+        }
+        old = parts.pop("outcomes")
+        del parts["schema_version"]
+        outcomes = [_outcomes(part, len(cam_threshold_grid(step))) for part in old]
+        return validated(lambda fields: new_record(outcomes=outcomes, **fields), parts, where)
+    except DataError as error:
+        raise DataError(str(error) if str(error).startswith(where) else f"{where}: {error}") from None
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        raise DataError(f"{where}: not a result record of schema version 1 ({type(error).__name__}: {error})") from None
+
+
+def _outcomes(part: Mapping[str, Any], thresholds: int) -> SplitOutcomes:
+    runs = part["correct"]
+    correct = None
+    if runs is not None:
+        correct = {
+            mode: {iou: CorrectRuns.from_flat(runs[mode][iou_key(iou)], thresholds) for iou in IOU_THRESHOLDS}
+            for mode in MODES
+        }
+    hits = {k: np.array(part[f"top{k}_hits"], dtype=np.bool_) for k in (1, 5) if part[f"top{k}_hits"] is not None}
+    statistics = part.get("statistics") or {}
+    made = SplitOutcomes(
+        split=part["split"],
+        image_ids=tuple(part["image_ids"]),
+        correct=correct,
+        hits=hits,
+        statistics={name: np.array(values, dtype=np.float64) for name, values in statistics.items()},
+        nan_maps=part["nan_maps"],
+        constant_maps=part["constant_maps"],
+        annotations_sha256=part["annotations_sha256"],
+        images_sha256=part["images_sha256"],
+    )
+    _check_curves(made, part["box_acc"])
+    return made
+
+
+def _check_curves(made: SplitOutcomes, claimed: Mapping[str, Mapping[str, Sequence[float]]] | None) -> None:
+    """Refuse curves that do not follow from the outcomes: version 2 does not keep them."""
+    if (claimed is None) != (made.correct is None):
+        raise DataError(f"outcomes and box_acc of {made.split} disagree")
+    for mode in MODES if claimed is not None else ():
+        for iou in IOU_THRESHOLDS:
+            assert claimed is not None
+            curve, values = made.box_acc(mode, iou), claimed[mode][iou_key(iou)]
+            if len(values) != len(curve) or not np.allclose(values, curve, rtol=0, atol=_ROUNDING):
+                raise DataError(f"outcomes and box_acc of {made.split} disagree ({mode}, {iou})")

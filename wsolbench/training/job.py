@@ -1,0 +1,114 @@
+"""A training job: a configuration is resolved, carried out into a folder, and continued after an interruption."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from wsolbench.config import TrainConfig
+from wsolbench.contract import BackboneSpec, Split
+from wsolbench.data.opened import open_dataset
+from wsolbench.errors import UsageError
+from wsolbench.files import check_writable, whole_folder
+from wsolbench.host.registry import Offer, Registry
+from wsolbench.networks.card import Card
+from wsolbench.networks.devices import choose_device
+from wsolbench.progress import Reporter
+from wsolbench.training.initial_weights import read_initial_weights
+from wsolbench.training.loop import TrainingPlan, build_recipe
+from wsolbench.training.state import state_path_of
+from wsolbench.training.train import WEIGHTS, carry_out
+
+__all__ = ["TrainedClassifier", "plan_training", "train"]
+
+
+@dataclass(frozen=True)
+class TrainedClassifier:
+    """What a training leaves: the folder of weights, log and curve, and the card that is among them."""
+
+    folder: Path
+    card: Card
+
+    @property
+    def weights(self) -> Path:
+        """The weights file of the first seed."""
+        return self.folder / WEIGHTS
+
+
+def train(config: TrainConfig, registry: Registry, reporter: Reporter, *, command: str) -> TrainedClassifier:
+    """Train a classifier; its folder appears whole, when everything succeeded.
+
+    Args:
+        config: What to train.
+        registry: What the plugins offer.
+        reporter: Shows the progress.
+        command: How the training was asked for, for the card.
+
+    Raises:
+        WsolbenchError: Whatever the user can mend.
+    """
+    check_writable(config.out, "--out")
+    plan = plan_training(config, registry, command=command)
+    state_path = state_path_of(config.out)
+    if state_path.exists() and not config.resume:
+        raise UsageError(f"{state_path} holds a training that was interrupted; add --resume, or delete it")
+    with whole_folder(config.out) as draft, _saying_how_to_resume(state_path, config.out, reporter):
+        card = carry_out(plan, draft, reporter, state_path=state_path, resume=config.resume)
+    state_path.unlink(missing_ok=True)
+    return TrainedClassifier(config.out, card)
+
+
+def plan_training(config: TrainConfig, registry: Registry, *, command: str) -> TrainingPlan:
+    """Resolve the names of a configuration.
+
+    Raises:
+        WsolbenchError: Whatever the user can mend.
+    """
+    for index, seed in enumerate(config.seeds):
+        if seed in config.seeds[:index]:  # its training would be the same, and count twice
+            raise UsageError(f"--seed {seed} is given more than once; give every seed once")
+    backbone = _one_network(registry, config.backbone)
+    return TrainingPlan(
+        backbone=backbone,
+        dataset=open_dataset(registry.datasets.get(config.dataset), config.roots),
+        built_recipe=build_recipe(registry.recipes.get(config.recipe), config.recipe_options),
+        seeds=config.seeds,
+        device=choose_device(config.device),
+        precision=config.precision,
+        workers=config.workers,
+        command=command,
+        initial=None if config.weights is None else read_initial_weights(backbone, Path(config.weights)),
+        watch=tuple(dict.fromkeys(Split.labelled(split) for split in config.watch)),
+    )
+
+
+def _one_network(registry: Registry, name: str) -> Offer[BackboneSpec]:
+    """Return the network of a name; a family is no network, as nothing says which variant to train.
+
+    Raises:
+        UnknownNameError: No plugin offers the name, or several do.
+        UsageError: It is a family's.
+    """
+    variants = registry.family(name)
+    if variants and not registry.backbones.find(name):
+        shown = ", ".join(registry.backbones.shown_name(variant) for variant in variants)
+        raise UsageError(f"'{name}' is a family of networks; name the one to train: {shown}")
+    return registry.backbones.get(name)
+
+
+@contextmanager
+def _saying_how_to_resume(state_path: Path, folder: Path, reporter: Reporter) -> Iterator[None]:
+    """Report the state that a training leaves behind if it fails or is interrupted."""
+    before = _modified(state_path)
+    try:
+        yield
+    except BaseException:
+        if _modified(state_path) != before:
+            reporter.warn(f"{state_path} holds the training so far; --resume --out {folder} continues it")
+        raise
+
+
+def _modified(path: Path) -> int | None:
+    return path.stat().st_mtime_ns if path.exists() else None
