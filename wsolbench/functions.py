@@ -106,7 +106,7 @@ def run(
         ``wsolbench.run("replknet", ["cam", "pc1"], limit=200).to_frame()``
     """
     call = _Call(dict(locals()), progress)
-    methods = [method] if isinstance(method, str | MethodSpec) or callable(method) else list(method)
+    methods = list(method) if isinstance(method, Sequence) and not isinstance(method, str) else [method]
     names = [call.register(each, _method_spec) for each in methods]
     if len(set(names)) < len(names):
         raise UsageError(f"method: {', '.join(names)} names a method twice; give each function a name of its own")

@@ -33,8 +33,7 @@ def test_maps_of_nan_and_of_one_value_count_as_zero_maps_and_stay_in_the_denomin
     assert (fullsup.nan_maps, fullsup.constant_maps) == (2, 1)
     assert len(test.image_ids) == 6
     for mode in ("single", "multi"):
-        runs = test.correct[mode]["0.5"]
-        assert [bool(runs[index]) for index in range(6)] == [True, False, False, False, True, True]
+        assert sorted(set(test.correct[mode][0.5].image.tolist())) == [0, 4, 5]
     assert good.metrics.max_box_acc == 100
     assert bad.metrics.max_box_acc == 50
     assert bad.metrics.pxap < good.metrics.pxap
@@ -52,7 +51,7 @@ def test_bad_maps_are_warned_of_once_a_method_kind_and_split(toys):
 
 @pytest.mark.parametrize(("spoilt", "words"), [("nan", "NaN or infinity"), ("constant", "one value only")])
 def test_strict_makes_a_bad_map_an_error_without_a_record(toys, spoilt, words):
-    with pytest.raises(ScoremapError, match=f"1 of 4 maps of 'green' on train-fullsup hold {words}, the first for the"):
+    with pytest.raises(ScoremapError, match=f"1 of 4 maps of 'green' on train-fullsup hold {words}; the first is that"):
         toys.run(toys.method(**{spoilt: [3]}), strict=True)
     assert left(toys.folder) == []
 
@@ -197,27 +196,25 @@ def test_logits_that_are_not_finite_predict_nothing(toys):
 def test_the_metrics_follow_from_the_outcomes(toys):
     (record,) = toys.run(toys.method(nan=[1]), dataset=toys.dataset(fullsup=3, test=8))
     metrics, test, fullsup = record.metrics, by_split(record)["test"], by_split(record)["train-fullsup"]
-    grid = np.arange(0, 1, record.protocol.interval)
+    grid = np.arange(0, 1, record.protocol.threshold_step)
     for part in (test, fullsup):
         for mode, by_iou in part.correct.items():
             for iou, runs in by_iou.items():
                 counts = np.zeros(len(grid))
-                for edges in runs:
-                    for start, stop in zip(edges[::2], edges[1::2], strict=True):
-                        counts[start:stop] += 1
-                assert part.box_acc[mode][iou] == pytest.approx(100 * counts / len(part.image_ids))
-    single = np.array(fullsup.box_acc["single"]["0.5"]).argmax()
+                for start, stop in zip(runs.start, runs.stop, strict=True):
+                    counts[start:stop] += 1
+                assert part.box_acc(mode, iou) == pytest.approx(100 * counts / len(part.image_ids))
+    single = fullsup.box_acc("single", 0.5).argmax()
     assert metrics.fullsup_cam_threshold_single == pytest.approx(grid[single])
-    assert metrics.fullsup_box_acc == metrics.gt_known_loc == test.box_acc["single"]["0.5"][single]
-    assert metrics.max_box_acc == max(test.box_acc["single"]["0.5"])
-    by_iou = {iou: max(test.box_acc["multi"][iou]) for iou in ("0.3", "0.5", "0.7")}
+    assert metrics.fullsup_box_acc == metrics.gt_known_loc == test.box_acc("single", 0.5)[single]
+    assert metrics.max_box_acc == max(test.box_acc("single", 0.5))
+    by_iou = {str(iou): max(test.box_acc("multi", iou)) for iou in (0.3, 0.5, 0.7)}
     assert metrics.max_box_acc_by_iou == by_iou
     assert metrics.max_box_acc_v2 == pytest.approx(sum(by_iou.values()) / 3)
-    localized = [
-        any(a <= single < b for a, b in zip(r[::2], r[1::2], strict=True)) for r in test.correct["single"]["0.5"]
-    ]
-    assert metrics.top1_loc == pytest.approx(100 * np.mean(np.array(localized) & np.array(test.top1_hits)))
-    assert metrics.top1_acc == 100 * np.mean(test.top1_hits)
+    right, localized = test.correct["single"][0.5], np.zeros(8, dtype=bool)
+    localized[right.image[(right.start <= single) & (single < right.stop)]] = True
+    assert metrics.top1_loc == pytest.approx(100 * np.mean(localized & test.hits[1]))
+    assert metrics.top1_acc == 100 * np.mean(test.hits[1])
 
 
 def test_methods_share_one_forward_pass(toys):
@@ -283,10 +280,10 @@ def test_masks_in_train_fullsup_alone_choose_no_threshold(toys):
 @pytest.mark.parametrize("boxes", [True, False])
 def test_compilation_is_told_before_the_first_phase_where_boxes_are_scored(toys, monkeypatch, boxes):
     told = []
-    monkeypatch.setattr("wsolbench.engine.run.load_sweep", lambda tell: tell("compiling"))
+    monkeypatch.setattr("wsolbench.engine.assembly.load_sweep", lambda tell: tell("compiling"))
     monkeypatch.setattr(toys.notes, "say", told.append)
     monkeypatch.setattr(toys.notes, "show", lambda name, *_: told.append(name) or nullcontext(lambda _done: None))
     (record,) = toys.run(dataset=toys.dataset(boxes=boxes))
     compilation = ["compilation", "compiling"] * boxes
-    assert told == ["annotations", *compilation, "train-fullsup", "test", "galleries"]
+    assert told == ["annotations", *compilation, "train-fullsup", "test"]
     assert ("compilation" in record.seconds) == boxes

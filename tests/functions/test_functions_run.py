@@ -180,5 +180,6 @@ def test_warnings_are_pythons():
     def nothing(features, _context):
         return torch.zeros_like(features[:, 0])
 
-    with pytest.warns(UserWarning, match="12 of 12 maps of 'nothing' on test hold one value only"):
+    test = pytest.warns(UserWarning, match="12 of 12 maps of 'nothing' on test hold one value only")
+    with test, pytest.warns(UserWarning, match="on train-fullsup hold one value only"):
         wsolbench.run("resnet_nano", nothing, **QUICK)
