@@ -43,3 +43,13 @@ def check(folder: Folder = DEFAULT) -> None:
         told = "".join(f"\n  {problem}" for problem in problems)
         raise DataError(f"the leaderboard is stale; run 'wsolbench leaderboard build'{told}")
     typer.echo(f"{folder}: fresh")
+
+
+@leaderboard.command()
+def migrate(folder: Folder = DEFAULT) -> None:
+    """Rewrite records of schema version 1 as version 2, each verified before and after; build afterwards."""
+    from wsolbench.leaderboard import migrate as carry_out
+
+    done = carry_out(folder / "records")
+    before, after = done.bytes_before / 1e6, done.bytes_after / 1e6
+    typer.echo(f"{done.records} records rewritten and verified: {before:.1f} MB -> {after:.1f} MB")

@@ -21,6 +21,7 @@ from wsolbench.leaderboard.render import (
 )
 from wsolbench.records import ResultRecord, read_record, write_record
 from wsolbench.records.identity import identity_of
+from wsolbench.records.store import OUTCOMES_SUFFIX
 
 RECORDS = "records"
 FIGURES = "figures"
@@ -104,6 +105,7 @@ def check(folder: Path) -> list[str]:
         path = folder / name
         if path.is_file() and not _is_of_table(path, table):
             problems.append(f"{path} shows records that are not there; draw it again with 'wsolbench gallery'")
+    problems += [f"{path} belongs to no record" for path in _orphans(folder / RECORDS)]
     known = {*texts, *expected, *_galleries(tables)}
     problems += [f"{path} belongs to no table" for path in _leftovers(folder, known)]
     return problems
@@ -181,6 +183,12 @@ def _is_of_table(gallery: Path, table: Table) -> bool:
 def _leftovers(folder: Path, expected: set[str]) -> list[Path]:
     generated = [*folder.glob("*.tex"), *folder.glob(f"{FIGURES}/*.png"), *folder.glob(f"{FIGURES}/*.svg")]
     return sorted(path for path in generated if path.relative_to(folder).as_posix() not in expected)
+
+
+def _orphans(folder: Path) -> list[Path]:
+    """Return files of outcomes whose record is not there."""
+    outcomes = sorted(folder.rglob(f"*{OUTCOMES_SUFFIX}"))
+    return [path for path in outcomes if not path.with_name(path.name.removesuffix(OUTCOMES_SUFFIX) + ".json").exists()]
 
 
 def _page(tables: list[Table], galleries: Collection[str]) -> str:

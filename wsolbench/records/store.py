@@ -30,6 +30,7 @@ from wsolbench.records.outcomes import SplitOutcomes
 from wsolbench.records.record import SCHEMA_VERSION, ResultRecord, SplitInfo, iou_key
 
 __all__ = [
+    "OUTCOMES_SUFFIX",
     "describe_splits",
     "embedded_outcomes",
     "ids_sha256",
@@ -39,6 +40,8 @@ __all__ = [
     "with_outcomes",
     "write_record",
 ]
+
+OUTCOMES_SUFFIX = ".outcomes.json.gz"
 
 LARGEST = 2**28
 """Bytes of a file of outcomes or ids when it is unpacked; more is taken for damage."""
@@ -91,7 +94,7 @@ def ids_sha256(image_ids: Sequence[str]) -> str:
 
 def outcomes_path(path: Path) -> Path:
     """Return the file of the outcomes of a record."""
-    return path.with_name(f"{path.stem}.outcomes.json.gz")
+    return path.with_name(f"{path.stem}{OUTCOMES_SUFFIX}")
 
 
 def _ids_path(folder: Path, digest: str) -> Path:
