@@ -2,10 +2,11 @@
 
 import pytest
 
+from wsolbench.contract.choices import IOU_KEYS
 from wsolbench.errors import DataError, UsageError
 from wsolbench.protocol import MODES
 from wsolbench.protocol.uncertainty import RESAMPLES
-from wsolbench.records import IOU_KEYS, Metrics, ResultRecord
+from wsolbench.records import Metrics, ResultRecord
 from wsolbench.records.compare import compare
 from wsolbench.records.tables import comparison_table
 

@@ -13,9 +13,8 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from wsolbench.contract import DatasetRoots
+from wsolbench.contract.choices import DEFAULT_THRESHOLD_STEP, Precision, SplitName, Target, TrainingPrecision
 from wsolbench.errors import UsageError
-from wsolbench.protocol import DEFAULT_INTERVAL
-from wsolbench.records import Precision, SplitName, Target, TrainingPrecision
 
 __all__ = ["LARGEST_SEED", "EvaluateConfig", "RunConfig", "TrainConfig"]
 
@@ -78,7 +77,7 @@ class ScoringConfig(DataConfig):
 
     split: SplitName = "test"
     limit: Count | None = None
-    threshold_step: ThresholdStep = DEFAULT_INTERVAL
+    threshold_step: ThresholdStep = DEFAULT_THRESHOLD_STEP
     workers: Count = 2
     strict: bool = False
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from wsolbench.config import EvaluateConfig, RunConfig, ScoringConfig, TrainConfig
 from wsolbench.contract import BackboneSpec, Dataset, DatasetSpec, InputConfig, MethodSpec, RecipeSpec, Split
+from wsolbench.contract.choices import DEFAULT_THRESHOLD_STEP, Precision, SplitName, Target, TrainingPrecision
 from wsolbench.contract.zoos import Spec
 from wsolbench.data.memory import Keyed, MemoryDataset, MemorySplit, keyed
 from wsolbench.data.opened import OpenDataset
@@ -20,8 +21,7 @@ from wsolbench.host.names import NAME_CHARACTERS, NAME_PATTERN
 from wsolbench.host.provider import Provider
 from wsolbench.host.registry import Offer, Registry
 from wsolbench.progress import Reporter
-from wsolbench.protocol import DEFAULT_INTERVAL
-from wsolbench.records import Precision, Records, ResultRecord, SplitName, Target, TrainingPrecision, read_record
+from wsolbench.records import Records, ResultRecord, read_record
 from wsolbench.records.compare import Comparison
 from wsolbench.records.compare import compare as compare_records
 
@@ -53,7 +53,7 @@ def run(
     split: SplitName = "test",
     limit: int | None = None,
     target: Target = "gt",
-    threshold_step: float = DEFAULT_INTERVAL,
+    threshold_step: float = DEFAULT_THRESHOLD_STEP,
     batch_size: int = 32,
     device: str | None = None,
     precision: Precision = "fp32",
@@ -142,7 +142,7 @@ def evaluate(
     masks: FilePath | None = None,
     split: SplitName = "test",
     limit: int | None = None,
-    threshold_step: float = DEFAULT_INTERVAL,
+    threshold_step: float = DEFAULT_THRESHOLD_STEP,
     workers: int = 2,
     strict: bool = False,
     out: FilePath | None = None,
@@ -185,7 +185,7 @@ def score(
     masks: Keyed | None = None,
     fullsup: Mapping[str, Keyed] | None = None,
     name: str = "memory",
-    threshold_step: float = DEFAULT_INTERVAL,
+    threshold_step: float = DEFAULT_THRESHOLD_STEP,
     workers: int = 2,
     strict: bool = False,
     progress: bool = False,

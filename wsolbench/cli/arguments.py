@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
+from wsolbench.contract.choices import SplitName
 from wsolbench.errors import UsageError
-from wsolbench.records import SplitName
 
 DatasetName = Annotated[str, typer.Option(help="Data set; see 'wsolbench list datasets'.")]
 DataRoot = Annotated[Path | None, typer.Option(help="Folder of the data set, or that image ids are relative to.")]

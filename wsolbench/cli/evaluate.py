@@ -18,6 +18,7 @@ from wsolbench.cli.arguments import (
 )
 from wsolbench.cli.session import session_of
 from wsolbench.config import EvaluateConfig
+from wsolbench.contract.choices import DEFAULT_THRESHOLD_STEP
 from wsolbench.errors import UsageError
 
 REFERENCE_LAYOUT = "folder"
@@ -36,7 +37,7 @@ def evaluate(
     masks: MaskRoot = None,
     split: EvaluatedSplit = "test",
     limit: Limit = None,
-    threshold_step: ThresholdStep = 0.001,
+    threshold_step: ThresholdStep = DEFAULT_THRESHOLD_STEP,
     workers: Workers = 2,
     json: Annotated[
         bool, typer.Option("--json", help="Print the record as one line of JSON, and nothing else.")

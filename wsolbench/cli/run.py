@@ -22,9 +22,9 @@ from wsolbench.cli.arguments import (
 )
 from wsolbench.cli.session import session_of
 from wsolbench.config import LARGEST_SEED, RunConfig
+from wsolbench.contract.choices import DEFAULT_THRESHOLD_STEP, Precision, Target
 from wsolbench.errors import UsageError
 from wsolbench.files import fresh_folder
-from wsolbench.records import Precision, Target
 
 
 def run(
@@ -48,7 +48,7 @@ def run(
     split: EvaluatedSplit = "test",
     limit: Limit = None,
     target: Annotated[Target, typer.Option(help="The class to localize: the true or the predicted.")] = "gt",
-    threshold_step: ThresholdStep = 0.001,
+    threshold_step: ThresholdStep = DEFAULT_THRESHOLD_STEP,
     batch_size: Annotated[int, typer.Option(min=1, help="Images in a forward pass.")] = 32,
     device: Device = None,
     precision: Annotated[

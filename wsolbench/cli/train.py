@@ -10,9 +10,9 @@ import typer
 from wsolbench.cli.arguments import DataRoot, DatasetName, Device, MetadataRoot, TrainRoot, Workers, parse_options
 from wsolbench.cli.session import session_of
 from wsolbench.config import LARGEST_SEED, TrainConfig
+from wsolbench.contract.choices import TrainingPrecision
 from wsolbench.errors import UsageError
 from wsolbench.files import fresh_folder
-from wsolbench.records import TrainingPrecision
 
 
 def train(

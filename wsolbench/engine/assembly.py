@@ -8,6 +8,7 @@ from typing import Literal
 
 from wsolbench.config import ScoringConfig
 from wsolbench.contract import Split
+from wsolbench.contract.choices import Target
 from wsolbench.data.opened import OpenDataset, OpenSplit
 from wsolbench.engine.scoring import (
     ScoredSplit,
@@ -29,7 +30,6 @@ from wsolbench.records import (
     MethodInfo,
     ProtocolInfo,
     ResultRecord,
-    Target,
     compute_intervals,
     new_record,
 )

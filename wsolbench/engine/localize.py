@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from wsolbench.contract import ImageSplit, MethodContext
+from wsolbench.contract.choices import Target
 from wsolbench.data.fingerprint import image_digest
 from wsolbench.data.opened import OpenSplit
 from wsolbench.engine.features import FeatureBatch, stream_features
@@ -20,7 +21,6 @@ from wsolbench.engine.methods import BuiltMethod, MethodMaps, apply_method
 from wsolbench.engine.sources import MapBatch
 from wsolbench.networks.network import LoadedNetwork
 from wsolbench.protocol import classified_scoremap, to_scoremap
-from wsolbench.records import Target
 
 __all__ = ["NetworkMaps"]
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsolbench.contract import Split
+from wsolbench.contract.choices import SplitName, Target, iou_key
 from wsolbench.data.fingerprint import combine_digests
 from wsolbench.data.opened import OpenSplit
 from wsolbench.engine.sources import LazyScoremap, MapBatch, MapSource
@@ -29,7 +30,7 @@ from wsolbench.protocol import (
     top_k_loc,
 )
 from wsolbench.protocol.uncertainty import CorrectRuns
-from wsolbench.records import Metrics, SplitName, SplitOutcomes, Target, iou_key
+from wsolbench.records import Metrics, SplitOutcomes
 from wsolbench.threads import ordered_map
 
 __all__ = [

@@ -17,11 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsolbench.contract import Split
+from wsolbench.contract.choices import Target
 from wsolbench.data.opened import OpenSplit
 from wsolbench.engine.scoremap_files import ScoremapFolder, save_scoremap
 from wsolbench.errors import ScoremapError
 from wsolbench.protocol import FRAME, RawMapKind, check_scoremap, classified_scoremap
-from wsolbench.records import Target
 
 __all__ = ["LazyScoremap", "MapBatch", "MapSource", "MemoryMaps", "SavedMaps", "StoredMaps"]
 

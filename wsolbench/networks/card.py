@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ValidationError
 
-from wsolbench.records import TrainingInfo, TrainingPrecision, WeightsInfo
+from wsolbench.contract.choices import TrainingPrecision
+from wsolbench.records import TrainingInfo, WeightsInfo
 
 CARD = "card.json"
 

@@ -13,10 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from wsolbench.contract import BackboneSpec
+from wsolbench.contract.choices import Precision
 from wsolbench.errors import UsageError, WsolbenchError
 from wsolbench.host.provider import blaming
 from wsolbench.host.registry import Offer
-from wsolbench.records import Precision, WeightsInfo
+from wsolbench.records import WeightsInfo
 
 _DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 

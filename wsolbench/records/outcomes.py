@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from wsolbench.contract.choices import SplitName
 from wsolbench.errors import DataError
 from wsolbench.protocol import Mode, cam_threshold_grid, select_threshold
 from wsolbench.protocol.uncertainty import (
@@ -22,7 +23,7 @@ from wsolbench.protocol.uncertainty import (
     interval,
     score,
 )
-from wsolbench.records.record import IntervalKind, Intervals, Metrics, ProtocolInfo, SplitName
+from wsolbench.records.record import IntervalKind, Intervals, Metrics, ProtocolInfo
 
 __all__ = [
     "Localized",

@@ -7,12 +7,12 @@ happened to every image is not in the summary: it travels with the record as arr
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
+from wsolbench.contract.choices import IouKey, Precision, SplitName, Target, TrainingPrecision
 from wsolbench.errors import DataError
-from wsolbench.protocol.grid import IOU_THRESHOLDS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,24 +21,11 @@ if TYPE_CHECKING:
     from wsolbench.records.compare import Comparison
     from wsolbench.records.outcomes import SplitOutcomes
 
-__all__ = ["IOU_KEYS", "SCHEMA_VERSION", "Records", "ResultRecord", "iou_key", "record_schema"]
+__all__ = ["SCHEMA_VERSION", "Records", "ResultRecord", "record_schema"]
 
 SCHEMA_VERSION: Literal[2] = 2
 
-IouKey = Literal["0.3", "0.5", "0.7"]
 IntervalKind = Literal["percentile", "basic", "bias-corrected"]
-Precision = Literal["fp32", "bf16", "fp16"]
-TrainingPrecision = Literal["fp32", "bf16"]
-SplitName = Literal["test", "train-fullsup"]
-Target = Literal["gt", "predicted"]
-"""Whose map is made: the true class's, or the predicted one's."""
-
-IOU_KEYS: tuple[IouKey, ...] = get_args(IouKey)
-
-
-def iou_key(iou_threshold: float) -> IouKey:
-    """Return a δ as the key under which summaries have it."""
-    return dict(zip(IOU_THRESHOLDS, IOU_KEYS, strict=True))[iou_threshold]
 
 
 class _Part(BaseModel):
@@ -315,4 +302,9 @@ class Records(list[ResultRecord]):
 
 def record_schema() -> str:
     """Return the JSON Schema of records."""
-    return json.dumps(ResultRecord.model_json_schema(), indent=2, ensure_ascii=False) + "\n"
+    schema = ResultRecord.model_json_schema()
+    schema["properties"]["outcomes"] = {
+        "type": "object",
+        "description": "only in a record on one line: what a file has in its outcomes file, with the ids of the images",
+    }
+    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"

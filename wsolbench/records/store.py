@@ -22,12 +22,13 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
+from wsolbench.contract.choices import iou_key
 from wsolbench.errors import DataError, OutputError
 from wsolbench.files import write_whole
 from wsolbench.protocol import IOU_THRESHOLDS, MODES, cam_threshold_grid
 from wsolbench.protocol.uncertainty import CorrectRuns
 from wsolbench.records.outcomes import SplitOutcomes
-from wsolbench.records.record import SCHEMA_VERSION, ResultRecord, SplitInfo, iou_key
+from wsolbench.records.record import SCHEMA_VERSION, ResultRecord, SplitInfo
 
 __all__ = [
     "OUTCOMES_SUFFIX",

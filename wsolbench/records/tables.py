@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from tabulate import tabulate
 
+from wsolbench.contract.choices import IOU_KEYS
 from wsolbench.protocol import IOU_THRESHOLDS, MODES, cam_threshold_grid
-from wsolbench.records import IOU_KEYS, BackboneInfo, ResultRecord
+from wsolbench.records import BackboneInfo, ResultRecord
 from wsolbench.records.compare import Comparison, Difference, Discordant
 
 if TYPE_CHECKING:

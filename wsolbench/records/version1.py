@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from wsolbench.contract.choices import iou_key
 from wsolbench.errors import DataError
 from wsolbench.protocol import IOU_THRESHOLDS, MODES, cam_threshold_grid
 from wsolbench.protocol.uncertainty import CorrectRuns
 from wsolbench.records.outcomes import SplitOutcomes
-from wsolbench.records.record import ResultRecord, iou_key
+from wsolbench.records.record import ResultRecord
 from wsolbench.records.store import new_record, validated
 
 __all__ = ["upgrade"]

@@ -23,6 +23,7 @@ from wsolbench.contract import (
     RecipeSpec,
     Split,
 )
+from wsolbench.contract.choices import TrainingPrecision
 from wsolbench.contract.options import build_with_options
 from wsolbench.data.opened import OpenDataset
 from wsolbench.engine.features import stream_features
@@ -32,7 +33,6 @@ from wsolbench.host.registry import Offer
 from wsolbench.networks.load import KnownWeights
 from wsolbench.networks.network import Network
 from wsolbench.progress import Advance, Reporter
-from wsolbench.records import TrainingPrecision
 from wsolbench.training.depthwise import FastDepthwiseGradients
 from wsolbench.training.images import TrainingImages
 from wsolbench.training.initial_weights import start_from
