@@ -6,9 +6,10 @@ from wsolbench.contract.choices import IOU_KEYS
 from wsolbench.errors import DataError, UsageError
 from wsolbench.protocol import MODES
 from wsolbench.protocol.uncertainty import RESAMPLES
-from wsolbench.records import Metrics, ResultRecord
+from wsolbench.records import Metrics
 from wsolbench.records.compare import compare
 from wsolbench.records.tables import comparison_table
+from wsolbench.records.version1 import upgrade
 
 TEST, FULLSUP, GRID = 8, 5, 20
 
@@ -32,6 +33,7 @@ def outcomes(split, count, shift):
 def content(shift):
     """Return a record as JSON has it; its metrics are null, since comparing reads the outcomes."""
     return {
+        "schema_version": 1,
         "metrics": dict.fromkeys(Metrics.model_fields),
         "missing": {},
         "intervals": None,
@@ -56,9 +58,25 @@ def content(shift):
 
 
 def record(shift=0, change=lambda _: None):
+    """Return a record, which is written as version 1 has it."""
     made = content(shift)
     change(made)
-    return ResultRecord.model_validate(made)
+    for part in made["outcomes"]:
+        part["box_acc"] = curves_of(part, round(1 / made["protocol"]["interval"]))
+    made["dataset"]["split_sizes"] = {part["split"]: len(part["image_ids"]) for part in made["outcomes"]}
+    return upgrade(made, "made")
+
+
+def curves_of(part, grid):
+    """Return the curves that version 1 keeps beside the outcomes."""
+    if part["correct"] is None:
+        return None
+
+    def curve(runs):
+        right = [sum(start <= place < stop for start, stop in runs) for place in range(grid)]
+        return [100 * count / len(runs) for count in right]
+
+    return {mode: {key: curve(runs) for key, runs in by_iou.items()} for mode, by_iou in part["correct"].items()}
 
 
 def reverse(made):
@@ -78,30 +96,30 @@ def test_scores_and_images_by_hand():
     assert difference.low <= -25 <= difference.high
     assert found.differences["max_box_acc"].difference == 0
     assert (found.differences["top1_loc"].first, found.differences["top1_loc"].second) == (25, 12.5)
-    exchange = found.exchange
-    assert exchange.first.selection == exchange.second.selection == "fullsup"
-    assert (exchange.first.threshold, exchange.second.threshold) == pytest.approx((0.15, 0.15))
-    assert (exchange.won, exchange.lost) == ((), ("test/2", "test/3"))
+    images = found.discordant
+    assert images.first.selection == images.second.selection == "fullsup"
+    assert (images.first.threshold, images.second.threshold) == pytest.approx((0.15, 0.15))
+    assert (images.only_first, images.only_second) == (("test/2", "test/3"), ())
 
 
 def test_a_record_does_not_differ_from_itself():
     found = compare(record(), record())
     assert set(found.differences) >= {"max_box_acc_v2", "fullsup_box_acc_by_iou.0.7", "top1_acc", "top1_loc"}
     assert all((of.difference, of.low, of.high) == (0, 0, 0) for of in found.differences.values())
-    assert found.exchange.won == found.exchange.lost == ()
+    assert found.discordant.only_first == found.discordant.only_second == ()
 
 
 def test_images_are_paired_by_id_whatever_their_order():
     found, expected = compare(record(), record(2, reverse)), compare(record(), record(2))
     assert found.differences == expected.differences
-    assert found.exchange.lost == expected.exchange.lost
+    assert found.discordant.only_first == expected.discordant.only_first
     assert compare(record(change=reverse), record()).differences["max_box_acc"].high == 0
 
 
 def test_without_train_fullsup_images_are_judged_at_the_oracle_threshold():
     found = compare(record(change=lambda made: made["outcomes"].pop()), record(2, lambda made: made["outcomes"].pop()))
-    assert found.exchange.first.selection == "oracle"
-    assert (found.exchange.first.threshold, found.exchange.second.threshold) == pytest.approx((0.15, 0.25))
+    assert found.discordant.first.selection == "oracle"
+    assert (found.discordant.first.threshold, found.discordant.second.threshold) == pytest.approx((0.15, 0.25))
     assert not [name for name in found.differences if "fullsup" in name or name.endswith("_loc")]
 
 
@@ -112,7 +130,7 @@ def test_without_boxes_only_the_classifier_is_compared():
 
     found = compare(record(change=drop), record(change=drop))
     assert set(found.differences) == {"top1_acc"}
-    assert found.exchange is None
+    assert found.discordant is None
     assert found.summary()["images"] is None
 
 
@@ -164,7 +182,7 @@ DIFFERENT = {
         lambda r: r["dataset"].update(content_sha256="b" * 64),
         "data hash (aaaaaaaaaaaa and bbbbbbbbbbbb)",
     ),
-    "another grid": (lambda r: r["protocol"].update(interval=0.1), "τ interval (0.05 and 0.1)"),
+    "another grid": (lambda r: r["protocol"].update(interval=0.04), "τ step (0.05 and 0.04)"),
     "another split": (lambda r: r["protocol"].update(split="train-fullsup"), "split (test and train-fullsup)"),
     "a split less": (
         lambda r: r["outcomes"].pop(),
@@ -185,5 +203,5 @@ def test_what_is_not_comparable_is_refused_with_the_reason(kind):
 
 
 def test_damaged_outcomes_are_refused():
-    with pytest.raises(DataError, match=r"outcomes of test: .* ascending pairs of indices from 0 to 20"):
+    with pytest.raises(DataError, match=r"made: .* ascending pairs of indices from 0 to 20"):
         compare(record(), record(shift=10))

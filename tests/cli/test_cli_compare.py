@@ -27,7 +27,7 @@ def changed(records, tmp_path):
     """Write the second record with a change."""
 
     def write(change):
-        content = json.loads(records[1].read_text())
+        content = json.loads(read_record(records[1]).to_line())
         change(content)
         path = tmp_path / "changed.json"
         path.write_text(json.dumps(content))
@@ -53,15 +53,17 @@ def test_every_metric_is_compared_with_an_interval(cli, records):
     assert max(len(line) for line in done.out.splitlines()) <= 100
 
 
-def test_images_won_and_lost_make_the_difference(cli, records):
+def test_discordant_images_make_the_difference(cli, records):
     (found,) = cli("compare", *records, "--json").records
     images, metric = found["images"], found["metrics"]["fullsup_box_acc"]
     assert images["selection"] == "fullsup"
     assert images["cam_thresholds"] == [read_record(path).metrics.fullsup_cam_threshold_single for path in records]
-    assert (len(images["won"]) - len(images["lost"])) / 12 * 100 == pytest.approx(metric["difference"])
-    assert f"(won): {len(images['won'])}; only first (lost): {len(images['lost'])}" in cli("compare", *records).out
+    only_first, only_second = images["only_first"], images["only_second"]
+    assert (len(only_second) - len(only_first)) / 12 * 100 == pytest.approx(metric["difference"])
+    counts = f"images that only first localizes: {len(only_first)}; only second: {len(only_second)}"
+    assert counts in cli("compare", *records).out
     (mirrored,) = cli("compare", *reversed(records), "--json").records
-    assert (mirrored["images"]["won"], mirrored["images"]["lost"]) == (images["lost"], images["won"])
+    assert (mirrored["images"]["only_second"], mirrored["images"]["only_first"]) == (only_first, only_second)
     assert mirrored["metrics"]["fullsup_box_acc"]["difference"] == -metric["difference"]
 
 
@@ -71,18 +73,21 @@ def test_records_of_different_data_are_refused_in_one_line(cli, records, changed
     assert len(done.err.splitlines()) == 1
 
 
+def runs_of(content, mode, iou):
+    return content["outcomes"]["test"]["correct"][mode][iou]
+
+
 DAMAGED = {
-    "no record": (lambda c: c.clear(), "not a result record of schema version 1"),
-    "another schema": (lambda c: c.update(schema_version=2), "not a result record of schema version 1"),
-    "an image without outcome": (lambda c: c["outcomes"][0]["correct"]["single"]["0.5"].pop(), "outcomes of test: "),
-    "runs off the grid": (
-        lambda c: c["outcomes"][0]["correct"]["multi"]["0.3"].__setitem__(0, [0, 99]),
-        "from 0 to 20",
-    ),
-    "a δ less": (lambda c: c["outcomes"][0]["correct"]["multi"].pop("0.3"), "outcomes of test: '0.3' is missing"),
-    "a hit less": (lambda c: c["outcomes"][0]["top1_hits"].pop(), "outcomes of test: "),
-    "no image": (lambda c: c["outcomes"][0]["image_ids"].clear(), "outcomes of test: "),
-    "no outcomes": (lambda c: c["outcomes"].pop(0), "it has no outcomes of test"),
+    "no record": (lambda c: c.clear(), "not a result record of schema version 2"),
+    "another schema": (lambda c: c.update(schema_version=3), "not a result record of schema version 2"),
+    "an image without outcome": (lambda c: runs_of(c, "single", "0.5")["counts"].append(0), "outcomes of test: "),
+    "runs off the grid": (lambda c: runs_of(c, "multi", "0.3")["edges"].__setitem__(-1, 99), "from 0 to 20"),
+    "an edge less": (lambda c: runs_of(c, "multi", "0.3")["edges"].pop(), "edges, got"),
+    "a δ less": (lambda c: c["outcomes"]["test"]["correct"]["multi"].pop("0.3"), "outcomes have another form"),
+    "a hit less": (lambda c: c["outcomes"]["test"]["hits"]["1"].pop(), "outcomes of test: "),
+    "no image": (lambda c: c["outcomes"]["test"]["image_ids"].clear(), "outcomes of test: "),
+    "no outcomes": (lambda c: c["outcomes"].pop("test"), "where the record has other splits"),
+    "another outcome": (lambda c: c["outcomes"]["test"]["hits"]["1"].__setitem__(0, 0), "their hash is another one"),
     "another score": (lambda c: c["metrics"].update(top1_loc=99.0), "top1_loc is 99.0, but its outcomes give"),
 }
 

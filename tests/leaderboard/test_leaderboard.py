@@ -1,6 +1,7 @@
 """Records into tables: what is compared, what is refused, and when a leaderboard is stale."""
 
 import csv
+import gzip
 import json
 import shutil
 import subprocess
@@ -12,6 +13,8 @@ import pytest
 from wsolbench.errors import DataError
 from wsolbench.leaderboard import add, build, check
 from wsolbench.leaderboard.entries import group_seeds, group_tables, read_entries
+from wsolbench.records import read_record
+from wsolbench.records.store import outcomes_path
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +39,7 @@ def built(run_folder, tmp_path_factory):
     records = sorted(run_folder.rglob("record-*.json"))
     copies = []
     for number, path in enumerate(records):
-        text = path.read_text().replace('"source": "random"', '"source": "shipped"')
+        text = read_record(path).to_line().replace('"source": "random"', '"source": "shipped"')
         copies.append(tmp_path / f"{number}.json")
         copies[-1].write_text(text)
     folder = tmp_path / "leaderboard"
@@ -53,6 +56,11 @@ def board(built, tmp_path):
 
 def record_files(board):
     return sorted((board / "records").rglob("*.json"))
+
+
+def content_of(path):
+    """Return a record with its outcomes as one JSON object, to be changed and added again."""
+    return json.loads(read_record(path).to_line())
 
 
 def test_records_are_kept_under_telling_names(board):
@@ -109,7 +117,7 @@ def test_rows_are_sorted_by_v2_at_the_fullsup_threshold(board):
 
 
 def test_less_precision_is_a_row_of_its_own(board, tmp_path):
-    text = (board / "records" / "critters" / "resnet_nano__cam__shipped.json").read_text()
+    text = read_record(board / "records" / "critters" / "resnet_nano__cam__shipped.json").to_line()
     (tmp_path / "low.json").write_text(text.replace('"precision": "fp32"', '"precision": "bf16"'))
     add(board, [tmp_path / "low.json"])
     build(board)
@@ -123,7 +131,7 @@ def test_less_precision_is_a_row_of_its_own(board, tmp_path):
 
 def trained(path, seed, **training):
     """Return a record as of weights that were trained from a seed."""
-    record = json.loads(path.read_text())
+    record = content_of(path)
     start = {"source": "random", "file": None, "sha256": None}
     told = {"dataset": "critters", "recipe": "plain", "recipe_options": {"epochs": 2}, "initial_weights": start}
     told |= {"seed": seed, "command": f"wsolbench train --seed {seed}", **training}
@@ -192,7 +200,7 @@ def test_continued_trainings_stand_beside_the_first_ones_with_all_commands_in_or
 
 def changed(path, target, **weights):
     """Write a record as of other weights, and return where."""
-    record = json.loads(path.read_text())
+    record = content_of(path)
     record["backbone"]["weights"] |= weights
     target.write_text(json.dumps(record))
     return target
@@ -236,7 +244,7 @@ def test_one_experiment_twice_is_refused(board, tmp_path):
 def test_stored_maps_are_told_apart_by_what_they_come_to(board, tmp_path):
     names = ("resnet_nano__cam", "replknet_nano__cam")
     for name in names:
-        record = json.loads((board / "records" / "critters" / f"{name}__shipped.json").read_text())
+        record = content_of(board / "records" / "critters" / f"{name}__shipped.json")
         record["backbone"] = None
         (tmp_path / f"{name}.json").write_text(json.dumps(record))
     for _ in range(2):
@@ -262,7 +270,7 @@ def test_trainings_by_other_options_are_told_apart_by_them(board, tmp_path):
 
 def test_a_record_of_other_images_replaces_none(board, tmp_path):
     shipped = board / "records" / "critters" / "resnet_nano__cam__shipped.json"
-    record = json.loads(shipped.read_text())
+    record = content_of(shipped)
     record["dataset"]["content_sha256"] = "0" * 64
     (tmp_path / "fewer.json").write_text(json.dumps(record))
     (path,) = add(board, [tmp_path / "fewer.json"])
@@ -319,7 +327,7 @@ def test_one_digit_of_a_record_makes_it_stale(board, which):
 
 def test_a_score_that_its_outcomes_do_not_give_is_refused(board):
     path = record_files(board)[0]
-    record = json.loads(path.read_text())
+    record = content_of(path)
     for name in ("max_box_acc", "max_box_acc_v2", "fullsup_box_acc", "fullsup_box_acc_v2", "top1_acc"):
         changed = json.loads(json.dumps(record))
         changed["metrics"][name] += 0.5
@@ -337,17 +345,33 @@ def test_a_score_that_its_outcomes_do_not_give_is_refused(board):
         (lambda record: record["intervals"].update(seed=1), "the interval of .* is .* but its outcomes give"),
         (lambda record: record["intervals"]["metrics"].pop("top1_acc"), "the interval of top1_acc and its outcomes"),
         (lambda record: record["metrics"].update(top1_loc=float("nan")), "top1_loc is nan, but its outcomes give"),
-        (lambda record: record["outcomes"][0]["top5_hits"].pop(), "outcomes of test: expected one of each kind"),
+        (lambda record: record["outcomes"]["test"]["hits"]["5"].pop(), "outcomes of test: expected one of each kind"),
+        (lambda record: record["outcomes"]["test"]["hits"]["1"].__setitem__(0, 1), "its outcomes are not those"),
+        (lambda record: record["splits"][0].update(nan_maps=1), "splits and outcomes of test disagree"),
+        (lambda record: record["dataset"]["split_sizes"].update(test=1000), "split_sizes are"),
     ):
         changed = json.loads(json.dumps(record))
         change(changed)
         path.write_text(json.dumps(changed))
         with pytest.raises(DataError, match=told):
             build(board)
-    record["outcomes"][0]["box_acc"]["single"]["0.3"][2] += 1
-    path.write_text(json.dumps(record))
-    with pytest.raises(DataError, match=r"outcomes and box_acc of test disagree \(single, 0.3\)"):
-        check(board)
+
+
+def test_outcomes_that_are_missing_altered_or_left_over_are_named(board, cli):
+    path = record_files(board)[0]
+    outcomes, (ids, _) = outcomes_path(path), sorted(path.parent.glob("images-*.txt.gz"))
+    for file in (outcomes, ids):
+        kept = file.read_bytes()
+        file.unlink()
+        assert cli("leaderboard", "check", "--folder", board).refused(f"{path}: ", f"{file} is missing")
+        file.write_bytes(gzip.compress(gzip.decompress(kept).replace(b"0", b"1", 1)))
+        assert cli("leaderboard", "check", "--folder", board).refused(str(file), "its hash is another one")
+        file.write_bytes(kept[: len(kept) // 2])
+        assert cli("leaderboard", "check", "--folder", board).refused(str(file), "is damaged")
+        file.write_bytes(kept)
+    assert check(board) == []
+    path.unlink()
+    assert f"{outcomes} belongs to no record" in check(board)
 
 
 @pytest.mark.parametrize("name", ["README.md", "leaderboard.csv", "leaderboard.json", "critters.tex"])
@@ -371,7 +395,7 @@ def test_missing_and_left_over_files_make_it_stale(board):
 
 
 def test_figures_of_many_methods_show_the_papers_and_the_best(board, tmp_path):
-    text = (board / "records" / "critters" / "resnet_nano__cam__shipped.json").read_text()
+    text = read_record(board / "records" / "critters" / "resnet_nano__cam__shipped.json").to_line()
     files = [tmp_path / f"{number}.json" for number in range(9)]
     for number, file in enumerate(files):
         file.write_text(text.replace('"name": "cam"', f'"name": "other-{number}"'))
@@ -386,7 +410,9 @@ def test_figures_of_many_methods_show_the_papers_and_the_best(board, tmp_path):
 def test_a_figure_drawn_from_other_records_is_noticed(board):
     drawn = board / "figures" / "critters-size.png"
     kept = drawn.read_bytes()
-    record_files(board)[0].unlink()
+    gone = record_files(board)[0]
+    gone.unlink()
+    outcomes_path(gone).unlink()
     build(board)
     assert check(board) == []
     drawn.write_bytes(kept)
@@ -401,7 +427,7 @@ def test_a_leaderboard_without_records_is_refused(board):
 
 def test_other_settings_go_to_a_table_of_their_own(board):
     path = record_files(board)[0]
-    record = json.loads(path.read_text())
+    record = content_of(path)
     record["protocol"]["target"] = "predicted"
     record["metrics"]["gt_known_loc"] = None
     del record["intervals"]["metrics"]["gt_known_loc"]

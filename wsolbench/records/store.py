@@ -1,9 +1,10 @@
 """Records on disk: a summary that people read, and beside it the outcomes of every image, compressed.
 
-``NAME.json`` is the summary. ``NAME.outcomes.json.gz`` holds what happened to every image: for each split
+``NAME.json`` is the summary. ``NAME.outcomes.json.gz`` holds what happened to every image. For each split it has
 ``correct[mode][δ]`` as two flat lists, ``counts`` (the number of runs of each image) and ``edges`` (start, stop, start,
-stop ... of all runs, as places in the grid of τ), ``hits[k]`` as 0 and 1, and ``statistics[name]`` with null where
-there is none. ``images-<hash>.txt.gz`` holds the ids of a split, one a line; all records of a folder share it.
+stop ... of all runs, as places in the grid of τ); ``hits[k]`` as 0 and 1; ``statistics[name]`` with null where there is
+none; and the counts and hashes that the summary repeats. ``images-<hash>.txt.gz`` holds the ids of a split, one a line;
+all records of a folder share it.
 
 `ResultRecord.outcomes_sha256` is of the uncompressed content, so that another compressor makes no difference.
 Version 1, which had everything in one file, is read too.
@@ -154,6 +155,10 @@ def _encoded(part: SplitOutcomes) -> dict[str, Any]:
             name: [value if np.isfinite(value) else None for value in values.tolist()]
             for name, values in part.statistics.items()
         },
+        "nan_maps": part.nan_maps,
+        "constant_maps": part.constant_maps,
+        "annotations_sha256": part.annotations_sha256,
+        "images_sha256": part.images_sha256,
     }
 
 
@@ -299,10 +304,10 @@ def _decode(part: Mapping[str, Any], info: SplitInfo, ids: tuple[str, ...], thre
         },
         hits={int(k): np.array(hit, dtype=np.bool_) for k, hit in part["hits"].items()},
         statistics={name: np.array(values, dtype=np.float64) for name, values in part["statistics"].items()},
-        nan_maps=info.nan_maps,
-        constant_maps=info.constant_maps,
-        annotations_sha256=info.annotations_sha256,
-        images_sha256=info.images_sha256,
+        nan_maps=int(part["nan_maps"]),
+        constant_maps=int(part["constant_maps"]),
+        annotations_sha256=str(part["annotations_sha256"]),
+        images_sha256=None if part["images_sha256"] is None else str(part["images_sha256"]),
     )
 
 
