@@ -43,3 +43,16 @@ def check(folder: Folder = DEFAULT) -> None:
         told = "".join(f"\n  {problem}" for problem in problems)
         raise DataError(f"the leaderboard is stale; run 'wsolbench leaderboard build'{told}")
     typer.echo(f"{folder}: fresh")
+
+
+@leaderboard.command()
+def migrate(folder: Folder = DEFAULT) -> None:
+    """Write records of schema version 1 again as version 2, verified before and after; build the leaderboard then."""
+    from wsolbench.leaderboard import RECORDS
+    from wsolbench.leaderboard import migrate as carry_out
+
+    done = carry_out(folder / RECORDS)
+    typer.echo(
+        f"{folder / RECORDS}: {len(done.rewritten)} records rewritten, {done.kept} already of version 2; "
+        f"{done.before / 1e6:.1f} MB before, {done.after / 1e6:.1f} MB now"
+    )
