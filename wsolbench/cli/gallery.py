@@ -61,9 +61,8 @@ def _rebuild(path: Path, registry: Registry) -> RecordedRun:
     """Read a record and build its method with the options that it was measured with."""
     from wsolbench.engine.methods import build_method
     from wsolbench.engine.redraw import RecordedRun
-    from wsolbench.files import sha256
     from wsolbench.records import read_record
 
     record = read_record(path)
     offer = registry.methods.get(record.method.name)
-    return RecordedRun(record, sha256(path), build_method(offer, record.method.changed_options))
+    return RecordedRun(record, build_method(offer, record.method.changed_options))

@@ -47,9 +47,12 @@ def check(folder: Folder = DEFAULT) -> None:
 
 @leaderboard.command()
 def migrate(folder: Folder = DEFAULT) -> None:
-    """Rewrite records of schema version 1 as version 2, each verified before and after; build afterwards."""
+    """Write records of schema version 1 again as version 2, verified before and after; build the leaderboard then."""
+    from wsolbench.leaderboard import RECORDS
     from wsolbench.leaderboard import migrate as carry_out
 
-    done = carry_out(folder / "records")
-    before, after = done.bytes_before / 1e6, done.bytes_after / 1e6
-    typer.echo(f"{done.records} records rewritten and verified: {before:.1f} MB -> {after:.1f} MB")
+    done = carry_out(folder / RECORDS)
+    typer.echo(
+        f"{folder / RECORDS}: {len(done.rewritten)} records rewritten, {done.kept} already of version 2; "
+        f"{done.before / 1e6:.1f} MB before, {done.after / 1e6:.1f} MB now"
+    )

@@ -111,10 +111,9 @@ def _title(title: str, scored: Scored) -> str:
 
 @dataclass(frozen=True)
 class RecordedRun:
-    """A record, the hash of its file, and the method that made its maps, built as it was then."""
+    """A record, and the method that made its maps, built as it was then."""
 
     record: ResultRecord
-    sha256: str
     method: BuiltMethod
 
 
@@ -162,7 +161,7 @@ def draw_side_by_side(
             _fit_again(each, network, dataset, reporter)
         columns += [_column(each, network, part, indices) for each in of_network]
     figure = draw_columns([picture(part, index) for index in indices], columns)
-    save_figure(figure, path, [each.sha256 for each in runs])
+    save_figure(figure, path, [each.record.outcomes_sha256 for each in runs])
 
 
 def _open_measured(runs: Sequence[RecordedRun], dataset: OpenDataset) -> OpenSplit:

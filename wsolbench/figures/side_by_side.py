@@ -107,7 +107,12 @@ def _name_networks(figure: Figure, columns: Sequence[Column]) -> None:
 
 
 def save_figure(figure: Figure, path: Path, records: Sequence[str]) -> None:
-    """Write the picture whole, with the hashes of its records in it.
+    """Write the picture whole, with the hashes of what it shows in it.
+
+    Args:
+        figure: The picture.
+        path: The file.
+        records: The hash of the outcomes of every record that is shown: it stays when a summary is written again.
 
     Raises:
         OutputError: The file cannot be written.

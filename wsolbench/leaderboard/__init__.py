@@ -1,6 +1,6 @@
-"""Records into one table model, and from it Markdown, LaTeX, CSV, JSON and figures. Reads records and nothing else."""
+"""From records to tables and figures that compare architectures; reads records and nothing else."""
 
-from wsolbench.leaderboard.build import add, build, check
-from wsolbench.leaderboard.migrate import migrate
+from wsolbench.leaderboard.build import RECORDS, add, build, check
+from wsolbench.leaderboard.migrate import Migrated, migrate
 
-__all__ = ["add", "build", "check", "migrate"]
+__all__ = ["RECORDS", "Migrated", "add", "build", "check", "migrate"]

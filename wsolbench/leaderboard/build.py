@@ -9,7 +9,7 @@ from pathlib import Path
 
 from wsolbench.errors import DataError, OutputError
 from wsolbench.leaderboard.entries import Table, file_stem, group_tables, read_entries, read_entry
-from wsolbench.leaderboard.figures import draw_figures, fingerprint_of, records_shown
+from wsolbench.leaderboard.figures import draw_figures, fingerprint_of, methods_drawn, records_shown
 from wsolbench.leaderboard.render import (
     SEEDS_EXPLAINED,
     as_csv,
@@ -19,16 +19,15 @@ from wsolbench.leaderboard.render import (
     seeds_as_latex,
     seeds_as_markdown,
 )
-from wsolbench.records import ResultRecord, read_record, write_record
-from wsolbench.records.identity import identity_of
-from wsolbench.records.store import OUTCOMES_SUFFIX
+from wsolbench.records import ResultRecord, identity_of, read_record, write_record
+from wsolbench.records.store import files_beside
 
 RECORDS = "records"
 FIGURES = "figures"
 
 
 def add(folder: Path, paths: Sequence[Path]) -> list[Path]:
-    """Copy records into ``records/<dataset>/<backbone>__<method>__<weights>.json``.
+    """Copy records, with their outcomes, into ``records/<dataset>/<backbone>__<method>__<weights>.json``.
 
     A record of the same experiment is replaced; where one of another has the name, a hash is added to the new one's.
 
@@ -36,7 +35,8 @@ def add(folder: Path, paths: Sequence[Path]) -> list[Path]:
         Where they are now.
 
     Raises:
-        DataError: A file is no record or contradicts itself, or two are of one experiment; then none is copied.
+        DataError: A file is no record, has no outcomes or contradicts itself, or two are of one experiment; then none
+            is copied.
         OutputError: A file cannot be written.
     """
     sources: dict[Path, Path] = {}
@@ -105,9 +105,9 @@ def check(folder: Path) -> list[str]:
         path = folder / name
         if path.is_file() and not _is_of_table(path, table):
             problems.append(f"{path} shows records that are not there; draw it again with 'wsolbench gallery'")
-    problems += [f"{path} belongs to no record" for path in _orphans(folder / RECORDS)]
     known = {*texts, *expected, *_galleries(tables)}
     problems += [f"{path} belongs to no table" for path in _leftovers(folder, known)]
+    problems += [f"{path} belongs to no record; delete it" for path in _unused(folder / RECORDS, tables)]
     return problems
 
 
@@ -146,14 +146,14 @@ def _texts(tables: list[Table], folder: Path) -> dict[str, bytes]:
     return {name: text.encode() for name, text in texts.items()}
 
 
-def _fingerprint(table: Table) -> str:
-    told = "\n".join(f"{entry.sha256} {entry.name}" for entry in table.entries)
-    return hashlib.sha256(told.encode()).hexdigest()
+def _fingerprint(table: Table, methods: list[str]) -> str:
+    records = [f"{entry.sha256} {entry.name}" for entry in table.entries]
+    return hashlib.sha256("\n".join([*records, *methods]).encode()).hexdigest()
 
 
 def _figure_names(tables: list[Table]) -> dict[str, str]:
     return {
-        f"{FIGURES}/{table.slug}-{name}.{ending}": _fingerprint(table)
+        f"{FIGURES}/{table.slug}-{name}.{ending}": _fingerprint(table, methods_drawn(table, tables))
         for table in tables
         if any(entry.is_trained for entry in table.entries)
         for name in ("size", "curves")
@@ -166,7 +166,8 @@ def _figures(tables: list[Table]) -> dict[str, bytes]:
         f"{FIGURES}/{name}": content
         for table in tables
         if any(entry.is_trained for entry in table.entries)
-        for name, content in draw_figures(table, _fingerprint(table))
+        for methods in [methods_drawn(table, tables)]
+        for name, content in draw_figures(table, methods, _fingerprint(table, methods))
     }
 
 
@@ -177,7 +178,7 @@ def _galleries(tables: list[Table]) -> dict[str, Table]:
 
 def _is_of_table(gallery: Path, table: Table) -> bool:
     shown = records_shown(gallery.read_bytes())
-    return bool(shown) and set(shown) <= {entry.sha256 for entry in table.entries}
+    return bool(shown) and set(shown) <= {entry.record.outcomes_sha256 for entry in table.entries}
 
 
 def _leftovers(folder: Path, expected: set[str]) -> list[Path]:
@@ -185,10 +186,11 @@ def _leftovers(folder: Path, expected: set[str]) -> list[Path]:
     return sorted(path for path in generated if path.relative_to(folder).as_posix() not in expected)
 
 
-def _orphans(folder: Path) -> list[Path]:
-    """Return files of outcomes whose record is not there."""
-    outcomes = sorted(folder.rglob(f"*{OUTCOMES_SUFFIX}"))
-    return [path for path in outcomes if not path.with_name(path.name.removesuffix(OUTCOMES_SUFFIX) + ".json").exists()]
+def _unused(records: Path, tables: list[Table]) -> list[Path]:
+    """Return files of outcomes and image ids that no record names; `build` leaves them, for they are no output."""
+    entries = [entry for table in tables for entry in table.entries]
+    needed = {path for entry in entries for path in files_beside(records / entry.name, entry.record)}
+    return sorted(path for path in records.rglob("*.gz") if path not in needed)
 
 
 def _page(tables: list[Table], galleries: Collection[str]) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from itertools import cycle
 from typing import Any
 
@@ -18,20 +19,31 @@ from wsolbench.protocol import cam_threshold_grid
 MARKERS = "osD^vPX*<>hd"
 COLOURS = mpl.color_sequences["tab10"]
 LINES = ("--", ":", "-.", (0, (1, 3)))
-PAPER = ("cam", "cam-pos", "cam-neg", "pc1")
-"""The methods of the large-kernel paper."""
 MOST_METHODS = 8
+"""More cannot be told apart in one figure."""
 
 
-def draw_figures(table: Table, fingerprint: str) -> Iterator[tuple[str, bytes]]:
+def methods_drawn(table: Table, tables: Iterable[Table]) -> list[str]:
+    """Return the methods that the figures of a table show, at most as many as can be told apart.
+
+    Those that the leaderboard has the most records of come first, so that the figures of all tables show the same
+    methods as far as they have them; among equals the best of the table.
+    """
+    measured = Counter(entry.method for each in tables for entry in each.entries if entry.is_trained)
+    ranked = dict.fromkeys(entry.method for entry in table.entries if entry.is_trained)  # entries: the best first
+    return sorted(sorted(ranked, key=lambda method: -measured[method])[:MOST_METHODS])
+
+
+def draw_figures(table: Table, methods: list[str], fingerprint: str) -> Iterator[tuple[str, bytes]]:
     """Yield the figures of a table, each as PNG and SVG, as pairs of file name and content.
 
     Args:
         table: What to draw; only trained networks and, as lines, baselines.
+        methods: The methods to draw.
         fingerprint: Of what the figures are drawn from; it is written into every file, so that a stale one is noticed
             without comparing pixels, which differ between versions of the drawing library.
     """
-    for name, figure in (("size", _size_figure(table)), ("curves", _curves_figure(table))):
+    for name, figure in (("size", _size_figure(table, methods)), ("curves", _curves_figure(table, methods))):
         for ending in ("png", "svg"):
             yield f"{table.slug}-{name}.{ending}", _encoded(figure, ending, fingerprint)
 
@@ -43,16 +55,16 @@ def fingerprint_of(content: bytes) -> str | None:
 
 
 def records_shown(gallery: bytes) -> list[str]:
-    """Return the hashes of the record files that a gallery was drawn from, as ``wsolbench gallery`` writes them."""
+    """Return the hashes of the outcomes of the records that a gallery shows, as ``wsolbench gallery`` writes them."""
     found = re.search(rb"records:((?:[0-9a-f]{64},?)+)", gallery)
     return found[1].decode().split(",") if found else []
 
 
-def _size_figure(table: Table) -> Figure:
+def _size_figure(table: Table, methods: list[str]) -> Figure:
     """Draw V2 at the fullsup τ against parameters, the marker as large as the kernel."""
     figure = Figure(figsize=(7, 4.5), dpi=120, layout="constrained")
     axes = figure.subplots()
-    trained, methods = _drawn(table)
+    trained = _trained(table, methods)
     for entry in trained:
         network, score = entry.record.backbone, entry.record.metrics.fullsup_box_acc_v2
         if network is None or score is None:
@@ -91,15 +103,9 @@ def _baseline_lines(axes: mpl.axes.Axes, table: Table) -> None:
             axes.axhline(score, color="0.35", lw=1, ls=style, label=entry.method)
 
 
-def _drawn(table: Table) -> tuple[list[Entry], list[str]]:
-    """Return the entries of trained networks to draw, and their methods.
-
-    More methods than can be told apart are cut down to the large-kernel paper's and the best of the others.
-    """
-    trained = [entry for entry in table.entries if entry.is_trained]
-    ranked = dict.fromkeys(entry.method for entry in trained)  # entries stand in the order of their scores
-    methods = sorted(sorted(ranked, key=lambda method: method not in PAPER)[:MOST_METHODS])
-    return [entry for entry in trained if entry.method in methods], methods
+def _trained(table: Table, methods: list[str]) -> list[Entry]:
+    """Return the entries of trained networks to draw."""
+    return [entry for entry in table.entries if entry.is_trained and entry.method in methods]
 
 
 def _baselines(table: Table) -> Iterator[tuple[Entry, Any]]:
@@ -107,9 +113,9 @@ def _baselines(table: Table) -> Iterator[tuple[Entry, Any]]:
     return zip((entry for entry in table.entries if entry.is_baseline), cycle(LINES), strict=False)
 
 
-def _curves_figure(table: Table) -> Figure:
+def _curves_figure(table: Table, methods: list[str]) -> Figure:
     """Draw BoxAcc(τ) at IoU 0.5, largest contour, a panel for each trained network, a line for each method."""
-    trained, methods = _drawn(table)
+    trained = _trained(table, methods)
     names = sorted({entry.backbone for entry in trained})
     figure = Figure(figsize=(3.2 * max(len(names), 1), 3.4), dpi=120, layout="constrained")
     panels = figure.subplots(1, max(len(names), 1), sharey=True, squeeze=False)[0]

@@ -1,71 +1,93 @@
-"""Records of schema version 1 rewritten as version 2, each verified before and after."""
+"""Records of schema version 1, written again as version 2: once, in place, and verified before and after."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from wsolbench.errors import DataError
 from wsolbench.records import ResultRecord, write_record
 from wsolbench.records.verify import read_verified
 
-__all__ = ["Migration", "migrate"]
+__all__ = ["Migrated", "migrate"]
 
-_KEPT = ("metrics", "missing", "intervals", "dataset", "backbone", "method", "environment", "seconds")
-"""Parts of a version 1 record that version 2 has unchanged, but for fields that older records lack."""
+RENAMED = {"interval": "threshold_step"}
+"""Fields of `ProtocolInfo` under their names in version 1 and in version 2."""
 
 
 @dataclass(frozen=True)
-class Migration:
-    """What was rewritten: the number of records, and the bytes of the whole folder before and after."""
+class Migrated:
+    """What a migration did to a folder.
 
-    records: int
-    bytes_before: int
-    bytes_after: int
+    Attributes:
+        rewritten: The records that were of version 1.
+        kept: How many were of version 2 already.
+        before: Bytes of all files of the folder before.
+        after: Bytes of all files of the folder now.
+    """
+
+    rewritten: tuple[Path, ...]
+    kept: int
+    before: int
+    after: int
 
 
-def migrate(folder: Path) -> Migration:
-    """Rewrite all version 1 records below a folder in place; those of version 2 stay.
+def migrate(folder: Path) -> Migrated:
+    """Write every version 1 record below a folder again as version 2.
 
-    A record is verified, written, read back, verified again and compared with the old file; its new summary replaces
-    the old file last. What was interrupted goes on with the next call.
+    A record is verified as it is, written to a temporary folder, read from there, verified and compared with what it
+    was; then it replaces its file. Its outcomes are beside it before its summary is: a migration that is interrupted
+    leaves whole records of either version, and can be repeated.
 
     Raises:
-        DataError: A record contradicts itself, or reads back differently; those before it are rewritten.
+        DataError: A record cannot be read or contradicts itself, or version 2 would lose something of it.
         OutputError: A file cannot be written.
     """
-    before, count = _size(folder), 0
-    for path in sorted(folder.rglob("*.json")):
-        content = json.loads(path.read_bytes())
-        if content.get("schema_version") != 1:
-            continue
-        old = read_verified(path)
-        _compare_with_file(old, content, path)
-        write_record(old, path.parent, path.stem)
-        if read_verified(path) != old:
-            raise DataError(f"{path}: reads back differently from what was written")
-        count += 1
-    return Migration(count, before, _size(folder))
+    paths = sorted(folder.rglob("*.json"))
+    if not paths:
+        raise DataError(f"{folder} holds no records; name the folder of a leaderboard")
+    before = _size(folder)
+    rewritten = tuple(path for path in paths if _migrate_record(path))
+    return Migrated(rewritten, len(paths) - len(rewritten), before, _size(folder))
 
 
-def _compare_with_file(record: ResultRecord, content: dict[str, Any], path: Path) -> None:
-    """Refuse a conversion that lost or changed anything that the old file says."""
-    new = record.model_dump(mode="json")
-    protocol = {
-        ("threshold_step" if name == "interval" else name): value for name, value in content["protocol"].items()
-    }
-    for part, old in [*((name, content[name]) for name in _KEPT), ("protocol", protocol)]:
-        if not _holds(new[part], old):
-            raise DataError(f"{path}: {part} would change")
+def _migrate_record(path: Path) -> bool:
+    """Write a record again; return whether it was of version 1."""
+    record = read_verified(path)
+    old = json.loads(path.read_bytes())
+    if old["schema_version"] == record.schema_version:
+        return False
+    with TemporaryDirectory() as draft:
+        again = read_verified(write_record(record, Path(draft), path.stem))
+    for problem in _losses(old, again):
+        raise DataError(f"{path}: version 2 would not hold what version 1 does: {problem}")
+    write_record(again, path.parent, path.stem)
+    return True
 
 
-def _holds(new: Any, old: Any) -> bool:
-    """Tell whether everything in an old value is in the new one; defaults may have come to it."""
+def _losses(old: Mapping[str, Any], record: ResultRecord) -> Iterator[str]:
+    """Yield where version 2 of a record differs from its version 1, which is given as JSON has it."""
+    new = json.loads(record.to_json())
+    parts = {name: value for name, value in old.items() if name not in ("schema_version", "outcomes")}
+    parts["protocol"] = {RENAMED.get(name, name): value for name, value in old["protocol"].items()}
+    yield from _differences(parts, new, "")
+    for before, part in zip(old["outcomes"], record.outcomes, strict=True):
+        for field in ("split", "nan_maps", "constant_maps", "annotations_sha256", "images_sha256"):
+            yield from _differences(before[field], getattr(part, field), f"{before['split']}.{field}")
+        yield from _differences(before["image_ids"], list(part.image_ids), f"{before['split']}.image_ids")
+
+
+def _differences(old: Any, new: Any, where: str) -> Iterator[str]:
+    """Yield the places at which a value is another one; what version 1 did not have yet may be added."""
     if isinstance(old, dict) and isinstance(new, dict):
-        return all(name in new and _holds(new[name], value) for name, value in old.items())
-    return bool(new == old)
+        for name, value in old.items():
+            yield from _differences(value, new.get(name), f"{where}.{name}".lstrip("."))
+    elif old != new:
+        yield f"{where} is {str(new)[:60]}, and was {str(old)[:60]}"
 
 
 def _size(folder: Path) -> int:

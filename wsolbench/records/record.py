@@ -301,10 +301,11 @@ class Records(list[ResultRecord]):
 
 
 def record_schema() -> str:
-    """Return the JSON Schema of records."""
+    """Return the JSON Schema of records: of the summary, and of a record that stands in one line with its outcomes."""
     schema = ResultRecord.model_json_schema()
     schema["properties"]["outcomes"] = {
         "type": "object",
-        "description": "only in a record on one line: what a file has in its outcomes file, with the ids of the images",
+        "description": "only in a record of one line: by split, the content of the outcomes file and image_ids",
+        "additionalProperties": {"type": "object"},
     }
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"

@@ -35,6 +35,7 @@ __all__ = [
     "OUTCOMES_SUFFIX",
     "describe_splits",
     "embedded_outcomes",
+    "files_beside",
     "ids_sha256",
     "new_record",
     "outcomes_path",
@@ -97,6 +98,11 @@ def ids_sha256(image_ids: Sequence[str]) -> str:
 def outcomes_path(path: Path) -> Path:
     """Return the file of the outcomes of a record."""
     return path.with_name(f"{path.stem}{OUTCOMES_SUFFIX}")
+
+
+def files_beside(path: Path, record: ResultRecord) -> list[Path]:
+    """Return the files that belong to a record beside its summary: of its outcomes and of the ids of its images."""
+    return [outcomes_path(path), *(_ids_path(path.parent, part.image_ids_sha256) for part in record.splits)]
 
 
 def _ids_path(folder: Path, digest: str) -> Path:
@@ -226,8 +232,7 @@ def validated(validate: Callable[[Any], ResultRecord], content: Mapping[str, Any
 def _with_files(record: ResultRecord, path: Path) -> ResultRecord:
     """Return a record with the outcomes from the files beside it, or with the reason why it has none."""
     place = outcomes_path(path)
-    needed = [place, *(_ids_path(path.parent, part.image_ids_sha256) for part in record.splits)]
-    absent = [file for file in needed if not file.is_file()]
+    absent = [file for file in files_beside(path, record) if not file.is_file()]
     if absent:
         bare = record.model_copy()
         bare._why_no_outcomes = f"{absent[0]} is missing"
@@ -313,9 +318,12 @@ def _decode(part: Mapping[str, Any], info: SplitInfo, ids: tuple[str, ...], thre
 
 def _decoded_runs(runs: Mapping[str, list[int]], thresholds: int) -> CorrectRuns:
     counts, edges = np.array(runs["counts"], dtype=np.intp), np.array(runs["edges"], dtype=np.intp)
+    if counts.ndim != 1 or edges.ndim != 1:
+        raise DataError("runs of correct thresholds: expected two flat lists of numbers")
+    # Each count is compared before they are summed and spread out: a made-up one must not fill the memory.
+    if ((counts < 0) | (counts > len(edges))).any() or 2 * counts.sum() != len(edges):
+        raise DataError(f"runs of correct thresholds: the counts of the images do not add up to {len(edges)} edges")
     image = np.repeat(np.arange(len(counts), dtype=np.intp), counts)
-    if (counts < 0).any() or len(edges) != 2 * len(image):
-        raise DataError(f"runs of correct thresholds: expected {2 * len(image)} edges, got {len(edges)}")
     of_edge = np.repeat(image, 2)
     ascending = (np.diff(edges) > 0) | (np.diff(of_edge) > 0)
     if not ascending.all() or ((edges < 0) | (edges > thresholds)).any():

@@ -14,6 +14,7 @@ import torch
 
 from wsolbench.errors import OutputError, UsageError
 from wsolbench.files import write_whole
+from wsolbench.records.identity import difference
 
 FORMAT = 1
 SECONDS_BETWEEN_SAVES = 300.0
@@ -96,10 +97,8 @@ class StateFile:
         return state
 
     def _compare(self, identity: Mapping[str, Any]) -> None:
-        for name in [*self._identity, *identity]:
-            then, now = identity.get(name), self._identity.get(name)
-            if then != now:
-                raise UsageError(
-                    f"--resume: {self.path} is of a training with {name} {then}, and this one has {now}; "
-                    "make it the same, or delete the file to start anew"
-                )
+        for name, now, then in difference(self._identity, identity):
+            raise UsageError(
+                f"--resume: {self.path} is of a training with {name} {then}, and this one has {now}; "
+                "make it the same, or delete the file to start anew"
+            )

@@ -1,0 +1,41 @@
+"""Words that settings, records and the command line share, each written once."""
+
+from __future__ import annotations
+
+from typing import Final, Literal, TypeAlias, get_args
+
+__all__ = [
+    "DEFAULT_THRESHOLD_STEP",
+    "IOU_KEYS",
+    "IouKey",
+    "Precision",
+    "SplitName",
+    "Target",
+    "TrainingPrecision",
+    "iou_key",
+]
+
+SplitName: TypeAlias = Literal["test", "train-fullsup"]
+"""A split that can be evaluated."""
+
+Target: TypeAlias = Literal["gt", "predicted"]
+"""Whose map is made: the true class's, or the predicted one's."""
+
+Precision: TypeAlias = Literal["fp32", "bf16", "fp16"]
+"""What a network computes its features in."""
+
+TrainingPrecision: TypeAlias = Literal["fp32", "bf16"]
+"""What a step of training is computed in."""
+
+IouKey: TypeAlias = Literal["0.3", "0.5", "0.7"]
+"""A δ as files have it."""
+
+IOU_KEYS: Final[tuple[IouKey, ...]] = get_args(IouKey)
+
+DEFAULT_THRESHOLD_STEP: Final = 0.001
+"""Step of the grid of τ; the protocol's own, here without its imports."""
+
+
+def iou_key(iou_threshold: float) -> IouKey:
+    """Return a δ as files have it."""
+    return next(key for key in IOU_KEYS if float(key) == iou_threshold)
