@@ -26,7 +26,7 @@ FROZEN = [
     "Download",
     "Finding",
     "FittedMethod",
-    "Foldable",
+    "Fusable",
     "HeaderSizes",
     "ImageFiles",
     "ImageSplit",
@@ -70,7 +70,6 @@ FROZEN = [
     "after_layer_norm",
     "after_pooling",
     "compare_annotations",
-    "corners_of_extent",
     "folder_names",
     "hookimpl",
     "list_class_folders",
@@ -83,6 +82,7 @@ FROZEN = [
     "reference_splits",
     "warp",
     "whole_corners",
+    "xywh_to_xyxy",
 ]
 
 

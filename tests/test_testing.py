@@ -117,7 +117,7 @@ class DropsBlocks(Net):
     def set_drop_path(self, rate):
         self.rate = rate
 
-    def layer_numbers(self):
+    def layer_ids(self):
         return {name: 0 if name.startswith("conv") else 1 for name, _ in self.named_parameters()}
 
 
@@ -130,13 +130,13 @@ class DropsNever(DropsBlocks):
 
 
 class ForgetsALayer(DropsBlocks):
-    def layer_numbers(self):
+    def layer_ids(self):
         return {"conv.weight": 0, "head.weight": 1}
 
 
 class CountsBackwards(DropsBlocks):
-    def layer_numbers(self):
-        return {name: 1 - number for name, number in super().layer_numbers().items()}
+    def layer_ids(self):
+        return {name: 1 - number for name, number in super().layer_ids().items()}
 
 
 def backbone(build, **changes):

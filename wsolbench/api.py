@@ -14,7 +14,7 @@ from wsolbench.contract import (
     Download,
     Finding,
     FittedMethod,
-    Foldable,
+    Fusable,
     ImageSplit,
     InputConfig,
     Inspectable,
@@ -38,7 +38,7 @@ from wsolbench.contract import (
 )
 from wsolbench.contract.heads import after_batch_norm, after_layer_norm, after_pooling
 from wsolbench.contract.ranges import BELOW_ONE, COUNT, NOT_NEGATIVE, POSITIVE, PROBABILITY, Range
-from wsolbench.data.boxes import Quad, SizedBoxes, corners_of_extent, whole_corners
+from wsolbench.data.boxes import Quad, SizedBoxes, whole_corners, xywh_to_xyxy
 from wsolbench.data.class_folders import list_class_folders
 from wsolbench.data.comparison import compare_annotations
 from wsolbench.data.disk import DiskDataset, DiskSplit, LazySplit, ListedSplit, PlacedSplit
@@ -84,7 +84,7 @@ __all__ = [
     "Download",
     "Finding",
     "FittedMethod",
-    "Foldable",
+    "Fusable",
     "HeaderSizes",
     "ImageFiles",
     "ImageSplit",
@@ -128,7 +128,6 @@ __all__ = [
     "after_layer_norm",
     "after_pooling",
     "compare_annotations",
-    "corners_of_extent",
     "folder_names",
     "hookimpl",
     "list_class_folders",
@@ -141,4 +140,5 @@ __all__ = [
     "reference_splits",
     "warp",
     "whole_corners",
+    "xywh_to_xyxy",
 ]

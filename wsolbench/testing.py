@@ -31,7 +31,7 @@ from wsolbench.contract import (
     Dataset,
     DatasetRoots,
     FittedMethod,
-    Foldable,
+    Fusable,
     ImageSplit,
     InputConfig,
     Layered,
@@ -212,8 +212,8 @@ def check_backbone_reparameterize(spec: BackboneSpec) -> None:
 def check_backbone_fold(spec: BackboneSpec) -> None:
     """Folding the norms, if the network offers it, changes features and logits by rounding only; twice is once."""
     network, images = _network(spec)
-    if isinstance(network, Foldable):
-        _check_nothing_changes(network, images, "fold_norms")
+    if isinstance(network, Fusable):
+        _check_nothing_changes(network, images, "fuse")
 
 
 def _check_nothing_changes(network: Any, images: Tensor, method: str) -> None:
@@ -257,7 +257,7 @@ def check_backbone_layers(spec: BackboneSpec) -> None:
     offered = isinstance(network, Layered)
     if not offered:
         return
-    numbers = network.layer_numbers()
+    numbers = network.layer_ids()
     _expect("parameters with a layer", sorted(name for name, _ in network.named_parameters()), sorted(numbers))
     _expect("number of the first layer", 0, min(numbers.values()))
     _expect(f"number of the layer of {spec.classifier_key}", max(numbers.values()), numbers[spec.classifier_key])

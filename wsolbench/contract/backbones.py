@@ -14,7 +14,7 @@ __all__ = [
     "Backbone",
     "BackboneSpec",
     "Checkpoint",
-    "Foldable",
+    "Fusable",
     "InputConfig",
     "Interpolation",
     "Layered",
@@ -78,10 +78,10 @@ class Reparameterizable(Protocol):
 
 
 @runtime_checkable
-class Foldable(Protocol):
+class Fusable(Protocol):
     """A backbone whose norms fold into the convolutions beside them, in a form that no weights are published in."""
 
-    def fold_norms(self) -> None:
+    def fuse(self) -> None:
         """Fold them in place, after weights were loaded; outputs stay equal up to rounding."""
         ...
 
@@ -99,7 +99,7 @@ class StochasticDepth(Protocol):
 class Layered(Protocol):
     """A backbone that numbers its layers from the images to the classes, for learning rates that decay with depth."""
 
-    def layer_numbers(self) -> Mapping[str, int]:
+    def layer_ids(self) -> Mapping[str, int]:
         """Return a number from 0 for every name of ``named_parameters``; the classifier has the highest."""
         ...
 

@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 
 from wsolbench.errors import DataError
 
-__all__ = ["Quad", "SizedBoxes", "corners_of_extent", "whole_corners"]
+__all__ = ["Quad", "SizedBoxes", "whole_corners", "xywh_to_xyxy"]
 
 Quad: TypeAlias = tuple[float, float, float, float]
 """The four numbers of a box in pixels, perhaps with fractions: corners, or x, y, width and height."""
 Corners: TypeAlias = tuple[int, int, int, int]
 
 
-def corners_of_extent(extent: Quad, size: tuple[int, int]) -> Corners:
+def xywh_to_xyxy(extent: Quad, size: tuple[int, int]) -> Corners:
     """Return the corners (x, y, min(x + w, W - 1), min(y + h, H - 1)) of x, y, w, h; fractions are cut off at the end.
 
     There is no - 1 after x + w: the published lists of CUB are made so, and so are predicted boxes (Choe et al., CVPR
@@ -48,7 +48,7 @@ class SizedBoxes(Mapping[str, NDArray[np.int64]]):
     quads: Mapping[str, Sequence[Quad]]
     sizes: Mapping[str, tuple[int, int]]
     source: str
-    corners: Callable[[Quad, tuple[int, int]], Corners] = corners_of_extent
+    corners: Callable[[Quad, tuple[int, int]], Corners] = xywh_to_xyxy
 
     def __getitem__(self, image_id: str) -> NDArray[np.int64]:
         """Return the boxes of an image. Raises ``DataError`` where one is not inside it."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 from xml.etree import ElementTree
 
-from wsolbench.api import DataError, Line, Quad, corners_of_extent, parse_each, read_lines, whole_corners
+from wsolbench.api import DataError, Line, Quad, parse_each, read_lines, whole_corners, xywh_to_xyxy
 
 FaultHandler: TypeAlias = Callable[[DataError], None]
 
@@ -100,7 +100,7 @@ def _read_csv(_: Path, files: Sequence[Path], on_fault: FaultHandler) -> BoxFile
         parse_each(lines, parse, on_fault)
     if len(forms) > 1:
         raise DataError(f"{files[0].parent} holds CSV files with different headers; use one for all")
-    corners = whole_corners if forms == {tuple(CORNERS)} else corners_of_extent
+    corners = whole_corners if forms == {tuple(CORNERS)} else xywh_to_xyxy
     return BoxFile(tuple(boxes), corners, faulty=frozenset(faulty))
 
 
@@ -137,7 +137,7 @@ def _read_coco(_: Path, files: Sequence[Path], on_fault: FaultHandler) -> BoxFil
                 on_fault(fault)
                 with suppress(*_MALFORMED):
                     faulty.add(images[entry["image_id"]])
-    return BoxFile(tuple(boxes), corners_of_extent, sizes, frozenset(categories), frozenset(faulty))
+    return BoxFile(tuple(boxes), xywh_to_xyxy, sizes, frozenset(categories), frozenset(faulty))
 
 
 def _coco_boxes(file: Path, number: int, entry: Any, images: dict[Any, str], names: dict[Any, str]) -> list[NamedBox]:
