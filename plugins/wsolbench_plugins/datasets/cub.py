@@ -14,11 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from wsolbench.api import (
-    DataError,
-    Dataset,
-    DatasetRoots,
-    DatasetSpec,
+from wsolbench.api import DataError, Dataset, DatasetRoots, DatasetSpec, Split, UsageError, hookimpl
+from wsolbench.data import (
     DiskDataset,
     DiskSplit,
     Download,
@@ -33,11 +30,8 @@ from wsolbench.api import (
     Quad,
     ReferenceSplit,
     SizedBoxes,
-    Split,
-    UsageError,
     compare_annotations,
     folder_names,
-    hookimpl,
     lists_below,
     open_storage,
     parse_each,

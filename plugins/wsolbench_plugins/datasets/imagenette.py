@@ -15,11 +15,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from wsolbench.api import (
-    DataError,
-    Dataset,
-    DatasetRoots,
-    DatasetSpec,
+from wsolbench.api import DataError, Dataset, DatasetRoots, DatasetSpec, Split, UsageError, hookimpl
+from wsolbench.data import (
     DiskDataset,
     Download,
     ImageFiles,
@@ -28,9 +25,6 @@ from wsolbench.api import (
     ListedSplit,
     Preparation,
     ReferenceSplit,
-    Split,
-    UsageError,
-    hookimpl,
     list_class_folders,
     open_storage,
     prepared_roots,

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from wsolbench.api import (
-    Dataset,
-    DatasetRoots,
-    DatasetSpec,
+from wsolbench.api import Dataset, DatasetRoots, DatasetSpec, Split, UsageError, hookimpl
+from wsolbench.data import (
     DiskDataset,
     Download,
     KnownSplit,
     Preparation,
-    Split,
-    UsageError,
     folder_names,
-    hookimpl,
     prepared_roots,
     published_lists,
     reference_splits,

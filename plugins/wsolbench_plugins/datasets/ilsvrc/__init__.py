@@ -6,18 +6,8 @@ and there is no train-fullsup.
 
 from __future__ import annotations
 
-from wsolbench.api import (
-    Dataset,
-    DatasetRoots,
-    DatasetSpec,
-    Download,
-    KnownSplit,
-    Preparation,
-    Split,
-    UsageError,
-    hookimpl,
-    published_lists,
-)
+from wsolbench.api import Dataset, DatasetRoots, DatasetSpec, Split, UsageError, hookimpl
+from wsolbench.data import Download, KnownSplit, Preparation, published_lists
 
 
 @hookimpl

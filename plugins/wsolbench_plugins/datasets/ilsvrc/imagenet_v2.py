@@ -15,7 +15,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from wsolbench.api import DataError, ImageFiles, open_storage, read_lines
+from wsolbench.api import DataError
+from wsolbench.data import ImageFiles, open_storage, read_lines
 from wsolbench_plugins.datasets.ilsvrc.folders import FULLSUP_PREFIX
 
 MAPPING = "mapping.txt"

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any, TypeAlias
 from xml.etree import ElementTree
 
-from wsolbench.api import DataError, Line, Quad, parse_each, read_lines, whole_corners, xywh_to_xyxy
+from wsolbench.api import DataError
+from wsolbench.data import Line, Quad, parse_each, read_lines, whole_corners, xywh_to_xyxy
 
 FaultHandler: TypeAlias = Callable[[DataError], None]
 

@@ -9,20 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
-from wsolbench.api import (
-    Annotations,
-    DataError,
-    Dataset,
-    DatasetRoots,
+from wsolbench.api import Annotations, DataError, Dataset, DatasetRoots, ImageSplit, Split, UsageError
+from wsolbench.data import (
     DiskDataset,
     DiskSplit,
     HeaderSizes,
     ImageFiles,
-    ImageSplit,
     Quad,
     SizedBoxes,
-    Split,
-    UsageError,
     list_class_folders,
     open_storage,
 )
