@@ -207,10 +207,6 @@ class _MaskFiles:
     ignore: str
     instances: list[str] = field(default_factory=list)
 
-    @property
-    def all_paths(self) -> list[str]:
-        return self.instances + [self.ignore] * bool(self.ignore)
-
 
 @dataclass(frozen=True)
 class ReferenceSplit:
