@@ -48,7 +48,7 @@ class BoxFile:
         corners: Four numbers and an image's size -> corners.
         sizes: What the files call an image -> (width, height); empty where they do not say.
         categories: All classes that the files know, with and without boxes; empty where they name none.
-        faulty: What the files call the images of entries that are at fault, which were told and left out.
+        faulty: What the files call the images of entries that are at fault, which were reported and left out.
     """
 
     boxes: tuple[NamedBox, ...]
@@ -71,8 +71,8 @@ def read_box_files(path: Path, on_fault: FaultHandler) -> BoxFile:
     files = [path] if path.is_file() else sorted(file for kind in _READERS for file in path.rglob(f"*{kind}"))
     kinds = sorted({file.suffix.lower() for file in files})
     if len(kinds) != 1 or kinds[0] not in _READERS:
-        told = f"holds files of the kinds {', '.join(kinds)}" if len(kinds) > 1 else "is or holds no file of boxes"
-        raise DataError(f"{path} {told}; expected one kind of {', '.join(_READERS)}")
+        message = f"holds files of the kinds {', '.join(kinds)}" if len(kinds) > 1 else "is or holds no file of boxes"
+        raise DataError(f"{path} {message}; expected one kind of {', '.join(_READERS)}")
     return _READERS[kinds[0]](path, files, on_fault)
 
 
@@ -203,8 +203,8 @@ def _read_annotation(file: Path, image: str) -> tuple[tuple[int, int], list[Name
 
 def _check_finite(quad: Quad, place: str) -> None:
     if not all(math.isfinite(value) for value in quad):
-        told = ", ".join(f"{value:g}" for value in quad)
-        raise DataError(f"{place}: expected a box of four finite numbers, got {told}")
+        numbers = ", ".join(f"{value:g}" for value in quad)
+        raise DataError(f"{place}: expected a box of four finite numbers, got {numbers}")
 
 
 def _text(element: ElementTree.Element, path: str) -> str:
