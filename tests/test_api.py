@@ -1,12 +1,17 @@
 """What plugins may rely on, frozen: a change here is a change of the contract."""
 
+import subprocess
+import sys
 from types import ModuleType
 
-from wsolbench import api
+import pytest
 
-FROZEN = [
+from wsolbench import api, contract, data, errors, protocol
+
+API = [
     "BELOW_ONE",
     "COUNT",
+    "FRAME",
     "NOT_NEGATIVE",
     "POSITIVE",
     "PROBABILITY",
@@ -21,22 +26,11 @@ FROZEN = [
     "Dataset",
     "DatasetRoots",
     "DatasetSpec",
-    "DiskDataset",
-    "DiskSplit",
-    "Download",
-    "Finding",
     "FittedMethod",
-    "Foldable",
-    "HeaderSizes",
-    "ImageFiles",
+    "Fusable",
     "ImageSplit",
     "InputConfig",
-    "Inspectable",
-    "KnownSplit",
     "Layered",
-    "LazySplit",
-    "Line",
-    "ListedSplit",
     "Maps",
     "MaskPair",
     "Method",
@@ -45,20 +39,13 @@ FROZEN = [
     "MethodZoo",
     "MissingFileError",
     "OutputError",
-    "PlacedSplit",
     "PluginError",
-    "Preparation",
     "Pretrained",
-    "Quad",
     "Range",
     "Recipe",
     "RecipeSpec",
-    "ReferenceDataset",
-    "ReferenceSplit",
     "Reparameterizable",
     "ScoremapError",
-    "Severity",
-    "SizedBoxes",
     "SpatialHead",
     "Split",
     "StochasticDepth",
@@ -69,10 +56,31 @@ FROZEN = [
     "after_batch_norm",
     "after_layer_norm",
     "after_pooling",
-    "compare_annotations",
-    "corners_of_extent",
-    "folder_names",
     "hookimpl",
+    "warp",
+]
+
+DATA = [
+    "DiskDataset",
+    "DiskSplit",
+    "Download",
+    "Finding",
+    "HeaderSizes",
+    "ImageFiles",
+    "Inspectable",
+    "KnownSplit",
+    "LazySplit",
+    "Line",
+    "ListedSplit",
+    "PlacedSplit",
+    "Preparation",
+    "Quad",
+    "ReferenceDataset",
+    "ReferenceSplit",
+    "Severity",
+    "SizedBoxes",
+    "compare_annotations",
+    "folder_names",
     "list_class_folders",
     "lists_below",
     "open_storage",
@@ -81,30 +89,56 @@ FROZEN = [
     "published_lists",
     "read_lines",
     "reference_splits",
-    "warp",
     "whole_corners",
+    "xywh_to_xyxy",
 ]
 
-
-def test_the_contract_is_frozen():
-    assert api.__all__ == FROZEN
+LOADED_WHEN_ASKED_FOR = {"FRAME"}
 
 
-def test_all_is_what_can_be_imported():
+def test_the_faces_are_frozen():
+    assert api.__all__ == API
+    assert data.__all__ == DATA
+
+
+def test_a_name_has_one_face():
+    assert set(API).isdisjoint(DATA)
+
+
+@pytest.mark.parametrize("face", [api, data])
+def test_all_is_what_can_be_imported(face):
     public = {
-        name for name, value in vars(api).items() if not name.startswith("_") and not isinstance(value, ModuleType)
+        name for name, value in vars(face).items() if not name.startswith("_") and not isinstance(value, ModuleType)
     }
-    assert public == set(api.__all__)
+    assert public | LOADED_WHEN_ASKED_FOR & set(face.__all__) == set(face.__all__)
+    assert all(hasattr(face, name) for name in face.__all__)
+
+
+def test_the_frame_is_that_of_the_protocol():
+    assert api.FRAME == protocol.FRAME
+
+
+def test_an_unknown_name_is_no_attribute():
+    with pytest.raises(AttributeError, match=r"'wsolbench\.api' has no attribute 'Nonsense'"):
+        api.Nonsense  # noqa: B018
+
+
+@pytest.mark.parametrize("face", ["wsolbench.api", "wsolbench.data"])
+def test_a_face_imports_no_heavy_library(face):
+    heavy = "{'torch', 'timm', 'numba', 'cv2', 'PIL', 'pandas', 'wsolbench.protocol'}"
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys, {face}; print(sorted({heavy} & sys.modules.keys()))"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == "[]"
 
 
 def test_every_error_is_part_of_the_contract():
-    from wsolbench import errors
-
     assert set(errors.__all__) <= set(api.__all__)
     assert all(issubclass(getattr(errors, name), errors.WsolbenchError) for name in errors.__all__)
 
 
 def test_every_interface_is_part_of_the_contract():
-    from wsolbench import contract
-
-    assert set(contract.__all__) - {"Spec", "Zoo"} <= set(api.__all__)
+    assert set(contract.__all__) - {"Spec", "Zoo"} <= {*api.__all__, *data.__all__}

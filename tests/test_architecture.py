@@ -1,6 +1,7 @@
 """Who may import what, read off the source."""
 
 import ast
+import importlib
 from pathlib import Path
 
 import pytest
@@ -83,10 +84,12 @@ def own_package(module):
 
 
 @pytest.mark.parametrize("module", PLUGIN_MODULES)
-def test_a_plugin_imports_the_api_and_itself_alone(module):
+def test_a_plugin_imports_its_face_and_itself_alone(module):
+    faces = ["wsolbench.api"] + ["wsolbench.data"] * within(module, "wsolbench_plugins.datasets")
+    exported = {f"{face}.{name}" for face in faces for name in importlib.import_module(face).__all__}
     for name in imports(module, PLUGIN_MODULES[module]):
         if within(name, "wsolbench"):
-            assert within(name, "wsolbench.api"), f"{module} imports {name}"
+            assert name in {*faces, *exported}, f"{module} imports {name}"
         if within(name, "wsolbench_plugins"):
             assert module.count(".") >= 2, f"{module} imports {name}"
             assert within(name, own_package(module)), f"{module} imports {name} of a sibling"
@@ -101,7 +104,7 @@ def test_the_protocol_knows_numbers_only(module):
             assert allowed, f"{module} imports {name}"
 
 
-LIGHT = ["host.hookspecs", "contract", "api", "host.loading", "host.registry", "errors", "contract.options"]
+LIGHT = ["host.hookspecs", "contract", "api", "data", "host.loading", "host.registry", "errors", "contract.options"]
 
 
 @pytest.mark.parametrize("module", [f"wsolbench.{name}" for name in LIGHT])

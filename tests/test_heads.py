@@ -19,7 +19,7 @@ def mean_of_map(features, weights):
     return (weights[:, :, None, None] * features).sum(dim=1).mean(dim=(1, 2))
 
 
-def shaken(norm):
+def perturbed(norm):
     for values in norm.state_dict().values():
         if values.is_floating_point():
             values.copy_(torch.rand_like(values) + 0.5)
@@ -37,12 +37,12 @@ def test_pooling(features):
 
 
 def test_batch_norm(features):
-    norm, head = shaken(nn.BatchNorm2d(6)), nn.Linear(6, 4)
+    norm, head = perturbed(nn.BatchNorm2d(6)), nn.Linear(6, 4)
     check(features, after_batch_norm(norm, head, CLASSES), head(norm(features).mean(dim=(2, 3))))
 
 
 def test_layer_norm(features):
-    norm, head = shaken(nn.LayerNorm(6, eps=1e-3)), nn.Linear(6, 4)
+    norm, head = perturbed(nn.LayerNorm(6, eps=1e-3)), nn.Linear(6, 4)
     decomposed = after_layer_norm(features, norm, head, CLASSES)
     check(features, decomposed, head(norm(features.mean(dim=(2, 3)))))
     torch.testing.assert_close(decomposed[0].sum(dim=1), torch.zeros(2))

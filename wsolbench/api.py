@@ -1,4 +1,9 @@
-"""The one module that a plugin imports: the contract, the decorator and the errors."""
+"""What any plugin needs: the contract, the decorator of hooks, the errors, and the helpers that several kinds share.
+
+A plugin imports this module; a data set on disk also imports `wsolbench.data`.
+"""
+
+import typing
 
 from wsolbench.contract import (
     Annotations,
@@ -11,14 +16,10 @@ from wsolbench.contract import (
     Dataset,
     DatasetRoots,
     DatasetSpec,
-    Download,
-    Finding,
     FittedMethod,
-    Foldable,
+    Fusable,
     ImageSplit,
     InputConfig,
-    Inspectable,
-    KnownSplit,
     Layered,
     Maps,
     MaskPair,
@@ -26,29 +27,17 @@ from wsolbench.contract import (
     MethodContext,
     MethodSpec,
     MethodZoo,
-    Preparation,
     Pretrained,
     Recipe,
     RecipeSpec,
     Reparameterizable,
-    Severity,
     SpatialHead,
     Split,
     StochasticDepth,
 )
 from wsolbench.contract.heads import after_batch_norm, after_layer_norm, after_pooling
 from wsolbench.contract.ranges import BELOW_ONE, COUNT, NOT_NEGATIVE, POSITIVE, PROBABILITY, Range
-from wsolbench.data.boxes import Quad, SizedBoxes, corners_of_extent, whole_corners
-from wsolbench.data.class_folders import list_class_folders
-from wsolbench.data.comparison import compare_annotations
-from wsolbench.data.disk import DiskDataset, DiskSplit, LazySplit, ListedSplit, PlacedSplit
-from wsolbench.data.image_files import HeaderSizes, ImageFiles
 from wsolbench.data.images import warp
-from wsolbench.data.lines import Line, parse_each, read_lines
-from wsolbench.data.prepared import lists_below, prepared_roots
-from wsolbench.data.published import published_lists
-from wsolbench.data.reference import ReferenceDataset, ReferenceSplit, folder_names, reference_splits
-from wsolbench.data.storage import open_storage
 from wsolbench.errors import (
     DataError,
     MissingFileError,
@@ -62,9 +51,23 @@ from wsolbench.errors import (
 )
 from wsolbench.host.hookspecs import hookimpl
 
+if typing.TYPE_CHECKING:
+    from wsolbench.protocol import FRAME
+else:
+
+    def __getattr__(name: str) -> int:
+        """Return ``FRAME``; the protocol imports OpenCV, which would slow down every listing of plugins."""
+        if name != "FRAME":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from wsolbench.protocol import FRAME
+
+        return FRAME
+
+
 __all__ = [
     "BELOW_ONE",
     "COUNT",
+    "FRAME",
     "NOT_NEGATIVE",
     "POSITIVE",
     "PROBABILITY",
@@ -79,22 +82,11 @@ __all__ = [
     "Dataset",
     "DatasetRoots",
     "DatasetSpec",
-    "DiskDataset",
-    "DiskSplit",
-    "Download",
-    "Finding",
     "FittedMethod",
-    "Foldable",
-    "HeaderSizes",
-    "ImageFiles",
+    "Fusable",
     "ImageSplit",
     "InputConfig",
-    "Inspectable",
-    "KnownSplit",
     "Layered",
-    "LazySplit",
-    "Line",
-    "ListedSplit",
     "Maps",
     "MaskPair",
     "Method",
@@ -103,20 +95,13 @@ __all__ = [
     "MethodZoo",
     "MissingFileError",
     "OutputError",
-    "PlacedSplit",
     "PluginError",
-    "Preparation",
     "Pretrained",
-    "Quad",
     "Range",
     "Recipe",
     "RecipeSpec",
-    "ReferenceDataset",
-    "ReferenceSplit",
     "Reparameterizable",
     "ScoremapError",
-    "Severity",
-    "SizedBoxes",
     "SpatialHead",
     "Split",
     "StochasticDepth",
@@ -127,18 +112,6 @@ __all__ = [
     "after_batch_norm",
     "after_layer_norm",
     "after_pooling",
-    "compare_annotations",
-    "corners_of_extent",
-    "folder_names",
     "hookimpl",
-    "list_class_folders",
-    "lists_below",
-    "open_storage",
-    "parse_each",
-    "prepared_roots",
-    "published_lists",
-    "read_lines",
-    "reference_splits",
     "warp",
-    "whole_corners",
 ]

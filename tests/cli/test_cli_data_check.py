@@ -33,12 +33,12 @@ def test_a_faulty_data_set_has_a_report_and_an_exit_code(cli, made):
 
 
 def test_what_is_only_a_warning_fails_nothing(cli, made):
-    for name in ("stranger.png", "._00.png"):  # the second as file managers leave it
+    for name in ("unlisted.png", "._00.png"):  # the second as file managers leave it
         shutil.copy(made.images / "test" / "00.png", made.images / "test" / name)
     done = cli("data", "check", "folder", *made.options[2:])
     assert done.code == 0
     assert "warnings\n  in no list, though below " in done.out
-    assert "1 image (test/stranger.png)" in done.out
+    assert "1 image (test/unlisted.png)" in done.out
     assert done.out.splitlines()[-1] == "no error; look at the warnings"
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wsolbench.data.boxes import SizedBoxes, corners_of_extent, whole_corners
+from wsolbench.data.boxes import SizedBoxes, whole_corners, xywh_to_xyxy
 from wsolbench.errors import DataError
 
 TENTHS = st.integers(0, 5000)
@@ -16,7 +16,7 @@ def test_extents_become_corners_as_exact_decimals_do(x, y, width, height, image_
     x0, y0, w, h = (Decimal(value).scaleb(-1) for value in (x, y, width, height))
     expected = (x0, y0, min(x0 + w, Decimal(image_width - 1)), min(y0 + h, Decimal(image_height - 1)))
     cut = tuple(int(value.to_integral_value(ROUND_DOWN)) for value in expected)
-    assert corners_of_extent((x / 10, y / 10, width / 10, height / 10), (image_width, image_height)) == cut
+    assert xywh_to_xyxy((x / 10, y / 10, width / 10, height / 10), (image_width, image_height)) == cut
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,7 @@ def test_extents_become_corners_as_exact_decimals_do(x, y, width, height, image_
     [((60.0, 27.0, 325.0, 304.0), (60, 27, 385, 331)), ((1.9, 2.5, 600.0, 1.4), (1, 2, 499, 3))],
 )
 def test_corners_by_hand(quad, corners):
-    assert corners_of_extent(quad, (500, 335)) == corners
+    assert xywh_to_xyxy(quad, (500, 335)) == corners
 
 
 def test_boxes_are_worked_out_when_asked_for():

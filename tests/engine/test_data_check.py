@@ -222,7 +222,7 @@ FAULTS = {
         "train/class_labels.txt, line 8: expected an entry, as only last lines may be blank",
     ),
     "on disk, in no list": (
-        lambda data: write_image(data.images / "cat/stranger.jpg", 9),
+        lambda data: write_image(data.images / "cat/unlisted.jpg", 9),
         "warning: in no list, though below ",
     ),
 }

@@ -1,7 +1,9 @@
 """The conformance suite over everything that is registered: to be installed is to be tested."""
 
 import contextlib
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -80,3 +82,11 @@ def one_thread():
 def test_data_sets_on_disk_conform(disk_roots, dataset, name):
     spec = REGISTRY.datasets.get(dataset).spec
     dict(testing.conformance_checks(spec, roots=disk_roots(dataset)))[name]()
+
+
+@pytest.mark.parametrize("dataset", ["folder", "openimages"])
+def test_images_and_masks_in_a_zip_file_can_be_sent_to_another_process(disk_roots, tmp_path, dataset):
+    roots = disk_roots(dataset)
+    archive = shutil.make_archive(str(tmp_path / "photos"), "zip", roots.images)
+    built = REGISTRY.datasets.get(dataset).spec.build(replace(roots, images=Path(archive)))
+    testing.check_dataset_pickles(built)

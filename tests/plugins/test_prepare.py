@@ -61,6 +61,7 @@ def served(web, name, archives, lists=None):
 
 class Told(Reporter):
     def __init__(self):
+        super().__init__()
         self.lines = []
 
     def say(self, message):

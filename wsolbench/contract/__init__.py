@@ -1,16 +1,16 @@
-"""The contract between the core and its plugins: what each kind of plugin offers and what it is given.
+"""The contract between the core and its plugins: what each kind of plugin offers and what it receives.
 
-Shapes are written B (images), C (classes), K (feature channels), H×W (network input) and h×w (feature map). Images are
-RGB. Fractions are fractions, never percents.
+Letters in shapes: B images, C classes, K feature channels, H×W network input, h×w feature map. Images are RGB.
+Fractions are fractions, never percents.
 
-Nothing here imports torch when it runs: a listing of plugins must not wait for it.
+No module here imports torch at run time, so that a listing of plugins is fast.
 """
 
 from wsolbench.contract.backbones import (
     Backbone,
     BackboneSpec,
     Checkpoint,
-    Foldable,
+    Fusable,
     InputConfig,
     Layered,
     Pretrained,
@@ -67,7 +67,7 @@ __all__ = [
     "Download",
     "Finding",
     "FittedMethod",
-    "Foldable",
+    "Fusable",
     "ImageSplit",
     "InputConfig",
     "Inspectable",

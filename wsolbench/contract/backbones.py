@@ -1,4 +1,15 @@
-"""Backbones: classifiers cut in two where their class activation maps are tapped, and what they may offer besides."""
+"""Backbones: classifiers split at the feature maps that methods read, and the optional traits of a network.
+
+The rule for optional traits: what a network may offer beyond `Backbone` is a ``runtime_checkable`` Protocol of its own,
+usually with one method. The core asks for it with ``isinstance`` at the one place that uses it, and works without it.
+
+- A network offers a trait by having its method. It inherits from nothing and declares nothing.
+- ``isinstance`` compares names only. So a method is named as the libraries that networks come from name it, if they
+  have it (timm: ``fuse``), and otherwise by a name that they do not use.
+- Each trait of a network has a conformance check in `wsolbench.testing`.
+
+The traits of methods (`FittedMethod`), recipes (`Augmenting`, `Averaging`) and data sets (`Inspectable`) follow it too.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +25,7 @@ __all__ = [
     "Backbone",
     "BackboneSpec",
     "Checkpoint",
-    "Foldable",
+    "Fusable",
     "InputConfig",
     "Interpolation",
     "Layered",
@@ -29,7 +40,14 @@ Interpolation: TypeAlias = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 
 @dataclass(frozen=True)
 class InputConfig:
-    """How an image becomes a network's input: warped to size×size, scaled to [0, 1], normalised per channel."""
+    """How an image becomes a network's input: it is warped, scaled to [0, 1] and normalised per channel.
+
+    Args:
+        size: Side of the square input in pixels; the aspect ratio is not kept.
+        mean: Subtracted from each channel (R, G, B) of [0, 1].
+        std: Each channel is divided by it afterwards.
+        interpolation: Filter of the warp, as Pillow implements it.
+    """
 
     size: int
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
@@ -39,23 +57,22 @@ class InputConfig:
 
 @runtime_checkable
 class Backbone(Protocol):
-    """A classifier cut in two where its class activation maps are tapped; also a ``torch.nn.Module``.
+    """A classifier split at its feature maps, and a ``torch.nn.Module``.
 
-    ``forward_head(forward_features(images))`` are the logits. ``classifier_weight`` holds, for every class, the raw
-    weight of every feature channel in its score: the row of the last linear layer.
+    ``forward_head(forward_features(images))`` are the logits.
     """
 
     def forward_features(self, images: Tensor) -> Tensor:
-        """Return the tapped feature maps (B, K, h, w) of normalised images (B, 3, H, W)."""
+        """Return the feature maps (B, K, h, w) of normalised images (B, 3, H, W)."""
         ...
 
     def forward_head(self, features: Tensor) -> Tensor:
-        """Return the logits (B, C) of the tapped feature maps (B, K, h, w)."""
+        """Return the logits (B, C) of feature maps (B, K, h, w)."""
         ...
 
     @property
     def classifier_weight(self) -> Tensor:
-        """The class weights (C, K) of the tapped channels."""
+        """The raw weights (C, K) of the last linear layer: one row a class, one column a feature channel."""
         ...
 
 
@@ -64,49 +81,57 @@ class SpatialHead(Protocol):
     """A backbone that can express a class score as the mean of a weighted sum of its feature maps; see `heads`."""
 
     def effective_weights(self, features: Tensor, class_indices: Tensor) -> tuple[Tensor, Tensor]:
-        """Return weights (B, K) and constants (B,): ``logit = mean over pixels of Σ_k weight_k F_k + constant``."""
+        """Return weights and constants with ``logit = mean over pixels of Σ_k weight_k F_k + constant``.
+
+        Args:
+            features: Feature maps F (B, K, h, w).
+            class_indices: The class of each image, int64 (B,).
+
+        Returns:
+            Weights (B, K) and constants (B,).
+        """
         ...
 
 
 @runtime_checkable
 class Reparameterizable(Protocol):
-    """A backbone whose training form merges into an equal, faster inference form, in which weights may be published."""
+    """A backbone with a faster inference form, in which weights may be published too."""
 
     def reparameterize(self) -> None:
-        """Merge the branches in place; outputs stay equal up to rounding."""
+        """Merge the branches of the training form in place; outputs stay equal up to rounding."""
         ...
 
 
 @runtime_checkable
-class Foldable(Protocol):
-    """A backbone whose norms fold into the convolutions beside them, in a form that no weights are published in."""
+class Fusable(Protocol):
+    """A backbone whose norms can be fused into the convolutions beside them; no weights are published in that form."""
 
-    def fold_norms(self) -> None:
-        """Fold them in place, after weights were loaded; outputs stay equal up to rounding."""
+    def fuse(self) -> None:
+        """Fuse the norms in place, after the weights are loaded; outputs stay equal up to rounding."""
         ...
 
 
 @runtime_checkable
 class StochasticDepth(Protocol):
-    """A backbone whose residual blocks can be left out at random while it trains (Huang et al., ECCV 2016)."""
+    """A backbone whose residual blocks can be skipped at random in training (Huang et al., ECCV 2016)."""
 
     def set_drop_path(self, rate: float) -> None:
-        """Leave the last block out with that probability, the first never, those between in even steps."""
+        """Set the probabilities of skipping a block: 0 for the first, `rate` for the last, linear in between."""
         ...
 
 
 @runtime_checkable
 class Layered(Protocol):
-    """A backbone that numbers its layers from the images to the classes, for learning rates that decay with depth."""
+    """A backbone that numbers its layers, for learning rates that decay with depth."""
 
-    def layer_numbers(self) -> Mapping[str, int]:
-        """Return a number from 0 for every name of ``named_parameters``; the classifier has the highest."""
+    def layer_ids(self) -> Mapping[str, int]:
+        """Return the layer of every name of ``named_parameters``: 0 at the input, the highest at the classifier."""
         ...
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A weights file that a plugin ships, and the data set whose classes it knows."""
+    """A weights file that a plugin ships, and the name of the data set whose classes it predicts."""
 
     dataset: str
     path: Path
@@ -114,13 +139,13 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class Pretrained:
-    """Weights that a plugin fetches from where a network is published, as a rule from the web.
+    """Published weights that a plugin fetches, usually from the web.
 
     Args:
         source: What users type after ``--weights``.
-        name: Which weights of that source they are; recorded.
+        name: The name of the weights in that source; recorded.
         fetch: Return the state dict in the network's own keys. Raises ``WeightsError`` that says what to do, for
-            example without a network.
+            example where there is no connection.
     """
 
     source: str
@@ -137,19 +162,19 @@ class BackboneSpec:
 
     Args:
         name: What users type, lowercase ``[a-z0-9_.+-]``.
-        build: Number of classes -> the network with its initial weights, on the current default device.
-        input: How images are prepared for it.
+        build: Number of classes -> the network with its initial weights, on torch's current default device.
+        input: How images become its input.
         source: Paper or repository.
-        family: The name that several variants share.
+        family: The name that several variants share, None for a network without variants.
         classifier_key: State-dict entry whose first dimension is the number of classes.
         checkpoints: Weights that ship with the plugin.
         pretrained: Weights that the plugin fetches.
-        read_weights: Path -> state dict in the network's own keys, for file formats of the plugin's own. Without it the
-            core reads safetensors and ``torch.save`` files (never executing anything in them). Raises
-            ``WeightsError`` or ``OSError``.
-        convert_weights: State dict of a file that the core read, free of containers and prefixes -> state dict in the
-            network's own keys, for files that name or shape their entries otherwise. The network's own state dict comes
-            back as it is. Raises ``ValueError`` that says what a file is that cannot be converted.
+        read_weights: Path -> state dict in the network's own keys, for the plugin's own file formats. Without it the
+            core reads safetensors and ``torch.save`` files; nothing in a file is executed. Raises ``WeightsError`` or
+            ``OSError``.
+        convert_weights: State dict -> state dict in the network's own keys, for files with other names or shapes. The
+            core has read the file and removed containers and prefixes. The network's own state dict is returned
+            unchanged. Raises ``ValueError`` that says what the file is where it cannot be converted.
     """
 
     name: str

@@ -1,6 +1,6 @@
-"""Data sets: images, labels and annotations in splits, how they come to a disk, and what a check finds in them.
+"""Data sets: images, labels and annotations in splits, how they are fetched, and what a check finds in them.
 
-Pixels of boxes count from 0 and both corners belong to the box.
+Boxes are ``x0 y0 x1 y1`` in pixels that count from 0; both corners belong to the box.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ __all__ = [
 
 
 class Split(enum.Enum):
-    """A part of a data set, named by what it may be used for; the value is its published folder name."""
+    """A part of a data set, named by its permitted use; the value is the name of its published folder."""
 
     TRAIN_WEAKSUP = "train"
     TRAIN_FULLSUP = "val"
@@ -43,31 +43,31 @@ class Split(enum.Enum):
 
     @property
     def label(self) -> str:
-        """The name that people read and type: ``train-weaksup``, ``train-fullsup`` or ``test``."""
+        """The name in output and on the command line: ``train-weaksup``, ``train-fullsup`` or ``test``."""
         return {"train": "train-weaksup", "val": "train-fullsup", "test": "test"}[self.value]
 
     @classmethod
     def labelled(cls, label: str) -> Split:
-        """Return the split that people call so."""
+        """Return the split with that label."""
         return next(split for split in cls if split.label == label)
 
 
 def raise_fault(fault: DataError) -> None:
-    """Raise what is wrong with a list: the usual thing to do with it."""
+    """Raise an error found in a list: the default of ``DatasetRoots.on_fault``."""
     raise fault
 
 
 @dataclass(frozen=True)
 class DatasetRoots:
-    """Where a data set lies on disk; None where the user named no place.
+    """The places of a data set on disk; None where the user named no place.
 
     Args:
-        images: Folder of the data set, or of its images; also a ZIP file of images.
-        metadata: What says which images there are, with labels and boxes.
-        masks: Folder or ZIP file of masks, where it is not that of the images.
-        train: Folder or ZIP file of the train-weaksup images, where it is not that of the others.
-        on_fault: Called with what is wrong with an entry of a list. Where it returns, the entry is left out and reading
-            goes on, as far as that makes sense, so that all faults of a data set can be told at once.
+        images: Folder of the data set or of its images, or a ZIP file of images.
+        metadata: Folder or file of the lists: ids, labels, boxes.
+        masks: Folder or ZIP file of the masks, if it is not that of the images.
+        train: Folder or ZIP file of the train-weaksup images, if it is not that of the others.
+        on_fault: Called with the error of a faulty entry of a list. Where it returns, the entry is left out and reading
+            continues, so that all faults of a data set can be reported at once.
     """
 
     images: Path | None = None
@@ -81,13 +81,16 @@ class DatasetRoots:
 class ImageSplit:
     """The images and class labels of one split: all that a classifier and a method may see.
 
+    It can be sent to another process: functions are bound methods, partials or functions of a module, not closures.
+
     Args:
         ids: Unique image ids, in the order of the split.
         labels: Class indices, int64 (N,).
         load: Index -> RGB image, uint8 (H, W, 3). Called from several threads. Raises ``DataError``.
-        read: Index -> what the image's file holds; None where images are no files. Called from several threads. Raises
+        read: Index -> content of the image's file; None where images are not files. Called from several threads. Raises
             ``MissingFileError`` or another ``DataError``.
-        sizes: Image id -> (width, height) of the original, where lists of images tell them; files are checked by them.
+        sizes: Image id -> (width, height) of the original, as far as the lists have them; a check of the data set
+            compares the files with them.
     """
 
     ids: tuple[str, ...]
@@ -99,7 +102,12 @@ class ImageSplit:
 
 @dataclass(frozen=True)
 class MaskPair:
-    """The object's pixels and the pixels that count nowhere (None: every pixel counts), bool (H, W), any sizes."""
+    """The masks of one image, of any size.
+
+    Args:
+        foreground: The pixels of the object, bool (H, W).
+        ignore: The pixels that are not scored, bool (H, W); None where all are.
+    """
 
     foreground: NDArray[np.bool_]
     ignore: NDArray[np.bool_] | None = None
@@ -107,7 +115,7 @@ class MaskPair:
 
 @dataclass(frozen=True)
 class Annotations:
-    """The full supervision of one split, read by evaluators only.
+    """The full supervision of one split, read by evaluators only; like `ImageSplit`, it can be sent to another process.
 
     Args:
         boxes: Image id -> boxes (n, 4) in original pixels, inclusive corners; empty where the data set has none.
@@ -130,7 +138,7 @@ class Dataset(Protocol):
 
     @property
     def version(self) -> str:
-        """Changes whenever an image, a label or an annotation of the data set does."""
+        """A version that changes whenever an image, a label or an annotation changes."""
         ...
 
     @property
@@ -140,7 +148,7 @@ class Dataset(Protocol):
 
     @property
     def splits(self) -> frozenset[Split]:
-        """The splits that are there."""
+        """The available splits."""
         ...
 
     def images(self, split: Split) -> ImageSplit:
@@ -156,16 +164,16 @@ class Severity(enum.Enum):
     """How much a finding matters."""
 
     ERROR = "error"
-    """A run would fail, or the protocol would be violated."""
+    """A run would fail or violate the protocol."""
     WARNING = "warning"
-    """Scores may not mean what they seem to."""
+    """Scores may be misleading."""
     NOTE = "note"
-    """Worth knowing, and nothing to mend."""
+    """Information; nothing to correct."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that a check of a data set found: a sentence that says what, where, and what to do."""
+    """One result of a check of a data set: its severity, and a sentence that says what, where, and what to do."""
 
     severity: Severity
     text: str
@@ -173,16 +181,22 @@ class Finding:
 
 @runtime_checkable
 class Inspectable(Protocol):
-    """A data set that has more to check than any data set has."""
+    """A data set with checks of its own, beside those that every data set passes."""
 
     def inspect(self) -> Iterable[Finding]:
-        """Return what was found. Raises ``DataError`` where nothing can be."""
+        """Return the findings. Raises ``DataError`` where the data set cannot be read."""
         ...
 
 
 @dataclass(frozen=True)
 class KnownSplit:
-    """How many images a split of a published data set has, and where they are fixed, images a class and boxes."""
+    """The size of a split of a published data set.
+
+    Args:
+        images: Number of images.
+        per_class: Number of images of each class; None where it varies.
+        boxes: Number of boxes; None where it is unknown or there are none.
+    """
 
     images: int
     per_class: int | None = None
@@ -191,16 +205,16 @@ class KnownSplit:
 
 @dataclass(frozen=True)
 class Download:
-    """A file that a data set on disk is made of.
+    """A file of a data set on disk, and where it is fetched.
 
     Args:
-        place: Where it belongs below the data set's folder: the file itself, or the folder that an archive becomes.
-        url: Where it is fetched; None where a licence or a website asks for a person.
-        archive: The name of the archive; None where the file is none.
-        inside: The folder in the archive whose content is taken; all of it by default.
-        checksum: ``md5:`` or ``sha256:`` and hex digits, as published; None where nobody published one.
+        place: Its path below the data set's folder: of the file itself, or of the folder that an archive becomes.
+        url: Its address; None where only a person can fetch it, because of a licence or a login.
+        archive: The file name of the archive; None where the file is not an archive.
+        inside: The folder in the archive whose content is unpacked; by default everything.
+        checksum: ``md5:`` or ``sha256:`` and hex digits, as published; None where none is published.
         by_hand: Where a person finds it.
-        needed: Whether the data set is of use without it.
+        needed: Whether the data set needs it.
     """
 
     place: str
@@ -214,13 +228,13 @@ class Download:
 
 @dataclass(frozen=True)
 class Preparation:
-    """How a data set comes to lie on disk.
+    """How a data set is fetched and prepared on disk.
 
     Args:
-        downloads: What it is made of.
-        terms: What may be done with it.
-        copied_from: A folder with the downloads -> where the data set lies in it, for a data set that is copied from
-            there to ``images`` and ``metadata``; None for one that stays as it was unpacked.
+        downloads: Its files.
+        terms: The terms of use.
+        copied_from: Folder of the downloads -> the places of the data set in it, where images and lists are copied from
+            there to ``images`` and ``metadata``; None where the data set stays as it was unpacked.
     """
 
     downloads: tuple[Download, ...]
@@ -234,11 +248,11 @@ class DatasetSpec:
 
     Args:
         name: What users type, lowercase ``[a-z0-9_.-]``.
-        build: Where it lies on disk -> the data set. Raises ``DataError`` where something is missing.
+        build: The places on disk -> the data set. Raises ``DataError`` where something is missing.
         source: Paper or publisher.
-        classes: How many classes it is known to have.
-        known: What is known of its splits, for a check of what is on disk.
-        preparation: How it comes to lie on disk; None where there is nothing to fetch.
+        classes: The published number of classes; None where none is published.
+        known: The published sizes of its splits, with which a check compares those on disk.
+        preparation: How it is fetched; None where there is nothing to fetch.
     """
 
     name: str

@@ -1,11 +1,11 @@
-"""Class scores as means of weighted sums of feature maps, for the usual network tails.
+"""Effective weights: a class score as the mean of a weighted sum of feature maps, for the usual layers after them.
 
-A linear head's raw weights explain the score only where pooled features reach it as they are. Each function here
-returns weights w (B, K) and constants c (B,) such that, image by image and up to rounding,
+A class score is the mean of the feature maps weighted by the raw weights of the linear layer only where no norm stands
+between feature maps and classifier. Each function returns weights w (B, K) and constants c (B,) with
 
     logit = mean over pixels of Σ_k w_k F_k + c
 
-for the features F (B, K, h, w) before the tail's norm and the logit of the class asked for.
+for the feature maps F (B, K, h, w) before the norm, exact up to rounding. The logit is that of each image's class.
 """
 
 from __future__ import annotations
@@ -19,17 +19,29 @@ __all__ = ["after_batch_norm", "after_layer_norm", "after_pooling"]
 
 
 def after_pooling(head: nn.Linear, classes: Tensor) -> tuple[Tensor, Tensor]:
-    """Decompose pool → linear: the raw weights.
+    """Return the effective weights of pool → linear, which are the raw ones: ``w_k = W_k``.
 
     Args:
-        head: The classifier.
+        head: The classifier, weight W (C, K).
         classes: The class of each image, int64 (B,).
+
+    Returns:
+        Weights (B, K) and constants (B,).
     """
     return head.weight[classes], head.bias[classes]
 
 
 def after_batch_norm(norm: nn.BatchNorm2d, head: nn.Linear, classes: Tensor) -> tuple[Tensor, Tensor]:
-    """Decompose batch norm (in eval mode) → pool → linear: ``w_k = W_k γ_k / √(σ²_k + ε)``."""
+    """Return the effective weights of batch norm (in eval mode) → pool → linear: ``w_k = W_k γ_k / √(σ²_k + ε)``.
+
+    Args:
+        norm: The norm, weight γ and running variance σ² (K,).
+        head: The classifier, weight W (C, K).
+        classes: The class of each image, int64 (B,).
+
+    Returns:
+        Weights (B, K) and constants (B,).
+    """
     assert norm.running_mean is not None
     assert norm.running_var is not None
     scale = norm.weight / (norm.running_var + norm.eps).sqrt()
@@ -39,10 +51,19 @@ def after_batch_norm(norm: nn.BatchNorm2d, head: nn.Linear, classes: Tensor) -> 
 
 
 def after_layer_norm(features: Tensor, norm: nn.LayerNorm, head: nn.Linear, classes: Tensor) -> tuple[Tensor, Tensor]:
-    """Decompose pool → layer norm → linear: ``w_k = (W_k γ_k − mean_j W_j γ_j) / √(var(p) + ε)``.
+    """Return the effective weights of pool → layer norm → linear: ``w_k = (W_k γ_k − mean_j W_j γ_j) / √(var(p) + ε)``.
 
-    p are the pooled features. The divisor is one positive number an image, so the shape of a map is that of the
-    centred weights.
+    p are the pooled features of an image. The divisor is one positive number for each image, so it scales the map and
+    does not change its shape.
+
+    Args:
+        features: Feature maps (B, K, h, w).
+        norm: The norm, weight γ (K,).
+        head: The classifier, weight W (C, K).
+        classes: The class of each image, int64 (B,).
+
+    Returns:
+        Weights (B, K) and constants (B,).
     """
     pooled = features.mean(dim=(2, 3))
     spread = (pooled.var(dim=1, keepdim=True, correction=0) + norm.eps).sqrt()

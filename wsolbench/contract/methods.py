@@ -1,4 +1,4 @@
-"""Methods: what turns a network's features into maps, and what it may look at."""
+"""Methods: functions that turn a network's feature maps into raw maps, and their inputs."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ __all__ = [
 
 @dataclass(frozen=True)
 class MethodContext:
-    """What a method may look at besides the features. It holds no annotation, so full supervision cannot leak.
+    """The inputs of a method beside the features. It holds no annotation, so full supervision cannot leak.
 
     Args:
         backbone: The network in eval mode.
-        images: Normalised inputs (B, 3, H, W).
+        images: Normalised images (B, 3, H, W).
         class_indices: The class to localize in each image, int64 (B,).
-        logits: The network's scores (B, C).
+        logits: The network's class scores (B, C).
     """
 
     backbone: Backbone
@@ -39,16 +39,19 @@ class MethodContext:
 
     @property
     def class_weights(self) -> Tensor:
-        """The raw weights (B, K) of the feature channels for each image's class."""
+        """The raw weights (B, K) of each image's class."""
         return self.backbone.classifier_weight[self.class_indices]
 
     def effective_weights(self, features: Tensor) -> Tensor:
-        """Return weights (B, K) whose map's mean over pixels is the class score, but for a constant.
+        """Return the effective weights (B, K) of each image's class, which include a norm before the classifier.
 
-        Unlike the raw weights they take in the norm between features and classifier.
+        The mean of the feature maps weighted by them is the class score minus a constant; see `SpatialHead`.
+
+        Args:
+            features: Feature maps (B, K, h, w).
 
         Raises:
-            UsageError: The backbone does not say.
+            UsageError: The backbone does not offer them.
         """
         if not isinstance(self.backbone, SpatialHead):
             name = type(self.backbone).__name__
@@ -58,11 +61,12 @@ class MethodContext:
 
 @dataclass(frozen=True)
 class Maps:
-    """Raw maps, with what a method has to say of each in numbers.
+    """Raw maps, and statistics of each.
 
     Args:
         maps: Raw maps (B, h', w'), any size and range; higher means more likely the object.
-        statistics: Name -> one number a map, floating (B,). Recorded for every image, null where it is not finite.
+        statistics: Name -> one number for each map, floating (B,). They are recorded for every image; a number that is
+            not finite is recorded as null.
     """
 
     maps: Tensor
@@ -73,24 +77,32 @@ class Method(Protocol):
     """Turns features into raw maps; higher means more likely the object."""
 
     def __call__(self, features: Tensor, context: MethodContext) -> Tensor | Maps:
-        """Return raw maps (B, h', w'), any size and range, of features (B, K, h, w), which it leaves untouched."""
+        """Return raw maps.
+
+        Args:
+            features: Feature maps (B, K, h, w); not to be changed.
+            context: The other inputs; not to be changed.
+
+        Returns:
+            Raw maps (B, h', w'), any size and range, alone or with statistics.
+        """
         ...
 
 
 @runtime_checkable
 class FittedMethod(Method, Protocol):
-    """A method that goes through images of train-weaksup before it localizes any.
+    """A method that is fitted on images of train-weaksup before it localizes.
 
-    It is given their features and nothing else: no label, no box and no mask.
+    It receives their features only: no label, no box and no mask.
     """
 
     @property
     def fit_images(self) -> int | None:
-        """How many images it wants, drawn at random with the seed of the run; None for all."""
+        """The number of images, which are drawn at random with the seed of the run; None for all."""
         ...
 
     def partial_fit(self, features: Tensor) -> None:
-        """Take in the features (B, K, h, w) of some images, which it leaves untouched; called once for each batch."""
+        """Fit on one more batch of features (B, K, h, w), which are not to be changed."""
         ...
 
 
@@ -101,9 +113,9 @@ class MethodSpec:
     Args:
         name: What users type.
         build: Class or function that takes the method's options by keyword and returns the method. The fields of a
-            dataclass (or the annotated parameters) are its options: typed, listed and recorded.
+            dataclass, or the annotated parameters, are the options: typed, listed and recorded.
         source: Paper and equation.
-        reads_network: False for a baseline whose maps do not depend on the network; tables then name none.
+        reads_network: False for a baseline whose maps do not depend on the network; tables then name no network.
     """
 
     name: str

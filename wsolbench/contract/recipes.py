@@ -28,7 +28,7 @@ class Recipe(Protocol):
 
     @property
     def epochs(self) -> int:
-        """How often train-weaksup is gone through."""
+        """Number of passes over train-weaksup."""
         ...
 
     @property
@@ -37,50 +37,77 @@ class Recipe(Protocol):
         ...
 
     def prepare(self, images: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Any]:
-        """Augment normalised images (B, 3, H, W) with labels (B,); targets are whatever `loss` takes."""
+        """Augment a batch, after it is normalised.
+
+        Args:
+            images: Normalised images (B, 3, H, W).
+            labels: Class indices, int64 (B,).
+            generator: The source of all randomness.
+
+        Returns:
+            Images of the same shape, and targets in whatever form `loss` takes.
+        """
         ...
 
     def loss(self, logits: Tensor, targets: Any) -> Tensor:
-        """Return the scalar loss of logits (B, C)."""
+        """Return the scalar loss of logits (B, C) and the targets that `prepare` returned."""
         ...
 
     def optimizer(self, network: torch.nn.Module, total_steps: int) -> tuple[torch.optim.Optimizer, Any]:
-        """Return the optimizer and its learning-rate scheduler, which is stepped after every batch.
+        """Return the optimizer and its learning-rate scheduler, which steps after every batch.
 
-        The network may be set up for its training here, as in `StochasticDepth`. Both have torch's ``state_dict`` and
-        ``load_state_dict``, which an interrupted training is continued from.
+        The network may be prepared for training here, for example by `StochasticDepth`.
+
+        Args:
+            network: The network.
+            total_steps: Number of batches in the whole training.
+
+        Returns:
+            Optimizer and scheduler. Both have torch's ``state_dict`` and ``load_state_dict``, so that an interrupted
+            training can continue.
         """
         ...
 
 
 @runtime_checkable
 class Augmenting(Protocol):
-    """A recipe that turns every image into the network's input itself, where others get it warped."""
+    """A recipe that resizes and augments each image itself; for other recipes the core warps the images."""
 
     def augment(
         self, image: NDArray[np.uint8], config: InputConfig, generator: np.random.Generator
     ) -> NDArray[np.uint8]:
-        """Return an image (H, W, 3), which stays as it is, as another of (size, size, 3).
+        """Return an augmented copy of an image; called from several threads.
 
-        Called from several threads. All that is random comes from the generator, whose numbers depend on seed, epoch
-        and image alone.
+        Args:
+            image: RGB, uint8 (H, W, 3); not to be changed.
+            config: The network's input configuration.
+            generator: The source of all randomness; its numbers depend on seed, epoch and image only.
+
+        Returns:
+            RGB, uint8 (size, size, 3).
         """
         ...
 
 
 @runtime_checkable
 class Averaging(Protocol):
-    """A recipe that may keep an average of the weights in place of those after the last step."""
+    """A recipe that can average the weights over the steps."""
 
     @property
     def ema(self) -> float | None:
-        """The highest decay of an exponential moving average over the steps; None keeps the last weights."""
+        """The highest decay of the exponential moving average, above 0 and below 1; None keeps the last weights."""
         ...
 
 
 @dataclass(frozen=True)
 class RecipeSpec:
-    """A training recipe that a plugin offers; ``build`` takes its options by keyword, as in `MethodSpec`."""
+    """A training recipe that a plugin offers.
+
+    Args:
+        name: What users type.
+        build: Class or function that takes the recipe's options by keyword and returns the recipe; see `MethodSpec`.
+        source: Paper or repository.
+    """
 
     name: str
     build: Callable[..., Recipe]

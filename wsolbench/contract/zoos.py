@@ -1,4 +1,4 @@
-"""Zoos: networks or methods that a plugin offers behind a prefix, without listing them."""
+"""Zoos: networks or methods that a plugin offers under a prefix, without listing each."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ S_co = TypeVar("S_co", bound=Spec, covariant=True)
 
 @dataclass(frozen=True)
 class Zoo(Generic[S_co]):
-    """What a plugin offers without listing it: users name one with a prefix, as in ``timm:resnet18``.
+    """Networks or methods that a plugin offers without listing each: users type a prefix, as in ``timm:resnet18``.
 
-    Nothing is called before somebody types the prefix; `names` and `find` may then import what they need. Both raise
-    ``UsageError`` that says what to install where that is missing.
+    Nothing is called before a user types the prefix, so `names` and `find` may import libraries. Both raise
+    ``UsageError`` that says what to install where a library is missing.
 
     Args:
         name: The prefix, without its colon.
         names: Return every name that may follow the prefix.
-        find: One of these names -> what it stands for. Raises ``UsageError`` that says why it cannot be offered.
+        find: Name -> its spec. Raises ``UsageError`` that says why the name cannot be offered.
         source: Library or repository.
     """
 
@@ -44,8 +44,8 @@ class Zoo(Generic[S_co]):
 
 
 class BackboneZoo(Zoo[BackboneSpec]):
-    """Networks behind a prefix."""
+    """Networks under a prefix."""
 
 
 class MethodZoo(Zoo[MethodSpec]):
-    """Localization methods behind a prefix."""
+    """Localization methods under a prefix."""

@@ -1,1 +1,49 @@
-"""Reading data sets from disk: the reference metadata layout, images, and what identifies a data set."""
+"""The kit for authors of data sets on disk: splits, lists, image files, boxes, and where a data set is fetched.
+
+What every plugin needs, a data set in memory too, is in `wsolbench.api`.
+"""
+
+from wsolbench.contract import Download, Finding, Inspectable, KnownSplit, Preparation, Severity
+from wsolbench.data.boxes import Quad, SizedBoxes, whole_corners, xywh_to_xyxy
+from wsolbench.data.class_folders import list_class_folders
+from wsolbench.data.comparison import compare_annotations
+from wsolbench.data.disk import DiskDataset, DiskSplit, LazySplit, ListedSplit, PlacedSplit
+from wsolbench.data.image_files import HeaderSizes, ImageFiles
+from wsolbench.data.lines import Line, parse_each, read_lines
+from wsolbench.data.prepared import lists_below, prepared_roots
+from wsolbench.data.published import published_lists
+from wsolbench.data.reference import ReferenceDataset, ReferenceSplit, folder_names, reference_splits
+from wsolbench.data.storage import open_storage
+
+__all__ = [
+    "DiskDataset",
+    "DiskSplit",
+    "Download",
+    "Finding",
+    "HeaderSizes",
+    "ImageFiles",
+    "Inspectable",
+    "KnownSplit",
+    "LazySplit",
+    "Line",
+    "ListedSplit",
+    "PlacedSplit",
+    "Preparation",
+    "Quad",
+    "ReferenceDataset",
+    "ReferenceSplit",
+    "Severity",
+    "SizedBoxes",
+    "compare_annotations",
+    "folder_names",
+    "list_class_folders",
+    "lists_below",
+    "open_storage",
+    "parse_each",
+    "prepared_roots",
+    "published_lists",
+    "read_lines",
+    "reference_splits",
+    "whole_corners",
+    "xywh_to_xyxy",
+]

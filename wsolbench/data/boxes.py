@@ -1,4 +1,4 @@
-"""Boxes that become corners only with the size of their image, which may have to be read off its file."""
+"""Boxes whose corners depend on the size of their image, which may have to be read from its file."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ from numpy.typing import NDArray
 
 from wsolbench.errors import DataError
 
-__all__ = ["Quad", "SizedBoxes", "corners_of_extent", "whole_corners"]
+__all__ = ["Quad", "SizedBoxes", "whole_corners", "xywh_to_xyxy"]
 
 Quad: TypeAlias = tuple[float, float, float, float]
 """The four numbers of a box in pixels, perhaps with fractions: corners, or x, y, width and height."""
 Corners: TypeAlias = tuple[int, int, int, int]
 
 
-def corners_of_extent(extent: Quad, size: tuple[int, int]) -> Corners:
-    """Return the corners (x, y, min(x + w, W - 1), min(y + h, H - 1)) of x, y, w, h; fractions are cut off at the end.
+def xywh_to_xyxy(extent: Quad, size: tuple[int, int]) -> Corners:
+    """Return the corners (x, y, min(x + w, W - 1), min(y + h, H - 1)) of a box x, y, w, h, truncated to whole pixels.
 
-    There is no - 1 after x + w: the published lists of CUB are made so, and so are predicted boxes (Choe et al., CVPR
-    2020). That fractions are cut off, not rounded, is our reading; no published box with one was there to compare.
+    x + w has no - 1: the published lists of CUB and predicted boxes are computed this way (Choe et al., CVPR 2020).
+    Fractions are truncated, not rounded: our reading, as no published box with one was available for comparison.
     """
     (x, y, width, height), (image_width, image_height) = extent, size
     return int(x), int(y), int(min(x + width, image_width - 1)), int(min(y + height, image_height - 1))
 
 
 def whole_corners(corners: Quad, size: tuple[int, int]) -> Corners:  # noqa: ARG001
-    """Return inclusive corners x0, y0, x1, y1 as whole numbers, fractions cut off."""
+    """Return inclusive corners x0, y0, x1, y1, truncated to whole pixels."""
     x0, y0, x1, y1 = corners
     return int(x0), int(y0), int(x1), int(y1)
 
 
 @dataclass(frozen=True, eq=False)
 class SizedBoxes(Mapping[str, NDArray[np.int64]]):
-    """Image id -> boxes (n, 4) in original pixels, inclusive corners, worked out when they are asked for.
+    """Image id -> boxes (n, 4) in original pixels, inclusive corners, computed when they are looked up.
 
     Args:
         quads: Image id -> the four numbers of each box.
@@ -48,7 +48,7 @@ class SizedBoxes(Mapping[str, NDArray[np.int64]]):
     quads: Mapping[str, Sequence[Quad]]
     sizes: Mapping[str, tuple[int, int]]
     source: str
-    corners: Callable[[Quad, tuple[int, int]], Corners] = corners_of_extent
+    corners: Callable[[Quad, tuple[int, int]], Corners] = xywh_to_xyxy
 
     def __getitem__(self, image_id: str) -> NDArray[np.int64]:
         """Return the boxes of an image. Raises ``DataError`` where one is not inside it."""
@@ -56,9 +56,9 @@ class SizedBoxes(Mapping[str, NDArray[np.int64]]):
         boxes = [self.corners(quad, (width, height)) for quad in quads]
         for quad, (x0, y0, x1, y1) in zip(quads, boxes, strict=True):
             if not (0 <= x0 <= x1 < width and 0 <= y0 <= y1 < height):
-                told = " ".join(f"{value:g}" for value in quad)
+                numbers = " ".join(f"{value:g}" for value in quad)
                 raise DataError(
-                    f"{self.source}: the box {told} of {image_id!r} is not inside its {width}x{height} image"
+                    f"{self.source}: the box {numbers} of {image_id!r} is not inside its {width}x{height} image"
                 )
         return np.array(boxes, dtype=np.int64)
 

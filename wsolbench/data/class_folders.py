@@ -17,7 +17,7 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".ppm", ".tif", ".tif
 def list_class_folders(root: Path, on_fault: Callable[[DataError], None] = raise_fault) -> dict[str, tuple[str, ...]]:
     """Return folder name -> names of its image files, both in the order of their names; no file is opened.
 
-    Hidden files, files that are no images by their name, and files beside the folders are left alone.
+    Hidden files, files whose names are not those of images, and files beside the folders are ignored.
 
     Raises:
         DataError: The folder is not there; or it holds no class folder, or one without images, where `on_fault` raises

@@ -1,4 +1,4 @@
-"""Two sources of the same annotations put side by side."""
+"""Two sources of the same annotations, compared."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ __all__ = ["compare_annotations"]
 
 
 def compare_annotations(counting: Annotations, other: Annotations, what: str) -> Iterator[Finding]:
-    """Yield whether two sources have the same images, boxes and sizes.
+    """Yield findings on whether two sources have the same images, boxes and sizes.
 
     Args:
         counting: The source that scores are computed with.
-        other: The other one; images whose file it needs and does not find are passed over.
+        other: The other one; images are skipped where it needs their file and the file is missing.
         what: The two, in this order, for the finding, such as ``the published lists and bounding_boxes.txt``.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Data sets on disk, put together from splits of whatever layout."""
+"""Data sets on disk, composed of splits in any layout."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class DiskSplit(Protocol):
 
 @dataclass(frozen=True)
 class ListedSplit:
-    """A split whose lists are in memory, whatever they were read from.
+    """A split whose lists are in memory.
 
     Args:
         files: The images.
@@ -57,7 +57,7 @@ class ListedSplit:
 
 @dataclass(frozen=True)
 class PlacedSplit:
-    """A split of which another knows everything but where its images lie."""
+    """A split with the labels and annotations of another one, and its own image files."""
 
     files: ImageFiles
     listed: DiskSplit
@@ -97,8 +97,8 @@ class DiskDataset:
     Args:
         name: The name that checkpoints and records refer to.
         class_names: One a class, in the order of the labels.
-        parts: The splits that are there.
-        inspections: What a check of this data set looks at besides what it does with any.
+        parts: The available splits.
+        inspections: Checks of its own, beside those of every data set.
     """
 
     name: str
@@ -108,12 +108,12 @@ class DiskDataset:
 
     @property
     def splits(self) -> frozenset[Split]:
-        """The splits that are there."""
+        """The available splits."""
         return frozenset(self.parts)
 
     @cached_property
     def version(self) -> str:
-        """What is scored on, as a hash: two folders share it only where ids, labels, sizes and boxes are equal."""
+        """A hash of ids, labels, sizes and boxes of the evaluated splits: equal content, equal version."""
         return content_version(self)
 
     def images(self, split: Split) -> ImageSplit:
@@ -125,7 +125,7 @@ class DiskDataset:
         return self._part(split).annotations()
 
     def inspect(self) -> Iterator[Finding]:
-        """Yield what the inspections find. Raises ``DataError``."""
+        """Yield the findings of its own checks. Raises ``DataError``."""
         for inspection in self.inspections:
             yield from inspection()
 

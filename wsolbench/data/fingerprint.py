@@ -1,4 +1,4 @@
-"""Hashes that tell whether two runs saw the same images, labels and annotations, on whatever machine.
+"""Hashes that show whether two runs saw the same images, labels and annotations, on whatever machine.
 
 Every number is serialised as a little-endian 64-bit integer and every string behind its length, so that no two
 different data sets have one serialisation.

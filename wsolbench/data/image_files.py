@@ -1,4 +1,4 @@
-"""The image files of a split, read and decoded one at a time, and the sizes that nobody but the files knows."""
+"""The image files of a split, read and decoded one at a time, and sizes that only the files have."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class ImageFiles:
     """Image files in the order of a split; unlike closures over them they can be sent to another process.
 
     Args:
-        storage: Where they lie; None where the user named no place, which is told when an image is asked for.
+        storage: Their place; None where the user named none, so that loading an image raises ``UsageError``.
         ids: Image ids.
         paths: Their paths in the storage, as long as the ids; the ids themselves where empty.
-        sizes: Image id -> (width, height) as the metadata has it, for turning what lies sideways.
+        sizes: Image id -> (width, height) as the metadata has it, to turn images that are stored sideways.
     """
 
     storage: Storage | None
@@ -50,7 +50,7 @@ class ImageFiles:
         return decode_rgb(content, self.storage.place(self._path(index)), self.sizes.get(self.ids[index]))
 
     def read(self, index: int) -> bytes:
-        """Return what an image's file holds.
+        """Return the content of an image's file.
 
         Raises:
             UsageError: No place was named.
@@ -61,7 +61,7 @@ class ImageFiles:
         return self.storage.read(self._path(index))
 
     def size(self, index: int) -> tuple[int, int]:
-        """Return an image's (width, height) as stored, which its first bytes tell as a rule.
+        """Return an image's (width, height) as stored, usually from its first bytes.
 
         Raises:
             UsageError: No place was named.
@@ -84,7 +84,7 @@ class ImageFiles:
 
 @dataclass(frozen=True, eq=False)
 class HeaderSizes(Mapping[str, tuple[int, int]]):
-    """Image id -> (width, height), read off the image's file when it is asked for: no pixel is decoded.
+    """Image id -> (width, height), read from the image's file when it is looked up; no pixel is decoded.
 
     Args:
         files: The images, with a storage.

@@ -1,4 +1,4 @@
-"""Files of images as pixels: decoded strictly, always RGB, and warped to a network's input."""
+"""Image files decoded to pixels, strictly and always as RGB, and images warped to a network's input."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def decode_rgb(content: bytes, place: str, expected_size: tuple[int, int] | None
     two sizes is legal: photos are also kept as squashed copies, their boxes in original pixels.
 
     Args:
-        content: What the image file holds.
-        place: Where it lies, for messages.
+        content: The content of the image file.
+        place: The place of the file, for messages.
         expected_size: (width, height) as the metadata has it.
 
     Raises:
@@ -116,9 +116,9 @@ def _open(content: bytes, place: str) -> Image:
 
 @contextmanager
 def _pillow_kept_quiet() -> Iterator[None]:
-    """Silence Pillow's remarks on metadata that nobody asked for; an oversized image is an error instead.
+    """Silence Pillow's warnings about metadata; an oversized image is an error instead.
 
-    Warning filters belong to the whole process, so that threads take turns. Only headers are read meanwhile.
+    Warning filters belong to the whole process, so threads take turns. Only headers are read meanwhile.
     """
     from PIL import Image
 

@@ -1,4 +1,4 @@
-"""Text files of one entry a line, read strictly: what is wrong is named by file and line."""
+"""Text files with one entry a line, read strictly: an error names file and line."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ __all__ = ["lists_below", "prepared_roots"]
 
 
 def prepared_roots(name: str, roots: DatasetRoots) -> DatasetRoots | None:
-    """Return where images and lists lie in a folder in the layout above; None where ``roots.images`` is none.
+    """Return the places of images and lists in a folder of the layout above; None where ``roots.images`` is not one.
 
     Places that the user named stay as they are.
 
@@ -30,7 +30,7 @@ def prepared_roots(name: str, roots: DatasetRoots) -> DatasetRoots | None:
         roots: ``images`` is the folder.
 
     Raises:
-        DataError: Which of several ZIP files is meant cannot be told.
+        DataError: The folder holds several ZIP files of images to train on.
     """
     folder = roots.images
     if roots.metadata is not None:
@@ -52,7 +52,7 @@ def prepared_roots(name: str, roots: DatasetRoots) -> DatasetRoots | None:
 
 
 def lists_below(folder: Path, name: str) -> Path | None:
-    """Return where a data set's folder has its lists, ``metadata/<name>`` or ``metadata``; None where it has none."""
+    """Return the folder of a data set's lists, ``metadata/<name>`` or ``metadata``; None where it has none."""
     return next((place for place in (folder / "metadata" / name, folder / "metadata") if has_splits(place)), None)
 
 

@@ -207,10 +207,6 @@ class _MaskFiles:
     ignore: str
     instances: list[str] = field(default_factory=list)
 
-    @property
-    def all_paths(self) -> list[str]:
-        return self.instances + [self.ignore] * bool(self.ignore)
-
 
 @dataclass(frozen=True)
 class ReferenceSplit:
@@ -260,8 +256,8 @@ class ReferenceSplit:
             raise DataError(f"there is no {self.split.label} split: folder {self.folder} does not exist")
         ids = _parse_ids(self._lines(IDS), self.on_fault)
         if not ids and self._scored:
-            told = f"{self.folder / IDS} is empty: expected the images of the {self.split.label} split"
-            self.on_fault(DataError(told))
+            message = f"{self.folder / IDS} is empty: expected the images of the {self.split.label} split"
+            self.on_fault(DataError(message))
         return ids
 
     @cached_property
@@ -282,8 +278,8 @@ class ReferenceSplit:
         lines = self._lines(LOCALIZATION)
         if not lines:
             if self._scored:
-                told = f"is missing or empty: {self.split.label} needs boxes ({_BOX}) or masks ({_MASK})"
-                self.on_fault(DataError(f"{self.folder / LOCALIZATION} {told}"))
+                message = f"is missing or empty: {self.split.label} needs boxes ({_BOX}) or masks ({_MASK})"
+                self.on_fault(DataError(f"{self.folder / LOCALIZATION} {message}"))
             return {}, {}
         if _is_mask(lines[0]):
             masks = _parse_masks(lines, self._known, self.on_fault)
@@ -325,8 +321,8 @@ class ReferenceSplit:
             examples = ", ".join(repr(image_id) for image_id in missing[:_NAMED])
             images = "1 image has" if len(missing) == 1 else f"{len(missing)} images have"
             more = ", ..." if len(missing) > _NAMED else ""
-            told = f"{images} no {what}, though listed in {IDS}: {examples}{more}"
-            self.on_fault(DataError(f"{self.folder / file}: {told}"))
+            message = f"{images} no {what}, though listed in {IDS}: {examples}{more}"
+            self.on_fault(DataError(f"{self.folder / file}: {message}"))
 
     def _check_boxes(self, boxes: list[tuple[Line, list[int]]], size: tuple[int, int]) -> NDArray[np.int64]:
         inside: list[list[int]] = []

@@ -1,4 +1,4 @@
-"""Where a data set's files lie: below a folder, or in a ZIP file that is never unpacked."""
+"""The files of a data set: below a folder, or in a ZIP file that is never unpacked."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Storage(Protocol):
     """Files by their relative path with forward slashes. Read from several threads and processes."""
 
     def read(self, path: str) -> bytes:
-        """Return what a file holds.
+        """Return the content of a file.
 
         Raises:
             MissingFileError: There is no such file.
@@ -32,7 +32,7 @@ class Storage(Protocol):
         ...
 
     def place(self, path: str) -> str:
-        """Say where a file lies, for messages."""
+        """Return the place of a file, for messages."""
         ...
 
     def paths(self) -> Iterator[str]:
@@ -60,7 +60,7 @@ class FolderStorage:
     root: Path
 
     def read(self, path: str) -> bytes:
-        """Return what a file holds. Raises ``DataError``."""
+        """Return the content of a file. Raises ``DataError``."""
         return self.read_head(path, -1)
 
     def read_head(self, path: str, count: int) -> bytes:
@@ -79,7 +79,7 @@ class FolderStorage:
             raise DataError(f"image file {self.place(path)} cannot be read: {reason}") from error
 
     def place(self, path: str) -> str:
-        """Say where a file lies."""
+        """Return the place of a file."""
         return str(self.root / path)
 
     def paths(self) -> Iterator[str]:
@@ -106,7 +106,7 @@ class ZipStorage:
         return ZipStorage, (self.root,)
 
     def read(self, path: str) -> bytes:
-        """Return what a file holds. Raises ``DataError``."""
+        """Return the content of a file. Raises ``DataError``."""
         return self.read_head(path, -1)
 
     def read_head(self, path: str, count: int) -> bytes:
@@ -121,7 +121,7 @@ class ZipStorage:
                 raise DataError(f"{self.place(path)} cannot be read: {error}") from error
 
     def place(self, path: str) -> str:
-        """Say where a file lies."""
+        """Return the place of a file."""
         return f"{path} in {self.root}"
 
     def paths(self) -> Iterator[str]:

@@ -118,16 +118,16 @@ def _open_folders(
         sharing = [split for split, other in roots.items() if other.resolve() == root.resolve()]
         names = (name for split in sharing for name in ids[split])
         folders[part.split] = ScoremapFolder(root, part.images.ids, names)
-    _refuse_strangers(dataset, list(folders.values()), ids, reporter)
+    _refuse_unlisted(dataset, list(folders.values()), ids, reporter)
     return folders
 
 
-def _refuse_strangers(
+def _refuse_unlisted(
     dataset: OpenDataset, folders: Sequence[ScoremapFolder], ids: Mapping[Split, Sequence[str]], reporter: Reporter
 ) -> None:
     """Refuse maps of no image; they may be of a split that is not scored, which is opened only where there are any."""
     known = [image_id for of_split in ids.values() for image_id in of_split]
-    suspects = [folder for folder in folders if folder.find_strangers(known)]
+    suspects = [folder for folder in folders if folder.find_unlisted(known)]
     for split in (Split.TRAIN_FULLSUP, Split.TEST):
         if suspects and split in dataset.splits and split not in ids:
             try:
@@ -136,4 +136,4 @@ def _refuse_strangers(
                 reporter.warn(f"maps that are not scored may be of {split.label} or of no image: {error}")
                 return
     for folder in suspects:
-        folder.refuse_strangers(known)
+        folder.refuse_unlisted(known)

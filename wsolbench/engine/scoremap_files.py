@@ -57,7 +57,7 @@ class ScoremapFolder:
                 f"(expected {first}.npy{short}); write the missing files, or name the folder that holds them"
             )
 
-    def refuse_strangers(self, known: Iterable[str]) -> None:
+    def refuse_unlisted(self, known: Iterable[str]) -> None:
         """Refuse maps that are of no image, such as those of another data set.
 
         Args:
@@ -66,14 +66,14 @@ class ScoremapFolder:
         Raises:
             ScoremapError: There are such maps; the message names one.
         """
-        strangers = self.find_strangers(known)
-        if strangers:
+        unlisted = self.find_unlisted(known)
+        if unlisted:
             raise ScoremapError(
-                f"{self._root / strangers[0]}.npy is the scoremap of no image of the data set "
-                f"(one of {len(strangers)}); take such files away, or name the data set that they were made for"
+                f"{self._root / unlisted[0]}.npy is the scoremap of no image of the data set "
+                f"(one of {len(unlisted)}); take such files away, or name the data set that they were made for"
             )
 
-    def find_strangers(self, known: Iterable[str]) -> list[str]:
+    def find_unlisted(self, known: Iterable[str]) -> list[str]:
         """Return the maps, named without ``.npy``, that are of none of these images."""
         expected = {name for image_id in known for name in (image_id, _stem(image_id))}
         found = (path.relative_to(self._root).with_suffix("").as_posix() for path in sorted(self._root.rglob("*.npy")))

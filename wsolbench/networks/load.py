@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from wsolbench.contract import BackboneSpec, Checkpoint, Foldable, Pretrained, Reparameterizable
+from wsolbench.contract import BackboneSpec, Checkpoint, Fusable, Pretrained, Reparameterizable
 from wsolbench.errors import UsageError, WeightsError
 from wsolbench.files import sha256
 from wsolbench.host.provider import blaming
@@ -102,7 +102,7 @@ def load_network(
     seed: int,
     execution: Execution = USUAL,
 ) -> LoadedNetwork:
-    """Build a network, load its weights, merge and fold what can be, and put it on its device in eval mode.
+    """Build a network, load its weights, merge and fuse what can be, and put it on its device in eval mode.
 
     Args:
         registry: What the plugins offer.
@@ -162,8 +162,8 @@ def _prepare(
         reparameterized = isinstance(module, Reparameterizable)
         if reparameterized:
             module.eval().reparameterize()
-        if isinstance(module, Foldable):
-            module.fold_norms()
+        if isinstance(module, Fusable):
+            module.fuse()
         module = module.eval().requires_grad_(False).to(device=device, memory_format=torch.channels_last)
     return LoadedNetwork(
         requested=name,

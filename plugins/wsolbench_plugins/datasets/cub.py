@@ -14,11 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from wsolbench.api import (
-    DataError,
-    Dataset,
-    DatasetRoots,
-    DatasetSpec,
+from wsolbench.api import DataError, Dataset, DatasetRoots, DatasetSpec, Split, UsageError, hookimpl
+from wsolbench.data import (
     DiskDataset,
     DiskSplit,
     Download,
@@ -33,11 +30,8 @@ from wsolbench.api import (
     Quad,
     ReferenceSplit,
     SizedBoxes,
-    Split,
-    UsageError,
     compare_annotations,
     folder_names,
-    hookimpl,
     lists_below,
     open_storage,
     parse_each,
@@ -173,8 +167,8 @@ class OfficialFolder:
         marks = self._list("train_test_split.txt", "NUMBER 0|1")
         for file, entries in (("image_class_labels", labels), ("bounding_boxes", extents), ("train_test_split", marks)):
             for number in sorted(entries.keys() ^ paths.keys()):
-                told = f"{self.folder / file}.txt and images.txt differ: image {number} is in one of them alone"
-                self.on_fault(DataError(told))
+                message = f"{self.folder / file}.txt and images.txt differ: image {number} is in one of them alone"
+                self.on_fault(DataError(message))
         birds: dict[str, Bird] = {}
         line_of: dict[str, int] = {}
         for number in (number for number in paths if number in labels and number in extents and number in marks):

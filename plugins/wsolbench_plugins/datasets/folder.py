@@ -1,6 +1,7 @@
 """Any data set that lies on disk in the reference metadata layout: CUB, ILSVRC, OpenImages30k, or your own."""
 
-from wsolbench.api import Dataset, DatasetRoots, DatasetSpec, ReferenceDataset, hookimpl
+from wsolbench.api import Dataset, DatasetRoots, DatasetSpec, hookimpl
+from wsolbench.data import ReferenceDataset
 
 
 def build(roots: DatasetRoots) -> Dataset:

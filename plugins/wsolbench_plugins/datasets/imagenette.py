@@ -15,11 +15,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from wsolbench.api import (
-    DataError,
-    Dataset,
-    DatasetRoots,
-    DatasetSpec,
+from wsolbench.api import DataError, Dataset, DatasetRoots, DatasetSpec, Split, UsageError, hookimpl
+from wsolbench.data import (
     DiskDataset,
     Download,
     ImageFiles,
@@ -28,9 +25,6 @@ from wsolbench.api import (
     ListedSplit,
     Preparation,
     ReferenceSplit,
-    Split,
-    UsageError,
-    hookimpl,
     list_class_folders,
     open_storage,
     prepared_roots,
@@ -103,8 +97,8 @@ def _check_classes(part: ReferenceSplit, on_fault: Callable[[DataError], None]) 
     folders = tuple(CLASSES)
     for image_id, label in zip(part.ids, part.labels.tolist(), strict=True):
         if label >= len(folders) or not image_id.startswith(f"{folders[label]}/"):
-            told = f"{part.folder} is not imagenette's: {image_id!r} has label {label}; use --dataset folder for it"
-            on_fault(DataError(told))
+            message = f"{part.folder} is not imagenette's: {image_id!r} has label {label}; use --dataset folder for it"
+            on_fault(DataError(message))
 
 
 # --------------------------------------------------------------------------------------------------------- the download

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from wsolbench.api import (
-    Dataset,
-    DatasetRoots,
-    DatasetSpec,
+from wsolbench.api import Dataset, DatasetRoots, DatasetSpec, Split, UsageError, hookimpl
+from wsolbench.data import (
     DiskDataset,
     Download,
     KnownSplit,
     Preparation,
-    Split,
-    UsageError,
     folder_names,
-    hookimpl,
     prepared_roots,
     published_lists,
     reference_splits,
 )
+
+LABEL_FILES = ("image_ids.txt", "class_labels.txt")
+"""The published lists of every split; masks need no sizes, and train-weaksup has no masks."""
 
 
 @hookimpl
@@ -32,7 +30,10 @@ def wsolbench_datasets() -> list[DatasetSpec]:
     drive = "https://drive.google.com/open?id="
     preparation = Preparation(
         (
-            *published_lists("OpenImages", Split, "metadata"),
+            *published_lists("OpenImages", [Split.TRAIN_WEAKSUP], "metadata", files=LABEL_FILES),
+            *published_lists(
+                "OpenImages", [Split.TRAIN_FULLSUP, Split.TEST], "metadata", files=[*LABEL_FILES, "localization.txt"]
+            ),
             Download("images", archive="OpenImages_images.zip", by_hand=f"{drive}1oOb4WQ-lb8SYppHEg3lWnpHk1X8WVO4e"),
             Download(
                 "masks", archive="OpenImages_annotations.zip", by_hand=f"{drive}1eu1YvcZlsEalhXTS_5Ni5tkImCliIPie"

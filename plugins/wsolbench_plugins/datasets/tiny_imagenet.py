@@ -18,11 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
-from wsolbench.api import (
-    DataError,
-    Dataset,
-    DatasetRoots,
-    DatasetSpec,
+from wsolbench.api import DataError, Dataset, DatasetRoots, DatasetSpec, Split, UsageError, hookimpl
+from wsolbench.data import (
     DiskDataset,
     Download,
     ImageFiles,
@@ -31,10 +28,7 @@ from wsolbench.api import (
     Line,
     ListedSplit,
     Preparation,
-    Split,
-    UsageError,
     folder_names,
-    hookimpl,
     open_storage,
     parse_each,
     prepared_roots,

@@ -19,8 +19,6 @@ from wsolbench.api import MethodContext, MethodSpec, UsageError, hookimpl
 if TYPE_CHECKING:
     from torch import Tensor
 
-SIDE = 224  # of the evaluation frame: maps of this size are not resized
-
 
 @dataclass(frozen=True)
 class FullImage:
@@ -28,8 +26,10 @@ class FullImage:
 
     def __call__(self, features: Tensor, context: MethodContext) -> Tensor:  # noqa: ARG002
         """Return the same raw map (B, 224, 224) for every image."""
-        maps = features.new_ones(len(features), SIDE, SIDE)
-        maps[:, SIDE // 2, SIDE // 2] = 0
+        from wsolbench.api import FRAME
+
+        maps = features.new_ones(len(features), FRAME, FRAME)  # a map of the frame's size is not resized
+        maps[:, FRAME // 2, FRAME // 2] = 0
         return maps
 
 
@@ -44,10 +44,12 @@ class CentredBox:
         """Return the same raw map (B, 224, 224) for every image."""
         import torch
 
-        middle = (SIDE - 1) / 2
-        distance = (torch.arange(SIDE, device=features.device, dtype=torch.float64) - middle).abs()
+        from wsolbench.api import FRAME
+
+        middle = (FRAME - 1) / 2
+        distance = (torch.arange(FRAME, device=features.device, dtype=torch.float64) - middle).abs()
         pyramid = -torch.maximum(distance[:, None], distance[None, :])
-        return pyramid.expand(len(features), SIDE, SIDE)
+        return pyramid.expand(len(features), FRAME, FRAME)
 
 
 @dataclass(frozen=True)

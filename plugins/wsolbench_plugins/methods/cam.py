@@ -25,8 +25,6 @@ from wsolbench.api import MethodContext, MethodSpec, UsageError, hookimpl
 if TYPE_CHECKING:
     from torch import Tensor
 
-SIDE = 224  # of the evaluation frame: maps of this size are not resized
-
 
 @dataclass(frozen=True)
 class CAM:
@@ -202,11 +200,13 @@ def _cut_off(raw_map: NDArray[np.float64], percentile: float) -> NDArray[np.floa
     """
     import cv2
 
+    from wsolbench.api import FRAME
+
     if not np.isfinite(raw_map).all():
-        return np.full((SIDE, SIDE), np.nan)
+        return np.full((FRAME, FRAME), np.nan)
     if raw_map.min() == raw_map.max():
-        return np.full((SIDE, SIDE), raw_map[0, 0])
-    resized = np.asarray(cv2.resize(raw_map, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC), dtype=np.float64)
+        return np.full((FRAME, FRAME), raw_map[0, 0])
+    resized = np.asarray(cv2.resize(raw_map, (FRAME, FRAME), interpolation=cv2.INTER_CUBIC), dtype=np.float64)
     low, level = resized.min(), np.percentile(resized, percentile)
     above = resized[resized > low]
     if level == low and above.size:

@@ -38,7 +38,7 @@ def test_outputs_are_the_official_ones(shared_data, name):
     expected = np.load(shared_data / "architectures" / "outputs" / f"arch_{OFFICIAL[name]}.npz")
     network = SPECS[name].build(1000).eval().to(memory_format=torch.channels_last)
     fill(network)
-    for tolerance, change in ((1e-5, lambda: None), (1e-4, network.reparameterize), (1e-4, network.fold_norms)):
+    for tolerance, change in ((1e-5, lambda: None), (1e-4, network.reparameterize), (1e-4, network.fuse)):
         change()
         with torch.no_grad():
             features = network.forward_features(IMAGE)
@@ -47,7 +47,7 @@ def test_outputs_are_the_official_ones(shared_data, name):
         assert agrees(logits, expected["logits"], tolerance)
 
 
-@pytest.mark.parametrize("change", ["reparameterize", "fold_norms"])
+@pytest.mark.parametrize("change", ["reparameterize", "fuse"])
 def test_merging_is_exact(change):
     network = SPECS["replknet_nano"].build(12).eval()
     fill(network)

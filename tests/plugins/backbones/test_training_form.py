@@ -37,13 +37,13 @@ REPLKNET |= {"stages.3.blocks.0.pw1.conv.weight": 12, "norm.weight": 13, "head.w
     [("convnext_tiny", CONVNEXT), ("slak_small", SLAK), ("hornet_tiny", HORNET), ("replknet_31b", REPLKNET)],
 )
 def test_layers_have_their_published_numbers(name, expected):
-    numbers = on_meta(name).layer_numbers()
+    numbers = on_meta(name).layer_ids()
     assert {key: numbers[key] for key in expected} == expected
 
 
 @pytest.mark.parametrize("name", ["replknet_31b", "slak_small", "convnext_base"])
 def test_a_long_third_stage_leaves_no_number_out(name):
-    assert set(on_meta(name).layer_numbers().values()) == set(range(14))
+    assert set(on_meta(name).layer_ids().values()) == set(range(14))
 
 
 @pytest.mark.parametrize(

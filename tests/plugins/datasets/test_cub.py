@@ -6,7 +6,8 @@ import pytest
 from trees import Bird, write, write_cub, write_lists, write_photo, write_small_cub
 from wsolbench_plugins.datasets import cub
 
-from wsolbench.api import DataError, DatasetRoots, ReferenceDataset, Split, UsageError
+from wsolbench.api import DataError, DatasetRoots, Split, UsageError
+from wsolbench.data import ReferenceDataset
 from wsolbench.data.reference_writer import write_lists as write_reference
 
 (SPEC,) = cub.wsolbench_datasets()

@@ -1,7 +1,8 @@
 import pytest
 from wsolbench_plugins.datasets import folder
 
-from wsolbench.api import DataError, DatasetRoots, ReferenceDataset, Split, UsageError
+from wsolbench.api import DataError, DatasetRoots, Split, UsageError
+from wsolbench.data import ReferenceDataset
 
 
 def test_offers_one_data_set():

@@ -240,7 +240,7 @@ def test_corners_beyond_the_last_pixel_are_moved_to_it(annotated):
 def test_labels_are_told_from_all_classes_alone(annotated):
     root, _ = annotated
     (root / "Annotations/CLS-LOC/val/ILSVRC2012_val_00000001.xml").unlink()
-    with pytest.raises(DataError, match="the XML files name 999 classes; labels can be told from all 1,000 alone"):
+    with pytest.raises(DataError, match="the XML files name 999 classes; labels are known only where all 1,000 occur"):
         SPEC.build(DatasetRoots(root)).images(Split.TEST)
 
 

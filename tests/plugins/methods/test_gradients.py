@@ -125,7 +125,7 @@ def test_small_gradients_make_epsilon_decide_grad_cam_plus_plus():
 
 
 def network(name, num_classes=7):
-    """Return timm's network with random weights, its norms shaken so that they do something."""
+    """Return timm's network with random weights, its norms perturbed so that they do something."""
     torch.manual_seed(0)
     built = timm.create_model(name, num_classes=num_classes)
     for module in built.modules():

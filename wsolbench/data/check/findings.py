@@ -179,7 +179,7 @@ def findings_of_all(parts: Sequence[InspectedSplit], dataset: Dataset, roots: Da
     yield from _same_pictures(parts)
     yield from _classes(parts, dataset)
     yield from _labels_and_folders(parts)
-    yield from _strangers(parts, roots)
+    yield from _unlisted_files(parts, roots)
 
 
 def _availability(parts: Sequence[InspectedSplit], roots: DatasetRoots) -> Iterator[Finding]:
@@ -319,15 +319,15 @@ def _usual_labels(counts: dict[str, Counter[int]], everywhere: dict[str, Counter
     return usual
 
 
-def _strangers(parts: Sequence[InspectedSplit], roots: DatasetRoots) -> Iterator[Finding]:
+def _unlisted_files(parts: Sequence[InspectedSplit], roots: DatasetRoots) -> Iterator[Finding]:
     """Count images below the data root that no split lists, where ids are paths below it."""
     if roots.images is None or any(part.masks for part in parts):
         return
     listed = {image_id for part in parts for image_id in part.images.ids}
     found = [path for path in open_storage(roots.images).paths() if is_image_name(path.rpartition("/")[2])]
-    strangers = [path for path in found if path not in listed]
-    if strangers and len(strangers) < len(found):
-        told = _several(sorted(strangers), "image", "images")
+    unlisted = [path for path in found if path not in listed]
+    if unlisted and len(unlisted) < len(found):
+        told = _several(sorted(unlisted), "image", "images")
         yield Finding(Severity.WARNING, f"in no list, though below {roots.images}: {told}; are these its lists?")
 
 

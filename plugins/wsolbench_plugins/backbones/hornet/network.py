@@ -202,7 +202,7 @@ class HorNet(nn.Module):
         for index, drop in enumerate(drops):
             drop.drop_prob = rate * index / max(len(drops) - 1, 1)
 
-    def layer_numbers(self) -> dict[str, int]:
+    def layer_ids(self) -> dict[str, int]:
         """Return the published numbers, which count three blocks of the long third stage as one layer.
 
         The stages are 1, 2, from 3 on, and 12, norm and head 13. Stem and down-sampling are 0, 2, 3 and 12.

@@ -33,7 +33,7 @@ class ConvBN(nn.Sequential):
         if act:
             self.add_module("act", nn.ReLU())
 
-    def folded(self) -> tuple[Tensor, Tensor]:
+    def fused(self) -> tuple[Tensor, Tensor]:
         """Return kernel and bias of the convolution that equals this one with its norm in eval mode."""
         conv, bn = self.conv, self.bn
         if not isinstance(bn, nn.BatchNorm2d):
@@ -44,13 +44,13 @@ class ConvBN(nn.Sequential):
         return fuse_conv_bn_weights(conv.weight, conv.bias, bn.running_mean, bn.running_var, bn.eps, bn.weight, bn.bias)
 
     @torch.no_grad()
-    def fold(self, before: nn.Module | None = None) -> None:
-        """Fold the norm into the convolution, and one before it into a 1×1 kernel; a second call changes nothing.
+    def fuse(self, before: nn.Module | None = None) -> None:
+        """Fuse the norm into the convolution, and one before it into a 1×1 kernel; a second call changes nothing.
 
         Args:
             before: ``W (s x + t) + b`` is ``(W s) x + (W t + b)``, where no padding keeps t from part of W.
         """
-        weight, bias = self.folded()
+        weight, bias = self.fused()
         if isinstance(before, nn.BatchNorm2d):
             assert before.running_mean is not None
             assert before.running_var is not None
@@ -92,9 +92,9 @@ class LargeKernelConv(nn.Module):
         """Replace the branches by one convolution of the large kernel's size; a second call changes nothing."""
         if self.lkb_origin is None:
             return
-        weight, bias = self.lkb_origin.folded()
+        weight, bias = self.lkb_origin.fused()
         if self.small_conv is not None:
-            small_weight, small_bias = self.small_conv.folded()
+            small_weight, small_bias = self.small_conv.fused()
             margin = (weight.shape[-1] - small_weight.shape[-1]) // 2
             weight = weight + F.pad(small_weight, [margin] * 4)
             bias = bias + small_bias
@@ -122,11 +122,11 @@ class LargeKernelBlock(nn.Module):
         out: Tensor = x + self.drop_path(self.pw2(F.relu(self.large_kernel(self.pw1(self.prelkb_bn(x))))))
         return out
 
-    def fold(self) -> None:
-        """Fold every norm into the convolution beside it."""
-        self.pw1.fold(before=self.prelkb_bn)
+    def fuse(self) -> None:
+        """Fuse every norm into the convolution beside it."""
+        self.pw1.fuse(before=self.prelkb_bn)
         self.prelkb_bn = nn.Identity()
-        self.pw2.fold()
+        self.pw2.fuse()
 
 
 class ConvFFN(nn.Module):
@@ -144,11 +144,11 @@ class ConvFFN(nn.Module):
         out: Tensor = x + self.drop_path(self.pw2(F.gelu(self.pw1(self.preffn_bn(x)))))
         return out
 
-    def fold(self) -> None:
-        """Fold every norm into the convolution beside it."""
-        self.pw1.fold(before=self.preffn_bn)
+    def fuse(self) -> None:
+        """Fuse every norm into the convolution beside it."""
+        self.pw1.fuse(before=self.preffn_bn)
         self.preffn_bn = nn.Identity()
-        self.pw2.fold()
+        self.pw2.fuse()
 
 
 class Stage(nn.Module):
@@ -271,7 +271,7 @@ class RepLKNet(nn.Module):
         for index, drop in enumerate(drops):
             drop.drop_prob = rate * (index // 2) / last
 
-    def layer_numbers(self) -> dict[str, int]:
+    def layer_ids(self) -> dict[str, int]:
         """Return the published numbers, which count four modules of the long third stage as one layer.
 
         The stem is 0, the stages are 1, 2, from 3 on, and 12, norm and head 13; a transition belongs to the last layer
@@ -285,15 +285,15 @@ class RepLKNet(nn.Module):
             if isinstance(module, LargeKernelConv):
                 module.reparameterize()
 
-    def fold_norms(self) -> None:
-        """Merge the kernels and fold every norm but the last, which stands between features and head."""
+    def fuse(self) -> None:
+        """Merge the kernels and fuse every norm but the last, which stands between features and head."""
         self.reparameterize()
         for module in self.modules():
             if isinstance(module, LargeKernelBlock | ConvFFN):
-                module.fold()
+                module.fuse()
         for module in (*self.stem.modules(), *self.transitions.modules()):
             if isinstance(module, ConvBN):
-                module.fold()
+                module.fuse()
 
 
 def _layer_number(name: str) -> int:

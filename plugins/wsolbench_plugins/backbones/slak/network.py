@@ -32,8 +32,8 @@ class ConvBN(nn.Sequential):
         self.add_module("conv", nn.Conv2d(channels, channels, kernel, padding=padding, groups=channels, bias=False))
         self.add_module("bn", nn.BatchNorm2d(channels))
 
-    def fold(self) -> None:
-        """Fold the norm into the convolution."""
+    def fuse(self) -> None:
+        """Fuse the norm into the convolution."""
         conv, bn = self.conv, self.bn
         if isinstance(bn, nn.BatchNorm2d):
             assert bn.running_mean is not None
@@ -66,13 +66,13 @@ class DecomposedKernel(nn.Module):
 
     @torch.no_grad()
     def reparameterize(self) -> None:
-        """Fold the norms, and merge the small kernel into the tall one; a second call changes nothing.
+        """Fuse the norms, and merge the small kernel into the tall one; a second call changes nothing.
 
         Tall and wide stay apart: one K×K kernel of both would cost K/2N times as much.
         """
         for branch in (self.LoRA1, self.LoRA2, self.small_conv):
             if branch is not None:
-                branch.fold()
+                branch.fuse()
         if self.small_conv is not None:
             tall, small = self.LoRA1.conv, self.small_conv.conv
             margin = (tall.kernel_size[0] - small.kernel_size[0]) // 2
@@ -194,7 +194,7 @@ class SLaK(nn.Module):
         for index, drop in enumerate(drops):
             drop.drop_prob = rate * index / max(len(drops) - 1, 1)
 
-    def layer_numbers(self) -> dict[str, int]:
+    def layer_ids(self) -> dict[str, int]:
         """Return the published numbers, which count three blocks of the long third stage as one layer.
 
         The stages are 1, 2, from 3 on, and 12, norm and head 13. Stem and down-sampling are 0, 2, 3 and 12.

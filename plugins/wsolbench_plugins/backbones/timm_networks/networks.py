@@ -42,7 +42,7 @@ class PooledClassifier:
         for index, block in enumerate(blocks):
             block.drop_path = DropPath(rate * index / max(len(blocks) - 1, 1)).train(block.training)
 
-    def layer_numbers(self) -> dict[str, int]:
+    def layer_ids(self) -> dict[str, int]:
         """Return timm's numbers; of ConvNeXts the published ones, see `convnext_layer_number`."""
         if isinstance(self, convnext.ConvNeXt):
             return {name: convnext_layer_number(name) for name, _ in self.named_parameters()}

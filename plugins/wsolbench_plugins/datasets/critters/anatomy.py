@@ -198,7 +198,7 @@ def _limb(
 
 
 def _ornament(rng: Generator, head: str, skull: _Skull, mark: Colour, coat: Coat) -> tuple[list[Stroke], list[Stroke]]:
-    """What the class is told by: strokes behind the head, to be inked, and strokes before it, complete."""
+    """The ornament that shows the class: strokes behind the head, to be inked, and strokes before it, complete."""
     size = between(rng, 0.95, 1.1)
     if head == "ears":
         return _ears(skull, mark, size)

@@ -1,4 +1,4 @@
-"""Draw a critter: a small animal in the undergrowth, its class told by an ornament on its head.
+"""Draw a critter: a small animal in the undergrowth, its class shown by an ornament on its head.
 
 Everything is drawn at twice the size, without antialiasing, and reduced by averaging blocks of 2×2 pixels. Randomness
 comes from uniform numbers alone and polygon corners are rounded to a sixteenth of a pixel, so that pixels do not depend

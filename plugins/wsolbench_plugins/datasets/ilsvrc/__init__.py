@@ -6,18 +6,12 @@ and there is no train-fullsup.
 
 from __future__ import annotations
 
-from wsolbench.api import (
-    Dataset,
-    DatasetRoots,
-    DatasetSpec,
-    Download,
-    KnownSplit,
-    Preparation,
-    Split,
-    UsageError,
-    hookimpl,
-    published_lists,
-)
+from wsolbench.api import Dataset, DatasetRoots, DatasetSpec, Split, UsageError, hookimpl
+from wsolbench.data import Download, KnownSplit, Preparation, published_lists
+from wsolbench_plugins.datasets.ilsvrc.imagenet_v2 import MAPPING
+
+MAPPING_COMMIT = "e9972606b18064ea886f098f2b5b29b9ade75f09"
+"""The commit of the reference evaluator that added the new names of ImageNetV2's files."""
 
 
 @hookimpl
@@ -33,6 +27,7 @@ def wsolbench_datasets() -> list[DatasetSpec]:
     preparation = Preparation(
         (
             *published_lists("ILSVRC", (Split.TRAIN_FULLSUP, Split.TEST), "metadata"),
+            *published_lists("ILSVRC", [Split.TRAIN_FULLSUP], "metadata", files=[MAPPING], commit=MAPPING_COMMIT),
             Download(
                 "imagenetv2-threshold0.7-format-val",
                 "https://huggingface.co/datasets/vaishaal/ImageNetV2/resolve/main/imagenetv2-threshold0.7.tar.gz",

@@ -10,11 +10,8 @@ from typing import TypeAlias
 
 import numpy as np
 
-from wsolbench.api import (
-    Annotations,
-    DataError,
-    Dataset,
-    DatasetRoots,
+from wsolbench.api import Annotations, DataError, Dataset, DatasetRoots, Split
+from wsolbench.data import (
     DiskDataset,
     DiskSplit,
     Finding,
@@ -24,7 +21,6 @@ from wsolbench.api import (
     PlacedSplit,
     ReferenceSplit,
     Severity,
-    Split,
     compare_annotations,
     list_class_folders,
     lists_below,

@@ -15,7 +15,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from wsolbench.api import DataError, ImageFiles, open_storage, read_lines
+from wsolbench.api import DataError
+from wsolbench.data import ImageFiles, open_storage, read_lines
 from wsolbench_plugins.datasets.ilsvrc.folders import FULLSUP_PREFIX
 
 MAPPING = "mapping.txt"
@@ -37,8 +38,8 @@ class Matches:
 
     def __str__(self) -> str:
         total = len(self.paths) + len(self.unmatched)
-        told = ", ".join(f"{count:,} by {way}" for way, count in self.ways.items()) or "none"
-        return f"of {total:,} images of ImageNetV2, matched {told}; {len(self.unmatched):,} unmatched"
+        matched = ", ".join(f"{count:,} by {way}" for way, count in self.ways.items()) or "none"
+        return f"of {total:,} images of ImageNetV2, matched {matched}; {len(self.unmatched):,} unmatched"
 
 
 def read_mapping(folders: Iterable[Path]) -> dict[str, str]:

@@ -36,7 +36,7 @@ def read_xml_files(folder: Path, on_fault: Callable[[DataError], None]) -> XmlLi
     list); those beyond the image's last pixel are moved to it.
 
     Raises:
-        DataError: A file is damaged, or other than 1,000 classes occur, so that labels cannot be told; where `on_fault`
+        DataError: A file is damaged, or other than 1,000 classes occur, so that labels are unknown; where `on_fault`
             raises that.
     """
     ids: list[str] = []
@@ -53,8 +53,8 @@ def read_xml_files(folder: Path, on_fault: Callable[[DataError], None]) -> XmlLi
     class_ids = tuple(sorted(set(class_of.values())))
     index = {class_id: label for label, class_id in enumerate(class_ids)} if len(class_ids) == CLASSES else {}
     if not index:
-        told = f"the XML files name {len(class_ids):,} classes; labels can be told from all {CLASSES:,} alone"
-        on_fault(DataError(f"{folder}: {told}; pass the published lists with --metadata-root DIR/ILSVRC"))
+        message = f"the XML files name {len(class_ids):,} classes; labels are known only where all {CLASSES:,} occur"
+        on_fault(DataError(f"{folder}: {message}; pass the published lists with --metadata-root DIR/ILSVRC"))
     labels = np.array([index.get(class_of.get(image_id, ""), -1) for image_id in ids], dtype=np.int64)
     return XmlLists(class_ids, tuple(ids), labels, sizes, boxes)
 

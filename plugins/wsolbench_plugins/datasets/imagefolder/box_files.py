@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any, TypeAlias
 from xml.etree import ElementTree
 
-from wsolbench.api import DataError, Line, Quad, corners_of_extent, parse_each, read_lines, whole_corners
+from wsolbench.api import DataError
+from wsolbench.data import Line, Quad, parse_each, read_lines, whole_corners, xywh_to_xyxy
 
 FaultHandler: TypeAlias = Callable[[DataError], None]
 
@@ -47,7 +48,7 @@ class BoxFile:
         corners: Four numbers and an image's size -> corners.
         sizes: What the files call an image -> (width, height); empty where they do not say.
         categories: All classes that the files know, with and without boxes; empty where they name none.
-        faulty: What the files call the images of entries that are at fault, which were told and left out.
+        faulty: What the files call the images of entries that are at fault, which were reported and left out.
     """
 
     boxes: tuple[NamedBox, ...]
@@ -70,8 +71,8 @@ def read_box_files(path: Path, on_fault: FaultHandler) -> BoxFile:
     files = [path] if path.is_file() else sorted(file for kind in _READERS for file in path.rglob(f"*{kind}"))
     kinds = sorted({file.suffix.lower() for file in files})
     if len(kinds) != 1 or kinds[0] not in _READERS:
-        told = f"holds files of the kinds {', '.join(kinds)}" if len(kinds) > 1 else "is or holds no file of boxes"
-        raise DataError(f"{path} {told}; expected one kind of {', '.join(_READERS)}")
+        message = f"holds files of the kinds {', '.join(kinds)}" if len(kinds) > 1 else "is or holds no file of boxes"
+        raise DataError(f"{path} {message}; expected one kind of {', '.join(_READERS)}")
     return _READERS[kinds[0]](path, files, on_fault)
 
 
@@ -100,7 +101,7 @@ def _read_csv(_: Path, files: Sequence[Path], on_fault: FaultHandler) -> BoxFile
         parse_each(lines, parse, on_fault)
     if len(forms) > 1:
         raise DataError(f"{files[0].parent} holds CSV files with different headers; use one for all")
-    corners = whole_corners if forms == {tuple(CORNERS)} else corners_of_extent
+    corners = whole_corners if forms == {tuple(CORNERS)} else xywh_to_xyxy
     return BoxFile(tuple(boxes), corners, faulty=frozenset(faulty))
 
 
@@ -137,7 +138,7 @@ def _read_coco(_: Path, files: Sequence[Path], on_fault: FaultHandler) -> BoxFil
                 on_fault(fault)
                 with suppress(*_MALFORMED):
                     faulty.add(images[entry["image_id"]])
-    return BoxFile(tuple(boxes), corners_of_extent, sizes, frozenset(categories), frozenset(faulty))
+    return BoxFile(tuple(boxes), xywh_to_xyxy, sizes, frozenset(categories), frozenset(faulty))
 
 
 def _coco_boxes(file: Path, number: int, entry: Any, images: dict[Any, str], names: dict[Any, str]) -> list[NamedBox]:
@@ -202,8 +203,8 @@ def _read_annotation(file: Path, image: str) -> tuple[tuple[int, int], list[Name
 
 def _check_finite(quad: Quad, place: str) -> None:
     if not all(math.isfinite(value) for value in quad):
-        told = ", ".join(f"{value:g}" for value in quad)
-        raise DataError(f"{place}: expected a box of four finite numbers, got {told}")
+        numbers = ", ".join(f"{value:g}" for value in quad)
+        raise DataError(f"{place}: expected a box of four finite numbers, got {numbers}")
 
 
 def _text(element: ElementTree.Element, path: str) -> str:

@@ -9,20 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
-from wsolbench.api import (
-    Annotations,
-    DataError,
-    Dataset,
-    DatasetRoots,
+from wsolbench.api import Annotations, DataError, Dataset, DatasetRoots, ImageSplit, Split, UsageError
+from wsolbench.data import (
     DiskDataset,
     DiskSplit,
     HeaderSizes,
     ImageFiles,
-    ImageSplit,
     Quad,
     SizedBoxes,
-    Split,
-    UsageError,
     list_class_folders,
     open_storage,
 )
@@ -110,8 +104,8 @@ class BoxesOfImages:
         quads = {image_id: self._quads[image_id] for image_id in files.ids if image_id in self._quads}
         bare = [image_id for image_id in files.ids if image_id not in quads and image_id not in self._faulty]
         if bare:
-            told = f"has no box for {len(bare)} images of {split.label}, such as {bare[0]!r}"
-            self.on_fault(DataError(f"{self.path} {told}"))
+            message = f"has no box for {len(bare)} images of {split.label}, such as {bare[0]!r}"
+            self.on_fault(DataError(f"{self.path} {message}"))
         sizes = self._sizes or HeaderSizes(files)
         return Annotations(SizedBoxes(quads, sizes, str(self.path), self._file.corners), sizes)
 
@@ -143,8 +137,8 @@ class BoxesOfImages:
             found = self._find(box.image)
             ids[box.image] = found[0] if len(found) == 1 else None
             if len(found) != 1:
-                told = f"{box.image!r} names {'more than one' if found else 'no'} image below the data root"
-                self.on_fault(DataError(f"{box.place}: {told}; expected a path such as CLASS/IMAGE"))
+                message = f"{box.image!r} names {'more than one' if found else 'no'} image below the data root"
+                self.on_fault(DataError(f"{box.place}: {message}; expected a path such as CLASS/IMAGE"))
         return ids
 
     @cached_property

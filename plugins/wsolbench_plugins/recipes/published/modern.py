@@ -103,7 +103,7 @@ class ModernNoAug:
         named = list(network.named_parameters())
         if not isinstance(network, Layered):
             raise UsageError(f"{type(network).__name__} does not number its layers; leave layer_decay at 1")
-        numbers = network.layer_numbers()
+        numbers = network.layer_ids()
         last = max(numbers.values())
         parameters: dict[tuple[int, bool], list[Tensor]] = {}
         for name, parameter in named:

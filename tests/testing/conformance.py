@@ -1,0 +1,19 @@
+"""What the tests of the conformance checks share."""
+
+from wsolbench import testing
+
+
+def fails(spec, **given):
+    """Return the checks that a spec fails, without their ``check_``."""
+    failed = set()
+    for name, check in testing.conformance_checks(spec, **given):
+        try:
+            check()
+        except AssertionError:
+            failed.add(name.removeprefix("check_"))
+    return failed
+
+
+def check_of(spec, rule):
+    """Return one check of a spec."""
+    return dict(testing.conformance_checks(spec))[f"check_{rule}"]

@@ -1,0 +1,201 @@
+"""The checks of backbones: each notices what it is there for."""
+
+import pytest
+import torch
+from conformance import check_of, fails
+from torch import nn
+
+from wsolbench import testing
+from wsolbench.api import BackboneSpec, Checkpoint, InputConfig, after_pooling
+
+
+class Net(nn.Module):
+    """A network that keeps every rule; subclasses break one each."""
+
+    def __init__(self, num_classes):
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(3, 6, 8, 8), nn.BatchNorm2d(6)
+        self.head = nn.Linear(6, num_classes)
+
+    def forward_features(self, images):
+        return self.norm(self.conv(images))
+
+    def forward_head(self, features):
+        return self.head(features.mean(dim=(2, 3)))
+
+    @property
+    def classifier_weight(self):
+        return self.head.weight
+
+
+class FlatFeatures(Net):
+    def forward_features(self, images):
+        return super().forward_features(images).flatten(2)
+
+
+class WrongHead(Net):
+    def forward_head(self, features):
+        return super().forward_head(features)[:, 1:]
+
+
+class WrongWeight(Net):
+    classifier_weight = property(lambda self: self.head.weight.T)
+
+
+class NotFinite(Net):
+    def forward_features(self, images):
+        return super().forward_features(images) / 0
+
+
+class Noisy(Net):
+    def forward_features(self, images):
+        features = super().forward_features(images)
+        return features + torch.rand_like(features)
+
+
+class LooksAround(Net):
+    def forward_features(self, images):
+        features = super().forward_features(images)
+        return features - features.mean(dim=0, keepdim=True)
+
+
+class Learns(Net):
+    def forward_features(self, images):
+        self.norm.train()
+        return super().forward_features(images)
+
+
+class ForgetsMode(Net):
+    def train(self, mode=True):
+        self.conv.padding = (1, 1) if mode else self.conv.padding
+        return super().train(mode)
+
+
+class MergesWrongly(Net):
+    def reparameterize(self):
+        self.norm = nn.Identity()
+
+
+class SaysItsWeights(Net):
+    def effective_weights(self, features, class_indices):  # noqa: ARG002
+        return after_pooling(self.head, class_indices)
+
+
+class SaysOtherWeights(Net):
+    def effective_weights(self, features, class_indices):  # noqa: ARG002
+        return after_pooling(self.head, class_indices + 1)
+
+
+class DropsBlocks(Net):
+    """Its only block is a residual one, left out with a probability; layers are numbered."""
+
+    rate = 0.0
+
+    def forward_features(self, images):
+        features = self.conv(images)
+        draws = torch.rand(len(images), 1, 1, 1, device=images.device)
+        return features + (draws >= self.rate if self.drops else 1) * self.norm(features)
+
+    @property
+    def drops(self):
+        return self.training
+
+    def set_drop_path(self, rate):
+        self.rate = rate
+
+    def layer_ids(self):
+        return {name: 0 if name.startswith("conv") else 1 for name, _ in self.named_parameters()}
+
+
+class DropsAlways(DropsBlocks):
+    drops = property(lambda self: self.rate > 0)
+
+
+class DropsNever(DropsBlocks):
+    drops = False
+
+
+class ForgetsALayer(DropsBlocks):
+    def layer_ids(self):
+        return {"conv.weight": 0, "head.weight": 1}
+
+
+class CountsBackwards(DropsBlocks):
+    def layer_ids(self):
+        return {name: 1 - number for name, number in super().layer_ids().items()}
+
+
+def backbone(build, **changes):
+    return BackboneSpec("net", build, changes.pop("input", InputConfig(32)), "s", **changes)
+
+
+@pytest.mark.parametrize("build", [Net, SaysItsWeights, DropsBlocks])
+def test_a_network_that_keeps_every_rule(build):
+    assert fails(backbone(build)) == set()
+
+
+@pytest.mark.parametrize(
+    ("build", "rule"),
+    [
+        (FlatFeatures, "backbone_shapes"),
+        (WrongHead, "backbone_shapes"),
+        (WrongWeight, "backbone_shapes"),
+        (NotFinite, "backbone_shapes"),
+        (WrongHead, "backbone_on_meta"),
+        (Noisy, "backbone_deterministic"),
+        (LooksAround, "backbone_batch_invariance"),
+        (Learns, "backbone_eval_mode"),
+        (ForgetsMode, "backbone_eval_mode"),
+        (MergesWrongly, "backbone_reparameterize"),
+        (SaysOtherWeights, "backbone_effective_weights"),
+        (DropsAlways, "backbone_drop_path"),
+        (DropsNever, "backbone_drop_path"),
+        (ForgetsALayer, "backbone_layers"),
+        (CountsBackwards, "backbone_layers"),
+        (lambda _: nn.Linear(1, 1), "backbone_shapes"),
+    ],
+)
+def test_a_network_that_breaks_a_rule(build, rule):
+    check = check_of(backbone(build), rule)
+    with pytest.raises(AssertionError, match=r"expected .*, got "):
+        check()
+
+
+@pytest.mark.parametrize("key", ["fc.weight", "conv.weight", "norm.num_batches_tracked"])
+def test_a_wrong_classifier_key(key):
+    assert "backbone_classifier_key" in fails(backbone(Net, classifier_key=key))
+
+
+@pytest.mark.parametrize(
+    "convert",
+    [
+        lambda state: {f"net.{key}": value for key, value in state.items()},
+        lambda state: {key: value for key, value in state.items() if key != "head.bias"},
+        lambda state: {key: value + 1 for key, value in state.items()},
+    ],
+)
+def test_a_conversion_that_changes_the_networks_own_weights(convert):
+    assert fails(backbone(Net, convert_weights=convert)) == {"backbone_converts_itself"}
+    assert fails(backbone(Net, convert_weights=dict)) == set()
+
+
+@pytest.mark.parametrize(
+    "config", [InputConfig(0), InputConfig(32, std=(0, 1, 1)), InputConfig(32, mean=(124, 117, 104))]
+)
+def test_a_wrong_input(config):
+    with pytest.raises(AssertionError):
+        testing.check_input_config(backbone(Net, input=config))
+
+
+def test_checkpoints(tmp_path):
+    path = tmp_path / "net.pth"
+    spec = backbone(Net, checkpoints=(Checkpoint("birds", path),))
+    with pytest.raises(AssertionError, match="expected a file"):
+        testing.check_backbone_checkpoints(spec, {})
+    torch.save(Net(7).state_dict(), path)
+    testing.check_backbone_checkpoints(spec, {"birds": 7})
+    with pytest.raises(AssertionError, match="expected 8, got 7"):
+        testing.check_backbone_checkpoints(spec, {"birds": 8})
+    torch.save({**Net(7).state_dict(), "norm.bias": torch.full((6,), torch.nan)}, path)
+    with pytest.raises(AssertionError, match=r"norm\.bias.*expected finite"):
+        testing.check_backbone_checkpoints(spec, {})

@@ -1,0 +1,102 @@
+"""Conformance checks for authors of plugins: one function a rule, named ``check_*``.
+
+With pytest, in the plugin's own tests::
+
+    @pytest.mark.parametrize(("name", "check"), conformance_checks(my_spec))
+    def test_conforms(name, check):
+        check()
+
+Every check raises ``AssertionError``, which says what was expected and what came instead. Networks are built on the CPU
+with initial weights: nothing is downloaded, and only shipped checkpoints are read.
+"""
+
+from wsolbench.testing.backbones import (
+    check_backbone_batch_invariance,
+    check_backbone_checkpoints,
+    check_backbone_classifier_key,
+    check_backbone_converts_itself,
+    check_backbone_deterministic,
+    check_backbone_drop_path,
+    check_backbone_effective_weights,
+    check_backbone_eval_mode,
+    check_backbone_fuse,
+    check_backbone_layers,
+    check_backbone_on_meta,
+    check_backbone_reparameterize,
+    check_backbone_shapes,
+    check_input_config,
+)
+from wsolbench.testing.datasets import (
+    check_dataset_boxes,
+    check_dataset_can_be_scored,
+    check_dataset_identity,
+    check_dataset_ids,
+    check_dataset_images,
+    check_dataset_labels,
+    check_dataset_masks,
+    check_dataset_pickles,
+)
+from wsolbench.testing.methods import (
+    check_method_batch_invariance,
+    check_method_deterministic,
+    check_method_fit,
+    check_method_leaves_its_input,
+    check_method_maps,
+    check_method_not_square,
+    check_method_one_channel,
+    check_method_statistics,
+)
+from wsolbench.testing.options import check_options
+from wsolbench.testing.recipes import (
+    check_recipe_augment,
+    check_recipe_average,
+    check_recipe_continues,
+    check_recipe_deterministic,
+    check_recipe_numbers,
+    check_recipe_prepare,
+    check_recipe_step,
+)
+from wsolbench.testing.suite import Check, conformance_checks
+
+__all__ = [
+    "Check",
+    "check_backbone_batch_invariance",
+    "check_backbone_checkpoints",
+    "check_backbone_classifier_key",
+    "check_backbone_converts_itself",
+    "check_backbone_deterministic",
+    "check_backbone_drop_path",
+    "check_backbone_effective_weights",
+    "check_backbone_eval_mode",
+    "check_backbone_fuse",
+    "check_backbone_layers",
+    "check_backbone_on_meta",
+    "check_backbone_reparameterize",
+    "check_backbone_shapes",
+    "check_dataset_boxes",
+    "check_dataset_can_be_scored",
+    "check_dataset_identity",
+    "check_dataset_ids",
+    "check_dataset_images",
+    "check_dataset_labels",
+    "check_dataset_masks",
+    "check_dataset_pickles",
+    "check_input_config",
+    "check_method_batch_invariance",
+    "check_method_deterministic",
+    "check_method_fit",
+    "check_method_leaves_its_input",
+    "check_method_maps",
+    "check_method_not_square",
+    "check_method_one_channel",
+    "check_method_statistics",
+    "check_options",
+    "check_recipe_augment",
+    "check_recipe_average",
+    "check_recipe_continues",
+    "check_recipe_deterministic",
+    "check_recipe_numbers",
+    "check_recipe_prepare",
+    "check_recipe_step",
+    "conformance_checks",
+]

@@ -1,0 +1,309 @@
+"""The checks of a backbone: shapes, batches, modes, optional traits and shipped weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, get_args
+
+import torch
+from torch import Tensor, nn
+
+from wsolbench.contract import (
+    BackboneSpec,
+    Fusable,
+    Layered,
+    Reparameterizable,
+    SpatialHead,
+    StochasticDepth,
+)
+from wsolbench.contract.backbones import Interpolation
+from wsolbench.errors import UsageError
+from wsolbench.networks.weights import count_classes, load_state, read_state_dict
+from wsolbench.testing.expectations import expect, expect_close, expect_finite, seeded
+from wsolbench.testing.toys import CLASSES
+
+__all__ = [
+    "BACKBONE_CHECKS",
+    "check_backbone_batch_invariance",
+    "check_backbone_checkpoints",
+    "check_backbone_classifier_key",
+    "check_backbone_converts_itself",
+    "check_backbone_deterministic",
+    "check_backbone_drop_path",
+    "check_backbone_effective_weights",
+    "check_backbone_eval_mode",
+    "check_backbone_fuse",
+    "check_backbone_layers",
+    "check_backbone_on_meta",
+    "check_backbone_reparameterize",
+    "check_backbone_shapes",
+    "check_input_config",
+]
+
+_TOLERANCE = 1e-4
+"""The largest difference that rounding may make, as a share of the largest value."""
+
+
+def check_input_config(spec: BackboneSpec) -> None:
+    """The input has a positive size, means of [0, 1], positive deviations and a known interpolation."""
+    config = spec.input
+    assert isinstance(config.size, int), f"input size: expected a whole number, got {config.size!r}"
+    assert config.size > 0, f"input size: expected a positive number, got {config.size}"
+    for what, values in (("mean", config.mean), ("std", config.std)):
+        expect(f"channels of the input's {what}", 3, len(values))
+        assert all(0 <= value <= 1 for value in values), f"input {what}: expected fractions of [0, 1], got {values}"
+    assert all(value > 0 for value in config.std), f"input std: expected positive values, got {config.std}"
+    known = get_args(Interpolation)
+    assert config.interpolation in known, f"interpolation: expected one of {known}, got {config.interpolation!r}"
+
+
+def check_backbone_on_meta(spec: BackboneSpec) -> None:
+    """The network can be built without memory; its shapes fit, also with its branches merged."""
+    with torch.device("meta"):
+        network: Any = spec.build(CLASSES)
+        images = torch.zeros(2, 3, spec.input.size, spec.input.size)
+    network.eval()
+    _check_shapes(network, images, CLASSES)
+    _check_classifier_key(spec, network, CLASSES)
+    if isinstance(network, Reparameterizable):
+        with torch.no_grad():
+            network.reparameterize()
+        _check_shapes(network, images, CLASSES)
+
+
+def check_backbone_shapes(spec: BackboneSpec) -> None:
+    """``forward_features`` is (B, K, h, w), ``forward_head`` (B, C), ``classifier_weight`` (C, K); all are finite."""
+    network, images = _network(spec)
+    for what, values in zip(("features", "logits"), _check_shapes(network, images, CLASSES), strict=True):
+        expect_finite(what, values)
+    expect_finite("classifier_weight", network.classifier_weight)
+
+
+def check_backbone_classifier_key(spec: BackboneSpec) -> None:
+    """``classifier_key`` names an entry of the state dict whose first dimension is the number of classes."""
+    network, _ = _network(spec)
+    _check_classifier_key(spec, network, CLASSES)
+
+
+def check_backbone_converts_itself(spec: BackboneSpec) -> None:
+    """``convert_weights``, if there is one, gives the network's own state dict back as it is, merged or not."""
+    if spec.convert_weights is None:
+        return
+    network, _ = _network(spec)
+    _check_converts_itself(spec, network)
+    if isinstance(network, Reparameterizable):
+        network.reparameterize()
+        _check_converts_itself(spec, network)
+
+
+def check_backbone_deterministic(spec: BackboneSpec) -> None:
+    """Two forward passes in eval mode give the same bits."""
+    network, images = _network(spec)
+    for what, first, second in zip(
+        ("features", "logits"), _forward(network, images), _forward(network, images), strict=True
+    ):
+        assert torch.equal(first, second), f"{what}: expected the same values twice, got others the second time"
+
+
+def check_backbone_batch_invariance(spec: BackboneSpec) -> None:
+    """An image's features and logits do not depend on what else is in its batch."""
+    network, images = _network(spec)
+    together = _forward(network, images)
+    alone = [_forward(network, image[None]) for image in images]
+    for position, what in enumerate(("features", "logits")):
+        expect_close(
+            f"{what} of a batch and of single images",
+            together[position],
+            torch.cat([one[position] for one in alone]),
+            _TOLERANCE,
+        )
+
+
+def check_backbone_eval_mode(spec: BackboneSpec) -> None:
+    """A forward pass in eval mode changes no parameter or buffer, and eval mode is restored after train mode."""
+    network, images = _network(spec)
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    expected = _forward(network, images)
+    changed = [key for key, value in network.state_dict().items() if not torch.equal(value, before[key])]
+    assert not changed, f"state after a forward pass in eval mode: expected no change, got {', '.join(changed)} changed"
+    network.train()
+    network.eval()
+    for what, one, other in zip(("features", "logits"), expected, _forward(network, images), strict=True):
+        assert torch.equal(one, other), f"{what} after train() and eval(): expected the same values, got others"
+
+
+def check_backbone_reparameterize(spec: BackboneSpec) -> None:
+    """Merging the branches, if the network has any, changes features and logits by rounding only; twice is once."""
+    network, images = _network(spec)
+    if isinstance(network, Reparameterizable):
+        _check_nothing_changes(network, images, "reparameterize")
+
+
+def check_backbone_fuse(spec: BackboneSpec) -> None:
+    """Fusing the norms, if the network offers it, changes features and logits by rounding only; twice is once."""
+    network, images = _network(spec)
+    if isinstance(network, Fusable):
+        _check_nothing_changes(network, images, "fuse")
+
+
+def _check_nothing_changes(network: Any, images: Tensor, method: str) -> None:
+    before = _forward(network, images)
+    for times in ("once", "twice"):
+        with torch.no_grad():
+            getattr(network, method)()
+        for what, expected, actual in zip(("features", "logits"), before, _forward(network, images), strict=True):
+            expect_close(f"{what} after {method}() {times}", expected, actual, _TOLERANCE)
+
+
+def check_backbone_drop_path(spec: BackboneSpec) -> None:
+    """Stochastic depth, if the network offers it, leaves blocks out in train mode and changes nothing in eval mode."""
+    network, images = _network(spec)
+    offered = isinstance(network, StochasticDepth)
+    if not offered:
+        return
+    features, _ = _forward(network, images)
+    try:
+        network.set_drop_path(0.5)
+    except UsageError:  # of a family whose other networks have blocks
+        return
+
+    def drawn(seed: int) -> Tensor:
+        with seeded(seed):
+            return _forward(network, images)[0]
+
+    # A few draws: one may leave nothing out.
+    for seed in range(4):
+        assert torch.equal(features, drawn(seed)), "features in eval mode: expected no change, got others"
+    network.train()
+    first = drawn(0)
+    differ = any(not torch.equal(first, drawn(seed)) for seed in range(1, 16))
+    assert differ, "features in train mode: expected others from other seeds, got the same"
+
+
+def check_backbone_layers(spec: BackboneSpec) -> None:
+    """Layers, if the network numbers them, have whole numbers from 0, one for every parameter; the last classifies."""
+    with torch.device("meta"):
+        network: Any = spec.build(CLASSES)
+    offered = isinstance(network, Layered)
+    if not offered:
+        return
+    numbers = network.layer_ids()
+    expect("parameters with a layer", sorted(name for name, _ in network.named_parameters()), sorted(numbers))
+    expect("number of the first layer", 0, min(numbers.values()))
+    expect(f"number of the layer of {spec.classifier_key}", max(numbers.values()), numbers[spec.classifier_key])
+
+
+def check_backbone_effective_weights(spec: BackboneSpec) -> None:
+    """Effective weights, if the network offers any, give maps whose mean plus the constant is the class score."""
+    network, images = _network(spec)
+    if not isinstance(network, SpatialHead):
+        return
+    features, logits = _forward(network, images)
+    classes = torch.arange(len(images)) % CLASSES
+    with torch.no_grad():
+        weights, constants = network.effective_weights(features, classes)
+    expect("shape of effective weights", tuple(features.shape[:2]), tuple(weights.shape))
+    maps = (weights[:, :, None, None] * features).sum(dim=1)
+    expected = logits.gather(1, classes[:, None])[:, 0]
+    expect_close("logits and effective maps", expected, maps.mean(dim=(1, 2)) + constants, _TOLERANCE)
+
+
+def check_backbone_checkpoints(spec: BackboneSpec, class_counts: Mapping[str, int]) -> None:
+    """Shipped checkpoints exist, fit the network strictly, hold finite numbers and know their data set's classes."""
+    for checkpoint in spec.checkpoints:
+        path = checkpoint.path
+        assert path.is_file(), f"checkpoint for '{checkpoint.dataset}': expected a file {path}, got none"
+        state = read_state_dict(path, spec)
+        classes = count_classes(path, spec, state)
+        if checkpoint.dataset in class_counts:
+            expect(f"classes of {path.name}", class_counts[checkpoint.dataset], classes)
+        for key, value in state.items():
+            expect_finite(f"{key} of {path.name}", value)
+        load_state(path, spec, _build(spec, classes), state)
+
+
+BACKBONE_CHECKS = (
+    check_input_config,
+    check_backbone_on_meta,
+    check_backbone_shapes,
+    check_backbone_classifier_key,
+    check_backbone_converts_itself,
+    check_backbone_deterministic,
+    check_backbone_batch_invariance,
+    check_backbone_eval_mode,
+    check_backbone_reparameterize,
+    check_backbone_fuse,
+    check_backbone_effective_weights,
+    check_backbone_drop_path,
+    check_backbone_layers,
+)
+
+
+def _build(spec: BackboneSpec, classes: int) -> Any:
+    with torch.device("cpu"):
+        network = spec.build(classes)
+    assert isinstance(network, nn.Module), f"build: expected a torch.nn.Module, got {type(network).__name__}"
+    for part in ("forward_features", "forward_head", "classifier_weight"):
+        assert hasattr(network, part), f"build: expected a Backbone, got {type(network).__name__}, which lacks {part}"
+    return network
+
+
+def _network(spec: BackboneSpec) -> tuple[Any, Tensor]:
+    """Return a network in eval mode with perturbed norms, and three images (3, 3, H, W)."""
+    with seeded():
+        network = _build(spec, CLASSES)
+        for module in network.modules():
+            if isinstance(module, nn.modules.batchnorm._NormBase | nn.LayerNorm):
+                _perturb(module)
+        images = torch.randn(3, 3, spec.input.size, spec.input.size)
+    return network.eval().requires_grad_(False), images
+
+
+def _perturb(norm: nn.modules.batchnorm._NormBase | nn.LayerNorm) -> None:
+    """Give a norm random statistics and weights: initial ones change little and would hide an error."""
+    mean, variance = getattr(norm, "running_mean", None), getattr(norm, "running_var", None)
+    with torch.no_grad():
+        if mean is not None and variance is not None:
+            mean.normal_(0, 0.2)
+            variance.uniform_(0.5, 2)
+        if norm.weight is not None:
+            norm.weight.uniform_(0.5, 1.5)
+        if norm.bias is not None:
+            norm.bias.normal_(0, 0.2)
+
+
+@torch.no_grad()
+def _forward(network: Any, images: Tensor) -> tuple[Tensor, Tensor]:
+    features = network.forward_features(images)
+    return features, network.forward_head(features)
+
+
+@torch.no_grad()
+def _check_shapes(network: Any, images: Tensor, classes: int) -> tuple[Tensor, Tensor]:
+    features = network.forward_features(images)
+    expect("dimensions of forward_features", 4, features.ndim)
+    batch, channels, height, width = features.shape
+    expect("images in forward_features", len(images), batch)
+    assert min(channels, height, width) > 0, f"forward_features: expected (B, K, h, w), got {tuple(features.shape)}"
+    logits = network.forward_head(features)
+    expect("shape of forward_head", (len(images), classes), tuple(logits.shape))
+    expect("shape of classifier_weight", (classes, channels), tuple(network.classifier_weight.shape))
+    return features, logits
+
+
+def _check_classifier_key(spec: BackboneSpec, network: Any, classes: int) -> None:
+    state = network.state_dict()
+    assert spec.classifier_key in state, (
+        f"classifier_key: expected an entry of the state dict, got {spec.classifier_key!r}"
+    )
+    shape = tuple(state[spec.classifier_key].shape)
+    expect(f"first dimension of '{spec.classifier_key}' {shape}", classes, shape[0] if shape else None)
+
+
+def _check_converts_itself(spec: BackboneSpec, network: Any) -> None:
+    assert spec.convert_weights is not None
+    own = network.state_dict()
+    converted = spec.convert_weights(dict(own))
+    expect("entries after convert_weights of the network's own", sorted(own), sorted(converted))
+    changed = [key for key, value in own.items() if not torch.equal(value, converted[key])]
+    assert not changed, f"convert_weights of the network's own: expected no change, got {', '.join(changed)} changed"

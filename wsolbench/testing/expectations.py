@@ -1,0 +1,38 @@
+"""What the checks are written in: expectations that say what was expected and what came instead."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+__all__ = ["expect", "expect_close", "expect_finite", "seeded"]
+
+
+def expect(what: str, expected: object, actual: object) -> None:
+    """Compare two values with ``==``."""
+    assert expected == actual, f"{what}: expected {expected}, got {actual}"
+
+
+def expect_close(what: str, expected: Tensor, actual: Tensor, tolerance: float) -> None:
+    """Compare two tensors of one shape; differences may reach a share of the largest expected value."""
+    expect(f"shape of {what}", tuple(expected.shape), tuple(actual.shape))
+    difference = float((expected.double() - actual.double()).abs().max())
+    allowed = tolerance * max(float(expected.double().abs().max()), 1e-30)
+    assert difference <= allowed, f"{what}: expected a difference of at most {allowed:.3g}, got {difference:.3g}"
+
+
+def expect_finite(what: str, values: Tensor) -> None:
+    """Require that no value is infinite or NaN."""
+    broken = int((~values.isfinite()).sum())
+    assert broken == 0, f"{what}: expected finite values, got {broken} of {values.numel()} that are not"
+
+
+@contextmanager
+def seeded(seed: int = 0) -> Iterator[None]:
+    """Make random draws repeatable; the caller's generator keeps its state."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield

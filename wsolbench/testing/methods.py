@@ -1,0 +1,178 @@
+"""The checks of a method: its maps, its statistics, its fit, and what it leaves untouched."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from wsolbench.contract import FittedMethod, Maps, MethodContext, MethodSpec
+from wsolbench.contract.options import build_with_options
+from wsolbench.testing.expectations import expect, expect_close, expect_finite, seeded
+from wsolbench.testing.options import check_options
+from wsolbench.testing.toys import scene
+
+__all__ = [
+    "METHOD_CHECKS",
+    "check_method_batch_invariance",
+    "check_method_deterministic",
+    "check_method_fit",
+    "check_method_leaves_its_input",
+    "check_method_maps",
+    "check_method_not_square",
+    "check_method_one_channel",
+    "check_method_statistics",
+]
+
+_TOLERANCE = 1e-6
+"""The largest difference that rounding may make, as a share of the largest value."""
+
+
+def check_method_maps(spec: MethodSpec) -> None:
+    """Raw maps are (B, h', w'), floating and finite."""
+    _check_maps(spec, *scene())
+
+
+def check_method_not_square(spec: MethodSpec) -> None:
+    """Feature maps need not be square, in either direction."""
+    for height, width in ((3, 8), (8, 3), (1, 5)):
+        _check_maps(spec, *scene(height=height, width=width))
+
+
+def check_method_one_channel(spec: MethodSpec) -> None:
+    """One feature channel is enough."""
+    _check_maps(spec, *scene(channels=1))
+
+
+def check_method_deterministic(spec: MethodSpec) -> None:
+    """The same features give the same bits twice."""
+    features, context = scene()
+    same = torch.equal(_maps(spec, features, context), _maps(spec, features, context))
+    assert same, "raw maps: expected the same values twice, got others the second time"
+
+
+def check_method_batch_invariance(spec: MethodSpec) -> None:
+    """An image's map does not depend on what else is in its batch."""
+    features, context = scene()
+    alone = torch.cat([made.maps for made in _run_on_single_images(spec, features, context)])
+    expect_close("raw maps of a batch and of single images", _maps(spec, features, context), alone, _TOLERANCE)
+
+
+def check_method_statistics(spec: MethodSpec) -> None:
+    """Statistics, if there are any, have names and are one number a map, whatever else is in the batch."""
+    features, context = scene()
+    together, alone = _made(spec, features, context), _run_on_single_images(spec, features, context)
+    for name, values in together.statistics.items():
+        assert isinstance(name, str), f"name of a statistic: expected text, got {name!r}"
+        assert name, "name of a statistic: expected text, got none"
+        assert isinstance(values, Tensor), f"statistic '{name}': expected a tensor, got {type(values).__name__}"
+        expect(f"shape of the statistic '{name}'", (len(features),), tuple(values.shape))
+        assert values.is_floating_point(), f"statistic '{name}': expected a floating type, got {values.dtype}"
+    for made in alone:
+        expect("statistics of one image and of a batch", sorted(together.statistics), sorted(made.statistics))
+    for name, values in together.statistics.items():
+        apart = torch.cat([made.statistics[name] for made in alone])
+        what = f"the statistic '{name}' of a batch and of single images"
+        expect(f"which are finite of {what}", apart.isfinite().tolist(), values.isfinite().tolist())
+        expect_close(what, values.nan_to_num(), apart.nan_to_num(), _TOLERANCE)
+
+
+def check_method_fit(spec: MethodSpec) -> None:
+    """A fit, if there is one, wants some images or all, leaves features alone and does not depend on the batches."""
+    method, _ = build_with_options(f"the method '{spec.name}'", spec.build, {})
+    if not isinstance(method, FittedMethod):
+        return
+    wish = method.fit_images
+    assert wish is None or isinstance(wish, int), f"fit_images: expected a whole number or None, got {wish!r}"
+    assert wish is None or wish > 0, f"fit_images: expected a positive number, got {wish}"
+    features, context = scene()
+    seen = _fit_features(context)
+    before = seen.clone()
+    with torch.no_grad():
+        method.partial_fit(seen)
+    assert torch.equal(seen, before), "features given to partial_fit: expected no change, got others"
+    once, in_parts = (_made(spec, features, context, batches=count).maps for count in (1, 3))
+    expect_close("raw maps after a fit on one batch and on three", once, in_parts, _TOLERANCE)
+
+
+def check_method_leaves_its_input(spec: MethodSpec) -> None:
+    """Features, images, classes, logits and the network stay as they were."""
+    features, context = scene()
+    network: Any = context.backbone
+    given = {
+        "features": features,
+        "images": context.images,
+        "class_indices": context.class_indices,
+        "logits": context.logits,
+        **network.state_dict(),
+    }
+    before = {what: value.clone() for what, value in given.items()}
+    _maps(spec, features, context)
+    changed = [what for what, value in given.items() if not torch.equal(value, before[what])]
+    assert not changed, f"what a method is given: expected no change, got {', '.join(changed)} changed"
+    assert not network.training, "mode of the network: expected eval mode, got train mode"
+    hooks = sum(len(module._forward_hooks) + len(module._backward_hooks) for module in network.modules())
+    expect("hooks left in the network", 0, hooks)
+
+
+METHOD_CHECKS: tuple[Callable[[Any], None], ...] = (
+    check_method_maps,
+    check_method_not_square,
+    check_method_one_channel,
+    check_method_deterministic,
+    check_method_batch_invariance,
+    check_method_statistics,
+    check_method_fit,
+    check_method_leaves_its_input,
+    check_options,
+)
+
+
+def _made(spec: MethodSpec, features: Tensor, context: MethodContext, *, batches: int = 1) -> Maps:
+    """Run a method as the core does, without gradients around it and with a seed; a fitted method is fitted first.
+
+    Args:
+        spec: The method.
+        features: Features (B, K, h, w).
+        context: The context of these features.
+        batches: Number of batches that the same images are divided into for the fit.
+    """
+    method, _ = build_with_options(f"the method '{spec.name}'", spec.build, {})
+    with seeded(), torch.no_grad():
+        if isinstance(method, FittedMethod):
+            for part in _fit_features(context).chunk(batches):
+                method.partial_fit(part)
+        made = method(features, context)
+    made = made if isinstance(made, Maps) else Maps(made, {})
+    assert isinstance(made.maps, Tensor), f"raw maps: expected a tensor, got {type(made.maps).__name__}"
+    return made
+
+
+def _maps(spec: MethodSpec, features: Tensor, context: MethodContext) -> Tensor:
+    return _made(spec, features, context).maps
+
+
+def _fit_features(context: MethodContext) -> Tensor:
+    """Return the features (8, K, h, w) of eight random images, which have the size of the scene's."""
+    with seeded(1):
+        images = torch.randn(8, *context.images.shape[1:])
+    features: Tensor = context.backbone.forward_features(images)
+    return features
+
+
+def _check_maps(spec: MethodSpec, features: Tensor, context: MethodContext) -> None:
+    maps = _maps(spec, features, context)
+    expect("dimensions of the raw maps", 3, maps.ndim)
+    expect("raw maps", len(features), len(maps))
+    assert maps.numel() > 0, f"raw maps: expected (B, h', w'), got {tuple(maps.shape)}"
+    assert maps.is_floating_point(), f"raw maps: expected a floating type, got {maps.dtype}"
+    expect_finite("raw maps", maps)
+
+
+def _run_on_single_images(spec: MethodSpec, features: Tensor, context: MethodContext) -> list[Maps]:
+    return [
+        _made(spec, features[one], MethodContext(context.backbone, context.images[one], classes, context.logits[one]))
+        for one, classes in ((slice(i, i + 1), context.class_indices[i : i + 1]) for i in range(len(features)))
+    ]

@@ -1,0 +1,19 @@
+"""The check of options, which methods and recipes share."""
+
+from __future__ import annotations
+
+from wsolbench.contract import MethodSpec, RecipeSpec
+from wsolbench.contract.options import build_with_options, list_options
+from wsolbench.testing.expectations import expect
+
+__all__ = ["check_options"]
+
+
+def check_options(spec: MethodSpec | RecipeSpec) -> None:
+    """Every option has a default, and the default given as text is read as the same value."""
+    options = list_options(spec.build)
+    required = [option.name for option in options if option.required]
+    assert not required, f"options: expected a default for each, got none for {', '.join(required)}"
+    texts = {option.name: str(option.default) for option in options}
+    _, values = build_with_options(f"'{spec.name}'", spec.build, texts)
+    expect("options from their defaults as text", {option.name: option.default for option in options}, values)

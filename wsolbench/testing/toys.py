@@ -1,0 +1,58 @@
+"""A small network and a batch of features, on which the checks of methods and recipes run."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from wsolbench.contract import MethodContext
+from wsolbench.testing.expectations import seeded
+
+__all__ = ["CLASSES", "ToyNetwork", "scene"]
+
+CLASSES = 5
+"""Classes of every network that the checks build."""
+
+
+class ToyNetwork(nn.Module):
+    """A backbone of one convolution with stride 8."""
+
+    def __init__(self, channels: int = 6, classes: int = CLASSES) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, channels, 8, stride=8)
+        self.head = nn.Linear(channels, classes)
+
+    def forward_features(self, images: Tensor) -> Tensor:
+        """Map images (B, 3, H, W) to features (B, K, H/8, W/8)."""
+        features: Tensor = self.conv(images)
+        return features
+
+    def forward_head(self, features: Tensor) -> Tensor:
+        """Map features (B, K, h, w) to logits (B, C)."""
+        logits: Tensor = self.head(features.mean(dim=(2, 3)))
+        return logits
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map images (B, 3, H, W) to logits (B, C)."""
+        return self.forward_head(self.forward_features(images))
+
+    @property
+    def classifier_weight(self) -> Tensor:
+        """The class weights (C, K)."""
+        return self.head.weight
+
+
+def scene(channels: int = 6, height: int = 7, width: int = 7) -> tuple[Tensor, MethodContext]:
+    """Return the features (4, K, h, w) of four random images, and the context that a method is given with them.
+
+    Args:
+        channels: Feature channels K.
+        height: Rows h of the feature maps.
+        width: Columns w of the feature maps.
+    """
+    with seeded(), torch.no_grad():
+        network = ToyNetwork(channels).eval().requires_grad_(False)
+        images = torch.randn(4, 3, 8 * height, 8 * width)
+        features = network.forward_features(images)
+        logits = network.forward_head(features)
+    return features, MethodContext(network, images, torch.tensor([0, 3, 1, 3]), logits)
