@@ -13,12 +13,17 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from wsolbench.contract import DatasetRoots
-from wsolbench.contract.choices import DEFAULT_THRESHOLD_STEP, Precision, SplitName, Target, TrainingPrecision
+from wsolbench.contract.choices import (
+    DEFAULT_THRESHOLD_STEP,
+    LARGEST_SEED,
+    Precision,
+    SplitName,
+    Target,
+    TrainingPrecision,
+)
 from wsolbench.errors import UsageError
 
-__all__ = ["LARGEST_SEED", "EvaluateConfig", "RunConfig", "TrainConfig"]
-
-LARGEST_SEED = 2**63 - 1
+__all__ = ["EvaluateConfig", "RunConfig", "TrainConfig"]
 
 Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]

@@ -43,10 +43,10 @@ def test_stored_maps_of_critters_score_the_same(cli, tmp_path, evaluate):
     (again,) = evaluate("--dataset", "critters", *places, "--limit", 8, "--json").records
     assert box_and_mask_metrics(again) == box_and_mask_metrics(record)
     assert None not in box_and_mask_metrics(record).values()
-    for part, other in zip(again["outcomes"], record["outcomes"], strict=True):
-        assert part["correct"] == other["correct"]
-        assert part["box_acc"] == other["box_acc"]
-        assert part["annotations_sha256"] == other["annotations_sha256"]
+    assert list(again["outcomes"]) == list(record["outcomes"]) == ["test", "train-fullsup"]
+    for split, part in again["outcomes"].items():
+        for name in ("image_ids", "correct", "annotations_sha256"):
+            assert part[name] == record["outcomes"][split][name]
     assert again["dataset"]["content_sha256"] == record["dataset"]["content_sha256"]
     shared = again["intervals"]["metrics"]
     assert {name: record["intervals"]["metrics"][name] for name in shared} == shared
@@ -110,10 +110,11 @@ def test_constant_maps_are_warned_of_counted_and_with_strict_refused(stored, eva
     np.save(flat, np.zeros((224, 224), np.float32))
     options = ["--metadata-root", made.metadata, "--scoremaps", maps / "test"]
     done = evaluate(*options, "--json")
-    assert done.records[0]["outcomes"][0]["constant_maps"] == 1
-    told = f"1 of 4 scoremaps of test hold one value only; the first is {flat}; "
-    assert f"warning: {told}they count as maps of zeros" in done.err
-    assert evaluate(*options, "--strict").refused(f"{told}write them again")
+    assert done.records[0]["splits"][0]["constant_maps"] == 1
+    message = "1 of 4 maps of 'precomputed' on test hold one value only"
+    assert f"warning: {message} and those of the frame's size are scored as they are" in done.err
+    assert f"; the first is {flat}\n" in done.err
+    assert evaluate(*options, "--strict").refused(f"{message}; the first is {flat}")
 
 
 def npy(array):
@@ -245,7 +246,18 @@ def test_a_data_set_without_train_fullsup_has_no_maps_for_it(stored, evaluate):
 
 def test_compilation_is_told_on_stderr(stored, evaluate, monkeypatch):
     made, _, maps = stored()
-    monkeypatch.setattr("wsolbench.engine.evaluate.load_sweep", lambda tell: tell("compiling"))
+    monkeypatch.setattr("wsolbench.engine.assembly.load_sweep", lambda tell: tell("compiling"))
     done = evaluate("--metadata-root", made.metadata, "--scoremaps", maps / "test", "--json")
     assert done.err.splitlines()[0] == "compiling"
     assert len(done.records) == 1
+
+
+def test_the_record_can_be_written_to_a_folder_and_compared(stored, evaluate, cli, tmp_path):
+    made, _, maps = stored()
+    options = ["--metadata-root", made.metadata, "--scoremaps", maps / "test"]
+    done = evaluate(*options, "--out", tmp_path / "record")
+    assert done.code == 0
+    (tmp_path / "line.json").write_text(evaluate(*options, "--json").out)
+    compared = cli("compare", tmp_path / "line.json", tmp_path / "record" / "record-precomputed.json")
+    assert compared.code == 0
+    assert evaluate(*options, "--out", tmp_path / "record").refused("--out", "not empty")

@@ -11,7 +11,8 @@ from wsolbench.engine import redraw
 from wsolbench.engine.localize import NetworkMaps
 from wsolbench.leaderboard import build, check
 from wsolbench.leaderboard.figures import records_shown
-from wsolbench.records import read_record
+from wsolbench.records import read_record, write_record
+from wsolbench.records.store import files_beside
 
 QUICK = ["--weights", "random", "--limit", "9", "--interval", "0.05", "--workers", "1"]
 
@@ -41,7 +42,7 @@ def changed(path, folder, **values):
         part[last] = value
     copy = folder / "changed.json"
     copy.write_text(json.dumps(record))
-    for beside in (*path.parent.glob("images-*"), path.with_suffix(".outcomes.json.gz")):
+    for beside in files_beside(path, read_record(path)):
         shutil.copy(beside, folder / beside.name.replace(path.stem, copy.stem))
     return copy
 
@@ -176,10 +177,11 @@ def test_a_fitted_method_is_fitted_again_on_the_same_images(cli, tmp_path, folde
     run = ["run", "--backbone", "resnet_nano", "--weights", "random", *options, *made.options]
     assert cli(*run, "--out", tmp_path / "run").code == 0
     record, out = tmp_path / "run" / "record-ddt.json", tmp_path / "side.png"
+    of_run = dict(maps)
     assert cli("gallery", record, *made.options[2:], "--out", out).code == 0
     (column,) = drawn["columns"]
-    assert len(maps) == 3  # what the gallery of the run shows
-    for index, scoremap in maps.items():
+    assert len(of_run) == 3  # what the gallery of the run shows
+    for index, scoremap in of_run.items():
         np.testing.assert_allclose(column.scoremaps[index], scoremap, atol=1e-5)
     other = changed(record, tmp_path, method__fitted_images=4)
     assert cli("gallery", other, *made.options[2:], "--out", out).refused("a fit on 4 images", "now gives 3")
@@ -195,15 +197,14 @@ def test_an_ending_of_no_picture_and_a_place_that_cannot_be_written_are_refused(
 def test_the_leaderboard_shows_a_gallery_of_its_own_records_only(cli, runs, tmp_path):
     board = tmp_path / "leaderboard"
     records = board / "records" / "critters"
-    records.mkdir(parents=True)
-    shutil.copy(runs / "resnet_nano/record-pc1.json", records / "a.json")
+    write_record(read_record(runs / "resnet_nano/record-pc1.json"), records, "a")
     gallery = board / "figures" / "critters-gallery.png"
     assert cli("gallery", records / "a.json", "--images", 1, "--out", gallery).code == 0
     assert len(records_shown(gallery.read_bytes())) == 1
     build(board)
     assert "(figures/critters-gallery.png)" in (board / "README.md").read_text()
     assert check(board) == []
-    (records / "a.json").unlink()
-    shutil.copy(runs / "resnet_nano/record-cam.json", records / "b.json")
+    shutil.rmtree(records)
+    write_record(read_record(runs / "resnet_nano/record-cam.json"), records, "b")
     build(board)
     assert check(board) == [f"{gallery} shows records that are not there; draw it again with 'wsolbench gallery'"]

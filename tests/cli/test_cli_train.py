@@ -150,7 +150,7 @@ def cut_short(cli, made, tmp_path, monkeypatch):
 
 def test_an_interrupted_training_is_continued(cli, cut_short, tmp_path):
     options, out = cut_short
-    assert cli(*options, "--out", out).refused("out.state holds a training that was cut short; add --resume")
+    assert cli(*options, "--out", out).refused("out.state holds a training that was interrupted; add --resume")
     done = cli(*options, "--out", out, "--resume")
     assert done.code == 0, done.err
     assert f"continued from {state_of(out)}" in done.err
@@ -269,7 +269,7 @@ def test_without_out_a_fresh_folder_in_runs_is_made(cli, folder_set, tmp_path, m
     assert done.code == 0
     assert "top-1 on test not measured (no test split)" in done.out
     (folder,) = (tmp_path / "runs").iterdir()
-    assert folder.name.endswith("-train-replknet_nano")
+    assert folder.name.endswith("-train-wsolbench-replknet_nano")
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,6 @@ from wsolbench.cli.arguments import (
     Workers,
 )
 from wsolbench.cli.session import session_of
-from wsolbench.config import EvaluateConfig
 from wsolbench.contract.choices import DEFAULT_THRESHOLD_STEP
 from wsolbench.errors import UsageError
 
@@ -48,6 +47,8 @@ def evaluate(
     session = session_of(context)
     if dataset is None and metadata_root is None:
         raise UsageError("say what the scoremaps were made for: --dataset NAME or --metadata-root DIR")
+    from wsolbench.config import EvaluateConfig
+
     config = EvaluateConfig.of(
         scoremaps=scoremaps,
         fullsup_scoremaps=fullsup_scoremaps,

@@ -21,8 +21,7 @@ from wsolbench.cli.arguments import (
     parse_options,
 )
 from wsolbench.cli.session import session_of
-from wsolbench.config import LARGEST_SEED, RunConfig
-from wsolbench.contract.choices import DEFAULT_THRESHOLD_STEP, Precision, Target
+from wsolbench.contract.choices import DEFAULT_THRESHOLD_STEP, LARGEST_SEED, Precision, Target
 from wsolbench.errors import UsageError
 from wsolbench.files import fresh_folder
 
@@ -69,6 +68,8 @@ def run(
 ) -> None:
     """Score localization methods on a trained classifier; write a record and a gallery for each."""
     session = session_of(context)
+    from wsolbench.config import RunConfig
+
     config = RunConfig.of(
         backbone=backbone,
         methods=read_method_options(method, method_opt or []),

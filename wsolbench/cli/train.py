@@ -9,8 +9,7 @@ import typer
 
 from wsolbench.cli.arguments import DataRoot, DatasetName, Device, MetadataRoot, TrainRoot, Workers, parse_options
 from wsolbench.cli.session import session_of
-from wsolbench.config import LARGEST_SEED, TrainConfig
-from wsolbench.contract.choices import TrainingPrecision
+from wsolbench.contract.choices import LARGEST_SEED, TrainingPrecision
 from wsolbench.errors import UsageError
 from wsolbench.files import fresh_folder
 
@@ -61,6 +60,8 @@ def train(
     session = session_of(context)
     if out is None and resume:
         raise UsageError("--resume needs the --out of the training to continue")
+    from wsolbench.config import TrainConfig
+
     config = TrainConfig.of(
         backbone=backbone,
         dataset=dataset,

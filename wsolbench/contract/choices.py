@@ -7,6 +7,7 @@ from typing import Final, Literal, TypeAlias, get_args
 __all__ = [
     "DEFAULT_THRESHOLD_STEP",
     "IOU_KEYS",
+    "LARGEST_SEED",
     "IouKey",
     "Precision",
     "SplitName",
@@ -34,6 +35,10 @@ IOU_KEYS: Final[tuple[IouKey, ...]] = get_args(IouKey)
 
 DEFAULT_THRESHOLD_STEP: Final = 0.001
 """Step of the grid of τ; the protocol's own, here without its imports."""
+
+
+LARGEST_SEED: Final = 2**63 - 1
+"""What torch's generators take."""
 
 
 def iou_key(iou_threshold: float) -> IouKey:

@@ -27,8 +27,8 @@ from wsolbench.host.registry import Registry
 from wsolbench.networks.load import Weights, load_network
 from wsolbench.networks.network import Execution, LoadedNetwork
 from wsolbench.progress import Reporter
-from wsolbench.protocol import FRAME, boxes_at, scale_boxes
-from wsolbench.records import ResultRecord, WeightsInfo, find_localized, identity_of
+from wsolbench.protocol import FRAME, boxes_at, cam_threshold_grid, scale_boxes, select_threshold
+from wsolbench.records import ResultRecord, WeightsInfo, identity_of
 
 __all__ = ["RecordedRun", "draw_galleries", "draw_side_by_side", "picture"]
 
@@ -296,5 +296,6 @@ def _threshold(record: ResultRecord) -> float | None:
     chosen = record.metrics.fullsup_cam_threshold_single
     if chosen is not None or record.metrics.max_box_acc is None:
         return chosen
-    localized = find_localized(record.outcomes, record.protocol)
-    return None if localized is None else localized.threshold
+    scored = next(part for part in record.outcomes if part.split == record.protocol.split)
+    grid = cam_threshold_grid(record.protocol.threshold_step)
+    return float(grid[select_threshold(scored.box_acc("single", 0.5))])
