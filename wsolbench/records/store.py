@@ -30,6 +30,7 @@ from wsolbench.protocol import IOU_THRESHOLDS, MODES, cam_threshold_grid
 from wsolbench.protocol.uncertainty import CorrectRuns
 from wsolbench.records.outcomes import SplitOutcomes
 from wsolbench.records.record import SCHEMA_VERSION, ResultRecord, SplitInfo
+from wsolbench.records.version1 import upgrade
 
 __all__ = [
     "OUTCOMES_SUFFIX",
@@ -199,11 +200,9 @@ def read_record(path: Path) -> ResultRecord:
     if not isinstance(content, dict):
         raise DataError(f"{path}: not a result record (expected an object)")
     if content.get("schema_version") == 1:
-        from wsolbench.records.version1 import upgrade
-
-        return upgrade(content, str(path))
+        return upgrade(content, str(path), lambda outcomes, fields: _built(outcomes, fields, str(path)))
     embedded = content.pop("outcomes", None)
-    record = validated(ResultRecord.model_validate, content, str(path))
+    record = _validated(ResultRecord.model_validate, content, str(path))
     if embedded is not None:
         parts = {split: dict(part) for split, part in _expect(dict, embedded, path).items()}
         ids = {split: tuple(part.pop("image_ids", ())) for split, part in parts.items()}
@@ -214,7 +213,11 @@ def read_record(path: Path) -> ResultRecord:
     return _with_files(record, path)
 
 
-def validated(validate: Callable[[Any], ResultRecord], content: Mapping[str, Any], where: str) -> ResultRecord:
+def _built(outcomes: Sequence[SplitOutcomes], fields: Mapping[str, Any], where: str) -> ResultRecord:
+    return _validated(lambda content: new_record(outcomes=outcomes, **content), fields, where)
+
+
+def _validated(validate: Callable[[Any], ResultRecord], content: Mapping[str, Any], where: str) -> ResultRecord:
     """Validate the content of a summary.
 
     Raises:
