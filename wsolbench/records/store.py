@@ -41,6 +41,7 @@ __all__ = [
     "new_record",
     "outcomes_path",
     "read_record",
+    "upgraded",
     "with_outcomes",
     "write_record",
 ]
@@ -200,7 +201,7 @@ def read_record(path: Path) -> ResultRecord:
     if not isinstance(content, dict):
         raise DataError(f"{path}: not a result record (expected an object)")
     if content.get("schema_version") == 1:
-        return upgrade(content, str(path), lambda outcomes, fields: _built(outcomes, fields, str(path)))
+        return upgraded(content, str(path))
     embedded = content.pop("outcomes", None)
     record = _validated(ResultRecord.model_validate, content, str(path))
     if embedded is not None:
@@ -213,8 +214,17 @@ def read_record(path: Path) -> ResultRecord:
     return _with_files(record, path)
 
 
-def _built(outcomes: Sequence[SplitOutcomes], fields: Mapping[str, Any], where: str) -> ResultRecord:
-    return _validated(lambda content: new_record(outcomes=outcomes, **content), fields, where)
+def upgraded(content: Mapping[str, Any], where: str) -> ResultRecord:
+    """Return a version 1 record as version 2.
+
+    Raises:
+        DataError: It is no version 1 record, or its curves do not follow from its outcomes.
+    """
+
+    def build(outcomes: Sequence[SplitOutcomes], fields: Mapping[str, Any]) -> ResultRecord:
+        return _validated(lambda parts: new_record(outcomes=outcomes, **parts), fields, where)
+
+    return upgrade(content, where, build)
 
 
 def _validated(validate: Callable[[Any], ResultRecord], content: Mapping[str, Any], where: str) -> ResultRecord:
