@@ -1,6 +1,7 @@
 """Who may import what, read off the source; every test lists all offenders at once."""
 
 import ast
+import importlib
 import subprocess
 import sys
 from functools import cache
@@ -168,7 +169,7 @@ def test_the_core_imports_no_plugin():
 
 
 def test_a_plugin_imports_the_public_faces_and_itself_alone():
-    """Those are ``wsolbench.api``, and for data sets ``wsolbench.data``: names of theirs, no module behind them."""
+    """Those are ``wsolbench.api``, and for data sets ``wsolbench.data``: what they export, no module behind them."""
     offenders = [
         f"{module} imports {name}"
         for module in PLUGIN_MODULES
@@ -180,9 +181,9 @@ def test_a_plugin_imports_the_public_faces_and_itself_alone():
 
 
 def is_public(name, module):
-    of_data_sets = {"wsolbench.data"} if within(module, "wsolbench_plugins.datasets") else set()
-    faces = {"wsolbench.api"} | of_data_sets
-    return name in faces or (name.rpartition(".")[0] in faces and name not in CORE_MODULES)
+    faces = ["wsolbench.api", *["wsolbench.data"] * within(module, "wsolbench_plugins.datasets")]
+    face, _, exported = name.rpartition(".")
+    return name in faces or (face in faces and exported in importlib.import_module(face).__all__)
 
 
 def is_own(name, module):
