@@ -12,6 +12,8 @@ from PIL import Image
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # toy networks: more threads would only wait for each other
 
+pytest_plugins = ["toys"]
+
 NUMBERS = {"train": 0, "val": 1, "test": 2}
 COLOURS = ((220, 40, 40), (40, 200, 60))
 

@@ -1,10 +1,12 @@
-"""Who may import what, read off the source."""
+"""Who may import what, read off the source; every test lists all offenders at once."""
 
 import ast
 import importlib
+import subprocess
+import sys
+from functools import cache
 from pathlib import Path
 
-import pytest
 import wsolbench_plugins
 
 import wsolbench
@@ -14,6 +16,24 @@ from wsolbench.host.loading import load_plugins
 CORE = Path(wsolbench.__file__).parent
 PLUGINS = Path(wsolbench_plugins.__file__).parent
 KINDS = ("backbones", "methods", "datasets", "recipes")
+FLOORS = (
+    "errors",
+    "files threads progress",
+    "contract protocol console",
+    "host figures",
+    "data records",
+    "networks config api",
+    "engine",
+    "training analysis leaderboard sweeps testing",
+    "functions",
+    "wsolbench",
+    "cli",
+    "__main__",
+)
+"""The rooms of the core, lowest first: a module may import its own room and the floors below it."""
+VIEWS = {"wsolbench.records.record", "wsolbench.records.compare"}
+"""What they hold shows itself: their methods load what draws, tabulates and compares it when they are called."""
+FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS) for room in rooms.split()}
 
 
 def sources(root):
@@ -25,24 +45,36 @@ def sources(root):
     return found
 
 
+CORE_MODULES = sources(CORE)
+PLUGIN_MODULES = sources(PLUGINS)
+MODULES = CORE_MODULES | PLUGIN_MODULES
+
+
+@cache
+def tree(path):
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def is_type_checking(node):
     return isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
 
 
-def walk(node, *, only_at_import=False):
-    """Yield the nodes below one; with `only_at_import` leave out functions and what only type checkers read."""
+def walk(node, *, functions=True, types=True):
+    """Yield the nodes below one, without those in functions or those that only type checkers read if so asked."""
     for child in ast.iter_child_nodes(node):
-        if only_at_import and (isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef) or is_type_checking(child)):
+        is_function = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef)
+        if (is_function and not functions) or (is_type_checking(child) and not types):
             continue
         yield child
-        yield from walk(child, only_at_import=only_at_import)
+        yield from walk(child, functions=functions, types=types)
 
 
-def imports(module, path, *, only_at_import=False):
-    """Return the dotted names that a module imports; ``from a import b`` counts as ``a`` and as ``a.b``."""
+def imports(module, **which):
+    """Return the dotted names that a module imports; ``from a import b`` counts as ``a.b``."""
+    path = MODULES[module]
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
     found = set()
-    for node in walk(ast.parse(path.read_text()), only_at_import=only_at_import):
+    for node in walk(tree(path), **which):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         if isinstance(node, ast.ImportFrom):
@@ -50,77 +82,157 @@ def imports(module, path, *, only_at_import=False):
             if node.level:
                 stem = package.rsplit(".", node.level - 1)[0]
                 base = f"{stem}.{base}".rstrip(".")
-            found |= {base, *(f"{base}.{alias.name}" for alias in node.names)}
+            found |= {f"{base}.{alias.name}" for alias in node.names}
     return found
 
 
-def roots_of(module):
-    """Return the packages that a module imports."""
-    return {name.partition(".")[0] for name in imports(module, (CORE_MODULES | PLUGIN_MODULES)[module])}
+def imported_modules(module, **which):
+    """Return the core modules that a module imports; the version, a constant, is no module's work."""
+    found = set()
+    for name in imports(module, **which) - {"wsolbench.__version__"}:
+        while name and name not in CORE_MODULES:
+            name = name.rpartition(".")[0]
+        found |= {name} - {"", module}
+    return found
+
+
+def packages(module, **which):
+    """Return the top-level packages that a module imports."""
+    return {name.partition(".")[0] for name in imports(module, **which)}
+
+
+def room(module):
+    """Return the room of a core module: ``engine`` of ``wsolbench.engine.run``; the package itself is a room too."""
+    return module.split(".")[1] if "." in module else module
 
 
 def within(name, package):
     return name == package or name.startswith(f"{package}.")
 
 
-CORE_MODULES = sources(CORE)
-PLUGIN_MODULES = sources(PLUGINS)
+def modules_in(package):
+    return [module for module in MODULES if within(module, package)]
+
+
+def reachable(graph):
+    """Return node -> every node that some path leads to."""
+    found = {}
+    for start in graph:
+        seen, open_nodes = set(), [start]
+        while open_nodes:
+            new = graph[open_nodes.pop()] - seen
+            seen |= new
+            open_nodes += new
+        found[start] = seen
+    return found
 
 
 def test_the_walk_sees_the_code():
     assert {"wsolbench.host.loading", "wsolbench.protocol.sweep", "wsolbench.cli.app"} <= CORE_MODULES.keys()
     assert "wsolbench_plugins.methods.pc1" in PLUGIN_MODULES
-    assert "torch" in imports("wsolbench.networks.network", CORE_MODULES["wsolbench.networks.network"])
+    assert "torch" in packages("wsolbench.networks.network")
+    assert "wsolbench.contract" in imported_modules("wsolbench.networks.network")
+    assert "tabulate" in packages("wsolbench.cli.listing") - packages("wsolbench.cli.listing", functions=False)
 
 
-@pytest.mark.parametrize("module", CORE_MODULES)
-def test_the_core_imports_no_plugin(module):
-    assert not {name for name in imports(module, CORE_MODULES[module]) if within(name, "wsolbench_plugins")}
+def test_every_room_has_a_floor():
+    assert sorted({room(module) for module in CORE_MODULES} - FLOOR_OF.keys()) == []
 
 
-def own_package(module):
-    """Return a plugin's own package: ``wsolbench_plugins.backbones.replknet`` of any module in it."""
-    return ".".join(module.split(".")[:3])
+def test_arrows_point_down():
+    """Imports in functions and those that only type checkers read are arrows too."""
+    offenders = [
+        f"{module} imports {target}"
+        for module in CORE_MODULES
+        for target in sorted(imported_modules(module))
+        if room(target) != room(module) and FLOOR_OF[room(target)] >= FLOOR_OF[room(module)]
+    ]
+    assert offenders == []
 
 
-@pytest.mark.parametrize("module", PLUGIN_MODULES)
-def test_a_plugin_imports_its_face_and_itself_alone(module):
-    faces = ["wsolbench.api"] + ["wsolbench.data"] * within(module, "wsolbench_plugins.datasets")
-    exported = {f"{face}.{name}" for face in faces for name in importlib.import_module(face).__all__}
-    for name in imports(module, PLUGIN_MODULES[module]):
-        if within(name, "wsolbench"):
-            assert name in {*faces, *exported}, f"{module} imports {name}"
-        if within(name, "wsolbench_plugins"):
-            assert module.count(".") >= 2, f"{module} imports {name}"
-            assert within(name, own_package(module)), f"{module} imports {name} of a sibling"
+def test_no_modules_import_one_another():
+    """Neither at import nor in functions; what only type checkers read may."""
+    paths = reachable(
+        {module: imported_modules(module, functions=module not in VIEWS, types=False) for module in CORE_MODULES}
+    )
+    circles = {
+        " <-> ".join(sorted(other for other in reached if module in paths[other]))
+        for module, reached in paths.items()
+        if module in reached
+    }
+    assert sorted(circles) == []
 
 
-@pytest.mark.parametrize("module", [name for name in CORE_MODULES if within(name, "wsolbench.protocol")])
-def test_the_protocol_knows_numbers_only(module):
-    for name in imports(module, CORE_MODULES[module]):
-        assert name.partition(".")[0] not in {"torch", "torchvision", "timm", "pathlib", "os", "io", "shutil"}, name
-        if within(name, "wsolbench"):
-            allowed = within(name, "wsolbench.protocol") or within(name, "wsolbench.errors")
-            assert allowed, f"{module} imports {name}"
+def test_the_core_imports_no_plugin():
+    offenders = [module for module in CORE_MODULES if "wsolbench_plugins" in packages(module)]
+    assert offenders == []
 
 
-LIGHT = ["host.hookspecs", "contract", "api", "data", "host.loading", "host.registry", "errors", "contract.options"]
+def test_a_plugin_imports_the_public_faces_and_itself_alone():
+    """Those are ``wsolbench.api``, and for data sets ``wsolbench.data``: what they export, no module behind them."""
+    offenders = [
+        f"{module} imports {name}"
+        for module in PLUGIN_MODULES
+        for name in sorted(imports(module))
+        if (within(name, "wsolbench") and not is_public(name, module))
+        or (within(name, "wsolbench_plugins") and not is_own(name, module))
+    ]
+    assert offenders == []
 
 
-@pytest.mark.parametrize("module", [f"wsolbench.{name}" for name in LIGHT])
-def test_the_contract_needs_no_torch(module):
-    names = imports(module, CORE_MODULES[module], only_at_import=True)
-    assert not {name for name in names if name.partition(".")[0] in {"torch", "timm", "torchvision", "cv2", "numba"}}
+def is_public(name, module):
+    faces = ["wsolbench.api", *["wsolbench.data"] * within(module, "wsolbench_plugins.datasets")]
+    face, _, exported = name.rpartition(".")
+    return name in faces or (face in faces and exported in importlib.import_module(face).__all__)
+
+
+def is_own(name, module):
+    """Tell whether a name is of the plugin itself: ``wsolbench_plugins.backbones.replknet``, or of a module in it."""
+    own = module.split(".")[:3]
+    return len(own) == 3 and within(name, ".".join(own))
+
+
+def test_the_protocol_knows_numbers_only():
+    forbidden = {"torch", "torchvision", "timm", "pathlib", "os", "io", "shutil"}
+    offenders = [
+        f"{module} imports {', '.join(sorted(packages(module) & forbidden))}"
+        for module in modules_in("wsolbench.protocol")
+        if packages(module) & forbidden
+    ]
+    assert offenders == []
+
+
+def test_the_leaderboard_reads_records_only():
+    """It measures nothing: what it shows stands in records."""
+    rooms = {"leaderboard", "records", "files", "errors", "protocol", "figures"}
+    offenders = [
+        f"{module} imports {target}"
+        for module in modules_in("wsolbench.leaderboard")
+        for target in sorted(imported_modules(module))
+        if room(target) not in rooms
+    ]
+    assert offenders == []
+
+
+def test_the_contract_and_the_host_need_no_torch():
+    heavy = {"torch", "timm", "torchvision", "cv2", "numba"}
+    offenders = [
+        f"{module} imports {', '.join(sorted(packages(module, functions=False, types=False) & heavy))}"
+        for name in ("contract", "host", "api", "errors")
+        for module in modules_in(f"wsolbench.{name}")
+        if packages(module, functions=False, types=False) & heavy
+    ]
+    assert offenders == []
 
 
 def test_compiled_code_is_in_the_protocol_alone():
-    users = {name for name in CORE_MODULES | PLUGIN_MODULES if "numba" in roots_of(name)}
+    users = {module for module in MODULES if "numba" in packages(module)}
     assert users == {"wsolbench.protocol.component_tree", "wsolbench.protocol.compilation"}
 
 
-@pytest.mark.parametrize("module", CORE_MODULES | PLUGIN_MODULES)
-def test_no_module_is_a_drawer_of_odds_and_ends(module):
-    assert not {"utils", "util", "helpers", "misc", "common"} & set(module.split("."))
+def test_no_module_is_a_drawer_of_odds_and_ends():
+    drawers = {"utils", "util", "helpers", "misc", "common"}
+    assert [module for module in MODULES if drawers & set(module.split("."))] == []
 
 
 def test_every_hook_is_exercised_by_a_plugin_of_ours():
@@ -144,3 +256,10 @@ def test_every_plugin_module_is_registered():
         if not path.name.startswith("_") and (path.suffix == ".py" or (path / "__init__.py").exists())
     }
     assert files == entry_points
+
+
+def test_the_package_itself_imports_nothing_heavy():
+    """Commands that need no network: see tests/host."""
+    code = "import sys, wsolbench; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert {"torch", "numba", "pandas", "matplotlib"}.isdisjoint(done.stdout.split())

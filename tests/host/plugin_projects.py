@@ -10,6 +10,12 @@ from importlib import metadata
 from pathlib import Path
 
 import hatchling.build
+import wsolbench_plugins
+
+import wsolbench
+
+TESTED = [str(Path(package.__file__).parents[1]) for package in (wsolbench, wsolbench_plugins)]
+"""The folders of the copy under test, which need not be the installed one."""
 
 MANY = """
 import contextlib, io, json, sys
@@ -140,7 +146,8 @@ class CommandLine:
 
     def python(self, *arguments):
         """Run Python itself with the same path."""
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, self._sites)), "OMP_NUM_THREADS": "1"}
+        path = os.pathsep.join([*map(str, self._sites), *TESTED])
+        environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
         done = subprocess.run(
             [sys.executable, *map(str, arguments)],
             env=environment,

@@ -181,7 +181,10 @@ print(sorted({name.partition(".")[0] for name in sys.modules}))
 """
 
 
-@pytest.mark.parametrize("command", ["--help", "--version", "list", "plugins", "run --help", "describe pc1"])
+LIGHT = ("--help", "--version", "list", "plugins", "run --help", "describe pc1", "leaderboard --help")
+
+
+@pytest.mark.parametrize("command", [*LIGHT, "leaderboard check --help"])
 def test_light_commands_import_nothing_heavy(bare, command):
     result = bare.python("-c", WHAT_IS_IMPORTED, *command.split())
     assert result.code == 0, result

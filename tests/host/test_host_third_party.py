@@ -264,12 +264,12 @@ def test_a_family_without_weights_asks_for_a_variant(results, outputs):
     assert not (outputs / "family").exists()
 
 
-@pytest.mark.parametrize("name", [*BROKEN_BACKBONES, *BROKEN_METHODS])
-def test_breaking_at_work_is_one_line_that_names_the_plugin(results, outputs, name):
-    result = results[name]
-    assert (result.code, result.out) == (2, "")
-    assert result.err == f"error: {(BROKEN_BACKBONES | BROKEN_METHODS)[name]}\n"
-    assert not (outputs / name).exists()
+def test_breaking_at_work_is_one_line_that_names_the_plugin(results, outputs):
+    for name, expected in (BROKEN_BACKBONES | BROKEN_METHODS).items():
+        result = results[name]
+        assert (result.code, result.out) == (2, "")
+        assert result.err == f"error: {expected}\n"
+        assert not (outputs / name).exists()
 
 
 def test_features_of_a_wrong_shape_are_an_error_that_names_the_plugin(results, outputs):

@@ -1,4 +1,8 @@
-"""The conformance suite over everything that is registered: to be installed is to be tested."""
+"""The conformance suite over everything that is registered: to be installed is to be tested.
+
+A case is one registered thing, and its failure lists every check that failed. By default large networks are built
+without memory, one variant a family; the slow tests hold the other variants and compute with all of them.
+"""
 
 import contextlib
 import shutil
@@ -14,16 +18,30 @@ from wsolbench.host.loading import load_plugins
 
 REGISTRY = load_plugins()
 LARGEST_INPUT_FOR_QUICK_CHECKS = 128
-"""Networks with larger inputs are built without memory here; their values are checked by the slow tests."""
-QUICK = {"check_input_config", "check_backbone_on_meta", "check_backbone_checkpoints", "check_backbone_layers"}
+WITHOUT_MEMORY = {"check_input_config", "check_backbone_on_meta", "check_backbone_checkpoints", "check_backbone_layers"}
+SMALLER_INPUT = 96
+"""For large networks: all of them are convolutional, so a smaller input shows the same."""
 
 
 def test_our_own_plugins_load():
     assert [str(failure) for failure in REGISTRY.failures if is_ours(failure)] == []
 
 
-def is_heavy(spec):
+def is_ours(offer):
+    return offer.provider.distribution == "wsolbench"
+
+
+def is_large(spec):
     return isinstance(spec, BackboneSpec) and spec.input.size > LARGEST_INPUT_FOR_QUICK_CHECKS
+
+
+def is_default(offer):
+    """Tell whether a network is the first of its family and size class; its relatives differ in width and depth."""
+    spec = offer.spec
+    return not isinstance(spec, BackboneSpec) or spec.family is None or offer is FIRST[spec.family, is_large(spec)]
+
+
+FIRST = {(offer.spec.family, is_large(offer.spec)): offer for offer in reversed(list(REGISTRY.backbones))}
 
 
 def built_from_nothing():
@@ -35,37 +53,49 @@ def built_from_nothing():
     return built
 
 
-def is_ours(offer):
-    return offer.provider.distribution == "wsolbench"
-
-
-DATASET_CHECKS = [name for name, _ in testing.conformance_checks(DatasetSpec("any", lambda _: None, ""))]
-ON_DISK = sorted({offer.name for offer in REGISTRY.datasets if is_ours(offer)} - built_from_nothing().keys())
+FROM_NOTHING = built_from_nothing()
+CLASS_COUNTS = {name: len(dataset.class_names) for name, dataset in FROM_NOTHING.items()}
+ON_DISK = sorted({offer.name for offer in REGISTRY.datasets if is_ours(offer)} - FROM_NOTHING.keys())
 """Our data sets that need a folder: the tests write one for each."""
 
 
-def all_checks():
-    from_nothing = built_from_nothing()
-    class_counts = {name: len(dataset.class_names) for name, dataset in from_nothing.items()}
+def cases():
+    """Yield every offer with the checks of one case: all of them, or of large networks those of one kind."""
     for offer in (offer for catalogue in REGISTRY.catalogues for offer in catalogue):
-        spec, checks = offer.spec, testing.conformance_checks(offer.spec, class_counts=class_counts)
-        if is_heavy(spec):  # all of them are convolutional: a smaller input shows the same
-            small = replace(spec, input=replace(spec.input, size=96))
-            checks = [check for check in checks if check[0] in QUICK]
-            checks += [check for check in testing.conformance_checks(small) if check[0] not in QUICK]
-        for name, check in checks:
-            marks = []
-            if is_heavy(spec) and name not in QUICK:
-                marks = [pytest.mark.slow]
-            if isinstance(spec, DatasetSpec) and offer.name not in from_nothing:
-                marks = [pytest.mark.skip(reason=f"'{offer.name}' needs a folder that only its author has")]
-            if not (isinstance(spec, DatasetSpec) and offer.name in ON_DISK):
-                yield pytest.param(check, id=f"{offer.qualified_name}-{name}", marks=marks)
+        spec, name = offer.spec, offer.qualified_name
+        slow = [] if is_default(offer) else [pytest.mark.slow]
+        if isinstance(spec, DatasetSpec) and offer.name in ON_DISK:
+            continue
+        if isinstance(spec, DatasetSpec) and offer.name not in FROM_NOTHING:
+            reason = f"'{offer.name}' needs a folder that only its author has"
+            yield pytest.param([], id=name, marks=pytest.mark.skip(reason=reason))
+            continue
+        checks = testing.conformance_checks(spec, class_counts=CLASS_COUNTS)
+        if is_large(spec):
+            small = replace(spec, input=replace(spec.input, size=SMALLER_INPUT))
+            computing = testing.conformance_checks(small, class_counts=CLASS_COUNTS)
+            computing = [check for check in computing if check[0] not in WITHOUT_MEMORY]
+            yield pytest.param(computing, id=f"{name}-computing", marks=pytest.mark.slow)
+            checks = [check for check in checks if check[0] in WITHOUT_MEMORY]
+        yield pytest.param(checks, id=name, marks=slow)
 
 
-@pytest.mark.parametrize("check", list(all_checks()))
-def test_conforms(check):
-    check()
+def run_all(checks):
+    """Run every check, and raise together what failed, each under the name of its check."""
+    failed = {}
+    for name, check in checks:
+        try:
+            check()
+        except Exception as error:
+            error.add_note(f"in {name}")
+            failed[name] = error
+    if failed:
+        raise ExceptionGroup(f"{', '.join(failed)} failed", list(failed.values()))
+
+
+@pytest.mark.parametrize("checks", list(cases()))
+def test_conforms(checks):
+    run_all(checks)
 
 
 @pytest.fixture(autouse=True)
@@ -77,16 +107,14 @@ def one_thread():
     torch.set_num_threads(before)
 
 
-@pytest.mark.parametrize("name", DATASET_CHECKS)
-@pytest.mark.parametrize("dataset", ON_DISK)
-def test_data_sets_on_disk_conform(disk_roots, dataset, name):
-    spec = REGISTRY.datasets.get(dataset).spec
-    dict(testing.conformance_checks(spec, roots=disk_roots(dataset)))[name]()
+@pytest.mark.parametrize("name", ON_DISK)
+def test_data_sets_on_disk_conform(disk_roots, name):
+    run_all(testing.conformance_checks(REGISTRY.datasets.get(name).spec, roots=disk_roots(name)))
 
 
-@pytest.mark.parametrize("dataset", ["folder", "openimages"])
-def test_images_and_masks_in_a_zip_file_can_be_sent_to_another_process(disk_roots, tmp_path, dataset):
-    roots = disk_roots(dataset)
+@pytest.mark.parametrize("name", ["folder", "openimages"])
+def test_images_and_masks_in_a_zip_file_can_be_sent_to_another_process(disk_roots, tmp_path, name):
+    roots = disk_roots(name)
     archive = shutil.make_archive(str(tmp_path / "photos"), "zip", roots.images)
-    built = REGISTRY.datasets.get(dataset).spec.build(replace(roots, images=Path(archive)))
+    built = REGISTRY.datasets.get(name).spec.build(replace(roots, images=Path(archive)))
     testing.check_dataset_pickles(built)

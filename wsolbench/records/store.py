@@ -30,6 +30,7 @@ from wsolbench.protocol import IOU_THRESHOLDS, MODES, cam_threshold_grid
 from wsolbench.protocol.uncertainty import CorrectRuns
 from wsolbench.records.outcomes import SplitOutcomes
 from wsolbench.records.record import SCHEMA_VERSION, ResultRecord, SplitInfo
+from wsolbench.records.version1 import upgrade
 
 __all__ = [
     "OUTCOMES_SUFFIX",
@@ -40,6 +41,7 @@ __all__ = [
     "new_record",
     "outcomes_path",
     "read_record",
+    "upgraded",
     "with_outcomes",
     "write_record",
 ]
@@ -199,11 +201,9 @@ def read_record(path: Path) -> ResultRecord:
     if not isinstance(content, dict):
         raise DataError(f"{path}: not a result record (expected an object)")
     if content.get("schema_version") == 1:
-        from wsolbench.records.version1 import upgrade
-
-        return upgrade(content, str(path))
+        return upgraded(content, str(path))
     embedded = content.pop("outcomes", None)
-    record = validated(ResultRecord.model_validate, content, str(path))
+    record = _validated(ResultRecord.model_validate, content, str(path))
     if embedded is not None:
         parts = {split: dict(part) for split, part in _expect(dict, embedded, path).items()}
         ids = {split: tuple(part.pop("image_ids", ())) for split, part in parts.items()}
@@ -214,7 +214,20 @@ def read_record(path: Path) -> ResultRecord:
     return _with_files(record, path)
 
 
-def validated(validate: Callable[[Any], ResultRecord], content: Mapping[str, Any], where: str) -> ResultRecord:
+def upgraded(content: Mapping[str, Any], where: str) -> ResultRecord:
+    """Return a version 1 record as version 2.
+
+    Raises:
+        DataError: It is no version 1 record, or its curves do not follow from its outcomes.
+    """
+
+    def build(outcomes: Sequence[SplitOutcomes], fields: Mapping[str, Any]) -> ResultRecord:
+        return _validated(lambda parts: new_record(outcomes=outcomes, **parts), fields, where)
+
+    return upgrade(content, where, build)
+
+
+def _validated(validate: Callable[[Any], ResultRecord], content: Mapping[str, Any], where: str) -> ResultRecord:
     """Validate the content of a summary.
 
     Raises:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,15 +13,23 @@ from wsolbench.protocol import IOU_THRESHOLDS, MODES, cam_threshold_grid
 from wsolbench.protocol.uncertainty import CorrectRuns
 from wsolbench.records.outcomes import SplitOutcomes
 from wsolbench.records.record import ResultRecord
-from wsolbench.records.store import new_record, validated
 
 __all__ = ["upgrade"]
 
 _ROUNDING = 1e-9  # percent
 
 
-def upgrade(content: Mapping[str, Any], where: str) -> ResultRecord:
+def upgrade(
+    content: Mapping[str, Any],
+    where: str,
+    build: Callable[[Sequence[SplitOutcomes], Mapping[str, Any]], ResultRecord],
+) -> ResultRecord:
     """Return a version 1 record as version 2.
+
+    Args:
+        content: What its file holds.
+        where: Its file, for messages.
+        build: Makes a record of outcomes and of the other fields.
 
     Raises:
         DataError: It is no version 1 record, or its curves do not follow from its outcomes.
@@ -35,7 +43,7 @@ def upgrade(content: Mapping[str, Any], where: str) -> ResultRecord:
         old = parts.pop("outcomes")
         del parts["schema_version"]
         outcomes = [_outcomes(part, len(cam_threshold_grid(step))) for part in old]
-        return validated(lambda fields: new_record(outcomes=outcomes, **fields), parts, where)
+        return build(outcomes, parts)
     except DataError as error:
         raise DataError(str(error) if str(error).startswith(where) else f"{where}: {error}") from None
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:

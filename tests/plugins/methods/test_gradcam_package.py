@@ -36,7 +36,14 @@ OFFERED = {
     "XGradCAM",
 }
 REFUSED = {"FinerCAM", "FullGrad", "RandomCAM", "RefineCAM", "SESS"}
-CHECKS = [name for name, _ in testing.conformance_checks(testing.MethodSpec("", dict, ""))]
+BY_DEFAULT = "GradCAM"
+"""The one class that the default tests try; the slow tests try all."""
+
+
+def each(names):
+    """Return a parameter for every name, slow but for the one class."""
+    return [pytest.param(name, marks=[] if name == BY_DEFAULT else pytest.mark.slow) for name in sorted(names)]
+
 
 package = pytest.importorskip("pytorch_grad_cam")
 from pytorch_grad_cam.utils.image import scale_cam_image  # noqa: E402
@@ -70,20 +77,25 @@ def test_every_class_of_the_package_is_known():
     assert meta_classes <= OFFERED | REFUSED
 
 
-@pytest.mark.parametrize("name", sorted(OFFERED))
-@pytest.mark.parametrize("check", CHECKS)
-def test_conforms(name, check):
-    dict(testing.conformance_checks(ZOO.find(name)))[check]()
+@pytest.mark.parametrize("name", each(OFFERED))
+def test_conforms(name):
+    for _, check in testing.conformance_checks(ZOO.find(name)):
+        check()
+
+
+@pytest.mark.parametrize("name", each(OFFERED))
+def test_is_the_map_of_the_package_before_it_is_rescaled(name):
+    assert_is_the_map_of_the_package("resnet_nano", name)
 
 
 # XGradCAM divides by the sum of a channel, which ConvNeXt's features, of either sign, bring near 0: there processors
 # differ by more than the tolerance.
-@pytest.mark.parametrize(
-    ("network", "name"),
-    [("resnet_nano", name) for name in sorted(OFFERED)]
-    + [("convnext_atto", name) for name in sorted(OFFERED - {"ScoreCAM", "XGradCAM"})],
-)
-def test_is_the_map_of_the_package_before_it_is_rescaled(network, name):
+@pytest.mark.parametrize("name", each(OFFERED - {"ScoreCAM", "XGradCAM"}))
+def test_is_the_map_of_the_package_behind_a_layer_norm(name):
+    assert_is_the_map_of_the_package("convnext_atto", name)
+
+
+def assert_is_the_map_of_the_package(network, name):
     """The package by itself, on the whole network, with the tapped layer as its target, gives the same."""
     features, context = scene(network)
     with torch.no_grad():
@@ -99,6 +111,7 @@ def test_is_the_map_of_the_package_before_it_is_rescaled(network, name):
     np.testing.assert_allclose(ours, expected, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["AblationCAM", "GradCAM", "ScoreCAM", "ShapleyCAM"])
 def test_nothing_stays_behind(name):
     features, context = scene("resnet_nano")
@@ -123,7 +136,7 @@ def test_nothing_stays_behind(name):
     assert all(parameter.grad is None for parameter in context.backbone.parameters())
 
 
-@pytest.mark.parametrize("name", sorted(OFFERED))
+@pytest.mark.parametrize("name", each(OFFERED))
 def test_a_network_may_have_layers_that_are_none(name):
     features, context = scene("resnet_nano")
     backbone = deepcopy(context.backbone)

@@ -4,6 +4,7 @@ import math
 import random
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from itertools import product
 
 import numpy as np
 import pytest
@@ -447,24 +448,23 @@ def test_options_out_of_range_are_refused(name, options, words):
         recipe(name, **options)
 
 
-@pytest.mark.parametrize("steps", [1, 2, 3, 4])
 @pytest.mark.parametrize("warm_up", [0.0, 0.01, 0.25, 0.5, 0.99])
-def test_one_cycle_has_a_rate_for_every_step_of_a_short_training(steps, warm_up):
-    optimizer, schedule = recipe("onecycle", warm_up=warm_up).optimizer(network("resnet_nano"), steps)
-    for _ in range(steps - 1):
-        optimizer.step()
-        schedule.step()
-        assert 0 < schedule.get_last_lr()[0] <= 3e-3
+def test_one_cycle_has_a_rate_for_every_step_of_a_short_training(warm_up):
+    for steps in (1, 2, 3, 4):
+        optimizer, schedule = recipe("onecycle", warm_up=warm_up).optimizer(network("resnet_nano"), steps)
+        for step in range(1, steps):
+            optimizer.step()
+            schedule.step()
+            assert 0 < schedule.get_last_lr()[0] <= 3e-3, f"step {step} of {steps}"
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("shape", [(1, 1), (3, 200), (64, 64), (375, 500)])
-def test_photos_of_any_size_become_the_input(name, shape):
+def test_photos_of_any_size_become_the_input(name):
     made = recipe(name)
     augment = getattr(made, "augment", lambda image, config, _: warp(image, config.size, config.interpolation))
-    for size in (32, 64, 96):
+    for shape, size in product([(1, 1), (3, 200), (64, 64), (375, 500)], [32, 64, 96]):
         inputs = augment(noise(*shape), InputConfig(size), np.random.default_rng(0))
-        assert (inputs.shape, inputs.dtype) == ((size, size, 3), np.uint8)
+        assert (inputs.shape, inputs.dtype) == ((size, size, 3), np.uint8), shape
 
 
 @pytest.mark.parametrize("name", NAMES)

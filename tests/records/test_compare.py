@@ -8,8 +8,8 @@ from wsolbench.protocol import MODES
 from wsolbench.protocol.uncertainty import RESAMPLES
 from wsolbench.records import Metrics
 from wsolbench.records.compare import compare
+from wsolbench.records.store import upgraded
 from wsolbench.records.tables import comparison_table
-from wsolbench.records.version1 import upgrade
 
 TEST, FULLSUP, GRID = 8, 5, 20
 
@@ -64,7 +64,7 @@ def record(shift=0, change=lambda _: None):
     for part in made["outcomes"]:
         part["box_acc"] = curves_of(part, round(1 / made["protocol"]["interval"]))
     made["dataset"]["split_sizes"] = {part["split"]: len(part["image_ids"]) for part in made["outcomes"]}
-    return upgrade(made, "made")
+    return upgraded(made, "made")
 
 
 def curves_of(part, grid):

@@ -1,4 +1,4 @@
-"""Loading a plugin in this process: what a zoo and pretrained weights have to be. The rest is in ``tests/host``."""
+"""Loading a plugin in this process: what a zoo and pretrained weights have to be."""
 
 from importlib.metadata import EntryPoint
 from types import SimpleNamespace

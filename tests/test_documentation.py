@@ -1,0 +1,122 @@
+"""What the documentation says to type: its commands parse, and its Python imports what there is."""
+
+import ast
+import importlib
+import re
+import shlex
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+import typer
+
+from wsolbench.cli.app import app
+from wsolbench.cli.session import Session
+
+ROOT = Path(__file__).parents[1]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "benchmarks/README.md",
+    *sorted(ROOT.glob("docs/**/*.md")),
+]
+FINE = "accepted"
+ELLIPSIS = "…"
+"""Stands in a command for options that the text around it explains."""
+
+
+def blocks(text, language):
+    """Return the fenced blocks of a language."""
+    return [dedent(block) for block in re.findall(rf"^ *```{language}\n(.*?)^ *```", text, re.DOTALL | re.MULTILINE)]
+
+
+def commands(block):
+    """Return the arguments of every call of wsolbench in a block of shell commands."""
+    found = []
+    for line in block.replace("\\\n", " ").splitlines():
+        tokens = shlex.shlex(line, posix=True, punctuation_chars=";&|()")
+        tokens.whitespace_split, call = True, None
+        for token in tokens:
+            if Path(token).name == "wsolbench":
+                call = []
+                found.append(call)
+            elif set(token) <= set(";&|()"):
+                call = None
+            elif call is not None:
+                call.append(token)
+    return found
+
+
+def problem(arguments):
+    """Return why the command line would not accept arguments, or None; nothing is run and no file looked for."""
+    command, rest = typer.main.get_command(app), Session.from_arguments(arguments).remaining
+    rest = [argument for argument in rest if argument != ELLIPSIS]
+    while hasattr(command, "commands"):
+        if not rest or rest[0] not in command.commands:
+            return f"no subcommand {rest[:1]}"
+        command, rest = command.commands[rest[0]], rest[1:]
+    if rest == ["--help"]:
+        return None
+    try:
+        values, surplus, _ = command.make_parser(command.context_class(command)).parse_args(rest)
+    except typer.TyperException as error:
+        return error.format_message()
+    missing = [part.name for part in command.params if part.required and not values.get(part.name)]
+    if missing and ELLIPSIS not in arguments:
+        return f"missing {missing}"
+    return f"surplus {surplus}" if surplus else None
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("cd a && wsolbench list backbones --strict  # all", FINE),
+        ("wsolbench run --backbone cam --method=pc1 \\\n  --limit $n", FINE),
+        ("wsolbench train … --out first", FINE),
+        ("for p in a b; do .venv/bin/wsolbench compare $p/*.json {b,c}.json; done", FINE),
+        ("wsolbench rn", "no subcommand ['rn']"),
+        ("wsolbench leaderboard", "no subcommand []"),
+        ("wsolbench run --backbone a --methods b", "No such option: --methods"),
+        ("wsolbench run --method", "requires an argument"),
+        ("wsolbench compare only.json", "missing ['second']"),
+        ("wsolbench schema now", "surplus ['now']"),
+    ],
+)
+def test_the_check_of_commands(line, expected):
+    (arguments,) = commands(line)
+    assert expected in (problem(arguments) or FINE)
+
+
+def test_every_command_of_the_documentation_is_accepted():
+    told = {
+        f"{page.name}: wsolbench {' '.join(arguments)}": problem(arguments)
+        for page in PAGES
+        for block in blocks(page.read_text(encoding="utf-8"), "sh")
+        for arguments in commands(block)
+    }
+    assert len(told) > 10
+    assert {command: why for command, why in told.items() if why} == {}
+
+
+def imported(source):
+    """Yield module and attribute (or None) of every import."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, None) for alias in node.names)
+        if isinstance(node, ast.ImportFrom):
+            yield from ((node.module, alias.name) for alias in node.names)
+
+
+def exists(module, attribute):
+    try:
+        found = importlib.import_module(module)
+        return attribute is None or hasattr(found, attribute) or bool(importlib.import_module(f"{module}.{attribute}"))
+    except ImportError:
+        return False
+
+
+def test_python_of_the_documentation_imports_what_there_is():
+    sources = [(page.name, source) for page in PAGES for source in blocks(page.read_text(encoding="utf-8"), "python")]
+    assert sources
+    names = [(page, *name) for page, source in sources for name in imported(source)]
+    assert [name for name in names if not exists(*name[1:])] == []
