@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 import wsolbench
 from wsolbench.api import DataError, ScoremapError, UsageError
@@ -95,7 +96,7 @@ def test_two_scores_are_compared_with_intervals(made):
 
 
 def test_a_record_draws_its_curve(made):
-    axes = wsolbench.score(*made).plot()
+    axes = wsolbench.score(*made).plot(Figure().subplots())
     assert len(axes.get_lines()) >= 1
     assert "τ" in axes.get_xlabel()
 

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 __all__ = ["draw_accuracy_curves"]
@@ -29,7 +28,10 @@ def draw_accuracy_curves(
         title: What stands above.
         axes: Where to draw; a new figure by default.
     """
-    axes = axes or Figure(figsize=(5.5, 3.6), dpi=110, layout="constrained").subplots()
+    if axes is None:
+        import matplotlib.pyplot as plt  # which shows the figure where it is drawn, as in a notebook
+
+        _, axes = plt.subplots(figsize=(5.5, 3.6), dpi=110, layout="constrained")
     for label, curve in curves.items():
         (line,) = axes.plot(thresholds, curve, label=label, lw=1.5)
         if label in chosen:
