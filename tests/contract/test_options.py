@@ -3,7 +3,7 @@
 import inspect
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Annotated, Literal
 
@@ -276,6 +276,11 @@ class PydanticRanged(Ranged):
     """The same options, checked wherever it is built."""
 
 
+@pydantic.dataclasses.dataclass(frozen=True, config={"defer_build": True})
+class DeferredRanged(Ranged):
+    """The same, its checks set up when it is first built."""
+
+
 RANGES = {
     "rate": "above 0",
     "decay": "at least 0",
@@ -286,7 +291,7 @@ RANGES = {
     "ema": "above 0 and below 1",
     "top": "at most 5",
 }
-BUILDERS = [Ranged, ranged_function, PydanticRanged]
+BUILDERS = [Ranged, ranged_function, PydanticRanged, DeferredRanged]
 
 
 @pytest.mark.parametrize("builder", BUILDERS)
@@ -371,6 +376,35 @@ def test_a_range_is_inherited_from_another_module(tmp_path, monkeypatch):
 
     with pytest.raises(UsageError, match="option 'rate' takes a number above 0, not '-1'"):
         build_with_options("m", Child, {"rate": "-1"})
+
+
+def test_pydantic_may_hold_range_and_default_together():
+    @pydantic.dataclasses.dataclass(frozen=True)
+    class Recipe:
+        epochs: int = Field(ge=1)
+        rate: float = Field(0.5, gt=0)
+
+    @validate_call
+    def function(epochs: int = Field(ge=1), rate: float = Field(0.5, gt=0)):
+        return epochs, rate
+
+    for builder in (Recipe, function):
+        epochs, rate = list_options(builder)
+        assert (rate.type, rate.range, rate.default) == ("float", "above 0", 0.5)
+        assert (epochs.type, epochs.range, epochs.required) == ("int", "at least 1", True)
+        assert build_with_options("m", builder, {"epochs": "2"})[1] == {"rate": 0.5, "epochs": 2}
+        with pytest.raises(UsageError, match="option 'rate' takes a number above 0, not '0'"):
+            build_with_options("m", builder, {"epochs": "2", "rate": "0"})
+
+
+def test_a_default_may_be_made_anew_for_every_object():
+    @dataclass
+    class Method:
+        sizes: list[int] = field(default_factory=lambda: [1, 2])
+        seen: int = field(default=0, init=False)
+
+    assert [(option.name, option.default) for option in list_options(Method)] == [("sizes", [1, 2])]
+    assert build_with_options("m", Method, {"sizes": "3,4"})[0].sizes == [3, 4]
 
 
 def test_values_fit_into_json():

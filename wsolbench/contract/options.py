@@ -1,19 +1,21 @@
-"""The options of methods and recipes: the annotated parameters of what builds them, typed, with their ranges.
+"""Options of methods and recipes: their types and ranges, read from annotations; their values, parsed and checked.
 
-An option is a parameter of a function or a field of a dataclass. Its annotation is its type, and its range where there
-is one: ``threshold: Annotated[float, Field(ge=0, lt=1)] = 0.1``, with pydantic's ``Field``, or ``BelowOne`` for short.
+An option is a parameter of a function or a field of a dataclass. Its annotation is its type, with a range if it has
+one: ``threshold: Annotated[float, Field(ge=0, lt=1)] = 0.1``, where ``Field`` is pydantic's, or ``BelowOne`` for short.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import inspect
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, is_dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import to_json
 
 from wsolbench.errors import UsageError
@@ -81,27 +83,32 @@ class Option:
 
 def list_options(build: Callable[..., object]) -> list[Option]:
     """Return the options that a builder takes, in its own order."""
-    if is_dataclass(build):
+    if isinstance(build, type) and is_dataclass(build):
         # Only get_type_hints resolves the annotation of an inherited field in the module that the field comes from.
         types = get_type_hints(build, include_extras=True)
-        signature = inspect.signature(build)
-        parameters = [each.replace(annotation=types[name]) for name, each in signature.parameters.items()]
-    else:
-        parameters = list(inspect.signature(build, eval_str=True).parameters.values())
+        return [_option(field.name, types[field.name], _field_default(field)) for field in fields(build) if field.init]
     return [
-        Option(parameter.name, _annotation(parameter), parameter.default)
-        for parameter in parameters
+        _option(parameter.name, parameter.annotation, parameter.default)
+        for parameter in inspect.signature(build, eval_str=True).parameters.values()
         if parameter.kind not in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     ]
 
 
-def _annotation(parameter: inspect.Parameter) -> Any:
-    """Return a parameter's annotation; the type of its default, or text, if it has none."""
-    if parameter.annotation is not inspect.Parameter.empty:
-        return parameter.annotation
-    if parameter.default is inspect.Parameter.empty:
-        return str
-    return str | None if parameter.default is None else type(parameter.default)
+def _field_default(field: dataclasses.Field[Any]) -> Any:
+    if field.default_factory is not MISSING:
+        return field.default_factory()
+    return inspect.Parameter.empty if field.default is MISSING else field.default
+
+
+def _option(name: str, annotation: Any, default: Any) -> Option:
+    """Return an option; if it has no annotation, its type is that of its default, or text."""
+    empty = inspect.Parameter.empty
+    if annotation is empty:
+        annotation = str if default is empty else str | None if default is None else type(default)
+    if isinstance(default, FieldInfo):  # pydantic allows ``rate: float = Field(0.5, gt=0)`` too
+        annotation = Annotated[annotation, default]
+        default = empty if default.is_required() else default.get_default(call_default_factory=True)
+    return Option(name, annotation, default)
 
 
 def build_with_options(what: str, build: Callable[..., T], given: Mapping[str, Any]) -> tuple[T, dict[str, Any]]:
@@ -113,7 +120,7 @@ def build_with_options(what: str, build: Callable[..., T], given: Mapping[str, A
         given: Option name -> value, or the text that stands for it.
 
     Raises:
-        UsageError: An option is unknown, its value is not of its type or outside its range, or a required one lacks.
+        UsageError: An option is unknown, a value is not of its type or outside its range, or a required one is not given.
     """
     options = {option.name: option for option in list_options(build)}
     values = {name: option.default for name, option in options.items()}
@@ -146,7 +153,7 @@ def _unknown(what: str, name: str, options: Mapping[str, Option]) -> UsageError:
 
 
 def _refusal(error: ValidationError, given: Mapping[str, Any]) -> str:
-    """Return why a builder refuses, by validators of its own, what its annotations allow; empty if it is a fault."""
+    """Return why a builder's own validators refuse values that its annotations allow; empty if that is a fault of it."""
     first = error.errors()[0]
     reason = str(first.get("ctx", {}).get("error", ""))
     refused = [f"option '{name}' cannot be {given[name]!r}" for name in given if name in first["loc"]]
@@ -154,7 +161,7 @@ def _refusal(error: ValidationError, given: Mapping[str, Any]) -> str:
 
 
 def _readings(annotation: Any, text: str) -> Iterator[Any]:
-    """Yield what a text may stand for, the likeliest first."""
+    """Yield the values that a text may stand for, the likeliest first."""
     if get_origin(annotation) is Literal:
         yield {str(choice): choice for choice in get_args(annotation)}.get(text, text)
     yield text

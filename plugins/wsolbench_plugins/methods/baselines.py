@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
-from pydantic.dataclasses import dataclass
+from pydantic.dataclasses import dataclass as checked_dataclass
 
 from wsolbench.api import MethodContext, MethodSpec, hookimpl
 
@@ -53,7 +54,7 @@ class CentredBox:
         return pyramid.expand(len(features), FRAME, FRAME)
 
 
-@dataclass(frozen=True, config={"extra": "forbid", "strict": True})
+@checked_dataclass(frozen=True, config={"extra": "forbid", "strict": True, "defer_build": True})
 class Noise:
     """Uniform noise in [0, 1), one value for each cell of the feature map: chance at the network's resolution.
 

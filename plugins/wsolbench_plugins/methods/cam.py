@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-@dataclass(frozen=True, config={"extra": "forbid", "strict": True})
+@dataclass(frozen=True, config={"extra": "forbid", "strict": True, "defer_build": True})
 class CAM:
     """``max(0, Σ_k w_k F_k) / max``, with the weights w of the class and the tapped feature maps F.
 

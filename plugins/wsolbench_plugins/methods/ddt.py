@@ -38,7 +38,7 @@ class DDT:
             finite are omitted.
     """
 
-    @validate_call(config={"strict": True})
+    @validate_call(config={"strict": True, "defer_build": True})
     def __init__(self, *, fit_images: Count | None = 5000) -> None:
         self.fit_images = fit_images
         self._seen: _Descriptors | None = None

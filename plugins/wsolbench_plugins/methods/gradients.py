@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+@dataclass(frozen=True, config={"extra": "forbid", "strict": True, "defer_build": True})
 class ScoreGradientMethod(ABC):
     """Base of these methods: the map is the ReLU of a weighted sum of the features."""
 
@@ -71,7 +72,7 @@ class GradCAM(ScoreGradientMethod):
         return gradients.mean(dim=(2, 3), keepdim=True)
 
 
-@dataclass(frozen=True, config={"extra": "forbid", "strict": True})
+@dataclass(frozen=True)
 class GradCAMPlusPlus(ScoreGradientMethod):
     """Grad-CAM++, ``w_k = Σ_pixels α_k ReLU(G_k)`` with ``α = G² / (2 G² + G³ Σ_pixels A_k + ε)``, 0 where G is 0.
 
@@ -129,7 +130,7 @@ class HiResCAM(ScoreGradientMethod):
         return gradients
 
 
-@dataclass(frozen=True, config={"extra": "forbid", "strict": True})
+@dataclass(frozen=True)
 class XGradCAM(ScoreGradientMethod):
     """XGrad-CAM, ``w_k = Σ_pixels G_k A_k / (Σ_pixels A_k + ε)``, 0 where the divisor is 0.
 

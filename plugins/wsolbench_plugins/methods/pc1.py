@@ -21,7 +21,7 @@ Weighting = Literal["sign", "magnitude"]
 AT_ONCE = 8  # images: the fastest number, because the memory of their float64 copies is used again
 
 
-@dataclass(frozen=True, config={"extra": "forbid", "strict": True})
+@dataclass(frozen=True, config={"extra": "forbid", "strict": True, "defer_build": True})
 class PrincipalComponent:
     """PCA over the class-weighted maps, channels as samples and pixels as variables; the map is one component.
 

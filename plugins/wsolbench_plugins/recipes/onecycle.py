@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-@dataclass(frozen=True, config={"extra": "forbid", "strict": True})
+@dataclass(frozen=True, config={"extra": "forbid", "strict": True, "defer_build": True})
 class OneCycle:
     """Super-convergence (Smith & Topin, 2019) with AdamW; weight decay spares biases and norms.
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-@dataclass(frozen=True, config={"extra": "forbid", "strict": True})
+@dataclass(frozen=True, config={"extra": "forbid", "strict": True, "defer_build": True})
 class ModernNoAug:
     """AdamW with warm-up and cosine, label smoothing, stochastic depth, layer decay and an average of the weights.
 

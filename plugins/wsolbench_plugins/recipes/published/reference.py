@@ -22,7 +22,7 @@ _ADDED_FOR_CAM = re.compile(r"(^|\.)(layer4|conv6)\.")
 """Layers that the reference trains at the classifier's rate: ResNet's last stage and VGG-GAP's convolution."""
 
 
-@dataclass(frozen=True, config={"extra": "forbid", "strict": True})
+@dataclass(frozen=True, config={"extra": "forbid", "strict": True, "defer_build": True})
 class Plain:
     """SGD with Nesterov momentum 0.9, a learning rate that drops by steps, random crops and flips.
 
