@@ -120,7 +120,7 @@ def build_with_options(what: str, build: Callable[..., T], given: Mapping[str, A
         given: Option name -> value, or the text that stands for it.
 
     Raises:
-        UsageError: An option is unknown, a value is not of its type or outside its range, or a required one is not given.
+        UsageError: An option is unknown, its value is not of its type or in its range, or a required one is missing.
     """
     options = {option.name: option for option in list_options(build)}
     values = {name: option.default for name, option in options.items()}
@@ -153,7 +153,7 @@ def _unknown(what: str, name: str, options: Mapping[str, Option]) -> UsageError:
 
 
 def _refusal(error: ValidationError, given: Mapping[str, Any]) -> str:
-    """Return why a builder's own validators refuse values that its annotations allow; empty if that is a fault of it."""
+    """Return why validators of the builder refuse what its annotations allow; empty if the fault is its own."""
     first = error.errors()[0]
     reason = str(first.get("ctx", {}).get("error", ""))
     refused = [f"option '{name}' cannot be {given[name]!r}" for name in given if name in first["loc"]]
