@@ -36,7 +36,7 @@ from wsolbench.contract import (
     StochasticDepth,
 )
 from wsolbench.contract.heads import after_batch_norm, after_layer_norm, after_pooling
-from wsolbench.contract.ranges import BELOW_ONE, COUNT, NOT_NEGATIVE, POSITIVE, PROBABILITY, Range
+from wsolbench.contract.options import BelowOne, Count, NonNegative, Positive, Probability
 from wsolbench.data.images import warp
 from wsolbench.errors import (
     DataError,
@@ -65,19 +65,16 @@ else:
 
 
 __all__ = [
-    "BELOW_ONE",
-    "COUNT",
     "FRAME",
-    "NOT_NEGATIVE",
-    "POSITIVE",
-    "PROBABILITY",
     "Annotations",
     "Augmenting",
     "Averaging",
     "Backbone",
     "BackboneSpec",
     "BackboneZoo",
+    "BelowOne",
     "Checkpoint",
+    "Count",
     "DataError",
     "Dataset",
     "DatasetRoots",
@@ -94,10 +91,12 @@ __all__ = [
     "MethodSpec",
     "MethodZoo",
     "MissingFileError",
+    "NonNegative",
     "OutputError",
     "PluginError",
+    "Positive",
     "Pretrained",
-    "Range",
+    "Probability",
     "Recipe",
     "RecipeSpec",
     "Reparameterizable",

@@ -275,12 +275,18 @@ def test_without_out_a_fresh_folder_in_runs_is_made(cli, folder_set, tmp_path, m
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--recipe-opt", "epoch=1"], "the recipe 'onecycle' has no option 'epoch'; it has epochs, batch_size"),
-        (["--recipe-opt", "epochs=many"], "option 'epochs' takes int, not 'many'"),
+        (
+            ["--recipe-opt", "epoch=1"],
+            "the recipe 'onecycle' has no option 'epoch'. Did you mean 'epochs'? Its options: ",
+        ),
+        (["--recipe-opt", "epochs=many"], "option 'epochs' takes a whole number of at least 1, not 'many'"),
         (["--recipe-opt", "epochs"], "--recipe-opt epochs: expected NAME=VALUE"),
-        (["--recipe-opt", "epochs=0"], "needs epochs of at least 1, got 0"),
-        (["--recipe-opt", "batch_size=-1"], "needs batch_size of at least 1, got -1"),
-        (["--recipe-opt", "shift=2"], "error: shift has to be from 0 to below 0.5, got 2.0"),
+        (["--recipe-opt", "epochs=0"], "option 'epochs' takes a whole number of at least 1, not '0'"),
+        (["--recipe-opt", "batch_size=-1"], "option 'batch_size' takes a whole number of at least 1, not '-1'"),
+        (
+            ["--recipe-opt", "shift=2"],
+            "'onecycle': option 'shift' takes a number from 0 to below 0.5, not '2'",
+        ),
         (["--recipe-opt", "learning_rate=1e30", "--recipe-opt", "batch_size=4"], "the loss became nan"),
         (["--recipe", "twocycle"], "unknown recipe 'twocycle'. Did you mean 'onecycle'?"),
         (["--backbone", "replknet"], "'replknet' is a family of networks; name the one to train: "),

@@ -106,7 +106,7 @@ def test_options_that_cannot_be_described(command_line, tmp_path):
     assert result.err.startswith(f"error: {who} failed when asked for the options of 'unreadable': NameError: ")
     assert result.err.count("\n") == 1
     options = json.loads(with_it("describe", "required", "--json").out)["options"]
-    assert options["depth"] == {"accepts": "int"}
+    assert options["depth"] == {"type": "int"}
 
 
 def test_everything_listed_can_be_described(rivals):

@@ -21,7 +21,7 @@ def with_readme_plugin(command_line, tmp_path_factory):
 def test_the_plugin_of_the_readme_is_offered_with_its_option(with_readme_plugin):
     listed, described = with_readme_plugin.many(("list", "methods"), ("describe", "spread"))
     assert "spread" in listed.names
-    assert "power accepts float, default 2.0" in described.out
+    assert "power  float, default 2.0" in described.out
 
 
 def test_the_readme_has_exactly_the_two_commands_that_set_everything_up():

@@ -219,7 +219,7 @@ def test_is_listed_and_described_like_ours(command_line, healthy_site, our_names
     tiny, power, family = (json.loads(result.out) for result in described)
     assert (tiny["kind"], tiny["provider"]) == ("backbone", "acme-healthy 1.1 'healthy'")
     assert (tiny["feature_channels"], tiny["feature_stride"], tiny["feature_size"]) == (6, 8, [4, 4])
-    assert power["options"] == {"power": {"accepts": "float", "default": 2.0}}
+    assert power["options"] == {"power": {"type": "float", "default": 2.0}}
     assert family == tiny
 
 

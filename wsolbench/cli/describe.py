@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json as json_module
-from typing import Annotated, Any
+import textwrap
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,6 +12,9 @@ from wsolbench.cli.session import session_of
 from wsolbench.contract import BackboneSpec, DatasetSpec, MethodSpec, RecipeSpec, Spec
 from wsolbench.errors import UsageError
 from wsolbench.host.registry import Offer, Registry
+
+if TYPE_CHECKING:
+    from wsolbench.contract.options import Option
 
 
 def describe(
@@ -87,10 +91,14 @@ def _options(offer: Offer[Spec]) -> dict[str, dict[str, Any]]:
 
     with blaming(offer.provider, f"when asked for the options of '{offer.name}'"):
         options = list_options(offer.spec.build)
-    return {
-        option.name: {"accepts": option.accepts, **({} if option.required else {"default": option.default})}
-        for option in options
-    }
+    return {option.name: _option(option) for option in options}
+
+
+def _option(option: Option) -> dict[str, Any]:
+    described: dict[str, Any] = {"type": option.type}
+    if option.range:
+        described["range"] = option.range
+    return described if option.required else {**described, "default": option.default}
 
 
 def _kind(spec: Spec) -> str:
@@ -99,9 +107,25 @@ def _kind(spec: Spec) -> str:
 
 
 def _as_text(about: dict[str, Any]) -> str:
-    """Return a description as aligned lines."""
-    width = max(len(key) for key in about)
-    return "\n".join(f"{key.replace('_', ' '):{width}}  {_value(value)}" for key, value in about.items())
+    """Return a description as aligned lines; every option has a line of its own."""
+    options = about.get("options")
+    if not options:
+        return _aligned({key.replace("_", " "): _value(value) for key, value in about.items()})
+    others = {key: value for key, value in about.items() if key != "options"}
+    lines = _aligned({name: _option_text(option) for name, option in options.items()})
+    return "\n".join([_as_text(others), "options", textwrap.indent(lines, "  ")])
+
+
+def _aligned(lines: dict[str, str]) -> str:
+    width = max(map(len, lines))
+    return "\n".join(f"{key:{width}}  {text}" for key, text in lines.items())
+
+
+def _option_text(option: dict[str, Any]) -> str:
+    parts = [option["type"], option.get("range")]
+    if "default" in option:
+        parts.append(f"default {option['default']}")
+    return ", ".join(filter(None, parts))
 
 
 def _value(value: object) -> str:

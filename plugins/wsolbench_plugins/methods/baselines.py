@@ -1,7 +1,7 @@
-"""Baselines that say what a number is worth: boxes that look at nothing, noise, an image saliency, the mean feature.
+"""Baselines for comparison: boxes that ignore the image, noise, an image saliency and the mean feature.
 
-A score means little before one knows what no localization at all would get, as Choe et al., "Evaluating Weakly
-Supervised Object Localization Methods Right", CVPR 2020, show with their centre baseline.
+A score means little without the score of a method that localizes nothing, as the centre baseline of Choe et al.,
+"Evaluating Weakly Supervised Object Localization Methods Right", CVPR 2020, shows.
 """
 
 from __future__ import annotations
@@ -9,12 +9,14 @@ from __future__ import annotations
 import hashlib
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
+from pydantic.dataclasses import dataclass as checked_dataclass
 
-from wsolbench.api import MethodContext, MethodSpec, UsageError, hookimpl
+from wsolbench.api import MethodContext, MethodSpec, hookimpl
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FullImage:
-    """A map whose largest contour is the whole image at every τ: one everywhere but in the middle pixel."""
+    """A map whose largest contour is the whole image at every τ: 0 in the middle pixel, 1 elsewhere."""
 
     def __call__(self, features: Tensor, context: MethodContext) -> Tensor:  # noqa: ARG002
         """Return the same raw map (B, 224, 224) for every image."""
@@ -35,9 +37,9 @@ class FullImage:
 
 @dataclass(frozen=True)
 class CentredBox:
-    """A pyramid: at τ, the box is centred and 1 - τ of the image wide and high.
+    """A pyramid: at τ, the box is centred, and its sides are 1 - τ of the image's.
 
-    So the threshold that train-fullsup chooses is the size of the box, and nothing of the image is looked at.
+    The threshold chosen on train-fullsup thus chooses the size of the box. The image is not used.
     """
 
     def __call__(self, features: Tensor, context: MethodContext) -> Tensor:  # noqa: ARG002
@@ -52,32 +54,25 @@ class CentredBox:
         return pyramid.expand(len(features), FRAME, FRAME)
 
 
-@dataclass(frozen=True)
+@checked_dataclass(frozen=True, config={"extra": "forbid", "strict": True, "defer_build": True})
 class Noise:
-    """Uniform noise of [0, 1), one value a cell of the feature map: what chance gets at a network's resolution.
+    """Uniform noise in [0, 1), one value for each cell of the feature map: chance at the network's resolution.
 
-    A draw hangs on the seed and on the image's pixels as the network is given them, so it is the same in every batch
-    and order. Of the network it takes the size of the feature maps alone, but with that size the score changes.
+    A draw depends on the seed and on the pixels of the network's input only, so it is the same in every batch and
+    order. The map depends on the network only through the size of the feature maps, but the score changes with it.
 
     Args:
-        seed: A whole number, not negative.
-
-    Raises:
-        UsageError: If the seed is negative.
+        seed: Seed of the draws.
     """
 
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.seed < 0:
-            raise UsageError(f"the method 'noise': option 'seed' takes a whole number from 0 on, not {self.seed}")
+    seed: Annotated[int, Field(ge=0)] = 0
 
     def __call__(self, features: Tensor, context: MethodContext) -> Tensor:
         """Return raw maps (B, h, w), float64, of the size of the features (B, K, h, w)."""
         import torch
 
         height, width = features.shape[2:]
-        # rounded, because devices may normalise pixels differently in the last bit
+        # rounded because devices may differ in the last bit of normalised pixels
         pixels = context.images.mul(1000).round().int().cpu().numpy()
         draws = [self._generator(image).random((height, width)) for image in pixels]
         return torch.from_numpy(np.stack(draws)).to(features.device)
@@ -89,17 +84,19 @@ class Noise:
 
 @dataclass(frozen=True)
 class CentreSurround:
-    """``Σ_c,s ‖G_c * I - G_s * I‖``: how far the colours of a place are from those around it, over six pairs of scales.
+    """``Σ_c,s ‖G_c * I - G_s * I‖``: contrast in colour between a place and its surround, over six pairs of scales.
 
-    Itti, Koch & Niebur, "A Model of Saliency-Based Visual Attention for Rapid Scene Analysis", PAMI 1998, eq. 1-3, with
-    their scales: centres c are levels 2, 3 and 4 of a Gaussian pyramid, surrounds s lie 3 and 4 levels above. Left out
-    are orientations and the weighting of maps by their peaks; colours differ by the length of their difference, not in
-    opponent pairs. No network is asked: its classes and weights play no part.
+    The scales are those of the paper: centres c are levels 2, 3 and 4 of a Gaussian pyramid, and surrounds s are 3 and
+    4 levels above. Orientation maps and the weighting of maps by their peaks are omitted. Two colours are compared by
+    the length of their difference, not in opponent pairs. The network, its classes and its weights are not used.
 
-    Images come normalised by a mean and a standard deviation that are not told. Every colour channel is therefore
-    centred and divided by its own deviation over the image, so that any such numbers drop out (and with them the
-    image's brightness, contrast and tint). The blurs are shares of its width and height, those of the levels in an
-    image of 640 pixels, so that the network's input size drops out, but for what a smaller one cannot resolve.
+    Images come normalised by a mean and a standard deviation that a method does not know. Every colour channel is
+    therefore standardised over the image, which removes both numbers, and the image's brightness, contrast and tint.
+    The blurs are fractions of width and height: those of the levels in an image of 640 pixels. The map thus depends on
+    the network's input size only through details that a smaller input cannot resolve.
+
+    Source:
+        Itti, Koch & Niebur, "A Model of Saliency-Based Visual Attention for Rapid Scene Analysis", PAMI 1998, eq. 1-3.
     """
 
     def __call__(self, features: Tensor, context: MethodContext) -> Tensor:  # noqa: ARG002
@@ -110,7 +107,7 @@ class CentreSurround:
 
 
 def _standardised(image: Tensor) -> Tensor:
-    """Return an image (3, H, W) whose channels have mean 0 and deviation 1, or are 0 where they are flat."""
+    """Return an image (3, H, W) whose channels have mean 0 and standard deviation 1; constant channels become 0."""
     centred = image - image.mean(dim=(1, 2), keepdim=True)
     deviations = centred.std(dim=(1, 2), correction=0, keepdim=True)
     return centred / deviations.where(deviations > 0, 1)
@@ -118,21 +115,21 @@ def _standardised(image: Tensor) -> Tensor:
 
 def _centre_surround(image: Tensor) -> Tensor:
     """Return the map (H, W) of an image (3, H, W)."""
-    # binomial filters of variance 1 add up to a deviation of 2^level / √3 pixels at a level of a pyramid
+    # repeated binomial filters of variance 1 have a standard deviation of 2^level / √3 pixels at a level of a pyramid
     blurred = {level: _blurred(image, 2**level / math.sqrt(3) / 640) for level in range(2, 9)}
     pairs = [(centre, centre + step) for centre in (2, 3, 4) for step in (3, 4)]
     saliency: Tensor = sum((blurred[c] - blurred[s]).square().sum(dim=0).sqrt() for c, s in pairs)  # type: ignore[assignment]
     return saliency
 
 
-def _blurred(image: Tensor, share: float) -> Tensor:
-    """Blur an image (3, H, W) with Gaussians of this share of its height and width, normalised anew at the border."""
-    rows, columns = (_gaussians(size, share * size, image) for size in image.shape[1:])
+def _blurred(image: Tensor, fraction: float) -> Tensor:
+    """Blur an image (3, H, W); the standard deviations are a fraction of its height and width."""
+    rows, columns = (_gaussians(size, fraction * size, image) for size in image.shape[1:])
     return rows @ image @ columns.mT
 
 
 def _gaussians(size: int, deviation: float, like: Tensor) -> Tensor:
-    """Return a matrix (size, size) whose row i holds the weights of the pixels around pixel i; they sum to 1."""
+    """Return a matrix (size, size) whose row i holds Gaussian weights around pixel i; every row sums to 1."""
     import torch
 
     places = torch.arange(size, dtype=like.dtype, device=like.device)
@@ -142,7 +139,7 @@ def _gaussians(size: int, deviation: float, like: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class MeanFeature:
-    """The mean of all feature maps: what the network activates on, whatever the class."""
+    """The mean of all feature maps: the activation of the network, whatever the class."""
 
     def __call__(self, features: Tensor, context: MethodContext) -> Tensor:  # noqa: ARG002
         """Return raw maps (B, h, w) of features (B, K, h, w)."""

@@ -1,42 +1,42 @@
-"""Class activation maps: ``cam``, the maps of some of its weights, and three remedies for its flaws.
+"""Class activation maps: ``cam``, maps of a part of its weights, and three remedies for its flaws.
 
-Zhou et al., "Learning Deep Features for Discriminative Localization", CVPR 2016, eq. 2. Some of the weights: Yasuki &
-Taki, "CAM Back Again", CVPR 2024.
+``cam`` is that of Zhou et al., "Learning Deep Features for Discriminative Localization", CVPR 2016, eq. 2. Maps of a
+part of the weights are those of Yasuki & Taki, "CAM Back Again", CVPR 2024.
 
-Remedies: Bae et al., "Rethinking Class Activation Mapping for Weakly Supervised Object Localization", ECCV 2020, names
-three flaws. Global average pooling favours channels that light few pixels (thresholded average pooling, TAP, is to mend
-it), negative weights darken the object (negative weight clamping, NWC), and the maximum of a map is an unsteady
-reference for thresholds (percentile as a standard, PaS). NWC clamps the weights of the map and nothing else, so its map
-is that of ``cam-pos``. The paper applies the three together, to a classifier that was trained with TAP; here each
-stands alone, on a classifier as it is.
+The remedies are those of Bae et al., "Rethinking Class Activation Mapping for Weakly Supervised Object Localization",
+ECCV 2020, which names three flaws. Global average pooling favours channels that activate few pixels (remedy:
+thresholded average pooling, TAP). Negative weights darken the object (negative weight clamping, NWC). The maximum of a
+map is an unstable reference for thresholds (percentile as a standard, PaS). NWC clamps the weights of the map only, so
+its map is that of ``cam-pos``. The paper applies the three together, to a classifier trained with TAP; here each is
+applied alone, to a classifier as it is.
 """
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field, FiniteFloat
+from pydantic.dataclasses import dataclass
 
-from wsolbench.api import MethodContext, MethodSpec, UsageError, hookimpl
+from wsolbench.api import BelowOne, MethodContext, MethodSpec, Positive, hookimpl
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config={"extra": "forbid", "strict": True, "defer_build": True})
 class CAM:
     """``max(0, Σ_k w_k F_k) / max``, with the weights w of the class and the tapped feature maps F.
 
-    The division changes no score; it makes raw maps comparable with the large-kernel authors' (their maps, and so this
-    default, keep the ReLU). A map without a positive value is all zeros.
+    The division changes no score; it makes raw maps comparable with those of the large-kernel authors, which have the
+    ReLU too. A map without a positive value becomes zero.
 
     Args:
-        relu: Cut negative values off. The WSOL evaluation paper's CAM does not: ``relu=false``.
-        weights: ``raw`` head weights are the large-kernel authors'; ``effective`` ones take in the norm between
-            features and head, so that the mean of the map is the class score but for a constant.
+        relu: Whether negative values become 0. In the CAM of the WSOL evaluation paper they do not: ``relu=false``.
+        weights: ``raw`` weights of the head, as the large-kernel authors use them, or ``effective`` weights, which
+            include the norm between features and head: the mean of the map is the class score up to a constant.
     """
 
     relu: bool = True
@@ -52,13 +52,13 @@ class CAM:
         return maps / peaks.where(peaks != 0, 1)
 
     def channel_weights(self, features: Tensor, context: MethodContext) -> Tensor:
-        """Return what each feature map counts, (B, K); the one step in which the maps of this family differ."""
+        """Return the weight of each feature map, (B, K); the only step in which the maps of this family differ."""
         return context.class_weights if self.weights == "raw" else context.effective_weights(features)
 
 
 @dataclass(frozen=True)
 class PositiveCAM(CAM):
-    """The CAM of the positive weights alone."""
+    """The CAM of the positive weights."""
 
     def channel_weights(self, features: Tensor, context: MethodContext) -> Tensor:
         """Return the weights (B, K), negative ones set to 0."""
@@ -67,7 +67,7 @@ class PositiveCAM(CAM):
 
 @dataclass(frozen=True)
 class NegativeCAM(CAM):
-    """The CAM of the negative weights alone; on features that are never negative, the ReLU leaves zero maps."""
+    """The CAM of the negative weights; if features are never negative, its map after the ReLU is zero."""
 
     def channel_weights(self, features: Tensor, context: MethodContext) -> Tensor:
         """Return the weights (B, K), positive ones set to 0."""
@@ -76,29 +76,22 @@ class NegativeCAM(CAM):
 
 @dataclass(frozen=True)
 class SmallWeightCAM(CAM):
-    """The CAM of the weights below a value alone; without the ReLU it and `LargeWeightCAM` add up to the whole CAM.
+    """The CAM of the weights below a value; without the ReLU, it and `LargeWeightCAM` add up to the whole CAM.
 
-    Our reading: a weight is small if its magnitude is. Whether the figure's 0.04 was compared with that or with the
-    weight itself was not verified; ``measure=signed`` offers the other reading, in which every negative weight is small
-    and a value of 0 gives the halves ``cam-neg`` and ``cam-pos``.
+    In our reading a weight is small if its magnitude is. Whether the paper's figure compares 0.04 with the magnitude or
+    with the signed weight was not verified. ``measure=signed`` is the other reading: every negative weight is small,
+    and a value of 0 gives ``cam-neg`` and ``cam-pos``.
 
-    The value fits the paper's networks. The scale of weights differs between networks, and that of effective weights
-    after a layer norm even between images.
+    The default value fits the paper's networks. The scale of weights differs between networks, and that of effective
+    weights after a layer norm even between images.
 
     Args:
-        value: Weights at it or above are large.
-        measure: What is compared with the value: ``magnitude`` or the ``signed`` weight.
-
-    Raises:
-        UsageError: If the value is not finite.
+        value: Weights equal to it or above are large.
+        measure: What is compared with the value, the ``magnitude`` or the ``signed`` weight.
     """
 
-    value: float = 0.04
+    value: FiniteFloat = 0.04
     measure: Literal["magnitude", "signed"] = "magnitude"
-
-    def __post_init__(self) -> None:
-        if not math.isfinite(self.value):
-            raise UsageError(f"option 'value' of 'cam-small' and 'cam-large' takes a finite number, not {self.value}")
 
     def channel_weights(self, features: Tensor, context: MethodContext) -> Tensor:
         """Return the weights (B, K), large ones set to 0."""
@@ -106,13 +99,13 @@ class SmallWeightCAM(CAM):
         return weights.where(self.is_small(weights), 0)
 
     def is_small(self, weights: Tensor) -> Tensor:
-        """Return which weights lie below the value, bool (B, K)."""
+        """Return which weights are below the value, bool (B, K)."""
         return (weights.abs() if self.measure == "magnitude" else weights) < self.value
 
 
 @dataclass(frozen=True)
 class LargeWeightCAM(SmallWeightCAM):
-    """The CAM of the weights at a value or above alone; see `SmallWeightCAM`."""
+    """The CAM of the weights equal to a value or above; see `SmallWeightCAM`."""
 
     def channel_weights(self, features: Tensor, context: MethodContext) -> Tensor:
         """Return the weights (B, K), small ones set to 0."""
@@ -122,81 +115,64 @@ class LargeWeightCAM(SmallWeightCAM):
 
 @dataclass(frozen=True)
 class ThresholdedPoolingCAM(CAM):
-    """The CAM of the weights ``w_k n_k / hw``: each weight times the share of the frame that its channel lights.
+    """The CAM of the weights ``w_k n_k / hw``: each weight times the fraction of active cells of its channel.
 
-    n_k counts the cells of F_k above θ of its maximum; there are none if that is not positive. TAP pools
-    ``p_k = Σ F_k [F_k > θ max F_k] / n_k`` where global average pooling has ``Σ F_k / hw``. On these p_k the score of a
-    head trained with global average pooling, ``Σ_k w_k Σ F_k / hw``, has exactly the weights above if θ = 0 and no
-    feature is negative; else what lies below the threshold is neglected. The map then is the weighted sum of the
-    whole, unthresholded feature maps, as in the authors' code.
+    A cell is active if it is above θ times the maximum of its channel; n_k is their number, 0 if the maximum is not
+    positive. TAP pools ``p_k = Σ F_k [F_k > θ max F_k] / n_k`` where global average pooling has ``Σ F_k / hw``. The
+    score of a head trained with global average pooling is ``Σ_k w_k Σ F_k / hw``. As a weighted sum of p_k it has the
+    weights above: exactly if θ = 0 and no feature is negative, otherwise without the cells below the threshold. The map
+    is the weighted sum of the whole feature maps, without a threshold, as in the authors' code.
 
-    This is our reading of a remedy that the paper applies in training: a head that learns on p_k gives channels of few
-    lit cells smaller weights. Of a classifier that was trained so, the paper's map is plain CAM. Features tapped before
-    a norm may be negative; negative cells are never lit, but count in the map.
+    This is our reading of a remedy that the paper applies in training: a head trained on p_k learns smaller weights for
+    channels of few active cells. For a classifier trained so, the paper's map is plain CAM. Features tapped before a
+    norm may be negative; negative cells are never active, but are part of the map.
 
     Args:
-        threshold: θ, a fraction of each channel's maximum; the authors' 0.1.
-
-    Raises:
-        UsageError: If θ is not at least 0 and below 1.
+        threshold: θ, a fraction of each channel's maximum; the authors use 0.1.
     """
 
-    threshold: float = 0.1
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.threshold < 1:
-            raise UsageError(
-                f"the method 'cam-tap': option 'threshold' takes a fraction from 0 to below 1, not {self.threshold}"
-            )
+    threshold: BelowOne = 0.1
 
     def channel_weights(self, features: Tensor, context: MethodContext) -> Tensor:
-        """Return the weights (B, K) of the class, each times the share of cells that its channel lights."""
-        lit = features > self.threshold * features.amax(dim=(2, 3), keepdim=True)
-        return super().channel_weights(features, context) * lit.to(features.dtype).mean(dim=(2, 3))
+        """Return the weights (B, K) of the class, each times the fraction of active cells of its channel."""
+        active = features > self.threshold * features.amax(dim=(2, 3), keepdim=True)
+        return super().channel_weights(features, context) * active.to(features.dtype).mean(dim=(2, 3))
 
 
 @dataclass(frozen=True)
 class PercentileCAM(CAM):
-    """CAM with thresholds that are fractions of a percentile of the map instead of its maximum: τ · Per_i.
+    """CAM whose thresholds are fractions of a percentile of the map, τ · Per_i, instead of fractions of its maximum.
 
-    That changes the rule by which a map becomes a box, which the protocol fixes. But it is the same as the protocol's
-    rule on a map that is cut off at its percentile: with low = min, ``(min(s, Per_i) - low) / (Per_i - low) > τ`` says
-    what ``s - low > τ (Per_i - low)`` does. So the map is resized to the evaluation frame as the core does it, cut off
-    there, and the core, which leaves maps of this size as they are, stretches it. As in the authors' code the minimum
-    counts as 0, and the percentile is that of the resized map; they round to 256 levels before it, the protocol after.
-    If the percentile is the minimum, every τ asks for what is above the minimum: the map is cut off right above it.
+    This changes the rule by which a map becomes a box, which the protocol fixes. But it equals the protocol's rule on a
+    map clipped at its percentile: with low = min s, ``(min(s, Per_i) - low) / (Per_i - low) > τ`` is equivalent to
+    ``s - low > τ (Per_i - low)``. The map is therefore resized to the evaluation frame as in the core, and clipped
+    there; the core does not resize it again, and normalises it. As in the authors' code, the minimum counts as 0, and
+    the percentile is that of the resized map. They round to 256 levels before the percentile, the protocol after it. If
+    the percentile equals the minimum, every τ selects all values above the minimum: the map is clipped at the least of
+    them.
 
-    An object that covers less of the frame than ``100 - i`` percent is cut off together with what surrounds it. PxAP
-    sees one score for all that is cut off.
+    An object that covers less than ``100 - i`` percent of the frame is clipped together with its surroundings. All
+    clipped pixels have one score in PxAP.
 
     Args:
-        percentile: i; the authors' 90. At 100 the scores are those of ``cam``.
-
-    Raises:
-        UsageError: If i is not above 0 and at most 100.
+        percentile: i; the authors use 90. At 100 the scores are those of ``cam``.
     """
 
-    percentile: float = 90
-
-    def __post_init__(self) -> None:
-        if not 0 < self.percentile <= 100:
-            raise UsageError(
-                f"the method 'cam-pas': option 'percentile' takes a number above 0 and up to 100, not {self.percentile}"
-            )
+    percentile: Annotated[Positive, Field(le=100)] = 90
 
     def __call__(self, features: Tensor, context: MethodContext) -> Tensor:
         """Return raw maps (B, 224, 224), float64, of features (B, K, h, w)."""
         import torch
 
         maps = super().__call__(features, context).double().cpu().numpy()
-        cut = np.stack([_cut_off(one, self.percentile) for one in maps])
-        return torch.from_numpy(cut).to(features.device)
+        clipped = np.stack([_clip(raw_map, self.percentile) for raw_map in maps])
+        return torch.from_numpy(clipped).to(features.device)
 
 
-def _cut_off(raw_map: NDArray[np.float64], percentile: float) -> NDArray[np.float64]:
-    """Return a raw map (h, w) at the size of the evaluation frame, resized as in the core, cut off at its percentile.
+def _clip(raw_map: NDArray[np.float64], percentile: float) -> NDArray[np.float64]:
+    """Return a raw map (h, w) resized to the evaluation frame as in the core, and clipped at its percentile.
 
-    A map of one value stays one, which bicubic resizing would not see to, and one that is not finite is NaN throughout.
+    A constant map stays constant, which bicubic resizing does not guarantee. A map that is not finite becomes NaN.
     """
     import cv2
 

@@ -3,46 +3,42 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from wsolbench.api import BELOW_ONE, NOT_NEGATIVE, POSITIVE, Range, RecipeSpec, hookimpl
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from wsolbench.api import BelowOne, Count, NonNegative, Positive, RecipeSpec, hookimpl
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config={"extra": "forbid", "strict": True, "defer_build": True})
 class OneCycle:
     """Super-convergence (Smith & Topin, 2019) with AdamW; weight decay spares biases and norms.
 
     Args:
-        epochs: How often train-weaksup is gone through.
+        epochs: Number of passes over train-weaksup.
         batch_size: Images in a step.
         learning_rate: Peak of the cycle.
-        weight_decay: Of matrices and kernels.
-        warm_up: Share of the steps that climbs to the peak.
-        label_smoothing: Share of the target spread over all classes.
+        weight_decay: Weight decay of matrices and kernels.
+        warm_up: Fraction of the steps before the peak.
+        label_smoothing: Fraction of the target that is spread over all classes.
         shift: Largest shift of an image along each axis, as a fraction of its side.
     """
 
-    epochs: int = 12
-    batch_size: int = 32
-    learning_rate: float = 3e-3
-    weight_decay: float = 0.05
-    warm_up: float = 0.15
-    label_smoothing: float = 0.05
-    shift: float = 1 / 16
-
-    def __post_init__(self) -> None:
-        POSITIVE.check(self, "learning_rate")
-        NOT_NEGATIVE.check(self, "weight_decay")
-        BELOW_ONE.check(self, "warm_up", "label_smoothing")
-        Range("from 0 to below 0.5", lambda value: 0 <= value < 0.5).check(self, "shift")
+    epochs: Count = 12
+    batch_size: Count = 32
+    learning_rate: Positive = 3e-3
+    weight_decay: NonNegative = 0.05
+    warm_up: BelowOne = 0.15
+    label_smoothing: BelowOne = 0.05
+    shift: Annotated[NonNegative, Field(lt=0.5)] = 1 / 16
 
     def prepare(self, images: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Flip half of the images (B, 3, H, W) left to right and shift each, mirroring at the borders."""
+        """Flip half of the images (B, 3, H, W) left to right, and shift each; borders are filled by reflection."""
         import torch
         from torch.nn import functional as F
 
@@ -74,7 +70,7 @@ class OneCycle:
             {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
         ]
         optimizer = torch.optim.AdamW(groups, lr=self.learning_rate)
-        # Where a single step is all of the climb, torch's schedule would divide by its length less one.
+        # If the climb is a single step, torch's schedule divides by the length of the climb minus one.
         warm_up = math.nextafter(self.warm_up, 0) if self.warm_up * total_steps == 1 else self.warm_up
         schedule = torch.optim.lr_scheduler.OneCycleLR(
             optimizer, max_lr=self.learning_rate, total_steps=total_steps, pct_start=warm_up

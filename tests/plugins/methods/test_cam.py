@@ -292,15 +292,18 @@ def test_a_percentile_at_the_minimum_asks_for_whatever_is_above_it():
 @pytest.mark.parametrize(
     ("build", "reason"),
     [
-        (lambda: SmallWeightCAM(value=float("nan")), "'value' .* finite"),
-        (lambda: LargeWeightCAM(value=float("inf")), "'value' .* finite"),
-        (lambda: ThresholdedPoolingCAM(threshold=1), "'threshold' takes a fraction from 0 to below 1, not 1"),
-        (lambda: ThresholdedPoolingCAM(threshold=-0.1), "'threshold'"),
-        (lambda: ThresholdedPoolingCAM(threshold=float("nan")), "'threshold'"),
-        (lambda: PercentileCAM(percentile=0), "'percentile' takes a number above 0 and up to 100, not 0"),
-        (lambda: PercentileCAM(percentile=100.5), "'percentile'"),
+        (lambda: SmallWeightCAM(value=float("nan")), "(?s)value.*finite"),
+        (lambda: LargeWeightCAM(value=float("inf")), "(?s)value.*finite"),
+        (lambda: ThresholdedPoolingCAM(threshold=1), "(?s)threshold.*less than 1"),
+        (lambda: ThresholdedPoolingCAM(threshold=-0.1), "threshold"),
+        (lambda: ThresholdedPoolingCAM(threshold=float("nan")), "threshold"),
+        (lambda: ThresholdedPoolingCAM(threshold="0.1"), "threshold"),
+        (lambda: PercentileCAM(percentile=0), "(?s)percentile.*greater than 0"),
+        (lambda: PercentileCAM(percentile=100.5), "percentile"),
+        (lambda: CAM(relu="no"), "relu"),
+        (lambda: PercentileCAM(percentil=90), "percentil"),
     ],
 )
-def test_impossible_options_are_refused(build, reason):
-    with pytest.raises(UsageError, match=reason):
+def test_impossible_options_are_refused_from_python_too(build, reason):
+    with pytest.raises(ValueError, match=reason):
         build()

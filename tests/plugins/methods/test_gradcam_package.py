@@ -196,12 +196,13 @@ def test_where_no_feature_is_negative_ablation_is_the_papers():
 
 
 def test_options_are_those_of_the_class():
-    options = {
-        option.name: (option.annotation, option.default) for option in list_options(ZOO.find("AblationCAM").build)
-    }
-    assert options == {"batch_size": (int, 32), "ratio_channels_to_ablate": (float, 1.0)}
+    options = list_options(ZOO.find("AblationCAM").build)
+    assert [(option.name, option.type, option.range, option.default) for option in options] == [
+        ("batch_size", "int", "at least 1", 32),
+        ("ratio_channels_to_ablate", "float", "above 0 and at most 1", 1.0),
+    ]
     assert list_options(ZOO.find("GradCAM").build) == []
-    with pytest.raises(UsageError, match="option 'k' takes int, not 'two'"):
+    with pytest.raises(UsageError, match="option 'k' takes a whole number, not 'two'"):
         made("FEM", k="two")
 
 
@@ -214,14 +215,14 @@ def test_an_option_reaches_the_class():
 @pytest.mark.parametrize(
     ("name", "option", "value", "accepts"),
     [
-        ("AblationCAM", "batch_size", "0", "a number from 1 on"),
-        ("AblationCAM", "ratio_channels_to_ablate", "0", "a fraction above 0 and up to 1"),
-        ("AblationCAM", "ratio_channels_to_ablate", "1.5", "a fraction above 0 and up to 1"),
-        ("AblationCAM", "ratio_channels_to_ablate", "nan", "a fraction above 0 and up to 1"),
+        ("AblationCAM", "batch_size", "0", "a whole number of at least 1"),
+        ("AblationCAM", "ratio_channels_to_ablate", "0", "a number above 0 and at most 1"),
+        ("AblationCAM", "ratio_channels_to_ablate", "1.5", "a number above 0 and at most 1"),
+        ("AblationCAM", "ratio_channels_to_ablate", "nan", "a number above 0 and at most 1"),
     ],
 )
 def test_an_impossible_option_is_refused(name, option, value, accepts):
-    with pytest.raises(UsageError, match=f"gradcam:{name}': option '{option}' takes {accepts}, not {value}"):
+    with pytest.raises(UsageError, match=f"^{name}: option '{option}' takes {accepts}, not '{value}'"):
         made(name, **{option: value})
 
 

@@ -100,7 +100,7 @@ def assert_follows_its_equation(name, epsilon, scale):
 @pytest.mark.parametrize("epsilon", ["nan", "inf", "-1.0"])
 def test_an_impossible_epsilon_is_refused(cli, name, epsilon):
     ended = cli("run", "--backbone", "resnet_nano", "--method", name, "--method-opt", f"{name}.epsilon={epsilon}")
-    assert ended.refused(f"the method '{name}': option 'epsilon' takes a finite number from 0 on, not {epsilon}")
+    assert ended.refused(f"the method '{name}': option 'epsilon' takes a number of at least 0, not '{epsilon}'")
 
 
 def test_the_equations_differ():

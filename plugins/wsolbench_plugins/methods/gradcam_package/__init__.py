@@ -1,10 +1,9 @@
 """``gradcam:NAME``: the CAM classes of the package ``grad-cam`` (Gildenblat et al., pytorch-grad-cam) on our features.
 
-The package is an optional extra, ``pip install 'wsolbench[gradcam]'``, and is imported when somebody types the prefix.
-What is measured is what the package does, which is not always what the paper of a method says: where features can be
-negative, its AblationCAM puts a huge negative number in place of the channel left out, and not 0. EigenCAM's sign is
-arbitrary, as that of any singular vector. ScoreCAM runs the whole network once for every channel of every image, and
-AblationCAM the head.
+The package is an optional extra, ``pip install 'wsolbench[gradcam]'``, and is imported only when the prefix is used.
+The maps are those of the package, which do not always follow the paper of a method: if features can be negative, its
+AblationCAM replaces a channel by a huge negative number, not by 0. EigenCAM's sign is arbitrary, as that of any
+singular vector. ScoreCAM runs the whole network once for every channel of every image; AblationCAM runs the head.
 """
 
 from __future__ import annotations

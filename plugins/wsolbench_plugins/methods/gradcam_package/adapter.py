@@ -1,23 +1,24 @@
-"""A class of the package as a method: our features in, its map out before the package rescales it."""
+"""A class of the package as a method: it gets our features, and its map is taken before the package rescales it."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from types import SimpleNamespace
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pytorch_grad_cam
 import torch
+from pydantic import Field
 from pytorch_grad_cam import ablation_cam, score_cam
 from pytorch_grad_cam.base_cam import BaseCAM
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import Tensor, nn
 
-from wsolbench.api import MethodContext, MethodSpec, UsageError
+from wsolbench.api import Count, MethodContext, MethodSpec, Positive, UsageError
 
 READ_FEATURES_ALONE = {
     "AblationCAM",
@@ -34,37 +35,34 @@ READ_FEATURES_ALONE = {
     "ShapleyCAM",
     "XGradCAM",
 }
-"""Classes that look at no pixel of the images: for them the network is run from its features on."""
+"""Classes that do not read the images: for them the network starts at its features."""
 OBJECTIONS = {
-    "FinerCAM": "it wraps another class, and picks the classes that it compares by itself",
+    "FinerCAM": "it wraps another class, and chooses the classes that it compares",
     "FullGrad": "it reads the biases of all layers, not the maps of one",
-    "RandomCAM": "it draws from a generator that the seed of a run does not reach",
+    "RandomCAM": "it draws from a generator that ignores the seed of a run",
     "RefineCAM": "it wraps another class, and multiplies the maps of several layers",
-    "SESS": "it wraps another class, and cuts the images up",
+    "SESS": "it wraps another class, and cuts the images into tiles",
 }
 
-LIMITS: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "batch_size": (lambda value: value >= 1, "a number from 1 on"),
-    "ratio_channels_to_ablate": (lambda value: 0 < value <= 1, "a fraction above 0 and up to 1"),
-}
-"""What options can be whose other values the package trips over: a condition, and its words."""
+OPTION_TYPES: dict[str, Any] = {"batch_size": Count, "ratio_channels_to_ablate": Annotated[Positive, Field(le=1)]}
+"""Types of options with a range: outside it the package fails."""
 
-for module in (ablation_cam, score_cam):  # their bars, one an image, would be written over ours
+for module in (ablation_cam, score_cam):  # their progress bars, one an image, would overwrite ours
     module.tqdm = SimpleNamespace(tqdm=lambda steps: steps)
 
 
 class TappedNetwork(nn.Module):
-    """A backbone from its images or from its features on, with a layer to hook where it is tapped.
+    """A backbone that starts at its images or at its features, with a layer for the package's hooks at the tap.
 
-    Gradients flow from the tap on. Whatever forms its tensors have, the package sees contiguous single precision.
+    Gradients start at the tap. The package gets contiguous tensors in single precision, whatever the backbone's are.
     """
 
     def __init__(self, backbone: Any, *, reads_images: bool) -> None:
         super().__init__()
-        self.tap = nn.Identity()  # first: the package looks for it layer by layer, and trips over layers that are None
+        self.tap = nn.Identity()  # first, because the package searches layer by layer and fails at layers that are None
         self.backbone = backbone
         self.reads_images = reads_images
-        self.unit = nn.Parameter(torch.ones(()))  # ShapleyCAM differentiates gradients, which have to hang on something
+        self.unit = nn.Parameter(torch.ones(()))  # ShapleyCAM differentiates gradients: they need a variable
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return logits (B, C) of images (B, 3, H, W) or of features (B, K, h, w)."""
@@ -78,7 +76,7 @@ class TappedNetwork(nn.Module):
 
 @dataclass(frozen=True)
 class PackagedCAM:
-    """A method that asks a class of the package for its maps, anew at every call: no hook and no tensor is kept.
+    """A method whose maps come from a class of the package, built anew at every call: it keeps no hook and no tensor.
 
     Args:
         cam_class: The class, with `RawMap` mixed in.
@@ -89,12 +87,12 @@ class PackagedCAM:
     options: dict[str, Any]
 
     def __call__(self, features: Tensor, context: MethodContext) -> Tensor:
-        """Return raw maps (B, h, w) of features (B, K, h, w), cut off below zero as the package does."""
+        """Return raw maps (B, h, w) of features (B, K, h, w); negative values become 0, as in the package."""
         reads_images = self.cam_class.__name__ not in READ_FEATURES_ALONE
         network = TappedNetwork(context.backbone, reads_images=reads_images).to(features.device).eval()
         targets = [ClassifierOutputTarget(index) for index in context.class_indices.tolist()]
         inputs = context.images if reads_images else features.detach()
-        step = 1 if reads_images else len(inputs)  # such a class holds a copy of its images for every channel
+        step = 1 if reads_images else len(inputs)  # such a class copies its images once a channel
         maps = [
             self._maps(network, inputs[start : start + step], targets[start : start + step])
             for start in range(0, len(inputs), step)
@@ -112,18 +110,18 @@ class PackagedCAM:
 
 
 class RawMap:
-    """Mixed into a class of the package, keeps its map as it is before the package resizes and normalises it."""
+    """Mixin for a class of the package: keeps its map from before the package resizes and normalises it."""
 
     raw_map: Any
 
     def get_cam_image(self, *arguments: Any, **named: Any) -> Any:
-        """Return the map (B, h, w), and keep it."""
+        """Return the map (B, h, w), and store it."""
         self.raw_map = super().get_cam_image(*arguments, **named)  # type: ignore[misc]
         return self.raw_map
 
 
 def names() -> list[str]:
-    """Return the package's classes, those that cannot be offered too."""
+    """Return the names of the package's classes, including those that cannot be offered."""
     return sorted({*_cam_classes(), *(name for name in OBJECTIONS if hasattr(pytorch_grad_cam, name))})
 
 
@@ -131,14 +129,13 @@ def find(name: str) -> MethodSpec:
     """Return the method of a class.
 
     Raises:
-        UsageError: It cannot work on one layer, or not repeatably.
+        UsageError: It cannot work on one layer, or its maps cannot be repeated.
     """
     if name in OBJECTIONS:
         raise UsageError(f"'gradcam:{name}' cannot be offered: {OBJECTIONS[name]}")
     cam_class = _cam_classes()[name]
 
     def build(**options: Any) -> PackagedCAM:
-        _check_options(name, options)
         return PackagedCAM(type(name, (RawMap, cam_class), {}), options)
 
     build.__signature__ = inspect.Signature(_options(cam_class))  # type: ignore[attr-defined]
@@ -153,18 +150,14 @@ def _cam_classes() -> dict[str, Any]:
     }
 
 
-def _check_options(name: str, options: dict[str, Any]) -> None:
-    for option, value in options.items():
-        fits, accepts = LIMITS.get(option, (lambda _: True, ""))
-        if not fits(value):
-            raise UsageError(f"the method 'gradcam:{name}': option '{option}' takes {accepts}, not {value}")
-
-
 def _options(cam_class: Any) -> Sequence[inspect.Parameter]:
-    """Return the arguments of a class whose default is a number or a text, as options of that type."""
+    """Return the arguments of a class whose default is a number or text, as options of that type."""
     arguments = inspect.signature(cam_class).parameters.values()
     return [
-        argument.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=type(argument.default))
+        argument.replace(
+            kind=inspect.Parameter.KEYWORD_ONLY,
+            annotation=OPTION_TYPES.get(argument.name, type(argument.default)),
+        )
         for argument in arguments
         if isinstance(argument.default, int | float | str)
     ]

@@ -1,4 +1,4 @@
-"""Where an image is cut out for training; boxes are (left, upper, right, lower) in its pixels."""
+"""Random crops for training; boxes are (left, upper, right, lower) in pixels of the image."""
 
 from __future__ import annotations
 
@@ -13,10 +13,21 @@ _TRIALS = 10
 
 
 def resized_crop(width: int, height: int, smallest: float, generator: np.random.Generator) -> Box:
-    """Draw a box of a share of the image between `smallest` and 1, three to four up to four to three in its aspect.
+    """Draw a box with an aspect from 3:4 to 4:3 that covers at least a given fraction of the image.
 
-    Inception's crop (Szegedy et al., CVPR 2015, section 6); where none of ten trials fits, the largest centred box of
-    a legal aspect.
+    If none of ten draws fits into the image, the result is the largest centred box with such an aspect.
+
+    Args:
+        width: Width of the image, pixels.
+        height: Height of the image, pixels.
+        smallest: Smallest fraction of the image's area; the fraction is uniform between it and 1.
+        generator: Source of every random draw.
+
+    Returns:
+        The box.
+
+    Source:
+        Szegedy et al., CVPR 2015, section 6.
     """
     for _ in range(_TRIALS):
         area = generator.uniform(smallest, 1) * width * height

@@ -1,4 +1,4 @@
-"""Training images made of two: mixup and CutMix, over a whole batch at once."""
+"""Mixup and CutMix: a whole batch of images is mixed with another at once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 
 class MixedLabels(NamedTuple):
-    """The labels (B,) of both images and the share of the first in the mixture, of [0, 1]."""
+    """Labels (B,) of both images, and the fraction of the first image in the mixture, from 0 to 1."""
 
     labels: Tensor
     partners: Tensor
@@ -20,21 +20,23 @@ class MixedLabels(NamedTuple):
 
 
 def numpy_generator(generator: torch.Generator) -> np.random.Generator:
-    """Return a generator that hangs on the next draw of torch's, which knows no beta distribution."""
+    """Return a numpy generator seeded by torch's next draw: torch's generator has no beta distribution."""
     return np.random.default_rng(int(torch.randint(2**62, (1,), generator=generator)))
 
 
 def mixup(images: Tensor, partners: Tensor, alpha: float, generator: np.random.Generator) -> tuple[Tensor, float]:
-    """Return ``λ images + (1 − λ) partners`` of (B, 3, H, W) with λ ~ Beta(α, α), and λ (Zhang et al., ICLR 2018)."""
+    """Return ``λ images + (1 − λ) partners`` (B, 3, H, W), λ ~ Beta(α, α), and λ (Zhang et al., ICLR 2018)."""
     share = generator.beta(alpha, alpha)
     return torch.lerp(partners, images, share), share
 
 
 def cutmix(images: Tensor, partners: Tensor, alpha: float, generator: np.random.Generator) -> tuple[Tensor, float]:
-    """Put a rectangle of the partners into images (B, 3, H, W); return them and the share of pixels that stay.
+    """Replace a rectangle of images (B, 3, H, W) by that of their partners; return them and the fraction that stays.
 
-    The rectangle has the image's aspect and 1 − λ of its area, λ ~ Beta(α, α), before it is cut at the image's borders
-    (Yun et al., ICCV 2019, section 3.1).
+    The rectangle has the image's aspect and 1 − λ of its area, λ ~ Beta(α, α), before it is cut at the image's borders.
+
+    Source:
+        Yun et al., ICCV 2019, section 3.1.
     """
     height, width = images.shape[2:]
     side = math.sqrt(1 - generator.beta(alpha, alpha))
@@ -46,13 +48,13 @@ def cutmix(images: Tensor, partners: Tensor, alpha: float, generator: np.random.
 
 
 def _interval(length: int, share: float, generator: np.random.Generator) -> tuple[int, int]:
-    """Draw an interval of a share of the pixels around any of them, cut at both ends."""
+    """Draw the start and end of an interval: a fraction of the length around a random pixel, cut at both ends."""
     extent, centre = int(length * share), int(generator.integers(length))
     return max(centre - extent // 2, 0), min(centre + (extent + 1) // 2, length)
 
 
 def cross_entropy(logits: Tensor, targets: Tensor | MixedLabels, smoothing: float = 0.0) -> Tensor:
-    """Return the mean cross-entropy of logits (B, C), of labels (B,) or of two labels an image by their shares."""
+    """Return the mean cross-entropy of logits (B, C) for labels (B,), or for two labels an image by their fractions."""
     if isinstance(targets, Tensor):
         return F.cross_entropy(logits, targets, label_smoothing=smoothing)
     first = F.cross_entropy(logits, targets.labels, label_smoothing=smoothing)

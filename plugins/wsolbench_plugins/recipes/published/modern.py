@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
+from pydantic.dataclasses import dataclass
 
 from wsolbench.api import (
-    BELOW_ONE,
-    NOT_NEGATIVE,
-    POSITIVE,
-    PROBABILITY,
+    BelowOne,
+    Count,
     InputConfig,
     Layered,
-    Range,
+    NonNegative,
+    Positive,
+    Probability,
     StochasticDepth,
     UsageError,
 )
@@ -26,60 +27,54 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config={"extra": "forbid", "strict": True, "defer_build": True})
 class ModernNoAug:
     """AdamW with warm-up and cosine, label smoothing, stochastic depth, layer decay and an average of the weights.
 
-    Weight decay spares biases, norms and scales. Images are warped to the network's input and nothing else.
+    Biases, norms and scales have no weight decay. Images are warped to the network's input and not augmented.
 
     Args:
-        epochs: How often train-weaksup is gone through.
+        epochs: Number of passes over train-weaksup.
         batch_size: Images in a step.
         learning_rate: Peak of the schedule.
-        min_learning_rate: Where the cosine ends.
-        warm_up: Share of the training in which the rate rises linearly.
-        weight_decay: That of AdamW.
-        label_smoothing: Share of a target that is spread over all classes.
-        drop_path: Probability to leave out the last block; for those before it, it falls linearly to 0.
-        layer_decay: Factor of the learning rate from a layer to the one before it, for pretrained weights.
-        ema: Highest decay of a running average of the weights that is kept in place of the last ones, such as 0.9999.
+        min_learning_rate: Learning rate at the end of the cosine.
+        warm_up: Fraction of the training in which the learning rate rises linearly.
+        weight_decay: Weight decay of AdamW.
+        label_smoothing: Fraction of a target that is spread over all classes.
+        drop_path: Probability to skip the last block; it falls linearly to 0 at the first block.
+        layer_decay: Learning rate of a layer as a multiple of that of the next layer, for pretrained weights.
+        ema: Highest decay of a running average of the weights, such as 0.9999. The average is kept in place of the last
+            weights; None keeps the last weights.
     """
 
-    epochs: int = 100
-    batch_size: int = 128
-    learning_rate: float = 2e-3
-    min_learning_rate: float = 1e-6
-    warm_up: float = 0.05
-    weight_decay: float = 0.05
-    label_smoothing: float = 0.1
-    drop_path: float = 0.0
-    layer_decay: float = 1.0
-    ema: float | None = None
-
-    def __post_init__(self) -> None:
-        BELOW_ONE.check(self, "warm_up", "label_smoothing", "drop_path")
-        POSITIVE.check(self, "learning_rate", "layer_decay")
-        NOT_NEGATIVE.check(self, "min_learning_rate", "weight_decay")
-        if self.ema is not None:
-            Range("between 0 and 1, or none", lambda value: 0 < value < 1).check(self, "ema")
+    epochs: Count = 100
+    batch_size: Count = 128
+    learning_rate: Positive = 2e-3
+    min_learning_rate: NonNegative = 1e-6
+    warm_up: BelowOne = 0.05
+    weight_decay: NonNegative = 0.05
+    label_smoothing: BelowOne = 0.1
+    drop_path: BelowOne = 0.0
+    layer_decay: Positive = 1.0
+    ema: Annotated[Positive, Field(lt=1)] | None = None
 
     def prepare(self, images: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Any]:  # noqa: ARG002
-        """Return both as they are."""
+        """Return both unchanged."""
         return images, labels
 
     def loss(self, logits: Tensor, targets: Any) -> Tensor:
-        """Return the cross-entropy with label smoothing, of mixed images by their shares."""
+        """Return the cross-entropy with label smoothing; a mixed image counts for both labels by their fractions."""
         from wsolbench_plugins.recipes.published.mixing import cross_entropy
 
         return cross_entropy(logits, targets, self.label_smoothing)
 
     def optimizer(self, network: torch.nn.Module, total_steps: int) -> tuple[torch.optim.Optimizer, Any]:
-        """Return AdamW and its schedule; give the network its stochastic depth."""
+        """Return AdamW and its schedule, and set the network's stochastic depth."""
         import torch
 
         if self.drop_path:
             if not isinstance(network, StochasticDepth):
-                raise UsageError(f"{type(network).__name__} has no stochastic depth; leave drop_path at 0")
+                raise UsageError(f"{type(network).__name__} has no stochastic depth; set drop_path=0")
             network.set_drop_path(self.drop_path)
         optimizer = torch.optim.AdamW(self._groups(network), lr=self.learning_rate)
         rising = round(self.warm_up * total_steps)
@@ -94,7 +89,7 @@ class ModernNoAug:
         return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
 
     def _groups(self, network: Any) -> list[dict[str, Any]]:
-        """Return the groups of parameters, each with its learning rate and weight decay."""
+        """Return groups of parameters with their learning rates and weight decays."""
         from timm.optim import param_groups_weight_decay
 
         if self.layer_decay == 1:
@@ -102,7 +97,7 @@ class ModernNoAug:
             return groups
         named = list(network.named_parameters())
         if not isinstance(network, Layered):
-            raise UsageError(f"{type(network).__name__} does not number its layers; leave layer_decay at 1")
+            raise UsageError(f"{type(network).__name__} does not number its layers; set layer_decay=1")
         numbers = network.layer_ids()
         last = max(numbers.values())
         parameters: dict[tuple[int, bool], list[Tensor]] = {}
@@ -124,33 +119,25 @@ class Modern(ModernNoAug):
     """`ModernNoAug`, with random crops and flips, RandAugment, random erasing, mixup and CutMix.
 
     Args:
-        smallest_crop: Smallest share of the image that a crop may show; 1 shows the whole image, warped.
+        smallest_crop: Smallest fraction of the image's area that a crop shows; 1 shows the whole image, warped.
         flip: Probability to flip an image left to right.
-        rand_augment: Magnitude of RandAugment, from 0 to 10; none leaves it out.
+        rand_augment: Magnitude of RandAugment; None turns it off.
         erasing: Probability that a rectangle of the image becomes noise.
-        mixup: α of mixup; 0 leaves it out. Half of the batches are mixed so where CutMix is on too.
-        cutmix: α of CutMix; 0 leaves it out.
+        mixup: α of mixup; 0 turns it off. If CutMix is on too, each batch draws one of the two.
+        cutmix: α of CutMix; 0 turns it off.
     """
 
-    smallest_crop: float = 0.08
-    flip: float = 0.5
-    rand_augment: int | None = 9
-    erasing: float = 0.25
-    mixup: float = 0.8
-    cutmix: float = 1.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        Range("above 0 up to 1", lambda value: 0 < value <= 1).check(self, "smallest_crop")
-        PROBABILITY.check(self, "flip", "erasing")
-        NOT_NEGATIVE.check(self, "mixup", "cutmix")
-        if self.rand_augment is not None:
-            Range("from 0 to 10, or none", lambda value: 0 <= value <= 10).check(self, "rand_augment")
+    smallest_crop: Annotated[Positive, Field(le=1)] = 0.08
+    flip: Probability = 0.5
+    rand_augment: Annotated[int, Field(ge=0, le=10)] | None = 9
+    erasing: Probability = 0.25
+    mixup: NonNegative = 0.8
+    cutmix: NonNegative = 1.0
 
     def augment(
         self, image: NDArray[np.uint8], config: InputConfig, generator: np.random.Generator
     ) -> NDArray[np.uint8]:
-        """Return a random crop (size, size, 3), resized, perhaps flipped, and changed by RandAugment."""
+        """Return a random crop, resized to (size, size, 3), with a random flip and RandAugment."""
         from PIL import Image
 
         from wsolbench_plugins.recipes.published.crops import resized_crop
@@ -169,7 +156,7 @@ class Modern(ModernNoAug):
         return np.array(seen, dtype=np.uint8)
 
     def prepare(self, images: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Any]:
-        """Erase rectangles of some images (B, 3, H, W), then mix each with its counterpart from the batch's end."""
+        """Erase rectangles of some images (B, 3, H, W), then mix image i with image B - 1 - i."""
         from wsolbench_plugins.recipes.published import mixing
         from wsolbench_plugins.recipes.published.timm_augmentations import erase
 

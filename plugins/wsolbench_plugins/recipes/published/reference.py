@@ -4,51 +4,46 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic.dataclasses import dataclass
 
-from wsolbench.api import COUNT, NOT_NEGATIVE, POSITIVE, PROBABILITY, InputConfig, warp
+from wsolbench.api import Count, InputConfig, NonNegative, Positive, Probability, warp
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
 _MARGIN = 256 / 224
-"""Side of the image that a crop is taken from, in sides of the network's input."""
+"""Side of the image before the crop, as a multiple of the side of the network's input."""
 _ADDED_FOR_CAM = re.compile(r"(^|\.)(layer4|conv6)\.")
-"""Layers that the reference trains as fast as the classifier: ResNet's last stage and VGG-GAP's convolution."""
+"""Layers that the reference trains at the classifier's rate: ResNet's last stage and VGG-GAP's convolution."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config={"extra": "forbid", "strict": True, "defer_build": True})
 class Plain:
-    """SGD with Nesterov momentum 0.9, a tenth of the rate every some epochs, random crops and flips.
+    """SGD with Nesterov momentum 0.9, a learning rate that drops by steps, random crops and flips.
 
-    Images are warped to 8/7 of the input's side before the crop. Parameters of the classifier, of ``layer4`` in
-    ResNets and of ``conv6`` in VGG-GAP learn faster.
+    Images are warped to 8/7 of the input's side before the crop. The classifier, ``layer4`` of ResNets and ``conv6`` of
+    VGG-GAP have a higher learning rate.
 
     Args:
-        epochs: How often train-weaksup is gone through.
+        epochs: Number of passes over train-weaksup.
         batch_size: Images in a step.
-        learning_rate: That of the first epochs and most layers.
-        classifier_rate: Learning rate of the classifier as a multiple of the others'.
+        learning_rate: Learning rate of the pretrained layers in the first epochs.
+        classifier_rate: Learning rate of the classifier, as a multiple of that of the pretrained layers.
         weight_decay: L2 penalty on every parameter.
-        decay_every: Epochs after which the rate is a tenth: it drops at the beginning of each that this divides.
+        decay_every: Every learning rate is divided by 10 at the start of each epoch that this number divides.
     """
 
-    epochs: int = 40
-    batch_size: int = 64
-    learning_rate: float = 0.01
-    classifier_rate: float = 10.0
-    weight_decay: float = 1e-4
-    decay_every: int = 30
-
-    def __post_init__(self) -> None:
-        POSITIVE.check(self, "learning_rate", "classifier_rate")
-        NOT_NEGATIVE.check(self, "weight_decay")
-        COUNT.check(self, "decay_every")
+    epochs: Count = 40
+    batch_size: Count = 64
+    learning_rate: Positive = 0.01
+    classifier_rate: Positive = 10.0
+    weight_decay: NonNegative = 1e-4
+    decay_every: Count = 30
 
     def augment(
         self, image: NDArray[np.uint8], config: InputConfig, generator: np.random.Generator
@@ -60,7 +55,7 @@ class Plain:
         return crop[:, ::-1] if generator.random() < 0.5 else crop
 
     def prepare(self, images: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Any]:  # noqa: ARG002
-        """Return both as they are."""
+        """Return both unchanged."""
         return images, labels
 
     def loss(self, logits: Tensor, targets: Any) -> Tensor:
@@ -70,7 +65,7 @@ class Plain:
         return cross_entropy(logits, targets)
 
     def optimizer(self, network: torch.nn.Module, total_steps: int) -> tuple[torch.optim.Optimizer, Any]:
-        """Return SGD over two groups of parameters, and a schedule that decays by epochs."""
+        """Return SGD with two groups of parameters, and a schedule that decays every `decay_every` epochs."""
         import torch
 
         steps = max(total_steps // self.epochs, 1)
@@ -90,23 +85,18 @@ class Plain:
 
 @dataclass(frozen=True)
 class HideAndSeek(Plain):
-    """`Plain`, with patches of the images hidden at random: their pixels become the mean colour.
+    """`Plain`, with random patches of every image hidden: their pixels become the mean colour.
 
     Args:
-        patch_size: Side of a patch in pixels of the network's input; the last ones may be cut at the borders.
+        patch_size: Side of a patch in pixels of the network's input; patches at the right and lower border may be cut.
         drop_rate: Probability that a patch is hidden.
     """
 
-    patch_size: int = 4
-    drop_rate: float = 0.5
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        COUNT.check(self, "patch_size")
-        PROBABILITY.check(self, "drop_rate")
+    patch_size: Count = 4
+    drop_rate: Probability = 0.5
 
     def prepare(self, images: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Any]:
-        """Hide patches of images (B, 3, H, W), others in each."""
+        """Hide patches of images (B, 3, H, W); every image draws its own."""
         import torch
 
         batch, _, height, width = images.shape
@@ -118,23 +108,18 @@ class HideAndSeek(Plain):
 
 @dataclass(frozen=True)
 class CutMix(Plain):
-    """`Plain`, with a rectangle of another image in place of the image's own.
+    """`Plain`, with a rectangle of every image replaced by that of another image.
 
     Args:
-        beta: Both parameters of the beta distribution of the share that stays.
-        probability: Of a batch to be mixed.
+        beta: Both parameters of the beta distribution from which the fraction of the image that stays is drawn.
+        probability: Probability that a batch is mixed.
     """
 
-    beta: float = 1.0
-    probability: float = 1.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        POSITIVE.check(self, "beta")
-        PROBABILITY.check(self, "probability")
+    beta: Positive = 1.0
+    probability: Probability = 1.0
 
     def prepare(self, images: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Any]:
-        """Mix every image (B, 3, H, W) with another of the batch, drawn at random."""
+        """Mix every image (B, 3, H, W) with a random other image of the batch."""
         import torch
 
         from wsolbench_plugins.recipes.published.mixing import MixedLabels, cutmix, numpy_generator
@@ -148,7 +133,7 @@ class CutMix(Plain):
 
 
 def _split(network: Any) -> tuple[list[Tensor], list[Tensor]]:
-    """Return the parameters of the pretrained layers, and those of the classifier and of layers added for CAM."""
+    """Return the parameters of the pretrained layers, and those of the classifier and the layers added for CAM."""
     weight = network.classifier_weight.data_ptr()
     fast = {
         id(parameter)

@@ -1,7 +1,7 @@
-"""timm's RandAugment and random erasing, with every draw from a generator that is handed in.
+"""timm's RandAugment and random erasing, with every random draw from a given generator.
 
-timm draws from the generators of the process. They are lent to it, seeded, for the moment of a draw and given back as
-they were, so that neither the order of the threads nor anything drawn elsewhere changes an image.
+timm draws from the global generators. They are seeded just before a draw and restored after it, so that an image
+depends neither on the order of the threads nor on other draws.
 """
 
 from __future__ import annotations
@@ -27,10 +27,13 @@ _lent = threading.Lock()
 
 
 def rand_augment(image: Image, magnitude: int, config: InputConfig, generator: np.random.Generator) -> Image:
-    """Carry out two random operations of a magnitude from 0 to 10 on an image (Cubuk et al., NeurIPS 2020).
+    """Apply two random operations of a magnitude from 0 to 10 to an image.
 
-    As large kernels were trained: each with a probability of one half, its magnitude spread normally by 0.5, in the
-    form in which all operations grow with it (timm's ``rand-m9-mstd0.5-inc1``).
+    As in the training of large-kernel networks, each operation is applied with a probability of one half, its magnitude
+    has a standard deviation of 0.5, and every operation grows stronger with it (timm's ``rand-m9-mstd0.5-inc1``).
+
+    Source:
+        Cubuk et al., NeurIPS 2020.
     """
     operations = _operations(magnitude, config)
     chosen = generator.integers(len(operations), size=2)
@@ -52,7 +55,7 @@ def erase(images: Tensor, probability: float, generator: np.random.Generator) ->
 
 @cache
 def _operations(magnitude: int, config: InputConfig) -> list[AugmentOp]:
-    """Return timm's operations, made so that they draw when called and return what is to be done to an image."""
+    """Return timm's operations, changed so that a call draws at once and returns the change to apply to an image."""
     policy = rand_augment_transform(
         f"rand-m{magnitude}-mstd0.5-inc1",
         {
@@ -68,18 +71,18 @@ def _operations(magnitude: int, config: InputConfig) -> list[AugmentOp]:
 
 
 def _deferred(function: Callable[..., Image], _nothing: _Change, *arguments: Any, **options: Any) -> _Change:
-    """Stand in for an operation's function: what it would do is returned in place of being done."""
+    """Return the change that an operation makes, in place of making it."""
     return lambda image: function(image, *arguments, **options)
 
 
 def _unchanged(image: Image) -> Image:
-    """What an operation makes of an image that it leaves out."""
+    """Return the image: the change of an operation that is not applied."""
     return image
 
 
 @contextmanager
 def _drawing_from(generator: np.random.Generator) -> Iterator[None]:
-    """Lend Python's own generator, seeded by another."""
+    """Seed Python's global generator by another for a while, and restore it."""
     with _lent:
         before = random.getstate()
         random.seed(int(generator.integers(2**62)))
