@@ -40,8 +40,8 @@ def check(folder: Folder = DEFAULT) -> None:
 
     problems = carry_out(folder)
     if problems:
-        told = "".join(f"\n  {problem}" for problem in problems)
-        raise DataError(f"the leaderboard is stale; run 'wsolbench leaderboard build'{told}")
+        listed = "".join(f"\n  {problem}" for problem in problems)
+        raise DataError(f"the leaderboard is stale; run 'wsolbench leaderboard build'{listed}")
     typer.echo(f"{folder}: fresh")
 
 

@@ -59,7 +59,7 @@ class OpenSplits:
 
 @dataclass(frozen=True)
 class Scored:
-    """What the maps of one method came to."""
+    """The scores of one method's maps."""
 
     evaluated: ScoredSplit
     fullsup: ScoredSplit | None
@@ -99,7 +99,7 @@ def open_splits(dataset: OpenDataset, split: Split, limit: int | None) -> OpenSp
 
 
 def score_splits(source: MapSource, splits: OpenSplits, config: ScoringConfig, reporter: Reporter) -> dict[str, Scored]:
-    """Score train-fullsup, choose τ on it, and score the evaluated split: method -> what its maps came to.
+    """Score train-fullsup, choose τ on it, and score the evaluated split: method -> its scores.
 
     Raises:
         DataError: An image or a mask cannot be read, or there is nothing to score against.

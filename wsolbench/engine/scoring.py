@@ -60,7 +60,7 @@ class Score:
 
 @dataclass(frozen=True)
 class ScoredSplit:
-    """Everything that the maps of one method came to on one split.
+    """The scores of one method's maps on one split, and what is known of its images besides.
 
     Attributes:
         part: The split.
@@ -184,7 +184,7 @@ class SplitScore:
         return self._part.split, self._part.images.ids, self._quality_index, kinds
 
     def result(self) -> ScoredSplit:
-        """Return what all maps of the split came to.
+        """Return the scores of all maps of the split.
 
         Raises:
             ScoremapError: An image has no map yet; none is left out of the denominator.
@@ -214,7 +214,7 @@ def score_maps(
     quality_indices: Mapping[str, int | None] | None = None,
     positions: Sequence[int] | None = None,
 ) -> dict[str, SplitScore]:
-    """Score the maps of a split in threads, while the source goes on.
+    """Score the maps of a split in threads, while the source computes the next ones.
 
     Args:
         source: Where the maps come from.
@@ -307,7 +307,7 @@ def compute_metrics(
     """Return every metric of a split, and the reason for every one that is not available.
 
     Args:
-        scored: What a method's maps came to.
+        scored: The scores of a method's maps.
         selection: The thresholds from train-fullsup.
         target: Whose maps they are; None where nobody knows.
     """

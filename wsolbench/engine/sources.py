@@ -35,7 +35,7 @@ STORED = "precomputed"
 
 @dataclass(frozen=True)
 class MapBatch:
-    """The maps of some images of a split, and what came to light while they were made.
+    """The maps of some images of a split, and what was found out while they were made.
 
     Attributes:
         indices: Positions in the split, (B,).

@@ -78,7 +78,7 @@ def stream_batches(
 
 
 def _put(tensor: Tensor, device: torch.device) -> Tensor:
-    """Return a tensor on a device; to a GPU it goes from pinned memory, so that nobody waits for the copy."""
+    """Return a tensor on a device; to a GPU it goes from pinned memory, so that computing overlaps the copy."""
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 

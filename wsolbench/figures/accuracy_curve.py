@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import cycle
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -32,8 +33,8 @@ def draw_accuracy_curves(
         import matplotlib.pyplot as plt  # which shows the figure where it is drawn, as in a notebook
 
         _, axes = plt.subplots(figsize=(5.5, 3.6), dpi=110, layout="constrained")
-    for label, curve in curves.items():
-        (line,) = axes.plot(thresholds, curve, label=label, lw=1.5)
+    for (label, curve), style in zip(curves.items(), cycle(("-", "--", ":"))):  # lines may lie on one another
+        (line,) = axes.plot(thresholds, curve, style, label=label, lw=1.5)
         if label in chosen:
             value = float(np.interp(chosen[label], thresholds, curve))
             axes.plot([chosen[label]], [value], "o", color=line.get_color(), ms=5)

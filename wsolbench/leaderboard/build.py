@@ -199,8 +199,8 @@ def _page(tables: list[Table], galleries: Collection[str]) -> str:
         parts.append(f"## {table.title}\n")
         seeds = seeds_as_markdown(table)
         if seeds is not None:
-            told = f"{SEEDS_EXPLAINED.capitalize()}; baselines for comparison; every seed by itself stands below:"
-            parts.append(f"{told}\n\n{seeds}\n")
+            heading = f"{SEEDS_EXPLAINED.capitalize()}; baselines for comparison; every seed by itself stands below:"
+            parts.append(f"{heading}\n\n{seeds}\n")
         parts.append(f"{as_markdown(table)}\n")
         if any(entry.is_trained for entry in table.entries):
             parts.append(

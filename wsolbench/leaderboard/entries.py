@@ -55,7 +55,7 @@ class Entry:
 
     @property
     def weights(self) -> str:
-        """The recipes of the training and its seed, or what else tells the weights, or a dash."""
+        """The recipes of the training and its seed, or else what identifies the weights, or a dash."""
         if self.network is None:
             return "–"
         if self.training is not None:
@@ -88,8 +88,8 @@ class Entry:
     def method(self) -> str:
         """The method's name with the options that were set to something else than their default."""
         changed = self.record.method.changed_options
-        told = ", ".join(f"{name}={value}" for name, value in changed.items())
-        return f"{self.record.method.name} ({told})" if told else self.record.method.name
+        options = ", ".join(f"{name}={value}" for name, value in changed.items())
+        return f"{self.record.method.name} ({options})" if options else self.record.method.name
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ def read_entry(path: Path, name: str) -> Entry:
 def file_stem(entry: Entry) -> str:
     """Return ``<backbone>__<method>__<weights>``, the name under which a record is kept.
 
-    Weights are told by their source; those of trainings with cards by their recipes and the seed of the last.
+    Weights are named by their source; those of trainings with cards by their recipes and the seed of the last.
     """
     network, method = entry.record.backbone, entry.record.method
     options = "".join(f"-{name}-{value}" for name, value in method.changed_options.items())
@@ -150,7 +150,7 @@ def group_tables(entries: Iterable[Entry]) -> list[Table]:
         while slug in taken:
             slug += "-other"
         taken.add(slug)
-        tables.append(Table(slug, _title(group[0].record), tuple(sorted(_told_apart(group), key=_rank))))
+        tables.append(Table(slug, _title(group[0].record), tuple(sorted(_mark_varied(group), key=_rank))))
     return tables
 
 
@@ -171,16 +171,16 @@ def group_seeds(table: Table) -> list[tuple[Entry, ...]]:
     return sorted([*repeated, *baselines], key=lambda group: sum(_rank(entry)[0] for entry in group) / len(group))
 
 
-def _told_apart(entries: Iterable[Entry]) -> list[Entry]:
+def _mark_varied(entries: Iterable[Entry]) -> list[Entry]:
     """Mark in each entry the options in which trainings by the same recipes differ."""
     groups: dict[str | None, list[Entry]] = {}
     for entry in entries:
         groups.setdefault(entry.recipe, []).append(entry)
-    told = []
+    marked: list[Entry] = []
     for group in groups.values():
         varied = _varied(group)
-        told += [replace(entry, varied=varied) for entry in group]
-    return told
+        marked += [replace(entry, varied=varied) for entry in group]
+    return marked
 
 
 def _varied(entries: Iterable[Entry]) -> frozenset[tuple[int, str]]:
@@ -194,11 +194,11 @@ def _varied(entries: Iterable[Entry]) -> frozenset[tuple[int, str]]:
 
 def _title(record: ResultRecord) -> str:
     sizes, protocol = record.dataset.split_sizes, record.protocol
-    told = f"{record.dataset.name}, {protocol.split} ({sizes[protocol.split]:,} images"
+    title = f"{record.dataset.name}, {protocol.split} ({sizes[protocol.split]:,} images"
     if "train-fullsup" in sizes and protocol.split == "test":
-        told += f", τ from {sizes['train-fullsup']:,} of train-fullsup"
+        title += f", τ from {sizes['train-fullsup']:,} of train-fullsup"
     target = {"gt": "true class", "predicted": "predicted class", None: "stored maps"}[protocol.target]
-    return f"{told}; {target}, τ grid {protocol.threshold_step:g})"
+    return f"{title}; {target}, τ grid {protocol.threshold_step:g})"
 
 
 def _rank(entry: Entry) -> tuple[float, str]:

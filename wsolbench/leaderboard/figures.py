@@ -20,11 +20,11 @@ MARKERS = "osD^vPX*<>hd"
 COLOURS = mpl.color_sequences["tab10"]
 LINES = ("--", ":", "-.", (0, (1, 3)))
 MOST_METHODS = 8
-"""More cannot be told apart in one figure."""
+"""More cannot be distinguished in one figure."""
 
 
 def methods_drawn(table: Table, tables: Iterable[Table]) -> list[str]:
-    """Return the methods that the figures of a table show, at most as many as can be told apart.
+    """Return the methods that the figures of a table show, at most as many as can be distinguished.
 
     Those that the leaderboard has the most records of come first, so that the figures of all tables show the same
     methods as far as they have them; among equals the best of the table.
@@ -146,8 +146,8 @@ def _curve(entry: Entry) -> tuple[np.ndarray, np.ndarray]:
 
 def _encoded(figure: Figure, ending: str, fingerprint: str) -> bytes:
     buffer = io.BytesIO()
-    told = f"records:{fingerprint}"
-    metadata = {"Software": None, "Source": told} if ending == "png" else {"Date": None, "Description": told}
+    source = f"records:{fingerprint}"
+    metadata = {"Software": None, "Source": source} if ending == "png" else {"Date": None, "Description": source}
     with mpl.rc_context({"svg.hashsalt": "wsolbench", "svg.fonttype": "none"}):
         figure.savefig(buffer, format=ending, metadata=metadata)
     return buffer.getvalue()

@@ -62,7 +62,7 @@ def as_latex(table: Table) -> str:
 
 
 def seeds_as_markdown(table: Table) -> str | None:
-    """Return what repeated trainings came to, or None where none was repeated."""
+    """Return a table of means over repeated trainings, or None where none was repeated."""
     rows = _seed_rows(table)
     align = ["left", "left", "right", "right", "left", "right", *["right"] * len(COLUMNS)]
     return tabulate(rows, _SEED_HEADINGS, tablefmt="pipe", disable_numparse=True, colalign=align) if rows else None

@@ -51,8 +51,8 @@ class Identity:
     @property
     def sha256(self) -> str:
         """A hash of all of it: two records that share it measured the same thing."""
-        told = [self.data, self.protocol, self.network, self.method]
-        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+        facts = [self.data, self.protocol, self.network, self.method]
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
 def identify(
@@ -124,7 +124,7 @@ def _network(backbone: BackboneInfo, seed: int | None) -> Facts:
 
 
 def _weights(weights: WeightsInfo, seed: int | None) -> Facts:
-    """Return what tells weights apart.
+    """Return what distinguishes weights.
 
     A training counts as what it was asked to be, since a repetition on another machine gives other weights; weights
     without a card count as their content, random ones as their seed.

@@ -125,7 +125,7 @@ class WeightsInfo(_Part):
     source: Literal["shipped", "file", "pretrained", "random", "object"]
     file: str | None = Field(description="file name without its folder; of pretrained weights, source:name")
     sha256: str | None = Field(description="of the file; of pretrained weights, of their entries")
-    training: TrainingInfo | None = Field(default=None, description="null where no card lies beside the file")
+    training: TrainingInfo | None = Field(default=None, description="null where no card is beside the file")
 
 
 class Preprocessing(_Part):

@@ -226,18 +226,18 @@ def _interval(record: ResultRecord, metric: str) -> str:
 
 def _images(record: ResultRecord) -> str:
     sizes, split = record.dataset.split_sizes, record.protocol.split
-    told = f"{record.dataset.name}, {split}: {sizes[split]} images"
+    text = f"{record.dataset.name}, {split}: {sizes[split]} images"
     if split == "test" and "train-fullsup" in sizes:
-        told += f"; τ chosen on {sizes['train-fullsup']} images of train-fullsup"
-    return told
+        text += f"; τ chosen on {sizes['train-fullsup']} images of train-fullsup"
+    return text
 
 
 def _weights(backbone: BackboneInfo) -> str:
     weights = backbone.weights
-    told = f"weights {weights.file}" if weights.source in ("file", "pretrained") else f"{weights.source} weights"
+    text = f"weights {weights.file}" if weights.source in ("file", "pretrained") else f"{weights.source} weights"
     if weights.source == "file" and weights.training is not None:  # files of several seeds have one name
-        told += f" ({weights.training.recipe}, seed {weights.training.seed})"
-    return told if backbone.precision == "fp32" else f"{told} in {backbone.precision}"
+        text += f" ({weights.training.recipe}, seed {weights.training.seed})"
+    return text if backbone.precision == "fp32" else f"{text} in {backbone.precision}"
 
 
 def _heading(record: ResultRecord) -> str:
