@@ -40,6 +40,7 @@ __all__ = [
     "ids_sha256",
     "new_record",
     "outcomes_path",
+    "outcomes_sha256",
     "read_record",
     "upgraded",
     "with_outcomes",

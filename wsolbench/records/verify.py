@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from wsolbench.errors import DataError, WsolbenchError
+from wsolbench.protocol import Mode, cam_threshold_grid
 from wsolbench.records.outcomes import claimed_scores, compute_intervals, recompute_scores
 from wsolbench.records.record import ResultRecord
-from wsolbench.records.store import describe_splits, read_record
+from wsolbench.records.store import describe_splits, outcomes_sha256, read_record
 
 __all__ = ["contradiction", "read_verified"]
 
@@ -38,6 +39,8 @@ def contradiction(record: ResultRecord) -> str | None:
     for info, expected in zip(record.splits, describe_splits(record.outcomes), strict=True):
         if info != expected:
             return f"splits and outcomes of {info.split} disagree"
+    if outcomes_sha256(record.outcomes) != record.outcomes_sha256:
+        return "outcomes_sha256 is not the hash of its outcomes"
     sizes = {part.split: len(part.image_ids) for part in record.outcomes}
     if sizes != record.dataset.split_sizes:
         return f"split_sizes are {record.dataset.split_sizes}, but there are outcomes of {sizes}"
@@ -47,7 +50,28 @@ def contradiction(record: ResultRecord) -> str | None:
     for name, value in found.items():
         if not abs(claimed[name] - value) <= _ROUNDING:  # so that NaN is noticed
             return f"{name} is {claimed[name]}, but its outcomes give {value}"
-    return _wrong_interval(record)
+    return _wrong_threshold(record) or _wrong_interval(record)
+
+
+def _wrong_threshold(record: ResultRecord) -> str | None:
+    """Say which τ is not the first one at which train-fullsup scores best; this also ties the grid to its step."""
+    fullsup = next((part for part in record.outcomes if part.split == "train-fullsup"), None)
+    metrics = record.metrics
+    claimed: dict[str, tuple[float | None, Mode, float]] = {
+        "fullsup_cam_threshold_single": (metrics.fullsup_cam_threshold_single, "single", 0.5)
+    }
+    for key, value in (metrics.fullsup_cam_threshold or {}).items():
+        claimed[f"fullsup_cam_threshold.{key}"] = (value, "multi", float(key))
+    grid = cam_threshold_grid(record.protocol.threshold_step)
+    for name, (threshold, mode, iou) in claimed.items():
+        if threshold is None:
+            continue
+        if fullsup is None or fullsup.correct is None:
+            return f"{name} and its outcomes disagree"
+        expected = float(grid[fullsup.box_acc(mode, iou).argmax()])
+        if not abs(threshold - expected) <= _ROUNDING:
+            return f"{name} is {threshold}, but its outcomes give {expected}"
+    return None
 
 
 def _wrong_interval(record: ResultRecord) -> str | None:

@@ -1,0 +1,119 @@
+"""Records made by hand: eight images of test, five of train-fullsup, twenty thresholds."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+
+from wsolbench.protocol import IOU_THRESHOLDS, MODES
+from wsolbench.protocol.uncertainty import CorrectRuns
+from wsolbench.records import (
+    DatasetInfo,
+    Environment,
+    MethodInfo,
+    Metrics,
+    ProtocolInfo,
+    SplitOutcomes,
+    compute_intervals,
+    iou_key,
+    new_record,
+)
+from wsolbench.records.outcomes import recompute_scores
+
+TEST, FULLSUP, GRID = 8, 5, 20
+PROTOCOL = ProtocolInfo(split="test", target=None, threshold_step=1 / GRID, frame=224, iou_thresholds=IOU_THRESHOLDS)
+ENVIRONMENT = Environment(
+    **{"wsolbench": "0", "git_revision": None, "plugins": {}, "packages": {}, "platform": "", "device": "cpu"},
+    **{"seed": None, "batch_size": None, "command": "wsolbench evaluate", "created": ""},
+)
+PRECOMPUTED = MethodInfo(name="precomputed", provider=None, options={}, changed_options={}, reads_network=True)
+
+
+def make_runs(flat, thresholds=GRID):
+    """Return runs from a list of start, stop, start, stop ... an image."""
+    return CorrectRuns.from_flat(flat, thresholds)
+
+
+def make_outcomes(split="test", count=TEST, shift=0, **changes):
+    """Image i is correct at four of twenty thresholds, from i + shift on; every second one is classified."""
+    runs = make_runs([[index + shift, index + shift + 4] for index in range(count)])
+    made = SplitOutcomes(
+        split=split,
+        image_ids=tuple(f"{split}/{index}" for index in range(count)),
+        correct={mode: dict.fromkeys(IOU_THRESHOLDS, runs) for mode in MODES},
+        hits={1: np.arange(count) % 2 == 0},
+        statistics={"share": np.where(np.arange(count) == 1, np.nan, np.arange(count) / 4)},
+        nan_maps=1,
+        constant_maps=2,
+        annotations_sha256="c" * 64,
+        images_sha256=None,
+    )
+    return replace(made, **changes)
+
+
+def make_record(shift=0, *, test=None, fullsup="default", protocol=PROTOCOL, **changes):
+    """Return a record whose metrics and intervals follow from its outcomes."""
+    fullsup = make_outcomes("train-fullsup", FULLSUP) if fullsup == "default" else fullsup
+    outcomes = [part for part in (test or make_outcomes(shift=shift), fullsup) if part is not None]
+    parts = {
+        "metrics": make_metrics(outcomes, protocol),
+        "missing": {},
+        "intervals": compute_intervals(outcomes, protocol),
+        "dataset": DatasetInfo(
+            **{"name": "birds", "version": "1", "content_sha256": "a" * 64, "num_classes": 2, "limit": None},
+            split_sizes={part.split: len(part.image_ids) for part in outcomes},
+        ),
+        "backbone": None,
+        "method": PRECOMPUTED,
+        "protocol": protocol,
+        "environment": ENVIRONMENT,
+        "seconds": {},
+    }
+    return new_record(outcomes=outcomes, **{**parts, **changes})
+
+
+def make_metrics(outcomes, protocol=PROTOCOL, **others):
+    """Return the metrics that follow from outcomes."""
+    values = {**dict.fromkeys(Metrics.model_fields), **others}
+    for name, value in recompute_scores(outcomes, protocol).items():
+        field, _, key = name.partition(".")
+        values[field] = {**(values[field] or {}), key: value} if key else value
+    return Metrics(**values)
+
+
+def as_version1(record):
+    """Return a record as version 1 had it in JSON: one object, with curves and all outcomes."""
+    content = json.loads(record.to_json())
+    for name in ("splits", "outcomes_sha256", "config"):
+        del content[name]
+    content["schema_version"] = 1
+    content["protocol"]["interval"] = content["protocol"].pop("threshold_step")
+    content["outcomes"] = [_part_as_version1(part) for part in record.outcomes]
+    return content
+
+
+def _part_as_version1(part):
+    def by_curve(make):
+        return part.correct and {mode: {iou_key(iou): make(mode, iou) for iou in IOU_THRESHOLDS} for mode in MODES}
+
+    def flat(mode, iou):
+        runs = part.correct[mode][iou]
+        edges = np.stack([runs.start, runs.stop], axis=1)
+        return [edges[runs.image == index].ravel().tolist() for index in range(runs.num_images)]
+
+    return {
+        "split": part.split,
+        "image_ids": list(part.image_ids),
+        "correct": by_curve(flat),
+        "box_acc": by_curve(lambda mode, iou: part.box_acc(mode, iou).tolist()),
+        **{f"top{k}_hits": part.hits[k].tolist() if k in part.hits else None for k in (1, 5)},
+        "nan_maps": part.nan_maps,
+        "constant_maps": part.constant_maps,
+        "annotations_sha256": part.annotations_sha256,
+        "images_sha256": part.images_sha256,
+        "statistics": {
+            name: [value if np.isfinite(value) else None for value in values.tolist()]
+            for name, values in part.statistics.items()
+        }
+        or None,
+    }
