@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from wsolbench.contract import DatasetRoots
 from wsolbench.contract.choices import (
     DEFAULT_THRESHOLD_STEP,
+    FINEST_THRESHOLD_STEP,
     LARGEST_SEED,
     Precision,
     SplitName,
@@ -27,7 +28,7 @@ __all__ = ["EvaluateConfig", "RunConfig", "TrainConfig"]
 
 Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
-ThresholdStep = Annotated[float, Field(ge=1e-5, le=1)]
+ThresholdStep = Annotated[float, Field(ge=FINEST_THRESHOLD_STEP, le=1)]
 
 
 class _Config(BaseModel):

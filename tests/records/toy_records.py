@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from wsolbench.contract.choices import iou_key
 from wsolbench.protocol import IOU_THRESHOLDS, MODES
 from wsolbench.protocol.uncertainty import CorrectRuns
 from wsolbench.records import (
@@ -15,7 +16,6 @@ from wsolbench.records import (
     ProtocolInfo,
     SplitOutcomes,
     compute_intervals,
-    iou_key,
     new_record,
 )
 from wsolbench.records.outcomes import recompute_scores

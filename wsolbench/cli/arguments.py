@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from wsolbench.contract.choices import SplitName
+from wsolbench.contract.choices import FINEST_THRESHOLD_STEP, SplitName
 from wsolbench.errors import UsageError
 
 DatasetName = Annotated[str, typer.Option(help="Data set; see 'wsolbench list datasets'.")]
@@ -25,7 +25,11 @@ Workers = Annotated[int, typer.Option(min=1, help="Threads that load images and 
 ThresholdStep = Annotated[
     float,
     typer.Option(
-        "--threshold-step", "--interval", min=1e-5, max=1, help="Step of the grid of CAM thresholds τ from 0 to 1."
+        "--threshold-step",
+        "--interval",
+        min=FINEST_THRESHOLD_STEP,
+        max=1,
+        help="Step of the grid of CAM thresholds τ from 0 to 1.",
     ),
 ]
 Limit = Annotated[int | None, typer.Option(min=1, help="At most so many images of each split, always the same ones.")]

@@ -6,6 +6,7 @@ from typing import Final, Literal, TypeAlias, get_args
 
 __all__ = [
     "DEFAULT_THRESHOLD_STEP",
+    "FINEST_THRESHOLD_STEP",
     "IOU_KEYS",
     "LARGEST_SEED",
     "IouKey",
@@ -35,6 +36,9 @@ IOU_KEYS: Final[tuple[IouKey, ...]] = get_args(IouKey)
 
 DEFAULT_THRESHOLD_STEP: Final = 0.001
 """Step of the grid of τ; the protocol's own, here without its imports."""
+
+FINEST_THRESHOLD_STEP: Final = 1e-5
+"""A finer grid of τ would only fill the memory."""
 
 
 LARGEST_SEED: Final = 2**63 - 1

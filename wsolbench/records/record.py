@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
-from wsolbench.contract.choices import IouKey, Precision, SplitName, Target, TrainingPrecision
+from wsolbench.contract.choices import FINEST_THRESHOLD_STEP, IouKey, Precision, SplitName, Target, TrainingPrecision
 from wsolbench.errors import DataError
 
 if TYPE_CHECKING:
@@ -173,7 +173,7 @@ class ProtocolInfo(_Part):
     version: int = 1
     split: SplitName
     target: Target | None = Field(description="null where the maps came from files")
-    threshold_step: float = Field(description="of the grid of τ from 0 to 1")
+    threshold_step: float = Field(ge=FINEST_THRESHOLD_STEP, le=1, description="of the grid of τ from 0 to 1")
     frame: int
     iou_thresholds: tuple[float, ...]
 

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from wsolbench.contract.choices import iou_key
@@ -331,9 +332,7 @@ def _decode(part: Mapping[str, Any], info: SplitInfo, ids: tuple[str, ...], thre
 
 
 def _decoded_runs(runs: Mapping[str, list[int]], thresholds: int) -> CorrectRuns:
-    counts, edges = np.array(runs["counts"], dtype=np.intp), np.array(runs["edges"], dtype=np.intp)
-    if counts.ndim != 1 or edges.ndim != 1:
-        raise DataError("runs of correct thresholds: expected two flat lists of numbers")
+    counts, edges = _whole_numbers(runs["counts"]), _whole_numbers(runs["edges"])
     # Each count is compared before they are summed and spread out: a made-up one must not fill the memory.
     if ((counts < 0) | (counts > len(edges))).any() or 2 * counts.sum() != len(edges):
         raise DataError(f"runs of correct thresholds: the counts of the images do not add up to {len(edges)} edges")
@@ -343,6 +342,13 @@ def _decoded_runs(runs: Mapping[str, list[int]], thresholds: int) -> CorrectRuns
     if not ascending.all() or ((edges < 0) | (edges > thresholds)).any():
         raise DataError(f"runs of correct thresholds: expected ascending pairs of indices from 0 to {thresholds}")
     return CorrectRuns(image, edges[::2].copy(), edges[1::2].copy(), len(counts), thresholds)
+
+
+def _whole_numbers(values: list[int]) -> NDArray[np.intp]:
+    array = np.array(values)
+    if array.ndim != 1 or (array.size and array.dtype.kind != "i"):
+        raise DataError("runs of correct thresholds: expected two flat lists of whole numbers")
+    return array.astype(np.intp)
 
 
 def _expect(kind: type[dict[str, Any]], value: Any, where: Path) -> dict[str, Any]:

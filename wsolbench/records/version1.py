@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from wsolbench.contract.choices import iou_key
+from wsolbench.contract.choices import FINEST_THRESHOLD_STEP, iou_key
 from wsolbench.errors import DataError
 from wsolbench.protocol import IOU_THRESHOLDS, MODES, cam_threshold_grid
 from wsolbench.protocol.uncertainty import CorrectRuns
@@ -37,6 +37,8 @@ def upgrade(
     parts = dict(content)
     try:
         step = float(parts["protocol"]["interval"])
+        if not FINEST_THRESHOLD_STEP <= step <= 1:
+            raise DataError(f"protocol.interval is {step}, expected {FINEST_THRESHOLD_STEP:g} to 1")
         parts["protocol"] = {
             ("threshold_step" if name == "interval" else name): value for name, value in parts["protocol"].items()
         }

@@ -1,0 +1,90 @@
+"""Outcomes of a split: images selected or put in another order, whole."""
+
+from dataclasses import fields
+
+import numpy as np
+import pytest
+from toy_records import FULLSUP, TEST, make_outcomes, make_record, make_runs
+
+from wsolbench.errors import DataError
+from wsolbench.protocol import IOU_THRESHOLDS, MODES
+from wsolbench.records.outcomes import SplitOutcomes, recompute_scores
+
+OF_THE_SPLIT = {"split", "nan_maps", "constant_maps", "annotations_sha256", "images_sha256"}
+"""Fields that say nothing of one image; every other field holds one thing for each."""
+
+
+def values(part):
+    """Return for every field of single images, with the keys of what it holds, a list of one item an image."""
+    found = {}
+
+    def walk(path, value):
+        if isinstance(value, dict):
+            for key, inner in value.items():
+                walk((*path, key), inner)
+        elif hasattr(value, "num_thresholds"):
+            found[path] = [tuple(value.at(place)[i] for place in range(value.num_thresholds)) for i in range(TEST)]
+        else:
+            found[path] = [str(item) for item in value]
+
+    for field in fields(SplitOutcomes):
+        if field.name not in OF_THE_SPLIT:
+            walk((field.name,), getattr(part, field.name))
+    return found
+
+
+def uneven():
+    """Return outcomes in which every curve, hit and statistic differs from image to image; some have no run, or two."""
+    flat = [[2, 9], [], [0, 1, 5, 20], [3, 4], [0, 20], [], [7, 8, 10, 12], [19, 20]]
+    correct = {
+        mode: {iou: make_runs(flat[place:] + flat[:place]) for place, iou in enumerate(IOU_THRESHOLDS)}
+        for mode in MODES
+    }
+    hits = {1: np.array([1, 0, 0, 1, 1, 1, 0, 0], bool), 5: np.array([1, 0, 1, 1, 1, 1, 0, 1], bool)}
+    return make_outcomes(correct=correct, hits=hits)
+
+
+@pytest.mark.parametrize("order", [range(TEST)[::-1], [3, 1, 4, 0, 5, 2, 6, 7], range(TEST)])
+def test_selecting_takes_every_field_of_every_image_along(order):
+    part = uneven()
+    before, after = values(part), values(part.select(order))
+    assert {path[0] for path in before} == {field.name for field in fields(SplitOutcomes)} - OF_THE_SPLIT
+    assert before.keys() == after.keys()
+    for path, items in before.items():
+        assert after[path] == [items[place] for place in order], path
+
+
+def test_some_images_can_be_selected_and_none_has_runs_of_another():
+    part = uneven().select([6, 1])
+    assert part.image_ids == ("test/6", "test/1")
+    runs = part.correct["single"][0.3]
+    assert (runs.num_images, runs.image.tolist()) == (2, [0, 0])
+    assert (runs.start.tolist(), runs.stop.tolist()) == ([7, 10], [8, 12])
+    assert uneven().select([]).correct["multi"][0.7].num_images == 0
+
+
+def test_the_order_of_images_changes_no_score():
+    record = make_record(test=uneven())
+    turned = [part.select(np.arange(len(part.image_ids))[::-1]) for part in record.outcomes]
+    assert recompute_scores(turned, record.protocol) == recompute_scores(record.outcomes, record.protocol)
+
+
+def test_a_curve_is_the_share_of_images_that_are_correct():
+    curve = make_outcomes("train-fullsup", FULLSUP).box_acc("multi", 0.7)
+    assert curve.tolist() == [20, 40, 60, 80, 80, 60, 40, 20] + [0] * 12
+    with pytest.raises(DataError, match="test has no boxes"):
+        make_outcomes(correct=None).box_acc("single", 0.5)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"image_ids": ()},
+        {"hits": {1: np.ones(TEST - 1, bool)}},
+        {"statistics": {"share": np.ones(TEST + 1)}},
+        {"image_ids": ("a",)},
+    ],
+)
+def test_outcomes_of_different_numbers_of_images_are_refused(change):
+    with pytest.raises(DataError, match="outcomes of test: expected one of each kind for each of"):
+        make_outcomes(**change).images  # noqa: B018
