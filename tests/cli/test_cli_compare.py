@@ -82,7 +82,7 @@ DAMAGED = {
     "another schema": (lambda c: c.update(schema_version=3), "not a result record of schema version 2"),
     "an image without outcome": (lambda c: runs_of(c, "single", "0.5")["counts"].append(0), "outcomes of test: "),
     "runs off the grid": (lambda c: runs_of(c, "multi", "0.3")["edges"].__setitem__(-1, 99), "from 0 to 20"),
-    "an edge less": (lambda c: runs_of(c, "multi", "0.3")["edges"].pop(), "edges, got"),
+    "an edge less": (lambda c: runs_of(c, "multi", "0.3")["edges"].pop(), "do not add up to"),
     "a δ less": (lambda c: c["outcomes"]["test"]["correct"]["multi"].pop("0.3"), "outcomes have another form"),
     "a hit less": (lambda c: c["outcomes"]["test"]["hits"]["1"].pop(), "outcomes of test: "),
     "no image": (lambda c: c["outcomes"]["test"]["image_ids"].clear(), "outcomes of test: "),

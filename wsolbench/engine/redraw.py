@@ -202,7 +202,9 @@ def _by_network(runs: Sequence[RecordedRun]) -> list[list[RecordedRun]]:
     """Group records of one network with one set of weights, in the order in which they first appear."""
     groups: dict[object, list[RecordedRun]] = {}
     for each in runs:
-        key = (identity_of(each.record).network, each.record.protocol.target)
+        network = each.record.backbone
+        # A training repeated elsewhere is the same measurement, but its weights draw other maps.
+        key = (identity_of(each.record).network, network and network.weights.sha256, each.record.protocol.target)
         groups.setdefault(key, []).append(each)
     return list(groups.values())
 

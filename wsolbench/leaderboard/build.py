@@ -107,7 +107,7 @@ def check(folder: Path) -> list[str]:
             problems.append(f"{path} shows records that are not there; draw it again with 'wsolbench gallery'")
     known = {*texts, *expected, *_galleries(tables)}
     problems += [f"{path} belongs to no table" for path in _leftovers(folder, known)]
-    problems += [f"{path} belongs to no record; delete it" for path in _unused(folder / RECORDS, tables)]
+    problems += [f"{path} belongs to no record" for path in _unused(folder / RECORDS, tables)]
     return problems
 
 

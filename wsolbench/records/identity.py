@@ -88,6 +88,7 @@ def identify(
         network=() if backbone is None else _network(backbone, seed),
         method=(
             ("method", method.name),
+            ("method provider", method.provider and _distribution(method.provider)),
             ("method options", _plain(method.changed_options)),
             ("seed", seed),
             *((("maps", maps_sha256),) if backbone is None else ()),
@@ -117,6 +118,7 @@ def difference(one: Mapping[str, Any] | Facts, other: Mapping[str, Any] | Facts)
 def _network(backbone: BackboneInfo, seed: int | None) -> Facts:
     return (
         ("network", backbone.name),
+        ("network provider", _distribution(backbone.provider)),
         ("precision", backbone.precision),
         ("preprocessing", _plain(backbone.preprocessing.model_dump())),
         *_weights(backbone.weights, seed),
@@ -127,13 +129,21 @@ def _weights(weights: WeightsInfo, seed: int | None) -> Facts:
     """Return what distinguishes weights.
 
     A training counts as what it was asked to be, since a repetition on another machine gives other weights; weights
-    without a card count as their content, random ones as their seed.
+    without a card count as their content, random ones as the seed that drew them.
     """
     training = weights.training
     if training is None:
         return (("weights", weights.source), ("weights hash", weights.sha256 or f"seed {seed}"))
     asked = training.model_dump(exclude={"initial_weights", "command"})
-    return (("training", _plain(asked)), ("trained from", _plain(dict(_weights(training.initial_weights, seed)))))
+    return (
+        ("training", _plain(asked)),
+        ("trained from", _plain(dict(_weights(training.initial_weights, training.seed)))),
+    )
+
+
+def _distribution(provider: str) -> str:
+    """Return the distribution of a provider without its version: another version measures the same thing again."""
+    return provider.partition(" ")[0]
 
 
 def _plain(value: Any) -> str:

@@ -1,0 +1,113 @@
+"""Version 1 records become version 2 once, in place, with nothing lost; what is wrong is left as it is and named."""
+
+import json
+from importlib import import_module
+
+import pytest
+from toy_records import as_version1, make_record
+
+from wsolbench.errors import DataError
+from wsolbench.leaderboard import migrate
+from wsolbench.records import write_record
+from wsolbench.records.verify import read_verified
+
+
+@pytest.fixture
+def records(tmp_path):
+    """A folder with two version 1 records."""
+    folder = tmp_path / "board" / "records" / "birds"
+    folder.mkdir(parents=True)
+    for name, shift in (("a", 0), ("b", 2)):
+        (folder / f"{name}.json").write_text(
+            json.dumps(as_version1(make_record(shift, seconds={"test": 2.5})), indent=2)
+        )
+    return folder
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_every_number_is_what_it_was(records):
+    before = {path: json.loads(path.read_text()) for path in sorted(records.glob("*.json"))}
+    done = migrate(records)
+    assert done.rewritten == tuple(before)
+    assert done.kept == 0
+    assert done.after == sum(map(len, contents(records).values())) < done.before
+    for path, old in before.items():
+        new = json.loads(path.read_text())
+        assert new["schema_version"] == 2
+        for name in ("metrics", "missing", "intervals", "dataset", "method", "environment", "seconds"):
+            assert new[name] == old[name]
+        assert as_version1(read_verified(path)) == old
+    assert sorted(contents(records)) == [
+        *("a.json", "a.outcomes.json.gz", "b.json", "b.outcomes.json.gz"),
+        *sorted(path.name for path in records.glob("images-*.txt.gz")),
+    ]
+
+
+def test_a_second_time_changes_nothing(records):
+    migrate(records)
+    before = contents(records)
+    done = migrate(records)
+    assert (done.rewritten, done.kept) == ((), 2)
+    assert contents(records) == before
+
+
+def test_what_was_interrupted_is_continued(records, monkeypatch):
+    """The second summary cannot be replaced: the first record is of version 2, the second whole of version 1."""
+    from wsolbench.records import store
+
+    write = store.write_whole
+
+    def fail(path, content):
+        if path == records / "b.json":
+            raise KeyboardInterrupt
+        write(path, content)
+
+    monkeypatch.setattr(store, "write_whole", fail)
+    with pytest.raises(KeyboardInterrupt):
+        migrate(records)
+    versions = {path.name: json.loads(path.read_text())["schema_version"] for path in sorted(records.glob("*.json"))}
+    assert versions == {"a.json": 2, "b.json": 1}
+    assert all(read_verified(path) for path in records.glob("*.json"))
+    monkeypatch.setattr(store, "write_whole", write)
+    assert migrate(records).rewritten == (records / "b.json",)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda content: content["metrics"].update(max_box_acc=99.0),
+        lambda content: content["intervals"]["metrics"].update(top1_acc=[0.0, 1.0]),
+        lambda content: content["outcomes"][0]["box_acc"]["multi"]["0.7"].__setitem__(3, 1.0),
+        lambda content: content["dataset"]["split_sizes"].update(test=1000),
+    ],
+)
+def test_a_record_that_contradicts_itself_is_left_and_named(records, spoil):
+    path = records / "a.json"
+    content = json.loads(path.read_text())
+    spoil(content)
+    path.write_text(json.dumps(content))
+    before = contents(records)
+    with pytest.raises(DataError, match=r"a\.json: "):
+        migrate(records)
+    assert contents(records) == before
+
+
+def test_what_version_2_would_lose_is_refused(records, monkeypatch):
+    def forgetful(record, folder, stem):
+        return write_record(record.model_copy(update={"seconds": {"test": 1.0}}), folder, stem)
+
+    monkeypatch.setattr(import_module("wsolbench.leaderboard.migrate"), "write_record", forgetful)
+    before = contents(records)
+    with pytest.raises(DataError, match=r"a\.json: version 2 would not hold what version 1 does: "):
+        migrate(records)
+    assert contents(records) == before
+
+
+def test_the_command_says_how_many_and_how_large(records, cli):
+    done = cli("leaderboard", "migrate", "--folder", records.parents[1])
+    assert done.code == 0
+    assert done.out.startswith(f"{records.parent}: 2 records rewritten, 0 already of version 2; ")
+    assert cli("leaderboard", "migrate", "--folder", records.parents[2]).refused("holds no records")
