@@ -22,9 +22,10 @@ from tabulate import tabulate
 
 from wsolbench.protocol import IOU_THRESHOLDS, Mode
 from wsolbench.protocol.uncertainty import CorrectRuns, ImageOutcomes, IntervalKind, bootstrap, interval, score
-from wsolbench.records import IOU_KEYS, Runs, read_record
+from wsolbench.records import read_record
 
 Curve: TypeAlias = tuple[Mode, float]
+Runs: TypeAlias = list[list[int]]
 
 RECORDS = Path(__file__).parents[1] / "leaderboard" / "records" / "critters"
 POPULATIONS = ("replknet_nano__pc1__shipped", "resnet_nano__cam__shipped")
@@ -49,9 +50,8 @@ class Population:
     def read(cls, name: str) -> Population:
         """Read a record's test and train-fullsup as one population."""
         parts = read_record(RECORDS / f"{name}.json").outcomes
-        keys = dict(zip(IOU_THRESHOLDS, IOU_KEYS, strict=True))
         flat = {
-            (mode, iou): [runs for part in parts if part.correct for runs in part.correct[mode][keys[iou]]]
+            (mode, iou): [runs for part in parts if part.correct for runs in lists_of(part.correct[mode][iou])]
             for mode, iou in CURVES
         }
         return cls(flat, make_outcomes(flat, THRESHOLDS))
@@ -70,6 +70,14 @@ class Population:
         """Return the place of the best τ of every curve."""
         once = np.ones((1, self.size))
         return {curve: int(runs_of(self.outcomes, curve).box_acc(once).argmax()) for curve in CURVES}
+
+
+def lists_of(runs: CorrectRuns) -> Runs:
+    """Return for every image start, stop, start, stop ... of its runs."""
+    flat: Runs = [[] for _ in range(runs.num_images)]
+    for image, *edges in zip(runs.image, runs.start, runs.stop, strict=True):
+        flat[image] += map(int, edges)
+    return flat
 
 
 def make_outcomes(flat: dict[Curve, Runs], thresholds: int) -> ImageOutcomes:

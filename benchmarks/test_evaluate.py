@@ -3,9 +3,8 @@
 import pytest
 from map_folder import read_all, write_map_folder
 
-from wsolbench.contract import DatasetRoots, Split
-from wsolbench.data.opened import open_dataset
-from wsolbench.engine.evaluate import EvaluationPlan, evaluate
+from wsolbench.config import EvaluateConfig
+from wsolbench.engine.evaluate import evaluate
 from wsolbench.host.loading import load_plugins
 from wsolbench.progress import Reporter
 
@@ -19,24 +18,17 @@ def folder(tmp_path_factory):
     return root
 
 
-@pytest.fixture(params=[0.01, 0.001])
-def plan(request, folder):
-    offer = load_plugins(strict=False).datasets.get("folder")
-    return EvaluationPlan(
-        dataset=open_dataset(offer, DatasetRoots(metadata=folder / "metadata")),
+@pytest.mark.parametrize("threshold_step", [0.01, 0.001])
+def test_evaluate(benchmark, folder, threshold_step):
+    config = EvaluateConfig.of(
+        dataset="folder",
+        metadata_root=folder / "metadata",
         scoremaps=folder / "maps",
-        fullsup_scoremaps=None,
-        split=Split.TEST,
-        limit=None,
-        interval=request.param,
+        threshold_step=threshold_step,
         workers=1,
-        strict=False,
-        command="",
     )
-
-
-def test_evaluate(benchmark, plan):
-    record = benchmark.pedantic(evaluate, args=(plan, Reporter()), rounds=3, warmup_rounds=1)
+    registry = load_plugins()
+    record = benchmark.pedantic(lambda: evaluate(config, registry, Reporter(), command=""), rounds=3, warmup_rounds=1)
     assert record.dataset.split_sizes == {"test": COUNT}
 
 
