@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import argparse
 from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias, get_args
 
@@ -22,16 +22,14 @@ from tabulate import tabulate
 
 from wsolbench.protocol import IOU_THRESHOLDS, Mode
 from wsolbench.protocol.uncertainty import CorrectRuns, ImageOutcomes, IntervalKind, bootstrap, interval, score
-from wsolbench.records import read_record
+from wsolbench.records import SplitOutcomes, read_record
 
 Curve: TypeAlias = tuple[Mode, float]
-Runs: TypeAlias = list[list[int]]
 
 RECORDS = Path(__file__).parents[1] / "leaderboard" / "records" / "critters"
 POPULATIONS = ("replknet_nano__pc1__shipped", "resnet_nano__cam__shipped")
 TEST_SIZES = (200, 500, 1000)
 FULLSUP_SHARE = 0.3  # as in critters
-THRESHOLDS = 1000
 CURVES: tuple[Curve, ...] = (("single", 0.5), *(("multi", iou) for iou in IOU_THRESHOLDS))
 KINDS: tuple[IntervalKind, ...] = get_args(IntervalKind)
 SELECTIONS = {"fixed": "fixed τ", "fullsup": "fullsup τ", "max": "oracle τ"}
@@ -43,28 +41,31 @@ NAMES = [f"{selection}_{metric}" for metric in METRICS for selection in SELECTIO
 class Population:
     """Images that trials are drawn from."""
 
-    flat: dict[Curve, Runs]
-    outcomes: ImageOutcomes
+    whole: SplitOutcomes
 
     @classmethod
     def read(cls, name: str) -> Population:
         """Read a record's test and train-fullsup as one population."""
         parts = read_record(RECORDS / f"{name}.json").outcomes
-        flat = {
-            (mode, iou): [runs for part in parts if part.correct for runs in lists_of(part.correct[mode][iou])]
-            for mode, iou in CURVES
-        }
-        return cls(flat, make_outcomes(flat, THRESHOLDS))
+        correct: dict[Mode, dict[float, CorrectRuns]] = {"single": {}, "multi": {}}
+        for mode, iou in CURVES:
+            correct[mode][iou] = concatenate([runs_of(part.images, (mode, iou)) for part in parts])
+        ids = tuple(image_id for part in parts for image_id in part.image_ids)
+        return cls(replace(parts[0], image_ids=ids, correct=correct, hits={}, statistics={}))
+
+    @property
+    def outcomes(self) -> ImageOutcomes:
+        """What happened to every image."""
+        return self.whole.images
 
     @property
     def size(self) -> int:
         """The number of images."""
-        return self.outcomes.num_images
+        return len(self.whole.image_ids)
 
     def draw(self, random: np.random.Generator, count: int) -> ImageOutcomes:
         """Draw images with replacement."""
-        images = random.integers(self.size, size=count)
-        return make_outcomes({curve: [runs[i] for i in images] for curve, runs in self.flat.items()}, THRESHOLDS)
+        return self.whole.select(random.integers(self.size, size=count)).images
 
     def best(self) -> dict[Curve, int]:
         """Return the place of the best τ of every curve."""
@@ -72,20 +73,12 @@ class Population:
         return {curve: int(runs_of(self.outcomes, curve).box_acc(once).argmax()) for curve in CURVES}
 
 
-def lists_of(runs: CorrectRuns) -> Runs:
-    """Return for every image start, stop, start, stop ... of its runs."""
-    flat: Runs = [[] for _ in range(runs.num_images)]
-    for image, *edges in zip(runs.image, runs.start, runs.stop, strict=True):
-        flat[image] += map(int, edges)
-    return flat
-
-
-def make_outcomes(flat: dict[Curve, Runs], thresholds: int) -> ImageOutcomes:
-    """Return outcomes without a classifier."""
-    correct: dict[Mode, dict[float, CorrectRuns]] = {"single": {}, "multi": {}}
-    for (mode, iou), runs in flat.items():
-        correct[mode][iou] = CorrectRuns.from_flat(runs, thresholds)
-    return ImageOutcomes(len(flat["single", 0.5]), correct, {})
+def concatenate(parts: Sequence[CorrectRuns]) -> CorrectRuns:
+    """Return the runs of the images of several splits, one after the other."""
+    first = np.cumsum([0, *(part.num_images for part in parts)])
+    image = np.concatenate([part.image + start for part, start in zip(parts, first[:-1], strict=True)])
+    start, stop = (np.concatenate([getattr(part, name) for part in parts]) for name in ("start", "stop"))
+    return CorrectRuns(image, start, stop, int(first[-1]), parts[0].num_thresholds)
 
 
 def runs_of(outcomes: ImageOutcomes, curve: Curve) -> CorrectRuns:
@@ -96,8 +89,11 @@ def runs_of(outcomes: ImageOutcomes, curve: Curve) -> CorrectRuns:
 
 def at_fixed(outcomes: ImageOutcomes, places: dict[Curve, int]) -> ImageOutcomes:
     """Return the outcomes on a grid of one τ a curve: nothing is left to choose."""
-    flat = {c: [[0, 1] if hit else [] for hit in runs_of(outcomes, c).at(places[c])] for c in CURVES}
-    return make_outcomes(flat, 1)
+    correct: dict[Mode, dict[float, CorrectRuns]] = {"single": {}, "multi": {}}
+    for mode, iou in CURVES:
+        hits = runs_of(outcomes, (mode, iou)).at(places[mode, iou])
+        correct[mode][iou] = CorrectRuns.from_flat([[0, 1] if hit else [] for hit in hits], 1)
+    return ImageOutcomes(outcomes.num_images, correct, {})
 
 
 def find_truths(population: Population, fullsup_size: int, random: np.random.Generator) -> dict[str, float]:
