@@ -328,7 +328,7 @@ def test_ddt_is_refused_where_there_is_nothing_to_fit_it_on(cli, tmp_path, folde
     assert cli(*run).refused("train-weaksup", "has no images")
     made = folder_set("whole", train=3, test=4)
     run = [*QUICK, "--method", "ddt", "--method-opt", "ddt.fit_images=0", *made.options, "--out", tmp_path / "out"]
-    assert cli(*run).refused("'ddt' cannot be fitted on 0 images")
+    assert cli(*run).refused("'ddt': option 'fit_images' takes a whole number of at least 1")
     assert not (tmp_path / "out").exists()
 
 
