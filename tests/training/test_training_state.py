@@ -208,7 +208,7 @@ def test_a_full_disk_is_one_line_and_leaves_the_state_before(augmented, trained,
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("wsolbench.training.state.write_whole", full)
+    monkeypatch.setattr("wsolbench.training.state.atomic_write", full)
     with pytest.raises(OutputError, match=r"out.state cannot be written \(No space left on device\)"):
         trained(augmented(), "out", resume=True)
     assert (toys.folder / "out.state").read_bytes() == before

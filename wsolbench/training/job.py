@@ -11,7 +11,7 @@ from wsolbench.config import TrainConfig
 from wsolbench.contract import BackboneSpec, Split
 from wsolbench.data.opened import open_dataset
 from wsolbench.errors import UsageError
-from wsolbench.files import check_writable, whole_folder
+from wsolbench.files import atomic_folder, check_writable
 from wsolbench.host.registry import Offer, Registry
 from wsolbench.networks.card import Card
 from wsolbench.networks.devices import choose_device
@@ -54,7 +54,7 @@ def train(config: TrainConfig, registry: Registry, reporter: Reporter, *, comman
     state_path = state_path_of(config.out)
     if state_path.exists() and not config.resume:
         raise UsageError(f"{state_path} holds a training that was interrupted; add --resume, or delete it")
-    with whole_folder(config.out) as draft, _saying_how_to_resume(state_path, config.out, reporter):
+    with atomic_folder(config.out) as draft, _saying_how_to_resume(state_path, config.out, reporter):
         card = carry_out(plan, draft, reporter, state_path=state_path, resume=config.resume)
     state_path.unlink(missing_ok=True)
     return TrainedClassifier(config.out, card)

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from wsolbench.errors import OutputError, UsageError
-from wsolbench.files import write_whole
+from wsolbench.files import atomic_write
 from wsolbench.records.identity import difference
 
 FORMAT = 1
@@ -73,7 +73,7 @@ class StateFile:
         content = io.BytesIO()
         torch.save({"format": FORMAT, "identity": json.dumps(self._identity), **vars(state)}, content)
         try:
-            write_whole(self.path, content.getvalue())
+            atomic_write(self.path, content.getvalue())
         except OSError as error:
             raise OutputError(f"the training's state {self.path} cannot be written ({error.strerror})") from error
         self._saved = time.monotonic()
