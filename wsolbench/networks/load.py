@@ -156,7 +156,7 @@ def _prepare(
     device: torch.device,
     execution: Execution,
 ) -> LoadedNetwork:
-    """Merge the branches and norms of a network, and put it on its device in eval mode."""
+    """Merge the branches of a network, fuse its norms, and put it on its device in eval mode."""
     with blaming(offer.provider, f"preparing '{offer.name}'"):
         parameters = sum(parameter.numel() for parameter in module.parameters())
         reparameterized = isinstance(module, Reparameterizable)

@@ -120,7 +120,7 @@ class LoadedNetwork(Network):
     Args:
         requested: The name that the user typed.
         num_classes: Number of classes of its head.
-        parameters: Number of parameters before branches and norms were merged.
+        parameters: Number of parameters before branches were merged and norms fused.
         largest_kernel: Longest side of its kernels, in cells.
         reparameterized: Whether parallel branches were merged.
         weights: Where its weights come from.
