@@ -98,7 +98,7 @@ def test_bf16_on_a_device_without_it_is_refused_before_the_training(plan, traine
         raise RuntimeError("no bfloat16 here\nat all")
 
     monkeypatch.setattr("wsolbench.training.loop.torch.autocast", refuse)
-    with pytest.raises(UsageError, match=r"cannot \(no bfloat16 here\); omit it"):
+    with pytest.raises(UsageError, match=r"does not support it \(no bfloat16 here\); omit it"):
         trained(made)
 
 
