@@ -273,7 +273,7 @@ def _enter_box(nodes: Nodes, root: Label, level: int, margin: int, layout: Layou
     birth = nodes[root, _BIRTH]
     if birth != level:
         iou = _best_iou(_box(nodes, root, margin, layout), boxes)
-        # A component exceeds the level: its box, born with the pixels of value b and changed by those of value c < b, was
+        # A component exceeds the level: its box, born with pixels of value b and changed by pixels of value c < b, was
         # valid at the levels c to b - 1. A hole does not exceed it: with c > b, its box was valid at b to c - 1.
         for held in range(min(birth, level), max(birth, level)):
             multi[held] = max(multi[held], iou)
