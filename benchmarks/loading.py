@@ -88,8 +88,8 @@ def main() -> None:
             torch.testing.assert_close(actual, expected)
         ways: dict[str, Callable[[], Iterator[Tensor]]] = {
             "plain loop": lambda: plain(folder, ids),
-            "ours, 1 thread": lambda: ours(folder, ids, 1),
-            "ours, 2 threads": lambda: ours(folder, ids, 2),
+            "wsolbench, 1 thread": lambda: ours(folder, ids, 1),
+            "wsolbench, 2 threads": lambda: ours(folder, ids, 2),
         }
         rounds = [{name: timed(batches) for name, batches in ways.items()} for _ in range(ROUNDS)]
     rows = []
