@@ -97,7 +97,7 @@ def main() -> None:
         wall, processor = (median(each[name][kind] for each in rounds) for kind in (0, 1))
         ratio = median(each["plain loop"][1] / each[name][1] for each in rounds)
         rows.append([name, f"{len(ids) / wall:.0f}", f"{len(ids) / processor:.0f}", f"{ratio:.2f}"])
-    headings = ["", "images a second", "images a second of a core", "times the plain loop's, per core"]
+    headings = ["", "images a second", "images a second of a core", "relative to the plain loop, per core"]
     print(tabulate(rows, headings, tablefmt="pipe", disable_numparse=True, colalign=["left", *["right"] * 3]))
     print(f"\n{len(ids)} photos; " + conditions("torch", "pillow", "numpy"))
 
