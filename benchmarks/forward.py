@@ -88,7 +88,7 @@ def main() -> None:
     """Measure and print."""
     torch.set_num_threads(1)
     plain = plain_network()
-    print("| input | options | plain, ms | ours, ms | times faster | largest difference of features |")
+    print("| input | options | plain, ms | wsolbench, ms | times faster | largest difference of features |")
     print("|---|---|---|---|---|---|")
     with TemporaryDirectory() as folder:
         weights = Path(folder) / "weights.pth"

@@ -88,8 +88,8 @@ def main() -> None:
             torch.testing.assert_close(actual, expected)
         ways: dict[str, Callable[[], Iterator[Tensor]]] = {
             "plain loop": lambda: plain(folder, ids),
-            "ours, 1 thread": lambda: ours(folder, ids, 1),
-            "ours, 2 threads": lambda: ours(folder, ids, 2),
+            "wsolbench, 1 thread": lambda: ours(folder, ids, 1),
+            "wsolbench, 2 threads": lambda: ours(folder, ids, 2),
         }
         rounds = [{name: timed(batches) for name, batches in ways.items()} for _ in range(ROUNDS)]
     rows = []
@@ -97,7 +97,7 @@ def main() -> None:
         wall, processor = (median(each[name][kind] for each in rounds) for kind in (0, 1))
         ratio = median(each["plain loop"][1] / each[name][1] for each in rounds)
         rows.append([name, f"{len(ids) / wall:.0f}", f"{len(ids) / processor:.0f}", f"{ratio:.2f}"])
-    headings = ["", "images a second", "images a second of a core", "times the plain loop's, per core"]
+    headings = ["", "images a second", "images a second of a core", "relative to the plain loop, per core"]
     print(tabulate(rows, headings, tablefmt="pipe", disable_numparse=True, colalign=["left", *["right"] * 3]))
     print(f"\n{len(ids)} photos; " + conditions("torch", "pillow", "numpy"))
 

@@ -98,7 +98,7 @@ def main() -> None:
     parser.add_argument("--device", type=torch.device, default="cpu")
     device = parser.parse_args().device
     torch.set_num_threads(1)
-    print("| features | device | procedure, ms an image | ours, ms an image | times faster | largest difference |")
+    print("| features | device | procedure, ms an image | wsolbench, ms an image | times faster | largest difference |")
     print("|---|---|---|---|---|---|")
     with threadpool_limits(1):
         for layout in (torch.contiguous_format, torch.channels_last):

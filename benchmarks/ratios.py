@@ -69,7 +69,7 @@ def main() -> None:
     """Measure and print."""
     cv2.setNumThreads(1)
     load_sweep(print)
-    print("| maps | interval | as it is, ms | IoU vectorised, ms | ours, ms | times faster | than vectorised |")
+    print("| maps | τ step | reference, ms | IoU vectorised, ms | wsolbench, ms | times faster | than vectorised |")
     print("|---|---|---|---|---|---|---|")
     for interval in (0.001, 0.01):
         realistic = []
@@ -81,7 +81,7 @@ def main() -> None:
             if kind != "noise":
                 realistic.append(times)
         print_row("all but noise", interval, np.concatenate(realistic))
-    print("\n| PxAP, interval | two histograms, ms | ours, ms | times faster |\n|---|---|---|---|")
+    print("\n| PxAP, τ step | two histograms, ms | wsolbench, ms | times faster |\n|---|---|---|---|")
     for interval in (0.001, 0.01):
         masks = np.array([time_masks(seed, interval) for seed in range(4 * MAPS)])
         theirs, ours = 1000 * np.median(masks, axis=0)

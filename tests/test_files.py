@@ -7,7 +7,7 @@ import pytest
 
 from wsolbench import files
 from wsolbench.errors import OutputError
-from wsolbench.files import check_empty, check_writable, fresh_folder, sha256, whole_folder, write_whole
+from wsolbench.files import atomic_folder, atomic_write, check_empty, check_writable, fresh_folder, sha256
 
 
 def names(folder: Path) -> list[str]:
@@ -15,7 +15,7 @@ def names(folder: Path) -> list[str]:
 
 
 def test_a_folder_appears_when_the_work_has_succeeded(tmp_path):
-    with whole_folder(tmp_path / "a" / "out") as draft:
+    with atomic_folder(tmp_path / "a" / "out") as draft:
         (draft / "file").write_text("x")
         assert not (tmp_path / "a" / "out").exists()
         assert draft.parent == tmp_path / "a"
@@ -26,13 +26,13 @@ def test_a_folder_appears_when_the_work_has_succeeded(tmp_path):
 
 def test_an_empty_folder_is_taken(tmp_path):
     (tmp_path / "out").mkdir()
-    with whole_folder(tmp_path / "out") as draft:
+    with atomic_folder(tmp_path / "out") as draft:
         (draft / "file").touch()
     assert names(tmp_path / "out") == ["file"]
 
 
 def test_other_users_may_read_the_folder(tmp_path):
-    with whole_folder(tmp_path / "out"):
+    with atomic_folder(tmp_path / "out"):
         pass
     assert (tmp_path / "out").stat().st_mode & 0o777 == 0o755
 
@@ -40,7 +40,7 @@ def test_other_users_may_read_the_folder(tmp_path):
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, SystemExit])
 def test_nothing_is_left_after_a_failure(tmp_path, error):
     def work():
-        with whole_folder(tmp_path / "new" / "deep" / "out") as draft:
+        with atomic_folder(tmp_path / "new" / "deep" / "out") as draft:
             (draft / "sub").mkdir()
             (draft / "sub" / "file").touch()
             raise error
@@ -53,14 +53,14 @@ def test_nothing_is_left_after_a_failure(tmp_path, error):
 def test_a_failure_leaves_what_was_there_before(tmp_path):
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "earlier").touch()
-    with pytest.raises(RuntimeError), whole_folder(tmp_path / "runs" / "new" / "out"):
+    with pytest.raises(RuntimeError), atomic_folder(tmp_path / "runs" / "new" / "out"):
         raise RuntimeError
     assert names(tmp_path / "runs") == ["earlier"]
 
 
 def test_an_existing_empty_folder_survives_a_failure(tmp_path):
     (tmp_path / "out").mkdir()
-    with pytest.raises(RuntimeError), whole_folder(tmp_path / "out"):
+    with pytest.raises(RuntimeError), atomic_folder(tmp_path / "out"):
         raise RuntimeError
     assert names(tmp_path) == ["out"]
 
@@ -68,7 +68,7 @@ def test_an_existing_empty_folder_survives_a_failure(tmp_path):
 def test_a_link_to_an_empty_folder_is_followed(tmp_path):
     (tmp_path / "disk").mkdir()
     (tmp_path / "out").symlink_to(tmp_path / "disk")
-    with whole_folder(tmp_path / "out") as draft:
+    with atomic_folder(tmp_path / "out") as draft:
         (draft / "file").touch()
     assert (tmp_path / "out").is_symlink()
     assert names(tmp_path / "disk") == ["file"]
@@ -76,7 +76,7 @@ def test_a_link_to_an_empty_folder_is_followed(tmp_path):
 
 def test_a_folder_that_filled_up_meanwhile_is_not_overwritten(tmp_path):
     def work():
-        with whole_folder(tmp_path / "out") as draft:
+        with atomic_folder(tmp_path / "out") as draft:
             (draft / "mine").touch()
             (tmp_path / "out").mkdir()
             (tmp_path / "out" / "theirs").touch()
@@ -92,7 +92,7 @@ def test_a_place_that_is_taken_or_cannot_be_written_is_refused_at_once(tmp_path,
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "x").touch()
     (tmp_path / "file").write_text("kept")
-    with pytest.raises(OutputError, match=r"^--maps .*"), whole_folder(tmp_path / place, "--maps"):
+    with pytest.raises(OutputError, match=r"^--maps .*"), atomic_folder(tmp_path / place, "--maps"):
         pytest.fail("the work began")
     with pytest.raises(OutputError, match=r"^--maps .*"):
         check_writable(tmp_path / place, "--maps")
@@ -123,14 +123,14 @@ def test_default_names_differ_within_one_second_even_while_the_first_is_at_work(
     monkeypatch.chdir(tmp_path)
     first = fresh_folder("net")
     assert first == Path("runs/20300102-030405-net")
-    with whole_folder(first):
+    with atomic_folder(first):
         assert fresh_folder("net") == Path("runs/20300102-030405-net-2")
         assert fresh_folder("other") == Path("runs/20300102-030405-other")
     assert fresh_folder("net") == Path("runs/20300102-030405-net-2")
 
 
 def test_a_file_is_written_whole(tmp_path):
-    write_whole(tmp_path / "file", b"new")
+    atomic_write(tmp_path / "file", b"new")
     assert (tmp_path / "file").read_bytes() == b"new"
     assert names(tmp_path) == ["file"]
 
@@ -140,7 +140,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(OSError))
     monkeypatch.setattr(os, "rename", lambda *_: (_ for _ in ()).throw(OSError))
     with pytest.raises(OSError):  # noqa: PT011
-        write_whole(tmp_path / "file", b"new")
+        atomic_write(tmp_path / "file", b"new")
     assert (tmp_path / "file").read_bytes() == b"old"
     assert names(tmp_path) == ["file"]
 

@@ -1,4 +1,4 @@
-"""What the command line says on stderr: progress bars where a person watches, plain lines otherwise."""
+"""Output on stderr: progress bars on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from wsolbench.progress import Advance, Reporter
 
 
 class ConsoleReporter(Reporter):
-    """Shows phases as bars with rate and time left on a terminal, and nothing of them elsewhere."""
+    """Shows phases as progress bars with rate and remaining time on a terminal, and not at all elsewhere."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -21,7 +21,7 @@ class ConsoleReporter(Reporter):
 
     @contextmanager
     def show(self, name: str, total: int | None, unit: str) -> Iterator[Advance]:
-        """Show a bar from 0 to `total`, none for a phase of unknown length; it disappears when the phase is over."""
+        """Show a bar from 0 to `total` until the phase ends; if `total` is None, a bar without end."""
         columns = (
             TextColumn("{task.description}"),
             BarColumn(),
@@ -47,13 +47,13 @@ class ConsoleReporter(Reporter):
 
 
 class _Rate(ProgressColumn):
-    """Units of work a second."""
+    """A column with units of work per second."""
 
     def __init__(self, unit: str) -> None:
         super().__init__()
         self._unit = unit
 
     def render(self, task: Task) -> Text:
-        """Return the rate, or nothing before there is one."""
+        """Return the rate, or an empty text before it is known."""
         speed = task.finished_speed or task.speed
         return Text("" if speed is None else f"{speed:.1f} {self._unit}/s")

@@ -1,17 +1,16 @@
-"""What can go wrong, and whose doing it is.
+"""Errors that a user can fix, as a tree.
 
-    WsolbenchError            anything a user can mend; printed as one line, exit code 2
-    ├── UsageError            the command asks for something that cannot be: an unknown name, a contradiction
-    │   └── UnknownNameError  no plugin offers that name, or more than one does
-    ├── PluginError           a plugin broke: at import, in a hook, or when it was put to work
+    WsolbenchError            base of all; printed as one line, exit code 2
+    ├── UsageError            the command cannot be carried out: an unknown name, a contradiction
+    │   └── UnknownNameError  no plugin offers the name, or several do
+    ├── PluginError           a plugin failed at import, in a hook, or in use
     ├── DataError             a data set on disk is missing, damaged or contradicts itself
-    │   └── MissingFileError  a file that a data set lists is not there
+    │   └── MissingFileError  a file that a data set lists does not exist
     ├── WeightsError          a checkpoint is missing, damaged or belongs to another network
     ├── ScoremapError         a scoremap is missing, damaged or out of range
-    └── OutputError           the place for the results cannot be written
+    └── OutputError           the results cannot be written
 
-A message is one sentence that says what was wrong, where, and what to type instead. Further lines, where there
-are any, are indented by two spaces.
+A message is one sentence: what was wrong, where, and what to type instead. Further lines are indented by two spaces.
 """
 
 from __future__ import annotations
@@ -30,19 +29,19 @@ __all__ = [
 
 
 class WsolbenchError(Exception):
-    """Base of every error that a user can mend."""
+    """Base of every error that a user can fix."""
 
 
 class UsageError(WsolbenchError):
-    """The request itself cannot be carried out."""
+    """The command cannot be carried out as it was given."""
 
 
 class UnknownNameError(UsageError):
-    """A name that no plugin offers, or that several do."""
+    """No plugin offers the name, or several do."""
 
 
 class PluginError(WsolbenchError):
-    """A plugin failed to load or broke its contract while it worked."""
+    """A plugin failed to load, failed in use, or broke its contract."""
 
 
 class DataError(WsolbenchError):
@@ -50,7 +49,7 @@ class DataError(WsolbenchError):
 
 
 class MissingFileError(DataError):
-    """A file that a data set lists is not there."""
+    """A file that a data set lists does not exist."""
 
 
 class WeightsError(WsolbenchError):
@@ -58,8 +57,8 @@ class WeightsError(WsolbenchError):
 
 
 class ScoremapError(WsolbenchError):
-    """A scoremap is missing, damaged, or not what the protocol scores."""
+    """A scoremap is missing, damaged or out of range."""
 
 
 class OutputError(WsolbenchError):
-    """Results cannot be written where they were asked for."""
+    """The results cannot be written."""

@@ -1,4 +1,4 @@
-"""Files that are either whole or not there."""
+"""Atomic writing of files and folders: a reader finds complete content or nothing."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ RUNS = Path("runs")
 
 
 def file_name(text: str) -> str:
-    """Return a text as a part of a file name that every file system takes: ``timm:resnet18`` as ``timm-resnet18``."""
+    """Return a text in characters that every file system accepts: ``timm:resnet18`` becomes ``timm-resnet18``."""
     return re.sub(r"[^A-Za-z0-9_.+=-]", "-", text)
 
 
 def fresh_folder(label: str) -> Path:
-    """Return the path of a new folder ``runs/<time>-<label>``; where two runs start in one second, a number follows."""
+    """Return the path of a new folder ``runs/<time>-<label>``, numbered if another run started in the same second."""
     stem = f"{datetime.now():%Y%m%d-%H%M%S}-{file_name(label)}"
     folder, number = RUNS / stem, 2
     while folder.exists() or any(RUNS.glob(f".{folder.name}-draft-*")):
@@ -32,10 +32,14 @@ def fresh_folder(label: str) -> Path:
 
 
 def check_empty(folder: Path, option: str) -> None:
-    """Refuse a place for results that already holds something, or that a finished folder cannot be moved to.
+    """Check that results can be moved to a folder: it does not exist yet, or is empty and replaceable.
+
+    Args:
+        folder: The folder for the results.
+        option: The option that named it, for the message.
 
     Raises:
-        OutputError: It is a file, a folder with anything in it, the current folder, or a mount point.
+        OutputError: It is a file, a folder that is not empty, the current folder, or a mount point.
     """
     try:
         if folder.is_dir() and any(folder.iterdir()):
@@ -49,16 +53,20 @@ def check_empty(folder: Path, option: str) -> None:
 
 
 @contextmanager
-def whole_folder(folder: Path, option: str = "--out") -> Iterator[Path]:
-    """Give a hidden folder beside `folder` to write into, and rename it to `folder` when the work succeeded.
+def atomic_folder(folder: Path, option: str = "--out") -> Iterator[Path]:
+    """Yield a hidden folder beside `folder` to write into, and rename it to `folder` when the block succeeds.
 
-    Whatever goes wrong, `folder` itself appears whole or not at all, and the folders above it that were made for it
-    are taken away again. It is tried for writing before the work begins.
+    `folder` appears with all of its content or not at all. If the block fails, the parent folders that were created
+    for it are removed again. Whether the folder can be written is tested before the block starts.
+
+    Args:
+        folder: The folder for the results.
+        option: The option that named it, for the message.
 
     Raises:
-        OutputError: The place is taken or cannot be written.
+        OutputError: The folder is not empty or cannot be written.
     """
-    place = folder.resolve()  # a link is followed: a folder cannot be renamed to one
+    place = folder.resolve()  # follow a link: a folder cannot be renamed onto one
     with _draft_beside(place, folder, option) as draft:
         try:
             yield draft
@@ -68,10 +76,10 @@ def whole_folder(folder: Path, option: str = "--out") -> Iterator[Path]:
 
 
 def check_writable(folder: Path, option: str) -> None:
-    """Refuse a place that `whole_folder` would refuse, and leave no trace.
+    """Check that `atomic_folder` would accept a folder, and leave nothing behind.
 
     Raises:
-        OutputError: The place is taken or cannot be written.
+        OutputError: The folder is not empty or cannot be written.
     """
     with _draft_beside(folder.resolve(), folder, option):
         pass
@@ -79,32 +87,32 @@ def check_writable(folder: Path, option: str) -> None:
 
 @contextmanager
 def _draft_beside(place: Path, folder: Path, option: str) -> Iterator[Path]:
-    """Make a hidden folder beside a place, and take away in the end what is left of it."""
+    """Create a hidden folder beside `place`, and remove it at the end if it is still there."""
     check_empty(folder, option)
-    made = [parent for parent in place.parents if not parent.exists()]
+    created = [parent for parent in place.parents if not parent.exists()]
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         draft = place.with_name(f".{place.name}-draft-{secrets.token_hex(4)}")
         draft.mkdir()
     except OSError as error:
-        _remove_empty(made)
+        _remove_empty(created)
         raise OutputError(f"{option} {folder}: cannot be written ({error.strerror})") from error
     try:
         yield draft
     finally:
         shutil.rmtree(draft, ignore_errors=True)
-        _remove_empty(made)
+        _remove_empty(created)
 
 
 def _remove_empty(folders: Iterable[Path]) -> None:
-    """Take away folders, innermost first, as long as they are empty."""
+    """Remove folders, innermost first, until one is not empty."""
     with suppress(OSError):
         for folder in folders:
             folder.rmdir()
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file under a temporary name and rename it, so that it is never seen half-written."""
+def atomic_write(path: Path, content: bytes) -> None:
+    """Write a file under a temporary name and rename it, so that no reader ever sees half of it."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         draft.write_bytes(content)

@@ -1,4 +1,4 @@
-"""Work in threads, in order, a bounded number of items ahead."""
+"""A map over threads that keeps the order and works a bounded number of items ahead."""
 
 from __future__ import annotations
 
@@ -14,10 +14,19 @@ B = TypeVar("B")
 def ordered_map(
     function: Callable[[A], B], items: Iterable[A], *, workers: int, ahead: int
 ) -> Generator[B, None, None]:
-    """Map a function over items in threads, yield the results in order, and work at most `ahead` items in advance.
+    """Map a function over items in threads and yield the results in order.
 
-    The threads end with the iteration. Who may leave it early closes it, or they go on for as long as the error that
-    ended it is remembered: ``with closing(ordered_map(...)) as results``.
+    The threads end when the iteration ends. Close the generator if you may leave it early: otherwise the threads run on
+    for as long as an exception keeps the generator alive. Write ``with closing(ordered_map(...)) as results``.
+
+    Args:
+        function: Called in the threads, once per item.
+        items: The items; they are drawn one at a time.
+        workers: Number of threads.
+        ahead: How many items may be in work or finished before their result is yielded.
+
+    Yields:
+        The results, in the order of the items.
     """
     pending: deque[Future[B]] = deque()
     source = iter(items)

@@ -120,8 +120,8 @@ def test_weights_that_cannot_be_used_are_refused(refused, tmp_path):
     for name, *words in (
         ("nowhere.pth", "does not exist"),
         (".", "is a folder"),
-        ("text.safetensors", "damaged or no safetensors file"),
-        ("cut.pth", "damaged or no weights file"),
+        ("text.safetensors", "damaged or not a safetensors file"),
+        ("cut.pth", "damaged or not a weights file"),
         ("attack.pth", "holds pickled objects or code, which are never loaded"),
         ("other.pth", "missing: ", "1 unexpected: surplus", "head.weight (file (12, 7), network (12, 72))"),
         ("five.pth", "know 5 classes, but labels in test of 'critters' go up to 11"),

@@ -15,7 +15,7 @@ def test_a_clean_data_set(cli, made):
     assert lines[0] == "folder"
     assert lines[2].split()[:3] == ["split", "images", "known"]
     assert lines[6].split() == ["test", "6", "–", "2", "3", "6", "–", "0", "0"]
-    assert lines[-1] == "nothing to mend"
+    assert lines[-1] == "no error and no warning"
     assert done.err == ""
 
 
@@ -29,7 +29,7 @@ def test_a_faulty_data_set_has_a_report_and_an_exit_code(cli, made):
     assert (
         "train-fullsup and test share 1 picture (val/00.png = test/00.png): a threshold would be chosen on" in done.out
     )
-    assert "nothing to mend" not in done.out
+    assert "no error and no warning" not in done.out
 
 
 def test_what_is_only_a_warning_fails_nothing(cli, made):
@@ -37,9 +37,9 @@ def test_what_is_only_a_warning_fails_nothing(cli, made):
         shutil.copy(made.images / "test" / "00.png", made.images / "test" / name)
     done = cli("data", "check", "folder", *made.options[2:])
     assert done.code == 0
-    assert "warnings\n  in no list, though below " in done.out
+    assert "warnings\n  in no list, but below " in done.out
     assert "1 image (test/unlisted.png)" in done.out
-    assert done.out.splitlines()[-1] == "no error; look at the warnings"
+    assert done.out.splitlines()[-1] == "no error; see the warnings"
 
 
 def test_faults_of_boxes_do_not_hide_those_of_images(cli, made, tmp_path):

@@ -2,14 +2,14 @@ from wsolbench.data.fetch.download import NotFetchedError
 
 
 def test_nothing_to_fetch(cli, tmp_path):
-    assert cli("data", "prepare", "critters", "--out", tmp_path / "out").refused("there is nothing to fetch")
+    assert cli("data", "prepare", "critters", "--out", tmp_path / "out").refused("has nothing to prepare")
     assert not (tmp_path / "out").exists()
 
 
 def test_no_network(cli, tmp_path, monkeypatch):
     def fetch(url, target, **_):
         raise NotFetchedError(
-            f"{url} cannot be fetched (no route to host); run the command again, or save it as {target}"
+            f"{url} cannot be downloaded (no route to host); run the command again, or save it as {target}"
         )
 
     monkeypatch.setattr("wsolbench.data.fetch.prepare.fetch", fetch)
@@ -18,10 +18,10 @@ def test_no_network(cli, tmp_path, monkeypatch):
     assert done.code == 2
     assert told[0] == "terms: photos of ImageNet: research and education, not commercial"
     assert told[1].startswith(
-        "error: http://cs231n.stanford.edu/tiny-imagenet-200.zip cannot be fetched (no route to host)"
+        "error: http://cs231n.stanford.edu/tiny-imagenet-200.zip cannot be downloaded (no route to host)"
     )
     assert told[2:] == [
-        "  1 file is for you to fetch; then run this command again",
+        "  download 1 file yourself, then run this command again",
         f"  {tmp_path / 'tiny' / 'tiny-imagenet-200.zip'}: from http://cs231n.stanford.edu/tiny-imagenet-200.zip",
     ]
 

@@ -166,9 +166,9 @@ def test_an_interrupted_training_is_continued(cli, cut_short, tmp_path):
 def test_another_training_is_not_continued(cli, cut_short):
     options, out = cut_short
     changed = [*options, "--recipe-opt", "learning_rate=0.001", "--out", out, "--resume"]
-    assert cli(*changed).refused("of a training with the recipe's learning_rate 0.003, and this one has 0.001")
+    assert cli(*changed).refused("belongs to a training with the recipe's learning_rate 0.003, and this one has 0.001")
     state_of(out).write_bytes(b"")
-    assert cli(*options, "--out", out, "--resume").refused("holds no training; delete it to start anew")
+    assert cli(*options, "--out", out, "--resume").refused("is not a training state; delete it to start again")
     assert cli(*options, "--resume").refused("--resume needs the --out of the training to continue")
 
 
@@ -296,7 +296,7 @@ def test_without_out_a_fresh_folder_in_runs_is_made(cli, folder_set, tmp_path, m
         (["--workers", "0"], "'--workers'"),
         (["--seed", "x"], "'--seed'"),
         (["--seed", "1", "--seed", "2", "--seed", "1"], "--seed 1 is given more than once; give every seed once"),
-        (["--weights", "random"], "--weights random: random weights are what a training starts from without --weights"),
+        (["--weights", "random"], "--weights random: without --weights a training starts from random weights; omit it"),
         (
             ["--weights", "timm"],
             "weights file timm does not exist; pass a file; 'replknet_nano' has no pretrained ones",

@@ -53,7 +53,7 @@ def test_what_is_missing_and_too_much_is_listed(cli, saved):
         return {"extra": torch.zeros(2), **{key: value for key, value in state.items() if key != "norm.weight"}}
 
     out = cli("weights", saved("slak_nano", spoil)).out
-    assert "most like slak_nano: 7 classes" in out
+    assert "most similar to slak_nano: 7 classes" in out
     assert "1 missing:\n    norm.weight" in out
     assert "1 unexpected:\n    extra" in out
     assert "wsolbench run" not in out
@@ -63,7 +63,7 @@ def test_a_file_like_nothing_is_told_so(cli, tmp_path):
     torch.save({"alpha": torch.zeros(3)}, tmp_path / "w.pth")
     done = cli("weights", tmp_path / "w.pth")
     assert done.code == 0
-    assert "like no network that is installed; entries such as alpha" in done.out
+    assert "no installed network is similar; its entries include alpha" in done.out
 
 
 @pytest.mark.slow
@@ -74,11 +74,11 @@ def test_the_reason_why_a_plugin_cannot_take_a_file_is_shown(cli, saved, tmp_pat
     path = saved("slak_nano", undecomposed)
     done = cli("weights", path)
     assert done.code == 0
-    assert "most like" not in done.out
-    assert done.out.count("'slak' cannot take it: it holds a SLaK whose large kernels are not decomposed") == 1
-    assert "like no network that is installed; entries such as downsample_layers.0.0.weight, " in done.out
+    assert "most similar to" not in done.out
+    assert done.out.count("'slak' cannot use it: it holds a SLaK whose large kernels are not decomposed") == 1
+    assert "no installed network is similar; its entries include downsample_layers.0.0.weight, " in done.out
     run = ["--method", "cam", "--limit", 2, "--out", tmp_path / "out"]
-    assert cli("run", "--backbone", "replknet_nano", "--weights", path, *run).refused("; 'slak' cannot take it: it")
+    assert cli("run", "--backbone", "replknet_nano", "--weights", path, *run).refused("; 'slak' cannot use it: it")
 
 
 @pytest.mark.slow
@@ -87,8 +87,8 @@ def test_a_few_names_in_common_do_not_make_a_file_like_a_network(cli, saved):
         return {key if key.startswith("head") else f"body.{key}": value for key, value in state.items()}
 
     done = cli("weights", saved("replknet_nano", other))
-    assert "most like" not in done.out
-    assert "like no network that is installed; entries such as body." in done.out
+    assert "most similar to" not in done.out
+    assert "no installed network is similar; its entries include body." in done.out
 
 
 @pytest.mark.slow
@@ -97,7 +97,7 @@ def test_the_same_network_in_another_width_is_recognised_by_its_names(cli, saved
         return {key: torch.zeros([size + 1 for size in value.shape]) for key, value in state.items()}
 
     out = cli("weights", saved("slak_nano", wider)).out
-    assert "most like slak_nano: 8 classes" in out
+    assert "most similar to slak_nano: 8 classes" in out
     assert "of another shape:" in out
 
 

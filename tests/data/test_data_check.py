@@ -1,4 +1,4 @@
-"""A clean data set has nothing to mend; every fault that is planted in a copy of it is found and named."""
+"""A clean data set has nothing to fix; every fault that is planted in a copy of it is found and named."""
 
 import shutil
 from dataclasses import replace
@@ -155,7 +155,7 @@ FAULTS = {
     ),
     "twice in test": (
         lambda data: data.copy("bee/test4.jpg", "bee/test5.jpg"),
-        "warning: test has 1 picture (bee/test4.jpg = bee/test5.jpg) twice",
+        "warning: test contains twice: 1 picture (bee/test4.jpg = bee/test5.jpg)",
     ),
     "one id in two splits": (
         lambda data: data.list_too("val", "cat/test0.jpg", 2),
@@ -195,7 +195,7 @@ FAULTS = {
     ),
     "label out of range": (
         lambda data: data.edit("val/class_labels", "ant/val2.jpg,0", "ant/val2.jpg,70"),
-        "error: train-fullsup: no image of train-weaksup has the class of 1 image (ant/val2.jpg (70))",
+        "error: train-fullsup: train-weaksup has no image of the class of 1 image (ant/val2.jpg (70))",
     ),
     "negative label": (
         lambda data: data.edit("val/class_labels", "ant/val3.jpg,0", "ant/val3.jpg,-1"),
@@ -223,7 +223,7 @@ FAULTS = {
     ),
     "on disk, in no list": (
         lambda data: write_image(data.images / "cat/unlisted.jpg", 9),
-        "warning: in no list, though below ",
+        "warning: in no list, but below ",
     ),
 }
 
@@ -283,7 +283,7 @@ def test_images_to_train_on_may_lie_elsewhere(copied, tmp_path):
 def test_lists_of_other_images_than_those_on_disk(copied, tmp_path):
     write_image(tmp_path / "other" / "a.jpg", 3)
     (error,) = texts(check(tmp_path / "other", copied.metadata), Severity.ERROR)
-    assert error.endswith("other; the first would be 'ant/train0.jpg'")
+    assert error.endswith("other; the first one expected is 'ant/train0.jpg'")
     assert error.startswith("no image of any split is below ")
 
 
@@ -291,7 +291,7 @@ def test_lists_alone_are_checked_without_images(copied):
     copied.edit("test/localization", "ant/test0.jpg,2,3", "ant/test0.jpg,-2,3")
     report = check(None, copied.metadata)
     assert len(texts(report, Severity.ERROR)) == 1
-    assert texts(report, Severity.NOTE) == ["no image was looked at; pass --data-root DIR"]
+    assert texts(report, Severity.NOTE) == ["images were not inspected; pass --data-root DIR"]
     assert [counts.missing for counts in report.splits] == [None, None, None]
 
 
@@ -308,7 +308,7 @@ def test_many_faults_of_a_kind_are_counted(copied):
     labels.write_text(labels.read_text() + "".join(f"gone{number}.jpg,1\n" for number in range(60)))
     errors = texts(check(copied.images, copied.metadata), Severity.ERROR)
     assert len(errors) == 51
-    assert errors[-1] == "... and 10 more of the kind"
+    assert errors[-1] == "... and 10 more like these"
 
 
 # --------------------------------------------------------------------------------------------------------------- labels
@@ -336,7 +336,7 @@ def test_a_label_to_train_on_that_is_far_out_of_range(copied):
     """It leaves classes without an image, which no training accepts, whatever the folders say."""
     copied.edit("train/class_labels", "ant/train0.jpg,0", "ant/train0.jpg,999")
     errors = texts(check(copied.images, copied.metadata), Severity.ERROR)
-    assert any(error.startswith("no image in any split: 996 classes (3, 4, ") for error in errors)
+    assert any(error.startswith("no split has an image of 996 classes (3, 4, ") for error in errors)
 
 
 def test_labels_beyond_the_classes_that_a_data_set_names(copied):
@@ -346,7 +346,7 @@ def test_labels_beyond_the_classes_that_a_data_set_names(copied):
     spec = DatasetSpec("folder", lambda places: Named("folder", places), "")
     errors = texts(check(copied.images, copied.metadata, spec), Severity.ERROR)
     assert len(errors) == 3
-    assert errors[2].startswith("test: labels go from 0 to 1, beyond which are 6 images (cat/test0.jpg (2), ")
+    assert errors[2].startswith("test: expected labels from 0 to 1, exceeded by 6 images (cat/test0.jpg (2), ")
 
 
 def test_two_labels_of_a_small_split_that_are_swapped(copied):
@@ -383,7 +383,7 @@ def test_an_image_that_is_turned_as_the_lists_have_it_is_told(copied):
     write_image(copied.images / "ant/test0.jpg", 5, (24, 32), exif=exif(6))
     report = check(copied.images, copied.metadata)
     assert texts(report, Severity.NOTE) == [
-        "test: turned upright, as the lists have them: 1 image (ant/test0.jpg) stored sideways"
+        "test: 1 image (ant/test0.jpg) stored sideways and turned upright, as the lists have them"
     ]
     assert len(report.findings) == 1
 
@@ -416,12 +416,12 @@ def test_counts_are_compared_with_what_is_known(copied):
     assert check(copied.images, copied.metadata, with_known(known, 3)).findings == ()
     other = {Split.TRAIN_WEAKSUP: KnownSplit(16), Split.TEST: KnownSplit(18, per_class=7, boxes=20)}
     errors = texts(check(copied.images, copied.metadata, with_known(other, 2)), Severity.ERROR)
-    beyond = [error for error in errors if "labels go from 0 to 1, beyond which are" in error]
+    beyond = [error for error in errors if "expected labels from 0 to 1, exceeded by" in error]
     assert [error.partition(":")[0] for error in beyond] == ["train-weaksup", "train-fullsup", "test"]
     assert [error for error in errors if error not in beyond] == [
-        "train-weaksup lists 15 images, 16 are known: scores would be of another split",
-        "test: 3 classes (0, 1, 2) without the known 7 images",
-        "test has 18 boxes, 20 are known",
+        "train-weaksup lists 15 images, expected 16: scores would be those of another split",
+        "test: expected 7 images a class, which does not hold for 3 classes (0, 1, 2)",
+        "test has 18 boxes, expected 20",
     ]
 
 
@@ -430,7 +430,7 @@ def test_a_class_without_images_in_a_split(copied):
         path = copied.metadata / "test" / f"{name}.txt"
         path.write_text("".join(f"{line}\n" for line in path.read_text().split() if not line.startswith("cat")))
     report = check(copied.images, copied.metadata)
-    assert "test has no image of 1 class (2) of train-weaksup" in texts(report, Severity.WARNING)
+    assert "test has no image of 1 class (2), which train-weaksup has" in texts(report, Severity.WARNING)
 
 
 # ---------------------------------------------------------------------------------------------------------------- masks
@@ -471,10 +471,10 @@ def test_faults_of_masks(masked):
     assert ["ant/test0.jpg" in errors[0], "does not exist" in errors[0]] == [True, True]
     assert ["ant/test1.jpg" in errors[1], "is empty" in errors[1]] == [True, True]
     assert texts(report, Severity.NOTE) == [
-        "test: masks without foreground, as a published one is: 1 image (ant/test2.jpg)"
+        "test: masks without foreground (one is published): 1 image (ant/test2.jpg)"
     ]
     assert texts(report, Severity.WARNING) == [
-        "test: a mask of another aspect ratio, perhaps another image's: 1 image (ant/test3.jpg)"
+        "test: masks with another aspect ratio than the image: 1 image (ant/test3.jpg)"
     ]
 
 
@@ -482,7 +482,7 @@ def test_no_foreground_at_all(masked):
     for path in (masked.root / "masks").glob("*/*.png"):
         Image.new("L", (64, 48)).save(path)
     (error,) = texts(check_masks(masked), Severity.ERROR)
-    assert error.startswith("test: no mask has any foreground, so that there is no PxAP")
+    assert error.startswith("test: no mask has any foreground, so PxAP is undefined")
 
 
 # ------------------------------------------------------------------------------------------------- data sets of plugins

@@ -49,7 +49,7 @@ def test_a_connection_that_is_lost_for_good(web, file, target):
     """What came stays, never under the file's own name, and the next call asks for the rest alone."""
     web.cuts = [1_000_000, 0, 0]
     with pytest.raises(
-        DataError, match=r"cannot be fetched \(the connection ended 2,000,000 bytes early\); run the comm"
+        DataError, match=r"cannot be downloaded \(the connection ended 2,000,000 bytes early\); run the comm"
     ):
         fetch(file, target, checksum=MD5, pauses=(0, 0))
     assert not target.exists()
@@ -62,14 +62,14 @@ def test_a_connection_that_is_lost_for_good(web, file, target):
 def test_no_server(web, file, target):
     url = file.replace(web.address, "http://127.0.0.1:9")  # the discard port: nobody listens
     with pytest.raises(
-        DataError, match=r"cannot be fetched \(.*refused.*\); run .* or fetch it yourself and save it as .*zip"
+        DataError, match=r"cannot be downloaded \(.*refused.*\); run .* or download it yourself and save it as .*zip"
     ):
         fetch(url, target, checksum=None, pauses=(0,))
     assert not list(target.parent.iterdir())
 
 
 def test_no_such_file(web, target):
-    with pytest.raises(DataError, match=r"cannot be fetched \(404 Not Found\)"):
+    with pytest.raises(DataError, match=r"cannot be downloaded \(404 Not Found\)"):
         fetch(web.url("gone.zip"), target, checksum=None, pauses=(0, 0))
     assert len(web.requests) == 1
 
@@ -152,9 +152,7 @@ def test_more_had_come_than_there_is(web, file, target):
 
 def test_another_file_than_was_published_is_removed(web, file, target):
     web.files["file.zip"] = CONTENT[:-1] + b"x"
-    with pytest.raises(
-        DataError, match=rf"is not the file that was published: its checksum is not {MD5}; it was removed"
-    ):
+    with pytest.raises(DataError, match=rf"is not the published file: its checksum is not {MD5}; it was deleted"):
         fetch(file, target, checksum=MD5)
     assert not target.exists()
     assert not target.with_name("file.zip.part").exists()
@@ -170,7 +168,7 @@ def test_a_part_that_nobody_knows_the_file_of_is_not_gone_on_from(web, file, tar
 def test_a_full_disk(file, target):
     target.with_name("file.zip.part").symlink_to("/dev/full")
     with pytest.raises(
-        OutputError, match=r"the disk is full: .*file\.zip\.part has what came; make room and run the comm"
+        OutputError, match=r"the disk is full: .*file\.zip\.part is incomplete; free some space and run the comm"
     ):
         fetch(file, target, checksum=MD5)
     assert not target.exists()

@@ -67,14 +67,14 @@ def only(tmp_path, archive):
 
 
 def test_an_archive_without_that_folder(archive, tmp_path):
-    with pytest.raises(DataError, match="holds no file in other; is it another archive"):
+    with pytest.raises(DataError, match="has no file in other; is it another archive"):
         unpack(archive, tmp_path / "out", inside="other")
     assert only(tmp_path, archive)
 
 
 def test_an_archive_that_was_cut_short(archive, tmp_path):
     archive.write_bytes(archive.read_bytes()[:100_000])
-    with pytest.raises(DataError, match="is damaged, cut short or no archive; remove it and fetch it again"):
+    with pytest.raises(DataError, match="is damaged, truncated or not an archive; delete it and download it again"):
         unpack(archive, tmp_path / "out")
     assert only(tmp_path, archive)
 
@@ -84,7 +84,7 @@ def test_a_flipped_byte(tmp_path):
     content = bytearray(archive.read_bytes())
     content[100_000] ^= 1
     archive.write_bytes(content)
-    with pytest.raises(DataError, match="is damaged, cut short or no archive"):
+    with pytest.raises(DataError, match="is damaged, truncated or not an archive"):
         unpack(archive, tmp_path / "out")
     assert only(tmp_path, archive)
 
@@ -92,7 +92,7 @@ def test_a_flipped_byte(tmp_path):
 def test_no_archive(tmp_path):
     path = tmp_path / "archive.zip"
     path.write_text("<html>please log in</html>")
-    with pytest.raises(DataError, match="is damaged, cut short or no archive"):
+    with pytest.raises(DataError, match="is damaged, truncated or not an archive"):
         unpack(path, tmp_path / "out")
 
 
@@ -102,7 +102,7 @@ def test_a_file_that_would_leave_the_folder(tmp_path, write, name):
     if write is write_tar and name.startswith("/"):
         name = f"..{name}"
     archive = write(tmp_path / "archive", {name: b"x"})
-    with pytest.raises(DataError, match=r"holds a file .*: expected a relative path"):
+    with pytest.raises(DataError, match=r"contains the file .*: expected a relative path"):
         unpack(archive, tmp_path / "folder" / "out")
     assert only(tmp_path, archive)
 
@@ -113,7 +113,7 @@ def test_a_full_disk(archive, tmp_path, monkeypatch):
             full.write(b"x")
 
     monkeypatch.setattr(module.shutil, "copyfileobj", copy)
-    with pytest.raises(OutputError, match=r"the disk is full: .* was not unpacked; make room and try again"):
+    with pytest.raises(OutputError, match=r"the disk is full: .* was not unpacked; free some space and try again"):
         unpack(archive, tmp_path / "out")
     monkeypatch.undo()
     assert only(tmp_path, archive)

@@ -150,10 +150,10 @@ def test_the_settings_are_in_the_record_and_read_back_as_a_configuration():
     [
         ({"backbone": "replknt"}, "Did you mean 'replknet'"),
         ({"backbone": 3}, "backbone: expected a name, a specification or a torch.nn.Module, got 3"),
-        ({"backbone": Pooled()}, "name the layer whose output are the feature maps: layer='body'"),
+        ({"backbone": Pooled()}, "pass the layer whose output is the feature maps: layer='body'"),
         ({"backbone": Pooled(), "layer": "bdy"}, "has no layer 'bdy'; did you mean body"),
-        ({"backbone": Pooled(), "layer": "fc"}, "gives (1, 12); expected feature maps (1, K, h, w)"),
-        ({"backbone": Pooled(), "layer": "stem"}, "gives 8 feature maps, but the linear layer 'fc' reads 16"),
+        ({"backbone": Pooled(), "layer": "fc"}, "returns (1, 12); expected feature maps (1, K, h, w)"),
+        ({"backbone": Pooled(), "layer": "stem"}, "returns 8 feature maps, but the linear layer 'fc' reads 16"),
         ({"backbone": nn.Conv2d(3, 4, 1), "layer": ""}, "has no linear layer"),
         ({"layer": "body"}, "layer and input describe a module"),
         ({"backbone": Cut(), "weights": "random"}, "a module comes with its own"),

@@ -10,7 +10,7 @@ HOOK = METHODS + "@hookimpl\ndef wsolbench_methods():\n    "
 BACKBONES = METHODS + "@hookimpl\ndef wsolbench_backbones():\n    "
 NO_HOOK = "the hooks are wsolbench_backbones, wsolbench_methods, wsolbench_datasets, wsolbench_recipes"
 
-# plugin -> (its source, the stage and reason that are told)
+# plugin -> (its source, the stage and reason that are reported)
 BROKEN = {
     "missing-module": ("import acme_ops", "(import): No module named 'acme_ops'"),
     "missing-in-wsolbench": (
@@ -37,55 +37,55 @@ BROKEN = {
     ),
     "wrong-kind": (
         HOOK + "return [BackboneSpec('acme', dict, InputConfig(8), 's')]",
-        "(wsolbench_methods): expected a list of MethodSpec, got BackboneSpec in it",
+        "(wsolbench_methods): expected a list of MethodSpec, got one with a BackboneSpec",
     ),
     "class-in-list": (
         HOOK + "return [MethodSpec]",
-        "(wsolbench_methods): expected a list of MethodSpec, got type in it",
+        "(wsolbench_methods): expected a list of MethodSpec, got one with a type",
     ),
     "upper-case": (
         HOOK + "return [MethodSpec('Acme', dict, 's')]",
-        "(wsolbench_methods): the name 'Acme' is not of lowercase letters, digits, '_', '.', '+' and '-'",
+        "(wsolbench_methods): the name 'Acme' must consist of lowercase letters, digits, '_', '.', '+' and '-'",
     ),
     "spaces": (
         HOOK + "return [MethodSpec('a b', dict, 's')]",
-        "(wsolbench_methods): the name 'a b' is not of lowercase letters, digits, '_', '.', '+' and '-'",
+        "(wsolbench_methods): the name 'a b' must consist of lowercase letters, digits, '_', '.', '+' and '-'",
     ),
     "colon": (
-        HOOK + "return [MethodSpec('wsolbench:pc1', dict, 's')]",
-        "(wsolbench_methods): the name 'wsolbench:pc1' is not of lowercase letters, digits, '_', '.', '+' and '-'",
+        HOOK + "return [MethodSpec('wsolbench:pc', dict, 's')]",
+        "(wsolbench_methods): the name 'wsolbench:pc' must consist of lowercase letters, digits, '_', '.', '+' and '-'",
     ),
     "newline": (
         HOOK + "return [MethodSpec('a\\n', dict, 's')]",
-        "(wsolbench_methods): the name 'a\\n' is not of lowercase letters, digits, '_', '.', '+' and '-'",
+        "(wsolbench_methods): the name 'a\\n' must consist of lowercase letters, digits, '_', '.', '+' and '-'",
     ),
     "no-text": (
         HOOK + "return [MethodSpec(7, dict, 's')]",
-        "(wsolbench_methods): the name 7 is not of lowercase letters, digits, '_', '.', '+' and '-'",
+        "(wsolbench_methods): the name 7 must consist of lowercase letters, digits, '_', '.', '+' and '-'",
     ),
     "not-callable": (
         HOOK + "return [MethodSpec('acme', 'dict', 's')]",
-        "(wsolbench_methods): 'build' of 'acme' cannot be called",
+        "(wsolbench_methods): 'build' of 'acme' is not callable",
     ),
     "no-source": (
         HOOK + "return [MethodSpec('acme', dict, None)]",
-        "(wsolbench_methods): 'source' of 'acme' is not text but NoneType",
+        "(wsolbench_methods): 'source' of 'acme' must be a str, got NoneType",
     ),
     "no-input": (
         BACKBONES + "return [BackboneSpec('acme', dict, 224, 's')]",
-        "(wsolbench_backbones): 'input' of 'acme' is not an InputConfig but int",
+        "(wsolbench_backbones): 'input' of 'acme' must be an InputConfig, got int",
     ),
     "family-number": (
         BACKBONES + "return [BackboneSpec('acme', dict, InputConfig(8), 's', family=1)]",
-        "(wsolbench_backbones): 'family' of 'acme' is not text or None but int",
+        "(wsolbench_backbones): 'family' of 'acme' must be a str or None, got int",
     ),
     "family-upper": (
         BACKBONES + "return [BackboneSpec('acme', dict, InputConfig(8), 's', family='Acme')]",
-        "(wsolbench_backbones): the family 'Acme' is not of lowercase letters, digits, '_', '.', '+' and '-'",
+        "(wsolbench_backbones): the family 'Acme' must consist of lowercase letters, digits, '_', '.', '+' and '-'",
     ),
     "checkpoint-path": (
         BACKBONES + "return [BackboneSpec('acme', dict, InputConfig(8), 's', checkpoints=('a.safetensors',))]",
-        "(wsolbench_backbones): 'checkpoints' of 'acme' holds str",
+        "(wsolbench_backbones): 'checkpoints' of 'acme' must be a tuple of Checkpoint, got one with a str",
     ),
     "misspelt": (
         METHODS + "@hookimpl\ndef wsolbench_method():\n    return []",
@@ -114,7 +114,7 @@ ENTRY_POINTS = {
     ),
     "malformed": (
         "not a module!",
-        "(import): the entry point's value 'not a module!' is not MODULE or MODULE:OBJECT",
+        "(import): the entry point 'not a module!' must be written MODULE or MODULE:OBJECT",
     ),
 }
 EXPECTED = {name: f"acme-{name} 0.3 '{name}' {reason}" for name, (_, reason) in BROKEN.items()}
@@ -140,10 +140,10 @@ def plugins(broken):
     return broken("plugins")
 
 
-def test_a_broken_plugin_is_told_in_one_line(listed):
+def test_a_broken_plugin_is_reported_in_one_line(listed):
     for name, expected in EXPECTED.items():
-        (told,) = [line for line in listed.err.splitlines() if f" '{name}' " in line]
-        assert told.startswith(f"warning: plugin {expected}")
+        (line,) = [line for line in listed.err.splitlines() if f" '{name}' " in line]
+        assert line.startswith(f"warning: plugin {expected}")
 
 
 def test_plugins_shows_the_reason(plugins):

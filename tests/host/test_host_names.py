@@ -103,7 +103,7 @@ def test_options_that_cannot_be_described(command_line, tmp_path):
     with_it = command_line(install(tmp_path, Project("acme-odd", ODD_OPTIONS)))
     result = with_it("describe", "unreadable", code=2)
     who = "plugin acme-odd 0.3 'odd'"
-    assert result.err.startswith(f"error: {who} failed when asked for the options of 'unreadable': NameError: ")
+    assert result.err.startswith(f"error: {who} failed listing the options of 'unreadable': NameError: ")
     assert result.err.count("\n") == 1
     options = json.loads(with_it("describe", "required", "--json").out)["options"]
     assert options["depth"] == {"type": "int"}

@@ -39,11 +39,11 @@ def test_networks_and_zoos_come_from_one_hook(load):
 @pytest.mark.parametrize(
     ("offered", "reason"),
     [
-        (BackboneZoo("Lib", list, net, "a library"), "the name 'Lib' is not of lowercase letters"),
-        (BackboneZoo("lib", ["net"], net, "a library"), "'names' of 'lib' cannot be called"),
-        (BackboneZoo("lib", list, {}, "a library"), "'find' of 'lib' cannot be called"),
-        (BackboneZoo("lib", list, net, None), "'source' of 'lib' is not text but NoneType"),
-        (net(pretrained="acme"), "'pretrained' of 'net' is not a Pretrained or None but str"),
+        (BackboneZoo("Lib", list, net, "a library"), "the name 'Lib' must consist of lowercase letters"),
+        (BackboneZoo("lib", ["net"], net, "a library"), "'names' of 'lib' is not callable"),
+        (BackboneZoo("lib", list, {}, "a library"), "'find' of 'lib' is not callable"),
+        (BackboneZoo("lib", list, net, None), "'source' of 'lib' must be a str, got NoneType"),
+        (net(pretrained="acme"), "'pretrained' of 'net' must be a Pretrained or None, got str"),
     ],
 )
 def test_a_wrong_field_drops_the_plugin(load, offered, reason):
@@ -63,7 +63,7 @@ def test_methods_and_zoos_come_from_one_hook(load):
 )
 def test_a_zoo_of_another_kind_is_refused(load, zoo, hook):
     (failure,) = load(zoo("lib", list, net, "a library"), hook=hook).failures
-    assert f"got {zoo.__name__} in it" in str(failure)
+    assert f"got one with a {zoo.__name__}" in str(failure)
 
 
 def test_two_zoos_of_one_name_are_refused(load):

@@ -163,7 +163,7 @@ def test_two_zoos_of_one_prefix_are_rivals():
 
 def test_a_zoo_that_fails_is_named():
     with pytest.raises(
-        PluginError, match=r"acme 1\.0 'nets' failed looking 'broken' up in 'lib': ImportError: no such"
+        PluginError, match=r"acme 1\.0 'nets' failed looking up 'broken' in 'lib': ImportError: no such"
     ):
         Registry([zoo("lib", "broken")]).backbones.get("lib:broken")
 

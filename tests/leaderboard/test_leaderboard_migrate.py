@@ -58,20 +58,20 @@ def test_what_was_interrupted_is_continued(records, monkeypatch):
     """The second summary cannot be replaced: the first record is of version 2, the second whole of version 1."""
     from wsolbench.records import store
 
-    write = store.write_whole
+    write = store.atomic_write
 
     def fail(path, content):
         if path == records / "b.json":
             raise KeyboardInterrupt
         write(path, content)
 
-    monkeypatch.setattr(store, "write_whole", fail)
+    monkeypatch.setattr(store, "atomic_write", fail)
     with pytest.raises(KeyboardInterrupt):
         migrate(records)
     versions = {path.name: json.loads(path.read_text())["schema_version"] for path in sorted(records.glob("*.json"))}
     assert versions == {"a.json": 2, "b.json": 1}
     assert all(read_verified(path) for path in records.glob("*.json"))
-    monkeypatch.setattr(store, "write_whole", write)
+    monkeypatch.setattr(store, "atomic_write", write)
     assert migrate(records).rewritten == (records / "b.json",)
 
 

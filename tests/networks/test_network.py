@@ -74,7 +74,7 @@ def test_bf16_stops_at_the_features(load, images):
 def test_a_network_that_cannot_run_in_that_precision_is_told_in_one_line(load, images):
     network = load(precision="fp16")
     network.__dict__["_forward_features"] = lambda _: torch.zeros(2, 3) @ torch.zeros(2, 3)
-    with pytest.raises(UsageError, match=r"--precision fp16: 'replknet_nano' cannot be run so on cpu \(.*\)") as caught:
+    with pytest.raises(UsageError, match=r"--precision fp16 does not work for 'replknet_nano' on cpu \(.*\)") as caught:
         network.forward(images)
     assert "\n" not in str(caught.value)
 

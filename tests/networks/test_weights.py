@@ -182,13 +182,13 @@ def test_the_first_bytes_tell_the_format_and_not_the_name(spec, state, tmp_path,
     ("form", "words"),
     [
         ("empty", "it is empty"),
-        ("cut torch", "it looks like a ZIP file, as torch.save writes, that is cut short"),
-        ("cut old torch", "it looks like a pickle, as old versions of torch.save write, that is cut short or damaged"),
-        ("cut safetensors", "it looks like a safetensors file that is cut short or damaged"),
+        ("cut torch", "it looks like a truncated ZIP file, as torch.save writes"),
+        ("cut old torch", "it looks like a truncated or damaged pickle, as old versions of torch.save write"),
+        ("cut safetensors", "it looks like a truncated or damaged safetensors file"),
         ("zip", "it looks like a ZIP file without a checkpoint; it holds a.txt"),
         ("script", "it looks like a TorchScript file; save the state dict of the network"),
-        ("page", "it looks like a web page, as a failed download leaves"),
-        ("text", "it looks like text that begins 'version https://git-lfs.github.com/spec/'"),
+        ("page", "it looks like a web page, perhaps from a failed download"),
+        ("text", "it looks like text that starts with 'version https://git-lfs.github.com/spec/'"),
         ("noise", "it looks like neither a torch.save nor a safetensors file"),
     ],
 )
@@ -218,7 +218,7 @@ def test_what_is_no_weights_file_is_told_by_its_looks(spec, state, tmp_path, for
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(WeightsError) as caught:
         read_state_dict(path, spec)
-    assert one_line(caught) == f"weights file {path} is damaged or no weights file: {words}"
+    assert one_line(caught) == f"weights file {path} is damaged or not a weights file: {words}"
 
 
 class Mine:

@@ -104,7 +104,7 @@ def test_what_is_prepared_is_left_alone(web, tiny, tmp_path):
     told = Told()
     prepare_dataset(offer, tmp_path / "tiny", told)
     assert web.requests == []
-    assert told.lines == [f"{tmp_path / 'tiny'} holds 'tiny-imagenet' already"]
+    assert told.lines == [f"{tmp_path / 'tiny'} already holds 'tiny-imagenet'"]
 
 
 def test_an_archive_that_is_there_is_not_fetched_again(web, tiny, tmp_path):
@@ -116,9 +116,7 @@ def test_an_archive_that_is_there_is_not_fetched_again(web, tiny, tmp_path):
     assert web.requests == []
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "tiny-imagenet-200.zip").write_bytes(b"half a file")
-    with pytest.raises(
-        DataError, match=r"tiny-imagenet-200\.zip is not the file that was published: its checksum is not"
-    ):
+    with pytest.raises(DataError, match=r"tiny-imagenet-200\.zip is not the published file: its checksum is not"):
         prepare_dataset(offer, tmp_path / "other", Reporter())
 
 
@@ -133,7 +131,7 @@ def test_a_lost_connection_is_gone_on_with(web, tiny, tmp_path):
 def test_a_connection_that_is_lost_for_good_leaves_no_half_data_set(web, tiny, tmp_path):
     offer, _ = tiny
     web.cuts = [10_000] + [0] * 4
-    with pytest.raises(DataError, match="run the command again, or fetch it yourself and save it as"):
+    with pytest.raises(DataError, match="run the command again, or download it yourself and save it as"):
         prepare_dataset(offer, tmp_path / "tiny", Reporter())
     assert not (tmp_path / "tiny" / "metadata").exists()
     prepare_dataset(offer, tmp_path / "tiny", Reporter())
@@ -147,8 +145,8 @@ def test_without_a_network_everything_is_for_a_person_to_fetch(tmp_path):
     with pytest.raises(DataError) as caught:
         prepare_dataset(offer, tmp_path / "cub", Reporter())
     first, second, *rest = str(caught.value).splitlines()
-    assert first.startswith("http://127.0.0.1:9/x cannot be fetched (")
-    assert second == "  14 files are for you to fetch; then run this command again"
+    assert first.startswith("http://127.0.0.1:9/x cannot be downloaded (")
+    assert second == "  download 14 files yourself, then run this command again"
     assert rest[0] == f"  {tmp_path / 'cub' / 'CUB_200_2011.tgz'}: from http://127.0.0.1:9/x"
     assert rest[1] == f"  {tmp_path / 'cub' / 'metadata' / 'train' / 'image_ids.txt'}: from http://127.0.0.1:9/x"
     assert rest[-1].startswith(f"  {tmp_path / 'cub' / 'CUBV2.tar'}: from https://drive.google.com")
@@ -168,7 +166,7 @@ def test_a_full_disk_while_copying_is_gone_on_with(web, tiny, tmp_path, monkeypa
         return write_bytes(path, content)
 
     monkeypatch.setattr(Path, "write_bytes", write)
-    with pytest.raises(OutputError, match=r"the disk is full: .*; make room and run the command again, it goes on"):
+    with pytest.raises(OutputError, match=r"the disk is full: .*; free some space and run the command again to cont"):
         prepare_dataset(offer, tmp_path / "tiny", Reporter())
     monkeypatch.setattr(Path, "write_bytes", write_bytes)
     assert names(tmp_path / "tiny") == [".source"]
@@ -209,7 +207,7 @@ def test_what_a_person_has_to_fetch_is_told_after_all_else_was_fetched(web, tmp_
     with pytest.raises(DataError) as caught:
         prepare_dataset(offer, folder, Reporter())
     assert str(caught.value).splitlines() == [
-        "1 file is for you to fetch; then run this command again",
+        "download 1 file yourself, then run this command again",
         f"  {folder / 'CUBV2.tar'}: from https://drive.google.com/open?id=1U6cwKHS65wayT9FFvoLIA8cn1k0Ot2M1",
     ]
     assert names(folder) == ["CUB_200_2011", "metadata"]
@@ -238,7 +236,7 @@ def test_what_is_not_needed_is_told_and_gone_without(web, tmp_path):
     told = Told()
     prepare_dataset(offer, folder, told)
     assert told.lines[1].startswith(
-        f"not fetched: {folder / 'train'}: from https://image-net.org/download-images, after"
+        f"not downloaded: {folder / 'train'}: from https://image-net.org/download-images, after"
     )
     dataset = offer.spec.build(DatasetRoots(folder))
     for split in (Split.TRAIN_FULLSUP, Split.TEST):
@@ -247,9 +245,7 @@ def test_what_is_not_needed_is_told_and_gone_without(web, tmp_path):
 
 def test_openimages_is_for_a_person_to_fetch(web, tmp_path):
     offer = served(web, "openimages", {}, tmp_path / "none")
-    with pytest.raises(
-        DataError, match=r"2 files are for you to fetch; then run this command again\n.*OpenImages_images"
-    ):
+    with pytest.raises(DataError, match=r"download 2 files yourself, then run this command again\n.*OpenImages_images"):
         prepare_dataset(offer, tmp_path / "openimages", Reporter())
 
 
@@ -257,13 +253,13 @@ def test_an_archive_of_something_else(web, tmp_path):
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / "a.txt").touch()
     offer = served(web, "tiny-imagenet", {"tiny-imagenet-200.zip": zipped(tmp_path / "elsewhere")})
-    with pytest.raises(DataError, match="holds no file in tiny-imagenet-200; is it another archive"):
+    with pytest.raises(DataError, match="has no file in tiny-imagenet-200; is it another archive"):
         prepare_dataset(offer, tmp_path / "tiny", Reporter())
 
 
 @pytest.mark.parametrize("name", ["critters", "folder", "imagefolder"])
 def test_data_sets_that_nobody_publishes(name, tmp_path):
-    with pytest.raises(UsageError, match=f"there is nothing to fetch for the data set '{name}'"):
+    with pytest.raises(UsageError, match=f"the data set '{name}' has nothing to prepare"):
         prepare_dataset(Offer(DATASETS[name], Provider("tests", "1", name)), tmp_path / "out", Reporter())
     assert not (tmp_path / "out").exists()
 

@@ -139,7 +139,7 @@ def test_another_training_is_refused(augmented, trained, toys, changes, words):
     with pytest.raises(UsageError) as refused:
         trained(replace(augmented(), built_recipe=other, **changes), "out", resume=True)
     assert words in str(refused.value)
-    assert str(refused.value).endswith("make it the same, or delete the file to start anew")
+    assert str(refused.value).endswith("use the same, or delete the file to start again")
     assert (toys.folder / "out.state").exists()
 
 
@@ -172,14 +172,14 @@ def test_an_image_that_changed_meanwhile_is_told(augmented, trained):
         return replace(part, load=lambda index: part.load(index) | np.uint8(64 * (index == 5)))
 
     made.dataset.dataset.images = spoilt
-    with pytest.raises(DataError, match="the image 'train/5' is not what it was when this training began"):
+    with pytest.raises(DataError, match="the image 'train/5' has changed since this training started"):
         trained(made, "out", resume=True)
 
 
 @pytest.mark.parametrize("content", [b"", b"nothing", b"PK\x03\x04 cut short"])
 def test_a_damaged_state_is_refused(augmented, trained, toys, content):
     (toys.folder / "out.state").write_bytes(content)
-    with pytest.raises(UsageError, match=r"out\.state holds no training; delete it to start anew"):
+    with pytest.raises(UsageError, match=r"out\.state is not a training state; delete it to start again"):
         trained(augmented(), "out", resume=True)
 
 
@@ -189,7 +189,7 @@ def test_a_state_that_would_run_code_is_not_loaded(augmented, trained, toys):
             return print, ("run",)
 
     torch.save({"format": 1, "identity": json.dumps({}), "current": Code()}, toys.folder / "out.state")
-    with pytest.raises(UsageError, match="holds no training"):
+    with pytest.raises(UsageError, match="is not a training state"):
         trained(augmented(), "out", resume=True)
 
 
@@ -208,7 +208,7 @@ def test_a_full_disk_is_one_line_and_leaves_the_state_before(augmented, trained,
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("wsolbench.training.state.write_whole", full)
+    monkeypatch.setattr("wsolbench.training.state.atomic_write", full)
     with pytest.raises(OutputError, match=r"out.state cannot be written \(No space left on device\)"):
         trained(augmented(), "out", resume=True)
     assert (toys.folder / "out.state").read_bytes() == before

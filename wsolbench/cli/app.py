@@ -1,4 +1,4 @@
-"""The entry point: subcommands put together, and errors turned into one line and an exit code."""
+"""The entry point of the command line: registers the subcommands, and maps errors to one line and an exit code."""
 
 from __future__ import annotations
 
@@ -57,11 +57,15 @@ def _root(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and exit: 0, 2 for what the user can mend, 130 after Ctrl-C, 1 for a bug of ours."""
+    """Run the command line and exit: 0 for success, 2 for an error the user can fix, 130 after Ctrl-C, 1 for a bug.
+
+    Args:
+        arguments: The arguments after the program's name; by default those of the process.
+    """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal without τ shows "?" rather than a traceback
-    # Before torch loads OpenMP: its threads would spin while they wait, on cores that the threads that score maps need.
+            stream.reconfigure(errors="replace")  # a terminal without τ shows "?" instead of a traceback
+    # Must be set before torch loads OpenMP, whose waiting threads would otherwise spin on cores that scoring needs.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     session = Session.from_arguments(sys.argv[1:] if arguments is None else arguments)
     sys.exit(_run(session))
@@ -74,11 +78,11 @@ def _run(session: Session) -> int:
         if session.debug:
             traceback.print_exc()
         message = error.format_message() if isinstance(error, typer.TyperException) else str(error)
-        bare = message.startswith("Usage:")  # no command at all: the help
+        bare = message.startswith("Usage:")  # without a subcommand, typer raises the help text as an error
         typer.echo(message if bare else f"error: {message}", err=True)
         return 2
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
-    if code == INTERRUPTED:  # what typer makes of Ctrl-C
+    if code == INTERRUPTED:  # typer converts Ctrl-C into this code
         typer.echo("interrupted: nothing was recorded", err=True)
     return code if isinstance(code, int) else 0

@@ -1,4 +1,4 @@
-"""``wsolbench data``: data sets checked, and fetched."""
+"""``wsolbench data``: checks and downloads of data sets."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from wsolbench.errors import DataError
 if TYPE_CHECKING:
     from wsolbench.data.check.report import CheckReport, SplitCounts
 
-data = typer.Typer(help="Check a data set before a run, or fetch one.", no_args_is_help=True)
+data = typer.Typer(help="Check or download a data set.", no_args_is_help=True)
 
 
 @data.command(epilog=EVERYWHERE)
@@ -28,9 +28,9 @@ def check(
     train_root: TrainRoot = None,
     workers: Workers = 2,
 ) -> None:
-    """Read every list and every image of a data set, and say what is wrong with them.
+    """Read every list and every image of a data set, and report what is wrong.
 
-    Exit code 2 where a run would fail or violate the protocol.
+    The exit code is 2 if a run would fail or violate the protocol.
     """
     session = session_of(context)
     registry = session.load_plugins()
@@ -46,8 +46,8 @@ def check(
     typer.echo(_as_text(report))
     errors = len(report.of(Severity.ERROR))
     if errors:
-        told = "1 error" if errors == 1 else f"{errors} errors"
-        raise DataError(f"{told} in the data set '{name}': a run would fail or violate the protocol")
+        count = "1 error" if errors == 1 else f"{errors} errors"
+        raise DataError(f"{count} in the data set '{name}': a run would fail or violate the protocol")
 
 
 @data.command(epilog=EVERYWHERE)
@@ -56,9 +56,9 @@ def prepare(
     name: Annotated[str, typer.Argument(help="Data set; see 'wsolbench list datasets'.")],
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Its folder; default data/NAME.")] = None,
 ) -> None:
-    """Fetch a data set, verify and unpack it, and write its lists; say what a person has to fetch.
+    """Download a data set, verify and unpack it, write its lists, and report what you have to download yourself.
 
-    It goes on where it was interrupted.
+    An interrupted download continues where it stopped.
     """
     session = session_of(context)
     registry = session.load_plugins()
@@ -84,7 +84,7 @@ def _as_text(report: CheckReport) -> str:
         if texts:
             sections += ["", f"{severity.value}s", *(f"  {text}" for text in texts)]
     if not report.of(Severity.ERROR):
-        sections += ["", "no error; look at the warnings" if report.of(Severity.WARNING) else "nothing to mend"]
+        sections += ["", "no error; see the warnings" if report.of(Severity.WARNING) else "no error and no warning"]
     return "\n".join(sections)
 
 

@@ -1,4 +1,4 @@
-"""``wsolbench describe``: everything about one name, without running it."""
+"""``wsolbench describe``: facts about a backbone, method, data set or recipe."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def describe(
     classes: Annotated[int, typer.Option(min=1, help="Of a backbone: classes of its head.")] = 1000,
     merged: Annotated[bool, typer.Option("--merged", help="Of a backbone: after its branches are merged.")] = False,
 ) -> None:
-    """Describe what a plugin offers: source, size, kernels, features, input; or options."""
+    """Describe a backbone (source, size, kernels, features, input), a method, a data set or a recipe (options)."""
     session = session_of(context)
     registry = session.load_plugins()
     offers = _find(registry, name)
     if state_dict:
         if len(offers) != 1 or not isinstance(offers[0].spec, BackboneSpec):
             kinds = " and ".join(f"the {_kind(offer.spec)} '{offer.name}'" for offer in offers)
-            raise UsageError(f"--state-dict describes one backbone, and '{name}' means {kinds}")
+            raise UsageError(f"--state-dict needs the name of one backbone, and '{name}' is {kinds}")
         from wsolbench.networks.describe import state_dict_shapes
 
         with session.clean_stdout():
@@ -51,10 +51,10 @@ def describe(
 
 
 def _find(registry: Registry, name: str) -> list[Offer[Spec]]:
-    """Return what a name means in any kind; a family of backbones means all its variants.
+    """Return all offers with a name, of any kind; for a family of backbones, all its variants.
 
     Raises:
-        UnknownNameError: It means nothing.
+        UnknownNameError: No plugin offers the name, or several offer it as the same kind.
     """
     found: list[Offer[Spec]] = []
     for catalogue in registry.catalogues:
@@ -89,7 +89,7 @@ def _options(offer: Offer[Spec]) -> dict[str, dict[str, Any]]:
     from wsolbench.contract.options import list_options
     from wsolbench.host.provider import blaming
 
-    with blaming(offer.provider, f"when asked for the options of '{offer.name}'"):
+    with blaming(offer.provider, f"listing the options of '{offer.name}'"):
         options = list_options(offer.spec.build)
     return {option.name: _option(option) for option in options}
 
@@ -107,7 +107,7 @@ def _kind(spec: Spec) -> str:
 
 
 def _as_text(about: dict[str, Any]) -> str:
-    """Return a description as aligned lines; every option has a line of its own."""
+    """Return a description as aligned lines of name and value, with one line for each option."""
     options = about.get("options")
     if not options:
         return _aligned({key.replace("_", " "): _value(value) for key, value in about.items()})

@@ -1,4 +1,4 @@
-"""``wsolbench list`` and ``wsolbench plugins``: what is there, and what failed."""
+"""``wsolbench list`` and ``wsolbench plugins``: what is installed, and which plugins failed to load."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from wsolbench.host.registry import Catalogue, Offer, PluginFailure, Registry
 
 
 class Kind(enum.StrEnum):
-    """What can be listed."""
+    """The kinds that can be listed."""
 
     BACKBONES = "backbones"
     METHODS = "methods"
@@ -26,7 +26,7 @@ class Kind(enum.StrEnum):
 
 def list_offers(
     context: typer.Context,
-    kind: Annotated[Kind | None, typer.Argument(help="Only these.")] = None,
+    kind: Annotated[Kind | None, typer.Argument(help="List only this kind.")] = None,
 ) -> None:
     """List backbones, methods, data sets and recipes, one a line, name first."""
     registry = session_of(context).load_plugins()
@@ -36,13 +36,13 @@ def list_offers(
         for offer in catalogue
     ]
     _print_rows(("name", "kind", "family", "provider", "source"), rows)
-    if sys.stdout.isatty():  # elsewhere every line begins with a name to type
+    if sys.stdout.isatty():  # elsewhere every line starts with a name to type
         for zoo in (zoo for catalogue in _catalogues(registry, kind) for zoo in catalogue.zoos):
             typer.echo(f"and {zoo.name}:NAME, any of {zoo.spec.source}")
 
 
 def plugins(context: typer.Context) -> None:
-    """List the plugins: provider, version, what each offers, and which failed to load and why."""
+    """List the plugins: distribution, version, what each offers, and why a plugin failed to load."""
     registry = session_of(context).load_plugins()
     rows = [
         (provider.distribution, provider.version, provider.entry_point, _offers(registry, provider))
@@ -78,7 +78,7 @@ def _failure(failure: PluginFailure) -> str:
 
 
 def _print_rows(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
-    """Print a table for a person; tab-separated lines, never cut, where stdout is no terminal."""
+    """Print a table on a terminal; elsewhere, tab-separated lines that are never truncated."""
     rows = [tuple(" ".join(cell.split()) for cell in row) for row in rows]  # a plugin's text may hold tabs and newlines
     if not sys.stdout.isatty():
         for row in rows:

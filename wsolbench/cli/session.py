@@ -1,4 +1,4 @@
-"""What every subcommand shares: how it was called, and the plugins."""
+"""The state that all subcommands share: the arguments of the call, and the plugins."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from wsolbench.host.registry import Registry
 from wsolbench.progress import Reporter
 
 EVERYWHERE = (
-    "Every command also takes --strict (a plugin that fails to load, or a map of NaN or one constant, is an error "
-    "instead of a warning) and --debug (show the traceback of an error)."
+    "Every command also accepts --strict (a plugin that fails to load, or a map with NaN or with one constant value, "
+    "is an error instead of a warning) and --debug (show the traceback of an error)."
 )
 
 
@@ -30,43 +30,43 @@ class Session:
 
     @classmethod
     def from_arguments(cls, arguments: Sequence[str]) -> Session:
-        """Read the options that may stand anywhere; ``remaining`` are the others."""
+        """Read the options that are accepted at any position; ``remaining`` holds the other arguments."""
         return cls(tuple(arguments), strict="--strict" in arguments, debug="--debug" in arguments)
 
     @property
     def remaining(self) -> list[str]:
-        """The arguments without the options that may stand anywhere."""
+        """The arguments without the options that are accepted at any position."""
         return [argument for argument in self.arguments if argument not in ("--strict", "--debug")]
 
     @property
     def command(self) -> str:
-        """The command line, ready to be pasted into a shell; bytes that are no UTF-8 are shown as escapes."""
+        """The command line, quoted for a shell; bytes that are not UTF-8 are shown as escapes."""
         return self.command_without()
 
     def command_without(self, *options: str) -> str:
-        """Return the command line without some options that take no value."""
+        """Return the command line without the given options, which must be flags."""
         kept = [argument for argument in self.arguments if argument not in options]
         return shlex.join(["wsolbench", *kept]).encode(errors="backslashreplace").decode()
 
     def reporter(self) -> Reporter:
-        """Return what speaks to the person on stderr."""
+        """Return the reporter that writes to stderr."""
         from wsolbench.console import ConsoleReporter
 
         return ConsoleReporter()
 
     @contextmanager
     def clean_stdout(self) -> Iterator[None]:
-        """Send what plugins print to stderr: stdout holds results and nothing else."""
+        """Redirect what plugins print to stderr, so that stdout holds only results."""
         with redirect_stdout(sys.stderr):
             yield
 
     def load_plugins(self) -> Registry:
-        """Load the plugins, with a line for each that fails."""
+        """Load the plugins, and print a warning for each one that fails."""
         return load_plugins(strict=self.strict, warn=lambda line: typer.echo(f"warning: {line}", err=True))
 
 
 def session_of(context: typer.Context) -> Session:
-    """Return the session that a subcommand runs in."""
+    """Return the session of a subcommand's call."""
     session = context.obj
     assert isinstance(session, Session)
     return session

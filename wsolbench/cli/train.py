@@ -1,4 +1,4 @@
-"""``wsolbench train``: a classifier from image labels."""
+"""``wsolbench train``: trains a classifier from image labels."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def train(
     data_root: DataRoot = None,
     metadata_root: MetadataRoot = None,
     train_root: TrainRoot = None,
-    recipe: Annotated[str, typer.Option(help="How to train; see 'wsolbench list recipes'.")] = "onecycle",
+    recipe: Annotated[str, typer.Option(help="Training recipe; see 'wsolbench list recipes'.")] = "onecycle",
     recipe_opt: Annotated[
         list[str] | None, typer.Option(metavar="NAME=VALUE", help="An option of the recipe; repeatable.")
     ] = None,
@@ -29,30 +29,30 @@ def train(
         str | None,
         typer.Option(
             metavar="FILE|SOURCE",
-            help="Start from these in place of random weights; a classifier of other classes is left out.",
+            help="Start from these weights; a classifier with another number of classes is left out.",
         ),
     ] = None,
     seed: Annotated[
         list[int] | None,
         typer.Option(
-            min=0, max=LARGEST_SEED, help="Repeatable: trains once for each; the first one's weights are kept."
+            min=0, max=LARGEST_SEED, help="Repeatable: one training for each seed; the first one's weights are kept."
         ),
     ] = None,
     device: Device = None,
     precision: Annotated[
         TrainingPrecision,
-        typer.Option(help="bf16: torch's autocast, faster where the processor knows it; weights are fp32 in any case."),
+        typer.Option(help="bf16: torch's autocast, faster on processors that support it; weights are always fp32."),
     ] = "fp32",
     workers: Workers = 2,
     watch: Annotated[
         list[str] | None,
         typer.Option(
             metavar="test|train-fullsup",
-            help="Log the accuracy on this split after every epoch; repeatable. Nothing is chosen by it.",
+            help="Log the accuracy on this split after every epoch; repeatable. No choice depends on it.",
         ),
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Continue the training of this command and --out that was cut short.")
+        bool, typer.Option("--resume", help="Continue an interrupted training with the same command and --out.")
     ] = False,
     out: Annotated[Path | None, typer.Option(help="New folder for weights, card, log and curve.")] = None,
 ) -> None:

@@ -1,4 +1,4 @@
-"""``wsolbench weights``: what a weights file is, before any run."""
+"""``wsolbench weights``: identifies a weights file."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def weights(
     context: typer.Context,
     file: Annotated[Path, typer.Argument(help="A safetensors or torch.save file; nothing in it is executed.")],
 ) -> None:
-    """Say which network a weights file belongs to, which entries map where, and what is missing."""
+    """Show which network a weights file belongs to, which entries are renamed, and which are missing."""
     session = session_of(context)
     registry = session.load_plugins()
     from wsolbench.networks.diagnosis import diagnose
@@ -32,7 +32,7 @@ def weights(
         found = diagnose(file, registry.backbones)
     typer.echo(_summary(file, found.entries))
     if not found.fits:
-        typer.echo(f"like no network that is installed; entries such as {', '.join(list(found.entries)[:3])}")
+        typer.echo(f"no installed network is similar; its entries include {', '.join(list(found.entries)[:3])}")
     for reason in found.refusals:
         typer.echo(reason)
     for fit in found.fits:
@@ -48,7 +48,7 @@ def _about(fit: Fit, registry: Registry, file: Path) -> list[str]:
     name = registry.backbones.shown_name(fit.offer)
     form = ", branches merged" if fit.merged else ""
     classes = "no classifier" if fit.classes is None else f"{fit.classes:,} classes"
-    lines = [f"fits {name}{form}: {classes}" if not fit.difference else f"most like {name}{form}: {classes}"]
+    lines = [f"fits {name}{form}: {classes}" if not fit.difference else f"most similar to {name}{form}: {classes}"]
     if fit.difference:
         lines += [f"  {fit.matched:,} entries match", *_listed("missing", fit.difference.missing)]
         lines += _listed("unexpected", fit.difference.unexpected)
@@ -61,13 +61,13 @@ def _about(fit: Fit, registry: Registry, file: Path) -> list[str]:
 
 
 def _input(config: InputConfig) -> str:
-    """Say how images are prepared: networks that a file fits alike may differ in nothing else."""
+    """Return how images are prepared; two networks that a file fits may differ only in this."""
     mean, std = (", ".join(f"{value:g}" for value in values) for values in (config.mean, config.std))
     return f"warped to {config.size}×{config.size} ({config.interpolation}), mean {mean}, std {std}"
 
 
 def _listed(what: str, names: list[str] | tuple[str, ...]) -> list[str]:
-    """Return a heading with a count, and the first names below it."""
+    """Return a heading with a count and, below it, the first names."""
     if not names:
         return []
     rest = [f"    ... and {len(names) - SHOWN:,} more"] if len(names) > SHOWN else []

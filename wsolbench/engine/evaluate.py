@@ -15,7 +15,7 @@ from wsolbench.engine.provenance import describe_dataset, describe_environment
 from wsolbench.engine.scoremap_files import ScoremapFolder
 from wsolbench.engine.sources import STORED, MapSource, StoredMaps
 from wsolbench.errors import DataError, UsageError
-from wsolbench.files import whole_folder
+from wsolbench.files import atomic_folder
 from wsolbench.host.registry import Registry
 from wsolbench.progress import Reporter
 from wsolbench.records import MethodInfo, ResultRecord, write_record
@@ -41,7 +41,7 @@ def evaluate(config: EvaluateConfig, registry: Registry, reporter: Reporter, *, 
         OutputError: The record cannot be written.
     """
     dataset = open_dataset(registry.datasets.get(config.dataset), config.roots)
-    with nullcontext() if config.out is None else whole_folder(config.out) as draft:
+    with nullcontext() if config.out is None else atomic_folder(config.out) as draft:
         roots = _roots(config)
         wholes = {split: dataset.images(split) for split in roots}
         opened = [dataset.annotate(split, limit_split(whole, config.limit)) for split, whole in wholes.items()]

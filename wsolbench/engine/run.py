@@ -19,7 +19,7 @@ from wsolbench.engine.provenance import describe_backbone, describe_dataset, des
 from wsolbench.engine.redraw import draw_galleries
 from wsolbench.engine.sources import MapSource, SavedMaps
 from wsolbench.errors import OutputError, UsageError
-from wsolbench.files import check_writable, file_name, whole_folder
+from wsolbench.files import atomic_folder, check_writable, file_name
 from wsolbench.host.registry import Registry
 from wsolbench.networks.devices import choose_device
 from wsolbench.networks.load import load_network
@@ -121,7 +121,7 @@ def carry_out(plan: RunPlan, reporter: Reporter, *, command: str) -> list[Result
     """
     config = plan.config
     with ExitStack() as stack:
-        draft = None if config.out is None else stack.enter_context(whole_folder(config.out))
+        draft = None if config.out is None else stack.enter_context(atomic_folder(config.out))
         with reporter.phase("annotations"):
             splits = open_splits(plan.dataset, plan.split, config.limit)
             _check_labels(plan, splits.parts, reporter)
@@ -216,4 +216,4 @@ def _scoremap_folders(plan: RunPlan, scoremaps: Path, draft: Path | None, stack:
     if draft is not None and out is not None and place.is_relative_to(out.resolve()):
         inside = draft / place.relative_to(out.resolve())
         return {name: inside / file_name(name) for name in names}
-    return {name: stack.enter_context(whole_folder(scoremaps / file_name(name), "--save-scoremaps")) for name in names}
+    return {name: stack.enter_context(atomic_folder(scoremaps / file_name(name), "--save-scoremaps")) for name in names}

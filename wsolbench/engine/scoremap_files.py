@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsolbench.errors import ScoremapError
-from wsolbench.files import write_whole
+from wsolbench.files import atomic_write
 from wsolbench.protocol import FRAME, check_scoremap, to_scoremap
 
 _MAGIC = (b"\x93NUMPY", b"PK")  # an array, an archive of arrays
@@ -25,7 +25,7 @@ def save_scoremap(root: Path, image_id: str, scoremap: NDArray[np.float32]) -> N
     path.parent.mkdir(parents=True, exist_ok=True)
     buffer = io.BytesIO()
     np.save(buffer, scoremap)
-    write_whole(path, buffer.getvalue())
+    atomic_write(path, buffer.getvalue())
 
 
 class ScoremapFolder:

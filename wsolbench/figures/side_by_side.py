@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from wsolbench.errors import OutputError, UsageError
 from wsolbench.figures.panels import PREDICTED, Picture, draw_box, draw_picture, short_id
-from wsolbench.files import write_whole
+from wsolbench.files import atomic_write
 from wsolbench.protocol import box_iou, boxes_at
 
 __all__ = ["FORMATS", "Column", "check_format", "draw_columns", "save_figure"]
@@ -125,6 +125,6 @@ def save_figure(figure: Figure, path: Path, records: Sequence[str]) -> None:
         figure.savefig(buffer, format=path.suffix[1:], metadata=metadata)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, buffer.getvalue())
+        atomic_write(path, buffer.getvalue())
     except OSError as error:
         raise OutputError(f"--out {path}: cannot be written ({error.strerror})") from error

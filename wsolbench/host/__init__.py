@@ -1,1 +1,1 @@
-"""The plugin host: finds plugins, keeps each failure to itself, resolves names."""
+"""The plugin host: finds plugins, contains their failures, resolves names."""

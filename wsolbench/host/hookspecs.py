@@ -1,4 +1,4 @@
-"""The four hooks. Each takes nothing, touches no disk, network or GPU, and returns a list of specs."""
+"""The four hooks. Each takes no argument, uses no disk, network or GPU, and returns a list of specs."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 
 @hookspec
 def wsolbench_backbones() -> list[BackboneSpec | BackboneZoo]:  # type: ignore[empty-body]
-    """Offer networks, and zoos of networks that are not listed."""
+    """Return networks, and zoos, whose networks are found by name and not listed."""
 
 
 @hookspec
 def wsolbench_methods() -> list[MethodSpec | MethodZoo]:  # type: ignore[empty-body]
-    """Offer localization methods, and zoos of methods that are not listed."""
+    """Return localization methods, and zoos, whose methods are found by name and not listed."""
 
 
 @hookspec
 def wsolbench_datasets() -> list[DatasetSpec]:  # type: ignore[empty-body]
-    """Offer data sets."""
+    """Return data sets."""
 
 
 @hookspec
 def wsolbench_recipes() -> list[RecipeSpec]:  # type: ignore[empty-body]
-    """Offer training recipes."""
+    """Return training recipes."""

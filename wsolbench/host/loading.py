@@ -1,9 +1,9 @@
-"""Finding plugins and keeping their failures to themselves.
+"""Finds plugins, loads them and contains their failures.
 
-A plugin is a module named by an entry point of the group ``wsolbench`` whose functions are decorated with
-``hookimpl``. One that fails at import, in a hook, or offers something of a wrong kind is dropped as a whole, with the
-reason kept; every other one works. pluggy checks the hooks; its own loader is not used, since it stops at the first bad
-plugin and drops duplicates without a word.
+A plugin is a module that an entry point of the group ``wsolbench`` names and whose functions are decorated with
+``hookimpl``. A plugin that fails at import or in a hook, or that offers an object of the wrong type, is dropped as a
+whole and the reason is kept; all others work. pluggy checks the hooks. Its loader is not used: it stops at the first
+bad plugin and drops duplicates silently.
 """
 
 from __future__ import annotations
@@ -42,18 +42,18 @@ _KINDS: dict[str, tuple[type[Offered], ...]] = {
     "wsolbench_recipes": (RecipeSpec,),
 }
 _FIELDS: tuple[tuple[str, type | tuple[type, ...], str], ...] = (
-    ("source", str, "text"),
+    ("source", str, "a str"),
     ("input", InputConfig, "an InputConfig"),
-    ("family", (str, type(None)), "text or None"),
-    ("classifier_key", str, "text"),
+    ("family", (str, type(None)), "a str or None"),
+    ("classifier_key", str, "a str"),
     ("checkpoints", (tuple, list), "a tuple of Checkpoint"),
     ("pretrained", (Pretrained, type(None)), "a Pretrained or None"),
 )
 _OBJECT_REFERENCE = re.compile(r"[\w.]+\s*(:\s*[\w.]+\s*)?(\[.*\]\s*)?")
 
 
-class _Dropped(Exception):  # noqa: N818 - it steers the loading and never leaves this module
-    """Why and where a plugin is dropped."""
+class _Dropped(Exception):  # noqa: N818 - control flow inside this module, never seen outside
+    """A plugin is dropped: at which stage, and why."""
 
     def __init__(self, stage: str, reason: str) -> None:
         super().__init__(reason)
@@ -66,7 +66,7 @@ def load_plugins(*, strict: bool = False, warn: Callable[[str], None] | None = N
 
     Args:
         strict: Raise at the first plugin that fails instead of dropping it.
-        warn: Told one line for every dropped plugin.
+        warn: Called with one line for every dropped plugin.
 
     Raises:
         PluginError: A plugin failed, and `strict` is set.
@@ -76,7 +76,7 @@ def load_plugins(*, strict: bool = False, warn: Callable[[str], None] | None = N
     failures: list[PluginFailure] = []
     for provider, entry_point in _entry_points():
         try:
-            with redirect_stdout(sys.stderr):  # what a plugin prints must not mix with what is asked for
+            with redirect_stdout(sys.stderr):  # stdout is for results: a plugin's prints must not mix with them
                 found = _load(provider, entry_point)
             _check_own_duplicates(found, offers)
         except _Dropped as dropped:
@@ -92,14 +92,14 @@ def load_plugins(*, strict: bool = False, warn: Callable[[str], None] | None = N
 
 
 def _entry_points() -> list[tuple[Provider, metadata.EntryPoint]]:
-    """Walk the installed distributions, the first of each name, as ``importlib.metadata`` itself does."""
+    """Return the entry points of all installed distributions; the first of a name counts, as in importlib.metadata."""
     found: list[tuple[Provider, metadata.EntryPoint]] = []
     seen: set[str] = set()
     for distribution in metadata.distributions():
         try:
             name, version = re.sub(r"[-_.]+", "-", distribution.metadata["Name"]).lower(), distribution.version
             entry_points = list(distribution.entry_points)
-        except Exception:  # a damaged installation of something else is not ours to report
+        except Exception:  # a damaged installation of another package is not ours to report
             continue
         if name in seen:
             continue
@@ -115,7 +115,7 @@ def _entry_points() -> list[tuple[Provider, metadata.EntryPoint]]:
 def _load(provider: Provider, entry_point: metadata.EntryPoint) -> list[Offer[Offered]]:
     """Import one plugin, check its hooks and call them."""
     if not _OBJECT_REFERENCE.fullmatch(entry_point.value):
-        raise _Dropped("import", f"the entry point's value '{entry_point.value}' is not MODULE or MODULE:OBJECT")
+        raise _Dropped("import", f"the entry point '{entry_point.value}' must be written MODULE or MODULE:OBJECT")
     try:
         plugin = entry_point.load()
     except (Exception, SystemExit) as error:
@@ -131,7 +131,7 @@ def _load(provider: Provider, entry_point: metadata.EntryPoint) -> list[Offer[Of
 
 
 def _hook_implementations(plugin: object) -> list[tuple[str, Callable[[], Any]]]:
-    """Return the plugin's hook functions by name, checked against the specifications."""
+    """Return the plugin's hook functions as (hook, function), checked against the hook specifications."""
     manager = pluggy.PluginManager(hookspecs.PROJECT)
     manager.add_hookspecs(hookspecs)
     try:
@@ -154,32 +154,35 @@ def _checked_specs(hook: str, specs: object) -> Iterable[Offered]:
         raise _Dropped(hook, f"expected a list of {kinds[0].__name__}, got {type(specs).__name__}")
     for spec in specs:
         if not isinstance(spec, kinds):
-            raise _Dropped(hook, f"expected a list of {kinds[0].__name__}, got {type(spec).__name__} in it")
+            raise _Dropped(hook, f"expected a list of {kinds[0].__name__}, got one with a {type(spec).__name__}")
         if not isinstance(spec.name, str) or not NAME_PATTERN.fullmatch(spec.name):
-            raise _Dropped(hook, f"the name {spec.name!r} is not of {NAME_CHARACTERS}")
+            raise _Dropped(hook, f"the name {spec.name!r} must consist of {NAME_CHARACTERS}")
         for function in ("names", "find") if isinstance(spec, Zoo) else ("build",):
             if not callable(getattr(spec, function)):
-                raise _Dropped(hook, f"'{function}' of '{spec.name}' cannot be called")
+                raise _Dropped(hook, f"'{function}' of '{spec.name}' is not callable")
         _check_fields(hook, spec)
     return specs
 
 
 def _check_fields(hook: str, spec: Offered) -> None:
-    """Check the types of what listings and resolution read: one wrong field must not break them for everybody."""
-    for field, kind, words in _FIELDS:
+    """Check the types of the fields that listings and name resolution read: they must not fail for other plugins."""
+    for field, kind, expected in _FIELDS:
         if hasattr(spec, field) and not isinstance(getattr(spec, field), kind):
             got = type(getattr(spec, field)).__name__
-            raise _Dropped(hook, f"'{field}' of '{spec.name}' is not {words} but {got}")
+            raise _Dropped(hook, f"'{field}' of '{spec.name}' must be {expected}, got {got}")
     if isinstance(spec, BackboneSpec):
         if spec.family is not None and not NAME_PATTERN.fullmatch(spec.family):
-            raise _Dropped(hook, f"the family {spec.family!r} is not of {NAME_CHARACTERS}")
+            raise _Dropped(hook, f"the family {spec.family!r} must consist of {NAME_CHARACTERS}")
         for checkpoint in spec.checkpoints:
             if not isinstance(checkpoint, Checkpoint):
-                raise _Dropped(hook, f"'checkpoints' of '{spec.name}' holds {type(checkpoint).__name__}")
+                got = type(checkpoint).__name__
+                raise _Dropped(
+                    hook, f"'checkpoints' of '{spec.name}' must be a tuple of Checkpoint, got one with a {got}"
+                )
 
 
 def _check_own_duplicates(found: list[Offer[Offered]], before: list[Offer[Offered]]) -> None:
-    """Refuse a plugin that offers a name twice within one distribution: not even qualified names would differ."""
+    """Check that a distribution offers a name once: otherwise not even the qualified names would differ."""
     taken = {(_kind(offer.spec), offer.qualified_name) for offer in before}
     for offer in found:
         key = (_kind(offer.spec), offer.qualified_name)
@@ -189,12 +192,12 @@ def _check_own_duplicates(found: list[Offer[Offered]], before: list[Offer[Offere
 
 
 def _kind(spec: Offered) -> type[Offered]:
-    """Return which kind a spec is, also where a plugin's own subclass refines it."""
+    """Return the spec type of an offer, also when the plugin uses a subclass of it."""
     return next(kind for kinds in _KINDS.values() for kind in kinds if isinstance(spec, kind))
 
 
 def _one_line(error: BaseException) -> str:
-    """Say what an exception says, on one line; its kind where it says nothing or little by itself."""
+    """Return an exception as one line: its type and text, or the text alone where that says enough."""
     text = " ".join(str(error).split())
     if isinstance(error, ImportError) and text:
         return text

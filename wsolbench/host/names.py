@@ -1,4 +1,4 @@
-"""How names that people type are written."""
+"""The form of the names that users type."""
 
 from __future__ import annotations
 

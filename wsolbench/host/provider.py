@@ -1,4 +1,4 @@
-"""Who provides a plugin, and errors in its code attributed to it."""
+"""The provider of a plugin, and errors in plugin code attributed to the plugin that raised them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from wsolbench.errors import PluginError, WsolbenchError
 
 @dataclass(frozen=True)
 class Provider:
-    """The installed distribution and entry point that a spec came from."""
+    """The installed distribution and the entry point that offer a spec."""
 
     distribution: str
     version: str
@@ -23,10 +23,16 @@ class Provider:
 
 @contextmanager
 def blaming(provider: Provider, doing: str) -> Iterator[None]:
-    """Turn whatever a plugin raises into one line that names plugin, version and what it was doing.
+    """Convert any exception of a plugin into one line that names the plugin, its version and what it was doing.
+
+    Errors that are already written for users pass unchanged.
+
+    Args:
+        provider: Whose code runs in the block.
+        doing: What it does, to follow "failed": ``building 'resnet50'``.
 
     Raises:
-        PluginError: Instead of anything that is not yet an error for users.
+        PluginError: The block raised an exception, or exited.
     """
     try:
         yield

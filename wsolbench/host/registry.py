@@ -1,4 +1,4 @@
-"""What the loaded plugins offer: names resolved to specs, with "did you mean" and honest ambiguity."""
+"""Everything the loaded plugins offer, found by name; unknown and ambiguous names get a helpful error."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class PluginFailure:
 
 @dataclass(frozen=True)
 class Offer(Generic[O_co]):
-    """One spec and who provides it."""
+    """A spec and its provider."""
 
     spec: O_co
     provider: Provider
@@ -56,7 +56,7 @@ class Offer(Generic[O_co]):
 
 
 class Catalogue(Generic[S_co]):
-    """All offers of one kind: those that are listed, and those that zoos find behind their prefix."""
+    """All offers of one kind: the listed ones, and those that a zoo finds by a name behind its prefix."""
 
     def __init__(
         self,
@@ -77,10 +77,10 @@ class Catalogue(Generic[S_co]):
         return len(self._offers)
 
     def find(self, name: str) -> list[Offer[S_co]]:
-        """Return the offers that answer to a short or a qualified name: none, one, or several rivals.
+        """Return all offers with a short or a qualified name; more than one means that the name is ambiguous.
 
         Raises:
-            UsageError: A zoo has that name but cannot offer it.
+            UsageError: A zoo knows the name but cannot offer it.
             PluginError: A zoo's code fails.
         """
         if ":" not in name:
@@ -89,15 +89,15 @@ class Catalogue(Generic[S_co]):
         return listed or [_find_in(zoo, rest) for zoo, rest in self._prefixed(name) if rest in _names_in(zoo)]
 
     def shown_name(self, offer: Offer[Spec]) -> str:
-        """Return what to type for an offer: its short name, or the qualified one where the short is ambiguous."""
+        """Return the name to type for an offer: the short name, or the qualified one if the short name is ambiguous."""
         return offer.name if len(self.find(offer.name)) == 1 else offer.qualified_name
 
     def get(self, name: str) -> Offer[S_co]:
-        """Return the one offer of that name.
+        """Return the one offer with a short or a qualified name.
 
         Raises:
-            UnknownNameError: No plugin offers it, or several do.
-            UsageError: A zoo has that name but cannot offer it.
+            UnknownNameError: No plugin offers the name, or several do.
+            UsageError: A zoo knows the name but cannot offer it.
             PluginError: A zoo's code fails.
         """
         found = self.find(name)
@@ -106,24 +106,24 @@ class Catalogue(Generic[S_co]):
         raise self.ambiguous(name, found) if found else self.unknown(name)
 
     def ambiguous(self, name: str, rivals: Iterable[Offer[Spec]]) -> UnknownNameError:
-        """Return the error that lists who claims a name."""
+        """Return the error for a name with several offers, with the qualified names to type instead."""
         lines = "".join(f"\n  {rival.qualified_name}" for rival in rivals)
         return UnknownNameError(f"more than one plugin offers the {self.kind} '{name}'. Type one of{lines}")
 
     def unknown(self, name: str, also: Iterable[str] = ()) -> UnknownNameError:
-        """Return the error for a name that nobody offers, with close matches and the plugins that failed to load."""
+        """Return the error for a name without an offer, with close matches and the plugins that failed to load."""
         known = self.names_like(name) | set(also)
         return _unknown(self.kind, name, known, f"list {self.kind}s", len(self._offers), self._failures)
 
     def names_like(self, name: str) -> set[str]:
-        """Return what may be typed instead of an unknown name; behind the prefix of a zoo, the names that it has."""
+        """Return the names to search for close matches; behind the prefix of a zoo, the zoo's names."""
         if ":" not in name:
             return {self.shown_name(offer) for offer in self._offers} | {f"{zoo.name}:NAME" for zoo in self.zoos}
         behind = {name.removesuffix(rest) + known for zoo, rest in self._prefixed(name) for known in _names_in(zoo)}
         return behind | {offer.qualified_name for offer in self._offers}
 
     def _prefixed(self, name: str) -> list[tuple[Offer[Zoo[S_co]], str]]:
-        """Return the zoos whose short or qualified prefix a name begins with, and the rest of it."""
+        """Return the zoos whose short or qualified prefix a name starts with, each with the rest of the name."""
         return [
             (zoo, name.removeprefix(f"{prefix}:"))
             for zoo in self.zoos
@@ -138,12 +138,12 @@ def _names_in(zoo: Offer[Zoo[S_co]]) -> set[str]:
 
 
 def _find_in(zoo: Offer[Zoo[S_co]], name: str) -> Offer[S_co]:
-    with blaming(zoo.provider, f"looking '{name}' up in '{zoo.name}'"):
+    with blaming(zoo.provider, f"looking up '{name}' in '{zoo.name}'"):
         return Offer(replace(zoo.spec.find(name), name=f"{zoo.name}:{name}"), zoo.provider)
 
 
 class Registry:
-    """Everything that the installed plugins offer, and the plugins that could not be loaded."""
+    """Everything the installed plugins offer, and the plugins that failed to load."""
 
     def __init__(
         self,
@@ -169,18 +169,18 @@ class Registry:
 
     @property
     def catalogues(self) -> tuple[Catalogue[Spec], ...]:
-        """The four kinds, in the order in which listings show them."""
+        """The four catalogues, in the order of the listings."""
         return (self.backbones, self.methods, self.datasets, self.recipes)
 
     def unknown(self, name: str) -> UnknownNameError:
-        """Return the error for a name that nothing of any kind answers to."""
+        """Return the error for a name that no plugin offers as a backbone, method, data set or recipe."""
         known = {offer.spec.family for offer in self.backbones if offer.spec.family}
         known |= {like for catalogue in self.catalogues for like in catalogue.names_like(name)}
         listed = sum(len(catalogue) for catalogue in self.catalogues)
         return _unknown("name", name, known, "list", listed, self.failures)
 
     def family(self, name: str) -> list[Offer[BackboneSpec]]:
-        """Return the variants of a family of networks; empty where there is no such family."""
+        """Return the variants of a family of networks; empty if there is no such family."""
         return [offer for offer in self.backbones if offer.spec.family == name]
 
 

@@ -1,1 +1,1 @@
-"""Networks: built, loaded with weights, described, and told apart by their weights files."""
+"""Networks: building, weights, description, and identification of weights files."""

@@ -1,4 +1,4 @@
-"""The card of a training: how weights came about, kept beside them and told by every record of them."""
+"""The card of a training: how weights were made. It stands beside them, and every record of them repeats it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CARD = "card.json"
 
 
 class SeedResult(BaseModel):
-    """What training from one seed came to; accuracies in percent, reported and never chosen by."""
+    """The result of training with one seed; accuracies are in percent, for information: no choice depends on them."""
 
     seed: int
     final_loss: float
@@ -23,10 +23,10 @@ class SeedResult(BaseModel):
 
 
 class Card(BaseModel):
-    """How a checkpoint was made; the weights are the first seed's at the end of training, whatever the others scored.
+    """How a checkpoint was made. The weights are those of the first seed at the end of training, whatever its scores.
 
-    `checkpoint` says which of the weights at the end: those after the ``last`` step or their average over the steps,
-    ``ema``. `train_sha256` covers ids, labels and pixels of train-weaksup.
+    `checkpoint` is ``last`` for the weights after the last step and ``ema`` for their average over the steps.
+    `train_sha256` covers ids, labels and pixels of train-weaksup.
     """
 
     backbone: str
@@ -56,9 +56,13 @@ class Card(BaseModel):
 
 
 def read_training(weights: Path, weights_sha256: str) -> TrainingInfo | None:
-    """Return how weights were trained, if a card beside them says so: ``card.json``, or the file's name with ``.json``.
+    """Return how weights were trained, from the card beside them, or None if there is no card of these weights.
 
-    A file that is no card, or the card of other weights, says nothing.
+    The card is the file ``card.json``, or has the name of the weights with the suffix ``.json``.
+
+    Args:
+        weights: The weights file.
+        weights_sha256: Hex SHA-256 of its content, which the card must state.
     """
     for path in (weights.with_suffix(".json"), weights.with_name(CARD)):
         try:

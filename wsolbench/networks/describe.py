@@ -1,4 +1,4 @@
-"""Facts about a network, taken from the network itself, built without memory."""
+"""Facts about a network, read off the network itself, which is built without memory."""
 
 from __future__ import annotations
 
@@ -13,14 +13,21 @@ from wsolbench.host.provider import Provider, blaming
 from wsolbench.networks.network import kernel_sizes
 from wsolbench.networks.shapes import build_shapes
 
-_LONGER = 512  # pixels that a stride is measured over
+_LONGER = 512
+"""Pixels by which an image is made longer to measure the stride of the features."""
 
 
 def build_on_meta(spec: BackboneSpec, provider: Provider, num_classes: int, *, merged: bool) -> Any:
-    """Build a network whose tensors have shapes and no memory.
+    """Build a network whose tensors have shapes but no memory.
+
+    Args:
+        spec: The network.
+        provider: Its provider.
+        num_classes: Number of classes of the head.
+        merged: Whether to merge its parallel branches.
 
     Raises:
-        UsageError: `merged` is asked of a network that has no merged form.
+        UsageError: `merged` is set and the network has no branches to merge.
         PluginError: The plugin's code fails.
     """
     with torch.device("meta"), blaming(provider, f"building '{spec.name}'"):
@@ -35,7 +42,7 @@ def build_on_meta(spec: BackboneSpec, provider: Provider, num_classes: int, *, m
 def state_dict_shapes(
     spec: BackboneSpec, provider: Provider, num_classes: int, *, merged: bool
 ) -> dict[str, list[int]]:
-    """Return the shape of every entry of a network's state dict, in its order."""
+    """Return the shape of every entry of a network's state dict, in the order of the state dict."""
     module = build_on_meta(spec, provider, num_classes, merged=merged)
     return {key: list(value.shape) for key, value in module.state_dict().items()}
 
@@ -45,7 +52,7 @@ def _feature_shape(module: Any, size: int) -> tuple[int, ...]:
 
 
 def describe_backbone(spec: BackboneSpec, provider: Provider, num_classes: int, *, merged: bool) -> dict[str, Any]:
-    """Return parameters, kernels, feature stride, channels and size, input configuration and shipped weights."""
+    """Return a network's parameters, kernel sizes, features, input configuration and available weights."""
     module = build_on_meta(spec, provider, num_classes, merged=merged)
     size = spec.input.size
     with torch.no_grad(), blaming(provider, f"in '{spec.name}' on a blank image"):

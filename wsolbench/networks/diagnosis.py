@@ -1,4 +1,4 @@
-"""What a weights file is: compared with every network on offer, each built without memory."""
+"""Identification of a weights file: it is compared with every installed network, each built without memory."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ class Fit:
 
     Attributes:
         offer: The network.
-        classes: Classes of the file's classifier; None where it has none of that name.
+        classes: Number of classes of the file's classifier; None if the file has no entry of that name.
         merged: Whether the file was saved after the network's branches were merged.
-        difference: What is missing or too much; empty where the file fits.
-        known: Entries of the file whose names the network has.
-        matched: Those of them that have its shapes too.
-        renamed: Name in the file -> name in the network, where the plugin converts it.
+        difference: Missing, unexpected and reshaped entries; empty if the file fits.
+        known: Number of entries of the file whose names the network has.
+        matched: Number of those whose shapes agree too.
+        renamed: Name in the file -> name in the network, for the entries that the plugin renames.
     """
 
     offer: Offer[BackboneSpec]
@@ -43,12 +43,12 @@ class Fit:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What a file is.
+    """The result of comparing a file with the installed networks.
 
     Attributes:
-        entries: What it holds.
-        fits: The networks that it fits, or else the one that it is most like; none where it is like none.
-        refusals: Why plugins cannot convert it, each naming its networks' family; none where it fits a network.
+        entries: The entries of the file.
+        fits: All networks that the file fits; otherwise the most similar network, or nothing if none is similar.
+        refusals: Why plugins cannot convert the file, one text a family; empty if the file fits a network.
     """
 
     entries: dict[str, Tensor]
@@ -57,7 +57,15 @@ class Diagnosis:
 
 
 def compare(path: Path, entries: dict[str, Tensor], offer: Offer[BackboneSpec]) -> Fit | None:
-    """Compare the entries of a file with a network in both its forms; None where its plugin refuses them.
+    """Compare the entries of a file with a network, before and after its branches are merged.
+
+    Args:
+        path: The file, for messages.
+        entries: Its entries.
+        offer: The network.
+
+    Returns:
+        The comparison, or None if the network's plugin cannot convert the entries.
 
     Raises:
         PluginError: The network cannot be built.
@@ -97,7 +105,11 @@ def _size(found: Difference) -> int:
 def diagnose(path: Path, offers: Iterable[Offer[BackboneSpec]]) -> Diagnosis:
     """Compare a file with networks.
 
-    Networks whose plugin reads files in a way of its own are left out.
+    Networks whose plugin reads files with its own reader are left out.
+
+    Args:
+        path: The file.
+        offers: The networks.
 
     Raises:
         WeightsError: The file cannot be read.
@@ -112,9 +124,9 @@ def diagnose(path: Path, offers: Iterable[Offer[BackboneSpec]]) -> Diagnosis:
             except PluginError:
                 continue
             except WeightsError as error:
-                if isinstance(error.__cause__, ValueError):  # as which plugins tell what a file is
+                if isinstance(error.__cause__, ValueError):  # a plugin recognised the file and explains why it refuses
                     reason = " ".join(str(error.__cause__).split())
-                    refusals.append(f"'{offer.spec.family or offer.name}' cannot take it: {reason}")
+                    refusals.append(f"'{offer.spec.family or offer.name}' cannot use it: {reason}")
     exact = tuple(fit for fit in fits if not fit.difference)
     if exact:
         return Diagnosis(entries, exact, ())
@@ -124,16 +136,25 @@ def diagnose(path: Path, offers: Iterable[Offer[BackboneSpec]]) -> Diagnosis:
 
 
 def looks_like(path: Path, offers: Iterable[Offer[BackboneSpec]], taken_for: BackboneSpec) -> str:
-    """Say in a few words what a file is instead of what it was taken for; nothing where it is closest to that."""
+    """Return the end of an error message that says which network a file belongs to.
+
+    Args:
+        path: The file.
+        offers: The installed networks.
+        taken_for: The network that the user asked for.
+
+    Returns:
+        A clause that starts with a semicolon; empty if the file is most similar to the network asked for.
+    """
     try:
         found = diagnose(path, offers)
     except WeightsError:
         return ""
     if not found.fits:
-        return "".join(f"; {reason}" for reason in found.refusals) or "; it is like no network that is installed"
+        return "".join(f"; {reason}" for reason in found.refusals) or "; no installed network is similar to it"
     names = " and ".join(f"'{fit.offer.name}'" for fit in found.fits)
     if not found.fits[0].difference:
         return f"; it fits {names}"
     if found.fits[0].offer.spec is taken_for:
         return ""
-    return f"; it is most like {names} ('wsolbench weights {path}' says more)"
+    return f"; it is most similar to {names} ('wsolbench weights {path}' says more)"

@@ -1,4 +1,4 @@
-"""From what the user typed to a network ready to run: variant, weights, device, inference form."""
+"""Loading of a network from a name and weights: variant, weights, merged branches, device."""
 
 from __future__ import annotations
 
@@ -32,22 +32,22 @@ from wsolbench.networks.weights import (
 from wsolbench.records import WeightsInfo
 
 Weights: TypeAlias = Path | Literal["random"] | None
-"""What the user asked for: a file, or the source of pretrained weights, which look the same until the network is known;
-random ones; or None for those that ship."""
+"""The weights that the user asked for: a file or the source of pretrained weights (which of them, the network decides),
+``"random"``, or None for the weights that ship with the plugin."""
 
 
 def resolve_backbone(registry: Registry, name: str, dataset: str, weights: Weights) -> Offer[BackboneSpec]:
-    """Return the network that a name stands for; a family stands for its one variant with fitting weights.
+    """Return the network of a name; a family resolves to its one variant that has the weights asked for.
 
     Args:
-        registry: What the plugins offer.
+        registry: The installed plugins.
         name: A variant, a qualified variant, or a family.
-        dataset: Whose classes the weights must know where they ship with the plugin.
-        weights: What the user asked for.
+        dataset: The data set whose shipped weights count if `weights` is None.
+        weights: The weights asked for.
 
     Raises:
-        UnknownNameError: Nobody offers the name, or several do.
-        UsageError: No variant of the family fits, or several do.
+        UnknownNameError: No plugin offers the name, or several do.
+        UsageError: No variant of the family has the weights, or several do.
         WeightsError: The weights file cannot be read.
     """
     found = registry.backbones.find(name)
@@ -61,7 +61,7 @@ def resolve_backbone(registry: Registry, name: str, dataset: str, weights: Weigh
         raise registry.backbones.unknown(name, also=families)
     fitting = [variant for variant in variants if _pretrained(variant.spec, weights)]
     if fitting:
-        why = f"pretrained weights from '{weights}' are there for"
+        why = f"pretrained weights from '{weights}' exist for"
     elif isinstance(weights, Path):
         fitting = [variant for variant in variants if _fits(variant, weights)]
         why = f"the file {weights} fits"
@@ -76,7 +76,7 @@ def resolve_backbone(registry: Registry, name: str, dataset: str, weights: Weigh
 
 
 def _fits(variant: Offer[BackboneSpec], path: Path) -> bool:
-    """Tell whether a weights file has the entries of a variant."""
+    """Return whether a weights file has the entries of a variant."""
     if variant.spec.read_weights is None:
         fit = compare(path, read_entries(path), variant)
         return fit is not None and not fit.difference
@@ -87,7 +87,7 @@ def _fits(variant: Offer[BackboneSpec], path: Path) -> bool:
 
 
 def shipped_checkpoint(spec: BackboneSpec, dataset: str) -> Checkpoint | None:
-    """Return the checkpoint that ships for a data set, or None."""
+    """Return the checkpoint for a data set that ships with a network, or None."""
     return next((checkpoint for checkpoint in spec.checkpoints if checkpoint.dataset == dataset), None)
 
 
@@ -102,22 +102,22 @@ def load_network(
     seed: int,
     execution: Execution = USUAL,
 ) -> LoadedNetwork:
-    """Build a network, load its weights, merge and fuse what can be, and put it on its device in eval mode.
+    """Build a network, load its weights, merge its branches, fuse its norms, and put it on its device in eval mode.
 
     Args:
-        registry: What the plugins offer.
-        name: A variant or a family.
-        dataset: Whose shipped weights are meant where `weights` is None.
-        num_classes: Of the data set, for random weights; a file brings its own.
-        weights: A file, a source of pretrained weights, ``"random"``, or None for those that ship.
-        device: Where it runs.
-        seed: Of random weights.
-        execution: How its features are computed.
+        registry: The installed plugins.
+        name: A variant, a qualified variant, or a family.
+        dataset: The data set whose shipped weights are loaded if `weights` is None.
+        num_classes: Number of classes for random weights; other weights determine it themselves.
+        weights: A file, a source of pretrained weights, ``"random"``, or None for shipped weights.
+        device: Where the network runs.
+        seed: Seed of random weights.
+        execution: How the features are computed.
 
     Raises:
-        UsageError: The name cannot be resolved or no weights ship.
+        UsageError: The name cannot be resolved, or no weights ship for the data set.
         WeightsError: The weights cannot be read or do not fit.
-        PluginError: The plugin's own code fails.
+        PluginError: The plugin's code fails.
     """
     offer = resolve_backbone(registry, name, dataset, weights)
     spec, provider = offer.spec, offer.provider
@@ -125,21 +125,21 @@ def load_network(
         return _load_object(name, offer, device, execution)
     known = read_weights(offer, dataset, weights)
     if known is not None:
-        with _telling_what_it_is(known.path, spec, registry):
+        with _naming_similar_network(known.path, spec, registry):
             num_classes = count_classes(known.path, spec, known.state)
     torch.manual_seed(seed)
     with blaming(provider, f"building '{spec.name}'"):
         module: Any = spec.build(num_classes)
         _check_backbone(module)
     if known is not None:
-        with _telling_what_it_is(known.path, spec, registry):
+        with _naming_similar_network(known.path, spec, registry):
             load_state(known.path, spec, module, known.state)
     info = known.info if known else WeightsInfo(source="random", file=None, sha256=None)
     return _prepare(name, offer, module, num_classes, info, device, execution)
 
 
 def _load_object(name: str, offer: Offer[BackboneSpec], device: torch.device, execution: Execution) -> LoadedNetwork:
-    """Return a network that comes with its weights, as an object."""
+    """Return a network that was passed as an object, with its weights."""
     with blaming(offer.provider, f"copying '{offer.name}'"):
         module: Any = offer.spec.build(0)
         classes = len(module.classifier_weight)
@@ -156,7 +156,7 @@ def _prepare(
     device: torch.device,
     execution: Execution,
 ) -> LoadedNetwork:
-    """Merge and fold what can be, and put a network on its device in eval mode."""
+    """Merge the branches of a network, fuse its norms, and put it on its device in eval mode."""
     with blaming(offer.provider, f"preparing '{offer.name}'"):
         parameters = sum(parameter.numel() for parameter in module.parameters())
         reparameterized = isinstance(module, Reparameterizable)
@@ -180,8 +180,8 @@ def _prepare(
 
 
 @contextmanager
-def _telling_what_it_is(path: Path, spec: BackboneSpec, registry: Registry) -> Iterator[None]:
-    """Add to the error about a file of another network what the file looks like."""
+def _naming_similar_network(path: Path, spec: BackboneSpec, registry: Registry) -> Iterator[None]:
+    """Add to an error about weights of another network which network they belong to."""
     try:
         yield
     except WeightsError as error:
@@ -190,7 +190,13 @@ def _telling_what_it_is(path: Path, spec: BackboneSpec, registry: Registry) -> I
 
 @dataclass(frozen=True)
 class KnownWeights:
-    """Weights that are not random, and the file that messages about them name."""
+    """Weights that are not random.
+
+    Args:
+        path: The file, or the name of pretrained weights, for messages.
+        state: The state dict.
+        info: Their provenance, for the record.
+    """
 
     path: Path
     state: dict[str, Tensor]
@@ -198,7 +204,18 @@ class KnownWeights:
 
 
 def read_weights(offer: Offer[BackboneSpec], dataset: str, weights: Weights) -> KnownWeights | None:
-    """Read the weights asked for; None stands for random ones."""
+    """Read the weights asked for, from a file or from their source; return None for random weights.
+
+    Args:
+        offer: The network.
+        dataset: The data set whose shipped weights are read if `weights` is None.
+        weights: The weights asked for.
+
+    Raises:
+        UsageError: No weights ship for the data set.
+        WeightsError: The weights cannot be read.
+        PluginError: The plugin's code fails.
+    """
     spec = offer.spec
     if weights == "random":
         return None
@@ -218,7 +235,7 @@ def read_weights(offer: Offer[BackboneSpec], dataset: str, weights: Weights) -> 
 
 
 def _pretrained(spec: BackboneSpec, weights: Weights) -> Pretrained | None:
-    """Return a network's pretrained weights if the user asked for them by their source."""
+    """Return a network's pretrained weights if `weights` names their source, otherwise None."""
     return spec.pretrained if spec.pretrained is not None and weights == Path(spec.pretrained.source) else None
 
 

@@ -1,4 +1,4 @@
-"""A network ready to run: on its device, in eval mode, in the precision asked for, with where it comes from."""
+"""A network ready for inference: on its device, in eval mode, in the chosen precision, with its provenance."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ _DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bf
 
 @dataclass(frozen=True)
 class Execution:
-    """How a network computes its features; head, methods and evaluation are float32 or better in any case.
+    """How a network computes its features. Head, methods and evaluation always use float32 or better.
 
     Args:
-        precision: Of weights and activations on the way to the features.
-        compiled: Whether torch compiles that way, which takes a minute or more at the first batch.
+        precision: Precision of weights and activations up to the features.
+        compiled: Whether torch compiles this part, which takes a minute or more at the first batch.
     """
 
     precision: Precision = "fp32"
     compiled: bool = False
 
     def __str__(self) -> str:
-        """Return the options that ask for it."""
+        """Return the command-line options that select it."""
         return " ".join([f"--precision {self.precision}", *(["--compile"] if self.compiled else [])])
 
 
@@ -44,7 +44,7 @@ USUAL = Execution()
 
 @dataclass(frozen=True)
 class Network:
-    """A network on its device, and who offers it."""
+    """A network on its device, with the offer it was built from."""
 
     offer: Offer[BackboneSpec]
     module: Any
@@ -53,12 +53,12 @@ class Network:
 
     @property
     def spec(self) -> BackboneSpec:
-        """The plugin's description."""
+        """The plugin's spec."""
         return self.offer.spec
 
     @cached_property
     def feature_shape(self) -> tuple[int, int, int]:
-        """Channels, height and width of the tapped features, seen on a blank image."""
+        """Channels, height and width (K, h, w) of the tapped features, measured on a blank image."""
         blank = torch.zeros(1, 3, self.spec.input.size, self.spec.input.size, device=self.device)
         with torch.no_grad(), blaming(self.offer.provider, f"in '{self.spec.name}' on a blank image"):
             features = self.module.forward_features(blank)
@@ -68,14 +68,14 @@ class Network:
         return int(channels), int(height), int(width)
 
     def forward(self, images: Tensor, *, gradients: bool = False) -> tuple[Tensor, Tensor]:
-        """Return features (B, K, h, w) and logits (B, C) of normalised images, in one pass.
+        """Return the features (B, K, h, w) and logits (B, C) of images, in one pass.
 
         Args:
-            images: Normalised inputs (B, 3, H, W).
+            images: (B, 3, H, W) float32, normalised.
             gradients: Whether features and logits are differentiable with respect to the images.
 
         Raises:
-            UsageError: The precision or the compiled form that was asked for fails.
+            UsageError: The network fails in the chosen precision or compiled form.
         """
         with self._blaming_execution():
             if gradients:
@@ -84,7 +84,7 @@ class Network:
                     return features, self.module.forward_head(features)
             with torch.inference_mode():
                 features = self._forward_features(images)
-            # Tensors of inference mode take part in no gradient, which methods may want; a copy of them does.
+            # Tensors made in inference mode cannot take part in autograd, which gradient methods need; a copy can.
             features = features.clone() if self.execution.precision == "fp32" else features.float()
             with torch.no_grad():
                 return features, self.module.forward_head(features)
@@ -92,14 +92,14 @@ class Network:
     @cached_property
     def _forward_features(self) -> Callable[[Tensor], Tensor]:
         dtype = _DTYPES[self.execution.precision]
-        # A copy, because the head stays as it is.
+        # Convert a copy: the head of the original stays in float32.
         body = self.module if dtype is torch.float32 else copy.deepcopy(self.module).to(dtype)
         compute = torch.compile(body.forward_features) if self.execution.compiled else body.forward_features
         return lambda images: compute(images.to(dtype))
 
     @contextmanager
     def _blaming_execution(self) -> Iterator[None]:
-        """Say of whatever goes wrong that it may be due to the form that was asked for, if it was not the usual one."""
+        """Attribute any failure to the execution options, unless they are the defaults."""
         try:
             yield
         except WsolbenchError:
@@ -109,13 +109,22 @@ class Network:
                 raise
             reason = str(error).strip().partition("\n")[0] or type(error).__name__
             raise UsageError(
-                f"{self.execution}: '{self.spec.name}' cannot be run so on {self.device} ({reason}); omit it"
+                f"{self.execution} does not work for '{self.spec.name}' on {self.device} ({reason}); omit it"
             ) from error
 
 
 @dataclass(frozen=True, kw_only=True)
 class LoadedNetwork(Network):
-    """A network in eval mode with its weights, and where they come from."""
+    """A network in eval mode with its weights and their provenance.
+
+    Args:
+        requested: The name that the user typed.
+        num_classes: Number of classes of its head.
+        parameters: Number of parameters before branches were merged and norms fused.
+        largest_kernel: Longest side of its kernels, in cells.
+        reparameterized: Whether parallel branches were merged.
+        weights: Where its weights come from.
+    """
 
     requested: str
     num_classes: int
@@ -136,5 +145,5 @@ def kernel_sizes(module: nn.Module) -> list[tuple[int, int]]:
 
 
 def largest_kernel(module: nn.Module) -> int:
-    """Return the longest side of any of a network's kernels, 0 where it has none."""
+    """Return the longest side of a network's 2-D kernels, 0 if it has none."""
     return max((max(size) for size in kernel_sizes(module)), default=0)

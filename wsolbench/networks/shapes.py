@@ -1,4 +1,4 @@
-"""Networks built for their names and shapes alone: no memory, no initial values."""
+"""Networks built only for the names and shapes of their entries: no memory, no initial values."""
 
 from __future__ import annotations
 
@@ -12,20 +12,25 @@ from torch.overrides import TorchFunctionMode
 from wsolbench.contract import BackboneSpec
 
 _FILLING = {"uniform_", "normal_", "fill_", "zero_", "add_", "sub_", "mul_", "div_", "clamp_", "erfinv_"}
-"""What initialisers call on a tensor; without memory, none of it has an effect."""
+"""The tensor methods that initialisers call; on a tensor without memory they have no effect."""
 
 
 def build_shapes(spec: BackboneSpec, num_classes: int) -> Any:
-    """Build a network on torch's device `meta`, in a fraction of the time that its initialisation there would take."""
+    """Build a network on torch's `meta` device without initialising it, which would take most of the time.
+
+    Args:
+        spec: The network.
+        num_classes: Number of classes of its head.
+    """
     with torch.device("meta"), _WithoutValues():
         return spec.build(num_classes)
 
 
 class _WithoutValues(TorchFunctionMode):
-    """While this context is open, tensors without memory are not filled."""
+    """A context in which tensors without memory are not filled."""
 
     def __torch_function__(self, function: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Skip a call that would fill such a tensor; everything else goes on as it would."""
+        """Skip calls that would fill a tensor without memory; run all others."""
         kwargs = kwargs or {}
         filled = args[0] if args else kwargs.get("tensor")
         if isinstance(filled, Tensor) and filled.is_meta and _fills(function):

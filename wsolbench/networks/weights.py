@@ -1,4 +1,4 @@
-"""Checkpoints: read without executing anything in them, compared with the network, loaded strictly."""
+"""Checkpoints: read without executing any of their content, compared with the network, loaded strictly."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ from wsolbench.errors import WeightsError, WsolbenchError
 from wsolbench.networks.shapes import build_shapes
 
 _CONTAINERS = ("model", "state_dict", "module", "state_dict_ema", "model_ema")
-"""Averages of the weights come last: they are taken where nothing else is there."""
+"""Keys under which training files nest their state dict. Averages of the weights come last: they are the fallback."""
 
 
 class _LeftOut:
-    """Stands for what training files hold beside their weights; whatever it is made from is thrown away."""
+    """Placeholder for the objects that training files hold beside their weights; it discards all their content."""
 
     def __new__(cls, *_: object) -> _LeftOut:
-        """Make one of any arguments."""
+        """Accept and discard any arguments."""
         return super().__new__(cls)
 
     def __setstate__(self, state: object) -> None:
-        """Keep nothing of a state."""
+        """Discard the state."""
 
 
 _HARMLESS = (
@@ -44,18 +44,22 @@ _HARMLESS = (
     "numpy.ndarray",
     *(f"numpy.{core}.multiarray.{name}" for core in ("core", "_core") for name in ("scalar", "_reconstruct")),
 )
-"""What pickles of options and of numpy's numbers ask for; none of it is called, `_LeftOut` takes its place."""
+"""The globals that pickled options and numpy numbers refer to; none is called, `_LeftOut` replaces them all."""
 
 
 def read_state_dict(path: Path, spec: BackboneSpec) -> dict[str, Tensor]:
-    """Read a weights file into a state dict in the network's own keys.
+    """Read a weights file into a state dict with the network's own keys.
 
-    The plugin's reader is used where it has one; otherwise safetensors, or a ``torch.save`` file of plain tensors,
-    whose containers (``model``, ``state_dict``) and ``module.`` prefixes are taken off and which the plugin may
-    convert. Options, numbers and texts beside the tensors, as training files hold them, are left out.
+    If the plugin has a reader, it reads the file. Otherwise the file is safetensors or a ``torch.save`` file of plain
+    tensors. Containers (``model``, ``state_dict``) and ``module.`` prefixes are removed, and the plugin may convert the
+    entries. Options, numbers and texts, which training files hold beside the tensors, are left out.
+
+    Args:
+        path: The file.
+        spec: The network.
 
     Raises:
-        WeightsError: The file is missing, damaged, holds code, or holds no state dict.
+        WeightsError: The file is missing, is damaged, holds code, or holds no state dict.
     """
     _check_file(path)
     if spec.read_weights is not None:
@@ -65,12 +69,12 @@ def read_state_dict(path: Path, spec: BackboneSpec) -> dict[str, Tensor]:
 
 
 def read_entries(path: Path) -> dict[str, Tensor]:
-    """Read the entries of a safetensors or ``torch.save`` file as they are, but for containers and prefixes.
+    """Read the entries of a safetensors or ``torch.save`` file under the file's names, without containers and prefixes.
 
-    Which of both it is its first bytes tell, whatever it is called.
+    The first bytes decide which of the two formats it is, not the suffix.
 
     Raises:
-        WeightsError: The file is missing, damaged, holds code, or holds no state dict.
+        WeightsError: The file is missing, is damaged, holds code, or holds no state dict.
     """
     _check_file(path)
     try:
@@ -81,10 +85,15 @@ def read_entries(path: Path) -> dict[str, Tensor]:
 
 
 def convert_entries(path: Path, spec: BackboneSpec, entries: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return a file's entries under the names that the network gives them.
+    """Return a file's entries under the network's names.
+
+    Args:
+        path: The file, for messages.
+        spec: The network.
+        entries: The entries of the file.
 
     Raises:
-        WeightsError: The plugin cannot make anything of them.
+        WeightsError: The plugin cannot convert them.
     """
     if spec.convert_weights is None:
         return entries
@@ -100,7 +109,7 @@ def _check_file(path: Path) -> None:
 
 @contextmanager
 def _naming(path: Path, spec: BackboneSpec) -> Iterator[None]:
-    """Turn whatever a plugin raises about a file into one line that names the file."""
+    """Convert any exception of a plugin about a file into one line that names the file."""
     try:
         yield
     except WsolbenchError:
@@ -111,7 +120,7 @@ def _naming(path: Path, spec: BackboneSpec) -> Iterator[None]:
 
 
 def _is_safetensors(path: Path) -> bool:
-    """Tell whether a file begins as safetensors do: with the length of a header of at most 100 MB, and its brace."""
+    """Return whether a file starts like safetensors: with the length of a header, at most 100 MB, and its brace."""
     with path.open("rb") as file:
         length, brace = file.read(8), file.read(1)
     return brace == b"{" and int.from_bytes(length, "little") <= 100_000_000
@@ -127,9 +136,9 @@ def _read_safetensors(path: Path) -> object:
 def _read_torch(path: Path) -> object:
     harmless: list[Any] = [(_LeftOut, name) for name in _HARMLESS]
     with path.open("rb") as file, warnings.catch_warnings(), torch.serialization.safe_globals(harmless):
-        warnings.simplefilter("ignore")  # what torch supposes about a file that it then refuses
+        warnings.simplefilter("ignore")  # torch warns about files that it then refuses anyway
         try:
-            return torch.load(file, map_location="cpu", weights_only=True)  # of a path it would heed the suffix
+            return torch.load(file, map_location="cpu", weights_only=True)  # given a path, torch would use its suffix
         except pickle.UnpicklingError as error:
             text = str(error)
             if "GLOBAL" in text or "global" in text or "class" in text or _names_objects(path):
@@ -138,17 +147,17 @@ def _read_torch(path: Path) -> object:
                     "save its state dict alone"
                 ) from error
             raise _unreadable(path) from error
-        except Exception as error:  # torch reads old formats with whatever goes wrong in them
+        except Exception as error:  # a damaged file of an old format can raise any exception in torch
             raise _unreadable(path) from error
 
 
 def _unreadable(path: Path) -> WeightsError:
     kind = "safetensors" if path.suffix == ".safetensors" else "weights"
-    return WeightsError(f"weights file {path} is damaged or no {kind} file: {_appearance(path)}")
+    return WeightsError(f"weights file {path} is damaged or not a {kind} file: {_appearance(path)}")
 
 
 def _appearance(path: Path) -> str:
-    """Say what a file that cannot be read looks like."""
+    """Return what a file that cannot be read looks like, for a message."""
     with path.open("rb") as file:
         start = file.read(512)
     if not start:
@@ -156,17 +165,17 @@ def _appearance(path: Path) -> str:
     if start.startswith(b"PK"):
         return _appearance_of_zip(path)
     if _is_safetensors(path):
-        return "it looks like a safetensors file that is cut short or damaged"
+        return "it looks like a truncated or damaged safetensors file"
     if start.startswith(b"\x80"):
-        return "it looks like a pickle, as old versions of torch.save write, that is cut short or damaged"
+        return "it looks like a truncated or damaged pickle, as old versions of torch.save write"
     try:
         words = " ".join(codecs.getincrementaldecoder("utf-8")().decode(start).split())
     except UnicodeDecodeError:
         words = ""
     if "<html" in words.lower() or "<!doctype html" in words.lower():
-        return "it looks like a web page, as a failed download leaves"
+        return "it looks like a web page, perhaps from a failed download"
     if words.isprintable() and words:
-        return f"it looks like text that begins '{words[:40]}'"
+        return f"it looks like text that starts with '{words[:40]}'"
     return "it looks like neither a torch.save nor a safetensors file"
 
 
@@ -175,18 +184,18 @@ def _appearance_of_zip(path: Path) -> str:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
     except zipfile.BadZipFile:
-        return "it looks like a ZIP file, as torch.save writes, that is cut short"
+        return "it looks like a truncated ZIP file, as torch.save writes"
     if any(name.endswith("constants.pkl") for name in names):
         return "it looks like a TorchScript file; save the state dict of the network"
     if any(name.endswith("data.pkl") for name in names):
-        return "it looks like a torch.save file that is damaged inside"
+        return "it looks like a torch.save file with damaged content"
     return f"it looks like a ZIP file without a checkpoint; it holds {_some(names) or 'nothing'}"
 
 
 def _names_objects(path: Path) -> bool:
-    """Tell whether a bare pickle asks for classes or functions; it is read as a list of instructions, not carried out.
+    """Return whether a bare pickle refers to classes or functions; its instructions are listed and not executed.
 
-    torch gives up on newer pickle protocols before it comes to what they ask for.
+    torch refuses newer pickle protocols before it reaches these instructions, so its message does not say it.
     """
     try:
         with path.open("rb") as file:
@@ -208,10 +217,15 @@ def _unwrapped(path: Path, content: object) -> dict[str, Tensor]:
 
 
 def count_classes(path: Path, spec: BackboneSpec, state: Mapping[str, Tensor]) -> int:
-    """Return how many classes a state dict knows.
+    """Return the number of classes of a state dict.
+
+    Args:
+        path: Its file, for messages.
+        spec: The network.
+        state: The state dict, in the network's keys.
 
     Raises:
-        WeightsError: It has no classifier entry of that network.
+        WeightsError: It lacks the network's classifier entry.
     """
     if spec.classifier_key not in state or state[spec.classifier_key].ndim == 0:
         raise WeightsError(
@@ -223,24 +237,24 @@ def count_classes(path: Path, spec: BackboneSpec, state: Mapping[str, Tensor]) -
 
 @dataclass(frozen=True)
 class Difference:
-    """In what a state dict differs from a network's: names of entries."""
+    """The entries in which a state dict differs from a network's, by name."""
 
     missing: tuple[str, ...]
     unexpected: tuple[str, ...]
     reshaped: tuple[str, ...]
 
     def __bool__(self) -> bool:
-        """Whether there is any."""
+        """Whether any entry differs."""
         return bool(self.missing or self.unexpected or self.reshaped)
 
     def __str__(self) -> str:
-        """Return it as one line."""
+        """Return the differences as one line."""
         parts = [("missing", self.missing), ("unexpected", self.unexpected), ("of another shape", self.reshaped)]
         return "; ".join(f"{len(keys)} {what}: {_some(keys)}" for what, keys in parts if keys)
 
 
 def difference(network: Any, state: Mapping[str, Tensor]) -> Difference:
-    """Compare a state dict with a network's; counters that only training uses may be absent."""
+    """Compare a state dict with a network's; batch counters, which only training uses, may be absent."""
     own = network.state_dict()
     return Difference(
         missing=tuple(key for key in own if key not in state and not key.endswith("num_batches_tracked")),
@@ -254,10 +268,16 @@ def difference(network: Any, state: Mapping[str, Tensor]) -> Difference:
 
 
 def load_state(path: Path, spec: BackboneSpec, network: Any, state: Mapping[str, Tensor]) -> None:
-    """Put a state dict into a network; one saved after its branches were merged is loaded into the merged form.
+    """Load a state dict into a network, whose branches are merged first if the file was saved in merged form.
+
+    Args:
+        path: The file, for messages.
+        spec: The network.
+        network: The network, built.
+        state: The state dict, in the network's keys.
 
     Raises:
-        WeightsError: It does not fit; the message names the entries.
+        WeightsError: The state dict does not fit; the message names the entries.
     """
     found = difference(network, state)
     if found and isinstance(network, Reparameterizable):
@@ -268,11 +288,11 @@ def load_state(path: Path, spec: BackboneSpec, network: Any, state: Mapping[str,
             found = difference(network, state)
     if found:
         raise WeightsError(f"weights file {path} does not fit '{spec.name}': {found}")
-    network.load_state_dict(state, strict=False)  # what may be absent was checked above
+    network.load_state_dict(state, strict=False)  # `difference` has checked all but the counters, which may be absent
 
 
 def state_sha256(state: Mapping[str, Tensor]) -> str:
-    """Return the hex SHA-256 of a state dict's names, types, shapes and values, for weights that are no file."""
+    """Return the hex SHA-256 of a state dict's names, types, shapes and values, for weights that are not a file."""
     digest = hashlib.sha256()
     for key in sorted(state):
         value = state[key].detach().cpu().contiguous()

@@ -17,13 +17,13 @@ def check_boxes(boxes: NDArray[Any], name: str) -> NDArray[np.int64]:
 
     Args:
         boxes: Expected to be (n, 4) of an integer dtype, n >= 1, with x0 <= x1 and y0 <= y1.
-        name: What the message calls the image.
+        name: The name of the image in messages.
 
     Returns:
         (n, 4) int64, a copy.
 
     Raises:
-        DataError: If dtype or shape differ, there is no box, or a box has its corners the wrong way round.
+        DataError: If dtype or shape differ, there is no box, or the corners of a box are swapped.
     """
     boxes = np.asarray(boxes)
     if boxes.ndim != 2 or boxes.shape[1] != 4 or len(boxes) == 0:

@@ -1,4 +1,4 @@
-"""Loading the compiled sweep before it is first needed, and saying so where it has to be compiled."""
+"""Loads the compiled sweep ahead of its first use, and announces when it has to be compiled."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LOADING = Lock()
 
 
 class _Announcer(event.Listener):
-    """Tells, once, that numba has begun to compile."""
+    """Announces once that numba has started to compile."""
 
     def __init__(self, tell: Callable[[str], None]) -> None:
         self._tell = tell
@@ -34,14 +34,15 @@ def _say(message: str) -> None:
 
 
 def load_sweep(tell: Callable[[str], None] = _say) -> None:
-    """Load the compiled sweep; a process that does not do so waits for it at its first scoremap.
+    """Load the compiled sweep; without this call, the first scoremap waits for it.
 
     Args:
-        tell: Given a line before compilation begins, if that is necessary, and another if the next process will have
-            to compile again, because there is no folder in which the outcome can be kept. Standard error has them
-            where nothing else is given.
+        tell: Called with a line before a compilation starts, and with another if the result cannot be cached, so that
+            the next process has to compile again. By default the lines go to standard error.
     """
     announcer = _Announcer(tell)
+    # Importing the module compiles the sweep, or loads it from the cache. The lock keeps a second thread, which waits
+    # for the same import, from announcing the compilation again.
     with _LOADING, event.install_listener("numba:compile", announcer):
         from wsolbench.protocol.component_tree import level_ious
     if announcer.told and level_ious.stats.cache_path is None:

@@ -1,7 +1,7 @@
-"""Accumulators over a data set: scoremaps go in one by one, the protocol's numbers come out when all have.
+"""Accumulators over a data set: scoremaps are added one by one, and the protocol's numbers computed from all of them.
 
-`score` is pure and may run in threads; `add` stores its outcome; `update` does both. Parts of a data set may be
-evaluated apart and merged: every count is an integer, so the result is the same to the last bit.
+`score` is pure and may run in threads; `add` stores its result; `update` does both. Parts of a data set may be
+evaluated separately and merged: every count is an integer, so the result is the same to the last bit.
 """
 
 from __future__ import annotations
@@ -31,14 +31,15 @@ _OUTCOMES = [(mode, iou_threshold) for mode in MODES for iou_threshold in IOU_TH
 
 @dataclass(frozen=True, eq=False)
 class BoxResult:
-    """What a set of scoremaps scores against boxes.
+    """The result of a set of scoremaps that were evaluated against boxes.
 
     Attributes:
         image_ids: N ids, in the order of the evaluator's boxes.
         thresholds: (T,) the grid of τ.
         counts: `counts[mode][δ]` is (T,) int64: the images whose best IoU reaches δ at each τ.
-        runs: `runs[mode][δ]` is (R, 3) int32: each row says that an image (its place in `image_ids`) is correct at
-            the threshold indices from start to before stop. Rows are ordered by image, then by start.
+        runs: `runs[mode][δ]` is (R, 3) int32. A row (image, start, stop) says that the image with this index in
+            `image_ids` is correct at the threshold indices from start to stop - 1. Rows are ordered by image, then by
+            start.
     """
 
     image_ids: tuple[str, ...]
@@ -48,7 +49,7 @@ class BoxResult:
 
     @property
     def num_images(self) -> int:
-        """The denominator of every accuracy: all images, none left out."""
+        """The denominator of every accuracy: the number of all images."""
         return len(self.image_ids)
 
     @property
@@ -58,7 +59,7 @@ class BoxResult:
 
     @property
     def max_box_acc_by_iou(self) -> dict[float, float]:
-        """For each δ the percent of images correct at the best τ of that δ, boxes of all contours."""
+        """For each δ, the percentage of images correct at the best τ for this δ, with the boxes of all contours."""
         return {iou_threshold: float(self.box_acc("multi", iou_threshold).max()) for iou_threshold in IOU_THRESHOLDS}
 
     @property
@@ -102,7 +103,7 @@ class BoxResult:
 
 
 class BoxEvaluator:
-    """Counts the images that scoremaps localise, at every τ and δ, in single- and multi-contour mode.
+    """Counts the images that scoremaps localize, at every τ and δ, in single- and multi-contour mode.
 
     Args:
         boxes: For each image id its true boxes, (n, 4) integers in original pixels, corners inclusive. Its order is
@@ -127,24 +128,24 @@ class BoxEvaluator:
         self._boxes = {image_id: check_boxes(of_image, image_id) for image_id, of_image in boxes.items()}
         self._sizes = {image_id: _check_size(image_sizes.get(image_id), image_id) for image_id in boxes}
         self._ledger = _Ledger(boxes)
-        # As bytes, which Python keeps apart: small arrays that stay would lie between the large ones that come and go,
-        # whose memory could then not be used again.
+        # Bytes, because Python allocates them apart from arrays: small arrays that stay, between large ones that come
+        # and go, would fragment the memory.
         self._runs: dict[str, bytes] = {}
 
     def update(self, scoremap: NDArray[np.floating[Any]], image_id: str) -> None:
-        """Score one image's scoremap and store the outcome; see `score` and `add`."""
+        """Score one image's scoremap and store the result; see `score` and `add`."""
         self._ledger.check_awaited(image_id)
         self.add(image_id, self.score(scoremap, image_id))
 
     def score(self, scoremap: NDArray[np.floating[Any]], image_id: str) -> IouCurves:
-        """Return the best IoU of one image at every τ, and change nothing.
+        """Return the best IoU of one image at every τ, without storing it.
 
         Args:
             scoremap: (H, W) floats in [0, 1]; its shape is the frame to which the true boxes are scaled.
             image_id: The image it was made for.
 
         Raises:
-            ScoremapError: If the scoremap is not fit to be scored.
+            ScoremapError: If the scoremap cannot be scored (see `check_scoremap`).
             UsageError: If the image is unknown.
         """
         self._ledger.check_known(image_id)
@@ -154,7 +155,7 @@ class BoxEvaluator:
         return best_iou_curves(scoremap, boxes, self.thresholds)
 
     def add(self, image_id: str, curves: IouCurves) -> None:
-        """Store the outcome of `score` for one image.
+        """Store the result of `score` for one image.
 
         Raises:
             UsageError: If the image is unknown or already stored, or the curves are not of this grid.
@@ -168,9 +169,9 @@ class BoxEvaluator:
         self._ledger.tick([image_id])
 
     def merge(self, other: BoxEvaluator) -> BoxEvaluator:
-        """Take over the outcomes of another evaluator, which has seen other images, and return this one.
+        """Add the results of another evaluator, which has seen other images, and return this one.
 
-        Each part of a data set is seen by an evaluator that was built from the annotations of all images, in any order.
+        Build both evaluators from the annotations of all images, in any order, and update each with its own part.
 
         Raises:
             UsageError: If the other one's boxes, sizes or grid differ, or both have seen an image.
@@ -186,7 +187,7 @@ class BoxEvaluator:
         """Return the result over all images.
 
         Raises:
-            ScoremapError: If an image has no scoremap yet; none is left out of the denominator.
+            ScoremapError: If an image has no scoremap yet, since every image counts in the denominator.
         """
         self._ledger.check_complete()
         image_ids = tuple(self._boxes)
@@ -213,11 +214,11 @@ class BoxEvaluator:
 
 @dataclass(frozen=True, eq=False)
 class ScoreHistograms:
-    """How many pixels have a score between neighbouring edges.
+    """The numbers of pixels whose score lies between two neighbouring edges.
 
     Attributes:
         foreground: (T + 2,) int64, pixels of the object.
-        background: (T + 2,) int64, pixels of neither object nor ignored region.
+        background: (T + 2,) int64, pixels outside object and ignored region.
     """
 
     foreground: NDArray[np.int64]
@@ -226,13 +227,13 @@ class ScoreHistograms:
 
 @dataclass(frozen=True, eq=False)
 class MaskResult:
-    """What a set of scoremaps scores against masks.
+    """The result of a set of scoremaps that were evaluated against masks.
 
     Attributes:
-        num_images: All images, none left out.
-        thresholds: (T + 2,) float64, descending: a pixel of at least this score is predicted. The first two, 2 and 1,
-            lie above the grid.
-        precision: (T + 2,) fractions, NaN where no pixel is predicted.
+        num_images: The number of all images.
+        thresholds: (T + 2,) float64, descending; a pixel with at least this score is predicted. The first two, 2 and
+            1, lie above the grid.
+        precision: (T + 2,) fractions, NaN if no pixel is predicted.
         recall: (T + 2,) fractions, ascending to 1.
         pxap: The area under precision over recall, in percent.
     """
@@ -272,7 +273,7 @@ class MaskEvaluator:
         mask: NDArray[np.bool_],
         ignore: NDArray[np.bool_] | None = None,
     ) -> None:
-        """Score one image's scoremap and store the outcome; see `score` and `add`."""
+        """Score one image's scoremap and store the result; see `score` and `add`."""
         self._ledger.check_awaited(image_id)
         self.add(image_id, self.score(scoremap, image_id, mask, ignore))
 
@@ -283,16 +284,16 @@ class MaskEvaluator:
         mask: NDArray[np.bool_],
         ignore: NDArray[np.bool_] | None = None,
     ) -> ScoreHistograms:
-        """Return the score histograms of one image, and change nothing.
+        """Return the score histograms of one image, without storing them.
 
         Args:
             scoremap: (H, W) floats in [0, 1]; its shape is the frame to which the masks are resized.
             image_id: The image it was made for.
             mask: (h, w) bool of any size: the union of the image's instances.
-            ignore: (h', w') bool of any size: pixels that count nowhere, except where they are foreground.
+            ignore: (h', w') bool of any size: pixels that do not count, unless they are foreground.
 
         Raises:
-            ScoremapError: If the scoremap is not fit to be scored.
+            ScoremapError: If the scoremap cannot be scored (see `check_scoremap`).
             DataError: If a mask is not a non-empty 2-D bool array.
             UsageError: If the image is unknown.
         """
@@ -310,7 +311,7 @@ class MaskEvaluator:
         )
 
     def add(self, image_id: str, histograms: ScoreHistograms) -> None:
-        """Store the outcome of `score` for one image.
+        """Store the result of `score` for one image.
 
         Raises:
             UsageError: If the image is unknown or already stored, or the histograms are not of this grid.
@@ -325,9 +326,9 @@ class MaskEvaluator:
         self._ledger.tick([image_id])
 
     def merge(self, other: MaskEvaluator) -> MaskEvaluator:
-        """Take over the histograms of another evaluator, which has seen other images, and return this one.
+        """Add the histograms of another evaluator, which has seen other images, and return this one.
 
-        Each part of a data set is seen by an evaluator that was built from the ids of all images, in any order.
+        Build both evaluators from the ids of all images, in any order, and update each with its own part.
 
         Raises:
             UsageError: If the other one's images or grid differ, or both have seen an image.
@@ -364,7 +365,7 @@ class MaskEvaluator:
 
 
 class _Ledger:
-    """Keeps account of the images that are expected and of those that have been seen.
+    """Tracks which of the expected images have been seen.
 
     Raises:
         DataError: If there is no image, or one is listed twice.
@@ -408,10 +409,10 @@ class _Ledger:
         return self._seen.keys() == other._seen.keys()
 
     def merge(self, other: _Ledger) -> None:
-        """Tick what the other has seen.
+        """Mark the images that the other has seen.
 
         Raises:
-            UsageError: If both have seen an image; then nothing is ticked.
+            UsageError: If both have seen an image; then no image is marked.
         """
         theirs = [image_id for image_id, seen in other._seen.items() if seen]
         for image_id in theirs:
@@ -435,7 +436,7 @@ def _check_size(size: tuple[int, int] | None, image_id: str) -> tuple[int, int]:
 
 
 def _encode_runs(curves: IouCurves) -> NDArray[np.int32]:
-    """Return (R, 3) rows (place in `_OUTCOMES`, start, stop): the runs of threshold indices that are correct."""
+    """Return (R, 3) rows (index in `_OUTCOMES`, start, stop): the runs of threshold indices that are correct."""
     curve_of = {"single": curves.single, "multi": curves.multi}
     correct = np.zeros((len(_OUTCOMES), len(curves.single) + 2), dtype=np.int8)
     for number, (mode, iou_threshold) in enumerate(_OUTCOMES):
@@ -464,9 +465,10 @@ def _resize_mask(mask: NDArray[np.bool_], frame: tuple[int, int], name: str) -> 
 
 
 def _bin_scores(scores: NDArray[np.float64], interval: float, edges: NDArray[np.float64]) -> NDArray[np.intp]:
-    """Return for scores in [0, 1] the k with `edges[k] <= score < edges[k + 1]`, as `np.histogram` bins them.
+    """Return, for scores in [0, 1], the k with `edges[k] <= score < edges[k + 1]`, as `np.histogram` bins them.
 
-    Division finds k up to one, since the grid's edges are rounded; comparing with the edges on both sides settles it.
+    The edges of the grid are rounded, so division finds k or a neighbour of it; comparing with the edges on both sides
+    decides.
     """
     bins = (scores / interval).astype(np.intp)
     bins -= scores < edges[bins]

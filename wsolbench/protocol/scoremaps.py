@@ -1,4 +1,4 @@
-"""From a raw map to the scoremap that is scored and saved, and the check that a stored one is fit to be scored."""
+"""Conversion of a raw map to the scoremap that is scored and saved, and the check of a stored scoremap."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ RawMapKind: TypeAlias = Literal["ok", "nan", "constant"]
 def to_scoremap(raw_map: ArrayLike, frame: tuple[int, int] = (FRAME, FRAME)) -> NDArray[np.float32]:
     """Resize a raw map to the frame and stretch it to [0, 1].
 
-    Bicubic resizing and `(s - min) / (max - min)` run in float64; the outcome is then rounded to float32. That rounded
-    map is the scoremap: it is what is scored and what is saved, so a saved map scores as it did in memory. A raw map
-    that `classify_raw_map` does not call "ok" becomes all zeros.
+    Bicubic resizing and `(s - min) / (max - min)` are computed in float64, and the result is rounded to float32. This
+    rounded map is both scored and saved, so a saved map has the same score as the map in memory. A raw map that
+    `classify_raw_map` does not classify as "ok" becomes all zeros.
 
     Args:
         raw_map: (h, w) real numbers of any range.
@@ -42,7 +42,7 @@ def to_scoremap(raw_map: ArrayLike, frame: tuple[int, int] = (FRAME, FRAME)) -> 
 def classified_scoremap(
     raw_map: ArrayLike, frame: tuple[int, int] = (FRAME, FRAME)
 ) -> tuple[RawMapKind, NDArray[np.float32]]:
-    """Return what `classify_raw_map` says of a raw map and what `to_scoremap` makes of it, resized once.
+    """Return the results of `classify_raw_map` and `to_scoremap` for a raw map, which is resized only once.
 
     Raises:
         ScoremapError: If the raw map is not a non-empty 2-D array of real numbers.
@@ -57,15 +57,15 @@ def classified_scoremap(
 
 
 def classify_raw_map(raw_map: ArrayLike, frame: tuple[int, int] = (FRAME, FRAME)) -> RawMapKind:
-    """Say whether a raw map holds a score: "ok", or why its scoremap is all zeros.
+    """Return whether a raw map holds a score ("ok"), or why its scoremap is all zeros.
 
     Args:
         raw_map: (h, w) real numbers of any range.
         frame: Width and height of the scoremap in pixels.
 
     Returns:
-        "nan" if a value is not finite, before or after resizing (infinities turn into NaN when normalised);
-        "constant" if all values are equal, before or after resizing; else "ok".
+        "nan" if a value is not finite, before or after resizing (normalisation turns infinities into NaN);
+        "constant" if all values are equal, before or after resizing; otherwise "ok".
 
     Raises:
         ScoremapError: If the raw map is not a non-empty 2-D array of real numbers.
@@ -79,7 +79,7 @@ def check_scoremap(scoremap: NDArray[Any], name: str) -> NDArray[np.floating[Any
 
     Args:
         scoremap: Expected to be (H, W) of a floating dtype, finite, in [0, 1].
-        name: What the message calls it: an image id or a file.
+        name: Its name in messages: an image id or a file.
 
     Raises:
         ScoremapError: If the dtype is not floating, the array is not 2-D or empty, or a value is not finite or lies
@@ -103,7 +103,7 @@ def check_scoremap(scoremap: NDArray[Any], name: str) -> NDArray[np.floating[Any
 
 
 def _resize(raw_map: ArrayLike, frame: tuple[int, int]) -> tuple[RawMapKind, NDArray[np.float64]]:
-    """Resize to the frame in float64 and classify; of a map that is not "ok" only the shape has a meaning."""
+    """Resize to the frame in float64 and classify; only the shape is defined for a map that is not "ok"."""
     raw = np.asarray(raw_map)
     if raw.dtype.kind not in "biuf" or raw.ndim != 2 or raw.size == 0:
         raise ScoremapError(f"raw map: expected a non-empty 2-D array of numbers, got {raw.dtype} {raw.shape}")
@@ -114,7 +114,7 @@ def _resize(raw_map: ArrayLike, frame: tuple[int, int]) -> tuple[RawMapKind, NDA
     empty = np.zeros((height, width), dtype=np.float64)
     if not np.isfinite(raw).all():
         return "nan", empty
-    if raw.min() == raw.max():  # asked first: bicubic weights sum to 1 only up to rounding, which leaves ripples
+    if raw.min() == raw.max():  # test before resizing: bicubic weights sum to 1 only up to rounding
         return "constant", empty
     resized = np.asarray(cv2.resize(raw, (width, height), interpolation=cv2.INTER_CUBIC), dtype=np.float64)
     with np.errstate(over="ignore", invalid="ignore"):

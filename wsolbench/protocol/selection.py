@@ -19,9 +19,9 @@ class FullsupScores:
     """Box accuracies at the τ chosen on train-fullsup, in percent.
 
     Attributes:
-        box_acc: Largest contour, δ = 0.5 (GT-known Loc); beside MaxBoxAcc.
+        box_acc: Largest contour, δ = 0.5 (GT-known Loc); the counterpart of MaxBoxAcc.
         box_acc_by_iou: All contours, for each δ at its own τ.
-        box_acc_v2: The mean of these; beside MaxBoxAccV2.
+        box_acc_v2: The mean of these; the counterpart of MaxBoxAccV2.
     """
 
     box_acc: float
@@ -35,8 +35,8 @@ class FullsupSelection:
 
     Attributes:
         thresholds: (T,) the grid of τ.
-        single_index: Place in the grid of the τ for the largest contour, δ = 0.5.
-        multi_index: For each δ the place of the τ for all contours.
+        single_index: Index in the grid of the τ for the largest contour, δ = 0.5.
+        multi_index: For each δ, the index of the τ for all contours.
     """
 
     thresholds: NDArray[np.float64]
@@ -54,7 +54,7 @@ class FullsupSelection:
         return {iou_threshold: float(self.thresholds[index]) for iou_threshold, index in self.multi_index.items()}
 
     def apply(self, test: BoxResult) -> FullsupScores:
-        """Return the accuracies of another split at the chosen τ, which stay as they are.
+        """Return the accuracies of another split at the chosen τ.
 
         Raises:
             UsageError: If that split was evaluated on another grid.

@@ -1,8 +1,7 @@
-"""From a scoremap to the best IoU at every threshold, exactly as if each were cut and traced on its own.
+"""The best IoU of a scoremap at every threshold, exactly as if it were cut and traced at each threshold on its own.
 
-The quantised map has at most 256 levels, so however fine the grid, at most 256 cuts differ. What they hold is read off
-component trees in compiled code, which is loaded when it is first needed. Source: protocol, "Boxes from a scoremap, at
-one τ".
+The quantised map has at most 256 levels, so at most 256 cuts differ, however fine the grid. Compiled code computes all
+of them from component trees; it is loaded when it is first needed. Source: protocol, "Boxes from a scoremap, at one τ".
 """
 
 from __future__ import annotations
@@ -23,11 +22,11 @@ _NO_CONTOUR = np.zeros((1, 4), dtype=np.int64)
 
 @dataclass(frozen=True, eq=False)
 class IouCurves:
-    """The best IoU of one image at every threshold, over predicted and true boxes.
+    """The best IoU of one image at every threshold, over all pairs of a predicted and a true box.
 
     Attributes:
-        single: (T,) float64 in [0, 1], predicting the box of the largest contour.
-        multi: (T,) float64 in [0, 1], predicting the boxes of all contours.
+        single: (T,) float64 in [0, 1], where the box of the largest contour is predicted.
+        multi: (T,) float64 in [0, 1], where the boxes of all contours are predicted.
     """
 
     single: NDArray[np.float64]
@@ -48,13 +47,14 @@ def best_iou_curves(
         Two (T,) curves.
     """
     quantised = _quantise(scoremap)
+    # At the map's maximum and above there is no foreground: all these levels share one entry of the curve.
     levels = np.minimum(_levels(quantised, thresholds), int(quantised.max()))
     single, multi = _level_ious()(quantised, np.array(boxes, dtype=np.int64, order="C"))
     return IouCurves(single[levels], multi[levels])
 
 
 def boxes_at(scoremap: NDArray[np.floating[Any]], threshold: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the boxes that a scoremap predicts at one threshold, traced by OpenCV: for drawing, and in its order.
+    """Return the boxes that a scoremap predicts at one threshold, traced by OpenCV, in its order; used for drawing.
 
     Args:
         scoremap: (H, W) floats, finite, in [0, 1].
@@ -66,7 +66,7 @@ def boxes_at(scoremap: NDArray[np.floating[Any]], threshold: float) -> tuple[NDA
     """
     quantised = _quantise(scoremap)
     level = int(_levels(quantised, np.array([threshold], dtype=np.float64))[0])
-    if level >= int(quantised.max()):
+    if level >= int(quantised.max()):  # no pixel exceeds the level
         return _NO_CONTOUR[0].copy(), _NO_CONTOUR.copy()
     largest, rectangles = _trace(quantised, level + 1)
     boxes = _to_boxes(rectangles, quantised.shape)
@@ -75,8 +75,8 @@ def boxes_at(scoremap: NDArray[np.floating[Any]], threshold: float) -> tuple[NDA
 
 @cache
 def _level_ious() -> Any:
-    """Return the compiled sweep; where it has to be compiled and nobody has said so, standard error does."""
-    from wsolbench.protocol.compilation import load_sweep  # not sooner: numba is slow to import
+    """Return the compiled sweep; if it has to be compiled first, a line on standard error says so."""
+    from wsolbench.protocol.compilation import load_sweep  # not at the top: importing numba takes long
 
     load_sweep()
     from wsolbench.protocol.component_tree import level_ious
@@ -85,11 +85,12 @@ def _level_ious() -> Any:
 
 
 def _quantise(scoremap: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
-    """Truncate to bytes; raised to float64 first, since 255 · s in a narrow type may round up to the next level."""
+    """Truncate 255 · s to bytes, computed in float64: in a narrower type the product may round up to the next level."""
     return (scoremap.astype(np.float64) * 255).astype(np.uint8, order="C")
 
 
 def _levels(quantised: NDArray[np.uint8], thresholds: NDArray[np.float64]) -> NDArray[np.int64]:
+    # Truncated, as published: the foreground at τ is what exceeds int(τ * maximum).
     return (thresholds * int(quantised.max())).astype(np.int64)
 
 
@@ -97,7 +98,7 @@ def _trace(quantised: NDArray[np.uint8], cut: int) -> tuple[int, list[Sequence[i
     """Trace the foreground `quantised >= cut`, which is not empty.
 
     Returns:
-        The place of the contour of largest area, the first of equals, and every contour's rectangle (x, y, w, h).
+        The index of the contour with the largest area, the first of equals, and every contour's rectangle (x, y, w, h).
     """
     foreground = (quantised >= cut).view(np.uint8)
     contours = cv2.findContours(foreground, cv2.RETR_TREE, cv2.CHAIN_APPROX_SIMPLE)[0]
@@ -106,7 +107,7 @@ def _trace(quantised: NDArray[np.uint8], cut: int) -> tuple[int, list[Sequence[i
 
 
 def _to_boxes(rectangles: list[Sequence[int]], shape: tuple[int, ...]) -> NDArray[np.int64]:
-    """Return (n, 4) boxes `(x, y, min(x + w, W - 1), min(y + h, H - 1))`: one pixel past the contour, as published."""
+    """Return (n, 4) boxes `(x, y, min(x + w, W - 1), min(y + h, H - 1))`; as published, they end past the contour."""
     boxes = np.array(rectangles, dtype=np.int64)
     height, width = shape
     boxes[:, 2:] = np.minimum(boxes[:, :2] + boxes[:, 2:], [width - 1, height - 1])

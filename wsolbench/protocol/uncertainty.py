@@ -1,7 +1,7 @@
-"""How sure the scores are: the bootstrap over images, with τ chosen anew inside every resample.
+"""The uncertainty of scores: the bootstrap over images, with τ chosen anew in every resample.
 
-A resample is a number for every image, how often it was drawn. What the images are correct at is stored as runs of
-threshold indices, so that the counts of a resample at every τ follow from two histograms and one running sum.
+A resample is given by how often it contains each image. The thresholds at which an image is correct are stored as runs
+of threshold indices, so the counts of a resample at every τ follow from two histograms and one running sum.
 
 Source: Efron & Tibshirani, "An Introduction to the Bootstrap", 1993, chapters 13 (percentile) and 14 (bias-corrected);
 Davison & Hinkley, "Bootstrap Methods and their Application", 1997, section 5.2.1 (basic).
@@ -45,12 +45,12 @@ RESAMPLES: Final = 1000
 SEED: Final = 0
 
 KIND: Final[IntervalKind] = "bias-corrected"
-"""The kind that covered best in the study of docs/uncertainty.md."""
+"""The kind with the best coverage in the study of docs/uncertainty.md."""
 
 _NORMAL: Final = NormalDist()
 
 _CHUNK: Final = 2**17
-"""Numbers in the largest array of a chunk of resamples: what bounds the memory."""
+"""Numbers in the largest array of a chunk of resamples, which bounds the memory."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,10 +73,10 @@ class CorrectRuns:
 
     @classmethod
     def from_flat(cls, flat: Sequence[Sequence[int]], num_thresholds: int) -> CorrectRuns:
-        """Read what a record stores.
+        """Read the form that records store.
 
         Args:
-            flat: For each of N images start, stop, start, stop ... of its runs, ascending.
+            flat: For each of N images, start, stop, start, stop ... of its runs, ascending.
             num_thresholds: T.
 
         Raises:
@@ -113,19 +113,19 @@ class CorrectRuns:
         return correct
 
     def only(self, images: NDArray[np.bool_]) -> CorrectRuns:
-        """Return the same with all images outside (N,) `images` never correct."""
+        """Return a copy in which only the images selected by the (N,) mask `images` are ever correct."""
         kept = images[self.image]
         return CorrectRuns(self.image[kept], self.start[kept], self.stop[kept], self.num_images, self.num_thresholds)
 
 
 @dataclass(frozen=True, eq=False)
 class ImageOutcomes:
-    """What happened to every image of a split.
+    """The outcomes of every image of a split.
 
     Attributes:
         num_images: N, at least 1.
         correct: `correct[mode][δ]`; None without boxes.
-        hits: `hits[k]` is (N,) bool, whether the true class is among the top k; empty where no classifier ran.
+        hits: `hits[k]` is (N,) bool, whether the true class is among the top k; empty if there was no classifier.
     """
 
     num_images: int
@@ -134,14 +134,14 @@ class ImageOutcomes:
 
 
 def score(scored: ImageOutcomes, fullsup: ImageOutcomes | None = None) -> dict[str, float]:
-    """Return every metric that follows from per-image outcomes, which is all but PxAP.
+    """Return every metric that follows from per-image outcomes, which is all except PxAP.
 
     Args:
         scored: The evaluated split.
-        fullsup: train-fullsup; None where no τ comes from it.
+        fullsup: The train-fullsup split; None if no τ is chosen on it.
 
     Returns:
-        Percent, under the name that a record gives the metric; a δ follows after a dot.
+        Name of the metric in records, with δ after a dot, -> percent.
     """
     once = np.ones((1, scored.num_images))
     fullsup_once = None if fullsup is None else np.ones((1, fullsup.num_images))
@@ -151,11 +151,11 @@ def score(scored: ImageOutcomes, fullsup: ImageOutcomes | None = None) -> dict[s
 def bootstrap(
     scored: ImageOutcomes, fullsup: ImageOutcomes | None = None, *, resamples: int = RESAMPLES, seed: int = SEED
 ) -> dict[str, NDArray[np.float64]]:
-    """Return what `score` gives for resamples of the images, each split drawn on its own, with replacement.
+    """Return `score` for resamples of the images; each split is drawn on its own, with replacement.
 
-    Each oracle τ is the best of the resample, each fullsup τ the best of the resample of train-fullsup. The draws
-    depend on the numbers of images and the seed alone: two methods on the same images are resampled alike, and the
-    differences of their resamples are those of pairs.
+    An oracle τ is the best τ of the resample, a fullsup τ the best τ of the resample of train-fullsup. The draws depend
+    on the numbers of images and the seed only. So two methods on the same images have the same resamples, and the
+    differences between their scores are paired.
 
     Returns:
         (resamples,) percent for each metric.
@@ -181,17 +181,17 @@ def interval(
     Args:
         estimate: The number itself.
         resampled: (B,) the same of every resample.
-        kind: With q the quantiles of the resamples: ``percentile`` is from q(α) to q(1 - α); ``basic`` reflects this in
+        kind: With q the quantiles of the resamples, ``percentile`` is from q(α) to q(1 - α); ``basic`` reflects this in
             the estimate; ``bias-corrected`` is from q(Φ(2z + Φ⁻¹(α))) to q(Φ(2z + Φ⁻¹(1 - α))), where Φ(z) is the share
-            of resamples below the estimate, half of the ties counted in.
+            of resamples below the estimate plus half of the share equal to it.
         level: 1 - 2α.
     """
     tails = np.array([(1 - level) / 2, (1 + level) / 2])
     if kind == "bias-corrected":
-        # Scores are fractions of whole numbers: rounding must not decide, differently on every machine, what ties.
+        # Scores are fractions of whole numbers: rounding must not decide what is a tie, differently on each machine.
         gaps = np.round(resampled - estimate, 9)
         below = np.mean(gaps < 0) + np.mean(gaps == 0) / 2
-        # With no resample on one side the shift would be infinite, and the interval a point.
+        # If all resamples were on one side, the shift would be infinite and the interval a single point.
         below = np.clip(below, 0.5 / len(resampled), 1 - 0.5 / len(resampled))
         shift = 2 * _NORMAL.inv_cdf(float(below))
         tails = np.array([_NORMAL.cdf(shift + _NORMAL.inv_cdf(float(tail))) for tail in tails])
@@ -201,7 +201,7 @@ def interval(
 
 
 def _draw(random: np.random.Generator, count: int, size: int) -> Weights:
-    """Return for each of `count` resamples how often it holds each image: (count, size)."""
+    """Return, for each of `count` resamples, how often it contains each image: (count, size)."""
     drawn = random.integers(size, size=(count, size)) + np.arange(count)[:, None] * size
     return np.bincount(drawn.ravel(), minlength=count * size).reshape(count, size).astype(np.float64)
 
@@ -209,7 +209,7 @@ def _draw(random: np.random.Generator, count: int, size: int) -> Weights:
 def _score_resamples(
     scored: ImageOutcomes, fullsup: ImageOutcomes | None, weights: Weights, fullsup_weights: Weights | None
 ) -> dict[str, NDArray[np.float64]]:
-    """Return (B,) percent for each metric, given (B, N) and (B, M) how often each image was drawn."""
+    """Return (B,) percent for each metric, from how often each image was drawn: (B, N) and (B, M)."""
     scores = {f"top{k}_acc": weights @ hit * 100.0 / scored.num_images for k, hit in scored.hits.items()}
     if scored.correct is None:
         return scores
@@ -229,7 +229,7 @@ def _score_resamples(
 def _curves(
     correct: Mapping[Mode, Mapping[float, CorrectRuns]], weights: Weights
 ) -> tuple[NDArray[np.float64], dict[float, NDArray[np.float64]]]:
-    """Return the (B, T) curves that metrics are made of: the largest contour's at δ 0.5, all contours' at every δ."""
+    """Return the (B, T) curves behind the metrics: largest contour at δ = 0.5, and all contours at every δ."""
     multi = {iou: correct["multi"][iou].box_acc(weights) for iou in IOU_THRESHOLDS}
     return correct["single"][0.5].box_acc(weights), multi
 
@@ -242,5 +242,5 @@ def _box_scores(
 
 
 def _at(curves: NDArray[np.float64], chosen: NDArray[np.intp]) -> NDArray[np.float64]:
-    """Return (B,) the value of every resample at its own τ."""
+    """Return the value of every resample at its own τ: (B,)."""
     return curves[np.arange(len(curves)), chosen]

@@ -26,7 +26,7 @@ from pydantic import ValidationError
 
 from wsolbench.contract.choices import iou_key
 from wsolbench.errors import DataError, OutputError
-from wsolbench.files import write_whole
+from wsolbench.files import atomic_write
 from wsolbench.protocol import IOU_THRESHOLDS, MODES, cam_threshold_grid
 from wsolbench.protocol.uncertainty import CorrectRuns
 from wsolbench.records.outcomes import SplitOutcomes
@@ -135,7 +135,7 @@ def write_record(record: ResultRecord, folder: Path, stem: str) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         for place, content in contents.items():
             if not place.name.startswith("images-") or not place.exists():
-                write_whole(place, content)
+                atomic_write(place, content)
     except OSError as error:
         raise OutputError(f"{path}: cannot be written ({error.strerror})") from error
     return path

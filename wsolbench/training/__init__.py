@@ -1,1 +1,1 @@
-"""Classifiers trained from image labels."""
+"""Training of classifiers from image labels."""

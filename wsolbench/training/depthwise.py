@@ -1,4 +1,4 @@
-"""Depthwise convolutions trained on a CPU: gradients of kernels that are wide beside their maps, as matrix products."""
+"""Faster training of depthwise convolutions on a CPU: gradients of large kernels as matrix products."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ Geometry: TypeAlias = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
 """Stride, padding and dilation of a convolution."""
 
 SMALL_KERNEL = 9
-"""Entries of a kernel that torch's own gradient is fast enough for."""
+"""Number of entries up to which torch's own kernel gradient is fast enough."""
 
 
 class FastDepthwiseGradients(TorchFunctionMode):
-    """While this context is open, depthwise convolutions on a CPU get faster gradients, and autocast spares them.
+    """A context in which depthwise convolutions on a CPU have faster gradients, and stay in float32 under autocast.
 
     torch's own gradient of a depthwise kernel visits every entry of the kernel at every position, without matrix
-    products; where the kernel is not much smaller than the map, most of these visits see padding. The values are the
-    same up to rounding; `benchmarks/training.py` shows the ratio. Depthwise convolutions stay in float32 under
-    autocast, because torch has no fast ones in bfloat16 on a CPU.
+    products. If the kernel is not much smaller than the map, most of these visits read padding. The values agree up to
+    rounding; `benchmarks/training.py` measures the ratio of the times. Depthwise convolutions stay in float32 because
+    torch has no fast ones in bfloat16 on a CPU.
     """
 
     def __torch_function__(self, function: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Divert the convolutions that this is about; everything else goes on as it would."""
+        """Replace depthwise convolutions on a CPU; run all other functions unchanged."""
         kwargs = kwargs or {}
-        if function is torch.conv2d and not kwargs and len(args) == 7:  # as `nn.Conv2d` calls it
+        if function is torch.conv2d and not kwargs and len(args) == 7:  # the form in which `nn.Conv2d` calls it
             images, weight, bias, stride, padding, dilation, groups = args
             if _is_depthwise(images, weight, groups) and isinstance(padding, tuple):
                 out: Tensor = _Depthwise.apply(images, weight, (stride, padding, dilation))
@@ -38,12 +38,12 @@ class FastDepthwiseGradients(TorchFunctionMode):
 
 
 def _is_depthwise(images: Tensor, weight: Tensor, groups: int) -> bool:
-    """Return whether a convolution of a batch on a CPU keeps channels apart, one kernel each."""
+    """Return whether a convolution of a batch on a CPU is depthwise: one kernel for each channel."""
     return images.device.type == "cpu" and images.ndim == 4 and groups == images.shape[1] == weight.shape[0] > 1
 
 
 class _Depthwise(torch.autograd.Function):
-    """A depthwise convolution without bias, whose backward pass chooses its algorithm."""
+    """A depthwise convolution without bias whose backward pass uses the faster of two algorithms."""
 
     @staticmethod
     @torch.amp.custom_fwd(device_type="cpu", cast_inputs=torch.float32)  # type: ignore[untyped-decorator]
@@ -66,7 +66,7 @@ class _Depthwise(torch.autograd.Function):
 
 
 def _suits_products(images: Tensor, weight: Tensor, geometry: Geometry) -> bool:
-    """Return whether `kernel_gradient` is right for a convolution, and costs less, which the benchmark shows."""
+    """Return whether `kernel_gradient` applies to a convolution and is faster; the limits come from the benchmark."""
     height, width = weight.shape[-2:]
     keeps_size = height % 2 == width % 2 == 1 and geometry == ((1, 1), (height // 2, width // 2), (1, 1))
     return keeps_size and height * width > SMALL_KERNEL and 4 * width >= images.shape[3]
@@ -75,37 +75,37 @@ def _suits_products(images: Tensor, weight: Tensor, geometry: Geometry) -> bool:
 def kernel_gradient(images: Tensor, gradient: Tensor, weight: Tensor) -> Tensor:
     """Return the gradient of the kernels of a depthwise convolution with "same" padding, by matrix products.
 
-    Entry (i, j) is the sum over images and positions p of ``gradient[p] * images[p + (i, j) - margins]``. A row of the
-    kernel joins rows of the map that lie equally far apart: one product a channel multiplies all their pairs of
-    columns, of which those that lie equally far apart are added up.
+    Entry (i, j) is the sum over images and positions p of ``gradient[p] * images[p + (i, j) - margins]``. Row i of the
+    kernel pairs rows of the map at one fixed distance. One matrix product a channel multiplies every column of the one
+    row with every column of the other; entry (i, j) is the sum over the pairs of columns at the distance of j.
 
     Args:
-        images: (B, C, h, w), what the convolution was given.
-        gradient: (B, C, h, w), of its result.
-        weight: (C, 1, kh, kw), for its shape alone; kh and kw are odd.
+        images: (B, C, h, w), the input of the convolution.
+        gradient: (B, C, h, w), the gradient of its output.
+        weight: (C, 1, kh, kw), used for its shape only; kh and kw are odd.
 
     Returns:
-        (C, 1, kh, kw).
+        (C, 1, kh, kw), the gradient of the kernels.
     """
     batch, channels, height, width = images.shape
     kernel_height, kernel_width = weight.shape[-2:]
     ours, theirs = (maps.permute(1, 2, 0, 3).contiguous() for maps in (images, gradient))  # (C, h, B, w)
     pairs = images.new_zeros(kernel_height, channels, width, width)
     for row in range(kernel_height):
-        down = row - kernel_height // 2
-        shared = height - abs(down)
+        down = row - kernel_height // 2  # this row of the kernel pairs row r of the gradient with row r + down
+        shared = height - abs(down)  # the number of such pairs inside the map
         if shared > 0:
             left = theirs[:, max(-down, 0) :][:, :shared].reshape(channels, shared * batch, width)
             right = ours[:, max(down, 0) :][:, :shared].reshape(channels, shared * batch, width)
             torch.bmm(left.transpose(1, 2), right, out=pairs[row])
-    sums = pairs.new_zeros(kernel_width + 1, kernel_height * channels)  # the last takes what lies too far apart
+    sums = pairs.new_zeros(kernel_width + 1, kernel_height * channels)  # the last row collects columns too far apart
     sums.index_add_(0, _columns_of_pairs(width, kernel_width), pairs.reshape(-1, width * width).T.contiguous())
     return sums[:-1].reshape(kernel_width, kernel_height, channels).permute(2, 1, 0).reshape(weight.shape)
 
 
 @cache
 def _columns_of_pairs(width: int, kernel_width: int) -> Tensor:
-    """Return, for every pair of columns of the map, the column of the kernel that joins them; int64 (w^2,)."""
+    """Return, for every pair of columns of the map, the column of the kernel that pairs them; int64 (w^2,)."""
     columns = torch.arange(width)
     across = (columns[None] - columns[:, None] + kernel_width // 2).flatten()
     return across.where((across >= 0) & (across < kernel_width), kernel_width)

@@ -1,4 +1,4 @@
-"""The images that a training sees, and a hash of what was in them."""
+"""The images of a training, and a hash of their content."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ DIGEST_BYTES = 16
 
 
 class TrainingImages:
-    """A split whose images are hashed when they are loaded for the first time.
+    """A split whose images are hashed the first time that they are loaded.
 
     Args:
         split: Images and labels.
-        digests: What is known of the images from before, uint8 (N, 16), zeros for those not yet seen.
+        digests: (N, 16) uint8, the hashes from before an interruption; zeros for images not loaded then.
     """
 
     def __init__(self, split: ImageSplit, digests: NDArray[np.uint8] | None = None) -> None:
@@ -26,10 +26,14 @@ class TrainingImages:
         self._seen = np.zeros(len(split.ids), dtype=np.bool_)
 
     def observe(self, index: int, image: NDArray[np.uint8]) -> None:
-        """Hash an image, uint8 (H, W, 3), that is seen for the first time; called from several threads.
+        """Hash an image the first time that it is loaded; may be called from several threads.
+
+        Args:
+            index: Its index in the split.
+            image: (H, W, 3) uint8.
 
         Raises:
-            DataError: It is not what it was.
+            DataError: The image has changed since the training started.
         """
         if self._seen[index]:
             return
@@ -37,19 +41,19 @@ class TrainingImages:
         known = self.digests[index]
         if known.any() and not np.array_equal(known, digest):
             raise DataError(
-                f"the image '{self.split.ids[index]}' is not what it was when this training began; "
-                "put the old one back, or start anew without --resume"
+                f"the image '{self.split.ids[index]}' has changed since this training started; "
+                "restore it, or start again without --resume"
             )
         self.digests[index] = digest
         self._seen[index] = True
 
     @property
     def list_sha256(self) -> str:
-        """The hash of ids and labels, in their order."""
+        """The hash of ids and labels, in the order of the split."""
         return annotations_hash(self.split, Annotations())
 
     def content_sha256(self) -> str:
-        """Return the hash of ids, labels and pixels; images that were never seen are loaded.
+        """Return the hash of ids, labels and pixels; images that were not loaded yet are loaded now.
 
         Raises:
             DataError: An image cannot be read.

@@ -1,4 +1,4 @@
-"""Weights that a training starts from: those of another data set, whose classifier is left out where classes differ."""
+"""Initial weights of a training, from a file or pretrained; their classifier is left out if the classes differ."""
 
 from __future__ import annotations
 
@@ -13,11 +13,15 @@ from wsolbench.networks.weights import count_classes, load_state
 
 
 def read_initial_weights(offer: Offer[BackboneSpec], weights: Path) -> KnownWeights:
-    """Read a file, or fetch the network's pretrained weights where `weights` is their source.
+    """Read a weights file, or download the network's pretrained weights if `weights` is their source.
+
+    Args:
+        offer: The network.
+        weights: The file, or the source of pretrained weights, such as ``timm``.
 
     Raises:
-        UsageError: Random ones are asked for, which need no asking.
-        WeightsError: They cannot be had.
+        UsageError: `weights` is ``random``, which is the default and not a file.
+        WeightsError: The weights cannot be read or downloaded.
     """
     _check_source(offer.spec, weights)
     known = read_weights(offer, "", weights)
@@ -26,12 +30,12 @@ def read_initial_weights(offer: Offer[BackboneSpec], weights: Path) -> KnownWeig
 
 
 def _check_source(spec: BackboneSpec, weights: Path) -> None:
-    """Refuse what is neither a file nor the source of the network's pretrained weights."""
+    """Check that `weights` is a file or the source of the network's pretrained weights."""
     source = spec.pretrained.source if spec.pretrained else None
     if weights.exists() or (source is not None and weights == Path(source)):
         return
     if weights == Path("random"):
-        raise UsageError("--weights random: random weights are what a training starts from without --weights; omit it")
+        raise UsageError("--weights random: without --weights a training starts from random weights; omit it")
     known = f", or --weights {source} for pretrained ones" if source else f"; '{spec.name}' has no pretrained ones"
     raise WeightsError(
         f"weights file {weights} does not exist; pass a file{known}; without --weights training starts from random ones"
@@ -39,10 +43,16 @@ def _check_source(spec: BackboneSpec, weights: Path) -> None:
 
 
 def start_from(known: KnownWeights, spec: BackboneSpec, network: Any, num_classes: int) -> None:
-    """Put weights into a network; of a classifier of other classes the network's own, random, entries stay.
+    """Load weights into a network; if the number of classes differs, the network keeps its own random classifier.
+
+    Args:
+        known: The weights.
+        spec: The network's spec.
+        network: The network, built.
+        num_classes: Its number of classes.
 
     Raises:
-        WeightsError: They do not fit.
+        WeightsError: The weights do not fit.
     """
     state = dict(known.state)
     if count_classes(known.path, spec, state) != num_classes:

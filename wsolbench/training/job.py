@@ -1,4 +1,4 @@
-"""A training job: a configuration is resolved, carried out into a folder, and continued after an interruption."""
+"""A training job: resolves a configuration, trains into a folder, and continues after an interruption."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from wsolbench.config import TrainConfig
 from wsolbench.contract import BackboneSpec, Split
 from wsolbench.data.opened import open_dataset
 from wsolbench.errors import UsageError
-from wsolbench.files import check_writable, whole_folder
+from wsolbench.files import atomic_folder, check_writable
 from wsolbench.host.registry import Offer, Registry
 from wsolbench.networks.card import Card
 from wsolbench.networks.devices import choose_device
@@ -26,7 +26,7 @@ __all__ = ["TrainedClassifier", "plan_training", "train"]
 
 @dataclass(frozen=True)
 class TrainedClassifier:
-    """What a training leaves: the folder of weights, log and curve, and the card that is among them."""
+    """The result of a training: the folder with weights, card, log and curve, and the card."""
 
     folder: Path
     card: Card
@@ -38,23 +38,23 @@ class TrainedClassifier:
 
 
 def train(config: TrainConfig, registry: Registry, reporter: Reporter, *, command: str) -> TrainedClassifier:
-    """Train a classifier; its folder appears whole, when everything succeeded.
+    """Train a classifier; its folder appears when the whole training has succeeded.
 
     Args:
         config: What to train.
-        registry: What the plugins offer.
+        registry: The installed plugins.
         reporter: Shows the progress.
-        command: How the training was asked for, for the card.
+        command: The command or call that started the training, for the card.
 
     Raises:
-        WsolbenchError: Whatever the user can mend.
+        WsolbenchError: An error that the user can fix.
     """
     check_writable(config.out, "--out")
     plan = plan_training(config, registry, command=command)
     state_path = state_path_of(config.out)
     if state_path.exists() and not config.resume:
         raise UsageError(f"{state_path} holds a training that was interrupted; add --resume, or delete it")
-    with whole_folder(config.out) as draft, _saying_how_to_resume(state_path, config.out, reporter):
+    with atomic_folder(config.out) as draft, _saying_how_to_resume(state_path, config.out, reporter):
         card = carry_out(plan, draft, reporter, state_path=state_path, resume=config.resume)
     state_path.unlink(missing_ok=True)
     return TrainedClassifier(config.out, card)
@@ -63,11 +63,16 @@ def train(config: TrainConfig, registry: Registry, reporter: Reporter, *, comman
 def plan_training(config: TrainConfig, registry: Registry, *, command: str) -> TrainingPlan:
     """Resolve the names of a configuration.
 
+    Args:
+        config: What to train.
+        registry: The installed plugins.
+        command: The command or call that started the training, for the card.
+
     Raises:
-        WsolbenchError: Whatever the user can mend.
+        WsolbenchError: An error that the user can fix.
     """
     for index, seed in enumerate(config.seeds):
-        if seed in config.seeds[:index]:  # its training would be the same, and count twice
+        if seed in config.seeds[:index]:  # the same training would run again and count twice
             raise UsageError(f"--seed {seed} is given more than once; give every seed once")
     backbone = _one_network(registry, config.backbone)
     return TrainingPlan(
@@ -85,11 +90,11 @@ def plan_training(config: TrainConfig, registry: Registry, *, command: str) -> T
 
 
 def _one_network(registry: Registry, name: str) -> Offer[BackboneSpec]:
-    """Return the network of a name; a family is no network, as nothing says which variant to train.
+    """Return the network of a name; a family is refused, because any of its variants could be trained.
 
     Raises:
         UnknownNameError: No plugin offers the name, or several do.
-        UsageError: It is a family's.
+        UsageError: The name is that of a family.
     """
     variants = registry.family(name)
     if variants and not registry.backbones.find(name):
@@ -100,7 +105,7 @@ def _one_network(registry: Registry, name: str) -> Offer[BackboneSpec]:
 
 @contextmanager
 def _saying_how_to_resume(state_path: Path, folder: Path, reporter: Reporter) -> Iterator[None]:
-    """Report the state that a training leaves behind if it fails or is interrupted."""
+    """Report the state file that a training leaves if it fails or is interrupted."""
     before = _modified(state_path)
     try:
         yield

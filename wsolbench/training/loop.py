@@ -1,4 +1,4 @@
-"""The training from one seed: a loop that can be left after any step and continued from its state."""
+"""The training loop of one seed, which can stop after any step and continue from its state."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from wsolbench.training.initial_weights import start_from
 
 @dataclass(frozen=True)
 class BuiltRecipe:
-    """A recipe ready to train with, and what it was built from."""
+    """A recipe that was built from its options, with the offer it comes from."""
 
     offer: Offer[RecipeSpec]
     recipe: Recipe
@@ -57,11 +57,15 @@ class BuiltRecipe:
 
 
 def build_recipe(offer: Offer[RecipeSpec], given: Mapping[str, Any]) -> BuiltRecipe:
-    """Build a recipe with its options, given as values or as the texts that stand for them.
+    """Build a recipe with its options.
+
+    Args:
+        offer: The recipe.
+        given: Option -> value, or the text of a value.
 
     Raises:
         UsageError: An option is unknown or out of range.
-        PluginError: The plugin's own code fails.
+        PluginError: The plugin's code fails.
     """
     with blaming(offer.provider, f"building the recipe '{offer.name}'"):
         recipe, options = build_with_options(f"the recipe '{offer.name}'", offer.spec.build, given)
@@ -70,12 +74,19 @@ def build_recipe(offer: Offer[RecipeSpec], given: Mapping[str, Any]) -> BuiltRec
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """Everything that a training is made of.
+    """The inputs of a training.
 
     Args:
-        initial: Weights that it starts from; None for random ones.
-        watch: Splits whose accuracy goes into the log after every epoch; nothing is chosen by it.
-        precision: bf16 for torch's autocast; weights and loss are float32 in any case.
+        backbone: The network.
+        dataset: The data set, opened.
+        built_recipe: The recipe.
+        seeds: One training runs for each.
+        device: Where the network is trained.
+        workers: Number of threads that load images.
+        command: The command or call that started the training, for the card.
+        initial: Initial weights; None for random ones.
+        watch: Splits whose accuracy is logged after every epoch; no choice depends on it.
+        precision: bf16 for torch's autocast; weights and loss are always float32.
     """
 
     backbone: Offer[BackboneSpec]
@@ -91,21 +102,28 @@ class TrainingPlan:
 
     @property
     def recipe(self) -> Recipe:
-        """The recipe itself."""
+        """The recipe object."""
         return self.built_recipe.recipe
 
     @property
     def ema(self) -> float | None:
-        """The highest decay of the average of the weights that is kept, or None where the last ones are."""
+        """The final decay of the average of the weights; None if the weights after the last step are kept."""
         return self.recipe.ema if isinstance(self.recipe, Averaging) else None
 
 
 @dataclass(frozen=True)
 class EpochLog:
-    """One line of the log: the rate is the first step's, the loss the mean, accuracies percent, seconds of training.
+    """One line of the log.
 
-    Accuracy on train-weaksup is that of the images as they were trained on, in train mode; with mixed images, how often
-    the first of both was found.
+    Args:
+        epoch: Number of the epoch, from 1.
+        learning_rate: Learning rate of the first step.
+        loss: Mean over the steps.
+        train_top1: Accuracy on the augmented images of train-weaksup in train mode, in percent; for a mixture of two
+            images, how often the class of the first is predicted.
+        train_fullsup_top1: Accuracy on train-fullsup, in percent; None if it is not watched.
+        test_top1: Accuracy on test, in percent; None if it is not watched.
+        seconds: Time spent in training steps.
     """
 
     epoch: int
@@ -119,7 +137,7 @@ class EpochLog:
 
 @dataclass
 class _Epoch:
-    """How far an epoch is: `order` is the state of the generator before it drew the order of the images."""
+    """The progress of an epoch; `order` is the generator's state before it drew the order of the images."""
 
     order: Tensor
     learning_rate: float
@@ -130,12 +148,17 @@ class _Epoch:
 
 
 class SeedTraining:
-    """A network in training, with all that its next step hangs on.
+    """A network in training, with everything that its next step depends on.
+
+    Args:
+        plan: What to train.
+        seed: Seed of all random draws.
+        images: The images of train-weaksup.
 
     Raises:
         PluginError: The recipe or the network fails, or the loss or a weight is not finite.
-        UsageError: The recipe asks the network for what it does not offer.
-        WeightsError: The weights to start from do not fit.
+        UsageError: The recipe needs something that the network does not offer.
+        WeightsError: The initial weights do not fit.
     """
 
     def __init__(self, plan: TrainingPlan, seed: int, images: TrainingImages) -> None:
@@ -152,23 +175,23 @@ class SeedTraining:
         self.images_per_epoch = min(self._steps * plan.recipe.batch_size, len(images.split.ids))
         with plan.built_recipe.blaming():
             self._optimizer, self._schedule = plan.recipe.optimizer(network, self._steps * plan.recipe.epochs)
-        # Its decay rises from 0 with the steps, so that a short training does not keep what it began with.
+        # The decay rises from 0 with the steps, so that the average of a short training forgets the initial weights.
         self._average = None if plan.ema is None else ModelEmaV3(network, decay=plan.ema, use_warmup=True)
         self._epoch: _Epoch | None = None
         self.log: list[EpochLog] = []
 
     @property
     def kept(self) -> Any:
-        """The network whose weights are kept: that after the last step, or the average over the steps."""
+        """The network whose weights are kept: as it is after the last step, or the average over the steps."""
         return self._network if self._average is None else self._average.module
 
     def run(self, reporter: Reporter, save: Callable[[], None], due: Callable[[], bool]) -> None:
         """Train to the end.
 
         Args:
-            reporter: Told of every epoch.
-            save: Called when the state may be saved: after every epoch, and after a step when it is due.
-            due: Whether it is.
+            reporter: Shows the progress, with a line an epoch.
+            save: Saves the state; called after every epoch, and after a step if `due` returns True.
+            due: Whether the state should be saved now.
         """
         epochs = self._plan.recipe.epochs
         with reporter.phase(f"seed {self._seed}", epochs * self.images_per_epoch) as advance:
@@ -212,7 +235,11 @@ class SeedTraining:
                     save()
 
     def _order(self, epoch: _Epoch) -> NDArray[np.int64]:
-        """Return the images of an epoch, anew where it was left; its draw counts only once."""
+        """Return the order of the images in an epoch: (n,) indices.
+
+        An epoch that continues after an interruption draws the same order again, from the same state of the generator;
+        only the first of these draws advances the generator.
+        """
         draws = torch.Generator()
         draws.set_state(epoch.order)
         order: NDArray[np.int64] = torch.randperm(len(self._images.split.ids), generator=draws).numpy()
@@ -221,7 +248,7 @@ class SeedTraining:
         return order[: self.images_per_epoch]
 
     def _augmentation(self, epoch: int) -> Callable[[int, NDArray[np.uint8]], NDArray[np.uint8]] | None:
-        """Return what the recipe does to an image of an epoch, or None where images are warped."""
+        """Return the recipe's augmentation of the images in an epoch, or None if images are only warped."""
         recipe, config = self._plan.recipe, self._plan.backbone.spec.input
         if not isinstance(recipe, Augmenting):
             return None
@@ -237,7 +264,7 @@ class SeedTraining:
         return augment
 
     def _step(self, images: Tensor, labels: Tensor) -> tuple[float, int]:
-        """Take one step of the optimizer; return the loss and the number of hits."""
+        """Take one step of the optimizer; return the loss and the number of correct predictions."""
         plan, recipe = self._plan, self._plan.recipe
         with self._plan.built_recipe.blaming():
             inputs, targets = recipe.prepare(images, labels, self._generator)
@@ -257,12 +284,12 @@ class SeedTraining:
         return loss.item(), int((logits.argmax(dim=1) == labels).sum())
 
     def _check_weights(self) -> None:
-        """Refuse to go on with, or to keep, what the last step may have spoilt: no loss was computed since."""
-        spoilt = [key for key, value in self.kept.state_dict().items() if not value.isfinite().all()]
-        if spoilt:
+        """Check that the weights are finite after the last step, whose effect no loss has shown yet."""
+        infinite = [key for key, value in self.kept.state_dict().items() if not value.isfinite().all()]
+        if infinite:
             with self._plan.built_recipe.blaming():
                 raise FloatingPointError(
-                    f"weights such as {spoilt[0]} are not finite after epoch {len(self.log) + 1}; "
+                    f"weights such as {infinite[0]} are not finite after epoch {len(self.log) + 1}; "
                     "a lower learning rate may help"
                 )
 
@@ -284,7 +311,7 @@ class SeedTraining:
         self._epoch = None
 
     def top1(self, split: Split) -> float | None:
-        """Return the accuracy of the kept network on a split, in percent, None where it is not there."""
+        """Return the accuracy of the kept network on a split in percent, or None if the data set lacks the split."""
         plan = self._plan
         if split not in plan.dataset.splits:
             return None
@@ -292,7 +319,7 @@ class SeedTraining:
         return top1_accuracy(network, plan.dataset.images(split), workers=plan.workers)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what the training is continued from, to be saved at once: it changes with the next step."""
+        """Return the state to continue from; save it before the next step, which changes its tensors in place."""
         with self._plan.built_recipe.blaming():
             recipe_state = {"optimizer": self._optimizer.state_dict(), "schedule": self._schedule.state_dict()}
         return {
@@ -307,7 +334,7 @@ class SeedTraining:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from a state."""
+        """Restore a state, to continue from it."""
         self._network.load_state_dict(state["network"])
         if self._average is not None:
             self._average.module.load_state_dict(state["average"])
@@ -338,14 +365,14 @@ class SeedTraining:
 
 @contextmanager
 def forward_context(device: torch.device, precision: TrainingPrecision) -> Iterator[None]:
-    """Compute a forward pass whose gradients will be asked for: under autocast, and as a CPU does it fast."""
+    """A context for the forward pass of a training step: autocast for bf16, faster depthwise gradients on a CPU."""
     narrow = torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext()
     with narrow, FastDepthwiseGradients() if device.type == "cpu" else nullcontext():
         yield
 
 
 def top1_accuracy(network: Network, images: ImageSplit, *, workers: int) -> float:
-    """Return the share of images, in percent, whose highest logit is at their label; the network goes to eval mode."""
+    """Return the top-1 accuracy of a network in percent, and leave the network in eval mode."""
     network.module.eval()
     hits = 0
     with closing(stream_features(network, images, batch_size=64, workers=workers)) as batches:

@@ -1,4 +1,4 @@
-"""The file that a training cut short is continued from; it is whole or not there, and tensors and numbers alone."""
+"""The state file from which an interrupted training continues: written atomically, only tensors and plain values."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from typing import Any
 import torch
 
 from wsolbench.errors import OutputError, UsageError
-from wsolbench.files import write_whole
+from wsolbench.files import atomic_write
 from wsolbench.records.identity import difference
 
 FORMAT = 1
 SECONDS_BETWEEN_SAVES = 300.0
-"""Within an epoch; the end of every epoch is saved in any case."""
+"""Time between two saves within an epoch; every end of an epoch is saved anyway."""
 
 
 def state_path_of(folder: Path) -> Path:
-    """Return where the state of a training lies whose results go to a folder: beside it."""
+    """Return the path of a training's state file, which lies beside the folder for its results."""
     place = folder.resolve()
     return place.with_name(f"{place.name}.state")
 
 
 @dataclass
 class TrainingState:
-    """How far a training of one or more seeds is.
+    """The progress of a training with one or more seeds.
 
     Args:
-        results: What the finished seeds came to.
+        results: The results of the finished seeds.
         kept: Weights and log of the first seed, once it is finished.
-        current: The state of the seed that is being trained.
-        digests: Of the images, uint8 (N, 16).
-        seconds: How long it has taken.
+        current: The state of the seed in training.
+        digests: (N, 16) uint8, hashes of the images.
+        seconds: Wall-clock time so far.
     """
 
     results: list[dict[str, Any]] = field(default_factory=list)
@@ -47,33 +47,33 @@ class TrainingState:
 
 
 class StateFile:
-    """Where the state of a training lies.
+    """The state file of one training.
 
     Args:
         path: The file.
-        identity: What must be the same for the rest of the training to be the rest of this one.
+        identity: Name -> value of everything that must not change between the parts of the training.
     """
 
     def __init__(self, path: Path, identity: Mapping[str, Any]) -> None:
         self.path = path
-        self._identity = json.loads(json.dumps(identity, default=str))  # what it will be after it was written
+        self._identity = json.loads(json.dumps(identity, default=str))  # the form that comes back from the file
         self._saved = time.monotonic()
 
     @property
     def due(self) -> bool:
-        """Whether the last save was long ago."""
+        """Whether `SECONDS_BETWEEN_SAVES` have passed since the last save."""
         return time.monotonic() - self._saved >= SECONDS_BETWEEN_SAVES
 
     def write(self, state: TrainingState) -> None:
-        """Write the state in place of the one before.
+        """Replace the file by a new state.
 
         Raises:
-            OutputError: It cannot be written.
+            OutputError: The file cannot be written.
         """
         content = io.BytesIO()
         torch.save({"format": FORMAT, "identity": json.dumps(self._identity), **vars(state)}, content)
         try:
-            write_whole(self.path, content.getvalue())
+            atomic_write(self.path, content.getvalue())
         except OSError as error:
             raise OutputError(f"the training's state {self.path} cannot be written ({error.strerror})") from error
         self._saved = time.monotonic()
@@ -82,23 +82,23 @@ class StateFile:
         """Read the state.
 
         Raises:
-            UsageError: It is damaged, or of another training.
+            UsageError: The file is damaged, or belongs to another training.
         """
         try:
             content = torch.load(self.path, map_location="cpu", weights_only=True)
             known = content.pop("format") == FORMAT
             identity = json.loads(content.pop("identity"))
             state = TrainingState(**content)
-        except Exception as error:  # torch reads damaged files with whatever goes wrong in them
-            raise UsageError(f"--resume: {self.path} holds no training; delete it to start anew") from error
+        except Exception as error:  # a damaged file can raise any exception in torch
+            raise UsageError(f"--resume: {self.path} is not a training state; delete it to start again") from error
         if not known:
-            raise UsageError(f"--resume: {self.path} was written by another version; delete it to start anew")
+            raise UsageError(f"--resume: {self.path} was written by another version; delete it to start again")
         self._compare(identity)
         return state
 
     def _compare(self, identity: Mapping[str, Any]) -> None:
         for name, now, then in difference(self._identity, identity):
             raise UsageError(
-                f"--resume: {self.path} is of a training with {name} {then}, and this one has {now}; "
-                "make it the same, or delete the file to start anew"
+                f"--resume: {self.path} belongs to a training with {name} {then}, and this one has {now}; "
+                "use the same, or delete the file to start again"
             )

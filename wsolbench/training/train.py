@@ -1,4 +1,4 @@
-"""Training a classifier from image labels: seed after seed, and the card that tells how the weights came about."""
+"""Training of a classifier from image labels, one seed after another, and the card that documents the weights."""
 
 from __future__ import annotations
 
@@ -28,18 +28,20 @@ WEIGHTS, LOG, CURVE = "weights.safetensors", "log.csv", "curve.png"
 
 
 def carry_out(plan: TrainingPlan, folder: Path, reporter: Reporter, *, state_path: Path, resume: bool = False) -> Card:
-    """Train once for every seed; write weights, log and curve of the first and a card about all into `folder`.
+    """Train once for every seed; write weights, log and curve of the first seed and a card about all into `folder`.
 
     Args:
         plan: What to train.
-        folder: Where the results go.
-        reporter: Told of the progress.
-        state_path: Where the state is kept, also when this returns: only the caller knows when the results are safe.
-        resume: Whether to continue from that state, if there is one.
+        folder: The folder for the results.
+        reporter: Shows the progress.
+        state_path: The state file. It is left in place at the end, because only the caller knows when the results are
+            safe.
+        resume: Whether to continue from the state file, if it exists.
 
     Raises:
-        UsageError: There is no train-weaksup split, the recipe trains on nothing, or the state is another training's.
-        DataError: An image or a label list cannot be read, a label is not a class, or a class has no image.
+        UsageError: The data set has no train-weaksup split, the recipe has no epoch or an empty batch, or the state
+            belongs to another training.
+        DataError: An image or a label list cannot be read, a label is out of range, or a class has no image.
         PluginError: The recipe or the network fails, or the loss is not finite.
         OutputError: The state cannot be written.
     """
@@ -70,7 +72,7 @@ def carry_out(plan: TrainingPlan, folder: Path, reporter: Reporter, *, state_pat
 
 
 def _check_plan(plan: TrainingPlan) -> None:
-    """Refuse what would fail in the middle of training; one image of every split is loaded."""
+    """Check everything that would otherwise fail during training; one image of every split is loaded."""
     for name, value in (("epochs", plan.recipe.epochs), ("batch_size", plan.recipe.batch_size)):
         if value < 1:
             raise UsageError(f"the recipe '{plan.built_recipe.name}' needs {name} of at least 1, got {value}")
@@ -85,37 +87,39 @@ def _check_plan(plan: TrainingPlan) -> None:
 
 
 def _check_precision(plan: TrainingPlan) -> None:
-    """Refuse bfloat16 where the device has none: torch would fail in the first step, or train in float32 unasked."""
-    why = "its products stay in float32"
+    """Check that the device computes in bfloat16: torch would fail in the first step, or silently use float32."""
+    why = "its matrix products stay in float32"
     try:
         with forward_context(plan.device, plan.precision):
             square = torch.ones(2, 2, device=plan.device)
-            done = plan.precision == "fp32" or (square @ square).dtype is torch.bfloat16
+            supported = plan.precision == "fp32" or (square @ square).dtype is torch.bfloat16
     except RuntimeError as error:
-        done, why = False, str(error).strip().partition("\n")[0]
-    if not done:
-        raise UsageError(f"--precision {plan.precision}: the device '{plan.device}' cannot ({why}); omit it")
+        supported, why = False, str(error).strip().partition("\n")[0]
+    if not supported:
+        raise UsageError(
+            f"--precision {plan.precision}: the device '{plan.device}' does not support it ({why}); omit it"
+        )
 
 
 def _check_labels(plan: TrainingPlan, split: Split, images: ImageSplit) -> None:
-    """Refuse labels that are no class, and classes of which train-weaksup has no image."""
+    """Check that every label is a class, and that train-weaksup has an image of every class."""
     names = plan.dataset.class_names
     low, high = int(images.labels.min()), int(images.labels.max())
     if high >= len(names):
         raise DataError(
-            f"labels in {split.label} of '{plan.dataset.name}' go from {low} to {high}, "
+            f"labels in {split.label} of '{plan.dataset.name}' range from {low} to {high}, "
             f"but it has {len(names)} classes (0 to {len(names) - 1})"
         )
-    bare = sorted(set(range(len(names))) - set(images.labels.tolist()))
-    if split is Split.TRAIN_WEAKSUP and bare:
+    absent = sorted(set(range(len(names))) - set(images.labels.tolist()))
+    if split is Split.TRAIN_WEAKSUP and absent:
         raise DataError(
-            f"train-weaksup of '{plan.dataset.name}' has no image of {len(bare)} of its {len(names)} classes; "
-            f"the first is {bare[0]} ('{names[bare[0]]}'); add images of it, or leave the class out of every split"
+            f"train-weaksup of '{plan.dataset.name}' has no image of {len(absent)} of its {len(names)} classes; "
+            f"the first is {absent[0]} ('{names[absent[0]]}'); add images of it, or omit the class in every split"
         )
 
 
 def _identity(plan: TrainingPlan, images: TrainingImages) -> dict[str, Any]:
-    """Return what a training has to share with the one that it continues."""
+    """Return everything that must be the same in a training and in its continuation."""
     options = {f"the recipe's {name}": value for name, value in plan.built_recipe.options.items()}
     return {
         "backbone": f"{plan.backbone.name} of {plan.backbone.provider}",
@@ -135,7 +139,7 @@ def _identity(plan: TrainingPlan, images: TrainingImages) -> dict[str, Any]:
 
 
 def _finish_seed(state: TrainingState, plan: TrainingPlan, seed: int, training: SeedTraining) -> None:
-    """Add what a seed came to, and keep weights and log of the first."""
+    """Store the result of a seed; of the first seed also weights and log."""
     result = SeedResult(
         seed=seed,
         final_loss=training.log[-1].loss,
@@ -159,7 +163,7 @@ def _write_results(
 ) -> Card:
     """Write weights, log, curve and card into a folder."""
     assert state.kept is not None
-    (folder / WEIGHTS).write_bytes(save(state.kept["weights"]))  # save_file would let nobody else read it
+    (folder / WEIGHTS).write_bytes(save(state.kept["weights"]))  # save_file makes files that only their owner can read
     log = pd.DataFrame(state.kept["log"])
     log.to_csv(folder / LOG, index=False)
     draw_curve(log, f"{plan.backbone.name} on {plan.dataset.name}, {plan.built_recipe.name}", folder / CURVE)

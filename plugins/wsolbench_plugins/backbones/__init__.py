@@ -1,1 +1,1 @@
-"""Networks."""
+"""First-party networks."""

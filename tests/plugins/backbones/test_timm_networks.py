@@ -224,7 +224,7 @@ def test_without_a_network_a_line_names_the_weights_and_says_what_to_pass(cli, f
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", "empty")
     ended = cli("run", "--backbone", name, "--method", "cam", "--weights", "timm", *folder_set().options)
-    assert ended.refused("timm's weights 'resnet50.tv_in1k' cannot be had", "pass a file", "--weights FILE")
+    assert ended.refused("timm's weights 'resnet50.tv_in1k' are not available", "pass a file", "--weights FILE")
     assert len(ended.err.splitlines()) == 1
 
 

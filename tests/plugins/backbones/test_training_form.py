@@ -64,5 +64,5 @@ def test_stochastic_depth_keeps_the_names_of_the_weights():
 
 
 def test_a_network_without_residual_blocks_has_no_stochastic_depth():
-    with pytest.raises(UsageError, match="has no residual blocks to leave out"):
+    with pytest.raises(UsageError, match="has no residual blocks to drop"):
         on_meta("inception_v3").set_drop_path(0.1)

@@ -1,1 +1,1 @@
-"""Data sets checked before any run."""
+"""Checks of a data set before any run."""

@@ -1,4 +1,4 @@
-"""What the lists and files of a data set say about it: faults, and what is worth knowing."""
+"""Findings about a data set, from its lists and files: errors, warnings and notes."""
 
 from __future__ import annotations
 
@@ -15,23 +15,31 @@ from wsolbench.data.class_folders import is_image_name
 from wsolbench.data.storage import open_storage
 from wsolbench.errors import DataError
 
-NAMED = 10
-"""How many images a finding names at most."""
-TOLD = 50
-"""How many findings of one kind are told one by one."""
+MAX_NAMES = 10
+"""The most images that one finding names."""
+MAX_FINDINGS = 50
+"""The most findings of one kind that are listed."""
 RESIZED = 0.5
-"""From this share of images of another size on, a split is taken for resized copies."""
+"""If more than this share of images differs in size from the lists, the split counts as resized copies."""
 FOLDERS_AGREE = 0.8
-"""From this share of images on that have the label of their folder, folders are taken for classes."""
+"""If at least this share of images has the usual label of its folder, folders count as classes."""
 ASPECT = 0.02
-"""By how much the aspect ratios of an image and its mask may differ: masks are published at other sizes."""
+"""The largest relative difference between the aspect ratios of an image and its mask, or of an image and its copy.
+
+Masks are published at other sizes than their images."""
 
 
 # ------------------------------------------------------------------------------------------------------- of one split
 
 
 def findings_of_split(part: InspectedSplit, spec: DatasetSpec, dataset: Dataset) -> Iterator[Finding]:
-    """Yield what is to say of one split."""
+    """Yield the findings about one split.
+
+    Args:
+        part: The split, inspected.
+        spec: The data set's spec, for the published counts.
+        dataset: The data set, for its class names.
+    """
     known = spec.known.get(part.split)
     if known is not None:
         yield from _counts_as_known(part, known)
@@ -47,35 +55,38 @@ def findings_of_split(part: InspectedSplit, spec: DatasetSpec, dataset: Dataset)
 def _counts_as_known(part: InspectedSplit, known: KnownSplit) -> Iterator[Finding]:
     label, images = part.split.label, len(part.images.ids)
     if images != known.images:
-        yield an_error(f"{label} lists {images:,} images, {known.images:,} are known: scores would be of another split")
+        yield error_finding(
+            f"{label} lists {images:,} images, expected {known.images:,}: scores would be those of another split"
+        )
     counts = Counter(part.images.labels.tolist())
     odd = [str(index) for index, count in counts.items() if index >= 0 and known.per_class not in (None, count)]
     if odd:
-        yield an_error(f"{label}: {_several(odd, 'class', 'classes')} without the known {known.per_class} images")
+        named = _count_and_name(odd, "class", "classes")
+        yield error_finding(f"{label}: expected {known.per_class} images a class, which does not hold for {named}")
     boxes = count_boxes(part)
     if part.annotations.boxes and known.boxes not in (None, boxes):
-        yield an_error(f"{label} has {boxes:,} boxes, {known.boxes:,} are known")
+        yield error_finding(f"{label} has {boxes:,} boxes, expected {known.boxes:,}")
 
 
 def _labels_in_range(part: InspectedSplit, classes: int) -> Iterator[Finding]:
     labels = zip(part.images.ids, part.images.labels.tolist(), strict=True)
     beyond = [f"{image_id} ({label})" for image_id, label in labels if label >= classes > 0]
     if beyond:
-        told = _several(beyond, "image", "images")
-        yield an_error(f"{part.split.label}: labels go from 0 to {classes - 1}, beyond which are {told}")
+        named = _count_and_name(beyond, "image", "images")
+        yield error_finding(f"{part.split.label}: expected labels from 0 to {classes - 1}, exceeded by {named}")
 
 
 def _files(part: InspectedSplit) -> Iterator[Finding]:
     label = part.split.label
     if part.missing:
-        told = _several(part.missing, "image", "images")
-        yield an_error(f"{label}: missing on disk: {told}; fetch or unpack them again")
+        named = _count_and_name(part.missing, "image", "images")
+        yield error_finding(f"{label}: missing on disk: {named}; download or unpack them again")
     damaged = [f"{label}: image '{image_id}' cannot be read: {problem}" for image_id, problem in part.damaged]
-    yield from one_by_one(Severity.ERROR, damaged)
+    yield from list_findings(Severity.ERROR, damaged)
 
 
 def _sizes(part: InspectedSplit) -> Iterator[Finding]:
-    """Compare sizes with the lists: an odd one is another picture, many are resized copies, which are legal."""
+    """Compare sizes with the lists: a few that differ are other pictures, many are resized copies, which is allowed."""
     label, sizes = part.split.label, part.annotations.image_sizes
     listed = [(name, fact.size, sizes[name]) for _, name, fact in part.readable if name in sizes]
     other = [(name, size, expected) for name, size, expected in listed if size != expected]
@@ -83,32 +94,33 @@ def _sizes(part: InspectedSplit) -> Iterator[Finding]:
         name, size, expected = other[0]
         yield Finding(
             Severity.NOTE,
-            f"{label}: {len(other):,} images are resized copies, such as '{name}', {_by(size)} for {_by(expected)}; "
-            "boxes and sizes stay those of the originals",
+            f"{label}: {len(other):,} images are resized copies, such as '{name}', "
+            f"{_format_size(size)} for {_format_size(expected)}; boxes and sizes remain those of the originals",
         )
         usual, _ = Counter(size for _, size, _ in other).most_common(1)[0]
-        other = [found for found in other if found[1] != usual and not _alike(*found[1:])]
-    told = "the lists say {}: another picture or another version of it"
-    told += "" if part.split is Split.TRAIN_WEAKSUP else ", which the boxes do not fit"
-    yield from one_by_one(
-        Severity.ERROR,
-        [f"{label}: '{name}' is {_by(size)}, but " + told.format(_by(expected)) for name, size, expected in other],
-    )
+        other = [found for found in other if found[1] != usual and not _same_aspect(*found[1:])]
+    effect = "" if part.split is Split.TRAIN_WEAKSUP else ", which the boxes do not fit"
+    texts = [
+        f"{label}: '{name}' is {_format_size(size)}, but the lists say {_format_size(expected)}: "
+        f"another picture or another version of it{effect}"
+        for name, size, expected in other
+    ]
+    yield from list_findings(Severity.ERROR, texts)
 
 
 def _orientations(part: InspectedSplit) -> Iterator[Finding]:
     label = part.split.label
     turned = {name for _, name, fact in part.readable if fact.stored_size not in (None, fact.size)}
     if turned:
-        told = _several(sorted(turned), "image", "images")
-        yield Finding(Severity.NOTE, f"{label}: turned upright, as the lists have them: {told} stored sideways")
+        named = _count_and_name(sorted(turned), "image", "images")
+        yield Finding(Severity.NOTE, f"{label}: {named} stored sideways and turned upright, as the lists have them")
     ignored = [name for _, name, fact in part.readable if fact.orientation != UPRIGHT and name not in turned]
     if ignored:
-        told = _several(ignored, "image", "images")
+        named = _count_and_name(ignored, "image", "images")
         yield Finding(
             Severity.WARNING,
-            f"{label}: the EXIF orientation of {told} is ignored, as the reference does; "
-            "boxes must have been drawn on the pixels as they are stored",
+            f"{label}: the EXIF orientation of {named} is ignored, as in the reference; "
+            "boxes must refer to the pixels as they are stored",
         )
 
 
@@ -132,10 +144,10 @@ def _boxes(part: InspectedSplit) -> Iterator[Finding]:
             thin.append(image_id)
         if len(np.unique(corners, axis=0)) < len(corners):
             twice.append(image_id)
-    yield from one_by_one(Severity.ERROR, outside)
+    yield from list_findings(Severity.ERROR, outside)
     for found, what in ((thin, "boxes one pixel wide or high"), (twice, "the same box more than once")):
         if found:
-            yield Finding(Severity.WARNING, f"{part.split.label}: {what}: {_several(found, 'image', 'images')}")
+            yield Finding(Severity.WARNING, f"{part.split.label}: {what}: {_count_and_name(found, 'image', 'images')}")
 
 
 def _inside(corners: NDArray[np.int64], width: int, height: int) -> bool:
@@ -146,26 +158,26 @@ def _inside(corners: NDArray[np.int64], width: int, height: int) -> bool:
 def _masks(part: InspectedSplit) -> Iterator[Finding]:
     if not part.masks:
         return
-    label, named = part.split.label, list(zip(part.images.ids, part.masks, strict=True))
+    label, masks = part.split.label, list(zip(part.images.ids, part.masks, strict=True))
     damaged = [
-        f"{label}: the mask of '{image_id}': {mask.problem}" for image_id, mask in named if mask.problem is not None
+        f"{label}: the mask of '{image_id}': {mask.problem}" for image_id, mask in masks if mask.problem is not None
     ]
-    yield from one_by_one(Severity.ERROR, damaged)
-    whole = [(image_id, mask) for image_id, mask in named if mask.problem is None]
-    black = [image_id for image_id, mask in whole if not mask.has_foreground]
-    if whole and len(black) == len(whole):
-        yield an_error(f"{label}: no mask has any foreground, so that there is no PxAP; are these the instance masks?")
+    yield from list_findings(Severity.ERROR, damaged)
+    readable = [(image_id, mask) for image_id, mask in masks if mask.problem is None]
+    black = [image_id for image_id, mask in readable if not mask.has_foreground]
+    if readable and len(black) == len(readable):
+        yield error_finding(f"{label}: no mask has any foreground, so PxAP is undefined; are these the instance masks?")
     elif black:
-        told = _several(black, "image", "images")
-        yield Finding(Severity.NOTE, f"{label}: masks without foreground, as a published one is: {told}")
+        named = _count_and_name(black, "image", "images")
+        yield Finding(Severity.NOTE, f"{label}: masks without foreground (one is published): {named}")
     sizes = {name: fact.size for _, name, fact in part.readable}
-    odd = [image_id for image_id, mask in whole if image_id in sizes and not _alike(mask.size, sizes[image_id])]
+    odd = [name for name, mask in readable if name in sizes and not _same_aspect(mask.size, sizes[name])]
     if odd:
-        told = _several(odd, "image", "images")
-        yield Finding(Severity.WARNING, f"{label}: a mask of another aspect ratio, perhaps another image's: {told}")
+        named = _count_and_name(odd, "image", "images")
+        yield Finding(Severity.WARNING, f"{label}: masks with another aspect ratio than the image: {named}")
 
 
-def _alike(one: tuple[int, int], other: tuple[int, int]) -> bool:
+def _same_aspect(one: tuple[int, int], other: tuple[int, int]) -> bool:
     return abs(one[0] * other[1] / (one[1] * other[0]) - 1) <= ASPECT
 
 
@@ -173,7 +185,13 @@ def _alike(one: tuple[int, int], other: tuple[int, int]) -> bool:
 
 
 def findings_of_all(parts: Sequence[InspectedSplit], dataset: Dataset, roots: DatasetRoots) -> Iterator[Finding]:
-    """Yield what is to say of the splits of a data set together."""
+    """Yield the findings about the splits of a data set together.
+
+    Args:
+        parts: The splits, inspected.
+        dataset: The data set, for its class names.
+        roots: Where it lies.
+    """
     yield from _availability(parts, roots)
     yield from _same_ids(parts)
     yield from _same_pictures(parts)
@@ -185,17 +203,18 @@ def findings_of_all(parts: Sequence[InspectedSplit], dataset: Dataset, roots: Da
 def _availability(parts: Sequence[InspectedSplit], roots: DatasetRoots) -> Iterator[Finding]:
     looked = [part for part in parts if part.facts]
     if parts and not looked:
-        yield Finding(Severity.NOTE, "no image was looked at; pass --data-root DIR")
+        yield Finding(Severity.NOTE, "images were not inspected; pass --data-root DIR")
     gone = [part for part in looked if not part.is_available]
     if looked and len(gone) == len(looked):
-        yield an_error(f"no image of any split is below {roots.images}; the first would be '{gone[0].images.ids[0]}'")
+        first = gone[0].images.ids[0]
+        yield error_finding(f"no image of any split is below {roots.images}; the first one expected is '{first}'")
         return
     for part in gone:
         place = roots.train if part.split is Split.TRAIN_WEAKSUP and roots.train else roots.images
         yield Finding(
             Severity.NOTE,
-            f"{part.split.label} is not available: none of its {len(part.images.ids):,} images is below {place}, "
-            f"such as '{part.images.ids[0]}'",
+            f"{part.split.label} is not available: none of its {len(part.images.ids):,} images is below {place}; "
+            f"the first one expected is '{part.images.ids[0]}'",
         )
 
 
@@ -206,12 +225,13 @@ def _same_ids(parts: Sequence[InspectedSplit]) -> Iterator[Finding]:
         for split in Split:
             both = [image_id for image_id in again if seen[image_id] is split]
             if both:
-                yield an_error(f"{split.label} and {part.split.label} share {_several(both, 'image id', 'image ids')}")
+                named = _count_and_name(both, "image id", "image ids")
+                yield error_finding(f"{split.label} and {part.split.label} share {named}")
         seen.update(dict.fromkeys(part.images.ids, part.split))
 
 
 def _same_pictures(parts: Sequence[InspectedSplit]) -> Iterator[Finding]:
-    """Find pictures of equal pixels; across train-fullsup and test they would let τ be chosen on test."""
+    """Find pictures with equal pixels. If train-fullsup and test share one, τ is chosen on a test image."""
     found: dict[str, list[tuple[Split, str]]] = {}
     for part in parts:
         for _, image_id, fact in part.readable:
@@ -224,15 +244,14 @@ def _same_pictures(parts: Sequence[InspectedSplit]) -> Iterator[Finding]:
                 if image_id != other_id:
                     pairs.setdefault((other, split), []).append(f"{other_id} = {image_id}")
             first.setdefault(split, image_id)
-    for (one, other), named in pairs.items():
+    for (one, other), equations in pairs.items():
+        named = _count_and_name(equations, "picture", "pictures")
         if {one, other} == {Split.TRAIN_FULLSUP, Split.TEST}:
-            told = _several(named, "picture", "pictures")
-            yield an_error(f"{one.label} and {other.label} share {told}: a threshold would be chosen on test")
+            yield error_finding(f"{one.label} and {other.label} share {named}: a threshold would be chosen on test")
         elif one is other:
-            yield Finding(Severity.WARNING, f"{one.label} has {_several(named, 'picture', 'pictures')} twice")
+            yield Finding(Severity.WARNING, f"{one.label} contains twice: {named}")
         else:
-            told = _several(named, "picture", "pictures")
-            yield Finding(Severity.WARNING, f"{one.label} and {other.label} share {told}")
+            yield Finding(Severity.WARNING, f"{one.label} and {other.label} share {named}")
 
 
 def _classes(parts: Sequence[InspectedSplit], dataset: Dataset) -> Iterator[Finding]:
@@ -241,9 +260,9 @@ def _classes(parts: Sequence[InspectedSplit], dataset: Dataset) -> Iterator[Find
     nowhere = sorted(set(range(_class_count(dataset))) - everywhere)
     trained = of_split.get(Split.TRAIN_WEAKSUP, set())
     if nowhere:
-        told = _several([str(label) for label in nowhere], "class", "classes")
-        severity = Severity.ERROR if trained else Severity.WARNING  # nothing can be trained with such lists
-        yield Finding(severity, f"no image in any split: {told}; is a label out of range?")
+        named = _count_and_name([str(label) for label in nowhere], "class", "classes")
+        severity = Severity.ERROR if trained else Severity.WARNING  # training needs an image of every class
+        yield Finding(severity, f"no split has an image of {named}; is a label out of range?")
     for part in parts:
         if part.split is Split.TRAIN_WEAKSUP:
             continue
@@ -252,23 +271,23 @@ def _classes(parts: Sequence[InspectedSplit], dataset: Dataset) -> Iterator[Find
             f"{image_id} ({label})" for image_id, label in pairs if trained and label >= 0 and label not in trained
         ]
         if strange:
-            told = _several(strange, "image", "images")
-            yield an_error(f"{part.split.label}: no image of train-weaksup has the class of {told}")
+            named = _count_and_name(strange, "image", "images")
+            yield error_finding(f"{part.split.label}: train-weaksup has no image of the class of {named}")
         absent = sorted(trained - of_split[part.split])
         if absent:
-            told = _several([str(label) for label in absent], "class", "classes")
-            yield Finding(Severity.WARNING, f"{part.split.label} has no image of {told} of train-weaksup")
+            named = _count_and_name([str(label) for label in absent], "class", "classes")
+            yield Finding(Severity.WARNING, f"{part.split.label} has no image of {named}, which train-weaksup has")
 
 
 def _class_count(dataset: Dataset) -> int:
     try:
         return len(dataset.class_names)
-    except DataError:  # of a split whose lists are gone, which is told
+    except DataError:  # the lists of a split cannot be read, which another finding reports
         return 0
 
 
 def _labels_and_folders(parts: Sequence[InspectedSplit]) -> Iterator[Finding]:
-    """Where every class has a folder of its own, find labels that differ within a folder or between the splits."""
+    """If every class has its own folder, find labels that differ within a folder or between the splits."""
     counts = {part.split: _count_labels([part]) for part in parts}
     everywhere = _count_labels(parts)
     overall = _usual_labels(everywhere, everywhere)
@@ -277,28 +296,28 @@ def _labels_and_folders(parts: Sequence[InspectedSplit]) -> Iterator[Finding]:
     for folder in everywhere:
         labels = {split: usual[split][folder] for split in usual if folder in usual[split]}
         if len(set(labels.values())) > 1:
-            told = ", ".join(f"{label} in {split.label}" for split, label in labels.items())
-            differing.append(f"the class folder '{folder}' has the label {told}: one of these lists mixes classes up")
-    yield from one_by_one(Severity.ERROR, differing)
+            each = ", ".join(f"{label} in {split.label}" for split, label in labels.items())
+            differing.append(f"the class folder '{folder}' has the label {each}: one of these lists mixes up classes")
+    yield from list_findings(Severity.ERROR, differing)
     odd = []
     for part in parts:
         expected = usual[part.split] or overall
         for image_id, folder, label in _labelled(part):
             if label != expected.get(folder, label):
-                told = f"has the label {label}, the others in its folder have {expected[folder]}"
-                odd.append(f"{part.split.label}: '{image_id}' {told}")
-    yield from one_by_one(Severity.ERROR, odd)
+                others = f"the others in its folder have {expected[folder]}"
+                odd.append(f"{part.split.label}: '{image_id}' has the label {label}, {others}")
+    yield from list_findings(Severity.ERROR, odd)
 
 
 def _labelled(part: InspectedSplit) -> Iterator[tuple[str, str, int]]:
-    """Yield id, folder and label of the images that have a label."""
+    """Yield id, innermost folder and label of every image that has a label."""
     for image_id, label in zip(part.images.ids, part.images.labels.tolist(), strict=True):
         if label >= 0:
             yield image_id, image_id.rpartition("/")[0].rpartition("/")[2], label
 
 
 def _count_labels(parts: Sequence[InspectedSplit]) -> dict[str, Counter[int]]:
-    """Return folder -> label -> how many images."""
+    """Return folder -> label -> number of images."""
     counts: dict[str, Counter[int]] = {}
     for part in parts:
         for _, folder, label in _labelled(part):
@@ -307,7 +326,12 @@ def _count_labels(parts: Sequence[InspectedSplit]) -> dict[str, Counter[int]]:
 
 
 def _usual_labels(counts: dict[str, Counter[int]], everywhere: dict[str, Counter[int]]) -> dict[str, int]:
-    """Return folder -> its usual label, that of most images everywhere on a tie; empty where folders are no classes."""
+    """Return folder -> its most frequent label; empty if folders do not correspond to classes.
+
+    Args:
+        counts: Folder -> label -> number of images, in some splits.
+        everywhere: The same in all splits, which decides ties.
+    """
     usual = {
         folder: max(labels, key=lambda label: (labels[label], everywhere[folder][label]))
         for folder, labels in counts.items()
@@ -320,45 +344,45 @@ def _usual_labels(counts: dict[str, Counter[int]], everywhere: dict[str, Counter
 
 
 def _unlisted_files(parts: Sequence[InspectedSplit], roots: DatasetRoots) -> Iterator[Finding]:
-    """Count images below the data root that no split lists, where ids are paths below it."""
+    """Find images below the data root that no split lists, if ids are paths below it."""
     if roots.images is None or any(part.masks for part in parts):
         return
     listed = {image_id for part in parts for image_id in part.images.ids}
     found = [path for path in open_storage(roots.images).paths() if is_image_name(path.rpartition("/")[2])]
     unlisted = [path for path in found if path not in listed]
     if unlisted and len(unlisted) < len(found):
-        told = _several(sorted(unlisted), "image", "images")
-        yield Finding(Severity.WARNING, f"in no list, though below {roots.images}: {told}; are these its lists?")
+        named = _count_and_name(sorted(unlisted), "image", "images")
+        yield Finding(Severity.WARNING, f"in no list, but below {roots.images}: {named}; do the lists belong to it?")
 
 
 # ---------------------------------------------------------------------------------------------------------------- words
 
 
-def an_error(text: str) -> Finding:
-    """Return a finding of that severity."""
+def error_finding(text: str) -> Finding:
+    """Return a finding with the severity `ERROR`."""
     return Finding(Severity.ERROR, text)
 
 
-def one_by_one(severity: Severity, texts: Sequence[str]) -> Iterator[Finding]:
-    """Tell findings one by one, and the rest of many as a number."""
-    yield from (Finding(severity, text) for text in texts[:TOLD])
-    if len(texts) > TOLD:
-        yield Finding(severity, f"... and {len(texts) - TOLD:,} more of the kind")
+def list_findings(severity: Severity, texts: Sequence[str]) -> Iterator[Finding]:
+    """Yield the first `MAX_FINDINGS` texts as findings, and the number of the others as one more."""
+    yield from (Finding(severity, text) for text in texts[:MAX_FINDINGS])
+    if len(texts) > MAX_FINDINGS:
+        yield Finding(severity, f"... and {len(texts) - MAX_FINDINGS:,} more like these")
 
 
-def _several(names: Sequence[str], one: str, many: str) -> str:
-    """Return a count and the first names."""
-    shown = ", ".join(names[:NAMED])
-    more = ", ..." if len(names) > NAMED else ""
+def _count_and_name(names: Sequence[str], one: str, many: str) -> str:
+    """Return the number of names and the first of them: ``12 images (a.jpg, b.jpg, ...)``."""
+    shown = ", ".join(names[:MAX_NAMES])
+    more = ", ..." if len(names) > MAX_NAMES else ""
     return f"{len(names):,} {one if len(names) == 1 else many} ({shown}{more})"
 
 
-def _by(size: tuple[int, int]) -> str:
+def _format_size(size: tuple[int, int]) -> str:
     return f"{size[0]}x{size[1]}"
 
 
 def count_boxes(part: InspectedSplit) -> int:
-    """Return how many boxes of a split are inside their images, or lie where that cannot be told."""
+    """Return the number of boxes of a split, without those of images whose boxes cannot be read."""
     total = 0
     for image_id in part.annotations.boxes:
         with suppress(DataError):

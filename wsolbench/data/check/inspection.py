@@ -1,4 +1,4 @@
-"""Every file of a split looked at once: whether it is there and whole, its size, how it lies, and what is in it."""
+"""One pass over every file of a split: whether it exists and can be read, its size, orientation and content."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from wsolbench.progress import Reporter
 from wsolbench.threads import ordered_map
 
 UPRIGHT = 1
-"""The EXIF orientation of an image that is not turned."""
+"""The EXIF orientation of an image that is stored upright."""
 
 
 @dataclass(frozen=True)
 class ImageFacts:
-    """What is known of one image of a split.
+    """Facts about one image of a split.
 
     Args:
-        missing: There is no such file.
-        problem: What is wrong with it, where that is something else.
-        digest: Of its pixels.
-        size: (width, height) as it is loaded.
-        stored_size: The same in the file; None where images are no files.
-        orientation: Its EXIF orientation.
+        missing: Whether its file does not exist.
+        problem: Why it cannot be read, if it exists.
+        digest: Hash of its pixels.
+        size: (width, height) in pixels, as loaded.
+        stored_size: (width, height) in pixels, as stored; None if the image is not a file.
+        orientation: EXIF orientation.
     """
 
     missing: bool = False
@@ -40,7 +40,7 @@ class ImageFacts:
 
 @dataclass(frozen=True)
 class MaskFacts:
-    """What is known of the masks of one image."""
+    """Facts about the masks of one image: why they cannot be read, whether they have foreground, (width, height)."""
 
     problem: str | None = None
     has_foreground: bool = False
@@ -49,14 +49,14 @@ class MaskFacts:
 
 @dataclass(frozen=True)
 class InspectedSplit:
-    """A split whose lists were read and whose files were looked at.
+    """A split whose lists have been read and whose files have been inspected.
 
     Args:
-        split: Which one.
-        images: Its images and labels; a label of -1 is none.
+        split: Which split it is.
+        images: Its images and labels; the label -1 stands for none.
         annotations: Its boxes or masks; empty for train-weaksup.
-        facts: One an image; empty where no place of the images is known.
-        masks: One an image; empty where there are none.
+        facts: One entry an image; empty if the folder of the images is unknown.
+        masks: One entry an image; empty if the split has no masks.
     """
 
     split: Split
@@ -67,34 +67,41 @@ class InspectedSplit:
 
     @property
     def missing(self) -> list[str]:
-        """Ids of images without a file."""
+        """Ids of the images whose file does not exist."""
         return [image_id for image_id, fact in zip(self.images.ids, self.facts, strict=False) if fact.missing]
 
     @property
     def damaged(self) -> list[tuple[str, str]]:
-        """Ids of images that cannot be read, and why."""
+        """(id, reason) of the images that exist and cannot be read."""
         pairs = zip(self.images.ids, self.facts, strict=False)
         return [(image_id, fact.problem) for image_id, fact in pairs if fact.problem is not None]
 
     @property
     def readable(self) -> list[tuple[int, str, ImageFacts]]:
-        """Position, id and facts of the images that could be decoded."""
+        """(index, id, facts) of the images that can be read."""
         pairs = enumerate(zip(self.images.ids, self.facts, strict=False))
         return [(index, name, fact) for index, (name, fact) in pairs if not fact.missing and fact.problem is None]
 
     @property
     def is_available(self) -> bool:
-        """Whether any image of it has a file."""
+        """Whether the file of any of its images exists."""
         return any(not fact.missing for fact in self.facts)
 
 
 def inspect_split(
     split: Split, images: ImageSplit, annotations: Annotations, *, workers: int, reporter: Reporter
 ) -> InspectedSplit:
-    """Look at every image and mask of a split; where no place of the images is known, at none.
+    """Read every image and mask of a split; no image if the folder of the images is unknown.
+
+    Args:
+        split: Which split it is.
+        images: Its images and labels.
+        annotations: Its boxes or masks.
+        workers: Number of threads.
+        reporter: Shows the progress.
 
     Raises:
-        PluginError: The data set's own code fails.
+        PluginError: The data set's code fails.
     """
     facts: list[ImageFacts] = []
     masks: list[MaskFacts] = []
@@ -121,7 +128,7 @@ def _look_at_image(images: ImageSplit, index: int) -> ImageFacts | None:
         pixels = images.load(index)
         if images.read is not None:
             stored, orientation = probe(images.read(index), images.ids[index])
-    except UsageError:  # no place was named
+    except UsageError:  # --data-root was not given
         return None
     except MissingFileError:
         return ImageFacts(missing=True)

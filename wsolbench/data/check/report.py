@@ -1,4 +1,4 @@
-"""A data set checked before any run: its lists, its files, and what would violate the protocol."""
+"""The check of a data set before any run: its lists, its files, and violations of the protocol."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from wsolbench.contract import (
     Severity,
     Split,
 )
-from wsolbench.data.check.findings import an_error, count_boxes, findings_of_all, findings_of_split, one_by_one
+from wsolbench.data.check.findings import count_boxes, error_finding, findings_of_all, findings_of_split, list_findings
 from wsolbench.data.check.inspection import InspectedSplit, inspect_split
 from wsolbench.data.ids import check_ids
 from wsolbench.data.opened import OpenDataset, open_dataset
@@ -29,7 +29,7 @@ from wsolbench.progress import Reporter
 
 @dataclass(frozen=True)
 class SplitCounts:
-    """One line of the report; None where it does not apply or was not looked at."""
+    """One line of the report; None stands for what does not apply or was not inspected."""
 
     split: Split
     images: int
@@ -45,7 +45,7 @@ class SplitCounts:
 
 @dataclass(frozen=True)
 class CheckReport:
-    """What a check came to."""
+    """The result of a check."""
 
     dataset: str
     version: str
@@ -53,17 +53,23 @@ class CheckReport:
     findings: tuple[Finding, ...]
 
     def of(self, severity: Severity) -> list[str]:
-        """Return the findings of one severity."""
+        """Return the texts of the findings of one severity."""
         return [finding.text for finding in self.findings if finding.severity is severity]
 
 
 def check_dataset(offer: Offer[DatasetSpec], roots: DatasetRoots, *, workers: int, reporter: Reporter) -> CheckReport:
-    """Read all lists and look at all files of a data set.
+    """Read all lists and inspect all files of a data set.
+
+    Args:
+        offer: The data set.
+        roots: Where it lies.
+        workers: Number of threads.
+        reporter: Shows the progress.
 
     Raises:
-        UsageError: It needs a place that was not named.
+        UsageError: A folder that it needs was not given.
         DataError: It cannot be opened at all.
-        PluginError: Its own code fails.
+        PluginError: The data set's code fails.
     """
     faults: list[DataError] = []
     opened = open_dataset(offer, replace(roots, on_fault=faults.append))
@@ -77,11 +83,11 @@ def check_dataset(offer: Offer[DatasetSpec], roots: DatasetRoots, *, workers: in
         found = [
             *(finding for part in inspected for finding in findings_of_split(part, offer.spec, dataset)),
             *findings_of_all(inspected, dataset, roots),
-            *_of_plugin(dataset),
+            *_findings_of_plugin(dataset),
         ]
     version = _version(dataset)
-    told = dict.fromkeys(str(fault) for fault in [*faults, *unread])  # those of the inspections are among them now
-    findings = (*one_by_one(Severity.ERROR, list(told)), *found)
+    messages = dict.fromkeys(str(fault) for fault in [*faults, *unread])  # after the inspections, which add faults
+    findings = (*list_findings(Severity.ERROR, list(messages)), *found)
     counts = tuple(_count(part, offer.spec) for part in inspected)
     return CheckReport(dataset.name, version, counts, findings)
 
@@ -89,7 +95,15 @@ def check_dataset(offer: Offer[DatasetSpec], roots: DatasetRoots, *, workers: in
 def _read_lists(
     opened: OpenDataset, faults: Sequence[DataError]
 ) -> tuple[list[tuple[Split, ImageSplit, Annotations]], list[DataError]]:
-    """Return the splits whose ids and labels can be read, and what is wrong besides the faults told meanwhile."""
+    """Read the lists of every split.
+
+    Args:
+        opened: The data set.
+        faults: The faults that its readers report; it grows while the lists are read.
+
+    Returns:
+        The splits whose ids and labels can be read, and the errors that are not among `faults`.
+    """
     dataset, parts, unread = opened.dataset, [], []
     for split in (split for split in Split if split in dataset.splits):
         before = len(faults)
@@ -105,14 +119,14 @@ def _read_lists(
             except DataError as error:
                 unread.append(error)
                 annotations = Annotations()
-        if len(faults) == before and (images.ids or not faults):  # else why ids or labels are missing was told
-            unread += _refused(images, f"{split.label} of the data set '{dataset.name}'")
+        if len(faults) == before and (images.ids or not faults):  # otherwise a fault explains why ids are missing
+            unread += _find_refusal(images, f"{split.label} of the data set '{dataset.name}'")
         parts.append((split, images, annotations))
     return parts, unread
 
 
-def _refused(images: ImageSplit, where: str) -> list[DataError]:
-    """Return why every run would refuse a split, if it would."""
+def _find_refusal(images: ImageSplit, where: str) -> list[DataError]:
+    """Return the error with which every run would refuse a split, or nothing."""
     try:
         check_ids(images, where)
     except DataError as error:
@@ -123,7 +137,7 @@ def _refused(images: ImageSplit, where: str) -> list[DataError]:
 def _version(dataset: Dataset) -> str:
     try:
         return dataset.version
-    except DataError:  # told above
+    except DataError:  # the same error is already among the findings
         return ""
 
 
@@ -145,9 +159,9 @@ def _count(part: InspectedSplit, spec: DatasetSpec) -> SplitCounts:
     )
 
 
-def _of_plugin(dataset: Dataset) -> Iterator[Finding]:
+def _findings_of_plugin(dataset: Dataset) -> Iterator[Finding]:
     if isinstance(dataset, Inspectable):
         try:
             yield from dataset.inspect()
         except DataError as error:
-            yield an_error(str(error))
+            yield error_finding(str(error))

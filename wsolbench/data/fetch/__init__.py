@@ -1,1 +1,1 @@
-"""Data sets fetched, unpacked and written in the reference layout."""
+"""Download and preparation of data sets: files, archives and lists in the reference layout."""

@@ -1,4 +1,4 @@
-"""Files fetched by HTTP: resumed where a connection was lost, verified, and never half a file taken for a whole one."""
+"""Downloads over HTTP: resumed after a lost connection, verified, and never mistaken for complete when they are not."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _CUT = (urllib.error.URLError, http.client.HTTPException, TimeoutError, Connecti
 
 
 class NotFetchedError(DataError):
-    """A file could not be fetched from where it is published; a person, or another day, may succeed."""
+    """A file could not be downloaded from where it is published; a later attempt, or one by hand, may succeed."""
 
 
 class _CutShortError(Exception):
-    """A connection ended before the file did."""
+    """A connection ended before the end of the file."""
 
 
 def fetch(
@@ -40,53 +40,61 @@ def fetch(
     advance: Callable[[int], None] = lambda _: None,
     pauses: tuple[float, ...] = _PAUSES,
 ) -> None:
-    """Fetch a file into ``target``, which appears when it is whole and, where a checksum is known, the right one.
+    """Download a file to ``target``, which appears when the file is complete and its checksum, if any, is right.
 
-    What has come lies in ``target``.part, and a later call goes on from there, where the server says that it still has
-    the same file. A lost connection is tried again after each of the pauses, counted anew whenever more had come than
-    ever before.
+    Bytes are collected in ``target``.part. A later call continues this file, if the server says that its file is still
+    the same. After a lost connection the call pauses and tries again; whenever the file has grown beyond its largest
+    size so far, the list of pauses starts again.
 
     Args:
         url: ``http`` or ``https``.
-        target: The file; its folder exists.
-        checksum: ``md5:`` or ``sha256:`` and hex digits; None where nobody published one.
-        advance: Called with so many more bytes, those that were there already among them.
-        pauses: In seconds.
+        target: The file to write; its folder exists.
+        checksum: ``md5:`` or ``sha256:`` and hex digits; None if none was published.
+        advance: Called with the number of further bytes; the first call includes those of earlier downloads.
+        pauses: Pauses before the next attempts, in seconds.
 
     Raises:
-        NotFetchedError: The file cannot be fetched.
-        DataError: It is another one than was published.
-        OutputError: It cannot be written, for example on a full disk.
+        NotFetchedError: The file cannot be downloaded.
+        DataError: The checksum is wrong.
+        OutputError: The file cannot be written, for example on a full disk.
     """
     part = target.with_name(f"{target.name}.part")
-    told = most = 0
+    reported = most = 0
     remaining = list(pauses)
     whole = False
     while not whole:
         before = _size(part)
-        advance(before - told)
-        told, most = before, max(most, before)
+        advance(before - reported)
+        reported, most = before, max(most, before)
         try:
             whole = _fetch_more(url, part)
         except urllib.error.HTTPError as error:
-            raise NotFetchedError(_by_hand(url, target, f"{error.code} {error.reason}")) from error
+            raise NotFetchedError(_advise(url, target, f"{error.code} {error.reason}")) from error
         except (*_CUT, _CutShortError) as error:
             remaining = list(pauses) if _size(part) > most else remaining
             if not remaining:
-                raise NotFetchedError(_by_hand(url, target, getattr(error, "reason", None) or error)) from error
+                raise NotFetchedError(_advise(url, target, getattr(error, "reason", None) or error)) from error
             time.sleep(remaining.pop(0))
         except OSError as error:
             raise _not_written(part, error) from error
-    advance(_size(part) - told)
+    advance(_size(part) - reported)
     if checksum is not None and not matches_checksum(part, checksum):
         part.unlink()
-        raise DataError(f"{url} is not the file that was published: its checksum is not {checksum}; it was removed")
+        raise DataError(f"{url} is not the published file: its checksum is not {checksum}; it was deleted")
     _version_file(part).unlink(missing_ok=True)
     part.replace(target)
 
 
 def matches_checksum(path: Path, checksum: str) -> bool:
-    """Return whether a file has a checksum such as ``md5:90528d7c...``. Raises ``DataError`` for an unreadable file."""
+    """Return whether a file has a checksum.
+
+    Args:
+        path: The file.
+        checksum: ``md5:`` or ``sha256:`` and hex digits.
+
+    Raises:
+        DataError: The file cannot be read.
+    """
     kind, _, digits = checksum.partition(":")
     try:
         with path.open("rb") as file:
@@ -96,9 +104,17 @@ def matches_checksum(path: Path, checksum: str) -> bool:
 
 
 def _fetch_more(url: str, part: Path) -> bool:
-    """Append to a part what a server gives of what is missing, which may be less, and return whether it is whole now.
+    """Append the missing bytes that a server sends to a partial file, and return whether the file is complete.
 
-    Begin anew where the server does not go on, has another file now, or does not say which file it has.
+    A server may send fewer bytes than are missing. The download starts again from 0 if the server cannot continue, has
+    another file by now, or does not identify its file.
+
+    Args:
+        url: The file to download.
+        part: The partial file; it need not exist.
+
+    Raises:
+        _CutShortError: The connection ended early, or the partial file is not a part of the server's file.
     """
     version = _noted_version(part)
     start = 0 if version is None else _size(part)
@@ -111,28 +127,28 @@ def _fetch_more(url: str, part: Path) -> bool:
     except urllib.error.HTTPError as error:
         if error.code != HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
             raise
-        if error.headers.get("Content-Range") == f"bytes */{start}":  # everything had come
+        if error.headers.get("Content-Range") == f"bytes */{start}":  # the partial file is already complete
             return True
         part.unlink(missing_ok=True)
-        raise _CutShortError("the file is shorter than what had come") from error
+        raise _CutShortError("the file is shorter than its partial download") from error
     with response:
-        goes_on = response.status == HTTPStatus.PARTIAL_CONTENT
+        continues = response.status == HTTPStatus.PARTIAL_CONTENT
         length = _number(response.headers.get("Content-Length", ""))
-        total = _total(response.headers, start) if goes_on else length
-        if goes_on and (total is None or _version(response.headers) != version):
+        total = _total(response.headers, start) if continues else length
+        if continues and (total is None or _version(response.headers) != version):
             part.unlink(missing_ok=True)
-            raise _CutShortError("the server went on from elsewhere, or with another file")
-        with part.open("ab" if start and goes_on else "wb") as file:
-            _note_version(part, _version(response.headers))  # once nothing of another one is in the part
-            came = _copy(response, file)
+            raise _CutShortError("the server continued at another byte or with another file")
+        with part.open("ab" if start and continues else "wb") as file:
+            _note_version(part, _version(response.headers))  # after opening, which removes bytes of another version
+            received = _copy(response, file)
     missing = 0 if total is None else total - _size(part)
-    if missing and (length is None or came < max(1, length)):
+    if missing and (length is None or received < max(1, length)):
         raise _CutShortError(f"the connection ended {missing:,} bytes early")
     return missing == 0
 
 
 def _total(headers: Message, start: int) -> int | None:
-    """Return how long the whole file is, as an answer says that goes on from ``start``; None where it does not."""
+    """Return the size of the whole file in bytes, from a response that continues at byte `start`, else None."""
     place, _, total = headers.get("Content-Range", "").partition("/")
     return _number(total) if place.startswith(f"bytes {start}-") else None
 
@@ -142,11 +158,11 @@ def _number(text: str) -> int | None:
 
 
 def _copy(response: BinaryIO, file: BinaryIO) -> int:
-    came = 0
+    received = 0
     while chunk := response.read(MEGABYTE):
         file.write(chunk)
-        came += len(chunk)
-    return came
+        received += len(chunk)
+    return received
 
 
 def _version_file(part: Path) -> Path:
@@ -154,7 +170,7 @@ def _version_file(part: Path) -> Path:
 
 
 def _version(headers: Message) -> str | None:
-    """Return what identifies the server's file; a weak tag does not say that the bytes are equal."""
+    """Return what identifies the server's file; a weak tag does not, since equal weak tags allow different bytes."""
     tag: str | None = headers.get("ETag")
     return headers.get("Last-Modified") if tag is None or tag.startswith("W/") else tag
 
@@ -180,11 +196,15 @@ def _size(path: Path) -> int:
         return 0
 
 
-def _by_hand(url: str, target: Path, reason: object) -> str:
-    return f"{url} cannot be fetched ({reason}); run the command again, or fetch it yourself and save it as {target}"
+def _advise(url: str, target: Path, reason: object) -> str:
+    """Return the message for a file that cannot be downloaded: try again, or download it by hand."""
+    return (
+        f"{url} cannot be downloaded ({reason}); run the command again, or download it yourself and save it as {target}"
+    )
 
 
 def _not_written(part: Path, error: OSError) -> OutputError:
     if error.errno == errno.ENOSPC:
-        return OutputError(f"the disk is full: {part} has what came; make room and run the command again, it goes on")
+        advice = "free some space and run the command again to continue"
+        return OutputError(f"the disk is full: {part} is incomplete; {advice}")
     return OutputError(f"{part} cannot be written: {error.strerror}")

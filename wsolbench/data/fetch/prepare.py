@@ -1,4 +1,4 @@
-"""A data set made to lie on disk: fetched where that is allowed, unpacked, and its lists written."""
+"""Preparation of a data set: its files are downloaded where this is allowed and unpacked, and its lists written."""
 
 from __future__ import annotations
 
@@ -20,34 +20,39 @@ from wsolbench.host.registry import Offer
 from wsolbench.progress import Reporter
 
 SOURCE = ".source"
-"""Holds the downloads of a data set that is copied, until it is."""
+"""Holds the downloads of a data set that is copied, until the copy is complete."""
 IMAGES, LISTS = "images", "metadata"
 
 
 def prepare_dataset(offer: Offer[DatasetSpec], folder: Path, reporter: Reporter) -> None:
-    """Make a data set lie in a folder, so that ``--data-root`` with that folder is all it takes to use it.
+    """Prepare a data set in a folder, so that ``--data-root`` with this folder is enough to use it.
 
-    What is there already stays: a call goes on where another one ended.
+    Files that exist already are kept: a call continues where an earlier one stopped.
+
+    Args:
+        offer: The data set.
+        folder: The folder for it.
+        reporter: Shows the progress.
 
     Raises:
-        UsageError: There is nothing to prepare.
-        DataError: Something cannot be fetched, is damaged, or is for a person to fetch.
+        UsageError: The data set has nothing to prepare.
+        DataError: A file cannot be downloaded, is damaged, or has to be downloaded by the user.
         OutputError: The folder cannot be written, for example on a full disk.
-        PluginError: The data set's own code fails.
+        PluginError: The data set's code fails.
     """
     plan = offer.spec.preparation
     if plan is None:
-        raise UsageError(f"there is nothing to fetch for the data set '{offer.name}'")
+        raise UsageError(f"the data set '{offer.name}' has nothing to prepare")
     copied = plan.copied_from is not None
     if copied and (folder / LISTS).is_dir():
         open_dataset(offer, DatasetRoots(images=folder))
-        reporter.say(f"{folder} holds '{offer.name}' already")
+        reporter.say(f"{folder} already holds '{offer.name}'")
         return
     reporter.say(f"terms: {plan.terms}")
     place = folder / SOURCE if copied else folder
     with _writing(folder):
         place.mkdir(parents=True, exist_ok=True)
-        for draft in folder.glob(".*-draft-*"):  # of a run that was killed
+        for draft in folder.glob(".*-draft-*"):  # left by a process that was killed
             shutil.rmtree(draft, ignore_errors=True)
     _gather(plan, folder, place, reporter)
     if plan.copied_from is not None:
@@ -62,7 +67,18 @@ def prepare_dataset(offer: Offer[DatasetSpec], folder: Path, reporter: Reporter)
 
 
 def _gather(plan: Preparation, folder: Path, place: Path, reporter: Reporter) -> None:
-    """Bring every download to its place; what a person has to fetch is told at once, after all else was fetched."""
+    """Download and unpack every file; report those that the user has to download together, at the end.
+
+    Args:
+        plan: The downloads.
+        folder: The folder of the data set, where archives are kept until they are unpacked.
+        place: The folder for the files and the content of the archives.
+        reporter: Shows the progress.
+
+    Raises:
+        DataError: A file is damaged, or some have to be downloaded by the user.
+        OutputError: A folder cannot be written.
+    """
     absent: list[Download] = []
     failure: NotFetchedError | None = None
     for download in plan.downloads:
@@ -77,7 +93,7 @@ def _gather(plan: Preparation, folder: Path, place: Path, reporter: Reporter) ->
         elif download.url is not None and failure is None:
             try:
                 _fetch(download.url, archive or target, download.checksum, reporter)
-            except NotFetchedError as error:  # nor would the others be: each would be tried for long
+            except NotFetchedError as error:  # the others would fail too, each after several pauses: do not try them
                 failure = error
                 absent.append(download)
                 continue
@@ -85,18 +101,19 @@ def _gather(plan: Preparation, folder: Path, place: Path, reporter: Reporter) ->
             absent.append(download)
             continue
         else:
-            reporter.say(f"not fetched: {_by_hand(download, folder, place)}")
+            reporter.say(f"not downloaded: {_describe_source(download, folder, place)}")
             continue
         if archive is not None:
             _unpack(archive, target, download, reporter)
     if absent:
-        told = "".join(f"\n  {_by_hand(download, folder, place)}" for download in absent)
-        files = "1 file is" if len(absent) == 1 else f"{len(absent)} files are"
+        lines = "".join(f"\n  {_describe_source(download, folder, place)}" for download in absent)
+        files = "1 file" if len(absent) == 1 else f"{len(absent)} files"
         why = "" if failure is None else f"{failure}\n  "
-        raise DataError(f"{why}{files} for you to fetch; then run this command again{told}")
+        raise DataError(f"{why}download {files} yourself, then run this command again{lines}")
 
 
-def _by_hand(download: Download, folder: Path, place: Path) -> str:
+def _describe_source(download: Download, folder: Path, place: Path) -> str:
+    """Return where a file belongs and where to download it, for a message."""
     target = place / download.place if download.archive is None else folder / download.archive
     return f"{target}: from {download.url or download.by_hand}"
 
@@ -104,18 +121,18 @@ def _by_hand(download: Download, folder: Path, place: Path) -> str:
 def _check(archive: Path, download: Download) -> None:
     if download.checksum is not None and not matches_checksum(archive, download.checksum):
         raise DataError(
-            f"{archive} is not the file that was published: its checksum is not {download.checksum}; fetch it again"
+            f"{archive} is not the published file: its checksum is not {download.checksum}; download it again"
         )
 
 
 def _fetch(url: str, target: Path, checksum: str | None, reporter: Reporter) -> None:
-    with reporter.phase(f"fetching {target.name}", None, "MB") as advance:
-        came = 0
+    with reporter.phase(f"downloading {target.name}", None, "MB") as advance:
+        received = 0
 
         def count(more: int) -> None:
-            nonlocal came
-            advance((came + more) // MEGABYTE - came // MEGABYTE)
-            came += more
+            nonlocal received
+            advance((received + more) // MEGABYTE - received // MEGABYTE)
+            received += more
 
         fetch(url, target, checksum=checksum, advance=count)
 
@@ -123,7 +140,7 @@ def _fetch(url: str, target: Path, checksum: str | None, reporter: Reporter) -> 
 def _unpack(archive: Path, target: Path, download: Download, reporter: Reporter) -> None:
     with reporter.phase(f"unpacking {archive.name}", None, "files") as advance:
         unpack(archive, target, inside=download.inside, advance=advance)
-    if download.url is not None:  # what a person fetched is theirs to remove
+    if download.url is not None:  # a file that the user downloaded stays
         archive.unlink()
 
 
@@ -131,14 +148,14 @@ def _unpack(archive: Path, target: Path, download: Download, reporter: Reporter)
 
 
 def _copy(dataset: Dataset, folder: Path, reporter: Reporter) -> None:
-    """Write images and lists in the reference layout; the lists come last, and whole, as they say that all is there."""
+    """Write images and lists in the reference layout; the lists come last, since they mark the copy as complete."""
     draft = folder / f".copy-draft-{secrets.token_hex(4)}"
     try:
         with _writing(folder):
             for split in (split for split in Split if split in dataset.splits):
                 _copy_images(dataset, split, draft / IMAGES, reporter)
             write_lists(dataset, draft / LISTS)
-            shutil.rmtree(folder / IMAGES, ignore_errors=True)  # of a run that was killed here
+            shutil.rmtree(folder / IMAGES, ignore_errors=True)  # left by a process that was killed after the next line
             (draft / IMAGES).replace(folder / IMAGES)
             (draft / LISTS).replace(folder / LISTS)
     finally:
@@ -148,7 +165,7 @@ def _copy(dataset: Dataset, folder: Path, reporter: Reporter) -> None:
 def _copy_images(dataset: Dataset, split: Split, folder: Path, reporter: Reporter) -> None:
     images = dataset.images(split)
     if images.read is None:
-        raise UsageError(f"images of '{dataset.name}' are no files; they cannot be copied")
+        raise UsageError(f"the images of '{dataset.name}' are not files and cannot be copied")
     with reporter.phase(f"copying {split.label}", len(images.ids)) as advance:
         for index, image_id in enumerate(images.ids):
             target = folder / image_id
@@ -159,10 +176,12 @@ def _copy_images(dataset: Dataset, split: Split, folder: Path, reporter: Reporte
 
 @contextmanager
 def _writing(place: Path) -> Iterator[None]:
-    """Tell in one line why a place cannot be written."""
+    """Convert an error of the file system into one line that says why `place` cannot be written."""
     try:
         yield
     except OSError as error:
         if error.errno == errno.ENOSPC:
-            raise OutputError(f"the disk is full: {place}; make room and run the command again, it goes on") from error
+            raise OutputError(
+                f"the disk is full: {place}; free some space and run the command again to continue"
+            ) from error
         raise OutputError(f"{place} cannot be written: {error.strerror}") from error

@@ -1,4 +1,4 @@
-"""Archives unpacked: regular files alone, inside the folder they are unpacked to, all of them or none."""
+"""Unpacking of archives: regular files only, only inside the target folder, all of them or none."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ _DAMAGED = (zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, lzma.LZMAErr
 
 
 def unpack(archive: Path, folder: Path, *, inside: str = "", advance: Callable[[int], None] = lambda _: None) -> None:
-    """Unpack a ZIP file, or a tar file however compressed, into a new folder, which appears when it is whole.
+    """Unpack a ZIP file, or a tar file with any compression, into a new folder, which appears when it is complete.
 
     Links and devices are left out.
 
     Args:
         archive: The file.
-        folder: The new folder; the one above it exists.
-        inside: The folder in the archive whose content is taken; all of it by default.
+        folder: The new folder; its parent exists.
+        inside: The folder in the archive to unpack; by default the whole archive.
         advance: Called with 1 after every file.
 
     Raises:
-        DataError: The archive is damaged, holds nothing there, or a file that would leave the folder.
+        DataError: The archive is damaged, has no file in `inside`, or has a file that would lie outside `folder`.
         OutputError: The folder cannot be written, for example on a full disk.
     """
     draft = folder.with_name(f".{folder.name}-draft-{secrets.token_hex(4)}")
@@ -47,20 +47,22 @@ def unpack(archive: Path, folder: Path, *, inside: str = "", advance: Callable[[
                     _write(source, draft / path)
                     advance(1)
         if not draft.exists():
-            raise DataError(f"{archive} holds no file in {inside or 'it'}; is it another archive?")
+            raise DataError(f"{archive} has no file{f' in {inside}' if inside else ''}; is it another archive?")
         draft.replace(folder)
     except _DAMAGED as error:
-        raise DataError(f"{archive} is damaged, cut short or no archive; remove it and fetch it again") from error
+        raise DataError(
+            f"{archive} is damaged, truncated or not an archive; delete it and download it again"
+        ) from error
     except OSError as error:
         if error.errno == errno.ENOSPC:
-            raise OutputError(f"the disk is full: {archive} was not unpacked; make room and try again") from error
+            raise OutputError(f"the disk is full: {archive} was not unpacked; free some space and try again") from error
         raise OutputError(f"{archive} cannot be unpacked to {folder}: {error.strerror}") from error
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 
 
 def _files(archive: Path) -> Generator[tuple[str, IO[bytes]], None, None]:
-    """Yield the name of every regular file, and the file opened."""
+    """Yield the name and the open content of every regular file."""
     if zipfile.is_zipfile(archive):
         with zipfile.ZipFile(archive) as zipped:
             for entry in (entry for entry in zipped.infolist() if not entry.is_dir()):
@@ -75,14 +77,14 @@ def _files(archive: Path) -> Generator[tuple[str, IO[bytes]], None, None]:
 
 
 def _path_below(inside: str, name: str, archive: Path) -> str | None:
-    """Return where a file belongs, or None where it is not taken."""
+    """Return the path of a file below the target folder, or None if it is not in the folder `inside`."""
     path = name.removeprefix("./")
     if inside and not path.startswith(f"{inside}/"):
         return None
     path = path.removeprefix(f"{inside}/") if inside else path
     problem = path_problem(path)
     if problem is not None:
-        raise DataError(f"{archive} holds a file {name!r}: {problem}")
+        raise DataError(f"{archive} contains the file {name!r}: {problem}")
     return path
 
 

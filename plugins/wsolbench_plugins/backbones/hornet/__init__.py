@@ -1,4 +1,4 @@
-"""Family ``hornet``: HorNet with 7×7 kernels, and with global filters (``_gf``) in its last two stages."""
+"""Family ``hornet``: HorNet with 7×7 kernels, or with global filters (``_gf``) in the last two stages."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _WIDTHS = {"tiny": 64, "small": 96, "base": 128, "large": 192}
 
 @hookimpl
 def wsolbench_backbones() -> list[BackboneSpec]:
-    """Offer the variants."""
+    """Return the variants."""
     kernels = [_spec(f"hornet_{size}", width) for size, width in _WIDTHS.items()]
     filters = [_spec(f"hornet_{size}_gf", width, global_filters=True) for size, width in _WIDTHS.items()]
     return [*kernels, *filters, _spec("hornet_large_gf_384", _WIDTHS["large"], global_filters=True, size=384)]

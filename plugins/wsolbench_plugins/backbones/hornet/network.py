@@ -18,25 +18,25 @@ from wsolbench.api import after_layer_norm
 
 NORM_EPS = 1e-6
 GATE_SCALE = 1 / 3
-"""The paper's 1/α, by which every gate is scaled down."""
+"""The paper's 1/α, which scales every gate."""
 
 
 class GlobalLocalFilter(nn.Module):
-    """One half of the channels through a 3×3 depthwise kernel, the other through a filter as large as the image.
+    """A 3×3 depthwise kernel on one half of the channels, and a filter as large as the map on the other half.
 
-    The large filter multiplies the half's 2-D Fourier transform by learned complex weights, which is a circular
-    convolution (Rao et al., "Global Filter Networks for Image Classification", NeurIPS 2021). Maps of another size than
-    it was made for get its weights resized.
+    The large filter multiplies the 2-D Fourier transform of its half by learned complex weights, which is a circular
+    convolution (Rao et al., "Global Filter Networks for Image Classification", NeurIPS 2021). For maps of another size,
+    the weights are resized.
 
     Args:
-        channels: Channels in and out, an even number.
-        side: Height and width of the maps that the weights are stored for.
+        channels: Number of input and output channels, even.
+        side: Height and width of the maps for which the weights are stored.
     """
 
     def __init__(self, channels: int, side: int) -> None:
         super().__init__()
         half = channels // 2
-        # Real and imaginary parts; the transform of real maps has side // 2 + 1 columns, the rest mirrors them.
+        # Real and imaginary parts. The transform of a real map has side // 2 + 1 columns; the others mirror them.
         self.complex_weight = nn.Parameter(torch.empty(half, side, side // 2 + 1, 2))
         self.dw = nn.Conv2d(half, half, 3, padding=1, groups=half, bias=False)
         self.pre_norm = LayerNorm2d(channels, eps=NORM_EPS)
@@ -44,7 +44,7 @@ class GlobalLocalFilter(nn.Module):
         nn.init.trunc_normal_(self.complex_weight, std=0.02)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (B, C, h, w) to (B, C, h, w); channels of the two halves alternate."""
+        """Map (B, C, h, w) to (B, C, h, w); in the output, channels of the two halves alternate."""
         near, far = self.pre_norm(x).chunk(2, dim=1)
         near = self.dw(near)
         far = self._filtered(far).to(near.dtype)
@@ -52,32 +52,32 @@ class GlobalLocalFilter(nn.Module):
         return out
 
     def _filtered(self, x: Tensor) -> Tensor:
-        precise = torch.promote_types(x.dtype, torch.float32)  # half precision loses digits, and knows sides of 2ⁿ only
+        precise = torch.promote_types(x.dtype, torch.float32)  # half precision is inexact and supports sides of 2ⁿ only
         spectrum = torch.fft.rfft2(x.to(precise), norm="ortho")
         weight = self._weight_for(spectrum.shape[2], spectrum.shape[3], precise)
         out: Tensor = torch.fft.irfft2(spectrum * weight, s=x.shape[2:], norm="ortho")
         return out
 
     def _weight_for(self, height: int, width: int, dtype: torch.dtype) -> Tensor:
-        """Return the complex weights (C/2, height, width) of a spectrum of that size."""
+        """Return the complex weights (C/2, height, width) for a spectrum of this size."""
         weight = self.complex_weight.to(dtype)
         if weight.shape[1:3] != (height, width):
             parts = weight.permute(3, 0, 1, 2)
             parts = F.interpolate(parts, size=(height, width), mode="bilinear", align_corners=True)
             weight = parts.permute(1, 2, 3, 0)
-        return torch.view_as_complex(weight.contiguous())  # a channels_last network lays this parameter out otherwise
+        return torch.view_as_complex(weight.contiguous())  # a channels_last network stores this parameter differently
 
 
 class RecursiveGatedConv(nn.Module):
-    """gⁿConv (section 3.1): channels that are gated by their neighbourhood n times over, widening from gate to gate.
+    """gⁿConv (section 3.1): the channels are gated by their neighbourhood n times, and widen from gate to gate.
 
     ``p₀, q₀ … qₙ₋₁ = split(proj_in(x))`` and ``pₖ₊₁ = dwconv(q)ₖ/α · gₖ(pₖ)`` with g₀ the identity and the others 1×1
     convolutions; the result is ``proj_out(pₙ)``. Gate k has C/2ⁿ⁻ᵏ⁻¹ channels.
 
     Args:
-        channels: Channels C in and out.
-        order: How often, n.
-        filter_side: Side of the maps that a `GlobalLocalFilter` is made for, or None for a 7×7 depthwise kernel.
+        channels: Number C of input and output channels.
+        order: Number n of gates.
+        filter_side: Side of the maps for which a `GlobalLocalFilter` is made, or None for a 7×7 depthwise kernel.
     """
 
     def __init__(self, channels: int, order: int, filter_side: int | None) -> None:
@@ -131,16 +131,16 @@ class Block(nn.Module):
 class HorNet(nn.Module):
     """The network: patch stem (÷4), stages with down-sampling (÷2) between them, global pool, layer norm, linear head.
 
-    Features are tapped before pooling. They can be computed of images of any size.
+    Features are tapped before pooling. Images may have any size.
 
     Args:
-        num_classes: Classes of the head.
-        channels: Channels of each stage.
-        depths: Blocks of each stage.
+        num_classes: Number of classes of the head.
+        channels: Number of channels of each stage.
+        depths: Number of blocks of each stage.
         orders: Order n of each stage's gated convolutions.
-        filter_sides: For each stage the side of the maps that its global filters are made for, or None where its gated
+        filter_sides: Side of the maps for which each stage's global filters are made, or None for a stage whose gated
             convolutions have 7×7 kernels.
-        drop_path_rate: Stochastic depth of the last block; it grows linearly from 0.
+        drop_path_rate: Stochastic depth rate of the last block; the rates grow linearly from 0.
         layer_scale: Initial γ₁ and γ₂ of every block.
     """
 
@@ -189,23 +189,24 @@ class HorNet(nn.Module):
 
     @property
     def classifier_weight(self) -> Tensor:
-        """The raw head weights (C, K); the layer norm between pool and head is not in them."""
+        """The raw head weights (C, K), without the layer norm between pool and head."""
         return self.head.weight
 
     def effective_weights(self, features: Tensor, class_indices: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the weights (B, K) and constants (B,) of the class scores, the layer norm taken in."""
+        """Return the weights (B, K) and constants (B,) of the class scores, with the layer norm."""
         return after_layer_norm(features, self.norm, self.head, class_indices)
 
     def set_drop_path(self, rate: float) -> None:
-        """Give the last block this rate; it grows linearly from 0."""
+        """Set the stochastic depth rate of the last block; the rates grow linearly from 0."""
         drops = [module for module in self.modules() if isinstance(module, DropPath)]
         for index, drop in enumerate(drops):
             drop.drop_prob = rate * index / max(len(drops) - 1, 1)
 
     def layer_ids(self) -> dict[str, int]:
-        """Return the published numbers, which count three blocks of the long third stage as one layer.
+        """Return parameter -> layer number as published, with three blocks of the long third stage as one layer.
 
-        The stages are 1, 2, from 3 on, and 12, norm and head 13. Stem and down-sampling are 0, 2, 3 and 12.
+        The four stages have the numbers 1, 2, 3 to 11, and 12; norm and head have 13. Stem and down-sampling layers
+        have 0, 2, 3 and 12.
         """
         return {name: _layer_number(name) for name, _ in self.named_parameters()}
 
@@ -221,7 +222,7 @@ def _layer_number(name: str) -> int:
 
 
 def _trunc_normal(module: nn.Module) -> None:
-    """Draw weights from a truncated normal of standard deviation 0.02, as ConvNeXt begins."""
+    """Initialise weights from a truncated normal with standard deviation 0.02, as ConvNeXt does."""
     if isinstance(module, nn.Conv2d | nn.Linear):
         nn.init.trunc_normal_(module.weight, std=0.02)
         if module.bias is not None:

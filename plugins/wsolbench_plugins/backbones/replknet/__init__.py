@@ -1,4 +1,4 @@
-"""Family ``replknet``: RepLKNet, and a nano variant for small images with weights that ship."""
+"""Family ``replknet``: RepLKNet, and nano and micro variants for small images; the nano variant ships weights."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CHECKPOINTS = Path(__file__).parents[2] / "checkpoints"
 _FULL: dict[str, Any] = {"depths": (2, 2, 18, 2), "kernels": (31, 29, 27, 13)}
 _IMAGENET_384 = InputConfig(size=384, interpolation="bicubic")
 _CUB_384 = InputConfig(size=384, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
-"""How Yasuki & Taki (CAM Back Again, CVPR 2024) prepare images for the network that they fine-tuned on CUB."""
+"""The input of the network that Yasuki & Taki (CAM Back Again, CVPR 2024) fine-tuned on CUB."""
 _VARIANTS: dict[str, tuple[dict[str, Any], InputConfig]] = {
     "replknet_nano": (
         {
@@ -57,14 +57,14 @@ _SHIPPED = {"replknet_nano": (Checkpoint("critters", CHECKPOINTS / "replknet_nan
 
 @hookimpl
 def wsolbench_backbones() -> list[BackboneSpec]:
-    """Offer the variants."""
+    """Return the variants."""
     return [
         BackboneSpec(
             name=name,
             build=partial(_build, **settings),
             input=input_config,
             source=SOURCE,
-            family=None if name == "replknet_31b_cub" else "replknet",  # no file tells it from replknet_31b
+            family=None if name == "replknet_31b_cub" else "replknet",  # a file fits both it and replknet_31b
             checkpoints=_SHIPPED.get(name, ()),
         )
         for name, (settings, input_config) in _VARIANTS.items()

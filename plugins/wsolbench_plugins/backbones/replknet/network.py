@@ -1,7 +1,7 @@
 """RepLKNet (Ding et al., "Scaling Up Your Kernels to 31x31", CVPR 2022), written from the paper's description.
 
-State-dict keys are those of the published checkpoints, in the training form (large and small kernel branch apart) and
-in the merged form alike.
+State-dict keys are those of the published checkpoints, both in the training form (with separate branches for large and
+small kernel) and in the merged form.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from wsolbench.api import after_batch_norm
 
 
 class ConvBN(nn.Sequential):
-    """Convolution with "same" padding and no bias, batch norm, and with ``act`` a ReLU."""
+    """Convolution with "same" padding and no bias, batch norm, and a ReLU if ``act`` is set."""
 
     conv: nn.Conv2d
     bn: nn.Module
@@ -34,7 +34,7 @@ class ConvBN(nn.Sequential):
             self.add_module("act", nn.ReLU())
 
     def fused(self) -> tuple[Tensor, Tensor]:
-        """Return kernel and bias of the convolution that equals this one with its norm in eval mode."""
+        """Return kernel and bias of the single convolution that equals this one followed by its norm in eval mode."""
         conv, bn = self.conv, self.bn
         if not isinstance(bn, nn.BatchNorm2d):
             assert conv.bias is not None
@@ -45,10 +45,11 @@ class ConvBN(nn.Sequential):
 
     @torch.no_grad()
     def fuse(self, before: nn.Module | None = None) -> None:
-        """Fuse the norm into the convolution, and one before it into a 1×1 kernel; a second call changes nothing.
+        """Fuse the norm after the convolution into it, and the norm before it if given; a second call has no effect.
 
         Args:
-            before: ``W (s x + t) + b`` is ``(W s) x + (W t + b)``, where no padding keeps t from part of W.
+            before: A norm ``s x + t`` whose output is the input of this 1×1 convolution:
+                ``W (s x + t) + b = (W s) x + (W t + b)``. A larger kernel would also see padding, which has no t.
         """
         weight, bias = self.fused()
         if isinstance(before, nn.BatchNorm2d):
@@ -62,10 +63,10 @@ class ConvBN(nn.Sequential):
 
 
 class LargeKernelConv(nn.Module):
-    """A depthwise large kernel plus a parallel small one, which merge into a single kernel.
+    """A large depthwise kernel and a small one in parallel, which can be merged into a single kernel.
 
     Args:
-        channels: Channels in and out.
+        channels: Number of input and output channels.
         kernel: Side of the large kernel.
         small_kernel: Side of the small kernel, or None for no second branch.
     """
@@ -89,7 +90,7 @@ class LargeKernelConv(nn.Module):
 
     @torch.no_grad()
     def reparameterize(self) -> None:
-        """Replace the branches by one convolution of the large kernel's size; a second call changes nothing."""
+        """Replace the branches by one convolution of the large kernel's size; a second call has no effect."""
         if self.lkb_origin is None:
             return
         weight, bias = self.lkb_origin.fused()
@@ -123,7 +124,7 @@ class LargeKernelBlock(nn.Module):
         return out
 
     def fuse(self) -> None:
-        """Fuse every norm into the convolution beside it."""
+        """Fuse every norm into the adjacent convolution."""
         self.pw1.fuse(before=self.prelkb_bn)
         self.prelkb_bn = nn.Identity()
         self.pw2.fuse()
@@ -145,7 +146,7 @@ class ConvFFN(nn.Module):
         return out
 
     def fuse(self) -> None:
-        """Fuse every norm into the convolution beside it."""
+        """Fuse every norm into the adjacent convolution."""
         self.pw1.fuse(before=self.preffn_bn)
         self.preffn_bn = nn.Identity()
         self.pw2.fuse()
@@ -182,15 +183,15 @@ class RepLKNet(nn.Module):
     Features are tapped before the final batch norm, where the large-kernel paper takes its CAMs.
 
     Args:
-        num_classes: Classes of the head.
-        channels: Channels of each stage.
-        depths: Large-kernel blocks (each with its feed-forward block) of each stage.
+        num_classes: Number of classes of the head.
+        channels: Number of channels of each stage.
+        depths: Number of large-kernel blocks of each stage; a feed-forward block follows each of them.
         kernels: Side of the large kernel of each stage.
         small_kernel: Side of the parallel small kernel, or None.
         strides: Stride of each transition between stages.
-        dw_ratio: Channels inside a large-kernel block, as a multiple of the stage's.
-        ffn_ratio: Channels inside a feed-forward block, likewise.
-        drop_path_rate: Stochastic depth of the last block; it grows linearly from 0.
+        dw_ratio: Number of channels inside a large-kernel block, as a multiple of the stage's.
+        ffn_ratio: Number of channels inside a feed-forward block, as a multiple of the stage's.
+        drop_path_rate: Stochastic depth rate of the last block; the rates grow linearly from 0.
     """
 
     def __init__(
@@ -257,25 +258,25 @@ class RepLKNet(nn.Module):
 
     @property
     def classifier_weight(self) -> Tensor:
-        """The raw head weights (C, K); the final batch norm's scale is not in them."""
+        """The raw head weights (C, K), without the scale of the final batch norm."""
         return self.head.weight
 
     def effective_weights(self, features: Tensor, class_indices: Tensor) -> tuple[Tensor, Tensor]:  # noqa: ARG002
-        """Return the weights (B, K) and constants (B,) of the class scores, the final batch norm taken in."""
+        """Return the weights (B, K) and constants (B,) of the class scores, with the final batch norm."""
         return after_batch_norm(self.norm, self.head, class_indices)
 
     def set_drop_path(self, rate: float) -> None:
-        """Give the last large-kernel block and its feed-forward block this rate; it grows linearly from 0."""
+        """Set the stochastic depth rate of the last large-kernel and feed-forward block; rates grow linearly from 0."""
         drops = [module for module in self.modules() if isinstance(module, DropPath)]
         last = max(len(drops) // 2 - 1, 1)
         for index, drop in enumerate(drops):
             drop.drop_prob = rate * (index // 2) / last
 
     def layer_ids(self) -> dict[str, int]:
-        """Return the published numbers, which count four modules of the long third stage as one layer.
+        """Return parameter -> layer number as published, with four blocks of the long third stage as one layer.
 
-        The stem is 0, the stages are 1, 2, from 3 on, and 12, norm and head 13; a transition belongs to the last layer
-        of the stage before it.
+        The stem has the number 0, the four stages have 1, 2, 3 to 11, and 12; norm and head have 13. A transition has
+        the number of the last layer of the stage before it.
         """
         return {name: _layer_number(name) for name, _ in self.named_parameters()}
 
@@ -286,7 +287,7 @@ class RepLKNet(nn.Module):
                 module.reparameterize()
 
     def fuse(self) -> None:
-        """Merge the kernels and fuse every norm but the last, which stands between features and head."""
+        """Merge the kernels and fuse every norm except the final one, which lies between features and head."""
         self.reparameterize()
         for module in self.modules():
             if isinstance(module, LargeKernelBlock | ConvFFN):

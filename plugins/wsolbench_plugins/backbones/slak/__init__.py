@@ -1,4 +1,4 @@
-"""Family ``slak``: SLaK, and a nano variant for small images with weights that ship."""
+"""Family ``slak``: SLaK, and nano and micro variants for small images; the nano variant ships weights."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _VARIANTS: dict[str, tuple[dict[str, Any], InputConfig]] = {
     "slak_tiny": ({**_TINY, "kernels": (51, 49, 47, 13)}, _IMAGENET_224),
     "slak_small": ({**_SMALL, "kernels": (51, 49, 47, 13)}, _IMAGENET_224),
     "slak_base": ({**_BASE, "kernels": (51, 49, 47, 13)}, _IMAGENET_224),
-    # Of these two the first stage's kernel is published; the others are inferred from those of slak_tiny.
+    # For these two only the first stage's kernel is published; the others are inferred from those of slak_tiny.
     "slak_tiny_k31": ({**_TINY, "kernels": (31, 29, 27, 13)}, _IMAGENET_224),
     "slak_tiny_k61": ({**_TINY, "kernels": (61, 59, 57, 13)}, _IMAGENET_224),
 }
@@ -56,7 +56,7 @@ _SHIPPED = {"slak_nano": (Checkpoint("critters", CHECKPOINTS / "slak_nano__critt
 
 @hookimpl
 def wsolbench_backbones() -> list[BackboneSpec]:
-    """Offer the variants."""
+    """Return the variants."""
     return [
         BackboneSpec(
             name=name,
@@ -78,14 +78,14 @@ def _build(num_classes: int, **settings: Any) -> Backbone:
 
 
 def _convert(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Give the branches of early files, ``Decom1`` and ``Decom2``, the names that they have had since.
+    """Rename the branches of early files, ``Decom1`` and ``Decom2``, to their later names.
 
     Raises:
-        ValueError: The large kernels are not decomposed, as in the first file that was published.
+        ValueError: The large kernels are not decomposed, as in the first published file.
     """
     if any(key.startswith("stages.0.0.large_kernel.lkb_") for key in state):
         raise ValueError(
             "it holds a SLaK whose large kernels are not decomposed ('lkb_...' in place of 'LoRA1' and 'LoRA2'); "
-            "take a file that was published later, or train with decomposed kernels"
+            "use a later file, or train with decomposed kernels"
         )
     return {key.replace(".Decom1.", ".LoRA1.").replace(".Decom2.", ".LoRA2."): value for key, value in state.items()}

@@ -48,9 +48,9 @@ class DecomposedKernel(nn.Module):
     """A large square kernel as the sum of a tall, a wide and a small one.
 
     Args:
-        channels: Channels in and out.
+        channels: Number of input and output channels.
         kernel: Long side K of the K×N and N×K branches.
-        short: Short side N; the N×N branch is there where N < K.
+        short: Short side N; there is an N×N branch if N < K.
     """
 
     def __init__(self, channels: int, kernel: int, short: int) -> None:
@@ -66,9 +66,9 @@ class DecomposedKernel(nn.Module):
 
     @torch.no_grad()
     def reparameterize(self) -> None:
-        """Fuse the norms, and merge the small kernel into the tall one; a second call changes nothing.
+        """Fuse the norms, and merge the small kernel into the tall one; a second call has no effect.
 
-        Tall and wide stay apart: one K×K kernel of both would cost K/2N times as much.
+        Tall and wide kernel stay separate: one K×K kernel would cost K/2N times as much.
         """
         for branch in (self.LoRA1, self.LoRA2, self.small_conv):
             if branch is not None:
@@ -93,7 +93,7 @@ class ChannelNorm(nn.LayerNorm):
 
 
 class Block(nn.Module):
-    """``x + drop(γ · pwconv2(gelu(pwconv1(norm(large_kernel(x))))))``: ConvNeXt's block with another kernel."""
+    """``x + drop(γ · pwconv2(gelu(pwconv1(norm(large_kernel(x))))))``: ConvNeXt's block with a decomposed kernel."""
 
     def __init__(self, channels: int, kernel: int, short: int, drop_path: float, layer_scale: float) -> None:
         super().__init__()
@@ -118,18 +118,18 @@ class SLaK(nn.Module):
     Features are tapped before pooling.
 
     Args:
-        num_classes: Classes of the head.
-        channels: Channels of each stage; the paper's base widths times 1.3, rounded down.
-        depths: Blocks of each stage.
+        num_classes: Number of classes of the head.
+        channels: Number of channels of each stage; in the paper, the base widths times 1.3, rounded down.
+        depths: Number of blocks of each stage.
         kernels: Long side of the decomposed kernel of each stage.
-        short_kernel: Its short side.
+        short_kernel: Short side of the decomposed kernels.
         strides: Patch side and stride of the stem and of the down-sampling before each further stage.
-        drop_path_rate: Stochastic depth of the last block; it grows linearly from 0.
+        drop_path_rate: Stochastic depth rate of the last block; the rates grow linearly from 0.
         layer_scale: Initial γ of every block.
-        stem: ``patch`` is the paper's; ``overlap`` halves twice by 3×3 convolutions with a GELU between them.
-        he_init: Draw the weights before the head from He's normal (2015), for narrow networks: with the standard
-            deviation of 0.02 and few channels every GELU sees values near 0, where it is all but linear, and nothing
-            is learnt for epochs.
+        stem: ``patch`` is the paper's; ``overlap`` has two 3×3 convolutions of stride 2 with a GELU between them.
+        he_init: Draw the weights before the head from He's normal (2015), which narrow networks need: with a standard
+            deviation of 0.02 and few channels, the inputs of every GELU are near 0, where it is almost linear, and
+            the network learns nothing for epochs.
     """
 
     def __init__(
@@ -181,28 +181,29 @@ class SLaK(nn.Module):
 
     @property
     def classifier_weight(self) -> Tensor:
-        """The raw head weights (C, K); the layer norm between pool and head is not in them."""
+        """The raw head weights (C, K), without the layer norm between pool and head."""
         return self.head.weight
 
     def effective_weights(self, features: Tensor, class_indices: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the weights (B, K) and constants (B,) of the class scores, the layer norm taken in."""
+        """Return the weights (B, K) and constants (B,) of the class scores, with the layer norm."""
         return after_layer_norm(features, self.norm, self.head, class_indices)
 
     def set_drop_path(self, rate: float) -> None:
-        """Give the last block this rate; it grows linearly from 0."""
+        """Set the stochastic depth rate of the last block; the rates grow linearly from 0."""
         drops = [module for module in self.modules() if isinstance(module, DropPath)]
         for index, drop in enumerate(drops):
             drop.drop_prob = rate * index / max(len(drops) - 1, 1)
 
     def layer_ids(self) -> dict[str, int]:
-        """Return the published numbers, which count three blocks of the long third stage as one layer.
+        """Return parameter -> layer number as published, with three blocks of the long third stage as one layer.
 
-        The stages are 1, 2, from 3 on, and 12, norm and head 13. Stem and down-sampling are 0, 2, 3 and 12.
+        The four stages have the numbers 1, 2, 3 to 11, and 12; norm and head have 13. Stem and down-sampling layers
+        have 0, 2, 3 and 12.
         """
         return {name: _layer_number(name) for name, _ in self.named_parameters()}
 
     def reparameterize(self) -> None:
-        """Merge the branches and norms of every decomposed kernel; no published weights have this form."""
+        """Merge the branches and norms of every decomposed kernel; published weights are never in this form."""
         for module in self.modules():
             if isinstance(module, DecomposedKernel):
                 module.reparameterize()
@@ -227,7 +228,7 @@ def _stem(kind: str, channels: int, stride: int) -> nn.Sequential:
 
 
 def _trunc_normal(module: nn.Module) -> None:
-    """Draw weights from a truncated normal of standard deviation 0.02, as ConvNeXt and SLaK begin."""
+    """Initialise weights from a truncated normal with standard deviation 0.02, as ConvNeXt and SLaK do."""
     if isinstance(module, nn.Conv2d | nn.Linear):
         nn.init.trunc_normal_(module.weight, std=0.02)
         if module.bias is not None:
@@ -235,6 +236,6 @@ def _trunc_normal(module: nn.Module) -> None:
 
 
 def _he_normal(module: nn.Module) -> None:
-    """Draw weights from a normal of standard deviation √(2 / fan-in)."""
+    """Initialise weights from a normal with standard deviation √(2 / fan-in)."""
     if isinstance(module, nn.Conv2d | nn.Linear):
         nn.init.kaiming_normal_(module.weight, nonlinearity="relu")

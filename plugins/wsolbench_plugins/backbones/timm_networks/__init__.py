@@ -27,7 +27,7 @@ _BICUBIC_224 = InputConfig(size=224, interpolation="bicubic")
 
 @hookimpl
 def wsolbench_backbones() -> list[BackboneSpec | BackboneZoo]:
-    """Offer the variants, and any other network of timm's that has a class activation map."""
+    """Return the variants, and a zoo of all other timm networks that have a class activation map."""
     zoo = BackboneZoo("timm", _names_in_timm, _find_in_timm, "timm's classifiers of pooled convolutional features")
     return [*_resnets(), *_convnexts(), *_others(), zoo]
 
@@ -44,7 +44,7 @@ def _resnets() -> list[BackboneSpec]:
 
 
 def _convnexts() -> list[BackboneSpec]:
-    """Return ConvNeXt in its sizes, and in the form that the authors of *CAM Back Again* fine-tuned on CUB."""
+    """Return ConvNeXt in all sizes, and in the form that the authors of *CAM Back Again* fine-tuned on CUB."""
     convnext = partial(_spec, source=CONVNEXT, family="convnext", classifier_key="head.fc.weight")
     published = partial(convnext, convert_weights=_convert_convnext)
     return [
@@ -100,7 +100,7 @@ def _find_in_timm(name: str) -> BackboneSpec:
 
 
 def _from_timm(name: str) -> Pretrained:
-    """Return timm's weights ``model.tag``; those here were trained on ImageNet-1k alone, as the papers' were."""
+    """Return timm's weights ``model.tag``; all of them were trained on ImageNet-1k only, like those of the papers."""
     return Pretrained("timm", name, partial(_fetch, name))
 
 
@@ -117,5 +117,5 @@ def _convert_convnext(state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
 
 
 def _without_auxiliary_head(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Leave out what only training reads in the published files."""
+    """Remove the entries of the auxiliary head, which is used in training only."""
     return {key: value for key, value in state.items() if not key.startswith("AuxLogits.")}

@@ -1,4 +1,4 @@
-"""ConvNeXt files that name their entries otherwise than timm."""
+"""ConvNeXt files whose entries have other names than timm's."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _CUB_PREFIXES = {"0.0.": "stem.", "0.1.": "stages.", "1.fc.": "head.fc."}
 
 
 def convert(state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-    """Give entries timm's names: those of the official files, and of the authors of *CAM Back Again*.
+    """Rename the entries of official files, and of the files of *CAM Back Again*, to timm's names.
 
-    The latter took timm's network apart: a file holds the first two children as ``0``, the classifier as ``1``, and no
-    norm between pool and classifier. All others come back as they are.
+    The files of *CAM Back Again* hold the first two children of timm's network as ``0`` and its classifier as ``1``,
+    without the norm between pool and classifier. All other files are returned unchanged.
     """
     if "downsample_layers.0.0.weight" in state:
         converted: dict[str, Tensor] = convnext.checkpoint_filter_fn(dict(state), _network_like(state))
@@ -26,7 +26,7 @@ def convert(state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
 
 
 def _network_like(state: Mapping[str, Tensor]) -> convnext.ConvNeXt:
-    """Return a network without memory of the depths and widths of an official file; timm looks shapes up in it."""
+    """Return a network without memory that has the depths and widths of an official file; timm reads shapes off it."""
     blocks = [key.split(".")[1:3] for key in state if key.endswith(".dwconv.weight")]
     depths = [sum(stage == str(number) for stage, _ in blocks) for number in range(4)]
     dims = [state[f"stages.{number}.0.dwconv.weight"].shape[0] for number in range(4)]

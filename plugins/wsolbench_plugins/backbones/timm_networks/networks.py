@@ -1,4 +1,4 @@
-"""timm's networks as wsolbench backbones, with large feature maps where asked."""
+"""timm's networks as wsolbench backbones, some with larger feature maps."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from wsolbench.api import UsageError, WeightsError, after_layer_norm, after_pool
 
 
 class PooledClassifier:
-    """What a backbone has beyond timm's networks, whose head is pool → linear or pool → layer norm → linear."""
+    """A mixin that makes a backbone of a timm network whose head is pool → linear or pool → layer norm → linear."""
 
     get_classifier: Any
     group_matcher: Any
@@ -26,31 +26,31 @@ class PooledClassifier:
 
     @property
     def classifier_weight(self) -> Tensor:
-        """The raw weights (C, K) of the classifier; a layer norm before it is not in them."""
+        """The raw weights (C, K) of the classifier, without a layer norm before it."""
         weight: Tensor = self.get_classifier().weight
         return weight.flatten(1)  # some of timm's classifiers are 1×1 convolutions
 
     def set_drop_path(self, rate: float) -> None:
-        """Give the last block this rate; it grows linearly from 0. Networks without residual blocks stay as they are.
+        """Set the stochastic depth rate of the last block; the rates grow linearly from 0.
 
         Raises:
-            UsageError: There are no residual blocks.
+            UsageError: The network has no residual blocks.
         """
         blocks = [module for module in self.modules() if hasattr(module, "drop_path")]
         if not blocks:
-            raise UsageError(f"{type(self).__name__} has no residual blocks to leave out; leave drop_path at 0")
+            raise UsageError(f"{type(self).__name__} has no residual blocks to drop; set drop_path to 0")
         for index, block in enumerate(blocks):
             block.drop_path = DropPath(rate * index / max(len(blocks) - 1, 1)).train(block.training)
 
     def layer_ids(self) -> dict[str, int]:
-        """Return timm's numbers; of ConvNeXts the published ones, see `convnext_layer_number`."""
+        """Return parameter -> layer number: timm's, and for ConvNeXt the published ones (`convnext_layer_number`)."""
         if isinstance(self, convnext.ConvNeXt):
             return {name: convnext_layer_number(name) for name, _ in self.named_parameters()}
         numbers: dict[str, int] = group_parameters(self, self.group_matcher(), reverse=True)
         return numbers
 
     def effective_weights(self, features: Tensor, class_indices: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the weights (B, K) and constants (B,) of the class scores, a layer norm before the head taken in."""
+        """Return the weights (B, K) and constants (B,) of the class scores, with a layer norm before the classifier."""
         norm = final_norm(self)
         if norm is not None:
             return after_layer_norm(features, norm, self.get_classifier(), class_indices)
@@ -60,29 +60,29 @@ class PooledClassifier:
 
 
 def build(name: str, num_classes: int) -> Any:
-    """Return a network of this plugin's own, or timm's network of that name."""
+    """Return the network of a name: one defined here, or timm's."""
     return OWN[name](num_classes) if name in OWN else from_timm(name, num_classes)
 
 
 def from_timm(name: str, num_classes: int) -> Any:
-    """Return timm's network of that name, with its initial weights, as a backbone."""
+    """Return a timm network with random weights, as a backbone."""
     return as_backbone(timm.create_model(name, num_classes=num_classes))
 
 
 def fetch(name: str) -> dict[str, Tensor]:
-    """Return timm's pretrained weights ``model.tag``, downloaded unless they lie in the cache of the hub's client.
+    """Return timm's pretrained weights ``model.tag``, from the cache of the hub's client or by download.
 
     Raises:
-        WeightsError: They cannot be had.
+        WeightsError: The weights are not available.
     """
-    logging.disable(logging.WARNING)  # each try to reach the network would be announced
+    logging.disable(logging.WARNING)  # otherwise the hub's client logs every attempt to connect
     try:
         state: dict[str, Tensor] = timm.create_model(name, pretrained=True).state_dict()
-    except Exception as error:  # of the hub's client, the network, the disk
+    except Exception as error:  # any error of the hub's client, the connection or the disk
         reason = " ".join(str(error).split()).partition(". ")[0]
         raise WeightsError(
-            f"timm's weights '{name}' cannot be had ({type(error).__name__}: {reason}); "
-            "where there is no network, pass a file that was downloaded elsewhere: --weights FILE"
+            f"timm's weights '{name}' are not available ({type(error).__name__}: {reason}); "
+            "without a connection, pass a file that was downloaded elsewhere: --weights FILE"
         ) from error
     finally:
         logging.disable(logging.NOTSET)
@@ -90,15 +90,16 @@ def fetch(name: str) -> dict[str, Tensor]:
 
 
 def as_backbone(network: Any) -> Any:
-    """Make a backbone of a network that timm built; its state dict and its forward pass stay timm's."""
+    """Make a backbone of a timm network in place; its state dict and its forward pass stay the same."""
     network.__class__ = type(type(network).__name__, (PooledClassifier, type(network)), {})
     return network
 
 
 def convnext_layer_number(name: str) -> int:
-    """Return the published number of a parameter's layer: three blocks of the long third stage count as one.
+    """Return the layer number of a parameter as published, with three blocks of the long third stage as one layer.
 
-    The stages are 1, 2, from 3 on, and 12, norm and head 13. Stem and down-sampling are 0, 2, 3 and 12.
+    The four stages have the numbers 1, 2, 3 to 11, and 12; norm and head have 13. Stem and down-sampling layers have 0,
+    2, 3 and 12.
     """
     if name.startswith("stem."):
         return 0
@@ -110,7 +111,7 @@ def convnext_layer_number(name: str) -> int:
 
 
 def final_norm(network: Any) -> nn.LayerNorm | None:
-    """Return the layer norm between pool and classifier, None where there is none."""
+    """Return the layer norm between pool and classifier, or None if there is none."""
     norm = getattr(getattr(network, "head", None), "norm", None)
     return norm if isinstance(norm, nn.LayerNorm) else None
 
@@ -118,7 +119,15 @@ def final_norm(network: Any) -> nn.LayerNorm | None:
 def small_resnet(
     num_classes: int, *, layers: tuple[int, ...], channels: tuple[int, ...], stem_width: int, feature_stride: int = 8
 ) -> Any:
-    """Return a ResNet of basic blocks for small images; the feature stride, 4 or 8, is no part of its weights."""
+    """Return a ResNet of basic blocks for small images.
+
+    Args:
+        num_classes: Number of classes.
+        layers: Number of blocks of each stage.
+        channels: Number of channels of each stage.
+        stem_width: Number of channels of the first convolution.
+        feature_stride: 4 or 8, in pixels; weights fit networks of either stride.
+    """
     network = resnet.ResNet(
         resnet.BasicBlock,
         layers=layers,
@@ -130,7 +139,7 @@ def small_resnet(
         output_stride=8,
     )
     undilate(network)
-    if feature_stride == 4:  # which timm does not build
+    if feature_stride == 4:  # not an output stride that timm offers
         for module in network.layer2.modules():
             if isinstance(module, nn.Conv2d):
                 module.stride = (1, 1)
@@ -145,11 +154,11 @@ def resnet50_wsol(num_classes: int) -> Any:
 
 
 def small_convnext(num_classes: int, *, depths: tuple[int, ...], channels: tuple[int, ...]) -> Any:
-    """Return a ConvNeXt for small images, feature stride 8.
+    """Return a ConvNeXt for small images, with feature stride 8.
 
-    It differs from the published ones in what lets it learn from some thousand images within minutes: batch norm in
-    place of layer norm (the ConvNeXt paper's last step but one, section 2.6), no norm between pool and head, He's
-    initial weights (2015) before the head, and a layer scale that begins at 1.
+    It differs from the published networks so that it learns from some thousand images within minutes: batch norm in
+    place of layer norm (the ConvNeXt paper before its last step but one, section 2.6), no norm between pool and head,
+    He's initial weights (2015) before the head, and an initial layer scale of 1.
     """
     network = convnext.ConvNeXt(
         num_classes=num_classes,
@@ -177,10 +186,10 @@ def convnext_base_cub(num_classes: int) -> Any:
 
 
 class VGGGap(nn.Module):
-    """VGG-GAP: the convolutions of VGG-16 without their last pool, one more of 1024 channels, pool → linear.
+    """VGG-GAP: the convolutions of VGG-16 without the last pool, one more with 1024 channels, pool → linear.
 
-    This is the CAM network of Zhou et al. (CVPR 2016, section 3) as WSOL trains it: 14×14 maps at 224, tapped after
-    the last ReLU. ``features`` has the entries of any VGG-16 file.
+    This is the CAM network of Zhou et al. (CVPR 2016, section 3) as WSOL trains it, with 14×14 maps at 224, tapped
+    after the last ReLU. The keys of ``features`` are those of any VGG-16 file.
     """
 
     def __init__(self, num_classes: int) -> None:
@@ -201,7 +210,7 @@ class VGGGap(nn.Module):
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
 
     def forward_features(self, images: Tensor) -> Tensor:
-        """Return feature maps (B, 1024, H/16, W/16), none below zero."""
+        """Return feature maps (B, 1024, H/16, W/16), never negative."""
         return self.conv6(self.features(images)).relu()  # type: ignore[no-any-return]
 
     def forward_head(self, features: Tensor) -> Tensor:
@@ -223,11 +232,11 @@ class VGGGap(nn.Module):
 
 
 def undilate(network: nn.Module) -> None:
-    """Take the dilation out of a network that timm built for a smaller output stride.
+    """Remove the dilation that timm adds to a network for a smaller output stride.
 
-    What remains is the large-feature-map form of the WSOL literature (Choe et al., CVPR 2020): the last stages keep
-    their resolution, and their kernels their size. Even kernels, which only change the number of channels there, would
-    grow the map by a pixel without dilation and keep it.
+    The result is the form with large feature maps of the WSOL literature (Choe et al., CVPR 2020): the last stages keep
+    their resolution, and their kernels keep their size. Even kernels keep their dilation: they only change the number
+    of channels there, and without dilation they would make the map one pixel larger.
     """
     for module in network.modules():
         if isinstance(module, nn.Conv2d) and module.dilation != (1, 1) and module.kernel_size[0] % 2:
@@ -247,4 +256,4 @@ OWN: dict[str, Callable[[int], Any]] = {
     "convnext_base_cub": convnext_base_cub,
     "vgg16_gap": VGGGap,
 }
-"""Networks that timm has no name for, or (``convnext_nano``) has another one under it."""
+"""The networks defined here: timm has no network of the name, or another one (``convnext_nano``)."""

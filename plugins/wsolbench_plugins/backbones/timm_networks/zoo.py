@@ -1,4 +1,4 @@
-"""Any network of timm's by its name, if class activation maps explain its scores."""
+"""Any timm network by its name, if its scores have class activation maps."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from wsolbench_plugins.backbones.timm_networks.networks import fetch, final_norm
 
 
 def names() -> list[str]:
-    """Return timm's networks, and those with the tag of one of their pretrained weights."""
+    """Return the names of all timm networks, plain and with the tag of pretrained weights."""
     return [*timm.list_models(), *timm.list_pretrained()]
 
 
 def find(name: str) -> BackboneSpec:
-    """Return the network of a name, with the input that timm's weights for it expect.
+    """Return a timm network by name, with the input configuration of its pretrained weights.
 
     Raises:
         UsageError: Its scores are not a linear layer of its pooled feature maps.
@@ -46,7 +46,7 @@ def find(name: str) -> BackboneSpec:
 
 
 def _objection(network: Any, size: int) -> str | None:
-    """Say what keeps a network (on the meta device) from being pool → linear or pool → layer norm → linear."""
+    """Return why the head of a network on the meta device is not pool → (layer norm →) linear, or None if it is."""
     classifier = network.get_classifier()
     if not isinstance(classifier, nn.Linear | nn.Conv2d) or classifier.bias is None:
         return "its classifier is not one linear layer"
@@ -55,19 +55,21 @@ def _objection(network: Any, size: int) -> str | None:
     channels = classifier.weight.shape[1]
     if not isinstance(features, Tensor) or features.ndim != 4 or features.shape[1] != channels:
         shape = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
-        return (
-            f"its features {shape} are not maps (B, {channels}, h, w) of the {channels} channels that it classifies by"
-        )
+        return f"its features {shape} are not maps (B, {channels}, h, w) of the {channels} channels of its classifier"
     if not _pools_and_classifies(network, features.shape):
-        return "between its feature maps and its classifier lies more than a global average pool and a layer norm"
+        return "it has more than a global average pool and a layer norm between its feature maps and its classifier"
     return None
 
 
 @torch.no_grad()
 def _pools_and_classifies(network: Any, shape: torch.Size) -> bool:
-    """Tell whether a network's head does what CAM takes it to do, on random features of that shape.
+    """Return whether a network's head is pool → (layer norm →) linear, tested on random features.
 
-    Only classifier and norm are given values; a head with other layers in it fails for want of theirs.
+    Only classifier and norm get values. A head with other layers fails, because those have no values.
+
+    Args:
+        network: A network on the meta device; its classifier and norm move to the CPU.
+        shape: Shape of the features.
     """
     classifier, norm = network.get_classifier(), final_norm(network)
     draws = torch.Generator().manual_seed(0)
@@ -77,7 +79,7 @@ def _pools_and_classifies(network: Any, shape: torch.Size) -> bool:
     features = torch.randn(shape, generator=draws)
     try:
         logits = network.forward_head(features)
-    except (RuntimeError, NotImplementedError):  # of a layer on the meta device
+    except (RuntimeError, NotImplementedError):  # raised by a layer that is still on the meta device
         return False
     pooled = features.mean(dim=(2, 3))
     if norm is not None:
