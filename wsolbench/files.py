@@ -86,21 +86,28 @@ def check_writable(folder: Path, option: str) -> None:
 
 
 @contextmanager
+def draft_folder(place: Path) -> Iterator[Path]:
+    """Yield the path of a hidden folder beside `place`, to be created and renamed; what is left of it is removed."""
+    draft = place.with_name(f".{place.name}-draft-{secrets.token_hex(4)}")
+    try:
+        yield draft
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+@contextmanager
 def _draft_beside(place: Path, folder: Path, option: str) -> Iterator[Path]:
     """Create a hidden folder beside `place`, and remove it at the end if it is still there."""
     check_empty(folder, option)
     created = [parent for parent in place.parents if not parent.exists()]
     try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        draft = place.with_name(f".{place.name}-draft-{secrets.token_hex(4)}")
-        draft.mkdir()
-    except OSError as error:
-        _remove_empty(created)
-        raise OutputError(f"{option} {folder}: cannot be written ({error.strerror})") from error
-    try:
-        yield draft
+        with draft_folder(place) as draft:
+            try:
+                draft.mkdir(parents=True)
+            except OSError as error:
+                raise OutputError(f"{option} {folder}: cannot be written ({error.strerror})") from error
+            yield draft
     finally:
-        shutil.rmtree(draft, ignore_errors=True)
         _remove_empty(created)
 
 

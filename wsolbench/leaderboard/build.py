@@ -8,6 +8,7 @@ from itertools import chain
 from pathlib import Path
 
 from wsolbench.errors import DataError, OutputError
+from wsolbench.files import atomic_write
 from wsolbench.leaderboard.entries import Table, file_stem, group_tables, read_entries, read_entry
 from wsolbench.leaderboard.figures import draw_figures, fingerprint_of, methods_drawn, records_shown
 from wsolbench.leaderboard.render import (
@@ -113,11 +114,9 @@ def check(folder: Path) -> list[str]:
 
 def _write(contents: Mapping[Path, bytes]) -> None:
     for path, content in contents.items():
-        draft = path.with_name(f".{path.name}.draft")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            draft.write_bytes(content)
-            draft.replace(path)
+            atomic_write(path, content)
         except OSError as error:
             raise OutputError(f"{path}: cannot be written ({error.strerror})") from error
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from wsolbench.data.fetch.unpack import unpack
 from wsolbench.data.opened import open_dataset
 from wsolbench.data.reference_writer import write_lists
 from wsolbench.errors import DataError, OutputError, UsageError
+from wsolbench.files import draft_folder
 from wsolbench.host.provider import blaming
 from wsolbench.host.registry import Offer
 from wsolbench.progress import Reporter
@@ -149,17 +149,13 @@ def _unpack(archive: Path, target: Path, download: Download, reporter: Reporter)
 
 def _copy(dataset: Dataset, folder: Path, reporter: Reporter) -> None:
     """Write images and lists in the reference layout; the lists come last, since they mark the copy as complete."""
-    draft = folder / f".copy-draft-{secrets.token_hex(4)}"
-    try:
-        with _writing(folder):
-            for split in (split for split in Split if split in dataset.splits):
-                _copy_images(dataset, split, draft / IMAGES, reporter)
-            write_lists(dataset, draft / LISTS)
-            shutil.rmtree(folder / IMAGES, ignore_errors=True)  # left by a process that was killed after the next line
-            (draft / IMAGES).replace(folder / IMAGES)
-            (draft / LISTS).replace(folder / LISTS)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
+    with _writing(folder), draft_folder(folder / "copy") as draft:
+        for split in (split for split in Split if split in dataset.splits):
+            _copy_images(dataset, split, draft / IMAGES, reporter)
+        write_lists(dataset, draft / LISTS)
+        shutil.rmtree(folder / IMAGES, ignore_errors=True)  # left by a process that was killed after the next line
+        (draft / IMAGES).replace(folder / IMAGES)
+        (draft / LISTS).replace(folder / LISTS)
 
 
 def _copy_images(dataset: Dataset, split: Split, folder: Path, reporter: Reporter) -> None:

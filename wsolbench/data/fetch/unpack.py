@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import gzip
 import lzma
-import secrets
 import shutil
 import tarfile
 import zipfile
@@ -17,6 +16,7 @@ from typing import IO
 
 from wsolbench.data.ids import path_problem
 from wsolbench.errors import DataError, OutputError
+from wsolbench.files import draft_folder
 
 __all__ = ["unpack"]
 
@@ -38,27 +38,22 @@ def unpack(archive: Path, folder: Path, *, inside: str = "", advance: Callable[[
         DataError: The archive is damaged, has no file in `inside`, or has a file that would lie outside `folder`.
         OutputError: The folder cannot be written, for example on a full disk.
     """
-    draft = folder.with_name(f".{folder.name}-draft-{secrets.token_hex(4)}")
     try:
-        with closing(_files(archive)) as files:
+        with draft_folder(folder) as draft, closing(_files(archive)) as files:
             for name, source in files:
                 path = _path_below(inside, name, archive)
                 if path is not None:
                     _write(source, draft / path)
                     advance(1)
-        if not draft.exists():
-            raise DataError(f"{archive} has no file{f' in {inside}' if inside else ''}; is it another archive?")
-        draft.replace(folder)
+            if not draft.exists():
+                raise DataError(f"{archive} holds no file in {inside or 'it'}; is it another archive?")
+            draft.replace(folder)
     except _DAMAGED as error:
-        raise DataError(
-            f"{archive} is damaged, truncated or not an archive; delete it and download it again"
-        ) from error
+        raise DataError(f"{archive} is damaged, cut short or no archive; remove it and fetch it again") from error
     except OSError as error:
         if error.errno == errno.ENOSPC:
-            raise OutputError(f"the disk is full: {archive} was not unpacked; free some space and try again") from error
+            raise OutputError(f"the disk is full: {archive} was not unpacked; make room and try again") from error
         raise OutputError(f"{archive} cannot be unpacked to {folder}: {error.strerror}") from error
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
 
 
 def _files(archive: Path) -> Generator[tuple[str, IO[bytes]], None, None]:
