@@ -7,7 +7,6 @@ import shlex
 from pathlib import Path
 from textwrap import dedent
 
-import pytest
 import typer
 
 from wsolbench.cli.app import app
@@ -67,9 +66,8 @@ def problem(arguments):
     return f"surplus {surplus}" if surplus else None
 
 
-@pytest.mark.parametrize(
-    ("line", "expected"),
-    [
+def test_the_check_of_commands():
+    for line, expected in (
         ("cd a && wsolbench list backbones --strict  # all", FINE),
         ("wsolbench run --backbone cam --method=pc1 \\\n  --limit $n", FINE),
         ("wsolbench train … --out first", FINE),
@@ -80,11 +78,9 @@ def problem(arguments):
         ("wsolbench run --method", "requires an argument"),
         ("wsolbench compare only.json", "missing ['second']"),
         ("wsolbench schema now", "surplus ['now']"),
-    ],
-)
-def test_the_check_of_commands(line, expected):
-    (arguments,) = commands(line)
-    assert expected in (problem(arguments) or FINE)
+    ):
+        (arguments,) = commands(line)
+        assert expected in (problem(arguments) or FINE), line
 
 
 def test_every_command_of_the_documentation_is_accepted():

@@ -77,15 +77,14 @@ CONVERSIONS = {
 }
 
 
-@pytest.mark.parametrize("name", CONVERSIONS)
-def test_every_kind_of_image_becomes_rgb(tmp_path, name):
-    image, options, expected = CONVERSIONS[name]
-    path = tmp_path / "image"
-    image.save(path, **options)
-    loaded = load_rgb(path)
-    assert loaded.dtype == np.uint8
-    assert loaded.flags.writeable
-    np.testing.assert_array_equal(loaded, np.broadcast_to(np.uint8(expected), (3, 4, 3)))
+def test_every_kind_of_image_becomes_rgb(tmp_path):
+    for name, (image, options, expected) in CONVERSIONS.items():
+        path = tmp_path / name
+        image.save(path, **options)
+        loaded = load_rgb(path)
+        assert loaded.dtype == np.uint8, name
+        assert loaded.flags.writeable, name
+        np.testing.assert_array_equal(loaded, np.broadcast_to(np.uint8(expected), (3, 4, 3)), err_msg=name)
 
 
 def test_16_bit_values_are_scaled_not_clipped(tmp_path):
