@@ -46,13 +46,15 @@ def unpack(archive: Path, folder: Path, *, inside: str = "", advance: Callable[[
                     _write(source, draft / path)
                     advance(1)
             if not draft.exists():
-                raise DataError(f"{archive} holds no file in {inside or 'it'}; is it another archive?")
+                raise DataError(f"{archive} has no file in {inside or 'it'}; is it another archive?")
             draft.replace(folder)
     except _DAMAGED as error:
-        raise DataError(f"{archive} is damaged, cut short or no archive; remove it and fetch it again") from error
+        raise DataError(
+            f"{archive} is damaged, truncated or not an archive; delete it and download it again"
+        ) from error
     except OSError as error:
         if error.errno == errno.ENOSPC:
-            raise OutputError(f"the disk is full: {archive} was not unpacked; make room and try again") from error
+            raise OutputError(f"the disk is full: {archive} was not unpacked; free some space and try again") from error
         raise OutputError(f"{archive} cannot be unpacked to {folder}: {error.strerror}") from error
 
 
