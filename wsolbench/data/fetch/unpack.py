@@ -46,7 +46,7 @@ def unpack(archive: Path, folder: Path, *, inside: str = "", advance: Callable[[
                     _write(source, draft / path)
                     advance(1)
             if not draft.exists():
-                raise DataError(f"{archive} has no file in {inside or 'it'}; is it another archive?")
+                raise DataError(f"{archive} has no file{f' in {inside}' if inside else ''}; is it another archive?")
             draft.replace(folder)
     except _DAMAGED as error:
         raise DataError(
