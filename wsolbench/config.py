@@ -6,6 +6,7 @@ not registered are registered for the call first (see `wsolbench.functions`).
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -22,6 +23,7 @@ from wsolbench.contract.choices import (
     Target,
     TrainingPrecision,
 )
+from wsolbench.contract.options import list_options
 from wsolbench.errors import UsageError
 
 __all__ = ["EvaluateConfig", "RunConfig", "TrainConfig"]
@@ -163,12 +165,17 @@ class TrainConfig(DataConfig):
 
 
 def _in_one_line(error: ValidationError, cls: type[_Config]) -> str:
-    """Say in one line what is wrong with a configuration, and what belongs there."""
+    """Say in one line what is wrong with a configuration, and what belongs there, in the words of options."""
     first = error.errors()[0]
-    name = ".".join(str(step) for step in first["loc"]) or "the configuration"
-    if first["type"] == "extra_forbidden":
-        return f"there is no setting '{name}'; the settings are {', '.join(cls.model_fields)}"
+    if not first["loc"]:
+        return f"no configuration of this kind: {first['msg']}"
+    name = str(first["loc"][0])
+    settings = {option.name: option for option in list_options(cls)}
+    if name not in settings:
+        close = difflib.get_close_matches(name, settings, n=1)
+        hint = f" Did you mean '{close[0]}'?" if close else ""
+        return f"there is no setting '{name}'.{hint} The settings are {', '.join(settings)}"
+    accepts = settings[name].accepts
     if first["type"] == "missing":
-        return f"the setting '{name}' is missing"
-    expected = first["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
-    return f"{name}: expected {expected}, got {first['input']!r}"
+        return f"the setting '{name}' is missing; it takes {accepts}"
+    return f"{name} takes {accepts}, not {first['input']!r}"

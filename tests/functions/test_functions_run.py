@@ -162,9 +162,9 @@ def test_the_settings_are_in_the_record_and_read_back_as_a_configuration():
         ({"method_options": {"pc1": {}}}, "'pc1' is no method of this run"),
         ({"method_options": {"cam": {"rel": 1}}}, "has no option 'rel'"),
         ({"dataset": object()}, "object has no name and no splits"),
-        ({"limit": 0}, "limit: expected greater than or equal to 1, got 0"),
-        ({"split": "val"}, "split: expected 'test' or 'train-fullsup', got 'val'"),
-        ({"threshold_step": float("nan")}, "threshold_step: expected"),
+        ({"limit": 0}, "limit takes a whole number of at least 1, or none, not 0"),
+        ({"split": "val"}, "split takes test|train-fullsup, not 'val'"),
+        ({"threshold_step": float("nan")}, "threshold_step takes a number from 1e-05 to 1, not nan"),
     ],
 )
 def test_what_cannot_be_run_is_refused_in_one_line(arguments, words):

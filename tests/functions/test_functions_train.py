@@ -47,9 +47,9 @@ def test_stored_maps_are_evaluated_as_the_run_that_stored_them(made, tmp_path):
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"seeds": ()}, "seeds: expected"),
+        ({"seeds": ()}, "seeds takes"),
         ({"seeds": (1, 1)}, "--seed 1 is given more than once"),
-        ({"watch": ["train"]}, "watch.0: expected 'test' or 'train-fullsup', got 'train'"),
+        ({"watch": ["train"]}, "watch takes values separated by commas, each test|train-fullsup, not 'train'"),
         ({"recipe": "adam"}, "unknown recipe 'adam'"),
         ({"recipe_options": {"epochs": 0}}, "option 'epochs' takes"),
         ({"backbone": 3}, "expected a name or a specification, got int"),
@@ -70,11 +70,11 @@ def test_configurations_come_back_from_json_and_name_what_is_wrong():
         EvaluateConfig.of(scoremaps="maps", threshold_step=0.01),
     ):
         assert type(config).from_json(config.to_json()) == config
-    with pytest.raises(UsageError, match="there is no setting 'interval'; the settings are dataset, data_root"):
-        RunConfig.of(backbone="a", methods={}, interval=0.1)
+    with pytest.raises(UsageError, match=r"there is no setting 'limt'\. Did you mean 'limit'"):
+        RunConfig.of(backbone="a", methods={}, limt=1)
     with pytest.raises(UsageError, match="the setting 'backbone' is missing"):
         RunConfig.of(methods={})
-    with pytest.raises(UsageError, match="limit: expected"):
+    with pytest.raises(UsageError, match="limit takes"):
         RunConfig.from_json('{"backbone": "a", "methods": {}, "limit": 0}')
 
 

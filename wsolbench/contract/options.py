@@ -11,6 +11,7 @@ import difflib
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
+from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -29,7 +30,14 @@ BelowOne = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 
 _FINITE = ConfigDict(allow_inf_nan=False)  # unless an option's own type allows more
-_NOUNS = {bool: "true or false", int: "a whole number", float: "a number", str: "text", NoneType: "none"}
+_NOUNS = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    Path: "a path",
+    NoneType: "none",
+}
 
 
 @dataclass(frozen=True)
