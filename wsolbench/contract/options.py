@@ -38,13 +38,6 @@ _NOUNS = {
     Path: "a path",
     NoneType: "none",
 }
-    bool: "true or false",
-    int: "a whole number",
-    float: "a number",
-    str: "text",
-    Path: "a path",
-    NoneType: "none",
-}
 
 
 @dataclass(frozen=True)
