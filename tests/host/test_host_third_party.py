@@ -194,7 +194,7 @@ def outputs(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def results(command_line, healthy_site, outputs, tmp_path_factory):
+def results(command_line, healthy_site, outputs, tmp_path_factory, compiled_sweep):  # noqa: ARG001
     """All runs of this module, in one process: name -> result."""
     breaking = install(tmp_path_factory.mktemp("breaking"), Project("acme-breaking", BREAKING, version="1.2"))
     calls = {name: run_arguments(name, "cam", outputs / name) for name in [*BROKEN_BACKBONES, "flat-features", "tiny"]}

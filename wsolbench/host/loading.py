@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Iterable
-from contextlib import redirect_stdout
+from contextlib import redirect_stdout, suppress
 from importlib import metadata
 from typing import Any
 
@@ -93,23 +93,23 @@ def load_plugins(*, strict: bool = False, warn: Callable[[str], None] | None = N
 
 def _entry_points() -> list[tuple[Provider, metadata.EntryPoint]]:
     """Return the entry points of all installed distributions; the first of a name counts, as in importlib.metadata."""
-    found: list[tuple[Provider, metadata.EntryPoint]] = []
-    seen: set[str] = set()
+    names: set[str] = set()
     for distribution in metadata.distributions():
-        try:
-            name, version = re.sub(r"[-_.]+", "-", distribution.metadata["Name"]).lower(), distribution.version
-            entry_points = list(distribution.entry_points)
-        except Exception:  # a damaged installation of another package is not ours to report
-            continue
-        if name in seen:
-            continue
-        seen.add(name)
-        found += [
-            (Provider(name, version, entry_point.name), entry_point)
-            for entry_point in entry_points
-            if entry_point.group == hookspecs.PROJECT
-        ]
+        with suppress(Exception):  # a damaged installation of another package is not ours to report
+            if _of_plugins(distribution):  # the metadata of all packages would take longer than most commands
+                names.add(re.sub(r"[-_.]+", "-", distribution.metadata["Name"]).lower())
+    found: list[tuple[Provider, metadata.EntryPoint]] = []
+    for name in sorted(names):
+        with suppress(Exception):
+            first = metadata.distribution(name)
+            found += [
+                (Provider(name, first.version, entry_point.name), entry_point) for entry_point in _of_plugins(first)
+            ]
     return sorted(found, key=lambda pair: (pair[0].distribution, pair[0].entry_point))
+
+
+def _of_plugins(distribution: metadata.Distribution) -> metadata.EntryPoints:
+    return distribution.entry_points.select(group=hookspecs.PROJECT)
 
 
 def _load(provider: Provider, entry_point: metadata.EntryPoint) -> list[Offer[Offered]]:
