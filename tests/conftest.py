@@ -140,10 +140,15 @@ def _save(path, pixels):
     Image.fromarray(pixels).save(path)
 
 
-@pytest.fixture
-def no_gallery(monkeypatch):
-    """Leave the pictures out, for tests of numbers."""
-    monkeypatch.setattr("wsolbench.engine.run.draw_galleries", lambda *_: None)
+def _without_galleries():
+    """Leave the pictures of runs out, for tests of numbers."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("wsolbench.engine.run.draw_galleries", lambda *_: None)
+        yield
+
+
+no_gallery = pytest.fixture(_without_galleries)
+no_gallery_in_module = pytest.fixture(_without_galleries, scope="module")
 
 
 @pytest.fixture

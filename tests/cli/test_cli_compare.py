@@ -9,7 +9,7 @@ from wsolbench.records.tables import LABELS
 
 
 @pytest.fixture(scope="module")
-def records(tmp_path_factory):
+def records(tmp_path_factory, no_gallery_in_module):  # noqa: ARG001
     """The records of two methods on twelve images of critters."""
     from wsolbench.cli.app import main
 

@@ -56,6 +56,7 @@ def critters_run(cli, tmp_path):
     return run
 
 
+@pytest.mark.usefixtures("no_gallery")
 def test_many_methods_are_told_in_several_tables(cli, tmp_path):
     methods = ("cam", "cam-pos", "cam-neg", "mean-feature", "full-image", "centred-box")
     chosen = [part for method in methods for part in ("--method", method)]
@@ -67,8 +68,9 @@ def test_many_methods_are_told_in_several_tables(cli, tmp_path):
     assert done.out.count("MaxBoxAccV2 ") == 2
 
 
+@pytest.mark.usefixtures("no_gallery")
 def test_precision_is_told_and_recorded(critters_run):
-    done, out = critters_run("out", "--precision", "bf16")
+    done, out = critters_run("out", "--precision", "bf16", "--limit", 2)
     assert "features are computed in bf16" in done.err
     assert "random weights in bf16" in done.out
     network = read_record(out / "record-cam.json").backbone

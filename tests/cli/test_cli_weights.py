@@ -48,6 +48,7 @@ def test_early_names_are_shown_with_what_they_map_to(cli, saved):
     assert "stages.0.0.large_kernel.Decom1.conv.weight -> stages.0.0.large_kernel.LoRA1.conv.weight" in out
 
 
+@pytest.mark.slow
 def test_what_is_missing_and_too_much_is_listed(cli, saved):
     def spoil(state):
         return {"extra": torch.zeros(2), **{key: value for key, value in state.items() if key != "norm.weight"}}
@@ -59,6 +60,7 @@ def test_what_is_missing_and_too_much_is_listed(cli, saved):
     assert "wsolbench run" not in out
 
 
+@pytest.mark.slow
 def test_a_file_like_nothing_is_told_so(cli, tmp_path):
     torch.save({"alpha": torch.zeros(3)}, tmp_path / "w.pth")
     done = cli("weights", tmp_path / "w.pth")
@@ -101,6 +103,7 @@ def test_the_same_network_in_another_width_is_recognised_by_its_names(cli, saved
     assert "of another shape:" in out
 
 
+@pytest.mark.slow
 def test_a_run_with_another_networks_file_says_what_it_is(cli, saved, tmp_path):
     path = saved("slak_nano")
     run = ["--method", "cam", "--limit", 2, "--out", tmp_path / "out"]

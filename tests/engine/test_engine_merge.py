@@ -94,6 +94,7 @@ def score_half(connection, sent, half):
     connection.close()
 
 
+@pytest.mark.slow
 def test_two_halves_scored_in_two_processes_merge_to_the_whole(folder_set, tmp_path, registry, toys):
     made = folder_set(val=3, test=8)
     dataset = open_dataset(registry.datasets.get("folder"), DatasetRoots(made.images, made.metadata))

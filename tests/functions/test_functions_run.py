@@ -68,6 +68,7 @@ class Squares:
         return Annotations(boxes, dict.fromkeys(boxes, (40, 40)))
 
 
+@pytest.mark.usefixtures("no_gallery")
 def test_names_give_what_the_command_line_gives(cli, tmp_path):
     records = wsolbench.run("replknet", ["cam", "pc1"], **QUICK)
     options = ["--limit", 12, "--threshold-step", 0.05, "--batch-size", 6, "--workers", 1, "--json"]

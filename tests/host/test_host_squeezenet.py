@@ -14,6 +14,7 @@ def squeezenet(command_line, tmp_path_factory):
     return command_line(pip_install(tmp_path_factory.mktemp("squeezenet"), EXAMPLE))
 
 
+@pytest.mark.slow
 def test_it_is_listed_and_described(squeezenet):
     listed, described = squeezenet.many(("list", "backbones"), ("describe", "squeezenet", "--classes", "10"))
     assert "squeezenet" in listed.names

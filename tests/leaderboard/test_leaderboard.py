@@ -18,7 +18,7 @@ from wsolbench.records.store import outcomes_path
 
 
 @pytest.fixture(scope="module")
-def run_folder(tmp_path_factory):
+def run_folder(tmp_path_factory, no_gallery_in_module):  # noqa: ARG001
     """A run of two backbones, with a baseline, on a few images."""
     from wsolbench.cli.app import main
 

@@ -42,11 +42,17 @@ def state(trained):
     return {key: value.clone() for key, value in trained.state_dict().items()}
 
 
+@pytest.fixture(scope="session")
+def small_networks(registry):
+    """The small networks: a file that does not fit is compared with every network, which takes long of large ones."""
+    return Registry([offer for offer in registry.backbones if offer.spec.input.size <= 96])
+
+
 @pytest.fixture
-def load(registry):
+def load(small_networks):
     def load(weights, name="wsolbench:replknet_nano", num_classes=12, seed=0):
         return load_network(
-            registry, name, dataset="critters", num_classes=num_classes, weights=weights, device=CPU, seed=seed
+            small_networks, name, dataset="critters", num_classes=num_classes, weights=weights, device=CPU, seed=seed
         )
 
     return load
