@@ -70,10 +70,10 @@ def test_listings_show_what_to_type(rivals, our_names):
         "acme-second:twin",
         "only",
     }
-    listed = rivals("list")
+    listed, plugins = rivals.many(["list"], ["plugins"])
     assert set(listed.names) == shown
     assert listed.err == ""
-    offers = {row[0]: row[3] for row in rivals("plugins").rows if row[0].startswith("acme")}
+    offers = {row[0]: row[3] for row in plugins.rows if row[0].startswith("acme")}
     assert offers == {
         "acme-first": "methods acme-first:pc1, acme-first:twin",
         "acme-second": "methods only, acme-second:twin",
@@ -82,9 +82,9 @@ def test_listings_show_what_to_type(rivals, our_names):
 
 def test_a_distribution_has_one_spelling(command_line, tmp_path):
     dotted = Project("Acme.Wsol_Kit", offering("kit"), {"kit": "Acme_Wsol_Kit"}, module="Acme_Wsol_Kit")
-    with_it = command_line(install(tmp_path, dotted))
-    assert ["acme-wsol-kit", "0.3", "kit", "methods kit"] in with_it("plugins").rows
-    with_it("describe", "acme-wsol-kit:kit")
+    plugins, described = command_line(install(tmp_path, dotted)).many(["plugins"], ["describe", "acme-wsol-kit:kit"])
+    assert ["acme-wsol-kit", "0.3", "kit", "methods kit"] in plugins.rows
+    assert described.code == 0
 
 
 ODD_OPTIONS = """
@@ -101,11 +101,12 @@ def wsolbench_methods():
 
 def test_options_that_cannot_be_described(command_line, tmp_path):
     with_it = command_line(install(tmp_path, Project("acme-odd", ODD_OPTIONS)))
-    result = with_it("describe", "unreadable", code=2)
+    result, described = with_it.many(["describe", "unreadable"], ["describe", "required", "--json"])
+    assert result.code == 2
     who = "plugin acme-odd 0.3 'odd'"
     assert result.err.startswith(f"error: {who} failed listing the options of 'unreadable': NameError: ")
     assert result.err.count("\n") == 1
-    options = json.loads(with_it("describe", "required", "--json").out)["options"]
+    options = json.loads(described.out)["options"]
     assert options["depth"] == {"type": "int"}
 
 
@@ -121,21 +122,18 @@ def test_a_wrong_qualified_name_suggests_qualified_names(rivals):
 
 def test_one_distribution_cannot_offer_a_name_twice(command_line, our_names, tmp_path):
     project = Project("acme-double", offering("echo"), {"one": "acme_double", "two": "acme_double"})
-    with_it = command_line(install(tmp_path, project))
-    listed = with_it("list")
+    listed, described = command_line(install(tmp_path, project)).many(["list"], ["describe", "echo"])
     assert sorted(listed.names) == sorted([*our_names, "echo"])
+    assert described.code == 0
     assert (
         listed.err == "warning: plugin acme-double 0.3 'two' (registration): 'echo' is offered twice by acme-double\n"
     )
-    with_it("describe", "echo")
 
 
-def test_unknown_name_with_a_close_match(bare):
-    result = bare("run", "--backbone", "replknt", "--method", "pc1", "--out", "o", "--weights", "random", code=2)
-    first, second = result.err.splitlines()
-    assert first.startswith("error: unknown backbone 'replknt'. Did you mean 'replknet'")
-    assert re.fullmatch(r"  'wsolbench list backbones' shows all \d+\.", second)
-    assert result.out == ""
+def test_unknown_name_with_a_close_match(cli):
+    result = cli("run", "--backbone", "replknt", "--method", "pc1", "--out", "o", "--weights", "random")
+    assert result.refused("error: unknown backbone 'replknt'. Did you mean 'replknet'")
+    assert re.fullmatch(r"  'wsolbench list backbones' shows all \d+\.( Not loaded:)?", result.err.splitlines()[1])
 
 
 def test_unknown_name_with_nothing_close(bare, our_names):
@@ -143,8 +141,8 @@ def test_unknown_name_with_nothing_close(bare, our_names):
     assert result.err == f"error: unknown name 'zzzzzzzz'.\n  'wsolbench list' shows all {len(our_names)}.\n"
 
 
-def test_a_name_in_capitals_is_met_with_the_right_one(bare):
-    assert "Did you mean 'pc1'" in bare("describe", "PC1", code=2).err
+def test_a_name_in_capitals_is_met_with_the_right_one(cli):
+    assert cli("describe", "PC1").refused("Did you mean 'pc1'")
 
 
 def test_a_long_or_odd_source_neither_is_cut_nor_breaks_the_lines(command_line, our_names, tmp_path):
@@ -158,16 +156,13 @@ def test_a_long_or_odd_source_neither_is_cut_nor_breaks_the_lines(command_line, 
 
 
 @pytest.mark.parametrize("kind", ["backbones", "methods", "datasets", "recipes"])
-def test_list_filters_by_kind(bare, kind):
-    listed = bare("list", kind)
-    assert listed.rows
-    assert {row[1] for row in listed.rows} == {kind.removesuffix("s")}
+def test_list_filters_by_kind(cli, kind):
+    kinds = {line.split("\t")[1] for line in cli("list", kind).out.splitlines()}
+    assert kinds == {kind.removesuffix("s")}
 
 
-def test_list_of_an_unknown_kind(bare):
-    result = bare("list", "networks", code=2)
-    assert result.err.startswith("error: ")
-    assert result.out == ""
+def test_list_of_an_unknown_kind(cli):
+    assert cli("list", "networks").refused()
 
 
 WHAT_IS_IMPORTED = """
