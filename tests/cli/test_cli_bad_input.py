@@ -2,9 +2,11 @@ import pickle
 import shutil
 import subprocess
 import sys
+from itertools import product
 
 import pytest
 import torch
+from cases import each
 from PIL import Image
 
 BASE = ["run", "--backbone", "wsolbench:replknet_nano", "--method", "cam", "--interval", "0.1"]
@@ -77,12 +79,12 @@ WRONG_OPTIONS = [
 ]
 
 
-@pytest.mark.parametrize(("options", "words"), WRONG_OPTIONS, ids=[" ".join(options) for options, _ in WRONG_OPTIONS])
+@each(("options", "words"), WRONG_OPTIONS)
 def test_a_wrong_option_is_one_line(refused, options, words):
     assert refused([*RANDOM, *options], words)
 
 
-@pytest.mark.parametrize("missing", ["--backbone", "--method"])
+@each("missing", ["--backbone", "--method"])
 def test_what_must_be_given_is_asked_for(refused, missing):
     options = {"--backbone": "replknet_nano", "--method": "cam"}
     del options[missing]
@@ -173,10 +175,9 @@ DAMAGES = {
 }
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
-@pytest.mark.parametrize("image_id", ["val/01.png", "test/02.png"])
+@each(("damage", "image_id"), list(product(DAMAGES, ["val/01.png", "test/02.png"])))
 def test_an_image_that_cannot_be_read_ends_the_run_without_a_record(folder_set, refused, damage, image_id):
-    made = folder_set()
+    made = folder_set(name=f"{damage}/{image_id}")
     spoil, words = DAMAGES[damage]
     spoil(made.images / image_id)
     maps = ["--save-scoremaps", "maps"]
@@ -225,9 +226,9 @@ METADATA = {
 }
 
 
-@pytest.mark.parametrize("kind", METADATA)
+@each("kind", METADATA)
 def test_damaged_metadata_is_told_with_file_and_line(folder_set, run_on, kind):
-    made = folder_set()
+    made = folder_set(name=kind)
     change, *words = METADATA[kind]
     change(made)
     assert run_on(made, *words)

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 import pydantic
 import pytest
 from annotated_types import Interval
+from cases import each
 from pydantic import Field, field_validator, model_validator, validate_call
 
 from wsolbench.api import BelowOne, Count, NonNegative, Positive, Probability
@@ -71,7 +72,7 @@ def test_without_any_set_all_are_recorded():
     assert values == vars(Sample())
 
 
-@pytest.mark.parametrize(
+@each(
     ("name", "text", "value"),
     [
         ("mode", "two", "two"),
@@ -97,7 +98,7 @@ def test_texts_become_typed_values(name, text, value):
     assert values == {**vars(Sample()), name: value}
 
 
-@pytest.mark.parametrize(
+@each(
     ("name", "text", "accepts"),
     [
         ("mode", "three", "one|two"),
@@ -179,7 +180,7 @@ def test_a_dataclass_may_inherit_options_from_another_module(tmp_path, monkeypat
 # ------------------------------------------------------------------------------------------------------------- values
 
 
-@pytest.mark.parametrize(
+@each(
     ("name", "value"),
     [
         ("mode", "two"),
@@ -198,7 +199,7 @@ def test_python_values_are_taken_as_they_are(name, value):
     assert values == {**vars(Sample()), name: value}
 
 
-@pytest.mark.parametrize(
+@each(
     ("name", "value", "accepts"),
     [
         ("mode", 1, "one|two"),
@@ -222,7 +223,7 @@ def test_python_values_of_another_type_are_refused(name, value, accepts):
     assert str(caught.value) == f"the method 'sample': option '{name}' takes {accepts}, not {value!r}"
 
 
-@pytest.mark.parametrize("given", ["(2, 3)", "2,3", " [2 , 3] ", (2, 3), [2, 3]])
+@each("given", ["(2, 3)", "2,3", " [2 , 3] ", (2, 3), [2, 3]])
 def test_options_of_several_values(given):
     def builder(sizes: tuple[int, ...] = (1,)):
         return sizes
@@ -230,7 +231,7 @@ def test_options_of_several_values(given):
     assert build_with_options("m", builder, {"sizes": given})[0] == (2, 3)
 
 
-@pytest.mark.parametrize(("text", "value"), [("()", ()), ("(4,)", (4,)), ("4", (4,)), ("none", None)])
+@each(("text", "value"), [("()", ()), ("(4,)", (4,)), ("4", (4,)), ("none", None)])
 def test_few_values_or_none(text, value):
     def builder(sizes: tuple[Count, ...] | None = (1,)):
         return sizes
@@ -302,7 +303,7 @@ def test_ranges_in_words(builder):
 
 
 @pytest.mark.parametrize("builder", BUILDERS)
-@pytest.mark.parametrize(
+@each(
     ("name", "value"),
     [
         ("rate", 1e-9),
@@ -325,7 +326,7 @@ def test_values_at_the_bounds(builder, name, value):
 
 
 @pytest.mark.parametrize("builder", BUILDERS)
-@pytest.mark.parametrize(
+@each(
     ("name", "value", "accepts"),
     [
         ("rate", 0, "a number above 0"),

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from cases import each
 from PIL import Image
 
 from wsolbench.contract import DatasetRoots, DatasetSpec, Finding, ImageSplit, KnownSplit, Severity, Split
@@ -77,10 +78,14 @@ class Copied:
         shutil.copy(self.images / source, self.images / target)
 
 
-@pytest.fixture
-def copied(clean, tmp_path):
+def copy_of(clean, tmp_path):
     shutil.copytree(clean, tmp_path / "copy")
     return Copied(tmp_path / "copy")
+
+
+@pytest.fixture
+def copied(clean, tmp_path):
+    return copy_of(clean, tmp_path)
 
 
 def check(images, metadata, spec=None, **roots):
@@ -234,8 +239,9 @@ def exif(orientation):
     return tags
 
 
-@pytest.mark.parametrize("name", FAULTS)
-def test_a_planted_fault_is_found_and_nothing_else_is_blamed(copied, name):
+@each("name", FAULTS)
+def test_a_planted_fault_is_found_and_nothing_else_is_blamed(clean, tmp_path, name):
+    copied = copy_of(clean, tmp_path)
     plant, words = FAULTS[name]
     plant(copied)
     report = check(copied.images, copied.metadata)
@@ -319,10 +325,9 @@ def permute(copied, split):
     path.write_text("".join(f"{line[:-1]}{(int(line[-1]) + 1) % 3}\n" for line in path.read_text().splitlines()))
 
 
-@pytest.mark.parametrize(
-    ("split", "labels"), [("test", "{0} in train-fullsup, {1} in test"), ("train", "{1} in train")]
-)
-def test_a_split_whose_labels_are_permuted(copied, split, labels):
+@each(("split", "labels"), [("test", "{0} in train-fullsup, {1} in test"), ("train", "{1} in train")])
+def test_a_split_whose_labels_are_permuted(clean, tmp_path, split, labels):
+    copied = copy_of(clean, tmp_path)
     permute(copied, split)
     report = check(copied.images, copied.metadata)
     errors = texts(report, Severity.ERROR)
@@ -499,7 +504,7 @@ def test_what_a_data_set_inspects_itself_is_told(copied):
     assert [finding.text for finding in report.findings] == ["looked twice", "and stumbled"]
 
 
-@pytest.mark.parametrize(
+@each(
     ("ids", "label", "problem"),
     [
         (("a.jpg", "a.jpg"), 0, "test of the data set 'folder' holds the image 'a.jpg' twice"),

@@ -5,6 +5,7 @@ import re
 import cv2
 import numpy as np
 import pytest
+from cases import each
 from PIL import Image
 
 from wsolbench.contract import DatasetRoots, Split
@@ -68,7 +69,7 @@ LEGAL = {
 }
 
 
-@pytest.mark.parametrize("form", LEGAL)
+@each("form", LEGAL)
 def test_legal_forms_of_the_files(tmp_path, form):
     files = {name: LEGAL[form](text) for name, text in FILES.items()}
     if form == "other_order":
@@ -94,7 +95,7 @@ def test_ids_with_commas_spaces_and_accents(tmp_path):
     assert boxes == {name: [[1, 2, 3, 4]] for name in ids}
 
 
-@pytest.mark.parametrize("absent", [False, True])
+@each("absent", [False, True])
 def test_train_needs_neither_sizes_nor_localization(tmp_path, absent):
     unneeded = {} if absent else {"image_sizes.txt": "", "localization.txt": ""}
     write_split(tmp_path, {name: FILES[name] for name in ("image_ids.txt", "class_labels.txt")} | unneeded, "train")
@@ -246,7 +247,7 @@ BROKEN = {
 }
 
 
-@pytest.mark.parametrize("name", BROKEN)
+@each("name", BROKEN)
 def test_broken_file_is_named_with_its_line(tmp_path, name):
     file, content, problem = BROKEN[name]
     files = {key: text for key, text in (FILES | {file: content}).items() if text is not None}
@@ -266,7 +267,7 @@ def test_broken_file_is_named_with_its_line(tmp_path, name):
         assert repr(content.split("\n")[number - 1].removesuffix("\r"))[:100] in message
 
 
-@pytest.mark.parametrize("file", FILES)
+@each("file", FILES)
 def test_directory_where_a_file_is_expected(tmp_path, file):
     write_split(tmp_path, {name: text for name, text in FILES.items() if name != file})
     (tmp_path / "test" / file).mkdir()
@@ -341,14 +342,18 @@ def save_mask(path, pixels):
     Image.fromarray(np.array(pixels, dtype=np.uint8)).save(path)
 
 
-@pytest.fixture
-def masked(tmp_path):
+def write_masked(tmp_path):
     write_split(tmp_path / "metadata", MASKS)
     save_mask(tmp_path / "m1.png", [[0, 1, 0]])
     save_mask(tmp_path / "m2.png", [[0, 0, 255]])
     save_mask(tmp_path / "m3.png", [[0, 0, 0], [0, 0, 255]])
     save_mask(tmp_path / "i.png", [[1, 1, 0]])
     return tmp_path
+
+
+@pytest.fixture
+def masked(tmp_path):
+    return write_masked(tmp_path)
 
 
 @pytest.mark.parametrize("root", ["masks", "images"])
@@ -388,10 +393,9 @@ def test_an_ignore_mask_may_have_a_size_of_its_own(masked):
     assert pair.ignore.tolist() == [[False, False], [True, True]]
 
 
-@pytest.mark.parametrize(
-    ("content", "problem"), [(None, "does not exist"), (b"", "is empty"), (b"\x89PNG\r\n\x1a\n", "is not an image")]
-)
-def test_unreadable_mask_is_named(masked, content, problem):
+@each(("content", "problem"), [(None, "does not exist"), (b"", "is empty"), (b"\x89PNG\r\n\x1a\n", "is not an image")])
+def test_unreadable_mask_is_named(tmp_path, content, problem):
+    masked = write_masked(tmp_path)
     (masked / "m2.png").unlink()
     if content is not None:
         (masked / "m2.png").write_bytes(content)

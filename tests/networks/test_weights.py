@@ -3,11 +3,13 @@ import os
 import pickle
 import zipfile
 from functools import partial
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from cases import each
 from safetensors.torch import save_file
 
 from wsolbench.contract import BackboneSpec, InputConfig, Pretrained
@@ -83,7 +85,7 @@ BESIDE = {
 FORMS = ["safetensors", "plain", "model", "state_dict", "nested", "module.", "merged"]
 
 
-@pytest.mark.parametrize("form", [*FORMS, "state_dict_ema", "model_ema", "training", "numbers"])
+@each("form", [*FORMS, "state_dict_ema", "model_ema", "training", "numbers"])
 def test_every_usual_form_of_a_checkpoint_loads_to_the_same_network(load, trained, state, spec, tmp_path, form):
     path = tmp_path / ("w.safetensors" if form == "safetensors" else "w.pth")
     if form == "safetensors":
@@ -151,8 +153,7 @@ def test_a_missing_file_and_a_folder_are_told_apart(spec, tmp_path):
         read_state_dict(tmp_path, spec)
 
 
-@pytest.mark.parametrize("name", ["w.safetensors", "w.pth"])
-@pytest.mark.parametrize("damage", ["empty", "half", "most", "text", "header"])
+@each(("name", "damage"), list(product(["w.safetensors", "w.pth"], ["empty", "half", "most", "text", "header"])))
 def test_a_damaged_file_is_named(spec, state, tmp_path, name, damage):
     path = tmp_path / name
     if name == "w.safetensors":
@@ -173,7 +174,7 @@ def test_a_damaged_file_is_named(spec, state, tmp_path, name, damage):
     assert "damaged" in one_line(caught) or "pickled" in one_line(caught)
 
 
-@pytest.mark.parametrize("form", ["safetensors", "torch", "old torch"])
+@each("form", ["safetensors", "torch", "old torch"])
 def test_the_first_bytes_tell_the_format_and_not_the_name(spec, state, tmp_path, form):
     path = tmp_path / ("w.pth" if form == "safetensors" else "w.safetensors")
     if form == "safetensors":
@@ -184,7 +185,7 @@ def test_the_first_bytes_tell_the_format_and_not_the_name(spec, state, tmp_path,
     assert all(torch.equal(value, read[key]) for key, value in state.items())
 
 
-@pytest.mark.parametrize(
+@each(
     ("form", "words"),
     [
         ("empty", "it is empty"),
@@ -241,8 +242,7 @@ class Attack:
         return (open, (str(self.marker), "w"))
 
 
-@pytest.mark.parametrize("wrapped", [False, True])
-@pytest.mark.parametrize("suffix", [".pth", ".pt", ".pkl", ".bin"])
+@each(("suffix", "wrapped"), list(product([".pth", ".pt", ".pkl", ".bin"], [False, True])))
 def test_a_pickle_that_tries_to_execute_is_refused_and_does_not_run(spec, state, tmp_path, suffix, wrapped):
     path, marker = tmp_path / f"w{suffix}", tmp_path / "executed"
     if wrapped:
@@ -270,7 +270,7 @@ class Through:
         return (self.what, self.arguments)
 
 
-@pytest.mark.parametrize("code", ["os.system", "eval", "a class", "numpy's loader"])
+@each("code", ["os.system", "eval", "a class", "numpy's loader"])
 def test_options_beside_weights_run_nothing(spec, state, tmp_path, code):
     marker = tmp_path / "executed"
     asked = {
@@ -308,7 +308,7 @@ def test_nothing_stays_allowed_after_a_file_was_read(spec, state, tmp_path):
 NO_STATE_DICTS = [[1, 2], {}, {"epoch": 3}, {"model": {}}, {"net": {"w": torch.zeros(3)}, "step": torch.zeros(1)}]
 
 
-@pytest.mark.parametrize("content", [*NO_STATE_DICTS, torch.zeros(3)])
+@each("content", [*NO_STATE_DICTS, torch.zeros(3)])
 def test_a_file_without_a_state_dict_is_refused(spec, tmp_path, content):
     torch.save(content, tmp_path / "w.pth")
     with pytest.raises(WeightsError, match="holds no state dict"):
@@ -326,7 +326,7 @@ def test_whatever_a_plugins_reader_raises_becomes_an_error_about_the_file(spec, 
         read_state_dict(tmp_path / "w.npz", replace(spec, read_weights=read))
 
 
-@pytest.mark.parametrize("form", ["safetensors", "module."])
+@each("form", ["safetensors", "module."])
 def test_a_plugin_converts_what_the_core_has_read(spec, state, tmp_path, form):
     from dataclasses import replace
 

@@ -4,9 +4,11 @@ import gzip
 import json
 import zlib
 from hashlib import sha256
+from itertools import product
 
 import numpy as np
 import pytest
+from cases import each
 from toy_records import make_outcomes, make_record
 
 from wsolbench.errors import DataError, OutputError
@@ -15,9 +17,13 @@ from wsolbench.records.store import files_beside, outcomes_path
 from wsolbench.records.verify import contradiction, read_verified
 
 
+def written(tmp_path):
+    return write_record(make_record(), tmp_path, "record-cam")
+
+
 @pytest.fixture
 def path(tmp_path):
-    return write_record(make_record(), tmp_path, "record-cam")
+    return written(tmp_path)
 
 
 def rewrite(path, change, *, honest):
@@ -124,8 +130,9 @@ def test_a_place_that_cannot_be_written_is_named(path):
 # ------------------------------------------------------------------------------------------------ missing and altered
 
 
-@pytest.mark.parametrize("which", range(3))
-def test_a_missing_file_is_named_and_the_summary_is_still_read(path, which):
+@each("which", range(3))
+def test_a_missing_file_is_named_and_the_summary_is_still_read(tmp_path, which):
+    path = written(tmp_path)
     gone = files_beside(path, read_record(path))[which]
     gone.unlink()
     record = read_record(path)
@@ -143,8 +150,9 @@ def test_outcomes_of_another_record_are_refused(path):
     refused(path, str(outcomes_path(path)), "its hash is another one")
 
 
-@pytest.mark.parametrize("which", [1, 2])
-def test_ids_of_other_images_are_refused(path, which):
+@each("which", [1, 2])
+def test_ids_of_other_images_are_refused(tmp_path, which):
+    path = written(tmp_path)
     place = files_beside(path, read_record(path))[which]
     place.write_bytes(gzip.compress(b"a\nb\n"))
     refused(path, str(place), "does not hold the images of the record")
@@ -182,7 +190,7 @@ SUMMARY = {
 }
 
 
-@pytest.mark.parametrize("kind", SUMMARY)
+@each("kind", SUMMARY)
 def test_a_summary_that_does_not_follow_from_the_outcomes_is_refused(tmp_path, kind):
     record = make_record()
     metrics = record.metrics.model_copy(update={"fullsup_cam_threshold_single": 0.15})
@@ -209,16 +217,17 @@ DAMAGE = {
 }
 
 
-@pytest.mark.parametrize("which", range(3))
-@pytest.mark.parametrize("kind", DAMAGE)
-def test_a_damaged_file_is_named_in_one_line(path, kind, which):
+@each(("kind", "which"), list(product(DAMAGE, range(3))))
+def test_a_damaged_file_is_named_in_one_line(tmp_path, kind, which):
+    path = written(tmp_path)
     place = files_beside(path, read_record(path))[which]
     place.write_bytes(DAMAGE[kind](place.read_bytes()))
     refused(path, str(place))
 
 
-@pytest.mark.parametrize("which", range(3))
-def test_a_file_that_unpacks_without_end_is_left(path, which, monkeypatch):
+@each("which", range(3))
+def test_a_file_that_unpacks_without_end_is_left(tmp_path, which, monkeypatch):
+    path = written(tmp_path)
     monkeypatch.setattr(store, "LARGEST", 2**20)
     place = files_beside(path, read_record(path))[which]
     place.write_bytes(gzip.compress(bytes(2**24)))
@@ -259,13 +268,14 @@ FORMS = {
 }
 
 
-@pytest.mark.parametrize("kind", FORMS)
-def test_outcomes_of_another_form_are_refused_under_their_own_hash(path, kind):
+@each("kind", FORMS)
+def test_outcomes_of_another_form_are_refused_under_their_own_hash(tmp_path, kind):
+    path = written(tmp_path)
     rewrite(path, FORMS[kind], honest=True)
     refused(path, path.name.removesuffix(".json"))
 
 
-@pytest.mark.parametrize("kind", FORMS)
+@each("kind", FORMS)
 def test_they_are_refused_in_a_line_too(tmp_path, kind):
     content = json.loads(make_record().to_line())
     FORMS[kind](content["outcomes"])
@@ -273,8 +283,9 @@ def test_they_are_refused_in_a_line_too(tmp_path, kind):
     refused(tmp_path / "r.json", "r.json: ")
 
 
-@pytest.mark.parametrize("content", [b"null", b"[]", b"{", b"\xff\xfe", b"[" * 100_000])
-def test_an_outcomes_file_that_is_no_json_object_is_refused(path, content):
+@each("content", [b"null", b"[]", b"{", b"\xff\xfe", b"[" * 100_000])
+def test_an_outcomes_file_that_is_no_json_object_is_refused(tmp_path, content):
+    path = written(tmp_path)
     outcomes_path(path).write_bytes(gzip.compress(content))
     summary = json.loads(path.read_text()) | {"outcomes_sha256": sha256(content).hexdigest()}
     path.write_text(json.dumps(summary))

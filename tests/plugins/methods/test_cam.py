@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from cases import each
 from wsolbench_plugins.methods.cam import (
     CAM,
     LargeWeightCAM,
@@ -22,7 +23,7 @@ from wsolbench.api import MethodContext, UsageError
 from wsolbench.contract.options import list_options
 from wsolbench.protocol import classify_raw_map, to_scoremap
 
-FAMILY = [pytest.param(spec.build, id=spec.name) for spec in wsolbench_methods()]
+FAMILY = [spec.build for spec in wsolbench_methods()]
 
 
 def context(weights: torch.Tensor, classes: list[int]) -> MethodContext:
@@ -81,7 +82,7 @@ ORACLES = {
 }
 
 
-@pytest.mark.parametrize("name", ORACLES)
+@each("name", ORACLES)
 def test_equals_its_definition_in_loops(name):
     build = next(spec.build for spec in wsolbench_methods() if spec.name == name)
     for relu, negative in product([False, True], repeat=2):
@@ -107,7 +108,7 @@ def in_loops(name, features, weights, relu):
     return expected
 
 
-@pytest.mark.parametrize("build", FAMILY)
+@each("build", FAMILY)
 def test_every_map_takes_raw_or_effective_weights_and_a_relu(build):
     assert [option.name for option in list_options(build)][:2] == ["relu", "weights"]
     features, raw = scene(negative=True)
@@ -124,7 +125,7 @@ def test_every_map_takes_raw_or_effective_weights_and_a_relu(build):
         build(weights="effective")(features, context(raw, [0, 2, 1]))
 
 
-@pytest.mark.parametrize("build", FAMILY)
+@each("build", FAMILY)
 def test_batch_equals_singles(build):
     features, weights = scene(32, negative=True)
     classes = [(7 * image) % 32 for image in range(32)]
@@ -133,7 +134,7 @@ def test_batch_equals_singles(build):
     torch.testing.assert_close(together, torch.cat(alone), atol=1e-6, rtol=0)
 
 
-@pytest.mark.parametrize("build", FAMILY)
+@each("build", FAMILY)
 def test_negative_maps_and_constant_features_give_zero_maps(build):
     constant = torch.tensor([1.5, -0.5, 0.2])[:, None, None].expand(1, 3, 4, 4)
     for features, weights in [
@@ -149,7 +150,7 @@ def test_negative_maps_and_constant_features_give_zero_maps(build):
         assert not to_scoremap(raw_map).any()
 
 
-@pytest.mark.parametrize("build", FAMILY)
+@each("build", FAMILY)
 def test_features_that_are_not_finite_are_not_hidden(build):
     for value, relu in product([float("nan"), float("inf"), float("-inf")], [False, True]):
         features, weights = scene(2)
@@ -184,7 +185,7 @@ def test_negative_half_takes_negative_weights_alone():
     torch.testing.assert_close(maps, torch.tensor([[[0.0, 1.0]]]))
 
 
-@pytest.mark.parametrize("measure", ["magnitude", "signed"])
+@each("measure", ["magnitude", "signed"])
 def test_small_and_large_weights_add_up_to_the_whole(measure):
     for value in (-0.1, 0.0, 0.04, 0.1):
         features, weights = scene(negative=True)
@@ -242,7 +243,7 @@ def test_a_channel_counts_by_the_cells_above_the_share_of_its_peak():
 # ----------------------------------------------------------------------------------------- percentile as a standard
 
 
-@pytest.mark.parametrize("relu", [False, True])
+@each("relu", [False, True])
 def test_the_hundredth_percentile_changes_nothing(relu):
     features, weights = scene(negative=True)
     seen = context(weights, [0, 1, 2])
@@ -250,7 +251,7 @@ def test_the_hundredth_percentile_changes_nothing(relu):
         assert np.array_equal(to_scoremap(ours.numpy()), to_scoremap(plain.numpy()))
 
 
-@pytest.mark.parametrize("percentile", [30, 75, 90, 99.5])
+@each("percentile", [30, 75, 90, 99.5])
 def test_thresholds_are_fractions_of_the_percentile(percentile):
     """What exceeds τ in the scoremap is what exceeds τ · percentile in the map whose minimum counts as 0."""
     features, weights = scene(negative=True)
@@ -273,7 +274,7 @@ def test_cutting_off_hides_no_infinity():
     assert classify_raw_map(raw_map.numpy()) == "nan"
 
 
-@pytest.mark.parametrize("value", [0.1, -0.7, 1 / 3])
+@each("value", [0.1, -0.7, 1 / 3])
 def test_a_map_of_one_value_stays_one_when_it_is_resized(value):
     features = torch.full((1, 1, 7, 7), value, dtype=torch.float64)
     raw_map = PercentileCAM(relu=False)(features, context(torch.ones(1, 1, dtype=torch.float64), [0]))[0]
@@ -290,21 +291,21 @@ def test_a_percentile_at_the_minimum_asks_for_whatever_is_above_it():
 # -------------------------------------------------------------------------------------------------------- bad options
 
 
-@pytest.mark.parametrize(
-    ("build", "reason"),
+@each(
+    ("build", "options", "reason"),
     [
-        (lambda: SmallWeightCAM(value=float("nan")), "(?s)value.*finite"),
-        (lambda: LargeWeightCAM(value=float("inf")), "(?s)value.*finite"),
-        (lambda: ThresholdedPoolingCAM(threshold=1), "(?s)threshold.*less than 1"),
-        (lambda: ThresholdedPoolingCAM(threshold=-0.1), "threshold"),
-        (lambda: ThresholdedPoolingCAM(threshold=float("nan")), "threshold"),
-        (lambda: ThresholdedPoolingCAM(threshold="0.1"), "threshold"),
-        (lambda: PercentileCAM(percentile=0), "(?s)percentile.*greater than 0"),
-        (lambda: PercentileCAM(percentile=100.5), "percentile"),
-        (lambda: CAM(relu="no"), "relu"),
-        (lambda: PercentileCAM(percentil=90), "percentil"),
+        (SmallWeightCAM, {"value": float("nan")}, "(?s)value.*finite"),
+        (LargeWeightCAM, {"value": float("inf")}, "(?s)value.*finite"),
+        (ThresholdedPoolingCAM, {"threshold": 1}, "(?s)threshold.*less than 1"),
+        (ThresholdedPoolingCAM, {"threshold": -0.1}, "threshold"),
+        (ThresholdedPoolingCAM, {"threshold": float("nan")}, "threshold"),
+        (ThresholdedPoolingCAM, {"threshold": "0.1"}, "threshold"),
+        (PercentileCAM, {"percentile": 0}, "(?s)percentile.*greater than 0"),
+        (PercentileCAM, {"percentile": 100.5}, "percentile"),
+        (CAM, {"relu": "no"}, "relu"),
+        (PercentileCAM, {"percentil": 90}, "percentil"),
     ],
 )
-def test_impossible_options_are_refused_from_python_too(build, reason):
+def test_impossible_options_are_refused_from_python_too(build, options, reason):
     with pytest.raises(ValueError, match=reason):
-        build()
+        build(**options)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import timm
 import torch
+from cases import each
 from torch import nn
 from wsolbench_plugins.backbones.timm_networks.networks import as_backbone
 from wsolbench_plugins.methods.cam import CAM, PositiveCAM
@@ -25,7 +26,7 @@ METHODS = {
     "HiResCAM": HiResCAM(),
     "XGradCAM": XGradCAM(),
 }
-every_method = pytest.mark.parametrize("name", METHODS)
+every_method = each("name", METHODS)
 
 
 def seen(backbone, features, classes=None):
@@ -96,8 +97,7 @@ def assert_follows_its_equation(name, epsilon, scale):
         np.testing.assert_allclose(maps[image].numpy(), np.maximum(expected, 0), rtol=1e-12, atol=0, err_msg=case)
 
 
-@pytest.mark.parametrize("name", ["grad-cam++", "xgrad-cam"])
-@pytest.mark.parametrize("epsilon", ["nan", "inf", "-1.0"])
+@each(("name", "epsilon"), list(product(["grad-cam++", "xgrad-cam"], ["nan", "inf", "-1.0"])))
 def test_an_impossible_epsilon_is_refused(cli, name, epsilon):
     ended = cli("run", "--backbone", "resnet_nano", "--method", name, "--method-opt", f"{name}.epsilon={epsilon}")
     assert ended.refused(f"the method '{name}': option 'epsilon' takes a number of at least 0, not '{epsilon}'")
@@ -243,7 +243,7 @@ class Normed(nn.Module):
 SAME_BEHIND_A_POOL = ["GradCAM", "HiResCAM", "XGradCAM"]
 
 
-@pytest.mark.parametrize("name", SAME_BEHIND_A_POOL)
+@each("name", SAME_BEHIND_A_POOL)
 def test_is_cam_where_a_linear_layer_follows_the_pool(name):
     features, context = scene("resnet18")
     maps, cam = METHODS[name](features, context), CAM()(features, context)
@@ -256,7 +256,7 @@ def test_layer_cam_is_the_positive_half_of_cam_there():
     torch.testing.assert_close(min_max(LayerCAM()(features, context)), min_max(cam), rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", SAME_BEHIND_A_POOL)
+@each("name", SAME_BEHIND_A_POOL)
 def test_is_effective_cam_where_a_batch_norm_comes_before_the_pool(name):
     features = torch.rand(2, 6, 4, 5, generator=torch.Generator().manual_seed(0))
     context = seen(Normed().eval(), features)

@@ -9,6 +9,7 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
+from cases import each
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -117,7 +118,7 @@ def test_a_crop_is_a_part_of_the_warped_image_perhaps_flipped(size):
     assert len(places) > 20
 
 
-@pytest.mark.parametrize(("height", "width", "patch"), [(64, 64, 4), (64, 64, 16), (30, 41, 7), (5, 5, 9)])
+@each(("height", "width", "patch"), [(64, 64, 4), (64, 64, 16), (30, 41, 7), (5, 5, 9)])
 def test_patches_are_hidden_whole(height, width, patch):
     images = 1 + torch.rand(50, 3, height, width)
     hidden, labels = recipe("has", patch_size=patch).prepare(images, torch.arange(50), torch_generator())
@@ -133,7 +134,7 @@ def test_patches_are_hidden_whole(height, width, patch):
     assert torch.equal(labels, torch.arange(50))
 
 
-@pytest.mark.parametrize(("rate", "share"), [(0.0, 1.0), (1.0, 0.0)])
+@each(("rate", "share"), [(0.0, 1.0), (1.0, 0.0)])
 def test_the_drop_rate_is_that_of_patches(rate, share):
     images = torch.ones(4, 3, 64, 64)
     hidden, _ = recipe("has", drop_rate=rate).prepare(images, torch.arange(4), torch_generator())
@@ -213,7 +214,7 @@ def test_modern_mixes_half_of_the_batches_by_each_and_pairs_from_both_ends():
     assert 35 < cut < 65
 
 
-@pytest.mark.parametrize(("options", "kind"), [({"mixup": 0}, "cut"), ({"cutmix": 0}, "mix"), ({}, "both")])
+@each(("options", "kind"), [({"mixup": 0}, "cut"), ({"cutmix": 0}, "mix"), ({}, "both")])
 def test_either_mixture_can_be_left_out(options, kind):
     images = torch.arange(4.0)[:, None, None, None].expand(4, 3, 16, 16).clone()
     made = recipe("modern", erasing=0, **options)
@@ -289,7 +290,7 @@ def test_rand_augment_is_timms():
     assert changed > 30
 
 
-@pytest.mark.parametrize("magnitude", [0, 5, 10])
+@each("magnitude", [0, 5, 10])
 def test_every_magnitude_works_on_any_colours(magnitude):
     images = [np.full((64, 64, 3), value, dtype=np.uint8) for value in (0, 128, 255)]
     for seed in range(150):
@@ -398,7 +399,7 @@ class Bare(nn.Module):
         self.head = nn.Linear(3, 2)
 
 
-@pytest.mark.parametrize(
+@each(
     ("options", "words"),
     [
         ({"drop_path": 0.1}, "Bare has no stochastic depth; set drop_path=0"),
@@ -410,7 +411,7 @@ def test_what_a_network_does_not_offer_is_refused(options, words):
         recipe("modern", **options).optimizer(Bare(), 10)
 
 
-@pytest.mark.parametrize(
+@each(
     ("name", "options", "words"),
     [
         ("plain", {"decay_every": 0}, "option 'decay_every' takes a whole number of at least 1, not '0'"),
@@ -448,7 +449,7 @@ def test_options_out_of_range_are_refused(name, options, words):
         recipe(name, **options)
 
 
-@pytest.mark.parametrize("warm_up", [0.0, 0.01, 0.25, 0.5, 0.99])
+@each("warm_up", [0.0, 0.01, 0.25, 0.5, 0.99])
 def test_one_cycle_has_a_rate_for_every_step_of_a_short_training(warm_up):
     for steps in (1, 2, 3, 4):
         optimizer, schedule = recipe("onecycle", warm_up=warm_up).optimizer(network("resnet_nano"), steps)
