@@ -246,13 +246,22 @@ BROKEN = {
 }
 
 
-@pytest.mark.parametrize("name", BROKEN)
-def test_broken_file_is_named_with_its_line(tmp_path, name):
-    file, content, problem = BROKEN[name]
+@pytest.mark.parametrize("file", FILES)
+def test_broken_file_is_named_with_its_line(tmp_path, file):
+    broken = {name: rest for name, (of, *rest) in BROKEN.items() if of == file}
+    for name, (content, problem) in broken.items():
+        assert_named_with_its_line(tmp_path / name, name, file, content, problem)
+
+
+def test_every_broken_file_is_tried():
+    assert {file for file, _, _ in BROKEN.values()} == FILES.keys()
+
+
+def assert_named_with_its_line(root, name, file, content, problem):
     files = {key: text for key, text in (FILES | {file: content}).items() if text is not None}
-    folder = write_split(tmp_path, FILES, "val").parent / "test"
-    write_split(tmp_path, files)
-    data = dataset(tmp_path, images=tmp_path)
+    folder = write_split(root, FILES, "val").parent / "test"
+    write_split(root, files)
+    data = dataset(root, images=root)
     with pytest.raises(DataError) as caught:
         read_all(data)
     message = str(caught.value)

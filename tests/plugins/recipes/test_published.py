@@ -2,6 +2,7 @@
 
 import math
 import random
+import re
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import product
@@ -410,9 +411,17 @@ def test_what_a_network_does_not_offer_is_refused(options, words):
         recipe("modern", **options).optimizer(Bare(), 10)
 
 
-@pytest.mark.parametrize(
-    ("name", "options", "words"),
-    [
+def refusal(function, *arguments, **options):
+    """Return why a function refuses what it is called with; nothing where it does not."""
+    try:
+        function(*arguments, **options)
+    except UsageError as error:
+        return str(error)
+    return ""
+
+
+def test_options_out_of_range_are_refused():
+    for name, options, words in (
         ("plain", {"decay_every": 0}, "option 'decay_every' takes a whole number of at least 1, not '0'"),
         ("has", {"patch_size": 0}, "option 'patch_size' takes a whole number of at least 1, not '0'"),
         ("has", {"drop_rate": 1.5}, "option 'drop_rate' takes a number from 0 to 1, not '1.5'"),
@@ -441,11 +450,8 @@ def test_what_a_network_does_not_offer_is_refused(options, words):
         ("onecycle", {"warm_up": 1}, "option 'warm_up' takes a number from 0 to below 1, not '1'"),
         ("onecycle", {"label_smoothing": 2}, "option 'label_smoothing' takes a number from 0 to below 1, not '2'"),
         ("onecycle", {"shift": 0.5}, "option 'shift' takes a number from 0 to below 0.5, not '0.5'"),
-    ],
-)
-def test_options_out_of_range_are_refused(name, options, words):
-    with pytest.raises(UsageError, match=words):
-        recipe(name, **options)
+    ):
+        assert re.search(words, refusal(recipe, name, **options))
 
 
 @pytest.mark.parametrize("warm_up", [0.0, 0.01, 0.25, 0.5, 0.99])
