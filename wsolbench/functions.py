@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
 
 from wsolbench.config import EvaluateConfig, RunConfig, ScoringConfig, TrainConfig
 from wsolbench.contract import BackboneSpec, Dataset, DatasetSpec, InputConfig, MethodSpec, RecipeSpec, Split
@@ -15,7 +19,7 @@ from wsolbench.contract.choices import DEFAULT_THRESHOLD_STEP, Precision, SplitN
 from wsolbench.contract.zoos import Spec
 from wsolbench.data.memory import Keyed, MemoryDataset, MemorySplit, keyed
 from wsolbench.data.opened import OpenDataset
-from wsolbench.errors import UsageError
+from wsolbench.errors import ScoremapError, UsageError
 from wsolbench.host.loading import load_plugins
 from wsolbench.host.names import NAME_CHARACTERS, NAME_PATTERN
 from wsolbench.host.provider import Provider
@@ -34,7 +38,7 @@ __all__ = ["compare", "evaluate", "load_record", "run", "score", "train"]
 
 FilePath: TypeAlias = str | PathLike[str]
 MethodLike: TypeAlias = "str | MethodSpec | Callable[..., Any]"
-S = TypeVar("S", bound=Spec)
+_VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 def run(
@@ -71,7 +75,7 @@ def run(
         backbone: A registered name, a specification, or a torch module: a `Backbone`, or any classifier with a linear
             head whose feature maps `layer` gives. A module is copied; it stays as it is.
         method: One method or several: registered names, specifications, or functions ``(features, context) -> maps``
-            of features (B, K, h, w) that return raw maps (B, h', w').
+            of features (B, K, h, w) that return raw maps (B, h', w'). Further parameters of a function are options.
         dataset: A registered name, a specification, or an object with the interface of `Dataset`.
         method_options: Method -> option -> value.
         weights: A file, a source of pretrained weights, ``"random"``, or None for those that ship.
@@ -107,6 +111,8 @@ def run(
     """
     call = _Call(dict(locals()), progress)
     methods = list(method) if isinstance(method, Sequence) and not isinstance(method, str) else [method]
+    if not methods:
+        raise UsageError("method: name at least one")
     names = [call.register(each, _method_spec) for each in methods]
     if len(set(names)) < len(names):
         raise UsageError(f"method: {', '.join(names)} names a method twice; give each function a name of its own")
@@ -220,14 +226,22 @@ def score(
     call = _Call({}, progress)
     if boxes is None and masks is None:
         raise UsageError("say what the maps are scored against: boxes with image_sizes, or masks")
-    given = {Split.TEST: {"scoremaps": scoremaps, "boxes": boxes, "image_sizes": image_sizes, "masks": masks}}
+    given: dict[Split, dict[str, Any]] = {
+        Split.TEST: {"scoremaps": scoremaps, "boxes": boxes, "image_sizes": image_sizes, "masks": masks}
+    }
     if fullsup is not None:
-        unknown = sorted(set(fullsup) - set(given[Split.TEST]))
-        if unknown or "scoremaps" not in fullsup:
-            raise UsageError(f"fullsup: expected scoremaps with boxes, image_sizes or masks, got {', '.join(fullsup)}")
+        names = set(fullsup) if isinstance(fullsup, Mapping) else set()
+        if names - set(given[Split.TEST]) or "scoremaps" not in names:
+            got = ", ".join(map(str, fullsup)) if isinstance(fullsup, Mapping) else type(fullsup).__name__
+            raise UsageError(
+                f'fullsup: expected {{"scoremaps": ..., "boxes": ..., "image_sizes": ...}}, perhaps "masks", got {got}'
+            )
         given[Split.TRAIN_FULLSUP] = {**dict.fromkeys(given[Split.TEST]), **fullsup}
-    maps = {split: keyed(entries.pop("scoremaps")) for split, entries in given.items()}  # type: ignore[arg-type]
-    parts = {split: MemorySplit.of(list(maps[split]), **entries) for split, entries in given.items()}
+    ordered = {split: not isinstance(entries["scoremaps"], Mapping) for split, entries in given.items()}
+    maps = {split: keyed(_maps(entries.pop("scoremaps")), "scoremaps") for split, entries in given.items()}
+    parts = {
+        split: MemorySplit.of(list(maps[split]), **entries, ordered=ordered[split]) for split, entries in given.items()
+    }
     config = ScoringConfig.of(dataset=_name(name), threshold_step=threshold_step, workers=workers, strict=strict)
     from wsolbench.engine.assembly import OpenSplits
     from wsolbench.engine.evaluate import score_source
@@ -407,13 +421,33 @@ def _name(text: str) -> str:
     return name
 
 
+def _maps(scoremaps: Any) -> Any:
+    """Return maps, one an image.
+
+    Raises:
+        ScoremapError: They are an array of another form.
+    """
+    if isinstance(scoremaps, np.ndarray) and scoremaps.ndim != 3:
+        raise ScoremapError(f"scoremaps: expected one map an image, (N, h, w), got shape {scoremaps.shape}")
+    return scoremaps
+
+
 def _method_spec(method: Any) -> MethodSpec:
+    """Return the specification of a function; its parameters after features and context are its options."""
     if not callable(method):
         raise UsageError(
             f"method: expected names, specifications or functions (features, context) -> maps, got {method!r}"
         )
-    name = _name(str(getattr(method, "__name__", type(method).__name__)))
-    return MethodSpec(name, lambda: method, str(getattr(method, "__module__", None) or "python"))
+    named = method.func if isinstance(method, partial) else method
+    name = _name(str(getattr(named, "__name__", type(named).__name__)))
+
+    def build(**options: Any) -> Any:
+        return partial(method, **options) if options else method
+
+    options = list(inspect.signature(method, eval_str=True).parameters.values())[2:]
+    keywords = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in options if each.kind not in _VARIADIC]
+    build.__signature__ = inspect.Signature(keywords)  # type: ignore[attr-defined]
+    return MethodSpec(name, build, str(getattr(named, "__module__", None) or "python"))
 
 
 def _backbone_spec(module: Any, layer: str | None, config: InputConfig | None) -> BackboneSpec:
@@ -421,6 +455,8 @@ def _backbone_spec(module: Any, layer: str | None, config: InputConfig | None) -
 
     from wsolbench.networks.adapt import module_spec
 
+    if config is not None and not isinstance(config, InputConfig):
+        raise UsageError(f"input: expected an InputConfig, such as InputConfig(224), got {config!r}")
     if not isinstance(module, nn.Module):
         raise UsageError(f"backbone: expected a name, a specification or a torch.nn.Module, got {module!r}")
     return module_spec(module, name=_name(type(module).__name__), layer=layer, config=config or InputConfig(224))

@@ -112,7 +112,7 @@ def test_constant_maps_are_warned_of_counted_and_with_strict_refused(stored, eva
     done = evaluate(*options, "--json")
     assert done.records[0]["splits"][0]["constant_maps"] == 1
     message = "1 of 4 maps of 'precomputed' on test hold one value only"
-    assert f"warning: {message} and those of the frame's size are scored as they are" in done.err
+    assert f"warning: {message} and count as zero maps, unless they have the frame's size" in done.err
     assert f"; the first is {flat}\n" in done.err
     assert evaluate(*options, "--strict").refused(f"{message}; the first is {flat}")
 

@@ -119,6 +119,20 @@ def test_a_function_and_a_specification_are_methods():
     assert "unreleased" in records[0].method.provider
 
 
+def test_further_parameters_of_a_function_are_its_options():
+    def power(features, _context, exponent: float = 2.0):
+        return features.abs().pow(exponent).mean(dim=1)
+
+    plain, cubed = (
+        wsolbench.run("resnet_nano", method, method_options=options, **QUICK)[0]
+        for method, options in ((power, None), (power, {"power": {"exponent": 3}}))
+    )
+    assert (plain.method.options, cubed.method.options) == ({"exponent": 2.0}, {"exponent": 3.0})
+    assert plain.outcomes_sha256 != cubed.outcomes_sha256
+    with pytest.raises(UsageError, match=r"has no option 'exponen'\. Did you mean 'exponent'"):
+        wsolbench.run("resnet_nano", power, method_options={"power": {"exponen": 3}}, **QUICK)
+
+
 def test_a_specification_is_a_backbone_and_an_object_a_data_set():
     spec = BackboneSpec("cut", Cut, CRITTERS, "us", classifier_key="fc.weight")
     (record,) = wsolbench.run(spec, "cam", Squares(), weights="random", threshold_step=0.05)
@@ -135,6 +149,10 @@ def test_records_are_tables_for_a_notebook():
     assert html.count("<table") == 1
     assert "energy" in html
     assert "MaxBoxAccV2" in records[0]._repr_html_()
+    assert "MaxBoxAccV2" in str(records[0])
+    assert str(records).count("fullsup τ") >= 2
+    assert repr(records[0]) == "<ResultRecord: resnet_nano, cam on critters>"
+    assert "difference" in str(records[0].compare(records[1]))
 
 
 def test_the_settings_are_in_the_record_and_read_back_as_a_configuration():
@@ -166,6 +184,8 @@ def test_what_cannot_be_run_is_refused_in_one_line():
         ({"backbone": nn.Conv2d(3, 4, 1), "layer": ""}, "has no linear layer"),
         ({"layer": "body"}, "layer and input describe a module"),
         ({"backbone": Cut(), "weights": "random"}, "a module comes with its own"),
+        ({"method": []}, "method: name at least one"),
+        ({"backbone": Pooled(), "layer": "body", "input": 96}, "input: expected an InputConfig"),
         ({"method": 7}, "method: expected names, specifications or functions"),
         ({"method": [energy, energy]}, "names a method twice"),
         ({"method_options": {"pc1": {}}}, "'pc1' is no method of this run"),
@@ -176,7 +196,7 @@ def test_what_cannot_be_run_is_refused_in_one_line():
         ({"threshold_step": float("nan")}, "threshold_step takes a number from 1e-05 to 1, not nan"),
     ):
         call = {"backbone": "resnet_nano", "method": "cam", "input": None, **QUICK, **arguments}
-        if isinstance(call["backbone"], nn.Module):
+        if isinstance(call["backbone"], nn.Module) and call["input"] is None:
             call["input"] = CRITTERS
         assert words in refusal(call)
 

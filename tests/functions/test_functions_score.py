@@ -63,6 +63,20 @@ def test_sequences_and_arrays_serve_too(made):
     assert in_order.outcomes[0].image_ids[:2] == ("00", "01")
 
 
+def test_entries_in_order_are_as_many_as_the_maps(made):
+    maps, boxes, sizes = (list(part.values()) for part in made)
+    for arguments, words in (
+        ((maps[5:], boxes, sizes), "image_sizes: expected one for each of 15 scoremaps, got 20"),
+        ((maps, boxes[5:], sizes), "boxes: expected one for each of 20 scoremaps, got 15"),
+        ((maps, boxes, (50, 60)), "image_sizes: expected one for each of 20 scoremaps, got 2"),
+        ((iter(maps), boxes, sizes), "scoremaps: expected one entry an image"),
+    ):
+        with pytest.raises(DataError, match=words):
+            wsolbench.score(*arguments)
+    with pytest.raises(ScoremapError, match=r"expected one map an image, \(N, h, w\), got shape \(7, 9\)"):
+        wsolbench.score(maps[0], boxes, sizes)
+
+
 def test_thresholds_come_from_other_images(made):
     maps, boxes, sizes = ({key: part[key] for key in list(part)[:10]} for part in made)
     fullsup = [{key: part[key] for key in list(part)[10:]} for part in made]
@@ -109,7 +123,7 @@ FIRST = "00.jpg"
     [
         ({"boxes": None, "image_sizes": None}, UsageError, "boxes with image_sizes, or masks"),
         ({"image_sizes": None}, DataError, "pass their image_sizes"),
-        ({"boxes": {}}, DataError, "20 of 20 images have no box; the first is '00.jpg'"),
+        ({"boxes": {}}, DataError, "20 of 20 images have no entry in boxes; the first is '00.jpg'"),
         ({"image_sizes": {FIRST: (10, 10)}}, DataError, "leaves the image of 10×10 pixels"),
         ({"boxes": {FIRST: [1, 2, 3.5, 9]}}, DataError, "expected whole pixels"),
         ({"boxes": {FIRST: [1, 2, 3]}}, DataError, "expected numbers (n, 4)"),
@@ -117,13 +131,17 @@ FIRST = "00.jpg"
         ({"image_sizes": {FIRST: 10}}, DataError, "expected (width, height)"),
         ({"scoremaps": {FIRST: np.zeros(3)}}, ScoremapError, "map of '00.jpg'"),
         ({"scoremaps": {}}, DataError, "has no images"),
-        ({"fullsup": {"boxes": {}}}, UsageError, "fullsup: expected scoremaps"),
+        ({"fullsup": {"boxes": {}}}, UsageError, 'fullsup: expected {"scoremaps"'),
+        ({"fullsup": ([], [], [])}, UsageError, "got tuple"),
+        ({"scoremaps": {3: np.zeros((3, 3))}}, DataError, "image ids have to be text, got 3"),
+        ({"boxes": [[0, 0, 1, 1]] * 20}, DataError, "boxes: given in order, but the scoremaps by image id"),
     ],
 )
 def test_what_cannot_be_scored_is_refused_in_one_line(made, changes, error, words):
     arguments = dict(zip(("scoremaps", "boxes", "image_sizes"), made, strict=True))
     for name, change in changes.items():
-        arguments[name] = {**arguments[name], **change} if change and name in arguments else change
+        mixed = isinstance(change, dict) and change and name in arguments
+        arguments[name] = {**arguments[name], **change} if mixed else change
     with pytest.raises(error) as refused:
         wsolbench.score(**arguments)
     assert words in str(refused.value)

@@ -10,6 +10,7 @@ import typer
 from wsolbench.cli.arguments import DataRoot, Device, MaskRoot, MetadataRoot
 from wsolbench.cli.session import session_of
 from wsolbench.contract import DatasetRoots
+from wsolbench.errors import UsageError
 from wsolbench.host.registry import Registry
 
 if TYPE_CHECKING:
@@ -64,5 +65,7 @@ def _rebuild(path: Path, registry: Registry) -> RecordedRun:
     from wsolbench.records import read_record
 
     record = read_record(path)
+    if record.backbone is None:
+        raise UsageError(f"{path}: its maps were read from files; no network can draw them again")
     offer = registry.methods.get(record.method.name)
     return RecordedRun(record, build_method(offer, record.method.changed_options))

@@ -17,6 +17,7 @@ from wsolbench.cli.arguments import (
     MaskRoot,
     MetadataRoot,
     ThresholdStep,
+    TrainRoot,
     Workers,
     parse_options,
 )
@@ -34,6 +35,7 @@ def run(
     data_root: DataRoot = None,
     metadata_root: MetadataRoot = None,
     masks: MaskRoot = None,
+    train_root: TrainRoot = None,
     method_opt: Annotated[
         list[str] | None, typer.Option(metavar="METHOD.NAME=VALUE", help="An option of a method; repeatable.")
     ] = None,
@@ -77,6 +79,7 @@ def run(
         data_root=data_root,
         metadata_root=metadata_root,
         masks=masks,
+        train_root=train_root,
         weights=weights,
         split=split,
         limit=limit,

@@ -20,10 +20,27 @@ Keyed: TypeAlias = Mapping[str, Any] | Sequence[Any] | NDArray[Any]
 """One entry an image: by image id, or in order, where the ids are the positions."""
 
 
-def keyed(entries: Keyed) -> dict[str, Any]:
-    """Return entries by image id; those of a sequence or an array are called ``0``, ``1`` ..."""
+def keyed(entries: Keyed, what: str) -> dict[str, Any]:
+    """Return entries by image id; those of a sequence or an array are called ``0``, ``1`` ...
+
+    Args:
+        entries: One an image.
+        what: What they are, for messages.
+
+    Raises:
+        DataError: They are neither, or an image id is no text.
+    """
     if isinstance(entries, Mapping):
+        strange = next((key for key in entries if not isinstance(key, str)), None)
+        if strange is not None:
+            raise DataError(f"{what}: image ids have to be text, got {strange!r}; str() makes it one")
         return dict(entries)
+    if hasattr(entries, "to_numpy"):  # of a data frame a row is an image
+        entries = entries.to_numpy()
+    if not hasattr(entries, "__len__") or isinstance(entries, str):
+        raise DataError(
+            f"{what}: expected one entry an image, by image id or in a list or array, got {type(entries).__name__}"
+        )
     width = len(str(max(len(entries) - 1, 0)))
     return {str(position).zfill(width): entry for position, entry in enumerate(entries)}
 
@@ -45,7 +62,15 @@ class MemorySplit:
     masks: Mapping[str, MaskPair] | None = None
 
     @classmethod
-    def of(cls, ids: Sequence[str], boxes: Keyed | None, image_sizes: Keyed | None, masks: Keyed | None) -> MemorySplit:
+    def of(
+        cls,
+        ids: Sequence[str],
+        boxes: Keyed | None,
+        image_sizes: Keyed | None,
+        masks: Keyed | None,
+        *,
+        ordered: bool,
+    ) -> MemorySplit:
         """Build a split from arrays, which are checked.
 
         Args:
@@ -53,18 +78,23 @@ class MemorySplit:
             boxes: One box (4,) or several (n, 4) an image, whole pixels of the original, corners inclusive.
             image_sizes: (width, height) of each original; needed with boxes.
             masks: A bool array (h, w), or a `MaskPair`, an image.
+            ordered: Whether the images are known by their order alone, so that the others may be too.
 
         Raises:
             DataError: An image has no entry, or one of a wrong form, or a box leaves its image.
         """
         if boxes is not None and image_sizes is None:
             raise DataError("boxes are in pixels of the original images; pass their image_sizes (width, height) too")
-        sizes = {} if image_sizes is None else {i: _size(i, size) for i, size in _of_all(ids, image_sizes, "size")}
+
+        def of_all(entries: Keyed | None, what: str) -> list[tuple[str, Any]]:
+            return [] if entries is None else _of_all(ids, entries, what, ordered=ordered)
+
+        sizes = {image_id: _size(image_id, size) for image_id, size in of_all(image_sizes, "image_sizes")}
         return cls(
             tuple(ids),
-            {} if boxes is None else {i: _boxes(i, entry, sizes[i]) for i, entry in _of_all(ids, boxes, "box")},
+            {image_id: _boxes(image_id, entry, sizes[image_id]) for image_id, entry in of_all(boxes, "boxes")},
             sizes,
-            None if masks is None else {i: _mask(i, entry) for i, entry in _of_all(ids, masks, "mask")},
+            None if masks is None else {image_id: _mask(image_id, entry) for image_id, entry in of_all(masks, "masks")},
         )
 
 
@@ -100,11 +130,21 @@ class MemoryDataset:
         raise DataError(f"the data set '{self.name}' is of annotations in memory; it has no images")
 
 
-def _of_all(ids: Sequence[str], entries: Keyed, what: str) -> list[tuple[str, Any]]:
-    by_id = keyed(entries)
+def _of_all(ids: Sequence[str], entries: Keyed, what: str, *, ordered: bool) -> list[tuple[str, Any]]:
+    """Return the entry of every image.
+
+    Raises:
+        DataError: An image has none, or entries in order are not as many as the maps, or those have ids.
+    """
+    by_id = keyed(entries, what)
+    if not isinstance(entries, Mapping):
+        if not ordered:
+            raise DataError(f"{what}: given in order, but the scoremaps by image id; give both in one way")
+        if len(by_id) != len(ids):
+            raise DataError(f"{what}: expected one for each of {len(ids)} scoremaps, got {len(by_id)}")
     missing = [image_id for image_id in ids if image_id not in by_id]
     if missing:
-        raise DataError(f"{len(missing)} of {len(ids)} images have no {what}; the first is '{missing[0]}'")
+        raise DataError(f"{len(missing)} of {len(ids)} images have no entry in {what}; the first is '{missing[0]}'")
     return [(image_id, by_id[image_id]) for image_id in ids]
 
 
@@ -135,5 +175,7 @@ def _mask(image_id: str, mask: Any) -> MaskPair:
         return mask
     array = np.asarray(mask)
     if array.ndim != 2 or array.dtype != np.bool_:
-        raise DataError(f"mask of '{image_id}': expected bool (h, w), got {array.dtype} {array.shape}")
+        raise DataError(
+            f"mask of '{image_id}': expected bool (h, w), such as mask > 0, got {array.dtype} {array.shape}"
+        )
     return MaskPair(array)

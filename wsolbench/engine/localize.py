@@ -42,7 +42,7 @@ class NetworkMaps:
     target: Target
     batch_size: int
     workers: int
-    fate: str = "count as zero maps"
+    fate_of_constants: str = "count as zero maps"
 
     @property
     def methods(self) -> tuple[str, ...]:

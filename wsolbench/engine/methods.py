@@ -108,7 +108,7 @@ def _checked_maps(built: BuiltMethod, maps: object, ids: list[str]) -> NDArray[n
     if not isinstance(maps, Tensor) or maps.ndim != 3 or maps.shape[0] != len(ids) or maps.numel() == 0:
         raise PluginError(
             f"plugin {built.offer.provider}: the method '{built.name}' returned {_form(maps)} for the images from "
-            f"'{ids[0]}' on; expected raw maps ({len(ids)}, h, w)"
+            f"'{ids[0]}' on; expected raw maps ({len(ids)}, h, w) as a torch tensor"
         )
     return maps.detach().double().cpu().numpy()
 

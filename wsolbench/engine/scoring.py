@@ -276,7 +276,8 @@ def report_bad_maps(
             message = f"{len(bad)} of {total} maps of '{method}' on {split.part.split.label} hold {holds}"
             if strict:
                 raise ScoremapError(f"{message}; the first is {where}")
-            warn(f"{message} and {source.fate}; the first is {where}")
+            fate = source.fate_of_constants if kind == "constant" else "count as zero maps"
+            warn(f"{message} and {fate}; the first is {where}")
 
 
 @dataclass(frozen=True)

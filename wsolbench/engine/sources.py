@@ -79,8 +79,8 @@ class MapSource(Protocol):
         ...
 
     @property
-    def fate(self) -> str:
-        """What becomes of maps of NaN or of one value, for messages."""
+    def fate_of_constants(self) -> str:
+        """What becomes of maps of one value, for messages."""
         ...
 
 
@@ -92,7 +92,7 @@ class StoredMaps:
     methods: tuple[str, ...] = (STORED,)
     target: Target | None = None
     ahead: int = 64
-    fate: str = "those of the frame's size are scored as they are, others as maps of zeros: see what wrote them"
+    fate_of_constants: str = "count as zero maps, unless they have the frame's size: those are scored as they are"
 
     def stream(self, split: OpenSplit, positions: Sequence[int]) -> Generator[MapBatch, None, None]:
         """Yield the maps of the images at some positions.
@@ -127,7 +127,7 @@ class MemoryMaps:
     methods: tuple[str, ...] = (STORED,)
     target: Target | None = None
     ahead: int = 64
-    fate: str = "those of the frame's size are scored as they are, others as maps of zeros"
+    fate_of_constants: str = "count as zero maps, unless they have the frame's size: those are scored as they are"
 
     def stream(self, split: OpenSplit, positions: Sequence[int]) -> Generator[MapBatch, None, None]:
         """Yield the maps of the images at some positions.
@@ -184,9 +184,9 @@ class SavedMaps:
         return self.source.ahead
 
     @property
-    def fate(self) -> str:
-        """What becomes of maps of NaN or of one value."""
-        return self.source.fate
+    def fate_of_constants(self) -> str:
+        """What becomes of maps of one value."""
+        return self.source.fate_of_constants
 
     def locate(self, split: OpenSplit, index: int) -> str:
         """Say where the map of an image is to be found."""

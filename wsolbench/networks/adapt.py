@@ -87,9 +87,14 @@ class TappedModule(nn.Module):
             if channels != read:
                 raise UsageError(
                     f"the layer '{self._layer}' returns {channels} feature maps, but the linear layer '{self._head}' "
-                    f"reads {read} numbers; pass the layer before the pooling"
+                    f"reads {read} numbers; pass the layer before the pooling (a head of several layers has no CAM)"
                 )
-            if not torch.allclose(self.forward_head(features), self.module(blank), rtol=1e-4, atol=1e-5):
+            scores = self.module(blank)
+            if not isinstance(scores, Tensor):
+                raise UsageError(
+                    f"{type(self.module).__name__} returns {type(scores).__name__}; expected the scores alone, (B, C)"
+                )
+            if not torch.allclose(self.forward_head(features), scores, rtol=1e-4, atol=1e-5):
                 raise UsageError(f"the scores depend on more than the output of the layer '{self._layer}'")
 
     @property

@@ -54,7 +54,7 @@ class Discordant:
     only_second: tuple[str, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison:
     """What the second record does better or worse than the first.
 
@@ -81,6 +81,14 @@ class Comparison:
         if "pxap" in self.differences:
             notes.append("no interval of PxAP: records do not hold its histograms image by image")
         return notes
+
+    def __str__(self) -> str:
+        """Return the table of differences."""
+        from wsolbench.records.tables import comparison_table
+
+        return comparison_table(self)
+
+    __repr__ = __str__
 
     def _repr_html_(self) -> str:
         from wsolbench.records.tables import comparison_html

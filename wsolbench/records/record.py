@@ -7,6 +7,8 @@ happened to every image is not in the summary: it travels with the record as arr
 from __future__ import annotations
 
 import json
+from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
@@ -275,11 +277,21 @@ class ResultRecord(_Part):
 
         return plot_curves(self, axes)
 
-    def compare(self, other: ResultRecord) -> Comparison:
-        """Compare this record with another one that may be better; see `wsolbench.compare`."""
+    def compare(self, other: ResultRecord | str | PathLike[str]) -> Comparison:
+        """Compare this record with another one, or its file, that may be better; see `wsolbench.compare`."""
         from wsolbench.records.compare import compare
+        from wsolbench.records.store import read_record
 
-        return compare(self, other)
+        return compare(self, other if isinstance(other, ResultRecord) else read_record(Path(other)))
+
+    def __str__(self) -> str:
+        """Return the table of results."""
+        return str(Records([self]))
+
+    def __repr__(self) -> str:
+        """Return what was measured, in one line."""
+        network = f"{self.backbone.name}, " if self.backbone else ""
+        return f"<ResultRecord: {network}{self.method.name} on {self.dataset.name}>"
 
     def _repr_html_(self) -> str:
         return Records([self])._repr_html_()
@@ -293,6 +305,12 @@ class Records(list[ResultRecord]):
         from wsolbench.records.tables import records_frame
 
         return records_frame(self)
+
+    def __str__(self) -> str:
+        """Return the table of results."""
+        from wsolbench.records.tables import results_table
+
+        return results_table(self) if self else "no records"
 
     def _repr_html_(self) -> str:
         from wsolbench.records.tables import results_html
