@@ -118,6 +118,8 @@ def run(
         raise UsageError(f"method: {', '.join(names)} names a method twice; give each function a name of its own")
     known = dict(zip(names, names, strict=True)) | {name.rpartition(":")[2]: name for name in names}
     options: dict[str, Mapping[str, Any]] = {name: {} for name in names}
+    if not isinstance(method_options or {}, Mapping):
+        raise UsageError(f"method_options: expected method -> option -> value, got {type(method_options).__name__}")
     for name, given in (method_options or {}).items():
         if name not in known:
             raise UsageError(f"method_options: '{name}' is no method of this run; they are {', '.join(known)}")
@@ -306,8 +308,8 @@ def train(
         recipe=call.register(recipe, None),
         recipe_options=dict(recipe_options or {}),
         weights=None if weights is None else str(weights),
-        seeds=tuple(seeds),
-        watch=tuple(watch),
+        seeds=seeds,
+        watch=watch,
         **call.settings(TrainConfig, "backbone", "dataset", "recipe", "recipe_options", "weights", "seeds", "watch"),
     )
     from wsolbench.training.job import train as carry_out
@@ -335,6 +337,8 @@ def load_record(path: FilePath) -> ResultRecord:
     Raises:
         DataError: The file cannot be read or is no record.
     """
+    if not isinstance(path, str | PathLike):
+        raise UsageError(f"expected a record or the path of its file, got {type(path).__name__}")
     return read_record(Path(path))
 
 

@@ -111,6 +111,48 @@ def test_a_tapped_module_scores_like_the_same_network_cut_by_hand():
         assert one.outcomes_sha256 == other.outcomes_sha256, one.method.name
 
 
+class Auxiliary(Pooled):
+    """Has another linear layer of the same form, which the scores do not come from."""
+
+    def __init__(self):
+        super().__init__()
+        self.aux = nn.Linear(16, 12)
+
+
+class Deep(Pooled):
+    """Has a head of two linear layers, so no class weights of feature maps."""
+
+    def __init__(self):
+        super().__init__()
+        self.hidden, self.last = nn.Linear(16, 16), nn.Linear(16, 12)
+
+    def forward(self, images):
+        pooled = self.pool(self.relu(self.body(self.stem(images)))).flatten(1)
+        return self.last(torch.relu(self.hidden(pooled)))
+
+
+class Wrapped(Pooled):
+    """Returns its scores in a dictionary."""
+
+    def forward(self, images):
+        return {"logits": super().forward(images)}
+
+
+def test_the_head_is_the_layer_that_computes_the_scores():
+    plain, auxiliary = (
+        wsolbench.run(module, "cam", layer="body", input=CRITTERS, **QUICK)[0] for module in (Pooled(), Auxiliary())
+    )
+    assert plain.outcomes_sha256 == auxiliary.outcomes_sha256
+    for module, layer, words in (
+        (Deep(), "body", "the linear layers hidden come between 'body' and 'last'"),
+        (Wrapped(), "body", "Wrapped returns dict; expected the scores alone"),
+        (Pooled().half(), "body", "cannot be run on a float32 image of 96×96"),
+        (Pooled(), 5, "has no layer '5'"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            wsolbench.run(module, "cam", layer=layer, input=CRITTERS, **QUICK)
+
+
 def test_a_function_and_a_specification_are_methods():
     spec = MethodSpec("scaled", lambda factor=2.0: lambda features, _context: factor * features.mean(dim=1), "us")
     records = wsolbench.run("resnet_nano", [energy, spec], method_options={"scaled": {"factor": 3.0}}, **QUICK)

@@ -49,7 +49,7 @@ def test_scoremaps_of_the_frame_are_scored_as_they_are(made):
     one, other = wsolbench.score(maps, boxes, sizes), wsolbench.score(finished, boxes, sizes)
     assert one.outcomes_sha256 == other.outcomes_sha256
     with pytest.raises(ScoremapError, match=r"scoremap of '00.jpg': expected values in \[0, 1\]"):
-        wsolbench.score({"00.jpg": 2 * finished["00.jpg"]}, boxes, sizes)
+        wsolbench.score({**finished, "00.jpg": 2 * finished["00.jpg"]}, boxes, sizes)
 
 
 def test_sequences_and_arrays_serve_too(made):
@@ -99,6 +99,11 @@ def test_masks_alone_give_pxap(made):
     assert record.metrics.max_box_acc is None
 
 
+def test_the_order_of_a_mapping_does_not_count(made):
+    one, other = wsolbench.score(*made), wsolbench.score(*(dict(reversed(part.items())) for part in made))
+    assert (one.intervals, one.dataset, one.outcomes_sha256) == (other.intervals, other.dataset, other.outcomes_sha256)
+
+
 def test_two_scores_are_compared_with_intervals(made):
     maps, boxes, sizes = made
     shifted = {image_id: raw_map[::-1] for image_id, raw_map in maps.items()}
@@ -130,8 +135,15 @@ FIRST = "00.jpg"
         ({"boxes": {FIRST: [9, 2, 3, 9]}}, DataError, "x0 <= x1"),
         ({"image_sizes": {FIRST: 10}}, DataError, "expected (width, height)"),
         ({"scoremaps": {FIRST: np.zeros(3)}}, ScoremapError, "map of '00.jpg'"),
-        ({"scoremaps": {}}, DataError, "has no images"),
+        ({"scoremaps": {}}, DataError, "20 images of boxes have no scoremap"),
         ({"fullsup": {"boxes": {}}}, UsageError, 'fullsup: expected {"scoremaps"'),
+        (
+            {"boxes": {"more.jpg": [0, 0, 1, 1]}},
+            DataError,
+            "1 images of boxes have no scoremap; the first is 'more.jpg'",
+        ),
+        ({"boxes": {FIRST: [[1, 2], [3]]}}, DataError, "boxes of '00.jpg': expected an array"),
+        ({"scoremaps": {FIRST: np.ma.masked_less(np.zeros((3, 3)), 1)}}, ScoremapError, "is a masked array"),
         ({"fullsup": ([], [], [])}, UsageError, "got tuple"),
         ({"scoremaps": {3: np.zeros((3, 3))}}, DataError, "image ids have to be text, got 3"),
         ({"boxes": [[0, 0, 1, 1]] * 20}, DataError, "boxes: given in order, but the scoremaps by image id"),

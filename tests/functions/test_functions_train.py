@@ -48,6 +48,8 @@ def test_stored_maps_are_evaluated_as_the_run_that_stored_them(made, tmp_path):
     ("settings", "words"),
     [
         ({"seeds": ()}, "seeds takes"),
+        ({"seeds": "10"}, "seeds takes"),
+        ({"seeds": 0}, "seeds takes"),
         ({"seeds": (1, 1)}, "--seed 1 is given more than once"),
         ({"watch": ["train"]}, "watch takes values separated by commas, each test|train-fullsup, not 'train'"),
         ({"recipe": "adam"}, "unknown recipe 'adam'"),

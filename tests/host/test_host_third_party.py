@@ -158,7 +158,7 @@ BROKEN_BACKBONES = {
     "no-head": f"{WHO} failed building 'no-head': TypeError: NoHead has no forward_head",
     "raises": f"{WHO} failed in 'raises' on the images from 'val/0' on: KeyError: 'logits'",
 }
-GOT = "expected raw maps (6, h, w)"
+GOT = "expected raw maps (6, h, w) as a torch tensor"
 BROKEN_METHODS = {
     "picky": f"{WHO} failed in the method 'picky' on the image 'val/2': ValueError: class 2 is too bright",
     "asks": f"{WHO} failed building the method 'asks': LookupError: no options",

@@ -443,6 +443,26 @@ def test_other_settings_go_to_a_table_of_their_own(board):
     assert "predicted class" in tables[1].title
 
 
+def test_what_an_interrupted_replacement_left_is_replaced(board, tmp_path):
+    path = record_files(board)[0]
+    (tmp_path / "again.json").write_text(read_record(path).to_line())
+    outcomes_path(path).write_bytes(outcomes_path(record_files(board)[1]).read_bytes())
+    next(path.parent.glob("images-*")).write_bytes(b"damaged")
+    assert add(board, [tmp_path / "again.json"]) == [path]
+    assert check(board) == []
+
+
+def test_names_that_leave_the_folder_and_files_that_are_not_there_are_refused(board, tmp_path, cli):
+    for name in ("../../evil", "", "..", "a|b", "/tmp/x"):
+        record = content_of(record_files(board)[0])
+        record["dataset"]["name"] = name
+        (tmp_path / "evil.json").write_text(json.dumps(record))
+        with pytest.raises(DataError, match="cannot be that of a folder"):
+            add(board, [tmp_path / "evil.json"])
+    assert cli("leaderboard", "add", tmp_path / "no.json", "--folder", board).refused("no.json: cannot be read")
+    assert cli("leaderboard", "add", tmp_path, "--folder", board).refused("cannot be read")
+
+
 def test_what_is_no_record_is_refused_and_nothing_is_added(board, tmp_path):
     broken = tmp_path / "broken.json"
     broken.write_text("{}")

@@ -34,7 +34,7 @@ def keyed(entries: Keyed, what: str) -> dict[str, Any]:
         strange = next((key for key in entries if not isinstance(key, str)), None)
         if strange is not None:
             raise DataError(f"{what}: image ids have to be text, got {strange!r}; str() makes it one")
-        return dict(entries)
+        return dict(sorted(entries.items()))  # the order of a mapping is no part of what is scored
     if hasattr(entries, "to_numpy"):  # of a data frame a row is an image
         entries = entries.to_numpy()
     if not hasattr(entries, "__len__") or isinstance(entries, str):
@@ -142,21 +142,38 @@ def _of_all(ids: Sequence[str], entries: Keyed, what: str, *, ordered: bool) -> 
             raise DataError(f"{what}: given in order, but the scoremaps by image id; give both in one way")
         if len(by_id) != len(ids):
             raise DataError(f"{what}: expected one for each of {len(ids)} scoremaps, got {len(by_id)}")
+    surplus = sorted(set(by_id) - set(ids))
+    if surplus and what != "image_sizes":
+        raise DataError(f"{len(surplus)} images of {what} have no scoremap; the first is '{surplus[0]}'")
     missing = [image_id for image_id in ids if image_id not in by_id]
     if missing:
         raise DataError(f"{len(missing)} of {len(ids)} images have no entry in {what}; the first is '{missing[0]}'")
     return [(image_id, by_id[image_id]) for image_id in ids]
 
 
+def _array(value: Any, what: str) -> NDArray[Any]:
+    """Return a value as an array.
+
+    Raises:
+        DataError: It is none, or a masked one, whose mask would be lost.
+    """
+    if isinstance(value, np.ma.MaskedArray):
+        raise DataError(f"{what}: expected a plain array, got a masked one; fill it first")
+    try:
+        return np.asarray(value)
+    except (ValueError, TypeError, RuntimeError) as error:  # ragged lists, tensors that need a gradient ...
+        raise DataError(f"{what}: expected an array ({str(error).partition('.')[0]})") from None
+
+
 def _size(image_id: str, size: Any) -> tuple[int, int]:
-    numbers = np.asarray(size)
+    numbers = _array(size, f"size of '{image_id}'")
     if numbers.shape != (2,) or numbers.dtype.kind not in "iuf" or (numbers != numbers.astype(np.int64)).any():
         raise DataError(f"size of '{image_id}': expected (width, height) in whole pixels, got {size!r}")
     return int(numbers[0]), int(numbers[1])
 
 
 def _boxes(image_id: str, boxes: Any, size: tuple[int, int]) -> NDArray[np.int64]:
-    numbers = np.atleast_2d(np.asarray(boxes))
+    numbers = np.atleast_2d(_array(boxes, f"boxes of '{image_id}'"))
     if numbers.ndim != 2 or numbers.shape[1:] != (4,) or numbers.dtype.kind not in "iuf":
         raise DataError(f"boxes of '{image_id}': expected numbers (n, 4), got {numbers.dtype} {numbers.shape}")
     whole = numbers.astype(np.int64)
@@ -173,7 +190,7 @@ def _boxes(image_id: str, boxes: Any, size: tuple[int, int]) -> NDArray[np.int64
 def _mask(image_id: str, mask: Any) -> MaskPair:
     if isinstance(mask, MaskPair):
         return mask
-    array = np.asarray(mask)
+    array = _array(mask, f"mask of '{image_id}'")
     if array.ndim != 2 or array.dtype != np.bool_:
         raise DataError(
             f"mask of '{image_id}': expected bool (h, w), such as mask > 0, got {array.dtype} {array.shape}"

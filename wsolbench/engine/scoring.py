@@ -134,6 +134,7 @@ class SplitScore:
     def add(self, index: int, score: Score) -> None:
         """Store the score of the image at a position."""
         image_id = self._part.images.ids[index]
+        self._noted[index] = True
         if self._boxes and score.curves:
             self._boxes.add(image_id, score.curves)
             curve = score.curves.single
@@ -181,7 +182,7 @@ class SplitScore:
 
     def _settings(self) -> tuple[object, ...]:
         kinds = (self._boxes is None, self._masks is None)
-        return self._part.split, self._part.images.ids, self._quality_index, kinds
+        return self._part.split, self._part.annotations_sha256, self._quality_index, kinds
 
     def result(self) -> ScoredSplit:
         """Return the scores of all maps of the split.
@@ -197,7 +198,7 @@ class SplitScore:
             boxes=self._boxes.compute() if self._boxes else None,
             masks=self._masks.compute() if self._masks else None,
             hits=self._hits,
-            statistics=self._statistics,
+            statistics=dict(sorted(self._statistics.items())),
             bad={kind: sorted(indices) for kind, indices in self._bad.items()},
             images_sha256=None if digests is None else combine_digests(digests),
             quality=self._quality if self._boxes else None,

@@ -146,7 +146,12 @@ class MemoryMaps:
 
 
 def _in_frame(scoremap: NDArray[Any], image_id: str) -> tuple[RawMapKind, Scoremap]:
-    array = np.asarray(scoremap)
+    if isinstance(scoremap, np.ma.MaskedArray):
+        raise ScoremapError(f"the map of '{image_id}' is a masked array, whose mask would be lost; fill it first")
+    try:
+        array = np.asarray(scoremap)
+    except (ValueError, TypeError, RuntimeError) as error:  # ragged lists, tensors that need a gradient ...
+        raise ScoremapError(f"the map of '{image_id}' is no array ({str(error).partition('.')[0]})") from None
     if array.shape == (FRAME, FRAME):
         checked = check_scoremap(array, image_id)
         return ("constant" if checked.min() == checked.max() else "ok"), checked

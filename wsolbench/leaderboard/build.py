@@ -8,7 +8,7 @@ from itertools import chain
 from pathlib import Path
 
 from wsolbench.errors import DataError, OutputError
-from wsolbench.files import atomic_write
+from wsolbench.files import atomic_write, file_name
 from wsolbench.leaderboard.entries import Table, file_stem, group_tables, read_entries, read_entry
 from wsolbench.leaderboard.figures import draw_figures, fingerprint_of, methods_drawn, records_shown
 from wsolbench.leaderboard.render import (
@@ -20,8 +20,8 @@ from wsolbench.leaderboard.render import (
     seeds_as_latex,
     seeds_as_markdown,
 )
-from wsolbench.records import ResultRecord, identity_of, read_record, write_record
-from wsolbench.records.store import files_beside
+from wsolbench.records import ResultRecord, identity_of, write_record
+from wsolbench.records.store import files_beside, read_summary
 
 RECORDS = "records"
 FIGURES = "figures"
@@ -45,10 +45,13 @@ def add(folder: Path, paths: Sequence[Path]) -> list[Path]:
     experiments: dict[Path, str] = {}
     for path in paths:
         entry = read_entry(path, path.name)
+        name = entry.record.dataset.name
+        if name != file_name(name) or not name.strip("."):
+            raise DataError(f"{path}: the data set's name {name!r} cannot be that of a folder")
         measured = identity_of(entry.record).sha256
-        target = folder / RECORDS / entry.record.dataset.name / f"{file_stem(entry)}.json"
+        target = folder / RECORDS / name / f"{file_stem(entry)}.json"
         if target not in experiments and target.exists():
-            experiments[target] = identity_of(read_record(target)).sha256
+            experiments[target] = identity_of(read_summary(target)).sha256
         if experiments.setdefault(target, measured) != measured:
             target = target.with_stem(f"{target.stem}-{measured[:8]}")
         if target in sources:

@@ -116,7 +116,8 @@ def read_entry(path: Path, name: str) -> Entry:
     Raises:
         DataError: The file is no record, or contradicts itself.
     """
-    return Entry(name, hashlib.sha256(path.read_bytes()).hexdigest(), read_verified(path))
+    record = read_verified(path)
+    return Entry(name, hashlib.sha256(path.read_bytes()).hexdigest(), record)
 
 
 def file_stem(entry: Entry) -> str:

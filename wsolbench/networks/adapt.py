@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import difflib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,7 +35,11 @@ def module_spec(module: nn.Module, *, name: str, layer: str | None, config: Inpu
         UsageError: The module is not a `Backbone` and no layer is given, the layer does not exist, or its output is not
             the feature maps that the head reads.
     """
-    network: Any = copy.deepcopy(module).eval()
+    try:
+        network: Any = copy.deepcopy(module).eval()
+    except Exception as error:  # a module may hold anything
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise UsageError(f"{type(module).__name__} cannot be copied ({reason}); register a Backbone") from error
     if layer is not None:
         network = TappedModule(network, layer, config)
     elif not isinstance(module, Backbone):
@@ -66,36 +71,81 @@ class TappedModule(nn.Module):
         self._size = (config.size, config.size)
         layers = dict(module.named_modules())
         if layer not in layers:
-            close = difflib.get_close_matches(layer, layers, n=3) or [_last_block(module)]
+            close = difflib.get_close_matches(str(layer), layers, n=3) or [_last_block(module)]
             raise UsageError(f"{type(module).__name__} has no layer '{layer}'; did you mean {' or '.join(close)}?")
         self._layer = layer
-        heads = [name for name, part in layers.items() if isinstance(part, nn.Linear)]
-        if not heads:
+        if not any(isinstance(part, nn.Linear) for part in layers.values()):
             raise UsageError(f"{type(module).__name__} has no linear layer, so no class weights; register a Backbone")
-        self._head = heads[-1]
-        self._check()
+        blank = torch.linspace(-1, 1, 3 * config.size**2).reshape(1, 3, *self._size)
+        try:
+            self._head = self._find_head(blank)
+            self._check(blank)
+        except UsageError:
+            raise
+        except Exception as error:  # whatever a stranger's network does with an image that it is not made for
+            reason = str(error).strip().partition("\n")[0] or type(error).__name__
+            raise UsageError(
+                f"{type(module).__name__} cannot be run on a float32 image of {config.size}×{config.size} ({reason}); "
+                "pass input=InputConfig(size) with the size that it is made for"
+            ) from error
 
-    def _check(self) -> None:
-        """Check that head and features together compute the same scores as the classifier."""
-        blank = torch.linspace(-1, 1, 3 * self._size[0] * self._size[1]).reshape(1, 3, *self._size)
-        with torch.no_grad():
-            features = self.forward_features(blank)
-            if not isinstance(features, Tensor) or features.ndim != 4:
-                form = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
-                raise UsageError(f"the layer '{self._layer}' returns {form}; expected feature maps (1, K, h, w)")
-            channels, read = features.shape[1], self.classifier_weight.shape[1]
-            if channels != read:
-                raise UsageError(
-                    f"the layer '{self._layer}' returns {channels} feature maps, but the linear layer '{self._head}' "
-                    f"reads {read} numbers; pass the layer before the pooling (a head of several layers has no CAM)"
-                )
+    @torch.no_grad()
+    def _find_head(self, blank: Tensor) -> str:
+        """Return the name of the linear layer whose output are the scores.
+
+        Raises:
+            UsageError: There is none, or another linear layer comes between the tapped layer and it.
+        """
+        calls: list[tuple[str, Any]] = []
+
+        def note(name: str) -> Callable[[nn.Module, Any, Any], None]:
+            return lambda _module, _inputs, output: calls.append((name, output))
+
+        watched: list[tuple[str, nn.Module]] = [
+            (name, part) for name, part in self.module.named_modules() if isinstance(part, nn.Linear)
+        ]
+        watched.append((self._layer, self.module.get_submodule(self._layer)))
+        handles = [part.register_forward_hook(note(name)) for name, part in watched]
+        try:
             scores = self.module(blank)
-            if not isinstance(scores, Tensor):
-                raise UsageError(
-                    f"{type(self.module).__name__} returns {type(scores).__name__}; expected the scores alone, (B, C)"
-                )
-            if not torch.allclose(self.forward_head(features), scores, rtol=1e-4, atol=1e-5):
-                raise UsageError(f"the scores depend on more than the output of the layer '{self._layer}'")
+        finally:
+            for handle in handles:
+                handle.remove()
+        if not isinstance(scores, Tensor):
+            raise UsageError(
+                f"{type(self.module).__name__} returns {type(scores).__name__}; expected the scores alone, (B, C)"
+            )
+        names = [name for name, _ in calls]
+        if self._layer not in names:
+            raise UsageError(f"the layer '{self._layer}' is not used when {type(self.module).__name__} is run")
+        features = calls[names.index(self._layer)][1]
+        if not isinstance(features, Tensor) or features.ndim != 4:
+            form = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
+            raise UsageError(f"the layer '{self._layer}' returns {form}; expected feature maps (1, K, h, w)")
+        after = [(name, out) for name, out in calls[names.index(self._layer) :] if name != self._layer]
+        heads = [name for name, out in after if out.shape == scores.shape and torch.equal(out, scores)]
+        if not heads:
+            raise UsageError(f"no linear layer after '{self._layer}' computes the scores; register a Backbone")
+        before = [name for name, _ in after[: [name for name, _ in after].index(heads[-1])]]
+        if before:
+            raise UsageError(
+                f"the linear layers {', '.join(before)} come between '{self._layer}' and '{heads[-1]}', which computes "
+                "the scores; such a head has no class weights of feature maps: register a Backbone"
+            )
+        return heads[-1]
+
+    @torch.no_grad()
+    def _check(self, blank: Tensor) -> None:
+        """Check that head and features together compute the same scores as the classifier."""
+        features = self.forward_features(blank)
+        channels, read = features.shape[1], self.classifier_weight.shape[1]
+        if channels != read:
+            raise UsageError(
+                f"the layer '{self._layer}' returns {channels} feature maps, but the linear layer '{self._head}' "
+                f"reads {read} numbers; pass the layer before the pooling"
+            )
+        if not torch.allclose(self.forward_head(features), self.module(blank), rtol=1e-4, atol=1e-5, equal_nan=True):
+            raise UsageError(f"the scores depend on more than the output of the layer '{self._layer}'")
 
     @property
     def classifier_weight(self) -> Tensor:

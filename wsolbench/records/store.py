@@ -43,6 +43,7 @@ __all__ = [
     "outcomes_path",
     "outcomes_sha256",
     "read_record",
+    "read_summary",
     "upgraded",
     "with_outcomes",
     "write_record",
@@ -134,7 +135,7 @@ def write_record(record: ResultRecord, folder: Path, stem: str) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for place, content in contents.items():
-            if not place.name.startswith("images-") or not place.exists():
+            if not place.is_file() or place.read_bytes() != content:
                 atomic_write(place, content)
     except OSError as error:
         raise OutputError(f"{path}: cannot be written ({error.strerror})") from error
@@ -194,6 +195,36 @@ def read_record(path: Path) -> ResultRecord:
     Raises:
         DataError: The file cannot be read or is no record, or its outcomes are not those that it names.
     """
+    content = _read_content(path)
+    if content.get("schema_version") == 1:
+        return upgraded(content, str(path))
+    embedded = content.pop("outcomes", None)
+    record = _validated(ResultRecord.model_validate, content, str(path))
+    if embedded is not None:
+        parts = {split: dict(_expect(dict, part, path)) for split, part in _expect(dict, embedded, path).items()}
+        ids = {split: _embedded_ids(part.pop("image_ids", None), path) for split, part in parts.items()}
+        outcomes = _decoded(record, parts, ids, str(path))
+        hashes = [part.image_ids_sha256 for part in record.splits]
+        if outcomes_sha256(outcomes) != record.outcomes_sha256 or [ids_sha256(p.image_ids) for p in outcomes] != hashes:
+            raise DataError(f"{path}: its outcomes are not those that it was written with: their hash is another one")
+        return with_outcomes(record, outcomes)
+    return _with_files(record, path)
+
+
+def read_summary(path: Path) -> ResultRecord:
+    """Read a record without its outcomes, whatever the files beside it hold; those of version 1 are in its file.
+
+    Raises:
+        DataError: The file cannot be read or is no record.
+    """
+    content = _read_content(path)
+    if content.get("schema_version") == 1:
+        return upgraded(content, str(path))
+    content.pop("outcomes", None)
+    return _validated(ResultRecord.model_validate, content, str(path))
+
+
+def _read_content(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_bytes())
     except OSError as error:
@@ -202,18 +233,13 @@ def read_record(path: Path) -> ResultRecord:
         raise DataError(f"{path}: not a result record (no JSON: {error})") from None
     if not isinstance(content, dict):
         raise DataError(f"{path}: not a result record (expected an object)")
-    if content.get("schema_version") == 1:
-        return upgraded(content, str(path))
-    embedded = content.pop("outcomes", None)
-    record = _validated(ResultRecord.model_validate, content, str(path))
-    if embedded is not None:
-        parts = {split: dict(part) for split, part in _expect(dict, embedded, path).items()}
-        ids = {split: tuple(part.pop("image_ids", ())) for split, part in parts.items()}
-        outcomes = _decoded(record, parts, ids, str(path))
-        if outcomes_sha256(outcomes) != record.outcomes_sha256:
-            raise DataError(f"{path}: its outcomes are not those that it was written with: their hash is another one")
-        return with_outcomes(record, outcomes)
-    return _with_files(record, path)
+    return content
+
+
+def _embedded_ids(ids: Any, where: Path) -> tuple[str, ...]:
+    if not isinstance(ids, list) or not all(isinstance(image_id, str) for image_id in ids):
+        raise DataError(f"{where}: outcomes have another form (image_ids are no list of texts)")
+    return tuple(ids)
 
 
 def upgraded(content: Mapping[str, Any], where: str) -> ResultRecord:

@@ -45,10 +45,12 @@ def upgrade(
         old = parts.pop("outcomes")
         del parts["schema_version"]
         outcomes = [_outcomes(part, len(cam_threshold_grid(step))) for part in old]
+        if not outcomes:
+            raise DataError(f"{where}: it has no outcomes")
         return build(outcomes, parts)
     except DataError as error:
         raise DataError(str(error) if str(error).startswith(where) else f"{where}: {error}") from None
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
         raise DataError(f"{where}: not a result record of schema version 1 ({type(error).__name__}: {error})") from None
 
 

@@ -75,7 +75,6 @@ def test_the_shared_part(shared_data):
     dataset = SPEC.build(DatasetRoots(images=shared_data / "imagenette"))
     counts = {split: len(dataset.images(split).ids) for split in Split}
     assert counts == {Split.TRAIN_WEAKSUP: 12_894, Split.TRAIN_FULLSUP: 100, Split.TEST: 200}
-    assert dataset.images(Split.TRAIN_WEAKSUP).load(12_893).shape == (128, 128, 3)
     assert dataset.images(Split.TEST).load(199).shape == (224, 224, 3)
     fullsup, test = dataset.images(Split.TRAIN_FULLSUP).ids, dataset.images(Split.TEST).ids
     for wnid in CLASSES:  # the part that is here was chosen by the rule for the whole
