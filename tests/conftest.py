@@ -2,6 +2,7 @@
 
 import json
 import os
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -140,15 +141,24 @@ def _save(path, pixels):
     Image.fromarray(pixels).save(path)
 
 
-def _without_galleries():
+@pytest.fixture(scope="session")
+def without_galleries():
+    """Return a context in which runs draw no pictures, for fixtures that need their records alone."""
+
+    @contextmanager
+    def context():
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("wsolbench.engine.run.draw_galleries", lambda *_: None)
+            yield
+
+    return context
+
+
+@pytest.fixture
+def no_gallery(without_galleries):
     """Leave the pictures of runs out, for tests of numbers."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("wsolbench.engine.run.draw_galleries", lambda *_: None)
+    with without_galleries():
         yield
-
-
-no_gallery = pytest.fixture(_without_galleries)
-no_gallery_in_module = pytest.fixture(_without_galleries, scope="module")
 
 
 @pytest.fixture

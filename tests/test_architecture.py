@@ -69,6 +69,7 @@ def walk(node, *, functions=True, types=True):
         yield from walk(child, functions=functions, types=types)
 
 
+@cache
 def imports(module, **which):
     """Return the dotted names that a module imports; ``from a import b`` counts as ``a.b``."""
     path = MODULES[module]
@@ -83,7 +84,7 @@ def imports(module, **which):
                 stem = package.rsplit(".", node.level - 1)[0]
                 base = f"{stem}.{base}".rstrip(".")
             found |= {f"{base}.{alias.name}" for alias in node.names}
-    return found
+    return frozenset(found)
 
 
 def imported_modules(module, **which):

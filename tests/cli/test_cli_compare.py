@@ -9,14 +9,14 @@ from wsolbench.records.tables import LABELS
 
 
 @pytest.fixture(scope="module")
-def records(tmp_path_factory, no_gallery_in_module):  # noqa: ARG001
+def records(tmp_path_factory, without_galleries):
     """The records of two methods on twelve images of critters."""
     from wsolbench.cli.app import main
 
     folder = tmp_path_factory.mktemp("runs") / "run"
     methods = ["--method", "cam", "--method", "pc1"]
     quick = ["--limit", "12", "--interval", "0.05", "--workers", "1"]
-    with pytest.raises(SystemExit) as ended:
+    with pytest.raises(SystemExit) as ended, without_galleries():
         main(["run", "--backbone", "wsolbench:resnet_nano", *methods, *quick, "--out", str(folder)])
     assert ended.value.code == 0
     return [folder / f"record-{method}.json" for method in ("cam", "pc1")]

@@ -18,14 +18,14 @@ QUICK = ["--weights", "random", "--limit", "9", "--interval", "0.05", "--workers
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory):
+def runs(tmp_path_factory, without_galleries):
     """Records of two networks with random weights, one method with an option."""
     from wsolbench.cli.app import main
 
     folder = tmp_path_factory.mktemp("runs")
     methods = ["--method", "cam", "--method", "pc1", "--method-opt", "cam.relu=false"]
     for backbone in ("resnet_nano", "replknet_nano"):
-        with pytest.raises(SystemExit) as ended:
+        with pytest.raises(SystemExit) as ended, without_galleries():
             main(["run", "--backbone", backbone, *methods, *QUICK, "--out", str(folder / backbone)])
         assert ended.value.code == 0
     return folder

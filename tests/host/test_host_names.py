@@ -35,16 +35,24 @@ def rivals(command_line, tmp_path_factory):
     return command_line(install(tmp_path_factory.mktemp("rivals"), first, second))
 
 
-def test_an_ambiguous_name_is_an_error_that_lists_the_rivals(rivals):
-    error = "error: more than one plugin offers the method 'twin'. Type one of\n  acme-first:twin\n  acme-second:twin\n"
-    describe = ["describe", "twin"]
+@pytest.fixture(scope="module")
+def described(rivals):
+    """What 'describe' says of names among the rivals, and 'run' of a method that both offer, in one process."""
+    names = ["twin", "pc1", "acme-first:twin", "acme-second:twin", "wsolbench:pc1", "acme-first:twins"]
     run = ["run", "--backbone", "replknet_nano", "--weights", "random", "--method", "twin", "--out", "o"]
-    for result in rivals.many(describe, run):
-        assert (result.code, result.out, result.err) == (2, "", error)
+    return dict(zip([*names, "run"], rivals.many(*(["describe", name] for name in names), run), strict=True))
 
 
-def test_our_own_offer_has_no_priority(rivals):
-    result = rivals("describe", "pc1", code=2)
+@pytest.mark.parametrize("call", ["twin", "run"])
+def test_an_ambiguous_name_is_an_error_that_lists_the_rivals(described, call):
+    error = "error: more than one plugin offers the method 'twin'. Type one of\n  acme-first:twin\n  acme-second:twin\n"
+    result = described[call]
+    assert (result.code, result.out, result.err) == (2, "", error)
+
+
+def test_our_own_offer_has_no_priority(described):
+    result = described["pc1"]
+    assert result.code == 2
     assert result.err.splitlines() == [
         "error: more than one plugin offers the method 'pc1'. Type one of",
         "  acme-first:pc1",
@@ -53,13 +61,13 @@ def test_our_own_offer_has_no_priority(rivals):
 
 
 @pytest.mark.parametrize("provider", ["acme-first", "acme-second"])
-def test_qualified_names_work(rivals, provider):
-    out = rivals("describe", f"{provider}:twin").out
+def test_qualified_names_work(described, provider):
+    out = described[f"{provider}:twin"].out
     assert f"provider  {provider} 0.3 '{provider.removeprefix('acme-')}'" in out.splitlines()
 
 
-def test_ours_works_by_its_qualified_name(rivals, bare):
-    assert rivals("describe", "wsolbench:pc1").out == bare("describe", "pc1").out
+def test_ours_works_by_its_qualified_name(described, bare):
+    assert described["wsolbench:pc1"].out == bare("describe", "pc1").out
 
 
 def test_listings_show_what_to_type(rivals, our_names):
@@ -115,8 +123,9 @@ def test_everything_listed_can_be_described(rivals):
     assert [result.code for result in rivals.many(*(["describe", name] for name in names))] == [0] * len(names)
 
 
-def test_a_wrong_qualified_name_suggests_qualified_names(rivals):
-    result = rivals("describe", "acme-first:twins", code=2)
+def test_a_wrong_qualified_name_suggests_qualified_names(described):
+    result = described["acme-first:twins"]
+    assert result.code == 2
     assert result.err.startswith("error: unknown name 'acme-first:twins'. Did you mean 'acme-first:twin'")
 
 

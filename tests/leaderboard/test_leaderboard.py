@@ -18,7 +18,7 @@ from wsolbench.records.store import outcomes_path
 
 
 @pytest.fixture(scope="module")
-def run_folder(tmp_path_factory, no_gallery_in_module):  # noqa: ARG001
+def run_folder(tmp_path_factory, without_galleries):
     """A run of two backbones, with a baseline, on a few images."""
     from wsolbench.cli.app import main
 
@@ -26,7 +26,7 @@ def run_folder(tmp_path_factory, no_gallery_in_module):  # noqa: ARG001
     quick = ["--weights", "random", "--limit", "6", "--interval", "0.05", "--workers", "1"]
     for backbone, methods in (("resnet_nano", ["cam", "centred-box"]), ("replknet_nano", ["cam", "pc1"])):
         chosen = [part for method in methods for part in ("--method", method)]
-        with pytest.raises(SystemExit) as ended:
+        with pytest.raises(SystemExit) as ended, without_galleries():
             main(["run", "--backbone", backbone, *chosen, *quick, "--out", str(folder / backbone)])
         assert ended.value.code == 0
     return folder

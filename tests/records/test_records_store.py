@@ -234,6 +234,7 @@ def test_a_file_that_unpacks_without_end_is_left(tmp_path, which, monkeypatch):
     refused(path, str(place), "unpacks to more than 1 MiB")
 
 
+@pytest.mark.slow
 def test_of_a_bomb_no_more_than_the_limit_is_unpacked(path):
     """16 GiB of zeros, packed to 16 MiB by repeating one compressed block."""
     packer = zlib.compressobj(9, zlib.DEFLATED, 31)

@@ -297,6 +297,7 @@ def test_without_the_package_everything_else_works(cli):
 CHOSEN = ["AblationCAM", "EigenCAM", "ScoreCAM"]
 
 
+@pytest.mark.slow
 def test_a_run_records_them_and_the_leaderboard_shows_them(cli, folder_set, tmp_path):
     data, out = folder_set(val=2, test=3), tmp_path / "out"
     methods = [part for name in CHOSEN for part in ("--method", f"gradcam:{name}")]
