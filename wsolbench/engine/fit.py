@@ -12,8 +12,8 @@ from torch import Tensor
 from wsolbench.contract import FittedMethod, ImageSplit, Split
 from wsolbench.data.opened import OpenDataset
 from wsolbench.engine.features import stream_features
-from wsolbench.engine.methods import BuiltMethod
-from wsolbench.errors import PluginError, UsageError
+from wsolbench.engine.methods import BuiltMethod, refusing_changes
+from wsolbench.errors import UsageError
 from wsolbench.host.provider import blaming
 from wsolbench.networks.network import Network
 from wsolbench.progress import Reporter
@@ -95,8 +95,6 @@ def fit_methods(
 
 @torch.no_grad()
 def _fit_on(built: BuiltMethod, method: FittedMethod, features: Tensor, first: str) -> None:
-    before = features._version
-    with blaming(built.offer.provider, f"fitting the method '{built.name}' on the images from '{first}' on"):
+    doing = f"fitting the method '{built.name}' on the images from '{first}' on"
+    with refusing_changes(built, features=features), blaming(built.offer.provider, doing):
         method.partial_fit(features)
-    if features._version != before:  # the next method would see them
-        raise PluginError(f"plugin {built.offer.provider}: the method '{built.name}' changed the features in place")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,27 +82,41 @@ def apply_method(built: BuiltMethod, features: Tensor, context: MethodContext, i
         PluginError: It fails, changes what it is given, or returns something of a wrong shape.
     """
     provider = built.offer.provider
-    shared = {"features": features, "images": context.images, "logits": context.logits}
-    before = {name: tensor._version for name, tensor in shared.items()}
-    try:
-        with blaming(provider, f"in the method '{built.name}'"):
-            made = built.method(features, context)
-    except PluginError:
-        if len(ids) == 1:
+    with refusing_changes(built, features=features, images=context.images, logits=context.logits):
+        try:
+            with blaming(provider, f"in the method '{built.name}'"):
+                made = built.method(features, context)
+        except PluginError:
+            if len(ids) == 1:
+                raise
+            for position, image_id in enumerate(ids):
+                one = slice(position, position + 1)
+                alone = MethodContext(
+                    context.backbone, context.images[one], context.class_indices[one], context.logits[one]
+                )
+                with blaming(provider, f"in the method '{built.name}' on the image '{image_id}'"):
+                    built.method(features[one], alone)
             raise
-        for position, image_id in enumerate(ids):
-            one = slice(position, position + 1)
-            alone = MethodContext(
-                context.backbone, context.images[one], context.class_indices[one], context.logits[one]
-            )
-            with blaming(provider, f"in the method '{built.name}' on the image '{image_id}'"):
-                built.method(features[one], alone)
-        raise
-    changed = [name for name, tensor in shared.items() if tensor._version != before[name]]
-    if changed:  # the next method would see them
-        raise PluginError(f"plugin {provider}: the method '{built.name}' changed the {changed[0]} in place")
     maps, statistics = (made.maps, made.statistics) if isinstance(made, Maps) else (made, {})
     return MethodMaps(_checked_maps(built, maps, ids), _checked_statistics(built, statistics, ids))
+
+
+@contextmanager
+def refusing_changes(built: BuiltMethod, **shared: Tensor) -> Iterator[None]:
+    """Refuse a method that changes in place what the next method is given too.
+
+    Args:
+        built: The method that runs inside.
+        shared: Name -> tensor.
+
+    Raises:
+        PluginError: A tensor is another one than before.
+    """
+    before = {name: tensor._version for name, tensor in shared.items()}
+    yield
+    for name, tensor in shared.items():
+        if tensor._version != before[name]:
+            raise PluginError(f"plugin {built.offer.provider}: the method '{built.name}' changed the {name} in place")
 
 
 def _checked_maps(built: BuiltMethod, maps: object, ids: list[str]) -> NDArray[np.floating[Any]]:

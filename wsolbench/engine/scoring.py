@@ -147,10 +147,7 @@ class SplitScore:
     def note(self, batch: MapBatch, method: str) -> None:
         """Store what a batch says of its images besides their maps."""
         self._noted[batch.indices] = True
-        for k, hit in batch.hits.items():
-            self._hits.setdefault(k, np.zeros(len(self._noted), dtype=np.bool_))[batch.indices] = hit
-        for name, values in batch.statistics.get(method, {}).items():
-            self._statistics.setdefault(name, np.full(len(self._noted), np.nan))[batch.indices] = values
+        self._store(batch.indices, batch.hits, batch.statistics.get(method, {}))
         self._digests.update(zip(batch.indices.tolist(), batch.digests, strict=False))
 
     def merge(self, other: SplitScore) -> SplitScore:
@@ -173,12 +170,25 @@ class SplitScore:
         self._quality[scored] = other._quality[scored]
         for kind, indices in other._bad.items():
             self._bad[kind] |= indices
-        for k, hit in other._hits.items():
-            self._hits.setdefault(k, np.zeros(len(scored), dtype=np.bool_))[scored] = hit[scored]
-        for name, values in other._statistics.items():
-            self._statistics.setdefault(name, np.full(len(scored), np.nan))[scored] = values[scored]
+        self._store(
+            scored,
+            {k: hit[scored] for k, hit in other._hits.items()},
+            {name: values[scored] for name, values in other._statistics.items()},
+        )
         self._digests.update(other._digests)
         return self
+
+    def _store(
+        self,
+        where: NDArray[Any],
+        hits: Mapping[int, NDArray[np.bool_]],
+        statistics: Mapping[str, NDArray[np.float64]],
+    ) -> None:
+        """Store hits and statistics of the images at some positions, or of those that a mask (N,) selects."""
+        for k, hit in hits.items():
+            self._hits.setdefault(k, np.zeros(len(self._noted), dtype=np.bool_))[where] = hit
+        for name, values in statistics.items():
+            self._statistics.setdefault(name, np.full(len(self._noted), np.nan))[where] = values
 
     def _settings(self) -> tuple[object, ...]:
         kinds = (self._boxes is None, self._masks is None)

@@ -32,6 +32,9 @@ LazyScoremap: TypeAlias = Callable[[], tuple[RawMapKind, Scoremap]]
 STORED = "precomputed"
 """The name of the method of maps that were read."""
 
+FATE_OF_CONSTANTS = "count as zero maps, unless they have the frame's size: those are scored as they are"
+"""What becomes of maps of one value that no network of ours made, for messages."""
+
 
 @dataclass(frozen=True)
 class MapBatch:
@@ -92,7 +95,7 @@ class StoredMaps:
     methods: tuple[str, ...] = (STORED,)
     target: Target | None = None
     ahead: int = 64
-    fate_of_constants: str = "count as zero maps, unless they have the frame's size: those are scored as they are"
+    fate_of_constants: str = FATE_OF_CONSTANTS
 
     def stream(self, split: OpenSplit, positions: Sequence[int]) -> Generator[MapBatch, None, None]:
         """Yield the maps of the images at some positions.
@@ -111,7 +114,11 @@ class StoredMaps:
 
 
 def _load(folder: ScoremapFolder, image_id: str) -> tuple[RawMapKind, Scoremap]:
-    scoremap = folder.load(image_id)
+    return _as_it_is(folder.load(image_id))
+
+
+def _as_it_is(scoremap: Scoremap) -> tuple[RawMapKind, Scoremap]:
+    """Return a map that is scored as it is, with its kind."""
     return ("constant" if scoremap.min() == scoremap.max() else "ok"), scoremap
 
 
@@ -127,7 +134,7 @@ class MemoryMaps:
     methods: tuple[str, ...] = (STORED,)
     target: Target | None = None
     ahead: int = 64
-    fate_of_constants: str = "count as zero maps, unless they have the frame's size: those are scored as they are"
+    fate_of_constants: str = FATE_OF_CONSTANTS
 
     def stream(self, split: OpenSplit, positions: Sequence[int]) -> Generator[MapBatch, None, None]:
         """Yield the maps of the images at some positions.
@@ -153,8 +160,7 @@ def _in_frame(scoremap: NDArray[Any], image_id: str) -> tuple[RawMapKind, Scorem
     except (ValueError, TypeError, RuntimeError) as error:  # ragged lists, tensors that need a gradient ...
         raise ScoremapError(f"the map of '{image_id}' is no array ({str(error).partition('.')[0]})") from None
     if array.shape == (FRAME, FRAME):
-        checked = check_scoremap(array, image_id)
-        return ("constant" if checked.min() == checked.max() else "ok"), checked
+        return _as_it_is(check_scoremap(array, image_id))
     try:
         return classified_scoremap(array)
     except ScoremapError as error:

@@ -12,11 +12,9 @@ from typing import Any
 from wsolbench.errors import DataError
 from wsolbench.records import ResultRecord, write_record
 from wsolbench.records.verify import read_verified
+from wsolbench.records.version1 import renamed
 
 __all__ = ["Migrated", "migrate"]
-
-RENAMED = {"interval": "threshold_step"}
-"""Fields of `ProtocolInfo` under their names in version 1 and in version 2."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +71,7 @@ def _losses(old: Mapping[str, Any], record: ResultRecord) -> Iterator[str]:
     """Yield where version 2 of a record differs from its version 1, which is given as JSON has it."""
     new = json.loads(record.to_json())
     parts = {name: value for name, value in old.items() if name not in ("schema_version", "outcomes")}
-    parts["protocol"] = {RENAMED.get(name, name): value for name, value in old["protocol"].items()}
+    parts["protocol"] = renamed(old["protocol"])
     yield from _differences(parts, new, "")
     for before, part in zip(old["outcomes"], record.outcomes, strict=True):
         for field in ("split", "nan_maps", "constant_maps", "annotations_sha256", "images_sha256"):

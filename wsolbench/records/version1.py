@@ -14,7 +14,7 @@ from wsolbench.protocol.uncertainty import CorrectRuns
 from wsolbench.records.outcomes import SplitOutcomes
 from wsolbench.records.record import ResultRecord
 
-__all__ = ["upgrade"]
+__all__ = ["renamed", "upgrade"]
 
 _ROUNDING = 1e-9  # percent
 
@@ -39,9 +39,7 @@ def upgrade(
         step = float(parts["protocol"]["interval"])
         if not FINEST_THRESHOLD_STEP <= step <= 1:
             raise DataError(f"protocol.interval is {step}, expected {FINEST_THRESHOLD_STEP:g} to 1")
-        parts["protocol"] = {
-            ("threshold_step" if name == "interval" else name): value for name, value in parts["protocol"].items()
-        }
+        parts["protocol"] = renamed(parts["protocol"])
         old = parts.pop("outcomes")
         del parts["schema_version"]
         outcomes = [_outcomes(part, len(cam_threshold_grid(step))) for part in old]
@@ -52,6 +50,11 @@ def upgrade(
         raise DataError(str(error) if str(error).startswith(where) else f"{where}: {error}") from None
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
         raise DataError(f"{where}: not a result record of schema version 1 ({type(error).__name__}: {error})") from None
+
+
+def renamed(protocol: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a version 1 protocol under their names in version 2."""
+    return {("threshold_step" if name == "interval" else name): value for name, value in protocol.items()}
 
 
 def _outcomes(part: Mapping[str, Any], thresholds: int) -> SplitOutcomes:
