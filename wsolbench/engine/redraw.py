@@ -298,6 +298,5 @@ def _threshold(record: ResultRecord) -> float | None:
     chosen = record.metrics.fullsup_cam_threshold_single
     if chosen is not None or record.metrics.max_box_acc is None:
         return chosen
-    scored = next(part for part in record.outcomes if part.split == record.protocol.split)
     grid = cam_threshold_grid(record.protocol.threshold_step)
-    return float(grid[select_threshold(scored.box_acc("single", 0.5))])
+    return float(grid[select_threshold(record.evaluated.box_acc("single", 0.5))])

@@ -137,9 +137,8 @@ def _curves_figure(table: Table, methods: list[str]) -> Figure:
 
 
 def _curve(entry: Entry) -> tuple[np.ndarray, np.ndarray]:
-    protocol = entry.record.protocol
-    scored = next(part for part in entry.record.outcomes if part.split == protocol.split)
-    thresholds = cam_threshold_grid(protocol.threshold_step)
+    scored = entry.record.evaluated
+    thresholds = cam_threshold_grid(entry.record.protocol.threshold_step)
     values = np.full(len(thresholds), np.nan) if scored.correct is None else scored.box_acc("single", 0.5)
     return thresholds, values
 

@@ -146,7 +146,7 @@ def _discordant(first: ResultRecord, second: ResultRecord) -> Discordant | None:
     ours, theirs = (find_localized(record.outcomes, record.protocol) for record in (first, second))
     if ours is None or theirs is None:
         return None
-    ids = next(part.image_ids for part in first.outcomes if part.split == first.protocol.split)
+    ids = first.evaluated.image_ids
     pairs = list(zip(ids, ours.images.tolist(), theirs.images.tolist(), strict=True))
     only_first = tuple(image_id for image_id, one, other in pairs if one and not other)
     only_second = tuple(image_id for image_id, one, other in pairs if other and not one)

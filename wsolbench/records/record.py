@@ -230,6 +230,15 @@ class ResultRecord(_Part):
         return self._outcomes
 
     @property
+    def evaluated(self) -> SplitOutcomes:
+        """What happened to every image of the evaluated split.
+
+        Raises:
+            DataError: The record was read without outcomes.
+        """
+        return next(part for part in self.outcomes if part.split == self.protocol.split)
+
+    @property
     def has_outcomes(self) -> bool:
         """Whether the outcomes of every image are there, so that the metrics can be verified."""
         return self._outcomes is not None

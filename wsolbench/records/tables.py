@@ -148,9 +148,8 @@ def curves_frame(record: ResultRecord) -> pd.DataFrame:
     Raises:
         DataError: The data set has no boxes, or the record was read without outcomes.
     """
-    scored = next(part for part in record.outcomes if part.split == record.protocol.split)
     index = pd.Index(cam_threshold_grid(record.protocol.threshold_step), name="threshold")
-    curves = {(mode, iou): scored.box_acc(mode, iou) for mode in MODES for iou in IOU_THRESHOLDS}
+    curves = {(mode, iou): record.evaluated.box_acc(mode, iou) for mode in MODES for iou in IOU_THRESHOLDS}
     return pd.DataFrame(curves, index=index)
 
 
