@@ -18,6 +18,7 @@ API = [
     "BackboneZoo",
     "BelowOne",
     "Checkpoint",
+    "Conventions",
     "Count",
     "DataError",
     "Dataset",

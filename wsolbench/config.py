@@ -13,15 +13,17 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from wsolbench.contract import DatasetRoots
+from wsolbench.contract import Conventions, DatasetRoots
 from wsolbench.contract.choices import (
     DEFAULT_THRESHOLD_STEP,
     FINEST_THRESHOLD_STEP,
     LARGEST_SEED,
+    BoxConvention,
     Precision,
     SplitName,
     Target,
     TrainingPrecision,
+    Unannotated,
 )
 from wsolbench.contract.options import list_options
 from wsolbench.errors import UsageError
@@ -30,6 +32,7 @@ __all__ = ["EvaluateConfig", "RunConfig", "TrainConfig"]
 
 Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
+FirstPixel = Annotated[int, Field(ge=0, le=1)]
 ThresholdStep = Annotated[float, Field(ge=FINEST_THRESHOLD_STEP, le=1)]
 
 
@@ -66,18 +69,23 @@ class _Config(BaseModel):
 
 
 class DataConfig(_Config):
-    """Which data set, and where it is on disk; see `DatasetRoots`."""
+    """Which data set, where it is on disk, and how its lists are read; see `DatasetRoots` and `Conventions`."""
 
     dataset: str = "critters"
     data_root: Path | None = None
     metadata_root: Path | None = None
     masks: Path | None = None
     train_root: Path | None = None
+    boxes: BoxConvention = "inclusive"
+    first_pixel: FirstPixel | None = None
+    unannotated: Unannotated = "error"
+    class_map: Path | None = None
 
     @property
     def roots(self) -> DatasetRoots:
-        """The places of the data set."""
-        return DatasetRoots(self.data_root, self.metadata_root, self.masks, self.train_root)
+        """The places of the data set, and how its lists are read."""
+        conventions = Conventions(self.boxes, self.first_pixel, self.unannotated, self.class_map)
+        return DatasetRoots(self.data_root, self.metadata_root, self.masks, self.train_root, conventions)
 
 
 class ScoringConfig(DataConfig):

@@ -15,7 +15,15 @@ import numpy as np
 
 from wsolbench.config import EvaluateConfig, RunConfig, ScoringConfig, TrainConfig
 from wsolbench.contract import BackboneSpec, Dataset, DatasetSpec, InputConfig, MethodSpec, RecipeSpec, Split
-from wsolbench.contract.choices import DEFAULT_THRESHOLD_STEP, Precision, SplitName, Target, TrainingPrecision
+from wsolbench.contract.choices import (
+    DEFAULT_THRESHOLD_STEP,
+    BoxConvention,
+    Precision,
+    SplitName,
+    Target,
+    TrainingPrecision,
+    Unannotated,
+)
 from wsolbench.contract.zoos import Spec
 from wsolbench.data.memory import Keyed, MemoryDataset, MemorySplit, keyed
 from wsolbench.data.opened import OpenDataset
@@ -54,6 +62,10 @@ def run(
     metadata_root: FilePath | None = None,
     masks: FilePath | None = None,
     train_root: FilePath | None = None,
+    boxes: BoxConvention = "inclusive",
+    first_pixel: int | None = None,
+    unannotated: Unannotated = "error",
+    class_map: FilePath | None = None,
     split: SplitName = "test",
     limit: int | None = None,
     target: Target = "gt",
@@ -85,6 +97,10 @@ def run(
         metadata_root: Where its lists are.
         masks: Where its masks are.
         train_root: Where its train-weaksup images are.
+        boxes: What the second corner of a listed box is; see `wsolbench.api.Conventions`.
+        first_pixel: The number of the first pixel in lists of corners.
+        unannotated: What happens to images without box and mask where others have one.
+        class_map: A file that puts class folders, categories and rows of the network's head together.
         split: The split that is scored.
         limit: At most so many images of each split, always the same ones.
         target: Whether the true or the predicted class is localized.
@@ -148,6 +164,10 @@ def evaluate(
     data_root: FilePath | None = None,
     metadata_root: FilePath | None = None,
     masks: FilePath | None = None,
+    boxes: BoxConvention = "inclusive",
+    first_pixel: int | None = None,
+    unannotated: Unannotated = "error",
+    class_map: FilePath | None = None,
     split: SplitName = "test",
     limit: int | None = None,
     threshold_step: float = DEFAULT_THRESHOLD_STEP,
@@ -165,6 +185,10 @@ def evaluate(
         data_root: Where the data set is; see `run` for this and the other arguments.
         metadata_root: Where its lists are.
         masks: Where its masks are.
+        boxes: What the second corner of a listed box is; see `wsolbench.api.Conventions`.
+        first_pixel: The number of the first pixel in lists of corners.
+        unannotated: What happens to images without box and mask where others have one.
+        class_map: A file that puts class folders, categories and rows of the network's head together.
         split: The split that is scored.
         limit: At most so many images of each split.
         threshold_step: Step of the grid of τ.
@@ -268,6 +292,10 @@ def train(
     data_root: FilePath | None = None,
     metadata_root: FilePath | None = None,
     train_root: FilePath | None = None,
+    boxes: BoxConvention = "inclusive",
+    first_pixel: int | None = None,
+    unannotated: Unannotated = "error",
+    class_map: FilePath | None = None,
     device: str | None = None,
     precision: TrainingPrecision = "fp32",
     workers: int = 2,
@@ -288,6 +316,10 @@ def train(
         data_root: Where the data set is.
         metadata_root: Where its lists are.
         train_root: Where its train-weaksup images are.
+        boxes: What the second corner of a listed box is; see `wsolbench.api.Conventions`.
+        first_pixel: The number of the first pixel in lists of corners.
+        unannotated: What happens to images without box and mask where others have one.
+        class_map: A file that puts class folders, categories and rows of the network's head together.
         device: None for a GPU where there is one.
         precision: Of a training step.
         workers: Threads that load images.

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from wsolbench.contract.choices import FINEST_THRESHOLD_STEP, SplitName
+from wsolbench.contract.choices import FINEST_THRESHOLD_STEP, BoxConvention, SplitName, Unannotated
 from wsolbench.errors import UsageError
 
 DatasetName = Annotated[str, typer.Option(help="Data set; see 'wsolbench list datasets'.")]
@@ -19,6 +19,20 @@ MetadataRoot = Annotated[
 MaskRoot = Annotated[Path | None, typer.Option(help="Folder that mask paths are relative to; default --data-root.")]
 TrainRoot = Annotated[
     Path | None, typer.Option(metavar="DIR|ZIP", help="Where the train-weaksup images lie when elsewhere.")
+]
+Boxes = Annotated[
+    BoxConvention, typer.Option(help="Second corners in the lists: the last pixel, the one after it, or clipped.")
+]
+FirstPixel = Annotated[
+    int | None,
+    typer.Option(min=0, max=1, help="Number of the first pixel in lists of corners; default: see docs."),
+]
+UnannotatedImages = Annotated[
+    Unannotated, typer.Option("--unannotated", help="Images without box and mask where others have one.")
+]
+ClassMap = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="CSV of class folders, categories of boxes and rows of the head."),
 ]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps ...; default: a GPU where there is one.")]
 Workers = Annotated[int, typer.Option(min=1, help="Threads that load images and score maps.")]

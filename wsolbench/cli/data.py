@@ -7,9 +7,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from wsolbench.cli.arguments import DataRoot, MaskRoot, MetadataRoot, TrainRoot, Workers
+from wsolbench.cli.arguments import (
+    Boxes,
+    ClassMap,
+    DataRoot,
+    FirstPixel,
+    MaskRoot,
+    MetadataRoot,
+    TrainRoot,
+    UnannotatedImages,
+    Workers,
+)
 from wsolbench.cli.session import EVERYWHERE, session_of
-from wsolbench.contract import DatasetRoots, Severity
+from wsolbench.contract import Conventions, DatasetRoots, Severity
 from wsolbench.errors import DataError
 
 if TYPE_CHECKING:
@@ -26,6 +36,10 @@ def check(
     metadata_root: MetadataRoot = None,
     masks: MaskRoot = None,
     train_root: TrainRoot = None,
+    boxes: Boxes = "inclusive",
+    first_pixel: FirstPixel = None,
+    unannotated: UnannotatedImages = "error",
+    class_map: ClassMap = None,
     workers: Workers = 2,
 ) -> None:
     """Read every list and every image of a data set, and report what is wrong.
@@ -34,12 +48,13 @@ def check(
     """
     session = session_of(context)
     registry = session.load_plugins()
+    conventions = Conventions(boxes, first_pixel, unannotated, class_map)
     from wsolbench.data.check.report import check_dataset
 
     with session.clean_stdout():
         report = check_dataset(
             registry.datasets.get(name),
-            DatasetRoots(data_root, metadata_root, masks, train_root),
+            DatasetRoots(data_root, metadata_root, masks, train_root, conventions),
             workers=workers,
             reporter=session.reporter(),
         )

@@ -8,12 +8,16 @@ from typing import Annotated
 import typer
 
 from wsolbench.cli.arguments import (
+    Boxes,
+    ClassMap,
     DataRoot,
     EvaluatedSplit,
+    FirstPixel,
     Limit,
     MaskRoot,
     MetadataRoot,
     ThresholdStep,
+    UnannotatedImages,
     Workers,
 )
 from wsolbench.cli.session import session_of
@@ -34,6 +38,10 @@ def evaluate(
         Path | None, typer.Option(metavar="DIR", help="The same for train-fullsup, to choose τ on.")
     ] = None,
     masks: MaskRoot = None,
+    boxes: Boxes = "inclusive",
+    first_pixel: FirstPixel = None,
+    unannotated: UnannotatedImages = "error",
+    class_map: ClassMap = None,
     split: EvaluatedSplit = "test",
     limit: Limit = None,
     threshold_step: ThresholdStep = DEFAULT_THRESHOLD_STEP,
@@ -56,6 +64,10 @@ def evaluate(
         data_root=data_root,
         metadata_root=metadata_root,
         masks=masks,
+        boxes=boxes,
+        first_pixel=first_pixel,
+        unannotated=unannotated,
+        class_map=class_map,
         split=split,
         limit=limit,
         threshold_step=threshold_step,

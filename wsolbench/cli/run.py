@@ -9,15 +9,19 @@ from typing import Annotated
 import typer
 
 from wsolbench.cli.arguments import (
+    Boxes,
+    ClassMap,
     DataRoot,
     DatasetName,
     Device,
     EvaluatedSplit,
+    FirstPixel,
     Limit,
     MaskRoot,
     MetadataRoot,
     ThresholdStep,
     TrainRoot,
+    UnannotatedImages,
     Workers,
     parse_options,
 )
@@ -36,6 +40,10 @@ def run(
     metadata_root: MetadataRoot = None,
     masks: MaskRoot = None,
     train_root: TrainRoot = None,
+    boxes: Boxes = "inclusive",
+    first_pixel: FirstPixel = None,
+    unannotated: UnannotatedImages = "error",
+    class_map: ClassMap = None,
     method_opt: Annotated[
         list[str] | None, typer.Option(metavar="METHOD.NAME=VALUE", help="An option of a method; repeatable.")
     ] = None,
@@ -80,6 +88,10 @@ def run(
         metadata_root=metadata_root,
         masks=masks,
         train_root=train_root,
+        boxes=boxes,
+        first_pixel=first_pixel,
+        unannotated=unannotated,
+        class_map=class_map,
         weights=weights,
         split=split,
         limit=limit,

@@ -7,7 +7,19 @@ from typing import Annotated
 
 import typer
 
-from wsolbench.cli.arguments import DataRoot, DatasetName, Device, MetadataRoot, TrainRoot, Workers, parse_options
+from wsolbench.cli.arguments import (
+    Boxes,
+    ClassMap,
+    DataRoot,
+    DatasetName,
+    Device,
+    FirstPixel,
+    MetadataRoot,
+    TrainRoot,
+    UnannotatedImages,
+    Workers,
+    parse_options,
+)
 from wsolbench.cli.session import session_of
 from wsolbench.contract.choices import LARGEST_SEED, TrainingPrecision
 from wsolbench.errors import UsageError
@@ -21,6 +33,10 @@ def train(
     data_root: DataRoot = None,
     metadata_root: MetadataRoot = None,
     train_root: TrainRoot = None,
+    boxes: Boxes = "inclusive",
+    first_pixel: FirstPixel = None,
+    unannotated: UnannotatedImages = "error",
+    class_map: ClassMap = None,
     recipe: Annotated[str, typer.Option(help="Training recipe; see 'wsolbench list recipes'.")] = "onecycle",
     recipe_opt: Annotated[
         list[str] | None, typer.Option(metavar="NAME=VALUE", help="An option of the recipe; repeatable.")
@@ -68,6 +84,10 @@ def train(
         data_root=data_root,
         metadata_root=metadata_root,
         train_root=train_root,
+        boxes=boxes,
+        first_pixel=first_pixel,
+        unannotated=unannotated,
+        class_map=class_map,
         recipe=recipe,
         recipe_options=parse_options(recipe_opt or [], "--recipe-opt"),
         weights=weights,

@@ -20,6 +20,7 @@ from wsolbench.contract.backbones import (
 )
 from wsolbench.contract.datasets import (
     Annotations,
+    Conventions,
     Dataset,
     DatasetRoots,
     DatasetSpec,
@@ -61,6 +62,7 @@ __all__ = [
     "BackboneSpec",
     "BackboneZoo",
     "Checkpoint",
+    "Conventions",
     "Dataset",
     "DatasetRoots",
     "DatasetSpec",

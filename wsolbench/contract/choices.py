@@ -9,11 +9,13 @@ __all__ = [
     "FINEST_THRESHOLD_STEP",
     "IOU_KEYS",
     "LARGEST_SEED",
+    "BoxConvention",
     "IouKey",
     "Precision",
     "SplitName",
     "Target",
     "TrainingPrecision",
+    "Unannotated",
     "iou_key",
 ]
 
@@ -28,6 +30,13 @@ Precision: TypeAlias = Literal["fp32", "bf16", "fp16"]
 
 TrainingPrecision: TypeAlias = Literal["fp32", "bf16"]
 """What a step of training is computed in."""
+
+BoxConvention: TypeAlias = Literal["inclusive", "half-open", "clip"]
+"""What the second corner of a listed box is: its last pixel (``inclusive``) or the pixel after it (``half-open``);
+``clip`` means inclusive corners of which some are outside the image and are moved to its border."""
+
+Unannotated: TypeAlias = Literal["error", "omit"]
+"""What happens to images that have no box and no mask where others have."""
 
 IouKey: TypeAlias = Literal["0.3", "0.5", "0.7"]
 """A δ as files have it."""

@@ -14,10 +14,12 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from wsolbench.contract.choices import BoxConvention, Unannotated
 from wsolbench.errors import DataError
 
 __all__ = [
     "Annotations",
+    "Conventions",
     "Dataset",
     "DatasetRoots",
     "DatasetSpec",
@@ -58,6 +60,23 @@ def raise_fault(fault: DataError) -> None:
 
 
 @dataclass(frozen=True)
+class Conventions:
+    """How the lists of a data set are read where they differ from the protocol; the default is strict.
+
+    Args:
+        boxes: What the second corner of a listed box is.
+        first_pixel: The number of the first pixel in lists of corners, 0 or 1; None where the format decides.
+        unannotated: What happens to images without box and mask where others have one.
+        class_map: A file that puts class folders, categories of boxes and rows of a classifier's head together.
+    """
+
+    boxes: BoxConvention = "inclusive"
+    first_pixel: int | None = None
+    unannotated: Unannotated = "error"
+    class_map: Path | None = None
+
+
+@dataclass(frozen=True)
 class DatasetRoots:
     """The places of a data set on disk; None where the user named no place.
 
@@ -66,6 +85,7 @@ class DatasetRoots:
         metadata: Folder or file of the lists: ids, labels, boxes.
         masks: Folder or ZIP file of the masks, if it is not that of the images.
         train: Folder or ZIP file of the train-weaksup images, if it is not that of the others.
+        conventions: How the lists are read.
         on_fault: Called with the error of a faulty entry of a list. Where it returns, the entry is left out and reading
             continues, so that all faults of a data set can be reported at once.
     """
@@ -74,6 +94,7 @@ class DatasetRoots:
     metadata: Path | None = None
     masks: Path | None = None
     train: Path | None = None
+    conventions: Conventions = field(default_factory=Conventions)
     on_fault: Callable[[DataError], None] = field(default=raise_fault, compare=False)
 
 
