@@ -7,7 +7,7 @@ import pytest
 
 from wsolbench import files
 from wsolbench.errors import OutputError
-from wsolbench.files import atomic_folder, atomic_write, check_empty, check_writable, fresh_folder, sha256
+from wsolbench.files import atomic_folder, atomic_write, check_empty, check_writable, fresh_folder, read_regular, sha256
 
 
 def names(folder: Path) -> list[str]:
@@ -148,3 +148,34 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
 def test_sha256_is_that_of_the_content(tmp_path):
     (tmp_path / "file").write_bytes(b"abc")
     assert sha256(tmp_path / "file") == hashlib.sha256(b"abc").hexdigest()
+
+
+def test_a_regular_file_is_read_up_to_a_limit(tmp_path):
+    file, link = tmp_path / "file", tmp_path / "link"
+    file.write_bytes(b"12345")
+    link.symlink_to(file)
+    assert read_regular(file, 5) == read_regular(link, 2**40) == b"12345"
+    with pytest.raises(OSError, match="it is larger than 0 MiB"):
+        read_regular(file, 4)
+
+
+@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="the size of a file is always known here")
+def test_a_file_that_does_not_know_its_size_is_read_up_to_the_limit():
+    assert len(read_regular(Path("/proc/self/cmdline"), 2**20)) > 1
+    with pytest.raises(OSError, match="larger"):
+        read_regular(Path("/proc/self/cmdline"), 1)
+
+
+def test_what_may_never_end_is_not_read(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for place in (tmp_path / "pipe", Path("/dev/zero")):
+        with pytest.raises(OSError, match="it is a pipe, socket or device"):
+            read_regular(place, 10)
+        with pytest.raises(OSError, match="it is a pipe, socket or device"):
+            sha256(place)
+    with pytest.raises(IsADirectoryError):
+        read_regular(tmp_path, 10)
+    with pytest.raises(FileNotFoundError):
+        read_regular(tmp_path / "none", 10)
+    with pytest.raises(OSError, match="no file can have this name"):
+        read_regular(tmp_path / "a\0b", 10)

@@ -1,12 +1,15 @@
-"""Atomic writing of files and folders: a reader finds complete content or nothing."""
+"""Files and folders: written whole or not at all, and read within bounds."""
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import io
 import os
 import re
 import secrets
 import shutil
+import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -15,6 +18,7 @@ from pathlib import Path
 from wsolbench.errors import OutputError
 
 RUNS = Path("runs")
+_CHUNK = 1 << 20
 
 
 def file_name(text: str) -> str:
@@ -128,7 +132,44 @@ def atomic_write(path: Path, content: bytes) -> None:
         draft.unlink(missing_ok=True)
 
 
+def open_regular(path: Path) -> io.BufferedReader:
+    """Open a regular file, or a link to one, to read it; nothing else is opened, as a pipe or device may never end.
+
+    Raises:
+        OSError: It does not exist, is no regular file or cannot be opened; ``strerror`` says which.
+    """
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)  # a pipe would wait for a writer
+    try:
+        descriptor = os.open(path, flags)
+    except ValueError as error:  # a NUL, or a character that the file system's encoding lacks
+        raise OSError(errno.EINVAL, "no file can have this name", str(path)) from error
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(descriptor)
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, "it is a directory, no file", str(path))
+        raise OSError(errno.EINVAL, "it is a pipe, socket or device, no file", str(path))
+    return os.fdopen(descriptor, "rb")
+
+
+def read_regular(path: Path, limit: int) -> bytes:
+    """Return the content of a regular file, never more than `limit` bytes.
+
+    Raises:
+        OSError: It does not exist, is no regular file, cannot be read or is larger; ``strerror`` says which.
+    """
+    with open_regular(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        content = file.read(min(size, limit) + 1)
+        while size < len(content) <= limit:  # the file grew, or its size is not known, as in /proc
+            size = len(content)
+            content += file.read(min(limit, 2 * size + _CHUNK) - size + 1)
+    if len(content) > limit:
+        raise OSError(errno.EFBIG, f"it is larger than {limit / 2**20:,.0f} MiB", str(path))
+    return content
+
+
 def sha256(path: Path) -> str:
-    """Return the hex SHA-256 of a file."""
-    with path.open("rb") as file:
+    """Return the hex SHA-256 of a regular file. Raises ``OSError``."""
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
