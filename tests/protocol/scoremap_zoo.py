@@ -3,7 +3,22 @@
 import cv2
 import numpy as np
 
-KINDS = ("noise", "plateaus", "ties", "constant", "ring", "nested", "blobs", "sparse", "smooth", "zero")
+KINDS = (
+    "noise",
+    "plateaus",
+    "ties",
+    "constant",
+    "ring",
+    "nested",
+    "blobs",
+    "sparse",
+    "smooth",
+    "zero",
+    "spiral",
+    "comb",
+    "one pixel",
+    "all but one pixel",
+)
 
 
 def draw_shape(rng):
@@ -34,11 +49,55 @@ def draw_map(rng, kind, shape=None):
             scores[y : y + rng.integers(1, 9), x : x + rng.integers(1, 9)] = rng.choice([0.4, 0.5, 1.0])
     elif kind == "sparse":
         scores = rng.random((height, width)) * (rng.random((height, width)) < 0.1)
+    elif kind == "spiral":
+        scores = spiral(height, width) * (0.2 + 0.8 * rng.random((height, width)).round(1))
+    elif kind == "comb":
+        teeth = (columns % 2 == 0) | (rows == rng.integers(height))
+        scores = np.where(teeth, rng.choice([0.5, 1.0], (height, width)), rng.choice([0.0, 0.1]))
+    elif kind in ("one pixel", "all but one pixel"):
+        scores = np.zeros((height, width)) if kind == "one pixel" else np.full((height, width), 0.6)
+        scores[rng.integers(height), rng.integers(width)] = 1.0 if kind == "one pixel" else rng.choice([0.0, 0.59, 1.0])
     elif kind == "smooth":
         scores = np.clip(cv2.resize(rng.random((5, 5)), (width, height), interpolation=cv2.INTER_CUBIC), 0, 1)
     else:
         scores = np.zeros((height, width))
     return scores.astype(np.float32 if rng.integers(2) else np.float64)
+
+
+def spiral(height, width):
+    """Return a map (H, W) of 0 and 1: one path, a pixel wide, from the first pixel to the middle."""
+    scores = np.zeros((height, width))
+    y, x, down, right = 0, 0, 0, 1
+    scores[0, 0] = 1
+    for _ in range(height * width):
+        ahead = (y + down, x + right)
+        beyond = (y + 2 * down, x + 2 * right)
+        free = 0 <= ahead[0] < height and 0 <= ahead[1] < width and not scores[ahead]
+        clear = not (0 <= beyond[0] < height and 0 <= beyond[1] < width) or not scores[beyond]
+        if free and clear:
+            y, x = ahead
+            scores[y, x] = 1
+        else:
+            down, right = right, -down
+    return scores
+
+
+def in_other_forms(array, folder):
+    """Yield the same numbers in every form that an array may come in, with its name."""
+    order = ">" if array.dtype.newbyteorder("=").isnative else "<"
+    yield "big-endian", array.astype(array.dtype.newbyteorder(order))
+    yield "Fortran order", np.asfortranarray(array)
+    yield "negative strides", array[::-1, ::-1].copy()[::-1, ::-1]
+    yield "every second column", np.repeat(array, 2, axis=1)[:, ::2]
+    unaligned = np.zeros(array.nbytes + 1, dtype=np.uint8)[1:].view(array.dtype).reshape(array.shape)
+    unaligned[...] = array
+    yield "unaligned", unaligned
+    read_only = array.copy()
+    read_only.flags.writeable = False
+    yield "read-only", read_only
+    np.save(folder / "map.npy", array)
+    yield "memory-mapped", np.load(folder / "map.npy", mmap_mode="r")
+    yield "a subclass", array.view(np.matrix) if array.ndim == 2 else array
 
 
 def draw_boxes(rng, size, count=None):

@@ -6,6 +6,7 @@ import pytest
 import reference_oracle as oracle
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scoremap_zoo import in_other_forms
 from sklearn.metrics import average_precision_score
 
 from wsolbench.contract import DatasetRoots, Split
@@ -62,6 +63,44 @@ def test_pxap_equals_the_oracle(interval):
         evaluator.update(scoremap, image_id, masks[image_id], ignores[image_id])
     expected = oracle.pxap(scoremaps, masks, ignores, interval)
     assert evaluator.compute().pxap == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("pixels", [0, 1])
+def test_masks_of_no_pixel_and_of_one_equal_the_oracle(pixels):
+    """One image's mask has so many pixels, another's all but so many; a third is plain, so that PxAP is defined."""
+    scoremaps, masks, ignores = draw_data(5, count=3)
+    first, second, _ = scoremaps
+    masks[first][...] = False
+    masks[first].flat[7 : 7 + pixels] = True
+    masks[second][...] = ~masks[first]
+    for interval in (0.001, 0.3, 1.0):
+        evaluator = MaskEvaluator(scoremaps, interval)
+        for image_id, scoremap in scoremaps.items():
+            evaluator.update(scoremap, image_id, masks[image_id], ignores[image_id])
+        expected = oracle.pxap(scoremaps, masks, {i: ignores[i] & ~masks[i] for i in masks}, interval)
+        assert evaluator.compute().pxap == pytest.approx(expected, rel=1e-12)
+
+
+def test_a_mask_of_one_pixel_by_hand():
+    """The pixel has the third of four scores: it is reached with three pixels predicted, at a precision of 1/3."""
+    scoremap = np.array([[0.9, 0.7, 0.5, 0.1]])
+    assert evaluate(scoremap, np.array([[False, False, True, False]])).pxap == pytest.approx(100 / 3)
+    assert evaluate(scoremap, np.array([[True, False, False, False]])).pxap == pytest.approx(100)
+    ignore = np.array([[True, True, True, False]])  # the object is never ignored
+    assert evaluate(scoremap, np.array([[False, False, True, False]]), ignore).pxap == pytest.approx(100)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_the_form_of_an_array_does_not_matter(dtype, tmp_path):
+    rng = np.random.default_rng(7)
+    scoremap, mask, ignore = rng.random((12, 9)).astype(dtype), rng.random((24, 18)) < 0.3, rng.random((6, 5)) < 0.2
+    expected = evaluate(scoremap, mask, ignore).pxap
+    for name, same in in_other_forms(scoremap, tmp_path):
+        assert evaluate(same, mask, ignore).pxap == expected, name
+    for name, same in in_other_forms(mask, tmp_path):
+        assert evaluate(scoremap, same, ignore).pxap == expected, name
+    for name, same in in_other_forms(ignore, tmp_path):
+        assert evaluate(scoremap, mask, same).pxap == expected, name
 
 
 def test_pxap_equals_average_precision_on_distinct_grid_points():

@@ -4,6 +4,7 @@ import sys
 import cv2
 import numpy as np
 import pytest
+from scoremap_zoo import in_other_forms
 
 import wsolbench.protocol as protocol
 from wsolbench.errors import ScoremapError, UsageError, WsolbenchError
@@ -34,6 +35,14 @@ def test_scoremap_is_resized_and_stretched_in_float64_then_rounded():
     assert (scoremap.min(), scoremap.max()) == (0, 1)
     assert np.array_equal(scoremap, expected)
     assert classify_raw_map(raw) == "ok"
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i8", "f2", "f4", "f8"])
+def test_the_form_of_a_raw_map_does_not_matter(dtype, tmp_path):
+    raw = (np.random.default_rng(8).random((7, 9)) * 100).astype(dtype)
+    expected = to_scoremap(raw)
+    for name, same in in_other_forms(raw, tmp_path):
+        assert to_scoremap(same).tobytes() == expected.tobytes(), name
 
 
 def test_frame_is_width_then_height():

@@ -11,7 +11,7 @@ import reference_oracle as oracle
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
-from scoremap_zoo import KINDS, draw_boxes, draw_map, paint, realistic_map
+from scoremap_zoo import KINDS, draw_boxes, draw_map, in_other_forms, paint, realistic_map, spiral
 
 import wsolbench
 from wsolbench.protocol import best_iou_curves, box_iou, boxes_at, cam_threshold_grid
@@ -115,13 +115,13 @@ def test_every_binary_image_of_four_by_four():
             assert curves.multi[0] == max(oracle.plain_iou(box, truth) for box in multi)
 
 
-CROWDED = ("noise", "plateaus", "ties", "sparse", "ring", "nested")
+CROWDED = ("noise", "plateaus", "ties", "sparse", "ring", "nested", "spiral", "comb")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_mismatch_on_thousands_of_maps(kind):
-    """530 maps of each of ten kinds, most of them small, 30 of 41 to 224 pixels a side, on both grids."""
+    """530 maps of each of fourteen kinds, most of them small, 30 of 41 to 224 pixels a side, on both grids."""
     rng = np.random.default_rng(300 + KINDS.index(kind))
     coarse, fine = cam_threshold_grid(0.01), cam_threshold_grid(0.001)
     frames, every = (2, 15) if kind in CROWDED else (25, 5)  # the oracle is slow where there are many contours
@@ -246,12 +246,35 @@ def test_narrow_floats_are_quantised_in_float64():
         assert boxes_at(scoremap, tau)[1].tolist() == [[1, 1, 1, 1]]
 
 
-def test_memory_layout_does_not_matter():
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_the_form_of_an_array_does_not_matter(dtype, tmp_path):
     rng = np.random.default_rng(3)
-    scoremap, boxes, grid = draw_map(rng, "smooth", (30, 20)), draw_boxes(rng, (20, 30)), cam_threshold_grid(0.01)
-    expected = best_iou_curves(scoremap, boxes, grid)
-    for same in (np.asfortranarray(scoremap), np.repeat(scoremap, 2, axis=1)[:, ::2]):
-        assert best_iou_curves(same, boxes, grid).multi.tolist() == expected.multi.tolist()
+    scoremap, grid = draw_map(rng, "smooth", (30, 20)).astype(dtype), cam_threshold_grid(0.01)
+    boxes = draw_boxes(rng, (20, 30), 3)
+    expected, tau = best_iou_curves(scoremap, boxes, grid), 0.3
+    for name, same in in_other_forms(scoremap, tmp_path):
+        found = best_iou_curves(same, boxes, grid)
+        assert found.single.tolist() == expected.single.tolist(), name
+        assert found.multi.tolist() == expected.multi.tolist(), name
+        assert boxes_at(same, tau)[1].tolist() == boxes_at(scoremap, tau)[1].tolist(), name
+    for name, same in in_other_forms(boxes, tmp_path):
+        assert best_iou_curves(scoremap, same, grid).multi.tolist() == expected.multi.tolist(), name
+
+
+@pytest.mark.parametrize("step", [1 / 3, 0.3, 0.07, 1 / 49, 1 / 255, 0.0123, 1 / 1023, 0.9999, 1.0])
+def test_curves_equal_the_oracle_on_odd_grids(step):
+    rng = np.random.default_rng(6)
+    for kind in KINDS:
+        scoremap = draw_map(rng, kind, (17, 23))
+        assert_like_oracle(scoremap, draw_boxes(rng, (23, 17)), cam_threshold_grid(step))
+
+
+@pytest.mark.parametrize("turns", range(4))
+def test_a_spiral_is_one_contour_and_its_box_is_the_frame(turns):
+    """A path of a pixel that fills the frame: the longest contour there is, and no hole in it."""
+    scoremap = np.rot90(spiral(224, 224), turns)
+    assert_like_oracle(scoremap, np.array([[0, 0, 223, 223], [50, 60, 90, 99]]), np.array([0.0, 0.5, 0.999]))
+    assert boxes_at(scoremap, 0.5)[1].tolist() == [[0, 0, 223, 223]]
 
 
 def test_arguments_are_left_as_they_are():
