@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, FiniteFloat
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from wsolbench.api import BelowOne, MethodContext, MethodSpec, Positive, hookimpl
+from wsolbench.api import BelowOne, MethodContext, MethodSpec, NonNegative, Positive, hookimpl
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -67,50 +67,58 @@ class PositiveCAM(CAM):
 
 @dataclass(frozen=True)
 class NegativeCAM(CAM):
-    """The CAM of the negative weights; if features are never negative, its map after the ReLU is zero."""
+    """The CAM of the negative weights.
+
+    Where no feature is negative, as after a ReLU, the sum is nowhere positive, and the map is not defined.
+
+    Args:
+        sign: Weights are ``kept``, as in the paper's Table 2, or ``flipped`` to ``abs(w_k)``, which shows where the
+            features of negative weights are.
+    """
+
+    sign: Literal["kept", "flipped"] = "kept"
 
     def channel_weights(self, features: Tensor, context: MethodContext) -> Tensor:
         """Return the weights (B, K), positive ones set to 0."""
-        return super().channel_weights(features, context).clamp(max=0)
+        weights = super().channel_weights(features, context).clamp(max=0)
+        return weights if self.sign == "kept" else -weights
 
 
 @dataclass(frozen=True)
 class SmallWeightCAM(CAM):
-    """The CAM of the weights below a value; without the ReLU, it and `LargeWeightCAM` add up to the whole CAM.
+    """The CAM of the small positive weights, ``0 < w_k ≤ value``; it and `LargeWeightCAM` add up to `PositiveCAM`.
 
-    In our reading a weight is small if its magnitude is. Whether the paper's figure compares 0.04 with the magnitude or
-    with the signed weight was not verified. ``measure=signed`` is the other reading: every negative weight is small,
-    and a value of 0 gives ``cam-neg`` and ``cam-pos``.
-
-    The default value fits the paper's networks. The scale of weights differs between networks, and that of effective
-    weights after a layer norm even between images.
+    The sums add up without the ReLU and the division. The default value is the paper's, for its networks. The scale of
+    weights differs between networks, and that of effective weights after a layer norm even between images.
 
     Args:
-        value: Weights equal to it or above are large.
-        measure: What is compared with the value, the ``magnitude`` or the ``signed`` weight.
+        value: The largest small weight.
+        measure: What is compared with the value: the ``positive`` weights, as in the caption of the paper's Fig. 6, or
+            the ``magnitude`` of all weights; then the two parts add up to `CAM`.
     """
 
-    value: FiniteFloat = 0.04
-    measure: Literal["magnitude", "signed"] = "magnitude"
+    value: NonNegative = 0.04
+    measure: Literal["positive", "magnitude"] = "positive"
 
     def channel_weights(self, features: Tensor, context: MethodContext) -> Tensor:
-        """Return the weights (B, K), large ones set to 0."""
-        weights = super().channel_weights(features, context)
-        return weights.where(self.is_small(weights), 0)
+        """Return the weights (B, K), those that are not small set to 0."""
+        weights = self.measured_weights(features, context)
+        return weights.where(weights.abs() <= self.value, 0)
 
-    def is_small(self, weights: Tensor) -> Tensor:
-        """Return which weights are below the value, bool (B, K)."""
-        return (weights.abs() if self.measure == "magnitude" else weights) < self.value
+    def measured_weights(self, features: Tensor, context: MethodContext) -> Tensor:
+        """Return the weights (B, K) that are small or large, the others set to 0."""
+        weights = super().channel_weights(features, context)
+        return weights.clamp(min=0) if self.measure == "positive" else weights
 
 
 @dataclass(frozen=True)
 class LargeWeightCAM(SmallWeightCAM):
-    """The CAM of the weights equal to a value or above; see `SmallWeightCAM`."""
+    """The CAM of the large positive weights, ``w_k > value``; see `SmallWeightCAM`."""
 
     def channel_weights(self, features: Tensor, context: MethodContext) -> Tensor:
-        """Return the weights (B, K), small ones set to 0."""
-        weights = CAM.channel_weights(self, features, context)
-        return weights.where(~self.is_small(weights), 0)
+        """Return the weights (B, K), those that are not large set to 0."""
+        weights = self.measured_weights(features, context)
+        return weights.where(weights.abs() > self.value, 0)
 
 
 @dataclass(frozen=True)

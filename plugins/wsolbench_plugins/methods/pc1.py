@@ -152,10 +152,10 @@ def wsolbench_methods() -> list[MethodSpec]:
     """Offer the first component by both rules, and three more."""
     source = "Yasuki & Taki, CAM Back Again, CVPR 2024"
     return [
-        MethodSpec("pc1", _pc1, source),
-        MethodSpec("pc1-corrected", partial(_corrected, 1), f"{source}; true border, no sign of a library"),
+        MethodSpec("pc1", _pc1, f"{source}, Table 3"),
+        MethodSpec("pc1-corrected", partial(_corrected, 1), f"after {source}; true border, no sign of a library"),
         *(
-            MethodSpec(f"pc{number}", partial(_corrected, number), f"{source}; component {number}, same orientation")
+            MethodSpec(f"pc{number}", partial(_corrected, number), f"after {source}; component {number}, as pc1-corrected")
             for number in (2, 3, 4)
         ),
     ]

@@ -58,11 +58,11 @@ def test_equals_the_authors_map(shared_data):
 
 
 def small(weight, _):
-    return weight if abs(weight) < 0.04 else 0
+    return weight if 0 < weight <= 0.04 else 0
 
 
 def large(weight, _):
-    return weight if abs(weight) >= 0.04 else 0
+    return weight if weight > 0.04 else 0
 
 
 def thresholded(weight, feature):
@@ -185,38 +185,38 @@ def test_negative_half_takes_negative_weights_alone():
     torch.testing.assert_close(maps, torch.tensor([[[0.0, 1.0]]]))
 
 
-@each("measure", ["magnitude", "signed"])
-def test_small_and_large_weights_add_up_to_the_whole(measure):
-    for value in (-0.1, 0.0, 0.04, 0.1):
+def test_flipped_negative_weights_count_by_their_magnitude():
+    features = torch.tensor([[[[1.0, 3.0]], [[5.0, 2.0]]]])
+    maps = NegativeCAM(sign="flipped")(features, context(torch.tensor([[2.0, -1.0]]), [0]))
+    torch.testing.assert_close(maps, torch.tensor([[[1.0, 0.4]]]))
+
+
+@each(("measure", "whole"), [("positive", PositiveCAM), ("magnitude", CAM)])
+def test_small_and_large_weights_add_up_to_the_whole(measure, whole):
+    for value in (0.0, 0.04, 0.1):
         features, weights = scene(negative=True)
         weights[0, 5] = value
         seen = context(weights, [0, 1, 2])
         small, large = (
             build(False, value=value, measure=measure)(features, seen) for build in (SmallWeightCAM, LargeWeightCAM)
         )
-        whole = CAM(relu=False)(features, seen)
-        np.testing.assert_allclose(small + large, whole, rtol=1.3e-6, atol=1e-5, err_msg=f"{value=}")
+        expected = whole(relu=False)(features, seen)
+        np.testing.assert_allclose(small + large, expected, rtol=1.3e-6, atol=1e-5, err_msg=f"{value=}")
 
 
-def test_a_weight_is_small_by_magnitude_unless_signs_are_to_count():
-    features = torch.eye(4).reshape(1, 4, 2, 2)
-    seen = context(torch.tensor([[-0.5, -0.02, 0.02, 0.5]]), [0])
+def test_small_weights_are_positive_and_include_the_value():
+    features = torch.eye(6)[:5].reshape(1, 5, 2, 3)
+    seen = context(torch.tensor([[-0.5, -0.02, 0.02, 0.04, 0.5]]), [0])
     counted = {
-        (build, measure): (build(relu=False, measure=measure)(features, seen) * 4).flatten().tolist()
+        (build, measure): (build(relu=False, measure=measure)(features, seen) * 5).flatten().tolist()[:5]
         for build in (SmallWeightCAM, LargeWeightCAM)
-        for measure in ("magnitude", "signed")
+        for measure in ("positive", "magnitude")
     }
-    assert counted[SmallWeightCAM, "magnitude"] == pytest.approx([0, -0.02, 0.02, 0])
-    assert counted[LargeWeightCAM, "magnitude"] == pytest.approx([-0.5, 0, 0, 0.5])
-    assert counted[SmallWeightCAM, "signed"] == pytest.approx([-0.5, -0.02, 0.02, 0])
-    assert counted[LargeWeightCAM, "signed"] == pytest.approx([0, 0, 0, 0.5])
-
-
-def test_signed_weights_around_zero_are_the_halves():
-    features, weights = scene(negative=True)
-    seen = context(weights, [0, 1, 2])
-    for part, half in ((SmallWeightCAM, NegativeCAM), (LargeWeightCAM, PositiveCAM)):
-        torch.testing.assert_close(part(value=0, measure="signed")(features, seen), half()(features, seen))
+    assert counted[SmallWeightCAM, "positive"] == pytest.approx([0, 0, 0.02, 0.04, 0])
+    assert counted[LargeWeightCAM, "positive"] == pytest.approx([0, 0, 0, 0, 0.5])
+    assert counted[SmallWeightCAM, "magnitude"] == pytest.approx([0, -0.02, 0.02, 0.04, 0])
+    assert counted[LargeWeightCAM, "magnitude"] == pytest.approx([-0.5, 0, 0, 0, 0.5])
+    assert [build().measure for build in (SmallWeightCAM, LargeWeightCAM)] == ["positive", "positive"]
 
 
 # ------------------------------------------------------------------------------------- thresholded average pooling
@@ -295,6 +295,7 @@ def test_a_percentile_at_the_minimum_asks_for_whatever_is_above_it():
     ("build", "options", "reason"),
     [
         (SmallWeightCAM, {"value": float("nan")}, "(?s)value.*finite"),
+        (SmallWeightCAM, {"value": -0.1}, "value"),
         (LargeWeightCAM, {"value": float("inf")}, "(?s)value.*finite"),
         (ThresholdedPoolingCAM, {"threshold": 1}, "(?s)threshold.*less than 1"),
         (ThresholdedPoolingCAM, {"threshold": -0.1}, "threshold"),
