@@ -155,7 +155,7 @@ def wsolbench_methods() -> list[MethodSpec]:
         MethodSpec("pc1", _pc1, f"{source}, Table 3"),
         MethodSpec("pc1-corrected", partial(_corrected, 1), f"after {source}; true border, no sign of a library"),
         *(
-            MethodSpec(f"pc{number}", partial(_corrected, number), f"after {source}; component {number}, as pc1-corrected")
+            MethodSpec(f"pc{number}", partial(_corrected, number), f"after {source}; component {number}, so oriented")
             for number in (2, 3, 4)
         ),
     ]
