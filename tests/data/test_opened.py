@@ -6,10 +6,14 @@ from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 
-from wsolbench.contract import DatasetRoots, Split
+from toys import Notes
+from wsolbench.contract import DatasetRoots, DatasetSpec, Finding, Severity, Split
+from wsolbench.data import DiskDataset
 from wsolbench.data.fingerprint import combine_digests, image_digest
 from wsolbench.data.opened import open_dataset
 from wsolbench.host.loading import load_plugins
+from wsolbench.host.provider import Provider
+from wsolbench.host.registry import Offer
 
 
 def hashes(sent):
@@ -29,3 +33,14 @@ def test_an_opened_split_is_read_in_another_process(folder_set, annotation):
         there = pool.submit(hashes, sent).result()
     images = combine_digests(image_digest(part.images.load(index)) for index in range(5))
     assert there == (images, part.annotations_sha256)
+
+
+def test_what_a_data_set_reports_is_shown_once():
+    def build(roots):
+        for severity in (Severity.NOTE, Severity.WARNING, Severity.WARNING):
+            roots.on_finding(Finding(severity, f"a {severity.value}"))
+        return DiskDataset("toy", (), {})
+
+    notes = Notes()
+    open_dataset(Offer(DatasetSpec("toy", build, "here"), Provider("toys", "1", "toy")), DatasetRoots(), notes)
+    assert (notes.said, notes.warned) == (["a note"], ["a warning"])

@@ -32,6 +32,7 @@ __all__ = [
     "Preparation",
     "Severity",
     "Split",
+    "ignore_finding",
     "raise_fault",
 ]
 
@@ -57,6 +58,10 @@ class Split(enum.Enum):
 def raise_fault(fault: DataError) -> None:
     """Raise an error found in a list: the default of ``DatasetRoots.on_fault``."""
     raise fault
+
+
+def ignore_finding(finding: Finding) -> None:
+    """Do nothing: the default of ``DatasetRoots.on_finding``."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +93,8 @@ class DatasetRoots:
         conventions: How the lists are read.
         on_fault: Called with the error of a faulty entry of a list. Where it returns, the entry is left out and reading
             continues, so that all faults of a data set can be reported at once.
+        on_finding: Called with what a user should know about the data set: what was left out, what was concluded. Every
+            command shows it, and shows the same finding once.
     """
 
     images: Path | None = None
@@ -96,6 +103,7 @@ class DatasetRoots:
     train: Path | None = None
     conventions: Conventions = field(default_factory=Conventions)
     on_fault: Callable[[DataError], None] = field(default=raise_fault, compare=False)
+    on_finding: Callable[[Finding], None] = field(default=ignore_finding, compare=False)
 
 
 @dataclass(frozen=True)

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Generic, TypeVar
 
-from wsolbench.contract import Annotations, Dataset, DatasetRoots, DatasetSpec, ImageSplit, Split
+from wsolbench.contract import Annotations, Dataset, DatasetRoots, DatasetSpec, Finding, ImageSplit, Severity, Split
 from wsolbench.data.fingerprint import annotations_hash
 from wsolbench.data.ids import check_ids
 from wsolbench.data.sampling import limit_split
 from wsolbench.errors import DataError, UsageError
 from wsolbench.host.provider import Provider, blaming
 from wsolbench.host.registry import Offer
+from wsolbench.progress import Reporter
 
-__all__ = ["OpenDataset", "OpenSplit", "open_dataset"]
+__all__ = ["OpenDataset", "OpenSplit", "open_dataset", "show_finding"]
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -113,16 +114,41 @@ class OpenDataset:
         return OpenSplit(split, images, Annotations(boxes, everything.image_sizes, guarded))
 
 
-def open_dataset(offer: Offer[DatasetSpec], roots: DatasetRoots) -> OpenDataset:
+def open_dataset(offer: Offer[DatasetSpec], roots: DatasetRoots, reporter: Reporter | None = None) -> OpenDataset:
     """Build a data set.
+
+    Args:
+        offer: The data set.
+        roots: Where it is on disk.
+        reporter: Shows the findings that the data set reports while it is read; by default `roots` says who gets them.
 
     Raises:
         UsageError: It needs a place that was not named, or is given one that it has no use for.
         DataError: Something is missing or damaged.
         PluginError: The plugin's own code fails.
     """
+    if reporter is not None:
+        roots = replace(roots, on_finding=_Shown(reporter))
     with blaming(offer.provider, f"building the data set '{offer.name}'"):
         return OpenDataset(offer.spec.build(roots), offer.provider)
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """Shows findings, each once: a data set may come to the same one in every split."""
+
+    reporter: Reporter
+    texts: set[str] = field(default_factory=set)
+
+    def __call__(self, finding: Finding) -> None:
+        if finding.text not in self.texts:
+            self.texts.add(finding.text)
+            show_finding(finding, self.reporter)
+
+
+def show_finding(finding: Finding, reporter: Reporter) -> None:
+    """Show a finding: a note as a message, others as warnings."""
+    (reporter.say if finding.severity is Severity.NOTE else reporter.warn)(finding.text)
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ def evaluate(config: EvaluateConfig, registry: Registry, reporter: Reporter, *, 
         ScoremapError: A map is missing or damaged, or belongs to no image.
         OutputError: The record cannot be written.
     """
-    dataset = open_dataset(registry.datasets.get(config.dataset), config.roots)
+    dataset = open_dataset(registry.datasets.get(config.dataset), config.roots, reporter)
     with nullcontext() if config.out is None else atomic_folder(config.out) as draft:
         roots = _roots(config)
         wholes = {split: dataset.images(split) for split in roots}

@@ -74,7 +74,7 @@ def plan_run(config: RunConfig, registry: Registry, reporter: Reporter) -> RunPl
     methods = build_methods(registry, config.methods)
     if config.save_scoremaps is not None:
         _check_scoremap_folders(config.save_scoremaps, config.out, [built.name for built in methods])
-    dataset = open_dataset(registry.datasets.get(config.dataset), config.roots)
+    dataset = open_dataset(registry.datasets.get(config.dataset), config.roots, reporter)
     check_first_images(dataset, Split.labelled(config.split), methods)
     network = load_network(
         registry,

@@ -50,7 +50,7 @@ def train(config: TrainConfig, registry: Registry, reporter: Reporter, *, comman
         WsolbenchError: An error that the user can fix.
     """
     check_writable(config.out, "--out")
-    plan = plan_training(config, registry, command=command)
+    plan = plan_training(config, registry, reporter, command=command)
     state_path = state_path_of(config.out)
     if state_path.exists() and not config.resume:
         raise UsageError(f"{state_path} holds a training that was interrupted; add --resume, or delete it")
@@ -60,12 +60,13 @@ def train(config: TrainConfig, registry: Registry, reporter: Reporter, *, comman
     return TrainedClassifier(config.out, card)
 
 
-def plan_training(config: TrainConfig, registry: Registry, *, command: str) -> TrainingPlan:
+def plan_training(config: TrainConfig, registry: Registry, reporter: Reporter, *, command: str) -> TrainingPlan:
     """Resolve the names of a configuration.
 
     Args:
         config: What to train.
         registry: The installed plugins.
+        reporter: Shows what the data set reports.
         command: The command or call that started the training, for the card.
 
     Raises:
@@ -77,7 +78,7 @@ def plan_training(config: TrainConfig, registry: Registry, *, command: str) -> T
     backbone = _one_network(registry, config.backbone)
     return TrainingPlan(
         backbone=backbone,
-        dataset=open_dataset(registry.datasets.get(config.dataset), config.roots),
+        dataset=open_dataset(registry.datasets.get(config.dataset), config.roots, reporter),
         built_recipe=build_recipe(registry.recipes.get(config.recipe), config.recipe_options),
         seeds=config.seeds,
         device=choose_device(config.device),

@@ -72,7 +72,8 @@ def check_dataset(offer: Offer[DatasetSpec], roots: DatasetRoots, *, workers: in
         PluginError: The data set's code fails.
     """
     faults: list[DataError] = []
-    opened = open_dataset(offer, replace(roots, on_fault=faults.append))
+    told: list[Finding] = []
+    opened = open_dataset(offer, replace(roots, on_fault=faults.append, on_finding=told.append))
     dataset = opened.dataset
     parts, unread = _read_lists(opened, faults)
     inspected = [
@@ -87,7 +88,7 @@ def check_dataset(offer: Offer[DatasetSpec], roots: DatasetRoots, *, workers: in
         ]
     version = _version(dataset)
     messages = dict.fromkeys(str(fault) for fault in [*faults, *unread])  # after the inspections, which add faults
-    findings = (*list_findings(Severity.ERROR, list(messages)), *found)
+    findings = (*list_findings(Severity.ERROR, list(messages)), *dict.fromkeys(told), *found)
     counts = tuple(_count(part, offer.spec) for part in inspected)
     return CheckReport(dataset.name, version, counts, findings)
 
