@@ -61,6 +61,7 @@ API = [
 ]
 
 DATA = [
+    "BoxRule",
     "DiskDataset",
     "DiskSplit",
     "Download",
@@ -89,7 +90,6 @@ DATA = [
     "published_lists",
     "read_lines",
     "reference_splits",
-    "whole_corners",
     "xywh_to_xyxy",
 ]
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wsolbench.data.boxes import SizedBoxes, whole_corners, xywh_to_xyxy
+from wsolbench.data.boxes import BoxRule, SizedBoxes, xywh_to_xyxy
 from wsolbench.errors import DataError
 
 TENTHS = st.integers(0, 5000)
@@ -37,6 +37,6 @@ def test_boxes_are_worked_out_when_asked_for():
 
 @pytest.mark.parametrize("quad", [(10, 0, 12, 5), (0, -1, 3, 3), (5, 5, 4, 6), (0, 0, 10, 7), (0, 0, 9, 8)])
 def test_a_box_that_is_not_inside_its_image(quad):
-    boxes = SizedBoxes({"a.jpg": [quad]}, {"a.jpg": (10, 8)}, "boxes.csv", whole_corners)
+    boxes = SizedBoxes({"a.jpg": [quad]}, {"a.jpg": (10, 8)}, "boxes.csv", BoxRule())
     with pytest.raises(DataError, match=r"boxes\.csv: the box .* of 'a\.jpg' is not inside its 10x8 image"):
         boxes["a.jpg"]

@@ -174,9 +174,9 @@ FAULTS = {
         lambda data: data.edit("test/localization", "cat/test2.jpg,2,3,30,20", "cat/test2.jpg,30,3,2,20"),
         "expected x0 <= x1 and y0 <= y1, got 'cat/test2.jpg,30,3,2,20'",
     ),
-    "width and height for corners": (
-        lambda data: data.edit("test/localization", "cat/test3.jpg,2,3,30,20", "cat/test3.jpg,20.5,3,30,20"),
-        "expected path,x0,y0,x1,y1 in whole numbers of at most 9 digits, got 'cat/test3.jpg,20.5,3,30,20'",
+    "a corner that is no number": (
+        lambda data: data.edit("test/localization", "cat/test3.jpg,2,3,30,20", "cat/test3.jpg,20.5,3,thirty,20"),
+        "expected path,x0,y0,x1,y1 in numbers such as 12 or 12.5, of at most 9 digits before the point, got 'cat/test3",
     ),
     "the same box twice": (
         lambda data: data.add("test/localization", "cat/test0.jpg,2,3,30,20"),

@@ -1,6 +1,7 @@
 import os
 import pickle
 import re
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from cases import each
 from PIL import Image
 
-from wsolbench.contract import DatasetRoots, Split
+from wsolbench.contract import Conventions, DatasetRoots, Split
 from wsolbench.data.images import decode_grey
 from wsolbench.data.reference import ReferenceDataset
 from wsolbench.errors import DataError, UsageError
@@ -163,7 +164,11 @@ BROKEN = {
     "label_huge": ("class_labels.txt", "x/a.jpg,999999999", "line 1: expected a label from 0"),
     "label_empty": ("class_labels.txt", "x/a.jpg,", "line 1: expected path,label in whole numbers"),
     "label_no_comma": ("class_labels.txt", "x/a.jpg 0", "line 1: expected path,label"),
-    "label_header": ("class_labels.txt", "path,label\nx/a.jpg,0", "line 1: expected path,label"),
+    "label_header": ("class_labels.txt", "path,label\nx/a.jpg,0", "is not; a header is not part of this layout"),
+    "label_comma": ("class_labels.txt", "x/a.jpg,0,\nx/b.jpg,2,", "is not; remove the comma at the end"),
+    "label_quoted": ("class_labels.txt", '"x/a.jpg",0\nx/b.jpg,2', "is not; paths are not quoted here"),
+    "label_tab": ("class_labels.txt", "x/a.jpg;0\nx/b.jpg;2", "line 1: expected path,label, separated by commas"),
+    "ids_quoted": ("image_ids.txt", '"x/a.jpg"\nx/b.jpg', "line 1: expected a path without quotes"),
     "sizes_missing": (
         "image_sizes.txt",
         None,
@@ -198,8 +203,9 @@ BROKEN = {
         "line 1: expected path,x0,y0,x1,y1 with a path of image_ids",
     ),
     "box_short": ("localization.txt", "x/a.jpg,1,2,3", "line 1: expected path,x0,y0,x1,y1"),
-    "box_float": ("localization.txt", "x/a.jpg,1,2,3,4.0", "line 1: expected path,x0,y0,x1,y1 in whole numbers"),
-    "box_nan": ("localization.txt", "x/a.jpg,1,2,3,nan", "line 1: expected path,x0,y0,x1,y1 in whole numbers"),
+    "box_text": ("localization.txt", "x/a.jpg,1,two,3,4", "line 1: expected path,x0,y0,x1,y1 in numbers"),
+    "box_nan": ("localization.txt", "x/a.jpg,1,2,3,nan", "line 1: expected path,x0,y0,x1,y1 in numbers"),
+    "box_comma": ("localization.txt", "x/a.jpg,1,2,3,4,", "line 1: expected path,x0,y0,x1,y1 with a path of image_ids"),
     "box_x_inverted": (
         "localization.txt",
         "x/a.jpg,3,2,2,4\nx/b.jpg,1,2,3,4",
@@ -265,6 +271,83 @@ def test_broken_file_is_named_with_its_line(tmp_path, name):
     if "line" in problem and "utf" not in name:
         number = int(re.search(r"line (\d+)", problem)[1])
         assert repr(content.split("\n")[number - 1].removesuffix("\r"))[:100] in message
+
+
+# convention, first pixel, lines of localization.txt, boxes, what is reported
+READ = {
+    "fractions": (
+        "inclusive",
+        None,
+        "x/a.jpg,1.9,2.5,9.99,4",
+        [[1, 2, 9, 4]],
+        ["1 box with fractions, truncated to w"],
+    ),
+    "exponents": (
+        "inclusive",
+        None,
+        "x/a.jpg,1e-05,2,9,1e1",
+        [[0, 2, 9, 10]],
+        ["1 box with fractions, truncated to w"],
+    ),
+    "half-open": (
+        "half-open",
+        None,
+        "x/a.jpg,0,1,10,20\nx/a.jpg,3,4,5,6",
+        [[0, 1, 9, 19], [3, 4, 4, 5]],
+        ["3 boxes half-open, with the last pixel moved by one to be inclusive"],
+    ),
+    "clip": (
+        "clip",
+        None,
+        "x/a.jpg,-3,2,10,25\nx/a.jpg,0,0,9,19",
+        [[0, 2, 9, 19], [0, 0, 9, 19]],
+        ["1 box beyond the image, clipped to it"],
+    ),
+    "from one": ("inclusive", 1, "x/a.jpg,1,1,10,20", [[0, 0, 9, 19]], []),
+    "half-open from one": ("half-open", 1, "x/a.jpg,1,1,11,21", [[0, 0, 9, 19]], ["2 boxes half-open, with the last"]),
+}
+
+
+@each("name", READ)
+def test_boxes_are_read_by_the_conventions(tmp_path, name):
+    convention, first, lines, boxes, said = READ[name]
+    write_split(tmp_path, FILES | {"localization.txt": f"{lines}\nx/b.jpg,1,2,3,4"})
+    findings = []
+    roots = DatasetRoots(metadata=tmp_path, conventions=Conventions(convention, first), on_finding=findings.append)
+    data = ReferenceDataset("toy", roots)
+    assert data.annotations(Split.TEST).boxes["x/a.jpg"].tolist() == boxes
+    data.annotations(Split.TEST)
+    assert len(findings) == len(said)
+    for finding, words in zip(findings, said, strict=True):
+        assert finding.text.startswith(f"test: {words}")
+
+
+HALF_OPEN = "x/a.jpg,0,0,9,20\nx/a.jpg,0,0,10,20\nx/b.jpg,2,2,30,40"
+HALF_OPEN_OR_CLIP = (
+    "; so have 1 other images; pass --boxes half-open if second corners are the pixel after the last one, "
+    "--first-pixel 1 if pixels count from 1, or --boxes clip to move corners into the image"
+)
+ADVICE = {
+    "half-open": ("inclusive", HALF_OPEN, HALF_OPEN_OR_CLIP),
+    "far": ("inclusive", "x/a.jpg,0,0,12,20\nx/b.jpg,2,2,3,4", "; pass --boxes clip to move corners into the image"),
+    "wholly": ("inclusive", "x/a.jpg,12,0,15,9\nx/b.jpg,2,2,3,4", "got 'x/a.jpg,12,0,15,9'"),
+    "wholly, clipped": ("clip", "x/a.jpg,12,0,15,9\nx/b.jpg,2,2,3,4", "corners up to 9,19, got 'x/a.jpg,12,0,15,9'"),
+    "empty": ("half-open", "x/a.jpg,3,0,3,9\nx/b.jpg,2,2,3,4", "expected x0 < x1 and y0 < y1, got 'x/a.jpg,3,0,3,9'"),
+}
+
+
+@each("name", ADVICE)
+def test_the_first_box_outside_counts_the_others_and_names_the_option(tmp_path, name):
+    convention, lines, ending = ADVICE[name]
+    write_split(tmp_path, FILES | {"localization.txt": lines})
+    faults = []
+    roots = DatasetRoots(metadata=tmp_path, conventions=Conventions(convention))
+    with pytest.raises(DataError) as caught:
+        ReferenceDataset("toy", roots).annotations(Split.TEST)
+    assert str(caught.value).endswith(ending)
+    ReferenceDataset("toy", replace(roots, on_fault=faults.append)).annotations(Split.TEST)
+    assert str(faults[0]) == str(caught.value)
+    assert not any("--" in str(fault) for fault in faults[1:])
 
 
 @each("file", FILES)

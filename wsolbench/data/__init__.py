@@ -4,7 +4,7 @@ What every plugin needs, a data set in memory too, is in `wsolbench.api`.
 """
 
 from wsolbench.contract import Download, Finding, Inspectable, KnownSplit, Preparation, Severity
-from wsolbench.data.boxes import Quad, SizedBoxes, whole_corners, xywh_to_xyxy
+from wsolbench.data.boxes import BoxRule, Quad, SizedBoxes, xywh_to_xyxy
 from wsolbench.data.class_folders import list_class_folders
 from wsolbench.data.comparison import compare_annotations
 from wsolbench.data.disk import DiskDataset, DiskSplit, LazySplit, ListedSplit, PlacedSplit
@@ -16,6 +16,7 @@ from wsolbench.data.reference import ReferenceDataset, ReferenceSplit, folder_na
 from wsolbench.data.storage import open_storage
 
 __all__ = [
+    "BoxRule",
     "DiskDataset",
     "DiskSplit",
     "Download",
@@ -44,6 +45,5 @@ __all__ = [
     "published_lists",
     "read_lines",
     "reference_splits",
-    "whole_corners",
     "xywh_to_xyxy",
 ]

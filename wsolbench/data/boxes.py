@@ -1,37 +1,158 @@
-"""Boxes whose corners depend on the size of their image, which may have to be read from its file."""
+"""Listed boxes as inclusive corners, which depend on a convention and on the size of their image.
+
+Lists of boxes differ in three ways, and nothing in a list says which it follows:
+
+- four corners, or a corner, a width and a height (extents);
+- in pixels, or in fractions of the image's width and height (normalised);
+- pixels counted from 0 or from 1, the second corner being the last pixel of the box or the one after it (half-open).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from wsolbench.contract import Finding, Severity
+from wsolbench.contract.choices import BoxConvention
 from wsolbench.errors import DataError
 
-__all__ = ["Quad", "SizedBoxes", "whole_corners", "xywh_to_xyxy"]
+__all__ = [
+    "BoxRule",
+    "Corners",
+    "Quad",
+    "SizedBoxes",
+    "findings_of_changes",
+    "is_inside",
+    "outside_advice",
+    "xywh_to_xyxy",
+]
 
 Quad: TypeAlias = tuple[float, float, float, float]
-"""The four numbers of a box in pixels, perhaps with fractions: corners, or x, y, width and height."""
+"""The four numbers of a listed box, perhaps with fractions: corners, or x, y, width and height."""
 Corners: TypeAlias = tuple[int, int, int, int]
+Size: TypeAlias = tuple[int, int]
+
+TRUNCATED = "with fractions, truncated to whole pixels"
+HALF_OPEN = "half-open, with the last pixel moved by one to be inclusive"
+CLIPPED = "beyond the image, clipped to it"
+_HUNDREDTHS = 2
 
 
-def xywh_to_xyxy(extent: Quad, size: tuple[int, int]) -> Corners:
+@dataclass(frozen=True)
+class BoxRule:
+    """How the four numbers of a listed box become inclusive corners in whole pixels, counted from 0.
+
+    Extents and normalised numbers end at an edge, which may be that of the image: their second corner is at most the
+    image's last pixel. The published lists of CUB and predicted boxes are computed this way (Choe et al., CVPR 2020).
+    Fractions are truncated, not rounded: our reading, as no published box with one was available for comparison.
+
+    Args:
+        convention: What the second corner is; of extents, (x + w, y + h).
+        first_pixel: The number of the first pixel, 0 or 1; normalised numbers have none.
+        extents: The numbers are x, y, width and height, not corners.
+        normalised: The numbers are fractions of the image's width and height. They are listed with about six digits, so
+            that they are rounded to hundredths of a pixel first.
+    """
+
+    convention: BoxConvention = "inclusive"
+    first_pixel: int = 0
+    extents: bool = False
+    normalised: bool = False
+
+    def __call__(self, quad: Quad, size: Size) -> Corners:
+        """Return inclusive corners, which may be outside the image of this (width, height)."""
+        x0, y0, x1, y1 = self._bounded(self._placed(quad, size), size)
+        return int(x0), int(y0), int(x1), int(y1)
+
+    def changes(self, quad: Quad, size: Size) -> list[str]:
+        """Return what is done to a box besides counting: `TRUNCATED`, `HALF_OPEN`, `CLIPPED`."""
+        placed = self._placed(quad, size)
+        bounded = self._bounded(placed, size)
+        found = [] if self.normalised or all(value == int(value) for value in quad) else [TRUNCATED]
+        found += [HALF_OPEN] if self.convention == "half-open" else []
+        edge = 1 if self._ends_at_edge else 0  # an edge at the image's border is no excess
+        excess = any(a - b > edge for a, b in zip(placed[2:], bounded[2:], strict=True)) or placed[:2] != bounded[:2]
+        return [*found, CLIPPED] if excess else found
+
+    @property
+    def _ends_at_edge(self) -> bool:
+        return (self.extents or self.normalised) and self.convention != "half-open"
+
+    def _placed(self, quad: Quad, size: Size) -> Quad:
+        """Return corners counted from 0 in pixels, as they are listed."""
+        x0, y0, x1, y1 = quad
+        if self.extents:
+            x1, y1 = x0 + x1, y0 + y1
+        if self.normalised:
+            width, height = size
+            x0, x1 = round(x0 * width, _HUNDREDTHS), round(x1 * width, _HUNDREDTHS)
+            y0, y1 = round(y0 * height, _HUNDREDTHS), round(y1 * height, _HUNDREDTHS)
+        first = 0 if self.normalised else self.first_pixel
+        last = first + (self.convention == "half-open")
+        return x0 - first, y0 - first, x1 - last, y1 - last
+
+    def _bounded(self, corners: Quad, size: Size) -> Quad:
+        (x0, y0, x1, y1), (width, height) = corners, size
+        if self.convention == "clip" and x0 < width and y0 < height and x1 >= 0 and y1 >= 0:
+            x0, y0 = max(x0, 0), max(y0, 0)
+            x1, y1 = min(x1, width - 1), min(y1, height - 1)
+        elif self._ends_at_edge:
+            x1, y1 = min(x1, width - 1), min(y1, height - 1)
+        return x0, y0, x1, y1
+
+
+def xywh_to_xyxy(extent: Quad, size: Size) -> Corners:
     """Return the corners (x, y, min(x + w, W - 1), min(y + h, H - 1)) of a box x, y, w, h, truncated to whole pixels.
 
     x + w has no - 1: the published lists of CUB and predicted boxes are computed this way (Choe et al., CVPR 2020).
-    Fractions are truncated, not rounded: our reading, as no published box with one was available for comparison.
     """
-    (x, y, width, height), (image_width, image_height) = extent, size
-    return int(x), int(y), int(min(x + width, image_width - 1)), int(min(y + height, image_height - 1))
+    return BoxRule(extents=True)(extent, size)
 
 
-def whole_corners(corners: Quad, size: tuple[int, int]) -> Corners:  # noqa: ARG001
-    """Return inclusive corners x0, y0, x1, y1, truncated to whole pixels."""
-    x0, y0, x1, y1 = corners
-    return int(x0), int(y0), int(x1), int(y1)
+def is_inside(corners: Corners, size: Size) -> bool:
+    """Return whether inclusive corners are in order and inside an image of this (width, height)."""
+    (x0, y0, x1, y1), (width, height) = corners, size
+    return 0 <= x0 <= x1 < width and 0 <= y0 <= y1 < height
+
+
+def outside_advice(outside: Sequence[tuple[Corners, Size]], rule: BoxRule) -> str:
+    """Return what to type where boxes are outside their images, or an empty text.
+
+    Args:
+        outside: The inclusive corners that are outside, and the (width, height) of their images.
+        rule: How they were read.
+    """
+    reachable = [box for box in outside if _overlaps(box)]
+    if rule.convention != "inclusive" or not reachable:
+        return ""
+    clip = "--boxes clip to move corners into the image"
+    if not all(is_inside((x0, y0, max(x0, x1 - 1), max(y0, y1 - 1)), size) for (x0, y0, x1, y1), size in reachable):
+        return f"pass {clip}"
+    count = "" if rule.first_pixel or rule.extents else ", --first-pixel 1 if pixels count from 1"
+    return f"pass --boxes half-open if second corners are the pixel after the last one{count}, or {clip}"
+
+
+def findings_of_changes(label: str, changes: Mapping[str, int]) -> Iterator[Finding]:
+    """Yield a note for each thing that was done to boxes of a split.
+
+    Args:
+        label: The split.
+        changes: What was done -> to how many boxes.
+    """
+    for change, count in sorted(changes.items()):
+        yield Finding(Severity.NOTE, f"{label}: {count:,} {'box' if count == 1 else 'boxes'} {change}")
+
+
+def _overlaps(box: tuple[Corners, Size]) -> bool:
+    (x0, y0, x1, y1), (width, height) = box
+    return max(x0, 0) <= min(x1, width - 1) and max(y0, 0) <= min(y1, height - 1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,24 +163,21 @@ class SizedBoxes(Mapping[str, NDArray[np.int64]]):
         quads: Image id -> the four numbers of each box.
         sizes: Image id -> (width, height).
         source: The file that lists the boxes, for messages.
-        corners: Four numbers and a size -> corners.
+        rule: What the four numbers are.
     """
 
     quads: Mapping[str, Sequence[Quad]]
-    sizes: Mapping[str, tuple[int, int]]
+    sizes: Mapping[str, Size]
     source: str
-    corners: Callable[[Quad, tuple[int, int]], Corners] = xywh_to_xyxy
+    rule: BoxRule = field(default=BoxRule(extents=True))
 
     def __getitem__(self, image_id: str) -> NDArray[np.int64]:
         """Return the boxes of an image. Raises ``DataError`` where one is not inside it."""
-        quads, (width, height) = self.quads[image_id], self.sizes[image_id]
-        boxes = [self.corners(quad, (width, height)) for quad in quads]
-        for quad, (x0, y0, x1, y1) in zip(quads, boxes, strict=True):
-            if not (0 <= x0 <= x1 < width and 0 <= y0 <= y1 < height):
-                numbers = " ".join(f"{value:g}" for value in quad)
-                raise DataError(
-                    f"{self.source}: the box {numbers} of {image_id!r} is not inside its {width}x{height} image"
-                )
+        size = self.sizes[image_id]
+        boxes = [self.rule(quad, size) for quad in self.quads[image_id]]
+        for quad, corners in zip(self.quads[image_id], boxes, strict=True):
+            if not is_inside(corners, size):
+                raise self._refusal(image_id, quad, size)
         return np.array(boxes, dtype=np.int64)
 
     def __contains__(self, image_id: object) -> bool:
@@ -70,3 +188,34 @@ class SizedBoxes(Mapping[str, NDArray[np.int64]]):
 
     def __len__(self) -> int:
         return len(self.quads)
+
+    def changes(self, image_ids: Iterable[str]) -> Counter[str]:
+        """Return what was done to the boxes of some images besides counting -> to how many. Raises ``DataError``."""
+        counts: Counter[str] = Counter()
+        for image_id in image_ids:
+            size = self.sizes[image_id]
+            for quad in self.quads[image_id]:
+                counts.update(self.rule.changes(quad, size))
+        return counts
+
+    def _refusal(self, image_id: str, quad: Quad, size: Size) -> DataError:
+        """Return the error about a box; that of the first image counts the others and says what may help."""
+        numbers = " ".join(f"{value:g}" for value in quad)
+        problem = f"{self.source}: the box {numbers} of {image_id!r} is not inside its {size[0]}x{size[1]} image"
+        if self._outside and image_id == next(iter(self._outside)):
+            advice = outside_advice([box for boxes in self._outside.values() for box in boxes], self.rule)
+            others = f", nor are boxes of {len(self._outside) - 1:,} other images" if len(self._outside) > 1 else ""
+            problem += others + (f"; {advice}" if advice else "")
+        return DataError(problem)
+
+    @cached_property
+    def _outside(self) -> dict[str, list[tuple[Corners, Size]]]:
+        """Image id -> its boxes that are outside, of the images whose size is known."""
+        found: dict[str, list[tuple[Corners, Size]]] = {}
+        for image_id, quads in self.quads.items():
+            with suppress(DataError):
+                size = self.sizes[image_id]
+                outside = [(box, size) for quad in quads if not is_inside(box := self.rule(quad, size), size)]
+                if outside:
+                    found[image_id] = outside
+        return found

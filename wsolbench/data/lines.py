@@ -14,7 +14,7 @@ from wsolbench.errors import DataError, MissingFileError
 __all__ = ["Line", "parse_each", "read_lines"]
 
 _WHOLE_NUMBER = re.compile(r"-?[0-9]{1,9}")
-_NUMBER = re.compile(r"-?[0-9]{1,9}(\.[0-9]*)?")
+_NUMBER = re.compile(r"-?[0-9]{1,9}(\.[0-9]*)?(e[-+]?[0-9]{1,2})?", re.IGNORECASE)
 _QUOTED = 120
 
 

@@ -8,14 +8,16 @@ A metadata folder holds ``train``, ``val`` (train-fullsup) and ``test``, or some
     localization.txt   path,x0,y0,x1,y1                 boxes in original pixels, inclusive corners; or
                        path,mask.png,ignore.png         masks; only an image's first line has its ignore mask, if any
 
-Paths may hold commas and spaces. CRLF line ends, a byte order mark and blank last lines are legal. Whatever an
-evaluation needs is checked, and what is wrong is named by file and line: an image left out unnoticed would change the
-denominator of every score.
+Paths may hold commas and spaces. CRLF line ends, a byte order mark and blank last lines are legal; a header, quotes,
+and fields separated by tabs or semicolons are not. Fractions of corners are truncated. An image without an object has
+no line in localization.txt, or one whose other fields are empty. Whatever an evaluation needs is checked, and what is
+wrong is named by file and line: an image left out unnoticed would change the denominator of every score.
 """
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -26,8 +28,9 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from wsolbench.contract import Annotations, DatasetRoots, ImageSplit, MaskPair, Split
-from wsolbench.contract.datasets import raise_fault
+from wsolbench.contract import Annotations, Conventions, DatasetRoots, Finding, ImageSplit, MaskPair, Split
+from wsolbench.contract.datasets import ignore_finding, raise_fault
+from wsolbench.data.boxes import BoxRule, Corners, Quad, findings_of_changes, is_inside, outside_advice
 from wsolbench.data.image_files import ImageFiles
 from wsolbench.data.images import decode_grey
 from wsolbench.data.lines import Line, parse_each, read_lines
@@ -44,10 +47,12 @@ LOCALIZATION = "localization.txt"
 _BOX = "path,x0,y0,x1,y1"
 _MASK = "path,mask.png,ignore.png"
 _NUMBER_LIKE = re.compile(r"[-+]?[0-9.]+(e[-+]?[0-9]+)?|[-+]?(nan|inf|infinity)", re.IGNORECASE)
+_HEADER = re.compile(r"\W*(image|img|file|path|id|name)[\w ]*\W*(,|$)", re.IGNORECASE)
 _MOST_CLASSES = 1_000_000
 _NAMED = 10
 
 FaultHandler: TypeAlias = Callable[[DataError], None]
+_ListedBox: TypeAlias = tuple[Line, Quad]
 
 
 # -------------------------------------------------------------------------------------------------------- the data set
@@ -126,7 +131,16 @@ def _all_splits(metadata: Path, roots: DatasetRoots) -> dict[Split, ReferenceSpl
     images[Split.TRAIN_WEAKSUP] = roots.train or roots.images
     masks = roots.masks or roots.images
     return {
-        split: ReferenceSplit(split, metadata / split.value, images[split], masks, roots.on_fault) for split in Split
+        split: ReferenceSplit(
+            split,
+            metadata / split.value,
+            images[split],
+            masks,
+            conventions=roots.conventions,
+            on_fault=roots.on_fault,
+            on_finding=roots.on_finding,
+        )
+        for split in Split
     }
 
 
@@ -217,14 +231,18 @@ class ReferenceSplit:
         folder: Holds the four files.
         image_root: Folder or ZIP file where image paths start; needed when an image is loaded.
         mask_root: Folder or ZIP file where mask paths start.
+        conventions: How the boxes are read.
         on_fault: Called with what is wrong with an entry, which is left out where it returns.
+        on_finding: Called with what was done to the boxes.
     """
 
     split: Split
     folder: Path
     image_root: Path | None = None
     mask_root: Path | None = None
+    conventions: Conventions = field(default_factory=Conventions)
     on_fault: FaultHandler = raise_fault
+    on_finding: Callable[[Finding], None] = ignore_finding
 
     @property
     def is_there(self) -> bool:
@@ -289,8 +307,7 @@ class ReferenceSplit:
         self._check_annotated("box", quads)
         sized = [image_id for image_id in self.ids if image_id in quads]
         self._check_complete(SIZES, "size", sized, self.sizes)
-        boxes = {name: self._check_boxes(quads[name], self.sizes[name]) for name in sized if name in self.sizes}
-        return {name: inside for name, inside in boxes.items() if len(inside)}, {}
+        return self._place_boxes({name: quads[name] for name in sized if name in self.sizes}), {}
 
     @cached_property
     def _known(self) -> frozenset[str]:
@@ -324,15 +341,34 @@ class ReferenceSplit:
             message = f"{images} no {what}, though listed in {IDS}: {examples}{more}"
             self.on_fault(DataError(f"{self.folder / file}: {message}"))
 
-    def _check_boxes(self, boxes: list[tuple[Line, list[int]]], size: tuple[int, int]) -> NDArray[np.int64]:
-        inside: list[list[int]] = []
-        for line, box in boxes:
-            try:
-                _check_inside(line, box, size)
-                inside.append(box)
-            except DataError as fault:
-                self.on_fault(fault)
-        return np.array(inside, dtype=np.int64)
+    def _place_boxes(self, quads: Mapping[str, list[_ListedBox]]) -> dict[str, NDArray[np.int64]]:
+        """Return the boxes that are inside their images; the first that is not counts the others."""
+        inside: dict[str, list[Corners]] = {}
+        outside: dict[str, list[tuple[Line, Corners]]] = {}
+        changes: Counter[str] = Counter()
+        for name, (line, quad) in ((name, box) for name, boxes in quads.items() for box in boxes):
+            corners = self._rule(quad, self.sizes[name])
+            if is_inside(corners, self.sizes[name]):
+                inside.setdefault(name, []).append(corners)
+                changes.update(self._rule.changes(quad, self.sizes[name]))
+            else:
+                outside.setdefault(name, []).append((line, corners))
+        for finding in findings_of_changes(self.split.label, changes):
+            self.on_finding(finding)
+        boxes = [(corners, self.sizes[name]) for name, found in outside.items() for _, corners in found]
+        advice = outside_advice(boxes, self._rule)
+        remark = f"; so have {len(outside) - 1:,} other images" if len(outside) > 1 else ""
+        remark += f"; {advice}" if advice else ""
+        for name, found in outside.items():
+            for line, corners in found:
+                refusal = _refusal(line, corners, self.sizes[name], self._rule)
+                self.on_fault(DataError(f"{refusal}{remark}"))
+                remark = ""
+        return {name: np.array(corners, dtype=np.int64) for name, corners in inside.items()}
+
+    @property
+    def _rule(self) -> BoxRule:
+        return BoxRule(self.conventions.boxes, self.conventions.first_pixel or 0)
 
 
 # --------------------------------------------------------------------------------------------------------- text to data
@@ -342,10 +378,20 @@ def _fields(line: Line, layout: str, known: Collection[str]) -> list[str]:
     """Return the fields, split from the right as the path in front may hold commas; it must be a known image."""
     fields = line.text.rsplit(",", layout.count(","))
     if len(fields) != layout.count(",") + 1:
-        raise line.error(f"expected {layout}")
+        raise line.error(f"expected {layout}, separated by commas")
     if fields[0] not in known:
-        raise line.error(f"expected {layout} with a path of {IDS}, which {fields[0]!r} is not")
+        hint = _hint(line, fields, known)
+        raise line.error(f"expected {layout} with a path of {IDS}, which {fields[0]!r} is not{hint}")
     return fields
+
+
+def _hint(line: Line, fields: list[str], known: Collection[str]) -> str:
+    """Say what is unusual about a line whose path is no image, or nothing."""
+    if line.text.rstrip(", ") != line.text.rstrip() and line.text.rstrip(", ").rsplit(",", len(fields) - 1)[0] in known:
+        return "; remove the comma at the end"
+    if fields[0][:1] == fields[0][-1:] == '"':
+        return "; paths are not quoted here"
+    return "; a header is not part of this layout" if line.number == 1 and _HEADER.match(line.text) else ""
 
 
 def _parse_ids(lines: list[Line], on_fault: FaultHandler) -> tuple[str, ...]:
@@ -353,6 +399,8 @@ def _parse_ids(lines: list[Line], on_fault: FaultHandler) -> tuple[str, ...]:
 
     def parse(line: Line) -> None:
         line.check_path(line.text)
+        if line.text[0] == line.text[-1] == '"':
+            raise line.error("expected a path without quotes")
         if line.text in ids:
             raise line.error(f"expected each image once, this one is on line {ids[line.text]} too")
         ids[line.text] = line.number
@@ -394,30 +442,31 @@ def _parse_sizes(lines: list[Line], known: Collection[str], on_fault: FaultHandl
 
 
 def _is_mask(line: Line) -> bool:
-    return not _NUMBER_LIKE.fullmatch(line.text.rpartition(",")[2].strip())
+    """Whether the fields behind the path are those of masks: a box has numbers, also where one comma is too many."""
+    return not _NUMBER_LIKE.fullmatch(line.text.rstrip(", ").rpartition(",")[2].strip())
 
 
-def _parse_boxes(
-    lines: list[Line], known: Collection[str], on_fault: FaultHandler
-) -> dict[str, list[tuple[Line, list[int]]]]:
-    boxes: dict[str, list[tuple[Line, list[int]]]] = {}
+def _parse_boxes(lines: list[Line], known: Collection[str], on_fault: FaultHandler) -> dict[str, list[_ListedBox]]:
+    boxes: dict[str, list[_ListedBox]] = {}
 
     def parse(line: Line) -> None:
         if _is_mask(line):
             raise line.error(f"expected a box ({_BOX}), as on the first line")
         image_id, *texts = _fields(line, _BOX, known)
-        boxes.setdefault(image_id, []).append((line, line.whole_numbers(texts, _BOX)))
+        found = boxes.setdefault(image_id, [])  # a faulty box is one fault: the image is not without a box too
+        x0, y0, x1, y1 = line.numbers(texts, _BOX)
+        found.append((line, (x0, y0, x1, y1)))
 
     parse_each(lines, parse, on_fault)
     return boxes
 
 
-def _check_inside(line: Line, box: list[int], size: tuple[int, int]) -> None:
-    (x0, y0, x1, y1), (width, height) = box, size
+def _refusal(line: Line, corners: Corners, size: tuple[int, int], rule: BoxRule) -> DataError:
+    (x0, y0, x1, y1), (width, height) = corners, size
     if x1 < x0 or y1 < y0:
-        raise line.error("expected x0 <= x1 and y0 <= y1")
-    if x0 < 0 or y0 < 0 or x1 >= width or y1 >= height:
-        raise line.error(f"expected a box inside its {width}x{height} image, corners up to {width - 1},{height - 1}")
+        order = "<" if rule.convention == "half-open" else "<="
+        return line.error(f"expected x0 {order} x1 and y0 {order} y1")
+    return line.error(f"expected a box inside its {width}x{height} image, corners up to {width - 1},{height - 1}")
 
 
 def _parse_masks(lines: list[Line], known: Collection[str], on_fault: FaultHandler) -> dict[str, _MaskFiles]:

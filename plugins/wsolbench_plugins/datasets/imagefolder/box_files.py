@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 from xml.etree import ElementTree
 
 from wsolbench.api import DataError
-from wsolbench.data import Line, Quad, parse_each, read_lines, whole_corners, xywh_to_xyxy
+from wsolbench.data import BoxRule, Line, Quad, parse_each, read_lines
 
 FaultHandler: TypeAlias = Callable[[DataError], None]
 
@@ -45,14 +45,14 @@ class BoxFile:
 
     Args:
         boxes: All boxes.
-        corners: Four numbers and an image's size -> corners.
+        rule: What the four numbers of a box are.
         sizes: What the files call an image -> (width, height); empty where they do not say.
         categories: All classes that the files know, with and without boxes; empty where they name none.
         faulty: What the files call the images of entries that are at fault, which were reported and left out.
     """
 
     boxes: tuple[NamedBox, ...]
-    corners: Callable[[Quad, tuple[int, int]], tuple[int, int, int, int]]
+    rule: BoxRule
     sizes: dict[str, tuple[int, int]] = field(default_factory=dict)
     categories: frozenset[str] = frozenset()
     faulty: frozenset[str] = frozenset()
@@ -101,8 +101,7 @@ def _read_csv(_: Path, files: Sequence[Path], on_fault: FaultHandler) -> BoxFile
         parse_each(lines, parse, on_fault)
     if len(forms) > 1:
         raise DataError(f"{files[0].parent} holds CSV files with different headers; use one for all")
-    corners = whole_corners if forms == {tuple(CORNERS)} else xywh_to_xyxy
-    return BoxFile(tuple(boxes), corners, faulty=frozenset(faulty))
+    return BoxFile(tuple(boxes), BoxRule(extents=forms != {tuple(CORNERS)}), faulty=frozenset(faulty))
 
 
 def _csv_fields(line: Line) -> list[str]:
@@ -138,7 +137,7 @@ def _read_coco(_: Path, files: Sequence[Path], on_fault: FaultHandler) -> BoxFil
                 on_fault(fault)
                 with suppress(*_MALFORMED):
                     faulty.add(images[entry["image_id"]])
-    return BoxFile(tuple(boxes), xywh_to_xyxy, sizes, frozenset(categories), frozenset(faulty))
+    return BoxFile(tuple(boxes), BoxRule(extents=True), sizes, frozenset(categories), frozenset(faulty))
 
 
 def _coco_boxes(file: Path, number: int, entry: Any, images: dict[Any, str], names: dict[Any, str]) -> list[NamedBox]:
@@ -180,7 +179,7 @@ def _read_voc(root: Path, files: Sequence[Path], on_fault: FaultHandler) -> BoxF
         for box in boxes
     )
     categories = frozenset(box.category for box in boxes if box.category)
-    return BoxFile(counted, whole_corners, sizes, categories, frozenset(faulty))
+    return BoxFile(counted, BoxRule(), sizes, categories, frozenset(faulty))
 
 
 def _read_annotation(file: Path, image: str) -> tuple[tuple[int, int], list[NamedBox]]:

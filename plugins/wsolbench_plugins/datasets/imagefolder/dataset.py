@@ -107,7 +107,7 @@ class BoxesOfImages:
             message = f"has no box for {len(bare)} images of {split.label}, such as {bare[0]!r}"
             self.on_fault(DataError(f"{self.path} {message}"))
         sizes = self._sizes or HeaderSizes(files)
-        return Annotations(SizedBoxes(quads, sizes, str(self.path), self._file.corners), sizes)
+        return Annotations(SizedBoxes(quads, sizes, str(self.path), self._file.rule), sizes)
 
     @cached_property
     def _file(self) -> BoxFile:
