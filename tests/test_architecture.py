@@ -18,6 +18,7 @@ PLUGINS = Path(wsolbench_plugins.__file__).parent
 KINDS = ("backbones", "methods", "datasets", "recipes")
 FLOORS = (
     "errors",
+    "drafts",
     "files threads progress",
     "contract protocol console",
     "host figures",

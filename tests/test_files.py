@@ -1,11 +1,13 @@
 import hashlib
 import os
+import shutil
 from datetime import datetime
 from pathlib import Path
 
 import pytest
 
 from wsolbench import files
+from wsolbench.drafts import ElsewhereError
 from wsolbench.errors import OutputError
 from wsolbench.files import atomic_folder, atomic_write, check_empty, check_writable, fresh_folder, read_regular, sha256
 
@@ -74,16 +76,75 @@ def test_a_link_to_an_empty_folder_is_followed(tmp_path):
     assert names(tmp_path / "disk") == ["file"]
 
 
-def test_a_folder_that_filled_up_meanwhile_is_not_overwritten(tmp_path):
+@pytest.mark.parametrize("taken", ["full folder", "file", "dangling link"])
+def test_results_get_a_free_name_where_theirs_was_taken_meanwhile(tmp_path, taken):
+    out = tmp_path / "out"
+    (tmp_path / "out-2").mkdir()
+
+    def work():
+        with atomic_folder(out) as draft:
+            (draft / "mine").touch()
+            if taken == "full folder":
+                out.mkdir()
+                (out / "theirs").touch()
+            elif taken == "file":
+                out.write_text("theirs")
+            else:
+                out.symlink_to(tmp_path / "none")
+
+    with pytest.raises(ElsewhereError, match=r"--out .*/out: it was taken meanwhile; the results are in .*/out-3$"):
+        work()
+    assert names(tmp_path / "out-3") == ["mine"]
+    assert names(tmp_path) == ["out", "out-2", "out-3"]
+    if taken == "full folder":
+        assert names(out) == ["theirs"]
+
+
+def test_results_in_two_folders_are_both_kept(tmp_path):
+    def work():
+        with atomic_folder(tmp_path / "out") as draft, atomic_folder(tmp_path / "maps", "--maps") as maps:
+            for folder, name in ((draft, "out"), (maps, "maps")):
+                (folder / "mine").touch()
+                (tmp_path / name).write_text("theirs")
+
+    with pytest.raises(ElsewhereError, match=r"(?s)--out .*in .*/out-2\n  --maps .*in .*/maps-2$"):
+        work()
+    assert names(tmp_path) == ["maps", "maps-2", "out", "out-2"]
+
+
+def test_results_that_cannot_be_renamed_keep_their_hidden_name(tmp_path, monkeypatch):
     def work():
         with atomic_folder(tmp_path / "out") as draft:
             (draft / "mine").touch()
-            (tmp_path / "out").mkdir()
-            (tmp_path / "out" / "theirs").touch()
+            monkeypatch.setattr(Path, "replace", lambda *_: (_ for _ in ()).throw(PermissionError(13, "denied")))
 
-    with pytest.raises(OutputError, match=r"--out .*cannot be written"):
+    with pytest.raises(ElsewhereError, match=r"the results are in .*/\.out-draft-[0-9a-f]{8}$"):
         work()
-    assert names(tmp_path / "out") == ["theirs"]
+    (kept,) = tmp_path.glob(".out-draft-????????")
+    assert names(kept) == ["mine"]
+    check_writable(tmp_path / "other", "--out")
+    assert names(kept) == ["mine"]
+
+
+def test_results_that_are_gone_are_an_error(tmp_path):
+    def work():
+        with atomic_folder(tmp_path / "runs" / "out"):
+            shutil.rmtree(tmp_path / "runs")
+
+    with pytest.raises(OutputError, match="cannot be written"):
+        work()
+
+
+def test_an_interrupt_after_the_last_rename_says_where_the_results_are(tmp_path, monkeypatch):
+    rename = Path.replace
+
+    def then_interrupt(path, target):
+        rename(path, target)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "replace", then_interrupt)
+    with pytest.raises(KeyboardInterrupt, match=r"the results are in .*out"), atomic_folder(tmp_path / "out") as draft:
+        (draft / "mine").touch()
     assert names(tmp_path) == ["out"]
 
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 import errno
 import hashlib
 import io
+import itertools
 import os
 import re
-import secrets
-import shutil
 import stat
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
 
+from wsolbench.drafts import ElsewhereError, draft_folder
 from wsolbench.errors import OutputError
 
 RUNS = Path("runs")
@@ -61,22 +61,60 @@ def atomic_folder(folder: Path, option: str = "--out") -> Iterator[Path]:
     """Yield a hidden folder beside `folder` to write into, and rename it to `folder` when the block succeeds.
 
     `folder` appears with all of its content or not at all. If the block fails, the parent folders that were created
-    for it are removed again. Whether the folder can be written is tested before the block starts.
+    for it are removed again. Whether the folder can be written is tested before the block starts. If it was taken
+    while the block ran, the content gets a free name beside it.
 
     Args:
         folder: The folder for the results.
         option: The option that named it, for the message.
 
     Raises:
+        ElsewhereError: The content is complete, under another name.
         OutputError: The folder is not empty or cannot be written.
     """
     place = folder.resolve()  # follow a link: a folder cannot be renamed onto one
+    elsewhere: ElsewhereError | None = None
     with _draft_beside(place, folder, option) as draft:
         try:
-            yield draft
-            draft.replace(place)
+            try:
+                yield draft
+            except ElsewhereError as error:  # of a folder within the block: all content is complete
+                elsewhere = error
+            published = _publish(draft, place)
+            if published != place:
+                where = folder.with_name(published.name)
+                message = f"{option} {folder}: it was taken meanwhile; the results are in {where}"
+                raise ElsewhereError(message if elsewhere is None else f"{message}\n  {elsewhere}")
+        except KeyboardInterrupt as stopped:
+            if not draft.exists():
+                stopped.args = (f"the results are in {folder}",)
+            raise
         except OSError as error:
             raise OutputError(f"{option} {folder}: cannot be written ({error.strerror})") from error
+    if elsewhere is not None:
+        raise elsewhere
+
+
+def _publish(draft: Path, place: Path) -> Path:
+    """Rename a draft to `place` or, where that is taken, to a free name beside it; return its path.
+
+    A draft that can have no other name keeps its own.
+
+    Raises:
+        OSError: The draft is gone.
+    """
+    beside = (place.with_name(f"{place.name}-{number}") for number in itertools.count(2))
+    for goal in itertools.chain([place], (path for path in beside if not os.path.lexists(path))):
+        try:
+            draft.replace(goal)
+        except OSError:
+            if not draft.exists():
+                raise
+            if os.path.lexists(goal):
+                continue
+            return draft
+        return goal
+    raise AssertionError
 
 
 def check_writable(folder: Path, option: str) -> None:
@@ -90,36 +128,16 @@ def check_writable(folder: Path, option: str) -> None:
 
 
 @contextmanager
-def draft_folder(place: Path) -> Iterator[Path]:
-    """Yield the path of a hidden folder beside `place`, to be created and renamed; what is left of it is removed."""
-    draft = place.with_name(f".{place.name}-draft-{secrets.token_hex(4)}")
-    try:
-        yield draft
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
-
-
-@contextmanager
 def _draft_beside(place: Path, folder: Path, option: str) -> Iterator[Path]:
     """Create a hidden folder beside `place`, and remove it at the end if it is still there."""
     check_empty(folder, option)
-    created = [parent for parent in place.parents if not parent.exists()]
-    try:
-        with draft_folder(place) as draft:
-            try:
-                draft.mkdir(parents=True)
-            except OSError as error:
-                raise OutputError(f"{option} {folder}: cannot be written ({error.strerror})") from error
-            yield draft
-    finally:
-        _remove_empty(created)
-
-
-def _remove_empty(folders: Iterable[Path]) -> None:
-    """Remove folders, innermost first, until one is not empty."""
-    with suppress(OSError):
-        for folder in folders:
-            folder.rmdir()
+    with ExitStack() as stack:
+        try:
+            draft = stack.enter_context(draft_folder(place))
+            draft.mkdir()
+        except OSError as error:
+            raise OutputError(f"{option} {folder}: cannot be written ({error.strerror})") from error
+        yield draft
 
 
 def atomic_write(path: Path, content: bytes) -> None:

@@ -5,8 +5,8 @@ import pickle
 from concurrent.futures import ProcessPoolExecutor
 
 import pytest
-
 from toys import Notes
+
 from wsolbench.contract import DatasetRoots, DatasetSpec, Finding, Severity, Split
 from wsolbench.data import DiskDataset
 from wsolbench.data.fingerprint import combine_digests, image_digest

@@ -13,8 +13,8 @@ from wsolbench.data.fetch.download import MEGABYTE, NotFetchedError, fetch, matc
 from wsolbench.data.fetch.unpack import unpack
 from wsolbench.data.opened import open_dataset
 from wsolbench.data.reference_writer import write_lists
+from wsolbench.drafts import draft_folder
 from wsolbench.errors import DataError, OutputError, UsageError
-from wsolbench.files import draft_folder
 from wsolbench.host.provider import blaming
 from wsolbench.host.registry import Offer
 from wsolbench.progress import Reporter

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import IO
 
 from wsolbench.data.ids import path_problem
+from wsolbench.drafts import draft_folder
 from wsolbench.errors import DataError, OutputError
-from wsolbench.files import draft_folder
 
 __all__ = ["unpack"]
 

@@ -1,0 +1,87 @@
+"""Drafts of processes that were killed are removed by the next command, and no others."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from wsolbench import drafts
+from wsolbench.drafts import draft_folder
+from wsolbench.files import atomic_folder
+
+WORK = """
+import sys, time
+from pathlib import Path
+from wsolbench.files import atomic_folder
+with atomic_folder(Path(sys.argv[1])) as draft:
+    (draft / "map.npy").touch()
+    print(draft.name, flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def working(tmp_path):
+    """A process that writes to a folder, and the name of its draft."""
+    with subprocess.Popen([sys.executable, "-c", WORK, tmp_path / "out"], stdout=subprocess.PIPE, text=True) as process:
+        yield process, process.stdout.readline().strip()
+        process.kill()
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def begin(folder):
+    """Begin another result beside the drafts of a folder."""
+    with atomic_folder(folder / "other"):
+        pass
+
+
+def test_the_draft_of_a_killed_process_is_removed_and_that_of_a_living_one_is_not(tmp_path, working):
+    process, draft = working
+    begin(tmp_path)
+    assert names(tmp_path) == [draft, f"{draft}.lock", "other"]
+    process.kill()
+    process.wait()
+    assert (tmp_path / draft / "map.npy").exists()
+    (tmp_path / "other").rmdir()
+    begin(tmp_path)
+    assert names(tmp_path) == ["other"]
+
+
+def test_a_stopped_process_keeps_its_draft(tmp_path, working):
+    process, draft = working
+    process.send_signal(signal.SIGSTOP)
+    begin(tmp_path)
+    assert (tmp_path / draft / "map.npy").exists()
+
+
+def test_what_only_looks_like_a_draft_is_left_alone(tmp_path, monkeypatch):
+    mark = drafts._mark()
+    monkeypatch.setattr("socket.gethostname", lambda: "elsewhere")
+    contents = {"11111111": b"", "22222222": b"mine", "33333333": drafts._mark()}
+    monkeypatch.undo()
+    for token, content in contents.items():
+        (tmp_path / f".o-draft-{token}").mkdir()
+        (tmp_path / f".o-draft-{token}.lock").write_bytes(content)
+    (tmp_path / ".o-draft-44444444").mkdir()
+    (tmp_path / ".o-draft-55555555.lock").mkdir()
+    (tmp_path / ".o-draft-66666666.lock").symlink_to(tmp_path / "target")
+    (tmp_path / "target").write_bytes(mark)
+    os.mkfifo(tmp_path / ".o-draft-77777777.lock")
+    before = names(tmp_path)
+    begin(tmp_path)
+    assert names(tmp_path) == sorted([*before, "other"])
+
+
+def test_drafts_need_no_locks(tmp_path, monkeypatch):
+    monkeypatch.setattr(drafts, "fcntl", None)
+    with draft_folder(tmp_path / "out") as draft:
+        draft.mkdir()
+        with draft_folder(tmp_path / "other"):
+            pass
+        assert draft.exists()
+    assert names(tmp_path) == []
