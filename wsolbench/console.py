@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from wsolbench.escaping import message_text, visible
 from wsolbench.progress import Advance, Reporter
 
 
@@ -31,7 +33,7 @@ class ConsoleReporter(Reporter):
         )
         bars = Progress(*columns, console=self._console, transient=True, disable=not self._console.is_terminal)
         with bars:
-            task = bars.add_task(name, total=total)
+            task = bars.add_task(escape(visible(name)), total=total)
             yield lambda done: bars.advance(task, done)
 
     def say(self, message: str) -> None:
@@ -43,7 +45,7 @@ class ConsoleReporter(Reporter):
         self._print(f"warning: {message}")
 
     def _print(self, line: str) -> None:
-        self._console.print(line, markup=False, emoji=False, highlight=False, soft_wrap=True)
+        self._console.print(message_text(line), markup=False, emoji=False, highlight=False, soft_wrap=True)
 
 
 class _Rate(ProgressColumn):

@@ -13,8 +13,10 @@ import typer
 
 from wsolbench import __version__
 from wsolbench.cli import compare, data, describe, evaluate, gallery, leaderboard, listing, run, schema, train, weights
+from wsolbench.cli.output import result_stream, tell
 from wsolbench.cli.session import EVERYWHERE, Session
 from wsolbench.errors import WsolbenchError
+from wsolbench.escaping import terminal_text
 
 INTERRUPTED = 130
 
@@ -68,7 +70,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # Must be set before torch loads OpenMP, whose waiting threads would otherwise spin on cores that scoring needs.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     session = Session.from_arguments(sys.argv[1:] if arguments is None else arguments)
-    sys.exit(_run(session))
+    with result_stream(sys.stdout):
+        code = _run(session)
+    sys.exit(code)
 
 
 def _run(session: Session) -> int:
@@ -76,13 +80,16 @@ def _run(session: Session) -> int:
         code = app(session.remaining, standalone_mode=False, obj=session)
     except (WsolbenchError, typer.TyperException) as error:
         if session.debug:
-            traceback.print_exc()
+            typer.echo(terminal_text(traceback.format_exc()), err=True, nl=False)
         message = error.format_message() if isinstance(error, typer.TyperException) else str(error)
         bare = message.startswith("Usage:")  # without a subcommand, typer raises the help text as an error
-        typer.echo(message if bare else f"error: {message}", err=True)
+        if bare:
+            typer.echo(message, err=True)
+        else:
+            tell(f"error: {message}")
         return 2
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
     if code == INTERRUPTED:  # typer converts Ctrl-C into this code
-        typer.echo("interrupted: nothing was recorded", err=True)
+        tell("interrupted: nothing was recorded")
     return code if isinstance(code, int) else 0

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import typer
 
+from wsolbench.cli.output import tell
 from wsolbench.host.loading import load_plugins
 from wsolbench.host.registry import Registry
 from wsolbench.progress import Reporter
@@ -62,7 +63,7 @@ class Session:
 
     def load_plugins(self) -> Registry:
         """Load the plugins, and print a warning for each one that fails."""
-        return load_plugins(strict=self.strict, warn=lambda line: typer.echo(f"warning: {line}", err=True))
+        return load_plugins(strict=self.strict, warn=lambda line: tell(f"warning: {line}"))
 
 
 def session_of(context: typer.Context) -> Session:

@@ -1,0 +1,90 @@
+"""What reaches stdout and stderr: no hidden characters, no forged lines, and one line where stdout fails."""
+
+import errno
+import io
+import subprocess
+import sys
+
+import pytest
+from hostile import HOSTILE
+
+from wsolbench.cli.app import main
+from wsolbench.cli.output import result_stream, tell
+from wsolbench.console import ConsoleReporter
+from wsolbench.errors import OutputError
+
+
+class Full(io.StringIO):
+    """A stream on a disk without space."""
+
+    def __init__(self, number):
+        super().__init__()
+        self.number = number
+
+    def write(self, _text):
+        raise OSError(self.number, "No space left on device")
+
+
+COMMANDS = (["list"], ["plugins"], ["schema"], ["--help"], ["--version"], ["describe", "cam"])
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+@pytest.mark.parametrize(("stream", "why"), [(Full(errno.ENOSPC), "No space left"), (None, "stdout is closed")])
+def test_a_stdout_that_cannot_be_written_is_one_line(command, stream, why, monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdout", stream)
+    with pytest.raises(SystemExit) as ended:
+        main(command)
+    said = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert said.startswith("error: stdout ")
+    assert why in said
+    assert said.count("\n") == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stdout", [">&-", "> /dev/full"])
+def test_a_process_without_stdout_ends_with_one_line(stdout):
+    line = f"{sys.executable} -m wsolbench list {stdout}"
+    done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: stdout ")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_a_reader_that_leaves_ends_a_command_silently():
+    line = f"{sys.executable} -m wsolbench list | head -1"
+    done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=False)
+    assert done.stdout.count("\n") == 1
+    assert done.stderr == ""
+
+
+def test_a_stderr_that_cannot_be_written_changes_no_exit_code(monkeypatch):
+    monkeypatch.setattr("sys.stderr", Full(errno.ENOSPC))
+    with pytest.raises(SystemExit) as ended:
+        main(["describe", "nothing-like-it"])
+    assert ended.value.code == 2
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_messages_show_every_character_and_forge_no_line(text, capsys):
+    tell(f"error: {text}")
+    reporter = ConsoleReporter()
+    reporter.warn(text)
+    reporter.say(f"said {text}")
+    lines = [line for line in capsys.readouterr().err.split("\n") if not line.startswith("  ")]
+    assert [line.split(" ")[0] for line in lines] == ["error:", "warning:", "said", ""]
+    assert all(line.isprintable() for line in lines)
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_results_show_every_character(text):
+    stream = io.StringIO()
+    with result_stream(stream):
+        print(text)
+    assert all(line.isprintable() for line in stream.getvalue().replace("\t", "").split("\n"))
+
+
+def test_results_that_cannot_be_written_are_an_error_at_once():
+    with pytest.raises(OutputError, match="stdout cannot be written"), result_stream(Full(errno.EIO)):
+        print("x")

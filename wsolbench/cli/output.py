@@ -1,0 +1,81 @@
+"""What commands write to stdout and stderr: results and messages, which show every character that they hold."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout, suppress
+from typing import TextIO, cast
+
+import typer
+
+from wsolbench.errors import OutputError
+from wsolbench.escaping import message_text, terminal_text
+
+__all__ = ["result_stream", "tell"]
+
+
+def tell(message: str) -> None:
+    """Write an error or a warning to stderr; where that cannot be written, the exit code alone remains."""
+    with suppress(OSError):
+        typer.echo(message_text(message), err=True)
+
+
+@contextmanager
+def result_stream(stdout: TextIO | None) -> Iterator[None]:
+    """Write results to a stream: without characters that a terminal obeys, and with failures as errors for the user.
+
+    Args:
+        stdout: The stream; None where the process was started without one.
+    """
+    with redirect_stdout(cast("TextIO", _ResultStream(stdout))):
+        yield
+
+
+class _ResultStream(io.TextIOBase):
+    def __init__(self, stream: TextIO | None) -> None:
+        self._stream = stream
+
+    def write(self, text: str, /) -> int:
+        shown = terminal_text(text)  # a TypeError for bytes shows that this is a stream of texts
+        if shown:  # typer tries a stream with an empty text, and ignores every error
+            with self._failures_told() as stream:
+                stream.write(shown)
+        return len(text)
+
+    def flush(self) -> None:
+        if self._stream is not None:
+            with self._failures_told() as stream:
+                stream.flush()
+
+    def isatty(self) -> bool:
+        return self._stream is not None and self._stream.isatty()
+
+    def fileno(self) -> int:
+        return -1 if self._stream is None else self._stream.fileno()
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return "utf-8" if self._stream is None else self._stream.encoding
+
+    @contextmanager
+    def _failures_told(self) -> Iterator[TextIO]:
+        """Yield the stream; a reader that left, as ``head`` does, is no failure."""
+        if self._stream is None:
+            raise OutputError("stdout is closed, so the results cannot be shown")
+        try:
+            yield self._stream
+        except BrokenPipeError:
+            self._discard()
+            raise
+        except OSError as error:
+            self._discard()
+            raise OutputError(f"stdout cannot be written ({error.strerror}), so the results cannot be shown") from error
+
+    def _discard(self) -> None:
+        """Let the rest go nowhere: the interpreter would fail once more when it writes it at its end."""
+        with suppress(OSError, ValueError):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self.fileno())
+            os.close(nowhere)
