@@ -90,6 +90,7 @@ DATA = [
     "published_lists",
     "read_lines",
     "reference_splits",
+    "refuse_unused",
     "xywh_to_xyxy",
 ]
 

@@ -7,10 +7,11 @@ from concurrent.futures import ProcessPoolExecutor
 import pytest
 from toys import Notes
 
-from wsolbench.contract import DatasetRoots, DatasetSpec, Finding, Severity, Split
+from wsolbench.contract import Conventions, DatasetRoots, DatasetSpec, Finding, Severity, Split
 from wsolbench.data import DiskDataset
 from wsolbench.data.fingerprint import combine_digests, image_digest
 from wsolbench.data.opened import open_dataset
+from wsolbench.errors import DataError
 from wsolbench.host.loading import load_plugins
 from wsolbench.host.provider import Provider
 from wsolbench.host.registry import Offer
@@ -44,3 +45,46 @@ def test_what_a_data_set_reports_is_shown_once():
     notes = Notes()
     open_dataset(Offer(DatasetSpec("toy", build, "here"), Provider("toys", "1", "toy")), DatasetRoots(), notes)
     assert (notes.said, notes.warned) == (["a note"], ["a warning"])
+
+
+def without_annotation(made, split, image_id):
+    """Take an image's line out of localization.txt."""
+    path = made.metadata / split / "localization.txt"
+    path.write_text("\n".join(line for line in path.read_text().split("\n") if not line.startswith(image_id)))
+
+
+def open_folder(made, unannotated):
+    notes = Notes()
+    roots = DatasetRoots(made.images, made.metadata, conventions=Conventions(unannotated=unannotated))
+    return open_dataset(load_plugins().datasets.get("folder"), roots, notes), notes
+
+
+@pytest.mark.parametrize(("annotation", "what"), [("boxes", "box"), ("masks", "mask")])
+def test_images_without_annotation_are_left_out_where_that_is_asked_for(folder_set, annotation, what):
+    made = folder_set(annotation=annotation, test=6)
+    without_annotation(made, "test", "test/02.png")
+    strict, _ = open_folder(made, "error")
+    with pytest.raises(DataError, match=rf"1 image has no {what}.*test/02\.png.*--unannotated omit leaves such"):
+        strict.open(Split.TEST)
+    lenient, notes = open_folder(made, "omit")
+    part = lenient.open(Split.TEST)
+    assert part.images.ids == tuple(f"test/{number:02d}.png" for number in (0, 1, 3, 4, 5))
+    assert part.images.labels.tolist() == [0, 1, 1, 0, 1]
+    assert part.omitted == 1
+    assert notes.said == [f"1 of 6 images of test has no {what} and is left out (--unannotated omit)"]
+    assert len(lenient.images(Split.TEST).ids) == 6
+    limited = lenient.open(Split.TEST, limit=5)
+    assert (limited.images.ids, limited.omitted) == (part.images.ids, 1)
+    assert limited.annotations_sha256 == part.annotations_sha256
+
+
+def test_a_split_without_any_annotation_is_an_error(folder_set):
+    made = folder_set(annotation="masks", test=2)
+    (made.metadata / "test" / "image_ids.txt").write_text("test/00.png")
+    (made.metadata / "test" / "class_labels.txt").write_text("test/00.png,0")
+    (made.metadata / "test" / "image_sizes.txt").write_text("")
+    without_annotation(made, "test", "test/01.png")
+    without_annotation(made, "test", "test/00.png")
+    dataset, _ = open_folder(made, "omit")
+    with pytest.raises(DataError, match="is missing or empty: test needs boxes"):
+        dataset.open(Split.TEST)

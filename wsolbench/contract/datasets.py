@@ -150,11 +150,14 @@ class Annotations:
         boxes: Image id -> boxes (n, 4) in original pixels, inclusive corners; empty where the data set has none.
         image_sizes: Image id -> (width, height) of the original, for every image with boxes.
         load_mask: Image id -> masks, or None where the data set has none. Called from several threads.
+        unannotated: Ids of images that have no mask, though others have one. Without them, an image without box where
+            others have one is known to be unannotated.
     """
 
     boxes: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
     image_sizes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     load_mask: Callable[[str], MaskPair] | None = None
+    unannotated: frozenset[str] = frozenset()
 
 
 class Dataset(Protocol):

@@ -7,6 +7,7 @@ from wsolbench.contract import Download, Finding, Inspectable, KnownSplit, Prepa
 from wsolbench.data.boxes import BoxRule, Quad, SizedBoxes, xywh_to_xyxy
 from wsolbench.data.class_folders import list_class_folders
 from wsolbench.data.comparison import compare_annotations
+from wsolbench.data.conventions import refuse_unused
 from wsolbench.data.disk import DiskDataset, DiskSplit, LazySplit, ListedSplit, PlacedSplit
 from wsolbench.data.image_files import HeaderSizes, ImageFiles
 from wsolbench.data.lines import Line, parse_each, read_lines
@@ -45,5 +46,6 @@ __all__ = [
     "published_lists",
     "read_lines",
     "reference_splits",
+    "refuse_unused",
     "xywh_to_xyxy",
 ]

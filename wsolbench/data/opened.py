@@ -8,9 +8,11 @@ from functools import cached_property
 from typing import Generic, TypeVar
 
 from wsolbench.contract import Annotations, Dataset, DatasetRoots, DatasetSpec, Finding, ImageSplit, Severity, Split
+from wsolbench.contract.choices import Unannotated
+from wsolbench.contract.datasets import ignore_finding
 from wsolbench.data.fingerprint import annotations_hash
 from wsolbench.data.ids import check_ids
-from wsolbench.data.sampling import limit_split
+from wsolbench.data.sampling import limit_split, select_images
 from wsolbench.errors import DataError, UsageError
 from wsolbench.host.provider import Provider, blaming
 from wsolbench.host.registry import Offer
@@ -29,6 +31,8 @@ class OpenSplit:
     split: Split
     images: ImageSplit
     annotations: Annotations
+    omitted: int = 0
+    """How many images were left out, because they have neither a box nor a mask."""
 
     @cached_property
     def annotations_sha256(self) -> str:
@@ -43,10 +47,19 @@ class OpenSplit:
 
 @dataclass(frozen=True)
 class OpenDataset:
-    """A data set and who provides it; an error in the provider's code names the provider."""
+    """A data set and who provides it; an error in the provider's code names the provider.
+
+    Args:
+        dataset: The data set.
+        provider: Who provides it.
+        unannotated: What happens to images without box and mask where others have one.
+        on_finding: Called with what a user should know.
+    """
 
     dataset: Dataset
     provider: Provider
+    unannotated: Unannotated = "error"
+    on_finding: Callable[[Finding], None] = ignore_finding
 
     @property
     def name(self) -> str:
@@ -87,31 +100,63 @@ class OpenDataset:
         return replace(images, load=_Guarded(images.load, self.provider, "loading the image", images.ids))
 
     def open(self, split: Split, limit: int | None = None) -> OpenSplit:
-        """Return a split's images and annotations, limited.
+        """Return a split's annotated images and their annotations, limited.
 
         Raises:
             UsageError: The data set has no such split.
-            DataError: It is damaged, or an image has no box where others have.
+            DataError: It is damaged, or an image has no annotation where others have one and none may be left out.
             PluginError: The data set's own code fails, now or when an image or a mask is loaded.
         """
-        return self.annotate(split, self.images(split, limit))
+        return self.annotate(split, self.images(split), limit)
 
-    def annotate(self, split: Split, images: ImageSplit) -> OpenSplit:
-        """Return images of a split with their annotations.
+    def annotate(self, split: Split, everything: ImageSplit, limit: int | None = None) -> OpenSplit:
+        """Return a split's annotated images and their annotations, limited.
+
+        Args:
+            split: The split.
+            everything: All of its images.
+            limit: At most so many images; the choice is made among those that are annotated.
 
         Raises:
-            DataError: The annotations are damaged, or an image has no box where others have.
+            DataError: The annotations are damaged, or an image has none where others have one and none may be left out.
             PluginError: The data set's own code fails, now or when a mask is loaded.
         """
         with blaming(self.provider, f"reading the annotations of {split.label}"):
-            everything = self.dataset.annotations(split)
-            bare = [image_id for image_id in images.ids if everything.boxes and image_id not in everything.boxes]
-            if bare:
-                raise DataError(f"{len(bare)} images of {split.label} have no box; the first is '{bare[0]}'")
-            boxes = {image_id: everything.boxes[image_id] for image_id in images.ids} if everything.boxes else {}
-        load_mask = everything.load_mask
+            annotations = self.dataset.annotations(split)
+            annotated = self.select_annotated(split, everything, annotations)
+            images = limit_split(annotated, limit)
+            boxes = {image_id: annotations.boxes[image_id] for image_id in images.ids} if annotations.boxes else {}
+        load_mask = annotations.load_mask
         guarded = None if load_mask is None else _Guarded(load_mask, self.provider, "loading the mask of")
-        return OpenSplit(split, images, Annotations(boxes, everything.image_sizes, guarded))
+        omitted = len(everything.ids) - len(annotated.ids)
+        return OpenSplit(split, images, Annotations(boxes, annotations.image_sizes, guarded), omitted)
+
+    def select_annotated(self, split: Split, images: ImageSplit, annotations: Annotations) -> ImageSplit:
+        """Return the images of a split that have a box or a mask, and say how many have none.
+
+        Raises:
+            DataError: An image has none where others have one, and none may be left out.
+        """
+        bare = {
+            image_id
+            for image_id in images.ids
+            if image_id in annotations.unannotated or (annotations.boxes and image_id not in annotations.boxes)
+        }
+        if not bare:
+            return images
+        what = "mask" if annotations.unannotated else "box"
+        if self.unannotated == "error":
+            first = next(image_id for image_id in images.ids if image_id in bare)
+            raise DataError(
+                f"{len(bare):,} images of {split.label} have no {what}; the first is '{first}'; "
+                "--unannotated omit leaves such images out"
+            )
+        if len(bare) == len(images.ids):
+            raise DataError(f"no image of {split.label} has a {what}")
+        verb = "has no {} and is" if len(bare) == 1 else "have no {} and are"
+        text = f"{len(bare):,} of {len(images.ids):,} images of {split.label} {verb.format(what)} left out"
+        self.on_finding(Finding(Severity.NOTE, f"{text} (--unannotated omit)"))
+        return select_images(images, [place for place, image_id in enumerate(images.ids) if image_id not in bare])
 
 
 def open_dataset(offer: Offer[DatasetSpec], roots: DatasetRoots, reporter: Reporter | None = None) -> OpenDataset:
@@ -130,7 +175,8 @@ def open_dataset(offer: Offer[DatasetSpec], roots: DatasetRoots, reporter: Repor
     if reporter is not None:
         roots = replace(roots, on_finding=_Shown(reporter))
     with blaming(offer.provider, f"building the data set '{offer.name}'"):
-        return OpenDataset(offer.spec.build(roots), offer.provider)
+        dataset = offer.spec.build(roots)
+    return OpenDataset(dataset, offer.provider, roots.conventions.unannotated, roots.on_finding)
 
 
 @dataclass(frozen=True)

@@ -231,7 +231,7 @@ class ReferenceSplit:
         folder: Holds the four files.
         image_root: Folder or ZIP file where image paths start; needed when an image is loaded.
         mask_root: Folder or ZIP file where mask paths start.
-        conventions: How the boxes are read.
+        conventions: How the files are read.
         on_fault: Called with what is wrong with an entry, which is left out where it returns.
         on_finding: Called with what was done to the boxes.
     """
@@ -260,7 +260,8 @@ class ReferenceSplit:
             return Annotations(boxes=boxes, image_sizes={image_id: self.sizes[image_id] for image_id in boxes})
         if self.mask_root is None:
             raise UsageError(f"{self.split.label} is annotated with masks; pass --masks DIR")
-        return Annotations(load_mask=partial(_load_masks, open_storage(self.mask_root), masks))
+        unannotated = frozenset(image_id for image_id in self.ids if image_id not in masks)
+        return Annotations(load_mask=partial(_load_masks, open_storage(self.mask_root), masks), unannotated=unannotated)
 
     @cached_property
     def _files(self) -> ImageFiles:
@@ -329,16 +330,19 @@ class ReferenceSplit:
         return []
 
     def _check_annotated(self, what: str, annotated: Collection[str]) -> None:
-        if self._scored:
-            self._check_complete(LOCALIZATION, what, self.ids, annotated)
+        if self._scored and self.conventions.unannotated == "error":
+            advice = "; --unannotated omit leaves such images out"
+            self._check_complete(LOCALIZATION, what, self.ids, annotated, advice)
 
-    def _check_complete(self, file: str, what: str, ids: Iterable[str], found: Collection[str]) -> None:
+    def _check_complete(
+        self, file: str, what: str, ids: Iterable[str], found: Collection[str], advice: str = ""
+    ) -> None:
         missing = [image_id for image_id in ids if image_id not in found]
         if missing:
             examples = ", ".join(repr(image_id) for image_id in missing[:_NAMED])
             images = "1 image has" if len(missing) == 1 else f"{len(missing)} images have"
             more = ", ..." if len(missing) > _NAMED else ""
-            message = f"{images} no {what}, though listed in {IDS}: {examples}{more}"
+            message = f"{images} no {what}, though listed in {IDS}: {examples}{more}{advice}"
             self.on_fault(DataError(f"{self.folder / file}: {message}"))
 
     def _place_boxes(self, quads: Mapping[str, list[_ListedBox]]) -> dict[str, NDArray[np.int64]]:

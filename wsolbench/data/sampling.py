@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -11,7 +11,7 @@ import numpy as np
 from wsolbench.contract import ImageSplit
 from wsolbench.errors import UsageError
 
-__all__ = ["limit_split"]
+__all__ = ["limit_split", "select_images"]
 
 T = TypeVar("T")
 
@@ -32,10 +32,15 @@ def limit_split(split: ImageSplit, limit: int | None) -> ImageSplit:
     count = len(split.ids)
     if limit >= count:
         return split
-    kept = tuple(sorted(np.random.default_rng(0).choice(count, limit, replace=False).tolist()))
+    return select_images(split, sorted(np.random.default_rng(0).choice(count, limit, replace=False).tolist()))
+
+
+def select_images(split: ImageSplit, positions: Sequence[int]) -> ImageSplit:
+    """Return the images of a split at some positions."""
+    kept = tuple(positions)
     return ImageSplit(
         tuple(split.ids[index] for index in kept),
-        split.labels[list(kept)],
+        split.labels[np.array(kept, dtype=np.intp)],
         _Picked(split.load, kept),
         None if split.read is None else _Picked(split.read, kept),
         split.sizes,

@@ -9,7 +9,6 @@ from pathlib import Path
 from wsolbench.config import EvaluateConfig, ScoringConfig
 from wsolbench.contract import Split
 from wsolbench.data.opened import OpenDataset, open_dataset
-from wsolbench.data.sampling import limit_split
 from wsolbench.engine.assembly import OpenSplits, assemble_record, describe_protocol, score_splits
 from wsolbench.engine.provenance import describe_dataset, describe_environment
 from wsolbench.engine.scoremap_files import ScoremapFolder
@@ -44,7 +43,7 @@ def evaluate(config: EvaluateConfig, registry: Registry, reporter: Reporter, *, 
     with nullcontext() if config.out is None else atomic_folder(config.out) as draft:
         roots = _roots(config)
         wholes = {split: dataset.images(split) for split in roots}
-        opened = [dataset.annotate(split, limit_split(whole, config.limit)) for split, whole in wholes.items()]
+        opened = [dataset.annotate(split, whole, config.limit) for split, whole in wholes.items()]
         splits = OpenSplits(opened[0], opened[1] if len(opened) > 1 else None, _NO_FULLSUP)
         ids = {split: whole.ids for split, whole in wholes.items()}
         folders = _open_folders(dataset, roots, splits, ids, reporter)

@@ -56,6 +56,7 @@ def describe_dataset(dataset: OpenDataset, parts: Sequence[OpenSplit], limit: in
         content_sha256=sha256(repr(hashes).encode()).hexdigest(),
         num_classes=len(dataset.class_names),
         split_sizes={part.split.label: len(part.images.ids) for part in parts},
+        omitted={part.split.label: part.omitted for part in parts if part.omitted},
         limit=limit,
     )
 

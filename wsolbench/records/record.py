@@ -89,6 +89,9 @@ class DatasetInfo(_Part):
     content_sha256: str = Field(description="of the annotations of the evaluated split and of train-fullsup")
     num_classes: int
     split_sizes: dict[str, int] = Field(description="images that were used")
+    omitted: dict[str, int] = Field(
+        default_factory=dict, description="split -> images without box and mask that were left out, as asked for"
+    )
     limit: int | None
 
 

@@ -38,6 +38,7 @@ from wsolbench.data import (
     published_lists,
     read_lines,
     reference_splits,
+    refuse_unused,
 )
 
 OFFICIAL = {"1": Split.TRAIN_WEAKSUP, "0": Split.TEST}
@@ -83,6 +84,7 @@ def build(roots: DatasetRoots) -> Dataset:
     """
     if roots.masks is not None:
         raise UsageError("'cub' is scored by boxes; leave out --masks")
+    refuse_unused("cub", roots.conventions, "boxes", "first_pixel")
     if roots.images is None and roots.metadata is None:
         raise UsageError(
             "'cub' lies on disk; pass --data-root DIR, the folder CUB_200_2011, or --metadata-root DIR/CUB"

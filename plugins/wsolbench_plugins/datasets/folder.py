@@ -1,16 +1,17 @@
 """Any data set that lies on disk in the reference metadata layout: CUB, ILSVRC, OpenImages30k, or your own."""
 
 from wsolbench.api import Dataset, DatasetRoots, DatasetSpec, hookimpl
-from wsolbench.data import ReferenceDataset
+from wsolbench.data import ReferenceDataset, refuse_unused
 
 
 def build(roots: DatasetRoots) -> Dataset:
     """Return the data set below ``roots``.
 
     Raises:
-        UsageError: No metadata root is given.
+        UsageError: No metadata root is given, or a convention that the layout has no use for.
         DataError: The metadata root holds no split.
     """
+    refuse_unused("folder", roots.conventions, "boxes", "first_pixel")
     return ReferenceDataset("folder", roots)
 
 

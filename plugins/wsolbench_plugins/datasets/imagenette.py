@@ -30,6 +30,7 @@ from wsolbench.data import (
     prepared_roots,
     published_lists,
     reference_splits,
+    refuse_unused,
 )
 
 CLASSES = {
@@ -82,6 +83,7 @@ def build(roots: DatasetRoots) -> Dataset:
         raise UsageError("'imagenette' lies on disk; pass --data-root DIR, the folder imagenette2 of the download")
     if roots.masks is not None:
         raise UsageError("'imagenette' has no masks; leave out --masks")
+    refuse_unused("imagenette", roots.conventions, "boxes", "first_pixel")
     if (roots.images / "train").is_dir() and (roots.images / "val").is_dir():
         return _from_download(roots.images, roots.metadata, roots.on_fault)
     prepared = prepared_roots("imagenette", roots)

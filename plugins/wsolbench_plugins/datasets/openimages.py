@@ -12,6 +12,7 @@ from wsolbench.data import (
     prepared_roots,
     published_lists,
     reference_splits,
+    refuse_unused,
 )
 
 LABEL_FILES = ("image_ids.txt", "class_labels.txt")
@@ -48,9 +49,10 @@ def build(roots: DatasetRoots) -> Dataset:
     """Return the data set; images and masks lie below one root or two, as they were unpacked.
 
     Raises:
-        UsageError: The published metadata is not named.
+        UsageError: The published metadata is not named, or a convention that the data set has no use for.
         DataError: It holds no split.
     """
+    refuse_unused("openimages", roots.conventions)
     placed = prepared_roots("OpenImages", roots)
     if placed is None or placed.metadata is None:
         raise UsageError("'openimages' needs its published metadata; pass --metadata-root DIR/OpenImages")

@@ -34,6 +34,7 @@ from wsolbench.data import (
     prepared_roots,
     read_lines,
     reference_splits,
+    refuse_unused,
 )
 
 SIZE = 64
@@ -121,6 +122,7 @@ def build(name: str, roots: DatasetRoots) -> Dataset:
         raise UsageError(f"'{name}' lies on disk; pass --data-root DIR, the folder tiny-imagenet-200 of the download")
     if roots.masks is not None:
         raise UsageError(f"'{name}' has no masks; leave out --masks")
+    refuse_unused(name, roots.conventions, "boxes", "first_pixel")
     prepared = prepared_roots(name, roots)
     if prepared is not None and prepared.metadata is not None:
         return _from_lists(name, prepared.metadata, prepared)

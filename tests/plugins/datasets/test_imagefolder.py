@@ -145,9 +145,12 @@ def test_photos_to_train_on_may_lie_elsewhere(tmp_path):
     assert alone.splits == {Split.TEST}
 
 
-def test_training_alone_needs_no_boxes(tmp_path):
-    write_photo(tmp_path / "train" / "cat" / "a.jpg", 8, 8)
-    assert SPEC.build(DatasetRoots(tmp_path)).splits == {Split.TRAIN_WEAKSUP}
+def test_training_needs_no_boxes(tmp_path):
+    roots = write_imagefolder(tmp_path)
+    dataset = SPEC.build(DatasetRoots(roots.images))
+    assert dataset.splits == set(Split)
+    assert len(dataset.images(Split.TRAIN_WEAKSUP).ids) == 4
+    assert dataset.version != SPEC.build(roots).version
 
 
 # file, text, what the message must hold
@@ -217,7 +220,7 @@ def test_places_that_make_no_sense(photos):
     with pytest.raises(UsageError, match="use --dataset folder for masks"):
         SPEC.build(DatasetRoots(photos, masks=photos))
     with pytest.raises(UsageError, match="pass --metadata-root FILE, a CSV, COCO or VOC file"):
-        SPEC.build(DatasetRoots(photos))
+        SPEC.build(DatasetRoots(photos)).annotations(Split.TEST)
     (photos / "empty").mkdir()
     with pytest.raises(DataError, match=r"class folder .*/empty holds no image"):
         SPEC.build(DatasetRoots(photos))

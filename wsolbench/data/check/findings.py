@@ -347,7 +347,7 @@ def _unlisted_files(parts: Sequence[InspectedSplit], roots: DatasetRoots) -> Ite
     """Find images below the data root that no split lists, if ids are paths below it."""
     if roots.images is None or any(part.masks for part in parts):
         return
-    listed = {image_id for part in parts for image_id in part.images.ids}
+    listed = {image_id for part in parts for image_id in (*part.images.ids, *part.omitted)}
     found = [path for path in open_storage(roots.images).paths() if is_image_name(path.rpartition("/")[2])]
     unlisted = [path for path in found if path not in listed]
     if unlisted and len(unlisted) < len(found):

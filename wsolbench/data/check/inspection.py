@@ -57,6 +57,7 @@ class InspectedSplit:
         annotations: Its boxes or masks; empty for train-weaksup.
         facts: One entry an image; empty if the folder of the images is unknown.
         masks: One entry an image; empty if the split has no masks.
+        omitted: Ids of images that are left out, because they have neither a box nor a mask.
     """
 
     split: Split
@@ -64,6 +65,7 @@ class InspectedSplit:
     annotations: Annotations
     facts: tuple[ImageFacts, ...] = ()
     masks: tuple[MaskFacts, ...] = field(default=())
+    omitted: tuple[str, ...] = ()
 
     @property
     def missing(self) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from wsolbench.contract import (
@@ -12,7 +12,6 @@ from wsolbench.contract import (
     DatasetRoots,
     DatasetSpec,
     Finding,
-    ImageSplit,
     Inspectable,
     Severity,
     Split,
@@ -21,7 +20,7 @@ from wsolbench.data.check.findings import count_boxes, error_finding, findings_o
 from wsolbench.data.check.inspection import InspectedSplit, inspect_split
 from wsolbench.data.ids import check_ids
 from wsolbench.data.opened import OpenDataset, open_dataset
-from wsolbench.errors import DataError
+from wsolbench.errors import DataError, UsageError
 from wsolbench.host.provider import blaming
 from wsolbench.host.registry import Offer
 from wsolbench.progress import Reporter
@@ -75,10 +74,13 @@ def check_dataset(offer: Offer[DatasetSpec], roots: DatasetRoots, *, workers: in
     told: list[Finding] = []
     opened = open_dataset(offer, replace(roots, on_fault=faults.append, on_finding=told.append))
     dataset = opened.dataset
-    parts, unread = _read_lists(opened, faults)
+    parts, unread = _read_lists(opened, faults, told.append)
     inspected = [
-        inspect_split(split, images, annotations, workers=workers, reporter=reporter)
-        for split, images, annotations in parts
+        replace(
+            inspect_split(part.split, part.images, part.annotations, workers=workers, reporter=reporter),
+            omitted=part.omitted,
+        )
+        for part in parts
     ]
     with blaming(offer.provider, f"inspecting the data set '{offer.name}'"):
         found = [
@@ -94,18 +96,20 @@ def check_dataset(offer: Offer[DatasetSpec], roots: DatasetRoots, *, workers: in
 
 
 def _read_lists(
-    opened: OpenDataset, faults: Sequence[DataError]
-) -> tuple[list[tuple[Split, ImageSplit, Annotations]], list[DataError]]:
+    opened: OpenDataset, faults: Sequence[DataError], told: Callable[[Finding], None]
+) -> tuple[list[InspectedSplit], list[DataError]]:
     """Read the lists of every split.
 
     Args:
         opened: The data set.
         faults: The faults that its readers report; it grows while the lists are read.
+        told: Called with what cannot be checked.
 
     Returns:
-        The splits whose ids and labels can be read, and the errors that are not among `faults`.
+        The splits whose ids and labels can be read, before their files are, and the errors that are not among `faults`.
     """
-    dataset, parts, unread = opened.dataset, [], []
+    dataset, unread = opened.dataset, list[DataError]()
+    parts: list[InspectedSplit] = []
     for split in (split for split in Split if split in dataset.splits):
         before = len(faults)
         with blaming(opened.provider, f"opening {split.label} of the data set '{dataset.name}'"):
@@ -114,25 +118,24 @@ def _read_lists(
             except DataError as error:
                 unread.append(error)
                 continue
+            annotations = Annotations(image_sizes=images.sizes)
             try:
-                unboxed = Annotations(image_sizes=images.sizes)
-                annotations = unboxed if split is Split.TRAIN_WEAKSUP else dataset.annotations(split)
+                annotations = annotations if split is Split.TRAIN_WEAKSUP else dataset.annotations(split)
             except DataError as error:
                 unread.append(error)
-                annotations = Annotations()
-        if len(faults) == before and (images.ids or not faults):  # otherwise a fault explains why ids are missing
-            unread += _find_refusal(images, f"{split.label} of the data set '{dataset.name}'")
-        parts.append((split, images, annotations))
+            except UsageError as error:  # a place that was not named, and that training does not need
+                told(Finding(Severity.NOTE, f"the annotations of {split.label} were not checked: {error}"))
+        annotated = images
+        if len(faults) == before and (images.ids or not faults):  # otherwise a fault explains what is missing
+            try:
+                check_ids(images, f"{split.label} of the data set '{dataset.name}'")
+                annotated = opened.select_annotated(split, images, annotations)
+            except DataError as error:  # with which every run would refuse the split
+                unread.append(error)
+        kept = set(annotated.ids)
+        omitted = tuple(image_id for image_id in images.ids if image_id not in kept)
+        parts.append(InspectedSplit(split, annotated, annotations, omitted=omitted))
     return parts, unread
-
-
-def _find_refusal(images: ImageSplit, where: str) -> list[DataError]:
-    """Return the error with which every run would refuse a split, or nothing."""
-    try:
-        check_ids(images, where)
-    except DataError as error:
-        return [error]
-    return []
 
 
 def _version(dataset: Dataset) -> str:

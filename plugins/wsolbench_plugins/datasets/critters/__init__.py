@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from wsolbench.api import Dataset, DatasetRoots, DatasetSpec, UsageError, hookimpl
+from dataclasses import replace
+
+from wsolbench.api import Conventions, Dataset, DatasetRoots, DatasetSpec, UsageError, hookimpl
 
 
 @hookimpl
@@ -12,10 +14,14 @@ def wsolbench_datasets() -> list[DatasetSpec]:
 
 
 def _build(roots: DatasetRoots) -> Dataset:
-    if roots != DatasetRoots():
+    if replace(roots, conventions=Conventions()) != DatasetRoots():
         raise UsageError(
             "'critters' is drawn and reads nothing from disk; "
             "leave out --data-root, --metadata-root, --masks and --train-root"
+        )
+    if roots.conventions != Conventions():
+        raise UsageError(
+            "'critters' is drawn and has no lists; leave out --boxes, --first-pixel, --unannotated and --class-map"
         )
     from wsolbench_plugins.datasets.critters.dataset import Critters
 

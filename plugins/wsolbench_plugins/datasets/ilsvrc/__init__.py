@@ -7,7 +7,7 @@ and there is no train-fullsup.
 from __future__ import annotations
 
 from wsolbench.api import Dataset, DatasetRoots, DatasetSpec, Split, UsageError, hookimpl
-from wsolbench.data import Download, KnownSplit, Preparation, published_lists
+from wsolbench.data import Download, KnownSplit, Preparation, published_lists, refuse_unused
 from wsolbench_plugins.datasets.ilsvrc.imagenet_v2 import MAPPING
 
 MAPPING_COMMIT = "e9972606b18064ea886f098f2b5b29b9ade75f09"
@@ -55,6 +55,7 @@ def wsolbench_datasets() -> list[DatasetSpec]:
 def _build(roots: DatasetRoots) -> Dataset:
     if roots.masks is not None:
         raise UsageError("'ilsvrc' is scored by boxes; leave out --masks")
+    refuse_unused("ilsvrc", roots.conventions, "boxes", "first_pixel")
     if roots.images is None and roots.metadata is None:
         raise UsageError(
             "'ilsvrc' lies on disk; pass --data-root DIR, which holds val, val2 and train, "

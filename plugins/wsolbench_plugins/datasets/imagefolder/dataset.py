@@ -36,16 +36,13 @@ def build(roots: DatasetRoots) -> Dataset:
     """Return the data set; class folders are listed now, boxes are read when they are asked for.
 
     Raises:
-        UsageError: No box file is named, though there is something to score.
         DataError: A folder cannot be read; or it has no class folders, or one is empty, where that is not allowed.
     """
     assert roots.images is not None
     folders = _split_folders(roots.images, roots.train)
     photos = {split: _list_photos(split, folder, roots.on_fault) for split, folder in folders.items()}
-    if roots.metadata is None and photos.keys() != {Split.TRAIN_WEAKSUP}:
-        raise UsageError("'imagefolder' needs boxes; pass --metadata-root FILE, a CSV, COCO or VOC file of them")
     classes = tuple(sorted({name for one in photos.values() for name in one.folders}))
-    boxes = BoxesOfImages(roots.metadata or Path(), photos, classes, roots.on_fault)
+    boxes = BoxesOfImages(roots, photos, classes)
     parts: dict[Split, DiskSplit] = {split: FolderSplit(split, boxes) for split in photos}
     return DiskDataset("imagefolder", classes, parts)
 
@@ -78,7 +75,7 @@ class FolderSplit:
         return photos.files.split(np.array([label_of[name] for name in photos.classes], dtype=np.int64))
 
     def annotations(self) -> Annotations:
-        """Return boxes and sizes; of train-weaksup, none. Raises ``DataError``."""
+        """Return boxes and sizes; of train-weaksup, none. Raises ``DataError``, ``UsageError`` without a box file."""
         return Annotations() if self.split is Split.TRAIN_WEAKSUP else self.boxes.of_split(self.split)
 
 
@@ -87,31 +84,36 @@ class BoxesOfImages:
     """The boxes of a file, put to the images that it names.
 
     Args:
-        path: The file, or a folder of files.
+        roots: ``metadata`` is the file, or a folder of files; an entry or an image with a fault has no boxes.
         photos: The images of every split.
         classes: The class folders, in the order of their labels.
-        on_fault: Called with what is wrong with an entry or an image, which has no boxes then where it returns.
     """
 
-    path: Path
+    roots: DatasetRoots
     photos: Mapping[Split, Photos]
     classes: tuple[str, ...]
-    on_fault: FaultHandler
+
+    @property
+    def path(self) -> Path:
+        """The file of boxes, or the folder of files. Raises ``UsageError`` where none is named."""
+        if self.roots.metadata is None:
+            raise UsageError("'imagefolder' needs boxes; pass --metadata-root FILE, a CSV, COCO or VOC file of them")
+        return self.roots.metadata
 
     def of_split(self, split: Split) -> Annotations:
-        """Return the boxes and sizes of a split. Raises ``DataError``."""
+        """Return the boxes and sizes of a split. Raises ``DataError``, and ``UsageError`` without a file of boxes."""
         files = self.photos[split].files
         quads = {image_id: self._quads[image_id] for image_id in files.ids if image_id in self._quads}
         bare = [image_id for image_id in files.ids if image_id not in quads and image_id not in self._faulty]
-        if bare:
+        if bare and self.roots.conventions.unannotated == "error":
             message = f"has no box for {len(bare)} images of {split.label}, such as {bare[0]!r}"
-            self.on_fault(DataError(f"{self.path} {message}"))
+            self.roots.on_fault(DataError(f"{self.path} {message}; --unannotated omit leaves such images out"))
         sizes = self._sizes or HeaderSizes(files)
         return Annotations(SizedBoxes(quads, sizes, str(self.path), self._file.rule), sizes)
 
     @cached_property
     def _file(self) -> BoxFile:
-        return read_box_files(self.path, self.on_fault)
+        return read_box_files(self.path, self.roots.on_fault)
 
     @cached_property
     def _quads(self) -> dict[str, list[Quad]]:
@@ -138,7 +140,7 @@ class BoxesOfImages:
             ids[box.image] = found[0] if len(found) == 1 else None
             if len(found) != 1:
                 message = f"{box.image!r} names {'more than one' if found else 'no'} image below the data root"
-                self.on_fault(DataError(f"{box.place}: {message}; expected a path such as CLASS/IMAGE"))
+                self.roots.on_fault(DataError(f"{box.place}: {message}; expected a path such as CLASS/IMAGE"))
         return ids
 
     @cached_property

@@ -1,0 +1,27 @@
+"""Conventions: a data set refuses those that it has no use for."""
+
+import pytest
+from trees import TREES
+
+from wsolbench.api import Conventions, DatasetRoots, UsageError
+from wsolbench.host.loading import load_plugins
+
+USED = {name: {"boxes", "first_pixel"} for name in TREES} | {"openimages": set()}
+SET = {"boxes": (Conventions(boxes="half-open"), "--boxes"), "first_pixel": (Conventions(first_pixel=1), "--first-pix")}
+
+
+@pytest.mark.parametrize("name", TREES)
+def test_a_convention_without_use_is_refused(tmp_path, name):
+    offer = load_plugins().datasets.get(name)
+    for convention, (conventions, option) in SET.items():
+        roots = DatasetRoots(tmp_path, tmp_path, conventions=conventions)
+        if convention not in USED[name]:
+            with pytest.raises(UsageError, match=f"'{name}' has no use for {option}.*; omit it"):
+                offer.spec.build(roots)
+
+
+def test_what_is_drawn_has_no_conventions():
+    with pytest.raises(
+        UsageError, match="'critters' is drawn and has no lists; leave out --boxes, --first-pixel, --un"
+    ):
+        load_plugins().datasets.get("critters").spec.build(DatasetRoots(conventions=Conventions(unannotated="omit")))
