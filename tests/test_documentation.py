@@ -9,7 +9,7 @@ from textwrap import dedent
 
 import typer
 
-from wsolbench.cli.app import app
+from wsolbench.cli.commands import app
 from wsolbench.cli.session import Session
 
 ROOT = Path(__file__).parents[1]

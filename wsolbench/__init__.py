@@ -5,9 +5,10 @@ The functions below are loaded when they are first asked for: ``import wsolbench
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # instead of typing's: the command line heeds Ctrl-C only when its first imports are done
 if TYPE_CHECKING:
+    from typing import Any
+
     from wsolbench.functions import compare, evaluate, load_record, run, score, train
 
 __version__ = "0.1.0"

@@ -57,7 +57,7 @@ WRONG_OPTIONS = [
         ["--method", "cam-pas", "--method-opt", "cam-pas.percentile=0"],
         "takes a number above 0 and at most 100",
     ),
-    (["--method", "cam-small", "--method-opt", "cam-small.value=nan"], "takes a number, not 'nan'"),
+    (["--method", "cam-small", "--method-opt", "cam-small.value=nan"], "takes a number of at least 0, not 'nan'"),
     (["--method", "noise", "--method-opt", "noise.seed=-1"], "takes a whole number of at least 0, not '-1'"),
     (["--interval", "0"], "'--interval'"),
     (["--interval", "2"], "'--interval'"),

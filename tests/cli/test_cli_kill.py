@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from wsolbench.cli.signals import Stopped, raising_stopped
 from wsolbench.records.verify import read_verified
 
 METHODS = ("cam", "pc1")
@@ -84,23 +85,121 @@ def test_a_killed_run_leaves_nothing_that_is_trusted_wrongly(cli, tmp_path):
             check_whole_run(out)
 
 
+SAID = {
+    signal.SIGINT: "interrupted: nothing was recorded",
+    signal.SIGTERM: "stopped by SIGTERM: nothing was recorded",
+    signal.SIGHUP: "stopped by SIGHUP: nothing was recorded",
+}
+
+
 @pytest.mark.slow
+@pytest.mark.parametrize("number", SAID)
 @pytest.mark.parametrize(
     "sign", ["new/.out-draft-*", "maps/.pc1-draft-*/val/**/*.npy", "new/.out-draft-*/gallery-cam*"]
 )
-def test_ctrl_c_is_one_line_and_leaves_nothing(tmp_path, sign):
+def test_a_signal_is_one_line_and_leaves_nothing(tmp_path, sign, number):
     work = tmp_path / "work"
     work.mkdir()
     with start(command(work / "new" / "out", work / "maps")) as process:
         while process.poll() is None and not any(work.glob(sign)):
             time.sleep(0.01)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
+        process.send_signal(number)  # as ``timeout`` does
         out, err = process.communicate(timeout=60)
-    assert process.returncode == 130, err
+    assert process.returncode == 128 + number, err
     assert out == ""
-    said = [line for line in err.splitlines() if not line.startswith(("warning: ", "replknet: the variant"))]
-    assert said == ["interrupted: nothing was recorded"]
+    assert "Traceback" not in err
+    assert err.splitlines()[-1] == SAID[number]
     assert list(os.walk(work)) == [(str(work), [], [])]
+
+
+IMPORTING = """
+import os, signal, sys
+class Interrupting:
+    def find_spec(self, name, *_):
+        if name == sys.argv[1]:
+            os.kill(os.getpid(), signal.SIGINT)
+from wsolbench.cli.app import main
+sys.meta_path.insert(0, Interrupting())
+main()
+"""
+
+
+@pytest.mark.parametrize("module", ["typer", "wsolbench.cli.commands", "pydantic"])
+def test_an_interrupt_during_the_imports_is_one_line(module):
+    with start([sys.executable, "-c", IMPORTING, module]) as process:
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err) == (130, "", "interrupted: nothing was recorded\n")
+
+
+def test_little_is_imported_before_an_interrupt_is_heeded():
+    done = subprocess.run(
+        [sys.executable, "-c", "import sys, wsolbench.cli.app; print(*sys.modules)"], capture_output=True, text=True
+    )
+    assert not {"typing", "typer", "traceback", "importlib.metadata"} & set(done.stdout.split())
+
+
+def test_a_second_signal_ends_the_process_at_once(monkeypatch):
+    ended = []
+    monkeypatch.setattr("wsolbench.cli.signals.exit_at_once", ended.append)
+    monkeypatch.setattr("wsolbench.cli.signals.ECHO_SECONDS", 0.05)
+    before = signal.getsignal(signal.SIGTERM)
+    with raising_stopped():
+        with pytest.raises(Stopped):
+            signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
+        assert ended == []
+        time.sleep(0.06)
+        signal.raise_signal(signal.SIGINT)
+    assert ended == [signal.SIGINT]
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_signal_that_is_ignored_stays_ignored():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with raising_stopped():
+            signal.raise_signal(signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_an_end_of_file_is_no_interrupt(cli, monkeypatch):
+    def end(*_, **__):
+        raise EOFError("a damaged file")
+
+    monkeypatch.setattr("wsolbench.cli.session.Session.load_plugins", end)
+    with pytest.raises(EOFError, match="a damaged file"):
+        cli("list")
+
+
+@pytest.mark.parametrize("number", SAID)
+def test_a_signal_when_the_work_is_done_says_where_the_results_are(cli, tmp_path, monkeypatch, folder_set, number):
+    monkeypatch.setattr("wsolbench.records.tables.results_table", lambda _: signal.raise_signal(number))
+    out = tmp_path / "out"
+    run = ["run", "--backbone", "wsolbench:replknet_nano", "--weights", "random", "--method", "cam"]
+    done = cli(*run, "--interval", "0.5", *folder_set(test=2, val=2).options, "--out", out)
+    what = SAID[number].partition(":")[0]
+    assert (done.code, done.out, done.err) == (128 + number, "", f"{what}: the results are in {out}\n")
+    assert (out / "record-cam.json").is_file()
+
+
+def test_a_run_whose_folder_was_taken_meanwhile_keeps_its_results(cli, tmp_path, monkeypatch, folder_set):
+    from wsolbench.engine import run as engine
+
+    out, draw = tmp_path / "out", engine.draw_galleries
+
+    def take_the_folder(*arguments):
+        out.mkdir()
+        (out / "theirs").touch()
+        draw(*arguments)
+
+    monkeypatch.setattr(engine, "draw_galleries", take_the_folder)
+    run = ["run", "--backbone", "wsolbench:replknet_nano", "--weights", "random", "--method", "cam"]
+    done = cli(*run, "--interval", "0.5", *folder_set(test=2, val=2).options, "--out", out)
+    assert done.refused(f"--out {out}: it was taken meanwhile; the results are in {out}-2")
+    assert read_verified(tmp_path / "out-2" / "record-cam.json")
+    assert [path.name for path in out.iterdir()] == ["theirs"]
 
 
 @pytest.mark.parametrize("moment", ["network", "first map", "gallery", "record"])

@@ -81,6 +81,7 @@ def evaluate(
 
     with session.clean_stdout():
         record = carry_out(config, registry, session.reporter(), command=session.command)
-    typer.echo(record.to_line() if json else results_table([record]))
-    if out is not None and not json:
-        typer.echo(f"\nrecord: {out}")
+    with session.recorded_in(out):
+        typer.echo(record.to_line() if json else results_table([record]))
+        if out is not None and not json:
+            typer.echo(f"\nrecord: {out}")

@@ -113,12 +113,13 @@ def run(
 
     with session.clean_stdout():
         records = carry_out(config, registry, session.reporter(), command=session.command)
-    if json:
-        for record in records:
-            typer.echo(record.to_line())
-        return
-    typer.echo(results_table(records))
-    typer.echo(f"\nrecords and galleries: {config.out}")
+    with session.recorded_in(config.out):
+        if json:
+            for record in records:
+                typer.echo(record.to_line())
+            return
+        typer.echo(results_table(records))
+        typer.echo(f"\nrecords and galleries: {config.out}")
 
 
 def read_method_options(names: Sequence[str], option_texts: Sequence[str]) -> dict[str, dict[str, str]]:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
+from pathlib import Path
 
 import typer
 
@@ -60,6 +61,16 @@ class Session:
         """Redirect what plugins print to stderr, so that stdout holds only results."""
         with redirect_stdout(sys.stderr):
             yield
+
+    @contextmanager
+    def recorded_in(self, folder: Path | None) -> Iterator[None]:
+        """Let a signal that comes when the work is done say where the results are."""
+        try:
+            yield
+        except KeyboardInterrupt as stopped:
+            if folder is not None:
+                stopped.args = (f"the results are in {folder}",)
+            raise
 
     def load_plugins(self) -> Registry:
         """Load the plugins, and print a warning for each one that fails."""

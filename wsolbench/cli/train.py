@@ -104,7 +104,8 @@ def train(
 
     with session.clean_stdout():
         trained = carry_out(config, registry, session.reporter(), command=session.command_without("--resume"))
-    for result in trained.card.results:
-        accuracy = "not measured (no test split)" if result.test_top1 is None else f"{result.test_top1:.1f} %"
-        typer.echo(f"seed {result.seed}: top-1 on test {accuracy}")
-    typer.echo(f"weights, card, log and curve: {trained.folder}")
+    with session.recorded_in(trained.folder):
+        for result in trained.card.results:
+            accuracy = "not measured (no test split)" if result.test_top1 is None else f"{result.test_top1:.1f} %"
+            typer.echo(f"seed {result.seed}: top-1 on test {accuracy}")
+        typer.echo(f"weights, card, log and curve: {trained.folder}")

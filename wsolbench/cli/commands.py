@@ -1,0 +1,48 @@
+"""The subcommands, registered."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from wsolbench import __version__
+from wsolbench.cli import compare, data, describe, evaluate, gallery, leaderboard, listing, run, schema, train, weights
+from wsolbench.cli.session import EVERYWHERE
+
+app = typer.Typer(
+    name="wsolbench",
+    help="The benchmark harness for weakly supervised object localization.",
+    epilog=EVERYWHERE,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+app.command(epilog=EVERYWHERE)(run.run)
+app.command(epilog=EVERYWHERE)(evaluate.evaluate)
+app.command(epilog=EVERYWHERE)(compare.compare)
+app.command(epilog=EVERYWHERE)(train.train)
+app.command(epilog=EVERYWHERE)(gallery.gallery)
+app.command("list", epilog=EVERYWHERE)(listing.list_offers)
+app.command(epilog=EVERYWHERE)(listing.plugins)
+app.command(epilog=EVERYWHERE)(describe.describe)
+app.command(epilog=EVERYWHERE)(weights.weights)
+app.command(epilog=EVERYWHERE)(schema.schema)
+app.add_typer(data.data, name="data")
+app.add_typer(leaderboard.leaderboard, name="leaderboard")
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"wsolbench {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    pass
