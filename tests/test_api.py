@@ -88,6 +88,7 @@ DATA = [
     "parse_each",
     "prepared_roots",
     "published_lists",
+    "read_file",
     "read_lines",
     "reference_splits",
     "refuse_unused",

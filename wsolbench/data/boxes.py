@@ -10,7 +10,7 @@ Lists of boxes differ in three ways, and nothing in a list says which it follows
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -189,14 +189,15 @@ class SizedBoxes(Mapping[str, NDArray[np.int64]]):
     def __len__(self) -> int:
         return len(self.quads)
 
-    def changes(self, image_ids: Iterable[str]) -> Counter[str]:
-        """Return what was done to the boxes of some images besides counting -> to how many. Raises ``DataError``."""
-        counts: Counter[str] = Counter()
-        for image_id in image_ids:
-            size = self.sizes[image_id]
-            for quad in self.quads[image_id]:
-                counts.update(self.rule.changes(quad, size))
-        return counts
+    def findings(self, label: str) -> Iterator[Finding]:
+        """Yield what was done to the boxes of a split, `label`; images whose size is not known do not count."""
+        changes: Counter[str] = Counter()
+        for image_id, quads in self.quads.items():
+            with suppress(DataError):
+                size = self.sizes[image_id]
+                for quad in quads:
+                    changes.update(self.rule.changes(quad, size))
+        return findings_of_changes(label, changes)
 
     def _refusal(self, image_id: str, quad: Quad, size: Size) -> DataError:
         """Return the error about a box; that of the first image counts the others and says what may help."""

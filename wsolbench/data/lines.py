@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -10,12 +11,14 @@ from pathlib import Path
 from wsolbench.contract.datasets import raise_fault
 from wsolbench.data.ids import path_problem
 from wsolbench.errors import DataError, MissingFileError
+from wsolbench.files import read_regular
 
-__all__ = ["Line", "parse_each", "read_lines"]
+__all__ = ["Line", "parse_each", "read_file", "read_lines"]
 
 _WHOLE_NUMBER = re.compile(r"-?[0-9]{1,9}")
 _NUMBER = re.compile(r"-?[0-9]{1,9}(\.[0-9]*)?(e[-+]?[0-9]{1,2})?", re.IGNORECASE)
 _QUOTED = 120
+_LARGEST = 2**30
 
 
 @dataclass(frozen=True)
@@ -59,26 +62,38 @@ class Line:
             raise self.error(problem)
 
 
-def read_lines(path: Path, on_fault: Callable[[DataError], None] = raise_fault) -> list[Line]:
-    """Return the lines of a UTF-8 file; last lines may be blank, a byte order mark and CRLF are legal.
+def read_file(path: Path) -> bytes:
+    """Return the content of a list or another file of annotations.
 
     Raises:
         MissingFileError: There is no such file.
-        DataError: It cannot be read, is not UTF-8, or has a blank line before an entry, where `on_fault` raises that.
+        DataError: It is no regular file, cannot be read or is larger than 1 GiB.
     """
     try:
-        content = path.read_bytes()
+        return read_regular(path, _LARGEST)
     except FileNotFoundError as error:
         raise MissingFileError(f"{path} is missing") from error
     except IsADirectoryError as error:
         raise DataError(f"{path} is a directory, where a text file was expected") from error
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def read_lines(path: Path, on_fault: Callable[[DataError], None] = raise_fault) -> list[Line]:
+    """Return the lines of a UTF-8 file; last lines may be blank, a byte order mark and CRLF are legal.
+
+    Raises:
+        MissingFileError: There is no such file.
+        DataError: It cannot be read, is larger than 1 GiB, is not UTF-8, or has a blank line before an entry, where
+            `on_fault` raises that.
+    """
+    content = read_file(path)
     try:
         texts = content.decode("utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
         number = content.count(b"\n", 0, error.start) + 1
-        raise DataError(f"{path}, line {number}: the text is not UTF-8; save it as UTF-8") from error
+        other = " but UTF-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else ""
+        raise DataError(f"{path}, line {number}: the text is not UTF-8{other}; save it as UTF-8") from error
     while texts and not texts[-1].strip():
         texts.pop()
     lines = [Line(path, number, text.removesuffix("\r")) for number, text in enumerate(texts, start=1)]

@@ -177,17 +177,29 @@ BROKEN = {
         "annotation 1: expected a box of four finite numbers, g",
     ),
     "infinite": ("boxes.json", coco().replace("99", "1e999"), "boxes.json, annotation 2: .* got 0, 0, inf, inf"),
-    "infinite size": ("boxes.json", coco().replace("40", "Infinity"), "is no COCO file of boxes: cannot convert"),
+    "infinite size": (
+        "boxes.json",
+        coco().replace("40", "Infinity"),
+        r"image 0: expected 'width' and 'height' in whole pixels, got \[inf",
+    ),
     "nested": ("boxes.json", "[" * 100_000, "is no COCO file of boxes: maximum recursion depth"),
     "not a number in XML": ("a.xml", voc((1, 2, 3, 4), (1, "nan", 3, 4)), r"a\.xml, object 2: .* got 1, nan, 3, 4"),
     "no json": ("boxes.json", "{", "is no COCO file of boxes: Expecting"),
-    "json list": ("boxes.json", "[]", "is no COCO file of boxes: list indices"),
+    "json list": (
+        "boxes.json",
+        "[]",
+        "is no COCO file of boxes: expected COCO, an object with the lists 'images' and 'ann",
+    ),
     "no bbox": ("boxes.json", coco(annotations=[{"image_id": 0}]), r"boxes\.json, annotation #1: lacks 'bbox'"),
-    "no category": ("boxes.json", coco(categories=COCO_CLASSES[:1]), r"boxes\.json, annotation 3: lacks 2"),
-    "no image": ("boxes.json", coco(images=[]), r"boxes\.json, annotation 1: lacks 0"),
-    "no xml": ("boxes.xml", "<", "is damaged: "),
-    "no size": ("boxes.xml", "<annotation/>", "is damaged: expected <size><width>"),
-    "kind": ("boxes.txt", "", "is or holds no file of boxes; expected one kind of .csv, .json, .xml"),
+    "no category": (
+        "boxes.json",
+        coco(categories=COCO_CLASSES[:1]),
+        "annotation 3: its 'category_id' 2 is no id of 'categories', such as '1'",
+    ),
+    "no image": ("boxes.json", coco(images=[]), "annotation 1: its 'image_id' 0 is no id of 'images', there are none"),
+    "no xml": ("boxes.xml", "<", "is damaged or no VOC file: unclosed token"),
+    "no object": ("boxes.xml", "<annotation/>", "has no box for 3 images of test"),
+    "kind": ("boxes.txt", "", "is or holds no file of boxes; expected one kind of .csv, .json, .tsv, .xml; YOLO"),
 }
 
 

@@ -13,14 +13,17 @@ from wsolbench.api import Annotations, DataError, Dataset, DatasetRoots, ImageSp
 from wsolbench.data import (
     DiskDataset,
     DiskSplit,
+    Finding,
     HeaderSizes,
     ImageFiles,
     Quad,
+    Severity,
     SizedBoxes,
     list_class_folders,
     open_storage,
 )
-from wsolbench_plugins.datasets.imagefolder.box_files import BoxFile, FaultHandler, read_box_files
+from wsolbench_plugins.datasets.imagefolder.box_files import read_box_files
+from wsolbench_plugins.datasets.imagefolder.named_boxes import BoxFile, FaultHandler, describe_rule
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,8 @@ def build(roots: DatasetRoots) -> Dataset:
     classes = tuple(sorted({name for one in photos.values() for name in one.folders}))
     boxes = BoxesOfImages(roots, photos, classes)
     parts: dict[Split, DiskSplit] = {split: FolderSplit(split, boxes) for split in photos}
-    return DiskDataset("imagefolder", classes, parts)
+    inspections = (boxes.inspect,) if roots.metadata is not None else ()
+    return DiskDataset("imagefolder", classes, parts, inspections)
 
 
 def _split_folders(root: Path, train: Path | None) -> dict[Split, Path]:
@@ -84,7 +88,8 @@ class BoxesOfImages:
     """The boxes of a file, put to the images that it names.
 
     Args:
-        roots: ``metadata`` is the file, or a folder of files; an entry or an image with a fault has no boxes.
+        roots: ``metadata`` is the file, or a folder of files; an entry or an image with a fault has no boxes where
+            ``on_fault`` returns.
         photos: The images of every split.
         classes: The class folders, in the order of their labels.
     """
@@ -100,6 +105,10 @@ class BoxesOfImages:
             raise UsageError("'imagefolder' needs boxes; pass --metadata-root FILE, a CSV, COCO or VOC file of them")
         return self.roots.metadata
 
+    def inspect(self) -> Iterable[Finding]:
+        """Yield what the numbers of the boxes are taken for. Raises ``DataError``."""
+        yield Finding(Severity.NOTE, f"{self.path}: {self._file.form} in {describe_rule(self._file.rule)}")
+
     def of_split(self, split: Split) -> Annotations:
         """Return the boxes and sizes of a split. Raises ``DataError``, and ``UsageError`` without a file of boxes."""
         files = self.photos[split].files
@@ -108,12 +117,15 @@ class BoxesOfImages:
         if bare and self.roots.conventions.unannotated == "error":
             message = f"has no box for {len(bare)} images of {split.label}, such as {bare[0]!r}"
             self.roots.on_fault(DataError(f"{self.path} {message}; --unannotated omit leaves such images out"))
-        sizes = self._sizes or HeaderSizes(files)
-        return Annotations(SizedBoxes(quads, sizes, str(self.path), self._file.rule), sizes)
+        sizes = self._sizes if self._sizes.keys() >= quads.keys() else HeaderSizes(files)
+        boxes = SizedBoxes(quads, sizes, str(self.path), self._file.rule)
+        for finding in boxes.findings(split.label):
+            self.roots.on_finding(finding)
+        return Annotations(boxes, sizes)
 
     @cached_property
     def _file(self) -> BoxFile:
-        return read_box_files(self.path, self.roots.on_fault)
+        return read_box_files(self.path, self.roots)
 
     @cached_property
     def _quads(self) -> dict[str, list[Quad]]:
@@ -136,7 +148,7 @@ class BoxesOfImages:
         """What the file calls an image with boxes -> its id; None where that is at fault."""
         ids: dict[str, str | None] = {}
         for box in (box for box in self._file.boxes if box.image not in ids):
-            found = self._find(box.image)
+            found = self._find(box.image) or self._find(self._file.other_names.get(box.image, ""))
             ids[box.image] = found[0] if len(found) == 1 else None
             if len(found) != 1:
                 message = f"{box.image!r} names {'more than one' if found else 'no'} image below the data root"
