@@ -101,8 +101,11 @@ def csv_cell(text: str) -> str:
 
 
 def finite_json(value: Any, indent: int | None = None) -> str:
-    """Return a plain value as JSON without NaN and infinity, which JSON does not have; they become null."""
-    return terminal_text(json.dumps(_finite(value), indent=indent, ensure_ascii=False, allow_nan=False))
+    """Return a value as JSON without NaN and infinity, which JSON does not have: they become null.
+
+    Objects that JSON does not know, such as paths, become texts.
+    """
+    return terminal_text(json.dumps(_finite(value), indent=indent, ensure_ascii=False, allow_nan=False, default=str))
 
 
 def _finite(value: Any) -> Any:

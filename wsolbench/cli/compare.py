@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json as json_module
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from wsolbench.escaping import finite_json
 
 
 def compare(
@@ -20,4 +21,4 @@ def compare(
     from wsolbench.records.verify import read_verified
 
     comparison = carry_out(read_verified(first), read_verified(second))
-    typer.echo(json_module.dumps(comparison.summary(), ensure_ascii=False) if json else comparison_table(comparison))
+    typer.echo(finite_json(comparison.summary()) if json else comparison_table(comparison))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as json_module
 import textwrap
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +10,7 @@ import typer
 from wsolbench.cli.session import session_of
 from wsolbench.contract import BackboneSpec, DatasetSpec, MethodSpec, RecipeSpec, Spec
 from wsolbench.errors import UsageError
+from wsolbench.escaping import finite_json, visible
 from wsolbench.host.registry import Offer, Registry
 
 if TYPE_CHECKING:
@@ -39,13 +39,13 @@ def describe(
 
         with session.clean_stdout():
             shapes = state_dict_shapes(offers[0].spec, offers[0].provider, classes, merged=merged)
-        typer.echo(json_module.dumps(shapes))
+        typer.echo(finite_json(shapes))
         return
     with session.clean_stdout():
         described = [_describe(registry, offer, classes, merged=merged) for offer in offers]
     if json:
         one_or_all = described[0] if len(described) == 1 else described
-        typer.echo(json_module.dumps(one_or_all, ensure_ascii=False, default=str))
+        typer.echo(finite_json(one_or_all))
         return
     typer.echo("\n\n".join(_as_text(one) for one in described))
 
@@ -118,7 +118,7 @@ def _as_text(about: dict[str, Any]) -> str:
 
 def _aligned(lines: dict[str, str]) -> str:
     width = max(map(len, lines))
-    return "\n".join(f"{key:{width}}  {text}" for key, text in lines.items())
+    return "\n".join(visible(f"{key:{width}}  {text}") for key, text in lines.items())
 
 
 def _option_text(option: dict[str, Any]) -> str:

@@ -11,6 +11,7 @@ import typer
 
 from wsolbench.cli.session import session_of
 from wsolbench.contract import BackboneSpec, Spec
+from wsolbench.escaping import visible
 from wsolbench.host.provider import Provider
 from wsolbench.host.registry import Catalogue, Offer, PluginFailure, Registry
 
@@ -38,7 +39,7 @@ def list_offers(
     _print_rows(("name", "kind", "family", "provider", "source"), rows)
     if sys.stdout.isatty():  # elsewhere every line starts with a name to type
         for zoo in (zoo for catalogue in _catalogues(registry, kind) for zoo in catalogue.zoos):
-            typer.echo(f"and {zoo.name}:NAME, any of {zoo.spec.source}")
+            typer.echo(visible(f"and {zoo.name}:NAME, any of {zoo.spec.source}"))
 
 
 def plugins(context: typer.Context) -> None:
@@ -79,7 +80,9 @@ def _failure(failure: PluginFailure) -> str:
 
 def _print_rows(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
     """Print a table on a terminal; elsewhere, tab-separated lines that are never truncated."""
-    rows = [tuple(" ".join(cell.split()) for cell in row) for row in rows]  # a plugin's text may hold tabs and newlines
+    rows = [
+        tuple(visible(" ".join(cell.split())) for cell in row) for row in rows
+    ]  # a tab would be a new cell
     if not sys.stdout.isatty():
         for row in rows:
             typer.echo("\t".join(row))

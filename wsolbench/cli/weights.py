@@ -9,6 +9,7 @@ import typer
 
 from wsolbench.cli.session import session_of
 from wsolbench.contract import InputConfig
+from wsolbench.escaping import visible
 from wsolbench.host.registry import Registry
 
 if TYPE_CHECKING:
@@ -30,13 +31,14 @@ def weights(
 
     with session.clean_stdout():
         found = diagnose(file, registry.backbones)
-    typer.echo(_summary(file, found.entries))
+    lines = [_summary(file, found.entries)]
     if not found.fits:
-        typer.echo(f"no installed network is similar; its entries include {', '.join(list(found.entries)[:3])}")
-    for reason in found.refusals:
-        typer.echo(reason)
+        lines.append(f"no installed network is similar; its entries include {', '.join(list(found.entries)[:3])}")
+    lines += found.refusals
     for fit in found.fits:
-        typer.echo("\n" + "\n".join(_about(fit, registry, file)))
+        lines += ["", *_about(fit, registry, file)]
+    for line in lines:
+        typer.echo(visible(line))
 
 
 def _summary(file: Path, entries: dict[str, Tensor]) -> str:

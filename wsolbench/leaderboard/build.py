@@ -8,6 +8,7 @@ from itertools import chain
 from pathlib import Path
 
 from wsolbench.errors import DataError, OutputError
+from wsolbench.escaping import fence, markdown_text, visible
 from wsolbench.files import atomic_write, file_name
 from wsolbench.leaderboard.entries import Table, file_stem, group_tables, read_entries, read_entry
 from wsolbench.leaderboard.figures import draw_figures, fingerprint_of, methods_drawn, records_shown
@@ -198,7 +199,7 @@ def _unused(records: Path, tables: list[Table]) -> list[Path]:
 def _page(tables: list[Table], galleries: Collection[str]) -> str:
     parts = [_HEAD]
     for table in tables:
-        parts.append(f"## {table.title}\n")
+        parts.append(f"## {markdown_text(table.title)}\n")
         seeds = seeds_as_markdown(table)
         if seeds is not None:
             heading = f"{SEEDS_EXPLAINED.capitalize()}; baselines for comparison; every seed by itself stands below:"
@@ -224,8 +225,9 @@ def _commands(table: Table) -> str:
         *sorted({entry.record.environment.command for entry in table.entries}),
     ]
     done = "trained these networks and measured these rows" if trainings else "measured these rows"
-    lines = "\n".join(commands)
-    return f"<details><summary>The commands that {done}</summary>\n\n```sh\n{lines}\n```\n\n</details>\n"
+    lines = "\n".join(map(visible, commands))
+    block = f"{fence(lines)}sh\n{lines}\n{fence(lines)}"
+    return f"<details><summary>The commands that {done}</summary>\n\n{block}\n\n</details>\n"
 
 
 _HEAD = """# Leaderboard

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import csv
 import io
-import json
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from tabulate import tabulate
 
+from wsolbench.escaping import csv_cell, finite_json, latex_text, markdown_text, visible
 from wsolbench.leaderboard.entries import Entry, Table, group_seeds
 from wsolbench.records import SCHEMA_VERSION
 
 DASH = "–"
+LATEX_MARK = r"% needs \usepackage{booktabs}"
 
 
 @dataclass(frozen=True)
@@ -45,36 +47,54 @@ _SEED_HEADINGS = [
 ]
 
 
+@dataclass(frozen=True)
+class _Row:
+    """The cells of a row: what was measured, in texts of records, and the scores."""
+
+    names: list[str]
+    scores: list[str]
+
+
 def as_markdown(table: Table) -> str:
     """Return a table for README pages."""
     headings = ["Backbone", "Weights", "Params (M)", "Largest kernel", "Method", *(c.heading for c in COLUMNS)]
     align = ["left", "left", "right", "right", "left", *["right"] * len(COLUMNS)]
-    rows = [_cells(entry) for entry in table.entries]
-    return tabulate(rows, headings, tablefmt="pipe", disable_numparse=True, colalign=align)
+    return _markdown_table(headings, [_row(entry) for entry in table.entries], align)
 
 
 def as_latex(table: Table) -> str:
     """Return a booktabs table for papers."""
     headings = ["Backbone", "Weights", "Params (M)", "Kernel", "Method", *(c.heading for c in COLUMNS)]
-    rows = [_cells(entry) for entry in table.entries]
-    body = tabulate(rows, headings, tablefmt="latex_booktabs", disable_numparse=True)
-    return f"% {table.title}\n% needs \\usepackage{{booktabs}}\n{body}\n"
+    return _latex_table(table.title, headings, [_row(entry) for entry in table.entries])
 
 
 def seeds_as_markdown(table: Table) -> str | None:
     """Return a table of means over repeated trainings, or None where none was repeated."""
     rows = _seed_rows(table)
     align = ["left", "left", "right", "right", "left", "right", *["right"] * len(COLUMNS)]
-    return tabulate(rows, _SEED_HEADINGS, tablefmt="pipe", disable_numparse=True, colalign=align) if rows else None
+    return _markdown_table(_SEED_HEADINGS, rows, align) if rows else None
 
 
 def seeds_as_latex(table: Table) -> str | None:
     """Return the same as a booktabs table."""
     rows = _seed_rows(table)
-    if not rows:
-        return None
-    body = tabulate(rows, _SEED_HEADINGS, tablefmt="latex_booktabs", disable_numparse=True)
-    return f"% {table.title}; {SEEDS_EXPLAINED}\n% needs \\usepackage{{booktabs}}\n{body}\n"
+    return _latex_table(f"{table.title}; {SEEDS_EXPLAINED}", _SEED_HEADINGS, rows) if rows else None
+
+
+def _markdown_table(headings: Sequence[str], rows: Sequence[_Row], align: Sequence[str]) -> str:
+    escaped = [[*map(markdown_text, row.names), *row.scores] for row in rows]
+    return tabulate(escaped, headings, tablefmt="pipe", disable_numparse=True, colalign=align)
+
+
+def _latex_table(title: str, headings: Sequence[str], rows: Sequence[_Row]) -> str:
+    cells = [[*map(latex_text, line)] for line in (headings, *([*row.names, *row.scores] for row in rows))]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    head, *body = [
+        " " + " & ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + r" \\" for line in cells
+    ]
+    begin, end = rf"\begin{{tabular}}{{{'l' * len(headings)}}}", r"\end{tabular}"
+    lines = [f"% {visible(title)}", LATEX_MARK, begin, r"\toprule", head, r"\midrule", *body, r"\bottomrule", end]
+    return "\n".join(lines) + "\n"
 
 
 def as_csv(tables: Sequence[Table]) -> str:
@@ -85,8 +105,8 @@ def as_csv(tables: Sequence[Table]) -> str:
     writer.writerow(["table", *names, *_csv_names(), "record"])
     for table in tables:
         for entry in table.entries:
-            cells = [*_facts(entry).values(), *_csv_values(entry)]
-            writer.writerow([table.slug, *("" if cell is None else cell for cell in cells), entry.name])
+            cells = [table.slug, *_facts(entry).values(), *_csv_values(entry), entry.name]
+            writer.writerow([csv_cell(cell) if isinstance(cell, str) else cell for cell in cells])  # None: empty
     return buffer.getvalue()
 
 
@@ -114,16 +134,16 @@ def as_json(tables: Sequence[Table]) -> str:
             for table in tables
         ],
     }
-    return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+    return finite_json(content, indent=1) + "\n"
 
 
-def _seed_rows(table: Table) -> list[list[str]]:
+def _seed_rows(table: Table) -> list[_Row]:
     rows = []
     for group in group_seeds(table):
-        name, _, parameters, kernel, method = _cells(group[0])[:5]
+        name, _, parameters, kernel, method = _row(group[0]).names
         seeds = DASH if group[0].is_baseline else str(len(group))
-        scores = [_spread(group, column) for column in COLUMNS]
-        rows.append([name, group[0].recipes, parameters, kernel, method, seeds, *scores])
+        names = [name, group[0].recipes, parameters, kernel, method, seeds]
+        rows.append(_Row(names, [_spread(group, column) for column in COLUMNS]))
     return rows
 
 
@@ -131,8 +151,8 @@ def _spread(group: Sequence[Entry], column: Column) -> str:
     """Return the mean of a metric and its standard deviation; of one entry the metric itself."""
     if len(group) == 1:
         return _cell(group[0], replace(column, with_interval=False))
-    values = [getattr(entry.record.metrics, column.key) for entry in group]
-    if any(value is None for value in values):
+    values = [value for entry in group if (value := _metric(entry, column)) is not None]
+    if len(values) < len(group):
         return DASH
     return f"{statistics.mean(values):.{column.digits}f} ± {statistics.stdev(values):.{column.digits}f}"
 
@@ -148,7 +168,7 @@ def _csv_names() -> list[str]:
 def _csv_values(entry: Entry) -> list[float | None]:
     values: list[float | None] = []
     for column in COLUMNS:
-        values.append(getattr(entry.record.metrics, column.key))
+        values.append(_metric(entry, column))
         if column.with_interval:
             values.extend(_interval(entry, column) or (None, None))
     return values
@@ -169,22 +189,27 @@ def _facts(entry: Entry) -> dict[str, str | int | None]:
     }
 
 
-def _cells(entry: Entry) -> list[str]:
+def _row(entry: Entry) -> _Row:
     facts = _facts(entry)
     parameters = facts["parameters"]
-    shown = [
+    names = [
         entry.backbone,
         entry.weights,
         f"{parameters / 1e6:.2f}" if isinstance(parameters, int) else DASH,
         str(facts["largest_kernel"] or DASH),
         entry.method,
     ]
-    return shown + [_cell(entry, column) for column in COLUMNS]
+    return _Row(names, [_cell(entry, column) for column in COLUMNS])
+
+
+def _metric(entry: Entry, column: Column) -> float | None:
+    value: float | None = getattr(entry.record.metrics, column.key)
+    return value if value is not None and math.isfinite(value) else None
 
 
 def _cell(entry: Entry, column: Column) -> str:
     """Return a metric for people; a baseline's Top-1 columns would speak of a classifier that it does not look at."""
-    value = getattr(entry.record.metrics, column.key)
+    value = _metric(entry, column)
     if value is None or (entry.is_baseline and column.key.startswith("top1")):
         return DASH
     shown = f"{value:.{column.digits}f}"

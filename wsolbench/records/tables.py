@@ -10,6 +10,7 @@ import pandas as pd
 from tabulate import tabulate
 
 from wsolbench.contract.choices import IOU_KEYS
+from wsolbench.escaping import visible
 from wsolbench.protocol import IOU_THRESHOLDS, MODES, cam_threshold_grid
 from wsolbench.records import BackboneInfo, ResultRecord
 from wsolbench.records.compare import Comparison, Difference, Discordant
@@ -48,19 +49,20 @@ LABELS = {
 def results_table(records: Sequence[ResultRecord]) -> str:
     """Return a heading, tables with a line a metric and two columns a method, and the reasons for what is missing."""
     parts = [records[start : start + METHODS_ABREAST] for start in range(0, len(records), METHODS_ABREAST)]
-    return "\n".join([_heading(records[0]), *("\n" + _metrics_table(part) for part in parts), *_reasons(records)])
+    tables = ("\n" + _metrics_table(part) for part in parts)
+    return "\n".join([*map(visible, _heading(records[0])), *tables, *map(visible, _reasons(records))])
 
 
 def results_html(records: Sequence[ResultRecord]) -> str:
     """Return the same as HTML for a notebook, with all methods in one table."""
     if not records:
         return "<p>no records</p>"
-    above = _paragraphs([*_heading(records[0]).splitlines(), *_reasons(records)])
+    above = _paragraphs([*_heading(records[0]), *_reasons(records)])
     return f"<div>{above}{_metrics_table(records, 'html')}</div>"
 
 
 def _metrics_table(records: Sequence[ResultRecord], form: str = "simple") -> str:
-    names = [record.method.name for record in records]
+    names = [visible(record.method.name) for record in records]
     headers = ["", *(f"{name}\n{column}" for name in names for column in ("oracle τ", "fullsup τ"))]
     columns = [_columns(record) for record in records]
     rows = [
@@ -75,10 +77,10 @@ def comparison_table(comparison: Comparison) -> str:
     """Return what is compared, a line a metric, and how many images only one of the two localizes."""
     return "\n".join(
         [
-            *_compared(comparison),
+            *map(visible, _compared(comparison)),
             "",
             _differences_table(comparison),
-            *(["", *comparison.notes] if comparison.notes else []),
+            *(["", *map(visible, comparison.notes)] if comparison.notes else []),
             *(["", *_discordant(comparison.discordant)] if comparison.discordant else []),
         ]
     )
@@ -92,7 +94,7 @@ def comparison_html(comparison: Comparison) -> str:
 
 
 def _paragraphs(lines: Sequence[str]) -> str:
-    return "".join(f"<p>{html.escape(line)}</p>" for line in lines)
+    return "".join(f"<p>{html.escape(visible(line))}</p>" for line in lines)
 
 
 def _compared(comparison: Comparison) -> list[str]:
@@ -169,7 +171,7 @@ def plot_curves(record: ResultRecord, axes: Axes | None) -> Axes:
             zip(labels, (metrics.fullsup_cam_threshold_single, metrics.fullsup_cam_threshold["0.5"]), strict=True)
         )
     curves = {label: curve.to_numpy() for label, curve in labels.items()}
-    return draw_accuracy_curves(frame.index.to_numpy(), curves, chosen, title=_made_by(record), axes=axes)
+    return draw_accuracy_curves(frame.index.to_numpy(), curves, chosen, title=visible(_made_by(record)), axes=axes)
 
 
 def _ends(difference: Difference) -> str:
@@ -239,7 +241,7 @@ def _weights(backbone: BackboneInfo) -> str:
     return text if backbone.precision == "fp32" else f"{text} in {backbone.precision}"
 
 
-def _heading(record: ResultRecord) -> str:
+def _heading(record: ResultRecord) -> list[str]:
     lines = [_images(record)]
     if record.backbone is not None:
         parameters = record.backbone.parameters / 1e6
@@ -251,7 +253,7 @@ def _heading(record: ResultRecord) -> str:
     lines.append("all values in percent, except τ")
     if record.intervals is not None and "max_box_acc" in record.intervals.metrics:
         lines.append("95 %: bootstrap over images, τ chosen anew in each resample; oracle values are biased upwards")
-    return "\n".join(lines)
+    return lines
 
 
 def _reasons(records: Sequence[ResultRecord]) -> list[str]:
