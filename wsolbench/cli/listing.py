@@ -80,9 +80,7 @@ def _failure(failure: PluginFailure) -> str:
 
 def _print_rows(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
     """Print a table on a terminal; elsewhere, tab-separated lines that are never truncated."""
-    rows = [
-        tuple(visible(" ".join(cell.split())) for cell in row) for row in rows
-    ]  # a tab would be a new cell
+    rows = [tuple(visible(" ".join(cell.split())) for cell in row) for row in rows]  # a tab would be a new cell
     if not sys.stdout.isatty():
         for row in rows:
             typer.echo("\t".join(row))

@@ -9,6 +9,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
+from wsolbench.escaping import visible
+
 __all__ = ["draw_accuracy_curves"]
 
 
@@ -39,7 +41,7 @@ def draw_accuracy_curves(
             value = float(np.interp(chosen[label], thresholds, curve))
             axes.plot([chosen[label]], [value], "o", color=line.get_color(), ms=5)
     axes.set(xlabel="τ (fraction of the map's maximum)", ylabel="images localized (%)", xlim=(0, 1), ylim=(0, 100))
-    axes.set_title(title, fontsize=10)
+    axes.set_title(visible(title), fontsize=10, parse_math=False)
     axes.legend(fontsize=8, frameon=False)
     axes.grid(alpha=0.25)
     return axes

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from wsolbench.escaping import visible
 from wsolbench.figures.panels import PREDICTED, Picture, draw_box, draw_picture, short_id
+from wsolbench.figures.style import own_style
 
 __all__ = ["Case", "draw_gallery"]
 
@@ -34,6 +35,7 @@ class Case:
     label: str
 
 
+@own_style()
 def draw_gallery(path: Path, rows: Sequence[Sequence[Case]], title: str) -> None:
     """Write a PNG with a row of cases on every line, each as an image and its heatmap."""
     columns = max(len(row) for row in rows)
@@ -44,17 +46,15 @@ def draw_gallery(path: Path, rows: Sequence[Sequence[Case]], title: str) -> None
     for line, row in enumerate(rows):
         for column, case in enumerate(row):
             _draw_case(case, panels[line, 2 * column], panels[line, 2 * column + 1])
-    figure.suptitle(title, fontsize=11)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # ids may be in any script
-        figure.savefig(path, metadata={"Software": None})
+    figure.suptitle(visible(title), fontsize=11)
+    figure.savefig(path, metadata={"Software": None})
 
 
 def _draw_case(case: Case, left: Axes, right: Axes) -> None:
     """Draw an image with its true boxes, and beside it its heatmap with the predicted box."""
     draw_picture(left, case.picture)
-    left.set_title(short_id(case.picture.name), fontsize=7, parse_math=False)
+    left.set_title(short_id(case.picture.name), fontsize=7)
     draw_picture(right, case.picture, case.scoremap)
-    right.set_title(case.label, fontsize=7)
+    right.set_title(visible(case.label), fontsize=7)
     if case.predicted is not None:
         draw_box(right, case.predicted, PREDICTED)

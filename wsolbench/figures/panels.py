@@ -10,6 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
+from wsolbench.escaping import visible
+
 __all__ = ["PREDICTED", "TRUE", "Picture", "draw_box", "draw_picture", "short_id"]
 
 TRUE, PREDICTED = "#2ca02c", "#ff1f5b"
@@ -49,5 +51,6 @@ def draw_box(panel: Axes, box: NDArray[np.integer[Any]], colour: str) -> None:
 
 
 def short_id(image_id: str, most: int = 34) -> str:
-    """Return an image id, or the end of a long one behind an ellipsis."""
-    return image_id if len(image_id) <= most else "…" + image_id[-most + 1 :]
+    """Return an image id in visible characters, or the end of a long one behind an ellipsis."""
+    shown = visible(image_id)
+    return shown if len(shown) <= most else "…" + shown[-most + 1 :]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,9 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from wsolbench.errors import OutputError, UsageError
+from wsolbench.escaping import visible
 from wsolbench.figures.panels import PREDICTED, Picture, draw_box, draw_picture, short_id
+from wsolbench.figures.style import own_style
 from wsolbench.files import atomic_write
 from wsolbench.protocol import box_iou, boxes_at
 
@@ -53,6 +54,7 @@ def check_format(path: Path) -> None:
         raise UsageError(f"--out {path}: name a file that ends in {', '.join(FORMATS)}")
 
 
+@own_style()
 def draw_columns(pictures: Sequence[Picture], columns: Sequence[Column]) -> Figure:
     """Draw a row for every picture and a column for every record; columns of one network stand together."""
     figure = Figure(figsize=(1.3 * (len(columns) + 1), 1.3 * len(pictures) + 0.6), dpi=120)
@@ -67,7 +69,7 @@ def draw_columns(pictures: Sequence[Picture], columns: Sequence[Column]) -> Figu
             panel = _panel(figure, grid[row, number])
             _draw_map(panel, picture, column.scoremaps[row], column.threshold)
             if row == 0:
-                panel.set_title(column.method, fontsize=8, parse_math=False)
+                panel.set_title(visible(column.method), fontsize=8)
     _name_networks(figure, columns)
     return figure
 
@@ -89,7 +91,7 @@ def _draw_map(panel: Axes, picture: Picture, scoremap: NDArray[np.float32], thre
 
 def _caption(panel: Axes, text: str) -> None:
     backdrop = {"facecolor": "black", "alpha": 0.6, "linewidth": 0, "pad": 1}
-    panel.text(0.03, 0.04, text, transform=panel.transAxes, fontsize=6, color="white", bbox=backdrop, parse_math=False)
+    panel.text(0.03, 0.04, text, transform=panel.transAxes, fontsize=6, color="white", bbox=backdrop)
 
 
 def _name_networks(figure: Figure, columns: Sequence[Column]) -> None:
@@ -101,11 +103,14 @@ def _name_networks(figure: Figure, columns: Sequence[Column]) -> None:
         if stop < len(columns) and columns[stop].network == columns[start].network:
             continue
         left, right = panels[start].get_position().x0, panels[stop - 1].get_position().x1
-        figure.text((left + right) / 2, height + 0.005, columns[start].network, ha="center", va="bottom", fontsize=9)
+        figure.text(
+            (left + right) / 2, height + 0.005, visible(columns[start].network), ha="center", va="bottom", fontsize=9
+        )
         figure.add_artist(Line2D([left, right], [height, height], color="0.6", linewidth=0.8))
         start = stop
 
 
+@own_style()
 def save_figure(figure: Figure, path: Path, records: Sequence[str]) -> None:
     """Write the picture whole, with the hashes of what it shows in it.
 
@@ -120,9 +125,7 @@ def save_figure(figure: Figure, path: Path, records: Sequence[str]) -> None:
     metadata: dict[str, str | None] = {FORMATS[path.suffix]: "records:" + ",".join(records)}
     metadata |= {".png": {"Software": None}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}[path.suffix]
     buffer = io.BytesIO()
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # ids may be in any script
-        figure.savefig(buffer, format=path.suffix[1:], metadata=metadata)
+    figure.savefig(buffer, format=path.suffix[1:], metadata=metadata)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         atomic_write(path, buffer.getvalue())

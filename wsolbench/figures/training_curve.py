@@ -8,6 +8,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from wsolbench.escaping import visible
+from wsolbench.figures.style import own_style
+
 ACCURACIES = {
     "train_top1": "train-weaksup, as trained",
     "train_fullsup_top1": "train-fullsup",
@@ -15,13 +18,14 @@ ACCURACIES = {
 }
 
 
+@own_style()
 def draw_curve(log: pd.DataFrame, title: str, path: Path) -> None:
     """Draw the log of a training, one line an epoch, and write it as PNG."""
     figure = Figure(figsize=(6, 7), dpi=100, layout="constrained")
     loss, accuracy, rate = figure.subplots(3, 1, sharex=True, height_ratios=(2, 2, 1))
     marker = "o" if len(log) == 1 else None
     loss.plot(log["epoch"], log["loss"], marker=marker)
-    loss.set(ylabel="loss", title=title)
+    loss.set(ylabel="loss", title=visible(title))
     for column, label in ACCURACIES.items():
         if log[column].notna().any():
             accuracy.plot(log["epoch"], log[column], marker=marker, label=label)

@@ -170,7 +170,7 @@ def _figures(tables: list[Table]) -> dict[str, bytes]:
         for table in tables
         if any(entry.is_trained for entry in table.entries)
         for methods in [methods_drawn(table, tables)]
-        for name, content in draw_figures(table, methods, _fingerprint(table, methods))
+        for name, content in draw_figures(table, methods, _fingerprint(table, methods)).items()
     }
 
 

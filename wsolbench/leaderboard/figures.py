@@ -13,6 +13,8 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
+from wsolbench.escaping import visible
+from wsolbench.figures.style import own_style
 from wsolbench.leaderboard.entries import Entry, Table
 from wsolbench.protocol import cam_threshold_grid
 
@@ -34,8 +36,9 @@ def methods_drawn(table: Table, tables: Iterable[Table]) -> list[str]:
     return sorted(sorted(ranked, key=lambda method: -measured[method])[:MOST_METHODS])
 
 
-def draw_figures(table: Table, methods: list[str], fingerprint: str) -> Iterator[tuple[str, bytes]]:
-    """Yield the figures of a table, each as PNG and SVG, as pairs of file name and content.
+@own_style()
+def draw_figures(table: Table, methods: list[str], fingerprint: str) -> dict[str, bytes]:
+    """Return the figures of a table, each as PNG and SVG: file name -> content.
 
     Args:
         table: What to draw; only trained networks and, as lines, baselines.
@@ -43,9 +46,12 @@ def draw_figures(table: Table, methods: list[str], fingerprint: str) -> Iterator
         fingerprint: Of what the figures are drawn from; it is written into every file, so that a stale one is noticed
             without comparing pixels, which differ between versions of the drawing library.
     """
-    for name, figure in (("size", _size_figure(table, methods)), ("curves", _curves_figure(table, methods))):
-        for ending in ("png", "svg"):
-            yield f"{table.slug}-{name}.{ending}", _encoded(figure, ending, fingerprint)
+    figures = {"size": _size_figure(table, methods), "curves": _curves_figure(table, methods)}
+    return {
+        f"{table.slug}-{name}.{ending}": _encoded(figure, ending, fingerprint)
+        for name, figure in figures.items()
+        for ending in ("png", "svg")
+    }
 
 
 def fingerprint_of(content: bytes) -> str | None:
@@ -73,10 +79,15 @@ def _size_figure(table: Table, methods: list[str]) -> Figure:
         axes.scatter(network.parameters / 1e6, score, s=12 * network.largest_kernel, color=colour, alpha=0.75, lw=0)
     for x, names in _network_positions(trained).items():
         axes.annotate(
-            ", ".join(names), (x, 1.01), xycoords=("data", "axes fraction"), rotation=30, va="bottom", fontsize=8
+            visible(", ".join(names)),
+            (x, 1.01),
+            xycoords=("data", "axes fraction"),
+            rotation=30,
+            va="bottom",
+            fontsize=8,
         )
     for index, method in enumerate(methods):
-        axes.scatter([], [], s=60, color=COLOURS[index % len(COLOURS)], label=method)
+        axes.scatter([], [], s=60, color=COLOURS[index % len(COLOURS)], label=visible(method))
     _baseline_lines(axes, table)
     axes.margins(x=0.12)
     axes.set_xlabel("parameters (M); marker area ∝ side of the largest kernel")
@@ -100,7 +111,7 @@ def _baseline_lines(axes: mpl.axes.Axes, table: Table) -> None:
     for entry, style in _baselines(table):
         score = entry.record.metrics.fullsup_box_acc_v2
         if score is not None:
-            axes.axhline(score, color="0.35", lw=1, ls=style, label=entry.method)
+            axes.axhline(score, color="0.35", lw=1, ls=style, label=visible(entry.method))
 
 
 def _trained(table: Table, methods: list[str]) -> list[Entry]:
@@ -125,13 +136,15 @@ def _curves_figure(table: Table, methods: list[str]) -> Figure:
                 panel.plot(*_curve(entry), color=COLOURS[methods.index(entry.method) % len(COLOURS)], lw=1.5)
         for entry, style in _baselines(table):
             panel.plot(*_curve(entry), color="0.35", lw=1, ls=style)
-        panel.set_title(name, fontsize=9)
+        panel.set_title(visible(name), fontsize=9)
         panel.set_xlabel("τ")
         panel.grid(alpha=0.25)
     panels[0].set_ylabel("BoxAcc(τ, 0.5), largest contour (%)")
-    handles = [mpl.lines.Line2D([], [], color=COLOURS[i % len(COLOURS)], label=m) for i, m in enumerate(methods)]
+    handles = [
+        mpl.lines.Line2D([], [], color=COLOURS[i % len(COLOURS)], label=visible(m)) for i, m in enumerate(methods)
+    ]
     for entry, style in _baselines(table):
-        handles.append(mpl.lines.Line2D([], [], color="0.35", ls=style, lw=1, label=entry.method))
+        handles.append(mpl.lines.Line2D([], [], color="0.35", ls=style, lw=1, label=visible(entry.method)))
     figure.legend(handles=handles, loc="outside lower center", ncols=4, fontsize=8, frameon=False)
     return figure
 
@@ -147,6 +160,5 @@ def _encoded(figure: Figure, ending: str, fingerprint: str) -> bytes:
     buffer = io.BytesIO()
     source = f"records:{fingerprint}"
     metadata = {"Software": None, "Source": source} if ending == "png" else {"Date": None, "Description": source}
-    with mpl.rc_context({"svg.hashsalt": "wsolbench", "svg.fonttype": "none"}):
-        figure.savefig(buffer, format=ending, metadata=metadata)
+    figure.savefig(buffer, format=ending, metadata=metadata)
     return buffer.getvalue()
