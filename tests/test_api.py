@@ -84,6 +84,7 @@ DATA = [
     "folder_names",
     "list_class_folders",
     "lists_below",
+    "match_categories",
     "open_storage",
     "parse_each",
     "prepared_roots",

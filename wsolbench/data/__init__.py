@@ -6,6 +6,7 @@ What every plugin needs, a data set in memory too, is in `wsolbench.api`.
 from wsolbench.contract import Download, Finding, Inspectable, KnownSplit, Preparation, Severity
 from wsolbench.data.boxes import BoxRule, Quad, SizedBoxes, xywh_to_xyxy
 from wsolbench.data.class_folders import list_class_folders
+from wsolbench.data.class_map import match_categories
 from wsolbench.data.comparison import compare_annotations
 from wsolbench.data.conventions import refuse_unused
 from wsolbench.data.disk import DiskDataset, DiskSplit, LazySplit, ListedSplit, PlacedSplit
@@ -40,6 +41,7 @@ __all__ = [
     "folder_names",
     "list_class_folders",
     "lists_below",
+    "match_categories",
     "open_storage",
     "parse_each",
     "prepared_roots",

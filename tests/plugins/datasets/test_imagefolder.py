@@ -4,7 +4,7 @@ import pytest
 from trees import write, write_imagefolder, write_photo
 from wsolbench_plugins.datasets import imagefolder
 
-from wsolbench.api import DataError, DatasetRoots, Split, UsageError
+from wsolbench.api import Conventions, DataError, DatasetRoots, Split, UsageError
 
 (SPEC,) = imagefolder.wsolbench_datasets()
 
@@ -23,6 +23,13 @@ def test_class_folders_and_a_csv_file(tmp_path):
     assert dataset.annotations(Split.TEST).image_sizes["test/dog/1.jpg"] == (30, 20)
     assert images.load(3).shape == (20, 30, 3)
     assert not dataset.annotations(Split.TRAIN_WEAKSUP).boxes
+
+
+def said_by(photos, file, **conventions):
+    """Return the boxes of test, and what was said of those that are left out."""
+    said = []
+    roots = DatasetRoots(photos, file, conventions=Conventions(**conventions), on_finding=said.append)
+    return boxes_of(SPEC.build(roots)), [finding.text for finding in said if "left out" in finding.text]
 
 
 @pytest.fixture
@@ -90,6 +97,27 @@ def test_an_image_with_boxes_of_foreign_classes_alone_has_none(photos):
     content["annotations"][0]["category_id"] = 3
     with pytest.raises(DataError, match=r"has no box for 1 images of test, such as 'test/cat/a\.jpg'"):
         boxes_of(opened(photos, "boxes.json", json.dumps(content)))
+
+
+def test_categories_in_other_words_than_the_folders(photos):
+    """Boxes of persons in photos of cats are not boxes of cats."""
+    foreign = [{"id": 1, "name": "person"}, {"id": 2, "name": "chair"}]
+    file = photos.parent / "boxes.json"
+    write(file, coco(categories=foreign))
+    with pytest.raises(DataError, match="categories: 'chair', 'person'; class folders: 'cat', 'dog'; say which belong"):
+        said_by(photos, file)
+    write(photos.parent / "map.csv", "folder,category\ncat,person\ndog,chair\n")
+    boxes, said = said_by(photos, file, class_map=photos.parent / "map.csv")
+    assert boxes == EXPECTED
+    left_out = "left out, of another category than the class of the image:"
+    assert said == [f"test: 1 box is {left_out} 'person' (1)"]
+    write(file, coco(categories=[{"id": 1, "name": "CAT"}, {"id": 2, "name": "chair"}]))
+    advice = r"/a\.jpg'; .* do not count: 'chair' \(1\), 'CAT' \(1\); --class-map FILE says .*; --unannotated omit"
+    with pytest.raises(DataError, match=advice):
+        said_by(photos, file)
+    boxes, said = said_by(photos, file, unannotated="omit")
+    assert boxes == {name: found for name, found in EXPECTED.items() if "cat" in name}
+    assert said == [f"test: 2 boxes are {left_out} 'chair' (1), 'CAT' (1)"]
 
 
 def test_voc_without_foreign_classes(photos):

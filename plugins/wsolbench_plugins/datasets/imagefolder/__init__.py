@@ -16,9 +16,10 @@ folder of files, `--metadata-root`:
 ==========  ============================================================================================================
 
 An image is named by as much of its path as it takes to tell it from the others. Boxes of images to train on are never
-read. Boxes of another class than the image's are left out where a file names the class; where no class of the files is
-that of a folder, such as ``object``, all boxes count. COCO's crowds are left out. Width and height become corners by
-the rule of CUB: (x, y, min(x + w, W - 1), min(y + h, H - 1)).
+read. Where files name the category of a box, it counts in the images of the class folder of that name, and
+``--class-map`` says which belong together where names differ; all boxes of one category such as ``object`` count.
+COCO's crowds are left out. Width and height become corners by the rule of CUB: (x, y, min(x + w, W - 1),
+min(y + h, H - 1)).
 """
 
 from __future__ import annotations

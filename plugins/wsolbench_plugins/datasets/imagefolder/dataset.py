@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,10 +21,14 @@ from wsolbench.data import (
     Severity,
     SizedBoxes,
     list_class_folders,
+    match_categories,
     open_storage,
 )
 from wsolbench_plugins.datasets.imagefolder.box_files import read_box_files
-from wsolbench_plugins.datasets.imagefolder.named_boxes import BoxFile, FaultHandler, describe_rule
+from wsolbench_plugins.datasets.imagefolder.named_boxes import BoxFile, FaultHandler, NamedBox, describe_rule
+
+MOST_NAMED = 5
+"""The most categories that one message names."""
 
 
 @dataclass(frozen=True)
@@ -114,9 +119,14 @@ class BoxesOfImages:
         files = self.photos[split].files
         quads = {image_id: self._quads[image_id] for image_id in files.ids if image_id in self._quads}
         bare = [image_id for image_id in files.ids if image_id not in quads and image_id not in self._faulty]
+        others = self._left_out(split)
         if bare and self.roots.conventions.unannotated == "error":
             message = f"has no box for {len(bare)} images of {split.label}, such as {bare[0]!r}"
-            self.roots.on_fault(DataError(f"{self.path} {message}; --unannotated omit leaves such images out"))
+            if others:
+                message += f"; boxes of other categories than the class of the image do not count: {others}; "
+                message += "--class-map FILE says which category is which class"
+            message += "; --unannotated omit leaves such images out"
+            self.roots.on_fault(DataError(f"{self.path} {message}"))
         sizes = self._sizes if self._sizes.keys() >= quads.keys() else HeaderSizes(files)
         boxes = SizedBoxes(quads, sizes, str(self.path), self._file.rule)
         for finding in boxes.findings(split.label):
@@ -135,13 +145,46 @@ class BoxesOfImages:
             for photos in self.photos.values()
             for image_id, name in zip(photos.files.ids, photos.classes, strict=True)
         }
-        unnamed = self._file.categories.isdisjoint(self.classes)
         quads: dict[str, list[Quad]] = {}
         for box in self._file.boxes:
             image_id = self._ids[box.image]
-            if image_id is not None and (unnamed or box.category in (class_of[image_id], None)):
+            if image_id is not None and self._counts(box, class_of[image_id]):
                 quads.setdefault(image_id, []).append(box.quad)
         return quads
+
+    def _counts(self, box: NamedBox, folder: str) -> bool:
+        """Return whether a box counts in the images of a class folder; one without category always does."""
+        return box.category is None or folder in self._folders_of[box.category]
+
+    @cached_property
+    def _folders_of(self) -> Mapping[str, frozenset[str]]:
+        """Category -> the class folders in whose images its boxes count. Raises ``DataError``."""
+        return match_categories(
+            self.classes,
+            (box.category for box in self._file.boxes if box.category is not None),
+            self._file.categories,
+            self.path,
+            self.roots,
+        )
+
+    def _left_out(self, split: Split) -> str:
+        """Report the boxes of a split whose category is not that of their image; return which they are, as text."""
+        photos = self.photos[split]
+        class_of = dict(zip(photos.files.ids, photos.classes, strict=True))
+        placed = ((box, self._ids[box.image]) for box in self._file.boxes)
+        counts = Counter(
+            box.category
+            for box, image_id in placed
+            if image_id in class_of and image_id is not None and not self._counts(box, class_of[image_id])
+        )
+        if not counts:
+            return ""
+        named = ", ".join(f"{category!r} ({count:,})" for category, count in counts.most_common(MOST_NAMED))
+        named += f" and {len(counts) - MOST_NAMED} more" if len(counts) > MOST_NAMED else ""
+        boxes = "1 box is" if counts.total() == 1 else f"{counts.total():,} boxes are"
+        text = f"{split.label}: {boxes} left out, of another category than the class of the image: {named}"
+        self.roots.on_finding(Finding(Severity.NOTE, text))
+        return named
 
     @cached_property
     def _ids(self) -> dict[str, str | None]:

@@ -1,0 +1,213 @@
+"""Class maps: which class of a data set, category of boxes and row of a classifier's head belong together.
+
+A class map is a CSV file with the header ``folder,category,row``, of which one column may be missing::
+
+    folder,category,row
+    cat,domestic cat,281
+    dog,chien,n02099601
+    dog,hund,
+
+``folder`` is a class of the data set, for photos in class folders the folder's name. ``category`` is what a file of
+boxes calls it; a class may have several, a line each. ``row`` is a row of the head, from 0, or what the network calls
+it: a WordNet id or a name. ``*`` stands for every class, or for every category; ``*,*`` of folder and row says that
+every label is the row of its number.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from wsolbench.contract import DatasetRoots, Finding, Severity
+from wsolbench.data.lines import Line, read_lines
+from wsolbench.errors import DataError
+
+__all__ = ["ANY", "ClassMap", "MapLine", "find_name", "match_categories", "plain_name", "read_class_map", "some"]
+
+ANY = "*"
+COLUMNS = ("folder", "category", "row")
+CLASS_AGNOSTIC = frozenset({"object", "objects", "thing", "item", "instance", "foreground", "target", "roi"})
+"""Categories that say of a box that it is of the image's object, whatever that is, where a file has no other one."""
+_NAMED = 5
+
+
+@dataclass(frozen=True)
+class MapLine:
+    """One line of a class map; a field is empty where the line says nothing of it."""
+
+    line: Line
+    folder: str
+    category: str
+    row: str
+
+
+@dataclass(frozen=True)
+class ClassMap:
+    """The lines of a class map."""
+
+    path: Path
+    lines: tuple[MapLine, ...]
+
+    @property
+    def categories(self) -> tuple[MapLine, ...]:
+        """The lines that name a category."""
+        return tuple(line for line in self.lines if line.category)
+
+    @property
+    def rows(self) -> tuple[MapLine, ...]:
+        """The lines that name a row."""
+        return tuple(line for line in self.lines if line.row)
+
+
+def read_class_map(path: Path) -> ClassMap:
+    """Read a class map.
+
+    Raises:
+        DataError: It cannot be read, has other columns, or a line names fewer than two things.
+    """
+    header, *lines = read_lines(path) or [Line(path, 1, "")]
+    separator = next((mark for mark in ",;\t" if mark in header.text), ",")
+    columns = [name.strip().lower() for name in _fields(header, separator)]
+    if len(columns) < 2 or len(set(columns)) < len(columns) or not set(columns) <= set(COLUMNS):
+        raise header.error(f"expected the header {','.join(COLUMNS)}, or two of these columns")
+    parsed = []
+    for line in lines:
+        fields = [text.strip() for text in _fields(line, separator)]
+        if len(fields) != len(columns):
+            raise line.error(f"expected {','.join(columns)}")
+        named = dict(zip(columns, fields, strict=True))
+        if sum(map(bool, fields)) < 2:
+            raise line.error(f"expected at least two of {', '.join(columns)}")
+        folder = named.get("folder") or named.get("category", "")  # a class that its category is named like
+        parsed.append(MapLine(line, folder, named.get("category", ""), named.get("row", "")))
+    if not parsed:
+        raise DataError(f"{path} holds no line below its header; expected {','.join(columns)}")
+    return ClassMap(path, tuple(parsed))
+
+
+def _fields(line: Line, separator: str) -> list[str]:
+    try:
+        return next(csv.reader([line.text], delimiter=separator, strict=True), [])
+    except csv.Error as error:
+        raise line.error(f"expected fields separated by '{separator}' ({error})") from error
+
+
+def plain_name(name: str) -> str:
+    """Return a name as names are compared: in NFC, without case; spaces, ``_`` and ``-`` are the same."""
+    folded = unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+    return re.sub(r"[\s_-]+", " ", folded).strip()
+
+
+def find_name(name: str, among: Sequence[str]) -> tuple[str, ...]:
+    """Return the names that a name means: itself where it is among them, otherwise those that are plainly the same."""
+    if name in among:
+        return (name,)
+    plain = plain_name(name)
+    return tuple(other for other in among if plain_name(other) == plain)
+
+
+# ---------------------------------------------------------------------------------------------------- whose boxes count
+
+
+def match_categories(
+    folders: Sequence[str],
+    used: Iterable[str],
+    listed: Iterable[str],
+    source: Path,
+    roots: DatasetRoots,
+) -> Mapping[str, frozenset[str]]:
+    """Return the categories of a file of boxes, each with the class folders in whose images its boxes count.
+
+    A category belongs to the folder of its name, compared by `plain_name`; a class map says otherwise. A file whose
+    boxes are all of one category such as ``object`` says nothing of classes: all of its boxes count.
+
+    Args:
+        folders: The class folders.
+        used: The categories of the boxes.
+        listed: The categories that the file lists, with and without boxes.
+        source: The file, for messages.
+        roots: The class map; a line of it with a fault is left out where ``on_fault`` returns.
+
+    Raises:
+        DataError: No category belongs to a folder, a name is that of several folders, or the class map is damaged.
+    """
+    used = sorted(set(used))
+    categories = sorted({*used, *listed})
+    mapped = _map_categories(folders, categories, source, roots)
+    found = {
+        category: mapped.everywhere
+        | mapped.folders_of.get(category, frozenset(_of_name(category, folders, source)) - mapped.own)
+        for category in categories
+    }
+    if not categories or any(found.values()):
+        return found
+    if len(used) == 1 and plain_name(used[0]) in CLASS_AGNOSTIC:
+        text = f"{source}: all boxes count, as their one category {used[0]!r} says nothing of classes"
+        roots.on_finding(Finding(Severity.NOTE, text))
+        return {**found, used[0]: frozenset(folders)}
+    raise DataError(
+        f"{source}: no category of its boxes is the name of a class folder; categories: {some(used or categories)}; "
+        f"class folders: {some(folders)}; say which belong together with --class-map FILE, "
+        "a CSV file with the header folder,category"
+    )
+
+
+def _of_name(category: str, folders: Sequence[str], source: Path) -> tuple[str, ...]:
+    found = find_name(category, folders)
+    if len(found) > 1:
+        raise DataError(
+            f"{source}: the category {category!r} is the name of the class folders {some(found)}; "
+            "rename one, or say with --class-map FILE which is meant"
+        )
+    return found
+
+
+@dataclass
+class _Mapped:
+    """What a class map says of categories.
+
+    Attributes:
+        folders_of: Category -> its folders.
+        own: Folders that are named with a category: only such categories are theirs.
+        everywhere: Folders in whose images the boxes of all categories count.
+    """
+
+    folders_of: dict[str, frozenset[str]] = field(default_factory=dict)
+    own: frozenset[str] = frozenset()
+    everywhere: frozenset[str] = frozenset()
+
+
+def _map_categories(
+    folders: Sequence[str],
+    categories: Sequence[str],
+    source: Path,
+    roots: DatasetRoots,
+) -> _Mapped:
+    mapped = _Mapped()
+    class_map, on_fault = roots.conventions.class_map, roots.on_fault
+    for each in () if class_map is None else read_class_map(class_map).categories:
+        meant = frozenset(folders if each.folder == ANY else find_name(each.folder, folders))
+        named = () if each.category == ANY else find_name(each.category, categories)
+        if not categories:
+            on_fault(each.line.error(f"{source} names no category; omit the column"))
+        elif not meant:
+            on_fault(each.line.error(f"expected a class folder ({some(folders)}), which {each.folder!r} is not"))
+        elif each.category == ANY:
+            mapped.everywhere |= meant
+        elif not named:
+            known = f"a category of {source} ({some(categories)})"
+            on_fault(each.line.error(f"expected {known}, which {each.category!r} is not"))
+        for category in named:
+            mapped.folders_of[category] = mapped.folders_of.get(category, frozenset()) | meant
+            mapped.own |= meant if each.folder != ANY else frozenset()
+    return mapped
+
+
+def some(names: Sequence[str]) -> str:
+    """Return the first of some names, and how many there are: ``'cat', 'dog' and 8 more``."""
+    shown = ", ".join(repr(name) for name in names[:_NAMED])
+    return f"{shown} and {len(names) - _NAMED} more" if len(names) > _NAMED else shown
