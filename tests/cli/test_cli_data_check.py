@@ -24,7 +24,7 @@ def test_a_faulty_data_set_has_a_report_and_an_exit_code(cli, made):
     shutil.copy(made.images / "val" / "00.png", made.images / "test" / "00.png")
     done = cli("data", "check", "folder", *made.options[2:])
     assert done.code == 2
-    assert done.err == "error: 3 errors in the data set 'folder': a run would fail or violate the protocol\n"
+    assert done.err == "error: 2 errors in the data set 'folder': a run would fail or violate the protocol\n"
     assert "errors\n  test: image 'test/02.png' cannot be read" in done.out
     assert (
         "train-fullsup and test share 1 picture (val/00.png = test/00.png): a threshold would be chosen on" in done.out

@@ -7,15 +7,17 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from wsolbench.data.images import decode_grey, decode_rgb, warp
+from wsolbench.data.image_files import ImageFiles
+from wsolbench.data.images import decode_grey, warp
 from wsolbench.data.storage import FolderStorage
 from wsolbench.errors import DataError
 
 ORIENTATION = 0x0112
 
 
-def load_rgb(path, expected_size=None):
-    return decode_rgb(FolderStorage(path.parent).read(path.name), str(path), expected_size)
+def load_rgb(path, listed=None, **options):
+    sizes = {} if listed is None else {"it": listed}
+    return ImageFiles(FolderStorage(path.parent), ("it",), (path.name,), sizes, **options).load(0)
 
 
 def load_grey(path):
@@ -103,26 +105,45 @@ def test_first_frame_of_an_animation(tmp_path):
     assert load_rgb(tmp_path / "a.gif")[0, 0].tolist() == [250, 0, 0]
 
 
-@pytest.mark.parametrize("frame", ["unknown", "stored", "turned", "squashed"])
-def test_orientation_counts_only_where_the_metadata_has_the_turned_size(tmp_path, frame):
-    size = {"unknown": None, "stored": (24, 16), "turned": (16, 24), "squashed": (500, 375)}[frame]
+@pytest.mark.parametrize("kind", ["jpg", "png", "webp", "tiff", "avif"])
+@pytest.mark.parametrize("listed", ["nowhere", "stored", "turned", "half as stored", "half turned", "twice as turned"])
+def test_a_photo_is_turned_where_its_listed_size_is_that_of_the_upright_photo(tmp_path, listed, kind):
+    size = {"nowhere": None, "stored": (24, 16), "turned": (16, 24), "half as stored": (12, 8)}.get(listed, (8, 12))
+    size = (32, 48) if listed == "twice as turned" else size
     for orientation in range(1, 9):
-        path = save_turned(tmp_path / "turned.jpg", gradient(16, 24), orientation)
-        with Image.open(path) as stored:
-            upright = frame == "turned" and orientation >= 5
+        if orientation < 5 and size is not None and size[0] < size[1]:
+            continue  # swapped: see below
+        path = save_turned(tmp_path / f"turned.{kind}", gradient(16, 24), orientation)
+        plain = save_turned(tmp_path / f"plain.{kind}", gradient(16, 24), 1)
+        with Image.open(plain) as stored:
+            stored.load()
+            stored.getexif()[ORIENTATION] = orientation
+            upright = orientation >= 5 and size is not None and size[0] < size[1]
             expected = np.array(ImageOps.exif_transpose(stored) if upright else stored)
         np.testing.assert_array_equal(load_rgb(path, size), expected, err_msg=f"{orientation=}")
 
 
-def test_orientation_of_a_square_image_is_ignored(tmp_path):
-    path = save_turned(tmp_path / "square.jpg", gradient(16, 16), 6)
-    with Image.open(path) as stored:
-        np.testing.assert_array_equal(load_rgb(path, (16, 16)), np.array(stored))
+@pytest.mark.parametrize("kind", ["jpg", "tiff"])
+@pytest.mark.parametrize("size", [(16, 16), (24, 16)])
+def test_a_convention_decides_where_the_size_does_not_tell(tmp_path, kind, size):
+    width, height = size
+    for orientation in range(1, 5) if width > height else range(1, 9):
+        path = save_turned(tmp_path / f"a.{kind}", gradient(height, width), orientation)
+        plain = save_turned(tmp_path / f"b.{kind}", gradient(height, width), 1)
+        with Image.open(plain) as stored:
+            stored.load()
+            np.testing.assert_array_equal(load_rgb(path, size), np.array(stored))
+            stored.getexif()[ORIENTATION] = orientation
+            expected = np.array(ImageOps.exif_transpose(stored))
+        np.testing.assert_array_equal(load_rgb(path, size, upright=True), expected, err_msg=f"{orientation=}")
 
 
-def test_swapped_metadata_without_orientation_leaves_the_image(tmp_path):
-    Image.fromarray(gradient(16, 24)).save(tmp_path / "plain.png")
-    np.testing.assert_array_equal(load_rgb(tmp_path / "plain.png", (16, 24)), gradient(16, 24))
+@pytest.mark.parametrize("listed", [(16, 24), (32, 48)])
+def test_swapped_sizes_without_orientation_are_an_error(tmp_path, listed):
+    for orientation in (1, 2, 3, 4):
+        save_turned(tmp_path / "a.jpg", gradient(16, 24), orientation)
+        with pytest.raises(DataError, match=r"a\.jpg is 24x16, but the lists say .*: width and height are swapped"):
+            load_rgb(tmp_path / "a.jpg", listed)
 
 
 def test_damaged_exif_neither_warns_nor_fails(tmp_path):
@@ -130,7 +151,7 @@ def test_damaged_exif_neither_warns_nor_fails(tmp_path):
     start = image.index(b"Exif\0\0")
     damaged = image[: start + 14] + b"\xff\x0f\x12\x01\x03\x00\xff\xff\xff\x7f" + image[start + 24 :]
     (tmp_path / "b.jpg").write_bytes(damaged)
-    assert load_rgb(tmp_path / "b.jpg", (16, 24)).shape in {(16, 24, 3), (24, 16, 3)}
+    assert load_rgb(tmp_path / "b.jpg", (24, 16)).shape == (16, 24, 3)
 
 
 NOISE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8))

@@ -118,8 +118,10 @@ class ImageSplit:
         load: Index -> RGB image, uint8 (H, W, 3). Called from several threads. Raises ``DataError``.
         read: Index -> content of the image's file; None where images are not files. Called from several threads. Raises
             ``MissingFileError`` or another ``DataError``.
-        sizes: Image id -> (width, height) of the original, as far as the lists have them; a check of the data set
-            compares the files with them.
+        sizes: Image id -> (width, height) of the original, as far as the lists have them; the images are compared with
+            them when they are loaded.
+        remarks: Index of an image that was loaded -> what was decided about it, such as ``turned upright``, in words
+            that records keep; None where the data set decides nothing itself.
     """
 
     ids: tuple[str, ...]
@@ -127,6 +129,7 @@ class ImageSplit:
     load: Callable[[int], NDArray[np.uint8]]
     read: Callable[[int], bytes] | None = None
     sizes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    remarks: Callable[[int], Sequence[str]] | None = None
 
 
 @dataclass(frozen=True)

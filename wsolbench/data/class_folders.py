@@ -7,11 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from wsolbench.contract.datasets import raise_fault
+from wsolbench.data.file_kinds import IMAGE_SUFFIXES, is_image_name
 from wsolbench.errors import DataError
 
-__all__ = ["IMAGE_SUFFIXES", "is_image_name", "list_class_folders"]
-
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".ppm", ".tif", ".tiff", ".webp")
+__all__ = ["list_class_folders"]
 
 
 def list_class_folders(root: Path, on_fault: Callable[[DataError], None] = raise_fault) -> dict[str, tuple[str, ...]]:
@@ -39,8 +38,3 @@ def list_class_folders(root: Path, on_fault: Callable[[DataError], None] = raise
 
 def _image_names(folder: Path) -> tuple[str, ...]:
     return tuple(sorted(filter(is_image_name, os.listdir(folder))))  # noqa: PTH208
-
-
-def is_image_name(name: str) -> bool:
-    """Return whether a file is an image by its name, and none that file managers hide beside one."""
-    return name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith(".")

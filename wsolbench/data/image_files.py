@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wsolbench.contract import ImageSplit
-from wsolbench.data.images import decode_rgb, probe
+from wsolbench.data.images import open_picture
+from wsolbench.data.sizes import UPRIGHT, Header, SizeDecision, decide_size, find_reading
 from wsolbench.data.storage import Storage
 from wsolbench.errors import DataError, UsageError
 
@@ -26,28 +29,36 @@ class ImageFiles:
         storage: Their place; None where the user named none, so that loading an image raises ``UsageError``.
         ids: Image ids.
         paths: Their paths in the storage, as long as the ids; the ids themselves where empty.
-        sizes: Image id -> (width, height) as the metadata has it, to turn images that are stored sideways.
+        sizes: Image id -> (width, height) in the lists, as far as they have them.
+        reach: Image id -> the largest x and y of its boxes, which decide where the lists have no size.
+        upright: Whether images are turned upright by their EXIF orientation where neither sizes nor boxes of any image
+            tell; see `wsolbench.data.sizes`.
     """
 
     storage: Storage | None
     ids: tuple[str, ...]
     paths: Sequence[str] = ()
     sizes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    reach: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    upright: bool = False
+    _decided: dict[int, SizeDecision] = field(init=False, repr=False, compare=False, default_factory=dict)
 
     def split(self, labels: NDArray[np.int64]) -> ImageSplit:
         """Return the split that these images and labels, int64 (N,), make."""
-        return ImageSplit(self.ids, labels, self.load, self.read, self.sizes)
+        return ImageSplit(self.ids, labels, self.load, self.read, self.sizes, self.remarks)
 
     def load(self, index: int) -> NDArray[np.uint8]:
         """Return an image as RGB, uint8 (H, W, 3).
 
         Raises:
             UsageError: No place was named.
-            DataError: The file is missing or damaged.
+            DataError: The file is missing or damaged, or its width and height are swapped in the lists.
         """
-        content = self.read(index)
-        assert self.storage is not None
-        return decode_rgb(content, self.storage.place(self._path(index)), self.sizes.get(self.ids[index]))
+        picture = open_picture(self.read(index), self._place(index))
+        decision = self._decide(index, picture.header)
+        if decision.problem is not None:
+            raise DataError(f"{picture.place} {decision.problem}")
+        return picture.rgb(upright=decision.upright)
 
     def read(self, index: int) -> bytes:
         """Return the content of an image's file.
@@ -56,9 +67,7 @@ class ImageFiles:
             UsageError: No place was named.
             DataError: The file is missing or cannot be read.
         """
-        if self.storage is None:
-            raise UsageError("the images are needed; pass --data-root DIR")
-        return self.storage.read(self._path(index))
+        return self._storage.read(self._path(index))
 
     def size(self, index: int) -> tuple[int, int]:
         """Return an image's (width, height) as stored, usually from its first bytes.
@@ -67,16 +76,62 @@ class ImageFiles:
             UsageError: No place was named.
             DataError: The file is missing or damaged.
         """
-        if self.storage is None:
-            raise UsageError("the images are needed; pass --data-root DIR")
-        path = self._path(index)
-        head = self.storage.read_head(path, _HEAD)
+        return self._header(index).size
+
+    def decide(self, index: int) -> SizeDecision:
+        """Return how an image is read, from its header.
+
+        Raises:
+            UsageError: No place was named.
+            DataError: The file is missing or damaged.
+        """
+        known = self._decided.get(index)
+        return self._decide(index, self._header(index)) if known is None else known
+
+    def remarks(self, index: int) -> tuple[str, ...]:
+        """Return what was decided about an image that was loaded or whose size was asked for; else nothing."""
+        known = self._decided.get(index)
+        return () if known is None else tuple(remark.value for remark in known.remarks)
+
+    def _decide(self, index: int, header: Header) -> SizeDecision:
+        image_id = self.ids[index]
+        listed, reach = self.sizes.get(image_id), self.reach.get(image_id)
+        unclear = header.orientation != UPRIGHT and find_reading(header, listed, reach) is None
+        otherwise = self._usual_reading if unclear else self.upright
+        decision = decide_size(header, listed, reach, otherwise=otherwise)
+        self._decided[index] = decision
+        return decision
+
+    @cached_property
+    def _usual_reading(self) -> bool:
+        """Whether the lists have photos upright, as the first one says that tells; headers are read up to that one."""
+        for index, image_id in enumerate(self.ids):
+            listed, reach = self.sizes.get(image_id), self.reach.get(image_id)
+            if listed is not None or reach is not None:
+                with suppress(DataError):
+                    reading = find_reading(self._header(index), listed, reach)
+                    if reading is not None:
+                        return reading
+        return self.upright
+
+    def _header(self, index: int) -> Header:
+        path, place = self._path(index), self._place(index)
+        head = self._storage.read_head(path, _HEAD)
         try:
-            return probe(head, self.storage.place(path))[0]
+            return open_picture(head, place).header
         except DataError:
             if len(head) < _HEAD:
                 raise
-        return probe(self.storage.read(path), self.storage.place(path))[0]
+        return open_picture(self._storage.read(path), place).header
+
+    @property
+    def _storage(self) -> Storage:
+        if self.storage is None:
+            raise UsageError("the images are needed; pass --data-root DIR")
+        return self.storage
+
+    def _place(self, index: int) -> str:
+        return self._storage.place(self._path(index))
 
     def _path(self, index: int) -> str:
         return self.paths[index] if self.paths else self.ids[index]
@@ -84,7 +139,9 @@ class ImageFiles:
 
 @dataclass(frozen=True, eq=False)
 class HeaderSizes(Mapping[str, tuple[int, int]]):
-    """Image id -> (width, height), read from the image's file when it is looked up; no pixel is decoded.
+    """Image id -> (width, height) as listed; of an image without a listed size, as its file is read.
+
+    No pixel is decoded: the header of a file is read when its size is looked up.
 
     Args:
         files: The images, with a storage.
@@ -92,16 +149,14 @@ class HeaderSizes(Mapping[str, tuple[int, int]]):
 
     files: ImageFiles
     _index: dict[str, int] = field(init=False, default_factory=dict)
-    _known: dict[str, tuple[int, int]] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         self._index.update((image_id, index) for index, image_id in enumerate(self.files.ids))
 
     def __getitem__(self, image_id: str) -> tuple[int, int]:
         """Return the size of an image. Raises ``DataError`` where its file is missing or damaged."""
-        if image_id not in self._known:
-            self._known[image_id] = self.files.size(self._index[image_id])
-        return self._known[image_id]
+        listed = self.files.sizes.get(image_id)
+        return self.files.decide(self._index[image_id]).size if listed is None else listed
 
     def __contains__(self, image_id: object) -> bool:
         return image_id in self._index

@@ -7,51 +7,108 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wsolbench.contract.backbones import Interpolation
+from wsolbench.data.file_kinds import identify
+from wsolbench.data.sizes import UPRIGHT, Header
 from wsolbench.errors import DataError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["decode_grey", "decode_rgb", "probe", "warp"]
+__all__ = ["Picture", "decode_grey", "open_picture", "warp"]
 
 # Pillow also opens formats that start other programs (EPS runs Ghostscript); photos and masks need only these.
-_FORMATS = ("JPEG", "PNG", "BMP", "GIF", "PPM", "TIFF", "WEBP")
+_FORMATS = ("JPEG", "PNG", "BMP", "DIB", "GIF", "PPM", "TIFF", "WEBP", "AVIF", "JPEG2000")
 _ORIENTATION_TAG = 0x0112
-_UPRIGHT = {5: "TRANSPOSE", 6: "ROTATE_270", 7: "TRANSVERSE", 8: "ROTATE_90"}
+_UPRIGHT = {
+    2: "FLIP_LEFT_RIGHT",
+    3: "ROTATE_180",
+    4: "FLIP_TOP_BOTTOM",
+    5: "TRANSPOSE",
+    6: "ROTATE_270",
+    7: "TRANSVERSE",
+    8: "ROTATE_90",
+}
+_BACK = {**_UPRIGHT, 6: "ROTATE_90", 8: "ROTATE_270"}
 _warning_filters = threading.Lock()
 
 
-def decode_rgb(content: bytes, place: str, expected_size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
-    """Return the pixels of an image as RGB, uint8 (H, W, 3).
+@dataclass(frozen=True)
+class Picture:
+    """An image file whose pixels are decoded when they are asked for.
 
-    Greyscale, palette and CMYK images are converted, alpha is dropped (not composited), and 16-bit greyscale keeps its
-    upper 8 bits.
+    Attributes:
+        place: The place of the file, for messages.
+        header: Its size as stored and its EXIF orientation.
+    """
 
-    Pixels are taken as stored and EXIF orientation is ignored, as the reference evaluator does. One exception: where
-    the orientation turns the image sideways (5 to 8) and ``expected_size`` is the turned size and not the stored one,
-    the boxes were drawn on the upright image, so that it is turned upright here too. Any other difference between the
-    two sizes is legal: photos are also kept as squashed copies, their boxes in original pixels.
+    place: str
+    header: Header
+    _image: Image
+
+    def rgb(self, *, upright: bool = False) -> NDArray[np.uint8]:
+        """Return the pixels as RGB, uint8 (H, W, 3).
+
+        Greyscale, palette and CMYK images are converted, alpha is dropped (not composited), and 16-bit greyscale keeps
+        its upper 8 bits.
+
+        Args:
+            upright: Whether the image is turned by its EXIF orientation; else its pixels are as stored.
+
+        Raises:
+            DataError: The file is damaged.
+        """
+        image = self._decode(upright=upright)
+        if _is_deep(image):
+            return np.repeat(_upper_bits(image, self.place)[:, :, None], 3, axis=2)
+        return np.array(_convert(image, "RGB", self.place), dtype=np.uint8)
+
+    def grey(self) -> NDArray[np.uint8]:
+        """Return the pixels as stored as greyscale, uint8 (H, W). Raises ``DataError``."""
+        image = self._decode(upright=False)
+        if _is_deep(image):
+            return _upper_bits(image, self.place)
+        return np.array(_convert(image, "L", self.place), dtype=np.uint8)
+
+    def _decode(self, *, upright: bool) -> Image:
+        from PIL import Image
+
+        image, orientation = self._image, self.header.orientation
+        try:
+            image.load()
+        except Exception as error:  # each decoder has errors of its own: OSError, SyntaxError, struct.error, ...
+            raise DataError(f"{self.place} is cut short or damaged and cannot be decoded; fetch it again") from error
+        if orientation == UPRIGHT:
+            return image
+        is_turned = _orientation(image) == UPRIGHT  # Pillow turns TIFF itself
+        if is_turned == upright:
+            return image
+        return image.transpose(Image.Transpose[(_UPRIGHT if upright else _BACK)[orientation]])
+
+
+def open_picture(content: bytes, place: str) -> Picture:
+    """Return an image file, of which no more than the header is read.
 
     Args:
-        content: The content of the image file.
+        content: The content of the file; its first bytes suffice for the header.
         place: The place of the file, for messages.
-        expected_size: (width, height) as the metadata has it.
 
     Raises:
         DataError: The file is empty, damaged, too large or not an image.
     """
-    image = _decode(content, place)
-    if expected_size is not None and image.size != expected_size == image.size[::-1]:
-        image = _upright(image)
-    if _is_deep(image):
-        return np.repeat(_upper_bits(image, place)[:, :, None], 3, axis=2)
-    return np.array(_convert(image, "RGB", place), dtype=np.uint8)
+    image = _open(content, place)
+    size = image.size
+    if image.format == "TIFF":  # whose size Pillow turns with its orientation
+        tags = image.tag_v2  # type: ignore[attr-defined]
+        size = (int(tags[256]), int(tags[257]))
+    return Picture(place, Header(size, _orientation(image)), image)
 
 
 def decode_grey(content: bytes, place: str) -> NDArray[np.uint8]:
@@ -60,20 +117,7 @@ def decode_grey(content: bytes, place: str) -> NDArray[np.uint8]:
     Raises:
         DataError: The file is empty, damaged, too large or not an image.
     """
-    image = _decode(content, place)
-    if _is_deep(image):
-        return _upper_bits(image, place)
-    return np.array(_convert(image, "L", place), dtype=np.uint8)
-
-
-def probe(content: bytes, place: str) -> tuple[tuple[int, int], int]:
-    """Return an image's (width, height) as stored and its EXIF orientation (1: upright) without decoding its pixels.
-
-    Raises:
-        DataError: The file is empty, damaged, too large or not an image.
-    """
-    image = _open(content, place)
-    return image.size, _orientation(image)
+    return open_picture(content, place).grey()
 
 
 def warp(image: NDArray[np.uint8], size: int, interpolation: Interpolation) -> NDArray[np.uint8]:
@@ -86,15 +130,6 @@ def warp(image: NDArray[np.uint8], size: int, interpolation: Interpolation) -> N
     return np.array(resized, dtype=np.uint8)
 
 
-def _decode(content: bytes, place: str) -> Image:
-    image = _open(content, place)
-    try:
-        image.load()
-    except Exception as error:  # each decoder has errors of its own: OSError, SyntaxError, struct.error, ...
-        raise DataError(f"{place} is cut short or damaged and cannot be decoded; fetch it again") from error
-    return image
-
-
 def _open(content: bytes, place: str) -> Image:
     from PIL import Image, UnidentifiedImageError
 
@@ -102,9 +137,10 @@ def _open(content: bytes, place: str) -> Image:
         raise DataError(f"image file {place} is empty (0 bytes); fetch it again")
     try:
         with _pillow_kept_quiet():
-            return Image.open(io.BytesIO(content), formats=_FORMATS)
+            return Image.open(io.BytesIO(content), formats=_known_formats())
     except UnidentifiedImageError as error:
-        raise DataError(f"{place} is not an image that can be read ({', '.join(_FORMATS)}); fetch it again") from error
+        readable = ", ".join(_known_formats())
+        raise DataError(f"{place} is not an image that can be read ({readable}): {identify(content)}") from error
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         limit = Image.MAX_IMAGE_PIXELS or 0
         raise DataError(
@@ -112,6 +148,15 @@ def _open(content: bytes, place: str) -> Image:
         ) from error
     except Exception as error:
         raise DataError(f"{place} is cut short or damaged and cannot be decoded; fetch it again") from error
+
+
+@cache
+def _known_formats() -> tuple[str, ...]:
+    """Return the formats that the installed Pillow can read."""
+    from PIL import Image
+
+    Image.init()
+    return tuple(name for name in _FORMATS if name in Image.OPEN)
 
 
 @contextmanager
@@ -128,19 +173,16 @@ def _pillow_kept_quiet() -> Iterator[None]:
         yield
 
 
-def _upright(image: Image) -> Image:
-    from PIL import Image
-
-    orientation = _orientation(image)
-    return image.transpose(Image.Transpose[_UPRIGHT[orientation]]) if orientation in _UPRIGHT else image
-
-
 def _orientation(image: Image) -> int:
+    """Return the EXIF orientation, 1 to 8; 1 where there is none."""
+    if image.format != "TIFF" and "exif" not in image.info:
+        return UPRIGHT
     try:
         with _pillow_kept_quiet():
-            return int(image.getexif().get(_ORIENTATION_TAG, 1))
+            orientation = int(image.getexif().get(_ORIENTATION_TAG, UPRIGHT))
     except Exception:  # damaged EXIF data says nothing about the pixels
-        return 1
+        return UPRIGHT
+    return orientation if orientation in _UPRIGHT else UPRIGHT
 
 
 def _is_deep(image: Image) -> bool:
@@ -157,6 +199,8 @@ def _upper_bits(image: Image, place: str) -> NDArray[np.uint8]:
 def _convert(image: Image, mode: str, place: str) -> Image:
     if image.mode == "F":
         raise DataError(f"{place} holds floating-point pixels; save it with 8 or 16 bits a pixel")
+    if image.mode in ("LAB", "HSV"):  # each program makes other colours of them
+        raise DataError(f"{place} has colours of kind {image.mode}, which have no one conversion; save it as RGB")
     image.info.pop("transparency", None)  # else Pillow warns that alpha is lost, which is meant
     try:
         return image.convert(mode)

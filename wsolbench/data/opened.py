@@ -97,7 +97,9 @@ class OpenDataset:
             everything = self.dataset.images(split)
             check_ids(everything, f"{split.label} of the data set '{self.name}'")
             images = limit_split(everything, limit)
-        return replace(images, load=_Guarded(images.load, self.provider, "loading the image", images.ids))
+        load = _Guarded(images.load, self.provider, "loading the image", images.ids)
+        remarks = images.remarks and _Guarded(images.remarks, self.provider, "deciding about the image", images.ids)
+        return replace(images, load=load, remarks=remarks)
 
     def open(self, split: Split, limit: int | None = None) -> OpenSplit:
         """Return a split's annotated images and their annotations, limited.

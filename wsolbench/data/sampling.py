@@ -44,6 +44,7 @@ def select_images(split: ImageSplit, positions: Sequence[int]) -> ImageSplit:
         _Picked(split.load, kept),
         None if split.read is None else _Picked(split.read, kept),
         split.sizes,
+        None if split.remarks is None else _Picked(split.remarks, kept),
     )
 
 

@@ -15,6 +15,7 @@ from wsolbench.engine.scoring import (
     Selection,
     compute_metrics,
     report_bad_maps,
+    report_remarks,
     score_maps,
     select_thresholds,
     split_outcomes,
@@ -135,6 +136,7 @@ def _score(
     )
     scored = {method: score.result() for method, score in scores.items()}
     report_bad_maps(scored, source, strict=config.strict, warn=reporter.warn)
+    report_remarks(next(iter(scored.values())), reporter)  # of the images, which all methods share
     return scored
 
 
@@ -163,11 +165,16 @@ def assemble_record(
     """Put a record together: the numbers of one method, beside the descriptions of what made them."""
     metrics, missing = compute_metrics(scored.evaluated, scored.selection, target=protocol.target)
     outcomes = [split_outcomes(part) for part in scored.parts]
+    remarks = {
+        part.part.split.label: {remark: len(indices) for remark, indices in sorted(part.remarks.items())}
+        for part in scored.parts
+        if part.remarks
+    }
     return new_record(
         metrics=metrics,
         missing=missing,
         intervals=compute_intervals(outcomes, protocol),
-        dataset=dataset,
+        dataset=dataset.model_copy(update={"remarks": remarks}),
         backbone=backbone,
         method=method,
         protocol=protocol,

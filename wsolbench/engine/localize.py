@@ -16,6 +16,7 @@ from wsolbench.contract import ImageSplit, MethodContext
 from wsolbench.contract.choices import Target
 from wsolbench.data.fingerprint import image_digest
 from wsolbench.data.opened import OpenSplit
+from wsolbench.data.remarks import remarks_on
 from wsolbench.engine.features import FeatureBatch, stream_features
 from wsolbench.engine.methods import BuiltMethod, MethodMaps, apply_method
 from wsolbench.engine.sources import MapBatch
@@ -66,9 +67,11 @@ class NetworkMaps:
             PluginError: The network or a method fails, or a map has a wrong shape.
         """
         digests: dict[int, str] = {}
+        remarks: dict[int, tuple[str, ...]] = {}
 
-        def digest(index: int, image: NDArray[np.uint8]) -> None:
+        def look(index: int, image: NDArray[np.uint8]) -> None:
             digests[index] = image_digest(image)
+            remarks[index] = remarks_on(split.images, index, (image.shape[1], image.shape[0]))
 
         stream = stream_features(
             self.network,
@@ -76,7 +79,7 @@ class NetworkMaps:
             batch_size=self.batch_size,
             workers=self.workers,
             order=positions,
-            observe=digest,
+            observe=look,
         )
         with closing(stream) as batches:
             for batch in batches:
@@ -90,6 +93,7 @@ class NetworkMaps:
                     {name: made.statistics for name, made in maps.items()},
                     _class_hits(batch.logits.float().cpu(), batch.labels.cpu()),
                     [digests.pop(int(index)) for index in batch.indices],
+                    [remarks.pop(int(index)) for index in batch.indices],
                 )
 
     def scoremaps(self, images: ImageSplit, indices: Sequence[int]) -> dict[str, dict[int, NDArray[np.float32]]]:

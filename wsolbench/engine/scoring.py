@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from wsolbench.contract import Split
 from wsolbench.contract.choices import SplitName, Target, iou_key
 from wsolbench.data.fingerprint import combine_digests
-from wsolbench.data.opened import OpenSplit
+from wsolbench.data.opened import OpenSplit, show_finding
+from wsolbench.data.remarks import findings_of_remarks
 from wsolbench.engine.sources import LazyScoremap, MapBatch, MapSource
 from wsolbench.errors import DataError, ScoremapError, UsageError
 from wsolbench.progress import Reporter
@@ -40,6 +41,7 @@ __all__ = [
     "SplitScore",
     "compute_metrics",
     "report_bad_maps",
+    "report_remarks",
     "score_maps",
     "select_thresholds",
     "split_outcomes",
@@ -71,6 +73,7 @@ class ScoredSplit:
         bad: Kind of bad map -> positions of the images that have one.
         images_sha256: Of the pixels of all images, in their order; None where no image was read.
         quality: How well every image is localized, (N,): the IoU of the largest contour's box; None without boxes.
+        remarks: What was decided about sizes and orientations -> positions of the images.
     """
 
     part: OpenSplit
@@ -81,6 +84,7 @@ class ScoredSplit:
     bad: Mapping[RawMapKind, Sequence[int]]
     images_sha256: str | None
     quality: NDArray[np.float64] | None
+    remarks: Mapping[str, Sequence[int]]
 
 
 class SplitScore:
@@ -117,6 +121,7 @@ class SplitScore:
         self._hits: dict[int, NDArray[np.bool_]] = {}
         self._statistics: dict[str, NDArray[np.float64]] = {}
         self._digests: dict[int, str] = {}
+        self._remarks: dict[int, Sequence[str]] = {}
         self._noted = np.zeros(len(ids), dtype=np.bool_)
 
     def score(self, index: int, make: LazyScoremap) -> Score:
@@ -149,6 +154,7 @@ class SplitScore:
         self._noted[batch.indices] = True
         self._store(batch.indices, batch.hits, batch.statistics.get(method, {}))
         self._digests.update(zip(batch.indices.tolist(), batch.digests, strict=False))
+        self._remarks.update(zip(batch.indices.tolist(), batch.remarks, strict=False))
 
     def merge(self, other: SplitScore) -> SplitScore:
         """Take over the scores of other images of the split, and return this object.
@@ -176,6 +182,7 @@ class SplitScore:
             {name: values[scored] for name, values in other._statistics.items()},
         )
         self._digests.update(other._digests)
+        self._remarks.update(other._remarks)
         return self
 
     def _store(
@@ -203,6 +210,10 @@ class SplitScore:
         """
         count = len(self._part.images.ids)
         digests = [self._digests[index] for index in range(count)] if len(self._digests) == count else None
+        remarks: dict[str, list[int]] = {}
+        for index in sorted(self._remarks):
+            for remark in self._remarks[index]:
+                remarks.setdefault(remark, []).append(index)
         return ScoredSplit(
             part=self._part,
             boxes=self._boxes.compute() if self._boxes else None,
@@ -212,6 +223,7 @@ class SplitScore:
             bad={kind: sorted(indices) for kind, indices in self._bad.items()},
             images_sha256=None if digests is None else combine_digests(digests),
             quality=self._quality if self._boxes else None,
+            remarks=remarks,
         )
 
 
@@ -289,6 +301,14 @@ def report_bad_maps(
                 raise ScoremapError(f"{message}; the first is {where}")
             fate = source.fate_of_constants if kind == "constant" else "count as zero maps"
             warn(f"{message} and {fate}; the first is {where}")
+
+
+def report_remarks(scored: ScoredSplit, reporter: Reporter) -> None:
+    """Show what was decided about the sizes and orientations of the images, a line for every kind of decision."""
+    ids = scored.part.images.ids
+    named = {remark: [ids[index] for index in indices] for remark, indices in scored.remarks.items()}
+    for finding in findings_of_remarks(scored.part.split.label, named):
+        show_finding(finding, reporter)
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,8 @@ class MapBatch:
         statistics: Method -> name -> one number a map, (B,).
         hits: k -> whether an image's class is among the k best predictions, bool (B,); empty without a classifier.
         digests: A hash of every image's pixels; empty where no image was read.
+        remarks: What was decided about every image's size and orientation, as records have it; empty where no image was
+            read.
     """
 
     indices: NDArray[np.int64]
@@ -53,6 +55,7 @@ class MapBatch:
     statistics: Mapping[str, Mapping[str, NDArray[np.float64]]] = field(default_factory=dict)
     hits: Mapping[int, NDArray[np.bool_]] = field(default_factory=dict)
     digests: Sequence[str] = ()
+    remarks: Sequence[Sequence[str]] = ()
 
 
 class MapSource(Protocol):
@@ -106,7 +109,10 @@ class StoredMaps:
         folder = self.folders[split.split]
         for index in positions:
             load = partial(_load, folder, split.images.ids[index])
-            yield MapBatch(np.array([index]), {STORED: [load]})
+            remarks = split.images.remarks  # of sizes that were read from the files of the images
+            yield MapBatch(
+                np.array([index]), {STORED: [load]}, remarks=[] if remarks is None else [tuple(remarks(index))]
+            )
 
     def locate(self, split: OpenSplit, index: int) -> str:
         """Return the file of an image's map."""

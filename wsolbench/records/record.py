@@ -93,6 +93,10 @@ class DatasetInfo(_Part):
         default_factory=dict, description="split -> images without box and mask that were left out, as asked for"
     )
     limit: int | None
+    remarks: dict[str, dict[str, int]] = Field(
+        default_factory=dict,
+        description="split -> what was decided about sizes and orientations of image files -> images",
+    )
 
 
 class TrainingInfo(_Part):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
-from wsolbench.contract import Annotations, ImageSplit
+from wsolbench.contract import Annotations, Finding, ImageSplit, Split
 from wsolbench.data.fingerprint import annotations_hash, combine_digests, image_digest
+from wsolbench.data.remarks import findings_of_remarks, remarks_on
 from wsolbench.errors import DataError
 
 DIGEST_BYTES = 16
@@ -24,6 +27,7 @@ class TrainingImages:
         self.split = split
         self.digests = np.zeros((len(split.ids), DIGEST_BYTES), dtype=np.uint8) if digests is None else digests
         self._seen = np.zeros(len(split.ids), dtype=np.bool_)
+        self._remarks: dict[int, tuple[str, ...]] = {}
 
     def observe(self, index: int, image: NDArray[np.uint8]) -> None:
         """Hash an image the first time that it is loaded; may be called from several threads.
@@ -45,7 +49,16 @@ class TrainingImages:
                 "restore it, or start again without --resume"
             )
         self.digests[index] = digest
+        self._remarks[index] = remarks_on(self.split, index, (image.shape[1], image.shape[0]))
         self._seen[index] = True
+
+    def findings(self) -> Iterator[Finding]:
+        """Yield what was decided about the sizes and orientations of the images that were loaded."""
+        named: dict[str, list[str]] = {}
+        for index in sorted(self._remarks):
+            for remark in self._remarks[index]:
+                named.setdefault(remark, []).append(self.split.ids[index])
+        yield from findings_of_remarks(Split.TRAIN_WEAKSUP.label, named)
 
     @property
     def list_sha256(self) -> str:

@@ -13,6 +13,7 @@ from safetensors.torch import save
 
 from wsolbench import __version__
 from wsolbench.contract import ImageSplit, Split
+from wsolbench.data.opened import show_finding
 from wsolbench.engine.provenance import git_revision, package_versions
 from wsolbench.errors import DataError, UsageError
 from wsolbench.figures.training_curve import draw_curve
@@ -68,7 +69,10 @@ def carry_out(plan: TrainingPlan, folder: Path, reporter: Reporter, *, state_pat
 
         training.run(reporter, save_state, lambda: state_file.due)
         _finish_seed(state, plan, seed, training)
-    return _write_results(plan, folder, state, images, seconds=before + time.monotonic() - started)
+    card = _write_results(plan, folder, state, images, seconds=before + time.monotonic() - started)
+    for finding in images.findings():
+        show_finding(finding, reporter)
+    return card
 
 
 def _check_plan(plan: TrainingPlan) -> None:

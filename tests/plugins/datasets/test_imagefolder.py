@@ -1,6 +1,7 @@
 import json
 
 import pytest
+from PIL import Image
 from trees import write, write_imagefolder, write_photo
 from wsolbench_plugins.datasets import imagefolder
 
@@ -153,6 +154,76 @@ def test_voc_counts_from_one_unless_a_zero_occurs(photos, first, shift):
     assert boxes["test/cat/a.jpg"][0] == [0, 2 - shift, 11 - shift, 12 - shift]
     assert boxes["test/cat/b, c.jpg"] == [[5 - shift, 6 - shift, 39, 8 - shift]]
     assert dataset.annotations(Split.TEST).image_sizes["test/dog/a.jpg"] == (40, 30)
+
+
+def save_turned(path, box, orientation, size=(40, 30)):
+    """Save a photo that is black but for a white box, upright; stored so that an orientation turns it upright."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    upright = Image.new("RGB", size)
+    upright.paste((255, 255, 255), (box[0], box[1], box[2] + 1, box[3] + 1))
+    back = {2: "FLIP_LEFT_RIGHT", 3: "ROTATE_180", 4: "FLIP_TOP_BOTTOM", 5: "TRANSPOSE"}
+    back |= {6: "ROTATE_90", 7: "TRANSVERSE", 8: "ROTATE_270"}
+    stored = upright.transpose(Image.Transpose[back[orientation]]) if orientation in back else upright
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored.save(path, exif=exif, quality=95)
+
+
+def shows(dataset, index):
+    """Return the white box that an image shows, and its size, as scored."""
+    split = dataset.images(Split.TEST)
+    ys, xs = (split.load(index)[:, :, 0] > 127).nonzero()
+    (box,) = dataset.annotations(Split.TEST).boxes[split.ids[index]].tolist()
+    return [int(xs.min()), int(ys.min()), int(xs.max()), int(ys.max())] == box
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("lists", ["coco", "csv", "stored coco"])
+def test_photos_are_read_as_their_boxes_were_drawn(tmp_path, lists, orientation):
+    """With sizes as listed; without, as the boxes fit; the photos that neither decides as the others of the list."""
+    stored = lists == "stored coco"
+    size, box = ((40, 30), [30, 2, 38, 20]) if stored else ((30, 40), [2, 30, 20, 38])
+    images, annotations = [], []
+    for number, turn in enumerate((1, orientation, 6, 3)):
+        as_drawn = 1 if stored else turn
+        save_turned(tmp_path / "photos" / "cat" / f"{number}.jpg", box, as_drawn, size)
+        if stored:
+            photo = Image.open(tmp_path / "photos" / "cat" / f"{number}.jpg")
+            exif = Image.Exif()
+            exif[0x0112] = turn
+            photo.save(tmp_path / "photos" / "cat" / f"{number}.jpg", exif=exif, quality=95)
+        images.append({"id": number, "file_name": f"{number}.jpg", "width": size[0], "height": size[1]})
+        extent = [box[0], box[1], box[2] - box[0], box[3] - box[1]]
+        annotations.append({"id": number, "image_id": number, "bbox": extent})
+    text = json.dumps({"images": images, "annotations": annotations})
+    if lists == "csv":
+        rows = [f"{number}.jpg,{','.join(map(str, box))}" for number in range(4)]
+        text = "\n".join(["image,x0,y0,x1,y1", *rows])
+    dataset = opened(tmp_path / "photos", "boxes.csv" if lists == "csv" else "boxes.json", text)
+    assert [shows(dataset, index) for index in range(4)] == [True] * 4
+    assert set(dataset.annotations(Split.TEST).image_sizes.values()) == {size}
+
+
+def test_square_photos_that_nothing_decides_are_upright(tmp_path):
+    for orientation in range(1, 9):
+        save_turned(tmp_path / "photos" / "cat" / f"{orientation}.jpg", [2, 30, 20, 38], orientation, (40, 40))
+    rows = [f"{number}.jpg,2,30,20,38" for number in range(1, 9)]
+    dataset = opened(tmp_path / "photos", "boxes.csv", "\n".join(["image,x0,y0,x1,y1", *rows]))
+    assert all(shows(dataset, index) for index in range(8))
+    assert "assumed to be listed upright" in dataset.images(Split.TEST).remarks(7)
+
+
+@pytest.mark.parametrize("size", ["", "<size><width>0</width><height>0</height><depth>0</depth></size>"])
+def test_an_image_without_a_listed_size_has_its_own(photos, size):
+    listed = "<size><width>40</width><height>30</height></size>"
+    folder = photos.parent / "xml"
+    write(folder / "cat" / "a.xml", voc((2, 3, 6, 7)).replace(listed, size))
+    write(folder / "b, c.xml", voc((1, 1, 40, 30)))
+    write(folder / "dog" / "a.xml", voc((2, 2, 3, 3), name="dog").replace(listed, size))
+    dataset = SPEC.build(DatasetRoots(photos, folder))
+    assert boxes_of(dataset) == EXPECTED
+    images = dataset.images(Split.TEST)
+    assert [images.remarks(index) for index in range(3)] == [("without a listed size",), (), ("without a listed size",)]
 
 
 def test_a_file_for_each_split(tmp_path):

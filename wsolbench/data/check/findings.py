@@ -10,21 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsolbench.contract import Dataset, DatasetRoots, DatasetSpec, Finding, KnownSplit, Severity, Split
-from wsolbench.data.check.inspection import UPRIGHT, InspectedSplit
-from wsolbench.data.class_folders import is_image_name
+from wsolbench.data.check.inspection import InspectedSplit
+from wsolbench.data.file_kinds import is_image_name
+from wsolbench.data.remarks import count_and_name, findings_of_remarks
 from wsolbench.data.storage import open_storage
 from wsolbench.errors import DataError
 
-MAX_NAMES = 10
-"""The most images that one finding names."""
 MAX_FINDINGS = 50
 """The most findings of one kind that are listed."""
-RESIZED = 0.5
-"""If more than this share of images differs in size from the lists, the split counts as resized copies."""
 FOLDERS_AGREE = 0.8
 """If at least this share of images has the usual label of its folder, folders count as classes."""
 ASPECT = 0.02
-"""The largest relative difference between the aspect ratios of an image and its mask, or of an image and its copy.
+"""The largest relative difference between the aspect ratios of an image and its mask.
 
 Masks are published at other sizes than their images."""
 
@@ -46,8 +43,7 @@ def findings_of_split(part: InspectedSplit, spec: DatasetSpec, dataset: Dataset)
     yield from _labels_in_range(part, _class_count(dataset) if spec.classes is None else spec.classes)
     if part.is_available:
         yield from _files(part)
-        yield from _sizes(part)
-        yield from _orientations(part)
+        yield from _remarks(part)
     yield from _boxes(part)
     yield from _masks(part)
 
@@ -61,7 +57,7 @@ def _counts_as_known(part: InspectedSplit, known: KnownSplit) -> Iterator[Findin
     counts = Counter(part.images.labels.tolist())
     odd = [str(index) for index, count in counts.items() if index >= 0 and known.per_class not in (None, count)]
     if odd:
-        named = _count_and_name(odd, "class", "classes")
+        named = count_and_name(odd, "class", "classes")
         yield error_finding(f"{label}: expected {known.per_class} images a class, which does not hold for {named}")
     boxes = count_boxes(part)
     if part.annotations.boxes and known.boxes not in (None, boxes):
@@ -72,56 +68,25 @@ def _labels_in_range(part: InspectedSplit, classes: int) -> Iterator[Finding]:
     labels = zip(part.images.ids, part.images.labels.tolist(), strict=True)
     beyond = [f"{image_id} ({label})" for image_id, label in labels if label >= classes > 0]
     if beyond:
-        named = _count_and_name(beyond, "image", "images")
+        named = count_and_name(beyond, "image", "images")
         yield error_finding(f"{part.split.label}: expected labels from 0 to {classes - 1}, exceeded by {named}")
 
 
 def _files(part: InspectedSplit) -> Iterator[Finding]:
     label = part.split.label
     if part.missing:
-        named = _count_and_name(part.missing, "image", "images")
+        named = count_and_name(part.missing, "image", "images")
         yield error_finding(f"{label}: missing on disk: {named}; download or unpack them again")
     damaged = [f"{label}: image '{image_id}' cannot be read: {problem}" for image_id, problem in part.damaged]
     yield from list_findings(Severity.ERROR, damaged)
 
 
-def _sizes(part: InspectedSplit) -> Iterator[Finding]:
-    """Compare sizes with the lists: a few that differ are other pictures, many are resized copies, which is allowed."""
-    label, sizes = part.split.label, part.annotations.image_sizes
-    listed = [(name, fact.size, sizes[name]) for _, name, fact in part.readable if name in sizes]
-    other = [(name, size, expected) for name, size, expected in listed if size != expected]
-    if len(other) > RESIZED * len(listed):
-        name, size, expected = other[0]
-        yield Finding(
-            Severity.NOTE,
-            f"{label}: {len(other):,} images are resized copies, such as '{name}', "
-            f"{_format_size(size)} for {_format_size(expected)}; boxes and sizes remain those of the originals",
-        )
-        usual, _ = Counter(size for _, size, _ in other).most_common(1)[0]
-        other = [found for found in other if found[1] != usual and not _same_aspect(*found[1:])]
-    effect = "" if part.split is Split.TRAIN_WEAKSUP else ", which the boxes do not fit"
-    texts = [
-        f"{label}: '{name}' is {_format_size(size)}, but the lists say {_format_size(expected)}: "
-        f"another picture or another version of it{effect}"
-        for name, size, expected in other
-    ]
-    yield from list_findings(Severity.ERROR, texts)
-
-
-def _orientations(part: InspectedSplit) -> Iterator[Finding]:
-    label = part.split.label
-    turned = {name for _, name, fact in part.readable if fact.stored_size not in (None, fact.size)}
-    if turned:
-        named = _count_and_name(sorted(turned), "image", "images")
-        yield Finding(Severity.NOTE, f"{label}: {named} stored sideways and turned upright, as the lists have them")
-    ignored = [name for _, name, fact in part.readable if fact.orientation != UPRIGHT and name not in turned]
-    if ignored:
-        named = _count_and_name(ignored, "image", "images")
-        yield Finding(
-            Severity.WARNING,
-            f"{label}: the EXIF orientation of {named} is ignored, as in the reference; "
-            "boxes must refer to the pixels as they are stored",
-        )
+def _remarks(part: InspectedSplit) -> Iterator[Finding]:
+    remarked: dict[str, list[str]] = {}
+    for _, image_id, fact in part.readable:
+        for remark in fact.remarks:
+            remarked.setdefault(remark, []).append(image_id)
+    yield from findings_of_remarks(part.split.label, remarked)
 
 
 def _boxes(part: InspectedSplit) -> Iterator[Finding]:
@@ -147,7 +112,7 @@ def _boxes(part: InspectedSplit) -> Iterator[Finding]:
     yield from list_findings(Severity.ERROR, outside)
     for found, what in ((thin, "boxes one pixel wide or high"), (twice, "the same box more than once")):
         if found:
-            yield Finding(Severity.WARNING, f"{part.split.label}: {what}: {_count_and_name(found, 'image', 'images')}")
+            yield Finding(Severity.WARNING, f"{part.split.label}: {what}: {count_and_name(found, 'image', 'images')}")
 
 
 def _inside(corners: NDArray[np.int64], width: int, height: int) -> bool:
@@ -168,12 +133,12 @@ def _masks(part: InspectedSplit) -> Iterator[Finding]:
     if readable and len(black) == len(readable):
         yield error_finding(f"{label}: no mask has any foreground, so PxAP is undefined; are these the instance masks?")
     elif black:
-        named = _count_and_name(black, "image", "images")
+        named = count_and_name(black, "image", "images")
         yield Finding(Severity.NOTE, f"{label}: masks without foreground (one is published): {named}")
     sizes = {name: fact.size for _, name, fact in part.readable}
     odd = [name for name, mask in readable if name in sizes and not _same_aspect(mask.size, sizes[name])]
     if odd:
-        named = _count_and_name(odd, "image", "images")
+        named = count_and_name(odd, "image", "images")
         yield Finding(Severity.WARNING, f"{label}: masks with another aspect ratio than the image: {named}")
 
 
@@ -225,7 +190,7 @@ def _same_ids(parts: Sequence[InspectedSplit]) -> Iterator[Finding]:
         for split in Split:
             both = [image_id for image_id in again if seen[image_id] is split]
             if both:
-                named = _count_and_name(both, "image id", "image ids")
+                named = count_and_name(both, "image id", "image ids")
                 yield error_finding(f"{split.label} and {part.split.label} share {named}")
         seen.update(dict.fromkeys(part.images.ids, part.split))
 
@@ -245,7 +210,7 @@ def _same_pictures(parts: Sequence[InspectedSplit]) -> Iterator[Finding]:
                     pairs.setdefault((other, split), []).append(f"{other_id} = {image_id}")
             first.setdefault(split, image_id)
     for (one, other), equations in pairs.items():
-        named = _count_and_name(equations, "picture", "pictures")
+        named = count_and_name(equations, "picture", "pictures")
         if {one, other} == {Split.TRAIN_FULLSUP, Split.TEST}:
             yield error_finding(f"{one.label} and {other.label} share {named}: a threshold would be chosen on test")
         elif one is other:
@@ -260,7 +225,7 @@ def _classes(parts: Sequence[InspectedSplit], dataset: Dataset) -> Iterator[Find
     nowhere = sorted(set(range(_class_count(dataset))) - everywhere)
     trained = of_split.get(Split.TRAIN_WEAKSUP, set())
     if nowhere:
-        named = _count_and_name([str(label) for label in nowhere], "class", "classes")
+        named = count_and_name([str(label) for label in nowhere], "class", "classes")
         severity = Severity.ERROR if trained else Severity.WARNING  # training needs an image of every class
         yield Finding(severity, f"no split has an image of {named}; is a label out of range?")
     for part in parts:
@@ -271,11 +236,11 @@ def _classes(parts: Sequence[InspectedSplit], dataset: Dataset) -> Iterator[Find
             f"{image_id} ({label})" for image_id, label in pairs if trained and label >= 0 and label not in trained
         ]
         if strange:
-            named = _count_and_name(strange, "image", "images")
+            named = count_and_name(strange, "image", "images")
             yield error_finding(f"{part.split.label}: train-weaksup has no image of the class of {named}")
         absent = sorted(trained - of_split[part.split])
         if absent:
-            named = _count_and_name([str(label) for label in absent], "class", "classes")
+            named = count_and_name([str(label) for label in absent], "class", "classes")
             yield Finding(Severity.WARNING, f"{part.split.label} has no image of {named}, which train-weaksup has")
 
 
@@ -351,7 +316,7 @@ def _unlisted_files(parts: Sequence[InspectedSplit], roots: DatasetRoots) -> Ite
     found = [path for path in open_storage(roots.images).paths() if is_image_name(path.rpartition("/")[2])]
     unlisted = [path for path in found if path not in listed]
     if unlisted and len(unlisted) < len(found):
-        named = _count_and_name(sorted(unlisted), "image", "images")
+        named = count_and_name(sorted(unlisted), "image", "images")
         yield Finding(Severity.WARNING, f"in no list, but below {roots.images}: {named}; do the lists belong to it?")
 
 
@@ -368,17 +333,6 @@ def list_findings(severity: Severity, texts: Sequence[str]) -> Iterator[Finding]
     yield from (Finding(severity, text) for text in texts[:MAX_FINDINGS])
     if len(texts) > MAX_FINDINGS:
         yield Finding(severity, f"... and {len(texts) - MAX_FINDINGS:,} more like these")
-
-
-def _count_and_name(names: Sequence[str], one: str, many: str) -> str:
-    """Return the number of names and the first of them: ``12 images (a.jpg, b.jpg, ...)``."""
-    shown = ", ".join(names[:MAX_NAMES])
-    more = ", ..." if len(names) > MAX_NAMES else ""
-    return f"{len(names):,} {one if len(names) == 1 else many} ({shown}{more})"
-
-
-def _format_size(size: tuple[int, int]) -> str:
-    return f"{size[0]}x{size[1]}"
 
 
 def count_boxes(part: InspectedSplit) -> int:

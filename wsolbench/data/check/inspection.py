@@ -8,13 +8,10 @@ from dataclasses import dataclass, field
 
 from wsolbench.contract import Annotations, ImageSplit, MaskPair, Split
 from wsolbench.data.fingerprint import image_digest
-from wsolbench.data.images import probe
+from wsolbench.data.remarks import remarks_on
 from wsolbench.errors import DataError, MissingFileError, UsageError
 from wsolbench.progress import Reporter
 from wsolbench.threads import ordered_map
-
-UPRIGHT = 1
-"""The EXIF orientation of an image that is stored upright."""
 
 
 @dataclass(frozen=True)
@@ -26,16 +23,14 @@ class ImageFacts:
         problem: Why it cannot be read, if it exists.
         digest: Hash of its pixels.
         size: (width, height) in pixels, as loaded.
-        stored_size: (width, height) in pixels, as stored; None if the image is not a file.
-        orientation: EXIF orientation.
+        remarks: What was decided about its size and orientation.
     """
 
     missing: bool = False
     problem: str | None = None
     digest: str = ""
     size: tuple[int, int] = (0, 0)
-    stored_size: tuple[int, int] | None = None
-    orientation: int = UPRIGHT
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -125,19 +120,17 @@ def inspect_split(
 
 
 def _look_at_image(images: ImageSplit, index: int) -> ImageFacts | None:
-    stored, orientation = None, UPRIGHT
     try:
         pixels = images.load(index)
-        if images.read is not None:
-            stored, orientation = probe(images.read(index), images.ids[index])
+        height, width = pixels.shape[:2]
+        remarks = remarks_on(images, index, (width, height))
     except UsageError:  # --data-root was not given
         return None
     except MissingFileError:
         return ImageFacts(missing=True)
     except DataError as error:
         return ImageFacts(problem=str(error))
-    height, width = pixels.shape[:2]
-    return ImageFacts(digest=image_digest(pixels), size=(width, height), stored_size=stored, orientation=orientation)
+    return ImageFacts(digest=image_digest(pixels), size=(width, height), remarks=remarks)
 
 
 def _look_at_masks(load_mask: Callable[[str], MaskPair], image_id: str) -> MaskFacts:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -66,7 +66,7 @@ def _list_photos(split: Split, folder: Path, on_fault: FaultHandler) -> Photos:
     found = list_class_folders(folder, on_fault)
     pairs = [(f"{name}/{image}", name) for name, images in found.items() for image in images]
     paths = tuple(path for path, _ in pairs)
-    files = ImageFiles(open_storage(folder), tuple(f"{split.value}/{path}" for path in paths), paths)
+    files = ImageFiles(open_storage(folder), tuple(f"{split.value}/{path}" for path in paths), paths, upright=True)
     return Photos(files, tuple(name for _, name in pairs), tuple(found))
 
 
@@ -80,8 +80,12 @@ class FolderSplit:
     def images(self) -> ImageSplit:
         """Return images and labels."""
         photos = self.boxes.photos[self.split]
+        try:
+            files = self.boxes.files(self.split)
+        except (DataError, UsageError):  # which is reported when the boxes are asked for
+            files = photos.files
         label_of = {name: label for label, name in enumerate(self.boxes.classes)}
-        return photos.files.split(np.array([label_of[name] for name in photos.classes], dtype=np.int64))
+        return files.split(np.array([label_of[name] for name in photos.classes], dtype=np.int64))
 
     def annotations(self) -> Annotations:
         """Return boxes and sizes; of train-weaksup, none. Raises ``DataError``, ``UsageError`` without a box file."""
@@ -116,7 +120,7 @@ class BoxesOfImages:
 
     def of_split(self, split: Split) -> Annotations:
         """Return the boxes and sizes of a split. Raises ``DataError``, and ``UsageError`` without a file of boxes."""
-        files = self.photos[split].files
+        files = self.files(split)
         quads = {image_id: self._quads[image_id] for image_id in files.ids if image_id in self._quads}
         bare = [image_id for image_id in files.ids if image_id not in quads and image_id not in self._faulty]
         others = self._left_out(split)
@@ -127,11 +131,21 @@ class BoxesOfImages:
                 message += "--class-map FILE says which category is which class"
             message += "; --unannotated omit leaves such images out"
             self.roots.on_fault(DataError(f"{self.path} {message}"))
-        sizes = self._sizes if self._sizes.keys() >= quads.keys() else HeaderSizes(files)
+        sizes = HeaderSizes(files)
         boxes = SizedBoxes(quads, sizes, str(self.path), self._file.rule)
         for finding in boxes.findings(split.label):
             self.roots.on_finding(finding)
         return Annotations(boxes, sizes)
+
+    def files(self, split: Split) -> ImageFiles:
+        """Return the images of a split with what the boxes say of their sizes; of train-weaksup, nothing is read."""
+        return self.photos[split].files if split is Split.TRAIN_WEAKSUP else self._sized_files[split]
+
+    @cached_property
+    def _sized_files(self) -> dict[Split, ImageFiles]:
+        reach = {image_id: self._file.rule.reach(quads) for image_id, quads in self._quads.items()}
+        known = {image_id: corner for image_id, corner in reach.items() if corner is not None}
+        return {split: replace(photos.files, sizes=self._sizes, reach=known) for split, photos in self.photos.items()}
 
     @cached_property
     def _file(self) -> BoxFile:
@@ -200,8 +214,8 @@ class BoxesOfImages:
 
     @cached_property
     def _sizes(self) -> dict[str, tuple[int, int]]:
-        named = ((self._ids.get(name), size) for name, size in self._file.sizes.items())
-        return {image_id: size for image_id, size in named if image_id is not None}
+        named = ((self._find(name), size) for name, size in self._file.sizes.items())
+        return {found[0]: size for found, size in named if len(found) == 1}
 
     @cached_property
     def _faulty(self) -> frozenset[str]:

@@ -1,0 +1,84 @@
+"""Sentences about several images: how many, which, and what was decided about them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from wsolbench.contract import Finding, ImageSplit, Severity
+from wsolbench.data.sizes import Header, Remark, decide_size
+from wsolbench.errors import DataError
+
+__all__ = ["MAX_NAMES", "count_and_name", "findings_of_remarks", "remarks_on"]
+
+MAX_NAMES = 10
+"""The most images that one finding names."""
+_FEW = 3
+
+_SENTENCES: Mapping[Remark, tuple[Severity, str]] = {
+    Remark.TURNED: (Severity.NOTE, "{images} turned upright by EXIF orientation, as the lists have them"),
+    Remark.STORED: (Severity.NOTE, "the EXIF orientation of {images} is ignored: the lists have the size as stored"),
+    Remark.ASSUMED_UPRIGHT: (
+        Severity.WARNING,
+        "{images} turned upright by EXIF orientation, as viewers and annotation tools show them; "
+        "neither sizes nor boxes tell whether the boxes were drawn so",
+    ),
+    Remark.ASSUMED_STORED: (
+        Severity.WARNING,
+        "the EXIF orientation of {images} is ignored, as in the reference evaluator; "
+        "boxes or masks must refer to the pixels as they are stored",
+    ),
+    Remark.RESIZED: (Severity.NOTE, "{images} resized; boxes and sizes remain those of the originals"),
+    Remark.INEXACT: (
+        Severity.WARNING,
+        "{images} nearly of the listed size: another version of the photo, to which the boxes are stretched",
+    ),
+    Remark.RESHAPED: (
+        Severity.WARNING,
+        "{images} of another aspect ratio than listed: squashed, cropped or another photo; "
+        "the boxes are stretched to it",
+    ),
+    Remark.UNLISTED: (Severity.NOTE, "{images} without a size in the lists: the size of the file is used"),
+}
+
+
+def remarks_on(images: ImageSplit, index: int, size: tuple[int, int]) -> tuple[str, ...]:
+    """Return what was decided about an image that was loaded, as records have it.
+
+    A data set that does not decide itself gets the same rule here, on the image as it was loaded.
+
+    Args:
+        images: The split.
+        index: The image's position in it.
+        size: (width, height) as loaded.
+
+    Raises:
+        DataError: Its width and height are swapped in the lists.
+    """
+    if images.remarks is not None:
+        return tuple(images.remarks(index))
+    image_id = images.ids[index]
+    decision = decide_size(Header(size), images.sizes.get(image_id))
+    if decision.problem is not None:
+        raise DataError(f"image '{image_id}' {decision.problem}")
+    return tuple(remark.value for remark in decision.remarks)
+
+
+def findings_of_remarks(label: str, remarked: Mapping[str, Sequence[str]]) -> Iterator[Finding]:
+    """Yield a finding for every remark.
+
+    Args:
+        label: The split.
+        remarked: Remark, as records have it -> ids of the images.
+    """
+    for remark, (severity, sentence) in _SENTENCES.items():
+        names = remarked.get(remark.value, ())
+        if names:
+            images = count_and_name(names, "image", "images", _FEW)
+            yield Finding(severity, f"{label}: {sentence.format(images=images)}")
+
+
+def count_and_name(names: Sequence[str], one: str, many: str, most: int = MAX_NAMES) -> str:
+    """Return the number of names and the first of them: ``12 images (a.jpg, b.jpg, ...)``."""
+    shown = ", ".join(names[:most])
+    more = ", ..." if len(names) > most else ""
+    return f"{len(names):,} {one if len(names) == 1 else many} ({shown}{more})"
