@@ -71,7 +71,7 @@ class BoxRule:
         x0, y0, x1, y1 = self._bounded(self._placed(quad, size), size)
         return int(x0), int(y0), int(x1), int(y1)
 
-    def reach(self, quads: Iterable[Quad]) -> Size | None:
+    def reach(self, quads: Sequence[Quad]) -> Size | None:
         """Return the largest x and y of boxes as they are listed; None of normalised ones, which fit every image."""
         placed = [] if self.normalised else [self._placed(quad, (1, 1)) for quad in quads]
         return (int(max(box[2] for box in placed)), int(max(box[3] for box in placed))) if placed else None
