@@ -350,6 +350,37 @@ def test_the_first_box_outside_counts_the_others_and_names_the_option(tmp_path, 
     assert not any("--" in str(fault) for fault in faults[1:])
 
 
+@each("lines", ["x/b.jpg,1,2,3,4", "x/a.jpg,,,,\nx/b.jpg,1,2,3,4", "x/a.jpg, , , ,\r\nx/b.jpg,1,2,3,4"])
+def test_an_image_without_an_object_has_no_line_or_empty_fields(tmp_path, lines):
+    write_split(tmp_path, FILES | {"localization.txt": lines})
+    message = (
+        r"1 image has no box, though listed in image_ids\.txt: 'x/a\.jpg'; --unannotated omit leaves such images out$"
+    )
+    with pytest.raises(DataError, match=message):
+        dataset(tmp_path).annotations(Split.TEST)
+    annotations = dataset(tmp_path, conventions=Conventions(unannotated="omit")).annotations(Split.TEST)
+    assert {name: boxes.tolist() for name, boxes in annotations.boxes.items()} == {"x/b.jpg": [[1, 2, 3, 4]]}
+
+
+@each("lines", ["x/b.jpg,m3.png,", "x/a.jpg,,\nx/b.jpg,m3.png,"])
+def test_an_image_without_a_mask_is_known(tmp_path, lines):
+    masked = write_masked(tmp_path)
+    (masked / "metadata" / "test" / "localization.txt").write_text(lines)
+    with pytest.raises(DataError, match=r"1 image has no mask, .* --unannotated omit leaves such images out$"):
+        dataset(masked / "metadata", masks=masked).annotations(Split.TEST)
+    annotations = dataset(masked / "metadata", masks=masked, conventions=Conventions(unannotated="omit")).annotations(
+        Split.TEST
+    )
+    assert annotations.unannotated == {"x/a.jpg"}
+    assert annotations.load_mask("x/b.jpg").foreground.sum() == 1
+
+
+def test_masks_have_no_use_for_conventions_of_boxes(masked):
+    data = dataset(masked / "metadata", masks=masked, conventions=Conventions("half-open"))
+    with pytest.raises(UsageError, match=r"localization\.txt' has no use for --boxes; omit it"):
+        data.annotations(Split.TEST)
+
+
 @each("file", FILES)
 def test_directory_where_a_file_is_expected(tmp_path, file):
     write_split(tmp_path, {name: text for name, text in FILES.items() if name != file})

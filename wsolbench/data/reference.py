@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 from wsolbench.contract import Annotations, Conventions, DatasetRoots, Finding, ImageSplit, MaskPair, Split
 from wsolbench.contract.datasets import ignore_finding, raise_fault
 from wsolbench.data.boxes import BoxRule, Corners, Quad, findings_of_changes, is_inside, outside_advice
+from wsolbench.data.conventions import refuse_unused
 from wsolbench.data.image_files import ImageFiles
 from wsolbench.data.images import decode_grey
 from wsolbench.data.lines import Line, parse_each, read_lines
@@ -293,14 +294,15 @@ class ReferenceSplit:
 
     @cached_property
     def localization(self) -> tuple[dict[str, NDArray[np.int64]], dict[str, _MaskFiles]]:
-        """The boxes, or the paths of the masks; the other is empty. Raises ``DataError``."""
-        lines = self._lines(LOCALIZATION)
+        """The boxes, or the paths of the masks; the other is empty. Raises ``DataError``, ``UsageError``."""
+        lines = [line for line in self._lines(LOCALIZATION) if not self._is_without_object(line)]
         if not lines:
             if self._scored:
                 message = f"is missing or empty: {self.split.label} needs boxes ({_BOX}) or masks ({_MASK})"
                 self.on_fault(DataError(f"{self.folder / LOCALIZATION} {message}"))
             return {}, {}
         if _is_mask(lines[0]):
+            refuse_unused(str(self.folder / LOCALIZATION), self.conventions)  # of boxes
             masks = _parse_masks(lines, self._known, self.on_fault)
             self._check_annotated("mask", masks)
             return {}, masks
@@ -328,6 +330,11 @@ class ReferenceSplit:
         except DataError as fault:
             self.on_fault(fault)
         return []
+
+    def _is_without_object(self, line: Line) -> bool:
+        """Whether a line says that its image has no box and no mask: all fields behind the path are empty."""
+        path = line.text.rstrip(", ")
+        return line.text.count(",", len(path)) > 1 and path in self._known
 
     def _check_annotated(self, what: str, annotated: Collection[str]) -> None:
         if self._scored and self.conventions.unannotated == "error":
