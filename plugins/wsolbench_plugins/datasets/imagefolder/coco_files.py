@@ -60,16 +60,17 @@ def _load(file: Path) -> dict[str, Any]:
         raise DataError(f"{file} is no COCO file of boxes but {other}; export the boxes as COCO, VOC or CSV")
     for key in ("images", "annotations"):
         if not isinstance(content, dict) or not isinstance(content.get(key), list):
-            there = f"its keys are {_quote(list(content)[:10])}" if isinstance(content, dict) else "it is a list"
-            raise DataError(f"{file} is no COCO file of boxes: {_EXPECTED}; {there if content else 'it is empty'}")
+            keys = f"it has the keys {_quote(list(content)[:10])}" if isinstance(content, dict) else "it is no object"
+            raise DataError(f"{file} is no COCO file of boxes: {_EXPECTED}; {keys if content else 'it is empty'}")
     return dict(content)
 
 
 def _other_format(content: Any) -> str:
     """Return what a JSON file is that is not COCO's, as far as it is known."""
-    entry = next(iter(content.values() if isinstance(content, dict) else content), None) if content else None
-    keys = set(content) if isinstance(content, dict) else set()
-    inside = set(entry) if isinstance(entry, dict) else set()
+    entries = content.values() if isinstance(content, dict) else content if isinstance(content, list) else ()
+    entry = next(iter(entries), None)
+    keys: set[str] = set(content) if isinstance(content, dict) else set()
+    inside: set[str] = set(entry) if isinstance(entry, dict) else set()
     marks = {
         "LabelMe's JSON": {"shapes", "imagePath"} <= keys,
         "VIA's JSON": "_via_img_metadata" in keys or {"filename", "regions"} <= inside,
