@@ -15,7 +15,7 @@ from torch import Tensor
 
 from wsolbench.contract import ImageSplit
 from wsolbench.engine.stream import stream_batches
-from wsolbench.host.provider import blaming
+from wsolbench.host.settings import guarding
 from wsolbench.networks.network import Network
 
 __all__ = ["FeatureBatch", "stream_features"]
@@ -78,6 +78,6 @@ def stream_features(
         for batch in batches:
             inputs = batch.images.requires_grad_() if gradients else batch.images
             first = images.ids[batch.indices[0]]
-            with blaming(network.offer.provider, f"in '{network.spec.name}' on the images from '{first}' on"):
+            with guarding(network.offer.provider, f"in '{network.spec.name}' on the images from '{first}' on"):
                 features, logits = network.forward(inputs, gradients=gradients)
             yield FeatureBatch(batch.indices, inputs, batch.labels, features, logits)

@@ -12,9 +12,9 @@ from torch import Tensor
 from wsolbench.contract import FittedMethod, ImageSplit, Split
 from wsolbench.data.opened import OpenDataset
 from wsolbench.engine.features import stream_features
-from wsolbench.engine.methods import BuiltMethod, refusing_changes
-from wsolbench.errors import UsageError
-from wsolbench.host.provider import blaming
+from wsolbench.engine.guards import MethodGuard
+from wsolbench.engine.methods import BuiltMethod
+from wsolbench.errors import PluginError, UsageError
 from wsolbench.networks.network import Network
 from wsolbench.progress import Reporter
 
@@ -74,27 +74,32 @@ def fit_methods(
 
     Raises:
         DataError: An image cannot be read.
-        PluginError: The network or a method fails, or a method changes the features.
+        PluginError: The network or a method fails, or a method changes something.
     """
     count = len(images.ids)
     fitted = [(built, built.method) for built in methods if isinstance(built.method, FittedMethod)]
     wanted = {built.name: min(method.fit_images or count, count) for built, method in fitted}
     order = np.random.default_rng(seed).permutation(count)[: max(wanted.values())]
     stream = stream_features(network, images, batch_size=batch_size, workers=workers, order=order)
+    guard = MethodGuard(network.module, seed)
     seen = 0
     with reporter.phase("fit", len(order)) as advance, closing(stream) as batches:
         for batch in batches:
             first = images.ids[batch.indices[0]]
             for built, method in fitted:
                 if seen < wanted[built.name]:
-                    _fit_on(built, method, batch.features[: wanted[built.name] - seen], first)
+                    _fit_on(built, method, batch.features[: wanted[built.name] - seen], first, guard)
             seen += len(batch.indices)
             advance(len(batch.indices))
+    guard.check_values(built for built, _ in fitted)
     return wanted
 
 
 @torch.no_grad()
-def _fit_on(built: BuiltMethod, method: FittedMethod, features: Tensor, first: str) -> None:
-    doing = f"fitting the method '{built.name}' on the images from '{first}' on"
-    with refusing_changes(built, features=features), blaming(built.offer.provider, doing):
-        method.partial_fit(features)
+def _fit_on(built: BuiltMethod, method: FittedMethod, features: Tensor, first: str, guard: MethodGuard) -> None:
+    with guard.watch(built, f"fitting the method '{built.name}' on the images from '{first}' on", first):
+        own = features.clone()
+        version = own._version
+        method.partial_fit(own)
+    if own._version != version:
+        raise PluginError(f"plugin {built.offer.provider}: the method '{built.name}' changed the features in place")

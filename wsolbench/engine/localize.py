@@ -18,6 +18,7 @@ from wsolbench.data.fingerprint import image_digest
 from wsolbench.data.opened import OpenSplit
 from wsolbench.data.remarks import remarks_on
 from wsolbench.engine.features import FeatureBatch, stream_features
+from wsolbench.engine.guards import MethodGuard
 from wsolbench.engine.methods import BuiltMethod, MethodMaps, apply_method
 from wsolbench.engine.sources import MapBatch
 from wsolbench.networks.network import LoadedNetwork
@@ -36,6 +37,7 @@ class NetworkMaps:
         target: Whether the true or the predicted class is localized.
         batch_size: Images in a forward pass.
         workers: Threads that load images.
+        seed: Of what methods draw.
     """
 
     network: LoadedNetwork
@@ -43,6 +45,7 @@ class NetworkMaps:
     target: Target
     batch_size: int
     workers: int
+    seed: int = 0
     fate_of_constants: str = "count as zero maps"
 
     @property
@@ -81,9 +84,10 @@ class NetworkMaps:
             order=positions,
             observe=look,
         )
+        guard = self._guard()
         with closing(stream) as batches:
             for batch in batches:
-                maps = self._apply_methods(batch, split.images)
+                maps = self._apply_methods(batch, split.images, guard)
                 yield MapBatch(
                     batch.indices,
                     {
@@ -95,6 +99,7 @@ class NetworkMaps:
                     [digests.pop(int(index)) for index in batch.indices],
                     [remarks.pop(int(index)) for index in batch.indices],
                 )
+        guard.check_values(self.built)
 
     def scoremaps(self, images: ImageSplit, indices: Sequence[int]) -> dict[str, dict[int, NDArray[np.float32]]]:
         """Compute the maps of a few images: method -> position in the split -> (FRAME, FRAME).
@@ -107,23 +112,28 @@ class NetworkMaps:
         stream = stream_features(
             self.network, images, batch_size=self.batch_size, workers=self.workers, order=list(indices)
         )
+        guard = self._guard()
         with closing(stream) as batches:
             for batch in batches:
-                for name, made in self._apply_methods(batch, images).items():
+                for name, made in self._apply_methods(batch, images, guard).items():
                     found = zip(batch.indices.tolist(), map(to_scoremap, made.maps), strict=True)
                     scoremaps[name].update(found)
+        guard.check_values(self.built)
         return scoremaps
 
     def only(self, method: str) -> NetworkMaps:
         """Return the source of one method's maps alone."""
         return replace(self, built=tuple(built for built in self.built if built.name == method))
 
+    def _guard(self) -> MethodGuard:
+        return MethodGuard(self.network.module, self.seed)
+
     @torch.no_grad()
-    def _apply_methods(self, batch: FeatureBatch, images: ImageSplit) -> dict[str, MethodMaps]:
+    def _apply_methods(self, batch: FeatureBatch, images: ImageSplit, guard: MethodGuard) -> dict[str, MethodMaps]:
         classes = batch.labels if self.target == "gt" else batch.logits.argmax(dim=1)
         context = MethodContext(self.network.module, batch.images, classes, batch.logits)
         ids = [images.ids[index] for index in batch.indices]
-        return {built.name: apply_method(built, batch.features, context, ids) for built in self.built}
+        return {built.name: apply_method(built, batch.features, context, ids, guard) for built in self.built}
 
 
 def _class_hits(logits: Tensor, labels: Tensor) -> dict[int, NDArray[np.bool_]]:

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from pydantic_core import to_json
 from torch import Tensor
 
 from wsolbench.contract import Maps, Method, MethodContext, MethodSpec
 from wsolbench.contract.options import build_with_options
+from wsolbench.engine.guards import MethodGuard, PrivateContext
 from wsolbench.errors import PluginError, UsageError
 from wsolbench.files import file_name
 from wsolbench.host.provider import blaming
 from wsolbench.host.registry import Offer, Registry
+from wsolbench.host.settings import guarding
+
+LARGEST_MAPS = 2**28
+"""Numbers in the maps of a batch: 2 GiB, more than any batch needs."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +66,7 @@ def build_method(offer: Offer[MethodSpec], given: Mapping[str, Any]) -> BuiltMet
         UsageError: An option is unknown or out of range.
         PluginError: The plugin's own code fails.
     """
-    with blaming(offer.provider, f"building the method '{offer.name}'"):
+    with guarding(offer.provider, f"building the method '{offer.name}'"):
         method, options = build_with_options(f"the method '{offer.name}'", offer.spec.build, given)
         to_json(options)  # a record has to hold them
     return BuiltMethod(offer, method, options)
@@ -75,17 +80,25 @@ class MethodMaps:
     statistics: dict[str, NDArray[np.float64]]
 
 
-def apply_method(built: BuiltMethod, features: Tensor, context: MethodContext, ids: list[str]) -> MethodMaps:
+def apply_method(
+    built: BuiltMethod, features: Tensor, context: MethodContext, ids: Sequence[str], guard: MethodGuard
+) -> MethodMaps:
     """Run a method on a batch and check what comes back; if it fails, find the image that it fails on.
 
+    Args:
+        built: The method.
+        features: Feature maps (B, K, h, w), of which it gets a copy.
+        context: The other inputs, of which it gets copies too.
+        ids: The images of the batch.
+        guard: Refuses a method that changes something.
+
     Raises:
-        PluginError: It fails, changes what it is given, or returns something of a wrong shape.
+        PluginError: It fails, changes something, or returns something of a wrong shape.
     """
-    provider = built.offer.provider
-    with refusing_changes(built, features=features, images=context.images, logits=context.logits):
+    doing = f"in the method '{built.name}'"
+    with guard.watch(built, doing, ids[0]):
         try:
-            with blaming(provider, f"in the method '{built.name}'"):
-                made = built.method(features, context)
+            made = _called(built, features, context, doing)
         except PluginError:
             if len(ids) == 1:
                 raise
@@ -94,51 +107,63 @@ def apply_method(built: BuiltMethod, features: Tensor, context: MethodContext, i
                 alone = MethodContext(
                     context.backbone, context.images[one], context.class_indices[one], context.logits[one]
                 )
-                with blaming(provider, f"in the method '{built.name}' on the image '{image_id}'"):
-                    built.method(features[one], alone)
+                _called(built, features[one], alone, f"{doing} on the image '{image_id}'")
             raise
-    maps, statistics = (made.maps, made.statistics) if isinstance(made, Maps) else (made, {})
-    return MethodMaps(_checked_maps(built, maps, ids), _checked_statistics(built, statistics, ids))
+        maps, statistics = (made.maps, made.statistics) if isinstance(made, Maps) else (made, {})
+        return MethodMaps(_checked_maps(built, maps, ids), _checked_statistics(built, statistics, ids))
 
 
-@contextmanager
-def refusing_changes(built: BuiltMethod, **shared: Tensor) -> Iterator[None]:
-    """Refuse a method that changes in place what the next method is given too.
-
-    Args:
-        built: The method that runs inside.
-        shared: Name -> tensor.
-
-    Raises:
-        PluginError: A tensor is another one than before.
-    """
-    before = {name: tensor._version for name, tensor in shared.items()}
-    yield
-    for name, tensor in shared.items():
-        if tensor._version != before[name]:
-            raise PluginError(f"plugin {built.offer.provider}: the method '{built.name}' changed the {name} in place")
+def _called(built: BuiltMethod, features: Tensor, context: MethodContext, doing: str) -> object:
+    """Run a method on copies of its inputs, and refuse one that openly writes to them."""
+    own = PrivateContext(context.backbone, context.images, context.class_indices, context.logits)
+    given = {"features": features.clone(), "logits": own.logits, "class indices": own.class_indices}
+    versions = {what: tensor._version for what, tensor in given.items()}
+    with blaming(built.offer.provider, doing):
+        made = built.method(given["features"], own)
+    for what, tensor in given.items():
+        if tensor._version != versions[what]:
+            raise PluginError(f"plugin {built.offer.provider}: the method '{built.name}' changed the {what} in place")
+    return made
 
 
-def _checked_maps(built: BuiltMethod, maps: object, ids: list[str]) -> NDArray[np.floating[Any]]:
-    if not isinstance(maps, Tensor) or maps.ndim != 3 or maps.shape[0] != len(ids) or maps.numel() == 0:
-        raise PluginError(
-            f"plugin {built.offer.provider}: the method '{built.name}' returned {_form(maps)} for the images from "
-            f"'{ids[0]}' on; expected raw maps ({len(ids)}, h, w) as a torch tensor"
-        )
-    return maps.detach().double().cpu().numpy()
+def _checked_maps(built: BuiltMethod, maps: object, ids: Sequence[str]) -> NDArray[np.floating[Any]]:
+    if not _is_real(maps) or maps.ndim != 3 or maps.shape[0] != len(ids) or maps.numel() == 0:
+        raise _refused(built, f"{_form(maps)} for", ids, f"expected raw maps ({len(ids)}, h, w) as a torch tensor")
+    if maps.numel() > LARGEST_MAPS:
+        raise _refused(built, f"{_form(maps)} for", ids, f"expected at most {LARGEST_MAPS} numbers")
+    return _own_array(maps)
 
 
-def _checked_statistics(
-    built: BuiltMethod, statistics: Mapping[str, Tensor], ids: list[str]
-) -> dict[str, NDArray[np.float64]]:
+def _checked_statistics(built: BuiltMethod, statistics: object, ids: Sequence[str]) -> dict[str, NDArray[np.float64]]:
+    if not isinstance(statistics, Mapping):
+        raise _refused(built, f"{_form(statistics)} as statistics of", ids, "expected a mapping: name -> (B,)")
     for name, values in statistics.items():
-        if not isinstance(values, Tensor) or values.shape != (len(ids),):
-            raise PluginError(
-                f"plugin {built.offer.provider}: the method '{built.name}' returned {_form(values)} as '{name}' of the "
-                f"images from '{ids[0]}' on; expected one number a map, ({len(ids)},)"
-            )
-    return {name: values.detach().double().cpu().numpy() for name, values in statistics.items()}
+        if not isinstance(name, str) or not name or not name.isprintable():
+            raise _refused(built, f"{name!r} as the name of a statistic of", ids, "expected text")
+        if not _is_real(values) or values.shape != (len(ids),):
+            what = f"{_form(values)} as '{name}' of"
+            raise _refused(built, what, ids, f"expected one number a map, ({len(ids)},)")
+    return {name: _own_array(values) for name, values in statistics.items()}
 
 
-def _form(value: object) -> object:
-    return tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+def _is_real(values: object) -> TypeGuard[Tensor]:
+    return isinstance(values, Tensor) and not values.is_complex() and values.layout is torch.strided
+
+
+def _own_array(values: Tensor) -> NDArray[np.float64]:
+    """Return values as an array that is no view: a method may write to its own tensor again for the next batch."""
+    array: NDArray[np.float64] = values.detach().to("cpu", torch.float64, copy=True).numpy()
+    return array
+
+
+def _refused(built: BuiltMethod, what: str, ids: Sequence[str], expected: str) -> PluginError:
+    return PluginError(
+        f"plugin {built.offer.provider}: the method '{built.name}' returned {what} the images from '{ids[0]}' on; "
+        f"{expected}"
+    )
+
+
+def _form(value: object) -> str:
+    if not isinstance(value, Tensor):
+        return type(value).__name__
+    return f"{tuple(value.shape)}" if _is_real(value) else f"{value.dtype} {tuple(value.shape)}"

@@ -272,7 +272,9 @@ def _fit_again(each: RecordedRun, network: LoadedNetwork, dataset: OpenDataset, 
 def _column(each: RecordedRun, network: LoadedNetwork, part: OpenSplit, indices: list[int]) -> Column:
     """Compute the maps of one record; one by one, as two records may be of one method with different options."""
     target = each.record.protocol.target or "gt"
-    maps = NetworkMaps(network, (each.method,), target, batch_size=len(indices), workers=1)
+    maps = NetworkMaps(
+        network, (each.method,), target, batch_size=len(indices), workers=1, seed=each.record.environment.seed or 0
+    )
     (scoremaps,) = maps.scoremaps(part.images, indices).values()
     return Column(
         _network_label(network), _method_label(each.record), _threshold(each.record), [scoremaps[i] for i in indices]

@@ -127,7 +127,7 @@ def carry_out(plan: RunPlan, reporter: Reporter, *, command: str) -> list[Result
             _check_labels(plan, splits.parts, reporter)
             dataset = describe_dataset(plan.dataset, splits.parts, config.limit)  # hashes annotations, reads masks
         fitted = _fit(plan, reporter)
-        maps = NetworkMaps(plan.network, plan.methods, config.target, config.batch_size, config.workers)
+        maps = NetworkMaps(plan.network, plan.methods, config.target, config.batch_size, config.workers, config.seed)
         source: MapSource = maps
         if config.save_scoremaps is not None:
             source = SavedMaps(maps, _scoremap_folders(plan, config.save_scoremaps, draft, stack))

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Iterable
-from contextlib import redirect_stdout, suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from importlib import metadata
+from threading import Timer
 from typing import Any
 
 import pluggy
@@ -32,8 +33,11 @@ from wsolbench.contract import (
 from wsolbench.errors import PluginError
 from wsolbench.host import hookspecs
 from wsolbench.host.names import NAME_CHARACTERS, NAME_PATTERN
-from wsolbench.host.provider import Provider
+from wsolbench.host.originals import Originals
+from wsolbench.host.output import plugin_output
+from wsolbench.host.provider import Provider, of_the_user
 from wsolbench.host.registry import Offer, Offered, PluginFailure, Registry
+from wsolbench.host.settings import Snapshot
 
 _KINDS: dict[str, tuple[type[Offered], ...]] = {
     "wsolbench_backbones": (BackboneSpec, BackboneZoo),
@@ -49,6 +53,8 @@ _FIELDS: tuple[tuple[str, type | tuple[type, ...], str], ...] = (
     ("checkpoints", (tuple, list), "a tuple of Checkpoint"),
     ("pretrained", (Pretrained, type(None)), "a Pretrained or None"),
 )
+SLOW = 5.0
+"""Seconds after which a plugin that is still being loaded is named."""
 _OBJECT_REFERENCE = re.compile(r"[\w.]+\s*(:\s*[\w.]+\s*)?(\[.*\]\s*)?")
 
 
@@ -74,10 +80,14 @@ def load_plugins(*, strict: bool = False, warn: Callable[[str], None] | None = N
     providers: list[Provider] = []
     offers: list[Offer[Offered]] = []
     failures: list[PluginFailure] = []
-    for provider, entry_point in _entry_points():
+    found_plugins = _entry_points()
+    if any(provider.distribution != hookspecs.PROJECT for provider, _ in found_plugins):
+        import wsolbench.protocol  # noqa: F401 - its functions are noted before a plugin can replace them
+    originals = Originals.take()
+    for provider, entry_point in found_plugins:
         try:
-            with redirect_stdout(sys.stderr):  # stdout is for results: a plugin's prints must not mix with them
-                found = _load(provider, entry_point)
+            with plugin_output(), _announcing_slow(provider):
+                found = _load_unchanging(provider, entry_point, originals)
             _check_own_duplicates(found, offers)
         except _Dropped as dropped:
             failures.append(PluginFailure(provider, dropped.stage, dropped.reason))
@@ -112,19 +122,65 @@ def _of_plugins(distribution: metadata.Distribution) -> metadata.EntryPoints:
     return distribution.entry_points.select(group=hookspecs.PROJECT)
 
 
+@contextmanager
+def _announcing_slow(provider: Provider) -> Iterator[None]:
+    """Say on stderr which plugin is being loaded, if that takes long: it may never end."""
+    stderr = sys.stderr
+
+    def announce() -> None:
+        with suppress(ValueError, OSError):  # stderr may have been closed
+            print(f"still loading the plugin {provider}; Ctrl-C stops it", file=stderr, flush=True)
+
+    timer = Timer(SLOW, announce)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _load_unchanging(
+    provider: Provider, entry_point: metadata.EntryPoint, originals: Originals
+) -> list[Offer[Offered]]:
+    """Load one plugin; drop it if it changes what the scores of others depend on, and put that back.
+
+    Raises:
+        PluginError: It replaces functions that cannot be put back.
+    """
+    settings = Snapshot.take(draws=True)
+    try:
+        offers = _load(provider, entry_point)
+    finally:
+        changed = settings.restore()
+        replaced = originals.restore()
+        lost = originals.note_new(entry_point.value.partition(":")[0].partition(".")[0])
+    if lost:
+        raise PluginError(f"plugin {provider} replaces {', '.join(lost)}, which cannot be put back: uninstall it")
+    if changed:
+        raise _Dropped("import", f"it changes {', '.join(changed)}, on which scores may depend")
+    if replaced:
+        raise _Dropped("import", f"it replaces {', '.join(replaced)}, on which scores may depend")
+    return offers
+
+
 def _load(provider: Provider, entry_point: metadata.EntryPoint) -> list[Offer[Offered]]:
     """Import one plugin, check its hooks and call them."""
     if not _OBJECT_REFERENCE.fullmatch(entry_point.value):
         raise _Dropped("import", f"the entry point '{entry_point.value}' must be written MODULE or MODULE:OBJECT")
     try:
         plugin = entry_point.load()
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
+        if of_the_user(error):
+            raise
         raise _Dropped("import", _one_line(error)) from error
     offers: list[Offer[Offered]] = []
     for hook, function in _hook_implementations(plugin):
         try:
             specs = function()
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
+            if of_the_user(error):
+                raise
             raise _Dropped(hook, _one_line(error)) from error
         offers += [Offer(spec, provider) for spec in _checked_specs(hook, specs)]
     return offers

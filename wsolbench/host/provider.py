@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,21 @@ class Provider:
         return f"{self.distribution} {self.version} '{self.entry_point}'"
 
 
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C, as the command line raises it: a plain KeyboardInterrupt is then the doing of the code that raised it."""
+
+
+def raise_interrupted(number: int, frame: object) -> None:  # noqa: ARG001
+    """Handle SIGINT."""
+    raise Interrupted
+
+
+def of_the_user(error: BaseException) -> bool:
+    """Return whether an exception is the user's Ctrl-C; without the handler above, nothing tells it from a plugin's."""
+    told_apart = signal.getsignal(signal.SIGINT) is raise_interrupted
+    return isinstance(error, Interrupted if told_apart else KeyboardInterrupt)
+
+
 @contextmanager
 def blaming(provider: Provider, doing: str) -> Iterator[None]:
     """Convert any exception of a plugin into one line that names the plugin, its version and what it was doing.
@@ -32,12 +48,14 @@ def blaming(provider: Provider, doing: str) -> Iterator[None]:
         doing: What it does, to follow "failed": ``building 'resnet50'``.
 
     Raises:
-        PluginError: The block raised an exception, or exited.
+        PluginError: The block raised an exception of any kind, or exited.
     """
     try:
         yield
     except WsolbenchError:
         raise
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
+        if of_the_user(error):
+            raise
         reason = " ".join(str(error).split())
         raise PluginError(f"plugin {provider} failed {doing}: {type(error).__name__}: {reason}") from error
