@@ -23,6 +23,34 @@ BROKEN = {
     "no-syntax": ("def broken(:", "(import): SyntaxError: invalid syntax"),
     "many-lines": ("raise RuntimeError('one\\n\\ttwo\\r\\n three')", "(import): RuntimeError: one two three"),
     "silent": ("assert False", "(import): AssertionError"),
+    "no-exception": (
+        "class Odd(BaseException): pass\nraise Odd('not an\\nException')",
+        "(import): Odd: not an Exception",
+    ),
+    "generator-exit": ("raise GeneratorExit('enough')", "(import): GeneratorExit: enough"),
+    "end-of-file": ("raise EOFError('at the end')", "(import): EOFError: at the end"),
+    "interrupts": ("raise KeyboardInterrupt", "(import): KeyboardInterrupt"),
+    "hook-interrupts": (HOOK + "raise KeyboardInterrupt", "(wsolbench_methods): KeyboardInterrupt"),
+    "moves": (
+        "import os; os.chdir('/')\n" + HOOK + "return []",
+        "(import): it changes the working directory (from ",
+    ),
+    "hook-moves": (
+        HOOK + "import os; os.chdir('/'); return []",
+        "(import): it changes the working directory (from ",
+    ),
+    "patches-opencv": (
+        "import cv2; cv2.resize = lambda image, *_, **__: image\n" + HOOK + "return []",
+        "(import): it replaces cv2.resize, on which scores may depend",
+    ),
+    "patches-numpy": (
+        "import numpy; numpy.trapezoid = sum\n" + HOOK + "return []",
+        "(import): it replaces numpy.trapezoid, on which scores may depend",
+    ),
+    "patches-evaluator": (
+        "from wsolbench.protocol import BoxResult\nBoxResult.max_box_acc_v2 = 100.0\n" + HOOK + "return []",
+        "(import): it replaces wsolbench.protocol.evaluators.BoxResult.max_box_acc_v2, on which scores may depend",
+    ),
     "hook-raises": (HOOK + "raise ValueError('bad day')", "(wsolbench_methods): ValueError: bad day"),
     "hook-exits": (HOOK + "raise SystemExit(3)", "(wsolbench_methods): SystemExit: 3"),
     "returns-none": (HOOK + "pass", "(wsolbench_methods): expected a list of MethodSpec, got NoneType"),

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import typer
 
 from wsolbench.cli.output import tell
 from wsolbench.host.loading import load_plugins
+from wsolbench.host.output import plugin_output
 from wsolbench.host.registry import Registry
 from wsolbench.progress import Reporter
 
@@ -58,8 +58,8 @@ class Session:
 
     @contextmanager
     def clean_stdout(self) -> Iterator[None]:
-        """Redirect what plugins print to stderr, so that stdout holds only results."""
-        with redirect_stdout(sys.stderr):
+        """Redirect to stderr whatever plugins print, compiled code included, so that stdout holds only results."""
+        with plugin_output(descriptor=True):
             yield
 
     @contextmanager
@@ -74,7 +74,8 @@ class Session:
 
     def load_plugins(self) -> Registry:
         """Load the plugins, and print a warning for each one that fails."""
-        return load_plugins(strict=self.strict, warn=lambda line: tell(f"warning: {line}"))
+        with self.clean_stdout():
+            return load_plugins(strict=self.strict, warn=lambda line: tell(f"warning: {line}"))
 
 
 def session_of(context: typer.Context) -> Session:

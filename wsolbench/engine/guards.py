@@ -108,7 +108,7 @@ def _refuse(built: Iterable[BuiltMethod], changes: Mapping[str, list[str]]) -> N
 
 def _some(names: list[str]) -> str:
     more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-    return f"{names[0] or '(the network)'}{more}"
+    return f"{names[0] or 'the whole network'}{more}"
 
 
 def _seed_draws(text: str) -> None:
@@ -139,7 +139,7 @@ class _State:
             modules[name] = (id(module), module.training, tuple(tuple(inside[hooks]) for hooks in _HOOKS))
             for key, tensor in (*inside["_parameters"].items(), *inside["_buffers"].items()):
                 if tensor is not None:
-                    tensors[f"{name}.{key}"] = (
+                    tensors[f"{name}.{key}".lstrip(".")] = (
                         id(tensor),
                         _version(tensor),
                         tensor.data_ptr(),
@@ -184,7 +184,7 @@ class _Values:
     def of(cls, network: nn.Module) -> _Values:
         tensors = {**dict(network.named_parameters()), **dict(network.named_buffers())}
         settings = {
-            f"{name}.{key}": value
+            f"{name}.{key}".lstrip("."): value
             for name, module in network.named_modules()
             for key, value in vars(module).items()
             if _is_setting(module, key, value)

@@ -22,19 +22,16 @@ class Provider:
         return f"{self.distribution} {self.version} '{self.entry_point}'"
 
 
-class Interrupted(KeyboardInterrupt):
-    """Ctrl-C, as the command line raises it: a plain KeyboardInterrupt is then the doing of the code that raised it."""
-
-
-def raise_interrupted(number: int, frame: object) -> None:  # noqa: ARG001
-    """Handle SIGINT."""
-    raise Interrupted
-
-
 def of_the_user(error: BaseException) -> bool:
-    """Return whether an exception is the user's Ctrl-C; without the handler above, nothing tells it from a plugin's."""
-    told_apart = signal.getsignal(signal.SIGINT) is raise_interrupted
-    return isinstance(error, Interrupted if told_apart else KeyboardInterrupt)
+    """Return whether an exception is the user's Ctrl-C, and no doing of the code that raised it.
+
+    Python's own handler of SIGINT raises a plain KeyboardInterrupt, which any code may raise too. The handler of the
+    command line raises a subclass, so that the two can be told apart.
+    """
+    plain = type(error) is KeyboardInterrupt
+    return isinstance(error, KeyboardInterrupt) and (
+        not plain or signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    )
 
 
 @contextmanager
