@@ -15,6 +15,7 @@ from wsolbench.engine.scoremap_files import ScoremapFolder
 from wsolbench.engine.sources import STORED, MapSource, StoredMaps
 from wsolbench.errors import DataError, UsageError
 from wsolbench.files import atomic_folder
+from wsolbench.host.provider import Provider
 from wsolbench.host.registry import Registry
 from wsolbench.progress import Reporter
 from wsolbench.records import MethodInfo, ResultRecord, write_record
@@ -47,7 +48,9 @@ def evaluate(config: EvaluateConfig, registry: Registry, reporter: Reporter, *, 
         splits = OpenSplits(opened[0], opened[1] if len(opened) > 1 else None, _NO_FULLSUP)
         ids = {split: whole.ids for split, whole in wholes.items()}
         folders = _open_folders(dataset, roots, splits, ids, reporter)
-        record = score_source(StoredMaps(folders), dataset, splits, config, reporter, command=command)
+        record = score_source(
+            StoredMaps(folders), dataset, splits, config, reporter, command=command, providers=registry.providers
+        )
         if draft is not None:
             write_record(record, draft, f"record-{STORED}")
     return record
@@ -61,8 +64,18 @@ def score_source(
     reporter: Reporter,
     *,
     command: str,
+    providers: Sequence[Provider] = (),
 ) -> ResultRecord:
     """Return the record of maps that no network of ours made.
+
+    Args:
+        source: Where the maps come from.
+        dataset: What they are scored against.
+        splits: The splits of it.
+        config: How they are scored.
+        reporter: Shows the progress.
+        command: How the evaluation was asked for, for the record.
+        providers: All plugins that were loaded, for the record.
 
     Raises:
         DataError: There is nothing to score against, or a mask cannot be read.
@@ -76,7 +89,9 @@ def score_source(
         backbone=None,
         method=MethodInfo(name=STORED, provider=None, options={}, changed_options={}, reads_network=True),
         protocol=describe_protocol(config, source.target),
-        environment=describe_environment([dataset.provider], command=command, device="cpu", seed=None, batch_size=None),
+        environment=describe_environment(
+            [*providers, dataset.provider], command=command, device="cpu", seed=None, batch_size=None
+        ),
         config=config,
         seconds=reporter.seconds,
     )

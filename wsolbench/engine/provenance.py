@@ -96,9 +96,9 @@ def describe_method(built: BuiltMethod, fitted_images: int | None) -> MethodInfo
 
 
 def describe_environment(
-    providers: list[Provider], *, command: str, device: str, seed: int | None, batch_size: int | None
+    providers: Sequence[Provider], *, command: str, device: str, seed: int | None, batch_size: int | None
 ) -> Environment:
-    """Describe what computed a record."""
+    """Describe what computed a record; `providers` are all plugins in the process, since any of them may matter."""
     return Environment(
         wsolbench=__version__,
         git_revision=git_revision(),

@@ -20,6 +20,7 @@ from wsolbench.engine.redraw import draw_galleries
 from wsolbench.engine.sources import MapSource, SavedMaps
 from wsolbench.errors import OutputError, UsageError
 from wsolbench.files import atomic_folder, check_writable, file_name
+from wsolbench.host.provider import Provider
 from wsolbench.host.registry import Registry
 from wsolbench.networks.devices import choose_device
 from wsolbench.networks.load import load_network
@@ -32,12 +33,13 @@ __all__ = ["RunPlan", "carry_out", "plan_run", "run"]
 
 @dataclass(frozen=True)
 class RunPlan:
-    """A configuration whose names are resolved: the objects that a run works with."""
+    """A configuration whose names are resolved: the objects that a run works with, and the plugins that were loaded."""
 
     config: RunConfig
     dataset: OpenDataset
     network: LoadedNetwork
     methods: tuple[BuiltMethod, ...]
+    providers: tuple[Provider, ...] = ()
 
     @property
     def split(self) -> Split:
@@ -90,7 +92,7 @@ def plan_run(config: RunConfig, registry: Registry, reporter: Reporter) -> RunPl
         reporter.say(f"features are computed in {config.precision}: scores will differ from those of fp32")
     if config.backbone not in (network.offer.name, network.offer.qualified_name):
         reporter.say(f"{config.backbone}: the variant {network.spec.name}")
-    return RunPlan(config, dataset, network, methods)
+    return RunPlan(config, dataset, network, methods, registry.providers)
 
 
 def _weights(text: str | None) -> Path | Literal["random"] | None:
@@ -142,7 +144,7 @@ def carry_out(plan: RunPlan, reporter: Reporter, *, command: str) -> list[Result
                 method=describe_method(built, fitted.get(built.name)),
                 protocol=describe_protocol(config, config.target),
                 environment=describe_environment(
-                    [plan.dataset.provider, plan.network.offer.provider, built.offer.provider],
+                    [*plan.providers, plan.dataset.provider, plan.network.offer.provider, built.offer.provider],
                     command=command,
                     device=str(plan.network.device),
                     seed=config.seed,

@@ -192,7 +192,7 @@ class Environment(_Part):
 
     wsolbench: str
     git_revision: str | None
-    plugins: dict[str, str] = Field(description="distribution -> version of all that took part")
+    plugins: dict[str, str] = Field(description="distribution -> version of all that were loaded")
     packages: dict[str, str]
     platform: str
     device: str
