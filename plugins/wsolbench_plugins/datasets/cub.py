@@ -95,6 +95,8 @@ def build(roots: DatasetRoots) -> Dataset:
     listed = {} if roots.metadata is None else _listed_splits(roots, official)
     if official is None and not listed:
         raise DataError(f"{roots.images} holds no images.txt, as CUB_200_2011 does; or pass --metadata-root DIR/CUB")
+    if Split.TEST not in listed:
+        refuse_unused("bounding_boxes.txt", roots.conventions)  # whose rule is known
     parts: dict[Split, DiskSplit] = {}
     if official is not None:
         parts |= {split: LazySplit(partial(_read_split, official, split, roots.train)) for split in OFFICIAL.values()}

@@ -85,7 +85,7 @@ def build(roots: DatasetRoots) -> Dataset:
         raise UsageError("'imagenette' has no masks; leave out --masks")
     refuse_unused("imagenette", roots.conventions, "boxes", "first_pixel")
     if (roots.images / "train").is_dir() and (roots.images / "val").is_dir():
-        return _from_download(roots.images, roots.metadata, roots.on_fault)
+        return _from_download(roots.images, roots)
     prepared = prepared_roots("imagenette", roots)
     if prepared is None or prepared.metadata is None:
         raise DataError(f"{roots.images} holds neither train/ and val/ nor metadata/imagenette/test/image_ids.txt")
@@ -106,10 +106,11 @@ def _check_classes(part: ReferenceSplit, on_fault: Callable[[DataError], None]) 
 # --------------------------------------------------------------------------------------------------------- the download
 
 
-def _from_download(folder: Path, metadata: Path | None, on_fault: Callable[[DataError], None]) -> Dataset:
+def _from_download(folder: Path, roots: DatasetRoots) -> Dataset:
+    metadata = roots.metadata
     if metadata is None:
         raise UsageError("the boxes of 'imagenette' are those of ILSVRC; pass --metadata-root DIR/ILSVRC, as published")
-    found = {place: list_class_folders(folder / place, on_fault) for place in ("train", "val")}
+    found = {place: list_class_folders(folder / place, roots.on_fault) for place in ("train", "val")}
     for place, classes in found.items():
         if tuple(classes) != tuple(CLASSES):
             raise DataError(f"{folder / place} holds other classes than the {len(CLASSES)} of 'imagenette'")
@@ -119,7 +120,9 @@ def _from_download(folder: Path, metadata: Path | None, on_fault: Callable[[Data
         for wnid, names in classes.items()
         for name in names
     }
-    ilsvrc = ReferenceSplit(Split.TEST, metadata / Split.TEST.value)
+    ilsvrc = ReferenceSplit(
+        Split.TEST, metadata / Split.TEST.value, conventions=roots.conventions, on_finding=roots.on_finding
+    )
     if not ilsvrc.is_there:
         raise DataError(f"{metadata} holds no test/image_ids.txt; pass the published metadata of ILSVRC")
     parts = {split: LazySplit(partial(_read_split, folder, paths, ilsvrc, split)) for split in Split}

@@ -1,12 +1,13 @@
 import math
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from trees import Bird, write, write_cub, write_lists, write_photo, write_small_cub
 from wsolbench_plugins.datasets import cub
 
-from wsolbench.api import DataError, DatasetRoots, Split, UsageError
+from wsolbench.api import Conventions, DataError, DatasetRoots, Split, UsageError
 from wsolbench.data import ReferenceDataset
 from wsolbench.data.reference_writer import write_lists as write_reference
 
@@ -93,6 +94,14 @@ def test_the_published_lists_count_where_both_are_given(tmp_path):
     assert {name: boxes.tolist() for name, boxes in truth.boxes.items()} == {image_id: [[3, 4, 24, 18]]}
     official = SPEC.build(DatasetRoots(images=roots.images)).annotations(Split.TEST)
     assert official.boxes[image_id].tolist() == [[3, 4, 23, 19]]
+
+
+def test_the_official_boxes_have_one_convention_and_published_lists_any(tmp_path):
+    roots = replace(write_small_cub(tmp_path), conventions=Conventions("half-open"))
+    with pytest.raises(UsageError, match=r"'bounding_boxes\.txt' has no use for --boxes; omit it"):
+        cub.build(roots)
+    (tmp_path / "metadata" / "CUB" / "val").rename(tmp_path / "metadata" / "CUB" / "test")
+    assert cub.build(roots).annotations(Split.TEST).boxes["001.Auk/7.jpg"].tolist() == [[1, 2, 29, 28]]
 
 
 def test_the_published_lists_alone(tmp_path):

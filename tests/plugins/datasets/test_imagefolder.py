@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 from PIL import Image
@@ -127,6 +128,43 @@ def test_voc_without_foreign_classes(photos):
     write(folder / "b, c.xml", voc((1, 1, 40, 30)))
     write(folder / "dog" / "a.xml", voc((2, 2, 3, 3), name="dog"))
     assert boxes_of(SPEC.build(DatasetRoots(photos, folder))) == EXPECTED
+
+
+def test_the_file_of_an_image_names_it_and_else_its_filename(photos):
+    folder = photos.parent / "xml"
+    for name, filename, label in (("1", "a.jpg", "dog"), ("cat/a", "gone.jpg", "cat"), ("b, c", "cat/a.jpg", "cat")):
+        text = voc((2, 2, 3, 3), name=label).replace("<size>", f"<filename>{filename}</filename><size>")
+        write(folder / f"{name}.xml", text.replace("a.jpg", "dog/a.jpg") if name == "1" else text)
+    dataset = SPEC.build(DatasetRoots(photos, folder))
+    assert boxes_of(dataset) == {image_id: [[1, 1, 2, 2]] for image_id in EXPECTED}
+    form, odd = (finding.text for finding in dataset.inspect())
+    assert form.endswith(
+        "VOC's xmin, ymin, xmax, ymax in pixels counted from 1; the second corner is the last pixel of the box"
+    )
+    assert odd.endswith("as their <filename> than as their own name, which counts, such as 'b, c' with 'cat/a.jpg'")
+
+
+def test_conventions_are_carried_out_and_said_once(photos):
+    write(
+        photos.parent / "boxes.csv",
+        "image,x0,y0,x1,y1\ncat/a.jpg,1.5,2,40,30\nb,0,0,9,9\nb,0,0,9,9\ndog/a.jpg,-2,1,5,5\n",
+    )
+    write(photos.parent / "boxes.csv", (photos.parent / "boxes.csv").read_text().replace("\nb,", '\n"b, c.jpg",'))
+    findings = []
+    roots = DatasetRoots(
+        photos, photos.parent / "boxes.csv", conventions=Conventions("clip"), on_finding=findings.append
+    )
+    boxes = boxes_of(SPEC.build(roots))
+    assert boxes["test/cat/a.jpg"] == [[1, 2, 39, 29]]
+    assert boxes["test/dog/a.jpg"] == [[0, 1, 5, 5]]
+    assert [finding.text for finding in findings] == [
+        "test: 2 boxes beyond the image, clipped to it",
+        "test: 1 box with fractions, truncated to whole pixels",
+    ]
+    with pytest.raises(
+        DataError, match=r"nor are boxes of 1 other images; pass --boxes clip to move corners into the i"
+    ):
+        boxes_of(SPEC.build(replace(roots, conventions=Conventions())))
 
 
 def voc_object(name):

@@ -26,6 +26,7 @@ from wsolbench.data import (
     lists_below,
     open_storage,
     reference_splits,
+    refuse_unused,
 )
 from wsolbench_plugins.datasets.ilsvrc.folders import TRAIN_PREFIX, find_folder, find_v2, find_xml, locate_by_name
 from wsolbench_plugins.datasets.ilsvrc.imagenet_v2 import MAPPING, Matches, match_files, read_mapping
@@ -50,6 +51,7 @@ def build(roots: DatasetRoots) -> Dataset:
     if Split.TEST in listed:
         parts[Split.TEST] = LazySplit(partial(_place_test, listed[Split.TEST], images))
     elif xml is not None:
+        refuse_unused(str(xml), roots.conventions)  # the corners of ImageNet's files are known
         parts[Split.TEST] = LazySplit(partial(_read_xml, xml, images, roots.on_fault))
     if Split.TRAIN_FULLSUP in listed:
         parts[Split.TRAIN_FULLSUP] = LazySplit(partial(_place_fullsup, listed[Split.TRAIN_FULLSUP], images))

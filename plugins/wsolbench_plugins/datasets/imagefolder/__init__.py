@@ -10,13 +10,13 @@ Labels are the places of the class folders in the order of their names, over all
 folder of files, `--metadata-root`:
 
 ==========  ============================================================================================================
-``*.csv``   with the header ``image,x0,y0,x1,y1`` (inclusive corners) or ``image,x,y,width,height``
+``*.csv``   with a header of a common tool, such as ``image,x0,y0,x1,y1`` (inclusive corners); ``*.tsv`` too
 ``*.json``  COCO: ``images`` and ``annotations`` with ``bbox``
-``*.xml``   VOC, one an image; counted from 1, unless a 0 occurs in any of them
+``*.xml``   VOC, one an image; counted from 1, unless boxes show that it is from 0
 ==========  ============================================================================================================
 
-An image is named by as much of its path as it takes to tell it from the others. Boxes of images to train on are never
-read. Where files name the category of a box, it counts in the images of the class folder of that name, and
+An image is named by as much of its path as it takes to tell it from the others. Boxes of images to train on do not
+count. Where files name the category of a box, it counts in the images of the class folder of that name, and
 ``--class-map`` says which belong together where names differ; all boxes of one category such as ``object`` count.
 COCO's crowds are left out. Width and height become corners by the rule of CUB: (x, y, min(x + w, W - 1),
 min(y + h, H - 1)).

@@ -115,8 +115,14 @@ class BoxesOfImages:
         return self.roots.metadata
 
     def inspect(self) -> Iterable[Finding]:
-        """Yield what the numbers of the boxes are taken for. Raises ``DataError``."""
+        """Yield what the numbers of the boxes are taken for, and names that contradict. Raises ``DataError``."""
         yield Finding(Severity.NOTE, f"{self.path}: {self._file.form} in {describe_rule(self._file.rule)}")
+        others = ((name, other, self._find(name), self._find(other)) for name, other in self._file.other_names.items())
+        odd = [(name, other) for name, other, mine, its in others if mine and its and not set(mine) & set(its)]
+        if odd:
+            name, other = odd[0]
+            text = f"{len(odd):,} files have another image as their <filename> than as their own name, which counts"
+            yield Finding(Severity.WARNING, f"{self.path}: {text}, such as {name!r} with {other!r}")
 
     def of_split(self, split: Split) -> Annotations:
         """Return the boxes and sizes of a split. Raises ``DataError``, and ``UsageError`` without a file of boxes."""
@@ -205,7 +211,7 @@ class BoxesOfImages:
         """What the file calls an image with boxes -> its id; None where that is at fault."""
         ids: dict[str, str | None] = {}
         for box in (box for box in self._file.boxes if box.image not in ids):
-            found = self._find(box.image) or self._find(self._file.other_names.get(box.image, ""))
+            found = self._named(box.image)
             ids[box.image] = found[0] if len(found) == 1 else None
             if len(found) != 1:
                 message = f"{box.image!r} names {'more than one' if found else 'no'} image below the data root"
@@ -214,13 +220,17 @@ class BoxesOfImages:
 
     @cached_property
     def _sizes(self) -> dict[str, tuple[int, int]]:
-        named = ((self._find(name), size) for name, size in self._file.sizes.items())
+        named = ((self._named(name), size) for name, size in self._file.sizes.items())
         return {found[0]: size for found, size in named if len(found) == 1}
 
     @cached_property
     def _faulty(self) -> frozenset[str]:
         """The images that entries may mean which are at fault."""
-        return frozenset(image_id for name in self._file.faulty for image_id in self._find(name))
+        return frozenset(image_id for name in self._file.faulty for image_id in self._named(name))
+
+    def _named(self, name: str) -> tuple[str, ...]:
+        """Return the images that a name of the file may mean, or else its other name."""
+        return self._find(name) or self._find(self._file.other_names.get(name, ""))
 
     def _find(self, name: str) -> tuple[str, ...]:
         return self._ids_by_name.get(name.removeprefix("./"), ())
