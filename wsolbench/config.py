@@ -105,6 +105,7 @@ class RunConfig(ScoringConfig):
         backbone: A network, a family or ``timm:NAME``.
         methods: Method -> its options, as values or as the texts that stand for them.
         weights: A file, a source of pretrained weights, ``random``, or None for those that ship.
+        weights_key: Which state dict of a weights file that holds several; None for the usual one.
         target: Whether the true or the predicted class is localized.
         batch_size: Images in a forward pass.
         device: None for a GPU where there is one.
@@ -118,6 +119,7 @@ class RunConfig(ScoringConfig):
     backbone: str
     methods: Mapping[str, Mapping[str, Any]]
     weights: str | None = None
+    weights_key: str | None = None
     target: Target = "gt"
     batch_size: Count = 32
     device: str | None = None
@@ -150,6 +152,7 @@ class TrainConfig(DataConfig):
         recipe: How it is trained.
         recipe_options: Option -> value, or the text that stands for it.
         weights: A file or a source of pretrained weights to start from; None for random ones.
+        weights_key: Which state dict of a weights file that holds several; None for the usual one.
         seeds: The training runs once for each; the first one's weights are kept.
         device: None for a GPU where there is one.
         precision: Of a training step.
@@ -163,6 +166,7 @@ class TrainConfig(DataConfig):
     recipe: str = "onecycle"
     recipe_options: Mapping[str, Any] = {}
     weights: str | None = None
+    weights_key: str | None = None
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (0,)
     device: str | None = None
     precision: TrainingPrecision = "fp32"

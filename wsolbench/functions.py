@@ -56,6 +56,7 @@ def run(
     *,
     method_options: Mapping[str, Mapping[str, Any]] | None = None,
     weights: FilePath | None = None,
+    weights_key: str | None = None,
     layer: str | None = None,
     input: InputConfig | None = None,
     data_root: FilePath | None = None,
@@ -91,6 +92,7 @@ def run(
         dataset: A registered name, a specification, or an object with the interface of `Dataset`.
         method_options: Method -> option -> value.
         weights: A file, a source of pretrained weights, ``"random"``, or None for those that ship.
+        weights_key: Which state dict of a weights file that holds several, such as ``"state_dict_ema"``.
         layer: Of a module: the name of the layer whose output are the feature maps.
         input: Of a module: how images are prepared for it; 224×224 with ImageNet's mean and deviation by default.
         data_root: Where the data set is, as ``--data-root`` says.
@@ -288,6 +290,7 @@ def train(
     recipe: str | RecipeSpec = "onecycle",
     recipe_options: Mapping[str, Any] | None = None,
     weights: FilePath | None = None,
+    weights_key: str | None = None,
     seeds: Sequence[int] = (0,),
     data_root: FilePath | None = None,
     metadata_root: FilePath | None = None,
@@ -312,6 +315,7 @@ def train(
         recipe: A registered name or a specification.
         recipe_options: Option -> value.
         weights: A file or a source of pretrained weights to start from; None for random ones.
+        weights_key: Which state dict of a weights file that holds several.
         seeds: The training runs once for each; the first one's weights are kept.
         data_root: Where the data set is.
         metadata_root: Where its lists are.

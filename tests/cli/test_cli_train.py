@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 
 from wsolbench.files import sha256
 from wsolbench.host.loading import load_plugins
-from wsolbench.networks.card import read_training
+from wsolbench.networks.card import read_card
 
 pytestmark = pytest.mark.usefixtures("no_curve")
 
@@ -65,16 +65,16 @@ def test_a_card_that_is_not_of_the_weights_tells_nothing(cli, made, tmp_path, sp
     assert cli(*TRAIN, *made.options, *ONE_EPOCH, "--out", out).code == 0
     weights, card = out / "weights.safetensors", out / "card.json"
     digest = sha256(weights)
-    assert read_training(weights, digest).seed == 0
+    assert read_card(weights, digest).training.seed == 0
     card.rename(weights.with_suffix(".json"))
-    assert read_training(weights, digest).seed == 0
+    assert read_card(weights, digest).training.seed == 0
     if spoil == "another file's card":
         digest = "0" * 64
     elif spoil == "no card":
         weights.with_suffix(".json").write_text('{"seed": 0}')
     else:
         weights.with_suffix(".json").unlink()
-    assert read_training(weights, digest) is None
+    assert read_card(weights, digest) is None
 
 
 def test_the_same_seed_gives_the_same_weights(cli, made, tmp_path):
@@ -215,7 +215,7 @@ def test_a_training_starts_from_given_weights(cli, made, tmp_path):
     started = card["initial_weights"]
     assert (started["source"], started["file"], started["sha256"]) == ("file", "weights.safetensors", sha256(weights))
     assert started["training"]["seed"] == 0
-    told = read_training(tmp_path / "again/weights.safetensors", card["weights_sha256"])
+    told = read_card(tmp_path / "again/weights.safetensors", card["weights_sha256"]).training
     assert [each.command for each in told.history] == [started["training"]["command"], card["command"]]
 
 

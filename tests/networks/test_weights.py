@@ -17,7 +17,7 @@ from wsolbench.errors import PluginError, UsageError, WeightsError
 from wsolbench.host.provider import Provider
 from wsolbench.host.registry import Offer, Registry
 from wsolbench.networks.load import load_network, resolve_backbone
-from wsolbench.networks.weights import difference, read_state_dict, state_sha256
+from wsolbench.networks.weights import difference, read_state, state_sha256
 
 CPU = torch.device("cpu")
 
@@ -148,9 +148,9 @@ def test_the_network_is_ready_to_run(load):
 
 def test_a_missing_file_and_a_folder_are_told_apart(spec, tmp_path):
     with pytest.raises(WeightsError, match=r"no\.pth does not exist"):
-        read_state_dict(tmp_path / "no.pth", spec)
+        read_state(tmp_path / "no.pth", spec)
     with pytest.raises(WeightsError, match="is a folder"):
-        read_state_dict(tmp_path, spec)
+        read_state(tmp_path, spec)
 
 
 @each(("name", "damage"), list(product(["w.safetensors", "w.pth"], ["empty", "half", "most", "text", "header"])))
@@ -170,7 +170,7 @@ def test_a_damaged_file_is_named(spec, state, tmp_path, name, damage):
     }
     path.write_bytes(content[damage])
     with pytest.raises(WeightsError, match=name) as caught:
-        read_state_dict(path, spec)
+        read_state(path, spec)
     assert "damaged" in one_line(caught) or "pickled" in one_line(caught)
 
 
@@ -181,7 +181,7 @@ def test_the_first_bytes_tell_the_format_and_not_the_name(spec, state, tmp_path,
         save_file({key: value.contiguous() for key, value in state.items()}, path)
     else:
         torch.save({"model": state}, path, _use_new_zipfile_serialization=form == "torch")
-    read = read_state_dict(path, spec)
+    read = read_state(path, spec).entries
     assert all(torch.equal(value, read[key]) for key, value in state.items())
 
 
@@ -195,7 +195,7 @@ def test_the_first_bytes_tell_the_format_and_not_the_name(spec, state, tmp_path,
         ("zip", "it looks like a ZIP file without a checkpoint; it holds a.txt"),
         ("script", "it looks like a TorchScript file; save the state dict of the network"),
         ("page", "it looks like a web page, perhaps from a failed download"),
-        ("text", "it looks like text that starts with 'version https://git-lfs.github.com/spec/'"),
+        ("text", "it is a pointer of Git LFS, not the file itself; 'git lfs pull' in its repository fetches the file"),
         ("noise", "it looks like neither a torch.save nor a safetensors file"),
     ],
 )
@@ -224,7 +224,7 @@ def test_what_is_no_weights_file_is_told_by_its_looks(spec, state, tmp_path, for
     if form.startswith("cut"):
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(WeightsError) as caught:
-        read_state_dict(path, spec)
+        read_state(path, spec)
     assert one_line(caught) == f"weights file {path} is damaged or not a weights file: {words}"
 
 
@@ -250,14 +250,14 @@ def test_a_pickle_that_tries_to_execute_is_refused_and_does_not_run(spec, state,
     else:
         path.write_bytes(pickle.dumps(Attack(marker)))
     with pytest.raises(WeightsError, match="holds pickled objects or code, which are never loaded"):
-        read_state_dict(path, spec)
+        read_state(path, spec)
     assert not marker.exists()
 
 
 def test_an_object_of_somebodys_class_is_refused(spec, state, tmp_path):
     torch.save({"model": state, "args": Mine()}, tmp_path / "w.pth")
     with pytest.raises(WeightsError, match="never loaded"):
-        read_state_dict(tmp_path / "w.pth", spec)
+        read_state(tmp_path / "w.pth", spec)
 
 
 class Through:
@@ -281,7 +281,7 @@ def test_options_beside_weights_run_nothing(spec, state, tmp_path, code):
     }
     torch.save({"model": state, "args": argparse.Namespace(lr=asked[code])}, tmp_path / "w.pth")
     with pytest.raises(WeightsError, match="holds pickled objects or code, which are never loaded"):
-        read_state_dict(tmp_path / "w.pth", spec)
+        read_state(tmp_path / "w.pth", spec)
     assert not marker.exists()
 
 
@@ -294,25 +294,25 @@ class ForeignEndian:
 
 def test_numpys_types_are_not_touched_by_a_file(spec, state, tmp_path):
     torch.save({"model": state, "type": ForeignEndian()}, tmp_path / "w.pth")
-    assert read_state_dict(tmp_path / "w.pth", spec).keys() == state.keys()
+    assert read_state(tmp_path / "w.pth", spec).entries.keys() == state.keys()
     assert np.dtype("f8").byteorder == "="
 
 
 def test_nothing_stays_allowed_after_a_file_was_read(spec, state, tmp_path):
     torch.save({"model": state, **BESIDE}, tmp_path / "w.pth")
     before = set(torch.serialization.get_safe_globals())
-    read_state_dict(tmp_path / "w.pth", spec)
+    read_state(tmp_path / "w.pth", spec)
     assert set(torch.serialization.get_safe_globals()) == before
 
 
-NO_STATE_DICTS = [[1, 2], {}, {"epoch": 3}, {"model": {}}, {"net": {"w": torch.zeros(3)}, "step": torch.zeros(1)}]
+NO_STATE_DICTS = [[1, 2], {}, {"epoch": 3}, {"model": {}}, {"optimizer": {"state": {0: {"w": torch.zeros(3, 3)}}}}]
 
 
 @each("content", [*NO_STATE_DICTS, torch.zeros(3)])
 def test_a_file_without_a_state_dict_is_refused(spec, tmp_path, content):
     torch.save(content, tmp_path / "w.pth")
     with pytest.raises(WeightsError, match="holds no state dict"):
-        read_state_dict(tmp_path / "w.pth", spec)
+        read_state(tmp_path / "w.pth", spec)
 
 
 def test_whatever_a_plugins_reader_raises_becomes_an_error_about_the_file(spec, tmp_path):
@@ -323,7 +323,7 @@ def test_whatever_a_plugins_reader_raises_becomes_an_error_about_the_file(spec, 
 
     (tmp_path / "w.npz").touch()
     with pytest.raises(WeightsError, match=r"cannot be read as 'replknet_nano' weights: bad magic in w\.npz"):
-        read_state_dict(tmp_path / "w.npz", replace(spec, read_weights=read))
+        read_state(tmp_path / "w.npz", replace(spec, read_weights=read))
 
 
 @each("form", ["safetensors", "module."])
@@ -339,7 +339,7 @@ def test_a_plugin_converts_what_the_core_has_read(spec, state, tmp_path, form):
         save_file(theirs, path)
     else:
         torch.save({"model": {f"module.{key}": value for key, value in theirs.items()}}, path)
-    ours = read_state_dict(path, replace(spec, convert_weights=convert))
+    ours = read_state(path, replace(spec, convert_weights=convert)).entries
     assert ours.keys() == state.keys()
     assert all(torch.equal(value, ours[key]) for key, value in state.items())
 
@@ -352,7 +352,7 @@ def test_why_a_plugin_cannot_convert_becomes_an_error_about_the_file(spec, state
 
     path = save(state, tmp_path)
     with pytest.raises(WeightsError, match=r"w\.pth cannot be read as .* it is from a later version") as caught:
-        read_state_dict(path, replace(spec, convert_weights=convert))
+        read_state(path, replace(spec, convert_weights=convert))
     one_line(caught)
 
 
@@ -460,7 +460,7 @@ def test_a_file_that_fits_another_variant_of_the_family_says_so(tmp_path):
     ) as caught:
         load_plain("plain_s", path)
     one_line(caught)
-    with pytest.raises(WeightsError, match=r"network \(3, 4\)\)$"):
+    with pytest.raises(WeightsError, match=r"network \(3, 4\)\); 'wsolbench weights .* with every network$"):
         load_plain("plain_s", path, plain("plain_s", 4))
 
 

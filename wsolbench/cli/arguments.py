@@ -35,6 +35,10 @@ ClassMap = Annotated[
     typer.Option(metavar="FILE", help="CSV of class folders, categories of boxes and rows of the head."),
 ]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps ...; default: a GPU where there is one.")]
+WeightsKey = Annotated[
+    str | None,
+    typer.Option(metavar="KEY", help="Which state dict of a weights file that holds several, as state_dict_ema."),
+]
 Workers = Annotated[int, typer.Option(min=1, help="Threads that load images and score maps.")]
 ThresholdStep = Annotated[
     float,

@@ -22,6 +22,7 @@ from wsolbench.cli.arguments import (
     ThresholdStep,
     TrainRoot,
     UnannotatedImages,
+    WeightsKey,
     Workers,
     parse_options,
 )
@@ -54,6 +55,7 @@ def run(
             help="Default: those that ship for the data set. A SOURCE such as 'timm' fetches the network's own.",
         ),
     ] = None,
+    weights_key: WeightsKey = None,
     split: EvaluatedSplit = "test",
     limit: Limit = None,
     target: Annotated[Target, typer.Option(help="The class to localize: the true or the predicted.")] = "gt",
@@ -93,6 +95,7 @@ def run(
         unannotated=unannotated,
         class_map=class_map,
         weights=weights,
+        weights_key=weights_key,
         split=split,
         limit=limit,
         target=target,

@@ -17,6 +17,7 @@ from wsolbench.cli.arguments import (
     MetadataRoot,
     TrainRoot,
     UnannotatedImages,
+    WeightsKey,
     Workers,
     parse_options,
 )
@@ -48,6 +49,7 @@ def train(
             help="Start from these weights; a classifier with another number of classes is left out.",
         ),
     ] = None,
+    weights_key: WeightsKey = None,
     seed: Annotated[
         list[int] | None,
         typer.Option(
@@ -91,6 +93,7 @@ def train(
         recipe=recipe,
         recipe_options=parse_options(recipe_opt or [], "--recipe-opt"),
         weights=weights,
+        weights_key=weights_key,
         seeds=tuple(seed or [0]),
         device=device,
         precision=precision,

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from wsolbench.cli.arguments import WeightsKey
 from wsolbench.cli.session import session_of
 from wsolbench.contract import InputConfig
 from wsolbench.escaping import visible
 from wsolbench.host.registry import Registry
+from wsolbench.networks.pickles import shown
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,17 +25,22 @@ SHOWN = 8
 def weights(
     context: typer.Context,
     file: Annotated[Path, typer.Argument(help="A safetensors or torch.save file; nothing in it is executed.")],
+    weights_key: WeightsKey = None,
 ) -> None:
     """Show which network a weights file belongs to, which entries are renamed, and which are missing."""
     session = session_of(context)
     registry = session.load_plugins()
     from wsolbench.networks.diagnosis import diagnose
+    from wsolbench.networks.entries import some
+    from wsolbench.networks.weights_file import read_weights_file
 
     with session.clean_stdout():
-        found = diagnose(file, registry.backbones)
-    lines = [_summary(file, found.entries)]
+        found = diagnose(read_weights_file(file), registry.backbones, weights_key)
+    lines = [_summary(file, found.entries), *found.notes]
+    if len(found.fits) > 1:
+        lines.append(f"ambiguous: its entries fit {len(found.fits)} networks, which differ in what no entry shows")
     if not found.fits:
-        lines.append(f"no installed network is similar; its entries include {', '.join(list(found.entries)[:3])}")
+        lines.append(f"no installed network is similar; its entries include {some(found.entries)}")
     lines += found.refusals
     for fit in found.fits:
         lines += ["", *_about(fit, registry, file)]
@@ -57,7 +64,9 @@ def _about(fit: Fit, registry: Registry, file: Path) -> list[str]:
         lines += _listed("of another shape", fit.difference.reshaped)
     lines += _listed("mapped", [f"{theirs} -> {ours}" for theirs, ours in fit.renamed.items()])
     if not fit.difference:
-        lines.append(f"  images are {_input(fit.offer.spec.input)}")
+        maps = "×".join(map(str, fit.map_size or ()))
+        lines.append(f"  images are {_input(fit.offer.spec.input)}; its feature maps are {maps}")
+        lines += [f"  refused: {fit.problem}"] if fit.problem else []
         lines.append(f"  wsolbench run --backbone {name} --weights {file} --dataset DATASET --method cam")
     return lines
 
@@ -73,4 +82,4 @@ def _listed(what: str, names: list[str] | tuple[str, ...]) -> list[str]:
     if not names:
         return []
     rest = [f"    ... and {len(names) - SHOWN:,} more"] if len(names) > SHOWN else []
-    return [f"  {len(names):,} {what}:", *(f"    {name}" for name in names[:SHOWN]), *rest]
+    return [f"  {len(names):,} {what}:", *(f"    {shown(name, 200)}" for name in names[:SHOWN]), *rest]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -234,6 +235,7 @@ def _load(
         device=device,
         seed=record.environment.seed or 0,
         execution=Execution(backbone.precision),
+        weights_key=backbone.weights.key,
     )
     if network.weights.sha256 != backbone.weights.sha256:
         raise WeightsError(f"{network.weights.file} is not the file that '{backbone.name}' was measured with")
@@ -241,7 +243,14 @@ def _load(
 
 
 def _find_weights(root: Path, weights: WeightsInfo) -> Path:
-    """Return the weights file of a record: that of its name and hash below a folder, or of its name in it."""
+    """Return the weights file of a record: that of its name and hash below a folder, or of its name in it.
+
+    Raises:
+        DataError: What the record calls the file is no name.
+    """
+    name = str(weights.file)
+    if not name or name in (".", "..") or re.search(r"[/\\\0]", name):
+        raise DataError(f"the record names the weights file {name!r}; expected a file name without folders")
     same_name = sorted(root.rglob(glob.escape(str(weights.file))))
     return next((path for path in same_name if sha256(path) == weights.sha256), root / str(weights.file))
 

@@ -23,7 +23,7 @@ from wsolbench.files import atomic_folder, check_writable, file_name
 from wsolbench.host.provider import Provider
 from wsolbench.host.registry import Registry
 from wsolbench.networks.devices import choose_device
-from wsolbench.networks.load import load_network
+from wsolbench.networks.load import load_network, report_weights
 from wsolbench.networks.network import Execution, LoadedNetwork
 from wsolbench.progress import Reporter
 from wsolbench.records import ResultRecord, write_record
@@ -87,7 +87,9 @@ def plan_run(config: RunConfig, registry: Registry, reporter: Reporter) -> RunPl
         device=choose_device(config.device),
         seed=config.seed,
         execution=Execution(config.precision, config.compile),
+        weights_key=config.weights_key,
     )
+    report_weights(network.weights, network.warnings, reporter)
     if config.precision != "fp32":
         reporter.say(f"features are computed in {config.precision}: scores will differ from those of fp32")
     if config.backbone not in (network.offer.name, network.offer.qualified_name):

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import errno
+import math
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from wsolbench.contract.choices import TrainingPrecision
+from wsolbench.errors import WeightsError
+from wsolbench.escaping import visible
+from wsolbench.files import read_regular
+from wsolbench.networks.pickles import shown
 from wsolbench.records import TrainingInfo, WeightsInfo
 
 CARD = "card.json"
+_MOST_BYTES = 2**20
+_LONGEST = 20_000
+"""Characters of a text in a card; a command with many options is long."""
 
 
 class SeedResult(BaseModel):
@@ -42,7 +51,7 @@ class Card(BaseModel):
     recipe_options: dict[str, Any]
     precision: TrainingPrecision = "fp32"
     checkpoint: Literal["last", "ema"]
-    results: list[SeedResult]
+    results: Annotated[list[SeedResult], Field(min_length=1)]
     command: str
     weights_sha256: str
     seconds: float
@@ -54,29 +63,60 @@ class Card(BaseModel):
     packages: dict[str, str]
     git_revision: str | None
 
+    @property
+    def training(self) -> TrainingInfo:
+        """What every record of the weights repeats."""
+        return TrainingInfo(
+            dataset=self.dataset,
+            recipe=self.recipe,
+            recipe_options=self.recipe_options,
+            precision=self.precision,
+            seed=self.results[0].seed,
+            initial_weights=self.initial_weights,
+            command=self.command,
+        )
 
-def read_training(weights: Path, weights_sha256: str) -> TrainingInfo | None:
-    """Return how weights were trained, from the card beside them, or None if there is no card of these weights.
+
+def read_card(weights: Path, weights_sha256: str) -> Card | None:
+    """Return the card beside weights, or None if there is no card of these weights.
 
     The card is the file ``card.json``, or has the name of the weights with the suffix ``.json``.
 
     Args:
         weights: The weights file.
         weights_sha256: Hex SHA-256 of its content, which the card must state.
+
+    Raises:
+        WeightsError: A card is no regular file, or the card of these weights holds what no record can repeat.
     """
     for path in (weights.with_suffix(".json"), weights.with_name(CARD)):
-        try:
-            card = Card.model_validate_json(path.read_bytes())
-        except (OSError, ValidationError):
-            continue
-        if card.weights_sha256 == weights_sha256:
-            return TrainingInfo(
-                dataset=card.dataset,
-                recipe=card.recipe,
-                recipe_options=card.recipe_options,
-                precision=card.precision,
-                seed=card.results[0].seed,
-                initial_weights=card.initial_weights,
-                command=card.command,
-            )
+        card = _read(path)
+        if card is not None and card.weights_sha256 == weights_sha256:
+            problem = _problem(card.model_dump())
+            if problem is not None:
+                raise WeightsError(f"the card {path} is damaged: {problem}; remove it or train again")
+            return card
     return None
+
+
+def _read(path: Path) -> Card | None:
+    """Return the card in a file; None for a file that is missing, too large, or something else."""
+    try:
+        return Card.model_validate_json(read_regular(path, _MOST_BYTES))
+    except ValidationError:
+        return None
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.EFBIG):
+            return None
+        raise WeightsError(f"the card {path} cannot be read ({error.strerror}); remove it") from error
+
+
+def _problem(value: object) -> str | None:
+    """Return what in a card no record can repeat: an unprintable text or a number that is not finite."""
+    if isinstance(value, str):
+        sound = len(value) <= _LONGEST and visible(value) == value
+        return None if sound else f"expected texts of one line, got '{shown(value)}'"
+    if isinstance(value, float):
+        return None if math.isfinite(value) else "a number is not finite"
+    parts = [*value, *value.values()] if isinstance(value, dict) else value if isinstance(value, list | tuple) else []
+    return next(filter(None, map(_problem, parts)), None)

@@ -51,6 +51,13 @@ def _feature_shape(module: Any, size: int) -> tuple[int, ...]:
     return tuple(module.forward_features(torch.zeros(1, 3, size, size, device="meta")).shape)
 
 
+def feature_size(module: Any, size: int) -> tuple[int, int]:
+    """Return height and width of a network's feature maps for square images; the network has no memory."""
+    with torch.no_grad():
+        height, width = _feature_shape(module.eval(), size)[2:]
+    return height, width
+
+
 def describe_backbone(spec: BackboneSpec, provider: Provider, num_classes: int, *, merged: bool) -> dict[str, Any]:
     """Return a network's parameters, kernel sizes, features, input configuration and available weights."""
     module = build_on_meta(spec, provider, num_classes, merged=merged)

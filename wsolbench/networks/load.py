@@ -2,33 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from wsolbench.contract import BackboneSpec, Checkpoint, Fusable, Pretrained, Reparameterizable
 from wsolbench.errors import UsageError, WeightsError
-from wsolbench.files import sha256
 from wsolbench.host.provider import blaming
 from wsolbench.host.registry import Offer, Registry
 from wsolbench.networks.adapt import ModuleSpec
-from wsolbench.networks.card import read_training
-from wsolbench.networks.diagnosis import compare, looks_like
+from wsolbench.networks.card import Card, read_card
+from wsolbench.networks.claims import contradictions, plain_name
+from wsolbench.networks.diagnosis import Fit, compare, fits_too, looks_like
 from wsolbench.networks.network import USUAL, Execution, LoadedNetwork, largest_kernel
 from wsolbench.networks.shapes import build_shapes
 from wsolbench.networks.weights import (
+    StateDict,
     count_classes,
     difference,
     load_state,
-    read_entries,
-    read_state_dict,
+    read_state,
+    state_of,
     state_sha256,
 )
+from wsolbench.networks.weights_file import WeightsFile, read_weights_file
+from wsolbench.progress import Reporter
 from wsolbench.records import WeightsInfo
 
 Weights: TypeAlias = Path | Literal["random"] | None
@@ -36,7 +40,31 @@ Weights: TypeAlias = Path | Literal["random"] | None
 ``"random"``, or None for the weights that ship with the plugin."""
 
 
-def resolve_backbone(registry: Registry, name: str, dataset: str, weights: Weights) -> Offer[BackboneSpec]:
+@dataclass(frozen=True)
+class FileSource:
+    """A weights file that the user named, read once however many networks it is compared with.
+
+    Args:
+        path: The file.
+        key: Which state dict of the file; None for the usual one.
+    """
+
+    path: Path
+    key: str | None = None
+
+    @cached_property
+    def file(self) -> WeightsFile:
+        """The content. Raises ``WeightsError``."""
+        return read_weights_file(self.path)
+
+    def state(self, spec: BackboneSpec) -> StateDict:
+        """Return the state dict in a network's own names. Raises ``WeightsError``."""
+        return (
+            state_of(self.file, spec, self.key) if spec.read_weights is None else read_state(self.path, spec, self.key)
+        )
+
+
+def resolve_backbone(registry: Registry, name: str, dataset: str, weights: Weights | FileSource) -> Offer[BackboneSpec]:
     """Return the network of a name; a family resolves to its one variant that has the weights asked for.
 
     Args:
@@ -59,12 +87,13 @@ def resolve_backbone(registry: Registry, name: str, dataset: str, weights: Weigh
     if not variants:
         families = {offer.spec.family for offer in registry.backbones if offer.spec.family}
         raise registry.backbones.unknown(name, also=families)
-    fitting = [variant for variant in variants if _pretrained(variant.spec, weights)]
+    source = FileSource(weights) if isinstance(weights, Path) else weights
+    fitting = [variant for variant in variants if _pretrained(variant.spec, source)]
     if fitting:
-        why = f"pretrained weights from '{weights}' exist for"
-    elif isinstance(weights, Path):
-        fitting = [variant for variant in variants if _fits(variant, weights)]
-        why = f"the file {weights} fits"
+        why = f"pretrained weights from '{source.path}' exist for" if isinstance(source, FileSource) else ""
+    elif isinstance(source, FileSource):
+        fitting = [variant for variant in variants if _fits(variant, source)]
+        why = f"the file {source.path} fits"
     else:
         fitting = [variant for variant in variants if shipped_checkpoint(variant.spec, dataset) is not None]
         why = f"weights for the data set '{dataset}' ship with"
@@ -75,15 +104,15 @@ def resolve_backbone(registry: Registry, name: str, dataset: str, weights: Weigh
     raise UsageError(f"'{name}' is a family of networks, and {why} {count} of it; name one: {shown}")
 
 
-def _fits(variant: Offer[BackboneSpec], path: Path) -> bool:
+def _fits(variant: Offer[BackboneSpec], source: FileSource) -> bool:
     """Return whether a weights file has the entries of a variant."""
     if variant.spec.read_weights is None:
-        fit = compare(path, read_entries(path), variant)
+        fit = compare(source.file, variant, source.key)
         return fit is not None and not fit.difference
     with blaming(variant.provider, f"building '{variant.spec.name}'"):
-        state = read_state_dict(path, variant.spec)
-        network = build_shapes(variant.spec, count_classes(path, variant.spec, state))
-    return not difference(network, state)
+        state = source.state(variant.spec)
+        network = build_shapes(variant.spec, count_classes(source.path, variant.spec, state.entries))
+    return not difference(network, state.entries)
 
 
 def shipped_checkpoint(spec: BackboneSpec, dataset: str) -> Checkpoint | None:
@@ -101,6 +130,7 @@ def load_network(
     device: torch.device,
     seed: int,
     execution: Execution = USUAL,
+    weights_key: str | None = None,
 ) -> LoadedNetwork:
     """Build a network, load its weights, merge its branches, fuse its norms, and put it on its device in eval mode.
 
@@ -113,29 +143,73 @@ def load_network(
         device: Where the network runs.
         seed: Seed of random weights.
         execution: How the features are computed.
+        weights_key: Which state dict of a weights file is loaded; None for the usual one.
 
     Raises:
         UsageError: The name cannot be resolved, or no weights ship for the data set.
         WeightsError: The weights cannot be read or do not fit.
         PluginError: The plugin's code fails.
     """
-    offer = resolve_backbone(registry, name, dataset, weights)
+    source = source_of(weights, weights_key)
+    offer = resolve_backbone(registry, name, dataset, source)
     spec, provider = offer.spec, offer.provider
     if isinstance(spec, ModuleSpec):
         return _load_object(name, offer, device, execution)
-    known = read_weights(offer, dataset, weights)
+    known = read_weights(offer, dataset, source)
     if known is not None:
-        with _naming_similar_network(known.path, spec, registry):
-            num_classes = count_classes(known.path, spec, known.state)
+        with _naming_similar_network(known, offer, registry):
+            num_classes = count_classes(known.state.path, spec, known.state.entries)
     torch.manual_seed(seed)
     with blaming(provider, f"building '{spec.name}'"):
         module: Any = spec.build(num_classes)
         _check_backbone(module)
+        parameters = sum(parameter.numel() for parameter in module.parameters())
+    info = WeightsInfo(source="random", file=None, sha256=None)
+    warnings: tuple[str, ...] = ()
     if known is not None:
-        with _naming_similar_network(known.path, spec, registry):
-            load_state(known.path, spec, module, known.state)
-    info = known.info if known else WeightsInfo(source="random", file=None, sha256=None)
-    return _prepare(name, offer, module, num_classes, info, device, execution)
+        with _naming_similar_network(known, offer, registry):
+            notes = load_state(known.state, spec, module)
+        info, warnings = _with_notes(known, notes, offer, num_classes, registry)
+    return _prepare(name, offer, module, num_classes, parameters, info, warnings, device, execution)
+
+
+def report_weights(weights: WeightsInfo, warnings: Sequence[str], reporter: Reporter) -> None:
+    """Say what was decided while weights were read, and warn of what contradicts them.
+
+    Args:
+        weights: The weights, with all notes.
+        warnings: Those of the notes that are warnings.
+        reporter: Shows them.
+    """
+    for note in weights.notes:
+        if note in warnings:
+            reporter.warn(note)
+        else:
+            reporter.say(f"weights {weights.file}: {note}")
+
+
+def source_of(weights: Weights, key: str | None) -> FileSource | Literal["random"] | None:
+    """Return the weights asked for, with the state dict of the file that is to be taken.
+
+    Raises:
+        UsageError: A key is given without a file.
+    """
+    if isinstance(weights, Path):
+        return FileSource(weights, key)
+    if key is not None:
+        raise UsageError(f"--weights-key {key}: this is for a weights file; add --weights FILE, or omit it")
+    return weights
+
+
+def _with_notes(
+    known: KnownWeights, notes: tuple[str, ...], offer: Offer[BackboneSpec], num_classes: int, registry: Registry
+) -> tuple[WeightsInfo, tuple[str, ...]]:
+    """Return the provenance with all that was noticed, and those of the notes that are warnings."""
+    warnings = (*known.warnings, *contradictions(known.state.options, offer.spec, num_classes))
+    if known.source is not None and known.info.training is None and offer.spec.read_weights is None:
+        others = fits_too(known.source.file, registry.backbones, offer)
+        warnings += (_ambiguity(offer, others),) if others else ()
+    return known.info.model_copy(update={"notes": [*known.state.notes, *notes, *warnings]}), warnings
 
 
 def _load_object(name: str, offer: Offer[BackboneSpec], device: torch.device, execution: Execution) -> LoadedNetwork:
@@ -144,7 +218,8 @@ def _load_object(name: str, offer: Offer[BackboneSpec], device: torch.device, ex
         module: Any = offer.spec.build(0)
         classes = len(module.classifier_weight)
     info = WeightsInfo(source="object", file=None, sha256=state_sha256(module.state_dict()))
-    return _prepare(name, offer, module, classes, info, device, execution)
+    parameters = sum(parameter.numel() for parameter in module.parameters())
+    return _prepare(name, offer, module, classes, parameters, info, (), device, execution)
 
 
 def _prepare(
@@ -152,13 +227,14 @@ def _prepare(
     offer: Offer[BackboneSpec],
     module: Any,
     num_classes: int,
+    parameters: int,
     weights: WeightsInfo,
+    warnings: tuple[str, ...],
     device: torch.device,
     execution: Execution,
 ) -> LoadedNetwork:
     """Merge the branches of a network, fuse its norms, and put it on its device in eval mode."""
     with blaming(offer.provider, f"preparing '{offer.name}'"):
-        parameters = sum(parameter.numel() for parameter in module.parameters())
         reparameterized = isinstance(module, Reparameterizable)
         if reparameterized:
             module.eval().reparameterize()
@@ -174,18 +250,10 @@ def _prepare(
         largest_kernel=largest_kernel(module),
         reparameterized=reparameterized,
         weights=weights,
+        warnings=warnings,
         device=device,
         execution=execution,
     )
-
-
-@contextmanager
-def _naming_similar_network(path: Path, spec: BackboneSpec, registry: Registry) -> Iterator[None]:
-    """Add to an error about weights of another network which network they belong to."""
-    try:
-        yield
-    except WeightsError as error:
-        raise WeightsError(f"{error}{looks_like(path, registry.backbones, spec)}") from error
 
 
 @dataclass(frozen=True)
@@ -193,17 +261,34 @@ class KnownWeights:
     """Weights that are not random.
 
     Args:
-        path: The file, or the name of pretrained weights, for messages.
         state: The state dict.
         info: Their provenance, for the record.
+        source: The file that the user named; None for others.
+        warnings: What the user should know about them.
     """
 
-    path: Path
-    state: dict[str, Tensor]
+    state: StateDict
     info: WeightsInfo
+    source: FileSource | None = None
+    warnings: tuple[str, ...] = ()
 
 
-def read_weights(offer: Offer[BackboneSpec], dataset: str, weights: Weights) -> KnownWeights | None:
+@contextmanager
+def _naming_similar_network(known: KnownWeights, offer: Offer[BackboneSpec], registry: Registry) -> Iterator[None]:
+    """Add to an error about a file of another network which network it belongs to, or how to find out."""
+    try:
+        yield
+    except WeightsError as error:
+        taken = f" ({'; '.join(known.state.notes)})" if known.state.notes else ""
+        hint = ""
+        if known.source is not None and offer.spec.read_weights is None and "the entry" not in str(error):
+            hint = looks_like(known.source.file, list(registry.backbones), offer)
+        raise WeightsError(f"{error}{taken}{hint}") from error
+
+
+def read_weights(
+    offer: Offer[BackboneSpec], dataset: str, weights: FileSource | Literal["random"] | None
+) -> KnownWeights | None:
     """Read the weights asked for, from a file or from their source; return None for random weights.
 
     Args:
@@ -212,7 +297,7 @@ def read_weights(offer: Offer[BackboneSpec], dataset: str, weights: Weights) -> 
         weights: The weights asked for.
 
     Raises:
-        UsageError: No weights ship for the data set.
+        UsageError: No weights ship for the data set, or a key is given for weights that are no file.
         WeightsError: The weights cannot be read.
         PluginError: The plugin's code fails.
     """
@@ -221,22 +306,53 @@ def read_weights(offer: Offer[BackboneSpec], dataset: str, weights: Weights) -> 
         return None
     pretrained = _pretrained(spec, weights)
     if pretrained is not None:
+        if isinstance(weights, FileSource) and weights.key is not None:
+            raise UsageError(f"--weights-key {weights.key}: this is for a weights file, and {pretrained} is none")
         with blaming(offer.provider, f"fetching weights for '{spec.name}'"):
-            state = dict(pretrained.fetch())
-        info = WeightsInfo(source="pretrained", file=str(pretrained), sha256=state_sha256(state))
-        return KnownWeights(Path(str(pretrained)), state, info)
-    path = weights or _shipped_file(spec, dataset)
+            entries = dict(pretrained.fetch())
+        info = WeightsInfo(source="pretrained", file=str(pretrained), sha256=state_sha256(entries))
+        return KnownWeights(StateDict(Path(str(pretrained)), entries), info)
+    source = weights if isinstance(weights, FileSource) else FileSource(_shipped_file(spec, dataset))
     with blaming(offer.provider, f"reading weights for '{spec.name}'"):
-        state = read_state_dict(path, spec)
-    source: Literal["file", "shipped"] = "file" if weights else "shipped"
-    digest = sha256(path)
-    info = WeightsInfo(source=source, file=path.name, sha256=digest, training=read_training(path, digest))
-    return KnownWeights(path, state, info)
+        state = source.state(spec)
+    card = read_card(state.path, state.sha256)
+    warnings = _of_another_network(card, spec)
+    info = WeightsInfo(
+        source="file" if weights else "shipped",
+        file=state.path.name,
+        sha256=state.sha256,
+        key=state.key,
+        training=card.training if card else None,
+        notes=[*state.notes, *warnings],
+    )
+    return KnownWeights(state, info, source if weights else None, warnings)
 
 
-def _pretrained(spec: BackboneSpec, weights: Weights) -> Pretrained | None:
+def _of_another_network(card: Card | None, spec: BackboneSpec) -> tuple[str, ...]:
+    """Return a warning if the card of weights names another network."""
+    if card is None or plain_name(card.backbone) == plain_name(spec.name):
+        return ()
+    return (f"by their card the weights are those of '{card.backbone}'; they are loaded into '{spec.name}'",)
+
+
+def _ambiguity(offer: Offer[BackboneSpec], others: list[Fit]) -> str:
+    """Return a warning that weights fit several networks, which differ in what no entry shows."""
+    names = ", ".join(f"'{fit.offer.name}' ({_form(fit)})" for fit in others)
+    return (
+        f"the weights fit other variants of '{offer.spec.family}' just as well: {names}; none of their entries differ"
+    )
+
+
+def _form(fit: Fit) -> str:
+    size = fit.offer.spec.input.size
+    maps = "×".join(map(str, fit.map_size)) if fit.map_size else "?"
+    return f"{maps} maps at {size} pixels"
+
+
+def _pretrained(spec: BackboneSpec, weights: FileSource | Literal["random"] | None) -> Pretrained | None:
     """Return a network's pretrained weights if `weights` names their source, otherwise None."""
-    return spec.pretrained if spec.pretrained is not None and weights == Path(spec.pretrained.source) else None
+    named = weights.path if isinstance(weights, FileSource) else None
+    return spec.pretrained if spec.pretrained is not None and named == Path(spec.pretrained.source) else None
 
 
 def _shipped_file(spec: BackboneSpec, dataset: str) -> Path:

@@ -124,6 +124,7 @@ class LoadedNetwork(Network):
         largest_kernel: Longest side of its kernels, in cells.
         reparameterized: Whether parallel branches were merged.
         weights: Where its weights come from.
+        warnings: What the user should know about the weights.
     """
 
     requested: str
@@ -132,6 +133,7 @@ class LoadedNetwork(Network):
     largest_kernel: int
     reparameterized: bool
     weights: WeightsInfo
+    warnings: tuple[str, ...] = ()
 
 
 def kernel_sizes(module: nn.Module) -> list[tuple[int, int]]:

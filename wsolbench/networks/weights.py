@@ -1,87 +1,92 @@
-"""Checkpoints: read without executing any of their content, compared with the network, loaded strictly."""
+"""State dicts: read from a weights file under a network's own names, compared with the network, loaded strictly."""
 
 from __future__ import annotations
 
-import codecs
 import hashlib
-import pickle
-import pickletools
-import warnings
-import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
-from wsolbench.contract import BackboneSpec, Reparameterizable
+from wsolbench.contract import BackboneSpec, Fusable, Reparameterizable
 from wsolbench.errors import WeightsError, WsolbenchError
+from wsolbench.files import sha256
+from wsolbench.networks.entries import choose_entries, is_counter, some
+from wsolbench.networks.pickles import shown
 from wsolbench.networks.shapes import build_shapes
+from wsolbench.networks.weights_file import WeightsFile, read_weights_file
 
-_CONTAINERS = ("model", "state_dict", "module", "state_dict_ema", "model_ema")
-"""Keys under which training files nest their state dict. Averages of the weights come last: they are the fallback."""
-
-
-class _LeftOut:
-    """Placeholder for the objects that training files hold beside their weights; it discards all their content."""
-
-    def __new__(cls, *_: object) -> _LeftOut:
-        """Accept and discard any arguments."""
-        return super().__new__(cls)
-
-    def __setstate__(self, state: object) -> None:
-        """Discard the state."""
+_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
-_HARMLESS = (
-    "argparse.Namespace",
-    "numpy.dtype",
-    "numpy.ndarray",
-    *(f"numpy.{core}.multiarray.{name}" for core in ("core", "_core") for name in ("scalar", "_reconstruct")),
-)
-"""The globals that pickled options and numpy numbers refer to; none is called, `_LeftOut` replaces them all."""
+@dataclass(frozen=True)
+class StateDict:
+    """A state dict in a network's own names, and where it comes from.
+
+    Args:
+        path: Its file, or the name of pretrained weights, for messages.
+        entries: Name -> tensor.
+        sha256: Hex SHA-256 of the bytes that it was read from.
+        key: Which state dict of the file it is, where there are several; otherwise None.
+        notes: What was decided while reading, for the user and the record.
+        options: Options of the training, found in the file: name -> plain value.
+    """
+
+    path: Path
+    entries: dict[str, Tensor]
+    sha256: str = ""
+    key: str | None = None
+    notes: tuple[str, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
-def read_state_dict(path: Path, spec: BackboneSpec) -> dict[str, Tensor]:
-    """Read a weights file into a state dict with the network's own keys.
+def read_state(path: Path, spec: BackboneSpec, key: str | None = None) -> StateDict:
+    """Read a weights file into a state dict with the network's own names.
 
     If the plugin has a reader, it reads the file. Otherwise the file is safetensors or a ``torch.save`` file of plain
-    tensors. Containers (``model``, ``state_dict``) and ``module.`` prefixes are removed, and the plugin may convert the
-    entries. Options, numbers and texts, which training files hold beside the tensors, are left out.
+    tensors. Containers (``model``, ``state_dict``) and prefixes (``module.``) are removed, and the plugin may convert
+    the entries.
 
     Args:
         path: The file.
         spec: The network.
+        key: Which state dict of the file is read; None for the usual one.
 
     Raises:
         WeightsError: The file is missing, is damaged, holds code, or holds no state dict.
     """
-    _check_file(path)
     if spec.read_weights is not None:
-        with _naming(path, spec):
-            return dict(spec.read_weights(path))
-    return convert_entries(path, spec, read_entries(path))
+        return _read_by_plugin(path, spec, key)
+    return state_of(read_weights_file(path), spec, key)
 
 
-def read_entries(path: Path) -> dict[str, Tensor]:
-    """Read the entries of a safetensors or ``torch.save`` file under the file's names, without containers and prefixes.
-
-    The first bytes decide which of the two formats it is, not the suffix.
+def state_of(file: WeightsFile, spec: BackboneSpec, key: str | None = None) -> StateDict:
+    """Return the state dict of a file that was read, with the network's own names.
 
     Raises:
-        WeightsError: The file is missing, is damaged, holds code, or holds no state dict.
+        WeightsError: It holds no state dict, or the plugin cannot convert it.
     """
-    _check_file(path)
-    try:
-        content = _read_safetensors(path) if _is_safetensors(path) else _read_torch(path)
-    except OSError as error:
-        raise WeightsError(f"weights file {path} cannot be read ({error.strerror})") from error
-    return _unwrapped(path, content)
+    found = choose_entries(file, key, spec.classifier_key)
+    entries = convert_entries(file.path, spec, found.tensors)
+    return StateDict(file.path, entries, file.sha256, found.key, found.notes, found.options)
+
+
+def _read_by_plugin(path: Path, spec: BackboneSpec, key: str | None) -> StateDict:
+    if key is not None:
+        raise WeightsError(f"--weights-key {key}: the plugin of '{spec.name}' reads files by itself; omit the option")
+    if not path.is_file():
+        raise WeightsError(f"weights file {path} {'is no file' if path.exists() else 'does not exist'}; pass a file")
+    assert spec.read_weights is not None
+    before = sha256(path)
+    with _naming(path, spec):
+        entries = dict(spec.read_weights(path))
+    if sha256(path) != before:
+        raise WeightsError(f"weights file {path} changed while it was read; repeat the command")
+    return StateDict(path, entries, before)
 
 
 def convert_entries(path: Path, spec: BackboneSpec, entries: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -101,12 +106,6 @@ def convert_entries(path: Path, spec: BackboneSpec, entries: dict[str, Tensor]) 
         return dict(spec.convert_weights(entries))
 
 
-def _check_file(path: Path) -> None:
-    if not path.is_file():
-        what = "is a folder" if path.is_dir() else "does not exist"
-        raise WeightsError(f"weights file {path} {what}; pass a file")
-
-
 @contextmanager
 def _naming(path: Path, spec: BackboneSpec) -> Iterator[None]:
     """Convert any exception of a plugin about a file into one line that names the file."""
@@ -115,105 +114,8 @@ def _naming(path: Path, spec: BackboneSpec) -> Iterator[None]:
     except WsolbenchError:
         raise
     except Exception as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = shown(" ".join(str(error).split()) or type(error).__name__)
         raise WeightsError(f"weights file {path} cannot be read as '{spec.name}' weights: {reason}") from error
-
-
-def _is_safetensors(path: Path) -> bool:
-    """Return whether a file starts like safetensors: with the length of a header, at most 100 MB, and its brace."""
-    with path.open("rb") as file:
-        length, brace = file.read(8), file.read(1)
-    return brace == b"{" and int.from_bytes(length, "little") <= 100_000_000
-
-
-def _read_safetensors(path: Path) -> object:
-    try:
-        return load_file(path)
-    except SafetensorError as error:
-        raise _unreadable(path) from error
-
-
-def _read_torch(path: Path) -> object:
-    harmless: list[Any] = [(_LeftOut, name) for name in _HARMLESS]
-    with path.open("rb") as file, warnings.catch_warnings(), torch.serialization.safe_globals(harmless):
-        warnings.simplefilter("ignore")  # torch warns about files that it then refuses anyway
-        try:
-            return torch.load(file, map_location="cpu", weights_only=True)  # given a path, torch would use its suffix
-        except pickle.UnpicklingError as error:
-            text = str(error)
-            if "GLOBAL" in text or "global" in text or "class" in text or _names_objects(path):
-                raise WeightsError(
-                    f"weights file {path} holds pickled objects or code, which are never loaded; "
-                    "save its state dict alone"
-                ) from error
-            raise _unreadable(path) from error
-        except Exception as error:  # a damaged file of an old format can raise any exception in torch
-            raise _unreadable(path) from error
-
-
-def _unreadable(path: Path) -> WeightsError:
-    kind = "safetensors" if path.suffix == ".safetensors" else "weights"
-    return WeightsError(f"weights file {path} is damaged or not a {kind} file: {_appearance(path)}")
-
-
-def _appearance(path: Path) -> str:
-    """Return what a file that cannot be read looks like, for a message."""
-    with path.open("rb") as file:
-        start = file.read(512)
-    if not start:
-        return "it is empty"
-    if start.startswith(b"PK"):
-        return _appearance_of_zip(path)
-    if _is_safetensors(path):
-        return "it looks like a truncated or damaged safetensors file"
-    if start.startswith(b"\x80"):
-        return "it looks like a truncated or damaged pickle, as old versions of torch.save write"
-    try:
-        words = " ".join(codecs.getincrementaldecoder("utf-8")().decode(start).split())
-    except UnicodeDecodeError:
-        words = ""
-    if "<html" in words.lower() or "<!doctype html" in words.lower():
-        return "it looks like a web page, perhaps from a failed download"
-    if words.isprintable() and words:
-        return f"it looks like text that starts with '{words[:40]}'"
-    return "it looks like neither a torch.save nor a safetensors file"
-
-
-def _appearance_of_zip(path: Path) -> str:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-    except zipfile.BadZipFile:
-        return "it looks like a truncated ZIP file, as torch.save writes"
-    if any(name.endswith("constants.pkl") for name in names):
-        return "it looks like a TorchScript file; save the state dict of the network"
-    if any(name.endswith("data.pkl") for name in names):
-        return "it looks like a torch.save file with damaged content"
-    return f"it looks like a ZIP file without a checkpoint; it holds {_some(names) or 'nothing'}"
-
-
-def _names_objects(path: Path) -> bool:
-    """Return whether a bare pickle refers to classes or functions; its instructions are listed and not executed.
-
-    torch refuses newer pickle protocols before it reaches these instructions, so its message does not say it.
-    """
-    try:
-        with path.open("rb") as file:
-            return any(step.name in ("GLOBAL", "STACK_GLOBAL", "INST") for step, _, _ in pickletools.genops(file))
-    except Exception:  # a damaged pickle, or none
-        return False
-
-
-def _unwrapped(path: Path, content: object) -> dict[str, Tensor]:
-    for container in _CONTAINERS:
-        if isinstance(content, Mapping) and isinstance(content.get(container), Mapping):
-            content = content[container]
-    entries = content if isinstance(content, Mapping) else {}
-    tensors = {str(key).removeprefix("module."): value for key, value in entries.items() if isinstance(value, Tensor)}
-    others = [value for value in entries.values() if not isinstance(value, Tensor)]
-    if not tensors or not all(value is None or isinstance(value, int | float | str | _LeftOut) for value in others):
-        raise WeightsError(f"weights file {path} holds no state dict (a mapping of names to tensors)")
-    return tensors
 
 
 def count_classes(path: Path, spec: BackboneSpec, state: Mapping[str, Tensor]) -> int:
@@ -222,7 +124,7 @@ def count_classes(path: Path, spec: BackboneSpec, state: Mapping[str, Tensor]) -
     Args:
         path: Its file, for messages.
         spec: The network.
-        state: The state dict, in the network's keys.
+        state: The state dict, in the network's names.
 
     Raises:
         WeightsError: It lacks the network's classifier entry.
@@ -230,7 +132,7 @@ def count_classes(path: Path, spec: BackboneSpec, state: Mapping[str, Tensor]) -
     if spec.classifier_key not in state or state[spec.classifier_key].ndim == 0:
         raise WeightsError(
             f"weights file {path} is not for '{spec.name}': it has no '{spec.classifier_key}'; "
-            f"it holds {len(state)} entries such as {_some(state)}"
+            f"it holds {len(state)} entries such as {some(state)}"
         )
     return int(state[spec.classifier_key].shape[0])
 
@@ -250,15 +152,20 @@ class Difference:
     def __str__(self) -> str:
         """Return the differences as one line."""
         parts = [("missing", self.missing), ("unexpected", self.unexpected), ("of another shape", self.reshaped)]
-        return "; ".join(f"{len(keys)} {what}: {_some(keys)}" for what, keys in parts if keys)
+        return "; ".join(f"{len(names)} {what}: {some(names)}" for what, names in parts if names)
+
+    @property
+    def size(self) -> int:
+        """How many entries differ."""
+        return len(self.missing) + len(self.unexpected) + len(self.reshaped)
 
 
 def difference(network: Any, state: Mapping[str, Tensor]) -> Difference:
-    """Compare a state dict with a network's; batch counters, which only training uses, may be absent."""
+    """Compare a state dict with a network's; counters may be absent, and may be there in vain."""
     own = network.state_dict()
     return Difference(
-        missing=tuple(key for key in own if key not in state and not key.endswith("num_batches_tracked")),
-        unexpected=tuple(key for key in state if key not in own),
+        missing=tuple(key for key in own if key not in state and not is_counter(key)),
+        unexpected=tuple(key for key in state if key not in own and not is_counter(key)),
         reshaped=tuple(
             f"{key} (file {tuple(state[key].shape)}, network {tuple(own[key].shape)})"
             for key in own
@@ -267,28 +174,101 @@ def difference(network: Any, state: Mapping[str, Tensor]) -> Difference:
     )
 
 
-def load_state(path: Path, spec: BackboneSpec, network: Any, state: Mapping[str, Tensor]) -> None:
+def inference_forms(network: Any) -> list[tuple[str, ...]]:
+    """Return the methods that turn a network into the forms for inference that its weights may be saved in."""
+    merge = ("reparameterize",) if isinstance(network, Reparameterizable) else ()
+    fuse = ("fuse",) if isinstance(network, Fusable) else ()
+    return [steps for steps in dict.fromkeys([merge, merge + fuse]) if steps]
+
+
+def transform(network: Any, steps: tuple[str, ...]) -> Any:
+    """Call methods of a network in eval mode, in order; return the network."""
+    network.eval()
+    for step in steps:
+        getattr(network, step)()
+    return network
+
+
+def load_state(state: StateDict, spec: BackboneSpec, network: Any) -> tuple[str, ...]:
     """Load a state dict into a network, whose branches are merged first if the file was saved in merged form.
 
     Args:
-        path: The file, for messages.
-        spec: The network.
+        state: The state dict, in the network's names.
+        spec: The network's spec.
         network: The network, built.
-        state: The state dict, in the network's keys.
+
+    Returns:
+        Notes about the form, and about counters that are skipped.
 
     Raises:
-        WeightsError: The state dict does not fit; the message names the entries.
+        WeightsError: The state dict does not fit, or holds what is no weight; the message names the entries.
     """
-    found = difference(network, state)
-    if found and isinstance(network, Reparameterizable):
-        merged = build_shapes(spec, count_classes(path, spec, state))
-        merged.reparameterize()
-        if not difference(merged, state):
-            network.reparameterize()
-            found = difference(network, state)
+    notes: list[str] = []
+    found = difference(network, state.entries)
+    for steps in inference_forms(network) if found else ():
+        shapes = build_shapes(spec, count_classes(state.path, spec, state.entries))
+        if not difference(transform(shapes, steps), state.entries):
+            transform(network, steps)
+            found = difference(network, state.entries)
+            notes.append("the file holds the network in its form for inference, branches merged")
+            break
     if found:
-        raise WeightsError(f"weights file {path} does not fit '{spec.name}': {found}")
-    network.load_state_dict(state, strict=False)  # `difference` has checked all but the counters, which may be absent
+        raise WeightsError(f"weights file {state.path} does not fit '{spec.name}': {found}")
+    own = network.state_dict()
+    check_values(state, own)
+    skipped = [name for name in state.entries if name not in own]
+    if skipped:
+        notes.append(f"{len(skipped)} counters that the network does not have are skipped: {some(skipped)}")
+    network.load_state_dict(state.entries, strict=False)  # `difference` has checked all but the counters
+    return tuple(notes)
+
+
+def check_values(state: StateDict, own: Mapping[str, Tensor]) -> None:
+    """Check that the entries of a state dict hold numbers that can be weights: finite, of 16 to 64 bits.
+
+    Args:
+        state: The state dict.
+        own: The network's entries; their types count, not their values. Counters are not checked: converted files
+            hold them as fractions too.
+
+    Raises:
+        WeightsError: An entry does not.
+    """
+    for name, entry in own.items():
+        if name in state.entries and not is_counter(name):
+            problem = _problem(state.entries[name], entry)
+            if problem:
+                raise WeightsError(f"weights file {state.path}: the entry '{shown(name)}' {problem}")
+
+
+def _problem(value: Tensor, own: Tensor) -> str | None:
+    """Return what is wrong with a value for a network's own entry, or None."""
+    kind = str(value.dtype).removeprefix("torch.")
+    if value.layout is not torch.strided or value.is_meta or value.is_quantized:
+        return f"is {kind} in a form other than plain numbers; save plain tensors"
+    if not own.is_floating_point():
+        whole = not (value.is_floating_point() or value.is_complex())
+        fits = whole and (value.dtype is torch.bool) == (own.dtype is torch.bool)
+        return None if fits else f"holds {kind} numbers; expected {str(own.dtype).removeprefix('torch.')}"
+    if value.dtype not in _FLOATS:
+        return f"holds {kind} numbers; expected floating-point numbers of 16, 32 or 64 bits"
+    if _overlaps(value):
+        return "holds fewer numbers than its shape says: some are stored once and used repeatedly"
+    converted = value.to(own.dtype)
+    if not bool(converted.isfinite().all()):
+        count = int((~converted.isfinite()).sum())
+        return f"holds {count:,} numbers that are not finite"
+    return None
+
+
+def _overlaps(value: Tensor) -> bool:
+    """Return whether two places of a tensor may be one place in memory."""
+    reach = 0
+    for stride, size in sorted(zip(value.stride(), value.shape, strict=True)):
+        if size > 1 and stride <= reach:
+            return True
+        reach += stride * (size - 1) if size > 1 else 0
+    return False
 
 
 def state_sha256(state: Mapping[str, Tensor]) -> str:
@@ -299,8 +279,3 @@ def state_sha256(state: Mapping[str, Tensor]) -> str:
         digest.update(f"{key} {value.dtype} {tuple(value.shape)}".encode())
         digest.update(value.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
-
-
-def _some(keys: Iterable[str], most: int = 3) -> str:
-    keys = list(keys)
-    return ", ".join(keys[:most]) + (", ..." if len(keys) > most else "")

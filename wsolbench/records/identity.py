@@ -132,12 +132,14 @@ def _weights(weights: WeightsInfo, seed: int | None) -> Facts:
     without a card count as their content, random ones as the seed that drew them.
     """
     training = weights.training
+    key = () if weights.key is None else (("weights key", weights.key),)
     if training is None:
-        return (("weights", weights.source), ("weights hash", weights.sha256 or f"seed {seed}"))
+        return (("weights", weights.source), ("weights hash", weights.sha256 or f"seed {seed}"), *key)
     asked = training.model_dump(exclude={"initial_weights", "command"})
     return (
         ("training", _plain(asked)),
         ("trained from", _plain(dict(_weights(training.initial_weights, training.seed)))),
+        *key,
     )
 
 

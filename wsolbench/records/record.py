@@ -135,6 +135,10 @@ class WeightsInfo(_Part):
     file: str | None = Field(description="file name without its folder; of pretrained weights, source:name")
     sha256: str | None = Field(description="of the file; of pretrained weights, of their entries")
     training: TrainingInfo | None = Field(default=None, description="null where no card is beside the file")
+    key: str | None = Field(default=None, description="which state dict of the file, where it holds several")
+    notes: list[str] = Field(
+        default=[], description="what was decided while the file was read, and what contradicts it"
+    )
 
 
 class Preprocessing(_Part):

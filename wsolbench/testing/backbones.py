@@ -18,7 +18,7 @@ from wsolbench.contract import (
 )
 from wsolbench.contract.backbones import Interpolation
 from wsolbench.errors import UsageError
-from wsolbench.networks.weights import count_classes, load_state, read_state_dict
+from wsolbench.networks.weights import count_classes, load_state, read_state
 from wsolbench.testing.expectations import expect, expect_close, expect_finite, seeded
 from wsolbench.testing.toys import CLASSES
 
@@ -213,13 +213,13 @@ def check_backbone_checkpoints(spec: BackboneSpec, class_counts: Mapping[str, in
     for checkpoint in spec.checkpoints:
         path = checkpoint.path
         assert path.is_file(), f"checkpoint for '{checkpoint.dataset}': expected a file {path}, got none"
-        state = read_state_dict(path, spec)
-        classes = count_classes(path, spec, state)
+        state = read_state(path, spec)
+        classes = count_classes(path, spec, state.entries)
         if checkpoint.dataset in class_counts:
             expect(f"classes of {path.name}", class_counts[checkpoint.dataset], classes)
-        for key, value in state.items():
+        for key, value in state.entries.items():
             expect_finite(f"{key} of {path.name}", value)
-        load_state(path, spec, _build(spec, classes), state)
+        load_state(state, spec, _build(spec, classes))
 
 
 BACKBONE_CHECKS = (

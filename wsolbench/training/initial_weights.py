@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from wsolbench.contract import BackboneSpec
 from wsolbench.errors import UsageError, WeightsError
 from wsolbench.host.registry import Offer
-from wsolbench.networks.load import KnownWeights, read_weights
+from wsolbench.networks.load import KnownWeights, read_weights, source_of
 from wsolbench.networks.weights import count_classes, load_state
 
 
-def read_initial_weights(offer: Offer[BackboneSpec], weights: Path) -> KnownWeights:
+def read_initial_weights(offer: Offer[BackboneSpec], weights: Path, key: str | None = None) -> KnownWeights:
     """Read a weights file, or download the network's pretrained weights if `weights` is their source.
 
     Args:
         offer: The network.
         weights: The file, or the source of pretrained weights, such as ``timm``.
+        key: Which state dict of the file; None for the usual one.
 
     Raises:
         UsageError: `weights` is ``random``, which is the default and not a file.
         WeightsError: The weights cannot be read or downloaded.
     """
     _check_source(offer.spec, weights)
-    known = read_weights(offer, "", weights)
+    known = read_weights(offer, "", source_of(weights, key))
     assert known is not None
     return known
 
@@ -54,9 +56,9 @@ def start_from(known: KnownWeights, spec: BackboneSpec, network: Any, num_classe
     Raises:
         WeightsError: The weights do not fit.
     """
-    state = dict(known.state)
-    if count_classes(known.path, spec, state) != num_classes:
+    entries = dict(known.state.entries)
+    if count_classes(known.state.path, spec, entries) != num_classes:
         classifier = spec.classifier_key.rpartition(".")[0] + "."
         own = network.state_dict()
-        state.update({key: value for key, value in own.items() if key.startswith(classifier)})
-    load_state(known.path, spec, network, state)
+        entries.update({key: value for key, value in own.items() if key.startswith(classifier)})
+    load_state(replace(known.state, entries=entries), spec, network)

@@ -15,6 +15,7 @@ from wsolbench.files import atomic_folder, check_writable
 from wsolbench.host.registry import Offer, Registry
 from wsolbench.networks.card import Card
 from wsolbench.networks.devices import choose_device
+from wsolbench.networks.load import KnownWeights, report_weights
 from wsolbench.progress import Reporter
 from wsolbench.training.initial_weights import read_initial_weights
 from wsolbench.training.loop import TrainingPlan, build_recipe
@@ -85,9 +86,20 @@ def plan_training(config: TrainConfig, registry: Registry, reporter: Reporter, *
         precision=config.precision,
         workers=config.workers,
         command=command,
-        initial=None if config.weights is None else read_initial_weights(backbone, Path(config.weights)),
+        initial=_initial_weights(backbone, config, reporter),
         watch=tuple(dict.fromkeys(Split.labelled(split) for split in config.watch)),
     )
+
+
+def _initial_weights(backbone: Offer[BackboneSpec], config: TrainConfig, reporter: Reporter) -> KnownWeights | None:
+    """Return the weights that a training starts from, and say what was decided about them; None for random ones."""
+    if config.weights is None:
+        if config.weights_key is not None:
+            raise UsageError(f"--weights-key {config.weights_key}: this is for a weights file; add --weights FILE")
+        return None
+    initial = read_initial_weights(backbone, Path(config.weights), config.weights_key)
+    report_weights(initial.info, initial.warnings, reporter)
+    return initial
 
 
 def _one_network(registry: Registry, name: str) -> Offer[BackboneSpec]:

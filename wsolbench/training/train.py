@@ -128,6 +128,7 @@ def _identity(plan: TrainingPlan, images: TrainingImages) -> dict[str, Any]:
     return {
         "backbone": f"{plan.backbone.name} of {plan.backbone.provider}",
         "initial weights": plan.initial.info.sha256 if plan.initial else "random",
+        "state dict of the initial weights": plan.initial.info.key if plan.initial else None,
         "data set": f"{plan.dataset.name} {plan.dataset.version}".strip(),
         "list of images and labels": images.list_sha256[:16],
         "recipe": f"{plan.built_recipe.name} of {plan.built_recipe.offer.provider}",

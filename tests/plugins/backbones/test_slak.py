@@ -9,7 +9,7 @@ from reference_fill import IMAGE, agrees, fill, shapes
 from wsolbench_plugins.backbones.slak import wsolbench_backbones
 
 from wsolbench.errors import WeightsError
-from wsolbench.networks.weights import difference, read_state_dict
+from wsolbench.networks.weights import difference, read_state
 
 SPECS = {spec.name: spec for spec in wsolbench_backbones()}
 OFFICIAL = {
@@ -88,7 +88,7 @@ def saved(tmp_path, rename):
 
 def test_early_names_of_the_branches_are_read(tmp_path):
     path, network = saved(tmp_path, lambda key: key.replace("LoRA", "Decom"))
-    state = read_state_dict(path, SPECS["slak_nano"])
+    state = read_state(path, SPECS["slak_nano"]).entries
     assert not difference(network, state)
     assert all(torch.equal(value, state[key]) for key, value in network.state_dict().items())
 
@@ -97,9 +97,9 @@ def test_early_names_of_the_branches_are_read(tmp_path):
 def test_kernels_that_are_not_decomposed_are_recognised(tmp_path, form):
     path, _ = saved(tmp_path, lambda key: key.replace("LoRA1", form))
     with pytest.raises(WeightsError, match=r"checkpoint\.pth .* SLaK whose large kernels are not decomposed"):
-        read_state_dict(path, SPECS["slak_nano"])
+        read_state(path, SPECS["slak_nano"])
 
 
 def test_a_replknet_is_not_taken_for_a_slak(tmp_path):
     torch.save({"stages.0.blocks.0.large_kernel.lkb_origin.conv.weight": torch.zeros(1)}, tmp_path / "w.pth")
-    assert len(read_state_dict(tmp_path / "w.pth", SPECS["slak_nano"])) == 1
+    assert len(read_state(tmp_path / "w.pth", SPECS["slak_nano"]).entries) == 1

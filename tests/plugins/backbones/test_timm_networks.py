@@ -10,7 +10,7 @@ from reference_fill import IMAGE, agrees, filled, shapes
 from wsolbench_plugins.backbones.timm_networks import wsolbench_backbones
 
 from wsolbench.api import BackboneSpec
-from wsolbench.networks.weights import difference, load_state, read_state_dict
+from wsolbench.networks.weights import difference, load_state, read_state
 
 SPECS = {spec.name: spec for spec in wsolbench_backbones() if isinstance(spec, BackboneSpec)}
 NANO = [name for name in SPECS if name.endswith("_nano")]
@@ -155,7 +155,7 @@ def test_outputs_are_the_official_ones(shared_data, tmp_path):
     expected = np.load(shared_data / "architectures" / "outputs" / "arch_official_convnext_base.npz")
     spec = SPECS["convnext_base"]
     network = spec.build(1000).eval().to(memory_format=torch.channels_last)
-    load_state(path, spec, network, read_state_dict(path, spec))
+    load_state(read_state(path, spec), spec, network)
     with torch.no_grad():
         features = network.forward_features(IMAGE)
         assert agrees(features, expected["features"], 1e-5)
@@ -172,7 +172,7 @@ def test_the_authors_cub_file_gives_the_scores_of_their_network(shared_data, tmp
     body.load_state_dict({key.removeprefix("0."): value for key, value in theirs.items() if key.startswith("0.")})
     spec = SPECS["convnext_base_cub"]
     network = spec.build(200).eval()
-    load_state(path, spec, network, read_state_dict(path, spec))
+    load_state(read_state(path, spec), spec, network)
     with torch.no_grad():
         features = body.eval()(IMAGE)
         logits = features.mean(dim=(2, 3)) @ theirs["1.fc.weight"].T + theirs["1.fc.bias"]

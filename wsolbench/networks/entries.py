@@ -1,0 +1,248 @@
+"""The state dict inside a weights file: which mapping it is, without the prefixes that wrappers put before its names.
+
+Training files hold more than a network: averages of its weights, an optimizer, options, counters. What is taken, and
+why, is reported and recorded.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from wsolbench.errors import WeightsError
+from wsolbench.networks.pickles import shown
+from wsolbench.networks.weights_file import LeftOut, WeightsFile
+
+__all__ = ["Entries", "choose_entries", "is_counter", "some"]
+
+_USUAL = ("state_dict", "model", "model_state_dict", "module", "net", "network", "params", "weights")
+"""Usual keys of a network's own state dict, the most usual first."""
+_AVERAGES = {"ema", "avg", "average", "averaged", "swa", "teacher", "momentum", "polyak", "shadow", "slow"}
+_BESIDE = re.compile(r"(^|[^a-z])(optim|sched|scaler|rng|callback|loop|loss|criterion|amp$|history)")
+"""In keys of mappings that hold tensors and are no networks."""
+_HELPERS = {"criterion", "loss", "optimizer", "metric", "metrics", "acc"} | _AVERAGES
+"""Words in the first parts of names that a training adds beside its network in one mapping."""
+_COUNTERS = ("num_batches_tracked", "total_ops", "total_params", "n_averaged", "relative_position_index", "attn_mask")
+"""Entries that do not take part in a forward pass, or are computed from the network's form."""
+_DEEPEST = 4
+
+
+@dataclass(frozen=True)
+class Entries:
+    """The entries of one state dict of a weights file, under its own names without prefixes.
+
+    Args:
+        tensors: Name -> tensor.
+        key: Which state dict of the file it is, where there are several; otherwise None.
+        notes: What was decided, for the user and the record; empty for a plain state dict.
+        options: Options of the training beside the state dict: name -> plain value.
+    """
+
+    tensors: dict[str, Tensor]
+    key: str | None
+    notes: tuple[str, ...]
+    options: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """A mapping of names to tensors, where it lies in the file, and what stands before all names that are taken."""
+
+    key: str
+    tensors: dict[str, Tensor]
+    prefix: str = ""
+    skipped: tuple[str, ...] = ()
+    grouped: bool = False
+
+    @property
+    def average(self) -> bool:
+        """Whether the key is that of averaged weights."""
+        return any(word in _AVERAGES or word.startswith("ema") or word.endswith("ema") for word in _words(self.key))
+
+
+def choose_entries(file: WeightsFile, key: str | None = None, classifier_key: str | None = None) -> Entries:
+    """Return the state dict of a weights file.
+
+    Of several, those with the network's classifier come first, then raw weights before averages (``ema``), then the
+    usual keys, then the one with most entries.
+
+    Args:
+        file: The file.
+        key: The key of the state dict to take, or the prefix of its names; None for the first by this rule.
+        classifier_key: The network's entry of class weights, where the network is known.
+
+    Raises:
+        WeightsError: The file holds no state dict, or none of this key.
+    """
+    found = [each for mapping in _mappings(file.content) for each in _without_prefixes(mapping, classifier_key)]
+    if not found:
+        raise WeightsError(f"weights file {file.path} holds no state dict (a mapping of names to tensors)")
+    found.sort(key=lambda each: _rank(each, classifier_key))
+    taken = found[0] if key is None else _of_key(file, found, key)
+    several = len(found) > 1
+    notes = [*([_choice(found, taken, by_rule=key is None)] if several else []), *_prefix_notes(taken)]
+    return Entries(taken.tensors, taken.key if several else None, tuple(notes), _options(file.content))
+
+
+def _mappings(content: object) -> list[_Candidate]:
+    """Return the mappings of names to tensors in a file; those that hold a matrix, where there are any."""
+    found: list[_Candidate] = []
+    seen: set[int] = set()
+
+    def visit(value: object, path: tuple[str, ...]) -> None:
+        if not isinstance(value, dict) or id(value) in seen or len(path) > _DEEPEST:
+            return
+        seen.add(id(value))
+        items = [(name, item) for name, item in dict.items(value) if isinstance(name, str)]
+        tensors = {name: item for name, item in items if isinstance(item, Tensor)}
+        if tensors:
+            found.append(_Candidate(".".join(path), tensors))
+        for name, item in items:
+            if not _BESIDE.search(name.lower()):
+                visit(item, (*path, name))
+
+    visit(content, ())
+    return [each for each in found if any(value.ndim > 1 for value in each.tensors.values())] or found
+
+
+def _without_prefixes(mapping: _Candidate, classifier_key: str | None) -> list[_Candidate]:
+    """Return a mapping without the prefixes that wrappers put before all names, or its parts with the classifier."""
+    plain = _Candidate(mapping.key, mapping.tensors)
+    if classifier_key in mapping.tensors:
+        return [plain]
+    grouped = _groups(mapping, classifier_key) if classifier_key else []
+    if grouped:
+        return grouped
+    names = [name for name in mapping.tensors if "." in name or not is_counter(name)]
+    prefix = _common_prefix(names)
+    if not prefix:
+        own = [name for name in names if not _HELPERS.intersection(_words(name.partition(".")[0]))]
+        prefix = _common_prefix(own) if len(own) < len(names) else ""
+    return [_part(mapping, prefix)] if prefix else [plain]
+
+
+def _groups(mapping: _Candidate, classifier_key: str) -> list[_Candidate]:
+    """Return the parts of a mapping whose names, after a prefix of their own, include the classifier's."""
+    prefixes = [name.removesuffix(classifier_key) for name in mapping.tensors if name.endswith(f".{classifier_key}")]
+    parts = [_part(mapping, prefix) for prefix in prefixes]
+    # A prefix within a network, such as that of its head, leaves most of the network outside.
+    head = classifier_key.partition(".")[0] + "."
+    parts = [
+        part for part in parts if 4 * sum(not name.startswith(head) for name in part.tensors) >= len(mapping.tensors)
+    ]
+    if len(parts) < 2:
+        return parts
+    return [
+        _Candidate(_joined(part.key, part.prefix.rstrip(".")), part.tensors, part.prefix, part.skipped, True)
+        for part in parts
+    ]
+
+
+def _part(mapping: _Candidate, prefix: str) -> _Candidate:
+    taken = {name.removeprefix(prefix): value for name, value in mapping.tensors.items() if name.startswith(prefix)}
+    skipped = tuple(name for name in mapping.tensors if not name.startswith(prefix))
+    return _Candidate(mapping.key, taken, prefix, skipped)
+
+
+def _common_prefix(names: Iterable[str]) -> str:
+    """Return the parts, up to a dot, that all names start with; a last part is never taken."""
+    split = [name.split(".")[:-1] for name in names]
+    if not split:
+        return ""
+    shared: list[str] = []
+    for parts in zip(*split, strict=False):
+        if len(set(parts)) > 1:
+            break
+        shared.append(parts[0])
+    if all(len(parts) == len(shared) for parts in split):  # the names of one layer: its own name stays
+        shared = shared[:-1]
+    return "".join(f"{part}." for part in shared)
+
+
+def _words(text: str) -> list[str]:
+    return re.split("[^a-z]+", text.lower())
+
+
+def _rank(candidate: _Candidate, classifier_key: str | None) -> tuple[bool, bool, int, int]:
+    last = candidate.key.rpartition(".")[2]
+    usual = _USUAL.index(last) if last in _USUAL else len(_USUAL)
+    lacks_classifier = classifier_key is not None and classifier_key not in candidate.tensors
+    return lacks_classifier, candidate.average, usual, -len(candidate.tensors)
+
+
+def _of_key(file: WeightsFile, found: list[_Candidate], key: str) -> _Candidate:
+    """Return the candidate of a key: its whole key, or the last parts of it."""
+    matching = [each for each in found if each.key == key] or [
+        each for each in found if each.key.endswith(f".{key}") or each.prefix.rstrip(".") == key
+    ]
+    if len(matching) == 1:
+        return matching[0]
+    keys = ", ".join(_shown_key(each) for each in found)
+    if len(found) == 1:
+        raise WeightsError(f"--weights-key {key}: {file.path} holds one state dict, under {keys}; omit the option")
+    raise WeightsError(f"--weights-key {key}: {file.path} holds no one state dict of this key; it holds {keys}")
+
+
+def _choice(found: list[_Candidate], taken: _Candidate, *, by_rule: bool) -> str:
+    keys = ", ".join(_shown_key(each) for each in found)
+    how = " (raw weights come before averages, then the usual keys; --weights-key chooses)" if by_rule else ""
+    return f"the file holds {len(found)} state dicts, under {keys}; {_shown_key(taken)} is used{how}"
+
+
+def _shown_key(candidate: _Candidate) -> str:
+    return f"'{shown(candidate.key, 80)}'" if candidate.key else "no key"
+
+
+def _prefix_notes(taken: _Candidate) -> list[str]:
+    notes = [f"the prefix '{shown(taken.prefix, 80)}' is taken off the names"] if taken.prefix else []
+    skipped = () if taken.grouped else taken.skipped
+    if skipped:
+        notes.append(f"{len(skipped)} entries without this prefix are skipped: {some(skipped)}")
+    return notes
+
+
+def _options(content: object) -> dict[str, Any]:
+    """Return the plain values beside a file's state dicts, those of nested options (``args``) too."""
+    options: dict[str, Any] = {}
+    seen: set[int] = set()
+
+    def visit(value: object, depth: int) -> None:
+        values = value.values if isinstance(value, LeftOut) else value
+        if not isinstance(values, dict) or id(values) in seen:
+            return
+        seen.add(id(values))
+        for name, item in dict.items(values):
+            if not isinstance(name, str) or _BESIDE.search(name.lower()):
+                continue
+            if isinstance(item, bool | int | float | str) or _is_numbers(item):
+                options.setdefault(name, item)
+            elif depth and isinstance(item, dict | LeftOut):
+                visit(item, depth - 1)
+
+    visit(content, 2)
+    return options
+
+
+def _is_numbers(value: object) -> bool:
+    return (
+        isinstance(value, list | tuple) and 0 < len(value) <= 4 and all(isinstance(each, int | float) for each in value)
+    )
+
+
+def _joined(*parts: str) -> str:
+    return ".".join(part for part in parts if part)
+
+
+def is_counter(name: str) -> bool:
+    """Return whether an entry is one that a network can do without: a counter, or computed from its form."""
+    return name.rpartition(".")[2] in _COUNTERS
+
+
+def some(names: Iterable[str], most: int = 3) -> str:
+    """Return the first of some names, printable, for a message."""
+    names = list(names)
+    return ", ".join(shown(name, 80) for name in names[:most]) + (", ..." if len(names) > most else "")
