@@ -47,13 +47,14 @@ def test_trained_weights_come_with_a_true_card_and_run(cli, made, tmp_path):
     weights = record["backbone"]["weights"]
     expected = {"source": "file", "file": "weights.safetensors", "sha256": card["weights_sha256"]}
     assert expected.items() <= weights.items()
+    random_weights = {"source": "random", "file": None, "sha256": None, "training": None, "key": None, "notes": []}
     assert weights["training"] == {
         "dataset": "folder",
         "recipe": "onecycle",
         "recipe_options": card["recipe_options"],
         "precision": "fp32",
         "seed": 3,
-        "initial_weights": {"source": "random", "file": None, "sha256": None, "training": None},
+        "initial_weights": random_weights,
         "command": card["command"],
     }
     assert record["metrics"]["top1_acc"] == card["results"][0]["test_top1"]

@@ -289,5 +289,5 @@ def _appearance_of_archive(data: bytes) -> str:
         return "it looks like a TorchScript file; save the state dict of the network"
     if any(name.endswith("data.pkl") for name in names):
         return "it looks like a torch.save file with damaged content"
-    shown = ", ".join(shown(name, 60) for name in names[:3]) + (", ..." if len(names) > 3 else "")
-    return f"it looks like a ZIP file without a checkpoint; it holds {shown or 'nothing'}"
+    first = ", ".join(shown(name, 60) for name in names[:3]) + (", ..." if len(names) > 3 else "")
+    return f"it looks like a ZIP file without a checkpoint; it holds {first or 'nothing'}"

@@ -1,0 +1,184 @@
+"""Which state dict of a weights file is taken, under which names: any wrapper's prefix, any container, averages."""
+
+import argparse
+
+import pytest
+import torch
+from cases import each
+
+from wsolbench.errors import WeightsError
+from wsolbench.networks.claims import contradictions
+from wsolbench.networks.entries import choose_entries
+from wsolbench.networks.weights_file import WeightsFile, read_weights_file
+
+CLASSIFIER = "fc.weight"
+
+
+def network(value=0.0):
+    """Return the state dict of a small network."""
+    shapes = {"conv1.weight": (4, 3, 3, 3), "bn1.weight": (4,), "layer1.0.conv.weight": (4, 4, 3, 3)}
+    shapes |= {"layer1.0.bn.weight": (4,), "layer1.1.conv.weight": (4, 4, 3, 3), "fc.weight": (5, 4), "fc.bias": (5,)}
+    return {name: torch.full(shape, value) for name, shape in shapes.items()}
+
+
+def prefixed(prefix, value=0.0):
+    return {prefix + name: entry for name, entry in network(value).items()}
+
+
+def chosen(content, tmp_path, key=None, classifier_key=CLASSIFIER):
+    torch.save(content, tmp_path / "w.pth")
+    return choose_entries(read_weights_file(tmp_path / "w.pth"), key, classifier_key)
+
+
+PREFIXES = [
+    "module.",
+    "_orig_mod.",
+    "model.",
+    "backbone.",
+    "net.",
+    "module._orig_mod.",
+    "_orig_mod.module.",
+    "a.b.c.d.",
+]
+
+
+@each("prefix", PREFIXES)
+def test_any_prefix_that_all_names_share_is_taken_off_and_reported(tmp_path, prefix):
+    for classifier_key in (CLASSIFIER, None):
+        found = chosen({"state_dict": prefixed(prefix)}, tmp_path, classifier_key=classifier_key)
+        assert found.tensors.keys() == network().keys()
+        assert found.notes == (f"the prefix '{prefix}' is taken off the names",)
+
+
+@each("beside", ["criterion.weight", "ema.conv1.weight", "loss_fn.margin", "train_acc.count", "n_averaged"])
+def test_entries_beside_the_network_are_named_and_skipped(tmp_path, beside):
+    for classifier_key in (CLASSIFIER, None):
+        found = chosen({**prefixed("model."), beside: torch.zeros(2)}, tmp_path, classifier_key=classifier_key)
+        assert found.tensors.keys() == network().keys()
+        assert found.notes[1] == f"1 entries without this prefix are skipped: {beside}"
+
+
+def test_names_of_the_network_are_no_prefix(tmp_path):
+    assert chosen({"fc.weight": torch.zeros(5, 4), "fc.bias": torch.zeros(5)}, tmp_path).tensors.keys() == {
+        "fc.weight",
+        "fc.bias",
+    }
+    parts = {f"module.{name}": entry for name, entry in network().items()}
+    assert chosen(parts, tmp_path, classifier_key="module.fc.weight").tensors.keys() == parts.keys()
+    head_apart = {**{f"body.{name}": entry for name, entry in network().items() if name[:2] != "fc"}}
+    head_apart |= {"head.fc.weight": torch.zeros(5, 4), "head.fc.bias": torch.zeros(5)}
+    assert chosen(head_apart, tmp_path).tensors.keys() == head_apart.keys()
+
+
+@each(
+    "keys",
+    [
+        "model_state_dict",
+        "net",
+        "ema_state_dict",
+        "params",
+        "weights",
+        "generator",
+        "state_dict.model",
+        "a.b.c",
+        "module",
+    ],
+)
+def test_a_state_dict_is_found_wherever_it_is_alone(tmp_path, keys):
+    content = network()
+    for key in reversed(keys.split(".")):
+        content = {key: content, "epoch": 3, "optimizer": {"state": {0: {"exp_avg": torch.ones(5, 4)}}}}
+    found = chosen(content, tmp_path)
+    assert found.tensors.keys() == network().keys()
+    assert found.key is None
+    assert not found.notes
+
+
+BOTH = {
+    "timm": ({"state_dict": network(1), "state_dict_ema": network(2)}, "state_dict", "state_dict_ema"),
+    "ema first": ({"ema": network(2), "params": network(1)}, "params", "ema"),
+    "nested": ({"model": network(1), "model_ema": {"module": network(2)}}, "model", "model_ema.module"),
+    "basicsr": ({"params": network(1), "params_ema": network(2)}, "params", "params_ema"),
+    "one mapping": (
+        {"state_dict": {**prefixed("model.", 1), **prefixed("ema_model.", 2)}},
+        "state_dict.model",
+        "ema_model",
+    ),
+    "another network": ({"net": network(1), "discriminator": {"x.weight": torch.zeros(3, 3)}}, "net", None),
+}
+
+
+@each("name", list(BOTH))
+def test_of_several_state_dicts_the_raw_weights_are_taken_said_and_another_one_can_be_chosen(tmp_path, name):
+    content, usual, other = BOTH[name]
+    found = chosen(content, tmp_path)
+    assert set(found.tensors["conv1.weight"].unique().tolist()) == {1}
+    assert found.key == usual
+    assert "the file holds 2 state dicts" in found.notes[0]
+    assert f"'{usual}' is used" in found.notes[0]
+    assert "--weights-key" in found.notes[0]
+    if other is not None:
+        averaged = chosen(content, tmp_path, key=other)
+        assert set(averaged.tensors["conv1.weight"].unique().tolist()) == {2}
+        assert averaged.key.endswith(other)
+    with pytest.raises(WeightsError, match=r"key nothing: .* holds no one state dict of this key; it holds '"):
+        chosen(content, tmp_path, key="nothing")
+
+
+def test_a_key_of_the_only_state_dict_is_accepted_and_another_is_not(tmp_path):
+    assert chosen({"model": network()}, tmp_path, key="model").tensors.keys() == network().keys()
+    with pytest.raises(
+        WeightsError, match=r"--weights-key ema: .* holds one state dict, under 'model'; omit the option"
+    ):
+        chosen({"model": network()}, tmp_path, key="ema")
+
+
+def test_mappings_that_refer_to_each_other_end():
+    content = {"model": network()}
+    content["again"] = {"more": content}
+    inner = {str(number): content for number in range(1000)}
+    content |= {"wide": {str(number): inner for number in range(1000)}}
+    assert choose_entries(WeightsFile(None, "", content)).tensors.keys() == network().keys()
+
+
+# ------------------------------------------------------------------------------------------------ what options claim
+
+
+def claims(options, registry, tmp_path, name="wsolbench:resnet_nano"):
+    found = chosen({"state_dict": network(), **options}, tmp_path)
+    return contradictions(found.options, registry.backbones.get(name).spec, 10)
+
+
+@each(
+    ("options", "said"),
+    [
+        ({"args": argparse.Namespace(img_size=384)}, "384 pixels"),
+        ({"args": {"input_size": [3, 128, 128]}}, "128 pixels"),
+        ({"hyper_parameters": {"mean": (0.485, 0.456, 0.406)}}, "mean 0.485, 0.456, 0.406"),
+        ({"args": argparse.Namespace(std=[0.5])}, "std 0.5"),
+        ({"args": argparse.Namespace(interpolation="bicubic")}, "bicubic"),
+        ({"arch": "resnet101"}, "the network is 'resnet101'"),
+        ({"args": argparse.Namespace(model="vgg16", num_classes=200)}, "the network is 'vgg16', 200 classes"),
+    ],
+)
+def test_options_that_contradict_the_network_are_reported(registry, tmp_path, options, said):
+    (line,) = claims(options, registry, tmp_path)
+    assert line.startswith(f"the weights file says {said}; 'resnet_nano' runs at 96×96 (bilinear) with mean 0.5")
+
+
+@each(
+    "options",
+    [
+        {"arch": "resnet_nano", "epoch": 3},
+        {
+            "args": argparse.Namespace(
+                img_size=96, mean=[0.5, 0.5, 0.5], std=(0.25, 0.25, 0.25), interpolation="bilinear"
+            )
+        },
+        {"args": argparse.Namespace(model="ResNet-Nano", num_classes=10, img_size=None, interpolation="")},
+        {"args": argparse.Namespace(num_classes=None, mean=None, lr=1e-3, model=None)},
+        {"config": {"size": "large"}, "mean": "batch"},
+    ],
+)
+def test_options_that_agree_or_say_nothing_are_not(registry, tmp_path, options):
+    assert claims(options, registry, tmp_path) == []
