@@ -19,7 +19,7 @@ KINDS = ("backbones", "methods", "datasets", "recipes")
 FLOORS = (
     "errors",
     "drafts",
-    "files threads progress escaping",
+    "files threads progress escaping texts",
     "contract protocol console",
     "host figures",
     "data records",

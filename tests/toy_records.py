@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from wsolbench.contract.choices import iou_key
-from wsolbench.protocol import IOU_THRESHOLDS, MODES
+from wsolbench.protocol import IOU_THRESHOLDS, MODES, cam_threshold_grid
 from wsolbench.protocol.uncertainty import CorrectRuns
 from wsolbench.records import (
     DatasetInfo,
@@ -16,9 +16,12 @@ from wsolbench.records import (
     ProtocolInfo,
     SplitOutcomes,
     compute_intervals,
+    content_sha256,
     new_record,
 )
-from wsolbench.records.outcomes import recompute_scores
+from wsolbench.records.missing import FULLSUP_IS_EVALUATED, FULLSUP_WITHOUT_BOXES, NO_FULLSUP_MAPS, explain_missing
+from wsolbench.records.outcomes import recompute_pxap, recompute_scores
+from wsolbench.records.plain import sealed
 
 TEST, FULLSUP, GRID = 8, 5, 20
 PROTOCOL = ProtocolInfo(split="test", target=None, threshold_step=1 / GRID, frame=224, iou_thresholds=IOU_THRESHOLDS)
@@ -55,12 +58,14 @@ def make_record(shift=0, *, test=None, fullsup="default", protocol=PROTOCOL, **c
     """Return a record whose metrics and intervals follow from its outcomes."""
     fullsup = make_outcomes("train-fullsup", FULLSUP) if fullsup == "default" else fullsup
     outcomes = [part for part in (test or make_outcomes(shift=shift), fullsup) if part is not None]
+    metrics = make_metrics(outcomes, protocol)
     parts = {
-        "metrics": make_metrics(outcomes, protocol),
-        "missing": {},
+        "metrics": metrics,
+        "missing": make_missing(changes.get("metrics", metrics), outcomes, protocol),
         "intervals": compute_intervals(outcomes, protocol),
         "dataset": DatasetInfo(
-            **{"name": "birds", "version": "1", "content_sha256": "a" * 64, "num_classes": 2, "limit": None},
+            **{"name": "birds", "version": "1", "num_classes": 2, "limit": None},
+            content_sha256=content_sha256((part.split, part.annotations_sha256) for part in outcomes),
             split_sizes={part.split: len(part.image_ids) for part in outcomes},
         ),
         "backbone": None,
@@ -78,13 +83,42 @@ def make_metrics(outcomes, protocol=PROTOCOL, **others):
     for name, value in recompute_scores(outcomes, protocol).items():
         field, _, key = name.partition(".")
         values[field] = {**(values[field] or {}), key: value} if key else value
+    scored, *fullsup = outcomes
+    if values["fullsup_box_acc"] is not None:
+        grid = cam_threshold_grid(protocol.threshold_step)
+        values["fullsup_cam_threshold_single"] = grid[fullsup[0].box_acc("single", 0.5).argmax()]
+        best = {iou_key(iou): grid[fullsup[0].box_acc("multi", iou).argmax()] for iou in IOU_THRESHOLDS}
+        values["fullsup_cam_threshold"] = best
+    if scored.histograms is not None:
+        values["pxap"] = recompute_pxap(scored.histograms)
     return Metrics(**values)
+
+
+def make_missing(metrics, outcomes, protocol=PROTOCOL):
+    """Return why metrics are null."""
+    scored, *fullsup = outcomes
+    why = FULLSUP_IS_EVALUATED if protocol.split == "train-fullsup" else NO_FULLSUP_MAPS
+    if fullsup:
+        why = None if fullsup[0].correct is not None else FULLSUP_WITHOUT_BOXES
+    return explain_missing(
+        [name for name, value in metrics if value is None],
+        has_boxes=scored.correct is not None,
+        has_classifier=bool(scored.hits),
+        target=protocol.target,
+        no_threshold=why,
+    )
+
+
+def write_sealed(path, content):
+    """Write the content of a record, perhaps changed, under its own hash."""
+    path.write_text(json.dumps(sealed(content)), encoding="utf-8")
+    return path
 
 
 def as_version1(record):
     """Return a record as version 1 had it in JSON: one object, with curves and all outcomes."""
     content = json.loads(record.to_json())
-    for name in ("splits", "outcomes_sha256", "config"):
+    for name in ("splits", "outcomes_sha256", "config", "summary_sha256"):
         del content[name]
     content["schema_version"] = 1
     content["protocol"]["interval"] = content["protocol"].pop("threshold_step")

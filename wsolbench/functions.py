@@ -36,6 +36,7 @@ from wsolbench.progress import Reporter
 from wsolbench.records import Records, ResultRecord, read_record
 from wsolbench.records.compare import Comparison
 from wsolbench.records.compare import compare as compare_records
+from wsolbench.records.missing import NO_FULLSUP_MAPS_GIVEN
 
 if TYPE_CHECKING:
     from torch import nn
@@ -277,7 +278,7 @@ def score(
 
     dataset = OpenDataset(MemoryDataset(config.dataset, parts), _provider(score))
     fullsup_part = dataset.open(Split.TRAIN_FULLSUP) if fullsup is not None else None
-    splits = OpenSplits(dataset.open(Split.TEST), fullsup_part, "no maps of train-fullsup were given (fullsup)")
+    splits = OpenSplits(dataset.open(Split.TEST), fullsup_part, NO_FULLSUP_MAPS_GIVEN)
     command = f"wsolbench.score({len(maps[Split.TEST])} maps)"
     return score_source(MemoryMaps(maps), dataset, splits, config, call.reporter, command=command)
 

@@ -8,7 +8,7 @@ from toy_records import as_version1, make_record
 
 from wsolbench.errors import DataError
 from wsolbench.leaderboard import migrate
-from wsolbench.records import write_record
+from wsolbench.records import SCHEMA_VERSION, write_record
 from wsolbench.records.verify import read_verified
 
 
@@ -36,7 +36,7 @@ def test_every_number_is_what_it_was(records):
     assert done.after == sum(map(len, contents(records).values())) < done.before
     for path, old in before.items():
         new = json.loads(path.read_text())
-        assert new["schema_version"] == 2
+        assert new["schema_version"] == SCHEMA_VERSION
         for name in ("metrics", "missing", "intervals", "dataset", "method", "environment", "seconds"):
             assert new[name] == old[name]
         assert as_version1(read_verified(path)) == old
@@ -55,7 +55,7 @@ def test_a_second_time_changes_nothing(records):
 
 
 def test_what_was_interrupted_is_continued(records, monkeypatch):
-    """The second summary cannot be replaced: the first record is of version 2, the second whole of version 1."""
+    """The second summary cannot be replaced: the first record is of today, the second whole of version 1."""
     from wsolbench.records import store
 
     write = store.atomic_write
@@ -69,7 +69,7 @@ def test_what_was_interrupted_is_continued(records, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         migrate(records)
     versions = {path.name: json.loads(path.read_text())["schema_version"] for path in sorted(records.glob("*.json"))}
-    assert versions == {"a.json": 2, "b.json": 1}
+    assert versions == {"a.json": SCHEMA_VERSION, "b.json": 1}
     assert all(read_verified(path) for path in records.glob("*.json"))
     monkeypatch.setattr(store, "atomic_write", write)
     assert migrate(records).rewritten == (records / "b.json",)

@@ -25,7 +25,7 @@ def outcomes(split, count, shift):
         "top1_hits": [index % 2 == 0 for index in range(count)],
         "top5_hits": None,
         **dict.fromkeys(("nan_maps", "constant_maps"), 0),
-        "annotations_sha256": "",
+        "annotations_sha256": "c" * 64,
         "images_sha256": None,
     }
 
@@ -176,6 +176,11 @@ def test_the_summary_names_the_settings_of_its_intervals():
     }
 
 
+def evaluate_fullsup(made):
+    made["protocol"]["split"] = "train-fullsup"
+    del made["outcomes"][0]
+
+
 DIFFERENT = {
     "another data set": (lambda r: r["dataset"].update(name="fish"), "data set (birds and fish)"),
     "other boxes": (
@@ -183,13 +188,12 @@ DIFFERENT = {
         "data hash (aaaaaaaaaaaa and bbbbbbbbbbbb)",
     ),
     "another grid": (lambda r: r["protocol"].update(interval=0.04), "τ step (0.05 and 0.04)"),
-    "another split": (lambda r: r["protocol"].update(split="train-fullsup"), "split (test and train-fullsup)"),
+    "another split": (evaluate_fullsup, "split (test and train-fullsup)"),
     "a split less": (
         lambda r: r["outcomes"].pop(),
         "images (8 of test + 5 of train-fullsup and 8 of test)",
     ),
     "another image": (lambda r: r["outcomes"][0]["image_ids"].__setitem__(0, "x"), "the images of test"),
-    "an image twice": (lambda r: r["outcomes"][0]["image_ids"].__setitem__(0, "test/1"), "the images of test"),
 }
 
 
@@ -200,6 +204,11 @@ def test_what_is_not_comparable_is_refused_with_the_reason(kind):
         compare(record(), record(change=change))
     assert str(caught.value).startswith("the records cannot be compared; they differ in ")
     assert reason in str(caught.value)
+
+
+def test_an_image_that_is_there_twice_is_refused():
+    with pytest.raises(DataError, match="made: outcomes of test: an image is there twice"):
+        record(change=lambda made: made["outcomes"][0]["image_ids"].__setitem__(0, "test/1"))
 
 
 def test_damaged_outcomes_are_refused():

@@ -56,7 +56,7 @@ def changed(record, change):
 @pytest.mark.parametrize(
     ("change", "where"),
     [
-        (lambda content: content.update(schema_version=3), "schema_version"),
+        (lambda content: content["dataset"].update(limit=0), "dataset.limit"),
         (lambda content: content.pop("metrics"), "metrics"),
         (lambda content: content["metrics"].pop("pxap"), "metrics.pxap"),
         (lambda content: content["metrics"].update(pxap="high"), "metrics.pxap"),
@@ -71,7 +71,7 @@ def changed(record, change):
 )
 def test_what_is_no_record_is_refused_with_the_place(record, tmp_path, change, where):
     (tmp_path / "r.json").write_text(changed(record, change))
-    with pytest.raises(DataError, match=rf"r\.json: not a result record of schema version 2 \({where}: ") as caught:
+    with pytest.raises(DataError, match=rf"r\.json: not a result record of schema version 3 \({where}: ") as caught:
         read_record(tmp_path / "r.json")
     assert "\n" not in str(caught.value)
 

@@ -10,7 +10,7 @@ from wsolbench.errors import DataError
 from wsolbench.protocol import IOU_THRESHOLDS, MODES
 from wsolbench.records.outcomes import SplitOutcomes, recompute_scores
 
-OF_THE_SPLIT = {"split", "nan_maps", "constant_maps", "annotations_sha256", "images_sha256"}
+OF_THE_SPLIT = {"split", "nan_maps", "constant_maps", "annotations_sha256", "images_sha256", "histograms"}
 """Fields that say nothing of one image; every other field holds one thing for each."""
 
 

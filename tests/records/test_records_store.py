@@ -9,7 +9,7 @@ from itertools import product
 import numpy as np
 import pytest
 from cases import each
-from toy_records import make_outcomes, make_record
+from toy_records import make_outcomes, make_record, write_sealed
 
 from wsolbench.errors import DataError, OutputError
 from wsolbench.records import read_record, store, write_record
@@ -36,7 +36,7 @@ def rewrite(path, change, *, honest):
     if honest:
         summary = json.loads(path.read_text())
         summary["outcomes_sha256"] = sha256(text.encode()).hexdigest()
-        path.write_text(json.dumps(summary))
+        write_sealed(path, summary)
 
 
 def refused(path, *words):
@@ -107,7 +107,7 @@ def test_records_of_the_same_images_share_their_ids(path):
 
 
 def test_ids_in_any_script_come_back(tmp_path):
-    ids = ("鳥/1.png", "a b.png", "Vögel\u2028x.png", "\x85.png", " ", "-", "ß", "🐦")
+    ids = ("鳥/1.png", "a b.png", "Vögel\u00a0x.png", "אבג.png", " ", "-", "ß", "🐦")
     path = write_record(make_record(test=make_outcomes(image_ids=ids)), tmp_path, "r")
     assert read_verified(path).outcomes[0].image_ids == ids
 
@@ -176,14 +176,39 @@ def test_an_altered_line_is_refused(tmp_path):
 
 
 SUMMARY = {
-    "images": (lambda s: s["splits"][0].update(images=9), "splits and outcomes of test disagree"),
+    "images": (lambda s: s["splits"][0].update(images=9), "split_sizes are {'test': 8, 'train-fullsup': 5}, but its"),
     "split sizes": (lambda s: s["dataset"]["split_sizes"].update(test=9), "split_sizes are "),
+    "both": (
+        lambda s: (s["splits"][0].update(images=1000), s["dataset"]["split_sizes"].update(test=1000)),
+        "splits and outcomes of test disagree",
+    ),
     "statistics": (lambda s: s["splits"][0].update(statistics=[]), "splits and outcomes of test disagree"),
-    "a split less": (lambda s: s["splits"].pop(), "where the record has other splits"),
+    "a split less": (lambda s: (s["splits"].pop(), s["dataset"]["split_sizes"].pop("train-fullsup")), "other splits"),
+    "a split twice": (lambda s: s["splits"].append(s["splits"][0]), "splits: List should have at most 2 items"),
+    "the first split twice": (
+        lambda s: s["splits"].__setitem__(1, s["splits"][0]),
+        "splits are test, test, where test",
+    ),
+    "content": (lambda s: s["dataset"].update(content_sha256="0" * 64), "dataset.content_sha256 is not the hash"),
+    "limit": (lambda s: s["dataset"].update(limit=7), "limit is 7, but split_sizes are"),
+    "options": (lambda s: s["method"].update(changed_options={"a": 1}), "method.changed_options.a is 1, but its opt"),
+    "config": (lambda s: s.update(config={"split": "train-fullsup"}), "config.split is 'train-fullsup', but the rec"),
+    "reason": (lambda s: s["missing"].update(pxap="no time"), "missing.pxap is 'no time', but its outcomes give "),
+    "no reason": (lambda s: s["missing"].pop("pxap"), "missing.pxap is None, but its outcomes give "),
+    "a reason too many": (lambda s: s["missing"].update(top1_acc="no classifier ran"), "missing.top1_acc is "),
+    "frame": (lambda s: s["protocol"].update(frame=448), "protocol.frame"),
+    "IoU thresholds": (lambda s: s["protocol"].update(iou_thresholds=[0.3, 0.5]), "protocol.iou_thresholds"),
+    "protocol": (lambda s: s["protocol"].update(version=99), "protocol.version"),
+    "level": (lambda s: s["intervals"].update(level=0.01), "intervals.level is 0.01, expected 0.95"),
+    "resamples": (lambda s: s["intervals"].update(resamples=2), "intervals.resamples is 2, expected 1000"),
+    "kind": (lambda s: s["intervals"].update(kind="basic"), "intervals.kind is basic, expected bias-corrected"),
+    "a τ less": (lambda s: s["metrics"].update(fullsup_cam_threshold=None), "fullsup_cam_threshold.0.3 is None"),
+    "τ of one δ": (lambda s: s["metrics"]["fullsup_cam_threshold"].update({"0.7": 0.2}), "is 0.2, but its outcomes"),
+    "an accuracy less": (lambda s: s["metrics"]["max_box_acc_by_iou"].pop("0.5"), "metrics.max_box_acc_by_iou"),
     "hash": (lambda s: s.update(outcomes_sha256="0" * 64), "its hash is another one"),
     "ids": (lambda s: s["splits"][0].update(image_ids_sha256="0" * 64), "is missing"),
     "step": (lambda s: s["protocol"].update(threshold_step=0.1), "indices from 0 to 10"),
-    "finer step": (lambda s: s["protocol"].update(threshold_step=0.04), "is 0.15, but its outcomes give 0.12"),
+    "finer step": (lambda s: s["protocol"].update(threshold_step=0.04), "but its outcomes give 0.12"),
     "no step": (lambda s: s["protocol"].update(threshold_step=0), "protocol.threshold_step"),
     "a step that would fill the memory": (lambda s: s["protocol"].update(threshold_step=1e-13), "threshold_step"),
     "τ": (lambda s: s["metrics"].update(fullsup_cam_threshold_single=0.2), "is 0.2, but its outcomes give 0.15"),
@@ -192,14 +217,12 @@ SUMMARY = {
 
 @each("kind", SUMMARY)
 def test_a_summary_that_does_not_follow_from_the_outcomes_is_refused(tmp_path, kind):
-    record = make_record()
-    metrics = record.metrics.model_copy(update={"fullsup_cam_threshold_single": 0.15})
-    path = write_record(make_record(metrics=metrics), tmp_path, "r")
+    path = write_record(make_record(), tmp_path, "r")
     read_verified(path)
     change, words = SUMMARY[kind]
     summary = json.loads(path.read_text())
     change(summary)
-    path.write_text(json.dumps(summary))
+    write_sealed(path, summary)
     refused(path, words)
 
 
@@ -289,5 +312,5 @@ def test_an_outcomes_file_that_is_no_json_object_is_refused(tmp_path, content):
     path = written(tmp_path)
     outcomes_path(path).write_bytes(gzip.compress(content))
     summary = json.loads(path.read_text()) | {"outcomes_sha256": sha256(content).hexdigest()}
-    path.write_text(json.dumps(summary))
+    write_sealed(path, summary)
     refused(path, str(outcomes_path(path)))

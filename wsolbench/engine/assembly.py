@@ -34,6 +34,7 @@ from wsolbench.records import (
     compute_intervals,
     new_record,
 )
+from wsolbench.records.missing import FULLSUP_IS_EVALUATED, NO_FULLSUP
 
 __all__ = ["OpenSplits", "Scored", "assemble_record", "describe_protocol", "open_splits", "score_splits"]
 
@@ -92,10 +93,9 @@ def open_splits(dataset: OpenDataset, split: Split, limit: int | None) -> OpenSp
     """
     evaluated = dataset.open(split, limit)
     if split is Split.TRAIN_FULLSUP:
-        why = "train-fullsup itself is evaluated, and a threshold chosen on it would be its oracle"
-        return OpenSplits(evaluated, None, why)
+        return OpenSplits(evaluated, None, FULLSUP_IS_EVALUATED)
     if Split.TRAIN_FULLSUP not in dataset.splits:
-        return OpenSplits(evaluated, None, "the data set has no train-fullsup split")
+        return OpenSplits(evaluated, None, NO_FULLSUP)
     return OpenSplits(evaluated, dataset.open(Split.TRAIN_FULLSUP, limit))
 
 

@@ -19,10 +19,9 @@ from wsolbench.host.provider import Provider
 from wsolbench.host.registry import Registry
 from wsolbench.progress import Reporter
 from wsolbench.records import MethodInfo, ResultRecord, write_record
+from wsolbench.records.missing import NO_FULLSUP_MAPS
 
 __all__ = ["evaluate", "score_source"]
-
-_NO_FULLSUP = "no scoremaps of train-fullsup were given (--fullsup-scoremaps)"
 
 
 def evaluate(config: EvaluateConfig, registry: Registry, reporter: Reporter, *, command: str) -> ResultRecord:
@@ -45,7 +44,7 @@ def evaluate(config: EvaluateConfig, registry: Registry, reporter: Reporter, *, 
         roots = _roots(config)
         wholes = {split: dataset.images(split) for split in roots}
         opened = [dataset.annotate(split, whole, config.limit) for split, whole in wholes.items()]
-        splits = OpenSplits(opened[0], opened[1] if len(opened) > 1 else None, _NO_FULLSUP)
+        splits = OpenSplits(opened[0], opened[1] if len(opened) > 1 else None, NO_FULLSUP_MAPS)
         ids = {split: whole.ids for split, whole in wholes.items()}
         folders = _open_folders(dataset, roots, splits, ids, reporter)
         record = score_source(

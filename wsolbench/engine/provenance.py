@@ -6,7 +6,6 @@ import platform
 import subprocess
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from hashlib import sha256
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +14,7 @@ from wsolbench import __version__
 from wsolbench.contract.options import list_options
 from wsolbench.data.opened import OpenDataset, OpenSplit
 from wsolbench.host.provider import Provider
-from wsolbench.records import BackboneInfo, DatasetInfo, Environment, MethodInfo, Preprocessing
+from wsolbench.records import BackboneInfo, DatasetInfo, Environment, MethodInfo, Preprocessing, content_sha256
 
 if TYPE_CHECKING:  # a description of stored maps needs no torch
     from wsolbench.engine.methods import BuiltMethod
@@ -49,11 +48,10 @@ def git_revision() -> str | None:
 
 def describe_dataset(dataset: OpenDataset, parts: Sequence[OpenSplit], limit: int | None) -> DatasetInfo:
     """Describe what is evaluated on; the content hash covers the annotations of every split that takes part."""
-    hashes = sorted((part.split.label, part.annotations_sha256) for part in parts)
     return DatasetInfo(
         name=dataset.name,
         version=dataset.version,
-        content_sha256=sha256(repr(hashes).encode()).hexdigest(),
+        content_sha256=content_sha256((part.split.label, part.annotations_sha256) for part in parts),
         num_classes=len(dataset.class_names),
         split_sizes={part.split.label: len(part.images.ids) for part in parts},
         omitted={part.split.label: part.omitted for part in parts if part.omitted},

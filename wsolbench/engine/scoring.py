@@ -32,6 +32,7 @@ from wsolbench.protocol import (
 )
 from wsolbench.protocol.uncertainty import CorrectRuns
 from wsolbench.records import Metrics, SplitOutcomes
+from wsolbench.records.missing import FULLSUP_WITHOUT_BOXES, explain_missing
 from wsolbench.threads import ordered_map
 
 __all__ = [
@@ -329,7 +330,7 @@ def select_thresholds(fullsup: ScoredSplit | None, why_none: str) -> Selection:
     if fullsup is None:
         return Selection(None, why_none)
     if fullsup.boxes is None:
-        return Selection(None, "train-fullsup has no boxes")
+        return Selection(None, FULLSUP_WITHOUT_BOXES)
     return Selection(select_on_fullsup(fullsup.boxes), None)
 
 
@@ -344,11 +345,6 @@ def compute_metrics(
         target: Whose maps they are; None where nobody knows.
     """
     values: dict[str, Any] = dict.fromkeys(Metrics.model_fields)
-    missing: dict[str, str] = {}
-
-    def explain(reason: str, *names: str) -> None:
-        missing.update({name: reason for name in names if values[name] is None and name not in missing})
-
     boxes, fullsup, hits = scored.boxes, selection.fullsup, scored.hits
     if boxes is not None:
         values["max_box_acc"] = boxes.max_box_acc
@@ -369,15 +365,13 @@ def compute_metrics(
     if scored.masks is not None:
         values["pxap"] = scored.masks.pxap
 
-    box_metrics = [name for name in values if "box_acc" in name or "cam_threshold" in name or name.endswith("_loc")]
-    if boxes is None:
-        explain("the data set has no boxes", *box_metrics)
-    if not hits:
-        explain("no classifier ran", "top1_loc", "top5_loc", "top1_acc", "top5_acc")
-    if selection.missing_because is not None:
-        explain(selection.missing_because, *box_metrics)
-    explain("maps of the predicted class" if target else "the files do not say for which class", "gt_known_loc")
-    explain("the data set has no masks", "pxap")
+    missing = explain_missing(
+        [name for name, value in values.items() if value is None],
+        has_boxes=boxes is not None,
+        has_classifier=bool(hits),
+        target=target,
+        no_threshold=selection.missing_because,
+    )
     return Metrics(**values), missing
 
 
@@ -401,6 +395,7 @@ def split_outcomes(scored: ScoredSplit) -> SplitOutcomes:
         constant_maps=len(scored.bad["constant"]),
         annotations_sha256=scored.part.annotations_sha256,
         images_sha256=scored.images_sha256,
+        histograms=None if scored.masks is None else scored.masks.histograms,
     )
 
 

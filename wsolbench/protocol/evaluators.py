@@ -236,6 +236,7 @@ class MaskResult:
         precision: (T + 2,) fractions, NaN if no pixel is predicted.
         recall: (T + 2,) fractions, ascending to 1.
         pxap: The area under precision over recall, in percent.
+        histograms: The numbers of pixels that all of it follows from, summed over the images.
     """
 
     num_images: int
@@ -243,6 +244,7 @@ class MaskResult:
     precision: NDArray[np.float64]
     recall: NDArray[np.float64]
     pxap: float
+    histograms: ScoreHistograms
 
 
 class MaskEvaluator:
@@ -361,7 +363,14 @@ class MaskEvaluator:
         np.divide(true_positives, predicted, out=precision, where=predicted > 0)
         recall = true_positives / true_positives[-1]
         steps = (precision[1:] * np.diff(recall))[predicted[1:] > 0]
-        return MaskResult(self._ledger.size, self._edges[-2::-1], precision, recall, float(steps.sum()) * 100)
+        return MaskResult(
+            num_images=self._ledger.size,
+            thresholds=self._edges[-2::-1],
+            precision=precision,
+            recall=recall,
+            pxap=float(steps.sum()) * 100,
+            histograms=ScoreHistograms(self._foreground.copy(), self._background.copy()),
+        )
 
 
 class _Ledger:

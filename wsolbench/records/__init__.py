@@ -1,6 +1,6 @@
 """Result records: numbers with their provenance and outcomes, read, verified, compared."""
 
-from wsolbench.records.identity import Identity, identify, identity_of
+from wsolbench.records.identity import Identity, content_sha256, identify, identity_of
 from wsolbench.records.outcomes import (
     SplitOutcomes,
     compute_intervals,
@@ -11,7 +11,6 @@ from wsolbench.records.record import (
     BackboneInfo,
     DatasetInfo,
     Environment,
-    IntervalKind,
     Intervals,
     MethodInfo,
     Metrics,
@@ -36,7 +35,6 @@ __all__ = [
     "DatasetInfo",
     "Environment",
     "Identity",
-    "IntervalKind",
     "Intervals",
     "MethodInfo",
     "Metrics",
@@ -49,6 +47,7 @@ __all__ = [
     "TrainingInfo",
     "WeightsInfo",
     "compute_intervals",
+    "content_sha256",
     "find_localized",
     "identify",
     "identity_of",

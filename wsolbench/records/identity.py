@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -21,7 +21,7 @@ from wsolbench.records.record import (
     WeightsInfo,
 )
 
-__all__ = ["Facts", "Identity", "difference", "identify", "identity_of"]
+__all__ = ["Facts", "Identity", "content_sha256", "difference", "identify", "identity_of"]
 
 Facts: TypeAlias = tuple[tuple[str, Any], ...]
 """Pairs of a name, in words for people, and a plain value that can be hashed."""
@@ -53,6 +53,15 @@ class Identity:
         """A hash of all of it: two records that share it measured the same thing."""
         facts = [self.data, self.protocol, self.network, self.method]
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def content_sha256(annotations: Iterable[tuple[str, str]]) -> str:
+    """Return the hash of a data set's content.
+
+    Args:
+        annotations: The name of every split that takes part, and the hash of its annotations.
+    """
+    return hashlib.sha256(repr(sorted(annotations)).encode()).hexdigest()
 
 
 def identify(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from wsolbench.contract.choices import SplitName
 from wsolbench.errors import DataError
-from wsolbench.protocol import Mode, cam_threshold_grid, select_threshold
+from wsolbench.protocol import FRAME, Mode, ScoreHistograms, cam_threshold_grid, select_threshold
 from wsolbench.protocol.uncertainty import (
     KIND,
     LEVEL,
@@ -19,19 +20,23 @@ from wsolbench.protocol.uncertainty import (
     SEED,
     CorrectRuns,
     ImageOutcomes,
+    IntervalKind,
     bootstrap,
     interval,
     score,
 )
-from wsolbench.records.record import IntervalKind, Intervals, Metrics, ProtocolInfo
+from wsolbench.records.record import Intervals, Metrics, ProtocolInfo
+from wsolbench.texts import printable, text_problem
 
 __all__ = [
     "Localized",
     "SplitOutcomes",
     "bootstrap_scores",
+    "check_outcomes",
     "claimed_scores",
     "compute_intervals",
     "find_localized",
+    "recompute_pxap",
     "recompute_scores",
 ]
 
@@ -52,6 +57,7 @@ class SplitOutcomes:
         constant_maps: Maps of one value.
         annotations_sha256: Of ids, labels, sizes, boxes and masks.
         images_sha256: Of the pixels of every image; None where none was read.
+        histograms: How many pixels of all images have which score; None without masks, and in older records.
     """
 
     split: SplitName
@@ -63,6 +69,7 @@ class SplitOutcomes:
     constant_maps: int
     annotations_sha256: str
     images_sha256: str | None
+    histograms: ScoreHistograms | None = None
 
     @property
     def images(self) -> ImageOutcomes:
@@ -92,7 +99,7 @@ class SplitOutcomes:
         return np.asarray(curve)
 
     def select(self, order: Sequence[int] | NDArray[np.intp]) -> SplitOutcomes:
-        """Return the outcomes of some images, in the order given; of maps that hold no score only all are counted."""
+        """Return the outcomes of some images, in the order given; counts of maps and pixels stay those of all."""
         places = np.asarray(order, dtype=np.intp)
         return replace(
             self,
@@ -129,6 +136,55 @@ class Localized:
     images: NDArray[np.bool_]
     selection: Literal["fullsup", "oracle"]
     threshold: float
+
+
+def check_outcomes(part: SplitOutcomes) -> None:
+    """Check what outcomes of a split are whatever their scores: of the same images, each named once, and possible.
+
+    Raises:
+        DataError: They are not; the message says what is wrong.
+    """
+    count = part.images.num_images
+    for problem in _impossible(part, count):
+        raise DataError(f"outcomes of {part.split}: {problem}")
+
+
+def _impossible(part: SplitOutcomes, count: int) -> Iterator[str]:
+    """Yield what cannot be so in outcomes of some images."""
+    for name in (*part.image_ids, *part.statistics):
+        problem = text_problem(name) if name else "expected a name, got none"
+        if problem is not None:
+            yield f"'{printable(name, 100)}': {problem}"
+    if len(set(part.image_ids)) < count:
+        yield "an image is there twice"
+    if part.nan_maps < 0 or part.constant_maps < 0 or part.nan_maps + part.constant_maps > count:
+        yield f"{part.nan_maps} + {part.constant_maps} maps without a score, of {count} images"
+    for fewer, more in pairwise(sorted(part.hits)):
+        if (part.hits[fewer] & ~part.hits[more]).any():
+            yield f"an image is among the top {fewer}, but not among the top {more}"
+    for values in part.statistics.values():
+        if np.isinf(values).any():
+            yield "a statistic is infinite"
+    if part.histograms is not None:
+        pixels = np.stack([part.histograms.foreground, part.histograms.background])
+        if (pixels < 0).any() or pixels.max() > count * FRAME**2 or pixels.sum() > count * FRAME**2:
+            yield f"expected numbers of at most {count} × {FRAME} × {FRAME} pixels"
+        elif pixels[:, -1].any():
+            yield "a pixel's score is above 1"
+        elif not pixels[0].any():
+            yield "no pixel is of the object"
+
+
+def recompute_pxap(histograms: ScoreHistograms) -> float:
+    """Return PxAP in percent: the mean precision over the pixels of the object, each at its own score.
+
+    Args:
+        histograms: How many pixels have which score; one of the object at least.
+    """
+    found = histograms.foreground[::-1].cumsum()
+    predicted = found + histograms.background[::-1].cumsum()
+    steps = histograms.foreground[::-1]
+    return float(np.sum(steps * (found / np.maximum(predicted, 1))) * 100 / found[-1])
 
 
 def recompute_scores(outcomes: Sequence[SplitOutcomes], protocol: ProtocolInfo) -> dict[str, float]:

@@ -9,12 +9,25 @@ from __future__ import annotations
 import json
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, model_validator
+from pydantic_core import to_json
 
-from wsolbench.contract.choices import FINEST_THRESHOLD_STEP, IouKey, Precision, SplitName, Target, TrainingPrecision
+from wsolbench.contract.choices import (
+    FINEST_THRESHOLD_STEP,
+    LARGEST_SEED,
+    IouKey,
+    Precision,
+    SplitName,
+    Target,
+    TrainingPrecision,
+)
 from wsolbench.errors import DataError
+from wsolbench.protocol import FRAME, IOU_THRESHOLDS
+from wsolbench.protocol.uncertainty import IntervalKind
+from wsolbench.records.plain import LONGEST_TEXT, plain, sealed
+from wsolbench.texts import printable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,32 +38,74 @@ if TYPE_CHECKING:
 
 __all__ = ["SCHEMA_VERSION", "Records", "ResultRecord", "record_schema"]
 
-SCHEMA_VERSION: Literal[2] = 2
+SCHEMA_VERSION: Literal[3] = 3
 
-IntervalKind = Literal["percentile", "basic", "bias-corrected"]
+LARGEST_COUNT = 2**53
+"""Whole numbers up to it are exact in every reader of JSON."""
+
+
+def _as_printable(value: Any) -> Any:
+    return printable(value) if isinstance(value, str) else value
+
+
+def _as_command(value: Any) -> Any:
+    return printable(value, LONGEST_TEXT) if isinstance(value, str) else value
+
+
+def _as_file(value: Any) -> Any:
+    """Make a file name printable; a backslash separates folders on some systems."""
+    return printable(value.replace("\\", "\N{REPLACEMENT CHARACTER}")) if isinstance(value, str) else value
+
+
+def _of_the_protocol(thresholds: tuple[float, ...]) -> tuple[float, ...]:
+    if thresholds != IOU_THRESHOLDS:
+        raise ValueError(f"expected {list(IOU_THRESHOLDS)}")
+    return thresholds
+
+
+# What a run describes is made printable; what is read must be so already (see `wsolbench.records.plain`).
+Text = Annotated[str, BeforeValidator(_as_printable)]
+Command = Annotated[str, BeforeValidator(_as_command)]
+FileName = Annotated[str, BeforeValidator(_as_file)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+:-]*$", max_length=200)]
+"""Of a network, a method or a recipe, with prefixes as in ``timm:resnet18``; it becomes part of file names."""
+DatasetName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", max_length=100)]
+"""It becomes the name of a folder."""
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Count = Annotated[int, Field(ge=0, le=LARGEST_COUNT)]
+PositiveCount = Annotated[int, Field(ge=1, le=LARGEST_COUNT)]
+Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
+Percent = Annotated[float, Field(ge=0, le=100 + 1e-9)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Plain = Annotated[dict[str, Any], BeforeValidator(plain)]
+"""Settings of any kind, as JSON has them."""
+PercentByIou = Annotated[dict[IouKey, Percent], Field(min_length=len(IOU_THRESHOLDS))]
+FractionByIou = Annotated[dict[IouKey, Fraction], Field(min_length=len(IOU_THRESHOLDS))]
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Metrics(_Part):
     """The scores. `single` takes the largest contour (MaxBoxAcc), `multi` every contour (MaxBoxAccV2)."""
 
-    max_box_acc: float | None = Field(description="BoxAcc(τ, 0.5), single-contour, at the oracle τ")
-    fullsup_box_acc: float | None = Field(description="the same at the τ chosen on train-fullsup")
-    max_box_acc_v2: float | None = Field(description="mean over δ of BoxAcc(τ, δ), multi-contour, each at its oracle τ")
-    fullsup_box_acc_v2: float | None = Field(description="the same at each δ's τ chosen on train-fullsup")
-    max_box_acc_by_iou: dict[IouKey, float] | None = Field(description="the terms of max_box_acc_v2")
-    fullsup_box_acc_by_iou: dict[IouKey, float] | None = Field(description="the terms of fullsup_box_acc_v2")
-    fullsup_cam_threshold: dict[IouKey, float] | None = Field(description="τ for each δ, multi-contour; fractions")
-    fullsup_cam_threshold_single: float | None = Field(description="τ for δ 0.5, single-contour; a fraction")
-    gt_known_loc: float | None = Field(description="fullsup_box_acc where the map is made for the true class")
-    top1_loc: float | None = Field(description="box right (single, δ 0.5, fullsup τ) and class predicted")
-    top5_loc: float | None = Field(description="box right and class among the five best")
-    top1_acc: float | None
-    top5_acc: float | None
-    pxap: float | None = Field(description="area under the pixel precision-recall curve")
+    max_box_acc: Percent | None = Field(description="BoxAcc(τ, 0.5), single-contour, at the oracle τ")
+    fullsup_box_acc: Percent | None = Field(description="the same at the τ chosen on train-fullsup")
+    max_box_acc_v2: Percent | None = Field(
+        description="mean over δ of BoxAcc(τ, δ), multi-contour, each at its oracle τ"
+    )
+    fullsup_box_acc_v2: Percent | None = Field(description="the same at each δ's τ chosen on train-fullsup")
+    max_box_acc_by_iou: PercentByIou | None = Field(description="the terms of max_box_acc_v2")
+    fullsup_box_acc_by_iou: PercentByIou | None = Field(description="the terms of fullsup_box_acc_v2")
+    fullsup_cam_threshold: FractionByIou | None = Field(description="τ for each δ, multi-contour; fractions")
+    fullsup_cam_threshold_single: Fraction | None = Field(description="τ for δ 0.5, single-contour; a fraction")
+    gt_known_loc: Percent | None = Field(description="fullsup_box_acc where the map is made for the true class")
+    top1_loc: Percent | None = Field(description="box right (single, δ 0.5, fullsup τ) and class predicted")
+    top5_loc: Percent | None = Field(description="box right and class among the five best")
+    top1_acc: Percent | None
+    top5_acc: Percent | None
+    pxap: Percent | None = Field(description="area under the pixel precision-recall curve")
 
 
 class Intervals(_Part):
@@ -62,7 +117,7 @@ class Intervals(_Part):
     kind: IntervalKind
     level: float = Field(gt=0, lt=1, description="how often such an interval should contain the truth; a fraction")
     resamples: int = Field(ge=1, le=100_000)
-    seed: int = Field(ge=0)
+    seed: Seed
     metrics: dict[str, tuple[float, float]] = Field(
         description="metric -> lower and upper end; a term of a mean as max_box_acc_by_iou.0.3; PxAP has none"
     )
@@ -72,28 +127,28 @@ class SplitInfo(_Part):
     """A split that took part: which images and annotations, and how many maps held no score."""
 
     split: SplitName
-    images: int = Field(ge=1)
-    image_ids_sha256: str = Field(description="of the ids, one a line")
-    annotations_sha256: str = Field(description="of ids, labels, sizes, boxes and masks")
-    images_sha256: str | None = Field(description="of the pixels of every image; null where none was read")
-    nan_maps: int = Field(description="maps that held NaN or infinity and were scored as zero maps")
-    constant_maps: int = Field(description="maps of one value")
-    statistics: list[str] = Field(description="what the method reports of every map, such as variance_share")
+    images: PositiveCount
+    image_ids_sha256: Sha256 = Field(description="of the ids, one a line")
+    annotations_sha256: Sha256 = Field(description="of ids, labels, sizes, boxes and masks")
+    images_sha256: Sha256 | None = Field(description="of the pixels of every image; null where none was read")
+    nan_maps: Count = Field(description="maps that held NaN or infinity and were scored as zero maps")
+    constant_maps: Count = Field(description="maps of one value")
+    statistics: list[Text] = Field(description="what the method reports of every map, such as variance_share")
 
 
 class DatasetInfo(_Part):
     """What was evaluated on."""
 
-    name: str
-    version: str
-    content_sha256: str = Field(description="of the annotations of the evaluated split and of train-fullsup")
-    num_classes: int
-    split_sizes: dict[str, int] = Field(description="images that were used")
-    omitted: dict[str, int] = Field(
+    name: DatasetName
+    version: Text
+    content_sha256: Sha256 = Field(description="of the annotations of the evaluated split and of train-fullsup")
+    num_classes: PositiveCount
+    split_sizes: dict[Text, PositiveCount] = Field(description="images that were used")
+    omitted: dict[Text, Count] = Field(
         default_factory=dict, description="split -> images without box and mask that were left out, as asked for"
     )
-    limit: int | None
-    remarks: dict[str, dict[str, int]] = Field(
+    limit: PositiveCount | None
+    remarks: dict[Text, dict[Text, Count]] = Field(
         default_factory=dict,
         description="split -> what was decided about sizes and orientations of image files -> images",
     )
@@ -102,13 +157,13 @@ class DatasetInfo(_Part):
 class TrainingInfo(_Part):
     """How weights were trained, as the card beside their file says."""
 
-    dataset: str
-    recipe: str
-    recipe_options: dict[str, Any]
+    dataset: DatasetName
+    recipe: Name
+    recipe_options: Plain
     precision: TrainingPrecision = Field(default="fp32", description="bf16: torch's autocast; weights are float32")
-    seed: int
+    seed: Seed
     initial_weights: WeightsInfo = Field(description="what it started from, with the training of that, where known")
-    command: str
+    command: Command
 
     @property
     def history(self) -> list[TrainingInfo]:
@@ -132,37 +187,47 @@ class WeightsInfo(_Part):
     """Where a network's weights come from."""
 
     source: Literal["shipped", "file", "pretrained", "random", "object"]
-    file: str | None = Field(description="file name without its folder; of pretrained weights, source:name")
-    sha256: str | None = Field(description="of the file; of pretrained weights, of their entries")
+    file: FileName | None = Field(description="file name without its folder; of pretrained weights, source:name")
+    sha256: Sha256 | None = Field(description="of the file; of pretrained weights, of their entries")
     training: TrainingInfo | None = Field(default=None, description="null where no card is beside the file")
     key: str | None = Field(default=None, description="which state dict of the file, where it holds several")
     notes: list[str] = Field(
         default=[], description="what was decided while the file was read, and what contradicts it"
     )
 
+    @model_validator(mode="after")
+    def _file_is_no_path(self) -> Self:
+        """Refuse a name that leads out of the folder in which a gallery looks for it."""
+        name = self.file if self.source in ("file", "shipped") else None
+        if name is not None and ("/" in name or not name.strip(". ")):
+            raise ValueError("file: expected a file name without its folder")
+        return self
+
 
 class Preprocessing(_Part):
     """How an image became the network's input."""
 
-    size: int
+    size: PositiveCount
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
-    interpolation: str
+    interpolation: Text
 
 
 class BackboneInfo(_Part):
     """The network."""
 
-    requested: str = Field(description="the name that was asked for, perhaps a family")
-    name: str
-    family: str | None
-    provider: str
-    parameters: int = Field(description="before branches were merged")
-    largest_kernel: int
+    requested: Name = Field(description="the name that was asked for, perhaps a family")
+    name: Name
+    family: Name | None
+    provider: Text
+    parameters: Count = Field(description="before branches were merged")
+    largest_kernel: Count
     reparameterized: bool
     precision: Precision = Field(default="fp32", description="of weights and activations on the way to the features")
     compiled: bool = Field(default=False, description="whether torch compiled that way")
-    feature_shape: tuple[int, int, int] = Field(description="channels, height and width of the tapped features")
+    feature_shape: tuple[PositiveCount, PositiveCount, PositiveCount] = Field(
+        description="channels, height and width of the tapped features"
+    )
     weights: WeightsInfo
     preprocessing: Preprocessing
 
@@ -170,12 +235,12 @@ class BackboneInfo(_Part):
 class MethodInfo(_Part):
     """What made the maps."""
 
-    name: str
-    provider: str | None = Field(description="null for maps that were read from files")
-    options: dict[str, Any]
-    changed_options: dict[str, Any] = Field(description="those that differ from their default")
+    name: Name
+    provider: Text | None = Field(description="null for maps that were read from files")
+    options: Plain
+    changed_options: Plain = Field(description="those that differ from their default")
     reads_network: bool = Field(description="false for a baseline whose maps do not depend on the network")
-    fitted_images: int | None = Field(
+    fitted_images: PositiveCount | None = Field(
         default=None, description="images of train-weaksup that it was fitted on; null for a method without a fit"
     )
 
@@ -183,27 +248,27 @@ class MethodInfo(_Part):
 class ProtocolInfo(_Part):
     """The settings that make two records comparable."""
 
-    version: int = 1
+    version: Literal[1] = 1
     split: SplitName
     target: Target | None = Field(description="null where the maps came from files")
     threshold_step: float = Field(ge=FINEST_THRESHOLD_STEP, le=1, description="of the grid of τ from 0 to 1")
-    frame: int
-    iou_thresholds: tuple[float, ...]
+    frame: int = Field(ge=FRAME, le=FRAME)
+    iou_thresholds: Annotated[tuple[float, ...], AfterValidator(_of_the_protocol)]
 
 
 class Environment(_Part):
     """What computed it."""
 
-    wsolbench: str
-    git_revision: str | None
-    plugins: dict[str, str] = Field(description="distribution -> version of all that were loaded")
-    packages: dict[str, str]
-    platform: str
-    device: str
-    seed: int | None
-    batch_size: int | None
-    command: str
-    created: str = Field(description="UTC, ISO 8601")
+    wsolbench: Text
+    git_revision: Text | None
+    plugins: dict[Text, Text] = Field(description="distribution -> version of all that were loaded")
+    packages: dict[Text, Text]
+    platform: Text
+    device: Text
+    seed: Seed | None
+    batch_size: PositiveCount | None
+    command: Command
+    created: Text = Field(description="UTC, ISO 8601")
 
 
 class ResultRecord(_Part):
@@ -212,19 +277,30 @@ class ResultRecord(_Part):
     Equal records have equal summaries; `outcomes_sha256` stands for the outcomes.
     """
 
-    schema_version: Literal[2] = SCHEMA_VERSION
+    schema_version: Literal[3] = SCHEMA_VERSION
     metrics: Metrics
-    missing: dict[str, str] = Field(description="metric -> why it is null")
+    missing: dict[Text, Text] = Field(description="metric -> why it is null")
     intervals: Intervals | None = Field(description="null where no metric but PxAP is known")
     dataset: DatasetInfo
     backbone: BackboneInfo | None = Field(description="null for maps that were read from files")
     method: MethodInfo
     protocol: ProtocolInfo
     environment: Environment
-    config: dict[str, Any] | None = Field(default=None, description="the settings of the job; null in older records")
-    seconds: dict[str, float] = Field(description="phase -> wall-clock time")
-    splits: list[SplitInfo] = Field(description="the evaluated split first")
-    outcomes_sha256: str = Field(description="of the content of the outcomes file")
+    config: Plain | None = Field(default=None, description="the settings of the job; null in older records")
+    seconds: dict[Text, Annotated[float, Field(ge=0)]] = Field(description="phase -> wall-clock time")
+    splits: list[SplitInfo] = Field(min_length=1, max_length=2, description="the evaluated split first")
+    outcomes_sha256: Sha256 = Field(description="of the content of the outcomes file")
+
+    @model_validator(mode="after")
+    def _splits_are_those_of_the_protocol(self) -> Self:
+        """Refuse splits that are not the evaluated one and train-fullsup, and numbers of images that disagree."""
+        names, evaluated = [part.split for part in self.splits], self.protocol.split
+        if names not in ([evaluated], ["test", "train-fullsup"]) or names[0] != evaluated:
+            raise ValueError(f"splits are {', '.join(names)}, where {evaluated} is evaluated")
+        sizes = {part.split: part.images for part in self.splits}
+        if self.dataset.split_sizes != sizes:
+            raise ValueError(f"split_sizes are {self.dataset.split_sizes}, but its splits have {sizes}")
+        return self
 
     _outcomes: tuple[SplitOutcomes, ...] | None = PrivateAttr(default=None)
     _why_no_outcomes: str = PrivateAttr(default="it was read without them")
@@ -261,14 +337,18 @@ class ResultRecord(_Part):
     __hash__ = None  # type: ignore[assignment]
 
     def to_json(self) -> str:
-        """Return the summary as JSON for a file."""
-        return self.model_dump_json(indent=2) + "\n"
+        """Return the summary as JSON for a file, under its own hash."""
+        return to_json(sealed(self._plain()), indent=2).decode() + "\n"
 
     def to_line(self) -> str:
         """Return the record with its outcomes as one line of JSON, which `read_record` reads too."""
         from wsolbench.records.store import embedded_outcomes
 
-        return json.dumps({**self.model_dump(mode="json"), "outcomes": embedded_outcomes(self)}, ensure_ascii=False)
+        return json.dumps({**sealed(self._plain()), "outcomes": embedded_outcomes(self)}, ensure_ascii=False)
+
+    def _plain(self) -> dict[str, Any]:
+        content: dict[str, Any] = json.loads(self.model_dump_json())
+        return content
 
     def to_frame(self) -> pd.DataFrame:
         """Return the metrics as a data frame of one row; see `Records.to_frame`."""
@@ -341,6 +421,12 @@ class Records(list[ResultRecord]):
 def record_schema() -> str:
     """Return the JSON Schema of records: of the summary, and of a record that stands in one line with its outcomes."""
     schema = ResultRecord.model_json_schema()
+    schema["properties"]["summary_sha256"] = {
+        "type": "string",
+        "pattern": "^[0-9a-f]{64}$",
+        "description": "of everything else but outcomes, as JSON with sorted names and without spaces",
+    }
+    schema["required"].append("summary_sha256")
     schema["properties"]["outcomes"] = {
         "type": "object",
         "description": "only in a record of one line: by split, the content of the outcomes file and image_ids",

@@ -3,35 +3,36 @@
 ``NAME.json`` is the summary. ``NAME.outcomes.json.gz`` holds what happened to every image. For each split it has
 ``correct[mode][δ]`` as two flat lists, ``counts`` (the number of runs of each image) and ``edges`` (start, stop, start,
 stop ... of all runs, as places in the grid of τ); ``hits[k]`` as 0 and 1; ``statistics[name]`` with null where there is
-none; and the counts and hashes that the summary repeats. ``images-<hash>.txt.gz`` holds the ids of a split, one a line;
-all records of a folder share it.
+none; ``histograms``, how many pixels have which score, where there are masks; and counts and hashes that the summary
+repeats. ``images-<hash>.txt.gz`` holds the ids of a split, one a line; all records of a folder share it.
 
 `ResultRecord.outcomes_sha256` is of the uncompressed content, so that another compressor makes no difference.
-Version 1, which had everything in one file, is read too.
+Version 1, which had everything in one file, and version 2, whose summary had no hash of its own, are read too.
 """
 
 from __future__ import annotations
 
 import gzip
 import hashlib
+import io
 import json
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from wsolbench.contract.choices import iou_key
-from wsolbench.errors import DataError, OutputError
-from wsolbench.files import atomic_write
-from wsolbench.protocol import IOU_THRESHOLDS, MODES, cam_threshold_grid
-from wsolbench.protocol.uncertainty import CorrectRuns
+from wsolbench.errors import DataError, OutputError, WsolbenchError
+from wsolbench.files import atomic_write, read_regular
+from wsolbench.protocol import cam_threshold_grid
+from wsolbench.records.encoding import decode_part, encode_outcomes, encode_part, read_ids
 from wsolbench.records.outcomes import SplitOutcomes
+from wsolbench.records.plain import SEAL, parse, problem_of, summary_sha256
 from wsolbench.records.record import SCHEMA_VERSION, ResultRecord, SplitInfo
 from wsolbench.records.version1 import upgrade
+from wsolbench.texts import printable
 
 __all__ = [
     "OUTCOMES_SUFFIX",
@@ -42,8 +43,11 @@ __all__ = [
     "new_record",
     "outcomes_path",
     "outcomes_sha256",
+    "parse_record",
+    "read_file",
     "read_record",
     "read_summary",
+    "refusing",
     "upgraded",
     "with_outcomes",
     "write_record",
@@ -51,8 +55,8 @@ __all__ = [
 
 OUTCOMES_SUFFIX = ".outcomes.json.gz"
 
-LARGEST = 2**28
-"""Bytes of a file of outcomes or ids when it is unpacked; more is taken for damage."""
+LARGEST = 2**26
+"""Bytes of a file, of outcomes or ids when unpacked; more is taken for damage. As Python's lists it takes tenfold."""
 
 
 def new_record(*, outcomes: Sequence[SplitOutcomes], **parts: Any) -> ResultRecord:
@@ -142,40 +146,9 @@ def write_record(record: ResultRecord, folder: Path, stem: str) -> Path:
     return path
 
 
-def encode_outcomes(outcomes: Sequence[SplitOutcomes]) -> bytes:
-    """Return the content of an outcomes file: the same outcomes always give the same bytes."""
-    content = {part.split: _encoded(part) for part in outcomes}
-    return (json.dumps(content, separators=(",", ":"), ensure_ascii=False) + "\n").encode()
-
-
 def embedded_outcomes(record: ResultRecord) -> dict[str, Any]:
     """Return outcomes with the ids of their images, for a record that stands in one line."""
-    return {part.split: {"image_ids": list(part.image_ids), **_encoded(part)} for part in record.outcomes}
-
-
-def _encoded(part: SplitOutcomes) -> dict[str, Any]:
-    correct = None
-    if part.correct is not None:
-        correct = {
-            mode: {iou_key(iou): _encoded_runs(part.correct[mode][iou]) for iou in IOU_THRESHOLDS} for mode in MODES
-        }
-    return {
-        "correct": correct,
-        "hits": {str(k): hit.astype(int).tolist() for k, hit in sorted(part.hits.items())},
-        "statistics": {
-            name: [value if np.isfinite(value) else None for value in values.tolist()]
-            for name, values in part.statistics.items()
-        },
-        "nan_maps": part.nan_maps,
-        "constant_maps": part.constant_maps,
-        "annotations_sha256": part.annotations_sha256,
-        "images_sha256": part.images_sha256,
-    }
-
-
-def _encoded_runs(runs: CorrectRuns) -> dict[str, list[int]]:
-    counts = np.bincount(runs.image, minlength=runs.num_images)
-    return {"counts": counts.tolist(), "edges": np.stack([runs.start, runs.stop], axis=1).ravel().tolist()}
+    return {part.split: {"image_ids": list(part.image_ids), **encode_part(part)} for part in record.outcomes}
 
 
 def _lines(image_ids: Sequence[str]) -> bytes:
@@ -195,20 +168,37 @@ def read_record(path: Path) -> ResultRecord:
     Raises:
         DataError: The file cannot be read or is no record, or its outcomes are not those that it names.
     """
-    content = _read_content(path)
-    if content.get("schema_version") == 1:
-        return upgraded(content, str(path))
-    embedded = content.pop("outcomes", None)
-    record = _validated(ResultRecord.model_validate, content, str(path))
-    if embedded is not None:
-        parts = {split: dict(_expect(dict, part, path)) for split, part in _expect(dict, embedded, path).items()}
-        ids = {split: _embedded_ids(part.pop("image_ids", None), path) for split, part in parts.items()}
-        outcomes = _decoded(record, parts, ids, str(path))
-        hashes = [part.image_ids_sha256 for part in record.splits]
-        if outcomes_sha256(outcomes) != record.outcomes_sha256 or [ids_sha256(p.image_ids) for p in outcomes] != hashes:
-            raise DataError(f"{path}: its outcomes are not those that it was written with: their hash is another one")
-        return with_outcomes(record, outcomes)
-    return _with_files(record, path)
+    return parse_record(read_file(path), path)
+
+
+def read_file(path: Path) -> bytes:
+    """Return the content of a record's file.
+
+    Raises:
+        DataError: It cannot be read, or is larger than any record is.
+    """
+    try:
+        return read_regular(path, LARGEST)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def parse_record(content: bytes, path: Path) -> ResultRecord:
+    """Return the record that the content of a file is, with its outcomes where they are there.
+
+    Args:
+        content: What the file holds.
+        path: The file; the outcomes are beside it.
+
+    Raises:
+        DataError: It is no record, or its outcomes are not those that it names.
+    """
+    with refusing(path):
+        summary, embedded = _split(content, path)
+        if summary["schema_version"] == 1:
+            return upgraded({**summary, "outcomes": embedded}, str(path))
+        record = _validated_summary(summary, path)
+        return _with_files(record, path) if embedded is None else _with_embedded(record, embedded, path)
 
 
 def read_summary(path: Path) -> ResultRecord:
@@ -217,57 +207,114 @@ def read_summary(path: Path) -> ResultRecord:
     Raises:
         DataError: The file cannot be read or is no record.
     """
-    content = _read_content(path)
-    if content.get("schema_version") == 1:
-        return upgraded(content, str(path))
-    content.pop("outcomes", None)
-    return _validated(ResultRecord.model_validate, content, str(path))
+    with refusing(path):
+        summary, embedded = _split(read_file(path), path)
+        if summary["schema_version"] == 1:
+            return upgraded({**summary, "outcomes": embedded}, str(path))
+        return _validated_summary(summary, path)
 
 
-def _read_content(path: Path) -> dict[str, Any]:
+@contextmanager
+def refusing(path: Path) -> Iterator[None]:
+    """Turn whatever the content of a record raises into one line that names its file.
+
+    Raises:
+        DataError: The block raised something.
+    """
     try:
-        content = json.loads(path.read_bytes())
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: not a result record (no JSON: {error})") from None
-    if not isinstance(content, dict):
+        yield
+    except WsolbenchError:
+        raise
+    except Exception as error:
+        told = printable(" ".join(str(error).split()), 200)
+        raise DataError(f"{path}: not a result record ({type(error).__name__}: {told})") from error
+
+
+def _split(content: bytes, path: Path) -> tuple[dict[str, Any], Any]:
+    """Return a summary as JSON has it, its texts and numbers checked, and the outcomes that are in the same file.
+
+    Raises:
+        DataError: It is no summary of a version that is known.
+    """
+    try:
+        summary = parse(content)
+    except ValueError as error:
+        raise DataError(f"{path}: not a result record (no JSON: {printable(str(error))})") from None
+    if not isinstance(summary, dict):
         raise DataError(f"{path}: not a result record (expected an object)")
-    return content
+    embedded = summary.pop("outcomes", None)
+    problem, version = problem_of(summary), summary.get("schema_version")
+    if problem is not None:
+        raise DataError(f"{path}: not a result record ({problem})")
+    if type(version) is not int or not 1 <= version <= SCHEMA_VERSION:
+        raise DataError(f"{path}: not a result record (schema_version: expected a version from 1 to {SCHEMA_VERSION})")
+    return summary, embedded
+
+
+def _validated_summary(content: Mapping[str, Any], path: Path) -> ResultRecord:
+    """Return the record of a summary of version 2 or 3; from version 3 on, it is under its own hash.
+
+    Raises:
+        DataError: It is no summary, or its hash is another one.
+    """
+    if content["schema_version"] < SCHEMA_VERSION:
+        return _validated({**content, "schema_version": SCHEMA_VERSION}, str(path))
+    record = _validated({name: value for name, value in content.items() if name != SEAL}, str(path))
+    if content.get(SEAL) != summary_sha256(content):
+        raise DataError(f"{path} is not what was written: {SEAL} is not the hash of the rest; make the record again")
+    return record
+
+
+def _with_embedded(record: ResultRecord, embedded: Any, path: Path) -> ResultRecord:
+    """Return a record with the outcomes that stand in the same line."""
+    parts = {split: dict(_expect(dict, part, path)) for split, part in _expect(dict, embedded, path).items()}
+    ids = {split: _embedded_ids(part.pop("image_ids", None), path) for split, part in parts.items()}
+    outcomes = _decoded(record, parts, ids, str(path))
+    hashes = [part.image_ids_sha256 for part in record.splits]
+    if outcomes_sha256(outcomes) != record.outcomes_sha256 or [ids_sha256(p.image_ids) for p in outcomes] != hashes:
+        raise DataError(f"{path}: its outcomes are not those that it was written with: their hash is another one")
+    return with_outcomes(record, outcomes)
 
 
 def _embedded_ids(ids: Any, where: Path) -> tuple[str, ...]:
-    if not isinstance(ids, list) or not all(isinstance(image_id, str) for image_id in ids):
-        raise DataError(f"{where}: outcomes have another form (image_ids are no list of texts)")
-    return tuple(ids)
+    try:
+        return read_ids(ids)
+    except DataError as error:
+        raise DataError(f"{where}: outcomes have another form ({error})") from None
 
 
 def upgraded(content: Mapping[str, Any], where: str) -> ResultRecord:
-    """Return a version 1 record as version 2.
+    """Return a version 1 record as one of today.
 
     Raises:
         DataError: It is no version 1 record, or its curves do not follow from its outcomes.
     """
 
     def build(outcomes: Sequence[SplitOutcomes], fields: Mapping[str, Any]) -> ResultRecord:
-        return _validated(lambda parts: new_record(outcomes=outcomes, **parts), fields, where)
+        splits = [part.model_dump() for part in describe_splits(outcomes)]
+        whole = {"schema_version": SCHEMA_VERSION, **fields, "splits": splits}
+        whole["outcomes_sha256"] = outcomes_sha256(outcomes)
+        return with_outcomes(_validated(whole, where), outcomes)
 
     return upgrade(content, where, build)
 
 
-def _validated(validate: Callable[[Any], ResultRecord], content: Mapping[str, Any], where: str) -> ResultRecord:
+def _validated(content: Mapping[str, Any], where: str) -> ResultRecord:
     """Validate the content of a summary.
 
     Raises:
         DataError: It is no summary; the message says where.
     """
     try:
-        return validate(content)
+        return ResultRecord.model_validate_json(json.dumps(content), strict=True)
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(str(step) for step in first["loc"])
-        what = f"not a result record of schema version {SCHEMA_VERSION}"
-        raise DataError(f"{where}: {what} ({place}: {first['msg']})") from None
+        place = printable(".".join(str(step) for step in first["loc"]), 200)
+        told = first["msg"].removeprefix("Value error, ")
+        if first["type"] == "string_pattern_mismatch":
+            told = f"expected the form {first['ctx']['pattern']}, got '{printable(str(first['input']), 60)}'"
+        where_told = ": ".join(filter(None, [place, printable(told, 300)]))
+        raise DataError(f"{where}: not a result record of schema version {SCHEMA_VERSION} ({where_told})") from None
 
 
 def _with_files(record: ResultRecord, path: Path) -> ResultRecord:
@@ -286,8 +333,8 @@ def _with_files(record: ResultRecord, path: Path) -> ResultRecord:
         for part in record.splits
     }
     try:
-        parts = json.loads(content)
-    except (ValueError, RecursionError):
+        parts = parse(content)
+    except ValueError:
         raise DataError(f"{place}: no JSON") from None
     return with_outcomes(record, _decoded(record, _expect(dict, parts, place), ids, str(place)))
 
@@ -299,7 +346,8 @@ def _unpacked(path: Path) -> bytes:
         DataError: It is damaged, or larger than any file of outcomes is.
     """
     try:
-        with gzip.open(path) as file:
+        packed = read_regular(path, LARGEST)
+        with gzip.open(io.BytesIO(packed)) as file:
             content = file.read(LARGEST + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path} is damaged ({error}); put back the file that belongs there") from None
@@ -312,7 +360,10 @@ def _read_ids(path: Path, digest: str) -> tuple[str, ...]:
     content = _unpacked(path)
     if hashlib.sha256(content).hexdigest() != digest:
         raise DataError(f"{path} does not hold the images of the record: its hash is another one")
-    return tuple(content.decode(errors="replace").split("\n")[:-1])
+    ids = content.decode(errors="replace").split("\n")
+    if ids.pop():
+        raise DataError(f"{path}: expected an image id a line")
+    return tuple(ids)
 
 
 def _decoded(
@@ -327,54 +378,12 @@ def _decoded(
     if set(parts) != {info.split for info in record.splits}:
         raise DataError(f"{where}: outcomes of {', '.join(parts)}, where the record has other splits")
     try:
-        outcomes = [_decode(parts[info.split], info, ids[info.split], thresholds) for info in record.splits]
-        for part in outcomes:
-            part.images  # noqa: B018 - raises where lengths differ
+        outcomes = [decode_part(parts[info.split], info, ids[info.split], thresholds) for info in record.splits]
     except DataError as error:
         raise DataError(f"{where}: {error}") from None
     except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
         raise DataError(f"{where}: outcomes have another form ({type(error).__name__}: {error})") from None
     return outcomes
-
-
-def _decode(part: Mapping[str, Any], info: SplitInfo, ids: tuple[str, ...], thresholds: int) -> SplitOutcomes:
-    correct = part["correct"]
-    return SplitOutcomes(
-        split=info.split,
-        image_ids=ids,
-        correct=None
-        if correct is None
-        else {
-            mode: {iou: _decoded_runs(correct[mode][iou_key(iou)], thresholds) for iou in IOU_THRESHOLDS}
-            for mode in MODES
-        },
-        hits={int(k): np.array(hit, dtype=np.bool_) for k, hit in part["hits"].items()},
-        statistics={name: np.array(values, dtype=np.float64) for name, values in part["statistics"].items()},
-        nan_maps=int(part["nan_maps"]),
-        constant_maps=int(part["constant_maps"]),
-        annotations_sha256=str(part["annotations_sha256"]),
-        images_sha256=None if part["images_sha256"] is None else str(part["images_sha256"]),
-    )
-
-
-def _decoded_runs(runs: Mapping[str, list[int]], thresholds: int) -> CorrectRuns:
-    counts, edges = _whole_numbers(runs["counts"]), _whole_numbers(runs["edges"])
-    # Each count is compared before they are summed and spread out: a made-up one must not fill the memory.
-    if ((counts < 0) | (counts > len(edges))).any() or 2 * counts.sum() != len(edges):
-        raise DataError(f"runs of correct thresholds: the counts of the images do not add up to {len(edges)} edges")
-    image = np.repeat(np.arange(len(counts), dtype=np.intp), counts)
-    of_edge = np.repeat(image, 2)
-    ascending = (np.diff(edges) > 0) | (np.diff(of_edge) > 0)
-    if not ascending.all() or ((edges < 0) | (edges > thresholds)).any():
-        raise DataError(f"runs of correct thresholds: expected ascending pairs of indices from 0 to {thresholds}")
-    return CorrectRuns(image, edges[::2].copy(), edges[1::2].copy(), len(counts), thresholds)
-
-
-def _whole_numbers(values: list[int]) -> NDArray[np.intp]:
-    array = np.array(values)
-    if array.ndim != 1 or (array.size and array.dtype.kind != "i"):
-        raise DataError("runs of correct thresholds: expected two flat lists of whole numbers")
-    return array.astype(np.intp)
 
 
 def _expect(kind: type[dict[str, Any]], value: Any, where: Path) -> dict[str, Any]:

@@ -1,18 +1,44 @@
-"""Whether the numbers of a record follow from its own per-image outcomes."""
+"""Whether what a record says follows from its own per-image outcomes, and what nobody can verify."""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from wsolbench.contract.choices import iou_key
 from wsolbench.errors import DataError, WsolbenchError
-from wsolbench.protocol import Mode, cam_threshold_grid
-from wsolbench.records.outcomes import claimed_scores, compute_intervals, recompute_scores
+from wsolbench.protocol import IOU_THRESHOLDS, Mode, cam_threshold_grid
+from wsolbench.protocol.uncertainty import KIND, LEVEL, RESAMPLES, SEED
+from wsolbench.records.identity import content_sha256
+from wsolbench.records.missing import FULLSUP_WITHOUT_BOXES, explain_missing, reasons_without_fullsup
+from wsolbench.records.outcomes import (
+    SplitOutcomes,
+    check_outcomes,
+    claimed_scores,
+    compute_intervals,
+    recompute_pxap,
+    recompute_scores,
+)
 from wsolbench.records.record import ResultRecord
-from wsolbench.records.store import describe_splits, outcomes_sha256, read_record
+from wsolbench.records.store import describe_splits, outcomes_sha256, parse_record, read_file, refusing
 
-__all__ = ["contradiction", "read_verified"]
+__all__ = ["CLAIMED", "contradiction", "parse_verified", "read_verified", "verified"]
+
+CLAIMED: Mapping[str, str] = {
+    "backbone": "network, weights and their training, preprocessing",
+    "method": "name, provider, options; changed options have to be among the options",
+    "protocol.target": "whose maps they are",
+    "dataset.name": "and version, number of classes; the limit is at least the number of images",
+    "splits": "hashes of annotations and pixels, numbers of maps without a score; the outcomes repeat them",
+    "metrics.pxap": "in records without histograms of pixels, which those before version 3 are",
+    "config": "what the outcomes do not show of it",
+    "environment": "versions, machine, command, seed, time",
+    "seconds": "how long it took",
+}
+"""What a record says and its outcomes do not show; from version 3 on a hash covers it, which reveals accidents."""
 
 _ROUNDING = 1e-9  # percent
 
@@ -23,71 +49,187 @@ def read_verified(path: Path) -> ResultRecord:
     Raises:
         DataError: The file is no record, its outcomes are missing or altered, or it contradicts itself.
     """
-    record = read_record(path)
-    problem = contradiction(record)
+    return parse_verified(read_file(path), path)
+
+
+def parse_verified(content: bytes, path: Path) -> ResultRecord:
+    """Return the record that the content of a file is, verified; its outcomes may be beside the file.
+
+    Raises:
+        DataError: It is no record, its outcomes are missing or altered, or it contradicts itself.
+    """
+    record = parse_record(content, path)
+    with refusing(path):
+        problem = contradiction(record)
     if problem is not None:
         raise DataError(f"{path}: {problem}")
     return record
 
 
+def verified(given: ResultRecord | Path) -> ResultRecord:
+    """Return a record, or that of a file, whose numbers follow from its outcomes.
+
+    Raises:
+        DataError: They do not, or the file is no record.
+    """
+    if isinstance(given, Path):
+        return read_verified(given)
+    problem = contradiction(given)
+    if problem is not None:
+        raise DataError(f"{given!r}: {problem}")
+    return given
+
+
 def contradiction(record: ResultRecord) -> str | None:
     """Say where a record's numbers do not follow from the outcomes of its images, or None where all do."""
     try:
-        found = recompute_scores(record.outcomes, record.protocol)
+        for problem in _contradictions(record):
+            return problem
     except WsolbenchError as error:
         return str(error)
-    for info, expected in zip(record.splits, describe_splits(record.outcomes), strict=True):
+    return None
+
+
+def _contradictions(record: ResultRecord) -> Iterator[str]:
+    """Yield what does not follow; each step may rely on those before it."""
+    yield from _wrong_splits(record)
+    yield from _wrong_scores(record)
+    yield from _wrong_thresholds(record)
+    yield from _wrong_pxap(record)
+    yield from _wrong_reasons(record)
+    yield from _wrong_intervals(record)
+    yield from _wrong_settings(record)
+
+
+def _wrong_splits(record: ResultRecord) -> Iterator[str]:
+    """Yield what the summary says of splits, and of the data set, and the outcomes do not."""
+    outcomes = record.outcomes
+    for part in outcomes:
+        check_outcomes(part)
+    if len(record.splits) != len(outcomes):
+        yield f"it names {len(record.splits)} splits, and there are outcomes of {len(outcomes)}"
+    for info, expected in zip(record.splits, describe_splits(outcomes), strict=True):
         if info != expected:
-            return f"splits and outcomes of {info.split} disagree"
-    if outcomes_sha256(record.outcomes) != record.outcomes_sha256:
-        return "outcomes_sha256 is not the hash of its outcomes"
-    sizes = {part.split: len(part.image_ids) for part in record.outcomes}
-    if sizes != record.dataset.split_sizes:
-        return f"split_sizes are {record.dataset.split_sizes}, but there are outcomes of {sizes}"
-    claimed = claimed_scores(record.metrics)
+            yield f"splits and outcomes of {info.split} disagree"
+    if outcomes_sha256(outcomes) != record.outcomes_sha256:
+        yield "outcomes_sha256 is not the hash of its outcomes"
+    dataset = record.dataset
+    if dataset.limit is not None and max(dataset.split_sizes.values()) > dataset.limit:
+        yield f"limit is {dataset.limit}, but split_sizes are {dataset.split_sizes}"
+    if dataset.content_sha256 != content_sha256((part.split, part.annotations_sha256) for part in outcomes):
+        yield "dataset.content_sha256 is not the hash of its splits' annotations_sha256"
+
+
+def _wrong_scores(record: ResultRecord) -> Iterator[str]:
+    found, claimed = recompute_scores(record.outcomes, record.protocol), claimed_scores(record.metrics)
     for name in sorted(found.keys() ^ claimed.keys()):
-        return f"{name} and its outcomes disagree"
+        yield f"{name} and its outcomes disagree"
     for name, value in found.items():
         if not abs(claimed[name] - value) <= _ROUNDING:  # so that NaN is noticed
-            return f"{name} is {claimed[name]}, but its outcomes give {value}"
-    return _wrong_threshold(record) or _wrong_interval(record)
+            yield f"{name} is {claimed[name]}, but its outcomes give {value}"
 
 
-def _wrong_threshold(record: ResultRecord) -> str | None:
-    """Say which τ is not the first one at which train-fullsup scores best; this also ties the grid to its step."""
-    fullsup = next((part for part in record.outcomes if part.split == "train-fullsup"), None)
-    metrics = record.metrics
+def _fullsup(record: ResultRecord) -> SplitOutcomes | None:
+    """Return train-fullsup where τ comes from it."""
+    return next((part for part in record.outcomes[1:] if part.split == "train-fullsup"), None)
+
+
+def _wrong_thresholds(record: ResultRecord) -> Iterator[str]:
+    """Yield which τ is not the first one at which train-fullsup scores best; this also ties the grid to its step."""
+    fullsup, metrics = _fullsup(record), record.metrics
+    by_iou = metrics.fullsup_cam_threshold
     claimed: dict[str, tuple[float | None, Mode, float]] = {
-        "fullsup_cam_threshold_single": (metrics.fullsup_cam_threshold_single, "single", 0.5)
+        "fullsup_cam_threshold_single": (metrics.fullsup_cam_threshold_single, "single", 0.5),
+        **{
+            f"fullsup_cam_threshold.{iou}": (None if by_iou is None else by_iou[iou_key(iou)], "multi", iou)
+            for iou in IOU_THRESHOLDS
+        },
     }
-    for key, value in (metrics.fullsup_cam_threshold or {}).items():
-        claimed[f"fullsup_cam_threshold.{key}"] = (value, "multi", float(key))
     grid = cam_threshold_grid(record.protocol.threshold_step)
     for name, (threshold, mode, iou) in claimed.items():
-        if threshold is None:
+        if metrics.fullsup_box_acc is None or fullsup is None or fullsup.correct is None:
+            if threshold is not None:
+                yield f"{name} and its outcomes disagree"
             continue
-        if fullsup is None or fullsup.correct is None:
-            return f"{name} and its outcomes disagree"
         expected = float(grid[fullsup.box_acc(mode, iou).argmax()])
-        if not abs(threshold - expected) <= _ROUNDING:
-            return f"{name} is {threshold}, but its outcomes give {expected}"
-    return None
+        if threshold is None or not abs(threshold - expected) <= _ROUNDING:
+            yield f"{name} is {threshold}, but its outcomes give {expected}"
 
 
-def _wrong_interval(record: ResultRecord) -> str | None:
-    """Say which interval does not follow from the outcomes and the settings that the record names."""
+def _wrong_pxap(record: ResultRecord) -> Iterator[str]:
+    """Yield where PxAP is not that of the histograms; without them it is a claim."""
+    histograms, claimed = record.evaluated.histograms, record.metrics.pxap
+    if histograms is None:
+        return
+    found = recompute_pxap(histograms)
+    if claimed is None or not abs(claimed - found) <= _ROUNDING:
+        yield f"pxap is {claimed}, but its outcomes give {found}"
+
+
+def _wrong_reasons(record: ResultRecord) -> Iterator[str]:
+    """Yield where a metric is null for another reason than the record gives."""
+    fullsup, scored = _fullsup(record), record.evaluated
+    is_evaluated = record.protocol.split == "train-fullsup"
+    allowed: Collection[str | None]
+    if fullsup is None:
+        allowed = reasons_without_fullsup(record.missing, is_evaluated=is_evaluated)
+    else:
+        allowed = (None if fullsup.correct is not None else FULLSUP_WITHOUT_BOXES,)
+    null = [name for name, value in record.metrics if value is None]
+    expected: dict[str, str] = {}
+    for no_threshold in allowed or (None,):
+        expected = explain_missing(
+            null,
+            has_boxes=scored.correct is not None,
+            has_classifier=bool(scored.hits),
+            target=record.protocol.target,
+            no_threshold=no_threshold,
+        )
+        if expected == record.missing:
+            return
+    for name in sorted({*expected, *record.missing}):
+        if expected.get(name) != record.missing.get(name):
+            yield f"missing.{name} is {record.missing.get(name)!r}, but its outcomes give {expected.get(name)!r}"
+
+
+def _wrong_intervals(record: ResultRecord) -> Iterator[str]:
+    """Yield which interval does not follow from the outcomes; the settings are those that tables name."""
     claimed = record.intervals
     if claimed is None:
-        return "it has no intervals" if claimed_scores(record.metrics) else None
-    settings = claimed.model_dump(include={"kind", "level", "resamples", "seed"})
-    found = compute_intervals(record.outcomes, record.protocol, **settings)
+        if claimed_scores(record.metrics):
+            yield "it has no intervals"
+        return
+    settings: dict[str, Any] = {"kind": KIND, "level": LEVEL, "resamples": RESAMPLES, "seed": SEED}
+    for name, value in settings.items():
+        if getattr(claimed, name) != value:
+            yield f"intervals.{name} is {getattr(claimed, name)}, expected {value}"
+    found = compute_intervals(record.outcomes, record.protocol)
     ends = {} if found is None else found.metrics
     for name in sorted(ends.keys() ^ claimed.metrics.keys()):
-        return f"the interval of {name} and its outcomes disagree"
+        yield f"the interval of {name} and its outcomes disagree"
     for name, expected in ends.items():
         if not np.allclose(claimed.metrics[name], expected, rtol=0, atol=_ROUNDING):
-            return f"the interval of {name} is {_told(claimed.metrics[name])}, but its outcomes give {_told(expected)}"
-    return None
+            yield f"the interval of {name} is {_told(claimed.metrics[name])}, but its outcomes give {_told(expected)}"
+
+
+def _wrong_settings(record: ResultRecord) -> Iterator[str]:
+    """Yield where two places of the summary say different things."""
+    options = record.method.options
+    for name, value in record.method.changed_options.items():
+        if name not in options or options[name] != value:
+            yield f"method.changed_options.{name} is {value!r}, but its options have {options.get(name)!r}"
+    config, protocol, environment = record.config or {}, record.protocol, record.environment
+    said = {
+        "split": protocol.split,
+        "threshold_step": protocol.threshold_step,
+        "target": protocol.target,
+        "limit": record.dataset.limit,
+        "batch_size": environment.batch_size,
+        "seed": environment.seed,
+    }
+    for name, value in said.items():
+        if name in config and config[name] != value:
+            yield f"config.{name} is {config[name]!r}, but the record was measured with {value!r}"
 
 
 def _told(ends: tuple[float, float]) -> str:

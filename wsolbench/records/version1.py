@@ -1,4 +1,4 @@
-"""Records of schema version 1, which had everything in one file, read as version 2."""
+"""Records of schema version 1, which had everything in one file, read as those of today."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from wsolbench.contract.choices import FINEST_THRESHOLD_STEP, iou_key
 from wsolbench.errors import DataError
 from wsolbench.protocol import IOU_THRESHOLDS, MODES, cam_threshold_grid
 from wsolbench.protocol.uncertainty import CorrectRuns
-from wsolbench.records.outcomes import SplitOutcomes
+from wsolbench.records.encoding import read_count, read_hits, read_ids, read_statistic
+from wsolbench.records.outcomes import SplitOutcomes, check_outcomes
 from wsolbench.records.record import ResultRecord
 
 __all__ = ["renamed", "upgrade"]
@@ -24,7 +25,7 @@ def upgrade(
     where: str,
     build: Callable[[Sequence[SplitOutcomes], Mapping[str, Any]], ResultRecord],
 ) -> ResultRecord:
-    """Return a version 1 record as version 2.
+    """Return a version 1 record as one of today.
 
     Args:
         content: What its file holds.
@@ -36,8 +37,8 @@ def upgrade(
     """
     parts = dict(content)
     try:
-        step = float(parts["protocol"]["interval"])
-        if not FINEST_THRESHOLD_STEP <= step <= 1:
+        step = parts["protocol"]["interval"]
+        if isinstance(step, bool) or not FINEST_THRESHOLD_STEP <= step <= 1:
             raise DataError(f"protocol.interval is {step}, expected {FINEST_THRESHOLD_STEP:g} to 1")
         parts["protocol"] = renamed(parts["protocol"])
         old = parts.pop("outcomes")
@@ -53,7 +54,7 @@ def upgrade(
 
 
 def renamed(protocol: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields of a version 1 protocol under their names in version 2."""
+    """Return the fields of a version 1 protocol under the names of today."""
     return {("threshold_step" if name == "interval" else name): value for name, value in protocol.items()}
 
 
@@ -65,25 +66,26 @@ def _outcomes(part: Mapping[str, Any], thresholds: int) -> SplitOutcomes:
             mode: {iou: CorrectRuns.from_flat(runs[mode][iou_key(iou)], thresholds) for iou in IOU_THRESHOLDS}
             for mode in MODES
         }
-    hits = {k: np.array(part[f"top{k}_hits"], dtype=np.bool_) for k in (1, 5) if part[f"top{k}_hits"] is not None}
+    hits = {k: read_hits(part[f"top{k}_hits"]) for k in (1, 5) if part[f"top{k}_hits"] is not None}
     statistics = part.get("statistics") or {}
     made = SplitOutcomes(
         split=part["split"],
-        image_ids=tuple(part["image_ids"]),
+        image_ids=read_ids(part["image_ids"]),
         correct=correct,
         hits=hits,
-        statistics={name: np.array(values, dtype=np.float64) for name, values in statistics.items()},
-        nan_maps=part["nan_maps"],
-        constant_maps=part["constant_maps"],
+        statistics={name: read_statistic(values) for name, values in statistics.items()},
+        nan_maps=read_count(part["nan_maps"]),
+        constant_maps=read_count(part["constant_maps"]),
         annotations_sha256=part["annotations_sha256"],
         images_sha256=part["images_sha256"],
     )
+    check_outcomes(made)
     _check_curves(made, part["box_acc"])
     return made
 
 
 def _check_curves(made: SplitOutcomes, claimed: Mapping[str, Mapping[str, Sequence[float]]] | None) -> None:
-    """Refuse curves that do not follow from the outcomes: version 2 does not keep them."""
+    """Refuse curves that do not follow from the outcomes: later versions do not keep them."""
     if (claimed is None) != (made.correct is None):
         raise DataError(f"outcomes and box_acc of {made.split} disagree")
     for mode in MODES if claimed is not None else ():

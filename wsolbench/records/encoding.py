@@ -1,0 +1,159 @@
+"""Outcomes as JSON: the same outcomes always give the same bytes, and what has another form is refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsolbench.contract.choices import iou_key
+from wsolbench.errors import DataError
+from wsolbench.protocol import IOU_THRESHOLDS, MODES, ScoreHistograms
+from wsolbench.protocol.uncertainty import CorrectRuns
+from wsolbench.records.outcomes import SplitOutcomes, check_outcomes
+from wsolbench.records.record import LARGEST_COUNT, SplitInfo
+
+__all__ = [
+    "decode_part",
+    "encode_outcomes",
+    "encode_part",
+    "read_count",
+    "read_hits",
+    "read_ids",
+    "read_statistic",
+]
+
+
+def encode_outcomes(outcomes: Sequence[SplitOutcomes]) -> bytes:
+    """Return the content of an outcomes file."""
+    content = {part.split: encode_part(part) for part in outcomes}
+    return (json.dumps(content, separators=(",", ":"), ensure_ascii=False) + "\n").encode()
+
+
+def encode_part(part: SplitOutcomes) -> dict[str, Any]:
+    """Return the outcomes of a split as JSON has them, without the ids of the images."""
+    correct = None
+    if part.correct is not None:
+        correct = {
+            mode: {iou_key(iou): _encoded_runs(part.correct[mode][iou]) for iou in IOU_THRESHOLDS} for mode in MODES
+        }
+    encoded = {
+        "correct": correct,
+        "hits": {str(k): hit.astype(int).tolist() for k, hit in sorted(part.hits.items())},
+        "statistics": {
+            name: [value if np.isfinite(value) else None for value in values.tolist()]
+            for name, values in part.statistics.items()
+        },
+        "nan_maps": part.nan_maps,
+        "constant_maps": part.constant_maps,
+        "annotations_sha256": part.annotations_sha256,
+        "images_sha256": part.images_sha256,
+    }
+    if part.histograms is not None:
+        foreground, background = part.histograms.foreground, part.histograms.background
+        encoded["histograms"] = {"foreground": foreground.tolist(), "background": background.tolist()}
+    return encoded
+
+
+def decode_part(part: Mapping[str, Any], info: SplitInfo, ids: tuple[str, ...], thresholds: int) -> SplitOutcomes:
+    """Return the outcomes of a split, checked.
+
+    Args:
+        part: What JSON has of them.
+        info: What the summary says of the split.
+        ids: Its images.
+        thresholds: T, the size of the grid of τ.
+
+    Raises:
+        DataError: They are not possible, or not of the images.
+        KeyError, TypeError, ValueError, OverflowError, AttributeError: They have another form.
+    """
+    correct = part["correct"]
+    made = SplitOutcomes(
+        split=info.split,
+        image_ids=ids,
+        correct=None
+        if correct is None
+        else {
+            mode: {iou: _decoded_runs(correct[mode][iou_key(iou)], thresholds) for iou in IOU_THRESHOLDS}
+            for mode in MODES
+        },
+        hits={int(k): read_hits(hit) for k, hit in part["hits"].items()},
+        statistics={name: read_statistic(values) for name, values in part["statistics"].items()},
+        nan_maps=read_count(part["nan_maps"]),
+        constant_maps=read_count(part["constant_maps"]),
+        annotations_sha256=str(part["annotations_sha256"]),
+        images_sha256=None if part["images_sha256"] is None else str(part["images_sha256"]),
+        histograms=_decoded_histograms(part["histograms"], thresholds) if "histograms" in part else None,
+    )
+    check_outcomes(made)
+    return made
+
+
+def read_ids(ids: Any) -> tuple[str, ...]:
+    """Return image ids. Raises ``DataError`` where they are no list of texts."""
+    if not isinstance(ids, list) or not all(isinstance(image_id, str) for image_id in ids):
+        raise DataError("image_ids are no list of texts")
+    return tuple(ids)
+
+
+def read_count(value: Any) -> int:
+    """Return a number of maps. Raises ``DataError`` where it is none."""
+    if type(value) is not int or not 0 <= value <= LARGEST_COUNT:
+        raise DataError("expected whole numbers of maps")
+    return value
+
+
+def read_hits(values: Any) -> NDArray[np.bool_]:
+    """Return hits, of 0 and 1 or of false and true. Raises ``DataError`` where they are something else."""
+    array = np.array(values)
+    if (
+        not isinstance(values, list)
+        or array.ndim != 1
+        or array.dtype.kind not in "ib"
+        or not np.isin(array, (0, 1)).all()
+    ):
+        raise DataError("expected hits of 0 and 1")
+    return array.astype(np.bool_)
+
+
+def read_statistic(values: Any) -> NDArray[np.float64]:
+    """Return a statistic. Raises ``DataError`` where it is no list of numbers and nulls."""
+    if not isinstance(values, list) or not {type(value) for value in values} <= {int, float, type(None)}:
+        raise DataError("expected statistics as lists of numbers and null")
+    return np.array(values, dtype=np.float64)
+
+
+def _encoded_runs(runs: CorrectRuns) -> dict[str, list[int]]:
+    counts = np.bincount(runs.image, minlength=runs.num_images)
+    return {"counts": counts.tolist(), "edges": np.stack([runs.start, runs.stop], axis=1).ravel().tolist()}
+
+
+def _decoded_runs(runs: Mapping[str, list[int]], thresholds: int) -> CorrectRuns:
+    counts, edges = _whole_numbers(runs["counts"]), _whole_numbers(runs["edges"])
+    # Each count is compared before they are summed and spread out: a made-up one must not fill the memory.
+    if ((counts < 0) | (counts > len(edges))).any() or 2 * counts.sum() != len(edges):
+        raise DataError(f"runs of correct thresholds: the counts of the images do not add up to {len(edges)} edges")
+    image = np.repeat(np.arange(len(counts), dtype=np.intp), counts)
+    of_edge = np.repeat(image, 2)
+    ascending = (np.diff(edges) > 0) | (np.diff(of_edge) > 0)
+    if not ascending.all() or ((edges < 0) | (edges > thresholds)).any():
+        raise DataError(f"runs of correct thresholds: expected ascending pairs of indices from 0 to {thresholds}")
+    return CorrectRuns(image, edges[::2].copy(), edges[1::2].copy(), len(counts), thresholds)
+
+
+def _decoded_histograms(histograms: Mapping[str, list[int]], thresholds: int) -> ScoreHistograms:
+    foreground, background = (_whole_numbers(histograms[name]) for name in ("foreground", "background"))
+    if not len(foreground) == len(background) == thresholds + 2:
+        raise DataError(f"histograms: expected two lists of {thresholds + 2} numbers")
+    return ScoreHistograms(foreground.astype(np.int64), background.astype(np.int64))
+
+
+def _whole_numbers(values: list[int]) -> NDArray[np.intp]:
+    array = np.array(values)
+    if not isinstance(values, list) or array.ndim != 1 or (array.size and array.dtype.kind != "i"):
+        raise DataError("expected flat lists of whole numbers")
+    return array.astype(np.intp)

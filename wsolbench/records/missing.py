@@ -1,0 +1,67 @@
+"""Why a metric is null: a closed set of reasons, which follow from what was scored."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+from wsolbench.contract.choices import Target
+
+__all__ = [
+    "FULLSUP_IS_EVALUATED",
+    "FULLSUP_WITHOUT_BOXES",
+    "NO_FULLSUP",
+    "NO_FULLSUP_MAPS",
+    "NO_FULLSUP_MAPS_GIVEN",
+    "explain_missing",
+    "reasons_without_fullsup",
+]
+
+FULLSUP_IS_EVALUATED = "train-fullsup itself is evaluated, and a threshold chosen on it would be its oracle"
+FULLSUP_WITHOUT_BOXES = "train-fullsup has no boxes"
+NO_FULLSUP = "the data set has no train-fullsup split"
+NO_FULLSUP_MAPS = "no scoremaps of train-fullsup were given (--fullsup-scoremaps)"
+NO_FULLSUP_MAPS_GIVEN = "no maps of train-fullsup were given (fullsup)"
+NO_BOXES = "the data set has no boxes"
+NO_CLASSIFIER = "no classifier ran"
+NO_MASKS = "the data set has no masks"
+OTHER_CLASS = "maps of the predicted class"
+UNKNOWN_CLASS = "the files do not say for which class"
+
+
+def explain_missing(
+    null: Collection[str], *, has_boxes: bool, has_classifier: bool, target: Target | None, no_threshold: str | None
+) -> dict[str, str]:
+    """Return the reason for every metric that is null; where several hold, the first of them.
+
+    Args:
+        null: The names of the metrics.
+        has_boxes: Whether the evaluated split has boxes.
+        has_classifier: Whether predictions are known.
+        target: Whose maps they are; None where nobody knows.
+        no_threshold: Why no τ comes from train-fullsup; None where it does.
+    """
+    box_metrics = [name for name in null if "box_acc" in name or "cam_threshold" in name or name.endswith("_loc")]
+    top_k = [name for name in null if name.startswith("top")]
+    reasons: Sequence[tuple[bool, str, Collection[str]]] = (
+        (not has_boxes, NO_BOXES, box_metrics),
+        (not has_classifier, NO_CLASSIFIER, top_k),
+        (no_threshold is not None, no_threshold or "", box_metrics),
+        (True, OTHER_CLASS if target else UNKNOWN_CLASS, ("gt_known_loc",)),
+        (True, NO_MASKS, ("pxap",)),
+    )
+    missing: dict[str, str] = {}
+    for holds, reason, names in reasons:
+        missing.update({name: reason for name in names if holds and name in null and name not in missing})
+    return missing
+
+
+def reasons_without_fullsup(missing: Mapping[str, str], *, is_evaluated: bool) -> Collection[str]:
+    """Return the reasons that a record may give where no τ comes from train-fullsup, because it is not there.
+
+    Args:
+        missing: The reasons that it gives.
+        is_evaluated: Whether train-fullsup is the split that is evaluated.
+    """
+    if is_evaluated:
+        return (FULLSUP_IS_EVALUATED,)
+    return [reason for reason in (NO_FULLSUP, NO_FULLSUP_MAPS, NO_FULLSUP_MAPS_GIVEN) if reason in missing.values()]

@@ -1,0 +1,109 @@
+"""JSON of records: read strictly and within bounds, made of any settings, and put under a hash of its own."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Mapping
+from numbers import Integral
+from typing import Any
+
+from wsolbench.texts import printable, text_problem
+
+__all__ = ["LONGEST_TEXT", "SEAL", "parse", "plain", "problem_of", "sealed", "summary_sha256"]
+
+LONGEST_TEXT = 20_000
+"""Characters of the longest text of a record, a command."""
+
+DEEPEST = 64
+"""Levels of a record; more than twenty trainings, one after the other, fit."""
+
+LARGEST = 2**63
+"""Whole numbers of records are below it."""
+
+SEAL = "summary_sha256"
+
+
+def parse(content: bytes) -> Any:
+    """Return what JSON says.
+
+    Raises:
+        ValueError: It is no JSON, a name stands twice in one object, or a number is NaN or infinite.
+    """
+    try:
+        return json.loads(content.decode(), object_pairs_hook=_unique, parse_constant=_refuse_constant)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def problem_of(value: Any, depth: int = 0) -> str | None:
+    """Say which text or number of a summary no record has, or return None where all are as they should be.
+
+    Args:
+        value: The summary, without outcomes, or a part of it.
+        depth: The level at which the part stands.
+    """
+    if depth > DEEPEST:
+        return f"nested more than {DEEPEST} levels deep"
+    if isinstance(value, dict):
+        items: Iterable[tuple[Any, Any]] = value.items()
+    elif isinstance(value, list):
+        items = enumerate(value)
+    else:
+        return _problem_of_leaf(value)
+    for name, item in items:
+        problem = _problem_of_leaf(name) or problem_of(item, depth + 1)
+        if problem is not None:
+            return f"{printable(str(name), 100)}, {problem}"
+    return None
+
+
+def plain(value: Any) -> Any:
+    """Return settings as a record keeps them: JSON's own types, finite numbers, texts that are one line."""
+    if isinstance(value, Mapping):
+        return {printable(str(name)): plain(item) for name, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(item) for item in value]
+    if isinstance(value, bool | None):
+        return value
+    if isinstance(value, Integral):
+        return int(value)
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else str(value)
+    return printable(str(value), LONGEST_TEXT)
+
+
+def summary_sha256(content: Mapping[str, Any]) -> str:
+    """Return the hash of a summary: of all but its outcomes and the hash itself, whatever their order and layout."""
+    covered = {name: value for name, value in content.items() if name not in ("outcomes", SEAL)}
+    text = json.dumps(covered, sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def sealed(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a summary under its own hash."""
+    return {**content, SEAL: summary_sha256(content)}
+
+
+def _problem_of_leaf(value: Any) -> str | None:
+    if isinstance(value, str):
+        return text_problem(value, LONGEST_TEXT)
+    if isinstance(value, float) and not math.isfinite(value):
+        return "expected a finite number"
+    if isinstance(value, int) and abs(value) > LARGEST:
+        return f"expected a number up to {LARGEST}"
+    return None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise ValueError(f"the name '{printable(name, 100)}' stands twice in one object")
+        found[name] = value
+    return found
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no number")

@@ -1,0 +1,38 @@
+"""Texts of other people: what they may hold, how they are made printable, and the order in which people count."""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["LONGEST", "natural_key", "printable", "text_problem"]
+
+LONGEST = 1000
+"""Characters of a name, an id or a remark; more is taken for damage."""
+
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Control characters, separators of lines, controls of the writing direction, and bytes that are no text."""
+
+
+def text_problem(text: str, longest: int = LONGEST) -> str | None:
+    """Say why a text cannot be shown as one line, or return None where it can.
+
+    Args:
+        text: The text.
+        longest: So many characters it may have.
+    """
+    if len(text) > longest:
+        return f"expected at most {longest:,} characters, got {len(text):,}"
+    found = _UNPRINTABLE.search(text)
+    return None if found is None else f"expected no control character, got U+{ord(found[0]):04X}"
+
+
+def printable(text: str, longest: int = LONGEST) -> str:
+    """Return a text as one line: every character that `text_problem` refuses becomes "\N{REPLACEMENT CHARACTER}"."""
+    shown = _UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", text)
+    return shown if len(shown) <= longest else f"{shown[: longest - 1]}…"
+
+
+def natural_key(text: str) -> tuple[tuple[str | int, ...], str]:
+    """Return a key that sorts texts as people count: ``9.png`` before ``10.png``; no two texts have one key."""
+    parts = re.split("([0-9]+)", text[:LONGEST])
+    return tuple(int(part) if place % 2 else part for place, part in enumerate(parts)), text
