@@ -77,6 +77,17 @@ def make_record(shift=0, *, test=None, fullsup="default", protocol=PROTOCOL, **c
     return new_record(outcomes=outcomes, **{**parts, **changes})
 
 
+def remade(record, outcomes, **changes):
+    """Return a record of other outcomes, with the changes to its scores that these make."""
+    kept = {
+        name: getattr(record, name) for name in type(record).model_fields if name not in ("splits", "outcomes_sha256")
+    }
+    content = content_sha256((part.split, part.annotations_sha256) for part in outcomes)
+    sizes = {part.split: len(part.image_ids) for part in outcomes}
+    kept["dataset"] = kept["dataset"].model_copy(update={"content_sha256": content, "split_sizes": sizes})
+    return new_record(outcomes=outcomes, **{**kept, **changes})
+
+
 def make_metrics(outcomes, protocol=PROTOCOL, **others):
     """Return the metrics that follow from outcomes."""
     values = {**dict.fromkeys(Metrics.model_fields), **others}

@@ -37,6 +37,7 @@ from wsolbench.records import Records, ResultRecord, read_record
 from wsolbench.records.compare import Comparison
 from wsolbench.records.compare import compare as compare_records
 from wsolbench.records.missing import NO_FULLSUP_MAPS_GIVEN
+from wsolbench.records.verify import verified
 
 if TYPE_CHECKING:
     from torch import nn
@@ -363,9 +364,10 @@ def compare(first: ResultRecord | FilePath, second: ResultRecord | FilePath) -> 
 
     Raises:
         UsageError: They are not of the same images, annotations and protocol settings.
-        DataError: A file is no record, or a record's outcomes contradict themselves.
+        DataError: A file is no record, or a record's numbers do not follow from its outcomes.
     """
-    return compare_records(*(each if isinstance(each, ResultRecord) else load_record(each) for each in (first, second)))
+    given = (each if isinstance(each, ResultRecord) else _path(each) for each in (first, second))
+    return compare_records(*map(verified, given))
 
 
 def load_record(path: FilePath) -> ResultRecord:
@@ -374,9 +376,13 @@ def load_record(path: FilePath) -> ResultRecord:
     Raises:
         DataError: The file cannot be read or is no record.
     """
+    return read_record(_path(path))
+
+
+def _path(path: Any) -> Path:
     if not isinstance(path, str | PathLike):
         raise UsageError(f"expected a record or the path of its file, got {type(path).__name__}")
-    return read_record(Path(path))
+    return Path(path)
 
 
 # -------------------------------------------------------------------------------- from the arguments of a call to a job

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from toy_records import write_sealed
 
 from wsolbench.records import read_record
 from wsolbench.records.tables import LABELS
@@ -30,8 +31,7 @@ def changed(records, tmp_path):
         content = json.loads(read_record(records[1]).to_line())
         change(content)
         path = tmp_path / "changed.json"
-        path.write_text(json.dumps(content))
-        return path
+        return write_sealed(path, content)
 
     return write
 
@@ -78,8 +78,9 @@ def runs_of(content, mode, iou):
 
 
 DAMAGED = {
-    "no record": (lambda c: c.clear(), "not a result record of schema version 2"),
-    "another schema": (lambda c: c.update(schema_version=3), "not a result record of schema version 2"),
+    "no record": (lambda c: c.clear(), "not a result record (schema_version: "),
+    "another schema": (lambda c: c.update(schema_version=9), "not a result record (schema_version: "),
+    "no protocol": (lambda c: c.pop("protocol"), "not a result record of schema version 3 (protocol: "),
     "an image without outcome": (lambda c: runs_of(c, "single", "0.5")["counts"].append(0), "outcomes of test: "),
     "runs off the grid": (lambda c: runs_of(c, "multi", "0.3")["edges"].__setitem__(-1, 99), "from 0 to 20"),
     "an edge less": (lambda c: runs_of(c, "multi", "0.3")["edges"].pop(), "do not add up to"),

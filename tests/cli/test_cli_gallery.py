@@ -2,16 +2,18 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
+from toy_records import make_metrics, make_missing, remade, write_sealed
 
 from wsolbench.engine import redraw
 from wsolbench.engine.localize import NetworkMaps
 from wsolbench.leaderboard import build, check
 from wsolbench.leaderboard.figures import records_shown
-from wsolbench.records import read_record, write_record
+from wsolbench.records import compute_intervals, read_record, write_record
 from wsolbench.records.store import files_beside
 
 QUICK = ["--weights", "random", "--limit", "9", "--interval", "0.05", "--workers", "1"]
@@ -41,7 +43,7 @@ def changed(path, folder, **values):
             part = part[int(step)] if step.isdigit() else part[step]
         part[last] = value
     copy = folder / "changed.json"
-    copy.write_text(json.dumps(record))
+    write_sealed(copy, record)
     for beside in files_beside(path, read_record(path)):
         shutil.copy(beside, folder / beside.name.replace(path.stem, copy.stem))
     return copy
@@ -114,7 +116,12 @@ def test_images_can_be_named_and_unknown_ones_are_refused(cli, runs, tmp_path, d
 
 def test_without_a_fullsup_threshold_boxes_are_drawn_at_the_oracle_one(cli, runs, tmp_path, drawn):
     path = runs / "replknet_nano/record-pc1.json"
-    copy = changed(path, tmp_path, metrics__fullsup_cam_threshold_single=None)
+    record, part = read_record(path), outcomes_of(path)
+    metrics = make_metrics([part], record.protocol, pxap=record.metrics.pxap)
+    missing = make_missing(metrics, [part], record.protocol)
+    intervals = compute_intervals([part], record.protocol)
+    alone = remade(record, [part], metrics=metrics, missing=missing, intervals=intervals)
+    copy = write_record(alone, tmp_path, "alone")
     assert cli("gallery", copy, "--images", 1, "--out", tmp_path / "side.png").code == 0
     curve = outcomes_of(path).box_acc("single", 0.5)
     assert drawn["columns"][0].threshold == pytest.approx(0.05 * int(np.argmax(curve)))
@@ -123,7 +130,6 @@ def test_without_a_fullsup_threshold_boxes_are_drawn_at_the_oracle_one(cli, runs
 @pytest.mark.parametrize(
     ("field", "value", "words"),
     [
-        ("splits__0__annotations_sha256", "0" * 64, ["not what the records were measured on"]),
         ("backbone", None, ["read from files"]),
         ("backbone__weights__sha256", "0" * 64, ["not the file"]),
         ("backbone__name", "no_such", ["unknown backbone"]),
@@ -138,10 +144,17 @@ def test_what_cannot_be_redrawn_truthfully_is_refused(cli, runs, tmp_path, field
 
 
 def test_records_of_different_data_are_not_shown_together(cli, runs, tmp_path):
-    path = runs / "resnet_nano/record-pc1.json"
-    other = changed(path, tmp_path, splits__0__annotations_sha256="0" * 64)
-    done = cli("gallery", path, other, "--out", tmp_path / "side.png")
-    assert done.refused("different images")
+    path, out = runs / "resnet_nano/record-pc1.json", tmp_path / "side.png"
+    record = read_record(path)
+    outcomes = [replace(part, annotations_sha256="0" * 64) for part in record.outcomes]
+    other = write_record(remade(record, outcomes), tmp_path, "other")
+    assert cli("gallery", path, other, "--out", out).refused("different images")
+    assert cli("gallery", other, "--out", out).refused("not what the records were measured on")
+
+
+def test_a_record_that_does_not_follow_from_its_outcomes_is_not_drawn(cli, runs, tmp_path):
+    copy = changed(runs / "resnet_nano/record-pc1.json", tmp_path, metrics__fullsup_cam_threshold_single=0.95)
+    assert cli("gallery", copy, "--out", tmp_path / "side.png").refused("fullsup_cam_threshold_single is 0.95, but")
 
 
 def test_weights_files_are_looked_for_and_compared(cli, tmp_path):

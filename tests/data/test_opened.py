@@ -88,3 +88,23 @@ def test_a_split_without_any_annotation_is_an_error(folder_set):
     dataset, _ = open_folder(made, "omit")
     with pytest.raises(DataError, match="is missing or empty: test needs boxes"):
         dataset.open(Split.TEST)
+
+
+@pytest.mark.parametrize("name", ["../escaped", "", "..", "a/b", "a\nb", "-", "x" * 101, None])
+def test_a_name_that_cannot_be_that_of_a_folder_is_refused_before_any_work(folder_set, name):
+    made = folder_set()
+    opened = open_dataset(load_plugins().datasets.get("folder"), DatasetRoots(made.images, made.metadata))
+    offer = Offer(DatasetSpec("birds", lambda _roots: Renamed(opened.dataset, name), "made up"), opened.provider)
+    with pytest.raises(DataError, match="the data set 'birds' calls itself ") as caught:
+        open_dataset(offer, DatasetRoots())
+    assert "\n" not in str(caught.value)
+
+
+class Renamed:
+    """A data set under another name."""
+
+    def __init__(self, dataset, name):
+        self.dataset, self.name = dataset, name
+
+    def __getattr__(self, attribute):
+        return getattr(self.dataset, attribute)

@@ -62,9 +62,9 @@ def _rebuild(path: Path, registry: Registry) -> RecordedRun:
     """Read a record and build its method with the options that it was measured with."""
     from wsolbench.engine.methods import build_method
     from wsolbench.engine.redraw import RecordedRun
-    from wsolbench.records import read_record
+    from wsolbench.records.verify import read_verified
 
-    record = read_record(path)
+    record = read_verified(path)
     if record.backbone is None:
         raise UsageError(f"{path}: its maps were read from files; no network can draw them again")
     offer = registry.methods.get(record.method.name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final, Literal, TypeAlias, get_args
 
 __all__ = [
+    "DATASET_NAME",
     "DEFAULT_THRESHOLD_STEP",
     "FINEST_THRESHOLD_STEP",
     "IOU_KEYS",
@@ -42,6 +43,9 @@ IouKey: TypeAlias = Literal["0.3", "0.5", "0.7"]
 """A δ as files have it."""
 
 IOU_KEYS: Final[tuple[IouKey, ...]] = get_args(IouKey)
+
+DATASET_NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,99}$"
+"""What the name of a data set is of; the name becomes that of a folder."""
 
 DEFAULT_THRESHOLD_STEP: Final = 0.001
 """Step of the grid of τ; the protocol's own, here without its imports."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Generic, TypeVar
 
 from wsolbench.contract import Annotations, Dataset, DatasetRoots, DatasetSpec, Finding, ImageSplit, Severity, Split
-from wsolbench.contract.choices import Unannotated
+from wsolbench.contract.choices import DATASET_NAME, Unannotated
 from wsolbench.contract.datasets import ignore_finding
 from wsolbench.data.fingerprint import annotations_hash
 from wsolbench.data.ids import check_ids
@@ -171,13 +172,19 @@ def open_dataset(offer: Offer[DatasetSpec], roots: DatasetRoots, reporter: Repor
 
     Raises:
         UsageError: It needs a place that was not named, or is given one that it has no use for.
-        DataError: Something is missing or damaged.
+        DataError: Something is missing or damaged, or its name cannot be that of a folder.
         PluginError: The plugin's own code fails.
     """
     if reporter is not None:
         roots = replace(roots, on_finding=_Shown(reporter))
     with blaming(offer.provider, f"building the data set '{offer.name}'"):
         dataset = offer.spec.build(roots)
+        name = dataset.name
+    if not isinstance(name, str) or re.fullmatch(DATASET_NAME, name) is None:
+        raise DataError(
+            f"the data set '{offer.name}' calls itself {name!r:.120}; records keep names of up to 100 letters, digits "
+            "and '_', '.', '+', '-', which begin with a letter or digit"
+        )
     return OpenDataset(dataset, offer.provider, roots.conventions.unannotated, roots.on_finding)
 
 

@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import to_json
 
 from wsolbench.contract.choices import (
+    DATASET_NAME,
     FINEST_THRESHOLD_STEP,
     LARGEST_SEED,
     IouKey,
@@ -69,8 +70,7 @@ Command = Annotated[str, BeforeValidator(_as_command)]
 FileName = Annotated[str, BeforeValidator(_as_file)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+:-]*$", max_length=200)]
 """Of a network, a method or a recipe, with prefixes as in ``timm:resnet18``; it becomes part of file names."""
-DatasetName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", max_length=100)]
-"""It becomes the name of a folder."""
+DatasetName = Annotated[str, Field(pattern=DATASET_NAME)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Count = Annotated[int, Field(ge=0, le=LARGEST_COUNT)]
 PositiveCount = Annotated[int, Field(ge=1, le=LARGEST_COUNT)]
@@ -142,7 +142,7 @@ class DatasetInfo(_Part):
     name: DatasetName
     version: Text
     content_sha256: Sha256 = Field(description="of the annotations of the evaluated split and of train-fullsup")
-    num_classes: PositiveCount
+    num_classes: Count
     split_sizes: dict[Text, PositiveCount] = Field(description="images that were used")
     omitted: dict[Text, Count] = Field(
         default_factory=dict, description="split -> images without box and mask that were left out, as asked for"
@@ -380,9 +380,9 @@ class ResultRecord(_Part):
     def compare(self, other: ResultRecord | str | PathLike[str]) -> Comparison:
         """Compare this record with another one, or its file, that may be better; see `wsolbench.compare`."""
         from wsolbench.records.compare import compare
-        from wsolbench.records.store import read_record
+        from wsolbench.records.verify import verified
 
-        return compare(self, other if isinstance(other, ResultRecord) else read_record(Path(other)))
+        return compare(verified(self), verified(other if isinstance(other, ResultRecord) else Path(other)))
 
     def __str__(self) -> str:
         """Return the table of results."""
