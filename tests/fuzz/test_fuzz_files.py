@@ -11,7 +11,7 @@ from mutations import as_json, both_sizes, changed, damaged, fuzz, own_folder, p
 
 from wsolbench.config import EvaluateConfig, RunConfig, TrainConfig
 from wsolbench.data.fetch.unpack import unpack
-from wsolbench.data.images import decode_grey, decode_rgb, probe
+from wsolbench.data.images import decode_grey, open_picture
 from wsolbench.data.storage import open_storage
 from wsolbench.engine.scoremap_files import ScoremapFolder
 
@@ -42,8 +42,12 @@ def test_images(examples):
     kinds = [photo(12, 9, kind=kind) for kind in ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM")]
 
     def check(content):
-        for read in (decode_rgb, decode_grey, probe):
-            refused_in_one_line(read, content, "a.jpg")
+        refused_in_one_line(decode_grey, content, "a.jpg")
+        picture = refused_in_one_line(open_picture, content, "a.jpg")
+        for upright in (False, True) if picture is not None else ():
+            pixels = refused_in_one_line(lambda upright=upright: picture.rgb(upright=upright))
+            size = picture.header.upright_size if upright else picture.header.size
+            assert pixels is None or pixels.shape[1::-1] == size
 
     fuzz(st.sampled_from(kinds).flatmap(damaged), check, examples)
 
