@@ -89,6 +89,7 @@ DATA = [
     "parse_each",
     "prepared_roots",
     "published_lists",
+    "quote",
     "read_file",
     "read_lines",
     "reference_splits",

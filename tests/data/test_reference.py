@@ -294,7 +294,7 @@ READ = {
         None,
         "x/a.jpg,0,1,10,20\nx/a.jpg,3,4,5,6",
         [[0, 1, 9, 19], [3, 4, 4, 5]],
-        ["3 boxes half-open, with the last pixel moved by one to be inclusive"],
+        ["3 boxes half-open, with 1 subtracted from the second corner"],
     ),
     "clip": (
         "clip",
@@ -304,7 +304,13 @@ READ = {
         ["1 box beyond the image, clipped to it"],
     ),
     "from one": ("inclusive", 1, "x/a.jpg,1,1,10,20", [[0, 0, 9, 19]], []),
-    "half-open from one": ("half-open", 1, "x/a.jpg,1,1,11,21", [[0, 0, 9, 19]], ["2 boxes half-open, with the last"]),
+    "half-open from one": (
+        "half-open",
+        1,
+        "x/a.jpg,1,1,11,21",
+        [[0, 0, 9, 19]],
+        ["2 boxes half-open, with 1 subtracted"],
+    ),
 }
 
 

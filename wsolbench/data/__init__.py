@@ -11,7 +11,7 @@ from wsolbench.data.comparison import compare_annotations
 from wsolbench.data.conventions import refuse_unused
 from wsolbench.data.disk import DiskDataset, DiskSplit, LazySplit, ListedSplit, PlacedSplit
 from wsolbench.data.image_files import HeaderSizes, ImageFiles
-from wsolbench.data.lines import Line, parse_each, read_file, read_lines
+from wsolbench.data.lines import Line, parse_each, quote, read_file, read_lines
 from wsolbench.data.prepared import lists_below, prepared_roots
 from wsolbench.data.published import published_lists
 from wsolbench.data.reference import ReferenceDataset, ReferenceSplit, folder_names, reference_splits
@@ -46,6 +46,7 @@ __all__ = [
     "parse_each",
     "prepared_roots",
     "published_lists",
+    "quote",
     "read_file",
     "read_lines",
     "reference_splits",

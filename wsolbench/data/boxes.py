@@ -40,7 +40,7 @@ Corners: TypeAlias = tuple[int, int, int, int]
 Size: TypeAlias = tuple[int, int]
 
 TRUNCATED = "with fractions, truncated to whole pixels"
-HALF_OPEN = "half-open, with the last pixel moved by one to be inclusive"
+HALF_OPEN = "half-open, with 1 subtracted from the second corner"
 CLIPPED = "beyond the image, clipped to it"
 _HUNDREDTHS = 2
 

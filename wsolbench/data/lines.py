@@ -13,7 +13,7 @@ from wsolbench.data.ids import path_problem
 from wsolbench.errors import DataError, MissingFileError
 from wsolbench.files import read_regular
 
-__all__ = ["Line", "parse_each", "read_file", "read_lines"]
+__all__ = ["Line", "parse_each", "quote", "read_file", "read_lines"]
 
 _WHOLE_NUMBER = re.compile(r"-?[0-9]{1,9}")
 _NUMBER = re.compile(r"-?[0-9]{1,9}(\.[0-9]*)?(e[-+]?[0-9]{1,2})?", re.IGNORECASE)
@@ -31,8 +31,7 @@ class Line:
 
     def error(self, problem: str) -> DataError:
         """Return the error that says what was expected here."""
-        text = self.text if len(self.text) <= _QUOTED else self.text[:_QUOTED] + "..."
-        return DataError(f"{self.path}, line {self.number}: {problem}, got {text!r}")
+        return DataError(f"{self.path}, line {self.number}: {problem}, got {quote(self.text)}")
 
     def split(self, count: int, separator: str | None, layout: str) -> list[str]:
         """Return so many fields, separated as said or, by default, by white space. Raises ``DataError``."""
@@ -60,6 +59,14 @@ class Line:
         problem = path_problem(path)
         if problem is not None:
             raise self.error(problem)
+
+
+def quote(value: object) -> str:
+    """Return a value as a message has it: as Python writes it, cut where it is long."""
+    if isinstance(value, str):
+        return repr(value if len(value) <= _QUOTED else value[:_QUOTED] + "...")
+    text = repr(value)
+    return text if len(text) <= _QUOTED else text[:_QUOTED] + "..."
 
 
 def read_file(path: Path) -> bytes:

@@ -34,7 +34,7 @@ from wsolbench.data.boxes import BoxRule, Corners, Quad, findings_of_changes, is
 from wsolbench.data.conventions import refuse_unused
 from wsolbench.data.image_files import ImageFiles
 from wsolbench.data.images import decode_grey
-from wsolbench.data.lines import Line, parse_each, read_lines
+from wsolbench.data.lines import Line, parse_each, quote, read_lines
 from wsolbench.data.storage import Storage, open_storage
 from wsolbench.errors import DataError, MissingFileError, UsageError
 
@@ -346,7 +346,7 @@ class ReferenceSplit:
     ) -> None:
         missing = [image_id for image_id in ids if image_id not in found]
         if missing:
-            examples = ", ".join(repr(image_id) for image_id in missing[:_NAMED])
+            examples = ", ".join(map(quote, missing[:_NAMED]))
             images = "1 image has" if len(missing) == 1 else f"{len(missing)} images have"
             more = ", ..." if len(missing) > _NAMED else ""
             message = f"{images} no {what}, though listed in {IDS}: {examples}{more}{advice}"
@@ -392,7 +392,7 @@ def _fields(line: Line, layout: str, known: Collection[str]) -> list[str]:
         raise line.error(f"expected {layout}, separated by commas")
     if fields[0] not in known:
         hint = _hint(line, fields, known)
-        raise line.error(f"expected {layout} with a path of {IDS}, which {fields[0]!r} is not{hint}")
+        raise line.error(f"expected {layout} with a path of {IDS}, which {quote(fields[0])} is not{hint}")
     return fields
 
 

@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 from wsolbench.api import DataError, DatasetRoots
-from wsolbench.data import BoxRule, Finding, Severity, read_file
+from wsolbench.data import BoxRule, Finding, Severity, quote, read_file
 from wsolbench_plugins.datasets.imagefolder.named_boxes import BoxFile, FaultHandler, NamedBox, check_quad
 
 _EXPECTED = "expected COCO, an object with the lists 'images' and 'annotations'"
-_QUOTED = 80
 
 
 def read_coco(_: Path, files: Sequence[Path], roots: DatasetRoots) -> BoxFile:
@@ -60,7 +59,7 @@ def _load(file: Path) -> dict[str, Any]:
         raise DataError(f"{file} is no COCO file of boxes but {other}; export the boxes as COCO, VOC or CSV")
     for key in ("images", "annotations"):
         if not isinstance(content, dict) or not isinstance(content.get(key), list):
-            keys = f"it has the keys {_quote(list(content)[:10])}" if isinstance(content, dict) else "it is no object"
+            keys = f"it has the keys {quote(list(content)[:10])}" if isinstance(content, dict) else "it is no object"
             raise DataError(f"{file} is no COCO file of boxes: {_EXPECTED}; {keys if content else 'it is empty'}")
     return dict(content)
 
@@ -121,7 +120,7 @@ class _CocoFile:
     def read_categories(self, entries: Any) -> None:
         """Read the names of the categories; a file may have none."""
         if entries is not None and not isinstance(entries, list):
-            self.on_fault(DataError(f"{self.file}: expected a list of 'categories', got {_quote(entries)}"))
+            self.on_fault(DataError(f"{self.file}: expected a list of 'categories', got {quote(entries)}"))
             return
         for number, entry in enumerate(entries or [], start=1):
             place = _place(self.file, "category", number, entry)
@@ -150,8 +149,8 @@ class _CocoFile:
     def _image(self, entry: Any, place: str) -> str:
         key = _id(entry, "image_id", place)
         if key not in self.images:
-            some = f"such as {_quote(next(iter(self.images)))}" if self.images else "there are none"
-            raise DataError(f"{place}: its 'image_id' {_quote(entry['image_id'])} is no id of 'images', {some}")
+            some = f"such as {quote(next(iter(self.images)))}" if self.images else "there are none"
+            raise DataError(f"{place}: its 'image_id' {quote(entry['image_id'])} is no id of 'images', {some}")
         return self.images[key]
 
     def _category(self, entry: Any, place: str) -> str | None:
@@ -159,15 +158,15 @@ class _CocoFile:
             return None
         key = _id(entry, "category_id", place)
         if key not in self.categories:
-            some = _quote(next(iter(self.categories)))
-            number = _quote(entry["category_id"])
+            some = quote(next(iter(self.categories)))
+            number = quote(entry["category_id"])
             raise DataError(f"{place}: its 'category_id' {number} is no id of 'categories', such as {some}")
         return self.categories[key]
 
 
 def _place(file: Path, what: str, number: int, entry: Any) -> str:
     known = isinstance(entry, dict) and isinstance(entry.get("id"), int | str)
-    return f"{file}, {what} {_short(entry['id']) if known else f'#{number}'}"
+    return f"{file}, {what} {quote(entry['id']) if known else f'#{number}'}"
 
 
 def _id(entry: Any, key: str, place: str) -> str:
@@ -176,7 +175,7 @@ def _id(entry: Any, key: str, place: str) -> str:
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int | str):
-        raise DataError(f"{place}: expected {key!r}, a number or text, got {_quote(entry if value is None else value)}")
+        raise DataError(f"{place}: expected {key!r}, a number or text, got {quote(entry if value is None else value)}")
     return str(value).strip()
 
 
@@ -186,7 +185,7 @@ def _has_text(entry: Any, key: str) -> bool:
 
 def _text(entry: Any, key: str, place: str) -> str:
     if not _has_text(entry, key):
-        raise DataError(f"{place}: expected {key!r}, a text, got {_quote(entry)}")
+        raise DataError(f"{place}: expected {key!r}, a text, got {quote(entry)}")
     return str(entry[key])
 
 
@@ -197,7 +196,7 @@ def _size(entry: dict[str, Any], place: str) -> tuple[int, int] | None:
         return None
     numbers = [value for value in size if _is_number(value) and value >= 1 and value == int(value)]
     if len(numbers) != 2:
-        raise DataError(f"{place}: expected 'width' and 'height' in whole pixels, got {_quote(size)}")
+        raise DataError(f"{place}: expected 'width' and 'height' in whole pixels, got {quote(size)}")
     return int(numbers[0]), int(numbers[1])
 
 
@@ -207,14 +206,14 @@ def _quad(entry: dict[str, Any], place: str) -> tuple[float, float, float, float
         outline = "; a segmentation alone has no box" if entry.get("segmentation") else ""
         raise DataError(f"{place}: lacks 'bbox'{outline}")
     if not isinstance(numbers, list) or len(numbers) != 4:
-        raise DataError(f"{place}: expected 'bbox' [x, y, width, height], got {_quote(numbers)}")
+        raise DataError(f"{place}: expected 'bbox' [x, y, width, height], got {quote(numbers)}")
     try:
         x, y, width, height = (float(value) for value in numbers)
     except (TypeError, ValueError, OverflowError) as error:
-        raise DataError(f"{place}: expected 'bbox' of four numbers, got {_quote(numbers)}") from error
+        raise DataError(f"{place}: expected 'bbox' of four numbers, got {quote(numbers)}") from error
     check_quad((x, y, width, height), place)
     if width < 0 or height < 0:
-        raise DataError(f"{place}: expected 'bbox' with a width and height of 0 or more, got {_quote(numbers)}")
+        raise DataError(f"{place}: expected 'bbox' with a width and height of 0 or more, got {quote(numbers)}")
     return x, y, width, height
 
 
@@ -224,12 +223,3 @@ def _is_crowd(entry: dict[str, Any]) -> bool:
 
 def _is_number(value: Any) -> TypeGuard[int | float]:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _quote(value: Any) -> str:
-    return _short(repr(value))
-
-
-def _short(value: Any) -> str:
-    text = str(value)
-    return text if len(text) <= _QUOTED else text[:_QUOTED] + "..."

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from wsolbench.api import DataError, DatasetRoots
-from wsolbench.data import BoxRule, Finding, Line, Quad, Severity, parse_each, read_lines
+from wsolbench.data import BoxRule, Finding, Line, Quad, Severity, parse_each, quote, read_lines
 from wsolbench_plugins.datasets.imagefolder.named_boxes import BoxFile, NamedBox, check_quad
 
 _Row: TypeAlias = dict[str, str]
@@ -150,15 +150,19 @@ class _CsvFile:
     @property
     def form(self) -> str:
         """The columns of the box, as they are titled."""
+        return self._titled(self.columns.layout.columns).replace(",", ", ")
+
+    def _titled(self, names: Iterable[str]) -> str:
+        """Return columns as the header has them, for messages."""
         titles = dict(zip(self.names, self.titles, strict=True))
-        return ", ".join(titles[name] for name in self.columns.layout.columns)
+        return quote(",".join(titles[name] for name in names))[1:-1]
 
     def _parse(self, line: Line) -> None:
         fields = _split(line, self.separator)
         if len(fields) != len(self.names):
             if fields and self.columns.image in self.names[: len(fields)]:
                 self.faulty.add(fields[self.names.index(self.columns.image)].strip())
-            raise line.error(f"expected {self.separator.join(self.titles)}, as the header has")
+            raise line.error(f"expected {self._titled(self.names)}, as the header has")
         if not any(fields):  # the last rows of a table that a spreadsheet has cleared
             return
         row = {name: text.strip() for name, text in zip(self.names, fields, strict=True)}
@@ -206,7 +210,7 @@ class _CsvFile:
             return None
         if self.separator != ",":
             texts = [text.replace(",", ".") for text in texts]
-        expected = ",".join(self.titles[self.names.index(name)] for name in (self.columns.image, *layout.columns))
+        expected = self._titled((self.columns.image, *layout.columns))
         if len(texts) != 4:
             raise line.error(f"expected {expected} with four numbers")
         x, y, second, third = line.numbers(texts, expected)
@@ -277,7 +281,7 @@ def _via_quad(line: Line, text: str) -> Quad | None:
     if not shape:
         return None
     if shape.get("name") != "rect":
-        raise line.error(f"expected a region 'rect', got {str(shape.get('name'))[:40]!r}")
+        raise line.error(f"expected a region 'rect', got {quote(shape.get('name'))}")
     texts = [str(shape.get(key, "")) for key in ("x", "y", "width", "height")]
     x, y, width, height = line.numbers(texts, "x, y, width, height of the region")
     return x, y, width, height
