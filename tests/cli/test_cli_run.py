@@ -15,6 +15,7 @@ from wsolbench.errors import UsageError
 from wsolbench.host.provider import Provider
 from wsolbench.host.registry import Offer, Registry
 from wsolbench.records import read_record
+from wsolbench.records.verify import read_verified
 
 METRICS = {
     *("max_box_acc", "fullsup_box_acc", "max_box_acc_v2", "fullsup_box_acc_v2"),
@@ -369,6 +370,37 @@ def test_what_a_data_set_lacks_is_null_and_the_table_says_why(
     assert set(record.missing) == absent
     with Image.open(tmp_path / "out" / "gallery-pc1.png") as picture:
         picture.load()
+
+
+@pytest.mark.parametrize("annotation", ["boxes", "masks"])
+def test_a_method_without_maps_has_no_scores_and_says_why(cli, tmp_path, folder_set, annotation):
+    made = folder_set(annotation=annotation, val=3, test=4)
+    methods = [part for name in ("cam", "cam-neg") for part in ("--method", name)]
+    run = ["run", "--backbone", "resnet_nano", "--weights", "random", "--interval", "0.05", *methods, *made.options]
+    done = cli(*run, "--out", tmp_path / "out")
+    assert "cam-neg: not defined: features ≥ 0" in done.out.splitlines()
+    assert table_of(done.out)["MaxBoxAcc"][2:] == ["not defined", ""]
+    assert "count as zero maps" not in done.err
+    record = read_verified(tmp_path / "out" / "record-cam-neg.json")
+    known = {name for name, value in record.metrics if value is not None}
+    assert known == {"top1_acc", "top5_acc"}
+    assert set(record.missing.values()) == {record.undefined} == {"not defined: features ≥ 0"}
+    with Image.open(tmp_path / "out" / "gallery-cam-neg.png") as picture:
+        picture.load()
+    flipped = cli(*run, "--method-opt", "cam-neg.sign=flipped", "--json", "--out", tmp_path / "flipped").records[1]
+    assert flipped["metrics"]["max_box_acc" if annotation == "boxes" else "pxap"] is not None
+
+
+def test_the_threshold_of_the_oracle_stands_beside_that_of_train_fullsup(cli, tmp_path, folder_set):
+    made = folder_set(annotation="boxes", val=3, test=4)
+    done = cli(*QUICK, "--method", "pc1", *made.options, "--out", tmp_path / "out")
+    record = read_verified(tmp_path / "out" / "record-pc1.json")
+    curve = record.curves()["single", 0.5]
+    expected = float(curve.index[curve.argmax()])
+    shown = [f"{expected:g}", f"{record.metrics.fullsup_cam_threshold_single:g}"]
+    assert table_of(done.out)["τ of MaxBoxAcc"] == shown
+    (row,) = record.to_frame().to_dict("records")
+    assert row["oracle_cam_threshold_single"] == expected
 
 
 def test_greyscale_cmyk_and_one_pixel_images_run(cli, tmp_path, folder_set):

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 __all__ = [
+    "NOT_DEFINED",
     "FittedMethod",
     "Maps",
     "Method",
@@ -59,9 +60,17 @@ class MethodContext:
         return self.backbone.effective_weights(features, self.class_indices)[0]
 
 
+NOT_DEFINED = "not defined: "
+"""How the name of a statistic begins that says where a method has no map; see `Maps`."""
+
+
 @dataclass(frozen=True)
 class Maps:
     """Raw maps, and statistics of each.
+
+    A statistic such as ``not defined: features ≥ 0`` is 1 where the method has no map for the reason that follows the
+    colon, and 0 elsewhere. If it is 1 for all images of a run, the method has no scores, and its name is the reason.
+    Otherwise such maps are scored as they are.
 
     Args:
         maps: Raw maps (B, h', w'), any size and range; higher means more likely the object.

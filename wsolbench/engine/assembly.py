@@ -34,7 +34,7 @@ from wsolbench.records import (
     compute_intervals,
     new_record,
 )
-from wsolbench.records.missing import FULLSUP_IS_EVALUATED, NO_FULLSUP
+from wsolbench.records.missing import FULLSUP_IS_EVALUATED, NO_FULLSUP, why_undefined
 
 __all__ = ["OpenSplits", "Scored", "assemble_record", "describe_protocol", "open_splits", "score_splits"]
 
@@ -66,6 +66,15 @@ class Scored:
     evaluated: ScoredSplit
     fullsup: ScoredSplit | None
     selection: Selection
+
+    @classmethod
+    def of(cls, evaluated: ScoredSplit, fullsup: ScoredSplit | None, selection: Selection) -> Scored:
+        """Put the scores of the splits together; there are none where the method has no map of any image."""
+        reason = why_undefined([part.statistics for part in (evaluated, fullsup) if part is not None])
+        if reason is None:
+            return cls(evaluated, fullsup, selection)
+        without = None if fullsup is None else fullsup.without_scores()
+        return cls(evaluated.without_scores(), without, Selection(None, reason))
 
     @property
     def threshold(self) -> tuple[float, Literal["fullsup", "oracle"]] | None:
@@ -116,7 +125,7 @@ def score_splits(source: MapSource, splits: OpenSplits, config: ScoringConfig, r
     chosen = {method: select_thresholds(fullsup.get(method), splits.why_none) for method in source.methods}
     places = {method: selection.quality_index for method, selection in chosen.items()}
     scored = _score(source, splits.evaluated, config, reporter, places)
-    return {method: Scored(scored[method], fullsup.get(method), chosen[method]) for method in source.methods}
+    return {method: Scored.of(scored[method], fullsup.get(method), chosen[method]) for method in source.methods}
 
 
 def _score(

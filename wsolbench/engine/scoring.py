@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -32,7 +32,7 @@ from wsolbench.protocol import (
 )
 from wsolbench.protocol.uncertainty import CorrectRuns
 from wsolbench.records import Metrics, SplitOutcomes
-from wsolbench.records.missing import FULLSUP_WITHOUT_BOXES, explain_missing
+from wsolbench.records.missing import FULLSUP_WITHOUT_BOXES, explain_missing, why_undefined
 from wsolbench.threads import ordered_map
 
 __all__ = [
@@ -86,6 +86,15 @@ class ScoredSplit:
     images_sha256: str | None
     quality: NDArray[np.float64] | None
     remarks: Mapping[str, Sequence[int]]
+
+    @property
+    def undefined(self) -> str | None:
+        """Why the method has no map of any image, or None where it has one."""
+        return why_undefined([self.statistics])
+
+    def without_scores(self) -> ScoredSplit:
+        """Return the split of a method that has no maps."""
+        return replace(self, boxes=None, masks=None, quality=None)
 
 
 class SplitScore:
@@ -301,7 +310,8 @@ def report_bad_maps(
             if strict:
                 raise ScoremapError(f"{message}; the first is {where}")
             fate = source.fate_of_constants if kind == "constant" else "count as zero maps"
-            warn(f"{message} and {fate}; the first is {where}")
+            because = f": {split.undefined}" if split.undefined else f" and {fate}"
+            warn(f"{message}{because}; the first is {where}")
 
 
 def report_remarks(scored: ScoredSplit, reporter: Reporter) -> None:
@@ -367,6 +377,7 @@ def compute_metrics(
 
     missing = explain_missing(
         [name for name, value in values.items() if value is None],
+        undefined=None if boxes is not None or scored.masks is not None else scored.undefined,
         has_boxes=boxes is not None,
         has_classifier=bool(hits),
         target=target,

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 from wsolbench.contract.choices import Target
+from wsolbench.contract.methods import NOT_DEFINED
 
 __all__ = [
     "FULLSUP_IS_EVALUATED",
@@ -14,6 +18,7 @@ __all__ = [
     "NO_FULLSUP_MAPS_GIVEN",
     "explain_missing",
     "reasons_without_fullsup",
+    "why_undefined",
 ]
 
 FULLSUP_IS_EVALUATED = "train-fullsup itself is evaluated, and a threshold chosen on it would be its oracle"
@@ -28,13 +33,35 @@ OTHER_CLASS = "maps of the predicted class"
 UNKNOWN_CLASS = "the files do not say for which class"
 
 
+def why_undefined(statistics: Sequence[Mapping[str, NDArray[np.float64]]]) -> str | None:
+    """Return why a method has no map of any image, or None where it has one; see `wsolbench.contract.Maps`.
+
+    Args:
+        statistics: Name -> one number a map, for every split, the evaluated one first.
+    """
+
+    def reason(of_split: Mapping[str, NDArray[np.float64]]) -> str | None:
+        names = (name for name in of_split if name.startswith(NOT_DEFINED))
+        return next((name for name in names if (of_split[name] == 1).all()), None)
+
+    reasons = [reason(of_split) for of_split in statistics]
+    return None if None in reasons else reasons[0]
+
+
 def explain_missing(
-    null: Collection[str], *, has_boxes: bool, has_classifier: bool, target: Target | None, no_threshold: str | None
+    null: Collection[str],
+    *,
+    undefined: str | None = None,
+    has_boxes: bool,
+    has_classifier: bool,
+    target: Target | None,
+    no_threshold: str | None,
 ) -> dict[str, str]:
     """Return the reason for every metric that is null; where several hold, the first of them.
 
     Args:
         null: The names of the metrics.
+        undefined: Why the method has no map of any image; None where it has one.
         has_boxes: Whether the evaluated split has boxes.
         has_classifier: Whether predictions are known.
         target: Whose maps they are; None where nobody knows.
@@ -43,6 +70,7 @@ def explain_missing(
     box_metrics = [name for name in null if "box_acc" in name or "cam_threshold" in name or name.endswith("_loc")]
     top_k = [name for name in null if name.startswith("top")]
     reasons: Sequence[tuple[bool, str, Collection[str]]] = (
+        (undefined is not None, undefined or "", (*box_metrics, "pxap")),
         (not has_boxes, NO_BOXES, box_metrics),
         (not has_classifier, NO_CLASSIFIER, top_k),
         (no_threshold is not None, no_threshold or "", box_metrics),

@@ -10,8 +10,9 @@ import pandas as pd
 from tabulate import tabulate
 
 from wsolbench.contract.choices import IOU_KEYS
+from wsolbench.contract.methods import NOT_DEFINED
 from wsolbench.escaping import visible
-from wsolbench.protocol import IOU_THRESHOLDS, MODES, cam_threshold_grid
+from wsolbench.protocol import IOU_THRESHOLDS, MODES, cam_threshold_grid, select_threshold
 from wsolbench.records import BackboneInfo, ResultRecord
 from wsolbench.records.compare import Comparison, Difference, Discordant
 
@@ -139,6 +140,7 @@ def _row(record: ResultRecord) -> dict[str, Any]:
     for name, value in record.metrics.model_dump().items():
         terms = {f"{name}.{key}": term for key, term in value.items()} if isinstance(value, dict) else {name: value}
         row |= terms
+    row["oracle_cam_threshold_single"] = _oracle_threshold(record)
     for name, (low, high) in (record.intervals.metrics if record.intervals else {}).items():
         row |= {f"{name}.low": low, f"{name}.high": high}
     return row
@@ -198,9 +200,9 @@ def _columns(record: ResultRecord) -> dict[str, tuple[str, str]]:
     """Return, for every line of the table, its cell at the oracle τ and its cell at the fullsup τ."""
     metrics = record.metrics
     oracle, fullsup = metrics.max_box_acc_by_iou, metrics.fullsup_box_acc_by_iou
-    threshold = metrics.fullsup_cam_threshold_single
+    oracle_threshold, fullsup_threshold = _oracle_threshold(record), metrics.fullsup_cam_threshold_single
     return {
-        "MaxBoxAcc": (_percent(metrics.max_box_acc), _percent(metrics.fullsup_box_acc)),
+        "MaxBoxAcc": (_percent(metrics.max_box_acc) or _not_defined(record), _percent(metrics.fullsup_box_acc)),
         "MaxBoxAcc, 95 %": (_interval(record, "max_box_acc"), _interval(record, "fullsup_box_acc")),
         "MaxBoxAccV2": (_percent(metrics.max_box_acc_v2), _percent(metrics.fullsup_box_acc_v2)),
         "MaxBoxAccV2, 95 %": (_interval(record, "max_box_acc_v2"), _interval(record, "fullsup_box_acc_v2")),
@@ -212,12 +214,29 @@ def _columns(record: ResultRecord) -> dict[str, tuple[str, str]]:
         "Top-1 Loc": ("", _percent(metrics.top1_loc)),
         "Top-5 Loc": ("", _percent(metrics.top5_loc)),
         "PxAP": (_percent(metrics.pxap), ""),
-        "τ of MaxBoxAcc": ("", "" if threshold is None else f"{threshold:g}"),
+        "τ of MaxBoxAcc": (_fraction(oracle_threshold), _fraction(fullsup_threshold)),
     }
+
+
+def _not_defined(record: ResultRecord) -> str:
+    """Return a note that the method has no maps, or nothing where it has some."""
+    return "not defined" if record.missing.get("max_box_acc", "").startswith(NOT_DEFINED) else ""
+
+
+def _oracle_threshold(record: ResultRecord) -> float | None:
+    """Return the τ of MaxBoxAcc, the first of several, or None without boxes or outcomes."""
+    if not record.has_outcomes or record.evaluated.correct is None:
+        return None
+    grid = cam_threshold_grid(record.protocol.threshold_step)
+    return float(grid[select_threshold(record.evaluated.box_acc("single", 0.5))])
 
 
 def _percent(value: float | None) -> str:
     return "" if value is None else f"{value:.2f}"
+
+
+def _fraction(value: float | None) -> str:
+    return "" if value is None else f"{value:g}"
 
 
 def _interval(record: ResultRecord, metric: str) -> str:
@@ -265,9 +284,14 @@ def _reasons(records: Sequence[ResultRecord]) -> list[str]:
         "top1_loc": "Top-1 Loc, Top-5 Loc",
         "pxap": "PxAP",
     }
-    missing = records[0].missing
-    by_reason: dict[str, list[str]] = {}
+    lines: dict[str, None] = {}
+    by_reason: dict[tuple[str, str], list[str]] = {}
     for name, label in labels.items():
-        if name in missing:
-            by_reason.setdefault(missing[name], []).append(label)
-    return [f"no {', '.join(named)}: {reason}" for reason, named in by_reason.items()]
+        for reason in dict.fromkeys(record.missing[name] for record in records if name in record.missing):
+            methods = [record.method.name for record in records if record.missing.get(name) == reason]
+            if reason.startswith(NOT_DEFINED):
+                lines[f"{', '.join(methods)}: {reason}"] = None
+            else:
+                whose = "" if len(methods) == len(records) else f" of {', '.join(methods)}"
+                by_reason.setdefault((reason, whose), []).append(label)
+    return [*lines, *(f"no {', '.join(named)}{whose}: {reason}" for (reason, whose), named in by_reason.items())]

@@ -13,7 +13,7 @@ from wsolbench.errors import DataError, WsolbenchError
 from wsolbench.protocol import IOU_THRESHOLDS, Mode, cam_threshold_grid
 from wsolbench.protocol.uncertainty import KIND, LEVEL, RESAMPLES, SEED
 from wsolbench.records.identity import content_sha256
-from wsolbench.records.missing import FULLSUP_WITHOUT_BOXES, explain_missing, reasons_without_fullsup
+from wsolbench.records.missing import FULLSUP_WITHOUT_BOXES, explain_missing, reasons_without_fullsup, why_undefined
 from wsolbench.records.outcomes import (
     SplitOutcomes,
     check_outcomes,
@@ -180,6 +180,7 @@ def _wrong_reasons(record: ResultRecord) -> Iterator[str]:
     for no_threshold in allowed or (None,):
         expected = explain_missing(
             null,
+            undefined=why_undefined([part.statistics for part in record.outcomes]),
             has_boxes=scored.correct is not None,
             has_classifier=bool(scored.hits),
             target=record.protocol.target,

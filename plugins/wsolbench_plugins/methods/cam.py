@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from wsolbench.api import BelowOne, MethodContext, MethodSpec, NonNegative, Positive, hookimpl
+from wsolbench.api import BelowOne, Maps, MethodContext, MethodSpec, NonNegative, Positive, hookimpl
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -42,9 +42,12 @@ class CAM:
     relu: bool = True
     weights: Literal["raw", "effective"] = "raw"
 
-    def __call__(self, features: Tensor, context: MethodContext) -> Tensor:
+    def __call__(self, features: Tensor, context: MethodContext) -> Tensor | Maps:
         """Return raw maps (B, h, w) of features (B, K, h, w)."""
-        maps = (self.channel_weights(features, context)[:, :, None, None] * features).mean(dim=1)
+        return self._weighted_sum(features, self.channel_weights(features, context))
+
+    def _weighted_sum(self, features: Tensor, weights: Tensor) -> Tensor:
+        maps = (weights[:, :, None, None] * features).mean(dim=1)
         if not self.relu:
             return maps
         maps = maps.clamp(min=0)
@@ -69,7 +72,7 @@ class PositiveCAM(CAM):
 class NegativeCAM(CAM):
     """The CAM of the negative weights.
 
-    Where no feature is negative, as after a ReLU, the sum is nowhere positive, and the map is not defined.
+    Where no feature is negative, as after a ReLU, the sum is nowhere positive, and ``relu`` leaves no map.
 
     Args:
         sign: Weights are ``kept``, as in the paper's Table 2, or ``flipped`` to ``abs(w_k)``, which shows where the
@@ -77,6 +80,12 @@ class NegativeCAM(CAM):
     """
 
     sign: Literal["kept", "flipped"] = "kept"
+
+    def __call__(self, features: Tensor, context: MethodContext) -> Maps:
+        """Return raw maps (B, h, w) of features (B, K, h, w), and which are not defined."""
+        maps = self._weighted_sum(features, self.channel_weights(features, context))
+        undefined = (features.amin(dim=(1, 2, 3)) >= 0).to(maps.dtype) * (self.relu and self.sign == "kept")
+        return Maps(maps, {"not defined: features ≥ 0": undefined})
 
     def channel_weights(self, features: Tensor, context: MethodContext) -> Tensor:
         """Return the weights (B, K), positive ones set to 0."""
@@ -99,6 +108,12 @@ class SmallWeightCAM(CAM):
 
     value: NonNegative = 0.04
     measure: Literal["positive", "magnitude"] = "positive"
+
+    def __call__(self, features: Tensor, context: MethodContext) -> Maps:
+        """Return raw maps (B, h, w) of features (B, K, h, w), and which are not defined."""
+        weights = self.channel_weights(features, context)
+        undefined = (weights == 0).all(dim=1).to(features.dtype)
+        return Maps(self._weighted_sum(features, weights), {"not defined: no such weight": undefined})
 
     def channel_weights(self, features: Tensor, context: MethodContext) -> Tensor:
         """Return the weights (B, K), those that are not small set to 0."""
@@ -172,7 +187,7 @@ class PercentileCAM(CAM):
         """Return raw maps (B, 224, 224), float64, of features (B, K, h, w)."""
         import torch
 
-        maps = super().__call__(features, context).double().cpu().numpy()
+        maps = self._weighted_sum(features, self.channel_weights(features, context)).double().cpu().numpy()
         clipped = np.stack([_clip(raw_map, self.percentile) for raw_map in maps])
         return torch.from_numpy(clipped).to(features.device)
 

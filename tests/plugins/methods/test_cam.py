@@ -19,7 +19,7 @@ from wsolbench_plugins.methods.cam import (
     wsolbench_methods,
 )
 
-from wsolbench.api import MethodContext, UsageError
+from wsolbench.api import Maps, MethodContext, UsageError
 from wsolbench.contract.options import list_options
 from wsolbench.protocol import classify_raw_map, to_scoremap
 
@@ -29,6 +29,12 @@ FAMILY = [spec.build for spec in wsolbench_methods()]
 def context(weights: torch.Tensor, classes: list[int]) -> MethodContext:
     backbone = SimpleNamespace(classifier_weight=weights)
     return MethodContext(backbone, torch.empty(0), torch.tensor(classes), torch.empty(0))  # type: ignore[arg-type]
+
+
+def drawn(method, features, seen):
+    """Return the raw maps of a method, whether or not statistics come with them."""
+    made = method(features, seen)
+    return made.maps if isinstance(made, Maps) else made
 
 
 def scene(images=3, *, negative=False):
@@ -87,7 +93,7 @@ def test_equals_its_definition_in_loops(name):
     build = next(spec.build for spec in wsolbench_methods() if spec.name == name)
     for relu, negative in product([False, True], repeat=2):
         features, weights = scene(negative=negative)
-        maps = build(relu=relu)(features, context(weights, [0, 1, 2])).double().numpy()
+        maps = drawn(build(relu=relu), features, context(weights, [0, 1, 2])).double().numpy()
         for image in range(3):
             expected = in_loops(name, features[image], weights[image], relu)
             case = f"{relu=}, {negative=}, {image=}"
@@ -119,18 +125,21 @@ def test_every_map_takes_raw_or_effective_weights_and_a_relu(build):
     backbone = SimpleNamespace(classifier_weight=raw, effective_weights=effective)
     seen = MethodContext(backbone, torch.empty(0), torch.tensor([0, 2, 1]), torch.empty(0))  # type: ignore[arg-type]
     torch.testing.assert_close(
-        build(weights="effective")(features, seen), build()(features, context(-raw, [0, 2, 1])), atol=1e-6, rtol=0
+        drawn(build(weights="effective"), features, seen),
+        drawn(build(), features, context(-raw, [0, 2, 1])),
+        atol=1e-6,
+        rtol=0,
     )
     with pytest.raises(UsageError, match="does not offer effective weights"):
-        build(weights="effective")(features, context(raw, [0, 2, 1]))
+        drawn(build(weights="effective"), features, context(raw, [0, 2, 1]))
 
 
 @each("build", FAMILY)
 def test_batch_equals_singles(build):
     features, weights = scene(32, negative=True)
     classes = [(7 * image) % 32 for image in range(32)]
-    together = build()(features, context(weights, classes))
-    alone = [build()(features[image : image + 1], context(weights, [classes[image]])) for image in range(32)]
+    together = drawn(build(), features, context(weights, classes))
+    alone = [drawn(build(), features[image : image + 1], context(weights, [classes[image]])) for image in range(32)]
     torch.testing.assert_close(together, torch.cat(alone), atol=1e-6, rtol=0)
 
 
@@ -145,7 +154,7 @@ def test_negative_maps_and_constant_features_give_zero_maps(build):
     ]:
         if build is NegativeCAM:
             weights = weights.abs()  # its maps are bright where features and weights are negative
-        raw_map = build()(features, context(weights, [0]))[0].numpy()
+        raw_map = drawn(build(), features, context(weights, [0]))[0].numpy()
         assert classify_raw_map(raw_map) == "constant"
         assert not to_scoremap(raw_map).any()
 
@@ -154,9 +163,9 @@ def test_negative_maps_and_constant_features_give_zero_maps(build):
 def test_features_that_are_not_finite_are_not_hidden(build):
     for value, relu in product([float("nan"), float("inf"), float("-inf")], [False, True]):
         features, weights = scene(2)
-        clean = build(relu)(features, context(weights, [0, 1]))
+        clean = drawn(build(relu), features, context(weights, [0, 1]))
         features[0, :, 2, 2] = value
-        maps = build(relu)(features, context(weights, [0, 1]))
+        maps = drawn(build(relu), features, context(weights, [0, 1]))
         assert classify_raw_map(maps[0].numpy()) == "nan", (value, relu)
         np.testing.assert_allclose(maps[1], clean[1], rtol=1.3e-6, atol=1e-5, err_msg=f"{value=}, {relu=}")
 
@@ -174,20 +183,20 @@ def test_uses_each_images_own_class():
 def test_halves_add_up_to_the_whole():
     features, weights = scene(negative=True)
     whole, positive, negative = (
-        build(relu=False)(features, context(weights, [0, 1, 2])) for build in (CAM, PositiveCAM, NegativeCAM)
+        drawn(build(relu=False), features, context(weights, [0, 1, 2])) for build in (CAM, PositiveCAM, NegativeCAM)
     )
     torch.testing.assert_close(positive + negative, whole)
 
 
 def test_negative_half_takes_negative_weights_alone():
     features = torch.tensor([[[[1.0, -1.0]], [[5.0, -3.0]]]])
-    maps = NegativeCAM()(features, context(torch.tensor([[2.0, -1.0]]), [0]))
+    maps = drawn(NegativeCAM(), features, context(torch.tensor([[2.0, -1.0]]), [0]))
     torch.testing.assert_close(maps, torch.tensor([[[0.0, 1.0]]]))
 
 
 def test_flipped_negative_weights_count_by_their_magnitude():
     features = torch.tensor([[[[1.0, 3.0]], [[5.0, 2.0]]]])
-    maps = NegativeCAM(sign="flipped")(features, context(torch.tensor([[2.0, -1.0]]), [0]))
+    maps = drawn(NegativeCAM(sign="flipped"), features, context(torch.tensor([[2.0, -1.0]]), [0]))
     torch.testing.assert_close(maps, torch.tensor([[[1.0, 0.4]]]))
 
 
@@ -198,9 +207,10 @@ def test_small_and_large_weights_add_up_to_the_whole(measure, whole):
         weights[0, 5] = value
         seen = context(weights, [0, 1, 2])
         small, large = (
-            build(False, value=value, measure=measure)(features, seen) for build in (SmallWeightCAM, LargeWeightCAM)
+            drawn(build(False, value=value, measure=measure), features, seen)
+            for build in (SmallWeightCAM, LargeWeightCAM)
         )
-        expected = whole(relu=False)(features, seen)
+        expected = drawn(whole(relu=False), features, seen)
         np.testing.assert_allclose(small + large, expected, rtol=1.3e-6, atol=1e-5, err_msg=f"{value=}")
 
 
@@ -208,7 +218,7 @@ def test_small_weights_are_positive_and_include_the_value():
     features = torch.eye(6)[:5].reshape(1, 5, 2, 3)
     seen = context(torch.tensor([[-0.5, -0.02, 0.02, 0.04, 0.5]]), [0])
     counted = {
-        (build, measure): (build(relu=False, measure=measure)(features, seen) * 5).flatten().tolist()[:5]
+        (build, measure): (drawn(build(relu=False, measure=measure), features, seen) * 5).flatten().tolist()[:5]
         for build in (SmallWeightCAM, LargeWeightCAM)
         for measure in ("positive", "magnitude")
     }
@@ -217,6 +227,28 @@ def test_small_weights_are_positive_and_include_the_value():
     assert counted[SmallWeightCAM, "magnitude"] == pytest.approx([0, -0.02, 0.02, 0.04, 0])
     assert counted[LargeWeightCAM, "magnitude"] == pytest.approx([-0.5, 0, 0, 0, 0.5])
     assert [build().measure for build in (SmallWeightCAM, LargeWeightCAM)] == ["positive", "positive"]
+
+
+def test_a_map_of_negative_weights_is_not_defined_where_no_feature_is_negative():
+    features = torch.rand(3, 2, 4, 4)
+    features[1, 0, 2, 2] = -0.1
+    features[2, 0, 2, 2] = float("nan")
+    seen = context(torch.tensor([[-0.5, 0.2]]), [0, 0, 0])
+    undefined = {
+        options: NegativeCAM(**dict(options))(features, seen).statistics["not defined: features ≥ 0"].tolist()
+        for options in [(), (("relu", False),), (("sign", "flipped"),)]
+    }
+    assert list(undefined.values()) == [[1, 0, 0], [0, 0, 0], [0, 0, 0]]
+
+
+def test_a_map_of_small_or_large_weights_is_not_defined_where_a_class_has_none():
+    features, weights = torch.rand(3, 2, 4, 4), torch.tensor([[-0.5, 0.02], [0.5, 0.02], [0.5, 0.0]])
+    seen = context(weights, [0, 1, 2])
+    undefined = [
+        build()(features, seen).statistics["not defined: no such weight"].tolist()
+        for build in (SmallWeightCAM, LargeWeightCAM)
+    ]
+    assert undefined == [[0, 0, 1], [1, 0, 0]]
 
 
 # ------------------------------------------------------------------------------------- thresholded average pooling
