@@ -380,7 +380,7 @@ def test_a_method_without_maps_has_no_scores_and_says_why(cli, tmp_path, folder_
     done = cli(*run, "--out", tmp_path / "out")
     assert "cam-neg: not defined: features ≥ 0" in done.out.splitlines()
     assert table_of(done.out)["MaxBoxAcc"][2:] == ["not defined", ""]
-    assert "count as zero maps" not in done.err
+    assert "4 of 4 maps of 'cam-neg' on test hold one value only: not defined: features ≥ 0; the first is" in done.err
     record = read_verified(tmp_path / "out" / "record-cam-neg.json")
     known = {name for name, value in record.metrics if value is not None}
     assert known == {"top1_acc", "top5_acc"}

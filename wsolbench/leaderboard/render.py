@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 
 from tabulate import tabulate
 
-from wsolbench.contract.methods import NOT_DEFINED
 from wsolbench.escaping import csv_cell, finite_json, latex_text, markdown_text, visible
 from wsolbench.leaderboard.entries import Entry, Table, group_seeds
 from wsolbench.records import SCHEMA_VERSION
@@ -211,7 +210,7 @@ def _metric(entry: Entry, column: Column) -> float | None:
 def _cell(entry: Entry, column: Column) -> str:
     """Return a metric for people; a baseline's Top-1 columns would speak of a classifier that it does not look at."""
     value = _metric(entry, column)
-    if value is None and column is COLUMNS[0] and entry.record.missing.get(column.key, "").startswith(NOT_DEFINED):
+    if column is COLUMNS[0] and entry.record.undefined is not None:
         return "not defined"
     if value is None or (entry.is_baseline and column.key.startswith("top1")):
         return DASH

@@ -24,6 +24,7 @@ from wsolbench.contract.choices import (
     Target,
     TrainingPrecision,
 )
+from wsolbench.contract.methods import NOT_DEFINED
 from wsolbench.errors import DataError
 from wsolbench.protocol import FRAME, IOU_THRESHOLDS
 from wsolbench.protocol.uncertainty import IntervalKind
@@ -329,6 +330,12 @@ class ResultRecord(_Part):
     def has_outcomes(self) -> bool:
         """Whether the outcomes of every image are there, so that the metrics can be verified."""
         return self._outcomes is not None
+
+    @property
+    def undefined(self) -> str | None:
+        """Why the method has no maps and thus no scores, or None where it has some."""
+        reason = self.missing.get("max_box_acc", "")
+        return reason if reason.startswith(NOT_DEFINED) else None
 
     def __eq__(self, other: object) -> bool:
         """Compare summaries."""

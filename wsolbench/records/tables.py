@@ -202,7 +202,10 @@ def _columns(record: ResultRecord) -> dict[str, tuple[str, str]]:
     oracle, fullsup = metrics.max_box_acc_by_iou, metrics.fullsup_box_acc_by_iou
     oracle_threshold, fullsup_threshold = _oracle_threshold(record), metrics.fullsup_cam_threshold_single
     return {
-        "MaxBoxAcc": (_percent(metrics.max_box_acc) or _not_defined(record), _percent(metrics.fullsup_box_acc)),
+        "MaxBoxAcc": (
+            "not defined" if record.undefined else _percent(metrics.max_box_acc),
+            _percent(metrics.fullsup_box_acc),
+        ),
         "MaxBoxAcc, 95 %": (_interval(record, "max_box_acc"), _interval(record, "fullsup_box_acc")),
         "MaxBoxAccV2": (_percent(metrics.max_box_acc_v2), _percent(metrics.fullsup_box_acc_v2)),
         "MaxBoxAccV2, 95 %": (_interval(record, "max_box_acc_v2"), _interval(record, "fullsup_box_acc_v2")),
@@ -216,11 +219,6 @@ def _columns(record: ResultRecord) -> dict[str, tuple[str, str]]:
         "PxAP": (_percent(metrics.pxap), ""),
         "τ of MaxBoxAcc": (_fraction(oracle_threshold), _fraction(fullsup_threshold)),
     }
-
-
-def _not_defined(record: ResultRecord) -> str:
-    """Return a note that the method has no maps, or nothing where it has some."""
-    return "not defined" if record.missing.get("max_box_acc", "").startswith(NOT_DEFINED) else ""
 
 
 def _oracle_threshold(record: ResultRecord) -> float | None:
