@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from wsolbench.cli.session import session_of
 from wsolbench.errors import DataError
 
 leaderboard = typer.Typer(help="Build the leaderboard from records, or check that it is fresh.", no_args_is_help=True)
@@ -16,29 +17,37 @@ DEFAULT = Path("leaderboard")
 
 
 @leaderboard.command()
-def add(records: Annotated[list[Path], typer.Argument(help="Record files of runs.")], folder: Folder = DEFAULT) -> None:
-    """Copy records to where the leaderboard keeps them; build it afterwards."""
+def add(
+    context: typer.Context,
+    records: Annotated[list[Path], typer.Argument(help="Record files of runs.")],
+    folder: Folder = DEFAULT,
+) -> None:
+    """Copy records to where the leaderboard keeps them, all or none; build it afterwards."""
     from wsolbench.leaderboard import add as carry_out
 
-    for path in carry_out(folder, records):
+    for path in carry_out(folder, records, session_of(context).reporter()):
         typer.echo(path)
 
 
 @leaderboard.command()
-def build(folder: Folder = DEFAULT) -> None:
-    """Write tables (Markdown, CSV, JSON, LaTeX) and figures (PNG, SVG) from the records."""
+def build(context: typer.Context, folder: Folder = DEFAULT) -> None:
+    """Write tables (Markdown, CSV, JSON, LaTeX) and figures (PNG, SVG) from the records.
+
+    Only files that an earlier build wrote are replaced or removed. A wrong record is left out and named; the exit code
+    is 2 then.
+    """
     from wsolbench.leaderboard import build as carry_out
 
-    for path in carry_out(folder):
+    for path in carry_out(folder, session_of(context).reporter()):
         typer.echo(path)
 
 
 @leaderboard.command()
-def check(folder: Folder = DEFAULT) -> None:
+def check(context: typer.Context, folder: Folder = DEFAULT) -> None:
     """Fail where a table or figure is not what the records give, or a record contradicts itself."""
     from wsolbench.leaderboard import check as carry_out
 
-    problems = carry_out(folder)
+    problems = carry_out(folder, session_of(context).reporter())
     if problems:
         listed = "".join(f"\n  {problem}" for problem in problems)
         raise DataError(f"the leaderboard is stale; run 'wsolbench leaderboard build'{listed}")
@@ -46,12 +55,13 @@ def check(folder: Folder = DEFAULT) -> None:
 
 
 @leaderboard.command()
-def migrate(folder: Folder = DEFAULT) -> None:
+def migrate(context: typer.Context, folder: Folder = DEFAULT) -> None:
     """Write records of schema version 1 again as version 2, verified before and after; build the leaderboard then."""
-    from wsolbench.leaderboard import RECORDS
+    from wsolbench.leaderboard import RECORDS, locked
     from wsolbench.leaderboard import migrate as carry_out
 
-    done = carry_out(folder / RECORDS)
+    with locked(folder, session_of(context).reporter()):
+        done = carry_out(folder / RECORDS)
     typer.echo(
         f"{folder / RECORDS}: {len(done.rewritten)} records rewritten, {done.kept} already of version 2; "
         f"{done.before / 1e6:.1f} MB before, {done.after / 1e6:.1f} MB now"

@@ -1,6 +1,9 @@
 """From records to tables and figures that compare architectures; reads records and nothing else."""
 
-from wsolbench.leaderboard.build import RECORDS, add, build, check
+from wsolbench.leaderboard.add import add
+from wsolbench.leaderboard.build import build, check
+from wsolbench.leaderboard.entries import RECORDS
+from wsolbench.leaderboard.lock import locked
 from wsolbench.leaderboard.migrate import Migrated, migrate
 
-__all__ = ["RECORDS", "Migrated", "add", "build", "check", "migrate"]
+__all__ = ["RECORDS", "Migrated", "add", "build", "check", "locked", "migrate"]

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from itertools import chain
 from pathlib import Path
 
-from wsolbench.errors import DataError, OutputError
+from wsolbench.errors import DataError
 from wsolbench.escaping import fence, markdown_text, visible
-from wsolbench.files import atomic_write, file_name
-from wsolbench.leaderboard.entries import Table, file_stem, group_tables, read_entries, read_entry
+from wsolbench.leaderboard.entries import RECORDS, Table, group_tables, read_all
 from wsolbench.leaderboard.figures import draw_figures, fingerprint_of, methods_drawn, records_shown
+from wsolbench.leaderboard.lock import locked
+from wsolbench.leaderboard.output import MANIFEST, PAGE, ROWS, check_own, leftovers, mark_of, publish
 from wsolbench.leaderboard.render import (
     SEEDS_EXPLAINED,
     as_csv,
@@ -21,76 +22,91 @@ from wsolbench.leaderboard.render import (
     seeds_as_latex,
     seeds_as_markdown,
 )
-from wsolbench.records import ResultRecord, identity_of, write_record
-from wsolbench.records.store import files_beside, read_summary
+from wsolbench.progress import Reporter
+from wsolbench.records.store import files_beside
 
-RECORDS = "records"
 FIGURES = "figures"
 
 
-def add(folder: Path, paths: Sequence[Path]) -> list[Path]:
-    """Copy records, with their outcomes, into ``records/<dataset>/<backbone>__<method>__<weights>.json``.
-
-    A record of the same experiment is replaced; where one of another has the name, a hash is added to the new one's.
-
-    Returns:
-        Where they are now.
-
-    Raises:
-        DataError: A file is no record, has no outcomes or contradicts itself, or two are of one experiment; then none
-            is copied.
-        OutputError: A file cannot be written.
-    """
-    sources: dict[Path, Path] = {}
-    records: dict[Path, ResultRecord] = {}
-    experiments: dict[Path, str] = {}
-    for path in paths:
-        entry = read_entry(path, path.name)
-        name = entry.record.dataset.name
-        if name != file_name(name) or not name.strip("."):
-            raise DataError(f"{path}: the data set's name {name!r} cannot be that of a folder")
-        measured = identity_of(entry.record).sha256
-        target = folder / RECORDS / name / f"{file_stem(entry)}.json"
-        if target not in experiments and target.exists():
-            experiments[target] = identity_of(read_summary(target)).sha256
-        if experiments.setdefault(target, measured) != measured:
-            target = target.with_stem(f"{target.stem}-{measured[:8]}")
-        if target in sources:
-            raise DataError(f"{path} is of the same experiment as {sources[target]}; add the one that shall count")
-        sources[target], records[target] = path, entry.record
-    for target, record in records.items():
-        write_record(record, target.parent, target.stem)
-    return sorted(sources)
-
-
-def build(folder: Path) -> list[Path]:
+def build(folder: Path, reporter: Reporter | None = None) -> list[Path]:
     """Write README.md, leaderboard.csv, leaderboard.json, LaTeX files for every table, and the figures.
+
+    A record that contradicts itself is left out, and named when everything else is written. Files of an earlier build
+    that the records do not give any more are removed, unless they were changed since; no others are.
 
     Returns:
         The files, in the order of their names.
 
     Raises:
-        DataError: A record cannot be read or contradicts itself.
-        OutputError: A file cannot be written.
+        DataError: A record cannot be read; or records were left out.
+        OutputError: A file cannot be written, or would replace one that no build wrote.
     """
-    tables = _tables(folder)
-    written = {**_texts(tables, folder), **_figures(tables)}
-    _write({folder / name: content for name, content in written.items()})
-    for stale in _leftovers(folder, {*written, *_galleries(tables)}):
-        stale.unlink()
-    return sorted(folder / name for name in written)
+    reporter = reporter or Reporter()
+    _check_folder(folder)
+    with locked(folder, reporter):
+        tables, refused = _tables(folder, reporter)
+        with reporter.phase("drawing figures", len(tables), "tables") as advance:
+            figures: dict[str, bytes] = {}
+            for table in tables:
+                figures |= _figures(table, tables)
+                advance(1)
+        contents = {**_texts(tables, folder, len(refused)), **figures}
+        check_own(folder, contents)
+        removed, changed = leftovers(folder, contents)
+        publish(folder, contents, removed)
+    for name in removed:
+        reporter.say(f"removed {folder / name}, which the records do not give any more")
+    for name in changed:
+        reporter.say(f"kept {folder / name}, which the records do not give any more: it was changed since it was built")
+    if refused:
+        raise DataError(_told(refused, "left out; the leaderboard holds the others"))
+    return sorted(folder / name for name in contents)
 
 
-def check(folder: Path) -> list[str]:
+def check(folder: Path, reporter: Reporter | None = None) -> list[str]:
     """Return what differs from what the records give, a line each; nothing where all is fresh.
 
     Texts are compared to the letter, figures by the fingerprint of the records that they were drawn from. A gallery,
     which ``wsolbench gallery`` draws to ``figures/<table>-gallery.png``, may show only records of its table.
 
     Raises:
-        DataError: A record cannot be read or contradicts itself.
+        DataError: Records cannot be read or contradict themselves; all are named.
     """
-    tables = _tables(folder)
+    reporter = reporter or Reporter()
+    _check_folder(folder)
+    with locked(folder, reporter, shared=True):
+        tables, refused = _tables(folder, reporter)
+        if refused:
+            raise DataError(_told(refused, "no leaderboard can show what is wrong: add it again, or remove it"))
+        return _differences(folder, tables)
+
+
+def _check_folder(folder: Path) -> None:
+    records = folder / RECORDS
+    if not records.is_dir():
+        raise DataError(
+            f"{records} is no folder; records lie in {RECORDS}/<dataset>/<backbone>__<method>__<weights>.json"
+        )
+
+
+def _tables(folder: Path, reporter: Reporter) -> tuple[list[Table], list[str]]:
+    """Return the tables, and a line for every record that stands in none because it contradicts itself."""
+    entries, refused = read_all(folder / RECORDS, reporter)
+    if not entries and refused:
+        raise DataError(_told(refused, "no record remains"))
+    if not entries:
+        raise DataError(f"{folder / RECORDS} holds no records; 'wsolbench leaderboard add' puts them there")
+    return group_tables(entries), refused
+
+
+def _told(refused: Sequence[str], consequence: str) -> str:
+    if len(refused) == 1:
+        return f"{refused[0]}; {consequence}"
+    listed = "".join(f"\n  {line}" for line in refused)
+    return f"{len(refused)} records are wrong; {consequence}:{listed}"
+
+
+def _differences(folder: Path, tables: list[Table]) -> list[str]:
     texts = _texts(tables, folder)
     problems = []
     for name, content in texts.items():
@@ -110,43 +126,19 @@ def check(folder: Path) -> list[str]:
         path = folder / name
         if path.is_file() and not _is_of_table(path, table):
             problems.append(f"{path} shows records that are not there; draw it again with 'wsolbench gallery'")
-    known = {*texts, *expected, *_galleries(tables)}
-    problems += [f"{path} belongs to no table" for path in _leftovers(folder, known)]
+    problems += [f"{folder / name} belongs to no table" for name in chain(*leftovers(folder, {*texts, *expected}))]
     problems += [f"{path} belongs to no record" for path in _unused(folder / RECORDS, tables)]
     return problems
 
 
-def _write(contents: Mapping[Path, bytes]) -> None:
-    for path, content in contents.items():
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            atomic_write(path, content)
-        except OSError as error:
-            raise OutputError(f"{path}: cannot be written ({error.strerror})") from error
-
-
-def _tables(folder: Path) -> list[Table]:
-    records = folder / RECORDS
-    if not records.is_dir():
-        raise DataError(
-            f"{records} is no folder; records lie in {RECORDS}/<dataset>/<backbone>__<method>__<weights>.json"
-        )
-    tables = group_tables(read_entries(records))
-    if not tables:
-        raise DataError(f"{records} holds no records; 'wsolbench leaderboard add' puts them there")
-    return tables
-
-
-def _texts(tables: list[Table], folder: Path) -> dict[str, bytes]:
+def _texts(tables: list[Table], folder: Path, refused: int = 0) -> dict[str, bytes]:
     galleries = {name for name in _galleries(tables) if (folder / name).is_file()}
-    texts = {
-        "README.md": _page(tables, galleries),
-        "leaderboard.csv": as_csv(tables),
-        "leaderboard.json": as_json(tables),
-    }
+    texts = {PAGE: _page(tables, galleries, refused), ROWS: as_csv(tables)}
     texts.update({f"{table.slug}.tex": as_latex(table) for table in tables})
     texts.update({f"{table.slug}-seeds.tex": seeds for table in tables if (seeds := seeds_as_latex(table))})
-    return {name: text.encode() for name, text in texts.items()}
+    contents = {name: text.encode() for name, text in texts.items()}
+    files = {**{name: mark_of(name, content) for name, content in contents.items()}, **_figure_names(tables)}
+    return {**contents, MANIFEST: as_json(tables, files).encode()}
 
 
 def _fingerprint(table: Table, methods: list[str]) -> str:
@@ -164,14 +156,12 @@ def _figure_names(tables: list[Table]) -> dict[str, str]:
     }
 
 
-def _figures(tables: list[Table]) -> dict[str, bytes]:
-    return {
-        f"{FIGURES}/{name}": content
-        for table in tables
-        if any(entry.is_trained for entry in table.entries)
-        for methods in [methods_drawn(table, tables)]
-        for name, content in draw_figures(table, methods, _fingerprint(table, methods)).items()
-    }
+def _figures(table: Table, tables: list[Table]) -> dict[str, bytes]:
+    if not any(entry.is_trained for entry in table.entries):
+        return {}
+    methods = methods_drawn(table, tables)
+    drawn = draw_figures(table, methods, _fingerprint(table, methods))
+    return {f"{FIGURES}/{name}": content for name, content in drawn.items()}
 
 
 def _galleries(tables: list[Table]) -> dict[str, Table]:
@@ -184,11 +174,6 @@ def _is_of_table(gallery: Path, table: Table) -> bool:
     return bool(shown) and set(shown) <= {entry.record.outcomes_sha256 for entry in table.entries}
 
 
-def _leftovers(folder: Path, expected: set[str]) -> list[Path]:
-    generated = [*folder.glob("*.tex"), *folder.glob(f"{FIGURES}/*.png"), *folder.glob(f"{FIGURES}/*.svg")]
-    return sorted(path for path in generated if path.relative_to(folder).as_posix() not in expected)
-
-
 def _unused(records: Path, tables: list[Table]) -> list[Path]:
     """Return files of outcomes and image ids that no record names; `build` leaves them, for they are no output."""
     entries = [entry for table in tables for entry in table.entries]
@@ -196,8 +181,11 @@ def _unused(records: Path, tables: list[Table]) -> list[Path]:
     return sorted(path for path in records.rglob("*.gz") if path not in needed)
 
 
-def _page(tables: list[Table], galleries: Collection[str]) -> str:
+def _page(tables: list[Table], galleries: Collection[str], refused: int) -> str:
     parts = [_HEAD]
+    if refused:
+        them = "record is" if refused == 1 else "records are"
+        parts.append(f"**{refused} {them} left out**: `wsolbench leaderboard check` says why.\n")
     for table in tables:
         parts.append(f"## {markdown_text(table.title)}\n")
         seeds = seeds_as_markdown(table)

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 
-from wsolbench.files import file_name
+from wsolbench.errors import DataError, WsolbenchError
+from wsolbench.files import file_name, open_regular, sha256
+from wsolbench.progress import Reporter
 from wsolbench.records import BackboneInfo, ResultRecord, TrainingInfo
 from wsolbench.records.identity import identity_of
 from wsolbench.records.verify import read_verified
+
+RECORDS = "records"
+LONGEST_NAME, LONGEST_STEM = 100, 160
+"""Characters of the name of a data set's folder, and of a record's file without its ending."""
 
 
 @dataclass(frozen=True)
@@ -105,9 +112,70 @@ def read_entries(folder: Path) -> list[Entry]:
     """Read every record below a folder, in the order of their names.
 
     Raises:
-        DataError: A file is no record, or contradicts itself.
+        DataError: A file cannot be read, is no record, or contradicts itself.
     """
-    return [read_entry(path, path.relative_to(folder).as_posix()) for path in sorted(folder.rglob("*.json"))]
+    entries, refused = read_all(folder, Reporter())
+    if refused:
+        raise DataError("\n  ".join(refused))
+    return entries
+
+
+def read_all(folder: Path, reporter: Reporter) -> tuple[list[Entry], list[str]]:
+    """Read every record below a folder, in the order of their names.
+
+    Returns:
+        The records, and a line for every file that is none or contradicts itself.
+
+    Raises:
+        DataError: A file or folder cannot be read: its records must not be missing unnoticed.
+    """
+    entries: list[Entry] = []
+    refused: list[str] = []
+    paths = record_paths(folder)
+    with reporter.phase("checking records", len(paths), "records") as advance:
+        for path in paths:
+            try:
+                entries.append(read_entry(path, path.relative_to(folder).as_posix()))
+            except WsolbenchError as error:
+                refused.append(str(error))
+            advance(1)
+    return entries, refused
+
+
+def record_paths(folder: Path) -> list[Path]:
+    """Return every file of a record below a folder, in the order of their names; what is hidden is none.
+
+    Raises:
+        DataError: A file or folder cannot be read, or is a link to what is no file.
+    """
+
+    def refuse(error: OSError) -> None:
+        raise DataError(f"{error.filename}: cannot be read ({error.strerror})") from error
+
+    paths: list[Path] = []
+    for place, folders, names in os.walk(folder, onerror=refuse):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for link in (Path(place, name) for name in [*folders, *names] if Path(place, name).is_symlink()):
+            if not link.is_file():
+                raise DataError(
+                    f"{link}: cannot be read (it is a link, but to no file); put the records themselves here"
+                )
+        paths += [Path(place, name) for name in names if name.endswith(".json") and not name.startswith(".")]
+    for path in paths:
+        check_readable(path)
+    return sorted(paths)
+
+
+def check_readable(path: Path) -> None:
+    """Check that a file can be opened: a pipe or device is none.
+
+    Raises:
+        DataError: It cannot.
+    """
+    try:
+        open_regular(path).close()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
 
 
 def read_entry(path: Path, name: str) -> Entry:
@@ -116,8 +184,12 @@ def read_entry(path: Path, name: str) -> Entry:
     Raises:
         DataError: The file is no record, or contradicts itself.
     """
+    check_readable(path)
     record = read_verified(path)
-    return Entry(name, hashlib.sha256(path.read_bytes()).hexdigest(), record)
+    dataset = record.dataset.name
+    if dataset != file_name(dataset) or not dataset.strip(".") or len(dataset) > LONGEST_NAME:
+        raise DataError(f"{path}: the data set's name {dataset[:LONGEST_NAME]!r} cannot be that of a folder")
+    return Entry(name, sha256(path), record)
 
 
 def file_stem(entry: Entry) -> str:
@@ -128,10 +200,17 @@ def file_stem(entry: Entry) -> str:
     network, method = entry.record.backbone, entry.record.method
     options = "".join(f"-{name}-{value}" for name, value in method.changed_options.items())
     if network is None:
-        return file_name(f"precomputed__{method.name}{options}")
+        return _shortened(file_name(f"precomputed__{method.name}{options}"))
     precision = "" if network.precision == "fp32" else f"-{network.precision}"
     weights = f"{entry.recipe}-seed{entry.training.seed}" if entry.training else network.weights.source
-    return file_name(f"{network.name}{precision}__{method.name}{options}__{weights}")
+    return _shortened(file_name(f"{network.name}{precision}__{method.name}{options}__{weights}"))
+
+
+def _shortened(stem: str) -> str:
+    """Return a stem or, of one that is too long for a file system, its start and its hash."""
+    if len(stem) <= LONGEST_STEM:
+        return stem
+    return f"{stem[: LONGEST_STEM - 9]}-{hashlib.sha256(stem.encode()).hexdigest()[:8]}"
 
 
 def _recipe(training: TrainingInfo) -> str:

@@ -6,7 +6,7 @@ import csv
 import io
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from tabulate import tabulate
@@ -16,7 +16,6 @@ from wsolbench.leaderboard.entries import Entry, Table, group_seeds
 from wsolbench.records import SCHEMA_VERSION
 
 DASH = "–"
-LATEX_MARK = r"% needs \usepackage{booktabs}"
 
 
 @dataclass(frozen=True)
@@ -93,8 +92,8 @@ def _latex_table(title: str, headings: Sequence[str], rows: Sequence[_Row]) -> s
         " " + " & ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + r" \\" for line in cells
     ]
     begin, end = rf"\begin{{tabular}}{{{'l' * len(headings)}}}", r"\end{tabular}"
-    lines = [f"% {visible(title)}", LATEX_MARK, begin, r"\toprule", head, r"\midrule", *body, r"\bottomrule", end]
-    return "\n".join(lines) + "\n"
+    above = [f"% {visible(title)}", r"% needs \usepackage{booktabs}", begin, r"\toprule"]
+    return "\n".join([*above, head, r"\midrule", *body, r"\bottomrule", end]) + "\n"
 
 
 def as_csv(tables: Sequence[Table]) -> str:
@@ -110,10 +109,16 @@ def as_csv(tables: Sequence[Table]) -> str:
     return buffer.getvalue()
 
 
-def as_json(tables: Sequence[Table]) -> str:
-    """Return all tables with every metric, and the hash of every record file they were made from."""
+def as_json(tables: Sequence[Table], files: Mapping[str, str]) -> str:
+    """Return all tables with every metric, and the hash of every record file they were made from.
+
+    Args:
+        tables: The tables.
+        files: What is written beside it, so that the next build knows its own files: name -> mark.
+    """
     content = {
         "schema_version": SCHEMA_VERSION,
+        "files": dict(sorted(files.items())),
         "tables": [
             {
                 "slug": table.slug,

@@ -1,0 +1,119 @@
+"""Records into a leaderboard: all are checked first, then all are added, under names that tell what they are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from wsolbench.drafts import draft_folder
+from wsolbench.errors import DataError, OutputError, WsolbenchError
+from wsolbench.leaderboard.entries import RECORDS, Entry, file_stem, read_entry
+from wsolbench.leaderboard.lock import locked
+from wsolbench.progress import Reporter
+from wsolbench.records import identity_of, write_record
+from wsolbench.records.store import files_beside, read_summary
+
+__all__ = ["add"]
+
+
+def add(folder: Path, paths: Sequence[Path], reporter: Reporter | None = None) -> list[Path]:
+    """Copy records, with their outcomes, into ``records/<dataset>/<backbone>__<method>__<weights>.json``.
+
+    A record of the same experiment is replaced; where one of another has the name, a hash is added to the new one's.
+    Commands that run at the same time wait for each other.
+
+    Returns:
+        Where they are now.
+
+    Raises:
+        DataError: A file is no record, has no outcomes or contradicts itself, or two are of one experiment; then none
+            is copied.
+        OutputError: A file cannot be written.
+    """
+    reporter = reporter or Reporter()
+    entries = _read(paths, reporter)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be written ({error.strerror})") from error
+    with locked(folder, reporter):
+        targets = _targets(folder / RECORDS, entries)
+        _copy(folder, targets)
+    return sorted(targets)
+
+
+def _read(paths: Sequence[Path], reporter: Reporter) -> dict[Path, Entry]:
+    """Read and verify records.
+
+    Raises:
+        DataError: Some are none; the message names each.
+    """
+    entries: dict[Path, Entry] = {}
+    problems: list[str] = []
+    with reporter.phase("checking records", len(paths), "records") as advance:
+        for path in paths:
+            try:
+                entries[path] = _read_one(path)
+            except WsolbenchError as error:
+                problems.append(str(error))
+            advance(1)
+    if len(problems) > 1:
+        listed = "".join(f"\n  {problem}" for problem in problems)
+        raise DataError(f"{len(problems)} of {len(paths)} files cannot be added, so none is:{listed}")
+    if problems:
+        raise DataError(problems[0] + ("; none is added" if len(paths) > 1 else ""))
+    return entries
+
+
+def _read_one(path: Path) -> Entry:
+    if path.is_dir():
+        raise DataError(f"{path}: cannot be read (it is a folder); name its records, as in {path / 'record-*.json'}")
+    if not path.exists() and not path.is_symlink() and set("*?[") & set(path.name):
+        raise DataError(f"{path}: cannot be read (no file has a name of this pattern)")
+    return read_entry(path, path.name)
+
+
+def _targets(records: Path, entries: dict[Path, Entry]) -> dict[Path, Entry]:
+    """Return where each record goes.
+
+    Raises:
+        DataError: Two are of the same experiment.
+    """
+    targets: dict[Path, Entry] = {}
+    sources: dict[Path, Path] = {}
+    experiments: dict[Path, str] = {}
+    for path, entry in entries.items():
+        measured = identity_of(entry.record).sha256
+        target = records / entry.record.dataset.name / f"{file_stem(entry)}.json"
+        if target not in experiments and target.exists():
+            experiments[target] = identity_of(read_summary(target)).sha256
+        if experiments.setdefault(target, measured) != measured:
+            target = target.with_stem(f"{target.stem}-{measured[:8]}")
+        if target in sources:
+            raise DataError(f"{path} is of the same experiment as {sources[target]}; add the one that shall count")
+        sources[target], targets[target] = path, entry
+    return targets
+
+
+def _copy(folder: Path, targets: dict[Path, Entry]) -> None:
+    """Write all records to a hidden folder, then rename them: a full disk changes nothing.
+
+    Raises:
+        OutputError: A file cannot be written.
+    """
+    place = folder
+    try:
+        with draft_folder(folder / RECORDS) as draft:
+            written = {
+                target: write_record(entry.record, draft / target.parent.name, target.stem)
+                for target, entry in targets.items()
+            }
+            for target, summary in written.items():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                record = targets[target].record
+                beside = zip(files_beside(summary, record), files_beside(target, record), strict=True)
+                for source, place in [*beside, (summary, target)]:  # the summary is last: it names the others
+                    if source.exists():  # ids of images are shared by records
+                        source.replace(place)
+    except OSError as error:
+        raise OutputError(f"{place}: cannot be written ({error.strerror})") from error

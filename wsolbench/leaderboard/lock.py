@@ -1,0 +1,59 @@
+"""One command at a time changes a leaderboard: records that two add at once are both there."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from wsolbench.errors import OutputError
+from wsolbench.progress import Reporter
+
+try:
+    import fcntl
+except ImportError:  # no POSIX system
+    fcntl = None  # type: ignore[assignment]
+
+__all__ = ["locked"]
+
+
+@contextmanager
+def locked(folder: Path, reporter: Reporter, *, shared: bool = False) -> Iterator[None]:
+    """Hold the lock of a leaderboard; wait for another command that holds it.
+
+    The folder itself is locked, so no lock file is left over. The operating system releases the lock of a process that
+    was killed. Where the file system has no locks, a warning says so.
+
+    Args:
+        folder: The leaderboard, which exists.
+        reporter: Is told about waiting.
+        shared: Whether it is only read; readers do not wait for each other.
+
+    Raises:
+        OutputError: The folder cannot be opened.
+    """
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be opened ({error.strerror})") from error
+    try:
+        _lock(descriptor, folder, reporter, shared=shared)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, folder: Path, reporter: Reporter, *, shared: bool) -> None:
+    warning = f"{folder} cannot be locked here: let one command at a time change this leaderboard"
+    if fcntl is None:
+        reporter.warn(warning)
+        return
+    kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        reporter.say(f"waiting for another 'wsolbench leaderboard' of {folder}")
+        fcntl.flock(descriptor, kind)
+    except OSError as error:
+        reporter.warn(f"{warning} ({error.strerror})")
