@@ -335,13 +335,13 @@ def test_a_score_that_its_outcomes_do_not_give_is_refused(board):
         changed["metrics"][name] += 0.5
         write_sealed(path, changed)
         with pytest.raises(DataError, match=f"{name} is .* but its outcomes give"):
-            build(board)
+            check(board)
     for name in ("fullsup_box_acc_v2", "max_box_acc_by_iou.0.7", "top1_loc"):
         changed = json.loads(json.dumps(record))
         changed["intervals"]["metrics"][name][0] -= 0.5
         write_sealed(path, changed)
         with pytest.raises(DataError, match=f"the interval of {name} is .* but its outcomes give"):
-            build(board)
+            check(board)
     for change, told in (
         (lambda record: record.update(intervals=None), "it has no intervals"),
         (lambda record: record["intervals"].update(seed=1), "intervals.seed is 1, expected 0"),
@@ -355,7 +355,7 @@ def test_a_score_that_its_outcomes_do_not_give_is_refused(board):
         change(changed)
         write_sealed(path, changed)
         with pytest.raises(DataError, match=told):
-            build(board)
+            check(board)
 
 
 def test_outcomes_that_are_missing_altered_or_left_over_are_named(board, cli):

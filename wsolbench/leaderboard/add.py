@@ -77,7 +77,7 @@ def _targets(records: Path, entries: dict[Path, Entry]) -> dict[Path, Entry]:
     """Return where each record goes.
 
     Raises:
-        DataError: Two are of the same experiment.
+        DataError: Two are of the same experiment, or a record that is there already cannot be read.
     """
     targets: dict[Path, Entry] = {}
     sources: dict[Path, Path] = {}
@@ -86,13 +86,25 @@ def _targets(records: Path, entries: dict[Path, Entry]) -> dict[Path, Entry]:
         measured = identity_of(entry.record).sha256
         target = records / entry.record.dataset.name / f"{file_stem(entry)}.json"
         if target not in experiments and target.exists():
-            experiments[target] = identity_of(read_summary(target)).sha256
+            experiments[target] = _experiment(target)
         if experiments.setdefault(target, measured) != measured:
             target = target.with_stem(f"{target.stem}-{measured[:8]}")
         if target in sources:
             raise DataError(f"{path} is of the same experiment as {sources[target]}; add the one that shall count")
         sources[target], targets[target] = path, entry
     return targets
+
+
+def _experiment(path: Path) -> str:
+    """Return what a record of the leaderboard measured.
+
+    Raises:
+        DataError: It cannot be read: it may be of another experiment than the one that would replace it.
+    """
+    try:
+        return identity_of(read_summary(path)).sha256
+    except DataError as error:
+        raise DataError(f"{error}; remove it, then add the new one again") from error
 
 
 def _copy(folder: Path, targets: dict[Path, Entry]) -> None:

@@ -77,7 +77,7 @@ def check(folder: Path, reporter: Reporter | None = None) -> list[str]:
     with locked(folder, reporter, shared=True):
         tables, refused = _tables(folder, reporter)
         if refused:
-            raise DataError(_told(refused, "no leaderboard can show what is wrong: add it again, or remove it"))
+            raise DataError(_told(refused, "remove what is wrong, then add it again"))
         return _differences(folder, tables)
 
 
