@@ -1,3 +1,5 @@
+import os
+
 import pytest
 
 from wsolbench.data.class_folders import list_class_folders
@@ -35,3 +37,18 @@ def test_no_class_folder(tmp_path):
         list_class_folders(tmp_path)
     with pytest.raises(DataError, match="gone cannot be read as a folder of class folders: No such file"):
         list_class_folders(tmp_path / "gone")
+
+
+def test_names_that_are_no_text_are_named_with_what_to_do(tmp_path):
+    for path in (b"K\xe4fer/a.jpg", b"dog/b\xe4.jpg", b"dog/a.jpg"):
+        place = tmp_path / os.fsdecode(path)
+        place.parent.mkdir(exist_ok=True)
+        place.touch()
+    with pytest.raises(DataError, match=r"K\\udce4fer: the name is not UTF-8; rename it"):
+        list_class_folders(tmp_path)
+    faults = []
+    assert list_class_folders(tmp_path, faults.append) == {"dog": ("a.jpg",)}
+    assert [str(fault).rpartition("/")[2] for fault in faults] == [
+        "K\\udce4fer: the name is not UTF-8; rename it",
+        "b\\udce4.jpg: the name is not UTF-8; rename it",
+    ]

@@ -1,5 +1,7 @@
 import io
 import pickle
+import unicodedata
+import zipfile
 
 import numpy as np
 import pytest
@@ -66,3 +68,29 @@ def test_no_place(files):
     for ask in (nowhere.load, nowhere.read, nowhere.size):
         with pytest.raises(UsageError, match="pass --data-root DIR"):
             ask(0)
+
+
+def test_a_file_is_found_in_other_case_and_other_accents(tmp_path):
+    accents = {form: unicodedata.normalize(form, "\u00e4.jpg") for form in ("NFC", "NFD")}
+    for name in ("DOG/A.JPG", "DOG/b.jpg", "DOG/B.jpg", f"DOG/{accents['NFD']}"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(jpeg((30, 20)))
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
+        for path in tmp_path.glob("DOG/*"):
+            archive.write(path, f"DOG/{path.name}")
+    ids = ("dog/a.jpg", f"dog/{accents['NFC']}", "dog/B.JPG", "dog/c.jpg")
+    for place in (tmp_path, tmp_path / "all.zip"):
+        files = ImageFiles(open_storage(place), ids)
+        assert [files.load(index).shape for index in (0, 1)] == [(20, 30, 3)] * 2
+        assert files.size(0) == (30, 20)
+        assert files.remarks(0) == ("found under another spelling",)
+        with pytest.raises(DataError, match=r"may be DOG/(B\.jpg or DOG/b|b\.jpg or DOG/B)\.jpg: rename one of them"):
+            files.load(2)
+        with pytest.raises(MissingFileError):
+            files.load(3)
+
+
+def test_a_file_of_another_image_is_not_taken_for_a_missing_one(tmp_path):
+    (tmp_path / "A.jpg").write_bytes(jpeg((30, 20)))
+    with pytest.raises(MissingFileError):
+        ImageFiles(open_storage(tmp_path), ("a.jpg", "A.jpg")).load(0)

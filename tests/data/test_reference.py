@@ -1,6 +1,7 @@
 import os
 import pickle
 import re
+import shutil
 from dataclasses import replace
 
 import cv2
@@ -142,7 +143,12 @@ BROKEN = {
     "ids_up_inside": ("image_ids.txt", "a/../../x", "line 1: expected a relative path"),
     "ids_up_last": ("image_ids.txt", "x/..", "line 1: expected a relative path"),
     "ids_absolute": ("image_ids.txt", "/etc/passwd", "line 1: expected a relative path"),
-    "ids_backslash": ("image_ids.txt", "x\\a.jpg", "line 1: expected a relative path"),
+    "ids_backslash": ("image_ids.txt", "\\\\x\\a.jpg", "line 1: expected a relative path"),
+    "ids_twice_otherwise": (
+        "image_ids.txt",
+        "x/a.jpg\n./x//a.jpg",
+        "line 2: expected each image once, this one is on line 1 too, as 'x/a.jpg', got './x//a.jpg'",
+    ),
     "ids_drive": ("image_ids.txt", "C:x/a.jpg", "line 1: expected a relative path"),
     "labels_missing": ("class_labels.txt", None, "is missing"),
     "label_missing": (
@@ -563,3 +569,21 @@ def test_real_masks_are_what_opencv_reads(shared_data):
     for path in masks:
         expected = cv2.imread(os.fspath(path), cv2.IMREAD_GRAYSCALE)
         np.testing.assert_array_equal(decode_grey(path.read_bytes(), str(path)) > 0.5, expected > 0.5)
+
+
+def test_lists_that_spell_one_path_differently_are_put_together(tmp_path):
+    files = {
+        "image_ids.txt": "x\\a.jpg\nX/\u00e4.jpg",
+        "class_labels.txt": "./x/a.jpg,1\nimages/X/a\u0308.jpg,0",
+        "image_sizes.txt": "X/A.JPG,8,9\nX//\u00e4.jpg,8,9",
+        "localization.txt": "x/a.jpg,1,2,3,4\nx/\u00c4.jpg,1,2,3,4",
+    }
+    write_split(tmp_path, files)
+    ids, labels, boxes = read_all(dataset(tmp_path))
+    assert tuple(ids) == ("x/a.jpg", "X/\u00e4.jpg")
+    assert labels == [1, 0]
+    assert len(boxes) == 2
+    shutil.rmtree(tmp_path / "test")
+    write_split(tmp_path, {**files, "image_ids.txt": "x/a.jpg\nx/A.jpg", "class_labels.txt": "X/a.jpg,1\nx/A.jpg,0"})
+    with pytest.raises(DataError, match=r"line 1: expected .*; 'X/A\.JPG' may be x/a\.jpg or x/A\.jpg"):
+        read_all(dataset(tmp_path))

@@ -149,3 +149,15 @@ def test_what_is_no_scoremap_is_refused_and_named(tmp_path, kind):
     assert reason in message
     assert str(tmp_path / "a.npy") in message
     assert "\n" not in message
+
+
+def test_a_map_in_other_letter_case_is_found(tmp_path):
+    save_scoremap(tmp_path, "X/A.JPG", np.zeros((FRAME, FRAME), np.float32))
+    save_scoremap(tmp_path, "b", np.zeros((FRAME, FRAME), np.float32))
+    folder = ScoremapFolder(tmp_path, ["x/a.jpg", "B.png"])
+    assert folder.path("x/a.jpg") == tmp_path / "X/A.JPG.npy"
+    assert folder.path("B.png") == tmp_path / "b.npy"
+    folder.refuse_unlisted(["x/a.jpg", "B.png"])
+    save_scoremap(tmp_path, "X/a.JPG", np.zeros((FRAME, FRAME), np.float32))
+    with pytest.raises(ScoremapError, match=r"the scoremap of 'x/a\.jpg' may be X/A\.JPG\.npy or X/a\.JPG\.npy; keep"):
+        ScoremapFolder(tmp_path, ["x/a.jpg"])

@@ -12,6 +12,7 @@ from wsolbench.data.conventions import refuse_unused
 from wsolbench.data.disk import DiskDataset, DiskSplit, LazySplit, ListedSplit, PlacedSplit
 from wsolbench.data.image_files import HeaderSizes, ImageFiles
 from wsolbench.data.lines import Line, parse_each, quote, read_file, read_lines
+from wsolbench.data.names import NameIndex, common_front
 from wsolbench.data.prepared import lists_below, prepared_roots
 from wsolbench.data.published import published_lists
 from wsolbench.data.reference import ReferenceDataset, ReferenceSplit, folder_names, reference_splits
@@ -30,6 +31,7 @@ __all__ = [
     "LazySplit",
     "Line",
     "ListedSplit",
+    "NameIndex",
     "PlacedSplit",
     "Preparation",
     "Quad",
@@ -37,6 +39,7 @@ __all__ = [
     "ReferenceSplit",
     "Severity",
     "SizedBoxes",
+    "common_front",
     "compare_annotations",
     "folder_names",
     "list_class_folders",

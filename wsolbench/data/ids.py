@@ -5,18 +5,35 @@ from __future__ import annotations
 import re
 
 from wsolbench.contract import ImageSplit
+from wsolbench.data.names import tidy_path
 from wsolbench.errors import DataError
 
-__all__ = ["check_ids", "path_problem"]
+__all__ = ["check_ids", "is_text", "path_problem", "shown_name"]
 
 
 def path_problem(path: str) -> str | None:
     """Say what a relative path should have been, on this or another system, or None where it is one."""
-    if any(ord(character) < 32 or ord(character) == 127 for character in path):
+    if not path.isprintable() and any(ord(character) < 32 or ord(character) == 127 for character in path):
         return "expected a path without control characters"
+    if not is_text(path):
+        return "the name is not UTF-8; rename it"
     if not path or path.startswith("/") or "\\" in path or re.match("[A-Za-z]:", path) or ".." in path.split("/"):
         return "expected a relative path with forward slashes that stays inside its folder"
     return None
+
+
+def is_text(name: str) -> bool:
+    """Return whether a name is text that files can hold; bytes on disk that are not UTF-8 are none."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def shown_name(name: str) -> str:
+    """Return a name for a message; bytes that are not UTF-8 are escaped."""
+    return name.encode(errors="backslashreplace").decode()
 
 
 def check_ids(images: ImageSplit, where: str) -> None:
@@ -29,13 +46,16 @@ def check_ids(images: ImageSplit, where: str) -> None:
         raise DataError(f"{where} has no images")
     if len(images.labels) != len(images.ids):
         raise DataError(f"{where} has {len(images.ids)} images but {len(images.labels)} labels")
-    seen: set[str] = set()
+    seen: dict[str, str] = {}
     for image_id, label in zip(images.ids, images.labels.tolist(), strict=True):
         problem = path_problem(image_id)
         if problem is not None:
             raise DataError(f"{where}, image id {image_id!r}: {problem}")
-        if image_id in seen:
-            raise DataError(f"{where} holds the image '{image_id}' twice")
+        path = tidy_path(image_id)
+        if path in seen:
+            other = seen[path]
+            twice = f"the image '{image_id}' twice" if other == image_id else f"one image as '{other}' and '{image_id}'"
+            raise DataError(f"{where} holds {twice}")
         if label < 0:
             raise DataError(f"{where}, image '{image_id}': expected a label of 0 or more, got {label}")
-        seen.add(image_id)
+        seen[path] = image_id

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from wsolbench.contract import ImageSplit
 from wsolbench.data.images import open_picture
-from wsolbench.data.sizes import UPRIGHT, Header, SizeDecision, decide_size, find_reading
+from wsolbench.data.sizes import UPRIGHT, Header, Remark, SizeDecision, decide_size, find_reading
 from wsolbench.data.storage import Storage
-from wsolbench.errors import DataError, UsageError
+from wsolbench.errors import DataError, MissingFileError, UsageError
 
 __all__ = ["HeaderSizes", "ImageFiles"]
 
@@ -42,6 +42,7 @@ class ImageFiles:
     reach: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     upright: bool = False
     _decided: dict[int, SizeDecision] = field(init=False, repr=False, compare=False, default_factory=dict)
+    _respelled: dict[int, str] = field(init=False, repr=False, compare=False, default_factory=dict)
 
     def split(self, labels: NDArray[np.int64]) -> ImageSplit:
         """Return the split that these images and labels, int64 (N,), make."""
@@ -67,7 +68,10 @@ class ImageFiles:
             UsageError: No place was named.
             DataError: The file is missing or cannot be read.
         """
-        return self._storage.read(self._path(index))
+        try:
+            return self._storage.read(self._path(index))
+        except MissingFileError as error:
+            return self._storage.read(self._respelled_path(index, error))
 
     def size(self, index: int) -> tuple[int, int]:
         """Return an image's (width, height) as stored, usually from its first bytes.
@@ -91,7 +95,8 @@ class ImageFiles:
     def remarks(self, index: int) -> tuple[str, ...]:
         """Return what was decided about an image that was loaded or whose size was asked for; else nothing."""
         known = self._decided.get(index)
-        return () if known is None else tuple(remark.value for remark in known.remarks)
+        remarks = () if known is None else known.remarks
+        return tuple(remark.value for remark in ((*remarks, Remark.RESPELLED) if index in self._respelled else remarks))
 
     def _decide(self, index: int, header: Header) -> SizeDecision:
         image_id = self.ids[index]
@@ -115,14 +120,16 @@ class ImageFiles:
         return self.upright
 
     def _header(self, index: int) -> Header:
-        path, place = self._path(index), self._place(index)
-        head = self._storage.read_head(path, _HEAD)
         try:
-            return open_picture(head, place).header
+            head = self._storage.read_head(self._path(index), _HEAD)
+        except MissingFileError as error:
+            head = self._storage.read_head(self._respelled_path(index, error), _HEAD)
+        try:
+            return open_picture(head, self._place(index)).header
         except DataError:
             if len(head) < _HEAD:
                 raise
-        return open_picture(self._storage.read(path), place).header
+        return open_picture(self.read(index), self._place(index)).header
 
     @property
     def _storage(self) -> Storage:
@@ -134,7 +141,28 @@ class ImageFiles:
         return self._storage.place(self._path(index))
 
     def _path(self, index: int) -> str:
-        return self.paths[index] if self.paths else self.ids[index]
+        known = self._respelled.get(index) if self._respelled else None
+        return known or (self.paths[index] if self.paths else self.ids[index])
+
+    def _respelled_path(self, index: int, missing: MissingFileError) -> str:
+        """Return the path of the one file that is named as an image is, but for letter case or accents.
+
+        Raises:
+            MissingFileError: There is none that is not another image of the split.
+            DataError: There are several.
+        """
+        path = self._path(index)
+        found = [other for other in self._storage.similar(path) if other != path and other not in self._listed_paths]
+        if not found:
+            raise missing
+        if len(found) > 1:
+            raise DataError(f"{missing}; it may be {' or '.join(found)}: rename one of them")
+        self._respelled[index] = found[0]
+        return found[0]
+
+    @cached_property
+    def _listed_paths(self) -> frozenset[str]:
+        return frozenset(self.paths or self.ids)
 
 
 @dataclass(frozen=True, eq=False)

@@ -35,6 +35,7 @@ from wsolbench.data.conventions import refuse_unused
 from wsolbench.data.image_files import ImageFiles
 from wsolbench.data.images import decode_grey
 from wsolbench.data.lines import Line, parse_each, quote, read_lines
+from wsolbench.data.names import NameIndex, tidy_path
 from wsolbench.data.storage import Storage, open_storage
 from wsolbench.errors import DataError, MissingFileError, UsageError
 
@@ -313,8 +314,8 @@ class ReferenceSplit:
         return self._place_boxes({name: quads[name] for name in sized if name in self.sizes}), {}
 
     @cached_property
-    def _known(self) -> frozenset[str]:
-        return frozenset(self.ids)
+    def _known(self) -> NameIndex:
+        return NameIndex(self.ids)
 
     @property
     def _scored(self) -> bool:
@@ -385,18 +386,23 @@ class ReferenceSplit:
 # --------------------------------------------------------------------------------------------------------- text to data
 
 
-def _fields(line: Line, layout: str, known: Collection[str]) -> list[str]:
-    """Return the fields, split from the right as the path in front may hold commas; it must be a known image."""
+def _fields(line: Line, layout: str, known: NameIndex) -> list[str]:
+    """Return the id of a known image and the other fields, split from the right as a path may hold commas."""
     fields = line.text.rsplit(",", layout.count(","))
     if len(fields) != layout.count(",") + 1:
         raise line.error(f"expected {layout}, separated by commas")
-    if fields[0] not in known:
+    if fields[0] in known:
+        return fields
+    found = known.find(fields[0])
+    if len(found) > 1:
+        raise line.error(f"expected {layout} with a path of {IDS}; {fields[0]!r} may be {' or '.join(found)}")
+    if not found:
         hint = _hint(line, fields, known)
         raise line.error(f"expected {layout} with a path of {IDS}, which {quote(fields[0])} is not{hint}")
-    return fields
+    return [found[0], *fields[1:]]
 
 
-def _hint(line: Line, fields: list[str], known: Collection[str]) -> str:
+def _hint(line: Line, fields: list[str], known: NameIndex) -> str:
     """Say what is unusual about a line whose path is no image, or nothing."""
     if line.text.rstrip(", ") != line.text.rstrip() and line.text.rstrip(", ").rsplit(",", len(fields) - 1)[0] in known:
         return "; remove the comma at the end"
@@ -406,21 +412,27 @@ def _hint(line: Line, fields: list[str], known: Collection[str]) -> str:
 
 
 def _parse_ids(lines: list[Line], on_fault: FaultHandler) -> tuple[str, ...]:
-    ids: dict[str, int] = {}
+    names: list[str] = []
+    ids: dict[str, Line] = {}
 
     def parse(line: Line) -> None:
-        line.check_path(line.text)
+        path = tidy_path(line.text)
+        name = line.text if "\\" not in line.text or line.text.startswith("\\") else path
+        line.check_path(name)
         if line.text[0] == line.text[-1] == '"':
             raise line.error("expected a path without quotes")
-        if line.text in ids:
-            raise line.error(f"expected each image once, this one is on line {ids[line.text]} too")
-        ids[line.text] = line.number
+        if path in ids:
+            first = ids[path]
+            spelling = "" if first.text == line.text else f", as {first.text!r}"
+            raise line.error(f"expected each image once, this one is on line {first.number} too{spelling}")
+        ids[path] = line
+        names.append(name)
 
     parse_each(lines, parse, on_fault)
-    return tuple(ids)
+    return tuple(names)
 
 
-def _parse_labels(lines: list[Line], known: Collection[str], on_fault: FaultHandler) -> dict[str, int]:
+def _parse_labels(lines: list[Line], known: NameIndex, on_fault: FaultHandler) -> dict[str, int]:
     labels: dict[str, int] = {}
 
     def parse(line: Line) -> None:
@@ -436,7 +448,7 @@ def _parse_labels(lines: list[Line], known: Collection[str], on_fault: FaultHand
     return labels
 
 
-def _parse_sizes(lines: list[Line], known: Collection[str], on_fault: FaultHandler) -> dict[str, tuple[int, int]]:
+def _parse_sizes(lines: list[Line], known: NameIndex, on_fault: FaultHandler) -> dict[str, tuple[int, int]]:
     sizes: dict[str, tuple[int, int]] = {}
 
     def parse(line: Line) -> None:
@@ -457,7 +469,7 @@ def _is_mask(line: Line) -> bool:
     return not _NUMBER_LIKE.fullmatch(line.text.rstrip(", ").rpartition(",")[2].strip())
 
 
-def _parse_boxes(lines: list[Line], known: Collection[str], on_fault: FaultHandler) -> dict[str, list[_ListedBox]]:
+def _parse_boxes(lines: list[Line], known: NameIndex, on_fault: FaultHandler) -> dict[str, list[_ListedBox]]:
     boxes: dict[str, list[_ListedBox]] = {}
 
     def parse(line: Line) -> None:
@@ -480,7 +492,7 @@ def _refusal(line: Line, corners: Corners, size: tuple[int, int], rule: BoxRule)
     return line.error(f"expected a box inside its {width}x{height} image, corners up to {width - 1},{height - 1}")
 
 
-def _parse_masks(lines: list[Line], known: Collection[str], on_fault: FaultHandler) -> dict[str, _MaskFiles]:
+def _parse_masks(lines: list[Line], known: NameIndex, on_fault: FaultHandler) -> dict[str, _MaskFiles]:
     masks: dict[str, _MaskFiles] = {}
 
     def parse(line: Line) -> None:

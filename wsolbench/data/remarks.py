@@ -37,6 +37,10 @@ _SENTENCES: Mapping[Remark, tuple[Severity, str]] = {
         "{images} of another aspect ratio than listed: squashed, cropped or another photo; "
         "the boxes are stretched to it",
     ),
+    Remark.RESPELLED: (
+        Severity.NOTE,
+        "{images} found under another spelling of the name: letter case or accents differ",
+    ),
     Remark.UNLISTED: (Severity.NOTE, "{images} without a size in the lists: the size of the file is used"),
 }
 

@@ -37,6 +37,7 @@ class Remark(enum.Enum):
     INEXACT = "nearly of the listed size"
     RESHAPED = "of another aspect ratio than listed"
     UNLISTED = "without a listed size"
+    RESPELLED = "found under another spelling"
 
 
 @dataclass(frozen=True)

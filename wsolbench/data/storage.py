@@ -6,10 +6,12 @@ import os
 import threading
 import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from wsolbench.data.names import name_key, tidy_path
 from wsolbench.errors import DataError, MissingFileError
 
 __all__ = ["FolderStorage", "Storage", "ZipStorage", "open_storage"]
@@ -39,6 +41,10 @@ class Storage(Protocol):
         """Yield the path of every file, in no particular order. Raises ``DataError``."""
         ...
 
+    def similar(self, path: str) -> tuple[str, ...]:
+        """Return the paths of what there is that differ from a path in letter case or the form of accents alone."""
+        ...
+
 
 def open_storage(root: Path) -> Storage:
     """Return the storage at a place: a folder, or a ZIP file.
@@ -58,6 +64,7 @@ class FolderStorage:
     """The files below a folder."""
 
     root: Path
+    _listed: dict[str, dict[str, list[str]]] = field(init=False, repr=False, compare=False, default_factory=dict)
 
     def read(self, path: str) -> bytes:
         """Return the content of a file. Raises ``DataError``."""
@@ -88,6 +95,23 @@ class FolderStorage:
             for name in names:
                 yield (Path(folder) / name).relative_to(self.root).as_posix()
 
+    def similar(self, path: str) -> tuple[str, ...]:
+        """Return the paths of what there is that differ from a path in letter case or the form of accents alone."""
+        found = [""]
+        for part in tidy_path(path).split("/"):
+            found = [f"{folder}{name}/" for folder in found for name in self._names(folder).get(name_key(part), ())]
+        return tuple(place.removesuffix("/") for place in found)
+
+    def _names(self, folder: str) -> dict[str, list[str]]:
+        """Return key of a name -> the names with that key in a folder, which is read once."""
+        if folder not in self._listed:
+            names: dict[str, list[str]] = {}
+            with suppress(OSError):
+                for name in sorted(os.listdir(self.root / folder)):  # noqa: PTH208
+                    names.setdefault(name_key(name), []).append(name)
+            self._listed[folder] = names
+        return self._listed[folder]
+
 
 class ZipStorage:
     """The files in a ZIP file.
@@ -100,6 +124,7 @@ class ZipStorage:
         self.root = root
         self._lock = threading.Lock()
         self._opened: tuple[int, zipfile.ZipFile] | None = None
+        self._keyed: dict[str, list[str]] | None = None
         self._open()
 
     def __reduce__(self) -> tuple[type[ZipStorage], tuple[Path]]:
@@ -129,6 +154,15 @@ class ZipStorage:
         with self._lock:
             entries = self._open().infolist()
         yield from (entry.filename for entry in entries if not entry.is_dir())
+
+    def similar(self, path: str) -> tuple[str, ...]:
+        """Return the paths of what there is that differ from a path in letter case or the form of accents alone."""
+        if self._keyed is None:
+            keyed: dict[str, list[str]] = {}
+            for name in self.paths():
+                keyed.setdefault(name_key(name), []).append(name)
+            self._keyed = keyed
+        return tuple(self._keyed.get(name_key(path), ()))
 
     def _open(self) -> zipfile.ZipFile:
         if self._opened is None or self._opened[0] != os.getpid():

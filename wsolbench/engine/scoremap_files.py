@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from wsolbench.data.storage import FolderStorage
 from wsolbench.errors import ScoremapError
 from wsolbench.files import atomic_write
 from wsolbench.protocol import FRAME, check_scoremap, to_scoremap
@@ -46,7 +47,9 @@ class ScoremapFolder:
             raise ScoremapError(f"{root} is no folder of scoremaps; name one that holds IMAGE.npy for every image")
         self._root = root
         ids = list(image_ids)
+        self._storage = FolderStorage(root)
         uses = Counter(name for image_id in {*ids, *others} for name in {image_id, _stem(image_id)})
+        self._names = frozenset(uses)
         self._paths = {image_id: self._find(image_id, uses) for image_id in ids}
         missing = [image_id for image_id, path in self._paths.items() if path is None]
         if missing:
@@ -76,6 +79,7 @@ class ScoremapFolder:
     def find_unlisted(self, known: Iterable[str]) -> list[str]:
         """Return the maps, named without ``.npy``, that are of none of these images."""
         expected = {name for image_id in known for name in (image_id, _stem(image_id))}
+        expected |= {path.relative_to(self._root).with_suffix("").as_posix() for path in self._paths.values() if path}
         found = (path.relative_to(self._root).with_suffix("").as_posix() for path in sorted(self._root.rglob("*.npy")))
         return [name for name in found if name not in expected]
 
@@ -84,7 +88,20 @@ class ScoremapFolder:
         stem = _stem(image_id)
         names = [image_id] if uses[stem] > 1 else [image_id, stem]
         paths = (self._root / f"{name}.npy" for name in names)
-        return next((path for path in paths if path.is_file()), None)
+        exact = next((path for path in paths if path.is_file()), None)
+        return exact or self._find_respelled(image_id, names)
+
+    def _find_respelled(self, image_id: str, names: Sequence[str]) -> Path | None:
+        """Return the file whose name differs from that of an image in letter case or the form of accents alone.
+
+        Raises:
+            ScoremapError: There are several.
+        """
+        found = sorted({path for name in names for path in self._storage.similar(f"{name}.npy")})
+        found = [path for path in found if path.removesuffix(".npy") not in self._names]
+        if len(found) > 1:
+            raise ScoremapError(f"{self._root}: the scoremap of '{image_id}' may be {' or '.join(found)}; keep one")
+        return self._root / found[0] if found else None
 
     def path(self, image_id: str) -> Path:
         """Return the file of an image's scoremap."""

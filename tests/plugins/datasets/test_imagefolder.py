@@ -302,7 +302,16 @@ BROKEN = {
     "number": ("boxes.csv", "image,x0,y0,x1,y1\ncat/a.jpg,1,2,3,inf", "line 2: expected image,x0,y0,x1,y1 in numbers"),
     "quotes": ("boxes.csv", 'image,x0,y0,x1,y1\n"cat/a.jpg,1,2,3,4', "line 2: expected comma-separated fields"),
     "other image": ("boxes.csv", CSV.replace("dog/a", "dog/z"), "line 4: 'dog/z.jpg' names no image"),
-    "two images": ("boxes.csv", CSV.replace("dog/a", "a"), "line 4: 'a.jpg' names more than one image"),
+    "two images": (
+        "boxes.csv",
+        CSV.replace("dog/a", "a"),
+        "line 4: 'a.jpg' names more than one image below the data root: test/cat/a.jpg, test/dog/a.jpg; write SPL",
+    ),
+    "two names": (
+        "boxes.csv",
+        CSV + "./cat/a.jpg,1,1,1,1",
+        "line 5: 'cat/a.jpg' and './cat/a.jpg' are names of one image, test/cat/a.jpg; use one of them",
+    ),
     "no box": (
         "boxes.csv",
         CSV[: CSV.index("dog")],

@@ -17,9 +17,11 @@ from wsolbench.data import (
     Finding,
     HeaderSizes,
     ImageFiles,
+    NameIndex,
     Quad,
     Severity,
     SizedBoxes,
+    common_front,
     list_class_folders,
     match_categories,
     open_storage,
@@ -210,12 +212,20 @@ class BoxesOfImages:
     def _ids(self) -> dict[str, str | None]:
         """What the file calls an image with boxes -> its id; None where that is at fault."""
         ids: dict[str, str | None] = {}
+        name_of: dict[str, str] = {}
         for box in (box for box in self._file.boxes if box.image not in ids):
             found = self._named(box.image)
             ids[box.image] = found[0] if len(found) == 1 else None
-            if len(found) != 1:
-                message = f"{box.image!r} names {'more than one' if found else 'no'} image below the data root"
+            if len(found) > 1:
+                named = ", ".join(found[:MOST_NAMED]) + (", ..." if len(found) > MOST_NAMED else "")
+                message = f"{box.image!r} names more than one image below the data root: {named}"
+                self.roots.on_fault(DataError(f"{box.place}: {message}; write SPLIT/CLASS/IMAGE"))
+            elif not found:
+                message = f"{box.image!r} names no image below the data root, whatever its case and accents"
                 self.roots.on_fault(DataError(f"{box.place}: {message}; expected a path such as CLASS/IMAGE"))
+            elif name_of.setdefault(found[0], box.image) != box.image:
+                message = f"{name_of[found[0]]!r} and {box.image!r} are names of one image, {found[0]}; use one of them"
+                self.roots.on_fault(DataError(f"{box.place}: {message}"))
         return ids
 
     @cached_property
@@ -233,22 +243,11 @@ class BoxesOfImages:
         return self._find(name) or self._find(self._file.other_names.get(name, ""))
 
     def _find(self, name: str) -> tuple[str, ...]:
-        return self._ids_by_name.get(name.removeprefix("./"), ())
+        return self._index.find(name)
 
     @cached_property
-    def _ids_by_name(self) -> dict[str, tuple[str, ...]]:
-        """Every end of an image's path, with and without its suffix -> the images that end so."""
-        found: dict[str, tuple[str, ...]] = {}
-        for photos in self.photos.values():
-            for image_id in photos.files.ids:
-                for name in _ends(image_id):
-                    found[name] = (*found.get(name, ()), image_id)
-        return found
-
-
-def _ends(image_id: str) -> Iterable[str]:
-    parts = image_id.split("/")
-    for start in range(len(parts)):
-        end = "/".join(parts[start:])
-        yield end
-        yield end.rpartition(".")[0]
+    def _index(self) -> NameIndex:
+        """The images by every end of their paths, with and without ending."""
+        named = {box.image for box in self._file.boxes} | self._file.sizes.keys() | self._file.faulty
+        ids = tuple(image_id for photos in self.photos.values() for image_id in photos.files.ids)
+        return NameIndex(ids, ends=True, front=common_front(named))
