@@ -175,10 +175,16 @@ def test_labels_that_the_weights_do_not_know_are_refused(toys):
         toys.run(dataset=dataset)
 
 
-def test_weights_that_know_more_classes_than_the_data_set_are_warned_of(toys):
+def test_weights_that_know_more_classes_than_the_data_set_need_their_rows(toys):
     from dataclasses import replace
 
-    toys.run(network=replace(toys.network(), num_classes=1000))
+    network = replace(toys.network(), num_classes=1000)
+    expected = "know 1,000 classes and 'toys' has 2; the rows of 'even', 'odd' are not known; say with --class-map FILE"
+    with pytest.raises(UsageError, match=expected):
+        toys.run(network=network)
+    dataset = toys.dataset()
+    dataset.class_names = ("0", "1")  # as of lists that state labels
+    toys.run(dataset=dataset, network=network)
     expected = "the weights know 1000 classes and the data set 2; its labels are taken for the first 2 of them"
     assert toys.notes.warned == [expected]
 

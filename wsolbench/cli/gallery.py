@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from wsolbench.cli.arguments import DataRoot, Device, MaskRoot, MetadataRoot
+from wsolbench.cli.arguments import ClassMap, DataRoot, Device, MaskRoot, MetadataRoot
 from wsolbench.cli.session import session_of
-from wsolbench.contract import DatasetRoots
+from wsolbench.contract import Conventions, DatasetRoots
 from wsolbench.errors import UsageError
 from wsolbench.host.registry import Registry
 
 if TYPE_CHECKING:
     from wsolbench.engine.redraw import RecordedRun
+    from wsolbench.records import ResultRecord
 
 
 def gallery(
@@ -31,9 +33,13 @@ def gallery(
     weights_root: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Below which the weights files that records name lie.")
     ] = None,
+    class_map: ClassMap = None,
     device: Device = None,
 ) -> None:
-    """Show the same images across networks and methods: a row for an image, a column for a record."""
+    """Show the same images across networks and methods: a row for an image, a column for a record.
+
+    Lists are read as the first record says; --class-map names the class map where it is elsewhere now.
+    """
     session = session_of(context)
     registry = session.load_plugins()
     from wsolbench.data.opened import open_dataset
@@ -45,17 +51,27 @@ def gallery(
     with session.clean_stdout():
         runs = [_rebuild(path, registry) for path in records]
         offer = registry.datasets.get(runs[0].record.dataset.name)
+        conventions = _conventions(runs[0].record, class_map)
         draw_side_by_side(
             out,
             runs,
             registry,
-            open_dataset(offer, DatasetRoots(data_root, metadata_root, masks)),
+            open_dataset(offer, DatasetRoots(data_root, metadata_root, masks, conventions=conventions)),
             images=image or images,
             weights_root=weights_root,
             device=choose_device(device),
             reporter=session.reporter(),
         )
     typer.echo(out)
+
+
+def _conventions(record: ResultRecord, class_map: Path | None) -> Conventions:
+    """Return how the lists of a record's data set were read. Raises ``UsageError`` where its settings are damaged."""
+    from wsolbench.config import DataConfig
+
+    stored = {name: value for name, value in (record.config or {}).items() if name in DataConfig.model_fields}
+    conventions = DataConfig.of(**stored).roots.conventions
+    return replace(conventions, class_map=class_map or conventions.class_map)
 
 
 def _rebuild(path: Path, registry: Registry) -> RecordedRun:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Literal, TypeAlias
 
 from wsolbench.contract import Conventions
+from wsolbench.data.class_map import read_class_map
 from wsolbench.errors import UsageError
 
 __all__ = ["refuse_unused"]
 
-Convention: TypeAlias = Literal["boxes", "first_pixel"]
+Convention: TypeAlias = Literal["boxes", "first_pixel", "categories"]
+"""``categories`` are those of a class map."""
 
 
 def refuse_unused(name: str, conventions: Conventions, *used: Convention) -> None:
@@ -24,13 +26,16 @@ def refuse_unused(name: str, conventions: Conventions, *used: Convention) -> Non
 
     Raises:
         UsageError: Another one was set.
+        DataError: The class map cannot be read.
     """
     usual = Conventions()
-    options: dict[Convention, str] = {"boxes": "--boxes", "first_pixel": "--first-pixel"}
-    unused = [
-        option
-        for field, option in options.items()
-        if field not in used and getattr(conventions, field) != getattr(usual, field)
-    ]
+    changed: dict[Convention, bool] = {
+        "boxes": conventions.boxes != usual.boxes,
+        "first_pixel": conventions.first_pixel != usual.first_pixel,
+    }
+    unused = [f"--{name.replace('_', '-')}" for name, is_set in changed.items() if is_set and name not in used]
     if unused:
         raise UsageError(f"'{name}' has no use for {' and '.join(unused)}; omit it")
+    class_map = conventions.class_map
+    if class_map is not None and "categories" not in used and read_class_map(class_map).categories:
+        raise UsageError(f"{class_map}: '{name}' has no categories of boxes; omit the column category")

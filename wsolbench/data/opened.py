@@ -6,10 +6,21 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Generic, TypeVar
 
-from wsolbench.contract import Annotations, Dataset, DatasetRoots, DatasetSpec, Finding, ImageSplit, Severity, Split
-from wsolbench.contract.choices import DATASET_NAME, Unannotated
+from wsolbench.contract import (
+    Annotations,
+    Conventions,
+    Dataset,
+    DatasetRoots,
+    DatasetSpec,
+    Finding,
+    ImageSplit,
+    Severity,
+    Split,
+)
+from wsolbench.contract.choices import DATASET_NAME
 from wsolbench.contract.datasets import ignore_finding
 from wsolbench.data.fingerprint import annotations_hash
 from wsolbench.data.ids import check_ids
@@ -53,14 +64,16 @@ class OpenDataset:
     Args:
         dataset: The data set.
         provider: Who provides it.
-        unannotated: What happens to images without box and mask where others have one.
+        conventions: How its lists are read.
         on_finding: Called with what a user should know.
+        published_classes: The number of classes that its publisher states.
     """
 
     dataset: Dataset
     provider: Provider
-    unannotated: Unannotated = "error"
+    conventions: Conventions = field(default_factory=Conventions)
     on_finding: Callable[[Finding], None] = ignore_finding
+    published_classes: int | None = None
 
     @property
     def name(self) -> str:
@@ -77,6 +90,16 @@ class OpenDataset:
     def class_names(self) -> Sequence[str]:
         """One name a class, in the order of the labels."""
         return self.dataset.class_names
+
+    @property
+    def num_classes(self) -> int:
+        """The number of classes: as published, also where the lists here hold fewer, else that of the names."""
+        return max(len(self.class_names), self.published_classes or 0)
+
+    @property
+    def class_map(self) -> Path | None:
+        """The file that puts classes and rows of a classifier's head together, if there is one."""
+        return self.conventions.class_map
 
     @property
     def splits(self) -> frozenset[Split]:
@@ -148,7 +171,7 @@ class OpenDataset:
         if not bare:
             return images
         what = "mask" if annotations.unannotated else "box"
-        if self.unannotated == "error":
+        if self.conventions.unannotated == "error":
             first = next(image_id for image_id in images.ids if image_id in bare)
             raise DataError(
                 f"{len(bare):,} images of {split.label} have no {what}; the first is '{first}'; "
@@ -185,7 +208,7 @@ def open_dataset(offer: Offer[DatasetSpec], roots: DatasetRoots, reporter: Repor
             f"the data set '{offer.name}' calls itself {name!r:.120}; records keep names of up to 100 letters, digits "
             "and '_', '.', '+', '-', which begin with a letter or digit"
         )
-    return OpenDataset(dataset, offer.provider, roots.conventions.unannotated, roots.on_finding)
+    return OpenDataset(dataset, offer.provider, roots.conventions, roots.on_finding, offer.spec.classes)
 
 
 @dataclass(frozen=True)

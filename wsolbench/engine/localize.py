@@ -38,6 +38,7 @@ class NetworkMaps:
         batch_size: Images in a forward pass.
         workers: Threads that load images.
         seed: Of what methods draw.
+        class_rows: Label -> row of the head; None where every label is the row of its number.
     """
 
     network: LoadedNetwork
@@ -46,6 +47,7 @@ class NetworkMaps:
     batch_size: int
     workers: int
     seed: int = 0
+    class_rows: tuple[int, ...] | None = None
     fate_of_constants: str = "count as zero maps"
 
     @property
@@ -95,7 +97,7 @@ class NetworkMaps:
                         for name, made in maps.items()
                     },
                     {name: made.statistics for name, made in maps.items()},
-                    _class_hits(batch.logits.float().cpu(), batch.labels.cpu()),
+                    _class_hits(batch.logits.float().cpu(), self._rows(batch.labels).cpu()),
                     [digests.pop(int(index)) for index in batch.indices],
                     [remarks.pop(int(index)) for index in batch.indices],
                 )
@@ -130,10 +132,14 @@ class NetworkMaps:
 
     @torch.no_grad()
     def _apply_methods(self, batch: FeatureBatch, images: ImageSplit, guard: MethodGuard) -> dict[str, MethodMaps]:
-        classes = batch.labels if self.target == "gt" else batch.logits.argmax(dim=1)
+        classes = self._rows(batch.labels) if self.target == "gt" else batch.logits.argmax(dim=1)
         context = MethodContext(self.network.module, batch.images, classes, batch.logits)
         ids = [images.ids[index] for index in batch.indices]
         return {built.name: apply_method(built, batch.features, context, ids, guard) for built in self.built}
+
+    def _rows(self, labels: Tensor) -> Tensor:
+        """Return the rows of the head that are the classes of some images, int64 (B,)."""
+        return labels if self.class_rows is None else labels.new_tensor(self.class_rows)[labels]
 
 
 def _class_hits(logits: Tensor, labels: Tensor) -> dict[int, NDArray[np.bool_]]:

@@ -59,8 +59,8 @@ def describe_dataset(dataset: OpenDataset, parts: Sequence[OpenSplit], limit: in
     )
 
 
-def describe_backbone(network: LoadedNetwork) -> BackboneInfo:
-    """Describe a network, its weights and its input."""
+def describe_backbone(network: LoadedNetwork, class_rows: tuple[int, ...] | None = None) -> BackboneInfo:
+    """Describe a network, its weights and its input, and which rows of its head are the classes (None: labels)."""
     config = network.spec.input
     return BackboneInfo(
         requested=network.requested,
@@ -74,6 +74,7 @@ def describe_backbone(network: LoadedNetwork) -> BackboneInfo:
         compiled=network.execution.compiled,
         feature_shape=network.feature_shape,
         weights=network.weights,
+        class_rows=class_rows,
         preprocessing=Preprocessing(
             size=config.size, mean=config.mean, std=config.std, interpolation=config.interpolation
         ),

@@ -282,7 +282,13 @@ def _column(each: RecordedRun, network: LoadedNetwork, part: OpenSplit, indices:
     """Compute the maps of one record; one by one, as two records may be of one method with different options."""
     target = each.record.protocol.target or "gt"
     maps = NetworkMaps(
-        network, (each.method,), target, batch_size=len(indices), workers=1, seed=each.record.environment.seed or 0
+        network,
+        (each.method,),
+        target,
+        batch_size=len(indices),
+        workers=1,
+        seed=each.record.environment.seed or 0,
+        class_rows=each.record.backbone.class_rows if each.record.backbone else None,
     )
     (scoremaps,) = maps.scoremaps(part.images, indices).values()
     return Column(

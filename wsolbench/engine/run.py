@@ -22,6 +22,7 @@ from wsolbench.errors import OutputError, UsageError
 from wsolbench.files import atomic_folder, check_writable, file_name
 from wsolbench.host.provider import Provider
 from wsolbench.host.registry import Registry
+from wsolbench.networks.class_rows import choose_rows
 from wsolbench.networks.devices import choose_device
 from wsolbench.networks.load import load_network, report_weights
 from wsolbench.networks.network import Execution, LoadedNetwork
@@ -128,10 +129,12 @@ def carry_out(plan: RunPlan, reporter: Reporter, *, command: str) -> list[Result
         draft = None if config.out is None else stack.enter_context(atomic_folder(config.out))
         with reporter.phase("annotations"):
             splits = open_splits(plan.dataset, plan.split, config.limit)
-            _check_labels(plan, splits.parts, reporter)
+            rows = _choose_rows(plan, splits.parts, reporter)
             dataset = describe_dataset(plan.dataset, splits.parts, config.limit)  # hashes annotations, reads masks
         fitted = _fit(plan, reporter)
-        maps = NetworkMaps(plan.network, plan.methods, config.target, config.batch_size, config.workers, config.seed)
+        maps = NetworkMaps(
+            plan.network, plan.methods, config.target, config.batch_size, config.workers, config.seed, rows
+        )
         source: MapSource = maps
         if config.save_scoremaps is not None:
             source = SavedMaps(maps, _scoremap_folders(plan, config.save_scoremaps, draft, stack))
@@ -142,7 +145,7 @@ def carry_out(plan: RunPlan, reporter: Reporter, *, command: str) -> list[Result
             assemble_record(
                 scored[built.name],
                 dataset=dataset,
-                backbone=describe_backbone(plan.network),
+                backbone=describe_backbone(plan.network, rows),
                 method=describe_method(built, fitted.get(built.name)),
                 protocol=describe_protocol(config, config.target),
                 environment=describe_environment(
@@ -179,14 +182,12 @@ def _fit(plan: RunPlan, reporter: Reporter) -> dict[str, int]:
     )
 
 
-def _check_labels(plan: RunPlan, parts: Sequence[OpenSplit], reporter: Reporter) -> None:
-    """Refuse labels that the weights do not know; warn of weights that know more classes than there are."""
-    known, named = plan.network.num_classes, len(plan.dataset.class_names)
-    if known > named:
-        reporter.warn(
-            f"the weights know {known} classes and the data set {named}; "
-            f"its labels are taken for the first {named} of them"
-        )
+def _choose_rows(plan: RunPlan, parts: Sequence[OpenSplit], reporter: Reporter) -> tuple[int, ...] | None:
+    """Return the rows of the head that are the classes, None where labels are rows; refuse labels without a row."""
+    chosen = choose_rows(plan.network, plan.dataset, [part.images for part in parts])
+    if chosen.remark:
+        (reporter.say if chosen.certain else reporter.warn)(chosen.remark)
+    known = plan.network.num_classes if chosen.rows is None else len(chosen.rows)
     for part in parts:
         highest = int(part.images.labels.max())
         if highest >= known:
@@ -194,6 +195,7 @@ def _check_labels(plan: RunPlan, parts: Sequence[OpenSplit], reporter: Reporter)
                 f"the weights of '{plan.network.spec.name}' know {known} classes, but labels in {part.split.label} of "
                 f"'{plan.dataset.name}' go up to {highest}; pass weights trained on this data set"
             )
+    return chosen.rows
 
 
 # ------------------------------------------------------------------------------------------- where scoremaps are saved

@@ -131,6 +131,7 @@ def _network(backbone: BackboneInfo, seed: int | None) -> Facts:
         ("precision", backbone.precision),
         ("preprocessing", _plain(backbone.preprocessing.model_dump())),
         *_weights(backbone.weights, seed),
+        *((("class rows", _plain(backbone.class_rows)),) if backbone.class_rows is not None else ()),
     )
 
 

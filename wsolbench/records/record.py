@@ -230,6 +230,10 @@ class BackboneInfo(_Part):
         description="channels, height and width of the tapped features"
     )
     weights: WeightsInfo
+    class_rows: tuple[int, ...] | None = Field(
+        default=None,
+        description="label -> row of the head, -1 for a class without images; null where every label is its row",
+    )
     preprocessing: Preprocessing
 
 

@@ -1,0 +1,141 @@
+"""Which rows of a head are the classes of a data set."""
+
+import re
+from dataclasses import dataclass
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from wsolbench.contract import Conventions, ImageSplit
+from wsolbench.data.opened import OpenDataset
+from wsolbench.errors import DataError, UsageError
+from wsolbench.host.provider import Provider
+from wsolbench.networks.class_rows import choose_rows
+
+
+@dataclass(frozen=True)
+class Set:
+    """A data set of which names matter alone."""
+
+    class_names: tuple[str, ...]
+    name: str = "own"
+
+
+def rows_of(names, classes, *, folders=None, class_map=None, published=None, labels=None, training=None, source="file"):
+    """Return the choice of rows for a data set with such class names and a head of so many classes."""
+    conventions = Conventions(class_map=class_map)
+    dataset = OpenDataset(Set(tuple(names)), Provider("acme", "1", "own"), conventions, published_classes=published)
+    labels = np.arange(len(names)) if labels is None else np.array(labels)
+    ids = tuple(f"test/{(folders or names)[label]}/{place}.jpg" for place, label in enumerate(labels))
+    weights = SimpleNamespace(source=source, training=training and SimpleNamespace(dataset=training))
+    network = SimpleNamespace(num_classes=classes, weights=weights, spec=SimpleNamespace(name="net"))
+    return choose_rows(network, dataset, [ImageSplit(ids, labels, lambda _: None)])
+
+
+def test_labels_are_rows_where_numbers_of_classes_are_equal():
+    assert rows_of(["cat", "dog"], 2).rows is None
+    assert rows_of([str(label) for label in range(3)], 200, published=200) == rows_of(["cat"], 1)
+    assert rows_of([f"class {label}" for label in range(1000)], 1000).rows is None
+
+
+FOUND = {
+    "WordNet ids": (["n01440764", "n02979186", "n03888257"], None, (0, 482, 701)),
+    "names": (["tench", "Cassette_Player", "parachute"], None, (0, 482, 701)),
+    "folders of ids": (["fish", "music", "chute"], ["n01440764", "n02979186", "n03888257"], (0, 482, 701)),
+    "labels of lists": (["0", "1"], ["n03888257", "n01440764"], (701, 0)),
+}
+
+
+@pytest.mark.parametrize("case", FOUND)
+def test_classes_of_imagenet_are_found_by_name(case):
+    names, folders, expected = FOUND[case]
+    chosen = rows_of(names, 1000, folders=folders)
+    assert chosen.rows == expected
+    assert "3 of the 1,000" in chosen.remark or "2 of the 1,000" in chosen.remark
+    assert "found by name among those of imagenet-1k" in chosen.remark
+    assert rows_of(names, 1000, folders=folders, training="ilsvrc").rows == expected
+
+
+def test_a_thousand_folders_named_in_another_order_are_found_too():
+    from timm.data import ImageNetInfo
+
+    wnids = ImageNetInfo("imagenet-1k").label_names()
+    assert rows_of(wnids, 1000).rows is None
+    assert rows_of(wnids[::-1], 1000).rows == tuple(range(999, -1, -1))
+
+
+UNKNOWN = {
+    "own classes": (
+        ["anna", "bert"],
+        {},
+        "know 1,000 classes and 'own' has 2; 'anna', 'bert' are not among",
+    ),
+    "one": (["tench", "bert"], {}, "'bert' is not among those of imagenet-1k; say with --class-map FILE which row"),
+    "two meanings": (["tench", "crane"], {}, "'crane' is the name of the rows 134 and 517"),
+    "trained on others": (
+        ["tench", "parachute"],
+        {"training": "mine"},
+        "the rows of 'tench', 'parachute' are n",
+    ),
+    "labels": (["0", "1"], {}, "'0', '1' are not among those of imagenet-1k"),
+}
+
+
+@pytest.mark.parametrize("case", UNKNOWN)
+def test_rows_that_are_not_found_are_an_error(case):
+    names, more, message = UNKNOWN[case]
+    with pytest.raises(UsageError, match=re.escape(message)):
+        rows_of(names, 1000, **more)
+
+
+def test_other_heads_than_those_of_imagenet():
+    with pytest.raises(UsageError, match="know 12 classes and 'own' has 2; the rows of 'cat', 'dog' are not known"):
+        rows_of(["cat", "dog"], 12)
+    chosen = rows_of(["0", "1"], 12)
+    assert chosen.rows is None
+    assert not chosen.certain
+    assert "its labels are taken for the first 2 of them" in chosen.remark
+
+
+MAPS = {
+    "numbers": ("folder,row\nanna,5\nbert,7", (5, 7)),
+    "ids and names": ("folder,category,row\nanna,x,n01440764\nbert,,Cassette player", (0, 482)),
+    "the rest by name": ("row;folder\n5;anna", None),
+    "labels": ("folder,row\n*,*", None),
+}
+
+
+@pytest.mark.parametrize("case", MAPS)
+def test_a_class_map_names_rows(tmp_path, case):
+    text, expected = MAPS[case]
+    (tmp_path / "map.csv").write_text(text)
+    if case == "the rest by name":
+        assert rows_of(["anna", "tench"], 1000, class_map=tmp_path / "map.csv").rows == (5, 0)
+        with pytest.raises(UsageError, match="'bert' is not among"):
+            rows_of(["anna", "bert"], 1000, class_map=tmp_path / "map.csv")
+        return
+    chosen = rows_of(["anna", "bert"], 1000, class_map=tmp_path / "map.csv")
+    assert chosen.rows == expected
+    assert "map.csv" in chosen.remark
+
+
+BROKEN = {
+    "folder,row\nanna,1000": "line 2: expected a row from 0 to 999",
+    "folder,row\nanna,-1": "line 2: expected the number, id or name of a class of imagenet-1k, which '-1' is not",
+    "folder,row\nanna,crane": "line 2: expected the number, id or name of a class of imagenet-1k, which 'crane' is 2",
+    "folder,row\ncarl,1": "line 2: expected one of the classes ('anna', 'bert'), which 'carl' is not",
+    "folder,row\nanna,1\nanna,2": "line 3: expected one row a class, this one has 1 before",
+    "folder,row\n*,1": "line 2: expected a class and a row, or '*' for both",
+}
+
+
+@pytest.mark.parametrize("text", BROKEN)
+def test_a_row_that_the_head_does_not_have_is_named_by_its_line(tmp_path, text):
+    (tmp_path / "map.csv").write_text(text)
+    with pytest.raises(DataError, match=re.escape(BROKEN[text])):
+        rows_of(["anna", "bert"], 1000, class_map=tmp_path / "map.csv")
+
+
+def test_a_class_without_images_needs_no_row():
+    assert rows_of(["tench", "own", "parachute"], 1000, labels=[0, 2, 2]).rows == (0, -1, 701)

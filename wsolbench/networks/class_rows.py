@@ -1,0 +1,219 @@
+"""Which rows of a network's head are the classes of a data set.
+
+A label is the row of its number where the network has as many classes as the data set. Elsewhere a class map names the
+rows (`wsolbench.data.class_map`), or the classes are found by name among those of the network: by WordNet id or by
+name, of the class or of the folder of its images. The head keeps all of its rows: a prediction is one of all classes
+that the network knows.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+
+import numpy as np
+
+from wsolbench.contract import ImageSplit
+from wsolbench.data.class_map import ANY, MapLine, find_name, plain_name, read_class_map, some
+from wsolbench.data.opened import OpenDataset
+from wsolbench.errors import UsageError
+from wsolbench.networks.network import LoadedNetwork
+
+__all__ = ["ClassRows", "choose_rows"]
+
+ILSVRC = "ilsvrc"
+"""The data set whose classes are those of ImageNet, in the same order."""
+IMAGENET_SIZES = frozenset({1_000, 11_221, 11_821, 21_841, 21_842, 21_843})
+"""How many classes ImageNet and its published subsets have."""
+NO_ROW = -1
+"""Stands for the row of a class of which no image is scored, and whose row is not known."""
+_LONGEST_NUMBER = 9
+
+
+@dataclass(frozen=True)
+class ClassRows:
+    """The rows of a head that are the classes of a data set.
+
+    Args:
+        rows: Label -> row, or `NO_ROW`; None where every label is the row of its number.
+        remark: What the user should know of the choice; empty where nothing was chosen.
+        certain: Whether the remark is for information only.
+    """
+
+    rows: tuple[int, ...] | None = None
+    remark: str = ""
+    certain: bool = True
+
+
+@dataclass(frozen=True)
+class KnownClasses:
+    """The classes that the rows of a head are.
+
+    Args:
+        source: Where they are known from, for messages.
+        names: Row -> what its class is called: ids and names.
+    """
+
+    source: str
+    names: tuple[tuple[str, ...], ...]
+
+    @cached_property
+    def _exact(self) -> dict[str, set[int]]:
+        return _index(self.names)
+
+    @cached_property
+    def _plain(self) -> dict[str, set[int]]:
+        return _index([tuple(plain_name(name) for name in names) for names in self.names])
+
+    def find(self, name: str) -> list[int]:
+        """Return the rows of a name: those that are called exactly so, otherwise those that are plainly called so."""
+        return sorted(self._exact.get(name) or self._plain.get(plain_name(name)) or ())
+
+
+def _index(names: Sequence[tuple[str, ...]]) -> dict[str, set[int]]:
+    rows: dict[str, set[int]] = {}
+    for row, of_row in enumerate(names):
+        for name in of_row:
+            rows.setdefault(name, set()).add(row)
+    return rows
+
+
+def choose_rows(network: LoadedNetwork, dataset: OpenDataset, parts: Sequence[ImageSplit]) -> ClassRows:
+    """Return the rows of a network's head that are the classes of a data set.
+
+    Args:
+        network: The network.
+        dataset: The data set, perhaps with a class map.
+        parts: The images that are scored; the folder of a class's images is another name of it.
+
+    Raises:
+        UsageError: The network has another number of classes, and they cannot be found among its own.
+        DataError: The class map is damaged, or names a row that the head does not have.
+    """
+    known = _known_classes(network)
+    lines = () if dataset.class_map is None else read_class_map(dataset.class_map).rows
+    count, rows = dataset.num_classes, network.num_classes
+    if any(line.folder == line.row == ANY for line in lines):
+        return ClassRows(remark=f"{dataset.class_map}: every label is the row of its number")
+    if known is None and not lines and rows == count:
+        return ClassRows()
+    names = _class_names(dataset, parts)
+    mapped = _mapped_rows(lines, names, known, rows)
+    found = {label: [mapped[label]] if label in mapped else _find(known, of_label) for label, of_label in names.items()}
+    occurring = {label for part in parts for label in np.unique(part.labels).tolist() if label < count}
+    undecided = [label for label in sorted(occurring) if len(found[label]) != 1]
+    if not undecided:
+        chosen = tuple(found[label][0] if len(found[label]) == 1 else NO_ROW for label in range(count))
+        how = f"found by name among those of {known.source}" if known else "found by name"
+        how = f"as {dataset.class_map} says" if mapped else how
+        text = f"the classes of '{dataset.name}' are {len(occurring):,} of the {rows:,} that the weights know, {how}"
+        unchanged = rows == count and chosen == tuple(range(count))
+        return ClassRows() if unchanged else ClassRows(chosen, f"{text}; a prediction is one of all {rows:,}")
+    if not mapped and rows == count and all(found[label] in ([], [label]) for label in occurring):
+        return ClassRows()
+    if not mapped and known is None and _are_numbers(dataset.class_names):
+        remark = f"the weights know {rows} classes and the data set {count}; its labels are taken for the first {count}"
+        return ClassRows(remark=f"{remark} of them" if rows > count else "", certain=False)
+    raise _unknown_rows(network, dataset, known, [(names[label][0], found[label]) for label in undecided])
+
+
+def _unknown_rows(
+    network: LoadedNetwork,
+    dataset: OpenDataset,
+    known: KnownClasses | None,
+    missing: Sequence[tuple[str, list[int]]],
+) -> UsageError:
+    several = [f"'{name}' is the name of the rows {' and '.join(map(str, rows))}" for name, rows in missing if rows]
+    absent = [name for name, rows in missing if not rows]
+    reasons = several[:3]
+    if absent and known is None:
+        reasons = [f"the rows of {some(absent)} are not known"]
+    elif absent and known is not None:
+        reasons.append(f"{some(absent)} {'is' if len(absent) == 1 else 'are'} not among those of {known.source}")
+    return UsageError(
+        f"the weights of '{network.spec.name}' know {network.num_classes:,} classes and '{dataset.name}' has "
+        f"{dataset.num_classes:,}; {'; '.join(reasons)}; say with --class-map FILE which row is which class, "
+        "a CSV file with the header folder,row"
+    )
+
+
+def _known_classes(network: LoadedNetwork) -> KnownClasses | None:
+    """Return the classes of a head, from the training of its weights or, for heads of ImageNet's sizes, from timm."""
+    training = network.weights.training
+    if network.weights.source == "random" or (training is not None and training.dataset != ILSVRC):
+        return None
+    return _imagenet(network.num_classes)
+
+
+@lru_cache(maxsize=1)
+def _imagenet(classes: int) -> KnownClasses | None:
+    """Return the classes of ImageNet's subset of so many, in the order that networks are published with."""
+    if classes not in IMAGENET_SIZES:
+        return None
+    from timm.data import ImageNetInfo, infer_imagenet_subset
+
+    subset = infer_imagenet_subset({"num_classes": classes})
+    if subset is None:  # an older timm does not know it
+        return None
+    info = ImageNetInfo(subset)
+    names = tuple((wnid, *info.label_name_to_description(wnid).split(", ")) for wnid in info.label_names())
+    return KnownClasses(subset, names)
+
+
+def _class_names(dataset: OpenDataset, parts: Sequence[ImageSplit]) -> dict[int, tuple[str, ...]]:
+    """Return label -> what its class is called: its name, and the folder of its images where a class has one alone."""
+    folders: dict[int, set[str]] = {}
+    for part in parts:
+        for image_id, label in zip(part.ids, part.labels.tolist(), strict=True):
+            folders.setdefault(label, set()).add(image_id.rpartition("/")[0].rpartition("/")[2])
+    shared = Counter(folder for of_label in folders.values() for folder in of_label)
+    names: dict[int, tuple[str, ...]] = {label: (str(name),) for label, name in enumerate(dataset.class_names)}
+    for label in range(dataset.num_classes):
+        alone = [folder for folder in folders.get(label, ()) if folder and shared[folder] == 1]
+        extra = alone if len(alone) == len(folders.get(label, ())) == 1 else []
+        names[label] = (*names.get(label, (str(label),)), *extra)
+    return names
+
+
+def _find(known: KnownClasses | None, names: Sequence[str]) -> list[int]:
+    """Return the rows of the first name that any row is called."""
+    rows = (known.find(name) for name in names) if known else iter(())
+    return next((found for found in rows if found), [])
+
+
+def _mapped_rows(
+    lines: Sequence[MapLine], names: Mapping[int, tuple[str, ...]], known: KnownClasses | None, rows: int
+) -> dict[int, int]:
+    """Return the rows that a class map names: label -> row. Raises ``DataError``."""
+    mapped: dict[int, int] = {}
+    for each in lines:
+        if ANY in (each.folder, each.row):
+            raise each.line.error(f"expected a class and a row, or '{ANY}' for both")
+        labels = [label for label, of_label in names.items() if find_name(each.folder, of_label)]
+        if len(labels) != 1:
+            classes = some([of_label[0] for of_label in names.values()])
+            raise each.line.error(f"expected one of the classes ({classes}), which {each.folder!r} is not")
+        row = _row(each, known, rows)
+        if mapped.setdefault(labels[0], row) != row:
+            raise each.line.error(f"expected one row a class, this one has {mapped[labels[0]]} before")
+    return mapped
+
+
+def _row(each: MapLine, known: KnownClasses | None, rows: int) -> int:
+    if each.row.isascii() and each.row.isdecimal():
+        if len(each.row) > _LONGEST_NUMBER or int(each.row) >= rows:
+            raise each.line.error(f"expected a row from 0 to {rows - 1}")
+        return int(each.row)
+    found = known.find(each.row) if known else []
+    if len(found) != 1:
+        several = f"which {each.row!r} is {len(found)} times" if found else f"which {each.row!r} is not"
+        what = f"the number, id or name of a class of {known.source}" if known else "the number of a row"
+        raise each.line.error(f"expected {what}, {several}")
+    return found[0]
+
+
+def _are_numbers(names: Sequence[str]) -> bool:
+    """Return whether the names of classes are their labels: lists in the reference layout state them."""
+    return all(name == str(label) for label, name in enumerate(names))
