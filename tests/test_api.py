@@ -94,6 +94,7 @@ DATA = [
     "quote",
     "read_file",
     "read_lines",
+    "read_xml",
     "reference_splits",
     "refuse_unused",
     "xywh_to_xyxy",

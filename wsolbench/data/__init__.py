@@ -17,6 +17,7 @@ from wsolbench.data.prepared import lists_below, prepared_roots
 from wsolbench.data.published import published_lists
 from wsolbench.data.reference import ReferenceDataset, ReferenceSplit, folder_names, reference_splits
 from wsolbench.data.storage import open_storage
+from wsolbench.data.xml_files import read_xml
 
 __all__ = [
     "BoxRule",
@@ -52,6 +53,7 @@ __all__ = [
     "quote",
     "read_file",
     "read_lines",
+    "read_xml",
     "reference_splits",
     "refuse_unused",
     "xywh_to_xyxy",

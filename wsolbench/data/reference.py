@@ -358,22 +358,24 @@ class ReferenceSplit:
         inside: dict[str, list[Corners]] = {}
         outside: dict[str, list[tuple[Line, Corners]]] = {}
         changes: Counter[str] = Counter()
+        rule, sizes = self._rule, self.sizes
         for name, (line, quad) in ((name, box) for name, boxes in quads.items() for box in boxes):
-            corners = self._rule(quad, self.sizes[name])
-            if is_inside(corners, self.sizes[name]):
+            corners = rule(quad, sizes[name])
+            if is_inside(corners, sizes[name]):
                 inside.setdefault(name, []).append(corners)
-                changes.update(self._rule.changes(quad, self.sizes[name]))
+                if corners != quad:
+                    changes.update(rule.changes(quad, sizes[name]))
             else:
                 outside.setdefault(name, []).append((line, corners))
         for finding in findings_of_changes(self.split.label, changes):
             self.on_finding(finding)
-        boxes = [(corners, self.sizes[name]) for name, found in outside.items() for _, corners in found]
-        advice = outside_advice(boxes, self._rule)
+        boxes = [(corners, sizes[name]) for name, found in outside.items() for _, corners in found]
+        advice = outside_advice(boxes, rule)
         remark = f"; so have {len(outside) - 1:,} other images" if len(outside) > 1 else ""
         remark += f"; {advice}" if advice else ""
         for name, found in outside.items():
             for line, corners in found:
-                refusal = _refusal(line, corners, self.sizes[name], self._rule)
+                refusal = _refusal(line, corners, sizes[name], rule)
                 self.on_fault(DataError(f"{refusal}{remark}"))
                 remark = ""
         return {name: np.array(corners, dtype=np.int64) for name, corners in inside.items()}

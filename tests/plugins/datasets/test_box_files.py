@@ -288,7 +288,7 @@ def test_forms_of_voc(tmp_path, form):
 XML_FAULTS = {
     "bomb": (
         voc(BOXES, head='<!DOCTYPE a [<!ENTITY b "bb"><!ENTITY c "&b;&b;">]>'),
-        "it has a document type declaration",
+        "has a document type declaration, which is not read; remove it",
     ),
     "undeclared": (PLAIN.encode("latin-1"), "its text is not UTF-8 and declares no other encoding; save it as UTF-8"),
     "unknown encoding": ('<?xml version="1.0" encoding="klingon"?>' + PLAIN, "unknown encoding: klingon"),

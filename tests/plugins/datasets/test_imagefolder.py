@@ -343,7 +343,7 @@ BROKEN = {
         "annotation 3: its 'category_id' 2 is no id of 'categories', such as '1'",
     ),
     "no image": ("boxes.json", coco(images=[]), "annotation 1: its 'image_id' 0 is no id of 'images', there are none"),
-    "no xml": ("boxes.xml", "<", "is damaged or no VOC file: unclosed token"),
+    "no xml": ("boxes.xml", "<", "is damaged: unclosed token"),
     "no object": ("boxes.xml", "<annotation/>", "has no box for 3 images of test"),
     "kind": ("boxes.txt", "", "is or holds no file of boxes; expected one kind of .csv, .json, .tsv, .xml; YOLO"),
 }

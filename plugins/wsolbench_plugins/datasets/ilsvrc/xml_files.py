@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsolbench.api import DataError
+from wsolbench.data import read_xml
 from wsolbench_plugins.datasets.ilsvrc.folders import TEST_PREFIX
 
 CLASSES = 1000
@@ -60,17 +61,15 @@ def read_xml_files(folder: Path, on_fault: Callable[[DataError], None]) -> XmlLi
 
 
 def _read(path: Path) -> tuple[str, tuple[int, int], NDArray[np.int64]]:
+    root = read_xml(path)
     try:
-        root = ElementTree.fromstring(path.read_bytes())
         width, height = (int(_text(root, f"size/{side}")) for side in ("width", "height"))
         objects = root.findall("object")
         names = {_text(found, "name") for found in objects}
         corners = [
             [int(_text(found, f"bndbox/{side}")) for side in ("xmin", "ymin", "xmax", "ymax")] for found in objects
         ]
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}") from error
-    except (ElementTree.ParseError, ValueError) as error:
+    except ValueError as error:
         raise DataError(f"{path} is damaged: {error}") from error
     if len(names) != 1:
         raise DataError(f"{path}: expected boxes of one class, got {', '.join(sorted(names)) or 'none'}")

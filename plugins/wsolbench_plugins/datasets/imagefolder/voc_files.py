@@ -8,7 +8,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from wsolbench.api import DataError, DatasetRoots
-from wsolbench.data import BoxRule, Finding, Quad, Severity, read_file
+from wsolbench.data import BoxRule, Finding, Quad, Severity, read_xml
 from wsolbench_plugins.datasets.imagefolder.named_boxes import BoxFile, NamedBox, check_quad
 
 _SIDES = ("xmin", "ymin", "xmax", "ymax")
@@ -99,40 +99,19 @@ def _ends_at_edge(quad: Quad, size: tuple[int, int]) -> bool:
 
 def _read_file(file: Path, image: str) -> _Annotation:
     """Return what a file says, its boxes as they are listed. Raises ``DataError``."""
+    top = read_xml(file)
+    if top.tag == "annotations":
+        raise DataError(
+            f"{file}: expected <annotation>, got <annotations>, as in CVAT's own format; export as Pascal VOC"
+        )
+    if top.tag != "annotation":
+        raise DataError(f"{file}: expected <annotation>, got <{top.tag[:40]}>")
     try:
-        top = _parse(read_file(file))
         size = _size(top)
         boxes = tuple(NamedBox(image, _text(entry, "name"), quad, place) for entry, quad, place in _objects(top, file))
-    except (ElementTree.ParseError, ValueError, LookupError) as error:
-        raise DataError(f"{file} is damaged or no VOC file: {error}") from error
+    except ValueError as error:
+        raise DataError(f"{file}: {error}") from error
     return _Annotation((top.findtext("filename") or "").strip(), size, boxes)
-
-
-def _parse(content: bytes) -> ElementTree.Element:
-    """Return the root of an XML text, without namespaces. Raises what the parser does, or ``ValueError``."""
-    if b"<!DOCTYPE" in content.replace(b"\0", b"").upper():  # entities can be a bomb, and VOC has none
-        raise ValueError("it has a document type declaration, which is not read; remove it")
-    try:
-        top = ElementTree.fromstring(content)
-    except ElementTree.ParseError as error:
-        if b"encoding" not in content[:100] and not _is_utf8(content):
-            raise ValueError("its text is not UTF-8 and declares no other encoding; save it as UTF-8") from error
-        raise
-    for element in top.iter():
-        element.tag = element.tag.rpartition("}")[2]
-    if top.tag == "annotations":
-        raise ValueError("expected <annotation>, got <annotations>, as in CVAT's own format; export as Pascal VOC")
-    if top.tag != "annotation":
-        raise ValueError(f"expected <annotation>, got <{top.tag[:40]}>")
-    return top
-
-
-def _is_utf8(content: bytes) -> bool:
-    try:
-        content.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def _size(top: ElementTree.Element) -> tuple[int, int] | None:
