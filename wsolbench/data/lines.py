@@ -18,7 +18,6 @@ __all__ = ["Line", "parse_each", "quote", "read_file", "read_lines"]
 _WHOLE_NUMBER = re.compile(r"-?[0-9]{1,9}")
 _NUMBER = re.compile(r"-?[0-9]{1,9}(\.[0-9]*)?(e[-+]?[0-9]{1,2})?", re.IGNORECASE)
 _QUOTED = 120
-_LARGEST = 2**30
 
 
 @dataclass(frozen=True)
@@ -69,15 +68,15 @@ def quote(value: object) -> str:
     return text if len(text) <= _QUOTED else text[:_QUOTED] + "..."
 
 
-def read_file(path: Path) -> bytes:
-    """Return the content of a list or another file of annotations.
+def read_file(path: Path, most: int = 2**30) -> bytes:
+    """Return the content of a list or another file of annotations, of at most so many bytes.
 
     Raises:
         MissingFileError: There is no such file.
-        DataError: It is no regular file, cannot be read or is larger than 1 GiB.
+        DataError: It is no regular file, cannot be read or is larger.
     """
     try:
-        return read_regular(path, _LARGEST)
+        return read_regular(path, most)
     except FileNotFoundError as error:
         raise MissingFileError(f"{path} is missing") from error
     except IsADirectoryError as error:

@@ -10,6 +10,9 @@ from wsolbench.errors import DataError
 
 __all__ = ["read_xml"]
 
+_LARGEST = 2**23
+"""Bytes: many times what the boxes of one image take, and little enough for a tree in memory."""
+
 
 def read_xml(path: Path) -> ElementTree.Element:
     """Return the root of an XML file, its tags without namespaces.
@@ -18,10 +21,10 @@ def read_xml(path: Path) -> ElementTree.Element:
 
     Raises:
         MissingFileError: There is no such file.
-        DataError: It cannot be read, is damaged, or declares a document type: entities can expand without end, and no
-            annotations need them.
+        DataError: It cannot be read, is larger than 8 MiB, is damaged, or declares a document type: entities can expand
+            without end, and no annotations need them.
     """
-    content = read_file(path)
+    content = read_file(path, _LARGEST)
     if b"<!DOCTYPE" in content.replace(b"\0", b"").upper():
         raise DataError(f"{path} has a document type declaration, which is not read; remove it")
     try:
