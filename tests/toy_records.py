@@ -126,6 +126,13 @@ def write_sealed(path, content):
     return path
 
 
+def as_version2(record):
+    """Return the summary of a record as version 2 had it in JSON: without a hash of its own."""
+    content = json.loads(record.to_json())
+    del content["summary_sha256"]
+    return content | {"schema_version": 2}
+
+
 def as_version1(record):
     """Return a record as version 1 had it in JSON: one object, with curves and all outcomes."""
     content = json.loads(record.to_json())

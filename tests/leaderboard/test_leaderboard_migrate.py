@@ -1,10 +1,10 @@
-"""Version 1 records become version 2 once, in place, with nothing lost; what is wrong is left as it is and named."""
+"""Older records become those of today once, in place, with nothing lost; what is wrong is left as it is and named."""
 
 import json
 from importlib import import_module
 
 import pytest
-from toy_records import as_version1, make_record
+from toy_records import as_version1, as_version2, make_record
 
 from wsolbench.errors import DataError
 from wsolbench.leaderboard import migrate
@@ -44,6 +44,18 @@ def test_every_number_is_what_it_was(records):
         *("a.json", "a.outcomes.json.gz", "b.json", "b.outcomes.json.gz"),
         *sorted(path.name for path in records.glob("images-*.txt.gz")),
     ]
+
+
+def test_a_record_of_version_2_gets_its_hash_and_nothing_else(tmp_path):
+    path = write_record(make_record(seconds={"test": 2.5}), tmp_path, "a")
+    today = contents(tmp_path)
+    path.write_text(json.dumps(as_version2(make_record(seconds={"test": 2.5}))))
+    assert read_verified(path) == make_record(seconds={"test": 2.5})
+    assert migrate(tmp_path).rewritten == (path,)
+    assert contents(tmp_path) == today
+    path.write_text(json.dumps(as_version2(make_record()) | {"summary_sha256": "0" * 64}))
+    with pytest.raises(DataError, match="summary_sha256: Extra inputs are not permitted"):
+        migrate(tmp_path)
 
 
 def test_a_second_time_changes_nothing(records):
@@ -95,13 +107,13 @@ def test_a_record_that_contradicts_itself_is_left_and_named(records, spoil):
     assert contents(records) == before
 
 
-def test_what_version_2_would_lose_is_refused(records, monkeypatch):
+def test_what_would_be_lost_is_refused(records, monkeypatch):
     def forgetful(record, folder, stem):
         return write_record(record.model_copy(update={"seconds": {"test": 1.0}}), folder, stem)
 
     monkeypatch.setattr(import_module("wsolbench.leaderboard.migrate"), "write_record", forgetful)
     before = contents(records)
-    with pytest.raises(DataError, match=r"a\.json: version 2 would not hold what version 1 does: "):
+    with pytest.raises(DataError, match=r"a\.json: version 3 would not hold what is there: "):
         migrate(records)
     assert contents(records) == before
 

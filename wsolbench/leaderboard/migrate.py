@@ -1,4 +1,4 @@
-"""Records of schema version 1, written again as version 2: once, in place, and verified before and after."""
+"""Records of older schema versions, written again as those of today: in place, and verified before and after."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from typing import Any
 
 from wsolbench.errors import DataError
 from wsolbench.records import ResultRecord, write_record
-from wsolbench.records.verify import read_verified
+from wsolbench.records.plain import parse
+from wsolbench.records.store import read_file
+from wsolbench.records.verify import parse_verified, read_verified
 from wsolbench.records.version1 import renamed
 
 __all__ = ["Migrated", "migrate"]
@@ -22,8 +24,8 @@ class Migrated:
     """What a migration did to a folder.
 
     Attributes:
-        rewritten: The records that were of version 1.
-        kept: How many were of version 2 already.
+        rewritten: The records that were of an older version.
+        kept: How many were of today's already.
         before: Bytes of all files of the folder before.
         after: Bytes of all files of the folder now.
     """
@@ -35,14 +37,14 @@ class Migrated:
 
 
 def migrate(folder: Path) -> Migrated:
-    """Write every version 1 record below a folder again as version 2.
+    """Write every record of an older version below a folder again as one of today.
 
     A record is verified as it is, written to a temporary folder, read from there, verified and compared with what it
     was; then it replaces its file. Its outcomes are beside it before its summary is: a migration that is interrupted
     leaves whole records of either version, and can be repeated.
 
     Raises:
-        DataError: A record cannot be read or contradicts itself, or version 2 would lose something of it.
+        DataError: A record cannot be read or contradicts itself, or would lose something.
         OutputError: A file cannot be written.
     """
     paths = sorted(folder.rglob("*.json"))
@@ -54,25 +56,27 @@ def migrate(folder: Path) -> Migrated:
 
 
 def _migrate_record(path: Path) -> bool:
-    """Write a record again; return whether it was of version 1."""
-    record = read_verified(path)
-    old = json.loads(path.read_bytes())
+    """Write a record again; return whether it was of an older version."""
+    content = read_file(path)
+    record, old = parse_verified(content, path), parse(content)
     if old["schema_version"] == record.schema_version:
         return False
     with TemporaryDirectory() as draft:
         again = read_verified(write_record(record, Path(draft), path.stem))
     for problem in _losses(old, again):
-        raise DataError(f"{path}: version 2 would not hold what version 1 does: {problem}")
+        raise DataError(f"{path}: version {again.schema_version} would not hold what is there: {problem}")
     write_record(again, path.parent, path.stem)
     return True
 
 
 def _losses(old: Mapping[str, Any], record: ResultRecord) -> Iterator[str]:
-    """Yield where version 2 of a record differs from its version 1, which is given as JSON has it."""
+    """Yield where a record differs from its older version, which is given as JSON has it."""
     new = json.loads(record.to_json())
     parts = {name: value for name, value in old.items() if name not in ("schema_version", "outcomes")}
     parts["protocol"] = renamed(old["protocol"])
     yield from _differences(parts, new, "")
+    if old["schema_version"] > 1:  # the hash of its outcomes is compared already
+        return
     for before, part in zip(old["outcomes"], record.outcomes, strict=True):
         for field in ("split", "nan_maps", "constant_maps", "annotations_sha256", "images_sha256"):
             yield from _differences(before[field], getattr(part, field), f"{before['split']}.{field}")

@@ -253,7 +253,7 @@ class MethodInfo(_Part):
 class ProtocolInfo(_Part):
     """The settings that make two records comparable."""
 
-    version: Literal[1] = 1
+    version: int = Field(default=1, ge=1, le=1)
     split: SplitName
     target: Target | None = Field(description="null where the maps came from files")
     threshold_step: float = Field(ge=FINEST_THRESHOLD_STEP, le=1, description="of the grid of τ from 0 to 1")

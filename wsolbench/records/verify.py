@@ -28,13 +28,18 @@ from wsolbench.records.store import describe_splits, outcomes_sha256, parse_reco
 __all__ = ["CLAIMED", "contradiction", "parse_verified", "read_verified", "verified"]
 
 CLAIMED: Mapping[str, str] = {
+    "dataset.name": "what the images were taken from",
+    "dataset.version": "of the data set",
+    "dataset.num_classes": "in the data set",
+    "dataset.limit": "only that no split has more images than that",
+    "dataset.omitted": "images that were left out",
+    "dataset.remarks": "what was decided about image files",
+    "splits": "hashes of annotations and pixels, numbers of maps without a score: the outcomes claim them too",
+    "metrics.pxap": "where the outcomes have no histograms of pixels, as in records before version 3",
     "backbone": "network, weights and their training, preprocessing",
-    "method": "name, provider, options; changed options have to be among the options",
-    "protocol.target": "whose maps they are",
-    "dataset.name": "and version, number of classes; the limit is at least the number of images",
-    "splits": "hashes of annotations and pixels, numbers of maps without a score; the outcomes repeat them",
-    "metrics.pxap": "in records without histograms of pixels, which those before version 3 are",
-    "config": "what the outcomes do not show of it",
+    "method": "name, provider and options; only that changed options are among the options",
+    "protocol.target": "whose maps they are; only that GT-known Loc is there for the true class alone",
+    "config": "settings of the job; only that they are not other than what the record says",
     "environment": "versions, machine, command, seed, time",
     "seconds": "how long it took",
 }
@@ -116,6 +121,9 @@ def _wrong_splits(record: ResultRecord) -> Iterator[str]:
     dataset = record.dataset
     if dataset.limit is not None and max(dataset.split_sizes.values()) > dataset.limit:
         yield f"limit is {dataset.limit}, but split_sizes are {dataset.split_sizes}"
+    for split, remarks in dataset.remarks.items():
+        if any(images > dataset.split_sizes.get(split, 0) for images in remarks.values()):
+            yield f"remarks are on more images of {split} than there are"
     if dataset.content_sha256 != content_sha256((part.split, part.annotations_sha256) for part in outcomes):
         yield "dataset.content_sha256 is not the hash of its splits' annotations_sha256"
 

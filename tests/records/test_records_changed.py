@@ -1,0 +1,268 @@
+"""Every field of a record, changed in every way: noticed by its hash, and without it refused or known to be a claim."""
+
+import copy
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from toy_records import (
+    ENVIRONMENT,
+    FULLSUP,
+    GRID,
+    TEST,
+    as_version1,
+    make_outcomes,
+    make_record,
+    write_sealed,
+)
+
+from wsolbench.errors import DataError
+from wsolbench.protocol import FRAME, IOU_THRESHOLDS, ScoreHistograms
+from wsolbench.records import (
+    BackboneInfo,
+    Environment,
+    MethodInfo,
+    Preprocessing,
+    ProtocolInfo,
+    TrainingInfo,
+    WeightsInfo,
+    read_record,
+    verify,
+    write_record,
+)
+from wsolbench.records.verify import CLAIMED, contradiction, read_verified
+
+MISSING = object()
+DERIVED = ("dataset.split_sizes", "dataset.content_sha256")
+
+
+@pytest.fixture(scope="module")
+def record():
+    """A record in which nothing is empty but what has to be."""
+    bins = np.arange(GRID + 2)
+    histograms = ScoreHistograms(np.where(bins <= GRID, bins, 0), np.where(bins <= GRID, FRAME - bins, 0))
+    hits = {1: np.arange(TEST) % 2 == 0, 5: np.arange(TEST) < TEST - 1}
+    test = make_outcomes(hits=hits, histograms=histograms, images_sha256="d" * 64)
+    first = WeightsInfo(source="random", file=None, sha256=None)
+    told = {"dataset": "birds", "recipe": "plain", "recipe_options": {"epochs": 2, "momentum": 0.9}}
+    for seed in (0, 1):
+        training = TrainingInfo(**told, seed=seed, initial_weights=first, command=f"wsolbench train --seed {seed}")
+        first = WeightsInfo(source="file", file="w.safetensors", sha256=f"{seed}" * 64, training=training)
+    return make_record(
+        test=test,
+        fullsup=make_outcomes("train-fullsup", FULLSUP, hits={k: hit[:FULLSUP] for k, hit in hits.items()}),
+        protocol=ProtocolInfo(
+            split="test", target="gt", threshold_step=1 / GRID, frame=FRAME, iou_thresholds=IOU_THRESHOLDS
+        ),
+        backbone=BackboneInfo(
+            **{"requested": "net", "name": "net_a", "family": "net", "provider": "acme 1 'net'", "parameters": 6},
+            **{"largest_kernel": 3, "reparameterized": False, "feature_shape": (3, 8, 8), "weights": first},
+            preprocessing=Preprocessing(size=32, mean=(0, 0, 0), std=(1, 1, 1), interpolation="bilinear"),
+        ),
+        method=MethodInfo(
+            **{"name": "cam", "provider": "acme 1 'cam'", "options": {"relu": True, "share": 0.5, "layers": [1, 2]}},
+            **{"changed_options": {"share": 0.5}, "reads_network": True, "fitted_images": 4},
+        ),
+        environment=ENVIRONMENT.model_copy(
+            update={"seed": 3, "batch_size": 2, "plugins": {"acme": "1"}, "packages": {"numpy": "2"}}
+        ),
+        config={"split": "test", "seed": 3, "methods": {"cam": {"share": 0.5}}, "workers": 2},
+        seconds={"test": 2.5},
+    )
+
+
+def leaves(value, way=()):
+    """Yield the way to every value of a record, and to every object and list."""
+    if way:
+        yield way
+    for step in value if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ():
+        yield from leaves(value[step], (*way, step))
+
+
+def at(content, way):
+    for step in way:
+        content = content[step]
+    return content
+
+
+def other_values(value):
+    """Yield values that might stand in a value's place: near, far, of another type, hostile."""
+    match value:
+        case bool():
+            yield from (not value, int(value), None)
+        case int():
+            yield from (value + 1, value - 1, -value - 1, 10**18, 10**30, float(value), True, f"{value}", None)
+        case float():
+            yield from (value + 1e-6, value + 1, -value - 1, 1e300, f"{value}", None)
+        case str():
+            yield from (f"{value}x", "", "../x", "a\nb", "a\x1bb", "a\u202eb", "x" * 10**6, 7, None)
+        case list():
+            yield from (value[:-1], [*value, *value[-1:]], [*value, None], value[::-1], {}, None)
+        case dict():
+            yield from ({**value, "surplus": 1}, {}, [], None, "x")
+        case None:
+            yield from (0, 1.5, "x", "0" * 64, {}, [])
+
+
+def changes(content, every):
+    """Yield the name of a place, and the content with another value there, or without it; every n-th of all changes."""
+    ways = [(way, value) for way in leaves(content) for value in (*other_values(at(content, way)), MISSING)]
+    assert len(ways) > 1500
+    for way, value in ways[::every]:
+        changed = copy.deepcopy(content)
+        *before, last = way
+        if value is MISSING:
+            del at(changed, before)[last]
+        else:
+            at(changed, before)[last] = value
+        if json.dumps(changed, sort_keys=True) != json.dumps(content, sort_keys=True):
+            yield ".".join(str(step) for step in way), changed
+
+
+def is_claimed(name):
+    return name not in DERIVED and any(name == claim or name.startswith(f"{claim}.") for claim in CLAIMED)
+
+
+def accepts(path, record):
+    """Return whether a record is accepted, and says something else than another one; a refusal is one line."""
+    try:
+        return read_verified(path) != record
+    except DataError as error:
+        told = str(error)
+    assert "\n" not in told
+    assert told.startswith(str(path.parent))
+    return False
+
+
+@pytest.fixture(autouse=True)
+def _intervals_once(monkeypatch):
+    """Compute the intervals of the same outcomes once."""
+    found = {}
+
+    def compute(outcomes, protocol):
+        key = (verify.outcomes_sha256(outcomes), protocol.model_dump_json())
+        if key not in found:
+            found[key] = original(outcomes, protocol)
+        return found[key]
+
+    original = verify.compute_intervals
+    monkeypatch.setattr(verify, "compute_intervals", compute)
+
+
+some_or_all = pytest.mark.parametrize("every", [11, pytest.param(1, marks=pytest.mark.slow)])
+"""Every eleventh change, or all of them."""
+
+
+def test_the_record_itself_is_accepted(record, tmp_path):
+    assert contradiction(record) is None
+    path = write_record(record, tmp_path, "r")
+    assert read_verified(path) == read_record(path) == record
+
+
+@some_or_all
+def test_every_single_change_of_a_record_is_refused(record, tmp_path, every):
+    path = write_record(record, tmp_path, "r")
+    for name, changed in changes(json.loads(path.read_text()), every):
+        path.write_text(json.dumps(changed), encoding="utf-8")
+        assert not accepts(path, record), name
+
+
+@some_or_all
+def test_a_change_under_a_new_hash_is_refused_where_it_is_no_claim(record, tmp_path, every):
+    path = write_record(record, tmp_path, "r")
+    accepted = set()
+    for name, changed in changes(json.loads(path.read_text()), every):
+        write_sealed(path, changed)
+        if accepts(path, record):
+            accepted.add(name)
+    assert sorted(name for name in accepted if not is_claimed(name)) == []
+    assert len(accepted) > 5, "what is a claim is not seen to pass"
+
+
+@some_or_all
+def test_a_change_of_version_1_is_refused_where_it_is_no_claim(record, tmp_path, every):
+    path, content = tmp_path / "r.json", as_version1(record)
+    path.write_text(json.dumps(content))
+    original = read_verified(path)
+    outcomes = content.pop("outcomes")
+    accepted = set()
+    for name, changed in changes(content, every):
+        path.write_text(json.dumps({**changed, "outcomes": outcomes}))
+        if accepts(path, original):
+            accepted.add(name)
+    assert sorted(name for name in accepted if not is_claimed(name)) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('{"schema_version": 3, "schema_version": 3}', "the name 'schema_version' stands twice"),
+        ('{"a": NaN}', "NaN is no number"),
+        ('{"a": -Infinity}', "-Infinity is no number"),
+        ('{"a": 1e999}', "a, expected a finite number"),
+        ('{"a": {"b": [0, ' + "9" * 30 + "]}}", "a, b, 1, expected a number up to"),
+        ('{"a": ' + "9" * 5000 + "}", "no JSON"),
+        ('{"a": ' + "[" * 100 + "]" * 100 + "}", "nested more than 64 levels deep"),
+        ('{"a": ' + "[" * 100_000 + "]" * 100_000 + "}", "not a result record"),
+        ('{"' + "n" * 10**6 + '": 1}', "expected at most 20,000 characters"),
+        ('{"a": "\\ud800"}', "expected no control character, got U+D800"),
+        ('{"a\\u0000": 1}', "expected no control character, got U+0000"),
+        ('{"a": "\\u202e"}', "expected no control character, got U+202E"),
+    ],
+)
+def test_json_that_no_record_is_written_in_is_refused(tmp_path, text, words):
+    (tmp_path / "r.json").write_text(text)
+    with pytest.raises(DataError) as caught:
+        read_record(tmp_path / "r.json")
+    assert words in str(caught.value)
+    assert len(str(caught.value)) < 1000
+
+
+@pytest.mark.parametrize("image_id", ["", "a\nb", "a\x9bb", "a\u2066b", "a\ud800", "x" * 1001])
+def test_ids_that_are_no_line_of_text_are_refused(record, tmp_path, image_id):
+    content = as_version1(record)
+    content["outcomes"][0]["image_ids"][3] = image_id
+    (tmp_path / "r.json").write_text(json.dumps(content))
+    with pytest.raises(DataError, match=r"r\.json: outcomes of test: '.*': expected "):
+        read_record(tmp_path / "r.json")
+
+
+@pytest.mark.parametrize("place", ["pipe", "/dev/zero"])
+def test_what_is_no_file_is_not_read(tmp_path, place):
+    path = tmp_path / "r.json"
+    if place == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to(place)
+    with pytest.raises(DataError, match="it is a pipe, socket or device, no file"):
+        read_record(path)
+
+
+def test_what_a_run_describes_is_made_printable_and_can_be_read(record, tmp_path):
+    environment = record.environment.model_dump() | {"command": "wsolbench run\n```\x1b[2J" + "x" * 30_000}
+    options = {"path": Path("a\nb"), "rate": float("inf"), "sizes": (1, np.int64(2)), "by": {"x": np.float64(0.5)}}
+    method = record.method.model_dump() | {"options": options, "changed_options": options}
+    weights = WeightsInfo(source="file", file="a\\b\n.pth", sha256="0" * 64)
+    made = make_record(
+        environment=Environment(**environment),
+        method=MethodInfo(**method),
+        backbone=record.backbone.model_copy(update={"weights": weights}),
+    )
+    read = read_verified(write_record(made, tmp_path, "r"))
+    assert read == made
+    assert read.environment.command.startswith("wsolbench run\N{REPLACEMENT CHARACTER}```")
+    assert read.method.options == {
+        "path": "a\N{REPLACEMENT CHARACTER}b",
+        "rate": "inf",
+        "sizes": [1, 2],
+        "by": {"x": 0.5},
+    }
+    assert read.backbone.weights.file == "a\N{REPLACEMENT CHARACTER}b\N{REPLACEMENT CHARACTER}.pth"
+
+
+@pytest.mark.parametrize("file", ["../w.pth", "/w.pth", "", ".", ".."])
+def test_a_weights_file_that_is_no_name_is_refused(file):
+    with pytest.raises(ValueError, match="expected a file name without its folder"):
+        WeightsInfo(source="file", file=file, sha256=None)
