@@ -1,7 +1,8 @@
-"""``wsolbench data``: checks and downloads of data sets."""
+"""``wsolbench data``: checks, cuts and downloads of data sets."""
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,12 +21,14 @@ from wsolbench.cli.arguments import (
 )
 from wsolbench.cli.session import EVERYWHERE, session_of
 from wsolbench.contract import Conventions, DatasetRoots, Severity
+from wsolbench.contract.choices import LARGEST_SEED
 from wsolbench.errors import DataError
+from wsolbench.files import atomic_folder, check_writable
 
 if TYPE_CHECKING:
     from wsolbench.data.check.report import CheckReport, SplitCounts
 
-data = typer.Typer(help="Check or download a data set.", no_args_is_help=True)
+data = typer.Typer(help="Check, cut or download a data set.", no_args_is_help=True)
 
 
 @data.command(epilog=EVERYWHERE)
@@ -63,6 +66,49 @@ def check(
     if errors:
         count = "1 error" if errors == 1 else f"{errors} errors"
         raise DataError(f"{count} in the data set '{name}': a run would fail or violate the protocol")
+
+
+@data.command(epilog=EVERYWHERE)
+def split(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="Data set with boxes; see 'wsolbench list datasets'.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="A new folder for the lists.")],
+    share: Annotated[float | None, typer.Option(help="The share of every class that becomes train-fullsup.")] = None,
+    images_per_class: Annotated[int | None, typer.Option(help="As many images of every class instead.")] = None,
+    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Of the choice of images.")] = 0,
+    data_root: DataRoot = None,
+    metadata_root: MetadataRoot = None,
+    train_root: TrainRoot = None,
+    boxes: Boxes = "inclusive",
+    first_pixel: FirstPixel = None,
+    unannotated: UnannotatedImages = "error",
+    class_map: ClassMap = None,
+    workers: Workers = 2,
+) -> None:
+    """Cut a train-fullsup, to choose τ on, off the test split of your own photos; photos stay where they are.
+
+    Writes lists of both splits for --dataset folder, and split.json, which says how they were made.
+    """
+    session = session_of(context)
+    registry = session.load_plugins()
+    from wsolbench.data.cut import NOTE, Amount, cut_fullsup, write_cut
+    from wsolbench.data.opened import open_dataset
+
+    amount = Amount(share, images_per_class)
+    check_writable(out, "--out")
+    roots = DatasetRoots(
+        data_root, metadata_root, None, train_root, Conventions(boxes, first_pixel, unannotated, class_map)
+    )
+    reporter = session.reporter()
+    with session.clean_stdout(), atomic_folder(out) as draft:
+        dataset = open_dataset(registry.datasets.get(name), roots, reporter)
+        part, cut = cut_fullsup(dataset, amount, seed=seed, workers=workers, reporter=reporter)
+        write_cut(dataset, part, cut, roots, draft)
+    train = "" if train_root is None else f" --train-root {shlex.quote(str(train_root))}"
+    places = shlex.join(["--data-root", str(data_root), "--metadata-root", str(out)]) + train
+    typer.echo(f"train-fullsup: {len(cut.fullsup):,} images; test: {len(cut.test):,} images; lists and {NOTE}: {out}")
+    typer.echo(f"check them: wsolbench data check folder {places}")
+    typer.echo(f"run: wsolbench run --dataset folder {places} --backbone NAME --weights FILE --method NAME")
 
 
 @data.command(epilog=EVERYWHERE)
