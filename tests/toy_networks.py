@@ -7,7 +7,7 @@ from wsolbench.records import BackboneInfo, MethodInfo, Preprocessing, WeightsIn
 METHOD = MethodInfo(name="cam", provider="toys 1 'cam'", options={}, changed_options={}, reads_network=True)
 
 
-def trained_record(name="toy", *, shift=0, weights=0, dataset="birds", method="cam", command="wsolbench run"):
+def trained_record(name="toy", *, shift=0, weights=0, dataset="birds"):
     """Return a record of a network whose weights are known by their hash.
 
     Args:
@@ -15,19 +15,14 @@ def trained_record(name="toy", *, shift=0, weights=0, dataset="birds", method="c
         shift: Another one gives other scores.
         weights: Another number gives other weights.
         dataset: Its name.
-        method: Its name.
-        command: What made the record.
     """
-    plain = make_record(shift, protocol=PROTOCOL.model_copy(update={"target": "gt"}))
-    changes = {
-        "dataset": plain.dataset.model_copy(update={"name": dataset}),
-        "backbone": BackboneInfo(
-            **{"requested": "toy", "name": name, "family": None, "provider": "toys 1 'toy'", "parameters": 10**6},
-            **{"largest_kernel": 3, "reparameterized": False, "feature_shape": (8, 7, 7)},
-            weights=WeightsInfo(source="file", file="toy.pth", sha256=f"{weights:064x}"),
-            preprocessing=Preprocessing(size=64, mean=(0.5,) * 3, std=(0.5,) * 3, interpolation="bilinear"),
-        ),
-        "method": METHOD.model_copy(update={"name": method}),
-        "environment": ENVIRONMENT.model_copy(update={"command": command, "seed": 0}),
-    }
-    return make_record(shift, protocol=plain.protocol, **changes)
+    protocol = PROTOCOL.model_copy(update={"target": "gt"})
+    backbone = BackboneInfo(
+        **{"requested": "toy", "name": name, "family": None, "provider": "toys 1 'toy'", "parameters": 10**6},
+        **{"largest_kernel": 3, "reparameterized": False, "feature_shape": (8, 7, 7)},
+        weights=WeightsInfo(source="file", file="toy.pth", sha256=f"{weights:064x}"),
+        preprocessing=Preprocessing(size=64, mean=(0.5,) * 3, std=(0.5,) * 3, interpolation="bilinear"),
+    )
+    environment = ENVIRONMENT.model_copy(update={"seed": 0})
+    record = make_record(shift, protocol=protocol, backbone=backbone, method=METHOD, environment=environment)
+    return record.model_copy(update={"dataset": record.dataset.model_copy(update={"name": dataset})})

@@ -8,6 +8,7 @@ import io
 import itertools
 import os
 import re
+import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -142,7 +143,7 @@ def _draft_beside(place: Path, folder: Path, option: str) -> Iterator[Path]:
 
 def atomic_write(path: Path, content: bytes) -> None:
     """Write a file under a temporary name and rename it, so that no reader ever sees half of it."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft = path.with_name(f".draft-{secrets.token_hex(8)}")  # not of the process: other machines have the same numbers
     try:
         draft.write_bytes(content)
         draft.replace(path)

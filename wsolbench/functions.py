@@ -28,6 +28,7 @@ from wsolbench.contract.zoos import Spec
 from wsolbench.data.memory import Keyed, MemoryDataset, MemorySplit, keyed
 from wsolbench.data.opened import OpenDataset
 from wsolbench.errors import ScoremapError, UsageError
+from wsolbench.escaping import message_text
 from wsolbench.host.loading import load_plugins
 from wsolbench.host.names import NAME_CHARACTERS, NAME_PATTERN
 from wsolbench.host.provider import Provider
@@ -436,7 +437,7 @@ class _Warnings(Reporter):
 
     def warn(self, message: str) -> None:
         """Warn."""
-        warnings.warn(message, stacklevel=2)
+        warnings.warn(message_text(message), stacklevel=2)
 
 
 def _shown(value: object) -> str:

@@ -45,13 +45,12 @@ def build(folder: Path, reporter: Reporter | None = None) -> list[Path]:
     _check_folder(folder)
     with locked(folder, reporter):
         tables, refused = _tables(folder, reporter)
+        contents = _texts(tables, folder, len(refused))
+        check_own(folder, [*contents, *_figure_names(tables)])
         with reporter.phase("drawing figures", len(tables), "tables") as advance:
-            figures: dict[str, bytes] = {}
             for table in tables:
-                figures |= _figures(table, tables)
+                contents |= _figures(table, tables)
                 advance(1)
-        contents = {**_texts(tables, folder, len(refused)), **figures}
-        check_own(folder, contents)
         removed, changed = leftovers(folder, contents)
         publish(folder, contents, removed)
     for name in removed:

@@ -224,12 +224,13 @@ def group_tables(entries: Iterable[Entry]) -> list[Table]:
     for entry in entries:
         groups.setdefault(identity_of(entry.record).comparable, []).append(entry)
     ordered = sorted(groups.values(), key=lambda group: (-len(group), _title(group[0].record)))
-    tables, taken = [], set()
+    tables: list[Table] = []
+    taken: set[str] = set()
     for group in ordered:
         slug = group[0].record.dataset.name
-        while slug in taken:
+        while {slug, f"{slug}-seeds"} & taken:  # the table of means over seeds has a file of its own
             slug += "-other"
-        taken.add(slug)
+        taken |= {slug, f"{slug}-seeds"}
         tables.append(Table(slug, _title(group[0].record), tuple(sorted(_mark_varied(group), key=_rank))))
     return tables
 
