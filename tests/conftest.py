@@ -31,11 +31,12 @@ def shared_data():
 
 @dataclass(frozen=True)
 class Finished:
-    """How a command ended, and what it said."""
+    """How a command ended, and what it said; the lines of progress, which begin with a bracket, stand apart."""
 
     code: int
     out: str
     err: str
+    progress: str = ""
 
     @property
     def records(self) -> list[dict[str, Any]]:
@@ -73,7 +74,9 @@ def cli(capsys, compiled_sweep):  # noqa: ARG001
         with pytest.raises(SystemExit) as ended:
             main([str(argument) for argument in arguments])
         said = capsys.readouterr()
-        return Finished(ended.value.code, said.out, said.err)
+        lines = said.err.splitlines(keepends=True)
+        progress, err = ("".join(line for line in lines if line.startswith("[") is kind) for kind in (True, False))
+        return Finished(ended.value.code, said.out, err, progress)
 
     return run
 

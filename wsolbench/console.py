@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -13,9 +15,12 @@ from rich.text import Text
 from wsolbench.escaping import message_text, visible
 from wsolbench.progress import Advance, Reporter
 
+LINE_SECONDS = 30.0
+"""How often a line says how far a phase is, where there is no terminal."""
+
 
 class ConsoleReporter(Reporter):
-    """Shows phases as progress bars with rate and remaining time on a terminal, and not at all elsewhere."""
+    """Shows phases with rate and remaining time: as progress bars on a terminal, and as lines elsewhere."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -23,7 +28,12 @@ class ConsoleReporter(Reporter):
 
     @contextmanager
     def show(self, name: str, total: int | None, unit: str) -> Iterator[Advance]:
-        """Show a bar from 0 to `total` until the phase ends; if `total` is None, a bar without end."""
+        """Show a phase until it ends; `total` is None where nobody knows how long it is."""
+        with (self._bar if self._console.is_terminal else self._lines)(name, total, unit) as advance:
+            yield advance
+
+    @contextmanager
+    def _bar(self, name: str, total: int | None, unit: str) -> Iterator[Advance]:
         columns = (
             TextColumn("{task.description}"),
             BarColumn(),
@@ -31,10 +41,31 @@ class ConsoleReporter(Reporter):
             _Rate(unit),
             TimeRemainingColumn(),
         )
-        bars = Progress(*columns, console=self._console, transient=True, disable=not self._console.is_terminal)
-        with bars:
+        with Progress(*columns, console=self._console, transient=True) as bars:
             task = bars.add_task(escape(visible(name)), total=total)
             yield lambda done: bars.advance(task, done)
+
+    @contextmanager
+    def _lines(self, name: str, total: int | None, unit: str) -> Iterator[Advance]:
+        """Print a line at the start, and one every 30 s, even while nothing advances."""
+        started, ended, done = time.monotonic(), threading.Event(), 0
+
+        def advance(more: int) -> None:
+            nonlocal done
+            done += more
+
+        def report() -> None:
+            while not ended.wait(LINE_SECONDS):
+                self._print(f"[{name}] {_so_far(done, total, unit, time.monotonic() - started)}")
+
+        self._print(f"[{name}]" if total is None else f"[{name}] {total:,} {unit}")
+        reports = threading.Thread(target=report, daemon=True)
+        reports.start()
+        try:
+            yield advance
+        finally:
+            ended.set()
+            reports.join()
 
     def say(self, message: str) -> None:
         """Print a line."""
@@ -46,6 +77,23 @@ class ConsoleReporter(Reporter):
 
     def _print(self, line: str) -> None:
         self._console.print(message_text(line), markup=False, emoji=False, highlight=False, soft_wrap=True)
+
+
+def _so_far(done: int, total: int | None, unit: str, seconds: float) -> str:
+    """Say how much of a phase is done after some seconds, and how long the rest takes at the same rate."""
+    parts = [f"{done:,} {unit}" if total is None else f"{done:,} of {total:,} {unit}", f"after {_duration(seconds)}"]
+    if done:
+        parts.append(f"{done / seconds:.1f} {unit}/s")
+    if done and total is not None:
+        parts.append(f"{_duration((total - done) * seconds / done)} left")
+    return ", ".join(parts)
+
+
+def _duration(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
 
 
 class _Rate(ProgressColumn):

@@ -42,6 +42,7 @@ WRONG_OPTIONS = [
     (["--backbone", "nothing-like-it"], "'wsolbench list backbones' shows all"),
     (["--method", "pcl1"], "unknown method 'pcl1'. Did you mean 'pc1'"),
     (["--method", "cam"], "--method: cam, cam names a method twice"),
+    (["--method", "pc1, cam-pos"], "--method pc1, cam-pos: repeat the option: --method pc1 --method cam-pos"),
     (["--method", "wsolbench:cam"], "two would write files of one name"),
     (["--method-opt", "cam"], "--method-opt cam: expected NAME=VALUE"),
     (["--method-opt", "relu=true"], "expected METHOD.NAME=VALUE"),
@@ -82,6 +83,32 @@ WRONG_OPTIONS = [
 @each(("options", "words"), WRONG_OPTIONS)
 def test_a_wrong_option_is_one_line(refused, options, words):
     assert refused([*RANDOM, *options], words)
+
+
+TYPED = """
+import sys
+from wsolbench.cli.app import main
+try:
+    main(sys.argv[1:])
+except SystemExit as ended:
+    print(ended.code, "torch" in sys.modules)
+"""
+
+
+@each(
+    "words",
+    [
+        ("run", "--backbone", "replknet", "--method", "cma"),
+        ("run", "--backbone", "replkent", "--method", "cam"),
+        ("run", "--backbone", "replknet", "--method", "cam", "--dataset", "critter"),
+        ("train", "--backbone", "replknet_nano", "--recipe", "onecyle"),
+        ("evaluate", "--dataset", "critter", "--scoremaps", "maps"),
+    ],
+)
+def test_a_mistyped_name_is_found_before_torch_is_imported(words):
+    done = subprocess.run([sys.executable, "-c", TYPED, *words], capture_output=True, text=True)
+    assert done.stdout.split() == ["2", "False"], done.stderr
+    assert "Did you mean" in done.stderr
 
 
 @each("missing", ["--backbone", "--method"])

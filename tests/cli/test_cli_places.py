@@ -24,6 +24,28 @@ def test_images_to_train_on_may_lie_in_a_zip_file(cli, folder_set, tmp_path):
     assert (first / "weights.safetensors").read_bytes() == (second / "weights.safetensors").read_bytes()
 
 
+def test_ddt_is_fitted_on_images_in_a_zip_file(cli, folder_set, tmp_path):
+    made = folder_set(train=9, val=3, test=4)
+    run = [
+        "run",
+        "--backbone",
+        "wsolbench:replknet_nano",
+        "--weights",
+        "random",
+        "--method",
+        "ddt",
+        "--interval",
+        "0.5",
+    ]
+    (record,) = cli(*run, *made.options, "--json", "--out", tmp_path / "first").records
+    move_into_zip(made.images / "train", tmp_path / "photos.zip")
+    assert cli(*run, *made.options, "--out", tmp_path / "none").refused("train/00.png does not exist")
+    zipped = ["--train-root", tmp_path / "photos.zip", "--json", "--out", tmp_path / "second"]
+    (same,) = cli(*run, *made.options, *zipped).records
+    assert same["method"]["fitted_images"] == 9
+    assert same["outcomes"] == record["outcomes"]
+
+
 def test_an_archive_whose_folders_begin_elsewhere_is_named(cli, folder_set, tmp_path):
     made = folder_set(train=16, val=2, test=4)
     move_into_zip(made.images / "train", tmp_path / "photos.zip")

@@ -2,6 +2,7 @@ import json
 import re
 import subprocess
 import sys
+import time
 from importlib.resources import files
 
 import jsonschema
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from wsolbench import console
 from wsolbench.contract import MethodSpec, MethodZoo
 from wsolbench.engine.methods import build_methods
 from wsolbench.errors import UsageError
@@ -142,9 +144,29 @@ def test_a_record_tells_where_its_numbers_come_from(cli, tmp_path, folder_set):
 
 
 @pytest.mark.usefixtures("no_gallery")
-def test_stderr_is_quiet_where_nobody_watches(cli, tmp_path, folder_set):
-    done = cli(*QUICK, "--method", "pc1", *folder_set().options, "--out", tmp_path / "out")
+def test_a_log_has_a_line_for_every_phase(cli, tmp_path, folder_set):
+    done = cli(*QUICK, "--method", "pc1", *folder_set(val=3, test=4).options, "--out", tmp_path / "out")
     assert [line for line in done.err.splitlines() if not line.startswith("warning: ")] == []
+    phases = ["[annotations]", "[compilation]", "[train-fullsup] 3 maps", "[test] 4 maps"]
+    assert done.progress.splitlines() == phases
+
+
+def test_a_log_says_how_far_a_phase_is(capsys, monkeypatch):
+    monkeypatch.setattr(console, "LINE_SECONDS", 0.05)
+    with console.ConsoleReporter().phase("test", 10, "maps") as advance:
+        advance(4)
+        time.sleep(0.2)
+    said = capsys.readouterr()
+    first, second, *_ = said.err.splitlines()
+    assert (said.out, first) == ("", "[test] 10 maps")
+    assert re.fullmatch(r"\[test\] 4 of 10 maps, after 0 s, [\d.]+ maps/s, 0 s left", second)
+
+
+def test_progress_in_words():
+    assert console._so_far(0, 10, "maps", 30) == "0 of 10 maps, after 30 s"
+    assert console._so_far(300, 5794, "maps", 150) == "300 of 5,794 maps, after 2 min, 2.0 maps/s, 46 min left"
+    assert console._so_far(2, 300, "maps", 120) == "2 of 300 maps, after 2 min, 0.0 maps/s, 4 h 58 min left"
+    assert console._so_far(7, None, "files", 60) == "7 files, after 60 s, 0.1 files/s"
 
 
 @pytest.mark.usefixtures("no_gallery")

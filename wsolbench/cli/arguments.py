@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -10,13 +10,21 @@ import typer
 
 from wsolbench.contract.choices import FINEST_THRESHOLD_STEP, BoxConvention, SplitName, Unannotated
 from wsolbench.errors import UsageError
+from wsolbench.host.registry import Registry
 
-DatasetName = Annotated[str, typer.Option(help="Data set; see 'wsolbench list datasets'.")]
-DataRoot = Annotated[Path | None, typer.Option(help="Folder of the data set, or that image ids are relative to.")]
-MetadataRoot = Annotated[
-    Path | None, typer.Option(help="Folder of the split folders train, val and test, or a data set's file of boxes.")
+DatasetName = Annotated[str, typer.Option(metavar="NAME", help="Data set; see 'wsolbench list datasets'.")]
+DataRoot = Annotated[
+    Path | None, typer.Option(metavar="DIR|ZIP", help="Folder of the data set, or that image ids are relative to.")
 ]
-MaskRoot = Annotated[Path | None, typer.Option(help="Folder that mask paths are relative to; default --data-root.")]
+MetadataRoot = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR|FILE", help="Folder of the split folders train, val and test, or a data set's file of boxes."
+    ),
+]
+MaskRoot = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="Folder that mask paths are relative to; default --data-root.")
+]
 TrainRoot = Annotated[
     Path | None, typer.Option(metavar="DIR|ZIP", help="Where the train-weaksup images lie when elsewhere.")
 ]
@@ -25,7 +33,7 @@ Boxes = Annotated[
 ]
 FirstPixel = Annotated[
     int | None,
-    typer.Option(min=0, max=1, help="Number of the first pixel in lists of corners; default: see docs."),
+    typer.Option(metavar="0|1", min=0, max=1, help="Number of the first pixel in lists of corners; default: see docs."),
 ]
 UnannotatedImages = Annotated[
     Unannotated, typer.Option("--unannotated", help="Images without box and mask where others have one.")
@@ -34,24 +42,61 @@ ClassMap = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="CSV of class folders, categories of boxes and rows of the head."),
 ]
-Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps ...; default: a GPU where there is one.")]
+Device = Annotated[str | None, typer.Option(metavar="cpu|cuda|cuda:1|mps", help="Default: a GPU where there is one.")]
 WeightsKey = Annotated[
     str | None,
     typer.Option(metavar="KEY", help="Which state dict of a weights file that holds several, as state_dict_ema."),
 ]
-Workers = Annotated[int, typer.Option(min=1, help="Threads that load images and score maps.")]
+Workers = Annotated[int, typer.Option(metavar="N", min=1, help="Threads that load images and score maps.")]
 ThresholdStep = Annotated[
     float,
     typer.Option(
         "--threshold-step",
         "--interval",
+        metavar="STEP",
         min=FINEST_THRESHOLD_STEP,
         max=1,
         help="Step of the grid of CAM thresholds τ from 0 to 1.",
     ),
 ]
-Limit = Annotated[int | None, typer.Option(min=1, help="At most so many images of each split, always the same ones.")]
+Limit = Annotated[
+    int | None, typer.Option(metavar="N", min=1, help="At most so many images of each split, always the same ones.")
+]
 EvaluatedSplit = Annotated[SplitName, typer.Option(help="The split that is scored.")]
+
+
+def check_names(
+    registry: Registry,
+    *,
+    dataset: str,
+    backbone: str | None = None,
+    methods: Iterable[str] = (),
+    recipe: str | None = None,
+) -> None:
+    """Check that plugins offer what was named, before the libraries are imported that the work needs.
+
+    Raises:
+        UnknownNameError: No plugin offers a name, or several do.
+    """
+    for method in methods:
+        registry.methods.get(method)
+    registry.datasets.get(dataset)
+    if backbone is not None:
+        registry.networks(backbone)
+    if recipe is not None:
+        registry.recipes.get(recipe)
+
+
+def refuse_commas(names: Iterable[str], option: str) -> None:
+    """Refuse names in one text with commas between them.
+
+    Raises:
+        UsageError: There is such a text.
+    """
+    for text in names:
+        if "," in text:
+            repeated = " ".join(f"{option} {name}" for name in text.replace(" ", "").split(",") if name)
+            raise UsageError(f"{option} {text}: repeat the option: {repeated}")
 
 
 def parse_options(texts: Sequence[str], option: str) -> dict[str, str]:

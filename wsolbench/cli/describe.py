@@ -24,7 +24,7 @@ def describe(
     state_dict: Annotated[
         bool, typer.Option("--state-dict", help="Of a backbone: print {entry: shape} as JSON.")
     ] = False,
-    classes: Annotated[int, typer.Option(min=1, help="Of a backbone: classes of its head.")] = 1000,
+    classes: Annotated[int, typer.Option(metavar="N", min=1, help="Of a backbone: classes of its head.")] = 1000,
     merged: Annotated[bool, typer.Option("--merged", help="Of a backbone: after its branches are merged.")] = False,
 ) -> None:
     """Describe a backbone (source, size, kernels, features, input), a method, a data set or a recipe (options)."""

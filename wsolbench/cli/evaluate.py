@@ -19,6 +19,7 @@ from wsolbench.cli.arguments import (
     ThresholdStep,
     UnannotatedImages,
     Workers,
+    check_names,
 )
 from wsolbench.cli.session import session_of
 from wsolbench.contract.choices import DEFAULT_THRESHOLD_STEP
@@ -31,7 +32,7 @@ REFERENCE_LAYOUT = "folder"
 def evaluate(
     context: typer.Context,
     scoremaps: Annotated[Path, typer.Option(metavar="DIR", help="Holds IMAGE.npy for every image of the split.")],
-    dataset: Annotated[str | None, typer.Option(help="Data set that the maps were made for.")] = None,
+    dataset: Annotated[str | None, typer.Option(metavar="NAME", help="Data set that the maps were made for.")] = None,
     data_root: DataRoot = None,
     metadata_root: MetadataRoot = None,
     fullsup_scoremaps: Annotated[
@@ -76,6 +77,7 @@ def evaluate(
         out=out,
     )
     registry = session.load_plugins()
+    check_names(registry, dataset=config.dataset)
     from wsolbench.engine.evaluate import evaluate as carry_out
     from wsolbench.records.tables import results_table
 

@@ -23,7 +23,9 @@ def gallery(
     context: typer.Context,
     records: Annotated[list[Path], typer.Argument(help="Record files of one data set; a column each.")],
     out: Annotated[Path, typer.Option(metavar="FILE", help="The picture: .png, .svg or .pdf.")],
-    images: Annotated[int, typer.Option(min=1, help="So many, chosen at random, always the same ones.")] = 6,
+    images: Annotated[
+        int, typer.Option(metavar="N", min=1, help="So many, chosen at random, always the same ones.")
+    ] = 6,
     image: Annotated[
         list[str] | None, typer.Option(metavar="ID", help="Show this image instead of a choice; repeatable.")
     ] = None,

@@ -12,7 +12,7 @@ from wsolbench.errors import DataError
 
 leaderboard = typer.Typer(help="Build the leaderboard from records, or check that it is fresh.", no_args_is_help=True)
 
-Folder = Annotated[Path, typer.Option("--folder", help="Holds records/ and receives everything else.")]
+Folder = Annotated[Path, typer.Option("--folder", metavar="DIR", help="Holds records/ and receives everything else.")]
 DEFAULT = Path("leaderboard")
 
 

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from wsolbench.cli.session import session_of
-from wsolbench.contract import BackboneSpec, Spec
+from wsolbench.contract import BackboneSpec, Spec, Zoo
 from wsolbench.escaping import visible
 from wsolbench.host.provider import Provider
 from wsolbench.host.registry import Catalogue, Offer, PluginFailure, Registry
@@ -29,17 +29,17 @@ def list_offers(
     context: typer.Context,
     kind: Annotated[Kind | None, typer.Argument(help="List only this kind.")] = None,
 ) -> None:
-    """List backbones, methods, data sets and recipes, one a line, name first."""
+    """List backbones, methods, data sets and recipes, one a line, name first; PREFIX:NAME stands for many names."""
     registry = session_of(context).load_plugins()
     rows = [
-        (catalogue.shown_name(offer), catalogue.kind, _family(offer), str(offer.provider), offer.spec.source)
+        row
         for catalogue in _catalogues(registry, kind)
-        for offer in catalogue
+        for row in (
+            *((catalogue.shown_name(offer), catalogue.kind, *_details(offer)) for offer in catalogue),
+            *((f"{zoo.name}:NAME", catalogue.kind, *_details(zoo)) for zoo in catalogue.zoos),
+        )
     ]
     _print_rows(("name", "kind", "family", "provider", "source"), rows)
-    if sys.stdout.isatty():  # elsewhere every line starts with a name to type
-        for zoo in (zoo for catalogue in _catalogues(registry, kind) for zoo in catalogue.zoos):
-            typer.echo(visible(f"and {zoo.name}:NAME, any of {zoo.spec.source}"))
 
 
 def plugins(context: typer.Context) -> None:
@@ -60,8 +60,10 @@ def _catalogues(registry: Registry, kind: Kind | None) -> list[Catalogue[Spec]]:
     return [catalogue for catalogue in registry.catalogues if kind is None or f"{catalogue.kind}s" == kind.value]
 
 
-def _family(offer: Offer[Spec]) -> str:
-    return (offer.spec.family or "") if isinstance(offer.spec, BackboneSpec) else ""
+def _details(offer: Offer[Spec] | Offer[Zoo[Spec]]) -> tuple[str, str, str]:
+    """Return family, provider and source."""
+    family = (offer.spec.family or "") if isinstance(offer.spec, BackboneSpec) else ""
+    return family, str(offer.provider), offer.spec.source
 
 
 def _offers(registry: Registry, provider: Provider) -> str:

@@ -24,7 +24,9 @@ from wsolbench.cli.arguments import (
     UnannotatedImages,
     WeightsKey,
     Workers,
+    check_names,
     parse_options,
+    refuse_commas,
 )
 from wsolbench.cli.session import session_of
 from wsolbench.contract.choices import DEFAULT_THRESHOLD_STEP, LARGEST_SEED, Precision, Target
@@ -34,8 +36,10 @@ from wsolbench.files import fresh_folder
 
 def run(
     context: typer.Context,
-    backbone: Annotated[str, typer.Option(help="Network, family or timm:NAME; see 'wsolbench list backbones'.")],
-    method: Annotated[list[str], typer.Option(help="Repeatable: one forward pass serves all.")],
+    backbone: Annotated[
+        str, typer.Option(metavar="NAME", help="Network, family or timm:NAME; see 'wsolbench list backbones'.")
+    ],
+    method: Annotated[list[str], typer.Option(metavar="NAME", help="Repeatable: one forward pass serves all.")],
     dataset: DatasetName = "critters",
     data_root: DataRoot = None,
     metadata_root: MetadataRoot = None,
@@ -60,7 +64,7 @@ def run(
     limit: Limit = None,
     target: Annotated[Target, typer.Option(help="The class to localize: the true or the predicted.")] = "gt",
     threshold_step: ThresholdStep = DEFAULT_THRESHOLD_STEP,
-    batch_size: Annotated[int, typer.Option(min=1, help="Images in a forward pass.")] = 32,
+    batch_size: Annotated[int, typer.Option(metavar="N", min=1, help="Images in a forward pass.")] = 32,
     device: Device = None,
     precision: Annotated[
         Precision, typer.Option(help="Of the network up to its features; less than fp32 moves scores.")
@@ -70,7 +74,7 @@ def run(
     ] = False,
     workers: Workers = 2,
     seed: Annotated[
-        int, typer.Option(min=0, max=LARGEST_SEED, help="Of every random draw, such as random weights.")
+        int, typer.Option(metavar="N", min=0, max=LARGEST_SEED, help="Of every random draw, such as random weights.")
     ] = 0,
     save_scoremaps: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write the maps as DIR/METHOD/(val|test)/IMAGE.npy.")
@@ -111,6 +115,7 @@ def run(
         out=out or fresh_folder(backbone),
     )
     registry = session.load_plugins()
+    check_names(registry, dataset=dataset, backbone=backbone, methods=config.methods)
     from wsolbench.engine.run import run as carry_out
     from wsolbench.records.tables import results_table
 
@@ -129,8 +134,9 @@ def read_method_options(names: Sequence[str], option_texts: Sequence[str]) -> di
     """Return the options of every method asked for, read from texts of the form ``METHOD.NAME=VALUE``.
 
     Raises:
-        UsageError: A method is named twice, or an option is for none of them.
+        UsageError: A method is named twice or with others in one text, or an option is for none of them.
     """
+    refuse_commas(names, "--method")
     texts: dict[str, dict[str, str]] = {name: {} for name in names}
     if len(texts) < len(names):
         raise UsageError(f"--method: {', '.join(names)} names a method twice")

@@ -19,7 +19,9 @@ from wsolbench.cli.arguments import (
     UnannotatedImages,
     WeightsKey,
     Workers,
+    check_names,
     parse_options,
+    refuse_commas,
 )
 from wsolbench.cli.session import session_of
 from wsolbench.contract.choices import LARGEST_SEED, TrainingPrecision
@@ -29,7 +31,7 @@ from wsolbench.files import fresh_folder
 
 def train(
     context: typer.Context,
-    backbone: Annotated[str, typer.Option(help="Network to train; see 'wsolbench list backbones'.")],
+    backbone: Annotated[str, typer.Option(metavar="NAME", help="Network to train; see 'wsolbench list backbones'.")],
     dataset: DatasetName = "critters",
     data_root: DataRoot = None,
     metadata_root: MetadataRoot = None,
@@ -38,7 +40,9 @@ def train(
     first_pixel: FirstPixel = None,
     unannotated: UnannotatedImages = "error",
     class_map: ClassMap = None,
-    recipe: Annotated[str, typer.Option(help="Training recipe; see 'wsolbench list recipes'.")] = "onecycle",
+    recipe: Annotated[
+        str, typer.Option(metavar="NAME", help="Training recipe; see 'wsolbench list recipes'.")
+    ] = "onecycle",
     recipe_opt: Annotated[
         list[str] | None, typer.Option(metavar="NAME=VALUE", help="An option of the recipe; repeatable.")
     ] = None,
@@ -53,7 +57,10 @@ def train(
     seed: Annotated[
         list[int] | None,
         typer.Option(
-            min=0, max=LARGEST_SEED, help="Repeatable: one training for each seed; the first one's weights are kept."
+            metavar="N",
+            min=0,
+            max=LARGEST_SEED,
+            help="Repeatable: one training for each seed; the first one's weights are kept.",
         ),
     ] = None,
     device: Device = None,
@@ -72,12 +79,15 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue an interrupted training with the same command and --out.")
     ] = False,
-    out: Annotated[Path | None, typer.Option(help="New folder for weights, card, log and curve.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="New folder for weights, card, log and curve.")
+    ] = None,
 ) -> None:
     """Train a classifier from image labels only; write its weights, a card, a log and a curve."""
     session = session_of(context)
     if out is None and resume:
         raise UsageError("--resume needs the --out of the training to continue")
+    refuse_commas(watch or [], "--watch")
     from wsolbench.config import TrainConfig
 
     config = TrainConfig.of(
@@ -103,6 +113,7 @@ def train(
         out=out or fresh_folder(f"train-{backbone}"),
     )
     registry = session.load_plugins()
+    check_names(registry, dataset=dataset, backbone=backbone, recipe=recipe)
     from wsolbench.training.job import train as carry_out
 
     with session.clean_stdout():

@@ -179,6 +179,21 @@ class Registry:
         listed = sum(len(catalogue) for catalogue in self.catalogues)
         return _unknown("name", name, known, "list", listed, self.failures)
 
+    def networks(self, name: str) -> list[Offer[BackboneSpec]]:
+        """Return the network of a name alone or, if it is the name of a family, its variants.
+
+        Raises:
+            UnknownNameError: No plugin offers the name, or several do.
+        """
+        found = self.backbones.find(name)
+        if len(found) > 1:
+            raise self.backbones.ambiguous(name, found)
+        variants = found or self.family(name)
+        if not variants:
+            families = {offer.spec.family for offer in self.backbones if offer.spec.family}
+            raise self.backbones.unknown(name, also=families)
+        return variants
+
     def family(self, name: str) -> list[Offer[BackboneSpec]]:
         """Return the variants of a family of networks; empty if there is no such family."""
         return [offer for offer in self.backbones if offer.spec.family == name]

@@ -78,15 +78,9 @@ def resolve_backbone(registry: Registry, name: str, dataset: str, weights: Weigh
         UsageError: No variant of the family has the weights, or several do.
         WeightsError: The weights file cannot be read.
     """
-    found = registry.backbones.find(name)
-    variants = registry.family(name)
-    if len(found) == 1:
-        return found[0]
-    if found:
-        raise registry.backbones.ambiguous(name, found)
-    if not variants:
-        families = {offer.spec.family for offer in registry.backbones if offer.spec.family}
-        raise registry.backbones.unknown(name, also=families)
+    variants = registry.networks(name)
+    if registry.backbones.find(name):
+        return variants[0]
     source = FileSource(weights) if isinstance(weights, Path) else weights
     fitting = [variant for variant in variants if _pretrained(variant.spec, source)]
     if fitting:
