@@ -83,6 +83,7 @@ DATA = [
     "SizedBoxes",
     "common_front",
     "compare_annotations",
+    "find_split_folders",
     "folder_names",
     "list_class_folders",
     "lists_below",

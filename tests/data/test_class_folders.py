@@ -2,6 +2,7 @@ import os
 
 import pytest
 
+from wsolbench.contract import Finding, Severity
 from wsolbench.data.class_folders import list_class_folders
 from wsolbench.errors import DataError
 
@@ -52,3 +53,27 @@ def test_names_that_are_no_text_are_named_with_what_to_do(tmp_path):
         "K\\udce4fer: the name is not UTF-8; rename it",
         "b\\udce4.jpg: the name is not UTF-8; rename it",
     ]
+
+
+def test_what_is_left_out_is_counted_by_ending(tmp_path):
+    names = ("a/1.JFIF", "a/2.jpe", "a/3.avif", "a/4.heic", "a/5.HEIC", "a/6", "a/sub/7.jpg", "8.png", "a/Thumbs.db")
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
+        (tmp_path / name).touch()
+    findings = []
+    assert list_class_folders(tmp_path, on_finding=findings.append) == {"a": ("1.JFIF", "2.jpe", "3.avif")}
+    (finding,) = findings
+    assert finding.severity is Severity.WARNING
+    assert finding.text == (
+        f"{tmp_path}: left out: 2 .heic, 1 without ending, 1 in folders inside a class folder, 1 beside the class "
+        "folders (a/4.heic, a/5.HEIC, a/6, ...); save photos as JPEG or PNG, directly in their class folder"
+    )
+
+
+def test_annotations_beside_photos_are_only_noted(tmp_path):
+    for name in ("a/1.jpg", "a/1.xml", "a/2.jpg", "a/2.xml"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    findings = []
+    list_class_folders(tmp_path, on_finding=findings.append)
+    assert findings == [Finding(Severity.NOTE, f"{tmp_path}: left out: 2 .xml (a/1.xml, a/2.xml)")]

@@ -266,14 +266,22 @@ def texts(report, severity):
     return [finding.text for finding in report.findings if finding.severity is severity]
 
 
-def test_a_split_without_its_images_is_not_available_and_not_faulty(copied):
-    for path in copied.images.glob("*/val*.jpg"):
+@pytest.mark.parametrize(
+    ("split", "severity", "label"),
+    [
+        ("train", Severity.NOTE, "train-weaksup"),
+        ("val", Severity.ERROR, "train-fullsup"),
+        ("test", Severity.ERROR, "test"),
+    ],
+)
+def test_a_split_without_its_images_is_not_available_and_faulty_if_a_run_reads_it(copied, split, severity, label):
+    for path in copied.images.glob(f"*/{split}*.jpg"):
         path.unlink()
     report = check(copied.images, copied.metadata)
-    assert not texts(report, Severity.ERROR)
-    (note,) = texts(report, Severity.NOTE)
-    assert note.startswith("train-fullsup is not available: none of its 12 images is below ")
-    assert [counts.available for counts in report.splits] == [True, False, True]
+    (text,) = texts(report, severity)
+    assert text.startswith(f"{label} is not available: none of its ")
+    assert len(report.findings) == 1
+    assert [counts.available for counts in report.splits] == [split != "train", split != "val", split != "test"]
 
 
 def test_images_to_train_on_may_lie_elsewhere(copied, tmp_path):
@@ -480,14 +488,22 @@ def test_faults_of_masks(masked):
     Image.new("L", (48, 48), 255).save(masks / "ant/test3.jpg.png")
     report = check_masks(masked)
     errors = texts(report, Severity.ERROR)
-    assert ["ant/test0.jpg" in errors[0], "does not exist" in errors[0]] == [True, True]
     assert ["ant/test1.jpg" in errors[1], "is empty" in errors[1]] == [True, True]
+    assert errors[0].startswith("test: masks missing on disk: those of 1 image (ant/test0.jpg); say with --masks DIR")
     assert texts(report, Severity.NOTE) == [
         "test: masks without foreground (one is published): 1 image (ant/test2.jpg)"
     ]
     assert texts(report, Severity.WARNING) == [
         "test: masks with another aspect ratio than the image: 1 image (ant/test3.jpg)"
     ]
+
+
+def test_lists_of_masks_are_checked_without_the_masks(masked):
+    report = check(None, masked.metadata)
+    assert texts(report, Severity.ERROR) == []
+    assert "test: masks were not inspected; pass --masks DIR" in texts(report, Severity.NOTE)
+    masked.edit("test/localization", "ant/test0.jpg,", "ant/test9.jpg,")
+    assert "'ant/test9.jpg'" in texts(check(None, masked.metadata), Severity.ERROR)[0]
 
 
 def test_no_foreground_at_all(masked):

@@ -197,7 +197,7 @@ def test_missing_file_and_directory(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(DataError, match=r"file/a\.jpg cannot be read: Not a directory"):
         load_rgb(tmp_path / "file" / "a.jpg")
-    with pytest.raises(DataError, match="cannot be read: embedded null byte"):
+    with pytest.raises(DataError, match="cannot be read: no file can have this name"):
         load_rgb(tmp_path / "a\0.jpg")
 
 
@@ -249,3 +249,40 @@ def test_warp_leaves_an_image_of_that_size():
 def test_warp_takes_a_view_that_is_not_contiguous():
     image = gradient(8, 16)
     np.testing.assert_array_equal(warp(image[:, ::2], 5, "nearest"), warp(image[:, ::2].copy(), 5, "nearest"))
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"\0\0\0\x18ftypheic", "it is HEIC; save it as JPEG or PNG"),
+        (b"%PDF-1.7", "it is a PDF document; save"),
+        (b"\n <!DOCTYPE HTML><html>", "it is an HTML page; put the photo in its place"),
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid",
+            "a pointer of Git LFS in place of the photo; run",
+        ),
+        (b"\xff\x0a\0", "it is JPEG XL; save"),
+        (b"PK\x03\x04", "it is a ZIP file; unpack it"),
+        (b"\xff\xd8\xff\xe0", "it begins as JPEG and is cut off or damaged; fetch it again"),
+        (bytes(2000), "zero bytes alone, as an unfinished download does; fetch it again"),
+        (b"\x01\x02\x03", "its first bytes are of no known kind of image"),
+    ],
+)
+def test_a_file_that_is_no_image_is_told_what_it_is(tmp_path, content, words):
+    (tmp_path / "a.jpg").write_bytes(content)
+    with pytest.raises(DataError) as caught:
+        load_rgb(tmp_path / "a.jpg")
+    assert words in str(caught.value)
+    assert ("fetch" in str(caught.value)) == ("fetch" in words)
+
+
+def test_avif_and_jpeg_2000_are_read_whatever_their_ending(tmp_path):
+    for kind in ("AVIF", "JPEG2000"):
+        Image.new("RGB", (16, 16), (200, 100, 50)).save(tmp_path / "a.jpg", format=kind)
+        assert abs(load_rgb(tmp_path / "a.jpg").astype(int) - (200, 100, 50)).max() <= 3
+
+
+def test_colours_that_each_program_reads_differently_are_refused(tmp_path):
+    Image.new("LAB", (4, 3), (128, 40, 200)).save(tmp_path / "a.tif")
+    with pytest.raises(DataError, match=r"a\.tif has colours of kind LAB, which have no one conversion; save"):
+        load_rgb(tmp_path / "a.tif")

@@ -1,10 +1,12 @@
 import multiprocessing
+import os
 import pickle
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from wsolbench.data import storage as storage_module
 from wsolbench.data.storage import open_storage
 from wsolbench.errors import DataError, MissingFileError
 
@@ -93,3 +95,25 @@ def test_a_damaged_file_in_a_zip_file(tmp_path):
     with pytest.raises(DataError, match=r"n2/photo 5\.jpg in .*photos\.zip cannot be read: Bad CRC-32"):
         storage.read("n2/photo 5.jpg")
     assert storage.read("n0/photo 6.jpg") == FILES["n0/photo 6.jpg"]
+
+
+def test_a_file_that_is_larger_than_any_image_is_refused_unread(tmp_path, monkeypatch):
+    monkeypatch.setattr(storage_module, "LARGEST", 1 << 20)
+    path = tmp_path / "bomb.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.jpg", bytes((1 << 20) + 1))
+    with pytest.raises(DataError, match=r"a\.jpg in .*bomb\.zip is larger than 1 MiB"):
+        open_storage(path).read("a.jpg")
+    assert len(open_storage(path).read_head("a.jpg", 10)) == 10
+    (tmp_path / "b.jpg").write_bytes(bytes((1 << 20) + 1))
+    with pytest.raises(DataError, match=r"b\.jpg cannot be read: it is larger than 1 MiB"):
+        open_storage(tmp_path).read("b.jpg")
+
+
+def test_what_is_no_file_is_not_read(tmp_path):
+    os.mkfifo(tmp_path / "pipe.jpg")
+    (tmp_path / "zero.jpg").symlink_to("/dev/zero")
+    for name in ("pipe.jpg", "zero.jpg"):
+        for read in (open_storage(tmp_path).read, lambda path: open_storage(tmp_path).read_head(path, 10)):
+            with pytest.raises(DataError, match="cannot be read: it is a pipe, socket or device, no file"):
+                read(name)

@@ -16,6 +16,7 @@ from wsolbench.data.names import NameIndex, common_front
 from wsolbench.data.prepared import lists_below, prepared_roots
 from wsolbench.data.published import published_lists
 from wsolbench.data.reference import ReferenceDataset, ReferenceSplit, folder_names, reference_splits
+from wsolbench.data.split_folders import find_split_folders
 from wsolbench.data.storage import open_storage
 from wsolbench.data.xml_files import read_xml
 
@@ -42,6 +43,7 @@ __all__ = [
     "SizedBoxes",
     "common_front",
     "compare_annotations",
+    "find_split_folders",
     "folder_names",
     "list_class_folders",
     "lists_below",

@@ -36,6 +36,7 @@ from wsolbench.data.image_files import ImageFiles
 from wsolbench.data.images import decode_grey
 from wsolbench.data.lines import Line, parse_each, quote, read_lines
 from wsolbench.data.names import NameIndex, tidy_path
+from wsolbench.data.split_folders import find_split_folders
 from wsolbench.data.storage import Storage, open_storage
 from wsolbench.errors import DataError, MissingFileError, UsageError
 
@@ -83,7 +84,7 @@ class ReferenceDataset:
     def __post_init__(self) -> None:
         if self.roots.metadata is None:
             raise UsageError(f"data set {self.name!r} needs its annotation files; pass --metadata-root DIR")
-        _check_metadata_root(self.roots.metadata)
+        _check_metadata_root(self.roots.metadata, self.roots)
 
     @property
     def splits(self) -> frozenset[Split]:
@@ -124,7 +125,7 @@ def reference_splits(metadata: Path, roots: DatasetRoots) -> dict[Split, Referen
     Raises:
         DataError: It holds none.
     """
-    _check_metadata_root(metadata)
+    _check_metadata_root(metadata, roots)
     return {split: part for split, part in _all_splits(metadata, roots).items() if part.is_there}
 
 
@@ -159,13 +160,14 @@ def folder_names(parts: Iterable[ReferenceSplit]) -> tuple[str, ...]:
     return tuple(folders.get(label) or str(label) for label in range(max(folders, default=-1) + 1))
 
 
-def _check_metadata_root(root: Path) -> None:
+def _check_metadata_root(root: Path, roots: DatasetRoots) -> None:
     try:
         if not root.is_dir():
             raise DataError(f"metadata folder {root} is not a folder; check --metadata-root")
         nearby = [root.parent, *islice(root.iterdir(), 1000)]
     except OSError as error:
         raise DataError(f"metadata folder {root} cannot be read: {error.strerror}") from error
+    find_split_folders(root, roots, _has_ids)
     if not has_splits(root):
         hint = next((f"; did you mean {folder}?" for folder in sorted(nearby) if has_splits(folder)), "")
         raise DataError(f"metadata folder {root} holds no split: expected train, val or test with {IDS} in it{hint}")
@@ -183,13 +185,15 @@ def _has_ids(folder: Path) -> bool:
         return False
 
 
-def _load_masks(storage: Storage, masks: Mapping[str, _MaskFiles], image_id: str) -> MaskPair:
+def _load_masks(storage: Storage | None, masks: Mapping[str, _MaskFiles], label: str, image_id: str) -> MaskPair:
     """Return the union of an image's masks, and its ignore mask.
 
     The protocol brings each mask to the evaluation frame and unites them there. Nearest-neighbour resizing picks single
     pixels, so that uniting first is the same as long as all sizes are equal. Where they are not, the masks are brought
     to the frame here, where resizing them once more changes nothing.
     """
+    if storage is None:
+        raise UsageError(f"{label} is annotated with masks; pass --masks DIR")
     if image_id not in masks:
         raise DataError(f"image {image_id!r} has no mask in {LOCALIZATION}")
     files = masks[image_id]
@@ -260,10 +264,9 @@ class ReferenceSplit:
         boxes, masks = self.localization
         if not masks:
             return Annotations(boxes=boxes, image_sizes={image_id: self.sizes[image_id] for image_id in boxes})
-        if self.mask_root is None:
-            raise UsageError(f"{self.split.label} is annotated with masks; pass --masks DIR")
+        storage = None if self.mask_root is None else open_storage(self.mask_root)
         unannotated = frozenset(image_id for image_id in self.ids if image_id not in masks)
-        return Annotations(load_mask=partial(_load_masks, open_storage(self.mask_root), masks), unannotated=unannotated)
+        return Annotations(load_mask=partial(_load_masks, storage, masks, self.split.label), unannotated=unannotated)
 
     @cached_property
     def _files(self) -> ImageFiles:

@@ -13,8 +13,12 @@ from typing import Protocol
 
 from wsolbench.data.names import name_key, tidy_path
 from wsolbench.errors import DataError, MissingFileError
+from wsolbench.files import open_regular, read_regular
 
 __all__ = ["FolderStorage", "Storage", "ZipStorage", "open_storage"]
+
+LARGEST = 1 << 28
+"""The most bytes that a file may have; no image of as many pixels as are decoded has more."""
 
 
 class Storage(Protocol):
@@ -73,7 +77,9 @@ class FolderStorage:
     def read_head(self, path: str, count: int) -> bytes:
         """Return the first bytes of a file, all of them where the count is negative. Raises ``DataError``."""
         try:
-            with (self.root / path).open("rb") as file:
+            if count < 0:
+                return read_regular(self.root / path, LARGEST)
+            with open_regular(self.root / path) as file:
                 return file.read(count)
         except FileNotFoundError as error:
             raise MissingFileError(
@@ -138,6 +144,9 @@ class ZipStorage:
         """Return the first bytes of a file, all of them where the count is negative. Raises ``DataError``."""
         with self._lock:
             try:
+                size = self._open().getinfo(path).file_size
+                if count < 0 and size > LARGEST:
+                    raise DataError(f"{self.place(path)} is larger than {LARGEST >> 20} MiB: no image or mask is")
                 with self._open().open(path) as file:
                     return file.read(count)
             except KeyError as error:

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from wsolbench.data.storage import FolderStorage
 from wsolbench.errors import ScoremapError
-from wsolbench.files import atomic_write
+from wsolbench.files import atomic_write, read_regular
 from wsolbench.protocol import FRAME, check_scoremap, to_scoremap
 
+_LARGEST = 1 << 28
 _MAGIC = (b"\x93NUMPY", b"PK")  # an array, an archive of arrays
 _SAVE_PLAIN = "save a plain array: np.save(path, array, allow_pickle=False)"
 
@@ -117,7 +118,7 @@ class ScoremapFolder:
         """
         path = self.path(image_id)
         try:
-            content = path.read_bytes()
+            content = read_regular(path, _LARGEST)
             if content and not content.startswith(_MAGIC):
                 raise ScoremapError(f"scoremap {path} cannot be read: it is no .npy file; {_SAVE_PLAIN}")
             stored = np.load(io.BytesIO(content), allow_pickle=False)
@@ -136,6 +137,8 @@ def _why(error: Exception) -> str:
     """Say in our words what numpy refused, and what to do."""
     if "Object arrays" in str(error):
         return f"it holds pickled objects, which are never loaded; {_SAVE_PLAIN}"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
     return "it is damaged or cut off; write the file again"
 
 

@@ -122,11 +122,19 @@ def _inside(corners: NDArray[np.int64], width: int, height: int) -> bool:
 
 def _masks(part: InspectedSplit) -> Iterator[Finding]:
     if not part.masks:
+        if part.annotations.load_mask is not None:
+            yield Finding(Severity.NOTE, f"{part.split.label}: masks were not inspected; pass --masks DIR")
         return
     label, masks = part.split.label, list(zip(part.images.ids, part.masks, strict=True))
     damaged = [
-        f"{label}: the mask of '{image_id}': {mask.problem}" for image_id, mask in masks if mask.problem is not None
+        f"{label}: the mask of '{image_id}': {mask.problem}"
+        for image_id, mask in masks
+        if mask.problem is not None and not mask.missing
     ]
+    missing = [image_id for image_id, mask in masks if mask.missing]
+    if missing:
+        named = count_and_name(missing, "image", "images")
+        yield error_finding(f"{label}: masks missing on disk: those of {named}; say with --masks DIR where they are")
     yield from list_findings(Severity.ERROR, damaged)
     readable = [(image_id, mask) for image_id, mask in masks if mask.problem is None]
     black = [image_id for image_id, mask in readable if not mask.has_foreground]
@@ -176,8 +184,8 @@ def _availability(parts: Sequence[InspectedSplit], roots: DatasetRoots) -> Itera
         return
     for part in gone:
         place = roots.train if part.split is Split.TRAIN_WEAKSUP and roots.train else roots.images
-        yield Finding(
-            Severity.NOTE,
+        yield Finding(  # a run reads both scored splits; only a training and methods that are fitted read train-weaksup
+            Severity.NOTE if part.split is Split.TRAIN_WEAKSUP else Severity.ERROR,
             f"{part.split.label} is not available: none of its {len(part.images.ids):,} images is below {place}; "
             f"the first one expected is '{part.images.ids[0]}'",
         )

@@ -35,8 +35,16 @@ class ImageFacts:
 
 @dataclass(frozen=True)
 class MaskFacts:
-    """Facts about the masks of one image: why they cannot be read, whether they have foreground, (width, height)."""
+    """Facts about the masks of one image.
 
+    Args:
+        missing: Whether a file of them does not exist.
+        problem: Why they cannot be read, if they exist.
+        has_foreground: Whether any pixel is of the object.
+        size: (width, height).
+    """
+
+    missing: bool = False
     problem: str | None = None
     has_foreground: bool = False
     size: tuple[int, int] = (0, 0)
@@ -51,7 +59,7 @@ class InspectedSplit:
         images: Its images and labels; the label -1 stands for none.
         annotations: Its boxes or masks; empty for train-weaksup.
         facts: One entry an image; empty if the folder of the images is unknown.
-        masks: One entry an image; empty if the split has no masks.
+        masks: One entry an image; empty if the split has no masks, or their folder is unknown.
         omitted: Ids of images that are left out, because they have neither a box nor a mask.
     """
 
@@ -133,9 +141,13 @@ def _look_at_image(images: ImageSplit, index: int) -> ImageFacts | None:
     return ImageFacts(digest=image_digest(pixels), size=(width, height), remarks=remarks)
 
 
-def _look_at_masks(load_mask: Callable[[str], MaskPair], image_id: str) -> MaskFacts:
+def _look_at_masks(load_mask: Callable[[str], MaskPair], image_id: str) -> MaskFacts | None:
     try:
         masks = load_mask(image_id)
+    except UsageError:  # --masks was not given
+        return None
+    except MissingFileError as error:
+        return MaskFacts(missing=True, problem=str(error))
     except DataError as error:
         return MaskFacts(problem=str(error))
     height, width = masks.foreground.shape

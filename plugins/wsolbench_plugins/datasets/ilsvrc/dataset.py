@@ -57,7 +57,7 @@ def build(roots: DatasetRoots) -> Dataset:
         parts[Split.TRAIN_FULLSUP] = LazySplit(partial(_place_fullsup, listed[Split.TRAIN_FULLSUP], images))
     train = _train_folder(roots)
     if Split.TRAIN_WEAKSUP not in listed and train is not None:
-        parts[Split.TRAIN_WEAKSUP] = LazySplit(partial(_read_train, train, roots.on_fault))
+        parts[Split.TRAIN_WEAKSUP] = LazySplit(partial(_read_train, train, roots.on_fault, roots.on_finding))
     if not parts:
         raise DataError(f"{images} holds neither train/ nor XML files of boxes; pass --metadata-root DIR/ILSVRC too")
     inspections: list[Callable[[], Iterable[Finding]]] = []
@@ -127,8 +127,8 @@ def _class_names(train: Path | None) -> tuple[str, ...]:
     return tuple(str(label) for label in range(CLASSES))
 
 
-def _read_train(folder: Path, on_fault: FaultHandler) -> ListedSplit:
-    classes = list_class_folders(folder, on_fault)
+def _read_train(folder: Path, on_fault: FaultHandler, on_finding: Callable[[Finding], None]) -> ListedSplit:
+    classes = list_class_folders(folder, on_fault, on_finding)
     if len(classes) != CLASSES:
         raise DataError(
             f"{folder} holds {len(classes):,} class folders; expected {CLASSES:,}, or labels would be wrong"

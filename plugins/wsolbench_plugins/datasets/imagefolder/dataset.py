@@ -22,12 +22,13 @@ from wsolbench.data import (
     Severity,
     SizedBoxes,
     common_front,
+    find_split_folders,
     list_class_folders,
     match_categories,
     open_storage,
 )
 from wsolbench_plugins.datasets.imagefolder.box_files import read_box_files
-from wsolbench_plugins.datasets.imagefolder.named_boxes import BoxFile, FaultHandler, NamedBox, describe_rule
+from wsolbench_plugins.datasets.imagefolder.named_boxes import BoxFile, NamedBox, describe_rule
 
 MOST_NAMED = 5
 """The most categories that one message names."""
@@ -49,8 +50,8 @@ def build(roots: DatasetRoots) -> Dataset:
         DataError: A folder cannot be read; or it has no class folders, or one is empty, where that is not allowed.
     """
     assert roots.images is not None
-    folders = _split_folders(roots.images, roots.train)
-    photos = {split: _list_photos(split, folder, roots.on_fault) for split, folder in folders.items()}
+    folders = _split_folders(roots.images, roots)
+    photos = {split: _list_photos(split, folder, roots) for split, folder in folders.items()}
     classes = tuple(sorted({name for one in photos.values() for name in one.folders}))
     boxes = BoxesOfImages(roots, photos, classes)
     parts: dict[Split, DiskSplit] = {split: FolderSplit(split, boxes) for split in photos}
@@ -58,14 +59,20 @@ def build(roots: DatasetRoots) -> Dataset:
     return DiskDataset("imagefolder", classes, parts, inspections)
 
 
-def _split_folders(root: Path, train: Path | None) -> dict[Split, Path]:
-    folders = {split: root / split.value for split in Split if (root / split.value).is_dir()}
-    folders = folders or {Split.TEST: root}
-    return folders if train is None else {**folders, Split.TRAIN_WEAKSUP: train}
+def _split_folders(root: Path, roots: DatasetRoots) -> dict[Split, Path]:
+    folders = find_split_folders(root, roots, _holds_folders) or {Split.TEST: root}
+    return folders if roots.train is None else {**folders, Split.TRAIN_WEAKSUP: roots.train}
 
 
-def _list_photos(split: Split, folder: Path, on_fault: FaultHandler) -> Photos:
-    found = list_class_folders(folder, on_fault)
+def _holds_folders(folder: Path) -> bool:
+    try:
+        return any(path.is_dir() for path in folder.iterdir())
+    except OSError:  # a folder that may not be entered
+        return False
+
+
+def _list_photos(split: Split, folder: Path, roots: DatasetRoots) -> Photos:
+    found = list_class_folders(folder, roots.on_fault, roots.on_finding)
     pairs = [(f"{name}/{image}", name) for name, images in found.items() for image in images]
     paths = tuple(path for path, _ in pairs)
     files = ImageFiles(open_storage(folder), tuple(f"{split.value}/{path}" for path in paths), paths, upright=True)
