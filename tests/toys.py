@@ -158,9 +158,10 @@ class Toys:
         """Return the plan of a run of toys; further keywords are settings of its `RunConfig`."""
         config = {"threshold_step": 0.05, "batch_size": 4, "out": self.folder / "out", **settings}
         built = methods or (self.method(),)
+        asked = RunConfig.of(backbone="toynet", methods={each.name: {} for each in built}, dataset="toys", **config)
         return RunPlan(
-            config=RunConfig.of(backbone="toynet", methods={each.name: {} for each in built}, dataset="toys", **config),
-            dataset=OpenDataset(dataset or self.dataset(), PROVIDER),
+            config=asked,
+            dataset=OpenDataset(dataset or self.dataset(), PROVIDER, asked.roots.conventions),
             network=network or self.network(),
             methods=built,
         )

@@ -8,6 +8,7 @@ from wsolbench.contract import Annotations, ImageSplit, Split
 from wsolbench.engine.run import check_first_images
 from wsolbench.errors import DataError, PluginError, ScoremapError, UsageError
 from wsolbench.records import read_record
+from wsolbench.records.identity import difference, identity_of
 
 PROVIDER = "acme 1.0 'toys'"
 pytestmark = pytest.mark.usefixtures("no_gallery")
@@ -187,6 +188,39 @@ def test_weights_that_know_more_classes_than_the_data_set_need_their_rows(toys):
     toys.run(dataset=dataset, network=network)
     expected = "the weights know 1000 classes and the data set 2; its labels are taken for the first 2 of them"
     assert toys.notes.warned == [expected]
+
+
+def test_rows_of_the_head_that_a_class_map_names_are_scored_and_recorded(toys, tmp_path):
+    class_map = tmp_path / "map.csv"
+    class_map.write_text("folder,row\neven,1\nodd,0\n")
+    (plain,) = toys.run(dataset=toys.dataset(test=8))
+    (mapped,) = toys.run(dataset=toys.dataset(test=8), class_map=class_map, out=tmp_path / "mapped")
+    assert plain.backbone.class_rows is None
+    assert mapped.backbone.class_rows == (1, 0)
+    assert mapped.metrics.top1_acc == 100 - plain.metrics.top1_acc != plain.metrics.top1_acc
+    assert mapped.dataset == plain.dataset
+    assert difference(identity_of(plain).network, identity_of(mapped).network) == [("class rows", None, "[1, 0]")]
+
+
+def test_images_without_a_box_are_left_out_and_recorded(toys, tmp_path):
+    def dataset():
+        made = toys.dataset(test=8)
+        everything = made.annotations
+
+        def annotations(split):
+            truth = everything(split)
+            boxes = {name: box for name, box in truth.boxes.items() if name != "test/3"}
+            return Annotations(boxes, truth.image_sizes)
+
+        made.annotations = annotations
+        return made
+
+    with pytest.raises(DataError, match=r"1 images of test have no box; .*; --unannotated omit leaves such images out"):
+        toys.run(dataset=dataset())
+    (record,) = toys.run(dataset=dataset(), unannotated="omit", out=tmp_path / "omitted")
+    assert record.dataset.omitted == {"test": 1}
+    assert record.dataset.split_sizes["test"] == len(record.evaluated.image_ids) == 7
+    assert "test/3" not in record.evaluated.image_ids
 
 
 def test_logits_that_are_not_finite_predict_nothing(toys):
