@@ -186,7 +186,7 @@ def _in_one_line(error: ValidationError, cls: type[_Config]) -> str:
     if name not in settings:
         close = difflib.get_close_matches(name, settings, n=1)
         hint = f" Did you mean '{close[0]}'?" if close else ""
-        return f"there is no setting '{name}'.{hint} The settings are {', '.join(settings)}"
+        return f"there is no setting {name!r}.{hint} The settings are {', '.join(settings)}"
     accepts = settings[name].accepts
     if first["type"] == "missing":
         return f"the setting '{name}' is missing; it takes {accepts}"

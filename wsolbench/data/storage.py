@@ -151,7 +151,9 @@ class ZipStorage:
                     return file.read(count)
             except KeyError as error:
                 raise MissingFileError(f"there is no {path} in {self.root}; check where its folders begin") from error
-            except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
+            except DataError:
+                raise
+            except Exception as error:  # each decompressor has errors of its own: zlib.error, LZMAError, EOFError, ...
                 raise DataError(f"{self.place(path)} cannot be read: {error}") from error
 
     def place(self, path: str) -> str:

@@ -13,7 +13,7 @@ from typing import Any, TypeGuard
 
 from wsolbench.api import DataError, DatasetRoots
 from wsolbench.data import BoxRule, Finding, Severity, quote, read_file
-from wsolbench_plugins.datasets.imagefolder.named_boxes import BoxFile, FaultHandler, NamedBox, check_quad
+from wsolbench_plugins.datasets.imagefolder.named_boxes import LARGEST_SIDE, BoxFile, FaultHandler, NamedBox, check_quad
 
 _EXPECTED = "expected COCO, an object with the lists 'images' and 'annotations'"
 
@@ -194,7 +194,7 @@ def _size(entry: dict[str, Any], place: str) -> tuple[int, int] | None:
     size = [entry.get("width"), entry.get("height")]
     if all(value in (None, 0) for value in size):
         return None
-    numbers = [value for value in size if _is_number(value) and value >= 1 and value == int(value)]
+    numbers = [value for value in size if _is_number(value) and 1 <= value <= LARGEST_SIDE and value == int(value)]
     if len(numbers) != 2:
         raise DataError(f"{place}: expected 'width' and 'height' in whole pixels, got {quote(size)}")
     return int(numbers[0]), int(numbers[1])

@@ -10,6 +10,9 @@ from typing import TypeAlias
 from wsolbench.api import DataError
 from wsolbench.data import BoxRule, Quad
 
+LARGEST_SIDE = 10**9 - 1
+"""A longer side of an image is a mistake; no number of a list needs more digits."""
+
 FaultHandler: TypeAlias = Callable[[DataError], None]
 
 

@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 from wsolbench.api import DataError, DatasetRoots
 from wsolbench.data import BoxRule, Finding, Quad, Severity, read_xml
-from wsolbench_plugins.datasets.imagefolder.named_boxes import BoxFile, NamedBox, check_quad
+from wsolbench_plugins.datasets.imagefolder.named_boxes import LARGEST_SIDE, BoxFile, NamedBox, check_quad
 
 _SIDES = ("xmin", "ymin", "xmax", "ymax")
 
@@ -123,8 +123,8 @@ def _size(top: ElementTree.Element) -> tuple[int, int] | None:
         width, height = (int(text.removesuffix(".0")) for text in texts)
     except ValueError as error:
         raise ValueError(f"expected <size> with a width and height in whole pixels, got {texts}") from error
-    if width < 1 or height < 1:
-        raise ValueError(f"expected <size> with a width and height of 1 or more, got {texts}")
+    if not 1 <= min(width, height) <= max(width, height) <= LARGEST_SIDE:
+        raise ValueError(f"expected <size> with a width and height of 1 or more, of at most 9 digits, got {texts}")
     return width, height
 
 
