@@ -18,6 +18,7 @@ from wsolbench.contract.choices import (
     DEFAULT_THRESHOLD_STEP,
     FINEST_THRESHOLD_STEP,
     LARGEST_SEED,
+    STORED_MAPS,
     BoxConvention,
     Precision,
     SplitName,
@@ -31,6 +32,7 @@ from wsolbench.errors import UsageError
 __all__ = ["EvaluateConfig", "RunConfig", "TrainConfig"]
 
 Count = Annotated[int, Field(ge=1)]
+MapsName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", max_length=100)]
 Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
 FirstPixel = Annotated[int, Field(ge=0, le=1)]
 ThresholdStep = Annotated[float, Field(ge=FINEST_THRESHOLD_STEP, le=1)]
@@ -136,11 +138,13 @@ class EvaluateConfig(ScoringConfig):
     Args:
         scoremaps: The folder of the evaluated split's maps.
         fullsup_scoremaps: The same for train-fullsup, for choosing τ.
+        name: What the maps are called in the record, in place of a method.
         out: The new folder of the record; None writes none.
     """
 
     scoremaps: Path
     fullsup_scoremaps: Path | None = None
+    name: MapsName = STORED_MAPS
     out: Path | None = None
 
 

@@ -17,6 +17,7 @@ from wsolbench.config import EvaluateConfig, RunConfig, ScoringConfig, TrainConf
 from wsolbench.contract import BackboneSpec, Dataset, DatasetSpec, InputConfig, MethodSpec, RecipeSpec, Split
 from wsolbench.contract.choices import (
     DEFAULT_THRESHOLD_STEP,
+    STORED_MAPS,
     BoxConvention,
     Precision,
     SplitName,
@@ -166,6 +167,7 @@ def evaluate(
     dataset: str | DatasetSpec | Dataset = "folder",
     *,
     fullsup_scoremaps: FilePath | None = None,
+    name: str = STORED_MAPS,
     data_root: FilePath | None = None,
     metadata_root: FilePath | None = None,
     masks: FilePath | None = None,
@@ -187,6 +189,7 @@ def evaluate(
         scoremaps: Holds ``<image id>.npy`` for every image of the split.
         dataset: What the maps were made for; ``"folder"`` stands for lists in the reference layout.
         fullsup_scoremaps: The same for train-fullsup, for choosing τ.
+        name: What the maps are called in the record, in place of a method.
         data_root: Where the data set is; see `run` for this and the other arguments.
         metadata_root: Where its lists are.
         masks: Where its masks are.

@@ -3,6 +3,9 @@ import io
 import numpy as np
 import pytest
 
+from wsolbench.records.identity import identity_of
+from wsolbench.records.verify import read_verified
+
 pytestmark = pytest.mark.usefixtures("no_gallery")
 
 SCORED = ("max_box_acc", "fullsup_box_acc", "cam_threshold", "pxap")
@@ -69,6 +72,21 @@ def test_stored_maps_of_a_folder_score_the_same(stored, evaluate, annotation):
     (again,) = evaluate(*places, *masks, "--json").records
     assert box_and_mask_metrics(again) == box_and_mask_metrics(record)
     assert any(value is not None for value in box_and_mask_metrics(record).values())
+
+
+def test_maps_may_have_a_name(stored, evaluate, tmp_path):
+    made, _, maps = stored()
+    places = ["--metadata-root", made.metadata, "--scoremaps", maps / "test"]
+    identities = set()
+    for name in ("score-cam", "other"):
+        done = evaluate(*places, "--name", name, "--out", tmp_path / name)
+        assert name in done.out
+        record = read_verified(tmp_path / name / f"record-{name}.json")
+        assert record.method.name == name
+        identities.add(identity_of(record).sha256)
+    assert len(identities) == 2
+    for wrong in ("", "a/b", "a|b", ".hidden", "x" * 101):
+        assert evaluate(*places, "--name", wrong).refused("name takes")
 
 
 def test_without_train_fullsup_maps_only_the_oracle_is_known(stored, evaluate):

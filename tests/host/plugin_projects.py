@@ -142,7 +142,7 @@ class CommandLine:
         """Run several calls in one process, which imports torch once; return their results."""
         done = self.python("-c", MANY, json.dumps([[str(argument) for argument in call] for call in calls]))
         assert done.code == 0, done
-        return [Result(*one) for one in json.loads(done.out)]
+        return [Result(code, out, without_progress(err)) for code, out, err in json.loads(done.out)]
 
     def python(self, *arguments):
         """Run Python itself with the same path."""
@@ -156,7 +156,12 @@ class CommandLine:
             text=True,
             timeout=120,
         )
-        return Result(done.returncode, done.stdout, done.stderr)
+        return Result(done.returncode, done.stdout, without_progress(done.stderr))
+
+
+def without_progress(text):
+    """Return what a command says on stderr without the lines of progress, which begin with a bracket."""
+    return "".join(line for line in text.splitlines(keepends=True) if not line.startswith("["))
 
 
 def leftovers(folder):

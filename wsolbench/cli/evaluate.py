@@ -22,7 +22,7 @@ from wsolbench.cli.arguments import (
     check_names,
 )
 from wsolbench.cli.session import session_of
-from wsolbench.contract.choices import DEFAULT_THRESHOLD_STEP
+from wsolbench.contract.choices import DEFAULT_THRESHOLD_STEP, STORED_MAPS
 from wsolbench.errors import UsageError
 
 REFERENCE_LAYOUT = "folder"
@@ -38,6 +38,9 @@ def evaluate(
     fullsup_scoremaps: Annotated[
         Path | None, typer.Option(metavar="DIR", help="The same for train-fullsup, to choose τ on.")
     ] = None,
+    name: Annotated[
+        str, typer.Option(metavar="NAME", help="What the maps are called in the record, in place of a method.")
+    ] = STORED_MAPS,
     masks: MaskRoot = None,
     boxes: Boxes = "inclusive",
     first_pixel: FirstPixel = None,
@@ -61,6 +64,7 @@ def evaluate(
     config = EvaluateConfig.of(
         scoremaps=scoremaps,
         fullsup_scoremaps=fullsup_scoremaps,
+        name=name,
         dataset=dataset or REFERENCE_LAYOUT,
         data_root=data_root,
         metadata_root=metadata_root,

@@ -10,6 +10,7 @@ __all__ = [
     "FINEST_THRESHOLD_STEP",
     "IOU_KEYS",
     "LARGEST_SEED",
+    "STORED_MAPS",
     "BoxConvention",
     "IouKey",
     "Precision",
@@ -46,6 +47,9 @@ IOU_KEYS: Final[tuple[IouKey, ...]] = get_args(IouKey)
 
 DATASET_NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,99}$"
 """What the name of a data set is of; the name becomes that of a folder."""
+
+STORED_MAPS: Final = "precomputed"
+"""What records call the method of maps that were read, unless they have a name."""
 
 DEFAULT_THRESHOLD_STEP: Final = 0.001
 """Step of the grid of τ; the protocol's own, here without its imports."""

@@ -12,9 +12,9 @@ from wsolbench.data.opened import OpenDataset, open_dataset
 from wsolbench.engine.assembly import OpenSplits, assemble_record, describe_protocol, score_splits
 from wsolbench.engine.provenance import describe_dataset, describe_environment
 from wsolbench.engine.scoremap_files import ScoremapFolder
-from wsolbench.engine.sources import STORED, MapSource, StoredMaps
+from wsolbench.engine.sources import MapSource, StoredMaps
 from wsolbench.errors import DataError, UsageError
-from wsolbench.files import atomic_folder
+from wsolbench.files import atomic_folder, file_name
 from wsolbench.host.provider import Provider
 from wsolbench.host.registry import Registry
 from wsolbench.progress import Reporter
@@ -47,11 +47,10 @@ def evaluate(config: EvaluateConfig, registry: Registry, reporter: Reporter, *, 
         splits = OpenSplits(opened[0], opened[1] if len(opened) > 1 else None, NO_FULLSUP_MAPS)
         ids = {split: whole.ids for split, whole in wholes.items()}
         folders = _open_folders(dataset, roots, splits, ids, reporter)
-        record = score_source(
-            StoredMaps(folders), dataset, splits, config, reporter, command=command, providers=registry.providers
-        )
+        source = StoredMaps(folders, (config.name,))
+        record = score_source(source, dataset, splits, config, reporter, command=command, providers=registry.providers)
         if draft is not None:
-            write_record(record, draft, f"record-{STORED}")
+            write_record(record, draft, f"record-{file_name(config.name)}")
     return record
 
 
@@ -81,12 +80,13 @@ def score_source(
         ScoremapError: A map is damaged; or it is bad, and the configuration is strict.
     """
     described = describe_dataset(dataset, splits.parts, config.limit)
+    (name,) = source.methods
     scored = score_splits(source, splits, config, reporter)
     return assemble_record(
-        scored[STORED],
+        scored[name],
         dataset=described,
         backbone=None,
-        method=MethodInfo(name=STORED, provider=None, options={}, changed_options={}, reads_network=True),
+        method=MethodInfo(name=name, provider=None, options={}, changed_options={}, reads_network=True),
         protocol=describe_protocol(config, source.target),
         environment=describe_environment(
             [*providers, dataset.provider], command=command, device="cpu", seed=None, batch_size=None

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsolbench.contract import Split
-from wsolbench.contract.choices import Target
+from wsolbench.contract.choices import STORED_MAPS, Target
 from wsolbench.data.opened import OpenSplit
 from wsolbench.engine.scoremap_files import ScoremapFolder, save_scoremap
 from wsolbench.errors import ScoremapError
@@ -28,9 +28,6 @@ __all__ = ["LazyScoremap", "MapBatch", "MapSource", "MemoryMaps", "SavedMaps", "
 Scoremap: TypeAlias = NDArray[np.floating[Any]]
 LazyScoremap: TypeAlias = Callable[[], tuple[RawMapKind, Scoremap]]
 """Makes a scoremap and says whether its raw map held a score; called once, by any thread."""
-
-STORED = "precomputed"
-"""The name of the method of maps that were read."""
 
 FATE_OF_CONSTANTS = "count as zero maps, unless they have the frame's size: those are scored as they are"
 """What becomes of maps of one value that no network of ours made, for messages."""
@@ -95,7 +92,7 @@ class StoredMaps:
     """Scoremaps that lie in folders, one for each split; maps of the frame's size are scored as they are."""
 
     folders: Mapping[Split, ScoremapFolder]
-    methods: tuple[str, ...] = (STORED,)
+    methods: tuple[str, ...] = (STORED_MAPS,)
     target: Target | None = None
     ahead: int = 64
     fate_of_constants: str = FATE_OF_CONSTANTS
@@ -111,7 +108,7 @@ class StoredMaps:
             load = partial(_load, folder, split.images.ids[index])
             remarks = split.images.remarks  # of sizes that were read from the files of the images
             yield MapBatch(
-                np.array([index]), {STORED: [load]}, remarks=[] if remarks is None else [tuple(remarks(index))]
+                np.array([index]), {self.methods[0]: [load]}, remarks=[] if remarks is None else [tuple(remarks(index))]
             )
 
     def locate(self, split: OpenSplit, index: int) -> str:
@@ -137,7 +134,7 @@ class MemoryMaps:
     """
 
     maps: Mapping[Split, Mapping[str, NDArray[Any]]]
-    methods: tuple[str, ...] = (STORED,)
+    methods: tuple[str, ...] = (STORED_MAPS,)
     target: Target | None = None
     ahead: int = 64
     fate_of_constants: str = FATE_OF_CONSTANTS
@@ -151,7 +148,7 @@ class MemoryMaps:
         for index in positions:
             image_id = split.images.ids[index]
             made = partial(_in_frame, self.maps[split.split][image_id], image_id)
-            yield MapBatch(np.array([index]), {STORED: [made]})
+            yield MapBatch(np.array([index]), {self.methods[0]: [made]})
 
     def locate(self, split: OpenSplit, index: int) -> str:
         """Return the image's id."""

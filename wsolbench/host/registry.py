@@ -113,7 +113,8 @@ class Catalogue(Generic[S_co]):
     def unknown(self, name: str, also: Iterable[str] = ()) -> UnknownNameError:
         """Return the error for a name without an offer, with close matches and the plugins that failed to load."""
         known = self.names_like(name) | set(also)
-        return _unknown(self.kind, name, known, f"list {self.kind}s", len(self._offers), self._failures)
+        listed = len(self._offers) + len(self.zoos)
+        return _unknown(self.kind, name, known, f"list {self.kind}s", listed, self._failures)
 
     def names_like(self, name: str) -> set[str]:
         """Return the names to search for close matches; behind the prefix of a zoo, the zoo's names."""
@@ -176,7 +177,7 @@ class Registry:
         """Return the error for a name that no plugin offers as a backbone, method, data set or recipe."""
         known = {offer.spec.family for offer in self.backbones if offer.spec.family}
         known |= {like for catalogue in self.catalogues for like in catalogue.names_like(name)}
-        listed = sum(len(catalogue) for catalogue in self.catalogues)
+        listed = sum(len(catalogue) + len(catalogue.zoos) for catalogue in self.catalogues)
         return _unknown("name", name, known, "list", listed, self.failures)
 
     def networks(self, name: str) -> list[Offer[BackboneSpec]]:
