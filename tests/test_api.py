@@ -29,6 +29,7 @@ API = [
     "ImageSplit",
     "InputConfig",
     "Layered",
+    "LinearHead",
     "Maps",
     "MaskPair",
     "Method",

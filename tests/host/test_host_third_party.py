@@ -232,7 +232,7 @@ def test_runs_like_ours(results, outputs):
     assert power["method"]["provider"] == "acme-healthy 1.1 'healthy'"
     assert power["method"]["options"] == {"power": 3.0}
     assert power["environment"]["plugins"]["acme-healthy"] == "1.1"
-    assert pc1["environment"]["plugins"].keys() == {"acme-healthy", "wsolbench"}
+    assert pc1["environment"]["plugins"].keys() == {"acme-breaking", "acme-healthy", "wsolbench"}
     assert 0 <= power["metrics"]["max_box_acc_v2"] <= 100
     assert [name for name in leftovers(outputs / "power") if not name.endswith(".gz")] == [
         "gallery-pc1.png",

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,10 +29,12 @@ __all__ = [
     "InputConfig",
     "Interpolation",
     "Layered",
+    "LinearHead",
     "Pretrained",
     "Reparameterizable",
     "SpatialHead",
     "StochasticDepth",
+    "class_weights",
 ]
 
 Interpolation: TypeAlias = Literal["nearest", "bilinear", "bicubic", "lanczos"]
@@ -70,10 +72,24 @@ class Backbone(Protocol):
         """Return the logits (B, C) of feature maps (B, K, h, w)."""
         ...
 
+
+@runtime_checkable
+class LinearHead(Protocol):
+    """A backbone whose last layer is linear over its feature channels, so that it has class weights, as CAM needs them.
+
+    A network with another head, such as one that reads a class token, does not have the property, or gives None.
+    """
+
     @property
-    def classifier_weight(self) -> Tensor:
+    def classifier_weight(self) -> Tensor | None:
         """The raw weights (C, K) of the last linear layer: one row a class, one column a feature channel."""
         ...
+
+
+def class_weights(backbone: Any) -> Tensor | None:
+    """Return the raw class weights (C, K) of a backbone, or None where it has none."""
+    weights: Tensor | None = getattr(backbone, "classifier_weight", None)
+    return weights
 
 
 @runtime_checkable

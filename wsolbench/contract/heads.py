@@ -28,7 +28,7 @@ def after_pooling(head: nn.Linear, classes: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         Weights (B, K) and constants (B,).
     """
-    return head.weight[classes], head.bias[classes]
+    return head.weight[classes], _biases(head, classes)
 
 
 def after_batch_norm(norm: nn.BatchNorm2d, head: nn.Linear, classes: Tensor) -> tuple[Tensor, Tensor]:
@@ -47,7 +47,7 @@ def after_batch_norm(norm: nn.BatchNorm2d, head: nn.Linear, classes: Tensor) -> 
     scale = norm.weight / (norm.running_var + norm.eps).sqrt()
     shift = norm.bias - norm.running_mean * scale
     raw = head.weight[classes]
-    return raw * scale, raw @ shift + head.bias[classes]
+    return raw * scale, raw @ shift + _biases(head, classes)
 
 
 def after_layer_norm(features: Tensor, norm: nn.LayerNorm, head: nn.Linear, classes: Tensor) -> tuple[Tensor, Tensor]:
@@ -69,4 +69,11 @@ def after_layer_norm(features: Tensor, norm: nn.LayerNorm, head: nn.Linear, clas
     spread = (pooled.var(dim=1, keepdim=True, correction=0) + norm.eps).sqrt()
     raw = head.weight[classes]
     scaled = raw * norm.weight
-    return (scaled - scaled.mean(dim=1, keepdim=True)) / spread, raw @ norm.bias + head.bias[classes]
+    return (scaled - scaled.mean(dim=1, keepdim=True)) / spread, raw @ norm.bias + _biases(head, classes)
+
+
+def _biases(head: nn.Linear, classes: Tensor) -> Tensor:
+    """Return the bias (B,) of each image's class, 0 for a classifier without."""
+    if head.bias is None:
+        return head.weight.new_zeros(len(classes))
+    return head.bias[classes]

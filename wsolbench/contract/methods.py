@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, runtime_checkable
 
-from wsolbench.contract.backbones import Backbone, SpatialHead
+from wsolbench.contract.backbones import Backbone, SpatialHead, class_weights
 from wsolbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -19,7 +19,11 @@ __all__ = [
     "Method",
     "MethodContext",
     "MethodSpec",
+    "Need",
 ]
+
+
+Need: TypeAlias = Literal["class weights", "gradients"]
 
 
 @dataclass(frozen=True)
@@ -40,8 +44,17 @@ class MethodContext:
 
     @property
     def class_weights(self) -> Tensor:
-        """The raw weights (B, K) of each image's class."""
-        return self.backbone.classifier_weight[self.class_indices]
+        """The raw weights (B, K) of each image's class.
+
+        Raises:
+            UsageError: The backbone has none.
+        """
+        weights = class_weights(self.backbone)
+        if weights is None:
+            raise UsageError(
+                f"{type(self.backbone).__name__} has no class weights; use a method that does not need any"
+            )
+        return weights[self.class_indices]
 
     def effective_weights(self, features: Tensor) -> Tensor:
         """Return the effective weights (B, K) of each image's class, which include a norm before the classifier.
@@ -125,9 +138,12 @@ class MethodSpec:
             dataclass, or the annotated parameters, are the options: typed, listed and recorded.
         source: Paper and equation.
         reads_network: False for a baseline whose maps do not depend on the network; tables then name no network.
+        needs: What a network has to offer for it: ``class weights`` (`LinearHead`), ``gradients`` (of the logits with
+            respect to the features). On a network without it, the method is refused before the work begins.
     """
 
     name: str
     build: Callable[..., Method]
     source: str
     reads_network: bool = True
+    needs: frozenset[Need] = frozenset()

@@ -21,6 +21,9 @@ from wsolbench.engine.features import FeatureBatch, stream_features
 from wsolbench.engine.guards import MethodGuard
 from wsolbench.engine.methods import BuiltMethod, MethodMaps, apply_method
 from wsolbench.engine.sources import MapBatch
+from wsolbench.errors import PluginError
+from wsolbench.host.provider import blaming
+from wsolbench.networks.class_weights import class_weights_fault
 from wsolbench.networks.network import LoadedNetwork
 from wsolbench.protocol import classified_scoremap, to_scoremap
 
@@ -88,7 +91,9 @@ class NetworkMaps:
         )
         guard = self._guard()
         with closing(stream) as batches:
-            for batch in batches:
+            for number, batch in enumerate(batches):
+                if number == 0:
+                    self._check_class_weights(batch)
                 maps = self._apply_methods(batch, split.images, guard)
                 yield MapBatch(
                     batch.indices,
@@ -126,6 +131,16 @@ class NetworkMaps:
     def only(self, method: str) -> NetworkMaps:
         """Return the source of one method's maps alone."""
         return replace(self, built=tuple(built for built in self.built if built.name == method))
+
+    def _check_class_weights(self, batch: FeatureBatch) -> None:
+        name, provider = self.network.spec.name, self.network.offer.provider
+        with blaming(provider, f"comparing the class weights of '{name}' with its class scores"):
+            fault = class_weights_fault(self.network.module, batch.features, batch.logits)
+        if fault is not None:
+            raise PluginError(
+                f"plugin {provider}: {fault} in '{name}'; a network without class weights has none to give: let "
+                "classifier_weight be None"
+            )
 
     def _guard(self) -> MethodGuard:
         return MethodGuard(self.network.module, self.seed)

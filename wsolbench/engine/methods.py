@@ -13,6 +13,8 @@ from pydantic_core import to_json
 from torch import Tensor
 
 from wsolbench.contract import Maps, Method, MethodContext, MethodSpec
+from wsolbench.contract.backbones import class_weights
+from wsolbench.contract.methods import Need
 from wsolbench.contract.options import build_with_options
 from wsolbench.engine.guards import MethodGuard, PrivateContext
 from wsolbench.errors import PluginError, UsageError
@@ -20,6 +22,8 @@ from wsolbench.files import file_name
 from wsolbench.host.provider import blaming
 from wsolbench.host.registry import Offer, Registry
 from wsolbench.host.settings import guarding
+from wsolbench.networks.class_weights import has_gradients
+from wsolbench.networks.network import LoadedNetwork
 
 LARGEST_MAPS = 2**28
 """Numbers in the maps of a batch: 2 GiB, more than any batch needs."""
@@ -70,6 +74,32 @@ def build_method(offer: Offer[MethodSpec], given: Mapping[str, Any]) -> BuiltMet
         method, options = build_with_options(f"the method '{offer.name}'", offer.spec.build, given)
         to_json(options)  # a record has to hold them
     return BuiltMethod(offer, method, options)
+
+
+def check_needs(built: Sequence[BuiltMethod], network: LoadedNetwork, registry: Registry) -> None:
+    """Refuse methods that need what a network does not offer.
+
+    Raises:
+        UsageError: There is one; the message lists methods that work.
+        PluginError: The network fails.
+    """
+    needs = {need for each in built for need in each.offer.spec.needs}
+    lacking = {need for need in needs if not _offers(network, need)}
+    for each in built:
+        for need in sorted(each.offer.spec.needs & lacking):
+            working = ", ".join(offer.name for offer in registry.methods if not offer.spec.needs & lacking)
+            raise UsageError(
+                f"the method '{each.name}' needs {need}, which '{network.spec.name}' does not have; "
+                f"methods that work with it: {working or 'none'}"
+            )
+
+
+def _offers(network: LoadedNetwork, need: Need) -> bool:
+    if need == "class weights":
+        return class_weights(network.module) is not None
+    blank = torch.zeros(1, *network.feature_shape, device=network.device)
+    with blaming(network.offer.provider, f"in '{network.spec.name}' on blank features"):
+        return has_gradients(network.module, blank)
 
 
 @dataclass(frozen=True)

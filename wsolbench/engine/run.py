@@ -14,7 +14,7 @@ from wsolbench.data.opened import OpenDataset, OpenSplit, open_dataset
 from wsolbench.engine.assembly import assemble_record, describe_protocol, open_splits, score_splits
 from wsolbench.engine.fit import fit_methods, open_fit_images
 from wsolbench.engine.localize import NetworkMaps
-from wsolbench.engine.methods import BuiltMethod, build_methods
+from wsolbench.engine.methods import BuiltMethod, build_methods, check_needs
 from wsolbench.engine.provenance import describe_backbone, describe_dataset, describe_environment, describe_method
 from wsolbench.engine.redraw import draw_galleries
 from wsolbench.engine.sources import MapSource, SavedMaps
@@ -91,6 +91,7 @@ def plan_run(config: RunConfig, registry: Registry, reporter: Reporter) -> RunPl
         weights_key=config.weights_key,
     )
     report_weights(network.weights, network.warnings, reporter)
+    check_needs(methods, network, registry)
     if config.precision != "fp32":
         reporter.say(f"features are computed in {config.precision}: scores will differ from those of fp32")
     if config.backbone not in (network.offer.name, network.offer.qualified_name):

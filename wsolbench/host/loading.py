@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from importlib import metadata
 from threading import Timer
-from typing import Any
+from typing import Any, get_args
 
 import pluggy
 
@@ -30,6 +30,7 @@ from wsolbench.contract import (
     RecipeSpec,
     Zoo,
 )
+from wsolbench.contract.methods import Need
 from wsolbench.errors import PluginError
 from wsolbench.host import hookspecs
 from wsolbench.host.names import NAME_CHARACTERS, NAME_PATTERN
@@ -51,9 +52,10 @@ _FIELDS: tuple[tuple[str, type | tuple[type, ...], str], ...] = (
     ("family", (str, type(None)), "a str or None"),
     ("classifier_key", str, "a str"),
     ("checkpoints", (tuple, list), "a tuple of Checkpoint"),
+    ("needs", (frozenset, set), "a set of texts"),
     ("pretrained", (Pretrained, type(None)), "a Pretrained or None"),
 )
-SLOW = 5.0
+SLOW = 15.0
 """Seconds after which a plugin that is still being loaded is named."""
 _OBJECT_REFERENCE = re.compile(r"[\w.]+\s*(:\s*[\w.]+\s*)?(\[.*\]\s*)?")
 
@@ -226,6 +228,9 @@ def _check_fields(hook: str, spec: Offered) -> None:
         if hasattr(spec, field) and not isinstance(getattr(spec, field), kind):
             got = type(getattr(spec, field)).__name__
             raise _Dropped(hook, f"'{field}' of '{spec.name}' must be {expected}, got {got}")
+    if isinstance(spec, MethodSpec) and not spec.needs <= set(get_args(Need)):
+        known = " and ".join(f"'{need}'" for need in get_args(Need))
+        raise _Dropped(hook, f"'needs' of '{spec.name}' may hold {known}, got {', '.join(map(str, spec.needs))}")
     if isinstance(spec, BackboneSpec):
         if spec.family is not None and not NAME_PATTERN.fullmatch(spec.family):
             raise _Dropped(hook, f"the family {spec.family!r} must consist of {NAME_CHARACTERS}")

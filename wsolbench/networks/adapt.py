@@ -44,7 +44,7 @@ def module_spec(module: nn.Module, *, name: str, layer: str | None, config: Inpu
         network = TappedModule(network, layer, config)
     elif not isinstance(module, Backbone):
         raise UsageError(
-            f"{type(module).__name__} does not have forward_features, forward_head and classifier_weight; "
+            f"{type(module).__name__} does not have forward_features and forward_head; "
             f"pass the layer whose output is the feature maps: layer='{_last_block(module)}'"
         )
     return ModuleSpec(name, lambda _classes: copy.deepcopy(network), config, source=type(module).__qualname__)

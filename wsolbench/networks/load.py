@@ -13,9 +13,11 @@ import torch
 from torch import nn
 
 from wsolbench.contract import BackboneSpec, Checkpoint, Fusable, Pretrained, Reparameterizable
+from wsolbench.contract.backbones import class_weights
 from wsolbench.errors import UsageError, WeightsError
 from wsolbench.host.provider import blaming
 from wsolbench.host.registry import Offer, Registry
+from wsolbench.host.settings import guarding
 from wsolbench.networks.adapt import ModuleSpec
 from wsolbench.networks.card import Card, read_card
 from wsolbench.networks.claims import contradictions, plain_name
@@ -154,7 +156,7 @@ def load_network(
         with _naming_similar_network(known, offer, registry):
             num_classes = count_classes(known.state.path, spec, known.state.entries)
     torch.manual_seed(seed)
-    with blaming(provider, f"building '{spec.name}'"):
+    with guarding(provider, f"building '{spec.name}'"):
         module: Any = spec.build(num_classes)
         _check_backbone(module)
         parameters = sum(parameter.numel() for parameter in module.parameters())
@@ -210,10 +212,20 @@ def _load_object(name: str, offer: Offer[BackboneSpec], device: torch.device, ex
     """Return a network that was passed as an object, with its weights."""
     with blaming(offer.provider, f"copying '{offer.name}'"):
         module: Any = offer.spec.build(0)
-        classes = len(module.classifier_weight)
+        classes = _count_logits(module, offer.spec.input.size)
     info = WeightsInfo(source="object", file=None, sha256=state_sha256(module.state_dict()))
     parameters = sum(parameter.numel() for parameter in module.parameters())
     return _prepare(name, offer, module, classes, parameters, info, (), device, execution)
+
+
+@torch.no_grad()
+def _count_logits(module: Any, size: int) -> int:
+    weights = class_weights(module)
+    if weights is not None:
+        return len(weights)
+    parameter = next(module.parameters(), torch.empty(0))
+    blank = torch.zeros(1, 3, size, size, device=parameter.device)
+    return int(module.forward_head(module.forward_features(blank)).shape[1])
 
 
 def _prepare(
@@ -228,7 +240,7 @@ def _prepare(
     execution: Execution,
 ) -> LoadedNetwork:
     """Merge the branches of a network, fuse its norms, and put it on its device in eval mode."""
-    with blaming(offer.provider, f"preparing '{offer.name}'"):
+    with guarding(offer.provider, f"preparing '{offer.name}'"):
         reparameterized = isinstance(module, Reparameterizable)
         if reparameterized:
             module.eval().reparameterize()
@@ -363,6 +375,6 @@ def _shipped_file(spec: BackboneSpec, dataset: str) -> Path:
 def _check_backbone(module: object) -> None:
     if not isinstance(module, nn.Module):
         raise TypeError(f"expected a torch.nn.Module, got {type(module).__name__}")
-    missing = [name for name in ("forward_features", "forward_head", "classifier_weight") if not hasattr(module, name)]
+    missing = [name for name in ("forward_features", "forward_head") if not hasattr(module, name)]
     if missing:
         raise TypeError(f"{type(module).__name__} has no {' and no '.join(missing)}")

@@ -13,6 +13,7 @@ with initial weights: nothing is downloaded, and only shipped checkpoints are re
 from wsolbench.testing.backbones import (
     check_backbone_batch_invariance,
     check_backbone_checkpoints,
+    check_backbone_class_weights,
     check_backbone_classifier_key,
     check_backbone_converts_itself,
     check_backbone_deterministic,
@@ -62,6 +63,7 @@ __all__ = [
     "Check",
     "check_backbone_batch_invariance",
     "check_backbone_checkpoints",
+    "check_backbone_class_weights",
     "check_backbone_classifier_key",
     "check_backbone_converts_itself",
     "check_backbone_deterministic",

@@ -16,8 +16,9 @@ from wsolbench.contract import (
     SpatialHead,
     StochasticDepth,
 )
-from wsolbench.contract.backbones import Interpolation
+from wsolbench.contract.backbones import Interpolation, class_weights
 from wsolbench.errors import UsageError
+from wsolbench.networks.class_weights import class_weights_fault
 from wsolbench.networks.weights import count_classes, load_state, read_state
 from wsolbench.testing.expectations import expect, expect_close, expect_finite, seeded
 from wsolbench.testing.toys import CLASSES
@@ -26,6 +27,7 @@ __all__ = [
     "BACKBONE_CHECKS",
     "check_backbone_batch_invariance",
     "check_backbone_checkpoints",
+    "check_backbone_class_weights",
     "check_backbone_classifier_key",
     "check_backbone_converts_itself",
     "check_backbone_deterministic",
@@ -72,11 +74,13 @@ def check_backbone_on_meta(spec: BackboneSpec) -> None:
 
 
 def check_backbone_shapes(spec: BackboneSpec) -> None:
-    """``forward_features`` is (B, K, h, w), ``forward_head`` (B, C), ``classifier_weight`` (C, K); all are finite."""
+    """``forward_features`` is (B, K, h, w), ``forward_head`` (B, C), class weights, if any, (C, K); all are finite."""
     network, images = _network(spec)
     for what, values in zip(("features", "logits"), _check_shapes(network, images, CLASSES), strict=True):
         expect_finite(what, values)
-    expect_finite("classifier_weight", network.classifier_weight)
+    weights = class_weights(network)
+    if weights is not None:
+        expect_finite("classifier_weight", weights)
 
 
 def check_backbone_classifier_key(spec: BackboneSpec) -> None:
@@ -193,6 +197,14 @@ def check_backbone_layers(spec: BackboneSpec) -> None:
     expect(f"number of the layer of {spec.classifier_key}", max(numbers.values()), numbers[spec.classifier_key])
 
 
+def check_backbone_class_weights(spec: BackboneSpec) -> None:
+    """Class weights, if the network has any, belong to its class scores: raising a channel raises a score with it."""
+    network, images = _network(spec)
+    features, logits = _forward(network, images)
+    fault = class_weights_fault(network, features, logits)
+    assert fault is None, f"class weights: expected those of the class scores, or None; got: {fault}"
+
+
 def check_backbone_effective_weights(spec: BackboneSpec) -> None:
     """Effective weights, if the network offers any, give maps whose mean plus the constant is the class score."""
     network, images = _network(spec)
@@ -233,6 +245,7 @@ BACKBONE_CHECKS = (
     check_backbone_eval_mode,
     check_backbone_reparameterize,
     check_backbone_fuse,
+    check_backbone_class_weights,
     check_backbone_effective_weights,
     check_backbone_drop_path,
     check_backbone_layers,
@@ -243,7 +256,7 @@ def _build(spec: BackboneSpec, classes: int) -> Any:
     with torch.device("cpu"):
         network = spec.build(classes)
     assert isinstance(network, nn.Module), f"build: expected a torch.nn.Module, got {type(network).__name__}"
-    for part in ("forward_features", "forward_head", "classifier_weight"):
+    for part in ("forward_features", "forward_head"):
         assert hasattr(network, part), f"build: expected a Backbone, got {type(network).__name__}, which lacks {part}"
     return network
 
@@ -287,7 +300,9 @@ def _check_shapes(network: Any, images: Tensor, classes: int) -> tuple[Tensor, T
     assert min(channels, height, width) > 0, f"forward_features: expected (B, K, h, w), got {tuple(features.shape)}"
     logits = network.forward_head(features)
     expect("shape of forward_head", (len(images), classes), tuple(logits.shape))
-    expect("shape of classifier_weight", (classes, channels), tuple(network.classifier_weight.shape))
+    weights = class_weights(network)
+    if weights is not None:
+        expect("shape of classifier_weight", (classes, channels), tuple(weights.shape))
     return features, logits
 
 

@@ -13,6 +13,7 @@ applied alone, to a classifier as it is.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
@@ -217,13 +218,14 @@ def _clip(raw_map: NDArray[np.float64], percentile: float) -> NDArray[np.float64
 def wsolbench_methods() -> list[MethodSpec]:
     """Offer the family."""
     yasuki, bae = "Yasuki & Taki, CAM Back Again, CVPR 2024", "Bae et al., Rethinking CAM, ECCV 2020"
+    spec = partial(MethodSpec, needs=frozenset({"class weights"}))
     return [
-        MethodSpec("cam", CAM, "Zhou et al., CVPR 2016, eq. 2"),
-        MethodSpec("cam-pos", PositiveCAM, f"{yasuki}, Table 2"),
-        MethodSpec("cam-neg", NegativeCAM, f"{yasuki}, Table 2"),
-        MethodSpec("cam-small", SmallWeightCAM, f"{yasuki}, Fig. 6"),
-        MethodSpec("cam-large", LargeWeightCAM, f"{yasuki}, Fig. 6"),
-        MethodSpec("cam-tap", ThresholdedPoolingCAM, f"{bae}, thresholded average pooling, as read for a trained head"),
-        MethodSpec("cam-nwc", PositiveCAM, f"{bae}, negative weight clamping: the map of cam-pos"),
-        MethodSpec("cam-pas", PercentileCAM, f"{bae}, percentile as a standard for thresholding"),
+        spec("cam", CAM, "Zhou et al., CVPR 2016, eq. 2"),
+        spec("cam-pos", PositiveCAM, f"{yasuki}, Table 2"),
+        spec("cam-neg", NegativeCAM, f"{yasuki}, Table 2"),
+        spec("cam-small", SmallWeightCAM, f"{yasuki}, Fig. 6"),
+        spec("cam-large", LargeWeightCAM, f"{yasuki}, Fig. 6"),
+        spec("cam-tap", ThresholdedPoolingCAM, f"{bae}, thresholded average pooling, as read for a trained head"),
+        spec("cam-nwc", PositiveCAM, f"{bae}, negative weight clamping: the map of cam-pos"),
+        spec("cam-pas", PercentileCAM, f"{bae}, percentile as a standard for thresholding"),
     ]

@@ -13,6 +13,7 @@ that of ``cam-pos``. After a layer norm neither holds, because G includes the ch
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from functools import partial
 from typing import TYPE_CHECKING
 
 from pydantic.dataclasses import dataclass
@@ -157,10 +158,11 @@ class XGradCAM(ScoreGradientMethod):
 @hookimpl
 def wsolbench_methods() -> list[MethodSpec]:
     """Offer the family."""
+    spec = partial(MethodSpec, needs=frozenset({"gradients"}))
     return [
-        MethodSpec("grad-cam", GradCAM, "Selvaraju et al., ICCV 2017, eq. 1 and 2"),
-        MethodSpec("grad-cam++", GradCAMPlusPlus, "Chattopadhay et al., WACV 2018, eq. 19"),
-        MethodSpec("layer-cam", LayerCAM, "Jiang et al., IEEE TIP 30, 2021"),
-        MethodSpec("hires-cam", HiResCAM, "Draelos & Carin, arXiv 2011.08891, 2020"),
-        MethodSpec("xgrad-cam", XGradCAM, "Fu et al., Axiom-based Grad-CAM, BMVC 2020"),
+        spec("grad-cam", GradCAM, "Selvaraju et al., ICCV 2017, eq. 1 and 2"),
+        spec("grad-cam++", GradCAMPlusPlus, "Chattopadhay et al., WACV 2018, eq. 19"),
+        spec("layer-cam", LayerCAM, "Jiang et al., IEEE TIP 30, 2021"),
+        spec("hires-cam", HiResCAM, "Draelos & Carin, arXiv 2011.08891, 2020"),
+        spec("xgrad-cam", XGradCAM, "Fu et al., Axiom-based Grad-CAM, BMVC 2020"),
     ]

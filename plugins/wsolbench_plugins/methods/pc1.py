@@ -151,11 +151,12 @@ def _corrected(number: int, *, weighting: Weighting = "sign") -> PrincipalCompon
 def wsolbench_methods() -> list[MethodSpec]:
     """Offer the first component by both rules, and three more."""
     source = "Yasuki & Taki, CAM Back Again, CVPR 2024"
+    spec = partial(MethodSpec, needs=frozenset({"class weights"}))
     return [
-        MethodSpec("pc1", _pc1, f"{source}, Table 3"),
-        MethodSpec("pc1-corrected", partial(_corrected, 1), f"after {source}; true border, no sign of a library"),
+        spec("pc1", _pc1, f"{source}, Table 3"),
+        spec("pc1-corrected", partial(_corrected, 1), f"after {source}; true border, no sign of a library"),
         *(
-            MethodSpec(f"pc{number}", partial(_corrected, number), f"after {source}; component {number}, so oriented")
+            spec(f"pc{number}", partial(_corrected, number), f"after {source}; component {number}, so oriented")
             for number in (2, 3, 4)
         ),
     ]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from types import SimpleNamespace
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pytorch_grad_cam
@@ -36,6 +36,7 @@ READ_FEATURES_ALONE = {
     "XGradCAM",
 }
 """Classes that do not read the images: for them the network starts at its features."""
+READ_NO_GRADIENTS = {"AblationCAM", "EigenCAM", "FEM", "KPCA_CAM", "ScoreCAM"}
 OBJECTIONS = {
     "FinerCAM": "it wraps another class, and chooses the classes that it compares",
     "FullGrad": "it reads the biases of all layers, not the maps of one",
@@ -139,7 +140,8 @@ def find(name: str) -> MethodSpec:
         return PackagedCAM(type(name, (RawMap, cam_class), {}), options)
 
     build.__signature__ = inspect.Signature(_options(cam_class))  # type: ignore[attr-defined]
-    return MethodSpec(name, build, f"grad-cam {metadata.version('grad-cam')}")
+    needs: frozenset[Literal["gradients"]] = frozenset() if name in READ_NO_GRADIENTS else frozenset({"gradients"})
+    return MethodSpec(name, build, f"grad-cam {metadata.version('grad-cam')}", needs=needs)
 
 
 def _cam_classes() -> dict[str, Any]:

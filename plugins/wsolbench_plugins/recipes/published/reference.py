@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic.dataclasses import dataclass
 
-from wsolbench.api import Count, InputConfig, NonNegative, Positive, Probability, warp
+from wsolbench.api import Count, InputConfig, NonNegative, Positive, Probability, UsageError, warp
 
 if TYPE_CHECKING:
     import torch
@@ -134,7 +134,10 @@ class CutMix(Plain):
 
 def _split(network: Any) -> tuple[list[Tensor], list[Tensor]]:
     """Return the parameters of the pretrained layers, and those of the classifier and the layers added for CAM."""
-    weight = network.classifier_weight.data_ptr()
+    classifier = getattr(network, "classifier_weight", None)
+    if classifier is None:
+        raise UsageError(f"{type(network).__name__} has no class weights, whose layer this recipe trains faster")
+    weight = classifier.data_ptr()
     fast = {
         id(parameter)
         for module in network.modules()

@@ -1,0 +1,104 @@
+"""Whether a network's class weights belong to its class scores: measured on features, not taken on trust.
+
+Effective weights are exact by their contract, so they are compared with the logits. Raw weights are only the last
+step: norms and activations may stand between them and the features. But each of their columns still belongs to one
+channel. Where a class has a larger weight than another, raising that channel has to raise its score by more.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from wsolbench.contract import SpatialHead
+from wsolbench.contract.backbones import class_weights
+
+__all__ = ["class_weights_fault", "has_gradients"]
+
+_IMAGES, _CLASSES = 4, 16
+"""So many are enough."""
+_TOLERANCE = 1e-3
+"""The largest difference that rounding may make, as a share of the largest logit."""
+_LEAST_AGREEMENT = 0.5
+"""1 after a pool or a batch norm, a little less after a layer norm, about 0 for weights of something else."""
+
+
+def has_gradients(module: Any, features: Tensor) -> bool:
+    """Return whether the logits of a network can be differentiated with respect to features (B, K, h, w)."""
+    return _differentiable_logits(module, features)[1].requires_grad
+
+
+@torch.no_grad()
+def class_weights_fault(module: Any, features: Tensor, logits: Tensor) -> str | None:
+    """Return what is wrong with the class weights of a network, or None.
+
+    Args:
+        module: The network, in eval mode.
+        features: Its features (B, K, h, w) of some images.
+        logits: Its logits (B, C) of them.
+    """
+    weights = class_weights(module)
+    if weights is None:
+        return None
+    features, logits = features[:_IMAGES], logits[:_IMAGES]
+    expected = (logits.shape[1], features.shape[1])
+    if tuple(weights.shape) != expected:
+        return f"classifier_weight is {tuple(weights.shape)}, expected {expected}"
+    if not (features.isfinite().all() and logits.isfinite().all() and weights.isfinite().all()):
+        return None
+    return _fault_of_effective_weights(module, features, logits) or _fault_of_raw_weights(module, features, weights)
+
+
+def _fault_of_effective_weights(module: Any, features: Tensor, logits: Tensor) -> str | None:
+    if not isinstance(module, SpatialHead):
+        return None
+    classes = logits.argmax(dim=1)
+    weights, constants = module.effective_weights(features, classes)
+    scores = torch.einsum("bk,bkhw->b", weights, features) / features[0, 0].numel() + constants
+    difference = float((scores - logits.gather(1, classes[:, None])[:, 0]).abs().max())
+    if difference <= _TOLERANCE * max(1.0, float(logits.abs().max())):
+        return None
+    return f"effective_weights give class scores that differ from the logits by {difference:.3g}"
+
+
+def _fault_of_raw_weights(module: Any, features: Tensor, weights: Tensor) -> str | None:
+    tapped, logits = _differentiable_logits(module, features)
+    if not logits.requires_grad:
+        blank = module.forward_head(torch.zeros_like(features))
+        same = torch.equal(blank, logits) and not torch.equal(features, torch.zeros_like(features))
+        return "the logits do not depend on the features" if same else None
+    classes = list(range(0, logits.shape[1], -(-logits.shape[1] // _CLASSES)))
+    slopes = torch.stack([_slopes(logits, tapped, index) for index in classes])
+    agreement = _agreement(weights[classes].float(), slopes.float())
+    if not slopes.any():
+        return "the logits do not depend on the features"
+    if agreement is None or agreement >= _LEAST_AGREEMENT:
+        return None
+    return f"classifier_weight does not belong to its class scores (their agreement is {agreement:.2f} of 1)"
+
+
+def _slopes(logits: Tensor, tapped: Tensor, index: int) -> Tensor:
+    """Return by how much each channel raises the score of a class, (K,), summed over images and pixels."""
+    selected = torch.zeros_like(logits)
+    selected[:, index] = 1
+    (gradients,) = torch.autograd.grad(logits, tapped, selected, retain_graph=True)
+    return gradients.sum(dim=(0, 2, 3))
+
+
+def _agreement(weights: Tensor, slopes: Tensor) -> float | None:
+    """Return the mean over channels of the correlation over classes of two (C, K); None where nothing varies."""
+    weights, slopes = (values - values.mean(dim=0) for values in (weights, slopes))
+    norms = weights.norm(dim=0) * slopes.norm(dim=0)
+    used = norms > 1e-12 * norms.max()
+    if not used.any():
+        return None
+    return float(((weights * slopes).sum(dim=0)[used] / norms[used]).mean())
+
+
+def _differentiable_logits(module: Any, features: Tensor) -> tuple[Tensor, Tensor]:
+    """Return features that gradients are taken with respect to, and the logits of them."""
+    with torch.enable_grad():
+        tapped = features.detach().clone().requires_grad_()
+        return tapped, module.forward_head(tapped)
