@@ -85,6 +85,7 @@ DATA = [
     "common_front",
     "compare_annotations",
     "find_split_folders",
+    "findings_of_changes",
     "folder_names",
     "list_class_folders",
     "lists_below",

@@ -279,3 +279,35 @@ def test_the_record_can_be_written_to_a_folder_and_compared(stored, evaluate, cl
     compared = cli("compare", tmp_path / "line.json", tmp_path / "record" / "record-precomputed.json")
     assert compared.code == 0
     assert evaluate(*options, "--out", tmp_path / "record").refused("--out", "not empty")
+
+
+def test_how_boxes_were_read_is_said_and_recorded(tmp_path, evaluate):
+    """Two boxes of one half-open list, one of which touches the border: refused, or read as the option says."""
+    lists = {"image_ids": "a\nb", "class_labels": "a,0\nb,0", "image_sizes": "a,30,20\nb,30,20"}
+    for name, text in (lists | {"localization": "a,5,5,10.5,10\nb,0,0,30,20"}).items():
+        path = tmp_path / "lists" / "test" / f"{name}.txt"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    (tmp_path / "maps").mkdir()
+    for name in "ab":
+        np.save(tmp_path / "maps" / f"{name}.npy", np.eye(7, dtype=np.float32))
+    places = ["--metadata-root", tmp_path / "lists", "--scoremaps", tmp_path / "maps", "--json"]
+    refused = evaluate(*places)
+    assert refused.code == 2
+    assert "pass --boxes half-open" in refused.err
+    hashes = set()
+    for option, change in (
+        ("half-open", "half-open, with 1 subtracted from the second corner"),
+        ("clip", "beyond the"),
+    ):
+        done = evaluate(*places, "--boxes", option)
+        (record,) = done.records
+        assert f"box{'es' * (option == 'half-open')} {change}" in done.err
+        assert "test: 1 box with fractions, truncated to whole pixels" in done.err
+        assert record["config"]["boxes"] == option
+        remarks = record["dataset"]["remarks"]["test"]
+        assert remarks.pop("boxes with fractions, truncated to whole pixels") == 1
+        ((remark, count),) = remarks.items()
+        assert (remark.startswith(f"boxes {change}"), count) == (True, 2 if option == "half-open" else 1)
+        hashes.add(record["dataset"]["content_sha256"])
+    assert len(hashes) == 2

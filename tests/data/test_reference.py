@@ -327,7 +327,9 @@ def test_boxes_are_read_by_the_conventions(tmp_path, name):
     findings = []
     roots = DatasetRoots(metadata=tmp_path, conventions=Conventions(convention, first), on_finding=findings.append)
     data = ReferenceDataset("toy", roots)
-    assert data.annotations(Split.TEST).boxes["x/a.jpg"].tolist() == boxes
+    annotations = data.annotations(Split.TEST)
+    assert annotations.boxes["x/a.jpg"].tolist() == boxes
+    assert bool(annotations.changes.get("x/a.jpg")) == bool(said)
     data.annotations(Split.TEST)
     assert len(findings) == len(said)
     for finding, words in zip(findings, said, strict=True):

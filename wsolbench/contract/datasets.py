@@ -155,12 +155,15 @@ class Annotations:
         load_mask: Image id -> masks, or None where the data set has none. Called from several threads.
         unannotated: Ids of images that have no mask, though others have one. Without them, an image without box where
             others have one is known to be unannotated.
+        changes: Image id -> what was done to its boxes, such as ``clipped``, in words, once for each box; records count
+            the images.
     """
 
     boxes: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
     image_sizes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     load_mask: Callable[[str], MaskPair] | None = None
     unannotated: frozenset[str] = frozenset()
+    changes: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 class Dataset(Protocol):

@@ -144,14 +144,15 @@ def outside_advice(outside: Sequence[tuple[Corners, Size]], rule: BoxRule) -> st
     return f"pass --boxes half-open if second corners are the pixel after the last one{count}, or {clip}"
 
 
-def findings_of_changes(label: str, changes: Mapping[str, int]) -> Iterator[Finding]:
+def findings_of_changes(label: str, changes: Mapping[str, Sequence[str]]) -> Iterator[Finding]:
     """Yield a note for each thing that was done to boxes of a split.
 
     Args:
         label: The split.
-        changes: What was done -> to how many boxes.
+        changes: Image id -> what was done to its boxes, once for each.
     """
-    for change, count in sorted(changes.items()):
+    counts = Counter(change for found in changes.values() for change in found)
+    for change, count in sorted(counts.items()):
         yield Finding(Severity.NOTE, f"{label}: {count:,} {'box' if count == 1 else 'boxes'} {change}")
 
 
@@ -194,15 +195,15 @@ class SizedBoxes(Mapping[str, NDArray[np.int64]]):
     def __len__(self) -> int:
         return len(self.quads)
 
-    def findings(self, label: str) -> Iterator[Finding]:
-        """Yield what was done to the boxes of a split, `label`; images whose size is not known do not count."""
-        changes: Counter[str] = Counter()
+    def changes(self) -> dict[str, list[str]]:
+        """Return image id -> what was done to its boxes, once for each; images whose size is unknown have no entry."""
+        changes: dict[str, list[str]] = {}
         for image_id, quads in self.quads.items():
             with suppress(DataError):
                 size = self.sizes[image_id]
-                for quad in quads:
-                    changes.update(self.rule.changes(quad, size))
-        return findings_of_changes(label, changes)
+                found = [change for quad in quads for change in self.rule.changes(quad, size)]
+                changes |= {image_id: found} if found else {}
+        return changes
 
     def _refusal(self, image_id: str, quad: Quad, size: Size) -> DataError:
         """Return the error about a box; that of the first image counts the others and says what may help."""

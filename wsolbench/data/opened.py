@@ -155,7 +155,8 @@ class OpenDataset:
         load_mask = annotations.load_mask
         guarded = None if load_mask is None else _Guarded(load_mask, self.provider, "loading the mask of")
         omitted = len(everything.ids) - len(annotated.ids)
-        return OpenSplit(split, images, Annotations(boxes, annotations.image_sizes, guarded), omitted)
+        placed = Annotations(boxes, annotations.image_sizes, guarded, changes=annotations.changes)
+        return OpenSplit(split, images, placed, omitted)
 
     def select_annotated(self, split: Split, images: ImageSplit, annotations: Annotations) -> ImageSplit:
         """Return the images of a split that have a box or a mask, and say how many have none.

@@ -17,7 +17,6 @@ wrong is named by file and line: an image left out unnoticed would change the de
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -229,6 +228,15 @@ class _MaskFiles:
 
 
 @dataclass(frozen=True)
+class _Localization:
+    """What localization.txt says: the boxes and what was done to them, or the paths of the masks."""
+
+    boxes: dict[str, NDArray[np.int64]] = field(default_factory=dict)
+    masks: dict[str, _MaskFiles] = field(default_factory=dict)
+    changes: dict[str, list[str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class ReferenceSplit:
     """The four files of one split, each parsed once and only when needed.
 
@@ -261,9 +269,10 @@ class ReferenceSplit:
 
     def annotations(self) -> Annotations:
         """Return the boxes and sizes, or the masks. Raises ``DataError``, and ``UsageError`` without a mask root."""
-        boxes, masks = self.localization
+        boxes, masks = self.localization.boxes, self.localization.masks
         if not masks:
-            return Annotations(boxes=boxes, image_sizes={image_id: self.sizes[image_id] for image_id in boxes})
+            sizes = {image_id: self.sizes[image_id] for image_id in boxes}
+            return Annotations(boxes, sizes, changes=self.localization.changes)
         storage = None if self.mask_root is None else open_storage(self.mask_root)
         unannotated = frozenset(image_id for image_id in self.ids if image_id not in masks)
         return Annotations(load_mask=partial(_load_masks, storage, masks, self.split.label), unannotated=unannotated)
@@ -297,24 +306,24 @@ class ReferenceSplit:
         return _parse_sizes(self._lines(SIZES), self._known, self.on_fault)
 
     @cached_property
-    def localization(self) -> tuple[dict[str, NDArray[np.int64]], dict[str, _MaskFiles]]:
-        """The boxes, or the paths of the masks; the other is empty. Raises ``DataError``, ``UsageError``."""
+    def localization(self) -> _Localization:
+        """The boxes, or the paths of the masks. Raises ``DataError``, ``UsageError``."""
         lines = [line for line in self._lines(LOCALIZATION) if not self._is_without_object(line)]
         if not lines:
             if self._scored:
                 message = f"is missing or empty: {self.split.label} needs boxes ({_BOX}) or masks ({_MASK})"
                 self.on_fault(DataError(f"{self.folder / LOCALIZATION} {message}"))
-            return {}, {}
+            return _Localization()
         if _is_mask(lines[0]):
             refuse_unused(str(self.folder / LOCALIZATION), self.conventions)  # of boxes
             masks = _parse_masks(lines, self._known, self.on_fault)
             self._check_annotated("mask", masks)
-            return {}, masks
+            return _Localization(masks=masks)
         quads = _parse_boxes(lines, self._known, self.on_fault)
         self._check_annotated("box", quads)
         sized = [image_id for image_id in self.ids if image_id in quads]
         self._check_complete(SIZES, "size", sized, self.sizes)
-        return self._place_boxes({name: quads[name] for name in sized if name in self.sizes}), {}
+        return self._place_boxes({name: quads[name] for name in sized if name in self.sizes})
 
     @cached_property
     def _known(self) -> NameIndex:
@@ -356,24 +365,24 @@ class ReferenceSplit:
             message = f"{images} no {what}, though listed in {IDS}: {examples}{more}{advice}"
             self.on_fault(DataError(f"{self.folder / file}: {message}"))
 
-    def _place_boxes(self, quads: Mapping[str, list[_ListedBox]]) -> dict[str, NDArray[np.int64]]:
+    def _place_boxes(self, quads: Mapping[str, list[_ListedBox]]) -> _Localization:
         """Return the boxes that are inside their images; the first that is not counts the others."""
         inside: dict[str, list[Corners]] = {}
         outside: dict[str, list[tuple[Line, Corners]]] = {}
-        changes: Counter[str] = Counter()
+        changes: dict[str, list[str]] = {}
         rule, sizes = self._rule, self.sizes
         for name, (line, quad) in ((name, box) for name, boxes in quads.items() for box in boxes):
             corners = rule(quad, sizes[name])
             if is_inside(corners, sizes[name]):
                 inside.setdefault(name, []).append(corners)
                 if corners != quad:
-                    changes.update(rule.changes(quad, sizes[name]))
+                    changes.setdefault(name, []).extend(rule.changes(quad, sizes[name]))
             else:
                 outside.setdefault(name, []).append((line, corners))
         for finding in findings_of_changes(self.split.label, changes):
             self.on_finding(finding)
-        boxes = [(corners, sizes[name]) for name, found in outside.items() for _, corners in found]
-        advice = outside_advice(boxes, rule)
+        beyond = [(corners, sizes[name]) for name, found in outside.items() for _, corners in found]
+        advice = outside_advice(beyond, rule)
         remark = f"; so have {len(outside) - 1:,} other images" if len(outside) > 1 else ""
         remark += f"; {advice}" if advice else ""
         for name, found in outside.items():
@@ -381,7 +390,8 @@ class ReferenceSplit:
                 refusal = _refusal(line, corners, sizes[name], rule)
                 self.on_fault(DataError(f"{refusal}{remark}"))
                 remark = ""
-        return {name: np.array(corners, dtype=np.int64) for name, corners in inside.items()}
+        boxes = {name: np.array(corners, dtype=np.int64) for name, corners in inside.items()}
+        return _Localization(boxes, changes=changes)
 
     @property
     def _rule(self) -> BoxRule:

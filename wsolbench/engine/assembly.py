@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -174,11 +175,7 @@ def assemble_record(
     """Put a record together: the numbers of one method, beside the descriptions of what made them."""
     metrics, missing = compute_metrics(scored.evaluated, scored.selection, target=protocol.target)
     outcomes = [split_outcomes(part) for part in scored.parts]
-    remarks = {
-        part.part.split.label: {remark: len(indices) for remark, indices in sorted(part.remarks.items())}
-        for part in scored.parts
-        if part.remarks
-    }
+    remarks = {part.part.split.label: counts for part in scored.parts if (counts := _count_remarks(part))}
     return new_record(
         metrics=metrics,
         missing=missing,
@@ -192,3 +189,13 @@ def assemble_record(
         seconds=dict(seconds),
         outcomes=outcomes,
     )
+
+
+def _count_remarks(part: ScoredSplit) -> dict[str, int]:
+    """Return what was decided about image files, and what was done to listed boxes -> the number of images."""
+    changes = part.part.annotations.changes
+    counts = Counter(
+        f"boxes {change}" for image_id in part.part.images.ids for change in set(changes.get(image_id, ()))
+    )
+    counts.update({remark: len(indices) for remark, indices in part.remarks.items()})
+    return dict(sorted(counts.items()))

@@ -151,7 +151,7 @@ class DatasetInfo(_Part):
     limit: PositiveCount | None
     remarks: dict[Text, dict[Text, Count]] = Field(
         default_factory=dict,
-        description="split -> what was decided about sizes and orientations of image files -> images",
+        description="split -> what was decided about image files, and done to listed boxes -> images",
     )
 
 

@@ -23,6 +23,7 @@ from wsolbench.data import (
     SizedBoxes,
     common_front,
     find_split_folders,
+    findings_of_changes,
     list_class_folders,
     match_categories,
     open_storage,
@@ -148,9 +149,10 @@ class BoxesOfImages:
             self.roots.on_fault(DataError(f"{self.path} {message}"))
         sizes = HeaderSizes(files)
         boxes = SizedBoxes(quads, sizes, str(self.path), self._file.rule)
-        for finding in boxes.findings(split.label):
+        changes = boxes.changes()
+        for finding in findings_of_changes(split.label, changes):
             self.roots.on_finding(finding)
-        return Annotations(boxes, sizes)
+        return Annotations(boxes, sizes, changes=changes)
 
     def files(self, split: Split) -> ImageFiles:
         """Return the images of a split with what the boxes say of their sizes; of train-weaksup, nothing is read."""
