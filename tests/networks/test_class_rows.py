@@ -22,14 +22,27 @@ class Set:
     name: str = "own"
 
 
-def rows_of(names, classes, *, folders=None, class_map=None, published=None, labels=None, training=None, source="file"):
+def rows_of(
+    names,
+    classes,
+    *,
+    folders=None,
+    class_map=None,
+    published=None,
+    labels=None,
+    training=None,
+    source="file",
+    trained=(),
+):
     """Return the choice of rows for a data set with such class names and a head of so many classes."""
     conventions = Conventions(class_map=class_map)
     dataset = OpenDataset(Set(tuple(names)), Provider("acme", "1", "own"), conventions, published_classes=published)
     labels = np.arange(len(names)) if labels is None else np.array(labels)
     ids = tuple(f"test/{(folders or names)[label]}/{place}.jpg" for place, label in enumerate(labels))
     weights = SimpleNamespace(source=source, training=training and SimpleNamespace(dataset=training))
-    network = SimpleNamespace(num_classes=classes, weights=weights, spec=SimpleNamespace(name="net"))
+    network = SimpleNamespace(
+        num_classes=classes, weights=weights, class_names=trained, spec=SimpleNamespace(name="net")
+    )
     return choose_rows(network, dataset, [ImageSplit(ids, labels, lambda _: None)])
 
 
@@ -96,6 +109,18 @@ def test_other_heads_than_those_of_imagenet():
     assert chosen.rows is None
     assert not chosen.certain
     assert "its labels are taken for the first 2 of them" in chosen.remark
+
+
+def test_classes_of_a_training_are_found_by_their_names():
+    trained = ("cat", "cow", "dog")
+    assert rows_of(["Dog", "cat"], 3, trained=trained, training="mine").rows == (2, 0)
+    assert rows_of(["cat", "cow", "dog"], 3, trained=trained, training="mine").rows is None
+    assert rows_of(["chat", "cow", "chien"], 3, trained=trained, training="mine").rows is None
+    with pytest.raises(UsageError, match="know 3 classes and 'own' has 3; 'fox' is not among those of its training"):
+        rows_of(["cow", "dog", "fox"], 3, trained=trained, training="mine")
+    with pytest.raises(UsageError, match="know 3 classes and 'own' has 2; 'fox' is not among those of its training"):
+        rows_of(["cow", "fox"], 3, trained=trained, training="mine")
+    assert "first 2 of them" in rows_of(["0", "1"], 3, trained=("0", "1", "2"), training="folder").remark
 
 
 MAPS = {

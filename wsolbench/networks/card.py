@@ -35,12 +35,14 @@ class Card(BaseModel):
     """How a checkpoint was made. The weights are those of the first seed at the end of training, whatever its scores.
 
     `checkpoint` is ``last`` for the weights after the last step and ``ema`` for their average over the steps.
-    `train_sha256` covers ids, labels and pixels of train-weaksup.
+    `train_sha256` covers ids, labels and pixels of train-weaksup. `class_names` are those of the rows of the head, in
+    their order.
     """
 
     backbone: str
     parameters: int
     num_classes: int
+    class_names: list[str] = Field(default_factory=list)
     initial_weights: WeightsInfo
     dataset: str
     dataset_version: str

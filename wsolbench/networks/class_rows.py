@@ -142,6 +142,8 @@ def _unknown_rows(
 def _known_classes(network: LoadedNetwork) -> KnownClasses | None:
     """Return the classes of a head, from the training of its weights or, for heads of ImageNet's sizes, from timm."""
     training = network.weights.training
+    if len(network.class_names) == network.num_classes and not _are_numbers(network.class_names):
+        return KnownClasses("its training", tuple((name,) for name in network.class_names))
     if network.weights.source == "random" or (training is not None and training.dataset != ILSVRC):
         return None
     return _imagenet(network.num_classes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -166,7 +166,8 @@ def load_network(
         with _naming_similar_network(known, offer, registry):
             notes = load_state(known.state, spec, module)
         info, warnings = _with_notes(known, notes, offer, num_classes, registry)
-    return _prepare(name, offer, module, num_classes, parameters, info, warnings, device, execution)
+    network = _prepare(name, offer, module, num_classes, parameters, info, warnings, device, execution)
+    return network if known is None else replace(network, class_names=known.class_names)
 
 
 def report_weights(weights: WeightsInfo, warnings: Sequence[str], reporter: Reporter) -> None:
@@ -271,12 +272,14 @@ class KnownWeights:
         info: Their provenance, for the record.
         source: The file that the user named; None for others.
         warnings: What the user should know about them.
+        class_names: What the rows of the head stand for; empty where it is not known.
     """
 
     state: StateDict
     info: WeightsInfo
     source: FileSource | None = None
     warnings: tuple[str, ...] = ()
+    class_names: tuple[str, ...] = ()
 
 
 @contextmanager
@@ -331,7 +334,8 @@ def read_weights(
         training=card.training if card else None,
         notes=[*state.notes, *warnings],
     )
-    return KnownWeights(state, info, source if weights else None, warnings)
+    class_names = tuple(card.class_names) if card else ()
+    return KnownWeights(state, info, source if weights else None, warnings, class_names)
 
 
 def _of_another_network(card: Card | None, spec: BackboneSpec) -> tuple[str, ...]:

@@ -125,6 +125,7 @@ class LoadedNetwork(Network):
         reparameterized: Whether parallel branches were merged.
         weights: Where its weights come from.
         warnings: What the user should know about the weights.
+        class_names: What the rows of its head stand for, as the card of its training says; empty where it is not known.
     """
 
     requested: str
@@ -134,6 +135,7 @@ class LoadedNetwork(Network):
     reparameterized: bool
     weights: WeightsInfo
     warnings: tuple[str, ...] = ()
+    class_names: tuple[str, ...] = ()
 
 
 def kernel_sizes(module: nn.Module) -> list[tuple[int, int]]:

@@ -177,6 +177,7 @@ def _write_results(
         backbone=plan.backbone.name,
         parameters=state.kept["parameters"],
         num_classes=len(plan.dataset.class_names),
+        class_names=[str(name) for name in plan.dataset.class_names],
         initial_weights=plan.initial.info if plan.initial else WeightsInfo(source="random", file=None, sha256=None),
         dataset=plan.dataset.name,
         dataset_version=plan.dataset.version,
