@@ -10,7 +10,7 @@ Lists of boxes differ in three ways, and nothing in a list says which it follows
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -42,7 +42,10 @@ Size: TypeAlias = tuple[int, int]
 TRUNCATED = "with fractions, truncated to whole pixels"
 HALF_OPEN = "half-open, with 1 subtracted from the second corner"
 CLIPPED = "beyond the image, clipped to it"
+_RESIZED = "the photos may have been resized after their boxes were drawn: list their original sizes too"
 _HUNDREDTHS = 2
+_FEW_PIXELS = 2
+_FEW_PERCENT = 0.02
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,13 @@ class BoxRule:
         edge = 1 if self._ends_at_edge else 0  # an edge at the image's border is no excess
         excess = any(a - b > edge for a, b in zip(placed[2:], bounded[2:], strict=True)) or placed[:2] != bounded[:2]
         return [*found, CLIPPED] if excess else found
+
+    def exceeds(self, quad: Quad, size: Size) -> bool:
+        """Return whether a box ends so far beyond an image that it was hardly drawn on one of this (width, height)."""
+        if self.normalised or self.convention == "clip":
+            return False
+        ends = zip(self._placed(quad, size)[2:], size, strict=True)
+        return any(end - side > max(_FEW_PIXELS, _FEW_PERCENT * side) for end, side in ends)
 
     @property
     def _ends_at_edge(self) -> bool:
@@ -170,19 +180,22 @@ class SizedBoxes(Mapping[str, NDArray[np.int64]]):
         sizes: Image id -> (width, height).
         source: The file that lists the boxes, for messages.
         rule: What the four numbers are.
+        unlisted: Images whose size is that of their file, as no list has one. A box that leaves it is refused, not
+            clipped: the photo may have been resized since the box was drawn.
     """
 
     quads: Mapping[str, Sequence[Quad]]
     sizes: Mapping[str, Size]
     source: str
     rule: BoxRule = field(default=BoxRule(extents=True))
+    unlisted: Container[str] = frozenset()
 
     def __getitem__(self, image_id: str) -> NDArray[np.int64]:
         """Return the boxes of an image. Raises ``DataError`` where one is not inside it."""
         size = self.sizes[image_id]
         boxes = [self.rule(quad, size) for quad in self.quads[image_id]]
         for quad, corners in zip(self.quads[image_id], boxes, strict=True):
-            if not is_inside(corners, size):
+            if not self._is_inside(image_id, quad, corners, size):
                 raise self._refusal(image_id, quad, size)
         return np.array(boxes, dtype=np.int64)
 
@@ -210,7 +223,10 @@ class SizedBoxes(Mapping[str, NDArray[np.int64]]):
         numbers = " ".join(f"{value:g}" for value in quad)
         problem = f"{self.source}: the box {numbers} of {image_id!r} is not inside its {size[0]}x{size[1]} image"
         if self._outside and image_id == next(iter(self._outside)):
-            advice = outside_advice([box for boxes in self._outside.values() for box in boxes], self.rule)
+            if image_id in self.unlisted and self.rule.exceeds(quad, size):
+                advice = f"{_RESIZED}; or pass --boxes clip to move corners into the image"
+            else:
+                advice = outside_advice([box for boxes in self._outside.values() for box in boxes], self.rule)
             others = f", nor are boxes of {len(self._outside) - 1:,} other images" if len(self._outside) > 1 else ""
             problem += others + (f"; {advice}" if advice else "")
         return DataError(problem)
@@ -222,7 +238,12 @@ class SizedBoxes(Mapping[str, NDArray[np.int64]]):
         for image_id, quads in self.quads.items():
             with suppress(DataError):
                 size = self.sizes[image_id]
-                outside = [(box, size) for quad in quads if not is_inside(box := self.rule(quad, size), size)]
+                boxes = [(quad, self.rule(quad, size)) for quad in quads]
+                outside = [(box, size) for quad, box in boxes if not self._is_inside(image_id, quad, box, size)]
                 if outside:
                     found[image_id] = outside
         return found
+
+    def _is_inside(self, image_id: str, quad: Quad, corners: Corners, size: Size) -> bool:
+        exceeds = image_id in self.unlisted and self.rule.exceeds(quad, size)
+        return is_inside(corners, size) and not exceeds

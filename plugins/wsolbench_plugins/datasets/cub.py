@@ -233,4 +233,9 @@ def _read_split(official: OfficialFolder, split: Split, train_root: Path | None)
         return ListedSplit(files, labels)
     sizes = HeaderSizes(files)
     extents = {bird.image_id: (bird.extent,) for bird in birds}
-    return ListedSplit(files, labels, SizedBoxes(extents, sizes, str(official.folder / "bounding_boxes.txt")), sizes)
+    return ListedSplit(
+        files,
+        labels,
+        SizedBoxes(extents, sizes, str(official.folder / "bounding_boxes.txt"), unlisted=extents.keys()),
+        sizes,
+    )

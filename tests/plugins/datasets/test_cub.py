@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image
 from trees import Bird, write, write_cub, write_lists, write_photo, write_small_cub
 from wsolbench_plugins.datasets import cub
 
@@ -19,7 +20,8 @@ CLASSES = [f"{number:03d}.Bird_{number}" for number in range(1, 21)]
 def random_bird(number, rng):
     width, height = rng.randint(20, 60), rng.randint(20, 60)
     x, y = rng.uniform(0, width - 2), rng.uniform(0, height - 2)
-    box = (x, y, rng.uniform(1, width), rng.uniform(1, height))  # often beyond the image
+    beyond = rng.uniform(0, 2)  # a box may end a little beyond its image
+    box = (x, y, rng.uniform(1, width - x + beyond), rng.uniform(1, height - y + beyond))
     label = rng.randrange(len(CLASSES))
     name = f"{CLASSES[label]}/bird_{number}.jpg"
     return Bird(
@@ -55,6 +57,17 @@ def test_a_thousand_random_boxes_come_out_in_the_reference_layout(tmp_path):
             assert truth.image_sizes[bird.path] == bird.size
     assert not written.annotations(Split.TRAIN_WEAKSUP).boxes
     assert written.images(Split.TEST).load(0).shape[:2] == next(bird for bird in birds if not bird.train).size[::-1]
+
+
+def test_boxes_of_photos_that_were_resized_are_refused(tmp_path):
+    """Clipped to the smaller photo they would give wrong scores without a word."""
+    bird = Bird(f"{CLASSES[0]}/a.jpg", 0, ("100", "20", "150", "60"), False, (300, 200))
+    roots = write_cub(tmp_path / "CUB_200_2011", [bird], CLASSES)
+    assert SPEC.build(roots).annotations(Split.TEST).boxes[bird.path].tolist() == [[100, 20, 250, 80]]
+    with Image.open(roots.images / "images" / bird.path) as photo:
+        photo.resize((150, 100)).save(roots.images / "images" / bird.path)
+    with pytest.raises(DataError, match=r"is not inside its 150x100 image; the photos may have been resized after"):
+        SPEC.build(roots).annotations(Split.TEST).boxes[bird.path]
 
 
 def test_opening_reads_no_image(tmp_path, monkeypatch):

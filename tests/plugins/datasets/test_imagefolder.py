@@ -47,7 +47,7 @@ def opened(photos, file, text):
     return SPEC.build(DatasetRoots(photos, photos.parent / file))
 
 
-CSV = 'image,x,y,width,height\ncat/a.jpg,1.5,2,3.7,4\n"b, c.jpg",0,0,99,99\ndog/a.jpg,1,1,1,1\n'
+CSV = 'image,x,y,width,height\ncat/a.jpg,1.5,2,3.7,4\n"b, c.jpg",0,0,41,32\ndog/a.jpg,1,1,1,1\n'
 EXPECTED = {"test/cat/a.jpg": [[1, 2, 5, 6]], "test/cat/b, c.jpg": [[0, 0, 39, 29]], "test/dog/a.jpg": [[1, 1, 2, 2]]}
 
 
@@ -264,6 +264,17 @@ def test_an_image_without_a_listed_size_has_its_own(photos, size):
     assert [images.remarks(index) for index in range(3)] == [("without a listed size",), (), ("without a listed size",)]
 
 
+@pytest.mark.parametrize("header", ["image,x0,y0,x1,y1", "image,x,y,width,height"])
+def test_boxes_of_photos_that_were_resized_are_refused(photos, header):
+    rows = "cat/a.jpg,10,20,70,30\nb;c,1,1,9,9\ndog/a.jpg,1,1,9,9".replace("b;c", '"b, c.jpg"')
+    dataset = opened(photos, "boxes.csv", f"{header}\n{rows}")
+    words = r"is not inside its 40x30 image; the photos may have been resized after their boxes were drawn: list their"
+    with pytest.raises(DataError, match=words):
+        boxes_of(dataset)
+    roots = DatasetRoots(photos, photos.parent / "boxes.csv", conventions=Conventions(boxes="clip"))
+    assert boxes_of(SPEC.build(roots))["test/cat/a.jpg"] == [[10, 20, 39, 29]]
+
+
 def test_a_file_for_each_split(tmp_path):
     roots = write_imagefolder(tmp_path)
     header, *rows = roots.metadata.read_text().split("\n")
@@ -357,7 +368,7 @@ def test_broken_box_files_are_named(photos, case):
 
 
 def test_a_box_beyond_its_image(photos):
-    text = CSV.replace("x,y,width,height", "x0,y0,x1,y1")
+    text = CSV.replace("x,y,width,height", "x0,y0,x1,y1").replace("0,0,41,32", "0,0,99,99")
     with pytest.raises(DataError, match=r"the box 0 0 99 99 of 'test/cat/b, c\.jpg' is not inside its 40x30 image"):
         boxes_of(opened(photos, "boxes.csv", text))
 

@@ -148,7 +148,7 @@ class BoxesOfImages:
             message += "; --unannotated omit leaves such images out"
             self.roots.on_fault(DataError(f"{self.path} {message}"))
         sizes = HeaderSizes(files)
-        boxes = SizedBoxes(quads, sizes, str(self.path), self._file.rule)
+        boxes = SizedBoxes(quads, sizes, str(self.path), self._file.rule, quads.keys() - files.sizes.keys())
         changes = boxes.changes()
         for finding in findings_of_changes(split.label, changes):
             self.roots.on_finding(finding)
