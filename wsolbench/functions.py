@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import re
+import textwrap
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from os import PathLike
 from pathlib import Path
@@ -38,6 +41,7 @@ from wsolbench.progress import Reporter
 from wsolbench.records import Records, ResultRecord, read_record
 from wsolbench.records.compare import Comparison
 from wsolbench.records.compare import compare as compare_records
+from wsolbench.records.identity import SOURCE
 from wsolbench.records.missing import NO_FULLSUP_MAPS_GIVEN
 from wsolbench.records.verify import verified
 
@@ -454,10 +458,41 @@ def _shown(value: object) -> str:
 
 
 def _provider(given: object) -> Provider:
-    """Return who provides an object: the module that it is from."""
-    where = given if hasattr(given, "__qualname__") else type(given)
+    """Return who provides an object: the module that it is from; of a method, its source is the version."""
+    named = given.func if isinstance(given, partial) else given
+    where = named if hasattr(named, "__qualname__") else type(named)
     module = str(getattr(where, "__module__", None) or "python")
-    return Provider(module.partition(".")[0], "unreleased", str(getattr(where, "__qualname__", "object")))
+    version = _source_version(given.build if isinstance(given, MethodSpec) else given)
+    return Provider(module.partition(".")[0], version, str(getattr(where, "__qualname__", "object")))
+
+
+def _source_version(function: Any) -> str:
+    """Return a version that two functions share only if source, defaults and what they close over are the same.
+
+    Of values that are no plain numbers and texts the type alone counts; without a source, nobody can tell them apart.
+    """
+    inner = function.func if isinstance(function, partial) else function
+    if not inspect.isfunction(inner):
+        return "unreleased"
+    try:
+        source = textwrap.dedent(inspect.getsource(inner))
+    except (OSError, TypeError):
+        return "unreleased"
+    closed_over: dict[str, Any] = {}
+    for name, cell in zip(inner.__code__.co_freevars, inner.__closure__ or (), strict=True):
+        with suppress(ValueError):  # nothing was assigned to the name yet
+            closed_over[name] = cell.cell_contents
+    bound = (function.args, function.keywords) if isinstance(function, partial) else ((), {})
+    facts = [source, *map(_fact, (inner.__defaults__, inner.__kwdefaults__, closed_over, *bound))]
+    return f"{SOURCE}{hashlib.sha256(repr(facts).encode()).hexdigest()[:16]}"
+
+
+def _fact(value: Any) -> object:
+    if isinstance(value, Mapping):
+        return [(str(name), _fact(item)) for name, item in value.items()]
+    if isinstance(value, list | tuple):
+        return [_fact(item) for item in value]
+    return value if isinstance(value, str | int | float | None) else type(value).__qualname__
 
 
 def _name(text: str) -> str:

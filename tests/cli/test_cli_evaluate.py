@@ -89,6 +89,21 @@ def test_maps_may_have_a_name(stored, evaluate, tmp_path):
         assert evaluate(*places, "--name", wrong).refused("name takes")
 
 
+@pytest.mark.parametrize("annotation", ["boxes", "masks"])
+def test_the_order_of_a_list_changes_nothing(cli, tmp_path, stored, evaluate, annotation):
+    made, record, maps = stored("--limit", 8, annotation=annotation, val=3, test=12)
+    places = ["--metadata-root", made.metadata, "--scoremaps", maps / "test", "--fullsup-scoremaps", maps / "val"]
+    places += ["--masks", made.images] if annotation == "masks" else []
+    (before,) = evaluate(*places, "--limit", 8, "--json").records
+    for path in made.metadata.rglob("*.txt"):
+        path.write_text("\n".join(reversed(path.read_text().splitlines())))
+    (after,) = evaluate(*places, "--limit", 8, "--json").records
+    again = cli(*RUN, *made.options, "--limit", 8, "--json", "--out", tmp_path / "again").records
+    for one, other in ((before, after), (record, *again)):
+        for name in ("metrics", "intervals", "outcomes", "dataset", "splits"):
+            assert one[name] == other[name]
+
+
 def test_without_train_fullsup_maps_only_the_oracle_is_known(stored, evaluate):
     made, record, maps = stored()
     options = ["--metadata-root", made.metadata, "--scoremaps", maps / "test"]

@@ -1,6 +1,7 @@
 """``wsolbench.run`` from Python: names, specifications and plain objects; what it returns, and what it refuses."""
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from torch import nn
 import wsolbench
 from wsolbench.api import Annotations, BackboneSpec, ImageSplit, InputConfig, MethodSpec, Split, UsageError
 from wsolbench.config import RunConfig
+from wsolbench.records import identity_of
 
 CRITTERS = InputConfig(96, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
 QUICK = {"limit": 12, "threshold_step": 0.05, "batch_size": 6, "workers": 1}
@@ -158,7 +160,28 @@ def test_a_function_and_a_specification_are_methods():
     records = wsolbench.run("resnet_nano", [energy, spec], method_options={"scaled": {"factor": 3.0}}, **QUICK)
     assert [record.method.name for record in records] == ["energy", "scaled"]
     assert records[1].method.options == {"factor": 3.0}
-    assert "unreleased" in records[0].method.provider
+    assert " source-" in records[0].method.provider
+
+
+def test_functions_of_one_name_are_one_experiment_only_if_they_are_the_same():
+    def make(factor, method=energy):
+        def scaled(features, context):
+            return factor * method(features, context)
+
+        return scaled
+
+    def other():
+        def scaled(features, _context):
+            return features.amax(dim=1)
+
+        return scaled
+
+    methods = (make(2.0), make(2.0), make(3.0), other(), partial(make(2.0)))
+    records = [wsolbench.run("resnet_nano", method, **QUICK)[0] for method in methods]
+    assert {record.method.name for record in records} == {"scaled"}
+    first, again, tripled, another, bound = (identity_of(record).sha256 for record in records)
+    assert first == again == bound
+    assert len({first, tripled, another}) == 3
 
 
 def test_further_parameters_of_a_function_are_its_options():

@@ -14,7 +14,7 @@ from toy_records import remade, write_sealed
 
 from wsolbench.errors import DataError
 from wsolbench.leaderboard import add, build, check
-from wsolbench.leaderboard.entries import group_seeds, group_tables, read_entries
+from wsolbench.leaderboard.entries import group_seeds, group_tables, read_entries, uncounted
 from wsolbench.records import read_record, write_record
 from wsolbench.records.store import outcomes_path
 
@@ -287,6 +287,41 @@ def test_seeds_that_go_on_from_one_training_are_no_seeds_of_independent_ones(boa
         write_sealed(tmp_path / f"{seed}.json", continued(shipped, seed, first))
     add(board, sorted(tmp_path.glob("?.json")))
     assert groups(board) == [[0, 1], [2, 3]]
+
+
+def test_a_training_is_one_seed_however_often_it_was_measured(board, tmp_path):
+    shipped = board / "records" / "critters" / "resnet_nano__cam__shipped.json"
+    again = trained(shipped, 0)
+    again["environment"]["seed"] = again["config"]["seed"] = 7
+    copied = trained(shipped, 3)
+    copied["backbone"]["weights"]["sha256"] = "0" * 64
+    for name, record in (("a", trained(shipped, 0)), ("b", again), ("c", copied)):
+        write_sealed(tmp_path / f"{name}.json", record)
+    add(board, sorted(tmp_path.glob("?.json")))
+    assert groups(board) == []
+    write_sealed(tmp_path / "d.json", trained(shipped, 1))
+    add(board, [tmp_path / "d.json"])
+    (table, *_) = group_tables(read_entries(board / "records"))
+    assert groups(board) == [[0, 1]]
+    pairs = [(entry.training.seed, known.training.seed) for entry, known in uncounted(table)]
+    assert sorted(pairs) == [(0, 0), (3, 0)]
+
+
+def test_other_pixels_go_to_a_table_of_their_own_and_unknown_ones_only_where_there_are_two(board):
+    path = record_files(board)[0]
+    record = read_record(path)
+    more, records = board / "records" / "more", board / "records"
+    for name, digest in (("other", "f" * 64), ("unknown", None)):
+        write_record(remade(record, [replace(part, images_sha256=digest) for part in record.outcomes]), more, name)
+    tables = group_tables(read_entries(records))
+    sizes = {table.title.partition("; pixels ")[2]: len(table.entries) for table in tables}
+    digest = record.evaluated.images_sha256[:8]
+    fullsup = record.outcomes[1].images_sha256[:8]
+    assert sizes == {f"{digest} and {fullsup}": 4, "ffffffff and ffffffff": 1, "not known": 1}
+    (more / "other.json").unlink()
+    (table,) = group_tables(read_entries(records))
+    assert len(table.entries) == 5
+    assert "pixels" not in table.title
 
 
 def groups(board):

@@ -113,7 +113,28 @@ def test_images_are_paired_by_id_whatever_their_order():
     found, expected = compare(record(), record(2, reverse)), compare(record(), record(2))
     assert found.differences == expected.differences
     assert found.discordant.only_first == expected.discordant.only_first
+    for other in (compare(record(change=reverse), record(2)), compare(record(change=reverse), record(2, reverse))):
+        assert other.differences == expected.differences
+        assert other.discordant.only_second == expected.discordant.only_second
     assert compare(record(change=reverse), record()).differences["max_box_acc"].high == 0
+
+
+def test_the_records_of_a_comparison_are_those_that_were_given():
+    first, second = record(), record(2, reverse)
+    found = compare(first, second)
+    assert found.first is first
+    assert found.second is second
+
+
+def test_records_of_other_pixels_are_refused_and_unknown_ones_are_not():
+    def seen(digest):
+        return record(change=lambda made: [part.update(images_sha256=digest) for part in made["outcomes"]])
+
+    assert compare(seen("e" * 64), seen("e" * 64)).differences
+    assert compare(seen("e" * 64), record()).differences
+    told = r"they differ in pixels of test \(eeeeeeeeeeee and ffffffffffff\), pixels of train-fullsup "
+    with pytest.raises(UsageError, match=told):
+        compare(seen("e" * 64), seen("f" * 64))
 
 
 def test_without_train_fullsup_images_are_judged_at_the_oracle_threshold():

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from wsolbench.contract import Annotations, Dataset, ImageSplit, Split
+from wsolbench.data.sampling import in_order_of_ids
 from wsolbench.errors import UsageError
 
 __all__ = ["annotations_hash", "combine_digests", "content_version", "image_digest"]
@@ -55,7 +56,7 @@ def content_version(dataset: Dataset) -> str:
             except UsageError:
                 annotations = Annotations()
             bare = Annotations(annotations.boxes, annotations.image_sizes)
-            digests += [split.label, annotations_hash(dataset.images(split), bare)]
+            digests += [split.label, annotations_hash(in_order_of_ids(dataset.images(split)), bare)]
     return combine_digests(digests)[:8]
 
 

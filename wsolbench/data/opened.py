@@ -24,7 +24,7 @@ from wsolbench.contract.choices import DATASET_NAME
 from wsolbench.contract.datasets import ignore_finding
 from wsolbench.data.fingerprint import annotations_hash
 from wsolbench.data.ids import check_ids
-from wsolbench.data.sampling import limit_split, select_images
+from wsolbench.data.sampling import in_order_of_ids, limit_split, select_images
 from wsolbench.errors import DataError, UsageError
 from wsolbench.host.provider import Provider, blaming
 from wsolbench.host.registry import Offer
@@ -109,6 +109,8 @@ class OpenDataset:
     def images(self, split: Split, limit: int | None = None) -> ImageSplit:
         """Return a split's images and labels, limited.
 
+        Where it is scored, its images are in the order of their ids, so that the order of a list decides nothing.
+
         Raises:
             UsageError: The data set has no such split.
             DataError: It is damaged, or empty.
@@ -120,7 +122,7 @@ class OpenDataset:
                 raise UsageError(f"the data set '{self.name}' has no split {split.label}; it has {there or 'none'}")
             everything = self.dataset.images(split)
             check_ids(everything, f"{split.label} of the data set '{self.name}'")
-            images = limit_split(everything, limit)
+            images = limit_split(in_order_of_ids(everything) if split is not Split.TRAIN_WEAKSUP else everything, limit)
         load = _Guarded(images.load, self.provider, "loading the image", images.ids)
         remarks = images.remarks and _Guarded(images.remarks, self.provider, "deciding about the image", images.ids)
         return replace(images, load=load, remarks=remarks)

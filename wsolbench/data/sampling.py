@@ -10,8 +10,9 @@ import numpy as np
 
 from wsolbench.contract import ImageSplit
 from wsolbench.errors import UsageError
+from wsolbench.texts import natural_key
 
-__all__ = ["limit_split", "select_images"]
+__all__ = ["in_order_of_ids", "limit_split", "select_images"]
 
 T = TypeVar("T")
 
@@ -33,6 +34,13 @@ def limit_split(split: ImageSplit, limit: int | None) -> ImageSplit:
     if limit >= count:
         return split
     return select_images(split, sorted(np.random.default_rng(0).choice(count, limit, replace=False).tolist()))
+
+
+def in_order_of_ids(split: ImageSplit) -> ImageSplit:
+    """Return a split with its images in the order of their ids, in which people count: ``9.png`` before ``10.png``."""
+    keys = [natural_key(image_id) for image_id in split.ids]
+    order = sorted(range(len(keys)), key=keys.__getitem__)
+    return split if order == list(range(len(keys))) else select_images(split, order)
 
 
 def select_images(split: ImageSplit, positions: Sequence[int]) -> ImageSplit:

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 
 from wsolbench.errors import DataError, WsolbenchError
-from wsolbench.files import file_name, open_regular, sha256
+from wsolbench.files import file_name, open_regular
 from wsolbench.progress import Reporter
 from wsolbench.records import BackboneInfo, ResultRecord, TrainingInfo
-from wsolbench.records.identity import identity_of
-from wsolbench.records.verify import read_verified
+from wsolbench.records.identity import Facts, identity_of
+from wsolbench.records.store import read_file
+from wsolbench.records.verify import parse_verified
 
 RECORDS = "records"
-LONGEST_NAME, LONGEST_STEM = 100, 160
-"""Characters of the name of a data set's folder, and of a record's file without its ending."""
+LONGEST_STEM = 160
+"""Characters of the name of a record's file without its ending."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Table:
-    """Entries that may be compared: same data, same split, same protocol settings, same target."""
+    """Entries that may be compared: same data and pixels, same split, same protocol settings, same target."""
 
     slug: str
     title: str
@@ -184,12 +185,8 @@ def read_entry(path: Path, name: str) -> Entry:
     Raises:
         DataError: The file is no record, or contradicts itself.
     """
-    check_readable(path)
-    record = read_verified(path)
-    dataset = record.dataset.name
-    if dataset != file_name(dataset) or not dataset.strip(".") or len(dataset) > LONGEST_NAME:
-        raise DataError(f"{path}: the data set's name {dataset[:LONGEST_NAME]!r} cannot be that of a folder")
-    return Entry(name, sha256(path), record)
+    content = read_file(path)
+    return Entry(name, hashlib.sha256(content).hexdigest(), parse_verified(content, path))
 
 
 def file_stem(entry: Entry) -> str:
@@ -223,33 +220,83 @@ def group_tables(entries: Iterable[Entry]) -> list[Table]:
     groups: dict[tuple[object, ...], list[Entry]] = {}
     for entry in entries:
         groups.setdefault(identity_of(entry.record).comparable, []).append(entry)
-    ordered = sorted(groups.values(), key=lambda group: (-len(group), _title(group[0].record)))
+    titled = [(title, part) for group in groups.values() for title, part in _by_pixels(group)]
     tables: list[Table] = []
     taken: set[str] = set()
-    for group in ordered:
+    for title, group in sorted(titled, key=lambda each: (-len(each[1]), each[0])):
         slug = group[0].record.dataset.name
         while {slug, f"{slug}-seeds"} & taken:  # the table of means over seeds has a file of its own
             slug += "-other"
         taken |= {slug, f"{slug}-seeds"}
-        tables.append(Table(slug, _title(group[0].record), tuple(sorted(_mark_varied(group), key=_rank))))
+        tables.append(Table(slug, title, tuple(sorted(_mark_varied(group), key=_rank))))
     return tables
+
+
+def _by_pixels(group: Sequence[Entry]) -> list[tuple[str, list[Entry]]]:
+    """Divide entries of the same annotations where the pixels of their images differ; a title names the pixels then.
+
+    Where no image was read, pixels are not known. Such entries stand with the others if all of these saw the same ones.
+    """
+    parts: dict[Facts, list[Entry]] = {}
+    for entry in group:
+        parts.setdefault(identity_of(entry.record).pixels, []).append(entry)
+    title = _title(group[0].record)
+    if len(parts.keys() - {()}) < 2:
+        return [(title, list(group))]
+    return [
+        (f"{title}; pixels {' and '.join(digest[:8] for _, digest in pixels) or 'not known'}", part)
+        for pixels, part in parts.items()
+    ]
 
 
 def group_seeds(table: Table) -> list[tuple[Entry, ...]]:
     """Return the entries of a table that differ in the seed of their training alone, the best group first.
 
-    Baselines stand among them, each a group of its own, for comparison; nothing is returned where no seed is repeated.
+    A training counts once, however often its weights were measured; see `uncounted`. Baselines stand among the groups,
+    each a group of its own, for comparison; nothing is returned where no seed is repeated.
     """
-    groups: dict[tuple[object, ...], list[Entry]] = {}
-    for entry in table.entries:
-        if entry.training is not None:
-            how = entry.training.without_seed().model_dump_json()
-            groups.setdefault((entry.backbone, entry.method, how), []).append(entry)
-    repeated = [tuple(sorted(group, key=lambda entry: entry.name)) for group in groups.values() if len(group) > 1]
+    groups = [_trainings(group)[0] for group in _groups_but_seeds(table)]
+    repeated = [tuple(group) for group in groups if len(group) > 1]
     if not repeated:
         return []
     baselines = [(entry,) for entry in table.entries if entry.is_baseline]
     return sorted([*repeated, *baselines], key=lambda group: sum(_rank(entry)[0] for entry in group) / len(group))
+
+
+def uncounted(table: Table) -> list[tuple[Entry, Entry]]:
+    """Return the entries that are no further seed, each beside the one that has its weights or its seed."""
+    return [pair for group in _groups_but_seeds(table) for pair in _trainings(group)[1]]
+
+
+def _groups_but_seeds(table: Table) -> list[list[Entry]]:
+    """Return the entries with trainings, grouped by all but the seed, each group in the order of names."""
+    groups: dict[tuple[object, ...], list[Entry]] = {}
+    for entry in sorted(table.entries, key=lambda entry: entry.name):
+        if entry.training is not None:
+            how = entry.training.without_seed().model_dump_json()
+            groups.setdefault((entry.backbone, entry.method, how), []).append(entry)
+    return list(groups.values())
+
+
+def _trainings(group: Iterable[Entry]) -> tuple[list[Entry], list[tuple[Entry, Entry]]]:
+    """Return the first entry of every training, and the others beside the first one of theirs."""
+    first: list[Entry] = []
+    others: list[tuple[Entry, Entry]] = []
+    for entry in group:
+        same = next((known for known in first if _is_one_training(known, entry)), None)
+        if same is None:
+            first.append(entry)
+        else:
+            others.append((entry, same))
+    return first, others
+
+
+def _is_one_training(one: Entry, other: Entry) -> bool:
+    """Whether two entries of a group are of one training: they have the same seed, or the same weights."""
+    ours, theirs = (entry.network.weights if entry.network else None for entry in (one, other))
+    if ours is None or theirs is None or ours.training is None or theirs.training is None:
+        return False
+    return ours.training.seed == theirs.training.seed or (ours.sha256 is not None and ours.sha256 == theirs.sha256)
 
 
 def _mark_varied(entries: Iterable[Entry]) -> list[Entry]:

@@ -16,8 +16,8 @@ from wsolbench.records.outcomes import (
     find_localized,
     recompute_scores,
 )
-from wsolbench.records.record import ResultRecord
-from wsolbench.records.store import with_outcomes
+from wsolbench.records.record import ProtocolInfo, ResultRecord
+from wsolbench.texts import natural_key
 
 __all__ = ["Comparison", "Difference", "Discordant", "compare"]
 
@@ -42,7 +42,7 @@ class Discordant:
     """The images that only one of two records localizes: largest contour, δ 0.5, each record at its own τ.
 
     Attributes:
-        first: What the first record localizes.
+        first: What the first record localizes, images in the order of their ids.
         second: What the second record localizes, images in the same order.
         only_first: The ids of the images that the first alone localizes.
         only_second: Those that the second alone localizes.
@@ -60,7 +60,7 @@ class Comparison:
 
     Attributes:
         first: The one.
-        second: The other, its images in the order of the first's.
+        second: The other.
         differences: For every metric that both have, under the names of `recompute_scores`, and ``pxap``.
         discordant: None where there are no boxes.
     """
@@ -129,9 +129,9 @@ def compare(first: ResultRecord, second: ResultRecord) -> Comparison:
         DataError: A record's outcomes contradict themselves.
     """
     _check_comparable(first, second)
-    scores = [recompute_scores(record.outcomes, record.protocol) for record in (first, second)]
-    aligned = with_outcomes(second, _align(second.outcomes, first.outcomes))
-    resampled = [bootstrap_scores(record.outcomes, record.protocol) for record in (first, aligned)]
+    outcomes = [([_in_order_of_ids(part) for part in record.outcomes], record.protocol) for record in (first, second)]
+    scores = [recompute_scores(*of_record) for of_record in outcomes]
+    resampled = [bootstrap_scores(*of_record) for of_record in outcomes]
     differences = {}
     for name in (name for name in scores[0] if name in scores[1]):
         one, other = scores[0][name], scores[1][name]
@@ -139,14 +139,16 @@ def compare(first: ResultRecord, second: ResultRecord) -> Comparison:
         differences[name] = Difference(one, other, low, high)
     if first.metrics.pxap is not None and second.metrics.pxap is not None:
         differences["pxap"] = Difference(first.metrics.pxap, second.metrics.pxap, None, None)
-    return Comparison(first, aligned, differences, _discordant(first, aligned))
+    return Comparison(first, second, differences, _discordant(outcomes[0][0], outcomes[1][0], first.protocol))
 
 
-def _discordant(first: ResultRecord, second: ResultRecord) -> Discordant | None:
-    ours, theirs = (find_localized(record.outcomes, record.protocol) for record in (first, second))
+def _discordant(
+    first: Sequence[SplitOutcomes], second: Sequence[SplitOutcomes], protocol: ProtocolInfo
+) -> Discordant | None:
+    ours, theirs = (find_localized(outcomes, protocol) for outcomes in (first, second))
     if ours is None or theirs is None:
         return None
-    ids = first.evaluated.image_ids
+    ids = next(part.image_ids for part in first if part.split == protocol.split)
     pairs = list(zip(ids, ours.images.tolist(), theirs.images.tolist(), strict=True))
     only_first = tuple(image_id for image_id, one, other in pairs if one and not other)
     only_second = tuple(image_id for image_id, one, other in pairs if other and not one)
@@ -158,6 +160,8 @@ def _check_comparable(first: ResultRecord, second: ResultRecord) -> None:
     unlike = difference((*ours.data, *ours.protocol), (*theirs.data, *theirs.protocol))
     if not first.protocol.target or not second.protocol.target:
         unlike = [fact for fact in unlike if fact[0] != "target"]  # of stored maps nobody knows it
+    known = dict(ours.pixels).keys() & dict(theirs.pixels).keys()
+    unlike += [fact for fact in difference(ours.pixels, theirs.pixels) if fact[0] in known]
     if unlike:
         named = ", ".join(f"{name} ({_short(one)} and {_short(other)})" for name, one, other in unlike)
         raise UsageError(f"the records cannot be compared; they differ in {named}")
@@ -176,12 +180,8 @@ def _by_split(outcomes: Sequence[SplitOutcomes]) -> list[SplitOutcomes]:
     return sorted(outcomes, key=lambda part: part.split)
 
 
-def _align(outcomes: Sequence[SplitOutcomes], like: Sequence[SplitOutcomes]) -> list[SplitOutcomes]:
-    """Return outcomes with the images of each split in the order of another record's."""
-    ids = {part.split: part.image_ids for part in like}
-    return [part if part.image_ids == ids[part.split] else _reorder(part, ids[part.split]) for part in outcomes]
-
-
-def _reorder(part: SplitOutcomes, image_ids: Sequence[str]) -> SplitOutcomes:
-    place = {image_id: index for index, image_id in enumerate(part.image_ids)}
-    return part.select([place[image_id] for image_id in image_ids])
+def _in_order_of_ids(part: SplitOutcomes) -> SplitOutcomes:
+    """Return outcomes in an order of images that is the same for both records and decides nothing."""
+    ids = part.image_ids
+    order = sorted(range(len(ids)), key=lambda place: natural_key(ids[place]))
+    return part if order == list(range(len(ids))) else part.select(order)

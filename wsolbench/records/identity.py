@@ -21,10 +21,13 @@ from wsolbench.records.record import (
     WeightsInfo,
 )
 
-__all__ = ["Facts", "Identity", "content_sha256", "difference", "identify", "identity_of"]
+__all__ = ["SOURCE", "Facts", "Identity", "content_sha256", "difference", "identify", "identity_of"]
 
 Facts: TypeAlias = tuple[tuple[str, Any], ...]
 """Pairs of a name, in words for people, and a plain value that can be hashed."""
+
+SOURCE = "source-"
+"""How the version of a function that was given from Python begins; a hash of its source follows."""
 
 
 @dataclass(frozen=True)
@@ -36,22 +39,24 @@ class Identity:
         protocol: The settings of the evaluation.
         network: The network, its weights, precision and input; empty for maps that were read.
         method: The method and its options; for maps that were read, the hash of what came of them.
+        pixels: The hashes of the images' pixels by split; empty before a run, and where no image was read.
     """
 
     data: Facts
     protocol: Facts
     network: Facts
     method: Facts
+    pixels: Facts = ()
 
     @property
     def comparable(self) -> tuple[Facts, Facts]:
-        """What has to be equal for two records to stand in one table."""
+        """What has to be equal for two records to stand in one table; where pixels are known, they have to be too."""
         return self.data, self.protocol
 
     @property
     def sha256(self) -> str:
         """A hash of all of it: two records that share it measured the same thing."""
-        facts = [self.data, self.protocol, self.network, self.method]
+        facts = [self.data, self.protocol, self.network, self.method, *([self.pixels] if self.pixels else [])]
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
@@ -72,6 +77,7 @@ def identify(
     protocol: ProtocolInfo,
     seed: int | None,
     maps_sha256: str | None = None,
+    images_sha256: Mapping[str, str] | None = None,
 ) -> Identity:
     """Return the identity of a measurement, which may not have been made yet.
 
@@ -82,6 +88,7 @@ def identify(
         protocol: The settings.
         seed: Of every random draw.
         maps_sha256: For maps that are read, the hash of their outcomes: nothing else is known of them.
+        images_sha256: Split -> the hash of its images' pixels, where they were read.
     """
     sizes = " + ".join(f"{size} of {split}" for split, size in sorted(dataset.split_sizes.items()))
     return Identity(
@@ -102,6 +109,7 @@ def identify(
             ("seed", seed),
             *((("maps", maps_sha256),) if backbone is None else ()),
         ),
+        pixels=tuple((f"pixels of {split}", digest) for split, digest in sorted((images_sha256 or {}).items())),
     )
 
 
@@ -114,6 +122,7 @@ def identity_of(record: ResultRecord) -> Identity:
         protocol=record.protocol,
         seed=record.environment.seed,
         maps_sha256=record.outcomes_sha256,
+        images_sha256={part.split: part.images_sha256 for part in record.splits if part.images_sha256 is not None},
     )
 
 
@@ -154,8 +163,13 @@ def _weights(weights: WeightsInfo, seed: int | None) -> Facts:
 
 
 def _distribution(provider: str) -> str:
-    """Return the distribution of a provider without its version: another version measures the same thing again."""
-    return provider.partition(" ")[0]
+    """Return the distribution of a provider without its version: another version measures the same thing again.
+
+    A function that was given from Python has no release; its source tells it apart from others of its name.
+    """
+    distribution, _, rest = provider.partition(" ")
+    version = rest.partition(" ")[0]
+    return f"{distribution} {version}" if version.startswith(SOURCE) else distribution
 
 
 def _plain(value: Any) -> str:
