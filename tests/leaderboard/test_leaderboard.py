@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import html
 import json
 import shutil
 import subprocess
@@ -303,6 +304,9 @@ def test_a_training_is_one_seed_however_often_it_was_measured(board, tmp_path):
     add(board, [tmp_path / "d.json"])
     (table, *_) = group_tables(read_entries(board / "records"))
     assert groups(board) == [[0, 1]]
+    build(board)
+    page = html.unescape((board / "README.md").read_text())
+    assert page.count("Not counted as a seed: critters/resnet_nano__cam__plain-seed") == 2
     pairs = [(entry.training.seed, known.training.seed) for entry, known in uncounted(table)]
     assert sorted(pairs) == [(0, 0), (3, 0)]
 

@@ -266,3 +266,10 @@ def test_what_a_run_describes_is_made_printable_and_can_be_read(record, tmp_path
 def test_a_weights_file_that_is_no_name_is_refused(file):
     with pytest.raises(ValueError, match="expected a file name without its folder"):
         WeightsInfo(source="file", file=file, sha256=None)
+
+
+def test_the_docs_name_every_claim():
+    page = (Path(__file__).parents[2] / "docs" / "leaderboard.md").read_text(encoding="utf-8")
+    assert [line for line in page.splitlines() if line.startswith("| `")] == [
+        f"| `{name}` | {what} |" for name, what in CLAIMED.items()
+    ]

@@ -44,25 +44,31 @@ def build(context: typer.Context, folder: Folder = DEFAULT) -> None:
 
 @leaderboard.command()
 def check(context: typer.Context, folder: Folder = DEFAULT) -> None:
-    """Fail where a table or figure is not what the records give, or a record contradicts itself."""
+    """Fail where a table or figure is not what the records give, or a record contradicts itself.
+
+    What no outcome shows is named as claimed.
+    """
     from wsolbench.leaderboard import check as carry_out
+    from wsolbench.records.verify import CLAIMED
 
     problems = carry_out(folder, session_of(context).reporter())
     if problems:
         listed = "".join(f"\n  {problem}" for problem in problems)
         raise DataError(f"the leaderboard is stale; run 'wsolbench leaderboard build'{listed}")
-    typer.echo(f"{folder}: fresh")
+    typer.echo(f"{folder}: fresh; claimed by records and not verified: {', '.join(CLAIMED)}")
 
 
 @leaderboard.command()
 def migrate(context: typer.Context, folder: Folder = DEFAULT) -> None:
-    """Write records of schema version 1 again as version 2, verified before and after; build the leaderboard then."""
+    """Write records of older schema versions again as today's, verified before and after; then build again."""
     from wsolbench.leaderboard import RECORDS, locked
     from wsolbench.leaderboard import migrate as carry_out
+    from wsolbench.records import SCHEMA_VERSION
 
     with locked(folder, session_of(context).reporter()):
         done = carry_out(folder / RECORDS)
     typer.echo(
-        f"{folder / RECORDS}: {len(done.rewritten)} records rewritten, {done.kept} already of version 2; "
+        f"{folder / RECORDS}: {len(done.rewritten)} records rewritten, "
+        f"{done.kept} already of version {SCHEMA_VERSION}; "
         f"{done.before / 1e6:.1f} MB before, {done.after / 1e6:.1f} MB now"
     )

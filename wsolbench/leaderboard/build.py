@@ -9,7 +9,7 @@ from pathlib import Path
 
 from wsolbench.errors import DataError
 from wsolbench.escaping import fence, markdown_text, visible
-from wsolbench.leaderboard.entries import RECORDS, Table, group_tables, read_all
+from wsolbench.leaderboard.entries import RECORDS, Table, group_tables, read_all, uncounted
 from wsolbench.leaderboard.figures import draw_figures, fingerprint_of, methods_drawn, records_shown
 from wsolbench.leaderboard.lock import locked
 from wsolbench.leaderboard.output import MANIFEST, PAGE, ROWS, check_own, leftovers, mark_of, publish
@@ -191,6 +191,10 @@ def _page(tables: list[Table], galleries: Collection[str], refused: int) -> str:
         if seeds is not None:
             heading = f"{SEEDS_EXPLAINED.capitalize()}; baselines for comparison; every seed by itself stands below:"
             parts.append(f"{heading}\n\n{seeds}\n")
+        parts += [
+            f"Not counted as a seed: {markdown_text(entry.name)} is of the training of {markdown_text(known.name)}.\n"
+            for entry, known in uncounted(table)
+        ]
         parts.append(f"{as_markdown(table)}\n")
         if any(entry.is_trained for entry in table.entries):
             parts.append(
