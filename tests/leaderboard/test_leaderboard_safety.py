@@ -256,7 +256,7 @@ def odd(tmp_path):
     os.mkfifo(folder / "pipe.json")
     return {
         folder / "missing.json": "cannot be read",
-        folder / "record-*.json": "no file has a name of this pattern",
+        folder / "*" / "record.json": "no file has a name of this pattern",
         folder: "it is a folder); name its records",
         folder / "folder.json": "it is a folder); name its records",
         folder / "loop.json": "cannot be read",
@@ -353,19 +353,26 @@ def test_where_nothing_can_be_locked_a_warning_says_so(tmp_path, monkeypatch):
     assert "cannot be locked here: let one command at a time change this leaderboard (No locks available)" in line
 
 
+def at_once(*commands):
+    """Run processes at the same time; each must succeed, and say nothing."""
+
+    def run(command):
+        done = subprocess.run([sys.executable, "-c", ADD, *command], capture_output=True, text=True, check=False)
+        return done.returncode, done.stderr
+
+    with ThreadPoolExecutor(len(commands)) as pool:
+        assert list(pool.map(run, commands)) == [(0, "")] * len(commands)
+
+
 @pytest.mark.slow
 def test_forty_pairs_of_processes_lose_no_record(tmp_path):
+    """The names of both files are the same, the experiments are not; in the end two build while one adds."""
     files = [write(tmp_path, f"r{shift}", shift=shift, weights=shift) for shift in range(2)]
     for number in range(40):
         board = tmp_path / f"board{number}"
-        command = [sys.executable, "-c", ADD, str(board)]
-        running = [subprocess.Popen([*command, str(file)], stderr=subprocess.PIPE, text=True) for file in files]
-        assert [(process.wait(), process.stderr.read()) for process in running] == [(0, ""), (0, "")]
+        at_once(*([str(board), str(file)] for file in files))
         assert len(records_of(board)) == 2
-    builds = [
-        subprocess.Popen([sys.executable, "-c", ADD, str(board)], stderr=subprocess.PIPE, text=True) for _ in range(2)
-    ]
-    assert [(process.wait(), process.stderr.read()) for process in builds] == [(0, ""), (0, "")]
+    at_once([str(board)], [str(board)], [str(board), str(files[0])])
     assert check(board) == []
 
 

@@ -15,6 +15,8 @@ from wsolbench.escaping import message_text, terminal_text
 
 __all__ = ["result_stream", "tell"]
 
+_CONSEQUENCE = ", so results cannot be shown; files that the command wrote are complete"
+
 
 def tell(message: str) -> None:
     """Write an error or a warning to stderr; where that cannot be written, the exit code alone remains."""
@@ -63,7 +65,7 @@ class _ResultStream(io.TextIOBase):
     def _failures_told(self) -> Iterator[TextIO]:
         """Yield the stream; a reader that left, as ``head`` does, is no failure."""
         if self._stream is None:
-            raise OutputError("stdout is closed, so the results cannot be shown")
+            raise OutputError(f"stdout is closed{_CONSEQUENCE}")
         try:
             yield self._stream
         except BrokenPipeError:
@@ -71,7 +73,7 @@ class _ResultStream(io.TextIOBase):
             raise
         except OSError as error:
             self._discard()
-            raise OutputError(f"stdout cannot be written ({error.strerror}), so the results cannot be shown") from error
+            raise OutputError(f"stdout cannot be written ({error.strerror}){_CONSEQUENCE}") from error
 
     def _discard(self) -> None:
         """Let the rest go nowhere: the interpreter would fail once more when it writes it at its end."""

@@ -68,7 +68,7 @@ def _read(paths: Sequence[Path], reporter: Reporter) -> dict[Path, Entry]:
 def _read_one(path: Path) -> Entry:
     if path.is_dir():
         raise DataError(f"{path}: cannot be read (it is a folder); name its records, as in {path / 'record-*.json'}")
-    if not path.exists() and not path.is_symlink() and set("*?[") & set(path.name):
+    if not path.exists() and not path.is_symlink() and set("*?[") & set(str(path)):
         raise DataError(f"{path}: cannot be read (no file has a name of this pattern)")
     return read_entry(path, path.name)
 
