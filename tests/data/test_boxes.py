@@ -4,7 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wsolbench.data.boxes import BoxRule, SizedBoxes, xywh_to_xyxy
+from wsolbench.data.boxes import (
+    CLIPPED,
+    CUT,
+    TRUNCATED,
+    BoxRule,
+    SizedBoxes,
+    findings_of_changes,
+    is_inside,
+    xywh_to_xyxy,
+)
 from wsolbench.errors import DataError
 
 TENTHS = st.integers(0, 5000)
@@ -40,3 +49,51 @@ def test_a_box_that_is_not_inside_its_image(quad):
     boxes = SizedBoxes({"a.jpg": [quad]}, {"a.jpg": (10, 8)}, "boxes.csv", BoxRule())
     with pytest.raises(DataError, match=r"boxes\.csv: the box .* of 'a\.jpg' is not inside its 10x8 image"):
         boxes["a.jpg"]
+
+
+PIXELS = st.integers(-5, 700)
+SIZES = st.tuples(st.integers(1, 600), st.integers(1, 600))
+
+
+@given(PIXELS, PIXELS, PIXELS, PIXELS, SIZES)
+def test_conventions_of_one_box_agree(x0, y0, x1, y1, size):
+    corners = BoxRule()((x0, y0, x1, y1), size)
+    assert corners == (x0, y0, x1, y1)
+    assert BoxRule("half-open")((x0, y0, x1 + 1, y1 + 1), size) == corners
+    assert BoxRule(first_pixel=1)((x0 + 1, y0 + 1, x1 + 1, y1 + 1), size) == corners
+    assert BoxRule("half-open", extents=True)((x0, y0, x1 - x0 + 1, y1 - y0 + 1), size) == corners
+
+
+@given(PIXELS, PIXELS, PIXELS, PIXELS, SIZES)
+def test_clipping_is_the_box_of_the_pixels_inside(x0, y0, x1, y1, size):
+    clipped = BoxRule("clip")((x0, y0, x1, y1), size)
+    columns = sorted(set(range(x0, x1 + 1)) & set(range(size[0])))
+    rows = sorted(set(range(y0, y1 + 1)) & set(range(size[1])))
+    if columns and rows:
+        assert clipped == (columns[0], rows[0], columns[-1], rows[-1])
+    else:
+        assert not is_inside(clipped, size)
+
+
+@given(*[st.integers(0, 639)] * 4, st.tuples(st.integers(1, 640), st.integers(1, 640)))
+def test_six_digits_of_a_fraction_give_its_pixel(x0, y0, x1, y1, size):
+    """Fractions are listed with six digits: 213/639 is 0.333333, which is pixel 213, not 212."""
+    width, height = size
+    quad = (x0 % width / width, y0 % height / height, x1 % width / width, y1 % height / height)
+    rounded = tuple(round(value, 6) for value in quad)
+    assert BoxRule(normalised=True)(rounded, size) == (x0 % width, y0 % height, x1 % width, y1 % height)
+
+
+def test_what_is_done_to_boxes_is_listed():
+    quads = {"a": [(1.5, 0, 3, 3), (0, 0, 3, 3)], "b": [(0, 0, 12, 3)], "c": [(0, 0, 10, 8)]}
+    sizes = dict.fromkeys("abc", (10, 8))
+    assert SizedBoxes(quads, sizes, "file", BoxRule(extents=True)).changes() == {"a": [TRUNCATED], "b": [CUT]}
+    assert SizedBoxes(quads, sizes, "file", BoxRule("clip", extents=True)).changes() == {
+        "a": [TRUNCATED],
+        "b": [CLIPPED],
+    }
+    notes = list(findings_of_changes("test", {"a": [TRUNCATED, TRUNCATED], "b": [CUT]}))
+    assert [(note.severity.value, note.text) for note in notes] == [
+        ("warning", "test: 1 box more than a pixel beyond the image, cut at its border"),
+        ("note", "test: 2 boxes with fractions, truncated to whole pixels"),
+    ]

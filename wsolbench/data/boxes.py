@@ -42,6 +42,7 @@ Size: TypeAlias = tuple[int, int]
 TRUNCATED = "with fractions, truncated to whole pixels"
 HALF_OPEN = "half-open, with 1 subtracted from the second corner"
 CLIPPED = "beyond the image, clipped to it"
+CUT = "more than a pixel beyond the image, cut at its border"
 _RESIZED = "the photos may have been resized after their boxes were drawn: list their original sizes too"
 _HUNDREDTHS = 2
 _FEW_PIXELS = 2
@@ -80,14 +81,16 @@ class BoxRule:
         return (int(max(box[2] for box in placed)), int(max(box[3] for box in placed))) if placed else None
 
     def changes(self, quad: Quad, size: Size) -> list[str]:
-        """Return what is done to a box besides counting: `TRUNCATED`, `HALF_OPEN`, `CLIPPED`."""
+        """Return what is done to a box besides counting: `TRUNCATED`, `HALF_OPEN`, `CLIPPED`, `CUT`."""
         placed = self._placed(quad, size)
         bounded = self._bounded(placed, size)
         found = [] if self.normalised or all(value == int(value) for value in quad) else [TRUNCATED]
         found += [HALF_OPEN] if self.convention == "half-open" else []
+        excess = max(listed - moved for listed, moved in zip(placed[2:], bounded[2:], strict=True))
         edge = 1 if self._ends_at_edge else 0  # an edge at the image's border is no excess
-        excess = any(a - b > edge for a, b in zip(placed[2:], bounded[2:], strict=True)) or placed[:2] != bounded[:2]
-        return [*found, CLIPPED] if excess else found
+        if self.convention == "clip":
+            return [*found, CLIPPED] if excess > edge or placed[:2] != bounded[:2] else found
+        return [*found, CUT] if excess > edge + 1 else found
 
     def exceeds(self, quad: Quad, size: Size) -> bool:
         """Return whether a box ends so far beyond an image that it was hardly drawn on one of this (width, height)."""
@@ -155,7 +158,7 @@ def outside_advice(outside: Sequence[tuple[Corners, Size]], rule: BoxRule) -> st
 
 
 def findings_of_changes(label: str, changes: Mapping[str, Sequence[str]]) -> Iterator[Finding]:
-    """Yield a note for each thing that was done to boxes of a split.
+    """Yield a finding for each thing that was done to boxes of a split: a note, or a warning where nobody asked for it.
 
     Args:
         label: The split.
@@ -163,7 +166,8 @@ def findings_of_changes(label: str, changes: Mapping[str, Sequence[str]]) -> Ite
     """
     counts = Counter(change for found in changes.values() for change in found)
     for change, count in sorted(counts.items()):
-        yield Finding(Severity.NOTE, f"{label}: {count:,} {'box' if count == 1 else 'boxes'} {change}")
+        severity = Severity.WARNING if change == CUT else Severity.NOTE
+        yield Finding(severity, f"{label}: {count:,} {'box' if count == 1 else 'boxes'} {change}")
 
 
 def _overlaps(box: tuple[Corners, Size]) -> bool:

@@ -137,7 +137,7 @@ def test_the_file_of_an_image_names_it_and_else_its_filename(photos):
         write(folder / f"{name}.xml", text.replace("a.jpg", "dog/a.jpg") if name == "1" else text)
     dataset = SPEC.build(DatasetRoots(photos, folder))
     assert boxes_of(dataset) == {image_id: [[1, 1, 2, 2]] for image_id in EXPECTED}
-    form, odd = (finding.text for finding in dataset.inspect())
+    form, odd, *_ = (finding.text for finding in dataset.inspect())
     assert form.endswith(
         "VOC's xmin, ymin, xmax, ymax in pixels counted from 1; the second corner is the last pixel of the box"
     )

@@ -50,21 +50,31 @@ LAYOUTS = (
     Layout(("minx", "miny", "maxx", "maxy")),
     Layout(("xtl", "ytl", "xbr", "ybr")),
     Layout(("left", "top", "right", "bottom")),
+    Layout(("bboxx0", "bboxy0", "bboxx1", "bboxy1")),
+    Layout(("bboxx1", "bboxy1", "bboxx2", "bboxy2")),
+    Layout(("bboxxmin", "bboxymin", "bboxxmax", "bboxymax")),
     Layout(("x", "y", "width", "height"), extents=True),
     Layout(("x", "y", "w", "h"), extents=True),
     Layout(("xmin", "ymin", "width", "height"), extents=True),
     Layout(("left", "top", "width", "height"), extents=True),
+    Layout(("left", "top", "w", "h"), extents=True),
     Layout(("bboxx", "bboxy", "bboxwidth", "bboxheight"), extents=True),
+    Layout(("bboxx", "bboxy", "bboxw", "bboxh"), extents=True),
     Layout(("xcenter", "ycenter", "width", "height"), extents=True, centred=True),
     Layout(("xcenter", "ycenter", "w", "h"), extents=True, centred=True),
+    Layout(("centerx", "centery", "width", "height"), extents=True, centred=True),
     Layout(("cx", "cy", "w", "h"), extents=True, centred=True),
+    Layout(("xc", "yc", "w", "h"), extents=True, centred=True),
     Layout(("bbox",), extents=True),
     Layout((_VIA,), extents=True),
 )
 """Ways to write a box, by plain names of columns; the first that a header has counts."""
 
-IMAGES = ("image", "filename", "filepath", "path", "file", "imagepath", "imagename", "imageid", "imagefile", "img")
-CATEGORIES = ("class", "label", "category", "classname", "labelname", "categoryname")
+IMAGES = (
+    *("image", "filename", "filepath", "path", "file", "fname"),
+    *("imagepath", "imagename", "imagefile", "imagefilename", "imageid", "img", "imgpath", "imgname", "imgid"),
+)
+CATEGORIES = ("class", "label", "category", "classname", "labelname", "categoryname", "classlabel")
 SIZES = (("width", "height"), ("imagewidth", "imageheight"), ("imgwidth", "imgheight"))
 """Columns of the size of the image, where they are not those of the box."""
 

@@ -126,7 +126,9 @@ class BoxesOfImages:
 
     def inspect(self) -> Iterable[Finding]:
         """Yield what the numbers of the boxes are taken for, and names that contradict. Raises ``DataError``."""
-        yield Finding(Severity.NOTE, f"{self.path}: {self._file.form} in {describe_rule(self._file.rule)}")
+        categories = "" if self._file.categories else "; no categories are named, so that all boxes count"
+        rule = describe_rule(self._file.rule)
+        yield Finding(Severity.NOTE, f"{self.path}: {self._file.form} in {rule}{categories}")
         others = ((name, other, self._find(name), self._find(other)) for name, other in self._file.other_names.items())
         odd = [(name, other) for name, other, mine, its in others if mine and its and not set(mine) & set(its)]
         if odd:
