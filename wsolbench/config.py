@@ -106,6 +106,7 @@ class RunConfig(ScoringConfig):
     Args:
         backbone: A network, a family or ``timm:NAME``.
         methods: Method -> its options, as values or as the texts that stand for them.
+        backbone_options: Option of the network -> value, or the text that stands for it.
         weights: A file, a source of pretrained weights, ``random``, or None for those that ship.
         weights_key: Which state dict of a weights file that holds several; None for the usual one.
         target: Whether the true or the predicted class is localized.
@@ -120,6 +121,7 @@ class RunConfig(ScoringConfig):
 
     backbone: str
     methods: Mapping[str, Mapping[str, Any]]
+    backbone_options: Mapping[str, Any] = {}
     weights: str | None = None
     weights_key: str | None = None
     target: Target = "gt"
@@ -155,6 +157,7 @@ class TrainConfig(DataConfig):
         backbone: The network.
         recipe: How it is trained.
         recipe_options: Option -> value, or the text that stands for it.
+        backbone_options: Option of the network -> value, or the text that stands for it.
         weights: A file or a source of pretrained weights to start from; None for random ones.
         weights_key: Which state dict of a weights file that holds several; None for the usual one.
         seeds: The training runs once for each; the first one's weights are kept.
@@ -169,6 +172,7 @@ class TrainConfig(DataConfig):
     backbone: str
     recipe: str = "onecycle"
     recipe_options: Mapping[str, Any] = {}
+    backbone_options: Mapping[str, Any] = {}
     weights: str | None = None
     weights_key: str | None = None
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (0,)

@@ -63,6 +63,7 @@ def run(
     dataset: str | DatasetSpec | Dataset = "critters",
     *,
     method_options: Mapping[str, Mapping[str, Any]] | None = None,
+    backbone_options: Mapping[str, Any] | None = None,
     weights: FilePath | None = None,
     weights_key: str | None = None,
     layer: str | None = None,
@@ -99,6 +100,7 @@ def run(
             of features (B, K, h, w) that return raw maps (B, h', w'). Further parameters of a function are options.
         dataset: A registered name, a specification, or an object with the interface of `Dataset`.
         method_options: Method -> option -> value.
+        backbone_options: Option of the network -> value, such as ``{"output_stride": 16}``.
         weights: A file, a source of pretrained weights, ``"random"``, or None for those that ship.
         weights_key: Which state dict of a weights file that holds several, such as ``"state_dict_ema"``.
         layer: Of a module: the name of the layer whose output are the feature maps.
@@ -158,8 +160,9 @@ def run(
         backbone=call.register(backbone, lambda module: _backbone_spec(module, layer, input)),
         methods=options,
         dataset=call.register(dataset, _dataset_spec),
+        backbone_options=dict(backbone_options or {}),
         weights=None if weights is None else str(weights),
-        **call.settings(RunConfig, "backbone", "methods", "dataset", "weights"),
+        **call.settings(RunConfig, "backbone", "backbone_options", "methods", "dataset", "weights"),
     )
     from wsolbench.engine.run import run as carry_out
 
@@ -299,6 +302,7 @@ def train(
     out: FilePath,
     recipe: str | RecipeSpec = "onecycle",
     recipe_options: Mapping[str, Any] | None = None,
+    backbone_options: Mapping[str, Any] | None = None,
     weights: FilePath | None = None,
     weights_key: str | None = None,
     seeds: Sequence[int] = (0,),
@@ -324,6 +328,7 @@ def train(
         out: A new folder for weights, card, log and curve.
         recipe: A registered name or a specification.
         recipe_options: Option -> value.
+        backbone_options: Option of the network -> value.
         weights: A file or a source of pretrained weights to start from; None for random ones.
         weights_key: Which state dict of a weights file that holds several.
         seeds: The training runs once for each; the first one's weights are kept.
@@ -353,10 +358,21 @@ def train(
         dataset=call.register(dataset, _dataset_spec),
         recipe=call.register(recipe, None),
         recipe_options=dict(recipe_options or {}),
+        backbone_options=dict(backbone_options or {}),
         weights=None if weights is None else str(weights),
         seeds=seeds,
         watch=watch,
-        **call.settings(TrainConfig, "backbone", "dataset", "recipe", "recipe_options", "weights", "seeds", "watch"),
+        **call.settings(
+            TrainConfig,
+            "backbone",
+            "dataset",
+            "recipe",
+            "recipe_options",
+            "backbone_options",
+            "weights",
+            "seeds",
+            "watch",
+        ),
     )
     from wsolbench.training.job import train as carry_out
 

@@ -43,6 +43,10 @@ ClassMap = Annotated[
     typer.Option(metavar="FILE", help="CSV of class folders, categories of boxes and rows of the head."),
 ]
 Device = Annotated[str | None, typer.Option(metavar="cpu|cuda|cuda:1|mps", help="Default: a GPU where there is one.")]
+BackboneOptions = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME=VALUE", help="An option of the network, as 'describe' lists them; repeatable."),
+]
 WeightsKey = Annotated[
     str | None,
     typer.Option(metavar="KEY", help="Which state dict of a weights file that holds several, as state_dict_ema."),

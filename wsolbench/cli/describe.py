@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from wsolbench.cli.arguments import BackboneOptions, parse_options
 from wsolbench.cli.session import session_of
 from wsolbench.contract import BackboneSpec, DatasetSpec, MethodSpec, RecipeSpec, Spec
 from wsolbench.errors import UsageError
@@ -25,12 +26,13 @@ def describe(
         bool, typer.Option("--state-dict", help="Of a backbone: print {entry: shape} as JSON.")
     ] = False,
     classes: Annotated[int, typer.Option(metavar="N", min=1, help="Of a backbone: classes of its head.")] = 1000,
+    backbone_opt: BackboneOptions = None,
     merged: Annotated[bool, typer.Option("--merged", help="Of a backbone: after its branches are merged.")] = False,
 ) -> None:
     """Describe a backbone (source, size, kernels, features, input), a method, a data set or a recipe (options)."""
     session = session_of(context)
     registry = session.load_plugins()
-    offers = _find(registry, name)
+    offers = _configured(_find(registry, name), parse_options(backbone_opt or [], "--backbone-opt"))
     if state_dict:
         if len(offers) != 1 or not isinstance(offers[0].spec, BackboneSpec):
             kinds = " and ".join(f"the {_kind(offer.spec)} '{offer.name}'" for offer in offers)
@@ -68,14 +70,35 @@ def _find(registry: Registry, name: str) -> list[Offer[Spec]]:
     return found
 
 
+def _configured(offers: list[Offer[Spec]], given: dict[str, str]) -> list[Offer[Spec]]:
+    """Return offers, of which the backbones are built with options.
+
+    Raises:
+        UsageError: Options are given and there is no backbone, or it has no such option.
+    """
+    if not given:
+        return offers
+    from wsolbench.networks.configure import configure
+
+    configured: list[Offer[Spec]] = []
+    for offer in offers:
+        if not isinstance(offer.spec, BackboneSpec):
+            raise UsageError(f"--backbone-opt: '{offer.name}' is no backbone")
+        configured.append(configure(Offer(offer.spec, offer.provider), given)[0])
+    return configured
+
+
 def _describe(registry: Registry, offer: Offer[Spec], classes: int, *, merged: bool) -> dict[str, Any]:
     spec = offer.spec
     about: dict[str, Any] = {"name": spec.name, "kind": _kind(spec), "provider": str(offer.provider)}
     about["source"] = spec.source
     if isinstance(spec, BackboneSpec):
+        from wsolbench.networks.configure import backbone_options
         from wsolbench.networks.describe import describe_backbone
 
-        return {**about, **describe_backbone(spec, offer.provider, classes, merged=merged)}
+        facts = describe_backbone(spec, offer.provider, classes, merged=merged)
+        options = {option.name: _option(option) for option in backbone_options(Offer(spec, offer.provider))}
+        return {**about, **facts, "options": options}
     if isinstance(spec, MethodSpec | RecipeSpec):
         return {**about, "options": _options(offer)}
     assert isinstance(spec, DatasetSpec)

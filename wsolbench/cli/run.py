@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from wsolbench.cli.arguments import (
+    BackboneOptions,
     Boxes,
     ClassMap,
     DataRoot,
@@ -49,6 +50,7 @@ def run(
     first_pixel: FirstPixel = None,
     unannotated: UnannotatedImages = "error",
     class_map: ClassMap = None,
+    backbone_opt: BackboneOptions = None,
     method_opt: Annotated[
         list[str] | None, typer.Option(metavar="METHOD.NAME=VALUE", help="An option of a method; repeatable.")
     ] = None,
@@ -98,6 +100,7 @@ def run(
         first_pixel=first_pixel,
         unannotated=unannotated,
         class_map=class_map,
+        backbone_options=parse_options(backbone_opt or [], "--backbone-opt"),
         weights=weights,
         weights_key=weights_key,
         split=split,

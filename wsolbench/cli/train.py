@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from wsolbench.cli.arguments import (
+    BackboneOptions,
     Boxes,
     ClassMap,
     DataRoot,
@@ -40,6 +41,7 @@ def train(
     first_pixel: FirstPixel = None,
     unannotated: UnannotatedImages = "error",
     class_map: ClassMap = None,
+    backbone_opt: BackboneOptions = None,
     recipe: Annotated[
         str, typer.Option(metavar="NAME", help="Training recipe; see 'wsolbench list recipes'.")
     ] = "onecycle",
@@ -102,6 +104,7 @@ def train(
         class_map=class_map,
         recipe=recipe,
         recipe_options=parse_options(recipe_opt or [], "--recipe-opt"),
+        backbone_options=parse_options(backbone_opt or [], "--backbone-opt"),
         weights=weights,
         weights_key=weights_key,
         seeds=tuple(seed or [0]),

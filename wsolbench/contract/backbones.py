@@ -178,7 +178,8 @@ class BackboneSpec:
 
     Args:
         name: What users type, lowercase ``[a-z0-9_.+-]``.
-        build: Number of classes -> the network with its initial weights, on torch's current default device.
+        build: Number of classes -> the network with its initial weights, on torch's current default device. Further
+            parameters, which have defaults, are its options: typed, listed and recorded as those of methods are.
         input: How images become its input.
         source: Paper or repository.
         family: The name that several variants share, None for a network without variants.
@@ -194,7 +195,7 @@ class BackboneSpec:
     """
 
     name: str
-    build: Callable[[int], Backbone]
+    build: Callable[..., Backbone]
     input: InputConfig
     source: str
     family: str | None = None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from pathlib import Path
 from types import NoneType, UnionType
@@ -130,18 +130,7 @@ def build_with_options(what: str, build: Callable[..., T], given: Mapping[str, A
     Raises:
         UsageError: An option is unknown, its value is not of its type or in its range, or a required one is missing.
     """
-    options = {option.name: option for option in list_options(build)}
-    values = {name: option.default for name, option in options.items()}
-    for name, value in given.items():
-        if name not in options:
-            raise _unknown(what, name, options)
-        try:
-            values[name] = options[name].read(value)
-        except ValueError:
-            raise UsageError(f"{what}: option '{name}' takes {options[name].accepts}, not {value!r}") from None
-    lacking = [option for option in options.values() if option.required and option.name not in given]
-    if lacking:
-        raise UsageError(f"{what} needs a value for its option '{lacking[0].name}', {lacking[0].accepts}")
+    values = read_options(what, list_options(build), given)
     try:
         return build(**values), values
     except ValidationError as error:
@@ -149,6 +138,32 @@ def build_with_options(what: str, build: Callable[..., T], given: Mapping[str, A
         if not refusal:
             raise
         raise UsageError(f"{what}: {refusal}") from error
+
+
+def read_options(what: str, options: Iterable[Option], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return all options with their values.
+
+    Args:
+        what: What takes them, for messages: ``the method 'cam'``.
+        options: The options.
+        given: Option name -> value, or the text that stands for it.
+
+    Raises:
+        UsageError: An option is unknown, its value is not of its type or in its range, or a required one is missing.
+    """
+    known = {option.name: option for option in options}
+    values = {name: option.default for name, option in known.items()}
+    for name, value in given.items():
+        if name not in known:
+            raise _unknown(what, name, known)
+        try:
+            values[name] = known[name].read(value)
+        except ValueError:
+            raise UsageError(f"{what}: option '{name}' takes {known[name].accepts}, not {value!r}") from None
+    lacking = [option for option in known.values() if option.required and option.name not in given]
+    if lacking:
+        raise UsageError(f"{what} needs a value for its option '{lacking[0].name}', {lacking[0].accepts}")
+    return values
 
 
 def _unknown(what: str, name: str, options: Mapping[str, Option]) -> UsageError:

@@ -33,7 +33,8 @@ class Zoo(Generic[S_co]):
     Args:
         name: The prefix, without its colon.
         names: Return every name that may follow the prefix.
-        find: Name -> its spec. Raises ``UsageError`` that says why the name cannot be offered.
+        find: Name -> its spec, which may have another name: the current one of an earlier one. Raises
+            ``UsageError`` that says why the name cannot be offered.
         source: Library or repository.
     """
 

@@ -66,6 +66,7 @@ def describe_backbone(network: LoadedNetwork, class_rows: tuple[int, ...] | None
         requested=network.requested,
         name=network.spec.name,
         family=network.spec.family,
+        options=dict(network.options),
         provider=str(network.offer.provider),
         parameters=network.parameters,
         largest_kernel=network.largest_kernel,

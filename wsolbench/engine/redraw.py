@@ -236,6 +236,7 @@ def _load(
         seed=record.environment.seed or 0,
         execution=Execution(backbone.precision),
         weights_key=backbone.weights.key,
+        options=backbone.options,
     )
     if network.weights.sha256 != backbone.weights.sha256:
         raise WeightsError(f"{network.weights.file} is not the file that '{backbone.name}' was measured with")

@@ -140,7 +140,8 @@ def _names_in(zoo: Offer[Zoo[S_co]]) -> set[str]:
 
 def _find_in(zoo: Offer[Zoo[S_co]], name: str) -> Offer[S_co]:
     with blaming(zoo.provider, f"looking up '{name}' in '{zoo.name}'"):
-        return Offer(replace(zoo.spec.find(name), name=f"{zoo.name}:{name}"), zoo.provider)
+        spec = zoo.spec.find(name)
+        return Offer(replace(spec, name=f"{zoo.name}:{spec.name}"), zoo.provider)
 
 
 class Registry:

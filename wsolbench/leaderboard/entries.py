@@ -52,7 +52,7 @@ class Entry:
         """The network's name, with its precision unless it is the usual; a dash where none had a part in the maps."""
         if self.network is None:
             return "–"
-        name, precision = self.network.name, self.network.precision
+        name, precision = self.network.label, self.network.precision
         return name if precision == "fp32" else f"{name} ({precision})"
 
     @property
@@ -200,7 +200,8 @@ def file_stem(entry: Entry) -> str:
         return _shortened(file_name(f"precomputed__{method.name}{options}"))
     precision = "" if network.precision == "fp32" else f"-{network.precision}"
     weights = f"{entry.recipe}-seed{entry.training.seed}" if entry.training else network.weights.source
-    return _shortened(file_name(f"{network.name}{precision}__{method.name}{options}__{weights}"))
+    built = "".join(f"-{name}-{value}" for name, value in network.options.items())
+    return _shortened(file_name(f"{network.name}{built}{precision}__{method.name}{options}__{weights}"))
 
 
 def _shortened(stem: str) -> str:

@@ -101,7 +101,7 @@ def _network_positions(trained: list[Entry]) -> dict[float, list[str]]:
     """Return the networks by their size in millions of parameters; some have the same."""
     positions: dict[float, list[str]] = {}
     for name, size in sorted(
-        {(e.record.backbone.name, e.record.backbone.parameters) for e in trained if e.record.backbone}
+        {(e.record.backbone.label, e.record.backbone.parameters) for e in trained if e.record.backbone}
     ):
         positions.setdefault(size / 1e6, []).append(name)
     return positions

@@ -182,7 +182,7 @@ def _csv_values(entry: Entry) -> list[float | None]:
 def _facts(entry: Entry) -> dict[str, str | int | None]:
     network = entry.network
     return {
-        "backbone": network.name if network else None,
+        "backbone": network.label if network else None,
         "weights": ("trained" if entry.is_trained else "random") if network else None,
         "weights_file": network.weights.file if network else None,
         "recipe": entry.recipe,

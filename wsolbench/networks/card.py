@@ -40,6 +40,7 @@ class Card(BaseModel):
     """
 
     backbone: str
+    backbone_options: dict[str, Any] = {}
     parameters: int
     num_classes: int
     class_names: list[str] = Field(default_factory=list)

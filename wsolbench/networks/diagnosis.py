@@ -23,7 +23,6 @@ from wsolbench.networks.weights import (
     count_classes,
     difference,
     inference_forms,
-    transform,
 )
 from wsolbench.networks.weights_file import WeightsFile
 
@@ -107,7 +106,7 @@ def _compare(file: WeightsFile, chosen: Entries, offer: Offer[BackboneSpec]) -> 
         network = build_shapes(spec, classes or _USUAL_CLASSES)
         found, merged = difference(network, state.entries), False
         for steps in inference_forms(network) if found else ():
-            form = transform(build_shapes(spec, classes or _USUAL_CLASSES), steps)
+            form = build_shapes(spec, classes or _USUAL_CLASSES, steps)
             other = difference(form, state.entries)
             if other.size < found.size:
                 network, found, merged = form, other, True

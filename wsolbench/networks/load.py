@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import torch
+from pydantic_core import to_json
 from torch import nn
 
 from wsolbench.contract import BackboneSpec, Checkpoint, Fusable, Pretrained, Reparameterizable
@@ -21,6 +22,7 @@ from wsolbench.host.settings import guarding
 from wsolbench.networks.adapt import ModuleSpec
 from wsolbench.networks.card import Card, read_card
 from wsolbench.networks.claims import contradictions, plain_name
+from wsolbench.networks.configure import configure
 from wsolbench.networks.diagnosis import Fit, compare, fits_too, looks_like
 from wsolbench.networks.network import USUAL, Execution, LoadedNetwork, largest_kernel
 from wsolbench.networks.shapes import build_shapes
@@ -35,7 +37,7 @@ from wsolbench.networks.weights import (
 )
 from wsolbench.networks.weights_file import WeightsFile, read_weights_file
 from wsolbench.progress import Reporter
-from wsolbench.records import WeightsInfo
+from wsolbench.records import WeightsInfo, network_label
 
 Weights: TypeAlias = Path | Literal["random"] | None
 """The weights that the user asked for: a file or the source of pretrained weights (which of them, the network decides),
@@ -127,6 +129,7 @@ def load_network(
     seed: int,
     execution: Execution = USUAL,
     weights_key: str | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> LoadedNetwork:
     """Build a network, load its weights, merge its branches, fuse its norms, and put it on its device in eval mode.
 
@@ -140,18 +143,19 @@ def load_network(
         seed: Seed of random weights.
         execution: How the features are computed.
         weights_key: Which state dict of a weights file is loaded; None for the usual one.
+        options: Options of the network: name -> value, or the text that stands for it.
 
     Raises:
-        UsageError: The name cannot be resolved, or no weights ship for the data set.
+        UsageError: The name cannot be resolved, no weights ship for the data set, or the network has no such option.
         WeightsError: The weights cannot be read or do not fit.
         PluginError: The plugin's code fails.
     """
     source = source_of(weights, weights_key)
-    offer = resolve_backbone(registry, name, dataset, source)
+    offer, chosen = configure(resolve_backbone(registry, name, dataset, source), options or {})
     spec, provider = offer.spec, offer.provider
     if isinstance(spec, ModuleSpec):
         return _load_object(name, offer, device, execution)
-    known = read_weights(offer, dataset, source)
+    known = read_weights(offer, dataset, source, chosen)
     if known is not None:
         with _naming_similar_network(known, offer, registry):
             num_classes = count_classes(known.state.path, spec, known.state.entries)
@@ -166,8 +170,9 @@ def load_network(
         with _naming_similar_network(known, offer, registry):
             notes = load_state(known.state, spec, module)
         info, warnings = _with_notes(known, notes, offer, num_classes, registry)
-    network = _prepare(name, offer, module, num_classes, parameters, info, warnings, device, execution)
-    return network if known is None else replace(network, class_names=known.class_names)
+    loaded = _prepare(name, offer, module, num_classes, parameters, info, device, execution)
+    class_names = known.class_names if known else ()
+    return replace(loaded, options=chosen, warnings=warnings, class_names=class_names)
 
 
 def report_weights(weights: WeightsInfo, warnings: Sequence[str], reporter: Reporter) -> None:
@@ -216,7 +221,7 @@ def _load_object(name: str, offer: Offer[BackboneSpec], device: torch.device, ex
         classes = _count_logits(module, offer.spec.input.size)
     info = WeightsInfo(source="object", file=None, sha256=state_sha256(module.state_dict()))
     parameters = sum(parameter.numel() for parameter in module.parameters())
-    return _prepare(name, offer, module, classes, parameters, info, (), device, execution)
+    return _prepare(name, offer, module, classes, parameters, info, device, execution)
 
 
 @torch.no_grad()
@@ -236,7 +241,6 @@ def _prepare(
     num_classes: int,
     parameters: int,
     weights: WeightsInfo,
-    warnings: tuple[str, ...],
     device: torch.device,
     execution: Execution,
 ) -> LoadedNetwork:
@@ -257,7 +261,6 @@ def _prepare(
         largest_kernel=largest_kernel(module),
         reparameterized=reparameterized,
         weights=weights,
-        warnings=warnings,
         device=device,
         execution=execution,
     )
@@ -296,7 +299,10 @@ def _naming_similar_network(known: KnownWeights, offer: Offer[BackboneSpec], reg
 
 
 def read_weights(
-    offer: Offer[BackboneSpec], dataset: str, weights: FileSource | Literal["random"] | None
+    offer: Offer[BackboneSpec],
+    dataset: str,
+    weights: FileSource | Literal["random"] | None,
+    options: Mapping[str, Any],
 ) -> KnownWeights | None:
     """Read the weights asked for, from a file or from their source; return None for random weights.
 
@@ -304,6 +310,7 @@ def read_weights(
         offer: The network.
         dataset: The data set whose shipped weights are read if `weights` is None.
         weights: The weights asked for.
+        options: The network's options, which a card may contradict.
 
     Raises:
         UsageError: No weights ship for the data set, or a key is given for weights that are no file.
@@ -325,7 +332,7 @@ def read_weights(
     with blaming(offer.provider, f"reading weights for '{spec.name}'"):
         state = source.state(spec)
     card = read_card(state.path, state.sha256)
-    warnings = _of_another_network(card, spec)
+    warnings = _of_another_network(card, spec, options)
     info = WeightsInfo(
         source="file" if weights else "shipped",
         file=state.path.name,
@@ -338,11 +345,14 @@ def read_weights(
     return KnownWeights(state, info, source if weights else None, warnings, class_names)
 
 
-def _of_another_network(card: Card | None, spec: BackboneSpec) -> tuple[str, ...]:
-    """Return a warning if the card of weights names another network."""
-    if card is None or plain_name(card.backbone) == plain_name(spec.name):
+def _of_another_network(card: Card | None, spec: BackboneSpec, options: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return a warning if the card of weights names another network, or the same with other options."""
+    if card is None:
         return ()
-    return (f"by their card the weights are those of '{card.backbone}'; they are loaded into '{spec.name}'",)
+    theirs, ours = network_label(card.backbone, card.backbone_options), network_label(spec.name, options)
+    if plain_name(card.backbone) == plain_name(spec.name) and to_json(card.backbone_options) == to_json(options):
+        return ()
+    return (f"by their card the weights are those of '{theirs}'; they are loaded into '{ours}'",)
 
 
 def _ambiguity(offer: Offer[BackboneSpec], others: list[Fit]) -> str:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -124,6 +124,7 @@ class LoadedNetwork(Network):
         largest_kernel: Longest side of its kernels, in cells.
         reparameterized: Whether parallel branches were merged.
         weights: Where its weights come from.
+        options: Options that the network was built with, those that were given.
         warnings: What the user should know about the weights.
         class_names: What the rows of its head stand for, as the card of its training says; empty where it is not known.
     """
@@ -134,6 +135,7 @@ class LoadedNetwork(Network):
     largest_kernel: int
     reparameterized: bool
     weights: WeightsInfo
+    options: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     class_names: tuple[str, ...] = ()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -15,15 +15,25 @@ _FILLING = {"uniform_", "normal_", "fill_", "zero_", "add_", "sub_", "mul_", "di
 """The tensor methods that initialisers call; on a tensor without memory they have no effect."""
 
 
-def build_shapes(spec: BackboneSpec, num_classes: int) -> Any:
+def build_shapes(spec: BackboneSpec, num_classes: int, steps: Sequence[str] = ()) -> Any:
     """Build a network on torch's `meta` device without initialising it, which would take most of the time.
 
     Args:
         spec: The network.
         num_classes: Number of classes of its head.
+        steps: Methods that turn it into another form, called in order in eval mode.
     """
     with torch.device("meta"), _WithoutValues():
-        return spec.build(num_classes)
+        network = spec.build(num_classes)
+        return transform(network, steps) if steps else network
+
+
+def transform(network: Any, steps: Sequence[str]) -> Any:
+    """Call methods of a network in eval mode, in order; return the network."""
+    network.eval()
+    for step in steps:
+        getattr(network, step)()
+    return network
 
 
 class _WithoutValues(TorchFunctionMode):

@@ -17,7 +17,7 @@ from wsolbench.errors import WeightsError, WsolbenchError
 from wsolbench.files import sha256
 from wsolbench.networks.entries import choose_entries, is_counter, some
 from wsolbench.networks.pickles import shown
-from wsolbench.networks.shapes import build_shapes
+from wsolbench.networks.shapes import build_shapes, transform
 from wsolbench.networks.weights_file import WeightsFile, read_weights_file
 
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
@@ -181,14 +181,6 @@ def inference_forms(network: Any) -> list[tuple[str, ...]]:
     return [steps for steps in dict.fromkeys([merge, merge + fuse]) if steps]
 
 
-def transform(network: Any, steps: tuple[str, ...]) -> Any:
-    """Call methods of a network in eval mode, in order; return the network."""
-    network.eval()
-    for step in steps:
-        getattr(network, step)()
-    return network
-
-
 def load_state(state: StateDict, spec: BackboneSpec, network: Any) -> tuple[str, ...]:
     """Load a state dict into a network, whose branches are merged first if the file was saved in merged form.
 
@@ -206,8 +198,8 @@ def load_state(state: StateDict, spec: BackboneSpec, network: Any) -> tuple[str,
     notes: list[str] = []
     found = difference(network, state.entries)
     for steps in inference_forms(network) if found else ():
-        shapes = build_shapes(spec, count_classes(state.path, spec, state.entries))
-        if not difference(transform(shapes, steps), state.entries):
+        shapes = build_shapes(spec, count_classes(state.path, spec, state.entries), steps)
+        if not difference(shapes, state.entries):
             transform(network, steps)
             found = difference(network, state.entries)
             notes.append("the file holds the network in its form for inference, branches merged")

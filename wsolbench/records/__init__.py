@@ -21,6 +21,7 @@ from wsolbench.records.record import (
     SplitInfo,
     TrainingInfo,
     WeightsInfo,
+    network_label,
     record_schema,
 )
 from wsolbench.records.store import (
@@ -51,6 +52,7 @@ __all__ = [
     "find_localized",
     "identify",
     "identity_of",
+    "network_label",
     "new_record",
     "read_record",
     "record_schema",

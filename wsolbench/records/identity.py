@@ -136,6 +136,7 @@ def difference(one: Mapping[str, Any] | Facts, other: Mapping[str, Any] | Facts)
 def _network(backbone: BackboneInfo, seed: int | None) -> Facts:
     return (
         ("network", backbone.name),
+        *((("network options", _plain(backbone.options)),) if backbone.options else ()),
         ("network provider", _distribution(backbone.provider)),
         ("precision", backbone.precision),
         ("preprocessing", _plain(backbone.preprocessing.model_dump())),

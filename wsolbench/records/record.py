@@ -7,6 +7,7 @@ happened to every image is not in the summary: it travels with the record as arr
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
@@ -191,8 +192,8 @@ class WeightsInfo(_Part):
     file: FileName | None = Field(description="file name without its folder; of pretrained weights, source:name")
     sha256: Sha256 | None = Field(description="of the file; of pretrained weights, of their entries")
     training: TrainingInfo | None = Field(default=None, description="null where no card is beside the file")
-    key: str | None = Field(default=None, description="which state dict of the file, where it holds several")
-    notes: list[str] = Field(
+    key: Text | None = Field(default=None, description="which state dict of the file, where it holds several")
+    notes: list[Text] = Field(
         default=[], description="what was decided while the file was read, and what contradicts it"
     )
 
@@ -220,6 +221,7 @@ class BackboneInfo(_Part):
     requested: Name = Field(description="the name that was asked for, perhaps a family")
     name: Name
     family: Name | None
+    options: Plain = Field(default={}, description="of the network, those that were given")
     provider: Text
     parameters: Count = Field(description="before branches were merged")
     largest_kernel: Count
@@ -235,6 +237,16 @@ class BackboneInfo(_Part):
         description="label -> row of the head, -1 for a class without images; null where every label is its row",
     )
     preprocessing: Preprocessing
+
+    @property
+    def label(self) -> str:
+        """The name with the options."""
+        return network_label(self.name, self.options)
+
+
+def network_label(name: str, options: Mapping[str, Any]) -> str:
+    """Return a network's name with its options, as tables show it: ``timm:mobilenetv2_100 (pad_type=same)``."""
+    return f"{name} ({', '.join(f'{key}={value}' for key, value in options.items())})" if options else name
 
 
 class MethodInfo(_Part):
@@ -401,7 +413,7 @@ class ResultRecord(_Part):
 
     def __repr__(self) -> str:
         """Return what was measured, in one line."""
-        network = f"{self.backbone.name}, " if self.backbone else ""
+        network = f"{self.backbone.label}, " if self.backbone else ""
         return f"<ResultRecord: {network}{self.method.name} on {self.dataset.name}>"
 
     def _repr_html_(self) -> str:

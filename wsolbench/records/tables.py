@@ -132,7 +132,7 @@ def _row(record: ResultRecord) -> dict[str, Any]:
         "dataset": record.dataset.name,
         "split": record.protocol.split,
         "images": record.dataset.split_sizes[record.protocol.split],
-        "backbone": network.name if network else None,
+        "backbone": network.label if network else None,
         "weights": _weights(network) if network else None,
         "method": record.method.name,
         "options": record.method.changed_options,
@@ -193,7 +193,7 @@ def _made_by(record: ResultRecord) -> str:
     if record.backbone is None:
         return record.method.name
     changed = "".join(f", {name}={value}" for name, value in record.method.changed_options.items())
-    return f"{record.backbone.name}, {_weights(record.backbone)}, {record.method.name}{changed}"
+    return f"{record.backbone.label}, {_weights(record.backbone)}, {record.method.name}{changed}"
 
 
 def _columns(record: ResultRecord) -> dict[str, tuple[str, str]]:
@@ -262,7 +262,7 @@ def _heading(record: ResultRecord) -> list[str]:
     lines = [_images(record)]
     if record.backbone is not None:
         parameters = record.backbone.parameters / 1e6
-        lines.append(f"{record.backbone.name}, {_weights(record.backbone)}, {parameters:.2f} M parameters")
+        lines.append(f"{record.backbone.label}, {_weights(record.backbone)}, {parameters:.2f} M parameters")
         if record.metrics.top1_acc is not None and record.metrics.top5_acc is not None:
             lines[-1] += f"; top-1 {record.metrics.top1_acc:.1f}, top-5 {record.metrics.top5_acc:.1f}"
         if record.protocol.target == "predicted":

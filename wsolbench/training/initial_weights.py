@@ -26,7 +26,7 @@ def read_initial_weights(offer: Offer[BackboneSpec], weights: Path, key: str | N
         WeightsError: The weights cannot be read or downloaded.
     """
     _check_source(offer.spec, weights)
-    known = read_weights(offer, "", source_of(weights, key))
+    known = read_weights(offer, "", source_of(weights, key), {})
     assert known is not None
     return known
 

@@ -14,6 +14,7 @@ from wsolbench.errors import UsageError
 from wsolbench.files import atomic_folder, check_writable
 from wsolbench.host.registry import Offer, Registry
 from wsolbench.networks.card import Card
+from wsolbench.networks.configure import configure
 from wsolbench.networks.devices import choose_device
 from wsolbench.networks.load import KnownWeights, report_weights
 from wsolbench.progress import Reporter
@@ -76,9 +77,10 @@ def plan_training(config: TrainConfig, registry: Registry, reporter: Reporter, *
     for index, seed in enumerate(config.seeds):
         if seed in config.seeds[:index]:  # the same training would run again and count twice
             raise UsageError(f"--seed {seed} is given more than once; give every seed once")
-    backbone = _one_network(registry, config.backbone)
+    backbone, options = configure(_one_network(registry, config.backbone), config.backbone_options)
     return TrainingPlan(
         backbone=backbone,
+        backbone_options=options,
         dataset=open_dataset(registry.datasets.get(config.dataset), config.roots, reporter),
         built_recipe=build_recipe(registry.recipes.get(config.recipe), config.recipe_options),
         seeds=config.seeds,

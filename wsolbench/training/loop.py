@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -87,6 +87,7 @@ class TrainingPlan:
         initial: Initial weights; None for random ones.
         watch: Splits whose accuracy is logged after every epoch; no choice depends on it.
         precision: bf16 for torch's autocast; weights and loss are always float32.
+        backbone_options: Options that the network is built with, those that were given.
     """
 
     backbone: Offer[BackboneSpec]
@@ -99,6 +100,7 @@ class TrainingPlan:
     initial: KnownWeights | None = None
     watch: tuple[Split, ...] = ()
     precision: TrainingPrecision = "fp32"
+    backbone_options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def recipe(self) -> Recipe:

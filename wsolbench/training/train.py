@@ -127,6 +127,7 @@ def _identity(plan: TrainingPlan, images: TrainingImages) -> dict[str, Any]:
     options = {f"the recipe's {name}": value for name, value in plan.built_recipe.options.items()}
     return {
         "backbone": f"{plan.backbone.name} of {plan.backbone.provider}",
+        "options of the backbone": dict(plan.backbone_options),
         "initial weights": plan.initial.info.sha256 if plan.initial else "random",
         "state dict of the initial weights": plan.initial.info.key if plan.initial else None,
         "data set": f"{plan.dataset.name} {plan.dataset.version}".strip(),
@@ -175,6 +176,7 @@ def _write_results(
     providers = (plan.backbone.provider, plan.dataset.provider, plan.built_recipe.offer.provider)
     card = Card(
         backbone=plan.backbone.name,
+        backbone_options=dict(plan.backbone_options),
         parameters=state.kept["parameters"],
         num_classes=len(plan.dataset.class_names),
         class_names=[str(name) for name in plan.dataset.class_names],

@@ -1,14 +1,19 @@
 """Any network of timm's by its name: those that are backbones conform, and why the others are none is said."""
 
+import json
 from dataclasses import replace
 
 import pytest
 import timm
 import torch
+from timm.utils import reparameterize_model
 from wsolbench_plugins.backbones.timm_networks import wsolbench_backbones
 
 from wsolbench import testing
 from wsolbench.api import BackboneZoo, UsageError
+from wsolbench.networks.configure import configure
+from wsolbench.networks.load import load_network
+from wsolbench.networks.shapes import build_shapes
 
 (ZOO,) = [spec for spec in wsolbench_backbones() if isinstance(spec, BackboneZoo)]
 FORMS = {
@@ -107,6 +112,86 @@ def test_a_network_that_is_no_backbone_is_refused_in_one_line(cli):
     ended = cli("run", "--method", "cam", "--backbone", "timm:vit_tiny_patch16_224")
     assert ended.refused("'timm:vit_tiny_patch16_224' has no class activation map")
     assert len(ended.err.splitlines()) == 1
+
+
+def test_an_earlier_name_gives_the_network_of_the_current_one(cli):
+    described = json.loads(cli("describe", "timm:convnext_tiny_in22ft1k", "--json").out)
+    assert described["name"] == "timm:convnext_tiny.fb_in22k_ft_in1k"
+
+
+MERGED = ["repvgg_a0", "mobileone_s0", "fastvit_t8"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MERGED)
+def test_a_file_saved_after_merging_loads_to_the_same_network(registry, tmp_path, name):
+    network = calibrated(timm.create_model(name, num_classes=7))
+    torch.save(network.state_dict(), tmp_path / "plain.pth")
+    torch.save(reparameterize_model(network).state_dict(), tmp_path / "merged.pth")
+    logits = []
+    for file in ("plain.pth", "merged.pth"):
+        loaded = load_network(
+            registry,
+            f"timm:{name}",
+            dataset="x",
+            num_classes=7,
+            weights=tmp_path / file,
+            device=torch.device("cpu"),
+            seed=0,
+        )
+        assert bool(loaded.weights.notes) == (file == "merged.pth")
+        logits.append(scores(loaded.module))
+    assert logits[0].std() > 1e-3
+    torch.testing.assert_close(logits[0], logits[1], rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(logits[0], scores(network), rtol=1e-3, atol=1e-3)
+
+
+def calibrated(network):
+    """Return a network in eval mode whose batch norms have seen random images."""
+    with torch.no_grad():
+        network.train()(torch.randn(8, 3, 96, 96, generator=torch.Generator().manual_seed(0)))
+    return network.eval()
+
+
+def scores(network):
+    with torch.no_grad():
+        return network.forward_head(network.forward_features(torch.linspace(-1, 1, 3 * 96 * 96).reshape(1, 3, 96, 96)))
+
+
+# --------------------------------------------------------------------------------------------------- options of timm's
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "entry", "shape"),
+    [
+        ("convnext_atto", {"kernel_sizes": "7,7,9,11"}, "stages.3.blocks.0.conv_dw.weight", (320, 1, 11, 11)),
+        ("mobilenetv2_035", {"pad_type": "same"}, "conv_stem.weight", (16, 3, 3, 3)),
+    ],
+)
+def test_options_of_timms_class_are_options_of_the_network(registry, name, options, entry, shape):
+    offer, chosen = configure(registry.backbones.get(f"timm:{name}"), options)
+    assert chosen.keys() == options.keys()
+    assert build_shapes(offer.spec, 5).state_dict()[entry].shape == shape
+
+
+def test_a_stride_of_ones_own_gives_larger_maps(cli):
+    described = json.loads(cli("describe", "timm:resnet10t", "--json", "--backbone-opt", "output_stride=16").out)
+    assert described["feature_stride"] == 16
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ("output_strid=16", "has no option 'output_strid'. Did you mean 'output_stride'?"),
+        ("output_stride=wide", "option 'output_stride' takes a whole number, not 'wide'"),
+        ("output_stride=7", "timm cannot build 'resnet10t' with output_stride=7 ("),
+        ("output_stride", "expected NAME=VALUE"),
+    ],
+)
+def test_an_option_that_does_not_work_is_refused_in_one_line(cli, option, words):
+    refused = cli("describe", "timm:resnet10t", "--backbone-opt", option)
+    assert refused.refused(words)
+    assert len(refused.err.splitlines()) == 1
 
 
 def test_the_prefix_alone_tells_how_it_is_used(cli):

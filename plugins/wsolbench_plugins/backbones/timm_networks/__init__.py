@@ -40,6 +40,7 @@ def _resnets() -> list[BackboneSpec]:
         resnet("resnet_micro_wsol", _MICRO_INPUT),
         resnet("resnet50", _BILINEAR_224, pretrained=_from_timm("resnet50.tv_in1k")),
         resnet("resnet50_wsol", _BILINEAR_224, pretrained=_from_timm("resnet50.tv_in1k")),
+        resnet("resnet50_wsol14", _BILINEAR_224, pretrained=_from_timm("resnet50.tv_in1k")),
     ]
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import timm
 from timm.layers import DropPath
 from timm.models import convnext, group_parameters, resnet
+from timm.utils import reparameterize_model
 from torch import Tensor, nn
 
 from wsolbench.api import UsageError, WeightsError, after_layer_norm, after_pooling
@@ -59,14 +60,44 @@ class PooledClassifier:
         return self.classifier_weight[class_indices], self.get_classifier().bias[class_indices]
 
 
+class MergingBranches:
+    """A mixin for timm networks whose parallel branches can be merged, such as RepVGG, MobileOne and FastViT."""
+
+    branches_merged = False
+
+    def reparameterize(self) -> None:
+        """Merge the branches in place, as timm does it; branches that are merged already stay."""
+        if not self.branches_merged:  # some of timm's modules cannot be merged twice
+            reparameterize_model(self, inplace=True)
+            self.branches_merged = True
+
+
+def _merges(module: nn.Module) -> bool:
+    """Return whether timm can merge a part of a network."""
+    steps = ("fuse", "reparameterize", "switch_to_deploy")
+    return any(hasattr(part, step) for part in module.modules() for step in steps)
+
+
 def build(name: str, num_classes: int) -> Any:
     """Return the network of a name: one defined here, or timm's."""
     return OWN[name](num_classes) if name in OWN else from_timm(name, num_classes)
 
 
-def from_timm(name: str, num_classes: int) -> Any:
-    """Return a timm network with random weights, as a backbone."""
-    return as_backbone(timm.create_model(name, num_classes=num_classes))
+def from_timm(name: str, num_classes: int, **options: Any) -> Any:
+    """Return a timm network with random weights, as a backbone; options are those of its class.
+
+    Raises:
+        UsageError: timm cannot build it with these options.
+    """
+    try:
+        network = timm.create_model(name, num_classes=num_classes, **options)
+    except Exception as error:  # whatever the code of a network raises for a value that it is not made for
+        if not options:
+            raise
+        given = ", ".join(f"{option}={value}" for option, value in options.items())
+        reason = ": ".join(filter(None, [type(error).__name__, " ".join(str(error).split())]))
+        raise UsageError(f"timm cannot build '{name}' with {given} ({reason})") from error
+    return as_backbone(network)
 
 
 def fetch(name: str) -> dict[str, Tensor]:
@@ -91,7 +122,9 @@ def fetch(name: str) -> dict[str, Tensor]:
 
 def as_backbone(network: Any) -> Any:
     """Make a backbone of a timm network in place; its state dict and its forward pass stay the same."""
-    network.__class__ = type(type(network).__name__, (PooledClassifier, type(network)), {})
+    own = type(network)
+    merging = [MergingBranches] if any(map(_merges, network.children())) else []
+    network.__class__ = type(own.__name__, (*merging, PooledClassifier, own), {})
     return network
 
 
@@ -146,9 +179,15 @@ def small_resnet(
     return as_backbone(network)
 
 
-def resnet50_wsol(num_classes: int) -> Any:
-    """Return ResNet-50 as WSOL uses it (Choe et al., CVPR 2020): stride 1 in the last two stages, 28×28 maps at 224."""
-    network = timm.create_model("resnet50", num_classes=num_classes, output_stride=8)
+def resnet50_wsol(num_classes: int, *, output_stride: int = 8) -> Any:
+    """Return ResNet-50 as WSOL uses it (Choe et al., CVPR 2020), with stride 1 in its last stages.
+
+    Args:
+        num_classes: Number of classes.
+        output_stride: 8 for stride 1 in the last two stages, the published form with large maps, 28×28 at 224; 16 for
+            stride 1 in the last stage only, the form without, 14×14.
+    """
+    network = timm.create_model("resnet50", num_classes=num_classes, output_stride=output_stride)
     undilate(network)
     return as_backbone(network)
 
@@ -251,6 +290,7 @@ OWN: dict[str, Callable[[int], Any]] = {
     "resnet_micro": _RESNET_MICRO,
     "resnet_micro_wsol": partial(_RESNET_MICRO, feature_stride=4),
     "resnet50_wsol": resnet50_wsol,
+    "resnet50_wsol14": partial(resnet50_wsol, output_stride=16),
     "convnext_nano": partial(small_convnext, depths=(1, 1, 2, 1), channels=(32, 64, 64, 96)),
     "convnext_micro": partial(small_convnext, depths=(1, 1, 3, 1), channels=(32, 96, 96, 144)),
     "convnext_base_cub": convnext_base_cub,

@@ -2,29 +2,41 @@
 
 from __future__ import annotations
 
-from functools import partial
-from typing import Any
+import inspect
+from functools import partial, reduce
+from operator import or_
+from types import UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import timm
 import torch
+from timm.models import get_deprecated_models
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from wsolbench.api import BackboneSpec, InputConfig, Pretrained, UsageError
 from wsolbench_plugins.backbones.timm_networks.networks import fetch, final_norm, from_timm
 
+_PLAIN = (bool, int, float, str, type(None))
+_OWN = {"self", "num_classes", "in_chans", "global_pool", "device", "dtype", "img_size", "fork_feat"}
+"""Parameters of timm's classes that the benchmark decides: input, classes, the pool before the classifier."""
+
 
 def names() -> list[str]:
-    """Return the names of all timm networks, plain and with the tag of pretrained weights."""
-    return [*timm.list_models(), *timm.list_pretrained()]
+    """Return the names of all timm networks, plain and with the tag of pretrained weights, and timm's earlier names."""
+    earlier = [name for name, current in get_deprecated_models().items() if current]
+    return [*timm.list_models(), *timm.list_pretrained(), *earlier]
 
 
 def find(name: str) -> BackboneSpec:
     """Return a timm network by name, with the input configuration of its pretrained weights.
 
+    An earlier name of timm's gives the network of the current one, whose name the spec has.
+
     Raises:
         UsageError: Its scores are not a linear layer of its pooled feature maps.
     """
+    name = get_deprecated_models().get(name) or name
     with torch.device("meta"):
         network = timm.create_model(name, num_classes=2).eval()
     config = network.pretrained_cfg
@@ -37,12 +49,64 @@ def find(name: str) -> BackboneSpec:
     tagged = ".".join(part for part in (name.partition(".")[0], config.get("tag")) if part)
     return BackboneSpec(
         name=name,
-        build=partial(from_timm, name),
+        build=_with_options(name, type(network), size),
         input=InputConfig(size, tuple(config["mean"]), tuple(config["std"]), config["interpolation"]),
         source=f"timm {timm.__version__}",
         classifier_key=f"{key}.weight",
         pretrained=Pretrained("timm", tagged, partial(fetch, tagged)) if tagged in timm.list_pretrained() else None,
     )
+
+
+def _with_options(name: str, network: type[nn.Module], size: int) -> Any:
+    """Return the function that builds a network; its signature shows the options of timm's class."""
+    build = partial(_build, name, size)
+    classes = inspect.Parameter("num_classes", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=int)
+    build.__signature__ = inspect.Signature([classes, *_options(network)])  # type: ignore[attr-defined]
+    return build
+
+
+def _options(network: Any) -> list[inspect.Parameter]:
+    """Return the parameters of a class that take plain values and have defaults, as options."""
+    try:
+        types = get_type_hints(network.__init__)
+    except (NameError, TypeError):  # an annotation that cannot be resolved
+        return []
+    options = []
+    for parameter in inspect.signature(network.__init__).parameters.values():
+        annotation = _plain_type(types.get(parameter.name))
+        if parameter.name in _OWN or parameter.default is parameter.empty or annotation is None:
+            continue
+        default = getattr(parameter.default, "__name__", parameter.default)
+        options.append(parameter.replace(kind=parameter.KEYWORD_ONLY, annotation=annotation, default=default))
+    return options
+
+
+def _plain_type(annotation: Any) -> Any:
+    """Return the part of a type whose values are plain, or None if there is none."""
+    if annotation in _PLAIN:
+        return annotation
+    origin, parts = get_origin(annotation), get_args(annotation)
+    if origin in (Union, UnionType):
+        plain = [part for part in map(_plain_type, parts) if part is not None and part is not type(None)]
+        return reduce(or_, [*plain, *([None] if type(None) in parts else [])]) if plain else None
+    if origin in (tuple, list) and all(part is ... or part in _PLAIN for part in parts):
+        return annotation
+    return None
+
+
+def _build(name: str, size: int, num_classes: int, **options: Any) -> Any:
+    """Return a network; with options, whether its scores still have class activation maps is checked again.
+
+    Raises:
+        UsageError: They have none, or timm cannot build the network with these options.
+    """
+    if options:
+        with torch.device("meta"):
+            objection = _objection(from_timm(name, 2, **options).eval(), size)
+        if objection is not None:
+            given = ", ".join(f"{option}={value}" for option, value in options.items())
+            raise UsageError(f"'timm:{name}' with {given} has no class activation map: {objection}")
+    return from_timm(name, num_classes, **options)
 
 
 def _objection(network: Any, size: int) -> str | None:
@@ -76,7 +140,7 @@ def _pools_and_classifies(network: Any, shape: torch.Size) -> bool:
     for module in (classifier, norm):
         for parameter in module.to_empty(device="cpu").parameters() if module is not None else ():
             parameter.normal_(generator=draws)
-    features = torch.randn(shape, generator=draws)
+    features = torch.randn(shape, generator=draws, device="cpu")
     try:
         logits = network.forward_head(features)
     except (RuntimeError, NotImplementedError):  # raised by a layer that is still on the meta device
