@@ -482,3 +482,25 @@ def test_two_names_that_make_one_file_name_are_refused():
     assert [method.name for method in build_methods(registry, {"lib:map": {}})] == ["lib:map"]
     with pytest.raises(UsageError, match="of lib:map, lib-map two would write files of one name"):
         build_methods(registry, {"lib:map": {}, "lib-map": {}})
+
+
+def test_what_was_decided_about_sizes_is_said_and_recorded(cli, folder_set, tmp_path):
+    made = folder_set(val=2, test=4)
+    for name in ("val/00.png", "test/01.png"):
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        with Image.open(made.images / name) as photo:
+            photo.transpose(Image.Transpose.ROTATE_90).save(made.images / name, exif=exif)
+    with Image.open(made.images / "test/02.png") as photo:
+        photo.resize((photo.width * 2, photo.height * 2)).save(made.images / "test/02.png")
+    options = [*made.options, "--backbone", "resnet_nano", "--weights", "random", "--method", "centre-surround"]
+    done = cli("run", *options, "--out", tmp_path / "out")
+    assert done.code == 0, done.err
+    assert "train-fullsup: 1 image (val/00.png) turned upright by EXIF orientation, as the lists have them" in done.err
+    assert "test: 1 image (test/01.png) turned upright by EXIF orientation, as the lists have them" in done.err
+    assert "test: 1 image (test/02.png) resized; boxes and sizes remain those of the originals" in done.err
+    record = json.loads((tmp_path / "out" / "record-centre-surround.json").read_text())
+    assert record["dataset"]["remarks"] == {
+        "train-fullsup": {"turned upright": 1},
+        "test": {"turned upright": 1, "resized copies": 1},
+    }

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -75,6 +76,16 @@ def test_any_parts_in_any_order_merge_to_the_whole(opened, data):
     merged = second.merge(first)
     expected = record_of(plan, part, whole)
     assert record_of(plan, part, merged).to_line() == expected.to_line()
+
+
+def test_what_was_decided_about_images_survives_threads_and_merging(opened):
+    plan, whole = opened
+    remarks = {0: ("turned upright", "resized copies"), 3: ("turned upright",)}
+    part = replace(whole, images=replace(whole.images, remarks=lambda index: remarks.get(index, ())))
+    (first,), (second,) = (score_part(plan, part, half).values() for half in ([2, 3], [0, 1, 4, 5]))
+    scored = second.merge(first)
+    assert scored.result().remarks == {"turned upright": [0, 3], "resized copies": [0]}
+    assert record_of(plan, part, scored).dataset.remarks == {"test": {"resized copies": 1, "turned upright": 2}}
 
 
 def test_images_that_both_parts_have_are_refused(opened):
