@@ -229,4 +229,7 @@ V2 are at the best τ of the evaluated split (the oracle); the columns marked @f
 chose, and tables are sorted by the last of them. In brackets is the 95 % bootstrap interval over images, τ chosen anew
 in every resample. An oracle's maximum is biased upwards, and more so on fewer images. Overlapping intervals of two rows
 do not say that the rows are alike: `wsolbench compare RECORD RECORD` resamples both on the same images.
+
+A method that has no map of any image is *not defined*, such as `cam-neg` where features are never negative; records of
+earlier versions have scores of 0.0 there.
 """
