@@ -119,7 +119,7 @@ def test_options_that_cannot_be_described(command_line, tmp_path):
 
 
 def test_everything_listed_can_be_described(rivals):
-    names = rivals("list", "methods").names
+    names = [name for name in rivals("list", "methods").names if not name.endswith(":NAME")]
     assert [result.code for result in rivals.many(*(["describe", name] for name in names))] == [0] * len(names)
 
 
