@@ -161,3 +161,19 @@ def test_a_map_in_other_letter_case_is_found(tmp_path):
     save_scoremap(tmp_path, "X/a.JPG", np.zeros((FRAME, FRAME), np.float32))
     with pytest.raises(ScoremapError, match=r"the scoremap of 'x/a\.jpg' may be X/A\.JPG\.npy or X/a\.JPG\.npy; keep"):
         ScoremapFolder(tmp_path, ["x/a.jpg"])
+
+
+def test_a_map_that_vanished_or_may_not_be_read_is_not_called_damaged(tmp_path, monkeypatch):
+    save_scoremap(tmp_path, "a.jpg", scoremap())
+    folder = ScoremapFolder(tmp_path, ["a.jpg"])
+    (tmp_path / "a.jpg.npy").rename(tmp_path / "kept")
+    with pytest.raises(ScoremapError, match=r"a.jpg.npy cannot be read: it was there when the work began, and is gone"):
+        folder.load("a.jpg")
+    (tmp_path / "kept").rename(tmp_path / "a.jpg.npy")
+
+    def refuse(path, _most):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("wsolbench.engine.scoremap_files.read_regular", refuse)
+    with pytest.raises(ScoremapError, match=r"a.jpg.npy cannot be read: Permission denied$"):
+        folder.load("a.jpg")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scoremap_zoo import KINDS, draw_boxes, draw_map
 
 from wsolbench.errors import DataError, ScoremapError, UsageError
-from wsolbench.protocol import IOU_THRESHOLDS, MODES, BoxEvaluator, MaskEvaluator
+from wsolbench.protocol import IOU_THRESHOLDS, MODES, BoxEvaluator, MaskEvaluator, to_scoremap
 
 
 def draw_data(seed, per_kind=2):
@@ -40,7 +40,7 @@ def assert_equal_results(a, b):
 @pytest.mark.parametrize(("interval", "per_kind"), [(0.01, 4), (0.001, 1)])
 def test_counts_equal_the_oracle_at_every_threshold(interval, per_kind):
     scoremaps, boxes, sizes = draw_data(5, per_kind)
-    result = fill(BoxEvaluator(boxes, sizes, interval), scoremaps).compute()
+    result = fill(BoxEvaluator(boxes, sizes, interval, frame=None), scoremaps).compute()
     for mode in MODES:
         expected = oracle.counts(scoremaps, boxes, sizes, result.thresholds, multi=mode == "multi")
         for delta in IOU_THRESHOLDS:
@@ -77,7 +77,7 @@ def test_v2_takes_the_best_threshold_of_each_delta():
 
 def test_outcomes_agree_with_counts():
     scoremaps, boxes, sizes = draw_data(6)
-    result = fill(BoxEvaluator(boxes, sizes, 0.01), scoremaps).compute()
+    result = fill(BoxEvaluator(boxes, sizes, 0.01, frame=None), scoremaps).compute()
     assert result.image_ids == tuple(boxes)
     for mode in MODES:
         for delta in IOU_THRESHOLDS:
@@ -95,8 +95,8 @@ def test_outcomes_agree_with_counts():
 )
 def test_merging_any_split_in_any_order_equals_one(split, order):
     scoremaps, boxes, sizes = draw_data(7, per_kind=1)
-    whole = fill(BoxEvaluator(boxes, sizes, 0.05), scoremaps).compute()
-    parts = [BoxEvaluator(boxes, sizes, 0.05) for _ in range(3)]
+    whole = fill(BoxEvaluator(boxes, sizes, 0.05, frame=None), scoremaps).compute()
+    parts = [BoxEvaluator(boxes, sizes, 0.05, frame=None) for _ in range(3)]
     image_ids = list(boxes)
     for number in order:
         parts[split[number]].update(scoremaps[image_ids[number]], image_ids[number])
@@ -107,8 +107,8 @@ def test_merging_any_split_in_any_order_equals_one(split, order):
 
 def test_scoring_in_threads_equals_one():
     scoremaps, boxes, sizes = draw_data(8)
-    whole = fill(BoxEvaluator(boxes, sizes, 0.01), scoremaps).compute()
-    threaded = BoxEvaluator(boxes, sizes, 0.01)
+    whole = fill(BoxEvaluator(boxes, sizes, 0.01, frame=None), scoremaps).compute()
+    threaded = BoxEvaluator(boxes, sizes, 0.01, frame=None)
     with ThreadPoolExecutor(4) as pool:
         futures = {image_id: pool.submit(threaded.score, scoremaps[image_id], image_id) for image_id in boxes}
     for image_id, future in futures.items():
@@ -118,7 +118,7 @@ def test_scoring_in_threads_equals_one():
 
 def toy(ids="abcde", interval=0.1):
     boxes = {image_id: np.array([[0, 0, 1, 1]]) for image_id in ids}
-    return BoxEvaluator(boxes, dict.fromkeys(ids, (4, 4)), interval)
+    return BoxEvaluator(boxes, dict.fromkeys(ids, (4, 4)), interval, frame=None)
 
 
 def test_missing_images_are_counted_and_named():
@@ -172,9 +172,11 @@ def test_merge_with_overlap_is_an_error_and_changes_nothing():
     [
         toy("abc"),
         toy("ab", 0.2),
-        BoxEvaluator({"a": np.array([[0, 0, 1, 2]]), "b": np.array([[0, 0, 1, 1]])}, {"a": (4, 4), "b": (4, 4)}, 0.1),
-        BoxEvaluator({i: np.array([[0, 0, 1, 1]]) for i in "ab"}, {"a": (4, 4), "b": (4, 5)}, 0.1),
-        MaskEvaluator("ab", 0.1),
+        BoxEvaluator(
+            {"a": np.array([[0, 0, 1, 2]]), "b": np.array([[0, 0, 1, 1]])}, {"a": (4, 4), "b": (4, 4)}, 0.1, frame=None
+        ),
+        BoxEvaluator({i: np.array([[0, 0, 1, 1]]) for i in "ab"}, {"a": (4, 4), "b": (4, 5)}, 0.1, frame=None),
+        MaskEvaluator("ab", 0.1, frame=None),
     ],
     ids=["images", "interval", "boxes", "sizes", "kind"],
 )
@@ -196,17 +198,17 @@ def test_merges_chain_and_the_order_of_images_does_not_matter():
 @pytest.mark.parametrize("sizes", [{}, {"a": (0, 4)}, {"a": (4, -1)}, {"a": (4.5, 4)}])
 def test_missing_or_impossible_size_is_an_error(sizes):
     with pytest.raises(DataError, match="size of 'a'"):
-        BoxEvaluator({"a": np.array([[0, 0, 1, 1]])}, sizes)
+        BoxEvaluator({"a": np.array([[0, 0, 1, 1]])}, sizes, frame=None)
 
 
 def test_malformed_boxes_are_an_error():
     with pytest.raises(DataError, match="boxes of 'a'"):
-        BoxEvaluator({"a": np.array([[2, 0, 1, 1]])}, {"a": (4, 4)})
+        BoxEvaluator({"a": np.array([[2, 0, 1, 1]])}, {"a": (4, 4)}, frame=None)
 
 
 def test_no_image_is_an_error():
     with pytest.raises(DataError, match="no image"):
-        BoxEvaluator({}, {})
+        BoxEvaluator({}, {}, frame=None)
 
 
 def test_outcomes_outside_the_protocol_are_an_error():
@@ -218,3 +220,25 @@ def test_outcomes_outside_the_protocol_are_an_error():
     for index in (-1, 4):
         with pytest.raises(UsageError, match="0 to 3"):
             result.is_correct("multi", 0.5, index)
+
+
+def test_a_map_of_another_size_is_resized_and_normalised_as_everywhere_else():
+    rng = np.random.default_rng(0)
+    boxes = {f"{number}": np.array([[20 * number, 10, 20 * number + 99, 140]]) for number in range(6)}
+    sizes = dict.fromkeys(boxes, (300, 200))
+    raw = {image_id: rng.normal(size=(14, 14)).cumsum(0).cumsum(1) for image_id in boxes}
+    expected = fill(BoxEvaluator(boxes, sizes), {i: to_scoremap(raw_map) for i, raw_map in raw.items()}).compute()
+    assert_equal_results(fill(BoxEvaluator(boxes, sizes), raw).compute(), expected)
+    low = {i: (raw_map - raw_map.min()) / np.ptp(raw_map) for i, raw_map in raw.items()}
+    assert fill(BoxEvaluator(boxes, sizes), low).compute().max_box_acc_v2 == pytest.approx(expected.max_box_acc_v2)
+    assert fill(BoxEvaluator(boxes, sizes, frame=None), low).compute().max_box_acc_v2 != expected.max_box_acc_v2
+
+
+def test_a_map_of_the_frame_is_scored_as_it_is():
+    """A map of ones in the frame predicts the whole image; a raw map of ones holds no score."""
+    for side, accuracy in ((224, 100.0), (14, 0.0)):
+        evaluator = BoxEvaluator({"a": np.array([[0, 0, 99, 99]])}, {"a": (100, 100)})
+        evaluator.update(np.ones((side, side)), "a")
+        assert evaluator.compute().max_box_acc == accuracy
+    with pytest.raises(ScoremapError, match="min-max it to"):
+        BoxEvaluator({"a": np.array([[0, 0, 99, 99]])}, {"a": (100, 100)}).update(np.full((224, 224), 2.0), "a")

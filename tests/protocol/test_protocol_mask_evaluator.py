@@ -25,7 +25,7 @@ def draw_data(seed, count=6, side=12):
 
 
 def evaluate(scoremap, mask, ignore=None, interval=0.001):
-    evaluator = MaskEvaluator(["a"], interval)
+    evaluator = MaskEvaluator(["a"], interval, frame=None)
     evaluator.update(scoremap, "a", mask, ignore)
     return evaluator.compute()
 
@@ -40,7 +40,9 @@ def test_bins_equal_numpy_at_edges_and_their_neighbours(interval):
     near = np.concatenate([edges[:-2], np.nextafter(edges[:-2], -1), np.nextafter(edges[:-2], 2)])
     scores = near[(near >= 0) & (near <= 1)]
     for values in (scores, scores.astype(np.float32), np.random.default_rng(0).random(2000)):
-        found = MaskEvaluator(["a"], interval).score(values[None], "a", np.ones((1, len(values)), dtype=bool))
+        found = MaskEvaluator(["a"], interval, frame=None).score(
+            values[None], "a", np.ones((1, len(values)), dtype=bool)
+        )
         assert found.foreground.tolist() == np.histogram(values.astype(np.float64), edges)[0].tolist()
         assert not found.background.any()
 
@@ -51,14 +53,14 @@ def test_bins_equal_numpy_for_any_interval(interval, values, data):
     edges = histogram_edges(interval)
     values += data.draw(st.lists(st.sampled_from(edges[:-2].tolist()), max_size=10))
     scores = np.array([values])
-    found = MaskEvaluator(["a"], interval).score(scores, "a", np.zeros(scores.shape, dtype=bool))
+    found = MaskEvaluator(["a"], interval, frame=None).score(scores, "a", np.zeros(scores.shape, dtype=bool))
     assert found.background.tolist() == np.histogram(scores, edges)[0].tolist()
 
 
 @pytest.mark.parametrize("interval", [0.001, 0.01, 0.3])
 def test_pxap_equals_the_oracle(interval):
     scoremaps, masks, ignores = draw_data(1)
-    evaluator = MaskEvaluator(scoremaps, interval)
+    evaluator = MaskEvaluator(scoremaps, interval, frame=None)
     for image_id, scoremap in scoremaps.items():
         evaluator.update(scoremap, image_id, masks[image_id], ignores[image_id])
     expected = oracle.pxap(scoremaps, masks, ignores, interval)
@@ -74,7 +76,7 @@ def test_masks_of_no_pixel_and_of_one_equal_the_oracle(pixels):
     masks[first].flat[7 : 7 + pixels] = True
     masks[second][...] = ~masks[first]
     for interval in (0.001, 0.3, 1.0):
-        evaluator = MaskEvaluator(scoremaps, interval)
+        evaluator = MaskEvaluator(scoremaps, interval, frame=None)
         for image_id, scoremap in scoremaps.items():
             evaluator.update(scoremap, image_id, masks[image_id], ignores[image_id])
         expected = oracle.pxap(scoremaps, masks, {i: ignores[i] & ~masks[i] for i in masks}, interval)
@@ -142,7 +144,7 @@ def test_ignored_pixels_count_nowhere_but_foreground_is_never_ignored():
     assert evaluate(scoremap, mask).pxap == 50
     assert evaluate(scoremap, mask, np.array([[True, False, False]])).pxap == 100
     assert evaluate(scoremap, mask, np.array([[True, True, False]])).pxap == 100
-    found = MaskEvaluator(["a"]).score(scoremap, "a", mask, np.array([[True, True, True]]))
+    found = MaskEvaluator(["a"], frame=None).score(scoremap, "a", mask, np.array([[True, True, True]]))
     assert (found.foreground.sum(), found.background.sum()) == (1, 0)
 
 
@@ -164,7 +166,7 @@ def published_masks(shared_data):
 
 
 def evaluate_published(pairs, draw):
-    evaluator = MaskEvaluator(pairs)
+    evaluator = MaskEvaluator(pairs, frame=None)
     for image_id, pair in pairs.items():
         evaluator.update(draw(image_id).astype(float), image_id, pair.foreground, pair.ignore)
     return evaluator.compute().pxap
@@ -194,10 +196,12 @@ def test_published_masks_do_not_care_what_is_scored_in_ignored_regions(published
 
 def test_masks_are_resized_with_nearest_neighbour():
     mask = np.array([[True, False, True, False, True]])  # columns 0, 1 and 3 are taken for a width of 3
-    found = MaskEvaluator(["a"], 0.5).score(np.array([[0.0, 0.5, 1.0]] * 2), "a", mask)
+    found = MaskEvaluator(["a"], 0.5, frame=None).score(np.array([[0.0, 0.5, 1.0]] * 2), "a", mask)
     assert found.foreground.tolist() == [2, 0, 0, 0]
     assert found.background.tolist() == [0, 2, 2, 0]
-    found = MaskEvaluator(["a"], 0.5).score(np.zeros((4, 4)), "a", np.eye(2, dtype=bool), np.ones((1, 1), dtype=bool))
+    found = MaskEvaluator(["a"], 0.5, frame=None).score(
+        np.zeros((4, 4)), "a", np.eye(2, dtype=bool), np.ones((1, 1), dtype=bool)
+    )
     assert (found.foreground.sum(), found.background.sum()) == (8, 0)
 
 
@@ -207,7 +211,7 @@ def test_set_without_foreground_is_an_error():
 
 
 def test_image_without_foreground_still_counts():
-    evaluator = MaskEvaluator("ab")
+    evaluator = MaskEvaluator("ab", frame=None)
     evaluator.update(np.array([[1.0, 0.0]]), "a", np.array([[True, False]]))
     evaluator.update(np.array([[1.0, 0.0]]), "b", np.array([[False, False]]))
     assert evaluator.compute().pxap == 50
@@ -217,7 +221,7 @@ def test_image_without_foreground_still_counts():
 @given(split=st.lists(st.integers(0, 2), min_size=6, max_size=6))
 def test_merging_any_split_equals_one(split):
     scoremaps, masks, ignores = draw_data(3)
-    whole, *parts = (MaskEvaluator(scoremaps, 0.01) for _ in range(4))
+    whole, *parts = (MaskEvaluator(scoremaps, 0.01, frame=None) for _ in range(4))
     for part, (image_id, scoremap) in zip(split, scoremaps.items(), strict=True):
         for evaluator in (whole, parts[part]):
             evaluator.update(scoremap, image_id, masks[image_id], ignores[image_id])
@@ -230,13 +234,13 @@ def test_merging_any_split_equals_one(split):
 
 def test_merge_refuses_overlap_and_other_settings():
     mask = np.ones((2, 2), dtype=bool)
-    left, right = MaskEvaluator("ab"), MaskEvaluator("ab")
+    left, right = MaskEvaluator("ab", frame=None), MaskEvaluator("ab", frame=None)
     left.update(np.eye(2), "a", mask)
     right.update(np.eye(2), "a", mask)
     with pytest.raises(UsageError, match="'a' has already"):
         left.merge(right)
-    boxes = BoxEvaluator({i: np.array([[0, 0, 1, 1]]) for i in "ab"}, dict.fromkeys("ab", (2, 2)))
-    for other in (MaskEvaluator("ac"), MaskEvaluator("ab", 0.01), boxes):
+    boxes = BoxEvaluator({i: np.array([[0, 0, 1, 1]]) for i in "ab"}, dict.fromkeys("ab", (2, 2)), frame=None)
+    for other in (MaskEvaluator("ac", frame=None), MaskEvaluator("ab", 0.01, frame=None), boxes):
         with pytest.raises(UsageError, match="merged"):
             left.merge(other)
     left.update(np.eye(2), "b", mask)
@@ -245,28 +249,28 @@ def test_merge_refuses_overlap_and_other_settings():
 
 def test_bookkeeping_errors_name_the_image():
     mask = np.ones((2, 2), dtype=bool)
-    evaluator = MaskEvaluator("ab")
+    evaluator = MaskEvaluator("ab", frame=None)
     with pytest.raises(UsageError, match="'z'"):
         evaluator.update(np.eye(2), "z", mask)
     evaluator.update(np.eye(2), "a", mask)
     with pytest.raises(UsageError, match="'a' has already"):
         evaluator.update(np.eye(2), "a", mask)
     with pytest.raises(UsageError, match="'b'"):
-        evaluator.add("b", MaskEvaluator("b", 0.5).score(np.eye(2), "b", mask))
+        evaluator.add("b", MaskEvaluator("b", 0.5, frame=None).score(np.eye(2), "b", mask))
     with pytest.raises(ScoremapError, match=r"1 of 2 images have no scoremap: 'b'; update with"):
         evaluator.compute()
     with pytest.raises(DataError, match="'a' is listed twice"):
-        MaskEvaluator(["a", "b", "a"])
+        MaskEvaluator(["a", "b", "a"], frame=None)
     with pytest.raises(DataError, match="no image"):
-        MaskEvaluator([])
+        MaskEvaluator([], frame=None)
 
 
 @pytest.mark.parametrize("mask", [np.ones((2, 2)), np.ones(4, dtype=bool), np.ones((0, 2), dtype=bool)])
 def test_malformed_mask_is_refused_by_name(mask):
     with pytest.raises(DataError, match=r"^mask of 'a'"):
-        MaskEvaluator("a").update(np.eye(2), "a", mask)
+        MaskEvaluator("a", frame=None).update(np.eye(2), "a", mask)
     with pytest.raises(DataError, match=r"^ignore mask of 'a'"):
-        MaskEvaluator("a").update(np.eye(2), "a", np.ones((2, 2), dtype=bool), mask)
+        MaskEvaluator("a", frame=None).update(np.eye(2), "a", np.ones((2, 2), dtype=bool), mask)
 
 
 def test_no_warning_where_nothing_is_predicted():

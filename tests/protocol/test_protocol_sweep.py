@@ -331,7 +331,7 @@ import numpy as np
 from concurrent.futures import ThreadPoolExecutor
 from wsolbench.protocol import BoxEvaluator
 ids = "ab"
-evaluator = BoxEvaluator({i: np.array([[1, 1, 5, 5]]) for i in ids}, dict.fromkeys(ids, (9, 9)))
+evaluator = BoxEvaluator({i: np.array([[1, 1, 5, 5]]) for i in ids}, dict.fromkeys(ids, (9, 9)), frame=None)
 with ThreadPoolExecutor(2) as pool:
     list(pool.map(lambda i: evaluator.score(np.eye(9), i), ids))
 """

@@ -124,6 +124,13 @@ class ScoremapFolder:
             stored = np.load(io.BytesIO(content), allow_pickle=False)
         except ScoremapError:
             raise
+        except OSError as error:
+            reason = (
+                "it was there when the work began, and is gone"
+                if isinstance(error, FileNotFoundError)
+                else (error.strerror or str(error))
+            )
+            raise ScoremapError(f"scoremap {path} cannot be read: {reason}") from error
         except Exception as error:  # a damaged header can make numpy raise anything from SyntaxError to MemoryError
             raise ScoremapError(f"scoremap {path} cannot be read: {_why(error)}") from error
         if not isinstance(stored, np.ndarray):

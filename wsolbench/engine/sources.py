@@ -21,7 +21,7 @@ from wsolbench.contract.choices import STORED_MAPS, Target
 from wsolbench.data.opened import OpenSplit
 from wsolbench.engine.scoremap_files import ScoremapFolder, save_scoremap
 from wsolbench.errors import ScoremapError
-from wsolbench.protocol import FRAME, RawMapKind, check_scoremap, classified_scoremap
+from wsolbench.protocol import RawMapKind, scoremap_in_frame
 
 __all__ = ["LazyScoremap", "MapBatch", "MapSource", "MemoryMaps", "SavedMaps", "StoredMaps"]
 
@@ -29,7 +29,10 @@ Scoremap: TypeAlias = NDArray[np.floating[Any]]
 LazyScoremap: TypeAlias = Callable[[], tuple[RawMapKind, Scoremap]]
 """Makes a scoremap and says whether its raw map held a score; called once, by any thread."""
 
-FATE_OF_CONSTANTS = "count as zero maps, unless they have the frame's size: those are scored as they are"
+FATE_OF_CONSTANTS = (
+    "count as zero maps, unless they have the frame's size: those are scored as they are, "
+    "and above 0 their box is the whole image"
+)
 """What becomes of maps of one value that no network of ours made, for messages."""
 
 
@@ -117,11 +120,7 @@ class StoredMaps:
 
 
 def _load(folder: ScoremapFolder, image_id: str) -> tuple[RawMapKind, Scoremap]:
-    return _as_it_is(folder.load(image_id))
-
-
-def _as_it_is(scoremap: Scoremap) -> tuple[RawMapKind, Scoremap]:
-    """Return a map that is scored as it is, with its kind."""
+    scoremap = folder.load(image_id)  # in the frame, and checked
     return ("constant" if scoremap.min() == scoremap.max() else "ok"), scoremap
 
 
@@ -162,12 +161,7 @@ def _in_frame(scoremap: NDArray[Any], image_id: str) -> tuple[RawMapKind, Scorem
         array = np.asarray(scoremap)
     except (ValueError, TypeError, RuntimeError) as error:  # ragged lists, tensors that need a gradient ...
         raise ScoremapError(f"the map of '{image_id}' is no array ({str(error).partition('.')[0]})") from None
-    if array.shape == (FRAME, FRAME):
-        return _as_it_is(check_scoremap(array, image_id))
-    try:
-        return classified_scoremap(array)
-    except ScoremapError as error:
-        raise ScoremapError(f"the map of '{image_id}': {error}") from error
+    return scoremap_in_frame(array, image_id)
 
 
 @dataclass(frozen=True)

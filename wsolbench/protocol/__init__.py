@@ -3,7 +3,14 @@
 from wsolbench.protocol.boxes import box_iou, check_boxes, scale_boxes
 from wsolbench.protocol.evaluators import BoxEvaluator, BoxResult, MaskEvaluator, MaskResult, ScoreHistograms
 from wsolbench.protocol.grid import DEFAULT_INTERVAL, FRAME, IOU_THRESHOLDS, MODES, Mode, cam_threshold_grid
-from wsolbench.protocol.scoremaps import RawMapKind, check_scoremap, classified_scoremap, classify_raw_map, to_scoremap
+from wsolbench.protocol.scoremaps import (
+    RawMapKind,
+    check_scoremap,
+    classified_scoremap,
+    classify_raw_map,
+    scoremap_in_frame,
+    to_scoremap,
+)
 from wsolbench.protocol.selection import (
     FullsupScores,
     FullsupSelection,
@@ -37,6 +44,7 @@ __all__ = [
     "classified_scoremap",
     "classify_raw_map",
     "scale_boxes",
+    "scoremap_in_frame",
     "select_on_fullsup",
     "select_threshold",
     "to_scoremap",

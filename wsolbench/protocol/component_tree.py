@@ -24,6 +24,7 @@ tree in quasi-linear time", IEEE Transactions on Image Processing 15(11), 2006.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -106,16 +107,24 @@ _GROUPS_8 = _group_table(2)
 _AREA_GAIN = _area_table()
 
 
+_SIGNATURE = "float64[:, ::1](uint8[:, ::1], int64[:, ::1])"
+
+
 def _compiled(function: Callable[..., Any]) -> Any:
     """Compile a function and everything it calls, or load what an earlier process has compiled.
 
-    If numba finds no folder for its cache that it can write to, it compiles again in every process.
+    Numba trusts the files of its cache: if one is damaged, cut off or of another version, it raises whatever reading
+    raises. Their index is then written anew, and the function compiled again. If that fails, or numba finds no folder
+    that it can write to, every process compiles for itself.
     """
-    signature = "float64[:, ::1](uint8[:, ::1], int64[:, ::1])"
-    try:
-        return njit(signature, nogil=True, cache=True)(function)
-    except (RuntimeError, OSError):
-        return njit(signature, nogil=True)(function)
+    compile_cached = njit(_SIGNATURE, nogil=True, cache=True)
+    with suppress(Exception):
+        return compile_cached(function)
+    with suppress(Exception):
+        uncompiled: Any = njit(nogil=True, cache=True)(function)
+        uncompiled._cache.flush()
+        return compile_cached(function)
+    return njit(_SIGNATURE, nogil=True)(function)
 
 
 @njit(nogil=True)

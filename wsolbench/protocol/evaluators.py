@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 
 from wsolbench.errors import DataError, ScoremapError, UsageError
 from wsolbench.protocol.boxes import check_boxes, scale_boxes
-from wsolbench.protocol.grid import DEFAULT_INTERVAL, IOU_THRESHOLDS, MODES, Mode, cam_threshold_grid
-from wsolbench.protocol.scoremaps import check_scoremap
+from wsolbench.protocol.grid import DEFAULT_INTERVAL, FRAME, IOU_THRESHOLDS, MODES, Mode, cam_threshold_grid
+from wsolbench.protocol.scoremaps import check_scoremap, scoremap_in_frame
 from wsolbench.protocol.sweep import IouCurves, best_iou_curves
 
 __all__ = ["BoxEvaluator", "BoxResult", "MaskEvaluator", "MaskResult", "ScoreHistograms"]
 
+Frame: TypeAlias = tuple[int, int] | None
 Outcomes: TypeAlias = dict[str, tuple[tuple[int, int], ...]]
 
 _BUILD_FROM_ALL = "build each from the annotations of all images, and update it with those of its part"
@@ -110,6 +111,9 @@ class BoxEvaluator:
             the order of all per-image results.
         image_sizes: For each of these ids the original (width, height) in pixels.
         interval: Step of the grid of τ.
+        frame: Width and height in pixels at which maps and annotations are compared. A map of this size is scored as it
+            is and has to be in [0, 1]; any other one is a raw map, which is resized and normalised. None compares each
+            map at its own size, which is not the protocol's.
 
     Raises:
         DataError: If there is no image, or an image's boxes or size are missing or malformed.
@@ -123,7 +127,9 @@ class BoxEvaluator:
         boxes: Mapping[str, NDArray[np.integer[Any]]],
         image_sizes: Mapping[str, tuple[int, int]],
         interval: float = DEFAULT_INTERVAL,
+        frame: Frame = (FRAME, FRAME),
     ) -> None:
+        self._frame = frame
         self.thresholds = cam_threshold_grid(interval)
         self._boxes = {image_id: check_boxes(of_image, image_id) for image_id, of_image in boxes.items()}
         self._sizes = {image_id: _check_size(image_sizes.get(image_id), image_id) for image_id in boxes}
@@ -141,15 +147,15 @@ class BoxEvaluator:
         """Return the best IoU of one image at every τ, without storing it.
 
         Args:
-            scoremap: (H, W) floats in [0, 1]; its shape is the frame to which the true boxes are scaled.
+            scoremap: A scoremap of the frame's size, or a raw map of another size.
             image_id: The image it was made for.
 
         Raises:
-            ScoremapError: If the scoremap cannot be scored (see `check_scoremap`).
+            ScoremapError: If the map cannot be scored (see `scoremap_in_frame`).
             UsageError: If the image is unknown.
         """
         self._ledger.check_known(image_id)
-        scoremap = check_scoremap(scoremap, image_id)
+        scoremap = _in_frame(scoremap, image_id, self._frame)
         height, width = scoremap.shape
         boxes = scale_boxes(self._boxes[image_id], self._sizes[image_id], (width, height))
         return best_iou_curves(scoremap, boxes, self.thresholds)
@@ -177,7 +183,7 @@ class BoxEvaluator:
             UsageError: If the other one's boxes, sizes or grid differ, or both have seen an image.
         """
         if not isinstance(other, BoxEvaluator) or not self._same_settings(other):
-            told = "evaluators can be merged only if they have the same boxes, image sizes and interval"
+            told = "evaluators can be merged only if they have the same boxes, image sizes, interval and frame"
             raise UsageError(f"{told}; {_BUILD_FROM_ALL}")
         self._ledger.merge(other._ledger)
         self._runs.update(other._runs)
@@ -208,6 +214,7 @@ class BoxEvaluator:
             np.array_equal(self.thresholds, other.thresholds)
             and self._ledger.expects_the_same(other._ledger)
             and self._sizes == other._sizes
+            and self._frame == other._frame
             and all(np.array_equal(boxes, other._boxes[image_id]) for image_id, boxes in self._boxes.items())
         )
 
@@ -253,6 +260,9 @@ class MaskEvaluator:
     Args:
         image_ids: The images of the data set.
         interval: Step of the grid of τ.
+        frame: Width and height in pixels at which maps and annotations are compared. A map of this size is scored as it
+            is and has to be in [0, 1]; any other one is a raw map, which is resized and normalised. None compares each
+            map at its own size, which is not the protocol's.
 
     Raises:
         DataError: If there is no image, or one is listed twice.
@@ -261,7 +271,10 @@ class MaskEvaluator:
     Source: protocol, "Masks: PxAP".
     """
 
-    def __init__(self, image_ids: Iterable[str], interval: float = DEFAULT_INTERVAL) -> None:
+    def __init__(
+        self, image_ids: Iterable[str], interval: float = DEFAULT_INTERVAL, frame: Frame = (FRAME, FRAME)
+    ) -> None:
+        self._frame = frame
         self._interval = interval
         self._edges = np.append(cam_threshold_grid(interval), [1.0, 2.0, 3.0])
         self._ledger = _Ledger(image_ids)
@@ -289,18 +302,18 @@ class MaskEvaluator:
         """Return the score histograms of one image, without storing them.
 
         Args:
-            scoremap: (H, W) floats in [0, 1]; its shape is the frame to which the masks are resized.
+            scoremap: A scoremap of the frame's size, or a raw map of another size.
             image_id: The image it was made for.
             mask: (h, w) bool of any size: the union of the image's instances.
             ignore: (h', w') bool of any size: pixels that do not count, unless they are foreground.
 
         Raises:
-            ScoremapError: If the scoremap cannot be scored (see `check_scoremap`).
+            ScoremapError: If the map cannot be scored (see `scoremap_in_frame`).
             DataError: If a mask is not a non-empty 2-D bool array.
             UsageError: If the image is unknown.
         """
         self._ledger.check_known(image_id)
-        scoremap = check_scoremap(scoremap, image_id)
+        scoremap = _in_frame(scoremap, image_id, self._frame)
         height, width = scoremap.shape
         foreground = _resize_mask(mask, (width, height), f"mask of '{image_id}'")
         background = ~foreground
@@ -338,9 +351,10 @@ class MaskEvaluator:
         if (
             not isinstance(other, MaskEvaluator)
             or not np.array_equal(self._edges, other._edges)
+            or self._frame != other._frame
             or not self._ledger.expects_the_same(other._ledger)
         ):
-            told = "evaluators can be merged only if they have the same images and interval"
+            told = "evaluators can be merged only if they have the same images, interval and frame"
             raise UsageError(f"{told}; {_BUILD_FROM_ALL}")
         self._ledger.merge(other._ledger)
         self._foreground += other._foreground
@@ -427,6 +441,11 @@ class _Ledger:
         for image_id in theirs:
             self.check_awaited(image_id)
         self.tick(theirs)
+
+
+def _in_frame(scoremap: NDArray[np.floating[Any]], image_id: str, frame: Frame) -> NDArray[np.floating[Any]]:
+    """Return a map as it is scored."""
+    return check_scoremap(scoremap, image_id) if frame is None else scoremap_in_frame(scoremap, image_id, frame)[1]
 
 
 def _check_outcome(mode: str, iou_threshold: float) -> None:

@@ -11,7 +11,14 @@ from numpy.typing import ArrayLike, NDArray
 from wsolbench.errors import ScoremapError, UsageError
 from wsolbench.protocol.grid import FRAME
 
-__all__ = ["RawMapKind", "check_scoremap", "classified_scoremap", "classify_raw_map", "to_scoremap"]
+__all__ = [
+    "RawMapKind",
+    "check_scoremap",
+    "classified_scoremap",
+    "classify_raw_map",
+    "scoremap_in_frame",
+    "to_scoremap",
+]
 
 RawMapKind: TypeAlias = Literal["ok", "nan", "constant"]
 
@@ -54,6 +61,30 @@ def classified_scoremap(
     low = resized.min()
     scoremap: NDArray[np.float64] = (resized - low) / (resized.max() - low)
     return kind, scoremap.astype(np.float32)
+
+
+def scoremap_in_frame(
+    values: ArrayLike, name: str, frame: tuple[int, int] = (FRAME, FRAME)
+) -> tuple[RawMapKind, NDArray[np.floating[Any]]]:
+    """Return a map as it is scored, and its kind: a map of the frame's size as it is, any other one as a raw map.
+
+    Args:
+        values: A scoremap (height, width) in [0, 1] of the frame's size, or a raw map of another size and any range.
+        name: Its name in messages: an image id or a file.
+        frame: Width and height of the frame in pixels.
+
+    Raises:
+        ScoremapError: A scoremap cannot be scored (see `check_scoremap`), or a raw map is not a non-empty 2-D array of
+            real numbers.
+    """
+    array = np.asarray(values)
+    if array.shape == frame[::-1]:
+        scoremap = check_scoremap(array, name)
+        return ("constant" if scoremap.min() == scoremap.max() else "ok"), scoremap
+    try:
+        return classified_scoremap(array, frame)
+    except ScoremapError as error:
+        raise ScoremapError(f"the map of '{name}': {error}") from error
 
 
 def classify_raw_map(raw_map: ArrayLike, frame: tuple[int, int] = (FRAME, FRAME)) -> RawMapKind:

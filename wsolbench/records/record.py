@@ -134,7 +134,9 @@ class SplitInfo(_Part):
     annotations_sha256: Sha256 = Field(description="of ids, labels, sizes, boxes and masks")
     images_sha256: Sha256 | None = Field(description="of the pixels of every image; null where none was read")
     nan_maps: Count = Field(description="maps that held NaN or infinity and were scored as zero maps")
-    constant_maps: Count = Field(description="maps of one value")
+    constant_maps: Count = Field(
+        description="maps of one value: zero maps, or scored as they are where they had the frame's size"
+    )
     statistics: list[Text] = Field(description="what the method reports of every map, such as variance_share")
 
 
