@@ -22,24 +22,16 @@ class Set:
     name: str = "own"
 
 
-def rows_of(
-    names,
-    classes,
-    *,
-    folders=None,
-    class_map=None,
-    published=None,
-    labels=None,
-    training=None,
-    source="file",
-    trained=(),
-):
-    """Return the choice of rows for a data set with such class names and a head of so many classes."""
+def rows_of(names, classes, *, folders=None, class_map=None, published=None, labels=None, training=None, trained=()):
+    """Return the choice of rows for a data set with such class names and a head of so many classes.
+
+    The weights are from a file; `training` is the data set of their card, `trained` are the classes that it names.
+    """
     conventions = Conventions(class_map=class_map)
     dataset = OpenDataset(Set(tuple(names)), Provider("acme", "1", "own"), conventions, published_classes=published)
     labels = np.arange(len(names)) if labels is None else np.array(labels)
     ids = tuple(f"test/{(folders or names)[label]}/{place}.jpg" for place, label in enumerate(labels))
-    weights = SimpleNamespace(source=source, training=training and SimpleNamespace(dataset=training))
+    weights = SimpleNamespace(source="file", training=training and SimpleNamespace(dataset=training))
     network = SimpleNamespace(
         num_classes=classes, weights=weights, class_names=trained, spec=SimpleNamespace(name="net")
     )

@@ -154,7 +154,9 @@ def _look_up(
     listed = ilsvrc.annotations()
     theirs = {image_id: f"val/{image_id.partition('/')[2]}" for image_id in ids}
     absent = [image_id for image_id in ids if theirs[image_id] not in listed.boxes]
-    if absent:
-        raise DataError(f"{ilsvrc.folder} has no boxes for {len(absent)} photos, such as {theirs[absent[0]]}")
-    boxes = {image_id: listed.boxes[theirs[image_id]] for image_id in ids}
-    return boxes, {image_id: listed.image_sizes[theirs[image_id]] for image_id in ids}
+    if absent and ilsvrc.conventions.unannotated == "error":
+        message = f"{ilsvrc.folder} has no boxes for {len(absent)} photos, such as {theirs[absent[0]]}"
+        raise DataError(f"{message}; --unannotated omit leaves such images out")
+    there = [image_id for image_id in ids if theirs[image_id] in listed.boxes]
+    boxes = {image_id: listed.boxes[theirs[image_id]] for image_id in there}
+    return boxes, {image_id: listed.image_sizes[theirs[image_id]] for image_id in there}
