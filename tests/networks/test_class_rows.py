@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from wsolbench.contract import Conventions, ImageSplit
+from wsolbench.contract import Conventions, ImageSplit, Split
 from wsolbench.data.opened import OpenDataset
 from wsolbench.errors import DataError, UsageError
 from wsolbench.host.provider import Provider
@@ -19,7 +19,12 @@ class Set:
     """A data set of which names matter alone."""
 
     class_names: tuple[str, ...]
+    part: ImageSplit
     name: str = "own"
+    splits = frozenset([Split.TEST])
+
+    def images(self, _split):
+        return self.part
 
 
 def rows_of(names, classes, *, folders=None, class_map=None, published=None, labels=None, training=None, trained=()):
@@ -28,14 +33,17 @@ def rows_of(names, classes, *, folders=None, class_map=None, published=None, lab
     The weights are from a file; `training` is the data set of their card, `trained` are the classes that it names.
     """
     conventions = Conventions(class_map=class_map)
-    dataset = OpenDataset(Set(tuple(names)), Provider("acme", "1", "own"), conventions, published_classes=published)
     labels = np.arange(len(names)) if labels is None else np.array(labels)
     ids = tuple(f"test/{(folders or names)[label]}/{place}.jpg" for place, label in enumerate(labels))
+    part = ImageSplit(ids, labels, lambda _: None)
+    dataset = OpenDataset(
+        Set(tuple(names), part), Provider("acme", "1", "own"), conventions, published_classes=published
+    )
     weights = SimpleNamespace(source="file", training=training and SimpleNamespace(dataset=training))
     network = SimpleNamespace(
         num_classes=classes, weights=weights, class_names=trained, spec=SimpleNamespace(name="net")
     )
-    return choose_rows(network, dataset, [ImageSplit(ids, labels, lambda _: None)])
+    return choose_rows(network, dataset, [part])
 
 
 def test_labels_are_rows_where_numbers_of_classes_are_equal():
@@ -83,7 +91,11 @@ UNKNOWN = {
         {"training": "mine"},
         "the rows of 'tench', 'parachute' are n",
     ),
-    "labels": (["0", "1"], {}, "'0', '1' are not among those of imagenet-1k"),
+    "labels": (
+        ["0", "1"],
+        {},
+        "are not among those of imagenet-1k; say with --class-map FILE which row is which class, a CSV f",
+    ),
 }
 
 
@@ -113,6 +125,14 @@ def test_classes_of_a_training_are_found_by_their_names():
     with pytest.raises(UsageError, match="know 3 classes and 'own' has 2; 'fox' is not among those of its training"):
         rows_of(["cow", "fox"], 3, trained=trained, training="mine")
     assert "first 2 of them" in rows_of(["0", "1"], 3, trained=("0", "1", "2"), training="folder").remark
+
+
+def test_labels_of_lists_with_gaps_are_rows():
+    """Lists of some photos of ILSVRC state its 1,000 labels."""
+    names = [str(label) for label in range(999)]
+    chosen = rows_of(names, 1000, labels=[3, 998, 500], folders=["val"] * 999)
+    assert (chosen.rows, chosen.certain) == (None, False)
+    assert "its labels are taken for the first 999 of them" in chosen.remark
 
 
 MAPS = {

@@ -2,7 +2,8 @@
 
 A label is the row of its number where the network has as many classes as the data set. Elsewhere a class map names the
 rows (`wsolbench.data.class_map`), or the classes are found by name among those of the network: by WordNet id or by
-name, of the class or of the folder of its images. The head keeps all of its rows: a prediction is one of all classes
+name, of the class or of the folder of its images. Labels that lists state are rows where some numbers do not occur. The
+head keeps all of its rows: a prediction is one of all classes
 that the network knows.
 """
 
@@ -113,7 +114,7 @@ def choose_rows(network: LoadedNetwork, dataset: OpenDataset, parts: Sequence[Im
         return ClassRows() if unchanged else ClassRows(chosen, f"{text}; a prediction is one of all {rows:,}")
     if not mapped and rows == count and all(found[label] in ([], [label]) for label in occurring):
         return ClassRows()
-    if not mapped and known is None and _are_numbers(dataset.class_names):
+    if not mapped and _are_numbers(dataset.class_names) and (known is None or _skip_labels(dataset)):
         remark = f"the weights know {rows} classes and the data set {count}; its labels are taken for the first {count}"
         return ClassRows(remark=f"{remark} of them" if rows > count else "", certain=False)
     raise _unknown_rows(network, dataset, known, [(names[label][0], found[label]) for label in undecided])
@@ -127,7 +128,7 @@ def _unknown_rows(
 ) -> UsageError:
     several = [f"'{name}' is the name of the rows {' and '.join(map(str, rows))}" for name, rows in missing if rows]
     absent = [name for name, rows in missing if not rows]
-    reasons = several[:3]
+    reasons, numbered = several[:3], _are_numbers(dataset.class_names)
     if absent and known is None:
         reasons = [f"the rows of {some(absent)} are not known"]
     elif absent and known is not None:
@@ -135,7 +136,7 @@ def _unknown_rows(
     return UsageError(
         f"the weights of '{network.spec.name}' know {network.num_classes:,} classes and '{dataset.name}' has "
         f"{dataset.num_classes:,}; {'; '.join(reasons)}; say with --class-map FILE which row is which class, "
-        "a CSV file with the header folder,row"
+        f"a CSV file with the header folder,row{' (and the line *,* where labels are rows)' if numbered else ''}"
     )
 
 
@@ -214,6 +215,12 @@ def _row(each: MapLine, known: KnownClasses | None, rows: int) -> int:
         what = f"the number, id or name of a class of {known.source}" if known else "the number of a row"
         raise each.line.error(f"expected {what}, {several}")
     return found[0]
+
+
+def _skip_labels(dataset: OpenDataset) -> bool:
+    """Return whether labels below the highest do not occur: they are then numbers in a longer list of classes."""
+    labels = np.concatenate([np.unique(dataset.images(split).labels) for split in dataset.splits])
+    return bool(len(np.unique(labels)) <= labels.max())
 
 
 def _are_numbers(names: Sequence[str]) -> bool:
