@@ -24,6 +24,7 @@ UPRIGHT = 1
 _SIDEWAYS = frozenset({5, 6, 7, 8})
 _FEW_PIXELS = 3
 _FEW_PERCENT = 0.02
+_OBLONG = 1.1
 
 
 class Remark(enum.Enum):
@@ -132,7 +133,10 @@ def _compare(size: Size, listed: Size) -> tuple[Remark, ...]:
 def _is_swapped(size: Size, listed: Size) -> bool:
     """Whether a listed size fits an image, or a resized copy, only with width and height exchanged."""
     other = listed[::-1]
-    return size == other != listed or (_same_shape(size, other) and not _same_shape(size, listed))
+    if size == other:
+        return size != listed
+    oblong = max(listed) > _OBLONG * min(listed)  # copies squashed to about a square have the shape of either
+    return oblong and _same_shape(size, other) and not _same_shape(size, listed)
 
 
 def _likeness(size: Size, listed: Size) -> int:
