@@ -363,7 +363,7 @@ COUNTED = {
         (FULL, BOXES),
         {"boxes": "half-open"},
         [(11, 21, 119, 89), (11, 21, 59, 69)],
-        ["from 0, as no box"],
+        ["from 0, as boxes are half-open; --first-pixel 1"],
     ),
     "said: half-open from 1": (
         ((11, 21, 121, 91),),

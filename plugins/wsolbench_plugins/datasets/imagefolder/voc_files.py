@@ -77,7 +77,8 @@ def conclude_rule(
         )
     elif first is None:
         first = 0 if conventions.boxes == "half-open" else 1
-        reasons.append(f"pixels count from {first}, as no box begins below 1")
+        why = "boxes are half-open" if first == 0 else "no box begins below 1"
+        reasons.append(f"pixels count from {first}, as {why}")
     reasons = [f"{reason}; --first-pixel {1 - first} if that is wrong" for reason in reasons]
     edges = [box for box in boxes if box.image in sizes and _ends_at_edge(box.quad, sizes[box.image])]
     if first == 0 and edges and conventions.boxes == "inclusive":
