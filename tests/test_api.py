@@ -85,7 +85,6 @@ DATA = [
     "common_front",
     "compare_annotations",
     "find_split_folders",
-    "findings_of_changes",
     "folder_names",
     "list_class_folders",
     "lists_below",

@@ -4,7 +4,7 @@ What every plugin needs, a data set in memory too, is in `wsolbench.api`.
 """
 
 from wsolbench.contract import Download, Finding, Inspectable, KnownSplit, Preparation, Severity
-from wsolbench.data.boxes import BoxRule, Quad, SizedBoxes, findings_of_changes, xywh_to_xyxy
+from wsolbench.data.boxes import BoxRule, Quad, SizedBoxes, xywh_to_xyxy
 from wsolbench.data.class_folders import list_class_folders
 from wsolbench.data.class_map import match_categories
 from wsolbench.data.comparison import compare_annotations
@@ -44,7 +44,6 @@ __all__ = [
     "common_front",
     "compare_annotations",
     "find_split_folders",
-    "findings_of_changes",
     "folder_names",
     "list_class_folders",
     "lists_below",

@@ -212,15 +212,10 @@ class SizedBoxes(Mapping[str, NDArray[np.int64]]):
     def __len__(self) -> int:
         return len(self.quads)
 
-    def changes(self) -> dict[str, list[str]]:
-        """Return image id -> what was done to its boxes, once for each; images whose size is unknown have no entry."""
-        changes: dict[str, list[str]] = {}
-        for image_id, quads in self.quads.items():
-            with suppress(DataError):
-                size = self.sizes[image_id]
-                found = [change for quad in quads for change in self.rule.changes(quad, size)]
-                changes |= {image_id: found} if found else {}
-        return changes
+    @property
+    def changes(self) -> Mapping[str, Sequence[str]]:
+        """Image id -> what is done to its boxes, once for each, worked out when it is looked up."""
+        return _Changes(self)
 
     def _refusal(self, image_id: str, quad: Quad, size: Size) -> DataError:
         """Return the error about a box; that of the first image counts the others and says what may help."""
@@ -251,3 +246,23 @@ class SizedBoxes(Mapping[str, NDArray[np.int64]]):
     def _is_inside(self, image_id: str, quad: Quad, corners: Corners, size: Size) -> bool:
         exceeds = image_id in self.unlisted and self.rule.exceeds(quad, size)
         return is_inside(corners, size) and not exceeds
+
+
+@dataclass(frozen=True, eq=False)
+class _Changes(Mapping[str, Sequence[str]]):
+    """Image id -> what is done to its boxes; of an image whose size cannot be read, nothing."""
+
+    boxes: SizedBoxes
+
+    def __getitem__(self, image_id: str) -> Sequence[str]:
+        quads = self.boxes.quads[image_id]
+        with suppress(DataError):
+            size = self.boxes.sizes[image_id]
+            return [change for quad in quads for change in self.boxes.rule.changes(quad, size)]
+        return []
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.boxes)
+
+    def __len__(self) -> int:
+        return len(self.boxes)

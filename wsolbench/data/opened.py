@@ -22,6 +22,7 @@ from wsolbench.contract import (
 )
 from wsolbench.contract.choices import DATASET_NAME
 from wsolbench.contract.datasets import ignore_finding
+from wsolbench.data.boxes import findings_of_changes
 from wsolbench.data.fingerprint import annotations_hash
 from wsolbench.data.ids import check_ids
 from wsolbench.data.sampling import in_order_of_ids, limit_split, select_images
@@ -154,10 +155,13 @@ class OpenDataset:
             annotated = self.select_annotated(split, everything, annotations)
             images = limit_split(annotated, limit)
             boxes = {image_id: annotations.boxes[image_id] for image_id in images.ids} if annotations.boxes else {}
+            changes = {image_id: done for image_id in images.ids if (done := annotations.changes.get(image_id))}
+        for finding in findings_of_changes(split.label, changes):
+            self.on_finding(finding)
         load_mask = annotations.load_mask
         guarded = None if load_mask is None else _Guarded(load_mask, self.provider, "loading the mask of")
         omitted = len(everything.ids) - len(annotated.ids)
-        placed = Annotations(boxes, annotations.image_sizes, guarded, changes=annotations.changes)
+        placed = Annotations(boxes, annotations.image_sizes, guarded, changes=changes)
         return OpenSplit(split, images, placed, omitted)
 
     def select_annotated(self, split: Split, images: ImageSplit, annotations: Annotations) -> ImageSplit:

@@ -27,9 +27,9 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from wsolbench.contract import Annotations, Conventions, DatasetRoots, Finding, ImageSplit, MaskPair, Split
-from wsolbench.contract.datasets import ignore_finding, raise_fault
-from wsolbench.data.boxes import BoxRule, Corners, Quad, findings_of_changes, is_inside, outside_advice
+from wsolbench.contract import Annotations, Conventions, DatasetRoots, ImageSplit, MaskPair, Split
+from wsolbench.contract.datasets import raise_fault
+from wsolbench.data.boxes import BoxRule, Corners, Quad, is_inside, outside_advice
 from wsolbench.data.conventions import refuse_unused
 from wsolbench.data.image_files import ImageFiles
 from wsolbench.data.images import decode_grey
@@ -140,7 +140,6 @@ def _all_splits(metadata: Path, roots: DatasetRoots) -> dict[Split, ReferenceSpl
             masks,
             conventions=roots.conventions,
             on_fault=roots.on_fault,
-            on_finding=roots.on_finding,
         )
         for split in Split
     }
@@ -247,7 +246,6 @@ class ReferenceSplit:
         mask_root: Folder or ZIP file where mask paths start.
         conventions: How the files are read.
         on_fault: Called with what is wrong with an entry, which is left out where it returns.
-        on_finding: Called with what was done to the boxes.
     """
 
     split: Split
@@ -256,7 +254,6 @@ class ReferenceSplit:
     mask_root: Path | None = None
     conventions: Conventions = field(default_factory=Conventions)
     on_fault: FaultHandler = raise_fault
-    on_finding: Callable[[Finding], None] = ignore_finding
 
     @property
     def is_there(self) -> bool:
@@ -379,8 +376,6 @@ class ReferenceSplit:
                     changes.setdefault(name, []).extend(rule.changes(quad, sizes[name]))
             else:
                 outside.setdefault(name, []).append((line, corners))
-        for finding in findings_of_changes(self.split.label, changes):
-            self.on_finding(finding)
         beyond = [(corners, sizes[name]) for name, found in outside.items() for _, corners in found]
         advice = outside_advice(beyond, rule)
         remark = f"; so have {len(outside) - 1:,} other images" if len(outside) > 1 else ""

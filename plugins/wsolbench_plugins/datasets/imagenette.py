@@ -120,9 +120,7 @@ def _from_download(folder: Path, roots: DatasetRoots) -> Dataset:
         for wnid, names in classes.items()
         for name in names
     }
-    ilsvrc = ReferenceSplit(
-        Split.TEST, metadata / Split.TEST.value, conventions=roots.conventions, on_finding=roots.on_finding
-    )
+    ilsvrc = ReferenceSplit(Split.TEST, metadata / Split.TEST.value, conventions=roots.conventions)
     if not ilsvrc.is_there:
         raise DataError(f"{metadata} holds no test/image_ids.txt; pass the published metadata of ILSVRC")
     parts = {split: LazySplit(partial(_read_split, folder, paths, ilsvrc, split)) for split in Split}

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsolbench.contract import Dataset, DatasetRoots, DatasetSpec, Finding, KnownSplit, Severity, Split
+from wsolbench.data.boxes import findings_of_changes
 from wsolbench.data.check.inspection import InspectedSplit
 from wsolbench.data.file_kinds import is_image_name
 from wsolbench.data.remarks import count_and_name, findings_of_remarks
@@ -110,6 +111,10 @@ def _boxes(part: InspectedSplit) -> Iterator[Finding]:
         if len(np.unique(corners, axis=0)) < len(corners):
             twice.append(image_id)
     yield from list_findings(Severity.ERROR, outside)
+    changes = part.annotations.changes
+    yield from findings_of_changes(
+        part.split.label, {name: changes[name] for name in part.images.ids if name in changes}
+    )
     for found, what in ((thin, "boxes one pixel wide or high"), (twice, "the same box more than once")):
         if found:
             yield Finding(Severity.WARNING, f"{part.split.label}: {what}: {count_and_name(found, 'image', 'images')}")

@@ -23,7 +23,6 @@ from wsolbench.data import (
     SizedBoxes,
     common_front,
     find_split_folders,
-    findings_of_changes,
     list_class_folders,
     match_categories,
     open_storage,
@@ -151,10 +150,7 @@ class BoxesOfImages:
             self.roots.on_fault(DataError(f"{self.path} {message}"))
         sizes = HeaderSizes(files)
         boxes = SizedBoxes(quads, sizes, str(self.path), self._file.rule, quads.keys() - files.sizes.keys())
-        changes = boxes.changes()
-        for finding in findings_of_changes(split.label, changes):
-            self.roots.on_finding(finding)
-        return Annotations(boxes, sizes, changes=changes)
+        return Annotations(boxes, sizes, changes=boxes.changes)
 
     def files(self, split: Split) -> ImageFiles:
         """Return the images of a split with what the boxes say of their sizes; of train-weaksup, nothing is read."""
