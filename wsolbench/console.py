@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from rich.console import Console
 from rich.markup import escape
@@ -76,7 +76,8 @@ class ConsoleReporter(Reporter):
         self._print(f"warning: {message}")
 
     def _print(self, line: str) -> None:
-        self._console.print(message_text(line), markup=False, emoji=False, highlight=False, soft_wrap=True)
+        with suppress(OSError):  # a stderr that cannot be written ends no work
+            self._console.print(message_text(line), markup=False, emoji=False, highlight=False, soft_wrap=True)
 
 
 def _so_far(done: int, total: int | None, unit: str, seconds: float) -> str:

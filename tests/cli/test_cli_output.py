@@ -64,6 +64,7 @@ def test_a_stderr_that_cannot_be_written_changes_no_exit_code(monkeypatch):
     with pytest.raises(SystemExit) as ended:
         main(["describe", "nothing-like-it"])
     assert ended.value.code == 2
+    ConsoleReporter().warn("lost")
 
 
 @pytest.mark.parametrize("text", HOSTILE)
