@@ -164,6 +164,27 @@ def test_an_interrupted_training_is_continued(cli, cut_short, tmp_path):
     assert not state_of(out).exists()
 
 
+def test_a_training_whose_folder_was_taken_meanwhile_is_complete_beside_it(cli, made, tmp_path, monkeypatch):
+    from wsolbench.training import job
+
+    out, carry_out = tmp_path / "out", job.carry_out
+
+    def take_the_folder(*arguments, **options):
+        card = carry_out(*arguments, **options)
+        out.mkdir()
+        (out / "theirs").touch()
+        return card
+
+    monkeypatch.setattr(job, "carry_out", take_the_folder)
+    done = cli(*TRAIN, *made.options, *ONE_EPOCH, "--out", out)
+    assert done.code == 2
+    assert done.err.splitlines()[-1] == f"error: --out {out}: it was taken meanwhile; the results are in {out}-2"
+    assert "--resume" not in done.err
+    assert {path.name for path in tmp_path.iterdir() if "out" in path.name} == {"out", "out-2"}
+    assert (tmp_path / "out-2" / "weights.safetensors").is_file()
+    assert [path.name for path in out.iterdir()] == ["theirs"]
+
+
 def test_another_training_is_not_continued(cli, cut_short):
     options, out = cut_short
     changed = [*options, "--recipe-opt", "learning_rate=0.001", "--out", out, "--resume"]

@@ -10,6 +10,7 @@ from pathlib import Path
 from wsolbench.config import TrainConfig
 from wsolbench.contract import BackboneSpec, Split
 from wsolbench.data.opened import open_dataset
+from wsolbench.drafts import ElsewhereError
 from wsolbench.errors import UsageError
 from wsolbench.files import atomic_folder, check_writable
 from wsolbench.host.registry import Offer, Registry
@@ -56,9 +57,12 @@ def train(config: TrainConfig, registry: Registry, reporter: Reporter, *, comman
     state_path = state_path_of(config.out)
     if state_path.exists() and not config.resume:
         raise UsageError(f"{state_path} holds a training that was interrupted; add --resume, or delete it")
-    with atomic_folder(config.out) as draft, _saying_how_to_resume(state_path, config.out, reporter):
+    with (
+        _removed_when_complete(state_path),
+        atomic_folder(config.out) as draft,
+        _saying_how_to_resume(state_path, config.out, reporter),
+    ):
         card = carry_out(plan, draft, reporter, state_path=state_path, resume=config.resume)
-    state_path.unlink(missing_ok=True)
     return TrainedClassifier(config.out, card)
 
 
@@ -116,6 +120,17 @@ def _one_network(registry: Registry, name: str) -> Offer[BackboneSpec]:
         shown = ", ".join(registry.backbones.shown_name(variant) for variant in variants)
         raise UsageError(f"'{name}' is a family of networks; name the one to train: {shown}")
     return registry.backbones.get(name)
+
+
+@contextmanager
+def _removed_when_complete(state_path: Path) -> Iterator[None]:
+    """Remove the state of a training that is complete, under whatever name."""
+    try:
+        yield
+    except ElsewhereError:
+        state_path.unlink(missing_ok=True)
+        raise
+    state_path.unlink(missing_ok=True)
 
 
 @contextmanager
