@@ -144,23 +144,18 @@ def test_the_file_of_an_image_names_it_and_else_its_filename(photos):
     assert odd.endswith("as their <filename> than as their own name, which counts, such as 'b, c' with 'cat/a.jpg'")
 
 
-def test_conventions_are_carried_out_and_said_once(photos):
-    write(
-        photos.parent / "boxes.csv",
-        "image,x0,y0,x1,y1\ncat/a.jpg,1.5,2,40,30\nb,0,0,9,9\nb,0,0,9,9\ndog/a.jpg,-2,1,5,5\n",
-    )
-    write(photos.parent / "boxes.csv", (photos.parent / "boxes.csv").read_text().replace("\nb,", '\n"b, c.jpg",'))
-    findings = []
-    roots = DatasetRoots(
-        photos, photos.parent / "boxes.csv", conventions=Conventions("clip"), on_finding=findings.append
-    )
-    boxes = boxes_of(SPEC.build(roots))
-    assert boxes["test/cat/a.jpg"] == [[1, 2, 39, 29]]
-    assert boxes["test/dog/a.jpg"] == [[0, 1, 5, 5]]
-    assert [finding.text for finding in findings] == [
-        "test: 2 boxes beyond the image, clipped to it",
-        "test: 1 box with fractions, truncated to whole pixels",
-    ]
+def test_conventions_are_carried_out(photos):
+    rows = ["image,x0,y0,x1,y1", "cat/a.jpg,1.5,2,40,30", '"b, c.jpg",0,0,9,9', "dog/a.jpg,-2,1,5,5"]
+    write(photos.parent / "boxes.csv", "\n".join(rows))
+    roots = DatasetRoots(photos, photos.parent / "boxes.csv", conventions=Conventions("clip"))
+    annotations = SPEC.build(roots).annotations(Split.TEST)
+    assert annotations.boxes["test/cat/a.jpg"].tolist() == [[1, 2, 39, 29]]
+    assert annotations.boxes["test/dog/a.jpg"].tolist() == [[0, 1, 5, 5]]
+    assert {image_id: sorted(changes) for image_id, changes in annotations.changes.items()} == {
+        "test/cat/a.jpg": ["beyond the image, clipped to it", "with fractions, truncated to whole pixels"],
+        "test/cat/b, c.jpg": [],
+        "test/dog/a.jpg": ["beyond the image, clipped to it"],
+    }
     with pytest.raises(
         DataError, match=r"nor are boxes of 1 other images; pass --boxes clip to move corners into the i"
     ):
