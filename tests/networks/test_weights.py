@@ -228,6 +228,80 @@ def test_what_is_no_weights_file_is_told_by_its_looks(spec, state, tmp_path, for
     assert one_line(caught) == f"weights file {path} is damaged or not a weights file: {words}"
 
 
+def test_one_flipped_bit_of_a_weight_is_damage(load, state, tmp_path):
+    path = save(state, tmp_path)
+    with zipfile.ZipFile(path) as archive:
+        place = max(archive.infolist(), key=lambda part: part.file_size).header_offset + 200
+    whole = bytearray(path.read_bytes())
+    whole[place] ^= 1
+    path.write_bytes(whole)
+    with pytest.raises(WeightsError, match=r"w\.pth is damaged: entry .*data/\d+ does not have its check sum; fetch"):
+        load(path)
+
+
+def test_a_file_without_check_sums_is_read(load, state, tmp_path):
+    before = torch.serialization.get_crc32_options()
+    try:
+        torch.serialization.set_crc32_options(False)
+        path = save(state, tmp_path)
+    finally:
+        torch.serialization.set_crc32_options(before)
+    assert load(path).num_classes == 12
+
+
+def test_a_weight_that_is_not_finite_is_named_and_a_counter_may_be_a_fraction(load, state, tmp_path):
+    state = {name: value.float() for name, value in state.items()}
+    assert load(save(state, tmp_path)).num_classes == 12
+    state["norm.weight"][3] = float("nan")
+    with pytest.raises(WeightsError, match=r"the entry 'norm\.weight' holds 1 numbers that are not finite$"):
+        load(save(state, tmp_path))
+
+
+def test_counters_of_other_tools_are_skipped_and_said(load, state, tmp_path):
+    counters = {"total_ops": torch.zeros(1), "stem.total_params": torch.zeros(1)}
+    notes = load(save({**state, **counters}, tmp_path)).weights.notes
+    assert notes == ["2 counters that the network does not have are skipped: total_ops, stem.total_params"]
+
+
+def test_the_key_of_a_state_dict_is_recorded(small_networks, state, tmp_path):
+    path = save({"model": state, "model_ema": {name: value + 1 for name, value in state.items()}}, tmp_path)
+    for key, taken in ((None, "model"), ("model_ema", "model_ema")):
+        loaded = load_network(
+            small_networks,
+            "wsolbench:replknet_nano",
+            dataset="critters",
+            num_classes=12,
+            weights=path,
+            device=CPU,
+            seed=0,
+            weights_key=key,
+        )
+        assert loaded.weights.key == taken
+        assert f"'{taken}' is used" in loaded.weights.notes[0]
+
+
+def test_a_key_without_a_file_is_refused(small_networks):
+    with pytest.raises(UsageError, match="--weights-key ema: this is for a weights file; add --weights FILE"):
+        load_network(
+            small_networks,
+            "wsolbench:replknet_nano",
+            dataset="critters",
+            num_classes=12,
+            weights="random",
+            device=CPU,
+            seed=0,
+            weights_key="ema",
+        )
+
+
+def test_a_file_that_fits_several_variants_is_ambiguous(tmp_path):
+    path = save(Plain(3, channels=8).state_dict(), tmp_path)
+    loaded = load_plain("plain_l", path)
+    (warning,) = loaded.warnings
+    assert warning.startswith("the weights fit other variants of 'plain' just as well: 'plain_again' (4×4 maps at 32")
+    assert loaded.weights.notes == [warning]
+
+
 class Mine:
     """Stands for an object that somebody pickled with their weights."""
 

@@ -14,6 +14,7 @@ import torch
 
 from wsolbench.errors import OutputError, UsageError
 from wsolbench.files import atomic_write
+from wsolbench.networks.weights_file import read_weights_file
 from wsolbench.records.identity import difference
 
 FORMAT = 1
@@ -85,7 +86,7 @@ class StateFile:
             UsageError: The file is damaged, or belongs to another training.
         """
         try:
-            content = torch.load(self.path, map_location="cpu", weights_only=True)
+            content: Any = read_weights_file(self.path).content
             known = content.pop("format") == FORMAT
             identity = json.loads(content.pop("identity"))
             state = TrainingState(**content)
