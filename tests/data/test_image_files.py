@@ -94,3 +94,12 @@ def test_a_file_of_another_image_is_not_taken_for_a_missing_one(tmp_path):
     (tmp_path / "A.jpg").write_bytes(jpeg((30, 20)))
     with pytest.raises(MissingFileError):
         ImageFiles(open_storage(tmp_path), ("a.jpg", "A.jpg")).load(0)
+
+
+def test_the_name_of_the_data_root_may_be_in_front(tmp_path):
+    (tmp_path / "Images" / "x").mkdir(parents=True)
+    (tmp_path / "Images" / "x" / "a.jpg").write_bytes(jpeg((30, 20)))
+    files = ImageFiles(open_storage(tmp_path / "Images"), ("images/x/a.jpg", "other/x/a.jpg"))
+    assert files.load(0).shape == (20, 30, 3)
+    with pytest.raises(MissingFileError):
+        files.load(1)

@@ -102,10 +102,16 @@ class FolderStorage:
                 yield (Path(folder) / name).relative_to(self.root).as_posix()
 
     def similar(self, path: str) -> tuple[str, ...]:
-        """Return the paths of what there is that differ from a path in letter case or the form of accents alone."""
+        """Return the paths of what there is that differ from a path in letter case or the form of accents alone.
+
+        Where there is none, the name of the root itself may be in front of the path.
+        """
+        first, _, rest = tidy_path(path).partition("/")
         found = [""]
         for part in tidy_path(path).split("/"):
             found = [f"{folder}{name}/" for folder in found for name in self._names(folder).get(name_key(part), ())]
+        if not found and rest and name_key(first) == name_key(self.root.resolve().name):  # images/a.jpg in images
+            return self.similar(rest)
         return tuple(place.removesuffix("/") for place in found)
 
     def _names(self, folder: str) -> dict[str, list[str]]:

@@ -201,11 +201,12 @@ class Unpacked:
             photos += chosen
             labels += [label] * len(chosen)
         ids = tuple(photo.image_id for photo in photos)
-        files = ImageFiles(open_storage(self.folder), ids, paths=tuple(photo.path for photo in photos))
+        sizes = dict.fromkeys(ids, (SIZE, SIZE))
+        files = ImageFiles(open_storage(self.folder), ids, paths=tuple(photo.path for photo in photos), sizes=sizes)
         if split is Split.TRAIN_WEAKSUP:
             return ListedSplit(files, np.array(labels, dtype=np.int64))
         boxes = {photo.image_id: np.array([photo.box], dtype=np.int64) for photo in photos}
-        return ListedSplit(files, np.array(labels, dtype=np.int64), boxes, dict.fromkeys(ids, (SIZE, SIZE)))
+        return ListedSplit(files, np.array(labels, dtype=np.int64), boxes, sizes)
 
     def _chosen(self, wnid: str, split: Split) -> list[_Photo]:
         """Return the training photos of a class that belong to a split, in the order of their numbers."""
