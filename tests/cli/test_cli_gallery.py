@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -221,3 +222,16 @@ def test_the_leaderboard_shows_a_gallery_of_its_own_records_only(cli, runs, tmp_
     write_record(read_record(runs / "resnet_nano/record-cam.json"), records, "b")
     build(board)
     assert check(board) == [f"{gallery} shows records that are not there; draw it again with 'wsolbench gallery'"]
+
+
+def test_lists_are_read_as_the_record_says():
+    from types import SimpleNamespace
+
+    from wsolbench.cli.gallery import _conventions
+    from wsolbench.contract import Conventions
+
+    config = {"dataset": "folder", "boxes": "clip", "unannotated": "omit", "class_map": "map.csv", "seed": 3}
+    record = SimpleNamespace(config=config)
+    assert _conventions(record, None) == Conventions("clip", None, "omit", Path("map.csv"))
+    assert _conventions(record, Path("moved.csv")).class_map == Path("moved.csv")
+    assert _conventions(SimpleNamespace(config=None), None) == Conventions()
