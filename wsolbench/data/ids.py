@@ -7,16 +7,19 @@ import re
 from wsolbench.contract import ImageSplit
 from wsolbench.data.names import tidy_path
 from wsolbench.errors import DataError
+from wsolbench.texts import LONGEST, text_problem
 
 __all__ = ["check_ids", "is_text", "path_problem", "shown_name"]
 
 
 def path_problem(path: str) -> str | None:
     """Say what a relative path should have been, on this or another system, or None where it is one."""
-    if not path.isprintable() and any(ord(character) < 32 or ord(character) == 127 for character in path):
-        return "expected a path without control characters"
     if not is_text(path):
         return "the name is not UTF-8; rename it"
+    if len(path) > LONGEST:
+        return f"expected a path of at most {LONGEST:,} characters"
+    if not path.isprintable() and text_problem(path) is not None:
+        return "expected a path without control characters"
     if not path or path.startswith("/") or "\\" in path or re.match("[A-Za-z]:", path) or ".." in path.split("/"):
         return "expected a relative path with forward slashes that stays inside its folder"
     return None

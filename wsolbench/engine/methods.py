@@ -24,6 +24,7 @@ from wsolbench.host.registry import Offer, Registry
 from wsolbench.host.settings import guarding
 from wsolbench.networks.class_weights import has_gradients
 from wsolbench.networks.network import LoadedNetwork
+from wsolbench.texts import LONGEST
 
 LARGEST_MAPS = 2**28
 """Numbers in the maps of a batch: 2 GiB, more than any batch needs."""
@@ -168,8 +169,8 @@ def _checked_statistics(built: BuiltMethod, statistics: object, ids: Sequence[st
     if not isinstance(statistics, Mapping):
         raise _refused(built, f"{_form(statistics)} as statistics of", ids, "expected a mapping: name -> (B,)")
     for name, values in statistics.items():
-        if not isinstance(name, str) or not name or not name.isprintable():
-            raise _refused(built, f"{name!r} as the name of a statistic of", ids, "expected text")
+        if not isinstance(name, str) or not name or not name.isprintable() or len(name) > LONGEST:
+            raise _refused(built, f"{name!r:.100} as the name of a statistic of", ids, "expected text")
         if not _is_real(values) or values.shape != (len(ids),):
             what = f"{_form(values)} as '{name}' of"
             raise _refused(built, what, ids, f"expected one number a map, ({len(ids)},)")
