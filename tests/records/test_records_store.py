@@ -264,7 +264,7 @@ def test_of_a_bomb_no_more_than_the_limit_is_unpacked(path):
     start = packer.compress(bytes(2**20)) + packer.flush(zlib.Z_FULL_FLUSH)
     block = packer.compress(bytes(2**20)) + packer.flush(zlib.Z_FULL_FLUSH)
     outcomes_path(path).write_bytes(start + block * 2**14)
-    refused(path, "unpacks to more than 256 MiB")
+    refused(path, "unpacks to more than 32 MiB")
 
 
 FORMS = {

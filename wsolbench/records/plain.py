@@ -22,6 +22,9 @@ DEEPEST = 64
 LARGEST = 2**63
 """Whole numbers of records are below it."""
 
+MOST_CONTAINERS = 2**20
+"""Lists and objects of a file; only version 1 has some for every image. Many more would take minutes to build."""
+
 SEAL = "summary_sha256"
 
 
@@ -29,8 +32,11 @@ def parse(content: bytes) -> Any:
     """Return what JSON says.
 
     Raises:
-        ValueError: It is no JSON, a name stands twice in one object, or a number is NaN or infinite.
+        ValueError: It is no JSON, a name stands twice in one object, a number is NaN or infinite, or it has far more
+            lists or objects than a record has.
     """
+    if content.count(b"[") + content.count(b"{") > MOST_CONTAINERS:
+        raise ValueError("it has more lists than any record")
     try:
         return json.loads(content.decode(), object_pairs_hook=_unique, parse_constant=_refuse_constant)
     except RecursionError:

@@ -55,7 +55,7 @@ __all__ = [
 
 OUTCOMES_SUFFIX = ".outcomes.json.gz"
 
-LARGEST = 2**26
+LARGEST = 2**25
 """Bytes of a file, of outcomes or ids when unpacked; more is taken for damage. As Python's lists it takes tenfold."""
 
 
