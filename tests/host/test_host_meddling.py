@@ -83,3 +83,18 @@ def test_a_plugin_that_does_not_end_is_named_and_ctrl_c_stops_it(slow_site):
     process.send_signal(signal.SIGINT)
     assert process.communicate(timeout=30)[1].splitlines()[-1] == "interrupted: nothing was recorded"
     assert process.returncode == 130
+
+
+def test_the_working_directory_is_no_place_for_plugins(tmp_path):
+    """``python -m`` puts it on the path: neither plugins nor modules that lie there are loaded."""
+    (tmp_path / "acme_near.py").write_text("raise RuntimeError('loaded')\n")
+    (tmp_path / "numpy.py").write_text("raise RuntimeError('loaded')\n")
+    info = tmp_path / "acme_near.egg-info"
+    info.mkdir()
+    (info / "PKG-INFO").write_text("Metadata-Version: 2.1\nName: acme-near\nVersion: 1\n")
+    (info / "entry_points.txt").write_text("[wsolbench]\nnear = acme_near\n")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(TESTED)}
+    command = [sys.executable, "-m", "wsolbench", "list", "backbones"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, "acme" in done.stdout + done.stderr) == (0, False)
+    assert "replknet" in done.stdout
