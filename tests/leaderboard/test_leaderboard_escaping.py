@@ -7,6 +7,7 @@ import re
 from html.parser import HTMLParser
 from xml.etree import ElementTree
 
+import matplotlib as mpl
 import pytest
 from hostile import HOSTILE
 from markdown_it import MarkdownIt
@@ -101,7 +102,7 @@ def test_latex_tables_have_the_lines_and_cells_of_an_ordinary_one(text):
 
 
 def test_figures_are_xml_with_the_texts_as_they_are():
-    texts = ["$\\undefined{", "\x1b[31m\x00\ufffe", "</text><script/>", "$a$ & <b>", "日本語", "l\nine"]
+    texts = ["$\\undefined{", "\x1b[31m\x00\ufffe", "</text><script/>", "$a$ & <b>", "日本語 l\nine"]
     drawn = draw_figures(table_of(*texts), [entry.method for entry in table_of(*texts).entries], "0" * 64)
     assert set(drawn) == {f"birds-{name}.{ending}" for name in ("size", "curves") for ending in ("png", "svg")}
     for name, content in drawn.items():
@@ -110,6 +111,13 @@ def test_figures_are_xml_with_the_texts_as_they_are():
             shown = "".join(root.itertext())
             assert all(visible(text) in shown for text in texts)
             assert not [node for node in root.iter() if node.tag.endswith("}script")]
+
+
+def test_settings_of_the_drawing_library_change_no_figure():
+    """As a ``matplotlibrc`` in the working directory has them."""
+    drawn = draw_figures(table_of(PLAIN), [PLAIN], "0" * 64)
+    with mpl.rc_context({"savefig.dpi": 10, "figure.facecolor": "red", "font.size": 30, "text.usetex": True}):
+        assert draw_figures(table_of(PLAIN), [PLAIN], "0" * 64) == drawn
 
 
 @pytest.mark.parametrize("text", HOSTILE)

@@ -10,7 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from pathlib import Path
 
-import matplotlib as mpl
 import pytest
 from toy_networks import trained_record
 
@@ -25,6 +24,19 @@ from wsolbench.records import read_record, write_record
 def write(folder, stem="record", name="toy", shift=0, **changes):
     """Write a record of a trained network, and return its file."""
     return write_record(trained_record(name, shift=shift, **changes), folder, stem)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _figures_without_pictures():
+    """Leave of every figure its fingerprint: drawing takes longest, and is tested elsewhere."""
+
+    def draw(table, _methods, fingerprint):
+        names = (f"{table.slug}-{name}.{ending}" for name in ("size", "curves") for ending in ("png", "svg"))
+        return dict.fromkeys(names, f"records:{fingerprint}".encode())
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(import_module("wsolbench.leaderboard.build"), "draw_figures", draw)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -147,13 +159,6 @@ def fill_disk(monkeypatch, after=2):
         return real(path, content)
 
     monkeypatch.setattr(Path, "write_bytes", write_bytes)
-
-
-def test_settings_of_the_drawing_library_change_no_figure(board):
-    before = contents(board)
-    with mpl.rc_context({"savefig.dpi": 10, "figure.facecolor": "red", "font.size": 30, "text.usetex": True}):
-        build(board)
-    assert contents(board) == before
 
 
 # ------------------------------------------------------------------------------------------- records that are not right
