@@ -179,12 +179,18 @@ def looks_like(file: WeightsFile, offers: Sequence[Offer[BackboneSpec]], taken_f
     near = [offer for offer in offers if offer.provider == taken_for.provider and offer.spec.read_weights is None]
     fitting = []
     for offer in sorted(near, key=lambda offer: spec.family is None or offer.spec.family != spec.family):
-        if offer.name != taken_for.name and time.monotonic() - began < _HINT_SECONDS:
+        if offer.name != taken_for.name and _may_fit(file, offer) and time.monotonic() - began < _HINT_SECONDS:
             fit = _quietly(file, offer)
             fitting += [f"'{offer.name}'"] if fit is not None and not fit.difference else []
     if fitting:
         return f"; it fits {' and '.join(fitting)}"
     return f"; 'wsolbench weights {file.path}' compares it with every network"
+
+
+def _may_fit(file: WeightsFile, offer: Offer[BackboneSpec]) -> bool:
+    """Return whether a file has a network's classifier, or the plugin may convert it; nothing is built."""
+    key = offer.spec.classifier_key
+    return offer.spec.convert_weights is not None or key in choose_entries(file, None, key).tensors
 
 
 def fits_too(file: WeightsFile, offers: Iterable[Offer[BackboneSpec]], taken_for: Offer[BackboneSpec]) -> list[Fit]:
