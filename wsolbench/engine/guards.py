@@ -115,7 +115,9 @@ def _seed_draws(text: str) -> None:
     number = int.from_bytes(hashlib.sha256(text.encode(errors="surrogateescape")).digest()[:4], "big")
     random.seed(number)
     np.random.seed(number)  # noqa: NPY002 - methods may draw from the global generator
-    torch.manual_seed(number)
+    torch.default_generator.manual_seed(number)  # faster than torch.manual_seed, which asks every kind of device
+    if torch.cuda.is_available():
+        torch.cuda.manual_seed_all(number)
 
 
 @dataclass(frozen=True)
@@ -205,7 +207,10 @@ class _Values:
 
 
 def _version(tensor: Tensor) -> int:
-    return 0 if tensor.is_inference() else tensor._version
+    try:
+        return tensor._version
+    except RuntimeError:  # made in inference mode, where torch counts no versions
+        return 0
 
 
 def _digest(tensor: Tensor) -> str:
