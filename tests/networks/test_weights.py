@@ -252,9 +252,11 @@ def test_a_file_without_check_sums_is_read(load, state, tmp_path):
 def test_a_weight_that_is_not_finite_is_named_and_a_counter_may_be_a_fraction(load, state, tmp_path):
     state = {name: value.float() for name, value in state.items()}
     assert load(save(state, tmp_path)).num_classes == 12
-    state["norm.weight"][3] = float("nan")
-    with pytest.raises(WeightsError, match=r"the entry 'norm\.weight' holds 1 numbers that are not finite$"):
-        load(save(state, tmp_path))
+    for name, place in (("norm.weight", 3), ("norm.num_batches_tracked", ...)):
+        faulty = {**state, name: state[name].clone()}
+        faulty[name][place] = float("nan")
+        with pytest.raises(WeightsError, match=rf"the entry '{name}' holds 1 numbers that are not finite$"):
+            load(save(faulty, tmp_path))
 
 
 def test_counters_of_other_tools_are_skipped_and_said(load, state, tmp_path):

@@ -16,7 +16,6 @@ from wsolbench.engine.fit import fit_methods, open_fit_images
 from wsolbench.engine.localize import NetworkMaps
 from wsolbench.engine.methods import BuiltMethod, build_methods, check_needs
 from wsolbench.engine.provenance import describe_backbone, describe_dataset, describe_environment, describe_method
-from wsolbench.engine.redraw import draw_galleries
 from wsolbench.engine.sources import MapSource, SavedMaps
 from wsolbench.errors import OutputError, UsageError
 from wsolbench.files import atomic_folder, check_writable, file_name
@@ -142,6 +141,8 @@ def carry_out(plan: RunPlan, reporter: Reporter, *, command: str) -> list[Result
             source = SavedMaps(maps, _scoremap_folders(plan, config.save_scoremaps, draft, stack))
         scored = score_splits(source, splits, config, reporter)
         if draft is not None:
+            from wsolbench.engine.redraw import draw_galleries  # brings the drawing library, which errors do not need
+
             draw_galleries(draft, maps, splits.evaluated, scored, reporter)
         records = [
             assemble_record(

@@ -28,6 +28,7 @@ from wsolbench.networks.network import USUAL, Execution, LoadedNetwork, largest_
 from wsolbench.networks.shapes import build_shapes
 from wsolbench.networks.weights import (
     StateDict,
+    check_values,
     count_classes,
     difference,
     load_state,
@@ -331,6 +332,7 @@ def read_weights(
     source = weights if isinstance(weights, FileSource) else FileSource(_shipped_file(spec, dataset))
     with blaming(offer.provider, f"reading weights for '{spec.name}'"):
         state = source.state(spec)
+        check_values(state)  # now, since building the network can take longer than reading its weights
     card = read_card(state.path, state.sha256)
     warnings = _of_another_network(card, spec, options)
     info = WeightsInfo(

@@ -215,22 +215,24 @@ def load_state(state: StateDict, spec: BackboneSpec, network: Any) -> tuple[str,
     return tuple(notes)
 
 
-def check_values(state: StateDict, own: Mapping[str, Tensor]) -> None:
+def check_values(state: StateDict, own: Mapping[str, Tensor] | None = None) -> None:
     """Check that the entries of a state dict hold numbers that can be weights: finite, of 16 to 64 bits.
 
     Args:
         state: The state dict.
-        own: The network's entries; their types count, not their values. Counters are not checked: converted files
-            hold them as fractions too.
+        own: The network's entries; their types count, not their values. Counters may be of any type, as converted files
+            hold them as fractions too. None before the network is built: then an entry may be of any type of numbers.
 
     Raises:
         WeightsError: An entry does not.
     """
-    for name, entry in own.items():
-        if name in state.entries and not is_counter(name):
-            problem = _problem(state.entries[name], entry)
-            if problem:
-                raise WeightsError(f"weights file {state.path}: the entry '{shown(name)}' {problem}")
+    for name, value in state.entries.items():
+        entry = value if own is None else own.get(name)
+        if entry is None:  # a counter, which is not loaded
+            continue
+        problem = _problem(value, value if is_counter(name) and value.is_floating_point() else entry)
+        if problem:
+            raise WeightsError(f"weights file {state.path}: the entry '{shown(name)}' {problem}")
 
 
 def _problem(value: Tensor, own: Tensor) -> str | None:
@@ -238,8 +240,10 @@ def _problem(value: Tensor, own: Tensor) -> str | None:
     kind = str(value.dtype).removeprefix("torch.")
     if value.layout is not torch.strided or value.is_meta or value.is_quantized:
         return f"is {kind} in a form other than plain numbers; save plain tensors"
+    if value.is_complex():
+        return f"holds {kind} numbers; expected floating-point numbers"
     if not own.is_floating_point():
-        whole = not (value.is_floating_point() or value.is_complex())
+        whole = not value.is_floating_point()
         fits = whole and (value.dtype is torch.bool) == (own.dtype is torch.bool)
         return None if fits else f"holds {kind} numbers; expected {str(own.dtype).removeprefix('torch.')}"
     if value.dtype not in _FLOATS:
