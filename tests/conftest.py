@@ -151,7 +151,7 @@ def without_galleries():
     @contextmanager
     def context():
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("wsolbench.engine.run.draw_galleries", lambda *_: None)
+            patch.setattr("wsolbench.engine.redraw.draw_galleries", lambda *_: None)
             yield
 
     return context

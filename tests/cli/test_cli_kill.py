@@ -185,16 +185,16 @@ def test_a_signal_when_the_work_is_done_says_where_the_results_are(cli, tmp_path
 
 
 def test_a_run_whose_folder_was_taken_meanwhile_keeps_its_results(cli, tmp_path, monkeypatch, folder_set):
-    from wsolbench.engine import run as engine
+    from wsolbench.engine import redraw
 
-    out, draw = tmp_path / "out", engine.draw_galleries
+    out, draw = tmp_path / "out", redraw.draw_galleries
 
     def take_the_folder(*arguments):
         out.mkdir()
         (out / "theirs").touch()
         draw(*arguments)
 
-    monkeypatch.setattr(engine, "draw_galleries", take_the_folder)
+    monkeypatch.setattr(redraw, "draw_galleries", take_the_folder)
     run = ["run", "--backbone", "wsolbench:replknet_nano", "--weights", "random", "--method", "cam"]
     done = cli(*run, "--interval", "0.5", *folder_set(test=2, val=2).options, "--out", out)
     assert done.refused(f"--out {out}: it was taken meanwhile; the results are in {out}-2")
@@ -210,11 +210,11 @@ def test_an_interrupt_at_any_stage_is_one_line_and_leaves_nothing(cli, tmp_path,
     targets = {
         "network": "wsolbench.engine.run.load_network",
         "first map": "wsolbench.engine.scoring.SplitScore.add",
-        "gallery": "wsolbench.engine.run.draw_galleries",
+        "gallery": "wsolbench.engine.redraw.draw_galleries",
         "record": "wsolbench.engine.run.write_record",
     }
     if moment == "record":
-        monkeypatch.setattr("wsolbench.engine.run.draw_galleries", lambda *_: None)
+        monkeypatch.setattr("wsolbench.engine.redraw.draw_galleries", lambda *_: None)
     monkeypatch.setattr(targets[moment], interrupt)
     work = tmp_path / "work"
     work.mkdir()
