@@ -153,7 +153,7 @@ def test_weights_that_cannot_be_used_are_refused(refused, tmp_path):
         ("cut.pth", "damaged or not a weights file"),
         ("attack.pth", "holds pickled objects or code, which are never loaded"),
         ("other.pth", "missing: ", "1 unexpected: surplus", "head.weight (file (12, 7), network (12, 72))"),
-        ("five.pth", "know 5 classes, but labels in test of 'critters' go up to 11"),
+        ("five.pth", "know 5 classes and 'critters' has 12", "--class-map FILE"),
     ):
         assert refused([*BASE, "--weights", tmp_path / name, "--limit", "20"], *words)
     assert not (tmp_path / "executed").exists()

@@ -26,7 +26,7 @@ def no_revision(monkeypatch):
     monkeypatch.setattr("wsolbench.training.train.git_revision", lambda: None)
 
 
-class Killed(BaseException):
+class Killed(KeyboardInterrupt):
     """Stands for the end of the process."""
 
 

@@ -66,17 +66,24 @@ def _fault_of_effective_weights(module: Any, features: Tensor, logits: Tensor) -
 def _fault_of_raw_weights(module: Any, features: Tensor, weights: Tensor) -> str | None:
     tapped, logits = _differentiable_logits(module, features)
     if not logits.requires_grad:
-        blank = module.forward_head(torch.zeros_like(features))
-        same = torch.equal(blank, logits) and not torch.equal(features, torch.zeros_like(features))
-        return "the logits do not depend on the features" if same else None
+        return None if _depends(module, features, logits) else "the logits do not depend on the features"
     classes = list(range(0, logits.shape[1], -(-logits.shape[1] // _CLASSES)))
     slopes = torch.stack([_slopes(logits, tapped, index) for index in classes])
     agreement = _agreement(weights[classes].float(), slopes.float())
-    if not slopes.any():
-        return "the logits do not depend on the features"
+    if not slopes.any():  # weights of zeros, as some heads begin with, are true then
+        return "the logits do not depend on the features" if weights.any() else None
     if agreement is None or agreement >= _LEAST_AGREEMENT:
         return None
     return f"classifier_weight does not belong to its class scores (their agreement is {agreement:.2f} of 1)"
+
+
+def _depends(module: Any, features: Tensor, logits: Tensor) -> bool:
+    """Return whether any of some other features give other logits, where no gradient can tell."""
+    for seed in range(8):
+        noise = torch.randn(features.shape, generator=torch.Generator().manual_seed(seed)).to(features)
+        if not torch.equal(module.forward_head(features + noise * (seed + 1)), logits):
+            return True
+    return False
 
 
 def _slopes(logits: Tensor, tapped: Tensor, index: int) -> Tensor:

@@ -17,6 +17,7 @@ NANO = [name for name in SPECS if name.endswith("_nano")]
 TIMMS = {
     "resnet50": "resnet50.tv_in1k",
     "resnet50_wsol": "resnet50.tv_in1k",
+    "resnet50_wsol14": "resnet50.tv_in1k",
     "convnext_tiny": "convnext_tiny.fb_in1k",
     "convnext_small": "convnext_small.fb_in1k",
     "convnext_base": "convnext_base.fb_in1k",
