@@ -245,7 +245,7 @@ METADATA = {
     "missing box": (drop_line("localization.txt"), "1 image has no box", "'test/03.png'"),
     "outside": (append("localization.txt", "test/00.png,0,0,500,9"), "line 5", "expected a box inside its"),
     "inverted": (append("localization.txt", "test/00.png,9,0,5,9"), "line 5", "expected x0 <= x1 and y0 <= y1"),
-    "no numbers": (append("localization.txt", "test/00.png,a,b,c,5"), "line 5", "whole numbers"),
+    "no numbers": (append("localization.txt", "test/00.png,a,b,c,5"), "line 5", "in numbers such as 12 or 12.5"),
     "no label file": (
         lambda made: (made.metadata / "test" / "class_labels.txt").unlink(),
         "class_labels.txt is missing",
