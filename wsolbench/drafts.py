@@ -74,15 +74,15 @@ def _parents_of(place: Path) -> Iterator[None]:
 @contextmanager
 def _locked(path: Path) -> Iterator[IO[bytes]]:
     """Hold the lock of a new lock file, which is removed at the end; beside an empty one, nothing is abandoned."""
-    with path.open("x+b") as file:
-        try:
+    try:  # a signal may arrive as soon as the file is there
+        with path.open("x+b") as file:
             if _lock(file, wait=True):
                 file.write(_mark())  # only after it is locked
                 file.flush()
             yield file
-        finally:
-            with suppress(OSError):
-                path.unlink()
+    finally:
+        with suppress(OSError):
+            path.unlink()
 
 
 def _remove_abandoned(folder: Path) -> None:

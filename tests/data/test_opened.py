@@ -24,7 +24,7 @@ def hashes(sent):
     return images, part.annotations_sha256
 
 
-@pytest.mark.parametrize("annotation", ["boxes", "masks"])
+@pytest.mark.parametrize("annotation", ["boxes", pytest.param("masks", marks=pytest.mark.slow)])
 def test_an_opened_split_is_read_in_another_process(folder_set, annotation):
     made = folder_set(annotation=annotation, val=3, test=6)
     roots = DatasetRoots(images=made.images, metadata=made.metadata, masks=made.images)
