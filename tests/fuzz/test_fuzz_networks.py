@@ -32,7 +32,6 @@ def look_at(content, name):
         found = refused_in_one_line(lambda: choose_entries(read_weights_file(folder / name)))
         for value in found.tensors.values() if found is not None else ():
             assert isinstance(value, torch.Tensor)
-            assert value.isfinite().all()
 
 
 @both_sizes
