@@ -230,7 +230,7 @@ def test_without_a_network_a_line_names_the_weights_and_says_what_to_pass(cli, f
 
 
 @pytest.mark.slow
-def test_pretrained_weights_run_are_recorded_and_drawn_again(cli, monkeypatch, tmp_path):
+def test_pretrained_weights_run_are_recorded_and_drawn_again(cli, monkeypatch, tmp_path, folder_set):
     def create(name, **settings):
         asked.append((name, settings.pop("pretrained", False)))
         torch.manual_seed(3)
@@ -238,12 +238,16 @@ def test_pretrained_weights_run_are_recorded_and_drawn_again(cli, monkeypatch, t
 
     made, asked = timm.create_model, []
     monkeypatch.setattr(timm, "create_model", create)
+    (tmp_path / "map.csv").write_text("folder,row\n*,*\n")
     run = ("run", "--backbone", "resnet50", "--weights", "timm", "--method", "cam", "--limit", 2, "--batch-size", 2)
-    ended = cli(*run, "--json", "--out", tmp_path / "out")
+    photos = folder_set(val=2, test=2).options
+    ended = cli(*run, *photos, "--class-map", tmp_path / "map.csv", "--json", "--out", tmp_path / "out")
     assert ended.code == 0, ended.err
     assert asked == [("resnet50.tv_in1k", True), ("resnet50", False)]
     weights = ended.records[0]["backbone"]["weights"]
     assert (weights["source"], weights["file"]) == ("pretrained", "timm:resnet50.tv_in1k")
     assert len(weights["sha256"]) == 64
-    drawn = cli("gallery", tmp_path / "out" / "record-cam.json", "--images", 1, "--out", tmp_path / "again.png")
+    drawn = cli(
+        "gallery", *photos[2:], tmp_path / "out" / "record-cam.json", "--images", 1, "--out", tmp_path / "again.png"
+    )
     assert drawn.code == 0, drawn.err
