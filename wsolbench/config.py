@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from wsolbench.contract import Conventions, DatasetRoots
 from wsolbench.contract.choices import (
+    DATASET_NAME,
     DEFAULT_THRESHOLD_STEP,
     FINEST_THRESHOLD_STEP,
     LARGEST_SEED,
@@ -32,7 +33,7 @@ from wsolbench.errors import UsageError
 __all__ = ["EvaluateConfig", "RunConfig", "TrainConfig"]
 
 Count = Annotated[int, Field(ge=1)]
-MapsName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", max_length=100)]
+MapsName = Annotated[str, Field(pattern=DATASET_NAME)]
 Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
 FirstPixel = Annotated[int, Field(ge=0, le=1)]
 ThresholdStep = Annotated[float, Field(ge=FINEST_THRESHOLD_STEP, le=1)]

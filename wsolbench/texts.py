@@ -1,10 +1,11 @@
-"""Texts of other people: what they may hold, how they are made printable, and the order in which people count."""
+"""Texts of other people: what they may hold, how they are shown, and the order in which people count."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sequence
 
-__all__ = ["LONGEST", "natural_key", "printable", "text_problem"]
+__all__ = ["LONGEST", "first_names", "natural_key", "natural_order", "printable", "text_problem"]
 
 LONGEST = 1000
 """Characters of a name, an id or a remark; more is taken for damage."""
@@ -36,3 +37,20 @@ def natural_key(text: str) -> tuple[tuple[str | int, ...], str]:
     """Return a key that sorts texts as people count: ``9.png`` before ``10.png``; no two texts have one key."""
     parts = re.split("([0-9]+)", text[:LONGEST])
     return tuple(int(part) if place % 2 else part for place, part in enumerate(parts)), text
+
+
+def natural_order(texts: Sequence[str]) -> list[int]:
+    """Return the places of texts in the order of `natural_key`."""
+    keys = [natural_key(text) for text in texts]
+    return sorted(range(len(keys)), key=keys.__getitem__)
+
+
+def first_names(names: Sequence[str], most: int, show: Callable[[str], str] = str) -> str:
+    """Return the first of some names for a message: ``a.jpg, b.jpg, ...``.
+
+    Args:
+        names: The names.
+        most: At most so many of them.
+        show: How a name is written.
+    """
+    return ", ".join(map(show, names[:most])) + (", ..." if len(names) > most else "")

@@ -1,6 +1,7 @@
 """Lists of images and boxes, damaged: every data set that reads files of users, through its check and its opening."""
 
 import json
+from functools import partial
 
 from hypothesis import strategies as st
 from mutations import as_json, both_sizes, changed, damaged, fuzz, own_folder, photo, refused_in_one_line
@@ -102,6 +103,13 @@ def look_at_photos(registry, folder, boxes, conventions):
     look_at_all(registry, "imagefolder", DatasetRoots(folder / "photos", boxes, conventions=conventions))
 
 
+def look_at_boxes(registry, name, drawn):
+    content, wanted = drawn
+    with own_folder() as folder:
+        (folder / name).write_bytes(content)
+        look_at_photos(registry, folder, folder / name, wanted)
+
+
 conventions = st.builds(
     Conventions,
     boxes=st.sampled_from(["inclusive", "half-open", "clip"]),
@@ -112,28 +120,16 @@ conventions = st.builds(
 
 @both_sizes
 def test_csv_files_of_boxes(registry, examples):
-    def check(drawn):
-        content, wanted = drawn
-        with own_folder() as folder:
-            (folder / "boxes.csv").write_bytes(content)
-            look_at_photos(registry, folder, folder / "boxes.csv", wanted)
-
     texts = st.sampled_from([CSV, ROBOFLOW, CSV.replace(",", ";"), ROBOFLOW.replace(",", "\t")])
     encodings = st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "latin-1"])
     contents = st.tuples(texts, encodings).flatmap(lambda pair: damaged(pair[0].encode(pair[1])))
-    fuzz(st.tuples(contents, conventions), check, examples)
+    fuzz(st.tuples(contents, conventions), partial(look_at_boxes, registry, "boxes.csv"), examples)
 
 
 @both_sizes
 def test_coco_files(registry, examples):
-    def check(drawn):
-        content, wanted = drawn
-        with own_folder() as folder:
-            (folder / "boxes.json").write_bytes(content)
-            look_at_photos(registry, folder, folder / "boxes.json", wanted)
-
     contents = st.one_of(as_json(changed(COCO)), damaged(json.dumps(COCO).encode()))
-    fuzz(st.tuples(contents, conventions), check, examples)
+    fuzz(st.tuples(contents, conventions), partial(look_at_boxes, registry, "boxes.json"), examples)
 
 
 @both_sizes

@@ -15,7 +15,8 @@ from toy_records import remade, write_sealed
 
 from wsolbench.errors import DataError
 from wsolbench.leaderboard import add, build, check
-from wsolbench.leaderboard.entries import group_seeds, group_tables, read_entries, uncounted
+from wsolbench.leaderboard.entries import group_seeds, group_tables, read_all, uncounted
+from wsolbench.progress import Reporter
 from wsolbench.records import read_record, write_record
 from wsolbench.records.store import outcomes_path
 
@@ -55,6 +56,12 @@ def built(run_folder, tmp_path_factory):
 def board(built, tmp_path):
     """A copy of it to spoil."""
     return shutil.copytree(built, tmp_path / "leaderboard")
+
+
+def read_entries(records):
+    entries, refused = read_all(records, Reporter())
+    assert refused == []
+    return entries
 
 
 def record_files(board):

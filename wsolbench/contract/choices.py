@@ -46,7 +46,7 @@ IouKey: TypeAlias = Literal["0.3", "0.5", "0.7"]
 IOU_KEYS: Final[tuple[IouKey, ...]] = get_args(IouKey)
 
 DATASET_NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,99}$"
-"""What the name of a data set is of; the name becomes that of a folder."""
+"""What the name of a data set, or of stored maps, is of; the name becomes that of a folder or file."""
 
 STORED_MAPS: Final = "precomputed"
 """What records call the method of maps that were read, unless they have a name."""

@@ -12,6 +12,7 @@ from wsolbench.contract.datasets import ignore_finding, raise_fault
 from wsolbench.data.file_kinds import COMPANIONS, IMAGE_SUFFIXES, is_image_name
 from wsolbench.data.ids import is_text, shown_name
 from wsolbench.errors import DataError
+from wsolbench.texts import first_names
 
 __all__ = ["list_class_folders"]
 
@@ -77,7 +78,7 @@ def _findings_of_others(root: Path, others: Sequence[str]) -> Iterator[Finding]:
     if not kinds:
         return
     counted = ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common())
-    named = ", ".join(shown_name(path) for path in others[:_NAMED]) + (", ..." if len(others) > _NAMED else "")
+    named = first_names(others, _NAMED, shown_name)
     harmless = all(kind in COMPANIONS for kind in kinds)
     advice = "" if harmless else "; save photos as JPEG or PNG, directly in their class folder"
     severity = Severity.NOTE if harmless else Severity.WARNING

@@ -17,13 +17,13 @@ from __future__ import annotations
 
 import csv
 import re
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from wsolbench.contract import DatasetRoots, Finding, Severity
 from wsolbench.data.lines import Line, read_lines
+from wsolbench.data.names import folded
 from wsolbench.errors import DataError
 
 __all__ = ["ANY", "ClassMap", "MapLine", "find_name", "match_categories", "plain_name", "read_class_map", "some"]
@@ -98,8 +98,7 @@ def _fields(line: Line, separator: str) -> list[str]:
 
 def plain_name(name: str) -> str:
     """Return a name as names are compared: in NFC, without case; spaces, ``_`` and ``-`` are the same."""
-    folded = unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
-    return re.sub(r"[\s_-]+", " ", folded).strip()
+    return re.sub(r"[\s_-]+", " ", folded(name)).strip()
 
 
 def find_name(name: str, among: Sequence[str]) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import takewhile
 
-__all__ = ["NameIndex", "common_front", "name_key", "tidy_path"]
+__all__ = ["NameIndex", "common_front", "folded", "name_key", "tidy_path"]
 
 
 def tidy_path(path: str) -> str:
@@ -23,9 +23,14 @@ def tidy_path(path: str) -> str:
     return "/".join(part for part in path.replace("\\", "/").split("/") if part not in ("", "."))
 
 
+def folded(name: str) -> str:
+    """Return what is equal for two spellings of a name: letter case, and accents as one character or two, are not."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+
+
 def name_key(path: str) -> str:
-    """Return what is equal for two spellings of a path: letter case, and accents as one character or two, are not."""
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", tidy_path(path)).casefold())
+    """Return what is equal for two spellings of a path; see `folded` and `tidy_path`."""
+    return folded(tidy_path(path))
 
 
 @dataclass(frozen=True)

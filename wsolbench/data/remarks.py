@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from wsolbench.contract import Finding, ImageSplit, Severity
 from wsolbench.data.sizes import Header, Remark, decide_size
 from wsolbench.errors import DataError
+from wsolbench.texts import first_names
 
 __all__ = ["MAX_NAMES", "count_and_name", "findings_of_remarks", "remarks_on"]
 
@@ -83,6 +84,4 @@ def findings_of_remarks(label: str, remarked: Mapping[str, Sequence[str]]) -> It
 
 def count_and_name(names: Sequence[str], one: str, many: str, most: int = MAX_NAMES) -> str:
     """Return the number of names and the first of them: ``12 images (a.jpg, b.jpg, ...)``."""
-    shown = ", ".join(names[:most])
-    more = ", ..." if len(names) > most else ""
-    return f"{len(names):,} {one if len(names) == 1 else many} ({shown}{more})"
+    return f"{len(names):,} {one if len(names) == 1 else many} ({first_names(names, most)})"

@@ -10,7 +10,7 @@ import numpy as np
 
 from wsolbench.contract import ImageSplit
 from wsolbench.errors import UsageError
-from wsolbench.texts import natural_key
+from wsolbench.texts import natural_order
 
 __all__ = ["in_order_of_ids", "limit_split", "select_images"]
 
@@ -38,9 +38,8 @@ def limit_split(split: ImageSplit, limit: int | None) -> ImageSplit:
 
 def in_order_of_ids(split: ImageSplit) -> ImageSplit:
     """Return a split with its images in the order of their ids, in which people count: ``9.png`` before ``10.png``."""
-    keys = [natural_key(image_id) for image_id in split.ids]
-    order = sorted(range(len(keys)), key=keys.__getitem__)
-    return split if order == list(range(len(keys))) else select_images(split, order)
+    order = natural_order(split.ids)
+    return split if order == list(range(len(order))) else select_images(split, order)
 
 
 def select_images(split: ImageSplit, positions: Sequence[int]) -> ImageSplit:

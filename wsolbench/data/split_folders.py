@@ -7,6 +7,7 @@ from pathlib import Path
 
 from wsolbench.contract import DatasetRoots, Finding, Severity, Split
 from wsolbench.errors import DataError
+from wsolbench.texts import first_names
 
 __all__ = ["find_split_folders"]
 
@@ -46,7 +47,6 @@ def find_split_folders(root: Path, roots: DatasetRoots, is_split: Callable[[Path
         elif meant is not None or found:
             left_out.append(path.name)
     if left_out:
-        named = ", ".join(left_out[:5]) + (", ..." if len(left_out) > 5 else "")
-        text = f"{root}: left out, as only train, val and test are splits: {named}"
+        text = f"{root}: left out, as only train, val and test are splits: {first_names(left_out, 5)}"
         roots.on_finding(Finding(Severity.WARNING, text))
     return found

@@ -12,9 +12,9 @@ from torch import Tensor
 from wsolbench.contract import FittedMethod, ImageSplit, Split
 from wsolbench.data.opened import OpenDataset
 from wsolbench.engine.features import stream_features
-from wsolbench.engine.guards import MethodGuard
+from wsolbench.engine.guards import MethodGuard, refusing_writes
 from wsolbench.engine.methods import BuiltMethod
-from wsolbench.errors import PluginError, UsageError
+from wsolbench.errors import UsageError
 from wsolbench.networks.network import Network
 from wsolbench.progress import Reporter
 
@@ -97,9 +97,7 @@ def fit_methods(
 
 @torch.no_grad()
 def _fit_on(built: BuiltMethod, method: FittedMethod, features: Tensor, first: str, guard: MethodGuard) -> None:
-    with guard.watch(built, f"fitting the method '{built.name}' on the images from '{first}' on", first):
-        own = features.clone()
-        version = own._version
+    own = features.clone()
+    doing = f"fitting the method '{built.name}' on the images from '{first}' on"
+    with refusing_writes(built, {"features": own}), guard.watch(built, doing, first):
         method.partial_fit(own)
-    if own._version != version:
-        raise PluginError(f"plugin {built.offer.provider}: the method '{built.name}' changed the features in place")

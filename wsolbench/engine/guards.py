@@ -27,7 +27,7 @@ from wsolbench.host.settings import guarding
 if TYPE_CHECKING:
     from wsolbench.engine.methods import BuiltMethod
 
-__all__ = ["MethodGuard", "PrivateContext"]
+__all__ = ["MethodGuard", "PrivateContext", "refusing_writes"]
 
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
@@ -43,6 +43,24 @@ class PrivateContext(MethodContext):
         """Normalised images (B, 3, H, W), copied when they are asked for: few methods do."""
         images: Tensor = vars(self)["_images"]
         return images.clone()
+
+
+@contextmanager
+def refusing_writes(built: BuiltMethod, own: Mapping[str, Tensor]) -> Iterator[None]:
+    """Refuse a method that openly writes to its inputs inside the block.
+
+    Args:
+        built: The method.
+        own: What it was given, by name: tensors of its own.
+
+    Raises:
+        PluginError: A tensor was written to.
+    """
+    versions = {what: tensor._version for what, tensor in own.items()}
+    yield
+    for what, tensor in own.items():
+        if tensor._version != versions[what]:
+            raise PluginError(f"plugin {built.offer.provider}: the method '{built.name}' changed the {what} in place")
 
 
 class MethodGuard:

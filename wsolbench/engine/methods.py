@@ -16,7 +16,7 @@ from wsolbench.contract import Maps, Method, MethodContext, MethodSpec
 from wsolbench.contract.backbones import class_weights
 from wsolbench.contract.methods import Need
 from wsolbench.contract.options import build_with_options
-from wsolbench.engine.guards import MethodGuard, PrivateContext
+from wsolbench.engine.guards import MethodGuard, PrivateContext, refusing_writes
 from wsolbench.errors import PluginError, UsageError
 from wsolbench.files import file_name
 from wsolbench.host.provider import blaming
@@ -148,13 +148,8 @@ def _called(built: BuiltMethod, features: Tensor, context: MethodContext, doing:
     """Run a method on copies of its inputs, and refuse one that openly writes to them."""
     own = PrivateContext(context.backbone, context.images, context.class_indices, context.logits)
     given = {"features": features.clone(), "logits": own.logits, "class indices": own.class_indices}
-    versions = {what: tensor._version for what, tensor in given.items()}
-    with blaming(built.offer.provider, doing):
-        made = built.method(given["features"], own)
-    for what, tensor in given.items():
-        if tensor._version != versions[what]:
-            raise PluginError(f"plugin {built.offer.provider}: the method '{built.name}' changed the {what} in place")
-    return made
+    with refusing_writes(built, given), blaming(built.offer.provider, doing):
+        return built.method(given["features"], own)
 
 
 def _checked_maps(built: BuiltMethod, maps: object, ids: Sequence[str]) -> NDArray[np.floating[Any]]:

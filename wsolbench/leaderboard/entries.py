@@ -109,18 +109,6 @@ class Table:
     entries: tuple[Entry, ...]
 
 
-def read_entries(folder: Path) -> list[Entry]:
-    """Read every record below a folder, in the order of their names.
-
-    Raises:
-        DataError: A file cannot be read, is no record, or contradicts itself.
-    """
-    entries, refused = read_all(folder, Reporter())
-    if refused:
-        raise DataError("\n  ".join(refused))
-    return entries
-
-
 def read_all(folder: Path, reporter: Reporter) -> tuple[list[Entry], list[str]]:
     """Read every record below a folder, in the order of their names.
 

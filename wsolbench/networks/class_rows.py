@@ -3,8 +3,7 @@
 A label is the row of its number where the network has as many classes as the data set. Elsewhere a class map names the
 rows (`wsolbench.data.class_map`), or the classes are found by name among those of the network: by WordNet id or by
 name, of the class or of the folder of its images. Labels that lists state are rows where some numbers do not occur. The
-head keeps all of its rows: a prediction is one of all classes
-that the network knows.
+head keeps all of its rows: a prediction is one of all classes that the network knows.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ from wsolbench.networks.shapes import build_shapes
 from wsolbench.networks.weights import (
     Difference,
     StateDict,
+    check_types,
     check_values,
     convert_entries,
     count_classes,
@@ -121,7 +122,8 @@ def _compare(file: WeightsFile, chosen: Entries, offer: Offer[BackboneSpec]) -> 
 
 def _problem(state: StateDict, network: object) -> str | None:
     try:
-        check_values(state, network.state_dict())  # type: ignore[attr-defined]
+        check_values(state)
+        check_types(state, network.state_dict())  # type: ignore[attr-defined]
     except WeightsError as error:
         return str(error)
     return None

@@ -16,6 +16,7 @@ from torch import Tensor
 from wsolbench.errors import WeightsError
 from wsolbench.networks.pickles import shown
 from wsolbench.networks.weights_file import LeftOut, WeightsFile
+from wsolbench.texts import first_names
 
 __all__ = ["Entries", "choose_entries", "is_counter", "some"]
 
@@ -244,5 +245,4 @@ def is_counter(name: str) -> bool:
 
 def some(names: Iterable[str], most: int = 3) -> str:
     """Return the first of some names, printable, for a message."""
-    names = list(names)
-    return ", ".join(shown(name, 80) for name in names[:most]) + (", ..." if len(names) > most else "")
+    return first_names(list(names), most, shown)

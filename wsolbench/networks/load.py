@@ -327,8 +327,11 @@ def read_weights(
             raise UsageError(f"--weights-key {weights.key}: this is for a weights file, and {pretrained} is none")
         with blaming(offer.provider, f"fetching weights for '{spec.name}'"):
             entries = dict(pretrained.fetch())
-        info = WeightsInfo(source="pretrained", file=str(pretrained), sha256=state_sha256(entries))
-        return KnownWeights(StateDict(Path(str(pretrained)), entries), info)
+        fetched = StateDict(Path(str(pretrained)), entries)
+        check_values(fetched)
+        return KnownWeights(
+            fetched, WeightsInfo(source="pretrained", file=str(pretrained), sha256=state_sha256(entries))
+        )
     source = weights if isinstance(weights, FileSource) else FileSource(_shipped_file(spec, dataset))
     with blaming(offer.provider, f"reading weights for '{spec.name}'"):
         state = source.state(spec)

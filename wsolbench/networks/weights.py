@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +21,7 @@ from wsolbench.networks.shapes import build_shapes, transform
 from wsolbench.networks.weights_file import WeightsFile, read_weights_file
 
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+_EXPECTED_FLOATS = "expected floating-point numbers of 16, 32 or 64 bits"
 
 
 @dataclass(frozen=True)
@@ -185,7 +186,7 @@ def load_state(state: StateDict, spec: BackboneSpec, network: Any) -> tuple[str,
     """Load a state dict into a network, whose branches are merged first if the file was saved in merged form.
 
     Args:
-        state: The state dict, in the network's names.
+        state: The state dict, in the network's names, its values checked by `check_values`.
         spec: The network's spec.
         network: The network, built.
 
@@ -207,7 +208,7 @@ def load_state(state: StateDict, spec: BackboneSpec, network: Any) -> tuple[str,
     if found:
         raise WeightsError(f"weights file {state.path} does not fit '{spec.name}': {found}")
     own = network.state_dict()
-    check_values(state, own)
+    check_types(state, own)
     skipped = [name for name in state.entries if name not in own]
     if skipped:
         notes.append(f"{len(skipped)} counters that the network does not have are skipped: {some(skipped)}")
@@ -215,46 +216,77 @@ def load_state(state: StateDict, spec: BackboneSpec, network: Any) -> tuple[str,
     return tuple(notes)
 
 
-def check_values(state: StateDict, own: Mapping[str, Tensor] | None = None) -> None:
-    """Check that the entries of a state dict hold numbers that can be weights: finite, of 16 to 64 bits.
+def check_values(state: StateDict) -> None:
+    """Check that the entries of a state dict are plain tensors, their fractions finite and of 16 to 64 bits.
+
+    Raises:
+        WeightsError: An entry is not.
+    """
+    _refuse(state, ((name, _problem_of_value(value)) for name, value in state.entries.items()))
+
+
+def check_types(state: StateDict, own: Mapping[str, Tensor]) -> None:
+    """Check that the entries of a state dict, whose values are checked, are numbers of the kind that a network has.
 
     Args:
         state: The state dict.
-        own: The network's entries; their types count, not their values. Counters may be of any type, as converted files
-            hold them as fractions too. None before the network is built: then an entry may be of any type of numbers.
+        own: The network's entries; their types count, not their values. Counters may be fractions, as in converted
+            files.
 
     Raises:
-        WeightsError: An entry does not.
+        WeightsError: An entry is not.
     """
-    for name, value in state.entries.items():
-        entry = value if own is None else own.get(name)
-        if entry is None:  # a counter, which is not loaded
-            continue
-        problem = _problem(value, value if is_counter(name) and value.is_floating_point() else entry)
+    pairs = ((name, state.entries[name], entry) for name, entry in own.items() if name in state.entries)
+    _refuse(
+        state,
+        (
+            (name, _problem_of_type(value, entry))
+            for name, value, entry in pairs
+            if not (is_counter(name) and value.is_floating_point())
+        ),
+    )
+
+
+def _refuse(state: StateDict, problems: Iterable[tuple[str, str | None]]) -> None:
+    """Raise ``WeightsError`` for the first entry that has a problem."""
+    for name, problem in problems:
         if problem:
             raise WeightsError(f"weights file {state.path}: the entry '{shown(name)}' {problem}")
 
 
-def _problem(value: Tensor, own: Tensor) -> str | None:
-    """Return what is wrong with a value for a network's own entry, or None."""
-    kind = str(value.dtype).removeprefix("torch.")
+def _problem_of_value(value: Tensor) -> str | None:
+    """Return what is wrong with an entry, whatever the network is, or None."""
+    kind = _kind(value)
     if value.layout is not torch.strided or value.is_meta or value.is_quantized:
         return f"is {kind} in a form other than plain numbers; save plain tensors"
     if value.is_complex():
         return f"holds {kind} numbers; expected floating-point numbers"
-    if not own.is_floating_point():
-        whole = not value.is_floating_point()
-        fits = whole and (value.dtype is torch.bool) == (own.dtype is torch.bool)
-        return None if fits else f"holds {kind} numbers; expected {str(own.dtype).removeprefix('torch.')}"
+    if not value.is_floating_point():
+        return None
     if value.dtype not in _FLOATS:
-        return f"holds {kind} numbers; expected floating-point numbers of 16, 32 or 64 bits"
+        return f"holds {kind} numbers; {_EXPECTED_FLOATS}"
     if _overlaps(value):
         return "holds fewer numbers than its shape says: some are stored once and used repeatedly"
-    converted = value.to(own.dtype)
-    if not bool(converted.isfinite().all()):
-        count = int((~converted.isfinite()).sum())
-        return f"holds {count:,} numbers that are not finite"
-    return None
+    return _problem_of_infinity(value)
+
+
+def _problem_of_type(value: Tensor, own: Tensor) -> str | None:
+    """Return what is wrong with an entry for a network's own one, or None."""
+    if own.is_floating_point():
+        if not value.is_floating_point():
+            return f"holds {_kind(value)} numbers; {_EXPECTED_FLOATS}"
+        return None if value.dtype is own.dtype else _problem_of_infinity(value.to(own.dtype))
+    fits = not value.is_floating_point() and (value.dtype is torch.bool) == (own.dtype is torch.bool)
+    return None if fits else f"holds {_kind(value)} numbers; expected {_kind(own)}"
+
+
+def _problem_of_infinity(value: Tensor) -> str | None:
+    count = value.numel() - int(value.isfinite().sum())
+    return f"holds {count:,} numbers that are not finite" if count else None
+
+
+def _kind(value: Tensor) -> str:
+    return str(value.dtype).removeprefix("torch.")
 
 
 def _overlaps(value: Tensor) -> bool:

@@ -16,6 +16,7 @@ import warnings
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from safetensors.torch import load as load_safetensors
 from wsolbench.errors import WeightsError
 from wsolbench.files import open_regular
 from wsolbench.networks.pickles import LEFT_OUT, RefusedPickleError, shown, walk_pickle
+from wsolbench.texts import first_names
 
 __all__ = ["LeftOut", "WeightsFile", "read_torch", "read_weights_file"]
 
@@ -289,5 +291,5 @@ def _appearance_of_archive(data: bytes) -> str:
         return "it looks like a TorchScript file; save the state dict of the network"
     if any(name.endswith("data.pkl") for name in names):
         return "it looks like a torch.save file with damaged content"
-    first = ", ".join(shown(name, 60) for name in names[:3]) + (", ..." if len(names) > 3 else "")
+    first = first_names(names, 3, partial(shown, most=60))
     return f"it looks like a ZIP file without a checkpoint; it holds {first or 'nothing'}"

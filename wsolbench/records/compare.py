@@ -17,7 +17,7 @@ from wsolbench.records.outcomes import (
     recompute_scores,
 )
 from wsolbench.records.record import ProtocolInfo, ResultRecord
-from wsolbench.texts import natural_key
+from wsolbench.texts import natural_order
 
 __all__ = ["Comparison", "Difference", "Discordant", "compare"]
 
@@ -182,6 +182,5 @@ def _by_split(outcomes: Sequence[SplitOutcomes]) -> list[SplitOutcomes]:
 
 def _in_order_of_ids(part: SplitOutcomes) -> SplitOutcomes:
     """Return outcomes in an order of images that is the same for both records and decides nothing."""
-    ids = part.image_ids
-    order = sorted(range(len(ids)), key=lambda place: natural_key(ids[place]))
-    return part if order == list(range(len(ids))) else part.select(order)
+    order = natural_order(part.image_ids)
+    return part if order == list(range(len(order))) else part.select(order)

@@ -30,7 +30,7 @@ from wsolbench.errors import DataError
 from wsolbench.protocol import FRAME, IOU_THRESHOLDS
 from wsolbench.protocol.uncertainty import IntervalKind
 from wsolbench.records.plain import LONGEST_TEXT, plain, sealed
-from wsolbench.texts import printable
+from wsolbench.texts import LONGEST, printable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,12 +47,8 @@ LARGEST_COUNT = 2**53
 """Whole numbers up to it are exact in every reader of JSON."""
 
 
-def _as_printable(value: Any) -> Any:
-    return printable(value) if isinstance(value, str) else value
-
-
-def _as_command(value: Any) -> Any:
-    return printable(value, LONGEST_TEXT) if isinstance(value, str) else value
+def _made_printable(longest: int = LONGEST) -> BeforeValidator:
+    return BeforeValidator(lambda value: printable(value, longest) if isinstance(value, str) else value)
 
 
 def _as_file(value: Any) -> Any:
@@ -67,8 +63,8 @@ def _of_the_protocol(thresholds: tuple[float, ...]) -> tuple[float, ...]:
 
 
 # What a run describes is made printable; what is read must be so already (see `wsolbench.records.plain`).
-Text = Annotated[str, BeforeValidator(_as_printable)]
-Command = Annotated[str, BeforeValidator(_as_command)]
+Text = Annotated[str, _made_printable()]
+Command = Annotated[str, _made_printable(LONGEST_TEXT)]
 FileName = Annotated[str, BeforeValidator(_as_file)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+:-]*$", max_length=200)]
 """Of a network, a method or a recipe, with prefixes as in ``timm:resnet18``; it becomes part of file names."""

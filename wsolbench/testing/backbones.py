@@ -19,7 +19,7 @@ from wsolbench.contract import (
 from wsolbench.contract.backbones import Interpolation, class_weights
 from wsolbench.errors import UsageError
 from wsolbench.networks.class_weights import class_weights_fault
-from wsolbench.networks.weights import count_classes, load_state, read_state
+from wsolbench.networks.weights import check_values, count_classes, load_state, read_state
 from wsolbench.testing.expectations import expect, expect_close, expect_finite, seeded
 from wsolbench.testing.toys import CLASSES
 
@@ -231,6 +231,7 @@ def check_backbone_checkpoints(spec: BackboneSpec, class_counts: Mapping[str, in
             expect(f"classes of {path.name}", class_counts[checkpoint.dataset], classes)
         for key, value in state.entries.items():
             expect_finite(f"{key} of {path.name}", value)
+        check_values(state)
         load_state(state, spec, _build(spec, classes))
 
 
