@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
-__all__ = ["LONGEST", "first_names", "natural_key", "natural_order", "printable", "text_problem"]
+__all__ = ["LONGEST", "first_names", "natural_key", "natural_order", "one_line", "printable", "text_problem"]
 
 LONGEST = 1000
 """Characters of a name, an id or a remark; more is taken for damage."""
@@ -31,6 +31,11 @@ def printable(text: str, longest: int = LONGEST) -> str:
     """Return a text as one line: every character that `text_problem` refuses becomes "\N{REPLACEMENT CHARACTER}"."""
     shown = _UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", text)
     return shown if len(shown) <= longest else f"{shown[: longest - 1]}…"
+
+
+def one_line(error: Exception, longest: int = 200) -> str:
+    """Return what an exception of another library says, as one line."""
+    return printable(" ".join(str(error).split()), longest)
 
 
 def natural_key(text: str) -> tuple[tuple[str | int, ...], str]:

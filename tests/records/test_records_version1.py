@@ -39,6 +39,14 @@ def test_version_1_gives_the_same_record(tmp_path, record):
             np.testing.assert_array_equal(part.statistics[name], values)
 
 
+def test_a_refusal_is_one_line_whatever_library_words_it(tmp_path):
+    content = as_version1(make_record())
+    content["outcomes"][0]["annotations_sha256"] = None
+    with pytest.raises(DataError, match=r"not a result record of schema version 1 \(ValidationError: ") as caught:
+        read_record(write(tmp_path / "r.json", content))
+    assert "\n" not in str(caught.value)
+
+
 def test_fields_that_came_later_have_their_defaults(tmp_path):
     content = as_version1(make_record())
     del content["method"]["fitted_images"]

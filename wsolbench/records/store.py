@@ -32,7 +32,7 @@ from wsolbench.records.outcomes import SplitOutcomes
 from wsolbench.records.plain import SEAL, parse, problem_of, summary_sha256
 from wsolbench.records.record import SCHEMA_VERSION, ResultRecord, SplitInfo
 from wsolbench.records.version1 import upgrade
-from wsolbench.texts import printable
+from wsolbench.texts import one_line, printable
 
 __all__ = [
     "OUTCOMES_SUFFIX",
@@ -226,8 +226,7 @@ def refusing(path: Path) -> Iterator[None]:
     except WsolbenchError:
         raise
     except Exception as error:
-        told = printable(" ".join(str(error).split()), 200)
-        raise DataError(f"{path}: not a result record ({type(error).__name__}: {told})") from error
+        raise DataError(f"{path}: not a result record ({type(error).__name__}: {one_line(error)})") from error
 
 
 def _split(content: bytes, path: Path) -> tuple[dict[str, Any], Any]:
@@ -382,7 +381,7 @@ def _decoded(
     except DataError as error:
         raise DataError(f"{where}: {error}") from None
     except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
-        raise DataError(f"{where}: outcomes have another form ({type(error).__name__}: {error})") from None
+        raise DataError(f"{where}: outcomes have another form ({type(error).__name__}: {one_line(error)})") from None
     return outcomes
 
 

@@ -14,6 +14,7 @@ from wsolbench.protocol.uncertainty import CorrectRuns
 from wsolbench.records.encoding import read_count, read_hits, read_ids, read_statistic
 from wsolbench.records.outcomes import SplitOutcomes, check_outcomes
 from wsolbench.records.record import ResultRecord
+from wsolbench.texts import one_line
 
 __all__ = ["renamed", "upgrade"]
 
@@ -50,7 +51,8 @@ def upgrade(
     except DataError as error:
         raise DataError(str(error) if str(error).startswith(where) else f"{where}: {error}") from None
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
-        raise DataError(f"{where}: not a result record of schema version 1 ({type(error).__name__}: {error})") from None
+        told = f"{type(error).__name__}: {one_line(error)}"
+        raise DataError(f"{where}: not a result record of schema version 1 ({told})") from None
 
 
 def renamed(protocol: Mapping[str, Any]) -> dict[str, Any]:
