@@ -129,15 +129,22 @@ def write_sealed(path, content):
 def as_version2(record):
     """Return the summary of a record as version 2 had it in JSON: without a hash of its own."""
     content = json.loads(record.to_json())
-    del content["summary_sha256"]
+    for name in ("summary_sha256", "migrated_from"):
+        del content[name]
+    for name in ("options", "class_rows") if content["backbone"] else ():
+        del content["backbone"][name]
     return content | {"schema_version": 2}
 
 
 def as_version1(record):
     """Return a record as version 1 had it in JSON: one object, with curves and all outcomes."""
-    content = json.loads(record.to_json())
-    for name in ("splits", "outcomes_sha256", "config", "summary_sha256"):
+    content = as_version2(record)
+    for name in ("splits", "outcomes_sha256", "config"):
         del content[name]
+    for name in ("omitted", "remarks"):
+        del content["dataset"][name]
+    for name in ("key", "notes") if content["backbone"] else ():
+        del content["backbone"]["weights"][name]
     content["schema_version"] = 1
     content["protocol"]["interval"] = content["protocol"].pop("threshold_step")
     content["outcomes"] = [_part_as_version1(part) for part in record.outcomes]

@@ -78,6 +78,8 @@ _LATEX = {
     "~": r"\textasciitilde{}",
     "<": r"\ensuremath{<}",
     ">": r"\ensuremath{>}",
+    "†": r"\dag{}",
+    "‡": r"\ddag{}",
     **{character: rf"\{character}" for character in "&%$#_{}"},
 }
 

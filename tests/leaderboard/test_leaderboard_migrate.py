@@ -1,13 +1,15 @@
 """Older records become those of today once, in place, with nothing lost; what is wrong is left as it is and named."""
 
+import copy
 import json
 from importlib import import_module
 
 import pytest
+from toy_networks import trained_record
 from toy_records import as_version1, as_version2, make_record
 
 from wsolbench.errors import DataError
-from wsolbench.leaderboard import migrate
+from wsolbench.leaderboard import add, migrate
 from wsolbench.records import SCHEMA_VERSION, write_record
 from wsolbench.records.verify import read_verified
 
@@ -37,8 +39,10 @@ def test_every_number_is_what_it_was(records):
     for path, old in before.items():
         new = json.loads(path.read_text())
         assert new["schema_version"] == SCHEMA_VERSION
-        for name in ("metrics", "missing", "intervals", "dataset", "method", "environment", "seconds"):
+        assert new["migrated_from"] == 1
+        for name in ("metrics", "missing", "intervals", "method", "environment", "seconds"):
             assert new[name] == old[name]
+        assert old["dataset"].items() <= new["dataset"].items()
         assert as_version1(read_verified(path)) == old
     assert sorted(contents(records)) == [
         *("a.json", "a.outcomes.json.gz", "b.json", "b.outcomes.json.gz"),
@@ -46,16 +50,30 @@ def test_every_number_is_what_it_was(records):
     ]
 
 
-def test_a_record_of_version_2_gets_its_hash_and_nothing_else(tmp_path):
-    path = write_record(make_record(seconds={"test": 2.5}), tmp_path, "a")
+def test_a_record_of_version_2_gets_its_hash_and_says_for_ever_that_it_had_none(tmp_path):
+    record = make_record(seconds={"test": 2.5}, migrated_from=2)
+    path = write_record(record, tmp_path, "a")
     today = contents(tmp_path)
-    path.write_text(json.dumps(as_version2(make_record(seconds={"test": 2.5}))))
-    assert read_verified(path) == make_record(seconds={"test": 2.5})
+    path.write_text(json.dumps(as_version2(record)))
+    assert read_verified(path) == record
     assert migrate(tmp_path).rewritten == (path,)
     assert contents(tmp_path) == today
-    path.write_text(json.dumps(as_version2(make_record()) | {"summary_sha256": "0" * 64}))
-    with pytest.raises(DataError, match="summary_sha256: Extra inputs are not permitted"):
-        migrate(tmp_path)
+    (added,) = add(tmp_path / "board", [path])
+    assert read_verified(added).migrated_from == 2
+
+
+def test_a_newer_record_does_not_pass_as_an_older_one_without_a_hash(tmp_path):
+    """It has fields that its version did not have, whichever of them somebody left out."""
+    path = write_record(trained_record(), tmp_path, "a")
+    newer = json.loads(path.read_text()) | {"schema_version": 2}
+    for name in ("class_rows", "options"):
+        without = copy.deepcopy(newer)
+        del without["summary_sha256"], without["migrated_from"], without["backbone"][name]
+        for content in (newer, without, {**without, "schema_version": 1}):
+            path.write_text(json.dumps(content))
+            for command in (lambda: migrate(tmp_path), lambda: add(tmp_path / "board", [path])):
+                with pytest.raises(DataError, match=r"version [12] of the schema has no such field; put back the sch"):
+                    command()
 
 
 def test_a_second_time_changes_nothing(records):

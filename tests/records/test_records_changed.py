@@ -195,6 +195,47 @@ def test_a_change_of_version_1_is_refused_where_it_is_no_claim(record, tmp_path,
     assert sorted(name for name in accepted if not is_claimed(name)) == []
 
 
+CHANGED = {
+    "metrics.max_box_acc": (99.0, "max_box_acc is 99.0, but its outcomes give 50.0"),
+    "environment.seed": (4, "config.seed is 3, but the record was measured with 4"),
+    "backbone.name": ("net_b", "in one of the fields that its outcomes do not show: dataset.name, "),
+    "seconds": ({}, "in one of the fields that its outcomes do not show: dataset.name, "),
+    "surplus": (1, "surplus: Extra inputs are not permitted"),
+}
+
+
+@pytest.mark.parametrize("place", CHANGED)
+def test_an_edited_record_is_refused_with_the_field_and_what_to_do(record, tmp_path, place):
+    path = write_record(record, tmp_path, "r")
+    content = json.loads(path.read_text())
+    *way, last = place.split(".")
+    at(content, way)[last], words = CHANGED[place]
+    path.write_text(json.dumps(content))
+    with pytest.raises(DataError) as caught:
+        read_verified(path)
+    assert words in str(caught.value)
+    if place != "surplus":
+        assert str(caught.value).startswith(f"{path} was changed after it was written (")
+        assert str(caught.value).endswith("; put back the file that the run wrote, or run it again")
+
+
+def test_a_number_in_another_form_is_refused_under_a_new_hash_too(record, tmp_path):
+    content = json.loads(record.to_json())
+    assert content["metrics"]["top1_acc"] == 50.0
+    content["metrics"]["top1_acc"] = 50
+    del content["backbone"]["options"]  # a field that came later and has a default
+    path = write_record(record, tmp_path, "r")
+    write_sealed(path, content)
+    with pytest.raises(DataError, match=r"\(metrics\.top1_acc: expected 50\.0, got 50\)"):
+        read_verified(path)
+    content["metrics"]["top1_acc"] = 50.0
+    assert read_verified(write_sealed(path, content)) == record
+
+
+def test_outcomes_that_a_version_did_not_have_are_refused(record):
+    assert contradiction(record.model_copy(update={"migrated_from": 2})).startswith("migrated_from is 2, but outcomes")
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

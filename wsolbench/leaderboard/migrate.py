@@ -11,7 +11,7 @@ from typing import Any
 
 from wsolbench.errors import DataError
 from wsolbench.records import ResultRecord, write_record
-from wsolbench.records.plain import parse
+from wsolbench.records.plain import differences, parse
 from wsolbench.records.store import read_file
 from wsolbench.records.verify import parse_verified, read_verified
 from wsolbench.records.version1 import renamed
@@ -63,33 +63,27 @@ def _migrate_record(path: Path) -> bool:
         return False
     with TemporaryDirectory() as draft:
         again = read_verified(write_record(record, Path(draft), path.stem))
-    for problem in _losses(old, again):
-        raise DataError(f"{path}: version {again.schema_version} would not hold what is there: {problem}")
+    for place, was, would_be in _losses(old, again):
+        raise DataError(
+            f"{path}: version {again.schema_version} would not hold what is there: {place} is {was}, and would be "
+            f"{would_be}"
+        )
     write_record(again, path.parent, path.stem)
     return True
 
 
-def _losses(old: Mapping[str, Any], record: ResultRecord) -> Iterator[str]:
+def _losses(old: Mapping[str, Any], record: ResultRecord) -> Iterator[tuple[str, str, str]]:
     """Yield where a record differs from its older version, which is given as JSON has it."""
     new = json.loads(record.to_json())
     parts = {name: value for name, value in old.items() if name not in ("schema_version", "outcomes")}
     parts["protocol"] = renamed(old["protocol"])
-    yield from _differences(parts, new, "")
+    yield from differences(parts, new)
     if old["schema_version"] > 1:  # the hash of its outcomes is compared already
         return
     for before, part in zip(old["outcomes"], record.outcomes, strict=True):
         for field in ("split", "nan_maps", "constant_maps", "annotations_sha256", "images_sha256"):
-            yield from _differences(before[field], getattr(part, field), f"{before['split']}.{field}")
-        yield from _differences(before["image_ids"], list(part.image_ids), f"{before['split']}.image_ids")
-
-
-def _differences(old: Any, new: Any, where: str) -> Iterator[str]:
-    """Yield the places at which a value is another one; what version 1 did not have yet may be added."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        for name, value in old.items():
-            yield from _differences(value, new.get(name), f"{where}.{name}".lstrip("."))
-    elif old != new:
-        yield f"{where} is {str(new)[:60]}, and was {str(old)[:60]}"
+            yield from differences(before[field], getattr(part, field), f"{before['split']}.{field}")
+        yield from differences(before["image_ids"], list(part.image_ids), f"{before['split']}.image_ids")
 
 
 def _size(folder: Path) -> int:

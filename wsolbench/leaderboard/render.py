@@ -14,6 +14,7 @@ from tabulate import tabulate
 from wsolbench.escaping import csv_cell, finite_json, latex_text, markdown_text, visible
 from wsolbench.leaderboard.entries import Entry, Table, group_seeds
 from wsolbench.records import SCHEMA_VERSION
+from wsolbench.records.marks import CLAIMED, UNSEALED, explain_marks, marked, marks_of
 
 DASH = "–"
 
@@ -48,10 +49,11 @@ _SEED_HEADINGS = [
 
 @dataclass(frozen=True)
 class _Row:
-    """The cells of a row: what was measured, in texts of records, and the scores."""
+    """The cells of a row: what was measured, in texts of records, and the scores; and the marks in them."""
 
     names: list[str]
     scores: list[str]
+    marks: frozenset[str]
 
 
 def as_markdown(table: Table) -> str:
@@ -82,7 +84,8 @@ def seeds_as_latex(table: Table) -> str | None:
 
 def _markdown_table(headings: Sequence[str], rows: Sequence[_Row], align: Sequence[str]) -> str:
     escaped = [[*map(markdown_text, row.names), *row.scores] for row in rows]
-    return tabulate(escaped, headings, tablefmt="pipe", disable_numparse=True, colalign=align)
+    shown = tabulate(escaped, headings, tablefmt="pipe", disable_numparse=True, colalign=align)
+    return "\n\n".join([shown, *_notes(rows)])
 
 
 def _latex_table(title: str, headings: Sequence[str], rows: Sequence[_Row]) -> str:
@@ -93,7 +96,13 @@ def _latex_table(title: str, headings: Sequence[str], rows: Sequence[_Row]) -> s
     ]
     begin, end = rf"\begin{{tabular}}{{{'l' * len(headings)}}}", r"\end{tabular}"
     above = [f"% {visible(title)}", r"% needs \usepackage{booktabs}", begin, r"\toprule"]
-    return "\n".join([*above, head, r"\midrule", *body, r"\bottomrule", end]) + "\n"
+    notes = [rf" \multicolumn{{{len(headings)}}}{{l}}{{\footnotesize {latex_text(note)}}} \\" for note in _notes(rows)]
+    return "\n".join([*above, head, r"\midrule", *body, r"\bottomrule", *notes, end]) + "\n"
+
+
+def _notes(rows: Sequence[_Row]) -> list[str]:
+    """Return what the marks in a table mean, a line each."""
+    return explain_marks(frozenset[str]().union(*(row.marks for row in rows)))
 
 
 def as_csv(tables: Sequence[Table]) -> str:
@@ -145,10 +154,11 @@ def as_json(tables: Sequence[Table], files: Mapping[str, str]) -> str:
 def _seed_rows(table: Table) -> list[_Row]:
     rows = []
     for group in group_seeds(table):
-        name, _, parameters, kernel, method = _row(group[0]).names
+        name, _, parameters, kernel, method = _names(group[0])
         seeds = DASH if group[0].is_baseline else str(len(group))
-        names = [name, group[0].recipes, parameters, kernel, method, seeds]
-        rows.append(_Row(names, [_spread(group, column) for column in COLUMNS]))
+        marks = marks_of(entry.record for entry in group)
+        names = [marked(name, UNSEALED, marks), group[0].recipes, parameters, kernel, method, seeds]
+        rows.append(_Row(names, [_spread(group, column) for column in COLUMNS], marks))
     return rows
 
 
@@ -159,7 +169,8 @@ def _spread(group: Sequence[Entry], column: Column) -> str:
     values = [value for entry in group if (value := _metric(entry, column)) is not None]
     if len(values) < len(group):
         return DASH
-    return f"{statistics.mean(values):.{column.digits}f} ± {statistics.stdev(values):.{column.digits}f}"
+    shown = f"{statistics.mean(values):.{column.digits}f} ± {statistics.stdev(values):.{column.digits}f}"
+    return marked(shown, CLAIMED, marks_of(entry.record for entry in group)) if column.key == "pxap" else shown
 
 
 def _csv_names() -> list[str]:
@@ -179,7 +190,7 @@ def _csv_values(entry: Entry) -> list[float | None]:
     return values
 
 
-def _facts(entry: Entry) -> dict[str, str | int | None]:
+def _facts(entry: Entry) -> dict[str, str | int | bool | None]:
     network = entry.network
     return {
         "backbone": network.label if network else None,
@@ -191,20 +202,27 @@ def _facts(entry: Entry) -> dict[str, str | int | None]:
         "parameters": network.parameters if network else None,
         "largest_kernel": network.largest_kernel if network else None,
         "method": entry.method,
+        "migrated_from": entry.record.migrated_from,
+        "pxap_claimed": entry.record.pxap_is_claimed,
     }
 
 
 def _row(entry: Entry) -> _Row:
-    facts = _facts(entry)
-    parameters = facts["parameters"]
-    names = [
+    marks = marks_of([entry.record])
+    name, *others = _names(entry)
+    return _Row([marked(name, UNSEALED, marks), *others], [_cell(entry, column) for column in COLUMNS], marks)
+
+
+def _names(entry: Entry) -> list[str]:
+    """Return what was measured, a cell each: network, weights, size, kernel, method."""
+    network = entry.network
+    return [
         entry.backbone,
         entry.weights,
-        f"{parameters / 1e6:.2f}" if isinstance(parameters, int) else DASH,
-        str(facts["largest_kernel"] or DASH),
+        f"{network.parameters / 1e6:.2f}" if network else DASH,
+        str((network and network.largest_kernel) or DASH),
         entry.method,
     ]
-    return _Row(names, [_cell(entry, column) for column in COLUMNS])
 
 
 def _metric(entry: Entry, column: Column) -> float | None:
@@ -220,6 +238,8 @@ def _cell(entry: Entry, column: Column) -> str:
     if value is None or (entry.is_baseline and column.key.startswith("top1")):
         return DASH
     shown = f"{value:.{column.digits}f}"
+    if column.key == "pxap":
+        return marked(shown, CLAIMED, marks_of([entry.record]))
     ends = _interval(entry, column)
     return f"{shown} [{ends[0]:.{column.digits}f}, {ends[1]:.{column.digits}f}]" if ends else shown
 

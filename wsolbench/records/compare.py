@@ -9,6 +9,7 @@ from typing import Any
 from wsolbench.errors import UsageError
 from wsolbench.protocol.uncertainty import KIND, LEVEL, RESAMPLES, SEED, interval
 from wsolbench.records.identity import difference, identity_of
+from wsolbench.records.marks import explain_marks, marks_of
 from wsolbench.records.outcomes import (
     Localized,
     SplitOutcomes,
@@ -73,14 +74,17 @@ class Comparison:
     @property
     def notes(self) -> list[str]:
         """What has to be known to read the differences, a line each."""
-        notes = []
+        records = {"first": self.first, "second": self.second}
+        notes = [
+            f"{which}: {each.method.name} is {each.undefined}" for which, each in records.items() if each.undefined
+        ]
         if self.first.protocol.target != self.second.protocol.target:
             known = self.first.protocol.target or self.second.protocol.target
             other = "true" if known == "gt" else "predicted"
             notes.append(f"for which class the stored maps are is not known; those of the other are of the {other} one")
         if "pxap" in self.differences:
             notes.append("no interval of PxAP: records do not hold its histograms image by image")
-        return notes
+        return [*notes, *explain_marks(marks_of(records.values()))]
 
     def __str__(self) -> str:
         """Return the table of differences."""

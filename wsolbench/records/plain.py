@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from numbers import Integral
 from typing import Any
 
 from wsolbench.texts import printable, text_problem
 
-__all__ = ["LONGEST_TEXT", "SEAL", "parse", "plain", "problem_of", "sealed", "summary_sha256"]
+__all__ = ["LONGEST_TEXT", "SEAL", "differences", "parse", "plain", "problem_of", "sealed", "summary_sha256"]
 
 LONGEST_TEXT = 20_000
 """Characters of the longest text of a record, a command."""
@@ -90,6 +90,28 @@ def summary_sha256(content: Mapping[str, Any]) -> str:
 def sealed(content: Mapping[str, Any]) -> dict[str, Any]:
     """Return a summary under its own hash."""
     return {**content, SEAL: summary_sha256(content)}
+
+
+def differences(before: Any, after: Any, where: str = "") -> Iterator[tuple[str, str, str]]:
+    """Yield where two values of JSON differ, in value or type: the place, and both; `after` may have more names.
+
+    Args:
+        before: The one.
+        after: The other.
+        where: The place of both, in names with dots between them.
+    """
+    if isinstance(before, dict) and isinstance(after, dict):
+        for name, value in before.items():
+            yield from differences(value, after.get(name), f"{where}.{name}".lstrip("."))
+    elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
+        for place, (value, other) in enumerate(zip(before, after, strict=True)):
+            yield from differences(value, other, f"{where}.{place}")
+    elif type(before) is not type(after) or before != after:
+        yield where, _short(before), _short(after)
+
+
+def _short(value: Any) -> str:
+    return printable(json.dumps(value, ensure_ascii=False), 60)
 
 
 def _problem_of_leaf(value: Any) -> str | None:

@@ -302,6 +302,10 @@ class ResultRecord(_Part):
     protocol: ProtocolInfo
     environment: Environment
     config: Plain | None = Field(default=None, description="the settings of the job; null in older records")
+    migrated_from: Literal[1, 2] | None = Field(
+        default=None,
+        description="schema version that it was measured in, whose summary had no hash; null for those that have one",
+    )
     seconds: dict[Text, Annotated[float, Field(ge=0)]] = Field(description="phase -> wall-clock time")
     splits: list[SplitInfo] = Field(min_length=1, max_length=2, description="the evaluated split first")
     outcomes_sha256: Sha256 = Field(description="of the content of the outcomes file")
@@ -350,6 +354,12 @@ class ResultRecord(_Part):
         """Why the method has no maps and thus no scores, or None where it has some."""
         reason = self.missing.get("max_box_acc", "")
         return reason if reason.startswith(NOT_DEFINED) else None
+
+    @property
+    def pxap_is_claimed(self) -> bool:
+        """Whether PxAP cannot be verified, because the outcomes do not say how many pixels have which score."""
+        verifiable = self.has_outcomes and self.evaluated.histograms is not None
+        return self.metrics.pxap is not None and not verifiable
 
     def __eq__(self, other: object) -> bool:
         """Compare summaries."""

@@ -29,13 +29,14 @@ from wsolbench.files import atomic_write, read_regular
 from wsolbench.protocol import cam_threshold_grid
 from wsolbench.records.encoding import decode_part, encode_outcomes, encode_part, read_ids
 from wsolbench.records.outcomes import SplitOutcomes
-from wsolbench.records.plain import SEAL, parse, problem_of, summary_sha256
+from wsolbench.records.plain import SEAL, differences, parse, problem_of, summary_sha256
 from wsolbench.records.record import SCHEMA_VERSION, ResultRecord, SplitInfo
 from wsolbench.records.version1 import upgrade
 from wsolbench.texts import one_line, printable
 
 __all__ = [
     "OUTCOMES_SUFFIX",
+    "ChangedError",
     "describe_splits",
     "embedded_outcomes",
     "files_beside",
@@ -55,8 +56,22 @@ __all__ = [
 
 OUTCOMES_SUFFIX = ".outcomes.json.gz"
 
+_ABSENT = object()
+
 LARGEST = 2**25
 """Bytes of a file, of outcomes or ids when unpacked; more is taken for damage. As Python's lists it takes tenfold."""
+
+
+_LATER_THAN_2 = ("backbone.class_rows", "backbone.options", "migrated_from", SEAL)
+_LATER_THAN_1 = (
+    *("config", "splits", "outcomes_sha256", "dataset.omitted", "dataset.remarks"),
+    *("backbone.weights.key", "backbone.weights.notes"),
+)
+"""What the summaries of version 1 and 2 do not have yet, and later ones always have."""
+
+
+class ChangedError(DataError):
+    """A summary is not the one that its hash was computed from."""
 
 
 def new_record(*, outcomes: Sequence[SplitOutcomes], **parts: Any) -> ResultRecord:
@@ -196,7 +211,7 @@ def parse_record(content: bytes, path: Path) -> ResultRecord:
     with refusing(path):
         summary, embedded = _split(content, path)
         if summary["schema_version"] == 1:
-            return upgraded({**summary, "outcomes": embedded}, str(path))
+            return _upgraded(summary, embedded, path)
         record = _validated_summary(summary, path)
         return _with_files(record, path) if embedded is None else _with_embedded(record, embedded, path)
 
@@ -210,7 +225,7 @@ def read_summary(path: Path) -> ResultRecord:
     with refusing(path):
         summary, embedded = _split(read_file(path), path)
         if summary["schema_version"] == 1:
-            return upgraded({**summary, "outcomes": embedded}, str(path))
+            return _upgraded(summary, embedded, path)
         return _validated_summary(summary, path)
 
 
@@ -254,14 +269,42 @@ def _validated_summary(content: Mapping[str, Any], path: Path) -> ResultRecord:
     """Return the record of a summary of version 2 or 3; from version 3 on, it is under its own hash.
 
     Raises:
-        DataError: It is no summary, or its hash is another one.
+        DataError: It is no summary, or not in the form in which summaries are written.
+        ChangedError: Its hash is another one.
     """
     if content["schema_version"] < SCHEMA_VERSION:
-        return _validated({**content, "schema_version": SCHEMA_VERSION}, str(path))
-    record = _validated({name: value for name, value in content.items() if name != SEAL}, str(path))
+        _refuse_later(content, _LATER_THAN_2, path)
+        return _validated({**content, "schema_version": SCHEMA_VERSION, "migrated_from": 2}, str(path))
+    covered = {name: value for name, value in content.items() if name != SEAL}
+    record = _validated(covered, str(path))
     if content.get(SEAL) != summary_sha256(content):
-        raise DataError(f"{path} is not what was written: {SEAL} is not the hash of the rest; make the record again")
+        raise ChangedError(f"{path} was changed after it was written: {SEAL} is not the hash of the rest")
+    for place, given, written in differences(covered, record._plain()):
+        raise DataError(f"{path}: not a result record ({place}: expected {written}, got {given})")
     return record
+
+
+def _upgraded(summary: Mapping[str, Any], outcomes: Any, path: Path) -> ResultRecord:
+    _refuse_later(summary, (*_LATER_THAN_1, *_LATER_THAN_2), path)
+    return upgraded({**summary, "outcomes": outcomes}, str(path))
+
+
+def _refuse_later(content: Mapping[str, Any], names: Sequence[str], path: Path) -> None:
+    """Refuse a summary that calls itself older than it is, so that it would need no hash.
+
+    Raises:
+        DataError: It has a field that its version does not have.
+    """
+    for name in names:
+        part: Any = content
+        for step in name.split("."):
+            part = part.get(step, _ABSENT) if isinstance(part, dict) else _ABSENT
+        if part is not _ABSENT:
+            version = content["schema_version"]
+            raise DataError(
+                f"{path}: not a result record ({name}: version {version} of the schema has no such field; put back "
+                "the schema_version that it was written with, or run it again)"
+            )
 
 
 def _with_embedded(record: ResultRecord, embedded: Any, path: Path) -> ResultRecord:
@@ -291,7 +334,7 @@ def upgraded(content: Mapping[str, Any], where: str) -> ResultRecord:
 
     def build(outcomes: Sequence[SplitOutcomes], fields: Mapping[str, Any]) -> ResultRecord:
         splits = [part.model_dump() for part in describe_splits(outcomes)]
-        whole = {"schema_version": SCHEMA_VERSION, **fields, "splits": splits}
+        whole = {"schema_version": SCHEMA_VERSION, "migrated_from": 1, **fields, "splits": splits}
         whole["outcomes_sha256"] = outcomes_sha256(outcomes)
         return with_outcomes(_validated(whole, where), outcomes)
 

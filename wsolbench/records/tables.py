@@ -15,6 +15,7 @@ from wsolbench.escaping import visible
 from wsolbench.protocol import IOU_THRESHOLDS, MODES, cam_threshold_grid, select_threshold
 from wsolbench.records import BackboneInfo, ResultRecord
 from wsolbench.records.compare import Comparison, Difference, Discordant
+from wsolbench.records.marks import CLAIMED, UNSEALED, explain_marks, marked, marks_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -63,7 +64,7 @@ def results_html(records: Sequence[ResultRecord]) -> str:
 
 
 def _metrics_table(records: Sequence[ResultRecord], form: str = "simple") -> str:
-    names = [visible(record.method.name) for record in records]
+    names = [marked(visible(record.method.name), UNSEALED, marks_of([record])) for record in records]
     headers = ["", *(f"{name}\n{column}" for name in names for column in ("oracle τ", "fullsup τ"))]
     columns = [_columns(record) for record in records]
     rows = [
@@ -102,8 +103,10 @@ def _compared(comparison: Comparison) -> list[str]:
     """Return what is compared, a line each."""
     return [
         _images(comparison.first),
-        f"first   {_made_by(comparison.first)}",
-        f"second  {_made_by(comparison.second)}",
+        *(
+            f"{which:7} {marked(_made_by(record), UNSEALED, marks_of([record]))}"
+            for which, record in (("first", comparison.first), ("second", comparison.second))
+        ),
         "all values in percent; difference: second - first; intervals: resamples of the same images",
     ]
 
@@ -114,6 +117,9 @@ def _differences_table(comparison: Comparison, form: str = "simple") -> str:
         [label, f"{of.first:.2f}", f"{of.second:.2f}", f"{of.difference:+.2f}", _ends(of)]
         for label, of in found.items()
     ]
+    if "pxap" in comparison.differences:  # the last of them
+        rows[-1][1] = marked(rows[-1][1], CLAIMED, marks_of([comparison.first]))
+        rows[-1][2] = marked(rows[-1][2], CLAIMED, marks_of([comparison.second]))
     headers = ["", "first", "second", "difference", "95 % interval"]
     return str(tabulate(rows, headers, form, disable_numparse=True, stralign="right", colalign=("left",)))
 
@@ -136,6 +142,8 @@ def _row(record: ResultRecord) -> dict[str, Any]:
         "weights": _weights(network) if network else None,
         "method": record.method.name,
         "options": record.method.changed_options,
+        "migrated_from": record.migrated_from,
+        "pxap_claimed": record.pxap_is_claimed,
     }
     for name, value in record.metrics.model_dump().items():
         terms = {f"{name}.{key}": term for key, term in value.items()} if isinstance(value, dict) else {name: value}
@@ -216,7 +224,7 @@ def _columns(record: ResultRecord) -> dict[str, tuple[str, str]]:
         "GT-known Loc": ("", _percent(metrics.gt_known_loc)),
         "Top-1 Loc": ("", _percent(metrics.top1_loc)),
         "Top-5 Loc": ("", _percent(metrics.top5_loc)),
-        "PxAP": (_percent(metrics.pxap), ""),
+        "PxAP": (marked(_percent(metrics.pxap), CLAIMED, marks_of([record])), ""),
         "τ of MaxBoxAcc": (_fraction(oracle_threshold), _fraction(fullsup_threshold)),
     }
 
@@ -292,4 +300,5 @@ def _reasons(records: Sequence[ResultRecord]) -> list[str]:
             else:
                 whose = "" if len(methods) == len(records) else f" of {', '.join(methods)}"
                 by_reason.setdefault((reason, whose), []).append(label)
-    return [*lines, *(f"no {', '.join(named)}{whose}: {reason}" for (reason, whose), named in by_reason.items())]
+    absent = [f"no {', '.join(named)}{whose}: {reason}" for (reason, whose), named in by_reason.items()]
+    return [*lines, *absent, *explain_marks(marks_of(records))]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,16 @@ from wsolbench.records.outcomes import (
     recompute_pxap,
     recompute_scores,
 )
+from wsolbench.records.plain import SEAL, parse, sealed
 from wsolbench.records.record import ResultRecord
-from wsolbench.records.store import describe_splits, outcomes_sha256, parse_record, read_file, refusing
+from wsolbench.records.store import (
+    ChangedError,
+    describe_splits,
+    outcomes_sha256,
+    parse_record,
+    read_file,
+    refusing,
+)
 
 __all__ = ["CLAIMED", "contradiction", "parse_verified", "read_verified", "verified"]
 
@@ -63,12 +72,28 @@ def parse_verified(content: bytes, path: Path) -> ResultRecord:
     Raises:
         DataError: It is no record, its outcomes are missing or altered, or it contradicts itself.
     """
-    record = parse_record(content, path)
+    try:
+        record = parse_record(content, path)
+    except ChangedError:
+        what = _what_was_changed(content, path)
+        raise DataError(
+            f"{path} was changed after it was written ({what}); put back the file that the run wrote, or run it again"
+        ) from None
     with refusing(path):
         problem = contradiction(record)
     if problem is not None:
         raise DataError(f"{path}: {problem}")
     return record
+
+
+def _what_was_changed(content: bytes, path: Path) -> str:
+    """Say which field of a summary is not as it was written or, where the outcomes do not show it, which may be."""
+    summary = {name: value for name, value in parse(content).items() if name != SEAL}
+    try:
+        problem = contradiction(parse_record(json.dumps(sealed(summary)).encode(), path))
+    except DataError as error:
+        problem = str(error).removeprefix(f"{path}: ")
+    return problem or f"in one of the fields that its outcomes do not show: {', '.join(CLAIMED)}"
 
 
 def verified(given: ResultRecord | Path) -> ResultRecord:
@@ -116,6 +141,8 @@ def _wrong_splits(record: ResultRecord) -> Iterator[str]:
     for info, expected in zip(record.splits, describe_splits(outcomes), strict=True):
         if info != expected:
             yield f"splits and outcomes of {info.split} disagree"
+    if record.migrated_from is not None and any(part.histograms is not None for part in outcomes):
+        yield f"migrated_from is {record.migrated_from}, but outcomes of that version have no histograms"
     if outcomes_sha256(outcomes) != record.outcomes_sha256:
         yield "outcomes_sha256 is not the hash of its outcomes"
     dataset = record.dataset
