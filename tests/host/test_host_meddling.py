@@ -44,6 +44,25 @@ os.write(1, b"written to the descriptor\\n"); print("printed"); sys.stdout.close
 """
 
 
+OURS = """
+import json
+import wsolbench.protocol
+from wsolbench.host.loading import load_plugins
+from wsolbench.host.originals import Originals
+from wsolbench.host.settings import Snapshot
+settings, originals = Snapshot.take(draws=True), Originals.take()
+registry = load_plugins()
+changed = [each.name for each, value in settings.values.items() if each.value() != value]
+print(json.dumps([len(registry.providers), originals.restore(), settings.restore(), changed]))
+"""
+
+
+def test_our_own_plugins_change_nothing_and_are_not_compared(bare):
+    count, *changes = json.loads(bare.python("-c", OURS).out)
+    assert count > 10
+    assert changes == [[], [], []]
+
+
 def test_changes_of_torch_are_put_back_and_drop_the_plugin(command_line, tmp_path):
     projects = [Project(f"acme-{name}", f"import torch\n{code}\n{HOOK}") for name, (code, _) in CHANGES.items()]
     done = command_line(install(tmp_path, *projects)).python("-c", STATE)

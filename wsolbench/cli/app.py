@@ -5,6 +5,7 @@ It imports the subcommands when it runs, so that Ctrl-C during the imports is on
 
 from __future__ import annotations
 
+import gc
 import io
 import os
 import signal
@@ -27,6 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             code = _run(sys.argv[1:] if arguments is None else arguments)
         except KeyboardInterrupt as stopped:
             code = _say_stopped(stopped)
+    gc.unfreeze()  # what the session left out of the garbage collection
     if arguments is None:  # the work is done: a signal now needs no traceback
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     sys.exit(code)

@@ -21,7 +21,7 @@ from wsolbench.cli.arguments import (
     Workers,
     check_names,
 )
-from wsolbench.cli.session import session_of
+from wsolbench.cli.session import session_of, uncollected
 from wsolbench.contract.choices import DEFAULT_THRESHOLD_STEP, STORED_MAPS
 from wsolbench.errors import UsageError
 
@@ -80,10 +80,11 @@ def evaluate(
         strict=session.strict,
         out=out,
     )
-    registry = session.load_plugins()
-    check_names(registry, dataset=config.dataset)
-    from wsolbench.engine.evaluate import evaluate as carry_out
-    from wsolbench.records.tables import results_table
+    with uncollected():
+        registry = session.load_plugins()
+        check_names(registry, dataset=config.dataset)
+        from wsolbench.engine.evaluate import evaluate as carry_out
+        from wsolbench.records.tables import results_table
 
     with session.clean_stdout():
         record = carry_out(config, registry, session.reporter(), command=session.command)

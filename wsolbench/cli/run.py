@@ -29,7 +29,7 @@ from wsolbench.cli.arguments import (
     parse_options,
     refuse_commas,
 )
-from wsolbench.cli.session import session_of
+from wsolbench.cli.session import session_of, uncollected
 from wsolbench.contract.choices import DEFAULT_THRESHOLD_STEP, LARGEST_SEED, Precision, Target
 from wsolbench.errors import UsageError
 from wsolbench.files import fresh_folder
@@ -117,10 +117,11 @@ def run(
         save_scoremaps=save_scoremaps,
         out=out or fresh_folder(backbone),
     )
-    registry = session.load_plugins()
-    check_names(registry, dataset=dataset, backbone=backbone, methods=config.methods)
-    from wsolbench.engine.run import run as carry_out
-    from wsolbench.records.tables import results_table
+    with uncollected():
+        registry = session.load_plugins()
+        check_names(registry, dataset=dataset, backbone=backbone, methods=config.methods)
+        from wsolbench.engine.run import run as carry_out
+        from wsolbench.records.tables import results_table
 
     with session.clean_stdout():
         records = carry_out(config, registry, session.reporter(), command=session.command)

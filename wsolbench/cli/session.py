@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,6 +21,20 @@ EVERYWHERE = (
     "Every command also accepts --strict (a plugin that fails to load, or a map with NaN or with one constant value, "
     "is an error instead of a warning) and --debug (show the traceback of an error)."
 )
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Load libraries inside the block: what they make stays, so that looking for garbage in it is in vain.
+
+    The collector leaves it out until the command line ends.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @dataclass(frozen=True)

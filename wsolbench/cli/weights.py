@@ -12,7 +12,6 @@ from wsolbench.cli.session import session_of
 from wsolbench.contract import InputConfig
 from wsolbench.escaping import visible
 from wsolbench.host.registry import Registry
-from wsolbench.networks.pickles import shown
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -82,4 +81,6 @@ def _listed(what: str, names: list[str] | tuple[str, ...]) -> list[str]:
     if not names:
         return []
     rest = [f"    ... and {len(names) - SHOWN:,} more"] if len(names) > SHOWN else []
+    from wsolbench.networks.pickles import shown
+
     return [f"  {len(names):,} {what}:", *(f"    {shown(name, 200)}" for name in names[:SHOWN]), *rest]
