@@ -58,7 +58,7 @@ class ConsoleReporter(Reporter):
             while not ended.wait(LINE_SECONDS):
                 self._print(f"[{name}] {_so_far(done, total, unit, time.monotonic() - started)}")
 
-        self._print(f"[{name}]" if total is None else f"[{name}] {total:,} {unit}")
+        self._print(f"[{name}]" if total is None else f"[{name}] {total:,} {_singular(unit) if total == 1 else unit}")
         reports = threading.Thread(target=report, daemon=True)
         reports.start()
         try:
@@ -78,6 +78,10 @@ class ConsoleReporter(Reporter):
     def _print(self, line: str) -> None:
         with suppress(OSError):  # a stderr that cannot be written ends no work
             self._console.print(message_text(line), markup=False, emoji=False, highlight=False, soft_wrap=True)
+
+
+def _singular(unit: str) -> str:
+    return f"{unit[:-3]}y" if unit.endswith("ies") else unit.removesuffix("s")
 
 
 def _so_far(done: int, total: int | None, unit: str, seconds: float) -> str:

@@ -164,7 +164,8 @@ BROKEN_METHODS = {
     "asks": f"{WHO} failed building the method 'asks': LookupError: no options",
     "holds": f"{WHO} failed building the method 'holds': PydanticSerializationError: Unable to serialize unknown type: "
     "<class '_sitebuiltins.Quitter'>",
-    "mutates": f"{WHO}: the method 'mutates' changed the features in place",
+    "mutates": f"{WHO}: the method 'mutates' changed the features in place; it has to work on a copy, "
+    "such as features.clone()",
     "returns-leaves": f"{WHO} failed in the method 'returns-leaves' on the image 'val/0': SystemExit: 7",
     "returns-flat": f"{WHO}: the method 'returns-flat' returned (6, 4) for the images from 'val/0' on; {GOT}",
     "returns-four": f"{WHO}: the method 'returns-four' returned (6, 6, 4, 4) for the images from 'val/0' on; " + GOT,

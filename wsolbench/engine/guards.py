@@ -60,7 +60,10 @@ def refusing_writes(built: BuiltMethod, own: Mapping[str, Tensor]) -> Iterator[N
     yield
     for what, tensor in own.items():
         if tensor._version != versions[what]:
-            raise PluginError(f"plugin {built.offer.provider}: the method '{built.name}' changed the {what} in place")
+            raise PluginError(
+                f"plugin {built.offer.provider}: the method '{built.name}' changed the {what} in place; it has "
+                "to work on a copy, such as features.clone()"
+            )
 
 
 class MethodGuard:

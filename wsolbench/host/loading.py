@@ -100,7 +100,7 @@ def load_plugins(*, strict: bool = False, warn: Callable[[str], None] | None = N
             if strict:
                 raise PluginError(f"plugin {failures[-1]}") from dropped.__cause__
             if warn:
-                warn(f"plugin {failures[-1]}")
+                warn(f"plugin {failures[-1]}; the plugin is not loaded")
             continue
         providers.append(provider)
         offers.extend(found)

@@ -87,7 +87,7 @@ def build(roots: DatasetRoots) -> Dataset:
     refuse_unused("cub", roots.conventions, "boxes", "first_pixel")
     if roots.images is None and roots.metadata is None:
         raise UsageError(
-            "'cub' lies on disk; pass --data-root DIR, the folder CUB_200_2011, or --metadata-root DIR/CUB"
+            "'cub' needs its folder; pass --data-root DIR, the folder CUB_200_2011, or --metadata-root DIR/CUB"
         )
     if roots.metadata is None and roots.images is not None:
         roots = replace(roots, metadata=lists_below(roots.images, "CUB"))

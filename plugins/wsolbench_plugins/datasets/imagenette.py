@@ -80,7 +80,7 @@ def build(roots: DatasetRoots) -> Dataset:
         DataError: The folder holds something else.
     """
     if roots.images is None:
-        raise UsageError("'imagenette' lies on disk; pass --data-root DIR, the folder imagenette2 of the download")
+        raise UsageError("'imagenette' needs its folder; pass --data-root DIR, the folder imagenette2 of the download")
     if roots.masks is not None:
         raise UsageError("'imagenette' has no masks; leave out --masks")
     refuse_unused("imagenette", roots.conventions, "boxes", "first_pixel")

@@ -119,7 +119,9 @@ def build(name: str, roots: DatasetRoots) -> Dataset:
         DataError: The folder holds something else.
     """
     if roots.images is None:
-        raise UsageError(f"'{name}' lies on disk; pass --data-root DIR, the folder tiny-imagenet-200 of the download")
+        raise UsageError(
+            f"'{name}' needs its folder; pass --data-root DIR, the folder tiny-imagenet-200 of the download"
+        )
     if roots.masks is not None:
         raise UsageError(f"'{name}' has no masks; leave out --masks")
     refuse_unused(name, roots.conventions, "boxes", "first_pixel")

@@ -98,7 +98,7 @@ def test_broken_lists_are_named(tmp_path, case):
 
 
 def test_places_that_make_no_sense(download, tmp_path):
-    with pytest.raises(UsageError, match=r"'tiny-imagenet' lies on disk; pass --data-root DIR"):
+    with pytest.raises(UsageError, match=r"'tiny-imagenet' needs its folder; pass --data-root DIR"):
         ALL(DatasetRoots())
     with pytest.raises(UsageError, match="no masks; leave out --masks"):
         ALL(DatasetRoots(images=download, masks=download))

@@ -58,7 +58,7 @@ def _build(roots: DatasetRoots) -> Dataset:
     refuse_unused("ilsvrc", roots.conventions, "boxes", "first_pixel")
     if roots.images is None and roots.metadata is None:
         raise UsageError(
-            "'ilsvrc' lies on disk; pass --data-root DIR, which holds val, val2 and train, "
+            "'ilsvrc' needs its folder; pass --data-root DIR, which holds val, val2 and train, "
             "and its published lists with --metadata-root DIR/ILSVRC"
         )
     from wsolbench_plugins.datasets.ilsvrc.dataset import build

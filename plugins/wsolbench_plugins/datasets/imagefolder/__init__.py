@@ -35,7 +35,7 @@ def wsolbench_datasets() -> list[DatasetSpec]:
 
 def _build(roots: DatasetRoots) -> Dataset:
     if roots.images is None:
-        raise UsageError("'imagefolder' lies on disk; pass --data-root DIR, which holds test/CLASS/IMAGE")
+        raise UsageError("'imagefolder' needs its folder; pass --data-root DIR, which holds test/CLASS/IMAGE")
     if roots.masks is not None:
         raise UsageError("'imagefolder' is scored by boxes; use --dataset folder for masks")
     from wsolbench_plugins.datasets.imagefolder.dataset import build
