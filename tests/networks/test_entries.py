@@ -1,13 +1,10 @@
 """Which state dict of a weights file is taken, under which names: any wrapper's prefix, any container, averages."""
 
-import argparse
-
 import pytest
 import torch
 from cases import each
 
 from wsolbench.errors import WeightsError
-from wsolbench.networks.claims import contradictions
 from wsolbench.networks.entries import choose_entries
 from wsolbench.networks.weights_file import WeightsFile, read_weights_file
 
@@ -139,46 +136,3 @@ def test_mappings_that_refer_to_each_other_end():
     inner = {str(number): content for number in range(1000)}
     content |= {"wide": {str(number): inner for number in range(1000)}}
     assert choose_entries(WeightsFile(None, "", content)).tensors.keys() == network().keys()
-
-
-# ------------------------------------------------------------------------------------------------ what options claim
-
-
-def claims(options, registry, tmp_path, name="wsolbench:resnet_nano"):
-    found = chosen({"state_dict": network(), **options}, tmp_path)
-    return contradictions(found.options, registry.backbones.get(name).spec, 10)
-
-
-@each(
-    ("options", "said"),
-    [
-        ({"args": argparse.Namespace(img_size=384)}, "384 pixels"),
-        ({"args": {"input_size": [3, 128, 128]}}, "128 pixels"),
-        ({"hyper_parameters": {"mean": (0.485, 0.456, 0.406)}}, "mean 0.485, 0.456, 0.406"),
-        ({"args": argparse.Namespace(std=[0.5])}, "std 0.5"),
-        ({"args": argparse.Namespace(interpolation="bicubic")}, "bicubic"),
-        ({"arch": "resnet101"}, "the network is 'resnet101'"),
-        ({"args": argparse.Namespace(model="vgg16", num_classes=200)}, "the network is 'vgg16', 200 classes"),
-    ],
-)
-def test_options_that_contradict_the_network_are_reported(registry, tmp_path, options, said):
-    (line,) = claims(options, registry, tmp_path)
-    assert line.startswith(f"the weights file says {said}; 'resnet_nano' runs at 96×96 (bilinear) with mean 0.5")
-
-
-@each(
-    "options",
-    [
-        {"arch": "resnet_nano", "epoch": 3},
-        {
-            "args": argparse.Namespace(
-                img_size=96, mean=[0.5, 0.5, 0.5], std=(0.25, 0.25, 0.25), interpolation="bilinear"
-            )
-        },
-        {"args": argparse.Namespace(model="ResNet-Nano", num_classes=10, img_size=None, interpolation="")},
-        {"args": argparse.Namespace(num_classes=None, mean=None, lr=1e-3, model=None)},
-        {"config": {"size": "large"}, "mean": "batch"},
-    ],
-)
-def test_options_that_agree_or_say_nothing_are_not(registry, tmp_path, options):
-    assert claims(options, registry, tmp_path) == []

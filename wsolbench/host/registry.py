@@ -88,6 +88,22 @@ class Catalogue(Generic[S_co]):
         listed = [offer for offer in self._offers if offer.qualified_name == name]
         return listed or [_find_in(zoo, rest) for zoo, rest in self._prefixed(name) if rest in _names_in(zoo)]
 
+    def knows(self, name: str, *, zoos: bool = True) -> bool:
+        """Return whether an offer has a short name; in zoos, behind their prefix. Raises ``PluginError``."""
+        listed = any(offer.name == name for offer in self._offers)
+        return listed or (zoos and any(name in _names_in(zoo) for zoo in self.zoos))
+
+    def named(self, name: str) -> str | None:
+        """Return the name of the offer that a name without prefix belongs to; None where there is none.
+
+        Raises:
+            UsageError: A zoo knows the name but cannot offer it.
+            PluginError: A zoo's code fails.
+        """
+        if any(offer.name == name for offer in self._offers):
+            return name
+        return next((_find_in(zoo, name).name for zoo in self.zoos if name in _names_in(zoo)), None)
+
     def shown_name(self, offer: Offer[Spec]) -> str:
         """Return the name to type for an offer: the short name, or the qualified one if the short name is ambiguous."""
         return offer.name if len(self.find(offer.name)) == 1 else offer.qualified_name

@@ -1,56 +1,175 @@
-"""What a weights file and its card claim about their network, compared with the network that they are loaded into."""
+"""What a weights file states about its network, compared with the network that the weights are loaded into."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
 
 from wsolbench.contract import BackboneSpec, InputConfig
+from wsolbench.errors import WsolbenchError
+from wsolbench.host.registry import Catalogue
 from wsolbench.networks.pickles import shown
+from wsolbench.networks.plain_data import Statement, numbers_of
 
-__all__ = ["contradictions", "plain_name"]
+__all__ = ["Built", "contradictions", "named_by_file", "plain_name", "unused"]
 
-_SIZES = ("img_size", "image_size", "input_size", "crop_size")
-_NETWORKS = ("arch", "architecture", "model", "model_name", "backbone")
-_CLASSES = ("num_classes", "nb_classes", "n_classes")
+_TEST, _TRAIN = ("val", "test", "eval"), ("train",)
+"""What names of sizes start with: the size of evaluation counts before another one, that of training after it."""
+_NAMES: Mapping[str, frozenset[str]] = {
+    kind: frozenset(names.split())
+    for kind, names in {
+        "network": "arch architecture architectures archname model modelname modelarch modeltype modelid modelvariant "
+        "modelclass backbone backbonename basemodel basearch net netname nettype network networkname encoder "
+        "encodername cnn timmmodel timmname",
+        "part of a network": "name type variant target id class",
+        "size": "imgsize imagesize imgsz imagesz imsize imsz inputsize inputsz cropsize imgdim imagedim inputdim "
+        "inputres imgres imageres resolution imgresolution imageresolution inputresolution inputshape imageshape "
+        "imgshape cropdim imgheight imageheight inputheight imgwidth imagewidth inputwidth height targetsize "
+        "fixedinputsize",
+        "part of a size": "size width crop shape",
+        "mean": "mean means imagemean imgmean pixelmean inputmean normmean normalizemean normalisemean rgbmean meanrgb "
+        "normalizationmean datasetmean datamean channelmean channelmeans imagenetmean newmean",
+        "std": "std stds imagestd imgstd pixelstd inputstd normstd normalizestd normalisestd rgbstd stdrgb newstd "
+        "normalizationstd datasetstd datastd channelstd channelstds imagenetstd stddev",
+        "interpolation": "interpolation interp resample resampling resamplemode interpolationmode resizeinterpolation",
+        "classes": "numclasses nbclasses nclasses numclass nclass ncls nc numcls nbclass classnum classcount numlabels "
+        "numberofclasses nlabels",
+        "channels": "torgb bgrtorgb rgb bgr tobgr isbgr rgbtobgr channelorder colororder channelsorder colormode",
+        "crop": "croppct cropratio croppercent croprate cropmode cropmethod resizesize resize resizeshort shortestedge "
+        "scalesize testinputsize testcroppct",
+        "average": "ema modelema useema withema swa useswa",
+        "options": "modelkwargs modelargs backbonekwargs networkkwargs netkwargs backboneargs networkargs netargs "
+        "modelparams",
+        "option": "outputstride kernelsizes kernelsize largekernelsizes smallkernel smallkernelsize largekernel "
+        "actlayer padtype widthmult widthmultiplier depthmult depthmultiplier channelmultiplier normlayer dilation "
+        "dilations stemtype replacestridewithdilation aalayer bneps",
+    }.items()
+}
+_ABOUT_A_NETWORK = re.compile("model|backbone|network|net|arch|architecture|encoder|cnn|timm|classifier")
+_ABOUT_IMAGES = re.compile("image|img|input|crop|transform|resize|normali[sz]e|preprocess|augment|data")
+_OF_TRAINING = re.compile("drop|pretrained|checkpoint|scriptable|exportable|^(numclasses|inchans|init.*|imgsize)$")
+"""Arguments of networks that change no score, or that other rules compare."""
+_INTERPOLATIONS = ("nearest", "lanczos", "bilinear", "bicubic")
+"""In the order of their numbers in Pillow."""
+_WORDS = re.compile("[a-z0-9]+")
+_NO_NAME = re.compile(
+    r"[\s()\[\]{}=]|\.(pth|pt|bin|py|yaml|yml|ckpt|tar)$|^[./]|(^|[._])(create|build)_\w+$|^(none|true|false)$", re.I
+)
+_HASHED = re.compile("(.+)-[0-9a-f]{8,64}")
+"""Names of published files, of torch's hub and of timm."""
 
 
-def contradictions(options: Mapping[str, Any], spec: BackboneSpec, num_classes: int) -> list[str]:
-    """Return a line if the options in a weights file contradict the network's name, input or classes.
+@dataclass(frozen=True)
+class Built:
+    """A network as it is scored.
 
     Args:
-        options: Name -> plain value, as training files hold them.
         spec: The network.
-        num_classes: Number of classes of the file's classifier.
+        num_classes: Number of classes of its head.
+        options: Its options: name -> value, those that were not given with their defaults.
     """
-    checks: Mapping[tuple[str, ...], Callable[[Any], str | None]] = {
-        _NETWORKS: lambda value: _network(value, spec.name),
-        _SIZES: lambda value: _size(value, spec.input),
-        ("mean",): lambda value: _numbers("mean", value, spec.input.mean),
-        ("std",): lambda value: _numbers("std", value, spec.input.std),
-        ("interpolation",): lambda value: _interpolation(value, spec.input),
-        _CLASSES: lambda value: _classes(value, num_classes),
+
+    spec: BackboneSpec
+    num_classes: int
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Contradiction:
+    """What a claim says, in words, and what to type where that can be followed."""
+
+    text: str
+    advice: str = ""
+
+
+@dataclass(frozen=True)
+class _Claim:
+    """A statement whose meaning is known; what it says, in words, for messages."""
+
+    kind: str
+    statement: Statement
+
+    @property
+    def stage(self) -> int:
+        """0 for a value of evaluation, 2 for one of training, 1 where the name says neither."""
+        name = self.statement.name.lower()
+        return 0 if name.startswith(_TEST) else 2 if name.startswith(_TRAIN) else 1
+
+
+def contradictions(
+    statements: Sequence[Statement], built: Built, networks: Catalogue[BackboneSpec] | None = None
+) -> list[str]:
+    """Return a line for every source whose statements contradict the network's name, input, classes or options.
+
+    Args:
+        statements: What the weights file and the descriptions beside it state.
+        built: The network.
+        networks: The networks on offer, among which names are looked up.
+    """
+    claims = _claims(statements)
+    checks: Mapping[str, Callable[[list[_Claim]], Iterable[_Contradiction | str | None]]] = {
+        "network": lambda some: _networks(some, built.spec, networks),
+        "size": lambda some: _sizes(some, built.spec.input),
+        "mean": lambda some: _norms(some, "mean", claims, built.spec.input.mean),
+        "std": lambda some: _norms(some, "std", claims, built.spec.input.std),
+        "interpolation": lambda some: (_interpolation(claim, built.spec.input) for claim in _evaluated(some)),
+        "channels": lambda some: (_channels(claim) for claim in some),
+        "classes": lambda some: (_classes(claim, built.num_classes) for claim in some),
+        "option": lambda some: (_option(claim, built) for claim in some),
     }
-    claims = [claim for names, check in checks.items() for value in _values(options, names) if (claim := check(value))]
-    if not claims:
-        return []
-    config = spec.input
-    return [
-        f"the weights file says {', '.join(dict.fromkeys(claims))}; '{spec.name}' runs at {config.size}×{config.size} "
-        f"({config.interpolation}) with mean {_shown(config.mean)} and std {_shown(config.std)}, {num_classes} classes"
-    ]
+    lines = []
+    for source in dict.fromkeys(claim.statement.source for claim in claims):
+        found: list[_Contradiction | str | None] = []
+        for kind, check in checks.items():
+            found += check([claim for claim in claims if claim.kind == kind and claim.statement.source == source])
+        said = dict.fromkeys(_Contradiction(each) if isinstance(each, str) else each for each in found if each)
+        if said:
+            lines.append(_line(source, list(said), built))
+    return lines
 
 
-def _values(options: Mapping[str, Any], names: Sequence[str]) -> Iterator[Any]:
-    return (options[name] for name in names if name in options)
+def _line(source: str, said: list[_Contradiction], built: Built) -> str:
+    config = built.spec.input
+    advice = "".join(f"; {each.advice}" for each in said if each.advice)
+    return (
+        f"{source} says {', '.join(each.text for each in said)}; '{built.spec.name}' runs at "
+        f"{config.size}×{config.size} ({config.interpolation}) with mean {_listed(config.mean)} and std "
+        f"{_listed(config.std)}, {built.num_classes} classes{advice}"
+    )
 
 
-def _network(value: Any, name: str) -> str | None:
-    if not isinstance(value, str) or not value.strip():
-        return None
-    theirs, ours = (re.sub("[^a-z0-9]", "", text.lower()) for text in (value.partition(".")[0], plain_name(name)))
-    return None if theirs in ours or ours in theirs else f"the network is '{shown(value, 80)}'"
+def named_by_file(path: Path, spec: BackboneSpec, networks: Catalogue[BackboneSpec]) -> list[Statement]:
+    """Return what the name of a weights file says: the network that a published file is named after.
+
+    Args:
+        path: The file.
+        spec: The network that is asked for.
+        networks: The networks on offer; those of zoos count for a published file, and where one of them is asked for.
+    """
+    hashed = _HASHED.fullmatch(path.stem)
+    name = (hashed[1] if hashed else path.stem).lower()
+    zoos = hashed is not None or ":" in spec.name
+    for _ in range(4 if hashed else 1):  # the network's name, before those of the training
+        if networks.knows(name, zoos=zoos):
+            return [Statement("the name of the weights file", ("model_name",), name)]
+        name = name.rpartition("_")[0]
+    return []
+
+
+def unused(statements: Sequence[Statement], built: Built) -> list[str]:
+    """Return a line for every source with what it states about its scores that is neither used nor compared."""
+    claims = _claims(statements)
+    lines = []
+    for source in dict.fromkeys(claim.statement.source for claim in claims):
+        said = [_unused(claim, built) for claim in claims if claim.statement.source == source]
+        texts = list(dict.fromkeys(text for text in said if text))
+        if texts:
+            more = f" and {len(texts) - 8} more" if len(texts) > 8 else ""
+            lines.append(f"{source} also says {', '.join(texts[:8])}{more}, which is not used: whole images are warped")
+    return lines
 
 
 def plain_name(name: str) -> str:
@@ -58,29 +177,232 @@ def plain_name(name: str) -> str:
     return name.rpartition(":")[2].partition(".")[0]
 
 
-def _size(value: Any, config: InputConfig) -> str | None:
-    sides = [side for side in (value if isinstance(value, list | tuple) else [value]) if not isinstance(side, bool)]
-    if not sides or not isinstance(sides[-1], int) or sides[-1] < 8 or sides[-1] == config.size:
+def _claims(statements: Sequence[Statement]) -> list[_Claim]:
+    """Return the statements that bear on a score, each with its kind."""
+    kinds = ((statement, _kind(statement)) for statement in statements)
+    return [_Claim(kind, statement) for statement, kind in kinds if kind is not None and statement.value is not None]
+
+
+def _kind(statement: Statement) -> str | None:
+    names = [_folded(name) for name in statement.path if name != "value"]  # as experiment trackers nest values
+    if not names:
         return None
-    return f"{sides[-1]} pixels"
+    name, parent = names[-1], names[-2] if len(names) > 1 else ""
+    if isinstance(statement.value, dict):
+        return "size" if name in _NAMES["size"] else None
+    if parent in _NAMES["options"]:
+        return None if _OF_TRAINING.search(name) else "option"
+    bare = re.sub("^(val|test|eval|train|inference)", "", name)
+    for kind in ("network", "size", "mean", "std", "interpolation", "classes", "channels", "average", "option", "crop"):
+        if name in _NAMES[kind] or (kind in ("size", "crop", "interpolation") and bare in _NAMES[kind]):
+            return "crop" if name in _NAMES["crop"] else kind
+    if name in _NAMES["part of a network"] and _ABOUT_A_NETWORK.fullmatch(parent):
+        return "network"
+    return "size" if name in _NAMES["part of a size"] and _ABOUT_IMAGES.search(parent) else None
 
 
-def _numbers(what: str, value: Any, ours: Sequence[float]) -> str | None:
-    numbers = list(value) * 3 if isinstance(value, list | tuple) and len(value) == 1 else value
-    if not isinstance(numbers, list | tuple) or len(numbers) < 3:
+def _folded(name: str) -> str:
+    return "".join(_WORDS.findall(name.lower()))
+
+
+def _evaluated(claims: list[_Claim]) -> list[_Claim]:
+    """Return the claims about evaluation, where there are any; otherwise those of no stage, then those of training."""
+    first = min((claim.stage for claim in claims), default=0)
+    return [claim for claim in claims if claim.stage == first]
+
+
+# ------------------------------------------------------------------------------------------------- the network's name
+
+
+def _networks(
+    claims: list[_Claim], spec: BackboneSpec, networks: Catalogue[BackboneSpec] | None
+) -> Iterable[_Contradiction]:
+    """Return names of other networks; a name that no network has counts only where none is the right one."""
+    named = [text for claim in claims for text in _texts(claim.statement.value) if _may_be_a_name(text)]
+    answers = {text: _is_named(text, spec, networks) for text in dict.fromkeys(named)}
+    right = any(answer.verdict == "right" for answer in answers.values())
+    for text, answer in answers.items():
+        if answer.verdict == "other" or (answer.verdict == "unknown" and not right):
+            advice = f"--backbone {answer.offered} is that network" if answer.offered else ""
+            yield _Contradiction(f"the network is '{shown(text, 80)}'", advice)
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """Whether a name is that of the network: right, vague (that of its kind), other or unknown; what is offered."""
+
+    verdict: Literal["right", "vague", "other", "unknown"]
+    offered: str | None = None
+
+
+def _texts(value: object) -> list[str]:
+    """Return the texts that a value is or holds (``architectures``)."""
+    return [each for each in (value if isinstance(value, list) else [value]) if isinstance(each, str)]
+
+
+def _may_be_a_name(text: str) -> bool:
+    plain = text.strip()
+    return 0 < len(plain) <= 100 and not _NO_NAME.search(plain)
+
+
+def _is_named(text: str, spec: BackboneSpec, networks: Catalogue[BackboneSpec] | None) -> _Answer:
+    name = _without_place(text)
+    base, _, tag = name.partition(".")
+    pretrained = "" if spec.pretrained is None else spec.pretrained.name
+    own = {_folded(each) for each in (plain_name(spec.name), plain_name(pretrained)) if each}
+    tags = [each for each in (spec.name.rpartition(":")[2].partition(".")[2], pretrained.partition(".")[2]) if each]
+    if _folded(name) in own or (_folded(base) in own and (not tags or tag in ("", tags[0]))):
+        return _Answer("right")
+    if spec.family is not None and _folded(base) == _folded(spec.family):
+        return _Answer("vague")
+    try:
+        offered = None if networks is None else networks.named(name) or networks.named(name.lower())
+    except WsolbenchError:  # known, and not on offer
+        return _Answer("other")
+    if offered is not None:
+        same = offered.rpartition(":")[2] == spec.name.rpartition(":")[2]
+        return _Answer("right") if same else _Answer("other", offered)
+    # A class such as `ResNet` names a kind of network: what follows in our name is a size.
+    return _Answer("vague" if _is_kind(base, plain_name(spec.name)) else "unknown")
+
+
+def _without_place(text: str) -> str:
+    """Return a name without what says where the network comes from: a module, an organisation, a hub."""
+    last = re.split("[/:]", text.strip())[-1]
+    last = re.sub(r"For[A-Z]\w+$", "", last)
+    parts = last.split(".")
+    return parts[-1] if parts[0] in ("torchvision", "timm", "models", "torch") or len(parts) > 2 else last
+
+
+def _is_kind(theirs: str, ours: str) -> bool:
+    """Return whether a name without numbers is a part of ours that a size follows: `ResNet` of `resnet50`."""
+    letters = r"[\W_]*".join(map(re.escape, _folded(theirs)))
+    return theirs.isalpha() and re.search(rf"(^|[\W_]){letters}[\W_\d]", ours.lower()) is not None
+
+
+# ------------------------------------------------------------------------------------------------------------ its input
+
+
+def _sizes(claims: list[_Claim], config: InputConfig) -> Iterable[str | None]:
+    for claim in _evaluated([claim for claim in claims if _sides(claim.statement.value)]):
+        sides = _sides(claim.statement.value)
+        if set(sides) != {config.size}:
+            yield f"{'×'.join(map(str, dict.fromkeys(sides)))} pixels"
+
+
+def _sides(value: object) -> list[int]:
+    """Return the sides of an image in pixels, without channels and the size of a batch; empty for anything else."""
+    numbers = numbers_of(value) or []
+    if len(numbers) == 4:
+        numbers = numbers[1:]
+    if len(numbers) == 3:
+        numbers = numbers[:2] if numbers[2] <= 4 else numbers[1:]
+    sound = 0 < len(numbers) <= 2 and all(8 <= side <= 20_000 and side.is_integer() for side in numbers)
+    return [int(side) for side in numbers] if sound else []
+
+
+def _norms(some: list[_Claim], kind: str, claims: list[_Claim], ours: Sequence[float]) -> Iterable[str | None]:
+    for claim in some:
+        numbers = _norm(claim, kind, claims)
+        if numbers is not None:
+            raw = numbers_of(claim.statement.value) or []
+            scale = 255 if max(map(abs, [*raw, *_partner(claim, claims)])) > 2 else 1
+            same = all(abs(one / scale - other) < 2e-3 for one, other in zip(numbers, ours, strict=True))
+            yield None if same else f"{kind} {_listed(numbers)}"
+
+
+def _norm(claim: _Claim, kind: str, claims: list[_Claim]) -> list[float] | None:
+    """Return the three numbers of a mean or deviation; None for what is none, such as that of a metric."""
+    numbers = numbers_of(claim.statement.value)
+    if numbers is None or len(numbers) not in (1, 3):
         return None
-    same = all(abs(one - other) < 2e-3 for one, other in zip(numbers, ours, strict=False))
-    return None if same else f"{what} {_shown(numbers[:3])}"
+    listed = isinstance(claim.statement.value, list)
+    alone = len(numbers) == 1 and not listed and not _partner(claim, claims)
+    return None if alone or (kind == "std" and min(numbers) <= 0) else numbers * (3 // len(numbers))
 
 
-def _interpolation(value: Any, config: InputConfig) -> str | None:
-    known = ("nearest", "bilinear", "bicubic", "lanczos")
-    return value if value in known and value != config.interpolation else None
+def _partner(claim: _Claim, claims: list[_Claim]) -> list[float]:
+    """Return the deviation beside a mean, or the mean beside a deviation: both are of one scale, 0 to 1 or 0 to 255."""
+    other = {"mean": "std", "std": "mean"}[claim.kind]
+    beside = [each for each in claims if each.kind == other and each.statement.path[:-1] == claim.statement.path[:-1]]
+    return next(filter(None, (numbers_of(each.statement.value) for each in beside)), [])
 
 
-def _classes(value: Any, num_classes: int) -> str | None:
-    return f"{value} classes" if type(value) is int and value > 0 and value != num_classes else None
+def _interpolation(claim: _Claim, config: InputConfig) -> str | None:
+    named = _filter(claim.statement.value)
+    return None if named in (None, config.interpolation) else named
 
 
-def _shown(values: Sequence[float]) -> str:
+def _filter(value: object) -> str | None:
+    """Return the filter that a value names, or that has its number in Pillow."""
+    if type(value) is int and 0 <= value < len(_INTERPOLATIONS):
+        return _INTERPOLATIONS[value]
+    words = _WORDS.findall(value.lower()) if isinstance(value, str) else []
+    return next((name for name in _INTERPOLATIONS if name in words), None)
+
+
+def _channels(claim: _Claim) -> str | None:
+    name, value = _folded(claim.statement.name), claim.statement.value
+    reverses = name in ("bgr", "tobgr", "isbgr", "rgbtobgr")
+    turned = value.lower() == "bgr" if isinstance(value, str) else type(value) is bool and value is reverses
+    return "channels in the order B, G, R" if turned else None
+
+
+def _classes(claim: _Claim, num_classes: int) -> str | None:
+    numbers = numbers_of(claim.statement.value)
+    if numbers is None or len(numbers) != 1 or numbers[0] <= 0 or numbers[0] == num_classes:
+        return None
+    return f"{numbers[0]:g} classes"
+
+
+def _option(claim: _Claim, built: Built) -> _Contradiction | None:
+    """Return an option that the network has, with another value."""
+    option, value = _own_option(claim, built), claim.statement.value
+    if option is None or isinstance(value, dict) or _same(value, built.options[option]):
+        return None
+    typed = str(value) if isinstance(value, str | bool) else ",".join(f"{each:g}" for each in numbers_of(value) or [])
+    advice = f"--backbone-opt {option}={shown(typed, 40)} builds it so"
+    return _Contradiction(f"{option} {_brief(value)} (here {_brief(built.options[option])})", advice)
+
+
+def _own_option(claim: _Claim, built: Built) -> str | None:
+    return next((name for name in built.options if _folded(name) == _folded(claim.statement.name)), None)
+
+
+def _same(one: object, other: object) -> bool:
+    if isinstance(one, str) or isinstance(other, str):
+        return _folded(str(one)) == _folded(str(other))
+    numbers = numbers_of(one), numbers_of(other)
+    return numbers[0] == numbers[1] if numbers[0] is not None else one == other
+
+
+# ------------------------------------------------------------------------------------------------- what is not compared
+
+
+def _unused(claim: _Claim, built: Built) -> str | None:
+    """Return a claim in words where no comparison understands it, or the benchmark has no use for it."""
+    value = claim.statement.value
+    understood: Mapping[str, Callable[[], bool]] = {
+        "network": lambda: True,
+        "size": lambda: bool(_sides(value)) or not isinstance(value, str | list),
+        "mean": lambda: numbers_of(value) is not None,
+        "std": lambda: numbers_of(value) is not None,
+        "interpolation": lambda: _filter(value) is not None or not value,
+        "channels": lambda: True,
+        "classes": lambda: numbers_of(value) is not None or isinstance(value, bool),
+        "option": lambda: _own_option(claim, built) is not None,
+        "average": lambda: not value or not isinstance(value, bool | int | float),
+        "crop": lambda: value is False,
+    }
+    if understood[claim.kind]() or not (isinstance(value, str) or numbers_of(value) is not None or value is True):
+        return None
+    return f"{shown(claim.statement.name, 40)} {_brief(value)}"
+
+
+def _brief(value: object) -> str:
+    numbers = None if isinstance(value, str) else numbers_of(value)
+    return shown(str(value), 60) if numbers is None else _listed(numbers)
+
+
+def _listed(values: Sequence[float]) -> str:
     return f"{values[0]:g}" if len(set(values)) == 1 else ", ".join(f"{value:g}" for value in values)

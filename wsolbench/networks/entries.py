@@ -7,15 +7,14 @@ why, is reported and recorded.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 from torch import Tensor
 
 from wsolbench.errors import WeightsError
 from wsolbench.networks.pickles import shown
-from wsolbench.networks.weights_file import LeftOut, WeightsFile
+from wsolbench.networks.weights_file import WeightsFile
 from wsolbench.texts import first_names
 
 __all__ = ["Entries", "choose_entries", "is_counter", "some"]
@@ -40,13 +39,11 @@ class Entries:
         tensors: Name -> tensor.
         key: Which state dict of the file it is, where there are several; otherwise None.
         notes: What was decided, for the user and the record; empty for a plain state dict.
-        options: Options of the training beside the state dict: name -> plain value.
     """
 
     tensors: dict[str, Tensor]
     key: str | None
     notes: tuple[str, ...]
-    options: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -86,7 +83,7 @@ def choose_entries(file: WeightsFile, key: str | None = None, classifier_key: st
     taken = found[0] if key is None else _of_key(file, found, key)
     several = len(found) > 1
     notes = [*([_choice(found, taken, by_rule=key is None)] if several else []), *_prefix_notes(taken)]
-    return Entries(taken.tensors, taken.key if several else None, tuple(notes), _options(file.content))
+    return Entries(taken.tensors, taken.key if several else None, tuple(notes))
 
 
 def _mappings(content: object) -> list[_Candidate]:
@@ -204,34 +201,6 @@ def _prefix_notes(taken: _Candidate) -> list[str]:
     if skipped:
         notes.append(f"{len(skipped)} entries without this prefix are skipped: {some(skipped)}")
     return notes
-
-
-def _options(content: object) -> dict[str, Any]:
-    """Return the plain values beside a file's state dicts, those of nested options (``args``) too."""
-    options: dict[str, Any] = {}
-    seen: set[int] = set()
-
-    def visit(value: object, depth: int) -> None:
-        values = value.values if isinstance(value, LeftOut) else value
-        if not isinstance(values, dict) or id(values) in seen:
-            return
-        seen.add(id(values))
-        for name, item in dict.items(values):
-            if not isinstance(name, str) or _BESIDE.search(name.lower()):
-                continue
-            if isinstance(item, bool | int | float | str) or _is_numbers(item):
-                options.setdefault(name, item)
-            elif depth and isinstance(item, dict | LeftOut):
-                visit(item, depth - 1)
-
-    visit(content, 2)
-    return options
-
-
-def _is_numbers(value: object) -> bool:
-    return (
-        isinstance(value, list | tuple) and 0 < len(value) <= 4 and all(isinstance(each, int | float) for each in value)
-    )
 
 
 def _joined(*parts: str) -> str:

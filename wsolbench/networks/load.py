@@ -15,16 +15,17 @@ from torch import nn
 
 from wsolbench.contract import BackboneSpec, Checkpoint, Fusable, Pretrained, Reparameterizable
 from wsolbench.contract.backbones import class_weights
-from wsolbench.errors import UsageError, WeightsError
+from wsolbench.errors import PluginError, UsageError, WeightsError
 from wsolbench.host.provider import blaming
 from wsolbench.host.registry import Offer, Registry
 from wsolbench.host.settings import guarding
 from wsolbench.networks.adapt import ModuleSpec
 from wsolbench.networks.card import Card, read_card
-from wsolbench.networks.claims import contradictions, plain_name
-from wsolbench.networks.configure import configure
+from wsolbench.networks.claims import Built, contradictions, named_by_file, plain_name, unused
+from wsolbench.networks.configure import backbone_options, configure
 from wsolbench.networks.diagnosis import Fit, compare, fits_too, looks_like
 from wsolbench.networks.network import USUAL, Execution, LoadedNetwork, largest_kernel
+from wsolbench.networks.plain_data import find_statements
 from wsolbench.networks.shapes import build_shapes
 from wsolbench.networks.weights import (
     StateDict,
@@ -208,11 +209,23 @@ def _with_notes(
     known: KnownWeights, notes: tuple[str, ...], offer: Offer[BackboneSpec], num_classes: int, registry: Registry
 ) -> tuple[WeightsInfo, tuple[str, ...]]:
     """Return the provenance with all that was noticed, and those of the notes that are warnings."""
-    warnings = (*known.warnings, *contradictions(known.state.options, offer.spec, num_classes))
-    if known.source is not None and known.info.training is None and offer.spec.read_weights is None:
-        others = fits_too(known.source.file, registry.backbones, offer)
+    warnings = known.warnings
+    if known.source is not None and offer.spec.read_weights is None:
+        said = [*find_statements(known.source.file), *named_by_file(known.source.path, offer.spec, registry.backbones)]
+        built = Built(offer.spec, num_classes, _all_options(offer) if said else {})
+        warnings += tuple(contradictions(said, built, registry.backbones))
+        notes += tuple(unused(said, built))
+        others = fits_too(known.source.file, registry.backbones, offer) if known.info.training is None else []
         warnings += (_ambiguity(offer, others),) if others else ()
     return known.info.model_copy(update={"notes": [*known.state.notes, *notes, *warnings]}), warnings
+
+
+def _all_options(offer: Offer[BackboneSpec]) -> dict[str, Any]:
+    """Return the options of a network with the values that it is built with; none where its plugin cannot list them."""
+    try:
+        return {option.name: option.default for option in backbone_options(offer) if not option.required}
+    except PluginError:
+        return {}
 
 
 def _load_object(name: str, offer: Offer[BackboneSpec], device: torch.device, execution: Execution) -> LoadedNetwork:

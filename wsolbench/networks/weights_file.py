@@ -15,7 +15,7 @@ import re
 import warnings
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -44,17 +44,28 @@ _LEGACY_PICKLES = 5
 
 
 class LeftOut:
-    """Placeholder for the objects that training files hold beside their weights; it keeps plain values alone."""
+    """Placeholder for the objects that training files hold beside their weights; it keeps plain values alone.
 
+    Attributes:
+        arguments: What the object was made with.
+        values: The attributes of options (``argparse.Namespace``).
+        state: Any other state; that of a numpy array holds its bytes.
+    """
+
+    arguments: tuple[object, ...] = ()
     values: Mapping[str, Any] = {}
+    state: object = None
 
-    def __new__(cls, *_: object) -> LeftOut:
-        """Accept and discard any arguments."""
-        return super().__new__(cls)
+    def __new__(cls, *arguments: object) -> LeftOut:
+        """Keep the arguments."""
+        made = super().__new__(cls)
+        made.arguments = arguments
+        return made
 
     def __setstate__(self, state: object) -> None:
-        """Keep the attributes of options (``argparse.Namespace``); discard any other state."""
+        """Keep the state."""
         self.values = state if type(state) is dict else {}
+        self.state = None if type(state) is dict else state
 
 
 @dataclass(frozen=True)
@@ -65,11 +76,13 @@ class WeightsFile:
         path: The file.
         sha256: Hex SHA-256 of the bytes that `content` was read from.
         content: Usually a mapping, of names to tensors or of several such mappings.
+        metadata: The texts that a safetensors file holds beside its entries.
     """
 
     path: Path
     sha256: str
     content: object
+    metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
 def read_weights_file(path: Path) -> WeightsFile:
@@ -79,8 +92,8 @@ def read_weights_file(path: Path) -> WeightsFile:
         WeightsError: The file is missing, is no regular file, is damaged, holds code, or declares more than it holds.
     """
     data = _read_bytes(path)
-    content = _read_safetensors(path, data) if _is_safetensors(data) else read_torch(path, data)
-    return WeightsFile(path, hashlib.sha256(data).hexdigest(), content)
+    content, metadata = _read_safetensors(path, data) if _is_safetensors(data) else (read_torch(path, data), {})
+    return WeightsFile(path, hashlib.sha256(data).hexdigest(), content, metadata)
 
 
 def _read_bytes(path: Path) -> bytes:
@@ -116,7 +129,8 @@ def _is_safetensors(data: bytes) -> bool:
     return data[8:9] == b"{" and int.from_bytes(data[:8], "little") <= 100_000_000
 
 
-def _read_safetensors(path: Path, data: bytes) -> object:
+def _read_safetensors(path: Path, data: bytes) -> tuple[object, Mapping[str, Any]]:
+    """Return the entries of a safetensors file, and the texts beside them."""
     length = int.from_bytes(data[:8], "little")
     if length > _MOST_HEADER:
         raise WeightsError(
@@ -124,11 +138,11 @@ def _read_safetensors(path: Path, data: bytes) -> object:
         )
     try:
         header = json.loads(data[8 : 8 + length], object_pairs_hook=_without_repetition)
-        header.pop("__metadata__", None)
+        metadata = header.pop("__metadata__", None) or {}
         if len(header) > MOST_ENTRIES:
             raise WeightsError(f"weights file {path} lists {len(header):,} entries, more than any network has")
         _check_places(header, len(data) - 8 - length)
-        return load_safetensors(data)
+        return load_safetensors(data), metadata
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, SafetensorError, RuntimeError) as error:
         reason = f": {error}" if isinstance(error, _DamageError) else ""
         raise _unreadable(path, data, reason) from error

@@ -1,0 +1,179 @@
+"""The plain data of a weights file, and of the descriptions beside it: texts, numbers, and mappings of them.
+
+Training files keep their settings in many forms: options of a command line, nested configurations, the text of a
+configuration file, arrays of numpy. All of them become paths and values here; `claims` knows what they mean.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from wsolbench.files import read_regular
+from wsolbench.networks.weights_file import LeftOut, WeightsFile
+
+__all__ = ["Statement", "beside_weights", "find_statements", "numbers_of"]
+
+DESCRIPTIONS = ("config.json", "preprocessor_config.json")
+"""Files beside weights in which model hubs describe a network and its input."""
+_BESIDE = re.compile(r"(^|[^a-z])(optim|sched|scaler|rng|callback|loss|criterion|amp$|history|metric|result|score|log)")
+"""In keys of mappings that hold numbers of the training, not settings of its network."""
+_DEEPEST = 8
+_MOST_ITEMS = 20_000
+_MOST_NUMBERS = 16
+_MOST_TEXT = 2**18
+_MOST_BYTES = 2**20
+_SETTING = re.compile(
+    r"""(?<![\w.])['"]?([A-Za-z_]\w{0,60})['"]?[ ]?[=:][ ]?"""
+    r"""(\[[^\[\]]{0,200}\]|\([^()]{0,200}\)|'[^'\n]{0,100}'|"[^"\n]{0,100}"|[-+.\w]{1,40})"""
+)
+"""One setting in a text of settings, in Python, JSON or YAML: a name and a short value."""
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One value that a weights file, or a description beside it, states.
+
+    Args:
+        source: What states it, for messages.
+        path: The names under which it stands, the outermost first.
+        value: A plain value; the numbers of small tensors and arrays are lists.
+    """
+
+    source: str
+    path: tuple[str, ...]
+    value: Any
+
+    @property
+    def name(self) -> str:
+        """The innermost name."""
+        return self.path[-1]
+
+
+def find_statements(file: WeightsFile) -> list[Statement]:
+    """Return all plain values that a weights file and the descriptions beside it state, within bounds."""
+    found = [Statement("the weights file", path, value) for path, value in _walk([file.metadata, file.content])]
+    for name, content in beside_weights(file.path).items():
+        found += [Statement(f"{name} beside the weights file", path, value) for path, value in _walk([content])]
+    return found
+
+
+def beside_weights(path: Path) -> dict[str, Mapping[str, Any]]:
+    """Return the descriptions beside a weights file: name -> content; what is no such description is left out."""
+    found: dict[str, Mapping[str, Any]] = {}
+    for name in DESCRIPTIONS:
+        try:
+            content = json.loads(read_regular(path.with_name(name), _MOST_BYTES))
+        except (OSError, ValueError, RecursionError):
+            continue
+        if isinstance(content, dict):
+            found[name] = content
+    return found
+
+
+def numbers_of(value: object) -> list[float] | None:
+    """Return the numbers that a value is, holds or spells (``'224x224'``); None for anything else."""
+    if isinstance(value, str):
+        parts = [part for part in re.split(r"[\s,;x×*()\[\]]+", value) if part]
+        try:
+            value = [float(part) for part in parts[: _MOST_NUMBERS + 1]]
+        except ValueError:
+            return None
+    if isinstance(value, Mapping):  # as image processors write sizes
+        value = [value[side] for side in ("height", "width") if side in value]
+    flat = list(islice(_flat(value, 4), _MOST_NUMBERS + 1))
+    sound = all(type(each) in (int, float) and abs(each) < 2**53 for each in flat)
+    return [float(each) for each in flat] if sound and 0 < len(flat) <= _MOST_NUMBERS else None
+
+
+def _flat(value: Any, deepest: int) -> Iterator[Any]:
+    if deepest and isinstance(value, list | tuple):
+        for each in value:
+            yield from _flat(each, deepest - 1)
+    else:
+        yield value
+
+
+def _walk(roots: list[object]) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Yield the plain values below some values, with their paths: breadth first, each mapping once."""
+    queue: list[tuple[tuple[str, ...], object]] = [((), root) for root in roots]
+    seen: set[int] = set()
+    for count, (path, raw) in enumerate(queue):  # which grows
+        if count > _MOST_ITEMS:
+            return
+        value = _plain(raw)
+        if path:
+            yield path, value
+        if isinstance(value, dict | list) and len(path) < _DEEPEST and id(raw) not in seen:
+            seen.add(id(raw))
+            queue += _below(path, value, _MOST_ITEMS - len(queue))
+        elif isinstance(value, str) and len(value) > 60 and len(path) < _DEEPEST:
+            queue += [((*path, *inner), item) for inner, item in _settings(value)]
+
+
+def _below(path: tuple[str, ...], value: Mapping[Any, Any] | list[Any], most: int) -> list[tuple[tuple[str, ...], Any]]:
+    if isinstance(value, list):  # of steps that prepare images, for example
+        return [(path, item) for item in value[:_MOST_NUMBERS] if isinstance(item, dict | LeftOut)]
+    items = list(dict.items(value))[: max(most, 0)] if isinstance(value, dict) else []
+    if sum(isinstance(item, Tensor) for _, item in items) > _MOST_NUMBERS:  # a state dict
+        items = [(name, item) for name, item in items if not isinstance(item, Tensor)]
+    named = [(name, item) for name, item in items if isinstance(name, str) and not _BESIDE.search(name.lower())]
+    return [((*path, *_parts(name)), item) for name, item in named]
+
+
+def _parts(name: str) -> list[str]:
+    """Return the names that a flattened name joins, as in ``model.img_size``."""
+    return [part for part in re.split(r"[./]", name[:200]) if part][-_DEEPEST:] or [name[:200]]
+
+
+def _settings(text: str) -> list[tuple[tuple[str, ...], Any]]:
+    """Return the settings in a text: JSON, or lines of Python or YAML; nothing in it is evaluated."""
+    text = text[:_MOST_TEXT]
+    if text.lstrip()[:1] in ("{", "["):
+        try:
+            return [(("text",), json.loads(text))]
+        except (ValueError, RecursionError):
+            pass
+    return [((name,), value.strip("'\"")) for name, value in _SETTING.findall(text)]
+
+
+def _plain(value: object) -> object:
+    """Return a value without the forms that files wrap it in."""
+    if isinstance(value, LeftOut):
+        array = _array(value)
+        return value.values if array is None else array
+    if isinstance(value, tuple):
+        return list(value)
+    if isinstance(value, Tensor):
+        small = value.numel() <= _MOST_NUMBERS and not value.is_meta and not value.is_complex() and value.ndim < 5
+        return value.tolist() if small and value.layout is torch.strided else None
+    return value
+
+
+def _array(value: LeftOut) -> Any:
+    """Return the numbers of a small array or number of numpy that was left out; None where it is none."""
+    dtype, data = None, None
+    if isinstance(value.state, tuple) and len(value.state) == 5:  # version, shape, type, order, bytes
+        dtype, data = value.state[2], value.state[4]
+    elif len(value.arguments) == 2:
+        dtype, data = value.arguments
+    if not (isinstance(dtype, LeftOut) and dtype.arguments and isinstance(data, bytes)):
+        return None
+    code = str(dtype.arguments[0])
+    order = str(dtype.state[1]) if isinstance(dtype.state, tuple) and len(dtype.state) > 1 else "<"
+    if not re.fullmatch("[fiu][1248]|b1", code) or order not in ("<", ">", "|"):
+        return None
+    size = int(code[1:])
+    if len(data) % size or len(data) > size * _MOST_NUMBERS:
+        return None
+    numbers = np.frombuffer(data, np.dtype(order + code)).tolist()
+    return numbers if isinstance(value.state, tuple) else numbers[0] if numbers else None
