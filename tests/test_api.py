@@ -82,6 +82,8 @@ DATA = [
     "ReferenceSplit",
     "Severity",
     "SizedBoxes",
+    "Storage",
+    "check_class_names",
     "common_front",
     "compare_annotations",
     "find_split_folders",
@@ -99,6 +101,8 @@ DATA = [
     "read_xml",
     "reference_splits",
     "refuse_unused",
+    "top_folder",
+    "visible_entries",
     "xywh_to_xyxy",
 ]
 

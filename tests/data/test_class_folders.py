@@ -2,8 +2,9 @@ import os
 
 import pytest
 
-from wsolbench.contract import Finding, Severity
-from wsolbench.data.class_folders import list_class_folders
+from wsolbench.contract import Finding, Severity, Split
+from wsolbench.data.class_folders import check_class_names, list_class_folders
+from wsolbench.data.storage import FolderStorage
 from wsolbench.errors import DataError
 
 
@@ -16,28 +17,28 @@ def root(tmp_path):
 
 
 def test_images_by_class_in_the_order_of_their_names(root):
-    found = list_class_folders(root)
+    found = list_class_folders(FolderStorage(root))
     assert list(found.items()) == [("a", ("x.png",)), ("b", ("10.JPEG", "2.jpg"))]
 
 
 def test_a_class_without_images(root):
     (root / "c").mkdir()
     with pytest.raises(DataError, match=r"class folder .*/c holds no image \(\.jpg, "):
-        list_class_folders(root)
+        list_class_folders(FolderStorage(root))
 
 
 def test_a_class_without_images_is_kept_where_that_is_allowed(root):
     (root / "c").mkdir()
     faults = []
-    assert list(list_class_folders(root, faults.append).items())[2] == ("c", ())
+    assert list(list_class_folders(FolderStorage(root), "", faults.append).items())[2] == ("c", ())
     assert len(faults) == 1
 
 
 def test_no_class_folder(tmp_path):
     with pytest.raises(DataError, match="holds no class folder"):
-        list_class_folders(tmp_path)
-    with pytest.raises(DataError, match="gone cannot be read as a folder of class folders: No such file"):
-        list_class_folders(tmp_path / "gone")
+        list_class_folders(FolderStorage(tmp_path))
+    with pytest.raises(DataError, match=r"expected a folder of class folders: .*gone cannot be read: No such file"):
+        list_class_folders(FolderStorage(tmp_path / "gone"))
 
 
 def test_names_that_are_no_text_are_named_with_what_to_do(tmp_path):
@@ -46,9 +47,9 @@ def test_names_that_are_no_text_are_named_with_what_to_do(tmp_path):
         place.parent.mkdir(exist_ok=True)
         place.touch()
     with pytest.raises(DataError, match=r"K\\udce4fer: the name is not UTF-8; rename it"):
-        list_class_folders(tmp_path)
+        list_class_folders(FolderStorage(tmp_path))
     faults = []
-    assert list_class_folders(tmp_path, faults.append) == {"dog": ("a.jpg",)}
+    assert list_class_folders(FolderStorage(tmp_path), "", faults.append) == {"dog": ("a.jpg",)}
     assert [str(fault).rpartition("/")[2] for fault in faults] == [
         "K\\udce4fer: the name is not UTF-8; rename it",
         "b\\udce4.jpg: the name is not UTF-8; rename it",
@@ -61,7 +62,9 @@ def test_what_is_left_out_is_counted_by_ending(tmp_path):
         (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
         (tmp_path / name).touch()
     findings = []
-    assert list_class_folders(tmp_path, on_finding=findings.append) == {"a": ("1.JFIF", "2.jpe", "3.avif")}
+    assert list_class_folders(FolderStorage(tmp_path), on_finding=findings.append) == {
+        "a": ("1.JFIF", "2.jpe", "3.avif")
+    }
     (finding,) = findings
     assert finding.severity is Severity.WARNING
     assert finding.text == (
@@ -75,5 +78,30 @@ def test_annotations_beside_photos_are_only_noted(tmp_path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     findings = []
-    list_class_folders(tmp_path, on_finding=findings.append)
+    list_class_folders(FolderStorage(tmp_path), on_finding=findings.append)
     assert findings == [Finding(Severity.NOTE, f"{tmp_path}: left out: 2 .xml (a/1.xml, a/2.xml)")]
+
+
+def test_a_root_one_folder_too_high_says_which_is_meant(tmp_path):
+    for path in ("photos/test/cat/a.jpg", "__MACOSX/photos/._a.jpg", "notes/a.txt"):
+        (tmp_path / path).parent.mkdir(parents=True)
+        (tmp_path / path).touch()
+    with pytest.raises(DataError, match=r"holds no photo in a class folder; did you mean .*/photos\?"):
+        list_class_folders(FolderStorage(tmp_path))
+    assert list_class_folders(FolderStorage(tmp_path), "photos/test") == {"cat": ("a.jpg",)}
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "refused"),
+    [
+        (["cat", "dog"], ["Cat", "dog"], True),
+        (["caf\u00e9"], ["cafe\u0301"], True),
+        (["sea lion"], ["sea_lion"], True),
+        (["a", "A"], ["A"], False),
+        (["cat"], ["cat", "dog"], False),
+    ],
+)
+def test_names_of_one_class_that_differ_between_splits(train, test, refused):
+    faults = []
+    check_class_names({Split.TRAIN_WEAKSUP: train, Split.TEST: test}, faults.append)
+    assert [f"{fault}".startswith("the class folders ") for fault in faults] == [True] * refused

@@ -47,6 +47,41 @@ def test_what_all_names_begin_with_says_nothing():
     assert common_front(["a.jpg", "x/b.jpg"]) == common_front([]) == ""
 
 
+SPLITS = ("test/cat/0.jpg", "test/dog/1.jpg", "val/cat/v.jpg", "val/dog/1.jpg")
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("train/cat/0.jpg", ()),
+        ("images/Training/cat/0.jpg", ()),
+        ("train2017/0.jpg", ()),
+        ("/data/val/images/cat/0.jpg", ()),
+        ("train-fullsup/cat/0.jpg", ()),
+        ("train/images/0.jpg", ()),
+        ("img_val/dog/1.jpg", ("val/dog/1.jpg",)),
+        ("TEST/1.jpg", ("test/dog/1.jpg",)),
+        ("/home/me/dev/photos/cat/0.jpg", ("test/cat/0.jpg",)),
+        ("dev/cat/0.jpg", ()),
+        ("/train/photos/test/cat/0.jpg", ("test/cat/0.jpg",)),
+        ("my_test_photos/cat/v.jpg", ("val/cat/v.jpg",)),
+        ("photos/cat/0.jpg", ("test/cat/0.jpg",)),
+    ],
+)
+def test_a_split_in_front_of_a_name_is_that_of_the_file(name, found):
+    front = common_front([name], ("cat", "dog"))
+    assert NameIndex(SPLITS, ends=True, front=front).find(name) == found
+
+
+def test_the_name_of_the_root_in_front_says_nothing():
+    assert NameIndex(SPLITS, ends=True, root="train").find("train/cat/0.jpg") == ("test/cat/0.jpg",)
+    assert NameIndex(SPLITS, ends=True, root="train").find("val/cat/0.jpg") == ()
+
+
+def test_the_class_that_all_names_begin_with_is_not_dropped():
+    assert common_front(["x/dog/0.jpg", "x/dog/1.jpg"], ("cat", "Dog")) == "x"
+
+
 def test_whole_names_are_not_found_by_their_ends():
     index = NameIndex(("a.jpg", "x/b.jpg"))
     assert "a.jpg" in index

@@ -4,6 +4,7 @@ import pytest
 
 from wsolbench.contract import DatasetRoots, Severity, Split
 from wsolbench.data.split_folders import find_split_folders
+from wsolbench.data.storage import FolderStorage
 from wsolbench.errors import DataError
 
 
@@ -12,7 +13,7 @@ def find(root, *names):
     for name in names:
         (root / name / "cat").mkdir(parents=True)
     roots = DatasetRoots(on_finding=findings.append, on_fault=faults.append)
-    found = find_split_folders(root, roots, lambda folder: (folder / "cat").is_dir())
+    found = find_split_folders(FolderStorage(root), roots, lambda folder: (root / folder / "cat").is_dir())
     return set(found), [finding.text for finding in findings], [str(fault) for fault in faults]
 
 
@@ -50,5 +51,5 @@ def test_severity(tmp_path):
     findings = []
     for name in ("test", "other"):
         (tmp_path / name).mkdir()
-    find_split_folders(tmp_path, DatasetRoots(on_finding=findings.append), lambda _: True)
+    find_split_folders(FolderStorage(tmp_path), DatasetRoots(on_finding=findings.append), lambda _: True)
     assert [finding.severity for finding in findings] == [Severity.WARNING]

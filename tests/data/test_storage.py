@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from wsolbench.data import storage as storage_module
-from wsolbench.data.storage import open_storage
+from wsolbench.data.storage import open_storage, top_folder
 from wsolbench.errors import DataError, MissingFileError
 
 FILES = {f"n{k % 3}/photo {k}.jpg": bytes([k]) * (1000 + k) for k in range(50)}
@@ -117,3 +117,59 @@ def test_what_is_no_file_is_not_read(tmp_path):
         for read in (open_storage(tmp_path).read, lambda path: open_storage(tmp_path).read_head(path, 10)):
             with pytest.raises(DataError, match="cannot be read: it is a pipe, socket or device, no file"):
                 read(name)
+
+
+def test_links_to_a_folder_above_are_not_followed(tmp_path):
+    (tmp_path / "root" / "x").mkdir(parents=True)
+    (tmp_path / "other").mkdir()
+    for path in ("root/x/a.jpg", "other/b.jpg"):
+        (tmp_path / path).touch()
+    for name in ("a", "b"):
+        (tmp_path / "root" / name).symlink_to("../root")
+    (tmp_path / "root" / "x" / "up").symlink_to("..")
+    (tmp_path / "root" / "self").symlink_to("self")
+    (tmp_path / "root" / "linked").symlink_to(tmp_path / "other")
+    assert sorted(open_storage(tmp_path / "root").paths()) == ["linked/b.jpg", "self", "x/a.jpg"]
+
+
+def test_folders_that_all_link_to_each_other_are_an_error(tmp_path, monkeypatch):
+    monkeypatch.setattr("wsolbench.data.storage.MOST_LINKS", 50)
+    for one in "abcd":
+        (tmp_path / one).mkdir()
+        for other in "abcd":
+            (tmp_path / one / other).symlink_to(f"../{other}")
+    with pytest.raises(DataError, match="more than 50 links to folders; remove them"):
+        list(open_storage(tmp_path).paths())
+
+
+def test_a_tree_deeper_than_paths_may_be_long_is_read_as_far_as_it_can_be(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for _ in range(1_100):
+        os.mkdir("deep")  # noqa: PTH102
+        os.chdir("deep")
+    (tmp_path / "a.jpg").touch()
+    assert list(open_storage(tmp_path).paths()) == ["a.jpg"]
+    for _ in range(1_100):  # deeper than shutil.rmtree goes
+        os.chdir("..")
+        os.rmdir("deep")  # noqa: PTH106
+
+
+@pytest.mark.parametrize(
+    ("names", "top"),
+    [
+        (["photos/test/cat/a.jpg", "photos/notes.txt", "__MACOSX/photos/._a.jpg"], "photos"),
+        (["x/y/cat/a.jpg", "x/y/dog/a.jpg"], "x/y"),
+        (["test/cat/a.jpg"], ""),
+        (["cat/a.jpg"], ""),
+        (["cat/a.jpg", "dog/b.jpg"], ""),
+    ],
+)
+def test_the_one_folder_at_the_top_of_a_zip_file(tmp_path, names, top):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for name in names:
+            archive.writestr(name, b"")
+    storage = open_storage(tmp_path / "a.zip")
+    assert top_folder(storage) == top
+    assert top_folder(open_storage(tmp_path)) == ""
+    with pytest.raises(DataError, match="there is no folder none in"):
+        storage.entries("none")

@@ -124,7 +124,7 @@ def test_a_data_set_that_forgets_a_box_is_told(toys):
     everything = dataset.annotations(Split.TEST)
     del everything.boxes["test/3"]
     dataset.annotations = lambda _: everything
-    with pytest.raises(DataError, match="1 images of test have no box; the first is 'test/3'"):
+    with pytest.raises(DataError, match="1 image of test has no box; the first is 'test/3'"):
         toys.plan(dataset=dataset).dataset.open(Split.TEST)
 
 
@@ -215,7 +215,7 @@ def test_images_without_a_box_are_left_out_and_recorded(toys, tmp_path):
         made.annotations = annotations
         return made
 
-    with pytest.raises(DataError, match=r"1 images of test have no box; .*; --unannotated omit leaves such images out"):
+    with pytest.raises(DataError, match=r"1 image of test has no box; .*; --unannotated omit leaves such images out"):
         toys.run(dataset=dataset())
     (record,) = toys.run(dataset=dataset(), unannotated="omit", out=tmp_path / "omitted")
     assert record.dataset.omitted == {"test": 1}

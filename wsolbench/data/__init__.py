@@ -5,7 +5,7 @@ What every plugin needs, a data set in memory too, is in `wsolbench.api`.
 
 from wsolbench.contract import Download, Finding, Inspectable, KnownSplit, Preparation, Severity
 from wsolbench.data.boxes import BoxRule, Quad, SizedBoxes, xywh_to_xyxy
-from wsolbench.data.class_folders import list_class_folders
+from wsolbench.data.class_folders import check_class_names, list_class_folders
 from wsolbench.data.class_map import match_categories
 from wsolbench.data.comparison import compare_annotations
 from wsolbench.data.conventions import refuse_unused
@@ -17,7 +17,7 @@ from wsolbench.data.prepared import lists_below, prepared_roots
 from wsolbench.data.published import published_lists
 from wsolbench.data.reference import ReferenceDataset, ReferenceSplit, folder_names, reference_splits
 from wsolbench.data.split_folders import find_split_folders
-from wsolbench.data.storage import open_storage
+from wsolbench.data.storage import Storage, open_storage, top_folder, visible_entries
 from wsolbench.data.xml_files import read_xml
 
 __all__ = [
@@ -41,6 +41,8 @@ __all__ = [
     "ReferenceSplit",
     "Severity",
     "SizedBoxes",
+    "Storage",
+    "check_class_names",
     "common_front",
     "compare_annotations",
     "find_split_folders",
@@ -58,5 +60,7 @@ __all__ = [
     "read_xml",
     "reference_splits",
     "refuse_unused",
+    "top_folder",
+    "visible_entries",
     "xywh_to_xyxy",
 ]

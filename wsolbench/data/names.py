@@ -2,18 +2,25 @@
 
 Tools write one path in many ways: with backslashes, with ``./`` or a folder in front, in other letter case, with
 accents as one character or two. A name is matched in the first of these ways that finds anything; where that finds
-several files, the name is ambiguous, and nothing is chosen.
+several files, the name is ambiguous, and nothing is chosen. A folder in front that is named after a split is never
+dropped for a file of another split: ``train/a`` is not ``test/a``.
 """
 
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import takewhile
 
+from wsolbench.contract import Split
+from wsolbench.data.split_names import split_named
+
 __all__ = ["NameIndex", "common_front", "folded", "name_key", "tidy_path"]
+
+_ALSO_PLACES = frozenset({"dev", "devel", "tests"})
+"""Names of splits that folders of programmers have too: they say a split directly in front of what a list means."""
 
 
 def tidy_path(path: str) -> str:
@@ -41,11 +48,13 @@ class NameIndex:
         paths: The files.
         ends: Whether a name may be the end of a path, and may lack its ending: ``a`` for ``cat/a.jpg``.
         front: What all names of the lists begin with, which says nothing; see `common_front`.
+        root: The name of the folder that holds the files, where that is in no path. In front of a name it says nothing.
     """
 
     paths: tuple[str, ...]
     ends: bool = False
     front: str = ""
+    root: str = ""
 
     def __contains__(self, name: object) -> bool:
         return name in self._paths
@@ -54,19 +63,45 @@ class NameIndex:
         """Return the files that a name may mean: none, one, or the candidates among which nothing decides."""
         if not self.ends and name in self._paths:
             return (name,)
-        for spelling in (name, *self._without_front(tidy_path(name))):
-            found = self._exact.get(spelling) or self._keyed.get(name_key(spelling))
-            if found:
-                return tuple(dict.fromkeys(found))
+        tidy = tidy_path(name)
+        for spelling in (name, *self._without_front(tidy)):
+            found = self._exact.get(spelling) or self._keyed.get(name_key(spelling)) or ()
+            meant = dict.fromkeys(path for path in found if not self._is_of_another_split(tidy, spelling, path))
+            if meant:
+                return tuple(meant)
         return ()
 
+    def said_split(self, name: str) -> Split | None:
+        """Return the split that the folders in front of a name say; None where they say none."""
+        return _innermost_split(tidy_path(name).split("/")[:-1], self.root)
+
+    def unmatched_front(self, name: str, path: str) -> str:
+        """Return the folders in front of a name that its file does not have, without those named after a split."""
+        mine, its = tidy_path(name).split("/")[:-1][::-1], path.split("/")[:-1][::-1]
+        shared = sum(
+            1 for _ in takewhile(lambda pair: name_key(pair[0]) == name_key(pair[1]), zip(mine, its, strict=False))
+        )
+        return "/".join(folder for folder in mine[shared:][::-1] if split_named(folder) is None)
+
+    def _is_of_another_split(self, name: str, spelling: str, path: str) -> bool:
+        """Whether the folders that a spelling of a name lacks contradict those that it lacks of a path."""
+        more = name.count("/") - spelling.count("/")
+        said = _innermost_split(name.split("/")[: max(more, 0)], self.root)
+        of_path = _innermost_split(path.split("/")[: path.count("/") - spelling.count("/")])
+        return said is not None and of_path is not None and said is not of_path
+
     def _without_front(self, name: str) -> Iterator[str]:
-        """Yield a name with less and less in front, as long as it names a folder and a file, or a whole path."""
+        """Yield a name with less and less in front, as long as it names a folder and a file, or a whole path.
+
+        A folder named after a split is no class: the file alone is the last spelling of ``SPLIT/FILE``.
+        """
         parts = name.split("/")
         for start in range(len(parts) - 1 if self.ends else len(parts)):
             yield "/".join(parts[start:])
         if self.front and name.startswith(f"{self.front}/"):
             yield name.removeprefix(f"{self.front}/")
+        if self.ends and len(parts) > 1 and split_named(parts[-2]) is not None:
+            yield parts[-1]
 
     @cached_property
     def _paths(self) -> frozenset[str]:
@@ -88,13 +123,28 @@ class NameIndex:
         return found
 
 
-def common_front(names: Iterable[str]) -> str:
-    """Return the folders that all names begin with, which say nothing about any one of them; empty without any."""
+def common_front(names: Iterable[str], telling: Iterable[str] = ()) -> str:
+    """Return the folders that all names begin with, which say nothing about any one of them; empty without any.
+
+    Args:
+        names: The names.
+        telling: Names of folders that do say something, such as those of classes; the front ends before them.
+    """
     front: list[str] | None = None
     for folders in {tuple(tidy_path(name).split("/")[:-1]) for name in names}:
         pairs = zip(folders if front is None else front, folders, strict=False)
         front = [one for one, _ in takewhile(lambda pair: pair[0] == pair[1], pairs)]
-    return "/".join(front or ())
+    keys = {name_key(name) for name in telling}
+    return "/".join(takewhile(lambda folder: name_key(folder) not in keys, front or ()))
+
+
+def _innermost_split(folders: Sequence[str], root: str = "") -> Split | None:
+    """Return the split that the last folder named after one says; nothing where that is the root's own name."""
+    near = [folder for folder in folders if folder.lower() not in _ALSO_PLACES]
+    for folder in reversed((*near, *folders[-1:])):
+        if split_named(folder) is not None:
+            return None if root and name_key(folder) == name_key(root) else split_named(folder)
+    return None
 
 
 def _ends(path: str) -> Iterator[str]:

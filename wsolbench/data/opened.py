@@ -180,10 +180,10 @@ class OpenDataset:
         what = "mask" if annotations.unannotated else "box"
         if self.conventions.unannotated == "error":
             first = next(image_id for image_id in images.ids if image_id in bare)
-            raise DataError(
-                f"{len(bare):,} images of {split.label} have no {what}; the first is '{first}'; "
-                "--unannotated omit leaves such images out"
+            subject = (
+                f"1 image of {split.label} has" if len(bare) == 1 else f"{len(bare):,} images of {split.label} have"
             )
+            raise DataError(f"{subject} no {what}; the first is '{first}'; --unannotated omit leaves such images out")
         if len(bare) == len(images.ids):
             raise DataError(f"no image of {split.label} has a {what}")
         verb = "has no {} and is" if len(bare) == 1 else "have no {} and are"

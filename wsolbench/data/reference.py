@@ -36,7 +36,7 @@ from wsolbench.data.images import decode_grey
 from wsolbench.data.lines import Line, parse_each, quote, read_lines
 from wsolbench.data.names import NameIndex, tidy_path
 from wsolbench.data.split_folders import find_split_folders
-from wsolbench.data.storage import Storage, open_storage
+from wsolbench.data.storage import FolderStorage, Storage, open_storage
 from wsolbench.errors import DataError, MissingFileError, UsageError
 
 __all__ = ["ReferenceDataset", "ReferenceSplit", "folder_names", "has_splits", "reference_splits"]
@@ -165,7 +165,7 @@ def _check_metadata_root(root: Path, roots: DatasetRoots) -> None:
         nearby = [root.parent, *islice(root.iterdir(), 1000)]
     except OSError as error:
         raise DataError(f"metadata folder {root} cannot be read: {error.strerror}") from error
-    find_split_folders(root, roots, _has_ids)
+    find_split_folders(FolderStorage(root), roots, lambda folder: _has_ids(root / folder))
     if not has_splits(root):
         hint = next((f"; did you mean {folder}?" for folder in sorted(nearby) if has_splits(folder)), "")
         raise DataError(f"metadata folder {root} holds no split: expected train, val or test with {IDS} in it{hint}")

@@ -3,50 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 from wsolbench.contract import DatasetRoots, Finding, Severity, Split
+from wsolbench.data.split_names import split_named
+from wsolbench.data.storage import Storage, visible_entries
 from wsolbench.errors import DataError
 from wsolbench.texts import first_names
 
 __all__ = ["find_split_folders"]
 
-_OTHER_NAMES = {
-    **{split.value: split for split in Split},
-    **{split.label: split for split in Split},
-    **dict.fromkeys(("training", "trainset", "train_set"), Split.TRAIN_WEAKSUP),
-    **dict.fromkeys(("valid", "validation", "dev", "devel", "valset", "val_set"), Split.TRAIN_FULLSUP),
-    **dict.fromkeys(("testing", "tests", "testset", "test_set"), Split.TEST),
-}
-"""What people call a split -> which one it is; letter case does not count."""
 
-
-def find_split_folders(root: Path, roots: DatasetRoots, is_split: Callable[[Path], bool]) -> dict[Split, Path]:
+def find_split_folders(
+    storage: Storage, roots: DatasetRoots, is_split: Callable[[str], bool], below: str = ""
+) -> dict[Split, str]:
     """Return the folders of the splits below a folder, and report what is beside them and left out.
 
     Args:
-        root: The folder.
+        storage: The files.
         roots: Gets the fault of a folder whose name is nearly that of a split, such as ``valid``, where the split
             itself is missing, and the findings about what is left out.
-        is_split: Says of a folder whether it has the content of a split.
+        is_split: Says of a folder in the storage whether it has the content of a split.
+        below: The folder in the storage.
 
     Raises:
         DataError: The folder cannot be read, or has such a fault.
     """
-    found = {split: root / split.value for split in Split if (root / split.value).is_dir()}
-    try:
-        others = [path for path in sorted(root.iterdir()) if path.is_dir() and path not in found.values()]
-    except OSError as error:
-        raise DataError(f"{root} cannot be read: {error.strerror}") from error
+    front = f"{below}/" if below else ""
+    folders, _ = visible_entries(storage, below)
+    found = {split: f"{front}{split.value}" for split in Split if split.value in folders}
     left_out = []
-    for path in (path for path in others if not path.name.startswith(".") and is_split(path)):
-        meant = _OTHER_NAMES.get(path.name.lower())
+    for name in (name for name in folders if front + name not in found.values() and is_split(front + name)):
+        meant = split_named(name)
         if meant is not None and meant not in found:
-            fault = f"{path} is the folder of no split and would be left out; rename it to '{meant.value}'"
-            roots.on_fault(DataError(f"{fault}, which is {meant.label}, or move it away"))
+            fault = f"{storage.place(front + name)} is the folder of no split and would be left out"
+            advice = f"rename it to '{meant.value}', which is {meant.label}, or move it away"
+            roots.on_fault(DataError(f"{fault}; {advice}"))
         elif meant is not None or found:
-            left_out.append(path.name)
+            left_out.append(name)
     if left_out:
-        text = f"{root}: left out, as only train, val and test are splits: {first_names(left_out, 5)}"
+        place = storage.place(below)
+        text = f"{place}: left out, as only train, val and test are splits: {first_names(left_out, 5)}"
         roots.on_finding(Finding(Severity.WARNING, text))
     return found

@@ -5,20 +5,28 @@ from __future__ import annotations
 import os
 import threading
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from wsolbench.data.names import name_key, tidy_path
+from wsolbench.data.split_names import split_named
 from wsolbench.errors import DataError, MissingFileError
 from wsolbench.files import open_regular, read_regular
 
-__all__ = ["FolderStorage", "Storage", "ZipStorage", "open_storage"]
+__all__ = ["FolderStorage", "Storage", "ZipStorage", "find_deeper", "open_storage", "top_folder", "visible_entries"]
 
 LARGEST = 1 << 28
 """The most bytes that a file may have; no image of as many pixels as are decoded has more."""
+_OF_FILE_MANAGERS = frozenset(
+    {"thumbs.db", "desktop.ini", "__macosx", "@eadir", "$recycle.bin", "lost+found", "system volume information"}
+)
+_LOOKED_INTO = 1_000
+"""The most folders that are looked into for a hint."""
+MOST_LINKS = 10_000
+"""The most links to folders that are followed below one root."""
 
 
 class Storage(Protocol):
@@ -45,6 +53,14 @@ class Storage(Protocol):
         """Yield the path of every file, in no particular order. Raises ``DataError``."""
         ...
 
+    def entries(self, folder: str) -> tuple[list[str], list[str]]:
+        """Return the names of the folders and of the files directly in a folder, sorted; ``""`` is the root.
+
+        Raises:
+            DataError: There is no such folder, or it cannot be read.
+        """
+        ...
+
     def similar(self, path: str) -> tuple[str, ...]:
         """Return the paths of what there is that differ from a path in letter case or the form of accents alone."""
         ...
@@ -61,6 +77,46 @@ def open_storage(root: Path) -> Storage:
     if root.is_file():
         return ZipStorage(root)
     raise DataError(f"{root} does not exist; name the folder, or the ZIP file, that image ids are relative to")
+
+
+def visible_entries(storage: Storage, folder: str) -> tuple[list[str], list[str]]:
+    """Return the names of the folders and files directly in a folder, without those that file managers put there.
+
+    Raises:
+        DataError: There is no such folder, or it cannot be read.
+    """
+    folders, files = storage.entries(folder)
+    return [name for name in folders if not _is_clutter(name)], [name for name in files if not _is_clutter(name)]
+
+
+def top_folder(storage: Storage) -> str:
+    """Return the folder that a ZIP file has alone at its top and that holds folders, as when a folder was packed.
+
+    ``""`` is the root: of every other storage, and of a folder, which the user can name.
+    """
+    top = ""
+    while isinstance(storage, ZipStorage):
+        folders, files = visible_entries(storage, top)
+        inside = f"{top}/{folders[0]}".lstrip("/") if len(folders) == 1 else ""
+        if files or not inside or split_named(folders[0]) or not visible_entries(storage, inside)[0]:
+            break
+        top = inside
+    return top
+
+
+def find_deeper(storage: Storage, folder: str, is_meant: Callable[[str], bool]) -> str | None:
+    """Return the only folder in a folder that is meant, as where a root is one folder too high; None of several."""
+    front = f"{folder}/" if folder else ""
+    found = []
+    with suppress(DataError):
+        for name in visible_entries(storage, folder)[0][:_LOOKED_INTO]:
+            with suppress(DataError):
+                found += [front + name] if is_meant(front + name) else []
+    return found[0] if len(found) == 1 else None
+
+
+def _is_clutter(name: str) -> bool:
+    return name.startswith(".") or name.lower() in _OF_FILE_MANAGERS
 
 
 @dataclass(frozen=True)
@@ -96,10 +152,51 @@ class FolderStorage:
         return str(self.root / path)
 
     def paths(self) -> Iterator[str]:
-        """Yield the path of every file, links followed."""
-        for folder, _, names in os.walk(self.root, followlinks=True):
-            for name in names:
-                yield (Path(folder) / name).relative_to(self.root).as_posix()
+        """Yield the path of every file, links followed but for those to a folder that they are in.
+
+        Folders that cannot be entered are left out.
+
+        Raises:
+            DataError: There are more than `MOST_LINKS` links to folders, as where many folders link to each other.
+        """
+        links = 0
+        pending: list[tuple[str, frozenset[_Identity]]] = [("", frozenset())]
+        while pending:
+            folder, above = pending.pop()
+            try:
+                above |= {_identity(self.root / folder)}
+                folders, files = self._scan(folder)
+            except OSError:
+                continue
+            yield from (folder + entry.name for entry in files)
+            for entry in folders:
+                if entry.is_symlink():
+                    links += 1
+                    if links > MOST_LINKS:
+                        raise DataError(f"{self.root} holds more than {MOST_LINKS:,} links to folders; remove them")
+                    if _identity(entry.path) in above:
+                        continue
+                pending.append((f"{folder}{entry.name}/", above))
+
+    def entries(self, folder: str) -> tuple[list[str], list[str]]:
+        """Return the names of the folders and of the files directly in a folder. Raises ``DataError``."""
+        try:
+            folders, files = self._scan(folder)
+        except OSError as error:
+            raise DataError(f"{self.place(folder)} cannot be read: {error.strerror}") from error
+        return sorted(entry.name for entry in folders), sorted(entry.name for entry in files)
+
+    def _scan(self, folder: str) -> tuple[list[os.DirEntry[str]], list[os.DirEntry[str]]]:
+        """Return the folders and the files directly in a folder; a link has the kind of its target."""
+        folders: list[os.DirEntry[str]] = []
+        files: list[os.DirEntry[str]] = []
+        with os.scandir(self.root / folder) as entries:
+            for entry in entries:
+                is_folder = False
+                with suppress(OSError):  # a link to itself
+                    is_folder = entry.is_dir()
+                (folders if is_folder else files).append(entry)
+        return folders, files
 
     def similar(self, path: str) -> tuple[str, ...]:
         """Return the paths of what there is that differ from a path in letter case or the form of accents alone.
@@ -137,6 +234,7 @@ class ZipStorage:
         self._lock = threading.Lock()
         self._opened: tuple[int, zipfile.ZipFile] | None = None
         self._keyed: dict[str, list[str]] | None = None
+        self._tree: dict[str, tuple[set[str], set[str]]] | None = None
         self._open()
 
     def __reduce__(self) -> tuple[type[ZipStorage], tuple[Path]]:
@@ -172,6 +270,15 @@ class ZipStorage:
             entries = self._open().infolist()
         yield from (entry.filename for entry in entries if not entry.is_dir())
 
+    def entries(self, folder: str) -> tuple[list[str], list[str]]:
+        """Return the names of the folders and of the files directly in a folder. Raises ``DataError``."""
+        if self._tree is None:
+            self._tree = _tree(self.paths())
+        if folder.rstrip("/") not in self._tree:
+            raise DataError(f"there is no folder {folder} in {self.root}")
+        folders, files = self._tree[folder.rstrip("/")]
+        return sorted(folders), sorted(files)
+
     def similar(self, path: str) -> tuple[str, ...]:
         """Return the paths of what there is that differ from a path in letter case or the form of accents alone."""
         if self._keyed is None:
@@ -189,3 +296,26 @@ class ZipStorage:
                 reason = getattr(error, "strerror", None) or "it is damaged or no ZIP file"
                 raise DataError(f"{self.root} cannot be read as a ZIP file: {reason}") from error
         return self._opened[1]
+
+
+_Identity: TypeAlias = tuple[int, int]
+
+
+def _identity(folder: str | Path) -> _Identity:
+    """Return what no other folder has. Raises ``OSError``."""
+    found = os.stat(folder)  # noqa: PTH116
+    return found.st_dev, found.st_ino
+
+
+def _tree(paths: Iterable[str]) -> dict[str, tuple[set[str], set[str]]]:
+    """Return folder -> the names of the folders and of the files directly in it; ``""`` is the root."""
+    tree: dict[str, tuple[set[str], set[str]]] = {"": (set(), set())}
+    for path in paths:
+        folder, _, name = path.rpartition("/")
+        tree.setdefault(folder, (set(), set()))[1].add(name)
+    for folder in list(tree):
+        while folder:
+            above, _, name = folder.rpartition("/")
+            tree.setdefault(above, (set(), set()))[0].add(name)
+            folder = above
+    return tree

@@ -110,7 +110,8 @@ def _from_download(folder: Path, roots: DatasetRoots) -> Dataset:
     metadata = roots.metadata
     if metadata is None:
         raise UsageError("the boxes of 'imagenette' are those of ILSVRC; pass --metadata-root DIR/ILSVRC, as published")
-    found = {place: list_class_folders(folder / place, roots.on_fault, roots.on_finding) for place in ("train", "val")}
+    storage = open_storage(folder)
+    found = {place: list_class_folders(storage, place, roots.on_fault, roots.on_finding) for place in ("train", "val")}
     for place, classes in found.items():
         if tuple(classes) != tuple(CLASSES):
             raise DataError(f"{folder / place} holds other classes than the {len(CLASSES)} of 'imagenette'")

@@ -1,4 +1,5 @@
 import json
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -97,7 +98,7 @@ def test_coco_without_foreign_classes_and_crowds(photos, added):
 def test_an_image_with_boxes_of_foreign_classes_alone_has_none(photos):
     content = json.loads(coco(categories=[*COCO_CLASSES, {"id": 3, "name": "person"}]))
     content["annotations"][0]["category_id"] = 3
-    with pytest.raises(DataError, match=r"has no box for 1 images of test, such as 'test/cat/a\.jpg'"):
+    with pytest.raises(DataError, match=r"has no box for 1 image of test, 'test/cat/a\.jpg'"):
         boxes_of(opened(photos, "boxes.json", json.dumps(content)))
 
 
@@ -321,7 +322,7 @@ BROKEN = {
     "no box": (
         "boxes.csv",
         CSV[: CSV.index("dog")],
-        r"boxes\.csv has no box for 1 images of test, such as 'test/dog/a\.j",
+        r"boxes\.csv has no box for 1 image of test, 'test/dog/a\.j",
     ),
     "not a number": (
         "boxes.json",
@@ -411,7 +412,7 @@ def test_all_faults_are_told_at_once(photos, file):
     text, problems = ALL_AT_ONCE[file]
     faults, boxes = told_of(photos, file, text)
     assert boxes == {"test/cat/b, c.jpg": [[0, 0, 39, 29]]}
-    for problem, fault in zip([*problems, "has no box for 1 images of test, such as 'test/dog/a"], faults, strict=True):
+    for problem, fault in zip([*problems, "has no box for 1 image of test, 'test/dog/a"], faults, strict=True):
         assert problem in fault
 
 
@@ -439,3 +440,69 @@ def test_an_empty_class_folder_keeps_its_label(photos):
 def test_images_do_not_depend_on_the_boxes(photos):
     dataset = opened(photos, "boxes.json", "{")
     assert len(dataset.images(Split.TEST).ids) == 3
+
+
+# ------------------------------------------------------------------------------------------- names of photos elsewhere
+
+
+def write_splits(root, *names):
+    for name in names:
+        write_photo(root / name, 40, 30)
+    return root
+
+
+def opened_with(root, *rows):
+    """Return the data set with a CSV file of these names, the faults and the findings."""
+    write(root.parent / "boxes.csv", "image,x0,y0,x1,y1\n" + "".join(f"{row},1,2,20,19\n" for row in rows))
+    faults, said = [], []
+    roots = DatasetRoots(root, root.parent / "boxes.csv", on_fault=faults.append, on_finding=said.append)
+    return SPEC.build(roots), faults, said
+
+
+def test_boxes_of_photos_of_a_split_that_is_not_here_are_left_out_and_counted(tmp_path):
+    root = write_splits(tmp_path / "photos", "test/cat/0.jpg", "test/dog/0.jpg")
+    dataset, faults, said = opened_with(root, "train/cat/0.jpg", "val/dog/0.jpg", "test/dog/0.jpg", "test/cat/0.jpg")
+    assert set(boxes_of(dataset)) == {"test/cat/0.jpg", "test/dog/0.jpg"}
+    assert faults == []
+    assert [finding.text.partition(": ")[2] for finding in said] == [
+        "boxes of photos that are not scored here are left out: 1 of train-weaksup, 1 of train-fullsup"
+    ]
+
+
+def test_a_list_of_another_split_alone_is_an_error(tmp_path):
+    root = write_splits(tmp_path / "photos", "test/cat/0.jpg", "test/dog/0.jpg")
+    dataset, faults, _ = opened_with(root, "train/cat/0.jpg", "train/dog/0.jpg")
+    assert boxes_of(dataset) == {}
+    assert [str(fault).partition(": ")[2] for fault in faults[:1]] == [
+        f"all boxes are of photos that are not below {root}: 2 of train-weaksup, such as 'train/cat/0.jpg'; "
+        "name the boxes of the photos that are there"
+    ]
+
+
+def test_a_root_named_like_a_split_holds_the_photos_that_are_named_so(tmp_path):
+    root = write_splits(tmp_path / "train", "cat/0.jpg", "dog/0.jpg")
+    dataset, faults, _ = opened_with(root, "train/cat/0.jpg", "train/dog/0.jpg")
+    assert set(boxes_of(dataset)) == {"test/cat/0.jpg", "test/dog/0.jpg"}
+    assert faults == []
+
+
+def test_names_with_different_folders_in_front_are_a_warning(tmp_path):
+    root = write_splits(tmp_path / "photos", "test/cat/0.jpg", "test/cat/1.jpg", "test/dog/0.jpg")
+    dataset, _, said = opened_with(root, "north/cat/0.jpg", "south/cat/1.jpg", "south/dog/0.jpg")
+    assert len(boxes_of(dataset)) == 3
+    assert "folders in front, which no image has: 'south' (2), 'north' (1); are they all" in said[0].text
+
+
+def test_photos_in_a_zip_file(tmp_path):
+    names = ("test/cat/0.jpg", "test/dog/0.jpg", "val/cat/1.jpg", "val/dog/1.jpg")
+    root = write_splits(tmp_path / "photos", *names)
+    shutil.make_archive(str(tmp_path / "all"), "zip", root)
+    shutil.make_archive(str(tmp_path / "packed"), "zip", tmp_path, "photos")
+    shutil.make_archive(str(tmp_path / "train"), "zip", root / "val")
+    expected = boxes_of(opened_with(root, *names)[0])
+    for archive in ("all.zip", "packed.zip"):
+        roots = DatasetRoots(tmp_path / archive, tmp_path / "boxes.csv", train=tmp_path / "train.zip")
+        dataset = SPEC.build(roots)
+        assert boxes_of(dataset) == expected
+        assert dataset.images(Split.TEST).load(1).shape == (30, 40, 3)
+        assert dataset.images(Split.TRAIN_WEAKSUP).ids == ("train/cat/1.jpg", "train/dog/1.jpg")

@@ -326,7 +326,11 @@ def _unlisted_files(parts: Sequence[InspectedSplit], roots: DatasetRoots) -> Ite
     if roots.images is None or any(part.masks for part in parts):
         return
     listed = {image_id for part in parts for image_id in (*part.images.ids, *part.omitted)}
-    found = [path for path in open_storage(roots.images).paths() if is_image_name(path.rpartition("/")[2])]
+    try:
+        found = [path for path in open_storage(roots.images).paths() if is_image_name(path.rpartition("/")[2])]
+    except DataError as error:
+        yield error_finding(str(error))
+        return
     unlisted = [path for path in found if path not in listed]
     if unlisted and len(unlisted) < len(found):
         named = count_and_name(sorted(unlisted), "image", "images")

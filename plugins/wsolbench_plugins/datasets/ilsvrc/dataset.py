@@ -128,11 +128,12 @@ def _class_names(train: Path | None) -> tuple[str, ...]:
 
 
 def _read_train(folder: Path, on_fault: FaultHandler, on_finding: Callable[[Finding], None]) -> ListedSplit:
-    classes = list_class_folders(folder, on_fault, on_finding)
+    storage = open_storage(folder)
+    classes = list_class_folders(storage, "", on_fault, on_finding)
     if len(classes) != CLASSES:
         raise DataError(
             f"{folder} holds {len(classes):,} class folders; expected {CLASSES:,}, or labels would be wrong"
         )
     paths = tuple(f"{name}/{image}" for name, images in classes.items() for image in images)
     labels = np.repeat(np.arange(CLASSES), [len(images) for images in classes.values()])
-    return ListedSplit(ImageFiles(open_storage(folder), tuple(TRAIN_PREFIX + path for path in paths), paths), labels)
+    return ListedSplit(ImageFiles(storage, tuple(TRAIN_PREFIX + path for path in paths), paths), labels)

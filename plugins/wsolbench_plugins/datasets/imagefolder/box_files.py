@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from wsolbench.api import DataError, DatasetRoots
+from wsolbench.data import open_storage
 from wsolbench_plugins.datasets.imagefolder.coco_files import read_coco
 from wsolbench_plugins.datasets.imagefolder.csv_files import read_csv
 from wsolbench_plugins.datasets.imagefolder.named_boxes import BoxFile
@@ -45,12 +46,5 @@ def read_box_files(path: Path, roots: DatasetRoots) -> BoxFile:
 
 
 def _files_below(folder: Path) -> list[Path]:
-    try:
-        found = sorted(folder.rglob("*"))
-    except OSError as error:
-        raise DataError(f"{folder} cannot be read: {error.strerror}") from error
-    return [
-        path
-        for path in found
-        if not any(part.startswith(".") for part in path.relative_to(folder).parts) and not path.is_dir()
-    ]
+    paths = sorted(open_storage(folder).paths())
+    return [folder / path for path in paths if not any(part.startswith(".") for part in path.split("/"))]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -21,11 +22,15 @@ from wsolbench.data import (
     Quad,
     Severity,
     SizedBoxes,
+    Storage,
+    check_class_names,
     common_front,
     find_split_folders,
     list_class_folders,
     match_categories,
     open_storage,
+    top_folder,
+    visible_entries,
 )
 from wsolbench_plugins.datasets.imagefolder.box_files import read_box_files
 from wsolbench_plugins.datasets.imagefolder.named_boxes import BoxFile, NamedBox, describe_rule
@@ -50,32 +55,44 @@ def build(roots: DatasetRoots) -> Dataset:
         DataError: A folder cannot be read; or it has no class folders, or one is empty, where that is not allowed.
     """
     assert roots.images is not None
-    folders = _split_folders(roots.images, roots)
-    photos = {split: _list_photos(split, folder, roots) for split, folder in folders.items()}
+    storage = open_storage(roots.images)
+    top = top_folder(storage)
+    folders = find_split_folders(storage, roots, lambda folder: _holds_folders(storage, folder), top)
+    photos = {split: _list_photos(split, storage, folder, roots) for split, folder in _usual(folders, top).items()}
+    if roots.train is not None:
+        photos[Split.TRAIN_WEAKSUP] = _list_train(roots.train, roots)
+    check_class_names({split: one.folders for split, one in photos.items()}, roots.on_fault)
     classes = tuple(sorted({name for one in photos.values() for name in one.folders}))
-    boxes = BoxesOfImages(roots, photos, classes)
+    root = "" if folders else roots.images.resolve().name
+    boxes = BoxesOfImages(roots, photos, classes, root)
     parts: dict[Split, DiskSplit] = {split: FolderSplit(split, boxes) for split in photos}
     inspections = (boxes.inspect,) if roots.metadata is not None else ()
     return DiskDataset("imagefolder", classes, parts, inspections)
 
 
-def _split_folders(root: Path, roots: DatasetRoots) -> dict[Split, Path]:
-    folders = find_split_folders(root, roots, _holds_folders) or {Split.TEST: root}
-    return folders if roots.train is None else {**folders, Split.TRAIN_WEAKSUP: roots.train}
+def _usual(folders: dict[Split, str], top: str) -> dict[Split, str]:
+    """Return the folders of the splits; a folder of class folders alone is test."""
+    return folders or {Split.TEST: top}
 
 
-def _holds_folders(folder: Path) -> bool:
-    try:
-        return any(path.is_dir() for path in folder.iterdir())
-    except OSError:  # a folder that may not be entered
-        return False
+def _holds_folders(storage: Storage, folder: str) -> bool:
+    with suppress(DataError):  # a folder that may not be entered
+        return bool(visible_entries(storage, folder)[0])
+    return False
 
 
-def _list_photos(split: Split, folder: Path, roots: DatasetRoots) -> Photos:
-    found = list_class_folders(folder, roots.on_fault, roots.on_finding)
+def _list_train(root: Path, roots: DatasetRoots) -> Photos:
+    """Return the images of a place of their own, in class folders."""
+    storage = open_storage(root)
+    return _list_photos(Split.TRAIN_WEAKSUP, storage, top_folder(storage), roots)
+
+
+def _list_photos(split: Split, storage: Storage, folder: str, roots: DatasetRoots) -> Photos:
+    found = list_class_folders(storage, folder, roots.on_fault, roots.on_finding)
     pairs = [(f"{name}/{image}", name) for name, images in found.items() for image in images]
-    paths = tuple(path for path, _ in pairs)
-    files = ImageFiles(open_storage(folder), tuple(f"{split.value}/{path}" for path in paths), paths, upright=True)
+    ids = tuple(f"{split.value}/{path}" for path, _ in pairs)
+    paths = tuple(f"{folder}/{path}" if folder else path for path, _ in pairs)
+    files = ImageFiles(storage, ids, paths, upright=True)
     return Photos(files, tuple(name for _, name in pairs), tuple(found))
 
 
@@ -110,11 +127,13 @@ class BoxesOfImages:
             ``on_fault`` returns.
         photos: The images of every split.
         classes: The class folders, in the order of their labels.
+        root: The name of the folder that holds the class folders, where that is named after no split.
     """
 
     roots: DatasetRoots
     photos: Mapping[Split, Photos]
     classes: tuple[str, ...]
+    root: str
 
     @property
     def path(self) -> Path:
@@ -142,7 +161,10 @@ class BoxesOfImages:
         bare = [image_id for image_id in files.ids if image_id not in quads and image_id not in self._faulty]
         others = self._left_out(split)
         if bare and self.roots.conventions.unannotated == "error":
-            message = f"has no box for {len(bare)} images of {split.label}, such as {bare[0]!r}"
+            images = (
+                f"1 image of {split.label}," if len(bare) == 1 else f"{len(bare):,} images of {split.label}, such as"
+            )
+            message = f"has no box for {images} {bare[0]!r}"
             if others:
                 message += f"; boxes of other categories than the class of the image do not count: {others}; "
                 message += "--class-map FILE says which category is which class"
@@ -220,20 +242,57 @@ class BoxesOfImages:
         """What the file calls an image with boxes -> its id; None where that is at fault."""
         ids: dict[str, str | None] = {}
         name_of: dict[str, str] = {}
-        for box in (box for box in self._file.boxes if box.image not in ids):
-            found = self._named(box.image)
-            ids[box.image] = found[0] if len(found) == 1 else None
-            if len(found) > 1:
-                named = ", ".join(found[:MOST_NAMED]) + (", ..." if len(found) > MOST_NAMED else "")
-                message = f"{box.image!r} names more than one image below the data root: {named}"
-                self.roots.on_fault(DataError(f"{box.place}: {message}; write SPLIT/CLASS/IMAGE"))
-            elif not found:
-                message = f"{box.image!r} names no image below the data root, whatever its case and accents"
-                self.roots.on_fault(DataError(f"{box.place}: {message}; expected a path such as CLASS/IMAGE"))
-            elif name_of.setdefault(found[0], box.image) != box.image:
-                message = f"{name_of[found[0]]!r} and {box.image!r} are names of one image, {found[0]}; use one of them"
-                self.roots.on_fault(DataError(f"{box.place}: {message}"))
+        said_of: dict[str, Split | None] = {}
+        for box in self._file.boxes:
+            if box.image not in ids:
+                found = self._named(box.image)
+                ids[box.image] = found[0] if len(found) == 1 else None
+                fault = self._fault_of_name(box.image, found, name_of)
+                if fault:
+                    self.roots.on_fault(DataError(f"{box.place}: {fault}"))
+                said_of[box.image] = None if found else self._split_elsewhere(box.image)
+        elsewhere = Counter(said for box in self._file.boxes if (said := said_of[box.image]) is not None)
+        self._report_names(ids, elsewhere)
         return ids
+
+    def _fault_of_name(self, name: str, found: Sequence[str], name_of: dict[str, str]) -> str:
+        """Return what is wrong with a name, given the images that it may mean; nothing of a split that is not here.
+
+        Args:
+            name: The name.
+            found: The images.
+            name_of: Image id -> the first name that it was found by; the name is added.
+        """
+        if len(found) > 1:
+            named = ", ".join(found[:MOST_NAMED]) + (", ..." if len(found) > MOST_NAMED else "")
+            return f"{name!r} names more than one image below the data root: {named}; write SPLIT/CLASS/IMAGE"
+        if not found and self._split_elsewhere(name) is None:
+            message = f"{name!r} names no image below the data root, whatever its case and accents"
+            return f"{message}; expected a path such as CLASS/IMAGE"
+        if found and name_of.setdefault(found[0], name) != name:
+            return f"{name_of[found[0]]!r} and {name!r} are names of one image, {found[0]}; use one of them"
+        return ""
+
+    def _split_elsewhere(self, name: str) -> Split | None:
+        """Return the split that a name says, where photos of it are not here or not scored."""
+        said = self._index.said_split(name)
+        return None if said in self.photos and said is not Split.TRAIN_WEAKSUP else said
+
+    def _report_names(self, ids: Mapping[str, str | None], elsewhere: Mapping[Split, int]) -> None:
+        """Report boxes of photos that are not here, and names whose folders in front differ and were not matched."""
+        counted = ", ".join(f"{count:,} of {split.label}" for split, count in elsewhere.items())
+        if elsewhere and not any(ids.values()):
+            first = next(iter(ids))
+            message = f"all boxes are of photos that are not below {self.roots.images}: {counted}, such as {first!r}"
+            self.roots.on_fault(DataError(f"{self.path}: {message}; name the boxes of the photos that are there"))
+        elif elsewhere:
+            text = f"boxes of photos that are not scored here are left out: {counted}"
+            self.roots.on_finding(Finding(Severity.NOTE, f"{self.path}: {text}"))
+        fronts = Counter(self._index.unmatched_front(name, found) for name, found in ids.items() if found is not None)
+        if len(fronts) > 1:
+            named = ", ".join(f"{front or 'nothing'!r} ({count:,})" for front, count in fronts.most_common(MOST_NAMED))
+            text = f"names of images have different folders in front, which no image has: {named}"
+            self.roots.on_finding(Finding(Severity.WARNING, f"{self.path}: {text}; are they all of these photos?"))
 
     @cached_property
     def _sizes(self) -> dict[str, tuple[int, int]]:
@@ -257,4 +316,4 @@ class BoxesOfImages:
         """The images by every end of their paths, with and without ending."""
         named = {box.image for box in self._file.boxes} | self._file.sizes.keys() | self._file.faulty
         ids = tuple(image_id for photos in self.photos.values() for image_id in photos.files.ids)
-        return NameIndex(ids, ends=True, front=common_front(named))
+        return NameIndex(ids, ends=True, front=common_front(named, self.classes), root=self.root)
