@@ -192,8 +192,8 @@ def _page(tables: list[Table], galleries: Collection[str], refused: int) -> str:
             heading = f"{SEEDS_EXPLAINED.capitalize()}; baselines for comparison; every seed by itself stands below:"
             parts.append(f"{heading}\n\n{seeds}\n")
         parts += [
-            f"Not counted as a seed: {markdown_text(entry.name)} is of the training of {markdown_text(known.name)}.\n"
-            for entry, known in uncounted(table)
+            f"Not counted as a seed: {markdown_text(entry.name)} {markdown_text(why)}.\n"
+            for entry, why in uncounted(table)
         ]
         parts.append(f"{as_markdown(table)}\n")
         if any(entry.is_trained for entry in table.entries):

@@ -14,10 +14,14 @@ from wsolbench.files import file_name, open_regular
 from wsolbench.progress import Reporter
 from wsolbench.records import BackboneInfo, ResultRecord, TrainingInfo
 from wsolbench.records.identity import Facts, identity_of
+from wsolbench.records.outcomes import share_alike
 from wsolbench.records.store import read_file
 from wsolbench.records.verify import parse_verified
 
 RECORDS = "records"
+MOST_ALIKE = 0.5
+"""Share of images that two trainings can have in common; of 126 pairs on the leaderboard no one has more than 0.02."""
+
 LONGEST_STEM = 160
 """Characters of the name of a record's file without its ending."""
 
@@ -60,6 +64,16 @@ class Entry:
         """How the weights were trained, where they came with a card and not with a plugin."""
         weights = self.network.weights if self.network else None
         return weights.training if weights and weights.source == "file" else None
+
+    @property
+    def seed(self) -> int | None:
+        """The seed of the training, where one is known."""
+        return self.training.seed if self.training else None
+
+    @property
+    def weights_sha256(self) -> str | None:
+        """The hash of the network's weights."""
+        return self.network.weights.sha256 if self.network else None
 
     @property
     def weights(self) -> str:
@@ -252,40 +266,56 @@ def group_seeds(table: Table) -> list[tuple[Entry, ...]]:
     return sorted([*repeated, *baselines], key=lambda group: sum(_rank(entry)[0] for entry in group) / len(group))
 
 
-def uncounted(table: Table) -> list[tuple[Entry, Entry]]:
-    """Return the entries that are no further seed, each beside the one that has its weights or its seed."""
+def uncounted(table: Table) -> list[tuple[Entry, str]]:
+    """Return the entries that are no further seed, each with the reason in words that follow its name."""
     return [pair for group in _groups_but_seeds(table) for pair in _trainings(group)[1]]
 
 
 def _groups_but_seeds(table: Table) -> list[list[Entry]]:
-    """Return the entries with trainings, grouped by all but the seed, each group in the order of names."""
+    """Return the entries with trainings, grouped by all but their seeds, each group in the order of names."""
     groups: dict[tuple[object, ...], list[Entry]] = {}
     for entry in sorted(table.entries, key=lambda entry: entry.name):
         if entry.training is not None:
             how = entry.training.without_seed().model_dump_json()
-            groups.setdefault((entry.backbone, entry.method, how), []).append(entry)
+            groups.setdefault((*_facts_but_seeds(entry), how), []).append(entry)
     return list(groups.values())
 
 
-def _trainings(group: Iterable[Entry]) -> tuple[list[Entry], list[tuple[Entry, Entry]]]:
-    """Return the first entry of every training, and the others beside the first one of theirs."""
+def _facts_but_seeds(entry: Entry) -> Facts:
+    """Return what network and method are, but for the weights and for the seed of the run."""
+    measured = identity_of(entry.record)
+    seeded = {"training", "trained from", "seed"}
+    return tuple(fact for fact in (*measured.network, *measured.method) if fact[0] not in seeded)
+
+
+def _trainings(group: Iterable[Entry]) -> tuple[list[Entry], list[tuple[Entry, str]]]:
+    """Return the first entry of every training, and the others with the reason why they are no further seed."""
     first: list[Entry] = []
-    others: list[tuple[Entry, Entry]] = []
+    others: list[tuple[Entry, str]] = []
     for entry in group:
-        same = next((known for known in first if _is_one_training(known, entry)), None)
-        if same is None:
+        why = next((why for why in (_why_no_other_training(entry, known) for known in [None, *first]) if why), None)
+        if why is None:
             first.append(entry)
         else:
-            others.append((entry, same))
+            others.append((entry, why))
     return first, others
 
 
-def _is_one_training(one: Entry, other: Entry) -> bool:
-    """Whether two entries of a group are of one training: they have the same seed, or the same weights."""
-    ours, theirs = (entry.network.weights if entry.network else None for entry in (one, other))
-    if ours is None or theirs is None or ours.training is None or theirs.training is None:
-        return False
-    return ours.training.seed == theirs.training.seed or (ours.sha256 is not None and ours.sha256 == theirs.sha256)
+def _why_no_other_training(entry: Entry, known: Entry | None) -> str | None:
+    """Say why an entry of a group is no training beside a known one, or beside none; None where it is one.
+
+    Two trainings have weights and outcomes of their own: whoever changes a seed in a card by mistake has one twice.
+    """
+    if entry.weights_sha256 is None:
+        return "names no hash of its weights"
+    if known is None:
+        return None
+    if entry.seed == known.seed or entry.weights_sha256 == known.weights_sha256:
+        return f"is of the training of {known.name}"
+    ours, theirs = entry.record, known.record
+    if ours.outcomes_sha256 == theirs.outcomes_sha256 or share_alike(ours.evaluated, theirs.evaluated) > MOST_ALIKE:
+        return f"has the outcomes of {known.name}, so that both are of one training"
+    return None
 
 
 def _mark_varied(entries: Iterable[Entry]) -> list[Entry]:

@@ -197,7 +197,7 @@ def _facts(entry: Entry) -> dict[str, str | int | bool | None]:
         "weights": ("trained" if entry.is_trained else "random") if network else None,
         "weights_file": network.weights.file if network else None,
         "recipe": entry.recipe,
-        "seed": entry.training.seed if entry.training else None,
+        "seed": entry.seed,
         "precision": network.precision if network else None,
         "parameters": network.parameters if network else None,
         "largest_kernel": network.largest_kernel if network else None,

@@ -38,6 +38,7 @@ __all__ = [
     "find_localized",
     "recompute_pxap",
     "recompute_scores",
+    "share_alike",
 ]
 
 Value = TypeVar("Value")
@@ -173,6 +174,35 @@ def _impossible(part: SplitOutcomes, count: int) -> Iterator[str]:
             yield "a pixel's score is above 1"
         elif not pixels[0].any():
             yield "no pixel is of the object"
+
+
+def share_alike(one: SplitOutcomes, other: SplitOutcomes) -> float:
+    """Return the share of images that are correct at the very same τ in both, in both modes and at every δ.
+
+    Images that no τ localizes in either say nothing, so they do not count. Two trainings that differ in their seeds
+    have next to none in common. Without boxes, the numbers of pixels with each score are equal, or nothing is.
+    """
+    ours, theirs = _traces(one), _traces(other)
+    telling = [image_id for image_id, trace in ours.items() if trace or theirs.get(image_id)]
+    if telling:
+        return sum(ours[image_id] == theirs.get(image_id) for image_id in telling) / len(telling)
+    if one.histograms is None or other.histograms is None:
+        return 0.0
+    pairs = ((getattr(part.histograms, name) for part in (one, other)) for name in ("foreground", "background"))
+    return float(all(np.array_equal(*pair) for pair in pairs))
+
+
+def _traces(part: SplitOutcomes) -> dict[str, int]:
+    """Return a number for every image that stands for all its runs of τ; 0 where it has none."""
+    sums = np.zeros(len(part.image_ids), dtype=np.uint64)
+    curves = [runs for by_iou in (part.correct or {}).values() for runs in by_iou.values()]
+    for number, runs in enumerate(curves, start=1):
+        thresholds = runs.num_thresholds + 1
+        keys = ((number * thresholds + runs.start) * thresholds + runs.stop).astype(np.uint64)
+        keys *= np.uint64(0x9E3779B97F4A7C15)  # spreads neighbours over all 64 bits
+        keys ^= keys >> np.uint64(29)
+        np.add.at(sums, runs.image, keys * np.uint64(0xBF58476D1CE4E5B9))
+    return dict(zip(part.image_ids, sums.tolist(), strict=True))
 
 
 def recompute_pxap(histograms: ScoreHistograms) -> float:
