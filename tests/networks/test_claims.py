@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from cases import each
+from safetensors.torch import save_file
 
 from wsolbench.contract import InputConfig
 from wsolbench.networks.claims import Built, contradictions, named_by_file, unused
@@ -139,7 +140,8 @@ def test_what_stands_beside_the_entries_and_the_file_counts(registry, tmp_path):
     }.items():
         (tmp_path / name).write_text(json.dumps(content))
     (tmp_path / "preprocessor_config.json").write_text('{"image_mean": [0, 0, 0], "size": {"height": 64, "width": 64}}')
-    said = find_statements(WeightsFile(tmp_path / "model.safetensors", "", STATE, metadata))
+    save_file(STATE, tmp_path / "model.safetensors", metadata)
+    said = find_statements(read_weights_file(tmp_path / "model.safetensors"))
     lines = [line.partition("; 'resnet_nano'")[0] for line in contradictions(said, built, registry.backbones)]
     assert lines == [
         f"the weights file says the network is 'vgg16', 224 pixels, {IMAGENET}",

@@ -7,13 +7,18 @@ why, is reported and recorded.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import takewhile
 
 from torch import Tensor
 
 from wsolbench.errors import WeightsError
+from wsolbench.networks.bounds import MOST_MAPPINGS
 from wsolbench.networks.pickles import shown
+from wsolbench.networks.stored import StoredTensor
+from wsolbench.networks.tensors import tensor_of
 from wsolbench.networks.weights_file import WeightsFile
 from wsolbench.texts import first_names
 
@@ -29,6 +34,8 @@ _HELPERS = {"criterion", "loss", "optimizer", "metric", "metrics", "acc"} | _AVE
 _COUNTERS = ("num_batches_tracked", "total_ops", "total_params", "n_averaged", "relative_position_index", "attn_mask")
 """Entries that do not take part in a forward pass, or are computed from the network's form."""
 _DEEPEST = 4
+_SHOWN = 12
+"""So many state dicts of a file are named in a message."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +58,7 @@ class _Candidate:
     """A mapping of names to tensors, where it lies in the file, and what stands before all names that are taken."""
 
     key: str
-    tensors: dict[str, Tensor]
+    tensors: dict[str, StoredTensor]
     prefix: str = ""
     skipped: tuple[str, ...] = ()
     grouped: bool = False
@@ -76,18 +83,32 @@ def choose_entries(file: WeightsFile, key: str | None = None, classifier_key: st
     Raises:
         WeightsError: The file holds no state dict, or none of this key.
     """
-    found = [each for mapping in _mappings(file.content) for each in _without_prefixes(mapping, classifier_key)]
+    found = _candidates(file, classifier_key)
     if not found:
         raise WeightsError(f"weights file {file.path} holds no state dict (a mapping of names to tensors)")
-    found.sort(key=lambda each: _rank(each, classifier_key))
     taken = found[0] if key is None else _of_key(file, found, key)
     several = len(found) > 1
     notes = [*([_choice(found, taken, by_rule=key is None)] if several else []), *_prefix_notes(taken)]
-    return Entries(taken.tensors, taken.key if several else None, tuple(notes))
+    tensors = {name: tensor_of(file, stored) for name, stored in taken.tensors.items()}
+    return Entries(tensors, taken.key if several else None, tuple(notes))
 
 
-def _mappings(content: object) -> list[_Candidate]:
-    """Return the mappings of names to tensors in a file; those that hold a matrix, where there are any."""
+def _candidates(file: WeightsFile, classifier_key: str | None) -> list[_Candidate]:
+    """Return the state dicts of a file, the one that is taken first; found once for a name of the classifier."""
+    place = ("state dicts", classifier_key)
+    if place not in file.found:
+        found = [each for mapping in _mappings(file) for each in _without_prefixes(mapping, classifier_key)]
+        file.found[place] = sorted(found, key=lambda each: _rank(each, classifier_key))
+    candidates: list[_Candidate] = file.found[place]
+    return candidates
+
+
+def _mappings(file: WeightsFile) -> list[_Candidate]:
+    """Return the mappings of names to tensors in a file; those that hold a matrix, where there are any.
+
+    Raises:
+        WeightsError: There are too many.
+    """
     found: list[_Candidate] = []
     seen: set[int] = set()
 
@@ -95,16 +116,21 @@ def _mappings(content: object) -> list[_Candidate]:
         if not isinstance(value, dict) or id(value) in seen or len(path) > _DEEPEST:
             return
         seen.add(id(value))
-        items = [(name, item) for name, item in dict.items(value) if isinstance(name, str)]
-        tensors = {name: item for name, item in items if isinstance(item, Tensor)}
+        items = [(name, item) for name, item in value.items() if isinstance(name, str)]
+        tensors = {name: item for name, item in items if isinstance(item, StoredTensor)}
         if tensors:
+            if len(found) == MOST_MAPPINGS:
+                raise WeightsError(
+                    f"weights file {file.path} holds more than {MOST_MAPPINGS:,} mappings of names to tensors; "
+                    "save the state dict of the network alone: torch.save(network.state_dict(), FILE)"
+                )
             found.append(_Candidate(".".join(path), tensors))
         for name, item in items:
             if not _BESIDE.search(name.lower()):
                 visit(item, (*path, name))
 
-    visit(content, ())
-    return [each for each in found if any(value.ndim > 1 for value in each.tensors.values())] or found
+    visit(file.content, ())
+    return [each for each in found if any(len(value.shape) > 1 for value in each.tensors.values())] or found
 
 
 def _without_prefixes(mapping: _Candidate, classifier_key: str | None) -> list[_Candidate]:
@@ -125,19 +151,23 @@ def _without_prefixes(mapping: _Candidate, classifier_key: str | None) -> list[_
 
 def _groups(mapping: _Candidate, classifier_key: str) -> list[_Candidate]:
     """Return the parts of a mapping whose names, after a prefix of their own, include the classifier's."""
-    prefixes = [name.removesuffix(classifier_key) for name in mapping.tensors if name.endswith(f".{classifier_key}")]
-    parts = [_part(mapping, prefix) for prefix in prefixes]
+    names = sorted(mapping.tensors)
     # A prefix within a network, such as that of its head, leaves most of the network outside.
     head = classifier_key.partition(".")[0] + "."
-    parts = [
-        part for part in parts if 4 * sum(not name.startswith(head) for name in part.tensors) >= len(mapping.tensors)
-    ]
+    prefixes = [name.removesuffix(classifier_key) for name in mapping.tensors if name.endswith(f".{classifier_key}")]
+    wide = [each for each in prefixes if 4 * (_count(names, each) - _count(names, each + head)) >= len(names)]
+    parts = [_part(mapping, prefix) for prefix in wide]
     if len(parts) < 2:
         return parts
     return [
         _Candidate(_joined(part.key, part.prefix.rstrip(".")), part.tensors, part.prefix, part.skipped, True)
         for part in parts
     ]
+
+
+def _count(names: list[str], prefix: str) -> int:
+    """Return how many sorted names start with a prefix."""
+    return bisect_left(names, f"{prefix}\U0010ffff") - bisect_left(names, prefix)
 
 
 def _part(mapping: _Candidate, prefix: str) -> _Candidate:
@@ -148,15 +178,13 @@ def _part(mapping: _Candidate, prefix: str) -> _Candidate:
 
 def _common_prefix(names: Iterable[str]) -> str:
     """Return the parts, up to a dot, that all names start with; a last part is never taken."""
-    split = [name.split(".")[:-1] for name in names]
-    if not split:
+    owners = {name[: name.rfind(".") + 1] for name in names}
+    if not owners:
         return ""
-    shared: list[str] = []
-    for parts in zip(*split, strict=False):
-        if len(set(parts)) > 1:
-            break
-        shared.append(parts[0])
-    if all(len(parts) == len(shared) for parts in split):  # the names of one layer: its own name stays
+    # What the first and the last of sorted texts share, all of them share.
+    pairs = zip(min(owners).split(".")[:-1], max(owners).split(".")[:-1], strict=False)
+    shared = [part for part, _ in takewhile(lambda pair: pair[0] == pair[1], pairs)]
+    if len(owners) == 1:  # the names of one layer: its own name stays
         shared = shared[:-1]
     return "".join(f"{part}." for part in shared)
 
@@ -179,16 +207,20 @@ def _of_key(file: WeightsFile, found: list[_Candidate], key: str) -> _Candidate:
     ]
     if len(matching) == 1:
         return matching[0]
-    keys = ", ".join(_shown_key(each) for each in found)
+    keys = _shown_keys(found)
     if len(found) == 1:
         raise WeightsError(f"--weights-key {key}: {file.path} holds one state dict, under {keys}; omit the option")
     raise WeightsError(f"--weights-key {key}: {file.path} holds no one state dict of this key; it holds {keys}")
 
 
 def _choice(found: list[_Candidate], taken: _Candidate, *, by_rule: bool) -> str:
-    keys = ", ".join(_shown_key(each) for each in found)
+    keys = _shown_keys(found)
     how = " (raw weights come before averages, then the usual keys; --weights-key chooses)" if by_rule else ""
     return f"the file holds {len(found)} state dicts, under {keys}; {_shown_key(taken)} is used{how}"
+
+
+def _shown_keys(candidates: list[_Candidate]) -> str:
+    return first_names([_shown_key(each) for each in candidates], _SHOWN)
 
 
 def _shown_key(candidate: _Candidate) -> str:

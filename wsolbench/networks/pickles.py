@@ -1,55 +1,46 @@
-"""Pickles of ``torch.save``, walked without carrying any instruction out: what they call, and the sizes they declare.
+"""Pickles of ``torch.save``, read without carrying any instruction out: plain values, and tensors that are declared.
 
-torch's own restricted reader follows afterwards. It executes nothing from outside its list, but its list has functions
-that take any amount of memory, and it believes the sizes that a pickle declares.
+No class is looked up and no function is called. Mappings, lists, texts and numbers become what they are; a tensor
+becomes a `StoredTensor`; the other objects that training files hold become `LeftOut`; whatever is not known is refused.
+A value that a pickle refers to repeatedly is one object, so no instruction multiplies what a file holds.
 """
 
 from __future__ import annotations
 
 import pickletools
-from collections.abc import Callable
+import struct
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import IO, Any
 
 from wsolbench.escaping import visible
+from wsolbench.networks.bounds import MOST_STEPS, DamageError, check_count, check_name
+from wsolbench.networks.stored import WIDTHS, StoredTensor
 
-MOST_INSTRUCTIONS = 1_000_000
-"""More than any training file has: some 25 for each tensor."""
+__all__ = ["LeftOut", "Pickle", "RefusedPickleError", "read_pickle", "shown"]
 
-LEFT_OUT = (
-    "argparse.Namespace",
-    "numpy.dtype",
-    "numpy.ndarray",
-    "pathlib.PosixPath",
-    "pathlib.WindowsPath",
-    "pathlib._local.PosixPath",
-    "pathlib._local.WindowsPath",
-    *(f"numpy.{core}.multiarray.{name}" for core in ("core", "_core") for name in ("scalar", "_reconstruct")),
-)
-"""What pickled options, paths and numpy numbers refer to; none of it is called, an inert object replaces each."""
-
-_CALLED = {
-    "collections.OrderedDict",
-    "torch.Size",
-    "torch.device",
-    "torch.serialization._get_layout",
-    "torch.nn.parameter.Parameter",
-    *(f"torch._utils._rebuild_{kind}" for kind in ("tensor", "tensor_v2", "tensor_v3")),
-    *(f"torch._utils._rebuild_{kind}" for kind in ("parameter", "parameter_with_state")),
+_STORAGES = {
+    **{"Float": "float32", "Double": "float64", "Half": "float16", "BFloat16": "bfloat16", "Bool": "bool"},
+    **{"Byte": "uint8", "Char": "int8", "Short": "int16", "Int": "int32", "Long": "int64", "Untyped": "uint8"},
+    **{"ComplexFloat": "complex64", "ComplexDouble": "complex128"},
+    **{"QUInt8": "uint8", "QInt8": "int8", "QInt32": "int32", "QUInt4x2": "uint8", "QUInt2x4": "uint8"},
 }
+"""Kind of a storage -> type of its numbers; those of quantised tensors are refused when they are used."""
 _UNUSUAL = {
     "torch._utils._rebuild_qtensor": "quantised",
     "torch._utils._rebuild_sparse_tensor": "sparse",
     "torch._utils._rebuild_meta_tensor_no_storage": "a tensor of the meta device, without data",
     "torch._utils._rebuild_nested_tensor": "nested",
 }
-_STORAGE_BYTES = {
-    **dict.fromkeys(["Byte", "Char", "Bool", "QUInt8", "QInt8", "QUInt4x2", "QUInt2x4", "Untyped"], 1),
-    **dict.fromkeys(["Half", "BFloat16", "Short"], 2),
-    **dict.fromkeys(["Float", "Int", "QInt32"], 4),
-    **dict.fromkeys(["Double", "Long", "ComplexFloat"], 8),
-    "ComplexDouble": 16,
+_NUMBERS = {
+    **{"f8": "d", "f4": "f", "f2": "e", "b1": "?"},
+    **{"i8": "q", "i4": "i", "i2": "h", "i1": "b", "u8": "Q", "u4": "I", "u2": "H", "u1": "B"},
 }
+"""numpy's types of numbers, as `struct` writes them."""
+_LONGEST_ARRAY = 128
+"""Bytes of an array of numpy that is kept: a mean or a size, not a history."""
+_MOST_BITS = 128
+"""Of an integer; states of random generators have as many."""
 
 
 def shown(text: str, most: int = 80) -> str:
@@ -58,32 +49,87 @@ def shown(text: str, most: int = 80) -> str:
 
 
 class RefusedPickleError(Exception):
-    """A pickle calls what is never called; the message names it, or the entry and what is unusual about it."""
+    """A pickle refers to what is never loaded; the message names it, or the entry and what is unusual about it."""
 
     def __init__(self, text: str, *, entry: bool = False) -> None:
         super().__init__(text)
         self.entry = entry
 
 
+class LeftOut:
+    """Placeholder for an object that a file holds beside its weights.
+
+    Attributes:
+        values: The plain values of options, or the numbers of a small array of numpy.
+    """
+
+    __slots__ = ("values",)
+
+    def __init__(self, values: Mapping[str, Any] | list[Any] | None = None) -> None:
+        self.values: Mapping[str, Any] | list[Any] = values or {}
+
+
 @dataclass(frozen=True)
-class _Global:
+class Pickle:
+    """What a pickle holds.
+
+    Args:
+        content: Plain values, `StoredTensor` and `LeftOut`; keys of mappings are texts and small integers.
+        storages: Key -> size in bytes of every storage that it declares.
+    """
+
+    content: Any
+    storages: Mapping[str, int]
+
+
+class _Global(LeftOut):
     """A class or function that a pickle refers to."""
 
-    name: str
+    __slots__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.name = name
 
 
-_OTHER, _TENSOR = object(), object()
-"""Stand for tensors, and for all other values that do not matter."""
+@dataclass(frozen=True, slots=True)
+class _Storage:
+    key: str
+    kind: str
+    count: int
+
+
+class _NumberType(LeftOut):
+    """numpy's type of a number, and the order of its bytes."""
+
+    __slots__ = ("code", "order")
+
+    def __init__(self, code: str) -> None:
+        super().__init__()
+        self.code, self.order = code, "<"
 
 
 @dataclass
-class _Walk:
-    """The stack of a pickle's machine, with constants, tuples and references to globals; all else is `_OTHER`."""
+class _Machine:
+    """The machine that a pickle is written for: a stack, marks on it, and a memo."""
 
     stack: list[Any] = field(default_factory=list)
     below: list[list[Any]] = field(default_factory=list)
-    memo: dict[Any, Any] = field(default_factory=dict)
+    memo: dict[int, Any] = field(default_factory=dict)
     storages: dict[str, int] = field(default_factory=dict)
+    unknown: list[str] = field(default_factory=list)
+    entries: int = 0
+    steps: int = 0
+
+    def spend(self, steps: int) -> None:
+        """Count instructions, and what they repeat."""
+        self.steps += steps
+        if self.steps > MOST_STEPS:
+            raise DamageError(f"its pickle has more than {MOST_STEPS:,} instructions")
+
+    def push(self, value: Any) -> None:
+        large = type(value) is int and value.bit_length() > _MOST_BITS
+        self.stack.append(LeftOut() if large else value)
 
     def mark(self) -> None:
         self.below.append(self.stack)
@@ -101,99 +147,277 @@ class _Walk:
         items = [self.stack.pop() for _ in range(count)]
         self.stack.append(tuple(reversed(items)))
 
+    def frozen_set(self) -> None:
+        self.unmark()
+        self.stack.append(LeftOut())
+
+    def append(self, items: list[Any]) -> None:
+        """Append to the list on the stack; the items of other objects do not matter."""
+        target = self.stack[-1]
+        if isinstance(target, list):
+            target.extend(items)
+        elif not isinstance(target, LeftOut):
+            raise ValueError("items for what takes none")
+
+    def set_items(self, items: list[Any]) -> None:
+        """Set items of the mapping on the stack, given as key, value, key, value, ..."""
+        target = self.stack[-1]
+        if isinstance(target, dict):
+            for key, value in zip(items[::2], items[1::2], strict=True):
+                self.set_item(target, key, value)
+        elif not isinstance(target, LeftOut):
+            raise ValueError("items for what takes none")
+
+    def set_item(self, target: dict[Any, Any], key: Any, value: Any) -> None:
+        """Set an item whose key is a text or a small integer; others, which can be slow to look up, are left out."""
+        if isinstance(key, str):
+            if isinstance(value, StoredTensor | dict):
+                check_name(key)
+                self.entries += isinstance(value, StoredTensor)
+                check_count(self.entries)
+            target[key] = value
+        elif type(key) is int and key.bit_length() < 32:
+            target[key] = value
+
     def build(self) -> None:
-        self.stack.pop()
-        if self.stack[-1] is not _OTHER:
+        """Give an object its state: that of options, of an array (version, shape, type, order, bytes) or of a type."""
+        state, target = self.stack.pop(), self.stack[-1]
+        if isinstance(target, _NumberType):
+            target.order = ">" if isinstance(state, tuple) and state[1:2] == (">",) else "<"
+        elif isinstance(target, LeftOut):
+            array = isinstance(state, tuple) and len(state) == 5
+            target.values = _numbers(state[2], state[4]) if array else state if isinstance(state, dict) else {}
+        elif not isinstance(target, dict | list | StoredTensor):
             raise ValueError("a state for what takes none")
 
-    def call(self) -> None:
-        """Check a call: the function under its arguments; its result takes their place."""
+    def refer(self, name: str) -> None:
+        """Push a class or function; what is not known is refused at the end, if nothing clearer is found."""
+        if name not in _MAKERS and name not in _UNUSUAL and name not in _NAMED and not _storage_kind(name):
+            self.unknown.append(name)
+        self.stack.append(_Global(name))
+
+    def refer_to_stacked(self) -> None:
+        name, module = self.stack.pop(), self.stack.pop()
+        if not (isinstance(name, str) and isinstance(module, str)):
+            raise ValueError("no name of a class")
+        self.refer(_current_name(f"{module} {name}"))
+
+    def make(self) -> None:
+        """Replace a function or class and its arguments by what they stand for."""
         arguments, function = self.stack.pop(), self.stack.pop()
         name = function.name if isinstance(function, _Global) else "something that is computed"
         if name in _UNUSUAL:
             entry = next((item for item in reversed(self.stack) if isinstance(item, str)), "?")
-            raise RefusedPickleError(f"'{entry}' is {_UNUSUAL[name]}", entry=True)
-        # Other encodings of Python take quadratic time.
-        bytes_of_text = name == "_codecs.encode" and isinstance(arguments, tuple) and arguments[1:] == ("latin1",)
-        if not (name in _CALLED or name in LEFT_OUT or bytes_of_text):
+            raise RefusedPickleError(f"'{shown(entry)}' is {_UNUSUAL[name]}", entry=True)
+        if name not in _MAKERS:
             raise RefusedPickleError(name)
-        self.stack.append(_TENSOR if name.startswith("torch._utils.") or name.endswith("Parameter") else _OTHER)
+        if not isinstance(arguments, tuple):
+            raise ValueError("no arguments")
+        self.stack.append(_MAKERS[name](self, arguments))
 
-    def create(self) -> None:
-        self.stack.pop()
-        kind = self.stack.pop()
-        if not (isinstance(kind, _Global) and kind.name in LEFT_OUT):
-            raise RefusedPickleError(kind.name if isinstance(kind, _Global) else "something that is computed")
-        self.stack.append(_OTHER)
-
-    def storage(self) -> None:
-        """Note the size that the pickle declares for a storage: ('storage', type, key, device, count, ...)."""
+    def refer_to_storage(self) -> None:
+        """Push a storage, given as ('storage', kind, key, device, count) and in old files a view of it."""
         reference = self.stack.pop()
-        if not (isinstance(reference, tuple) and len(reference) in (5, 6) and reference[0] == "storage"):
+        if not (isinstance(reference, tuple) and reference[:1] == ("storage",) and len(reference) in (5, 6)):
             raise ValueError("no reference to a storage")
-        _, kind, key, _, count, *_ = reference
-        name = kind.name.rpartition(".")[2].removesuffix("Storage") if isinstance(kind, _Global) else ""
-        if name not in _STORAGE_BYTES or not isinstance(key, str) or not isinstance(count, int) or count < 0:
+        _, kind, key, _, count, *view = reference
+        dtype = _storage_kind(kind.name) if isinstance(kind, _Global) else None
+        if dtype is None or not isinstance(key, str) or type(count) is not int or count < 0 or any(view):
             raise ValueError("no reference to a storage")
-        self.storages[key] = max(self.storages.get(key, 0), count * _STORAGE_BYTES[name])
-        self.stack.append(_OTHER)
+        size = count * WIDTHS[dtype]
+        if self.storages.setdefault(key, size) != size:
+            raise DamageError(f"it declares two sizes of the storage '{shown(key)}'")
+        self.stack.append(_Storage(key, dtype, count))
 
 
-_STEPS: dict[str, Callable[[_Walk, Any], object]] = {
-    "MARK": lambda walk, _: walk.mark(),
-    "TUPLE": lambda walk, _: walk.marked_tuple(),
-    "TUPLE1": lambda walk, _: walk.last_tuple(1),
-    "TUPLE2": lambda walk, _: walk.last_tuple(2),
-    "TUPLE3": lambda walk, _: walk.last_tuple(3),
-    "APPEND": lambda walk, _: walk.stack.pop(),
-    "APPENDS": lambda walk, _: walk.unmark(),
-    "SETITEM": lambda walk, _: (walk.stack.pop(), walk.stack.pop()),
-    "SETITEMS": lambda walk, _: walk.unmark(),
-    "BUILD": lambda walk, _: walk.build(),
-    "REDUCE": lambda walk, _: walk.call(),
-    "NEWOBJ": lambda walk, _: walk.create(),
-    "BINPERSID": lambda walk, _: walk.storage(),
-    "GLOBAL": lambda walk, name: walk.stack.append(_Global(_current_name(name))),
-    **dict.fromkeys(["BINPUT", "LONG_BINPUT"], lambda walk, key: walk.memo.__setitem__(key, walk.stack[-1])),
-    **dict.fromkeys(["BINGET", "LONG_BINGET"], lambda walk, key: walk.stack.append(walk.memo[key])),
-    "MEMOIZE": lambda walk, _: walk.memo.__setitem__(len(walk.memo), walk.stack[-1]),
-    **dict.fromkeys(["PROTO", "FRAME", "STOP"], lambda _walk, _: None),
-    **dict.fromkeys(["NEWTRUE", "NEWFALSE", "EMPTY_SET"], lambda walk, _: walk.stack.append(_OTHER)),
-    **dict.fromkeys(["NONE", "EMPTY_LIST", "EMPTY_DICT"], lambda walk, _: walk.stack.append(_OTHER)),
-    "EMPTY_TUPLE": lambda walk, _: walk.stack.append(()),
+def _storage_kind(name: str) -> str | None:
+    """Return the type of the numbers of a class of storages; None for other classes."""
+    module, _, kind = name.rpartition(".")
+    if module not in ("torch", "torch.cuda", "torch.storage") or not kind.endswith("Storage"):
+        return None
+    return _STORAGES.get(kind.removesuffix("Storage"))
+
+
+# ----------------------------------------------------------------------------------------------- what a call stands for
+
+
+def _mapping(machine: _Machine, arguments: tuple[Any, ...]) -> dict[Any, Any]:
+    """Return a mapping of a mapping, of pairs or of nothing."""
+    source = arguments[0] if arguments else []
+    if isinstance(source, dict):
+        return source
+    if not isinstance(source, list | tuple):
+        return {}
+    machine.spend(len(source))
+    content: dict[Any, Any] = {}
+    for pair in source:
+        key, value = pair
+        machine.set_item(content, key, value)
+    return content
+
+
+def _list(_: _Machine, arguments: tuple[Any, ...]) -> list[Any]:
+    return arguments[0] if arguments and isinstance(arguments[0], list) else []
+
+
+def _same(_: _Machine, arguments: tuple[Any, ...]) -> Any:
+    return arguments[0]
+
+
+def _left_out(_machine: _Machine, _arguments: tuple[Any, ...]) -> LeftOut:
+    return LeftOut()
+
+
+def _tensor(_: _Machine, arguments: tuple[Any, ...]) -> StoredTensor:
+    """Return a tensor of (storage, offset, shape, stride, ...); its type is that of the storage."""
+    storage, offset, shape, stride = arguments[:4]
+    return _checked(storage, storage.kind, offset, shape, stride)
+
+
+def _typed_tensor(_: _Machine, arguments: tuple[Any, ...]) -> StoredTensor:
+    """Return a tensor of (storage, offset, shape, stride, gradient, hooks, type, ...)."""
+    storage, offset, shape, stride, dtype = *arguments[:4], arguments[6]
+    return _checked(storage, dtype.name.removeprefix("torch."), offset, shape, stride)
+
+
+def _checked(storage: Any, dtype: str, offset: Any, shape: Any, stride: Any) -> StoredTensor:
+    if not (isinstance(storage, _Storage) and isinstance(shape, tuple) and isinstance(stride, tuple)):
+        raise ValueError("a tensor of something else")
+    tensor = StoredTensor(storage.key, dtype, shape, stride, offset)
+    tensor.check(storage.count * WIDTHS[storage.kind] // WIDTHS[dtype])
+    return tensor
+
+
+def _parameter(_: _Machine, arguments: tuple[Any, ...]) -> StoredTensor:
+    if not isinstance(arguments[0], StoredTensor):
+        raise ValueError("a parameter of something else")
+    return arguments[0]
+
+
+def _bytes(_: _Machine, arguments: tuple[Any, ...]) -> bytes | LeftOut:
+    """Return the bytes that old pickles write as text; those of arrays do not matter."""
+    text, encoding = arguments
+    if encoding != "latin1" or not isinstance(text, str):
+        raise RefusedPickleError("_codecs.encode")
+    return text.encode("latin1") if len(text) <= _LONGEST_ARRAY else LeftOut()
+
+
+def _number_type(_: _Machine, arguments: tuple[Any, ...]) -> _NumberType | LeftOut:
+    code = arguments[0] if arguments else None
+    return _NumberType(code) if isinstance(code, str) and code in _NUMBERS else LeftOut()
+
+
+def _number(_: _Machine, arguments: tuple[Any, ...]) -> Any:
+    """Return a number of numpy as Python's own."""
+    numbers = _numbers(*arguments)
+    return numbers[0] if len(numbers) == 1 else LeftOut()
+
+
+def _array(_: _Machine, arguments: tuple[Any, ...]) -> LeftOut:
+    """Return an array of (bytes, type, shape, order)."""
+    return LeftOut(_numbers(arguments[1], arguments[0]))
+
+
+def _numbers(kind: object, data: object) -> list[Any]:
+    """Return the numbers of a small array; none of other objects."""
+    if not (isinstance(kind, _NumberType) and isinstance(data, bytes | bytearray) and len(data) <= _LONGEST_ARRAY):
+        return []
+    return [number for (number,) in struct.iter_unpack(kind.order + _NUMBERS[kind.code], data)]
+
+
+_Maker = Callable[[_Machine, tuple[Any, ...]], Any]
+_MAKERS: Mapping[str, _Maker] = {
+    **dict.fromkeys(["collections.OrderedDict", "collections.Counter", "builtins.dict"], _mapping),
+    "collections.defaultdict": lambda _machine, _arguments: {},
+    **dict.fromkeys(["collections.deque", "builtins.list"], _list),
+    **dict.fromkeys(["torch.Size", "torch.torch_version.TorchVersion"], _same),
+    **dict.fromkeys(["torch._utils._rebuild_tensor", "torch._utils._rebuild_tensor_v2"], _tensor),
+    "torch._utils._rebuild_tensor_v3": _typed_tensor,
+    **dict.fromkeys(["torch._utils._rebuild_parameter", "torch._utils._rebuild_parameter_with_state"], _parameter),
+    "torch.nn.parameter.Parameter": _parameter,
+    "_codecs.encode": _bytes,
+    "numpy.dtype": _number_type,
+    **{f"numpy.{core}.multiarray.scalar": _number for core in ("core", "_core")},
+    **{f"numpy.{core}.multiarray._reconstruct": _left_out for core in ("core", "_core")},
+    **{f"numpy.{core}.numeric._frombuffer": _array for core in ("core", "_core")},
+    **{f"builtins.{name}": _left_out for name in ("set", "frozenset", "complex", "slice", "range", "bytearray")},
+    **{f"pathlib.{name}": _left_out for name in ("PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath")},
+    **{f"pathlib._local.{name}": _left_out for name in ("PosixPath", "WindowsPath")},
+    **{f"datetime.{name}": _left_out for name in ("datetime", "date", "time", "timedelta", "timezone")},
+    **dict.fromkeys(["argparse.Namespace", "types.SimpleNamespace", "torch.device"], _left_out),
+    "torch.serialization._get_layout": _left_out,
 }
+"""What a pickle may call -> what stands for its result."""
+_NAMED = {
+    "numpy.ndarray",
+    *(f"builtins.{name}" for name in ("int", "float", "bool", "str", "bytes", "tuple")),
+    *(f"torch.{name}" for name in (*WIDTHS, "quint8", "qint8", "qint32", "quint4x2", "quint2x4")),
+    *(f"torch.{name}" for name in ("strided", "sparse_coo", "per_tensor_affine", "per_channel_affine", "Tensor")),
+}
+"""What a pickle may name and not call."""
+
+
+_STEPS: dict[str, Callable[[_Machine, Any], object]] = {
+    "MARK": lambda machine, _: machine.mark(),
+    "TUPLE": lambda machine, _: machine.marked_tuple(),
+    "TUPLE1": lambda machine, _: machine.last_tuple(1),
+    "TUPLE2": lambda machine, _: machine.last_tuple(2),
+    "TUPLE3": lambda machine, _: machine.last_tuple(3),
+    "APPEND": lambda machine, _: machine.append([machine.stack.pop()]),
+    "APPENDS": lambda machine, _: machine.append(machine.unmark()),
+    "SETITEM": lambda machine, _: machine.set_items([machine.stack.pop(), machine.stack.pop()][::-1]),
+    "SETITEMS": lambda machine, _: machine.set_items(machine.unmark()),
+    "ADDITEMS": lambda machine, _: machine.append(machine.unmark()),
+    "BUILD": lambda machine, _: machine.build(),
+    **dict.fromkeys(["REDUCE", "NEWOBJ"], lambda machine, _: machine.make()),
+    "BINPERSID": lambda machine, _: machine.refer_to_storage(),
+    "GLOBAL": lambda machine, name: machine.refer(_current_name(name)),
+    "STACK_GLOBAL": lambda machine, _: machine.refer_to_stacked(),
+    **dict.fromkeys(["BINPUT", "LONG_BINPUT"], lambda machine, key: machine.memo.__setitem__(key, machine.stack[-1])),
+    **dict.fromkeys(["BINGET", "LONG_BINGET"], lambda machine, key: machine.stack.append(machine.memo[key])),
+    "MEMOIZE": lambda machine, _: machine.memo.__setitem__(len(machine.memo), machine.stack[-1]),
+    **dict.fromkeys(["PROTO", "FRAME", "STOP"], lambda _machine, _: None),
+    "NONE": lambda machine, _: machine.stack.append(None),
+    "NEWTRUE": lambda machine, _: machine.stack.append(True),
+    "NEWFALSE": lambda machine, _: machine.stack.append(False),
+    "EMPTY_LIST": lambda machine, _: machine.stack.append([]),
+    "EMPTY_DICT": lambda machine, _: machine.stack.append({}),
+    "EMPTY_TUPLE": lambda machine, _: machine.stack.append(()),
+    "EMPTY_SET": lambda machine, _: machine.stack.append(LeftOut()),
+    "FROZENSET": lambda machine, _: machine.frozen_set(),
+    **dict.fromkeys(["BININT", "BININT1", "BININT2", "LONG1", "LONG4"], _Machine.push),
+    **dict.fromkeys(["BINFLOAT", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"], _Machine.push),
+    **dict.fromkeys(["BINSTRING", "SHORT_BINSTRING"], _Machine.push),
+    **dict.fromkeys(["BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8"], _Machine.push),
+}
+"""The instructions of the protocols 2 to 5 that ``torch.save`` writes."""
 
 
 def _current_name(text: str) -> str:
-    """Return the name of a global, given as ``module name``, as torch reads it: Python 2 had other names."""
+    """Return the name of a global, given as ``module name``; Python 2 had other names."""
     name = text.replace(" ", ".")
     return name.replace("__builtin__.", "builtins.").replace("copy_reg.", "copyreg.")
 
 
-def walk_pickle(file: IO[bytes]) -> dict[str, int]:
-    """Walk one pickle up to its end.
+def read_pickle(file: IO[bytes]) -> Pickle:
+    """Read one pickle up to its end.
 
     Args:
         file: Positioned at the pickle, and behind it afterwards.
 
-    Returns:
-        Key -> size in bytes of every storage that it declares.
-
     Raises:
-        RefusedPickleError: It calls what is never called.
-        ValueError: It is damaged, or no pickle that ``torch.save`` writes; so do `IndexError` and `KeyError`.
+        RefusedPickleError: It refers to what is never loaded.
+        DamageError: It holds more than a file of weights does.
+        ValueError: It is damaged, or no pickle that ``torch.save`` writes; so do many other kinds of exceptions.
     """
-    walk = _Walk()
-    for count, (step, argument, _) in enumerate(pickletools.genops(file)):
-        if count >= MOST_INSTRUCTIONS:
-            raise RefusedPickleError(f"more than {MOST_INSTRUCTIONS:,} instructions")
-        if step.name in ("STACK_GLOBAL", "INST", "OBJ", "NEWOBJ_EX"):  # of other protocols than torch.save's
-            raise RefusedPickleError(f"a class or function, by the instruction {step.name}")
+    machine = _Machine()
+    for step, argument, _ in pickletools.genops(file):
+        machine.spend(1)
         known = _STEPS.get(step.name)
-        if known is not None:
-            known(walk, argument)
-        elif argument is not None:
-            walk.stack.append(argument)
-        else:
-            raise ValueError(f"the instruction {step.name}")
-    return walk.storages
+        if known is None:
+            raise RefusedPickleError(f"the instruction {step.name} of a pickle")
+        known(machine, argument)
+    if machine.unknown:
+        raise RefusedPickleError(machine.unknown[0])
+    (content,) = machine.stack
+    return Pickle(content, machine.storages)

@@ -14,11 +14,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-from torch import Tensor
-
 from wsolbench.files import read_regular
+from wsolbench.networks.stored import StoredTensor
+from wsolbench.networks.tensors import tensor_of
 from wsolbench.networks.weights_file import LeftOut, WeightsFile
 
 __all__ = ["Statement", "beside_weights", "find_statements", "numbers_of"]
@@ -61,9 +59,9 @@ class Statement:
 
 def find_statements(file: WeightsFile) -> list[Statement]:
     """Return all plain values that a weights file and the descriptions beside it state, within bounds."""
-    found = [Statement("the weights file", path, value) for path, value in _walk([file.metadata, file.content])]
+    found = [Statement("the weights file", path, value) for path, value in _walk(file, [file.metadata, file.content])]
     for name, content in beside_weights(file.path).items():
-        found += [Statement(f"{name} beside the weights file", path, value) for path, value in _walk([content])]
+        found += [Statement(f"{name} beside the weights file", path, value) for path, value in _walk(file, [content])]
     return found
 
 
@@ -103,14 +101,14 @@ def _flat(value: Any, deepest: int) -> Iterator[Any]:
         yield value
 
 
-def _walk(roots: list[object]) -> Iterator[tuple[tuple[str, ...], Any]]:
+def _walk(file: WeightsFile, roots: list[object]) -> Iterator[tuple[tuple[str, ...], Any]]:
     """Yield the plain values below some values, with their paths: breadth first, each mapping once."""
     queue: list[tuple[tuple[str, ...], object]] = [((), root) for root in roots]
     seen: set[int] = set()
     for count, (path, raw) in enumerate(queue):  # which grows
         if count > _MOST_ITEMS:
             return
-        value = _plain(raw)
+        value = _plain(file, raw)
         if path:
             yield path, value
         if isinstance(value, dict | list) and len(path) < _DEEPEST and id(raw) not in seen:
@@ -124,8 +122,8 @@ def _below(path: tuple[str, ...], value: Mapping[Any, Any] | list[Any], most: in
     if isinstance(value, list):  # of steps that prepare images, for example
         return [(path, item) for item in value[:_MOST_NUMBERS] if isinstance(item, dict | LeftOut)]
     items = list(dict.items(value))[: max(most, 0)] if isinstance(value, dict) else []
-    if sum(isinstance(item, Tensor) for _, item in items) > _MOST_NUMBERS:  # a state dict
-        items = [(name, item) for name, item in items if not isinstance(item, Tensor)]
+    if sum(isinstance(item, StoredTensor) for _, item in items) > _MOST_NUMBERS:  # a state dict
+        items = [(name, item) for name, item in items if not isinstance(item, StoredTensor)]
     named = [(name, item) for name, item in items if isinstance(name, str) and not _BESIDE.search(name.lower())]
     return [((*path, *_parts(name)), item) for name, item in named]
 
@@ -146,34 +144,13 @@ def _settings(text: str) -> list[tuple[tuple[str, ...], Any]]:
     return [((name,), value.strip("'\"")) for name, value in _SETTING.findall(text)]
 
 
-def _plain(value: object) -> object:
+def _plain(file: WeightsFile, value: object) -> object:
     """Return a value without the forms that files wrap it in."""
     if isinstance(value, LeftOut):
-        array = _array(value)
-        return value.values if array is None else array
+        return value.values
     if isinstance(value, tuple):
         return list(value)
-    if isinstance(value, Tensor):
-        small = value.numel() <= _MOST_NUMBERS and not value.is_meta and not value.is_complex() and value.ndim < 5
-        return value.tolist() if small and value.layout is torch.strided else None
+    if isinstance(value, StoredTensor):
+        small = value.count <= _MOST_NUMBERS and len(value.shape) < 5 and not value.dtype.startswith("complex")
+        return tensor_of(file, value).tolist() if small else None
     return value
-
-
-def _array(value: LeftOut) -> Any:
-    """Return the numbers of a small array or number of numpy that was left out; None where it is none."""
-    dtype, data = None, None
-    if isinstance(value.state, tuple) and len(value.state) == 5:  # version, shape, type, order, bytes
-        dtype, data = value.state[2], value.state[4]
-    elif len(value.arguments) == 2:
-        dtype, data = value.arguments
-    if not (isinstance(dtype, LeftOut) and dtype.arguments and isinstance(data, bytes)):
-        return None
-    code = str(dtype.arguments[0])
-    order = str(dtype.state[1]) if isinstance(dtype.state, tuple) and len(dtype.state) > 1 else "<"
-    if not re.fullmatch("[fiu][1248]|b1", code) or order not in ("<", ">", "|"):
-        return None
-    size = int(code[1:])
-    if len(data) % size or len(data) > size * _MOST_NUMBERS:
-        return None
-    numbers = np.frombuffer(data, np.dtype(order + code)).tolist()
-    return numbers if isinstance(value.state, tuple) else numbers[0] if numbers else None

@@ -1,7 +1,7 @@
 """Weights files as bytes: read once, within bounds, checked and hashed before anything in them is believed.
 
-safetensors and ``torch.save`` files are read, whatever their suffix. Nothing from a file is executed. What is returned
-comes from the very bytes that were hashed.
+safetensors and ``torch.save`` files are read, whatever their suffix, and by this code alone: nothing from a file is
+executed, and the tensors are made from the very bytes that were checked and hashed.
 """
 
 from __future__ import annotations
@@ -11,8 +11,6 @@ import hashlib
 import io
 import json
 import os
-import re
-import warnings
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,68 +19,44 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load as load_safetensors
-
 from wsolbench.errors import WeightsError
 from wsolbench.files import open_regular
-from wsolbench.networks.pickles import LEFT_OUT, RefusedPickleError, shown, walk_pickle
+from wsolbench.networks.archives import Buffer, read_archive
+from wsolbench.networks.bounds import MOST_BYTES, MOST_HEADER, MOST_PICKLE, DamageError, check_count, check_name
+from wsolbench.networks.pickles import LeftOut, RefusedPickleError, read_pickle, shown
+from wsolbench.networks.stored import WIDTHS, StoredTensor, contiguous
 from wsolbench.texts import first_names
 
-__all__ = ["LeftOut", "WeightsFile", "read_torch", "read_weights_file"]
+__all__ = ["LeftOut", "WeightsFile", "read_weights_file"]
 
-MOST_BYTES = 16 * 2**30
-MOST_ENTRIES = 50_000
-"""The largest networks have some thousand entries; a training file holds a few times as many."""
-_MOST_HEADER = 32 * 2**20
-_MOST_PICKLE = 64 * 2**20
-_SPARE = 64 * 2**20
-"""A small file may unpack to this size, whatever the factor; a larger one to four times its own."""
-_LEGACY_PICKLES = 5
-"""Files of torch before 1.6: magic number, protocol, system, content, keys of the storages; their data follow."""
+_OLD_MAGIC = 0x1950A86A20F9469CFC6C
+"""The first pickle of a file of torch before 1.6."""
+_SAFETENSORS_TYPES = {
+    **{"BOOL": "bool", "U8": "uint8", "I8": "int8", "F8_E4M3": "float8_e4m3fn", "F8_E5M2": "float8_e5m2"},
+    **{"F16": "float16", "BF16": "bfloat16", "I16": "int16", "U16": "uint16", "F32": "float32", "I32": "int32"},
+    **{"U32": "uint32", "F64": "float64", "I64": "int64", "U64": "uint64", "C64": "complex64"},
+}
 
 
-class LeftOut:
-    """Placeholder for the objects that training files hold beside their weights; it keeps plain values alone.
-
-    Attributes:
-        arguments: What the object was made with.
-        values: The attributes of options (``argparse.Namespace``).
-        state: Any other state; that of a numpy array holds its bytes.
-    """
-
-    arguments: tuple[object, ...] = ()
-    values: Mapping[str, Any] = {}
-    state: object = None
-
-    def __new__(cls, *arguments: object) -> LeftOut:
-        """Keep the arguments."""
-        made = super().__new__(cls)
-        made.arguments = arguments
-        return made
-
-    def __setstate__(self, state: object) -> None:
-        """Keep the state."""
-        self.values = state if type(state) is dict else {}
-        self.state = None if type(state) is dict else state
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class WeightsFile:
     """The content of a weights file.
 
     Args:
         path: The file.
-        sha256: Hex SHA-256 of the bytes that `content` was read from.
-        content: Usually a mapping, of names to tensors or of several such mappings.
+        sha256: Hex SHA-256 of the bytes that `content` and `storages` were read from.
+        content: Usually a mapping, of names to `StoredTensor` or of several such mappings.
+        storages: Key -> bytes of every storage that the tensors refer to.
         metadata: The texts that a safetensors file holds beside its entries.
+        found: What was found in the content: a file is compared with many networks.
     """
 
     path: Path
     sha256: str
-    content: object
-    metadata: Mapping[str, Any] = field(default_factory=dict)
+    content: Any
+    storages: Mapping[str, Buffer] = field(default_factory=dict)
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    found: dict[Any, Any] = field(default_factory=dict, repr=False)
 
 
 def read_weights_file(path: Path) -> WeightsFile:
@@ -92,8 +66,13 @@ def read_weights_file(path: Path) -> WeightsFile:
         WeightsError: The file is missing, is no regular file, is damaged, holds code, or declares more than it holds.
     """
     data = _read_bytes(path)
-    content, metadata = _read_safetensors(path, data) if _is_safetensors(data) else (read_torch(path, data), {})
-    return WeightsFile(path, hashlib.sha256(data).hexdigest(), content, metadata)
+    read = _read_safetensors if _is_safetensors(data) else _read_archive if data.startswith(b"PK") else _read_old
+    try:
+        return read(path, data)
+    except RefusedPickleError as error:
+        raise _refused(path, error) from error
+    except Exception as error:  # json, zipfile, pickletools and zlib raise many kinds for damaged files
+        raise _unreadable(path, data, f": {error}" if isinstance(error, DamageError) else "") from error
 
 
 def _read_bytes(path: Path) -> bytes:
@@ -114,11 +93,16 @@ def _read_bytes(path: Path) -> bytes:
             start = file.read(512)
             if not (start.startswith((b"PK", b"\x80")) or _is_safetensors(start)):
                 raise _unreadable(path, start)
-            return start + file.read()
+            file.seek(0)
+            return file.read()
     except FileNotFoundError:
         raise WeightsError(f"weights file {path} does not exist; pass a file") from None
     except OSError as error:
         raise WeightsError(f"weights file {path} cannot be read ({error.strerror}); pass a file") from error
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
 # --------------------------------------------------------------------------------------------------------- safetensors
@@ -129,27 +113,20 @@ def _is_safetensors(data: bytes) -> bool:
     return data[8:9] == b"{" and int.from_bytes(data[:8], "little") <= 100_000_000
 
 
-def _read_safetensors(path: Path, data: bytes) -> tuple[object, Mapping[str, Any]]:
-    """Return the entries of a safetensors file, and the texts beside them."""
+def _read_safetensors(path: Path, data: bytes) -> WeightsFile:
     length = int.from_bytes(data[:8], "little")
-    if length > _MOST_HEADER:
-        raise WeightsError(
-            f"weights file {path} has a safetensors header of {length / 2**20:,.0f} MiB, more than any network needs"
-        )
-    try:
-        header = json.loads(data[8 : 8 + length], object_pairs_hook=_without_repetition)
-        metadata = header.pop("__metadata__", None) or {}
-        if len(header) > MOST_ENTRIES:
-            raise WeightsError(f"weights file {path} lists {len(header):,} entries, more than any network has")
-        _check_places(header, len(data) - 8 - length)
-        return load_safetensors(data), metadata
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, SafetensorError, RuntimeError) as error:
-        reason = f": {error}" if isinstance(error, _DamageError) else ""
-        raise _unreadable(path, data, reason) from error
-
-
-class _DamageError(ValueError):
-    """What is damaged, in words."""
+    if length > MOST_HEADER:
+        raise DamageError(f"its safetensors header has {length / 2**20:,.0f} MiB, more than any network needs")
+    header = json.loads(data[8 : 8 + length], object_pairs_hook=_without_repetition)
+    metadata = header.pop("__metadata__", {})
+    if not all(isinstance(text, str) for text in metadata.values()):
+        raise DamageError("its metadata are no texts")
+    check_count(len(header))
+    numbers = memoryview(data)[8 + length :]
+    _check_places(header, len(numbers))
+    content = {name: _declared(name, entry) for name, entry in header.items()}
+    storages = {name: numbers[slice(*header[name]["data_offsets"])] for name in content}
+    return WeightsFile(path, _sha256(data), content, storages, metadata)
 
 
 def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -157,51 +134,76 @@ def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(content) < len(pairs):
         places = {name: place for place, (name, _) in enumerate(pairs)}
         twice = next(name for place, (name, _) in enumerate(pairs) if places[name] != place)
-        raise _DamageError(f"it lists '{shown(twice)}' twice")
+        raise DamageError(f"it lists '{shown(twice)}' twice")
     return content
 
 
 def _check_places(header: Mapping[str, Any], size: int) -> None:
-    """Check that the entries of a safetensors header lie one behind another, inside the file."""
+    """Check that the entries of a safetensors header lie one behind another, and fill the file."""
     places = sorted((*header[name]["data_offsets"], name) for name in header)
+    if not all(type(place) is int for *both, _ in places for place in both):
+        raise ValueError("a place is no number")
     for (_, end, _), (start, _, name) in pairwise(places):
         if start != end:
-            raise _DamageError(f"the data of '{shown(name)}' do not start where those before them end")
-    if places and places[-1][1] != size:
+            raise DamageError(f"the data of '{shown(name)}' do not start where those before them end")
+    if (places[0][0], places[-1][1]) != (0, size) if places else size:
         raise ValueError("its header does not fit its size")
+
+
+def _declared(name: str, entry: Mapping[str, Any]) -> StoredTensor:
+    """Return the tensor of one entry of a safetensors header, which has exactly the bytes that it needs."""
+    check_name(name)
+    name.encode()  # a half of a surrogate pair is no text
+    start, end = entry["data_offsets"]
+    if entry["dtype"] not in _SAFETENSORS_TYPES:
+        raise DamageError(f"'{shown(name)}' has the type {shown(str(entry['dtype']), 20)}, which is not read")
+    dtype, shape = _SAFETENSORS_TYPES[entry["dtype"]], tuple(entry["shape"])
+    tensor = StoredTensor(name, dtype, shape, contiguous(shape), 0)
+    tensor.check((end - start) // WIDTHS[dtype])
+    if tensor.count * WIDTHS[dtype] != end - start:
+        raise ValueError("the shape of an entry does not fit its size")
+    return tensor
 
 
 # ---------------------------------------------------------------------------------------------------------- torch.save
 
 
-def read_torch(path: Path, data: bytes) -> object:
-    """Read the bytes of a ``torch.save`` file.
+def _read_archive(path: Path, data: bytes) -> WeightsFile:
+    archive = read_archive(data)
+    file = io.BytesIO(archive.pickle)
+    pickle = read_pickle(file)
+    if file.tell() < len(archive.pickle):
+        raise DamageError("its pickle ends before its entry")
+    for key, size in pickle.storages.items():
+        found = len(archive.storages.get(key, b"")) if key in archive.storages else -1
+        if found != size:
+            raise DamageError(
+                f"entry {shown(archive.name + key)} is {'longer' if found > size else 'shorter'} than declared"
+            )
+    storages = {key: archive.storages[key] for key in pickle.storages}
+    return WeightsFile(path, _sha256(data), pickle.content, storages)
 
-    Args:
-        path: The file, for messages.
-        data: Its bytes.
 
-    Raises:
-        WeightsError: They are damaged, hold code, or declare more than they hold.
-    """
-    try:
-        if data.startswith(b"PK"):
-            _check_archive(data)
-        else:
-            _check_legacy(data)
-    except RefusedPickleError as error:
-        raise _refused(path, error) from error
-    except WeightsError:
-        raise
-    except Exception as error:  # zipfile, pickletools and zlib raise many kinds for damaged files
-        raise _unreadable(path, data, f": {error}" if isinstance(error, _DamageError) else "") from error
-    inert: list[Any] = [(LeftOut, name) for name in LEFT_OUT]
-    with warnings.catch_warnings(), torch.serialization.safe_globals(inert):
-        warnings.simplefilter("ignore")  # torch warns about files that it then refuses anyway
-        try:
-            return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-        except Exception as error:  # a damaged file of an old format can raise any exception in torch
-            raise _unreadable(path, data) from error
+def _read_old(path: Path, data: bytes) -> WeightsFile:
+    """Read a file of torch before 1.6: pickles of a number, a version, the system, the content, the storages' keys."""
+    file = io.BytesIO(memoryview(data)[:MOST_PICKLE])
+    if read_pickle(file).content != _OLD_MAGIC:
+        raise DamageError("it is a pickle that torch.save did not write")
+    read_pickle(file)
+    if read_pickle(file).content.get("little_endian") is not True:
+        raise DamageError("its numbers are big-endian; save it on a machine that is little-endian")
+    pickle, keys = read_pickle(file), read_pickle(file).content
+    place = file.tell()
+    if sorted(keys) != sorted(pickle.storages):
+        raise ValueError("other storages than it declares")
+    storages: dict[str, Buffer] = {}
+    for key in keys:  # the number of its numbers, and the numbers
+        size = pickle.storages[key]
+        storages[key] = memoryview(data)[place + 8 : place + 8 + size]
+        place += 8 + size
+    if place != len(data):
+        raise ValueError("another size than it declares")
+    return WeightsFile(path, _sha256(data), pickle.content, storages)
 
 
 def _refused(path: Path, error: RefusedPickleError) -> WeightsError:
@@ -212,54 +214,6 @@ def _refused(path: Path, error: RefusedPickleError) -> WeightsError:
         f"weights file {path} holds pickled objects or code, which are never loaded ({what}); "
         "save its state dict alone: torch.save(network.state_dict(), FILE)"
     )
-
-
-def _check_archive(data: bytes) -> None:
-    """Check a ZIP file before torch sees it: sizes, check sums, and the calls and sizes in its pickle."""
-    if data.count(b"PK\x01\x02") > 2 * MOST_ENTRIES:
-        raise _DamageError("it is a ZIP file of more entries than any network has")
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        entries = archive.infolist()
-        names = [entry.filename for entry in entries]
-        if len(set(names)) < len(names):
-            raise _DamageError("it holds one name twice")
-        declared = sum(entry.file_size for entry in entries)
-        if declared > max(4 * len(data), _SPARE):
-            raise _DamageError(f"its {len(data):,} bytes would unpack to {declared:,}")
-        (content,) = [entry for entry in entries if re.fullmatch("[^/]+/data.pkl", entry.filename)]
-        if any(name.endswith("constants.pkl") for name in names):
-            raise ValueError("TorchScript")
-        if content.file_size > _MOST_PICKLE:
-            raise _DamageError("its pickle is larger than that of any network")
-        for entry in entries:
-            if not entry.CRC:  # torch can leave check sums out, and writes 0 then
-                entry.CRC = None  # type: ignore[assignment]
-            _check_sum(archive, entry)
-        storages = walk_pickle(io.BytesIO(archive.read(content)))
-        sizes = {entry.filename: entry.file_size for entry in entries}
-        prefix = content.filename.removesuffix("data.pkl") + "data/"
-        for key, size in storages.items():
-            if sizes.get(prefix + key, -1) < size:
-                raise _DamageError(f"entry {shown(prefix + key)} is shorter than declared")
-
-
-def _check_sum(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> None:
-    try:
-        with archive.open(entry) as file:
-            while file.read(2**20):
-                pass
-    except zipfile.BadZipFile as error:
-        raise _DamageError(f"entry {shown(entry.filename)} does not have its check sum") from error
-
-
-def _check_legacy(data: bytes) -> None:
-    """Check the pickles of a file as torch wrote them before 1.6."""
-    file = io.BytesIO(data)
-    declared = 0
-    for _ in range(_LEGACY_PICKLES):
-        declared += sum(walk_pickle(file).values())
-    if file.tell() > _MOST_PICKLE or declared > len(data):
-        raise ValueError("it declares more than it holds")
 
 
 # ------------------------------------------------------------------------------------------------ what cannot be read

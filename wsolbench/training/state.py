@@ -14,6 +14,7 @@ import torch
 
 from wsolbench.errors import OutputError, UsageError
 from wsolbench.files import atomic_write
+from wsolbench.networks.tensors import with_tensors
 from wsolbench.networks.weights_file import read_weights_file
 from wsolbench.records.identity import difference
 
@@ -86,7 +87,7 @@ class StateFile:
             UsageError: The file is damaged, or belongs to another training.
         """
         try:
-            content: Any = read_weights_file(self.path).content
+            content: Any = with_tensors(read_weights_file(self.path))
             known = content.pop("format") == FORMAT
             identity = json.loads(content.pop("identity"))
             state = TrainingState(**content)
