@@ -19,6 +19,7 @@ from wsolbench.leaderboard import lock as locking
 from wsolbench.leaderboard.output import mark_of
 from wsolbench.progress import Reporter
 from wsolbench.records import read_record, write_record
+from wsolbench.records.plain import sealed
 
 
 def write(folder, stem="record", name="toy", shift=0, **changes):
@@ -76,12 +77,16 @@ def test_files_of_the_user_stay(board):
     assert check(board) == []
 
 
-@pytest.mark.parametrize("name", ["README.md", "leaderboard.csv", "leaderboard.json", "birds.tex"])
-def test_a_file_that_no_build_wrote_is_not_replaced(board, cli, name):
-    (board / name).write_text("my only copy\n")
+@pytest.mark.parametrize("is_edited", [False, True])
+@pytest.mark.parametrize(
+    "name", ["README.md", "leaderboard.csv", "leaderboard.json", "birds.tex", "figures/birds-size.svg"]
+)
+def test_a_file_that_no_build_wrote_or_that_was_changed_since_is_not_replaced(board, cli, name, is_edited):
+    built = (board / name).read_text() if is_edited else ""
+    (board / name).write_text(f"{built}my only copy\n")
     before = contents(board)
     done = cli("leaderboard", "build", "--folder", board)
-    assert done.refused(f"{board / name} was not written by 'wsolbench leaderboard build'", "move it")
+    assert done.refused(f"{board / name}", "not written by 'wsolbench leaderboard build', or changed", "; move ")
     assert contents(board) == before
 
 
@@ -92,15 +97,38 @@ def test_figures_that_no_build_wrote_are_not_replaced(board):
         build(board)
 
 
-def test_an_empty_file_a_changed_page_and_a_build_without_list_are_replaced(board):
+def test_an_empty_file_is_replaced_and_without_a_list_what_would_be_written_anyway(board):
     before = contents(board)
-    (board / "README.md").write_text((board / "README.md").read_text() + "edited\n")
     (board / "leaderboard.csv").write_text("")
-    content = json.loads((board / "leaderboard.json").read_text())
-    del content["files"]
-    (board / "leaderboard.json").write_text(json.dumps(content))
+    (board / "leaderboard.json").unlink()
     build(board)
     assert contents(board) == before
+    (board / "leaderboard.json").unlink()
+    (board / "README.md").write_text((board / "README.md").read_text() + "edited\n")
+    with pytest.raises(OutputError, match=r"README\.md was not written by .* or delete it to have it built again"):
+        build(board)
+    (board / "README.md").unlink()
+    build(board)
+    assert contents(board) == before
+
+
+@pytest.mark.parametrize("after", range(1, 5))
+def test_a_build_that_was_killed_between_two_files_is_repeated(board, tmp_path, monkeypatch, after):
+    add(board, [write(tmp_path, name="three", shift=3)])
+    replaced, real = [], Path.replace
+
+    def replace(path, target):
+        replaced.append(target)
+        if len(replaced) > after:
+            raise KeyboardInterrupt
+        return real(path, target)
+
+    monkeypatch.setattr(Path, "replace", replace)
+    with pytest.raises(KeyboardInterrupt):
+        build(board)
+    monkeypatch.undo()
+    build(board)
+    assert check(board) == []
 
 
 def test_what_the_records_do_not_give_any_more_is_removed_and_named(board, tmp_path, cli):
@@ -127,8 +155,8 @@ def test_a_forged_list_of_files_removes_none_outside(board, tmp_path):
     thesis.write_text("mine")
     content = json.loads((board / "leaderboard.json").read_text())
     for name in ("../thesis.tex", str(thesis), "figures/../../thesis.tex"):
-        content["files"][name] = mark_of(name, b"mine")
-    (board / "leaderboard.json").write_text(json.dumps(content))
+        content["files"][name] = mark_of(b"mine")
+    (board / "leaderboard.json").write_text(json.dumps(sealed(content)))
     build(board)
     assert thesis.read_text() == "mine"
 

@@ -12,7 +12,7 @@ from wsolbench.escaping import fence, markdown_text, visible
 from wsolbench.leaderboard.entries import RECORDS, Table, group_tables, read_all, uncounted
 from wsolbench.leaderboard.figures import draw_figures, fingerprint_of, methods_drawn, records_shown
 from wsolbench.leaderboard.lock import locked
-from wsolbench.leaderboard.output import MANIFEST, PAGE, ROWS, check_own, leftovers, mark_of, publish
+from wsolbench.leaderboard.output import MANIFEST, PAGE, ROWS, check_own, leftovers, listed, mark_of, publish
 from wsolbench.leaderboard.render import (
     SEEDS_EXPLAINED,
     as_csv,
@@ -31,26 +31,29 @@ FIGURES = "figures"
 def build(folder: Path, reporter: Reporter | None = None) -> list[Path]:
     """Write README.md, leaderboard.csv, leaderboard.json, LaTeX files for every table, and the figures.
 
-    A record that contradicts itself is left out, and named when everything else is written. Files of an earlier build
-    that the records do not give any more are removed, unless they were changed since; no others are.
+    A record that contradicts itself is left out, and named when everything else is written. A file that was changed
+    since it was built is never replaced. Files of an earlier build that the records do not give any more are removed,
+    unless they were changed since; no others are.
 
     Returns:
         The files, in the order of their names.
 
     Raises:
         DataError: A record cannot be read; or records were left out.
-        OutputError: A file cannot be written, or would replace one that no build wrote.
+        OutputError: A file cannot be written, or would replace one that no build wrote or that was changed since.
     """
     reporter = reporter or Reporter()
     _check_folder(folder)
     with locked(folder, reporter):
         tables, refused = _tables(folder, reporter)
         contents = _texts(tables, folder, len(refused))
-        check_own(folder, [*contents, *_figure_names(tables)])
+        check_own(folder, {**contents, MANIFEST: b""})  # before figures are drawn, which takes long
         with reporter.phase("drawing figures", len(tables), "tables") as advance:
             for table in tables:
                 contents |= _figures(table, tables)
                 advance(1)
+        contents[MANIFEST] = as_json(tables, {name: mark_of(content) for name, content in contents.items()}).encode()
+        check_own(folder, contents)
         removed, changed = leftovers(folder, contents)
         publish(folder, contents, removed)
     for name in removed:
@@ -65,7 +68,8 @@ def build(folder: Path, reporter: Reporter | None = None) -> list[Path]:
 def check(folder: Path, reporter: Reporter | None = None) -> list[str]:
     """Return what differs from what the records give, a line each; nothing where all is fresh.
 
-    Texts are compared to the letter, figures by the fingerprint of the records that they were drawn from. A gallery,
+    Texts are compared to the letter, figures by the fingerprint of the records that they were drawn from, and with
+    what the last build drew, since pixels differ between versions of the drawing library. A gallery,
     which ``wsolbench gallery`` draws to ``figures/<table>-gallery.png``, may show only records of its table.
 
     Raises:
@@ -106,7 +110,9 @@ def _told(refused: Sequence[str], consequence: str) -> str:
 
 
 def _differences(folder: Path, tables: list[Table]) -> list[str]:
-    texts = _texts(tables, folder)
+    texts, expected, marks = _texts(tables, folder), _figure_names(tables), listed(folder)
+    files = {name: mark_of(content) for name, content in texts.items()} | {name: marks.get(name) for name in expected}
+    texts[MANIFEST] = as_json(tables, files).encode()
     problems = []
     for name, content in texts.items():
         path = folder / name
@@ -114,13 +120,14 @@ def _differences(folder: Path, tables: list[Table]) -> list[str]:
             problems.append(f"{path} is missing")
         elif path.read_bytes() != content:
             problems.append(f"{path} is not what the records give")
-    expected = _figure_names(tables)
     for name, fingerprint in expected.items():
         path = folder / name
         if not path.is_file():
             problems.append(f"{path} is missing")
         elif fingerprint_of(path.read_bytes()) != fingerprint:
             problems.append(f"{path} was drawn from other records")
+        elif name in marks and mark_of(path.read_bytes()) != marks[name]:
+            problems.append(f"{path} was changed since it was drawn")
     for name, table in _galleries(tables).items():
         path = folder / name
         if path.is_file() and not _is_of_table(path, table):
@@ -135,9 +142,7 @@ def _texts(tables: list[Table], folder: Path, refused: int = 0) -> dict[str, byt
     texts = {PAGE: _page(tables, galleries, refused), ROWS: as_csv(tables)}
     texts.update({f"{table.slug}.tex": as_latex(table) for table in tables})
     texts.update({f"{table.slug}-seeds.tex": seeds for table in tables if (seeds := seeds_as_latex(table))})
-    contents = {name: text.encode() for name, text in texts.items()}
-    files = {**{name: mark_of(name, content) for name, content in contents.items()}, **_figure_names(tables)}
-    return {**contents, MANIFEST: as_json(tables, files).encode()}
+    return {name: text.encode() for name, text in texts.items()}
 
 
 def _fingerprint(table: Table, methods: list[str]) -> str:

@@ -15,6 +15,7 @@ from wsolbench.escaping import csv_cell, finite_json, latex_text, markdown_text,
 from wsolbench.leaderboard.entries import Entry, Table, group_seeds
 from wsolbench.records import SCHEMA_VERSION
 from wsolbench.records.marks import CLAIMED, UNSEALED, explain_marks, marked, marks_of
+from wsolbench.records.plain import sealed
 
 DASH = "–"
 
@@ -118,8 +119,8 @@ def as_csv(tables: Sequence[Table]) -> str:
     return buffer.getvalue()
 
 
-def as_json(tables: Sequence[Table], files: Mapping[str, str]) -> str:
-    """Return all tables with every metric, and the hash of every record file they were made from.
+def as_json(tables: Sequence[Table], files: Mapping[str, str | None]) -> str:
+    """Return all tables with every metric, and the hash of every record file they were made from; under its own hash.
 
     Args:
         tables: The tables.
@@ -148,7 +149,7 @@ def as_json(tables: Sequence[Table], files: Mapping[str, str]) -> str:
             for table in tables
         ],
     }
-    return finite_json(content, indent=1) + "\n"
+    return finite_json(sealed(content), indent=1) + "\n"
 
 
 def _seed_rows(table: Table) -> list[_Row]:

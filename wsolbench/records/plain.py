@@ -84,7 +84,7 @@ def summary_sha256(content: Mapping[str, Any]) -> str:
     """Return the hash of a summary: of all but its outcomes and the hash itself, whatever their order and layout."""
     covered = {name: value for name, value in content.items() if name not in ("outcomes", SEAL)}
     text = json.dumps(covered, sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
 
 
 def sealed(content: Mapping[str, Any]) -> dict[str, Any]:
