@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,6 +13,9 @@ from wsolbench.data.opened import OpenDataset
 from wsolbench.errors import DataError, UsageError
 from wsolbench.host.provider import Provider
 from wsolbench.networks.class_rows import choose_rows
+from wsolbench.networks.plain_data import find_statements
+from wsolbench.networks.row_names import KnownClasses, find_row_names
+from wsolbench.networks.weights_file import WeightsFile
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,9 @@ class Set:
         return self.part
 
 
-def rows_of(names, classes, *, folders=None, class_map=None, published=None, labels=None, training=None, trained=()):
+def rows_of(
+    names, classes, *, folders=None, class_map=None, published=None, labels=None, training=None, trained=(), known=None
+):
     """Return the choice of rows for a data set with such class names and a head of so many classes.
 
     The weights are from a file; `training` is the data set of their card, `trained` are the classes that it names.
@@ -40,9 +46,8 @@ def rows_of(names, classes, *, folders=None, class_map=None, published=None, lab
         Set(tuple(names), part), Provider("acme", "1", "own"), conventions, published_classes=published
     )
     weights = SimpleNamespace(source="file", training=training and SimpleNamespace(dataset=training))
-    network = SimpleNamespace(
-        num_classes=classes, weights=weights, class_names=trained, spec=SimpleNamespace(name="net")
-    )
+    known = KnownClasses("its training", tuple((name,) for name in trained)) if trained else known
+    network = SimpleNamespace(num_classes=classes, weights=weights, row_names=known, spec=SimpleNamespace(name="net"))
     return choose_rows(network, dataset, [part])
 
 
@@ -125,6 +130,52 @@ def test_classes_of_a_training_are_found_by_their_names():
     with pytest.raises(UsageError, match="know 3 classes and 'own' has 2; 'fox' is not among those of its training"):
         rows_of(["cow", "fox"], 3, trained=trained, training="mine")
     assert "first 2 of them" in rows_of(["0", "1"], 3, trained=("0", "1", "2"), training="folder").remark
+
+
+NAMED = {
+    "class_to_idx": ({"class_to_idx": {"cat": 2, "cow": 0, "dog": 1}}, (2, 0, 1)),
+    "classes": ({"meta": {"CLASSES": ("cow", "dog", "cat")}}, (2, 0, 1)),
+    "idx_to_class": ({"idx_to_class": {0: "dog", 1: "cow", 2: "cat"}}, (2, 1, 0)),
+    "id2label": ({"config": {"id2label": {"0": "Dog", "1": "cow", "2": "CAT"}}}, (2, 1, 0)),
+    "ids and names": ({"labels": {"2": ["n02", "cat"], "0": ["n03", "cow"], "1": ["n05", "dog"]}}, (2, 0, 1)),
+    "two lists": ({"classes": ["n02", "n03", "n05"], "label_names": ["dog", "cat", "cow"]}, (1, 2, 0)),
+    "JSON": ({"class_names": '["dog", "cow", "cat"]'}, (2, 1, 0)),
+    "in order": ({"class_to_idx": {"cat": 0, "cow": 1, "dog": 2}}, None),
+    "generic": ({"id2label": {0: "LABEL_0", 1: "LABEL_1", 2: "LABEL_2"}}, None),
+    "another number": ({"classes": ["cow", "cat"]}, None),
+    "something else": ({"labels": [0, 1, 2], "names": "cat", "classes": 3, "class_to_idx": {}}, None),
+    "two of a name": ({"classes": ["cat", "cat", "cow"]}, None),
+}
+
+
+def known_of(content):
+    return find_row_names(find_statements(WeightsFile(Path("w.pth"), "", content)), 3)
+
+
+@pytest.mark.parametrize("case", NAMED)
+def test_rows_are_found_by_the_names_in_a_weights_file(case):
+    content, expected = NAMED[case]
+    known, misfits = known_of(content)
+    assert rows_of(["cat", "cow", "dog"], 3, known=known).rows == expected
+    if case == "another number":
+        assert misfits == [
+            "'classes' of the weights file names 2 classes and the head has 3 rows; the names are not used"
+        ]
+
+
+def test_names_in_a_weights_file_that_contradict_the_folders_are_an_error_with_both(tmp_path):
+    known, _ = known_of({"class_to_idx": {"cat": 0, "cow": 1, "dog": 2}})
+    both = (
+        "'chien' is not among those of 'class_to_idx' of the weights file ('cat', 'cow', 'dog'); say with --class-map"
+    )
+    with pytest.raises(UsageError, match=re.escape(both)):
+        rows_of(["cat", "cow", "chien"], 3, known=known)
+    (tmp_path / "map.csv").write_text("folder,row\nchien,dog")
+    assert rows_of(["cat", "chien", "cow"], 3, known=known, class_map=tmp_path / "map.csv").rows == (0, 2, 1)
+    twice, _ = known_of({"classes": ["cat", "cow", "dog"], "class_to_idx": {"cat": 2, "cow": 1, "dog": 0}})
+    with pytest.raises(UsageError, match=re.escape("'cat' is the name of the rows 0 and 2")):
+        rows_of(["cat", "cow", "dog"], 3, known=twice)
+    assert rows_of(["0", "1", "2"], 3, known=known).rows is None
 
 
 def test_labels_of_lists_with_gaps_are_rows():

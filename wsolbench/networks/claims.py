@@ -13,6 +13,7 @@ from wsolbench.errors import WsolbenchError
 from wsolbench.host.registry import Catalogue
 from wsolbench.networks.pickles import shown
 from wsolbench.networks.plain_data import Statement, numbers_of
+from wsolbench.networks.row_names import names_rows
 
 __all__ = ["Built", "contradictions", "named_by_file", "plain_name", "unused"]
 
@@ -185,7 +186,7 @@ def _claims(statements: Sequence[Statement]) -> list[_Claim]:
 
 def _kind(statement: Statement) -> str | None:
     names = [_folded(name) for name in statement.path if name != "value"]  # as experiment trackers nest values
-    if not names:
+    if not names or any(map(names_rows, names[:-1])):
         return None
     name, parent = names[-1], names[-2] if len(names) > 1 else ""
     if isinstance(statement.value, dict):

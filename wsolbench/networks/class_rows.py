@@ -11,15 +11,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 
 import numpy as np
 
 from wsolbench.contract import ImageSplit
-from wsolbench.data.class_map import ANY, MapLine, find_name, plain_name, read_class_map, some
+from wsolbench.data.class_map import ANY, MapLine, find_name, read_class_map, some
 from wsolbench.data.opened import OpenDataset
 from wsolbench.errors import UsageError
 from wsolbench.networks.network import LoadedNetwork
+from wsolbench.networks.row_names import KnownClasses, are_numbers
 
 __all__ = ["ClassRows", "choose_rows"]
 
@@ -45,39 +46,6 @@ class ClassRows:
     rows: tuple[int, ...] | None = None
     remark: str = ""
     certain: bool = True
-
-
-@dataclass(frozen=True)
-class KnownClasses:
-    """The classes that the rows of a head are.
-
-    Args:
-        source: Where they are known from, for messages.
-        names: Row -> what its class is called: ids and names.
-    """
-
-    source: str
-    names: tuple[tuple[str, ...], ...]
-
-    @cached_property
-    def _exact(self) -> dict[str, set[int]]:
-        return _index(self.names)
-
-    @cached_property
-    def _plain(self) -> dict[str, set[int]]:
-        return _index([tuple(plain_name(name) for name in names) for names in self.names])
-
-    def find(self, name: str) -> list[int]:
-        """Return the rows of a name: those that are called exactly so, otherwise those that are plainly called so."""
-        return sorted(self._exact.get(name) or self._plain.get(plain_name(name)) or ())
-
-
-def _index(names: Sequence[tuple[str, ...]]) -> dict[str, set[int]]:
-    rows: dict[str, set[int]] = {}
-    for row, of_row in enumerate(names):
-        for name in of_row:
-            rows.setdefault(name, set()).add(row)
-    return rows
 
 
 def choose_rows(network: LoadedNetwork, dataset: OpenDataset, parts: Sequence[ImageSplit]) -> ClassRows:
@@ -111,9 +79,10 @@ def choose_rows(network: LoadedNetwork, dataset: OpenDataset, parts: Sequence[Im
         text = f"the classes of '{dataset.name}' are {len(occurring):,} of the {rows:,} that the weights know, {how}"
         unchanged = rows == count and chosen == tuple(range(count))
         return ClassRows() if unchanged else ClassRows(chosen, f"{text}; a prediction is one of all {rows:,}")
-    if not mapped and rows == count and all(found[label] in ([], [label]) for label in occurring):
+    contradicted = known is not None and known.binding and not are_numbers(dataset.class_names)
+    if not mapped and not contradicted and rows == count and all(found[label] in ([], [label]) for label in occurring):
         return ClassRows()
-    if not mapped and _are_numbers(dataset.class_names) and (known is None or _skip_labels(dataset)):
+    if not mapped and are_numbers(dataset.class_names) and (known is None or _skip_labels(dataset)):
         remark = f"the weights know {rows} classes and the data set {count}; its labels are taken for the first {count}"
         return ClassRows(remark=f"{remark} of them" if rows > count else "", certain=False)
     raise _unknown_rows(network, dataset, known, [(names[label][0], found[label]) for label in undecided])
@@ -127,11 +96,12 @@ def _unknown_rows(
 ) -> UsageError:
     several = [f"'{name}' is the name of the rows {' and '.join(map(str, rows))}" for name, rows in missing if rows]
     absent = [name for name, rows in missing if not rows]
-    reasons, numbered = several[:3], _are_numbers(dataset.class_names)
+    reasons, numbered = several[:3], are_numbers(dataset.class_names)
     if absent and known is None:
         reasons = [f"the rows of {some(absent)} are not known"]
     elif absent and known is not None:
-        reasons.append(f"{some(absent)} {'is' if len(absent) == 1 else 'are'} not among those of {known.source}")
+        of = known if known.binding else known.source
+        reasons.append(f"{some(absent)} {'is' if len(absent) == 1 else 'are'} not among those of {of}")
     return UsageError(
         f"the weights of '{network.spec.name}' know {network.num_classes:,} classes and '{dataset.name}' has "
         f"{dataset.num_classes:,}; {'; '.join(reasons)}; say with --class-map FILE which row is which class, "
@@ -140,10 +110,10 @@ def _unknown_rows(
 
 
 def _known_classes(network: LoadedNetwork) -> KnownClasses | None:
-    """Return the classes of a head, from the training of its weights or, for heads of ImageNet's sizes, from timm."""
+    """Return the classes of a head: those that came with its weights or, for heads of ImageNet's sizes, timm's."""
     training = network.weights.training
-    if len(network.class_names) == network.num_classes and not _are_numbers(network.class_names):
-        return KnownClasses("its training", tuple((name,) for name in network.class_names))
+    if network.row_names is not None and not are_numbers([names[0] for names in network.row_names.names]):
+        return network.row_names
     if network.weights.source == "random" or (training is not None and training.dataset != ILSVRC):
         return None
     return _imagenet(network.num_classes)
@@ -220,8 +190,3 @@ def _skip_labels(dataset: OpenDataset) -> bool:
     """Return whether labels below the highest do not occur: they are then numbers in a longer list of classes."""
     labels = np.concatenate([np.unique(dataset.images(split).labels) for split in dataset.splits])
     return bool(len(np.unique(labels)) <= labels.max())
-
-
-def _are_numbers(names: Sequence[str]) -> bool:
-    """Return whether the names of classes are their labels: lists in the reference layout state them."""
-    return all(name == str(label) for label, name in enumerate(names))

@@ -25,7 +25,8 @@ from wsolbench.networks.claims import Built, contradictions, named_by_file, plai
 from wsolbench.networks.configure import backbone_options, configure
 from wsolbench.networks.diagnosis import Fit, compare, fits_too, looks_like
 from wsolbench.networks.network import USUAL, Execution, LoadedNetwork, largest_kernel
-from wsolbench.networks.plain_data import find_statements
+from wsolbench.networks.plain_data import Statement, find_statements
+from wsolbench.networks.row_names import KnownClasses, find_row_names
 from wsolbench.networks.shapes import build_shapes
 from wsolbench.networks.weights import (
     StateDict,
@@ -168,13 +169,15 @@ def load_network(
         parameters = sum(parameter.numel() for parameter in module.parameters())
     info = WeightsInfo(source="random", file=None, sha256=None)
     warnings: tuple[str, ...] = ()
+    row_names = None
     if known is not None:
         with _naming_similar_network(known, offer, registry):
             notes = load_state(known.state, spec, module)
-        info, warnings = _with_notes(known, notes, offer, num_classes, registry)
+        said = _statements(known, offer, registry)
+        row_names, misfits = _row_names(known, said, num_classes)
+        info, warnings = _with_notes(known, (*notes, *misfits), said, offer, num_classes, registry)
     loaded = _prepare(name, offer, module, num_classes, parameters, info, device, execution)
-    class_names = known.class_names if known else ()
-    return replace(loaded, options=chosen, warnings=warnings, class_names=class_names)
+    return replace(loaded, options=chosen, warnings=warnings, row_names=row_names)
 
 
 def report_weights(weights: WeightsInfo, warnings: Sequence[str], reporter: Reporter) -> None:
@@ -206,18 +209,41 @@ def source_of(weights: Weights, key: str | None) -> FileSource | Literal["random
 
 
 def _with_notes(
-    known: KnownWeights, notes: tuple[str, ...], offer: Offer[BackboneSpec], num_classes: int, registry: Registry
+    known: KnownWeights,
+    notes: tuple[str, ...],
+    said: list[Statement],
+    offer: Offer[BackboneSpec],
+    num_classes: int,
+    registry: Registry,
 ) -> tuple[WeightsInfo, tuple[str, ...]]:
     """Return the provenance with all that was noticed, and those of the notes that are warnings."""
     warnings = known.warnings
-    if known.source is not None and offer.spec.read_weights is None:
-        said = [*find_statements(known.source.file), *named_by_file(known.source.path, offer.spec, registry.backbones)]
-        built = Built(offer.spec, num_classes, _all_options(offer) if said else {})
+    if said:
+        built = Built(offer.spec, num_classes, _all_options(offer))
         warnings += tuple(contradictions(said, built, registry.backbones))
         notes += tuple(unused(said, built))
-        others = fits_too(known.source.file, registry.backbones, offer) if known.info.training is None else []
+    if known.source is not None and known.info.training is None and offer.spec.read_weights is None:
+        others = fits_too(known.source.file, registry.backbones, offer)
         warnings += (_ambiguity(offer, others),) if others else ()
     return known.info.model_copy(update={"notes": [*known.state.notes, *notes, *warnings]}), warnings
+
+
+def _statements(known: KnownWeights, offer: Offer[BackboneSpec], registry: Registry) -> list[Statement]:
+    """Return what a weights file that the user named states, its name and the descriptions beside it included."""
+    if known.source is None or offer.spec.read_weights is not None:
+        return []
+    return [*find_statements(known.source.file), *named_by_file(known.source.path, offer.spec, registry.backbones)]
+
+
+def _row_names(
+    known: KnownWeights, said: list[Statement], num_classes: int
+) -> tuple[KnownClasses | None, tuple[str, ...]]:
+    """Return what the rows of a head are called, by the card of the weights or by their file, and remarks about it."""
+    if known.class_names:
+        named = len(known.class_names) == num_classes
+        return KnownClasses("its training", tuple((name,) for name in known.class_names)) if named else None, ()
+    row_names, misfits = find_row_names(said, num_classes)
+    return row_names, (*misfits, *([f"{row_names.source} names the rows of the head"] if row_names else []))
 
 
 def _all_options(offer: Offer[BackboneSpec]) -> dict[str, Any]:

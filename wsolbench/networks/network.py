@@ -17,6 +17,7 @@ from wsolbench.contract.choices import Precision
 from wsolbench.errors import UsageError, WsolbenchError
 from wsolbench.host.provider import blaming
 from wsolbench.host.registry import Offer
+from wsolbench.networks.row_names import KnownClasses
 from wsolbench.records import WeightsInfo
 
 _DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -126,7 +127,7 @@ class LoadedNetwork(Network):
         weights: Where its weights come from.
         options: Options that the network was built with, those that were given.
         warnings: What the user should know about the weights.
-        class_names: What the rows of its head stand for, as the card of its training says; empty where it is not known.
+        row_names: What the rows of its head are called, as its weights came with it; None where it is not known.
     """
 
     requested: str
@@ -137,7 +138,7 @@ class LoadedNetwork(Network):
     weights: WeightsInfo
     options: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
-    class_names: tuple[str, ...] = ()
+    row_names: KnownClasses | None = None
 
 
 def kernel_sizes(module: nn.Module) -> list[tuple[int, int]]:

@@ -28,6 +28,7 @@ _BESIDE = re.compile(r"(^|[^a-z])(optim|sched|scaler|rng|callback|loss|criterion
 _DEEPEST = 8
 _MOST_ITEMS = 20_000
 _MOST_NUMBERS = 16
+_MOST_SETTINGS = 500
 _MOST_TEXT = 2**18
 _MOST_BYTES = 2**20
 _SETTING = re.compile(
@@ -114,14 +115,16 @@ def _walk(file: WeightsFile, roots: list[object]) -> Iterator[tuple[tuple[str, .
         if isinstance(value, dict | list) and len(path) < _DEEPEST and id(raw) not in seen:
             seen.add(id(raw))
             queue += _below(path, value, _MOST_ITEMS - len(queue))
-        elif isinstance(value, str) and len(value) > 60 and len(path) < _DEEPEST:
+        elif isinstance(value, str) and (len(value) > 60 or value.lstrip()[:1] in ("{", "[")) and len(path) < _DEEPEST:
             queue += [((*path, *inner), item) for inner, item in _settings(value)]
 
 
 def _below(path: tuple[str, ...], value: Mapping[Any, Any] | list[Any], most: int) -> list[tuple[tuple[str, ...], Any]]:
     if isinstance(value, list):  # of steps that prepare images, for example
         return [(path, item) for item in value[:_MOST_NUMBERS] if isinstance(item, dict | LeftOut)]
-    items = list(dict.items(value))[: max(most, 0)] if isinstance(value, dict) else []
+    items: list[tuple[Any, Any]] = list(value.items())[: max(most, 0)]
+    if len(items) > _MOST_SETTINGS and not any(isinstance(item, dict | LeftOut) for _, item in items):
+        return []  # a table, such as one of classes
     if sum(isinstance(item, StoredTensor) for _, item in items) > _MOST_NUMBERS:  # a state dict
         items = [(name, item) for name, item in items if not isinstance(item, StoredTensor)]
     named = [(name, item) for name, item in items if isinstance(name, str) and not _BESIDE.search(name.lower())]
@@ -138,7 +141,7 @@ def _settings(text: str) -> list[tuple[tuple[str, ...], Any]]:
     text = text[:_MOST_TEXT]
     if text.lstrip()[:1] in ("{", "["):
         try:
-            return [(("text",), json.loads(text))]
+            return [((), json.loads(text))]
         except (ValueError, RecursionError):
             pass
     return [((name,), value.strip("'\"")) for name, value in _SETTING.findall(text)]
