@@ -1,12 +1,14 @@
 """Data sets on disk as their publishers lay them out, small and written by the tests."""
 
 import io
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from wsolbench_plugins.datasets import nettewoof
 from wsolbench_plugins.datasets.imagenette import CLASSES
 from wsolbench_plugins.datasets.tiny_imagenet import FORTY
 
@@ -96,6 +98,26 @@ def write_imagenette(root):
     boxed.append(("val/ILSVRC2012_val_00049999.JPEG", 999, [(0, 0, 1, 1)]))
     write_lists(root / "ILSVRC" / "test", boxed, (30, 24))
     return DatasetRoots(images=root / "imagenette2", metadata=root / "ILSVRC")
+
+
+def write_nettewoof(root):
+    """Write the folder with its two ZIP files and both kinds of lists; one photo a class has a small box."""
+    images, to_train = (zipfile.ZipFile(root / name, "w") for name in ("images.zip", "train-128px.zip"))
+    for split, numbers in (("train", (1, 2)), ("val", (3,)), ("test", (4, 5))):
+        entries = []
+        for label, wnid in enumerate(nettewoof.CLASSES):
+            for number in numbers:
+                image_id = f"{wnid}/{number}.JPEG"
+                box = (2, 2, 9, 9) if number in (3, 4) else (1, 1, 28, 20)
+                entries.append((image_id, label, [] if split == "train" else [box]))
+                (to_train if split == "train" else images).writestr(image_id, photo(30, 24, number))
+        write_lists(root / "metadata" / split, entries, (30, 24))
+        write_lists(
+            root / "metadata-small" / split, [each for each in entries if each[2] != [(1, 1, 28, 20)]], (30, 24)
+        )
+    for archive in (images, to_train):
+        archive.close()
+    return DatasetRoots(images=root)
 
 
 @dataclass(frozen=True)
@@ -190,6 +212,7 @@ TREES: dict[str, Callable[[Path], DatasetRoots]] = {
     "imagefolder": write_imagefolder,
     "openimages": write_openimages,
     "imagenette": write_imagenette,
+    "nettewoof": write_nettewoof,
     "tiny-imagenet": write_tiny_imagenet,
     "tiny-imagenet-40": write_prepared_forty,
 }

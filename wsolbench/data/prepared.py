@@ -2,7 +2,7 @@
 
 ::
 
-    images/                    what the lists name
+    images/ or images.zip      what the lists name
     masks/                     what they name as masks, where that is not in images/
     metadata/{train,val,test}  the lists; or metadata/<name>/{train,val,test}
     train*.zip                 the train-weaksup images, where they are not among the others
@@ -44,7 +44,7 @@ def prepared_roots(name: str, roots: DatasetRoots) -> DatasetRoots | None:
         raise DataError(f"{folder} holds {found}; say with --train-root which one has the images to train on")
     return replace(
         roots,
-        images=_existing(folder / "images") or folder,
+        images=_existing(folder / "images") or _existing(folder / "images.zip") or folder,
         metadata=lists,
         masks=roots.masks or _existing(folder / "masks"),
         train=roots.train or next(iter(archives), None),
@@ -56,5 +56,5 @@ def lists_below(folder: Path, name: str) -> Path | None:
     return next((place for place in (folder / "metadata" / name, folder / "metadata") if has_splits(place)), None)
 
 
-def _existing(folder: Path) -> Path | None:
-    return folder if folder.is_dir() else None
+def _existing(place: Path) -> Path | None:
+    return place if place.exists() else None

@@ -89,6 +89,16 @@ def test_maps_have_the_size_that_wsol_wants(name, size):
     assert map_size(name) == size
 
 
+@pytest.mark.parametrize("size", [3, 7, 13, 21])
+def test_only_the_depthwise_kernels_of_the_small_convnext_change_with_their_option(size):
+    usual, changed = (shapes(SPECS["convnext_micro"].build(7, kernel_size=each)) for each in (7, size))
+    assert usual.keys() == changed.keys()
+    differing = {key for key in usual if usual[key] != changed[key]}
+    depthwise = {key for key in usual if key.endswith("conv_dw.weight")}
+    assert differing == (set() if size == 7 else depthwise)
+    assert {tuple(changed[key][2:]) for key in depthwise} == {(size, size)}
+
+
 @pytest.mark.parametrize("name", ["resnet50", "resnet_micro"])
 def test_the_large_map_of_a_resnet_keeps_its_entries_and_needs_no_dilation(name):
     large = on_meta(f"{name}_wsol", 7)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from wsolbench.api import Backbone, BackboneSpec, BackboneZoo, Checkpoint, InputConfig, Pretrained, hookimpl
 
@@ -23,6 +23,9 @@ _NANO_INPUT = InputConfig(size=96, mean=_HALF, std=(0.25, 0.25, 0.25))
 _MICRO_INPUT = InputConfig(size=64)
 _BILINEAR_224 = InputConfig(size=224)
 _BICUBIC_224 = InputConfig(size=224, interpolation="bicubic")
+
+OddSize: TypeAlias = Literal[3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31]
+"""Sizes of a depthwise kernel: from the smallest that looks around to RepLKNet's."""
 
 
 @hookimpl
@@ -49,8 +52,8 @@ def _convnexts() -> list[BackboneSpec]:
     convnext = partial(_spec, source=CONVNEXT, family="convnext", classifier_key="head.fc.weight")
     published = partial(convnext, convert_weights=_convert_convnext)
     return [
-        convnext("convnext_nano", _NANO_INPUT, checkpoints=_shipped("convnext_nano")),
-        convnext("convnext_micro", _MICRO_INPUT),
+        convnext("convnext_nano", _NANO_INPUT, build=_build_small_convnext, checkpoints=_shipped("convnext_nano")),
+        convnext("convnext_micro", _MICRO_INPUT, build=_build_small_convnext),
         *(
             published(f"convnext_{size}", _BICUBIC_224, pretrained=_from_timm(f"convnext_{size}.fb_in1k"))
             for size in ("tiny", "small", "base", "large")
@@ -73,8 +76,10 @@ def _others() -> list[BackboneSpec]:
     ]
 
 
-def _spec(name: str, input_config: InputConfig, **about: object) -> BackboneSpec:
-    return BackboneSpec(name=name, build=partial(_build, name), input=input_config, **about)  # type: ignore[arg-type]
+def _spec(
+    name: str, input_config: InputConfig, *, build: Callable[..., Backbone] | None = None, **about: object
+) -> BackboneSpec:
+    return BackboneSpec(name=name, build=partial(build or _build, name), input=input_config, **about)  # type: ignore[arg-type]
 
 
 def _shipped(name: str) -> tuple[Checkpoint, ...]:
@@ -85,6 +90,13 @@ def _build(name: str, num_classes: int) -> Backbone:
     from wsolbench_plugins.backbones.timm_networks import networks
 
     network: Backbone = networks.build(name, num_classes)
+    return network
+
+
+def _build_small_convnext(name: str, num_classes: int, kernel_size: OddSize = 7) -> Backbone:
+    from wsolbench_plugins.backbones.timm_networks import networks
+
+    network: Backbone = networks.build(name, num_classes, kernel_size=kernel_size)
     return network
 
 

@@ -78,9 +78,9 @@ def _merges(module: nn.Module) -> bool:
     return any(hasattr(part, step) for part in module.modules() for step in steps)
 
 
-def build(name: str, num_classes: int) -> Any:
-    """Return the network of a name: one defined here, or timm's."""
-    return OWN[name](num_classes) if name in OWN else from_timm(name, num_classes)
+def build(name: str, num_classes: int, **options: Any) -> Any:
+    """Return the network of a name: one defined here, or timm's. The options are those of its function or class."""
+    return OWN[name](num_classes, **options) if name in OWN else from_timm(name, num_classes, **options)
 
 
 def from_timm(name: str, num_classes: int, **options: Any) -> Any:
@@ -192,8 +192,10 @@ def resnet50_wsol(num_classes: int, *, output_stride: int = 8) -> Any:
     return as_backbone(network)
 
 
-def small_convnext(num_classes: int, *, depths: tuple[int, ...], channels: tuple[int, ...]) -> Any:
-    """Return a ConvNeXt for small images, with feature stride 8.
+def small_convnext(
+    num_classes: int, *, depths: tuple[int, ...], channels: tuple[int, ...], kernel_size: int = 7
+) -> Any:
+    """Return a ConvNeXt for small images, with feature stride 8 and depthwise kernels of an odd size.
 
     It differs from the published networks so that it learns from some thousand images within minutes: batch norm in
     place of layer norm (the ConvNeXt paper before its last step but one, section 2.6), no norm between pool and head,
@@ -203,6 +205,7 @@ def small_convnext(num_classes: int, *, depths: tuple[int, ...], channels: tuple
         num_classes=num_classes,
         depths=depths,
         dims=channels,
+        kernel_sizes=kernel_size,
         stem_type="overlap_act",
         ls_init_value=1.0,
         output_stride=8,
@@ -285,7 +288,7 @@ def undilate(network: nn.Module) -> None:
 
 _RESNET_MICRO = partial(small_resnet, layers=(1, 1, 1, 1), channels=(32, 64, 96, 144), stem_width=16)
 
-OWN: dict[str, Callable[[int], Any]] = {
+OWN: dict[str, Callable[..., Any]] = {
     "resnet_nano": partial(small_resnet, layers=(1, 1, 1, 1), channels=(24, 48, 48, 96), stem_width=12),
     "resnet_micro": _RESNET_MICRO,
     "resnet_micro_wsol": partial(_RESNET_MICRO, feature_stride=4),
