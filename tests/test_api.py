@@ -83,9 +83,12 @@ DATA = [
     "Severity",
     "SizedBoxes",
     "Storage",
+    "category_names",
     "check_class_names",
+    "check_units",
     "common_front",
     "compare_annotations",
+    "find_fractions",
     "find_split_folders",
     "folder_names",
     "list_class_folders",
@@ -93,6 +96,7 @@ DATA = [
     "match_categories",
     "open_storage",
     "parse_each",
+    "plain_name",
     "prepared_roots",
     "published_lists",
     "quote",
@@ -103,6 +107,7 @@ DATA = [
     "refuse_unused",
     "top_folder",
     "visible_entries",
+    "visible",
     "xywh_to_xyxy",
 ]
 

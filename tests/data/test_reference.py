@@ -164,7 +164,7 @@ BROKEN = {
         "x/a.jpg,0\nx/c.jpg,0",
         "line 2: expected path,label with a path of image_ids",
     ),
-    "label_float": ("class_labels.txt", "x/a.jpg,1.0", "line 1: expected path,label in whole numbers"),
+    "label_float": ("class_labels.txt", "x/a.jpg,1.5", "line 1: expected path,label in whole numbers"),
     "label_underscore": ("class_labels.txt", "x/a.jpg,1_0", "line 1: expected path,label in whole numbers"),
     "label_arabic_digit": ("class_labels.txt", "x/a.jpg,٣", "line 1: expected path,label in whole numbers"),
     "label_negative": ("class_labels.txt", "x/a.jpg,-1", "line 1: expected a label from 0"),

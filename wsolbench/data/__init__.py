@@ -6,18 +6,19 @@ What every plugin needs, a data set in memory too, is in `wsolbench.api`.
 from wsolbench.contract import Download, Finding, Inspectable, KnownSplit, Preparation, Severity
 from wsolbench.data.boxes import BoxRule, Quad, SizedBoxes, xywh_to_xyxy
 from wsolbench.data.class_folders import check_class_names, list_class_folders
-from wsolbench.data.class_map import match_categories
+from wsolbench.data.class_map import category_names, match_categories, plain_name
 from wsolbench.data.comparison import compare_annotations
 from wsolbench.data.conventions import refuse_unused
 from wsolbench.data.disk import DiskDataset, DiskSplit, LazySplit, ListedSplit, PlacedSplit
 from wsolbench.data.image_files import HeaderSizes, ImageFiles
 from wsolbench.data.lines import Line, parse_each, quote, read_file, read_lines
-from wsolbench.data.names import NameIndex, common_front
+from wsolbench.data.names import NameIndex, common_front, visible
 from wsolbench.data.prepared import lists_below, prepared_roots
 from wsolbench.data.published import published_lists
 from wsolbench.data.reference import ReferenceDataset, ReferenceSplit, folder_names, reference_splits
 from wsolbench.data.split_folders import find_split_folders
 from wsolbench.data.storage import Storage, open_storage, top_folder, visible_entries
+from wsolbench.data.units import check_units, find_fractions
 from wsolbench.data.xml_files import read_xml
 
 __all__ = [
@@ -42,9 +43,12 @@ __all__ = [
     "Severity",
     "SizedBoxes",
     "Storage",
+    "category_names",
     "check_class_names",
+    "check_units",
     "common_front",
     "compare_annotations",
+    "find_fractions",
     "find_split_folders",
     "folder_names",
     "list_class_folders",
@@ -52,6 +56,7 @@ __all__ = [
     "match_categories",
     "open_storage",
     "parse_each",
+    "plain_name",
     "prepared_roots",
     "published_lists",
     "quote",
@@ -61,6 +66,7 @@ __all__ = [
     "reference_splits",
     "refuse_unused",
     "top_folder",
+    "visible",
     "visible_entries",
     "xywh_to_xyxy",
 ]

@@ -44,7 +44,10 @@ HALF_OPEN = "half-open, with 1 subtracted from the second corner"
 CLIPPED = "beyond the image, clipped to it"
 CUT = "more than a pixel beyond the image, cut at its border"
 _RESIZED = "the photos may have been resized after their boxes were drawn: list their original sizes too"
+_MANY = 5
+"""One in so many boxes is many."""
 _HUNDREDTHS = 2
+_NO_BOX: tuple[Quad, ...] = ((0, 0, 0, 0), (-1, -1, -1, -1))
 _FEW_PIXELS = 2
 _FEW_PERCENT = 0.02
 
@@ -77,8 +80,8 @@ class BoxRule:
 
     def reach(self, quads: Sequence[Quad]) -> Size | None:
         """Return the largest x and y of boxes as they are listed; None of normalised ones, which fit every image."""
-        placed = [] if self.normalised else [self._placed(quad, (1, 1)) for quad in quads]
-        return (int(max(box[2] for box in placed)), int(max(box[3] for box in placed))) if placed else None
+        ends = [] if self.normalised else [self.ends(quad) for quad in quads]
+        return (int(max(x for x, _ in ends)), int(max(y for _, y in ends))) if ends else None
 
     def changes(self, quad: Quad, size: Size) -> list[str]:
         """Return what is done to a box besides counting: `TRUNCATED`, `HALF_OPEN`, `CLIPPED`, `CUT`."""
@@ -92,12 +95,23 @@ class BoxRule:
             return [*found, CLIPPED] if excess > edge or placed[:2] != bounded[:2] else found
         return [*found, CUT] if excess > edge + 1 else found
 
+    def ends(self, quad: Quad) -> tuple[float, float]:
+        """Return the x and y at which a box ends as it is listed; not of normalised ones."""
+        return self._placed(quad, (1, 1))[2:]
+
     def exceeds(self, quad: Quad, size: Size) -> bool:
         """Return whether a box ends so far beyond an image that it was hardly drawn on one of this (width, height)."""
-        if self.normalised or self.convention == "clip":
+        if self.normalised:
             return False
-        ends = zip(self._placed(quad, size)[2:], size, strict=True)
+        ends = zip(self.ends(quad), size, strict=True)
         return any(end - side > max(_FEW_PIXELS, _FEW_PERCENT * side) for end, side in ends)
+
+    def is_empty(self, quad: Quad) -> bool:
+        """Return whether a box has no area, or is what tools write where there is none: four zeros, or four times -1.
+
+        Inclusive corners that are equal are one pixel, elsewhere than there.
+        """
+        return quad in _NO_BOX or (self.extents and 0 in quad[2:])
 
     @property
     def _ends_at_edge(self) -> bool:
@@ -140,16 +154,23 @@ def is_inside(corners: Corners, size: Size) -> bool:
     return 0 <= x0 <= x1 < width and 0 <= y0 <= y1 < height
 
 
-def outside_advice(outside: Sequence[tuple[Corners, Size]], rule: BoxRule) -> str:
+def outside_advice(outside: Sequence[tuple[Quad, Size]], boxes: int, rule: BoxRule) -> str:
     """Return what to type where boxes are outside their images, or an empty text.
 
+    Corners are moved into an image where they are a little beyond it, or few are; where many are far beyond, the boxes
+    are of images of another size, which no convention mends.
+
     Args:
-        outside: The inclusive corners that are outside, and the (width, height) of their images.
+        outside: The boxes that are outside, as they are listed, and the (width, height) of their images.
+        boxes: The number of all boxes.
         rule: How they were read.
     """
-    reachable = [box for box in outside if _overlaps(box)]
+    reachable = [(rule(quad, size), size) for quad, size in outside]
+    reachable = [box for box in reachable if _overlaps(box)]
     if rule.convention != "inclusive" or not reachable:
         return ""
+    if _MANY * sum(rule.exceeds(quad, size) for quad, size in outside) > boxes:
+        return _RESIZED
     clip = "--boxes clip to move corners into the image"
     if not all(is_inside((x0, y0, max(x0, x1 - 1), max(y0, y1 - 1)), size) for (x0, y0, x1, y1), size in reachable):
         return f"pass {clip}"
@@ -220,32 +241,34 @@ class SizedBoxes(Mapping[str, NDArray[np.int64]]):
     def _refusal(self, image_id: str, quad: Quad, size: Size) -> DataError:
         """Return the error about a box; that of the first image counts the others and says what may help."""
         numbers = " ".join(f"{value:g}" for value in quad)
-        problem = f"{self.source}: the box {numbers} of {image_id!r} is not inside its {size[0]}x{size[1]} image"
+        x0, y0, x1, y1 = self.rule(quad, size)
+        problem = f"is not inside its {size[0]}x{size[1]} image"
+        if not self.rule.extents and (x0 > x1 or y0 > y1):
+            problem = "ends before it begins: expected x0 <= x1 and y0 <= y1"
+        problem = f"{self.source}: the box {numbers} of {image_id!r} {problem}"
         if self._outside and image_id == next(iter(self._outside)):
-            if image_id in self.unlisted and self.rule.exceeds(quad, size):
-                advice = f"{_RESIZED}; or pass --boxes clip to move corners into the image"
-            else:
-                advice = outside_advice([box for boxes in self._outside.values() for box in boxes], self.rule)
+            outside = [box for boxes in self._outside.values() for box in boxes]
+            advice = outside_advice(outside, sum(map(len, self.quads.values())), self.rule)
             others = f", nor are boxes of {len(self._outside) - 1:,} other images" if len(self._outside) > 1 else ""
             problem += others + (f"; {advice}" if advice else "")
         return DataError(problem)
 
     @cached_property
-    def _outside(self) -> dict[str, list[tuple[Corners, Size]]]:
+    def _outside(self) -> dict[str, list[tuple[Quad, Size]]]:
         """Image id -> its boxes that are outside, of the images whose size is known."""
-        found: dict[str, list[tuple[Corners, Size]]] = {}
+        found: dict[str, list[tuple[Quad, Size]]] = {}
         for image_id, quads in self.quads.items():
             with suppress(DataError):
                 size = self.sizes[image_id]
                 boxes = [(quad, self.rule(quad, size)) for quad in quads]
-                outside = [(box, size) for quad, box in boxes if not self._is_inside(image_id, quad, box, size)]
+                outside = [(quad, size) for quad, box in boxes if not self._is_inside(image_id, quad, box, size)]
                 if outside:
                     found[image_id] = outside
         return found
 
     def _is_inside(self, image_id: str, quad: Quad, corners: Corners, size: Size) -> bool:
-        exceeds = image_id in self.unlisted and self.rule.exceeds(quad, size)
-        return is_inside(corners, size) and not exceeds
+        may_exceed = image_id not in self.unlisted or self.rule.convention == "clip"
+        return is_inside(corners, size) and (may_exceed or not self.rule.exceeds(quad, size))
 
 
 @dataclass(frozen=True, eq=False)

@@ -26,7 +26,17 @@ from wsolbench.data.lines import Line, read_lines
 from wsolbench.data.names import folded
 from wsolbench.errors import DataError
 
-__all__ = ["ANY", "ClassMap", "MapLine", "find_name", "match_categories", "plain_name", "read_class_map", "some"]
+__all__ = [
+    "ANY",
+    "ClassMap",
+    "MapLine",
+    "category_names",
+    "find_name",
+    "match_categories",
+    "plain_name",
+    "read_class_map",
+    "some",
+]
 
 ANY = "*"
 COLUMNS = ("folder", "category", "row")
@@ -110,6 +120,16 @@ def find_name(name: str, among: Sequence[str]) -> tuple[str, ...]:
 
 
 # ---------------------------------------------------------------------------------------------------- whose boxes count
+
+
+def category_names(folders: Iterable[str], class_map: Path | None) -> frozenset[str]:
+    """Return what categories of boxes may be called, by `plain_name`: class folders, and categories of a class map.
+
+    Raises:
+        DataError: The class map is damaged.
+    """
+    mapped = () if class_map is None else read_class_map(class_map).categories
+    return frozenset(map(plain_name, folders)) | {plain_name(line.category) for line in mapped if line.category != ANY}
 
 
 def match_categories(

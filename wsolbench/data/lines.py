@@ -15,7 +15,8 @@ from wsolbench.files import read_regular
 
 __all__ = ["Line", "parse_each", "quote", "read_file", "read_lines"]
 
-_WHOLE_NUMBER = re.compile(r"-?[0-9]{1,9}")
+_WHOLE_NUMBER = re.compile(r"(-?[0-9]{1,9})(\.0*)?")
+"""Data frames write 100 as 100.0 where a column has a gap."""
 _NUMBER = re.compile(r"-?[0-9]{1,9}(\.[0-9]*)?(e[-+]?[0-9]{1,2})?", re.IGNORECASE)
 _QUOTED = 120
 
@@ -28,9 +29,14 @@ class Line:
     number: int
     text: str
 
+    @property
+    def place(self) -> str:
+        """File and line, for messages."""
+        return f"{self.path}, line {self.number}"
+
     def error(self, problem: str) -> DataError:
         """Return the error that says what was expected here."""
-        return DataError(f"{self.path}, line {self.number}: {problem}, got {quote(self.text)}")
+        return DataError(f"{self.place}: {problem}, got {quote(self.text)}")
 
     def split(self, count: int, separator: str | None, layout: str) -> list[str]:
         """Return so many fields, separated as said or, by default, by white space. Raises ``DataError``."""
@@ -41,10 +47,10 @@ class Line:
 
     def whole_numbers(self, fields: list[str], layout: str) -> list[int]:
         """Return fields as whole numbers. Raises ``DataError``."""
-        values = [value.strip() for value in fields]
-        if not all(_WHOLE_NUMBER.fullmatch(value) for value in values):
+        found = [_WHOLE_NUMBER.fullmatch(value.strip()) for value in fields]
+        if not all(found):
             raise self.error(f"expected {layout} in whole numbers of at most 9 digits")
-        return [int(value) for value in values]
+        return [int(match[1]) for match in found if match]
 
     def numbers(self, fields: list[str], layout: str) -> list[float]:
         """Return fields as numbers, perhaps with fractions. Raises ``DataError``."""

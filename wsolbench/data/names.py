@@ -8,6 +8,7 @@ dropped for a file of another split: ``train/a`` is not ``test/a``.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,10 @@ from itertools import takewhile
 from wsolbench.contract import Split
 from wsolbench.data.split_names import split_named
 
-__all__ = ["NameIndex", "common_front", "folded", "name_key", "tidy_path"]
+__all__ = ["NameIndex", "common_front", "folded", "name_key", "tidy_path", "visible"]
+
+_INVISIBLE = re.compile("[\u00ad\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")
+"""Marks of the writing direction and of joints, soft hyphens, byte order marks."""
 
 _ALSO_PLACES = frozenset({"dev", "devel", "tests"})
 """Names of splits that folders of programmers have too: they say a split directly in front of what a list means."""
@@ -30,9 +34,17 @@ def tidy_path(path: str) -> str:
     return "/".join(part for part in path.replace("\\", "/").split("/") if part not in ("", "."))
 
 
+def visible(text: str) -> str:
+    """Return a text without the characters that nobody sees, which tools and copying from pages leave in it."""
+    return text if text.isascii() else _INVISIBLE.sub("", text)
+
+
 def folded(name: str) -> str:
-    """Return what is equal for two spellings of a name: letter case, and accents as one character or two, are not."""
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+    """Return what is equal for two spellings of a name.
+
+    Letter case, accents as one character or two, and characters that nobody sees are not.
+    """
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", visible(name)).casefold())
 
 
 def name_key(path: str) -> str:

@@ -27,8 +27,17 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from wsolbench.contract import Annotations, Conventions, DatasetRoots, ImageSplit, MaskPair, Split
-from wsolbench.contract.datasets import raise_fault
+from wsolbench.contract import (
+    Annotations,
+    Conventions,
+    DatasetRoots,
+    Finding,
+    ImageSplit,
+    MaskPair,
+    Severity,
+    Split,
+)
+from wsolbench.contract.datasets import ignore_finding, raise_fault
 from wsolbench.data.boxes import BoxRule, Corners, Quad, is_inside, outside_advice
 from wsolbench.data.conventions import refuse_unused
 from wsolbench.data.image_files import ImageFiles
@@ -37,6 +46,7 @@ from wsolbench.data.lines import Line, parse_each, quote, read_lines
 from wsolbench.data.names import NameIndex, tidy_path
 from wsolbench.data.split_folders import find_split_folders
 from wsolbench.data.storage import FolderStorage, Storage, open_storage
+from wsolbench.data.units import check_units, find_fractions
 from wsolbench.errors import DataError, MissingFileError, UsageError
 
 __all__ = ["ReferenceDataset", "ReferenceSplit", "folder_names", "has_splits", "reference_splits"]
@@ -140,6 +150,7 @@ def _all_splits(metadata: Path, roots: DatasetRoots) -> dict[Split, ReferenceSpl
             masks,
             conventions=roots.conventions,
             on_fault=roots.on_fault,
+            on_finding=roots.on_finding,
         )
         for split in Split
     }
@@ -246,6 +257,7 @@ class ReferenceSplit:
         mask_root: Folder or ZIP file where mask paths start.
         conventions: How the files are read.
         on_fault: Called with what is wrong with an entry, which is left out where it returns.
+        on_finding: Called with what a user should know about the boxes.
     """
 
     split: Split
@@ -254,6 +266,7 @@ class ReferenceSplit:
     mask_root: Path | None = None
     conventions: Conventions = field(default_factory=Conventions)
     on_fault: FaultHandler = raise_fault
+    on_finding: Callable[[Finding], None] = ignore_finding
 
     @property
     def is_there(self) -> bool:
@@ -305,7 +318,15 @@ class ReferenceSplit:
     @cached_property
     def localization(self) -> _Localization:
         """The boxes, or the paths of the masks. Raises ``DataError``, ``UsageError``."""
-        lines = [line for line in self._lines(LOCALIZATION) if not self._is_without_object(line)]
+        lines = self._lines(LOCALIZATION)
+        if lines and _is_header(lines[0], self._known):
+            self.on_fault(lines[0].error(f"expected {_BOX} or {_MASK}; a header is not part of this layout; remove it"))
+            del lines[0]
+        if lines and not any("," in line.text for line in lines):
+            layout = _MASK if _is_mask(lines[0]) else _BOX
+            self.on_fault(lines[0].error(f"expected {layout}, separated by commas, which no line has"))
+            return _Localization()
+        lines = [line for line in lines if not self._is_without_object(line)]
         if not lines:
             if self._scored:
                 message = f"is missing or empty: {self.split.label} needs boxes ({_BOX}) or masks ({_MASK})"
@@ -316,7 +337,7 @@ class ReferenceSplit:
             masks = _parse_masks(lines, self._known, self.on_fault)
             self._check_annotated("mask", masks)
             return _Localization(masks=masks)
-        quads = _parse_boxes(lines, self._known, self.on_fault)
+        quads = self._with_area(_parse_boxes(lines, self._known, self.on_fault))
         self._check_annotated("box", quads)
         sized = [image_id for image_id in self.ids if image_id in quads]
         self._check_complete(SIZES, "size", sized, self.sizes)
@@ -362,10 +383,26 @@ class ReferenceSplit:
             message = f"{images} no {what}, though listed in {IDS}: {examples}{more}{advice}"
             self.on_fault(DataError(f"{self.folder / file}: {message}"))
 
+    def _with_area(self, quads: dict[str, list[_ListedBox]]) -> dict[str, list[_ListedBox]]:
+        """Return the boxes without those that stand for none, which are counted; an image with such alone has none."""
+        empty = [line for found in quads.values() for line, quad in found if self._rule.is_empty(quad)]
+        if not empty:
+            return quads
+        boxes = "1 box is" if len(empty) == 1 else f"{len(empty):,} boxes are"
+        text = f"{boxes} left out, as all four numbers are 0 or -1, first {empty[0].place}"
+        self.on_finding(Finding(Severity.WARNING, text))
+        kept = {name: [box for box in found if not self._rule.is_empty(box[1])] for name, found in quads.items()}
+        return {name: found for name, found in kept.items() if found or not quads[name]}
+
     def _place_boxes(self, quads: Mapping[str, list[_ListedBox]]) -> _Localization:
         """Return the boxes that are inside their images; the first that is not counts the others."""
+        listed = {name: [quad for _, quad in boxes] for name, boxes in quads.items()}
+        if not self._is_in_pixels(quads) or not check_units(
+            listed, self.sizes, self._rule, str(self.folder / LOCALIZATION), self.on_fault, self.on_finding
+        ):
+            return _Localization()
         inside: dict[str, list[Corners]] = {}
-        outside: dict[str, list[tuple[Line, Corners]]] = {}
+        outside: dict[str, list[tuple[Line, Quad, Corners]]] = {}
         changes: dict[str, list[str]] = {}
         rule, sizes = self._rule, self.sizes
         for name, (line, quad) in ((name, box) for name, boxes in quads.items() for box in boxes):
@@ -375,18 +412,26 @@ class ReferenceSplit:
                 if corners != quad:
                     changes.setdefault(name, []).extend(rule.changes(quad, sizes[name]))
             else:
-                outside.setdefault(name, []).append((line, corners))
-        beyond = [(corners, sizes[name]) for name, found in outside.items() for _, corners in found]
-        advice = outside_advice(beyond, rule)
+                outside.setdefault(name, []).append((line, quad, corners))
+        beyond = [(quad, sizes[name]) for name, found in outside.items() for _, quad, _ in found]
+        advice = outside_advice(beyond, sum(map(len, quads.values())), rule)
         remark = f"; so have {len(outside) - 1:,} other images" if len(outside) > 1 else ""
         remark += f"; {advice}" if advice else ""
         for name, found in outside.items():
-            for line, corners in found:
+            for line, _, corners in found:
                 refusal = _refusal(line, corners, sizes[name], rule)
                 self.on_fault(DataError(f"{refusal}{remark}"))
                 remark = ""
         boxes = {name: np.array(corners, dtype=np.int64) for name, corners in inside.items()}
         return _Localization(boxes, changes=changes)
+
+    def _is_in_pixels(self, quads: Mapping[str, list[_ListedBox]]) -> bool:
+        boxes = [box for found in quads.values() for box in found]
+        fractions = find_fractions([quad for _, quad in boxes], lambda position: boxes[position][0].place)
+        if fractions:
+            text = "all numbers are from 0 to 1: they are fractions, but this layout is in pixels"
+            self.on_fault(DataError(f"{self.folder / LOCALIZATION}: {text}; multiply them by width and height"))
+        return not fractions
 
     @property
     def _rule(self) -> BoxRule:
@@ -474,9 +519,13 @@ def _parse_sizes(lines: list[Line], known: NameIndex, on_fault: FaultHandler) ->
     return sizes
 
 
+def _is_header(line: Line, known: NameIndex) -> bool:
+    return _HEADER.match(line.text) is not None and line.text.partition(",")[0] not in known
+
+
 def _is_mask(line: Line) -> bool:
     """Whether the fields behind the path are those of masks: a box has numbers, also where one comma is too many."""
-    return not _NUMBER_LIKE.fullmatch(line.text.rstrip(", ").rpartition(",")[2].strip())
+    return not _NUMBER_LIKE.fullmatch(re.split(r"[,;\s]", line.text.rstrip(",; "))[-1])
 
 
 def _parse_boxes(lines: list[Line], known: NameIndex, on_fault: FaultHandler) -> dict[str, list[_ListedBox]]:

@@ -6,6 +6,7 @@ import os
 import pytest
 from trees import write
 from wsolbench_plugins.datasets.imagefolder.box_files import read_box_files
+from wsolbench_plugins.datasets.imagefolder.named_boxes import Known
 
 from wsolbench.api import Conventions, DataError, DatasetRoots
 
@@ -23,11 +24,15 @@ def read(path, text, **conventions):
     return read_place(path, **conventions)
 
 
+def sizes_of(found):
+    return {listed.image: listed.size for listed in found.sizes}
+
+
 def read_place(path, **conventions):
     findings = []
     roots = DatasetRoots(conventions=Conventions(**conventions), on_finding=findings.append)
-    found = read_box_files(path, roots)
-    corners = {box.image: found.rule(box.quad, found.sizes.get(box.image, SIZE)) for box in found.boxes}
+    found = read_box_files(path, roots, Known())
+    corners = {box.image: found.rule(box.quad, sizes_of(found).get(box.image, SIZE)) for box in found.boxes}
     return corners, [finding.text for finding in findings], found
 
 
@@ -90,7 +95,7 @@ def test_tables_of_the_common_tools(tmp_path, tool):
     text, corners, size, category = TABLES[tool]
     boxes, _, found = read(tmp_path / "boxes.csv", text)
     assert list(boxes.values()) == [corners]
-    assert list(found.sizes.values()) == ([size] if size else [])
+    assert list(sizes_of(found).values()) == ([size] if size else [])
     assert {box.category for box in found.boxes} == {category}
     assert found.categories == ({category} if category else set())
 
@@ -123,10 +128,6 @@ TABLE_FAULTS = {
     "no name": ("image,x0,y0,x1,y1\n,1,2,3,4", "line 2: expected the name of an image"),
     "three numbers": ('image_id,bbox\na,"[1, 2, 3]"', "line 2: expected image_id,bbox with four numbers"),
     "negative": ("image,x,y,width,height\na.jpg,1,2,-3,4", "line 2: expected a width and height of 0 or more"),
-    "two sizes": (
-        "image,width,height,x0,y0,x1,y1\na.jpg,9,9,1,2,3,4\na.jpg,9,8,1,2,3,4",
-        "line 3: expected one size an image, this one is 9x9 before",
-    ),
     "polygon": (
         'filename,region_shape_attributes\na.jpg,"{""name"":""polygon""}"',
         "line 2: expected a region 'rect', got 'polygon'",
@@ -180,13 +181,13 @@ def coco(image=None, box=None, category=None, **others):
 )
 def test_ids_of_coco_may_differ_in_type(tmp_path, text):
     boxes, said, found = read(tmp_path / "boxes.json", text)
-    assert (boxes, said, found.sizes) == ({"a.jpg": EDGE}, [], {"a.jpg": SIZE})
+    assert (boxes, said, sizes_of(found)) == ({"a.jpg": EDGE}, [], {"a.jpg": SIZE})
     assert [box.category for box in found.boxes] == ["cat"]
 
 
 @pytest.mark.parametrize("size", [{"width": 0, "height": 0}, {"width": None, "height": None}])
 def test_an_image_of_coco_may_lack_its_size(tmp_path, size):
-    assert read(tmp_path / "boxes.json", coco(image=size))[2].sizes == {}
+    assert read(tmp_path / "boxes.json", coco(image=size))[2].sizes == ()
 
 
 def test_crowds_of_coco_are_counted(tmp_path):
@@ -278,7 +279,7 @@ XML_FORMS = {
 def test_forms_of_voc(tmp_path, form):
     boxes, said, found = read(tmp_path / "a.xml", XML_FORMS[form])
     assert boxes == {"a": INCLUSIVE}
-    assert found.sizes == ({} if "size" in form else {"a": SIZE})
+    assert sizes_of(found) == ({} if "size" in form else {"a": SIZE})
     assert found.other_names == {"a": "é.jpg"}
     assert said == [
         f"{tmp_path / 'a.xml'}: pixels count from 1, as no box begins below 1; --first-pixel 0 if that is wrong"

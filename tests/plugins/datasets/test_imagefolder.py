@@ -319,6 +319,11 @@ BROKEN = {
         CSV + "./cat/a.jpg,1,1,1,1",
         "line 5: 'cat/a.jpg' and './cat/a.jpg' are names of one image, test/cat/a.jpg; use one of them",
     ),
+    "two sizes": (
+        "boxes.csv",
+        "image,width,height,x0,y0,x1,y1\ncat/a.jpg,40,30,1,2,3,4\ncat/a.jpg,9,8,1,2,3,4",
+        r"line 3: expected one size an image, test/cat/a\.jpg is 40x30 before \(.*, line 2\), got 9x8",
+    ),
     "no box": (
         "boxes.csv",
         CSV[: CSV.index("dog")],

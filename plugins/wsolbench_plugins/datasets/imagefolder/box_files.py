@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
 
 from wsolbench.api import DataError, DatasetRoots
-from wsolbench.data import open_storage
+from wsolbench.data import Finding, Severity, find_fractions, open_storage
 from wsolbench_plugins.datasets.imagefolder.coco_files import read_coco
 from wsolbench_plugins.datasets.imagefolder.csv_files import read_csv
-from wsolbench_plugins.datasets.imagefolder.named_boxes import BoxFile
+from wsolbench_plugins.datasets.imagefolder.named_boxes import BoxFile, Known, NamedBox
 from wsolbench_plugins.datasets.imagefolder.voc_files import read_voc
 
-_Reader: TypeAlias = Callable[[Path, Sequence[Path], DatasetRoots], BoxFile]
+_Reader: TypeAlias = Callable[[Path, Sequence[Path], DatasetRoots, Known], BoxFile]
 
 _READERS: dict[str, _Reader] = {".csv": read_csv, ".json": read_coco, ".tsv": read_csv, ".xml": read_voc}
 
 
-def read_box_files(path: Path, roots: DatasetRoots) -> BoxFile:
+def read_box_files(path: Path, roots: DatasetRoots, known: Known) -> BoxFile:
     """Read a file of boxes, or all those below a folder, which must be of one kind; hidden files are not read.
 
     Args:
         path: The file or folder.
         roots: The conventions, and who gets the faults and findings; an entry with a fault is left out where
             ``on_fault`` returns.
+        known: What the data set knows of classes and images.
 
     Raises:
         DataError: There is none, one is damaged as a whole, or they are of several kinds.
@@ -42,7 +44,36 @@ def read_box_files(path: Path, roots: DatasetRoots) -> BoxFile:
         message = f"holds files of the kinds {', '.join(kinds)}" if kinds else f"is or holds no file of boxes{found}"
         yolo = "; YOLO's text files have to be exported as COCO, VOC or CSV" if not kinds and ".txt" in others else ""
         raise DataError(f"{path} {message}; expected one kind of {', '.join(_READERS)}{yolo}")
-    return _READERS[kinds[0]](path, readable, roots)
+    return _checked(_READERS[kinds[0]](path, readable, roots, known), path, roots)
+
+
+def _checked(found: BoxFile, path: Path, roots: DatasetRoots) -> BoxFile:
+    """Return boxes without those that have no area or no category where others have one, which are reported.
+
+    Raises:
+        DataError: The numbers are fractions in a format that has none.
+    """
+    rule = found.rule
+    empty = [box for box in found.boxes if rule.is_empty(box.quad)]
+    boxes = [box for box in found.boxes if not rule.is_empty(box.quad)]
+    if empty:
+        numbers = " ".join(f"{value:g}" for value in empty[0].quad)
+        text = f"{_count(empty)} left out, without an area: {numbers}, first {empty[0].place}"
+        roots.on_finding(Finding(Severity.WARNING, f"{path}: {text}"))
+    if not rule.normalised and find_fractions([box.quad for box in boxes], lambda position: boxes[position].place):
+        text = f"all numbers are from 0 to 1: they are fractions, but {found.form} are pixels"
+        table = "or write a CSV file with the header image,x0,y0,x1,y1 or image,x,y,width,height"
+        raise DataError(f"{path}: {text}; multiply them by width and height, {table}")
+    nameless = [box for box in boxes if box.category is None]
+    if nameless and len(nameless) < len(boxes):
+        text = f"{len(nameless):,} of {len(boxes):,} boxes have no category, so that nobody knows whether they count"
+        roots.on_fault(DataError(f"{path}: {text}; name it, first {nameless[0].place}"))
+        boxes = [box for box in boxes if box.category is not None]
+    return replace(found, boxes=tuple(boxes))
+
+
+def _count(boxes: Sequence[NamedBox]) -> str:
+    return "1 box is" if len(boxes) == 1 else f"{len(boxes):,} boxes are"
 
 
 def _files_below(folder: Path) -> list[Path]:

@@ -13,19 +13,30 @@ from typing import Any, TypeGuard
 
 from wsolbench.api import DataError, DatasetRoots
 from wsolbench.data import BoxRule, Finding, Severity, quote, read_file
-from wsolbench_plugins.datasets.imagefolder.named_boxes import LARGEST_SIDE, BoxFile, FaultHandler, NamedBox, check_quad
+from wsolbench_plugins.datasets.imagefolder.named_boxes import (
+    LARGEST_SIDE,
+    BoxFile,
+    FaultHandler,
+    Known,
+    NamedBox,
+    NamedSize,
+    check_quad,
+    image_name,
+)
 
+_CATEGORY_TEXTS = ("category_name", "category", "label")
+"""Keys of boxes that name the category in a file that does not list categories."""
 _EXPECTED = "expected COCO, an object with the lists 'images' and 'annotations'"
 
 
-def read_coco(_: Path, files: Sequence[Path], roots: DatasetRoots) -> BoxFile:
+def read_coco(_: Path, files: Sequence[Path], roots: DatasetRoots, _known: Known) -> BoxFile:
     """Return the boxes of COCO files; ids count within a file. Crowds are left out.
 
     Raises:
         DataError: A file is no COCO file; or, where ``on_fault`` raises it, an entry is at fault.
     """
     boxes: list[NamedBox] = []
-    sizes: dict[str, tuple[int, int]] = {}
+    sizes: list[NamedSize] = []
     categories: set[str] = set()
     faulty: set[str] = set()
     crowds = 0
@@ -36,15 +47,16 @@ def read_coco(_: Path, files: Sequence[Path], roots: DatasetRoots) -> BoxFile:
         coco.read_categories(content.get("categories"))
         coco.read_annotations(content["annotations"])
         boxes += coco.boxes
-        sizes |= coco.sizes
-        categories |= set(coco.categories.values())
+        sizes += coco.sizes
+        categories |= {*coco.categories.values(), *(box.category for box in coco.boxes if box.category is not None)}
         faulty |= coco.faulty
         crowds += coco.crowds
     if crowds:
         what = "1 crowd is" if crowds == 1 else f"{crowds:,} crowds are"
         roots.on_finding(Finding(Severity.NOTE, f"{files[0]}: {what} left out, as marked by 'iscrowd'"))
     rule = BoxRule(roots.conventions.boxes, roots.conventions.first_pixel or 0, extents=True)
-    return BoxFile(tuple(boxes), rule, "COCO's x, y, width, height", sizes, frozenset(categories), frozenset(faulty))
+    form = "COCO's x, y, width, height"
+    return BoxFile(tuple(boxes), rule, form, tuple(sizes), frozenset(categories), frozenset(faulty))
 
 
 def _load(file: Path) -> dict[str, Any]:
@@ -84,14 +96,15 @@ def _other_format(content: Any) -> str:
 class _CocoFile:
     """One COCO file while it is read.
 
-    Ids are compared as text: tools write 7 in one list and "7" in the other.
+    Ids are compared as text: tools write 7 in one list and "7" in the other. In a file without categories, the ids of
+    its boxes stand for them: which class they are of, nothing else says.
     """
 
     file: Path
     on_fault: FaultHandler
     images: dict[str, str] = field(default_factory=dict)
     categories: dict[str, str] = field(default_factory=dict)
-    sizes: dict[str, tuple[int, int]] = field(default_factory=dict)
+    sizes: list[NamedSize] = field(default_factory=list)
     boxes: list[NamedBox] = field(default_factory=list)
     faulty: set[str] = field(default_factory=set)
     crowds: int = 0
@@ -108,10 +121,10 @@ class _CocoFile:
                     raise DataError(f"{place}: expected each id once, {self.images[key]!r} has it too")
                 if names[name] > 1:
                     raise DataError(f"{place}: expected each image once, {name!r} is listed {names[name]} times")
-                self.images[key] = name
+                name = self.images[key] = image_name(name)
                 size = _size(entry, place)
                 if size is not None:
-                    self.sizes[name] = size
+                    self.sizes.append(NamedSize(name, size, place))
             except DataError as fault:
                 self.on_fault(fault)
                 if _has_text(entry, "file_name"):
@@ -154,7 +167,11 @@ class _CocoFile:
         return self.images[key]
 
     def _category(self, entry: Any, place: str) -> str | None:
-        if not self.categories or "category_id" not in entry:
+        if not self.categories:
+            texts = (entry.get(key) for key in _CATEGORY_TEXTS)
+            named = next((text.strip() for text in texts if isinstance(text, str) and text.strip()), None)
+            return named or (None if entry.get("category_id") is None else _id(entry, "category_id", place))
+        if entry.get("category_id") is None:
             return None
         key = _id(entry, "category_id", place)
         if key not in self.categories:

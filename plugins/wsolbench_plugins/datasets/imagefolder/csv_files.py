@@ -1,7 +1,8 @@
 """CSV files of boxes, one a line, with the headers of the common tools.
 
-Columns may stand in any order and case; those that say nothing of a box are not read. Fields are separated by commas,
-semicolons, tabs or bars, whichever the header has; where it is not a comma, a decimal comma is legal.
+Columns may stand in any order and case; those that say nothing of a box are not read, and named. Fields are separated
+by commas, semicolons, tabs or bars, whichever the header has, or else by spaces. A decimal comma is legal where it
+cannot be anything else: between other separators, and in quotes.
 """
 
 from __future__ import annotations
@@ -12,127 +13,76 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeAlias
 
 from wsolbench.api import DataError, DatasetRoots
-from wsolbench.data import BoxRule, Finding, Line, Quad, Severity, parse_each, quote, read_lines
-from wsolbench_plugins.datasets.imagefolder.named_boxes import BoxFile, NamedBox, check_quad
+from wsolbench.data import (
+    BoxRule,
+    Finding,
+    Line,
+    Quad,
+    Severity,
+    find_fractions,
+    parse_each,
+    quote,
+    read_lines,
+    visible,
+)
+from wsolbench_plugins.datasets.imagefolder.csv_columns import VIA, find_columns, plain_title
+from wsolbench_plugins.datasets.imagefolder.named_boxes import (
+    BoxFile,
+    Known,
+    NamedBox,
+    NamedSize,
+    check_quad,
+    image_name,
+)
 
-_Row: TypeAlias = dict[str, str]
-"""Plain name of a column -> its field."""
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Which columns hold the four numbers of a box, and what they are.
-
-    Args:
-        columns: Their plain names: one with four numbers, four with one each, or none, where `numbers` reads VIA's.
-        extents: They are x, y, width and height.
-        centred: x and y are the centre.
-        normalised: They are fractions of the image's width and height.
-    """
-
-    columns: tuple[str, ...]
-    extents: bool = False
-    centred: bool = False
-    normalised: bool = False
-
-
-_VIA = "regionshapeattributes"
 _VIA_CLASSES = "regionattributes"
-
-LAYOUTS = (
-    Layout(("imageid", "labelname", "xmin", "xmax", "ymin", "ymax"), normalised=True),
-    Layout(("x0", "y0", "x1", "y1")),
-    Layout(("x1", "y1", "x2", "y2")),
-    Layout(("xmin", "ymin", "xmax", "ymax")),
-    Layout(("minx", "miny", "maxx", "maxy")),
-    Layout(("xtl", "ytl", "xbr", "ybr")),
-    Layout(("left", "top", "right", "bottom")),
-    Layout(("bboxx0", "bboxy0", "bboxx1", "bboxy1")),
-    Layout(("bboxx1", "bboxy1", "bboxx2", "bboxy2")),
-    Layout(("bboxxmin", "bboxymin", "bboxxmax", "bboxymax")),
-    Layout(("x", "y", "width", "height"), extents=True),
-    Layout(("x", "y", "w", "h"), extents=True),
-    Layout(("xmin", "ymin", "width", "height"), extents=True),
-    Layout(("left", "top", "width", "height"), extents=True),
-    Layout(("left", "top", "w", "h"), extents=True),
-    Layout(("bboxx", "bboxy", "bboxwidth", "bboxheight"), extents=True),
-    Layout(("bboxx", "bboxy", "bboxw", "bboxh"), extents=True),
-    Layout(("xcenter", "ycenter", "width", "height"), extents=True, centred=True),
-    Layout(("xcenter", "ycenter", "w", "h"), extents=True, centred=True),
-    Layout(("centerx", "centery", "width", "height"), extents=True, centred=True),
-    Layout(("cx", "cy", "w", "h"), extents=True, centred=True),
-    Layout(("xc", "yc", "w", "h"), extents=True, centred=True),
-    Layout(("bbox",), extents=True),
-    Layout((_VIA,), extents=True),
-)
-"""Ways to write a box, by plain names of columns; the first that a header has counts."""
-
-IMAGES = (
-    *("image", "filename", "filepath", "path", "file", "fname"),
-    *("imagepath", "imagename", "imagefile", "imagefilename", "imageid", "img", "imgpath", "imgname", "imgid"),
-)
-CATEGORIES = ("class", "label", "category", "classname", "labelname", "categoryname", "classlabel")
-SIZES = (("width", "height"), ("imagewidth", "imageheight"), ("imgwidth", "imgheight"))
-"""Columns of the size of the image, where they are not those of the box."""
-
-ACCEPTED = (
-    "image,x0,y0,x1,y1",
-    "image,x,y,width,height",
-    "filename,width,height,class,xmin,ymin,xmax,ymax",
-    "image_id,width,height,bbox",
-    "image_path,x_min,y_min,x_max,y_max,label",
-    "ImageID,LabelName,XMin,XMax,YMin,YMax",
-    "image,x_center,y_center,width,height",
-    "filename,region_shape_attributes",
-)
 _CROWD = "isgroupof"
 _SEPARATOR = re.compile(r"sep=.", re.IGNORECASE)
 """A line that spreadsheets put before the header."""
+_BLANK = frozenset({"", "nan", "none", "null", "na", "n/a", "<na>", "-"})
+"""What data frames and spreadsheets write where there is nothing."""
+_WHOLE = re.compile(r"[0-9]+\.0+")
+"""A number as data frames write it where a column has a gap."""
+_DECIMAL_COMMA = re.compile(r"-?[0-9]+,([0-9]{1,2}|[0-9]{4,})")
+"""Three digits behind a comma may be thousands."""
 
 
-@dataclass(frozen=True)
-class Columns:
-    """What the columns of a file are, by plain name."""
-
-    layout: Layout
-    image: str
-    category: str | None
-    size: tuple[str, str] | None
-
-
-def read_csv(_: Path, files: Sequence[Path], roots: DatasetRoots) -> BoxFile:
+def read_csv(_: Path, files: Sequence[Path], roots: DatasetRoots, known: Known) -> BoxFile:
     """Return the boxes of CSV files, which must hold them in one form.
 
     Raises:
         DataError: A header is not known or the forms differ; or a line is at fault, where ``on_fault`` raises that.
     """
-    read = [_CsvFile(file, roots) for file in files]
+    read = [_CsvFile(file, roots, known) for file in files]
     for file in read:
         file.read()
     if len({file.columns.layout for file in read}) > 1:
         raise DataError(f"{files[0].parent} holds CSV files with different headers; use one for all")
     layout, form = read[0].columns.layout, read[0].form
     boxes = tuple(box for file in read for box in file.boxes)
-    normalised = layout.normalised or _are_fractions(boxes, layout)
+    normalised = find_fractions(
+        [box.quad for box in boxes], lambda position: boxes[position].place, expected=layout.fractional
+    )
     if normalised:
         form += ", normalised"
-        why = "" if layout.normalised else ", as none of them is above 1"
+        why = "" if layout.fractional else ", as none of them is above 1"
         text = f"{files[0]}: {form}: the numbers are fractions of the image's width and height{why}"
         roots.on_finding(Finding(Severity.NOTE, text))
     if layout.centred:
         boxes = tuple(NamedBox(box.image, box.category, _uncentred(box.quad), box.place) for box in boxes)
     conventions = roots.conventions
     rule = BoxRule(conventions.boxes, conventions.first_pixel or 0, layout.extents, normalised)
-    sizes = {image: size for file in read for image, size in file.sizes.items()}
     crowds = sum(file.crowds for file in read)
     if crowds:
         text = f"{files[0]}: {crowds:,} boxes of groups are left out, as marked by 'IsGroupOf'"
         roots.on_finding(Finding(Severity.NOTE, text))
+    for file in read:
+        file.report_unread()
     categories = frozenset(box.category for box in boxes if box.category is not None)
     faulty = frozenset(image for file in read for image in file.faulty)
+    sizes = tuple(size for file in read for size in file.sizes)
     return BoxFile(boxes, rule, form, sizes, categories, faulty)
 
 
@@ -142,8 +92,10 @@ class _CsvFile:
 
     file: Path
     roots: DatasetRoots
+    known: Known
     boxes: list[NamedBox] = field(default_factory=list)
-    sizes: dict[str, tuple[int, int]] = field(default_factory=dict)
+    sizes: list[NamedSize] = field(default_factory=list)
+    extents: list[tuple[tuple[int, int], Quad]] = field(default_factory=list)
     faulty: set[str] = field(default_factory=set)
     crowds: int = 0
 
@@ -152,10 +104,30 @@ class _CsvFile:
         lines = read_lines(self.file, self.roots.on_fault) or [Line(self.file, 1, "")]
         header, *lines = lines[1:] if _SEPARATOR.fullmatch(lines[0].text) and len(lines) > 1 else lines
         self.separator = max(",;\t|", key=header.text.count)
-        self.titles = [title.strip() for title in _split(header, self.separator)]
-        self.names = [_plain(title) for title in self.titles]
-        self.columns = _columns(header, self.names)
-        parse_each(lines, self._parse, self.roots.on_fault)
+        if self.separator not in header.text:
+            self.separator = " "
+        self.titles = [visible(title).strip() for title in _split(header, self.separator)]
+        self.names = [plain_title(title) for title in self.titles]
+        entries: list[tuple[Line, list[str]]] = []
+        parse_each(lines, lambda line: entries.append((line, _split(line, self.separator))), self.roots.on_fault)
+        rows = [self._row(fields) for _, fields in entries]
+        whole = [row for row in rows if row]
+        self.columns = find_columns(header, [*self.names, *_spread_attributes(whole)], whole, self.known)
+        for (line, fields), row in zip(entries, rows, strict=True):
+            try:
+                self._parse(line, fields, row)
+            except DataError as fault:
+                self.roots.on_fault(fault)
+        if self._sizes_are_of_boxes():
+            self.sizes.clear()
+
+    def report_unread(self) -> None:
+        """Report the columns that say nothing of a box."""
+        unread = [name for name in self.columns.unread if name not in (_CROWD, _VIA_CLASSES)]
+        if unread:
+            all_count = "" if self.columns.category else "; none names a category, so that all boxes count"
+            text = f"{self.file}: columns that are not read: {self._titled(unread).replace(',', ', ')}{all_count}"
+            self.roots.on_finding(Finding(Severity.NOTE, text))
 
     @property
     def form(self) -> str:
@@ -165,119 +137,94 @@ class _CsvFile:
     def _titled(self, names: Iterable[str]) -> str:
         """Return columns as the header has them, for messages."""
         titles = dict(zip(self.names, self.titles, strict=True))
-        return quote(",".join(titles[name] for name in names))[1:-1]
+        return quote(",".join(titles.get(name, name) for name in names))[1:-1]
 
-    def _parse(self, line: Line) -> None:
-        fields = _split(line, self.separator)
-        if len(fields) != len(self.names):
+    def _row(self, fields: Sequence[str]) -> dict[str, str]:
+        """Return the fields by title, without what nobody sees; empty where they are not as many as the titles."""
+        texts = [visible(text).strip() for text in fields] if len(fields) == len(self.names) else []
+        texts = ["" if text.lower() in _BLANK and not self.known.is_class(text) else text for text in texts]
+        return dict(zip(self.names, texts, strict=True)) if texts else {}
+
+    def _parse(self, line: Line, fields: Sequence[str], row: Mapping[str, str]) -> None:
+        if not row:
             if fields and self.columns.image in self.names[: len(fields)]:
-                self.faulty.add(fields[self.names.index(self.columns.image)].strip())
+                self.faulty.add(image_name(fields[self.names.index(self.columns.image)].strip()))
             raise line.error(f"expected {self._titled(self.names)}, as the header has")
-        if not any(fields):  # the last rows of a table that a spreadsheet has cleared
+        if not any(row.values()):  # the last rows of a table that a spreadsheet has cleared
             return
-        row = {name: text.strip() for name, text in zip(self.names, fields, strict=True)}
-        image = row[self.columns.image]
+        image = image_name(row[self.columns.image])
         try:
             if not image:
                 raise line.error("expected the name of an image")
-            self._read_size(line, row, image)
             quad = self._quad(line, row)
+            self._read_size(line, row, image, quad)
             if quad is None:
                 return
-            check_quad(quad, f"{line.path}, line {line.number}")
+            check_quad(quad, line.place)
             if row.get(_CROWD) == "1":
                 self.crowds += 1
                 return
-            self.boxes.append(NamedBox(image, self._category(row), quad, f"{line.path}, line {line.number}"))
+            self.boxes.append(NamedBox(image, self._category(row), quad, line.place))
         except DataError:
             self.faulty.add(image)
             raise
 
-    def _read_size(self, line: Line, row: _Row, image: str) -> None:
+    def _category(self, row: Mapping[str, str]) -> str | None:
+        text = "" if self.columns.category is None else row[self.columns.category]
+        return (text.partition(".")[0] if _WHOLE.fullmatch(text) else text) or None
+
+    def _read_size(self, line: Line, row: Mapping[str, str], image: str, quad: Quad | None) -> None:
         if self.columns.size is None:
             return
-        texts = [row[name] for name in self.columns.size]
-        if all(text in ("", "0") for text in texts):
+        texts = [self._number(row[name]) for name in self.columns.size]
+        if all(text in ("", "0", "0.0") for text in texts):
             return
-        width, height = line.whole_numbers([text.removesuffix(".0") for text in texts], ",".join(self.columns.size))
+        width, height = line.whole_numbers(texts, self._titled(self.columns.size))
         if width < 1 or height < 1:
             raise line.error("expected a width and height of 1 or more")
-        if self.sizes.setdefault(image, (width, height)) != (width, height):
-            before = "x".join(map(str, self.sizes[image]))
-            raise line.error(f"expected one size an image, this one is {before} before")
+        self.sizes.append(NamedSize(image, (width, height), line.place))
+        if quad is not None:
+            self.extents.append(((width, height), quad))
 
-    def _quad(self, line: Line, row: _Row) -> Quad | None:
+    def _sizes_are_of_boxes(self) -> bool:
+        """Whether what may be the sizes of the images are those of the boxes."""
+        corners = not self.columns.layout.extents
+        found = [(size, (quad[2] - quad[0], quad[3] - quad[1]) if corners else quad[2:]) for size, quad in self.extents]
+        differ = (abs(one - two) for size, extent in found for one, two in zip(size, extent, strict=True))
+        return self.columns.size == ("width", "height") and bool(found) and max(differ) <= 1
+
+    def _quad(self, line: Line, row: Mapping[str, str]) -> Quad | None:
         """Return the numbers of a box; None where the line has none, as of an image without an object."""
         layout = self.columns.layout
-        if layout.columns == (_VIA,):
-            return _via_quad(line, row[_VIA])
+        if layout.columns == (VIA,):
+            return _via_quad(line, row[VIA])
         if len(layout.columns) == 1:
             text = row[layout.columns[0]].strip("[]() ")
             texts = re.split(r"[,;\s]+", text) if text else [""] * 4
         else:
-            texts = [row[name] for name in _corner_columns(layout)]
+            texts = [self._number(row[name]) for name in layout.columns]
         if not any(texts):
             return None
-        if self.separator != ",":
-            texts = [text.replace(",", ".") for text in texts]
         expected = self._titled((self.columns.image, *layout.columns))
         if len(texts) != 4:
             raise line.error(f"expected {expected} with four numbers")
         x, y, second, third = line.numbers(texts, expected)
-        if layout.extents and (second < 0 or third < 0):
+        if layout.extents and (second < 0 or third < 0) and not BoxRule().is_empty((x, y, second, third)):
             raise line.error("expected a width and height of 0 or more")
         return x, y, second, third
 
-    def _category(self, row: _Row) -> str | None:
-        if self.columns.layout.columns == (_VIA,):
-            return _via_category(row.get(_VIA_CLASSES, ""))
-        return None if self.columns.category is None else row[self.columns.category] or None
+    def _number(self, text: str) -> str:
+        """Return a number as it is written with a decimal point and without its unit."""
+        text = text.removesuffix("px").rstrip()
+        is_decimal = self.separator != "," or _DECIMAL_COMMA.fullmatch(text)
+        return text.replace(",", ".") if is_decimal else text
 
 
 def _split(line: Line, separator: str) -> list[str]:
     try:
-        return next(csv.reader([line.text], delimiter=separator, strict=True, skipinitialspace=True), [])
+        return next(csv.reader([line.text.rstrip(" ")], delimiter=separator, strict=True, skipinitialspace=True), [])
     except csv.Error as error:
         raise line.error(f"expected comma-separated fields ({error})") from error
-
-
-def _plain(title: str) -> str:
-    """Return a title of a column without case, spaces and signs: ``x_min`` and ``XMin`` are one."""
-    return re.sub(r"[^a-z0-9]", "", title.lower().replace("centre", "center"))
-
-
-def _columns(header: Line, names: Sequence[str]) -> Columns:
-    """Return what the columns are. Raises ``DataError``."""
-    there = set(names)
-    layout = next((layout for layout in LAYOUTS if there.issuperset(layout.columns)), None)
-    image = next((name for name in IMAGES if name in there), None)
-    if layout is None or image is None:
-        accepted = " or ".join(ACCEPTED)
-        lacks = "" if image or layout is None else "; no column names the image"
-        raise header.error(f"expected the header {accepted}{lacks}")
-    used = {image, *layout.columns}
-    twice = next((name for name in names if names.count(name) > 1 and name in used), None)
-    if twice:
-        raise header.error(f"expected each column once, {twice!r} is there twice")
-    category = next((name for name in CATEGORIES if name in there), None)
-    size = next((pair for pair in SIZES if there.issuperset(pair) and used.isdisjoint(pair)), None)
-    return Columns(layout, image, category, size)
-
-
-def _corner_columns(layout: Layout) -> Iterable[str]:
-    """Return the columns in the order x, y, x, y, whatever the order in which the layout is written."""
-    return ("xmin", "ymin", "xmax", "ymax") if len(layout.columns) > 4 else layout.columns
-
-
-def _are_fractions(boxes: Sequence[NamedBox], layout: Layout) -> bool:
-    """Whether all numbers of all boxes are from 0 to 1, and some are neither."""
-    numbers = [value for box in boxes for value in box.quad]
-    return (
-        bool(numbers)
-        and max(numbers) <= 1
-        and min(numbers) >= 0
-        and (layout.centred or any(value not in (0, 1) for value in numbers))
-    )
 
 
 def _uncentred(quad: Quad) -> Quad:
@@ -297,17 +244,29 @@ def _via_quad(line: Line, text: str) -> Quad | None:
     return x, y, width, height
 
 
-def _via_category(text: str) -> str | None:
-    """Return the class of a region of VIA: its attribute of a known name, or its only one."""
+def _spread_attributes(rows: Sequence[dict[str, str]]) -> list[str]:
+    """Put the attributes that VIA gives regions into columns of their own, and return their titles."""
+    read = [_via_attributes(row.get(_VIA_CLASSES, "")) for row in rows]
+    names = list(dict.fromkeys(name for attributes in read for name in attributes))
+    titles = {name: "category" if len(names) == 1 else plain_title(name) for name in names}
+    titles = {name: title for name, title in titles.items() if rows and title not in rows[0]}
+    for row, attributes in zip(rows, read, strict=True):
+        row.update((title, attributes.get(name, "")) for name, title in titles.items())
+    return list(dict.fromkeys(titles.values()))
+
+
+def _via_attributes(text: str) -> dict[str, str]:
+    """Return the attributes of a region of VIA as text: of checkboxes, the one that is checked."""
     try:
-        attributes = json.loads(text)
+        attributes = json.loads(text or "{}")
     except (ValueError, RecursionError):
-        return None
-    if not isinstance(attributes, dict):
-        return None
-    texts = {_plain(key): value for key, value in attributes.items() if isinstance(value, str) and value}
-    known = next((texts[name] for name in (*CATEGORIES, "name", "type") if name in texts), None)
-    return known or (next(iter(texts.values())) if len(texts) == 1 else None)
+        return {}
+    found: dict[str, str] = {}
+    for name, value in attributes.items() if isinstance(attributes, dict) else ():
+        checked = [key for key, is_set in value.items() if is_set is True] if isinstance(value, dict) else [value]
+        if len(checked) == 1 and isinstance(checked[0], str):
+            found[name] = visible(checked[0]).strip()
+    return found
 
 
 def _object(line: Line, text: str) -> Mapping[str, object]:

@@ -23,7 +23,9 @@ from wsolbench.data import (
     Severity,
     SizedBoxes,
     Storage,
+    category_names,
     check_class_names,
+    check_units,
     common_front,
     find_split_folders,
     list_class_folders,
@@ -33,7 +35,7 @@ from wsolbench.data import (
     visible_entries,
 )
 from wsolbench_plugins.datasets.imagefolder.box_files import read_box_files
-from wsolbench_plugins.datasets.imagefolder.named_boxes import BoxFile, NamedBox, describe_rule
+from wsolbench_plugins.datasets.imagefolder.named_boxes import BoxFile, Known, NamedBox, NamedSize, describe_rule
 
 MOST_NAMED = 5
 """The most categories that one message names."""
@@ -170,8 +172,11 @@ class BoxesOfImages:
                 message += "--class-map FILE says which category is which class"
             message += "; --unannotated omit leaves such images out"
             self.roots.on_fault(DataError(f"{self.path} {message}"))
-        sizes = HeaderSizes(files)
-        boxes = SizedBoxes(quads, sizes, str(self.path), self._file.rule, quads.keys() - files.sizes.keys())
+        sizes, rule = HeaderSizes(files), self._file.rule
+        source = f"{self.path}, {split.label}"
+        if not check_units(quads, sizes, rule, source, self.roots.on_fault, self.roots.on_finding):
+            return Annotations()
+        boxes = SizedBoxes(quads, sizes, str(self.path), rule, quads.keys() - files.sizes.keys())
         return Annotations(boxes, sizes, changes=boxes.changes)
 
     def files(self, split: Split) -> ImageFiles:
@@ -186,7 +191,9 @@ class BoxesOfImages:
 
     @cached_property
     def _file(self) -> BoxFile:
-        return read_box_files(self.path, self.roots)
+        classes = category_names(self.classes, self.roots.conventions.class_map)
+        images = tuple(image_id for photos in self.photos.values() for image_id in photos.files.ids)
+        return read_box_files(self.path, self.roots, Known(classes, NameIndex(images, ends=True).find))
 
     @cached_property
     def _quads(self) -> dict[str, list[Quad]]:
@@ -296,8 +303,16 @@ class BoxesOfImages:
 
     @cached_property
     def _sizes(self) -> dict[str, tuple[int, int]]:
-        named = ((self._named(name), size) for name, size in self._file.sizes.items())
-        return {found[0]: size for found, size in named if len(found) == 1}
+        """Image id -> its listed size; one that is listed with two is at fault."""
+        sizes: dict[str, NamedSize] = {}
+        for listed in self._file.sizes:
+            found = self._named(listed.image)
+            known = sizes.setdefault(found[0], listed) if len(found) == 1 else listed
+            if known.size != listed.size:
+                one, other = ("{}x{}".format(*size) for size in (known.size, listed.size))
+                message = f"expected one size an image, {found[0]} is {one} before ({known.place}), got {other}"
+                self.roots.on_fault(DataError(f"{listed.place}: {message}"))
+        return {image_id: listed.size for image_id, listed in sizes.items()}
 
     @cached_property
     def _faulty(self) -> frozenset[str]:
@@ -314,6 +329,6 @@ class BoxesOfImages:
     @cached_property
     def _index(self) -> NameIndex:
         """The images by every end of their paths, with and without ending."""
-        named = {box.image for box in self._file.boxes} | self._file.sizes.keys() | self._file.faulty
+        named = {box.image for box in self._file.boxes} | {size.image for size in self._file.sizes} | self._file.faulty
         ids = tuple(image_id for photos in self.photos.values() for image_id in photos.files.ids)
         return NameIndex(ids, ends=True, front=common_front(named, self.classes), root=self.root)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TypeAlias
+from urllib.parse import unquote, urlsplit
 
 from wsolbench.api import DataError
-from wsolbench.data import BoxRule, Quad
+from wsolbench.data import BoxRule, Quad, plain_name
 
 LARGEST_SIDE = 10**9 - 1
 """A longer side of an image is a mistake; no number of a list needs more digits."""
@@ -34,6 +37,21 @@ class NamedBox:
 
 
 @dataclass(frozen=True)
+class NamedSize:
+    """The size of one image in a file.
+
+    Args:
+        image: What the file calls the image.
+        size: Its (width, height).
+        place: File and line, for messages.
+    """
+
+    image: str
+    size: tuple[int, int]
+    place: str
+
+
+@dataclass(frozen=True)
 class BoxFile:
     """What the box files say.
 
@@ -41,7 +59,7 @@ class BoxFile:
         boxes: All boxes.
         rule: What the four numbers of a box are.
         form: The same in words, for users.
-        sizes: What the files call an image -> (width, height), of the images whose size they say.
+        sizes: The sizes of images, as far as the files say them; an image may have several.
         categories: All classes that the files know, with and without boxes; empty where they name none.
         faulty: What the files call the images of entries that are at fault, which were reported and left out.
         other_names: What the files call an image -> its other name, which counts where no image has the first.
@@ -50,10 +68,40 @@ class BoxFile:
     boxes: tuple[NamedBox, ...]
     rule: BoxRule
     form: str
-    sizes: dict[str, tuple[int, int]] = field(default_factory=dict)
+    sizes: tuple[NamedSize, ...] = ()
     categories: frozenset[str] = frozenset()
     faulty: frozenset[str] = frozenset()
     other_names: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Known:
+    """What a data set knows, which shows what the values of a file are.
+
+    Args:
+        classes: The plain names of class folders, and of the categories of a class map.
+        find_image: A name -> the images that it may mean.
+    """
+
+    classes: frozenset[str] = frozenset()
+    find_image: Callable[[str], Sequence[str]] = field(default=lambda _: ())
+
+    def is_image(self, name: str) -> bool:
+        """Return whether a text is the name of an image."""
+        return bool(self.find_image(image_name(name)))
+
+    def is_class(self, name: str) -> bool:
+        """Return whether a text is the name of a class."""
+        return plain_name(name) in self.classes
+
+
+def image_name(text: str) -> str:
+    """Return the name that a file has for an image: of an address, the path in it."""
+    if re.match(r"[a-zA-Z][a-zA-Z0-9+.-]+://", text) is None:
+        return text
+    with suppress(ValueError):  # of an address that is none
+        return unquote(urlsplit(text).path).lstrip("/")
+    return text
 
 
 def check_quad(quad: Quad, place: str) -> None:

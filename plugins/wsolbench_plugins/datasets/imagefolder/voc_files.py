@@ -9,7 +9,14 @@ from xml.etree import ElementTree
 
 from wsolbench.api import DataError, DatasetRoots
 from wsolbench.data import BoxRule, Finding, Quad, Severity, read_xml
-from wsolbench_plugins.datasets.imagefolder.named_boxes import LARGEST_SIDE, BoxFile, NamedBox, check_quad
+from wsolbench_plugins.datasets.imagefolder.named_boxes import (
+    LARGEST_SIDE,
+    BoxFile,
+    Known,
+    NamedBox,
+    NamedSize,
+    check_quad,
+)
 
 _SIDES = ("xmin", "ymin", "xmax", "ymax")
 
@@ -23,7 +30,7 @@ class _Annotation:
     boxes: tuple[NamedBox, ...]
 
 
-def read_voc(root: Path, files: Sequence[Path], roots: DatasetRoots) -> BoxFile:
+def read_voc(root: Path, files: Sequence[Path], roots: DatasetRoots, _known: Known) -> BoxFile:
     """Return the boxes of VOC files; an image is named by the path of its file, else by ``filename``.
 
     Raises:
@@ -41,12 +48,13 @@ def read_voc(root: Path, files: Sequence[Path], roots: DatasetRoots) -> BoxFile:
             faulty.add(image)
     sizes = {image: annotation.size for image, annotation in found.items() if annotation.size is not None}
     boxes = tuple(box for annotation in found.values() for box in annotation.boxes)
-    rule, reasons = conclude_rule(boxes, sizes, roots)
+    rule, reasons = conclude_rule([box for box in boxes if not BoxRule().is_empty(box.quad)], sizes, roots)
     for reason in reasons:
         roots.on_finding(Finding(Severity.NOTE, f"{root}: {reason}"))
     categories = frozenset(box.category for box in boxes if box.category)
     others = {image: annotation.other_name for image, annotation in found.items() if annotation.other_name}
-    return BoxFile(boxes, rule, "VOC's xmin, ymin, xmax, ymax", sizes, categories, frozenset(faulty), others)
+    named = tuple(NamedSize(image, size, f"{root}, {image}") for image, size in sizes.items())
+    return BoxFile(boxes, rule, "VOC's xmin, ymin, xmax, ymax", named, categories, frozenset(faulty), others)
 
 
 def conclude_rule(

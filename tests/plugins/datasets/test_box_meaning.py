@@ -1,0 +1,391 @@
+"""What columns, numbers and categories of box files mean: the boxes are right, or one line says what is not known."""
+
+import json
+
+import pytest
+from cases import each
+from trees import write, write_lists, write_photo
+from wsolbench_plugins.datasets import folder, imagefolder
+
+from wsolbench.api import Conventions, DataError, DatasetRoots, Split
+
+(SPEC,) = imagefolder.wsolbench_datasets()
+(LISTS,) = folder.wsolbench_datasets()
+SIZE = WIDTH, HEIGHT = 300, 240
+TRUE = {
+    "test/cat/0.jpg": (60, 70, 199, 140),
+    "test/cat/1.jpg": (12, 30, 170, 229),
+    "test/cat/2.jpg": (100, 20, 290, 150),
+    "test/dog/3.jpg": (150, 120, 240, 235),
+    "test/dog/4.jpg": (30, 40, 260, 200),
+    "test/dog/5.jpg": (90, 10, 180, 160),
+}
+WHOLE = (0, 0, WIDTH - 1, HEIGHT - 1)
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    root = tmp_path_factory.mktemp("photos")
+    for image_id in TRUE:
+        write_photo(root / image_id, *SIZE)
+    return root
+
+
+def class_of(image_id):
+    return image_id.split("/")[1]
+
+
+def extent(box):
+    x0, y0, x1, y1 = box
+    return x0, y0, x1 - x0, y1 - y0
+
+
+def table(header, row, boxes=None):
+    """Return a CSV file of a row a box, which a function of image, class and box gives."""
+    rows = [row(image_id, class_of(image_id), box) for image_id, box in (boxes or TRUE).items()]
+    return "\n".join([header, *(",".join(map(str, fields)) for fields in rows)])
+
+
+def with_others(header, row, other):
+    """Return a CSV file with one more box an image, of another category, over the whole image."""
+    rows = [row(image_id, other, WHOLE) for image_id in TRUE]
+    return table(header, row) + "\n" + "\n".join(",".join(map(str, fields)) for fields in rows)
+
+
+def coco(boxes=None, size=SIZE, **changes):
+    boxes = TRUE if boxes is None else boxes
+    images = [
+        {"id": number, "file_name": name, "width": size[0], "height": size[1]} for number, name in enumerate(TRUE)
+    ]
+    annotations = [
+        {"id": number, "image_id": number, "category_id": ["cat", "dog"].index(class_of(name)), "bbox": extent(box)}
+        for number, (name, box) in enumerate(boxes.items())
+    ]
+    categories = [{"id": 0, "name": "cat"}, {"id": 1, "name": "dog"}]
+    return {"images": images, "annotations": annotations, "categories": categories} | changes
+
+
+def read(photos, tmp_path, files, **conventions):
+    """Return the boxes of test and what was said of them; `files` is one text, or a text for each name."""
+    for name, text in (files if isinstance(files, dict) else {"boxes.csv": files}).items():
+        write(tmp_path / "boxes" / name, text)
+    found = []
+    roots = DatasetRoots(photos, tmp_path / "boxes", conventions=Conventions(**conventions), on_finding=found.append)
+    annotations = SPEC.build(roots).annotations(Split.TEST)
+    return {name: boxes.tolist() for name, boxes in annotations.boxes.items()}, [finding.text for finding in found]
+
+
+def is_true(boxes, off=0):
+    return boxes.keys() == TRUE.keys() and all(
+        len(boxes[name]) == 1 and max(abs(a - b) for a, b in zip(boxes[name][0], box, strict=True)) <= off
+        for name, box in TRUE.items()
+    )
+
+
+# ------------------------------------------------------------------------------------------------- whose boxes count
+
+
+def named(image_id, category, box):
+    return image_id, category, *box
+
+
+def numbered(image_id, category, box):
+    return image_id, {"cat": 7, "dog": 8}.get(category, 9), *box
+
+
+TITLES = [
+    "class",
+    "Class",
+    "class_id",
+    "category_id",
+    "name",
+    "object",
+    "labels",
+    "classes",
+    "tag",
+    "species",
+    "animal_type",
+    "Tierart",
+    "类别",
+]
+
+
+@each("title", TITLES)
+def test_a_column_of_classes_is_the_category_whatever_its_title(photos, tmp_path, title):
+    text = with_others(f"image,{title},x0,y0,x1,y1", named, "person")
+    boxes, said = read(photos, tmp_path, text)
+    assert is_true(boxes)
+    assert said[0].endswith("6 boxes are left out, of another category than the class of the image: 'person' (6)")
+
+
+@each("title", ["class", "class_id", "category_id", "Labels", "label_no", "species"])
+def test_numbers_of_classes_need_a_class_map(photos, tmp_path, title):
+    text = with_others(f"image,{title},x0,y0,x1,y1", numbered, "person")
+    with pytest.raises(DataError, match="no category of its boxes is the name of a class folder; categories: '7', '8'"):
+        read(photos, tmp_path, text)
+    write(tmp_path / "map.csv", "folder,category\ncat,7\ndog,8")
+    assert is_true(read(photos, tmp_path, text, class_map=tmp_path / "map.csv")[0])
+
+
+@each(
+    ("header", "row", "unread"),
+    [
+        ("image,x0,y0,x1,y1,note,tag", lambda name, _, box: (name, *box, "ok", 3), "note, tag; none names a category"),
+        ("folder,image,x0,y0,x1,y1", lambda name, label, box: (label, name, *box), "folder; none names a category"),
+        ("image,class_id,class,x0,y0,x1,y1", lambda name, label, box: (name, 7, label, *box), "class_id"),
+    ],
+)
+def test_columns_that_are_not_read_are_named(photos, tmp_path, header, row, unread):
+    boxes, said = read(photos, tmp_path, table(header, row))
+    assert is_true(boxes)
+    assert f"boxes.csv: columns that are not read: {unread}" in said[0]
+
+
+def test_two_columns_of_classes_that_differ(photos, tmp_path):
+    text = table("image,class,photo_of,x0,y0,x1,y1", lambda name, label, box: (name, label, "cat", *box))
+    with pytest.raises(
+        DataError, match="the columns 'class' and 'photoof' both name classes and differ, as in a row w"
+    ):
+        read(photos, tmp_path, text)
+
+
+def without_category(**changes):
+    return json.dumps(coco(**{"categories": []} | changes))
+
+
+def test_coco_without_a_list_of_categories(photos, tmp_path):
+    others = [{"id": 9, "image_id": 0, "category_id": 5, "bbox": extent(WHOLE)}]
+    text = without_category(annotations=coco()["annotations"] + others)
+    with pytest.raises(DataError, match="categories: '0', '1', '5'; class folders: 'cat', 'dog'; say which belong tog"):
+        read(photos, tmp_path, {"a.json": text})
+    write(tmp_path / "map.csv", "folder,category\ncat,0\ndog,1")
+    assert is_true(read(photos, tmp_path, {"a.json": text}, class_map=tmp_path / "map.csv")[0])
+    texts = [
+        box | {"category_id": None, "category": "dog" if box["category_id"] else "cat"} for box in coco()["annotations"]
+    ]
+    assert is_true(read(photos, tmp_path, {"a.json": without_category(annotations=texts)})[0])
+
+
+def in_coco(lacking):
+    return {
+        "a.json": json.dumps(
+            coco(annotations=[*coco()["annotations"], {"id": 9, "image_id": 0, "bbox": [0, 0, 9, 9]} | lacking])
+        )
+    }
+
+
+LACKING = {
+    "CSV, empty": with_others("image,class,x0,y0,x1,y1", named, ""),
+    "CSV, a data frame's": with_others("image,class,x0,y0,x1,y1", named, "nan"),
+    "COCO": in_coco({}),
+    "COCO, null": in_coco({"category_id": None}),
+}
+
+
+@each("case", LACKING)
+def test_boxes_without_category_among_others(photos, tmp_path, case):
+    with pytest.raises(DataError, match=r"boxes have no category, so that nobody knows whether they count; name it, f"):
+        read(photos, tmp_path, LACKING[case])
+
+
+# ------------------------------------------------------------------------------------------------ what numbers measure
+
+
+def fractions(box, width=WIDTH, height=HEIGHT):
+    x0, y0, x1, y1 = box
+    return x0 / width, y0 / height, (x1 + 0.5) / width, (y1 + 0.5) / height
+
+
+def scaled(change):
+    return {image_id: change(box) for image_id, box in TRUE.items()}
+
+
+PLAIN = "image,x0,y0,x1,y1"
+
+
+def plain(image_id, _, box):
+    return image_id, *box
+
+
+@each("value", ["0.2", "1.000001", "-0.000002", "1.01"])
+def test_fractions_are_found_in_spite_of_rounding(photos, tmp_path, value):
+    listed = scaled(fractions)
+    first = next(iter(TRUE))
+    left, right = float(value) < 0, float(value) > 1
+    x0, y0, x1, y1 = listed[first]
+    listed[first] = (float(value) if left else x0, y0, float(value) if right else x1, y1)
+    boxes, said = read(photos, tmp_path, table(PLAIN, plain, listed))
+    assert boxes.pop(first) == [[0 if left else 60, 70, WIDTH - 1 if right else 199, 140]]
+    assert boxes == {name: [list(box)] for name, box in TRUE.items() if name != first}
+    assert "the numbers are fractions of the image's width and height" in said[0]
+
+
+def voc(box, name="cat", head=""):
+    x0, y0, x1, y1 = box
+    corners = f"<xmin>{x0}</xmin><ymin>{y0}</ymin><xmax>{x1}</xmax><ymax>{y1}</ymax>"
+    return f"<annotation>{head}<object><name>{name}</name><bndbox>{corners}</bndbox></object></annotation>"
+
+
+def voc_files(boxes):
+    return {f"{name.removesuffix('.jpg')}.xml": voc(box, class_of(name)) for name, box in boxes.items()}
+
+
+def hundredths(box):
+    return tuple(100 * value for value in fractions(box))
+
+
+def halves(box):
+    return tuple(value / 2 for value in box)
+
+
+def doubles(box):
+    return tuple(value * 2 for value in box)
+
+
+REFUSED = {
+    "fractions": (fractions, "all numbers are from 0 to 1: they are fractions, but .* pixels; multiply them by width"),
+    "per cent": (hundredths, "no box ends beyond 100, and numbers have fractions: they are per cent of the image's wi"),
+    "doubled": (doubles, r"of 6 boxes end far beyond their images, such as .*; the photos may have been resized"),
+}
+
+
+def read_lists(photos, tmp_path, listed, **conventions):
+    found = []
+    entries = [(name, ["cat", "dog"].index(class_of(name)), [box]) for name, box in listed.items()]
+    write_lists(tmp_path / "lists" / "test", entries, SIZE)
+    roots = DatasetRoots(photos, tmp_path / "lists", conventions=Conventions(**conventions), on_finding=found.append)
+    return LISTS.build(roots).annotations(Split.TEST).boxes, [finding.text for finding in found]
+
+
+@each(("case", "boxes"), [(case, boxes) for case in REFUSED for boxes in ("inclusive", "clip")])
+def test_numbers_that_are_no_pixels_are_refused_in_every_format(photos, tmp_path, case, boxes):
+    change, problem = REFUSED[case]
+    listed = scaled(change)
+    files = [{"a.json": json.dumps(coco(listed))}, voc_files(listed)]
+    for number, content in enumerate([*files, table(PLAIN, plain, listed)] if case != "fractions" else files):
+        (tmp_path / str(number)).mkdir()
+        with pytest.raises(DataError, match=problem) as caught:
+            read(photos, tmp_path / str(number), content, boxes=boxes)
+        assert "clip" not in str(caught.value)
+    with pytest.raises(DataError, match=problem) as caught:
+        read_lists(photos, tmp_path, listed, boxes=boxes)
+    assert "clip" not in str(caught.value)
+
+
+@each(
+    ("change", "words"),
+    [(lambda box: tuple(int(v) for v in hundredths(box)), "beyond 100"), (halves, "the middle of its image")],
+)
+def test_numbers_that_may_be_no_pixels_are_a_warning(photos, tmp_path, change, words):
+    listed = scaled(lambda box: tuple(int(value) for value in change(box)))
+    for said in (read(photos, tmp_path, table(PLAIN, plain, listed))[1], read_lists(photos, tmp_path, listed)[1]):
+        assert f"{words}, such as the box" in said[0]
+        assert said[0].endswith("the numbers may be per cent, or pixels of a smaller copy of the photo")
+
+
+def test_fractions_among_pixels(photos, tmp_path):
+    listed = TRUE | {"test/dog/5.jpg": fractions(TRUE["test/dog/5.jpg"])}
+    with pytest.raises(
+        DataError, match=r"boxes.csv, line 7: the box .* is in fractions of the image, but others are in"
+    ):
+        read(photos, tmp_path, table(PLAIN, plain, listed))
+    listed = scaled(fractions) | {"test/dog/5.jpg": (1, 2, 3, 4)}
+    with pytest.raises(DataError, match=r"line 6: the box 1 2 3 4 is in pixels, but others are in fractions; list all"):
+        read_lists(photos, tmp_path, listed)
+
+
+def test_coco_whose_boxes_are_corners(photos, tmp_path):
+    content = coco()
+    for annotation, box in zip(content["annotations"], TRUE.values(), strict=True):
+        annotation["bbox"] = box
+    with pytest.raises(DataError, match="boxes end far beyond their images"):
+        read(photos, tmp_path, {"a.json": json.dumps(content)})
+
+
+# ------------------------------------------------------------------------------------------------- boxes that are none
+
+ZEROS = TRUE | {"test/cat/0.jpg": (0, 0, 0, 0)}
+LEFT_OUT = {
+    "corners": table(PLAIN, plain, ZEROS),
+    "minus one": table(PLAIN, plain, ZEROS | {"test/cat/0.jpg": (-1, -1, -1, -1)}),
+    "extents": table("image,x,y,w,h", lambda name, _, box: (name, *extent(box)), ZEROS),
+    "a click": table(
+        "image,x,y,w,h", lambda name, _, box: (name, *extent(box)), TRUE | {"test/cat/0.jpg": (9, 8, 9, 8)}
+    ),
+    "COCO": {"a.json": json.dumps(coco(ZEROS))},
+    "VOC": voc_files(
+        ZEROS | {name: tuple(value + 1 for value in box) for name, box in TRUE.items() if "/0" not in name}
+    ),
+    "no numbers": table(PLAIN, lambda name, _, box: (name, *(box if "/0" not in name else ["NaN"] * 4))),
+}
+
+
+@each("case", LEFT_OUT)
+def test_boxes_without_area_are_none(photos, tmp_path, case):
+    with pytest.raises(
+        DataError, match=r"has no box for 1 images of test, such as 'test/cat/0.jpg'; --unannotated omit"
+    ):
+        read(photos, tmp_path, LEFT_OUT[case])
+    boxes, said = read(photos, tmp_path, LEFT_OUT[case], unannotated="omit")
+    assert boxes == {name: [list(box)] for name, box in TRUE.items() if name != "test/cat/0.jpg"}
+    assert case == "no numbers" or any("1 box is left out, without an area: " in text for text in said)
+
+
+def test_boxes_without_area_in_lists(photos, tmp_path):
+    with pytest.raises(
+        DataError, match=r"1 image has no box, though listed .*; --unannotated omit leaves such images out"
+    ):
+        read_lists(photos, tmp_path, ZEROS)
+    boxes, said = read_lists(photos, tmp_path, ZEROS, unannotated="omit")
+    assert {name: tuple(found[0]) for name, found in boxes.items()} == {
+        name: box for name, box in TRUE.items() if name != "test/cat/0.jpg"
+    }
+    assert said == [
+        f"1 box is left out, as all four numbers are 0 or -1, first {tmp_path}/lists/test/localization.txt, line 1"
+    ]
+
+
+def test_two_files_with_two_sizes_of_one_image(photos, tmp_path):
+    other = json.dumps(coco(annotations=[], size=(600, 480)))
+    with pytest.raises(
+        DataError, match=r"b.json, image 0: expected one size an image, .* is 300x240 before .*got 600x480"
+    ):
+        read(photos, tmp_path, {"a.json": json.dumps(coco()), "b.json": other})
+
+
+# ------------------------------------------------------------------------------------------------- what columns are
+
+HEADERS = {
+    "image,width,height,x,y,w,h": lambda name, _, box: (name, *SIZE, *extent(box)),
+    "filename,width,height,class,xmin,ymin,box_w,box_h": lambda name, label, box: (name, *SIZE, label, *extent(box)),
+    "filename,width,height,bbox_x,bbox_y,bbox_width,bbox_height": lambda name, _, box: (name, *SIZE, *extent(box)),
+    "image,width,height,x_center,y_center,w,h": lambda name, _, box: (
+        *(name, *SIZE, (box[0] + box[2]) / 2, (box[1] + box[3]) / 2),
+        *extent(box)[2:],
+    ),
+    "image,xmin,ymin,xmax,ymax,width,height": lambda name, _, box: (name, *box, *extent(box)[2:]),
+    "ImageID,LabelName,XMin,XMax,YMin,YMax": lambda name, label, box: (name, label, box[0], box[2], box[1], box[3]),
+    "photo,original_width,original_height,startX,startY,endX,endY": lambda name, _, box: (name, *SIZE, *box),
+    "id,filename,path,x0,y0,x1,y1": lambda name, _, box: (7, f"{hash(name)}.jpg", name, *box),
+    "\ufeff\u200eimage,\u200bx0,y0,x1,y1\u200f": lambda name, _, box: (f"\u200e{name}", f"{box[0]}\u200b", *box[1:]),
+    "image;x0;y0;x1;y1,": lambda name, _, box: (f"{name};{box[0]};{box[1]};{box[2]};{box[3]}", ""),
+    "image,width,height,x0,y0,x1,y1": lambda name, _, box: (name, f"{WIDTH}px", f"{HEIGHT} px", *box),
+    "image,image_width,image_height,x0,y0,x1,y1": lambda name, _, box: (name, f"{WIDTH}.0", f"{HEIGHT}.00", *box),
+    'image,x0,y0,x1,y1,"size"': lambda name, _, box: (name, f'"{box[0]},25"', *box[1:], "x"),
+}
+
+
+@each("header", HEADERS)
+def test_headers_of_several_candidates(photos, tmp_path, header):
+    assert is_true(read(photos, tmp_path, table(header, HEADERS[header]))[0])
+
+
+def test_fields_between_spaces(photos, tmp_path):
+    rows = [f"{name} {class_of(name)} {' '.join(map(str, fractions(box)))}" for name, box in TRUE.items()]
+    assert is_true(read(photos, tmp_path, "\n".join(["image class x0 y0 x1 y1", *rows]))[0])
+
+
+def test_corners_in_the_wrong_order_are_called_so(photos, tmp_path):
+    listed = TRUE | {"test/cat/0.jpg": (199, 140, 60, 70)}
+    with pytest.raises(DataError, match=r"0\.jpg' ends before it begins: expected x0 <= x1 and y0 <= y1$"):
+        read(photos, tmp_path, table(PLAIN, plain, listed))
