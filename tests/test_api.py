@@ -106,8 +106,8 @@ DATA = [
     "reference_splits",
     "refuse_unused",
     "top_folder",
-    "visible_entries",
     "visible",
+    "visible_entries",
     "xywh_to_xyxy",
 ]
 

@@ -322,9 +322,7 @@ LEFT_OUT = {
 
 @each("case", LEFT_OUT)
 def test_boxes_without_area_are_none(photos, tmp_path, case):
-    with pytest.raises(
-        DataError, match=r"has no box for 1 images of test, such as 'test/cat/0.jpg'; --unannotated omit"
-    ):
+    with pytest.raises(DataError, match=r"has no box for 1 image of test, 'test/cat/0.jpg'; --unannotated omit"):
         read(photos, tmp_path, LEFT_OUT[case])
     boxes, said = read(photos, tmp_path, LEFT_OUT[case], unannotated="omit")
     assert boxes == {name: [list(box)] for name, box in TRUE.items() if name != "test/cat/0.jpg"}
