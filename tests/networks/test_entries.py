@@ -1,5 +1,7 @@
 """Which state dict of a weights file is taken, under which names: any wrapper's prefix, any container, averages."""
 
+import re
+
 import pytest
 import torch
 from cases import each
@@ -64,7 +66,120 @@ def test_names_of_the_network_are_no_prefix(tmp_path):
     assert chosen(parts, tmp_path, classifier_key="module.fc.weight").tensors.keys() == parts.keys()
     head_apart = {**{f"body.{name}": entry for name, entry in network().items() if name[:2] != "fc"}}
     head_apart |= {"head.fc.weight": torch.zeros(5, 4), "head.fc.bias": torch.zeros(5)}
-    assert chosen(head_apart, tmp_path).tensors.keys() == head_apart.keys()
+    assert chosen(head_apart, tmp_path, classifier_key="head.fc.weight").tensors.keys() == head_apart.keys()
+
+
+def tree(flat):
+    """Return a state dict as a tree of modules."""
+    root = {}
+    for name, entry in flat.items():
+        *parts, last = name.split(".")
+        place = root
+        for part in parts:
+            place = place.setdefault(part, {})
+        place[last] = entry
+    return root
+
+
+def renamed(*changes):
+    entries = network()
+    for old, new in changes:
+        entries = {re.sub(old, new, name): entry for name, entry in entries.items()}
+    return entries
+
+
+SHAPED = {
+    "compiled parts": (renamed(("^layer1.", "layer1._orig_mod.")), "inside names are taken off: _orig_mod"),
+    "sharded parts": (
+        {
+            "state_dict": {
+                f"module.{name}": entry for name, entry in renamed((".0.", "._fsdp_wrapped_module.0.")).items()
+            }
+        },
+        "inside names are taken off: _fsdp_wrapped_module",
+    ),
+    "recomputed parts": (renamed((r"0\.conv", "0._checkpoint_wrapped_module.conv")), "_checkpoint_wrapped_module"),
+    "a parallel part": (renamed(("^layer1.", "layer1.module.")), "inside names are taken off: module"),
+    "some parallel": (renamed(("^(bn|fc)", r"module.\1")), "inside names are taken off: module"),
+    "body and head": (
+        {("head." if name[:2] == "fc" else "backbone.") + name: entry for name, entry in network().items()},
+        "the prefixes 'backbone.' and 'head.' are taken off the names",
+    ),
+    "a tree": (tree(network()), None),
+    "a tree in a container": ({"params": tree(prefixed("net.")), "epoch": 3}, "the prefix 'net.' is taken off"),
+    "a list of one": ([network(), {"epoch": 3}], None),
+    "pairs": (list(network().items()), None),
+}
+
+
+@each("shape", list(SHAPED))
+def test_names_inside_names_and_containers_of_any_shape(tmp_path, shape):
+    content, note = SHAPED[shape]
+    found = chosen(content, tmp_path)
+    assert found.tensors.keys() == network().keys()
+    assert not found.notes if note is None else any(note in each_note for each_note in found.notes)
+
+
+def test_averages_of_a_hook_in_one_mapping_are_a_state_dict_of_their_own(tmp_path):
+    averages = {f"ema_{name.replace('.', '_')}": entry for name, entry in network(2).items()}
+    found = chosen({"state_dict": network(1) | averages}, tmp_path)
+    assert set(found.tensors["conv1.weight"].unique().tolist()) == {1}
+    assert "2 state dicts, under 'state_dict', 'state_dict.ema'" in found.notes[0]
+    assert chosen({"state_dict": network(1) | averages}, tmp_path, key="ema").tensors.keys() == network().keys()
+
+
+def test_a_tree_of_modules_that_is_none_ends(tmp_path):
+    content = {"fc": {"weight": torch.zeros(2, 2)}}
+    for _ in range(60):
+        content = {"a": content, "b": content, "c": content}
+    with pytest.raises(WeightsError, match="holds no state dict"):
+        chosen(content, tmp_path)
+
+
+KEYS = {
+    "state_dict.ema_model.module": 2,
+    "ema_model.module": 2,
+    "ema_model": 2,
+    "state_dict.ema_model": 2,
+    "model": 1,
+    "state_dict.model": 1,
+}
+
+
+@each("key", list(KEYS))
+def test_a_key_may_be_any_part_of_a_whole_key(tmp_path, key):
+    content = {"state_dict": {**prefixed("model.", 1), **prefixed("ema_model.module.", 2)}}
+    assert set(chosen(content, tmp_path, key=key).tensors["conv1.weight"].unique().tolist()) == {KEYS[key]}
+
+
+@each(
+    ("key", "message"),
+    [
+        ("state_dict", "2 state dicts of this key: 'state_dict.model', 'state_dict.ema_model.module'; write one of"),
+        ("epoch", "it holds 'state_dict.model', 'state_dict.ema_model.module'; 'epoch' is a number"),
+        ("shadow.params", "'shadow.params' is a list of 2 tensors without names"),
+        ("args", "'args' is a mapping of 'lr'"),
+    ],
+)
+def test_a_key_of_something_else_says_what_it_is_and_names_the_candidates(tmp_path, key, message):
+    content = {"state_dict": {**prefixed("model.", 1), **prefixed("ema_model.module.", 2)}, "epoch": 3}
+    content |= {"shadow": {"params": [torch.zeros(2), torch.zeros(3)]}, "args": {"lr": 0.1}}
+    with pytest.raises(WeightsError, match=re.escape(message)):
+        chosen(content, tmp_path, key=key)
+
+
+@each(
+    ("content", "held"),
+    [
+        ({"optimizer": {"state": {}}, "epoch": 1}, "a mapping of 'optimizer', 'epoch'"),
+        ([torch.zeros(2)] * 3, "a list of 3 tensors without names"),
+        ({}, "nothing"),
+        (3, "a number"),
+    ],
+)
+def test_a_file_without_a_state_dict_says_what_it_holds(tmp_path, content, held):
+    with pytest.raises(WeightsError, match=f"holds no state dict .*; it holds {re.escape(held)}; save the state dict"):
+        chosen(content, tmp_path)
 
 
 @each(

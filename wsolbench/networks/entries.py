@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
 from itertools import takewhile
 
 from torch import Tensor
@@ -33,7 +34,9 @@ _HELPERS = {"criterion", "loss", "optimizer", "metric", "metrics", "acc"} | _AVE
 """Words in the first parts of names that a training adds beside its network in one mapping."""
 _COUNTERS = ("num_batches_tracked", "total_ops", "total_params", "n_averaged", "relative_position_index", "attn_mask")
 """Entries that do not take part in a forward pass, or are computed from the network's form."""
-_DEEPEST = 4
+_INNER = frozenset({"_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_forward_module"})
+"""Names of wrappers around parts of a network: of compilation, of sharding, of recomputation."""
+_DEEPEST, _DEEPEST_TREE = 4, 16
 _SHOWN = 12
 """So many state dicts of a file are named in a message."""
 
@@ -62,6 +65,12 @@ class _Candidate:
     prefix: str = ""
     skipped: tuple[str, ...] = ()
     grouped: bool = False
+    inner: tuple[str, ...] = ()
+
+    @property
+    def place(self) -> str:
+        """The key with the prefix."""
+        return self.key if self.grouped else _joined(self.key, self.prefix.rstrip("."))
 
     @property
     def average(self) -> bool:
@@ -85,7 +94,10 @@ def choose_entries(file: WeightsFile, key: str | None = None, classifier_key: st
     """
     found = _candidates(file, classifier_key)
     if not found:
-        raise WeightsError(f"weights file {file.path} holds no state dict (a mapping of names to tensors)")
+        raise WeightsError(
+            f"weights file {file.path} holds no state dict (a mapping of names to tensors); it holds "
+            f"{_described(file.content)}; save the state dict of the network: torch.save(network.state_dict(), FILE)"
+        )
     taken = found[0] if key is None else _of_key(file, found, key)
     several = len(found) > 1
     notes = [*([_choice(found, taken, by_rule=key is None)] if several else []), *_prefix_notes(taken)]
@@ -113,19 +125,20 @@ def _mappings(file: WeightsFile) -> list[_Candidate]:
     seen: set[int] = set()
 
     def visit(value: object, path: tuple[str, ...]) -> None:
-        if not isinstance(value, dict) or id(value) in seen or len(path) > _DEEPEST:
+        items = _named_items(value)
+        if not items or id(value) in seen or len(path) > _DEEPEST:
             return
         seen.add(id(value))
-        items = [(name, item) for name, item in value.items() if isinstance(name, str)]
-        tensors = {name: item for name, item in items if isinstance(item, StoredTensor)}
+        tree = _joined_tree(items)
+        tensors = tree or {name: item for name, item in items if isinstance(item, StoredTensor)}
         if tensors:
-            if len(found) == MOST_MAPPINGS:
+            if len(found) >= MOST_MAPPINGS:
                 raise WeightsError(
                     f"weights file {file.path} holds more than {MOST_MAPPINGS:,} mappings of names to tensors; "
                     "save the state dict of the network alone: torch.save(network.state_dict(), FILE)"
                 )
-            found.append(_Candidate(".".join(path), tensors))
-        for name, item in items:
+            found.extend(_without_averages(_Candidate(".".join(path), tensors)))
+        for name, item in () if tree else items:
             if not _BESIDE.search(name.lower()):
                 visit(item, (*path, name))
 
@@ -133,20 +146,107 @@ def _mappings(file: WeightsFile) -> list[_Candidate]:
     return [each for each in found if any(len(value.shape) > 1 for value in each.tensors.values())] or found
 
 
+def _named_items(value: object) -> list[tuple[str, object]]:
+    """Return the items of a mapping, of a list of pairs, or of a list of mappings, whose names are their numbers."""
+    if isinstance(value, dict):
+        return [(name, item) for name, item in value.items() if isinstance(name, str)]
+    if not isinstance(value, list | tuple) or not value:
+        return []
+    if all(isinstance(item, list | tuple) and len(item) == 2 and isinstance(item[0], str) for item in value):
+        return [(name, item) for name, item in value]
+    return [(str(place), item) for place, item in enumerate(value[:_SHOWN]) if isinstance(item, dict | list | tuple)]
+
+
+def _joined_tree(items: list[tuple[str, object]]) -> dict[str, StoredTensor]:
+    """Return the tensors of a tree of modules, mappings of mappings, under joined names; nothing for anything else.
+
+    A state dict has joined names already, so that no mapping of a tree has a dot in a name.
+    """
+    joined: dict[str, StoredTensor] = {}
+    mappings: set[int] = set()
+    stack = list(reversed(items))
+    while stack:
+        name, item = stack.pop()
+        if isinstance(item, StoredTensor):
+            joined[name] = item
+            continue
+        plain = isinstance(item, dict) and not any("." in str(key) for key in item)
+        if not plain or id(item) in mappings or name.count(".") >= _DEEPEST_TREE:
+            return {}
+        mappings.add(id(item))
+        stack += [(f"{name}.{key}", inner) for key, inner in reversed(_named_items(item))]
+    return joined if len(mappings) > 2 and not any("." in name for name, _ in items) else {}
+
+
+def _without_averages(mapping: _Candidate) -> list[_Candidate]:
+    """Return a mapping apart from the averages that mmcv's hook keeps in it: ``ema_conv1_weight`` of `conv1.weight`."""
+    tensors = mapping.tensors
+    averages = {name: f"ema_{name.replace('.', '_')}" for name in tensors}
+    averages = {name: average for name, average in averages.items() if average in tensors}
+    if len(averages) < 2:
+        return [mapping]
+    others = set(averages.values())
+    raw = {name: value for name, value in tensors.items() if name not in others}
+    averaged = {name: tensors[average] for name, average in averages.items()}
+    return [_Candidate(mapping.key, raw), _Candidate(_joined(mapping.key, "ema"), averaged)]
+
+
 def _without_prefixes(mapping: _Candidate, classifier_key: str | None) -> list[_Candidate]:
+    """Return a mapping without the names of wrappers, or its parts with the classifier."""
+    found = _without_common_prefixes(_without_inner(mapping, _INNER, len(_INNER)), classifier_key)
+    return [_without_inner(each, {"module"}, 2) for each in found]
+
+
+def _without_common_prefixes(mapping: _Candidate, classifier_key: str | None) -> list[_Candidate]:
     """Return a mapping without the prefixes that wrappers put before all names, or its parts with the classifier."""
-    plain = _Candidate(mapping.key, mapping.tensors)
     if classifier_key in mapping.tensors:
-        return [plain]
-    grouped = _groups(mapping, classifier_key) if classifier_key else []
-    if grouped:
-        return grouped
+        return [mapping]
+    parts = _groups(mapping, classifier_key) if classifier_key else []
+    parts = parts or (_body_and_head(mapping, classifier_key) if classifier_key else [])
+    if parts:
+        return parts
     names = [name for name in mapping.tensors if "." in name or not is_counter(name)]
     prefix = _common_prefix(names)
     if not prefix:
         own = [name for name in names if not _HELPERS.intersection(_words(name.partition(".")[0]))]
         prefix = _common_prefix(own) if len(own) < len(names) else ""
-    return [_part(mapping, prefix)] if prefix else [plain]
+    return [_part(mapping, prefix)] if prefix else [mapping]
+
+
+def _without_inner(mapping: _Candidate, wrappers: AbstractSet[str], deepest: int) -> _Candidate:
+    """Return a mapping without the names that wrappers of parts of a network put inside names.
+
+    Args:
+        mapping: The mapping.
+        wrappers: Names of wrappers.
+        deepest: Only the first so many parts of a name count; a network may have a part of such a name further down.
+    """
+    names = list(mapping.tensors)
+    if not any(wrapper in name for name in names for wrapper in wrappers):
+        return mapping
+    prefix = _common_prefix(names)  # reported as such
+    found: set[str] = set()
+    renamed: dict[str, StoredTensor] = {}
+    for name, value in mapping.tensors.items():
+        *parts, last = name.removeprefix(prefix).split(".")
+        inner = {part for place, part in enumerate(parts) if part in wrappers and place < deepest}
+        found |= inner
+        kept = [part for place, part in enumerate(parts) if part not in inner or place >= deepest]
+        renamed[prefix + ".".join([*kept, last])] = value
+    if not found or len(renamed) < len(names):
+        return mapping
+    return replace(mapping, tensors=renamed, inner=(*mapping.inner, *sorted(found)))
+
+
+def _body_and_head(mapping: _Candidate, classifier_key: str) -> list[_Candidate]:
+    """Return a mapping whose body and classifier have prefixes of their own (``backbone.``, ``head.``) without them."""
+    heads = [name.removesuffix(classifier_key) for name in mapping.tensors if name.endswith(f".{classifier_key}")]
+    body = _common_prefix(name for name in mapping.tensors if not name.startswith(tuple(heads)))
+    if len(heads) != 1 or not body:
+        return []
+    renamed = {name.removeprefix(body).removeprefix(heads[0]): value for name, value in mapping.tensors.items()}
+    whole = len(renamed) == len(mapping.tensors)
+    return [replace(mapping, tensors=renamed, prefix=f"{body}' and '{heads[0]}")] if whole else []
 
 
 def _groups(mapping: _Candidate, classifier_key: str) -> list[_Candidate]:
@@ -159,10 +259,7 @@ def _groups(mapping: _Candidate, classifier_key: str) -> list[_Candidate]:
     parts = [_part(mapping, prefix) for prefix in wide]
     if len(parts) < 2:
         return parts
-    return [
-        _Candidate(_joined(part.key, part.prefix.rstrip(".")), part.tensors, part.prefix, part.skipped, True)
-        for part in parts
-    ]
+    return [replace(part, key=_joined(part.key, part.prefix.rstrip(".")), grouped=True) for part in parts]
 
 
 def _count(names: list[str], prefix: str) -> int:
@@ -173,7 +270,7 @@ def _count(names: list[str], prefix: str) -> int:
 def _part(mapping: _Candidate, prefix: str) -> _Candidate:
     taken = {name.removeprefix(prefix): value for name, value in mapping.tensors.items() if name.startswith(prefix)}
     skipped = tuple(name for name in mapping.tensors if not name.startswith(prefix))
-    return _Candidate(mapping.key, taken, prefix, skipped)
+    return replace(mapping, tensors=taken, prefix=prefix, skipped=skipped)
 
 
 def _common_prefix(names: Iterable[str]) -> str:
@@ -201,16 +298,49 @@ def _rank(candidate: _Candidate, classifier_key: str | None) -> tuple[bool, bool
 
 
 def _of_key(file: WeightsFile, found: list[_Candidate], key: str) -> _Candidate:
-    """Return the candidate of a key: its whole key, or the last parts of it."""
-    matching = [each for each in found if each.key == key] or [
-        each for each in found if each.key.endswith(f".{key}") or each.prefix.rstrip(".") == key
+    """Return the candidate of a key: its whole key, the last parts of it, or any parts that follow one another."""
+    readings: list[Callable[[_Candidate], bool]] = [
+        lambda each: key in (each.key, each.place),
+        lambda each: f".{each.place}".endswith(f".{key}") or f".{each.key}".endswith(f".{key}"),
+        lambda each: f".{key}." in f".{each.place}.",
     ]
+    matching = next(filter(None, ([each for each in found if reading(each)] for reading in readings)), [])
     if len(matching) == 1:
         return matching[0]
-    keys = _shown_keys(found)
+    keys = _shown_keys(matching or found)
+    start = f"--weights-key {shown(key)}: {file.path} holds"
     if len(found) == 1:
-        raise WeightsError(f"--weights-key {key}: {file.path} holds one state dict, under {keys}; omit the option")
-    raise WeightsError(f"--weights-key {key}: {file.path} holds no one state dict of this key; it holds {keys}")
+        under = "without a key" if not found[0].key else f"under {keys}"
+        raise WeightsError(f"{start} one state dict, {under}; omit the option{_what_is(file, key)}")
+    if matching:
+        raise WeightsError(f"{start} {len(matching)} state dicts of this key: {keys}; write one of them in full")
+    raise WeightsError(f"{start} no one state dict of this key; it holds {keys}{_what_is(file, key)}")
+
+
+def _what_is(file: WeightsFile, key: str) -> str:
+    """Return what stands under a key that is that of no state dict."""
+    value: object = file.content
+    for part in key.split("."):
+        items = dict(_named_items(value))
+        if part not in items:
+            return ""
+        value = items[part]
+    return f"; '{shown(key)}' is {_described(value)}"
+
+
+def _described(value: object) -> str:
+    """Return what a value of a file is, for a message."""
+    if isinstance(value, StoredTensor):
+        return f"a tensor {value.shape}"
+    if isinstance(value, dict):
+        names = [name for name in value if isinstance(name, str)]
+        listed = first_names(names, 5, lambda name: f"'{shown(name, 40)}'")
+        return f"a mapping of {listed}" if names else "nothing"
+    if isinstance(value, list | tuple):
+        tensors = sum(isinstance(item, StoredTensor) for item in value)
+        return f"a list of {tensors:,} tensors without names" if tensors else f"a list of {len(value):,} items"
+    kinds = {bool: "a truth value", int: "a number", float: "a number", str: "a text", type(None): "nothing"}
+    return kinds.get(type(value), "an object that is not read")
 
 
 def _choice(found: list[_Candidate], taken: _Candidate, *, by_rule: bool) -> str:
@@ -228,7 +358,11 @@ def _shown_key(candidate: _Candidate) -> str:
 
 
 def _prefix_notes(taken: _Candidate) -> list[str]:
-    notes = [f"the prefix '{shown(taken.prefix, 80)}' is taken off the names"] if taken.prefix else []
+    several = "' and '" in taken.prefix
+    words = ("the prefixes", "are") if several else ("the prefix", "is")
+    notes = [f"{words[0]} '{shown(taken.prefix, 80)}' {words[1]} taken off the names"] if taken.prefix else []
+    if taken.inner:
+        notes.append(f"names of wrappers inside names are taken off: {', '.join(taken.inner)}")
     skipped = () if taken.grouped else taken.skipped
     if skipped:
         notes.append(f"{len(skipped)} entries without this prefix are skipped: {some(skipped)}")
