@@ -105,6 +105,7 @@ DATA = [
     "read_xml",
     "reference_splits",
     "refuse_unused",
+    "tidy_path",
     "top_folder",
     "visible",
     "visible_entries",

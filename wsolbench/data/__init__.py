@@ -12,7 +12,7 @@ from wsolbench.data.conventions import refuse_unused
 from wsolbench.data.disk import DiskDataset, DiskSplit, LazySplit, ListedSplit, PlacedSplit
 from wsolbench.data.image_files import HeaderSizes, ImageFiles
 from wsolbench.data.lines import Line, parse_each, quote, read_file, read_lines
-from wsolbench.data.names import NameIndex, common_front, visible
+from wsolbench.data.names import NameIndex, common_front, tidy_path, visible
 from wsolbench.data.prepared import lists_below, prepared_roots
 from wsolbench.data.published import published_lists
 from wsolbench.data.reference import ReferenceDataset, ReferenceSplit, folder_names, reference_splits
@@ -65,6 +65,7 @@ __all__ = [
     "read_xml",
     "reference_splits",
     "refuse_unused",
+    "tidy_path",
     "top_folder",
     "visible",
     "visible_entries",

@@ -23,7 +23,7 @@ from pathlib import Path
 
 from wsolbench.contract import DatasetRoots, Finding, Severity
 from wsolbench.data.lines import Line, read_lines
-from wsolbench.data.names import folded
+from wsolbench.data.names import folded, visible
 from wsolbench.errors import DataError
 
 __all__ = [
@@ -43,6 +43,8 @@ COLUMNS = ("folder", "category", "row")
 CLASS_AGNOSTIC = frozenset({"object", "objects", "thing", "item", "instance", "foreground", "target", "roi"})
 """Categories that say of a box that it is of the image's object, whatever that is, where a file has no other one."""
 _NAMED = 5
+_WHOLE = re.compile(r"^([0-9]+)\.0+$")
+"""A number as data frames write it where a column has a gap."""
 
 
 @dataclass(frozen=True)
@@ -81,19 +83,19 @@ def read_class_map(path: Path) -> ClassMap:
     """
     header, *lines = read_lines(path) or [Line(path, 1, "")]
     separator = next((mark for mark in ",;\t" if mark in header.text), ",")
-    columns = [name.strip().lower() for name in _fields(header, separator)]
+    columns = [visible(name).strip().lower() for name in _fields(header, separator)]
     if len(columns) < 2 or len(set(columns)) < len(columns) or not set(columns) <= set(COLUMNS):
         raise header.error(f"expected the header {','.join(COLUMNS)}, or two of these columns")
     parsed = []
     for line in lines:
-        fields = [text.strip() for text in _fields(line, separator)]
+        fields = [visible(text).strip() for text in _fields(line, separator)]
         if len(fields) != len(columns):
             raise line.error(f"expected {','.join(columns)}")
         named = dict(zip(columns, fields, strict=True))
         if sum(map(bool, fields)) < 2:
             raise line.error(f"expected at least two of {', '.join(columns)}")
         folder = named.get("folder") or named.get("category", "")  # a class that its category is named like
-        parsed.append(MapLine(line, folder, named.get("category", ""), named.get("row", "")))
+        parsed.append(MapLine(line, folder, named.get("category", ""), _WHOLE.sub(r"\1", named.get("row", ""))))
     if not parsed:
         raise DataError(f"{path} holds no line below its header; expected {','.join(columns)}")
     return ClassMap(path, tuple(parsed))
@@ -107,8 +109,11 @@ def _fields(line: Line, separator: str) -> list[str]:
 
 
 def plain_name(name: str) -> str:
-    """Return a name as names are compared: in NFC, without case; spaces, ``_`` and ``-`` are the same."""
-    return re.sub(r"[\s_-]+", " ", folded(name)).strip()
+    """Return a name as names are compared: in NFC, without case; spaces, ``_`` and ``-`` are one, 1 and 1.0 too.
+
+    Characters that nobody sees do not count.
+    """
+    return _WHOLE.sub(r"\1", re.sub(r"[\s_-]+", " ", folded(name)).strip())
 
 
 def find_name(name: str, among: Sequence[str]) -> tuple[str, ...]:

@@ -123,8 +123,20 @@ def test_numbers_of_classes_need_a_class_map(photos, tmp_path, title):
     text = with_others(f"image,{title},x0,y0,x1,y1", numbered, "person")
     with pytest.raises(DataError, match="no category of its boxes is the name of a class folder; categories: '7', '8'"):
         read(photos, tmp_path, text)
-    write(tmp_path / "map.csv", "folder,category\ncat,7\ndog,8")
+    write(tmp_path / "map.csv", "folder,category\ncat,7.0\ndog,8.0")
     assert is_true(read(photos, tmp_path, text, class_map=tmp_path / "map.csv")[0])
+
+
+def test_a_column_that_may_be_the_category_is_a_warning(photos, tmp_path):
+    words = {"cat": "Katze", "dog": "Hund"}
+    text = table("image,Tier,x0,y0,x1,y1", lambda name, label, box: (name, words[label], *box))
+    assert read(photos, tmp_path, text)[1][0].endswith(
+        "columns that are not read: Tier; none names a category, so that all boxes count; "
+        "if 'Tier' does, say with --class-map FILE which class is which"
+    )
+    write(tmp_path / "map.csv", "folder,category\ncat,Hund\ndog,Katze")
+    with pytest.raises(DataError, match="has no box for 6 images of test"):
+        read(photos, tmp_path, text, class_map=tmp_path / "map.csv")
 
 
 @each(
@@ -369,6 +381,10 @@ HEADERS = {
     "image;x0;y0;x1;y1,": lambda name, _, box: (f"{name};{box[0]};{box[1]};{box[2]};{box[3]}", ""),
     "image,width,height,x0,y0,x1,y1": lambda name, _, box: (name, f"{WIDTH}px", f"{HEIGHT} px", *box),
     "image,image_width,image_height,x0,y0,x1,y1": lambda name, _, box: (name, f"{WIDTH}.0", f"{HEIGHT}.00", *box),
+    "Bild;Image;left_x (px);top_y (px);right_x (px);bottom_y (px),": lambda name, _, box: (
+        ";".join(map(str, (7, name, *box))),
+        "",
+    ),
     'image,x0,y0,x1,y1,"size"': lambda name, _, box: (name, f'"{box[0]},25"', *box[1:], "x"),
 }
 
@@ -387,3 +403,46 @@ def test_corners_in_the_wrong_order_are_called_so(photos, tmp_path):
     listed = TRUE | {"test/cat/0.jpg": (199, 140, 60, 70)}
     with pytest.raises(DataError, match=r"0\.jpg' ends before it begins: expected x0 <= x1 and y0 <= y1$"):
         read(photos, tmp_path, table(PLAIN, plain, listed))
+
+
+# ------------------------------------------------------------------------------------------------- names of images
+
+
+def test_addresses_and_names_that_are_not_there(photos, tmp_path):
+    for address in ("https://host/up/3/{}?token=1", "s3://bucket/photos/test/cat/{}", "gs://b/{}"):
+        text = table(PLAIN, lambda name, _, box, address=address: (address.format(name.split("/")[-1]), *box))
+        assert is_true(read(photos, tmp_path, text)[0])
+    others = {f"test/cat/gone{number}.jpg": (1, 2, 3, 4) for number in range(9)}
+    with pytest.raises(
+        DataError, match=r"line 8: 'test/cat/gone0.jpg' names no image .*; nor do 8 other names, such as"
+    ):
+        read(photos, tmp_path, table(PLAIN, plain, TRUE | others))
+
+
+def test_files_that_are_no_images_are_named(tmp_path):
+    write_photo(tmp_path / "photos" / "cat" / "0.jpg", 30, 20)
+    write_photo(tmp_path / "photos" / "cat" / "more" / "1.jpg", 30, 20)
+    write(tmp_path / "photos" / "cat" / "2.heic", "photo")
+    for name in ("cat/more/1.jpg", "cat/2.heic"):
+        text = f"{PLAIN}\n0.jpg,1,2,20,18\n{name},1,2,20,18"
+        with pytest.raises(
+            DataError, match=f"'{name}' is there, but not read: save it as JPEG or PNG, directly in its"
+        ):
+            read(tmp_path / "photos", tmp_path, text)
+
+
+def test_names_of_voc_files(tmp_path):
+    for name in ("a.jpg", "a.png"):
+        write_photo(tmp_path / "photos" / "cat" / name, 30, 20)
+    files = {"cat/a": voc((2, 3, 21, 19), head="<filename>a.png</filename>")}
+    boxes, _ = read(tmp_path / "photos", tmp_path, files, unannotated="omit")
+    assert boxes == {"test/cat/a.png": [[1, 2, 20, 18]]}
+
+
+def test_voc_with_units_and_decimal_commas(photos, tmp_path):
+    size = f"<size><width>{WIDTH}px</width><height>{HEIGHT}.00</height></size>"
+    files = {
+        f"{name.removesuffix('.jpg')}.xml": voc([f"{value + 1},25" for value in box], class_of(name), size)
+        for name, box in TRUE.items()
+    }
+    assert is_true(read(photos, tmp_path, files)[0])

@@ -90,7 +90,8 @@ def check_dataset(offer: Offer[DatasetSpec], roots: DatasetRoots, *, workers: in
         ]
     version = _version(dataset)
     messages = dict.fromkeys(str(fault) for fault in [*faults, *unread])  # after the inspections, which add faults
-    findings = (*list_findings(Severity.ERROR, list(messages)), *dict.fromkeys(told), *found)
+    errors = list_findings(Severity.ERROR, list(messages))
+    findings = tuple(dict.fromkeys((*errors, *told, *found)))  # several splits and checks come to the same one
     counts = tuple(_count(part, offer.spec) for part in inspected)
     return CheckReport(dataset.name, version, counts, findings)
 

@@ -16,6 +16,7 @@ from wsolbench_plugins.datasets.imagefolder.voc_files import read_voc
 
 _Reader: TypeAlias = Callable[[Path, Sequence[Path], DatasetRoots, Known], BoxFile]
 
+_HEAD = 1024
 _READERS: dict[str, _Reader] = {".csv": read_csv, ".json": read_coco, ".tsv": read_csv, ".xml": read_voc}
 
 
@@ -34,8 +35,9 @@ def read_box_files(path: Path, roots: DatasetRoots, known: Known) -> BoxFile:
     files = _files_below(path) if path.is_dir() else [path]
     if not path.exists():
         raise DataError(f"{path} does not exist; name a file of boxes, or a folder of them, with --metadata-root")
-    readable = [file for file in files if file.suffix.lower() in _READERS]
-    kinds = sorted({file.suffix.lower() for file in readable})
+    kind_of = {file: file.suffix.lower() for file in files if file.suffix.lower() in _READERS}
+    kind_of = kind_of or {file: ".xml" for file in files if not file.suffix and _holds_annotation(file)}
+    kinds = sorted(set(kind_of.values()))
     if len(kinds) != 1:
         others = sorted({file.suffix.lower() or "no ending" for file in files})
         found = (
@@ -44,7 +46,7 @@ def read_box_files(path: Path, roots: DatasetRoots, known: Known) -> BoxFile:
         message = f"holds files of the kinds {', '.join(kinds)}" if kinds else f"is or holds no file of boxes{found}"
         yolo = "; YOLO's text files have to be exported as COCO, VOC or CSV" if not kinds and ".txt" in others else ""
         raise DataError(f"{path} {message}; expected one kind of {', '.join(_READERS)}{yolo}")
-    return _checked(_READERS[kinds[0]](path, readable, roots, known), path, roots)
+    return _checked(_READERS[kinds[0]](path, list(kind_of), roots, known), path, roots)
 
 
 def _checked(found: BoxFile, path: Path, roots: DatasetRoots) -> BoxFile:
@@ -74,6 +76,17 @@ def _checked(found: BoxFile, path: Path, roots: DatasetRoots) -> BoxFile:
 
 def _count(boxes: Sequence[NamedBox]) -> str:
     return "1 box is" if len(boxes) == 1 else f"{len(boxes):,} boxes are"
+
+
+def _holds_annotation(file: Path) -> bool:
+    """Whether a file begins as VOC's do: some data sets have them without an ending."""
+    try:
+        if not file.is_file():
+            return False
+        with file.open("rb") as stream:
+            return b"<annotation" in stream.read(_HEAD)
+    except OSError:
+        return False
 
 
 def _files_below(folder: Path) -> list[Path]:

@@ -21,7 +21,6 @@ from wsolbench_plugins.datasets.imagefolder.named_boxes import (
     NamedBox,
     NamedSize,
     check_quad,
-    image_name,
 )
 
 _CATEGORY_TEXTS = ("category_name", "category", "label")
@@ -29,7 +28,7 @@ _CATEGORY_TEXTS = ("category_name", "category", "label")
 _EXPECTED = "expected COCO, an object with the lists 'images' and 'annotations'"
 
 
-def read_coco(_: Path, files: Sequence[Path], roots: DatasetRoots, _known: Known) -> BoxFile:
+def read_coco(_: Path, files: Sequence[Path], roots: DatasetRoots, known: Known) -> BoxFile:
     """Return the boxes of COCO files; ids count within a file. Crowds are left out.
 
     Raises:
@@ -41,7 +40,7 @@ def read_coco(_: Path, files: Sequence[Path], roots: DatasetRoots, _known: Known
     faulty: set[str] = set()
     crowds = 0
     for file in files:
-        coco = _CocoFile(file, roots.on_fault)
+        coco = _CocoFile(file, roots.on_fault, known)
         content = _load(file)
         coco.read_images(content["images"])
         coco.read_categories(content.get("categories"))
@@ -102,6 +101,7 @@ class _CocoFile:
 
     file: Path
     on_fault: FaultHandler
+    known: Known
     images: dict[str, str] = field(default_factory=dict)
     categories: dict[str, str] = field(default_factory=dict)
     sizes: list[NamedSize] = field(default_factory=list)
@@ -121,7 +121,7 @@ class _CocoFile:
                     raise DataError(f"{place}: expected each id once, {self.images[key]!r} has it too")
                 if names[name] > 1:
                     raise DataError(f"{place}: expected each image once, {name!r} is listed {names[name]} times")
-                name = self.images[key] = image_name(name)
+                name = self.images[key] = self.known.image_name(name)
                 size = _size(entry, place)
                 if size is not None:
                     self.sizes.append(NamedSize(name, size, place))

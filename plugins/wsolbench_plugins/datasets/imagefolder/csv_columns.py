@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -26,9 +27,14 @@ _CORNERS = (
     ("left", "top", "right", "bottom"),
     ("startx", "starty", "endx", "endy"),
     ("xstart", "ystart", "xend", "yend"),
+    ("leftx", "topy", "rightx", "bottomy"),
+    ("xleft", "ytop", "xright", "ybottom"),
+    ("topleftx", "toplefty", "bottomrightx", "bottomrighty"),
+    ("xtopleft", "ytopleft", "xbottomright", "ybottomright"),
+    ("ulx", "uly", "lrx", "lry"),
 )
 _CENTRES = (("xcenter", "ycenter"), ("centerx", "centery"), ("cx", "cy"), ("xc", "yc"), ("xmid", "ymid"))
-_ORIGINS = (("x", "y"), ("xmin", "ymin"), ("left", "top"), ("x0", "y0"), ("x1", "y1"), ("minx", "miny"), ("xtl", "ytl"))
+_ORIGINS = (("x", "y"), *(form[:2] for form in _CORNERS))
 _EXTENTS = (("w", "h"), ("width", "height"))
 _SINGLE = ("bbox", "boundingbox", "bndbox", "box")
 _OPEN_IMAGES = frozenset({"imageid", "labelname"})
@@ -86,6 +92,7 @@ class Columns:
         category: That of the category of the box.
         size: Those of the width and height of the image.
         unread: Those that are none of these.
+        doubtful: Of these, those that may be the category, where none is: words that are repeated.
     """
 
     layout: Layout
@@ -93,11 +100,13 @@ class Columns:
     category: str | None
     size: tuple[str, str] | None
     unread: tuple[str, ...]
+    doubtful: tuple[str, ...] = ()
 
 
 def plain_title(title: str) -> str:
-    """Return a title of a column without case, spaces and signs: ``x_min`` and ``XMin`` are one."""
-    return re.sub(r"[\W_]", "", unicodedata.normalize("NFKC", title).casefold().replace("centre", "center"))
+    """Return a title without case, spaces, signs and unit: ``x_min``, ``XMin`` and ``xmin (px)`` are one."""
+    plain = re.sub(r"[\W_]", "", unicodedata.normalize("NFKC", title).casefold().replace("centre", "center"))
+    return re.sub(r"(?<=.)(px|pixels?|norm(ali[sz]ed)?)$", "", plain)
 
 
 def find_layout(titles: Collection[str]) -> Layout | None:
@@ -143,7 +152,8 @@ def find_columns(header: Line, titles: Sequence[str], rows: Sequence[Row], known
     others = [title for title in titles if title and title not in {*used, *(size or ())}]
     category = _find_category(header, others, rows, known)
     unread = tuple(title for title in others if title != category)
-    return Columns(layout, image, category, size, unread)
+    doubtful = () if category else tuple(title for title in unread if _is_repeated(title, rows))
+    return Columns(layout, image, category, size, unread, doubtful)
 
 
 def _first(titles: Collection[str], forms: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
@@ -209,6 +219,13 @@ def _are_mostly(test: Callable[[str], bool], rows: Iterable[Row], title: str) ->
     """Whether most values of a column that are not empty pass a test."""
     passed = [test(row[title]) for row in rows if row[title]]
     return 2 * sum(passed) >= len(passed) > 0
+
+
+def _is_repeated(title: str, rows: Sequence[Row]) -> bool:
+    """Whether a column holds a few words, each in several rows, as one of categories does."""
+    counts = Counter(row[title] for row in rows if row[title])
+    few = 1 < len(counts) <= counts.total() / 2
+    return title not in _PLACES and few and not _are_mostly(_is_number, rows, title)
 
 
 def _is_number(text: str) -> bool:

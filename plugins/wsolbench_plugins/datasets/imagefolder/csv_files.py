@@ -34,7 +34,6 @@ from wsolbench_plugins.datasets.imagefolder.named_boxes import (
     NamedBox,
     NamedSize,
     check_quad,
-    image_name,
 )
 
 _VIA_CLASSES = "regionattributes"
@@ -43,8 +42,6 @@ _SEPARATOR = re.compile(r"sep=.", re.IGNORECASE)
 """A line that spreadsheets put before the header."""
 _BLANK = frozenset({"", "nan", "none", "null", "na", "n/a", "<na>", "-"})
 """What data frames and spreadsheets write where there is nothing."""
-_WHOLE = re.compile(r"[0-9]+\.0+")
-"""A number as data frames write it where a column has a gap."""
 _DECIMAL_COMMA = re.compile(r"-?[0-9]+,([0-9]{1,2}|[0-9]{4,})")
 """Three digits behind a comma may be thousands."""
 
@@ -124,10 +121,14 @@ class _CsvFile:
     def report_unread(self) -> None:
         """Report the columns that say nothing of a box."""
         unread = [name for name in self.columns.unread if name not in (_CROWD, _VIA_CLASSES)]
-        if unread:
-            all_count = "" if self.columns.category else "; none names a category, so that all boxes count"
-            text = f"{self.file}: columns that are not read: {self._titled(unread).replace(',', ', ')}{all_count}"
-            self.roots.on_finding(Finding(Severity.NOTE, text))
+        if not unread:
+            return
+        text = f"{self.file}: columns that are not read: {self._titled(unread).replace(',', ', ')}"
+        text += "" if self.columns.category else "; none names a category, so that all boxes count"
+        doubtful = [name for name in self.columns.doubtful if name in unread]
+        if doubtful:
+            text += f"; if {self._titled(doubtful[:1])!r} does, say with --class-map FILE which class is which"
+        self.roots.on_finding(Finding(Severity.WARNING if doubtful else Severity.NOTE, text))
 
     @property
     def form(self) -> str:
@@ -148,11 +149,11 @@ class _CsvFile:
     def _parse(self, line: Line, fields: Sequence[str], row: Mapping[str, str]) -> None:
         if not row:
             if fields and self.columns.image in self.names[: len(fields)]:
-                self.faulty.add(image_name(fields[self.names.index(self.columns.image)].strip()))
+                self.faulty.add(self.known.image_name(fields[self.names.index(self.columns.image)].strip()))
             raise line.error(f"expected {self._titled(self.names)}, as the header has")
         if not any(row.values()):  # the last rows of a table that a spreadsheet has cleared
             return
-        image = image_name(row[self.columns.image])
+        image = self.known.image_name(row[self.columns.image])
         try:
             if not image:
                 raise line.error("expected the name of an image")
@@ -170,8 +171,7 @@ class _CsvFile:
             raise
 
     def _category(self, row: Mapping[str, str]) -> str | None:
-        text = "" if self.columns.category is None else row[self.columns.category]
-        return (text.partition(".")[0] if _WHOLE.fullmatch(text) else text) or None
+        return None if self.columns.category is None else row[self.columns.category] or None
 
     def _read_size(self, line: Line, row: Mapping[str, str], image: str, quad: Quad | None) -> None:
         if self.columns.size is None:

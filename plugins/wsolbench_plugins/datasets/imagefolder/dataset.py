@@ -31,6 +31,7 @@ from wsolbench.data import (
     list_class_folders,
     match_categories,
     open_storage,
+    tidy_path,
     top_folder,
     visible_entries,
 )
@@ -39,6 +40,8 @@ from wsolbench_plugins.datasets.imagefolder.named_boxes import BoxFile, Known, N
 
 MOST_NAMED = 5
 """The most categories that one message names."""
+_LOOKED_FOR = 20
+"""So many files that lists name are looked for beside the images."""
 
 
 @dataclass(frozen=True)
@@ -250,6 +253,7 @@ class BoxesOfImages:
         ids: dict[str, str | None] = {}
         name_of: dict[str, str] = {}
         said_of: dict[str, Split | None] = {}
+        unknown: list[NamedBox] = []
         for box in self._file.boxes:
             if box.image not in ids:
                 found = self._named(box.image)
@@ -258,12 +262,15 @@ class BoxesOfImages:
                 if fault:
                     self.roots.on_fault(DataError(f"{box.place}: {fault}"))
                 said_of[box.image] = None if found else self._split_elsewhere(box.image)
+                unknown += [] if found or said_of[box.image] else [box]
+        if unknown:
+            self.roots.on_fault(self._fault_of_unknown(unknown))
         elsewhere = Counter(said for box in self._file.boxes if (said := said_of[box.image]) is not None)
         self._report_names(ids, elsewhere)
         return ids
 
     def _fault_of_name(self, name: str, found: Sequence[str], name_of: dict[str, str]) -> str:
-        """Return what is wrong with a name, given the images that it may mean; nothing of a split that is not here.
+        """Return what is wrong with a name, given the images that it may mean; nothing where they are none.
 
         Args:
             name: The name.
@@ -273,12 +280,27 @@ class BoxesOfImages:
         if len(found) > 1:
             named = ", ".join(found[:MOST_NAMED]) + (", ..." if len(found) > MOST_NAMED else "")
             return f"{name!r} names more than one image below the data root: {named}; write SPLIT/CLASS/IMAGE"
-        if not found and self._split_elsewhere(name) is None:
-            message = f"{name!r} names no image below the data root, whatever its case and accents"
-            return f"{message}; expected a path such as CLASS/IMAGE"
         if found and name_of.setdefault(found[0], name) != name:
             return f"{name_of[found[0]]!r} and {name!r} are names of one image, {found[0]}; use one of them"
         return ""
+
+    def _fault_of_unknown(self, boxes: Sequence[NamedBox]) -> DataError:
+        """Return the error about names of no image, which counts them; boxes are the first of each."""
+        others = [box.image for box in boxes[1:]]
+        nor = f"; nor do {len(others):,} other names, such as {others[0]!r}" if len(others) > 1 else ""
+        nor = f"; nor does {others[0]!r}" if len(others) == 1 else nor
+        left_out = next((box.image for box in boxes[:_LOOKED_FOR] if self._is_left_out(box.image)), None)
+        advice = "; expected a path such as CLASS/IMAGE"
+        if left_out:
+            advice = f"; {left_out!r} is there, but not read: save it as JPEG or PNG, directly in its class folder"
+        message = f"{boxes[0].image!r} names no image below the data root, whatever its case and accents{nor}{advice}"
+        return DataError(f"{boxes[0].place}: {message}")
+
+    def _is_left_out(self, name: str) -> bool:
+        """Whether a name is that of a file below the data root, which is no image of a class folder."""
+        root, parts = self.roots.images, tidy_path(name).split("/")
+        ends = ["/".join(parts[start:]) for start in range(len(parts))]
+        return root is not None and ".." not in parts and any((root / end).is_file() for end in ends)
 
     def _split_elsewhere(self, name: str) -> Split | None:
         """Return the split that a name says, where photos of it are not here or not scored."""
@@ -303,15 +325,19 @@ class BoxesOfImages:
 
     @cached_property
     def _sizes(self) -> dict[str, tuple[int, int]]:
-        """Image id -> its listed size; one that is listed with two is at fault."""
+        """Image id -> its listed size; images that are listed with two are at fault."""
         sizes: dict[str, NamedSize] = {}
+        twice: dict[str, NamedSize] = {}
         for listed in self._file.sizes:
             found = self._named(listed.image)
-            known = sizes.setdefault(found[0], listed) if len(found) == 1 else listed
-            if known.size != listed.size:
-                one, other = ("{}x{}".format(*size) for size in (known.size, listed.size))
-                message = f"expected one size an image, {found[0]} is {one} before ({known.place}), got {other}"
-                self.roots.on_fault(DataError(f"{listed.place}: {message}"))
+            if len(found) == 1 and sizes.setdefault(found[0], listed).size != listed.size:
+                twice.setdefault(found[0], listed)
+        if twice:
+            image_id, listed = next(iter(twice.items()))
+            one, other = ("{}x{}".format(*size) for size in (sizes[image_id].size, listed.size))
+            message = f"expected one size an image, {image_id} is {one} before ({sizes[image_id].place}), got {other}"
+            message += f"; so have {len(twice) - 1:,} other images" if len(twice) > 1 else ""
+            self.roots.on_fault(DataError(f"{listed.place}: {message}"))
         return {image_id: listed.size for image_id, listed in sizes.items()}
 
     @cached_property
@@ -320,8 +346,10 @@ class BoxesOfImages:
         return frozenset(image_id for name in self._file.faulty for image_id in self._named(name))
 
     def _named(self, name: str) -> tuple[str, ...]:
-        """Return the images that a name of the file may mean, or else its other name."""
-        return self._find(name) or self._find(self._file.other_names.get(name, ""))
+        """Return the images that a name of the file may mean; of several or none, those of its other name."""
+        found, others = self._find(name), self._find(self._file.other_names.get(name, ""))
+        both = tuple(image_id for image_id in found if image_id in others)
+        return (both or found or others) if len(found) != 1 else found
 
     def _find(self, name: str) -> tuple[str, ...]:
         return self._index.find(name)

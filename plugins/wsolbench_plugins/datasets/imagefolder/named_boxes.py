@@ -86,22 +86,27 @@ class Known:
     classes: frozenset[str] = frozenset()
     find_image: Callable[[str], Sequence[str]] = field(default=lambda _: ())
 
-    def is_image(self, name: str) -> bool:
+    def is_image(self, text: str) -> bool:
         """Return whether a text is the name of an image."""
-        return bool(self.find_image(image_name(name)))
+        return bool(self.find_image(self.image_name(text)))
+
+    def image_name(self, text: str) -> str:
+        """Return the name that a file has for an image: of an address, the path in it, or its last part."""
+        path = _path_of_address(text)
+        return text if path is None else path if self.find_image(path) else path.rpartition("/")[2]
 
     def is_class(self, name: str) -> bool:
         """Return whether a text is the name of a class."""
         return plain_name(name) in self.classes
 
 
-def image_name(text: str) -> str:
-    """Return the name that a file has for an image: of an address, the path in it."""
+def _path_of_address(text: str) -> str | None:
+    """Return the path in an address such as ``https://host/a/b.jpg?x=1``; None of other texts."""
     if re.match(r"[a-zA-Z][a-zA-Z0-9+.-]+://", text) is None:
-        return text
+        return None
     with suppress(ValueError):  # of an address that is none
         return unquote(urlsplit(text).path).lstrip("/")
-    return text
+    return None
 
 
 def check_quad(quad: Quad, place: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from wsolbench_plugins.datasets.imagefolder.named_boxes import (
     check_quad,
 )
 
+_DECIMAL_COMMA = re.compile(r"(?<=[0-9]),(?=([0-9]{1,2}|[0-9]{4,})$)")
 _SIDES = ("xmin", "ymin", "xmax", "ymax")
 
 
@@ -129,7 +131,7 @@ def _size(top: ElementTree.Element) -> tuple[int, int] | None:
     if all(text in ("", "0") for text in texts):
         return None
     try:
-        width, height = (int(text.removesuffix(".0")) for text in texts)
+        width, height = (int(re.sub(r"(\.0*)?\s*(px)?$", "", text)) for text in texts)
     except ValueError as error:
         raise ValueError(f"expected <size> with a width and height in whole pixels, got {texts}") from error
     if not 1 <= min(width, height) <= max(width, height) <= LARGEST_SIDE:
@@ -148,7 +150,7 @@ def _objects(top: ElementTree.Element, file: Path) -> Iterator[tuple[ElementTree
 
 def _quad(box: ElementTree.Element, place: str) -> Quad:
     try:
-        x0, y0, x1, y1 = (float(_text(box, side)) for side in _SIDES)
+        x0, y0, x1, y1 = (float(_DECIMAL_COMMA.sub(".", _text(box, side))) for side in _SIDES)
     except ValueError as error:
         raise DataError(f"{place}: {error}") from error
     check_quad((x0, y0, x1, y1), place)
