@@ -235,3 +235,26 @@ def test_lists_are_read_as_the_record_says():
     assert _conventions(record, None) == Conventions("clip", None, "omit", Path("map.csv"))
     assert _conventions(record, Path("moved.csv")).class_map == Path("moved.csv")
     assert _conventions(SimpleNamespace(config=None), None) == Conventions()
+
+
+def test_a_method_is_built_with_all_options_of_its_record_whatever_their_defaults_now(
+    cli, runs, tmp_path, drawn, monkeypatch
+):
+    """One record has another value than today's default, and calls it its default; the other lacks an option."""
+    path = runs / "resnet_nano/record-cam.json"
+    for name, options in (("older", {"weights": "raw"}), ("other", {"weights": "raw", "relu": False})):
+        (tmp_path / name).mkdir()
+        changed(path, tmp_path / name, method__options=options, method__changed_options={}, config__methods={})
+    built, real = [], NetworkMaps.__init__
+
+    def watch(maps, network, methods, *rest, **named):
+        built.extend(method.options["relu"] for method in methods)
+        real(maps, network, methods, *rest, **named)
+
+    monkeypatch.setattr(NetworkMaps, "__init__", watch)
+    records = [tmp_path / name / "changed.json" for name in ("older", "other")]
+    done = cli("gallery", *records, "--images", 2, "--out", tmp_path / "side.png")
+    assert done.code == 0, done.err
+    assert built == [True, False]
+    assert f"{records[0]} has no option relu of 'cam', which came later: it is True" in done.err
+    assert [column.method for column in drawn["columns"]] == ["cam\nrelu not recorded", "cam\nrelu false"]

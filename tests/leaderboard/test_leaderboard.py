@@ -293,7 +293,10 @@ def test_a_record_of_other_images_replaces_none(board, tmp_path):
     assert path != shipped
     assert shipped.exists()
     build(board)
-    assert (board / "critters-other.tex").exists()
+    name = f"critters-{fewer.dataset.content_sha256[:8]}"
+    assert (board / f"{name}.tex").exists()
+    page = (board / "README.md").read_text()
+    assert f"; data hash {fewer.dataset.content_sha256[:8]}\n" in page
 
 
 def test_seeds_that_go_on_from_one_training_are_no_seeds_of_independent_ones(board, tmp_path):
@@ -491,7 +494,7 @@ def test_other_settings_go_to_a_table_of_their_own(board):
     write_sealed(other, record)
     tables = group_tables(read_entries(board / "records"))
     assert [len(table.entries) for table in tables] == [4, 1]
-    assert [table.slug for table in tables] == ["critters", "critters-other"]
+    assert [table.slug for table in tables] == ["critters", "critters-predicted"]
     assert "predicted class" in tables[1].title
 
 

@@ -67,7 +67,7 @@ DIFFERENT = {
         network(preprocessing=Preprocessing(size=64, mean=(0, 0, 0), std=(1, 1, 1), interpolation="bilinear"))
     ),
     "method": lambda: measured(method=update("method", name="pc1")),
-    "method options": lambda: measured(method=update("method", changed_options={"relu": False})),
+    "method options": lambda: measured(method=update("method", options={"relu": False})),
 }
 
 

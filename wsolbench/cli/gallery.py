@@ -13,6 +13,7 @@ from wsolbench.cli.session import session_of
 from wsolbench.contract import Conventions, DatasetRoots
 from wsolbench.errors import UsageError
 from wsolbench.host.registry import Registry
+from wsolbench.progress import Reporter
 
 if TYPE_CHECKING:
     from wsolbench.engine.redraw import RecordedRun
@@ -50,8 +51,9 @@ def gallery(
     from wsolbench.networks.devices import choose_device
 
     check_format(out)
+    reporter = session.reporter()
     with session.clean_stdout():
-        runs = [_rebuild(path, registry) for path in records]
+        runs = [_rebuild(path, registry, reporter) for path in records]
         offer = registry.datasets.get(runs[0].record.dataset.name)
         conventions = _conventions(runs[0].record, class_map)
         draw_side_by_side(
@@ -62,7 +64,7 @@ def gallery(
             images=image or images,
             weights_root=weights_root,
             device=choose_device(device),
-            reporter=session.reporter(),
+            reporter=reporter,
         )
     typer.echo(out)
 
@@ -76,8 +78,8 @@ def _conventions(record: ResultRecord, class_map: Path | None) -> Conventions:
     return replace(conventions, class_map=class_map or conventions.class_map)
 
 
-def _rebuild(path: Path, registry: Registry) -> RecordedRun:
-    """Read a record and build its method with the options that it was measured with."""
+def _rebuild(path: Path, registry: Registry, reporter: Reporter) -> RecordedRun:
+    """Read a record and build its method with all options that it was measured with, whatever their defaults now."""
     from wsolbench.engine.methods import build_method
     from wsolbench.engine.redraw import RecordedRun
     from wsolbench.records.verify import read_verified
@@ -86,4 +88,9 @@ def _rebuild(path: Path, registry: Registry) -> RecordedRun:
     if record.backbone is None:
         raise UsageError(f"{path}: its maps were read from files; no network can draw them again")
     offer = registry.methods.get(record.method.name)
-    return RecordedRun(record, build_method(offer, record.method.changed_options))
+    method = build_method(offer, record.method.options)
+    for name in method.options.keys() - record.method.options.keys():
+        reporter.warn(
+            f"{path} has no option {name} of '{offer.name}', which came later: it is {method.options[name]!r}"
+        )
+    return RecordedRun(record, method)

@@ -78,6 +78,11 @@ class Scored:
         return cls(evaluated.without_scores(), without, Selection(None, reason))
 
     @property
+    def undefined(self) -> str | None:
+        """Why the method has no map of any image, or None where it has one."""
+        return why_undefined([part.statistics for part in self.parts])
+
+    @property
     def threshold(self) -> tuple[float, Literal["fullsup", "oracle"]] | None:
         """The τ at which the largest contour's box is drawn, and where it was chosen; None without boxes."""
         boxes, fullsup = self.evaluated.boxes, self.selection.fullsup

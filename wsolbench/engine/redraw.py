@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +30,7 @@ from wsolbench.networks.network import Execution, LoadedNetwork
 from wsolbench.progress import Reporter
 from wsolbench.protocol import FRAME, boxes_at, cam_threshold_grid, scale_boxes, select_threshold
 from wsolbench.records import ResultRecord, WeightsInfo, identity_of
+from wsolbench.records.labels import facts_of, tell_apart
 
 __all__ = ["RecordedRun", "draw_galleries", "draw_side_by_side", "picture"]
 
@@ -100,6 +101,8 @@ def _evenly(total: int) -> list[int]:
 
 
 def _title(title: str, scored: Scored) -> str:
+    if scored.undefined is not None:
+        return f"{title} — {scored.undefined}"
     if scored.threshold is None:
         return title
     threshold, selection = scored.threshold
@@ -156,11 +159,13 @@ def draw_side_by_side(
     part = _open_measured(runs, dataset)
     indices = _chosen(part, images)
     columns: list[Column] = []
-    for of_network in _by_network(runs):
+    groups = _by_network(runs)
+    for of_network in groups:
         network = _load(of_network[0].record, registry, len(dataset.class_names), weights_root, device)
         for each in of_network:
             _fit_again(each, network, dataset, reporter)
         columns += [_column(each, network, part, indices) for each in of_network]
+    columns = _named_apart(columns, [each.record for of_network in groups for each in of_network])
     figure = draw_columns([picture(part, index) for index in indices], columns)
     save_figure(figure, path, [each.record.outcomes_sha256 for each in runs])
 
@@ -297,8 +302,19 @@ def _column(each: RecordedRun, network: LoadedNetwork, part: OpenSplit, indices:
     )
 
 
+def _named_apart(columns: Sequence[Column], records: Sequence[ResultRecord]) -> list[Column]:
+    """Return columns of which no two have the same names: headings of two networks, and of two methods, differ."""
+    told = tell_apart([(column.network, column.method) for column in columns], [facts_of(each) for each in records])
+    return [
+        replace(column, method="\n".join([column.method, *(f"{name} {value}" for name, value in facts)]))
+        for column, facts in zip(columns, told, strict=True)
+    ]
+
+
 def _network_label(network: LoadedNetwork) -> str:
     label = network.spec.name + (" (random)" if network.weights.source == "random" else "")
+    if network.weights.key is not None:
+        label += f" ({network.weights.key})"
     if network.weights.source == "file" and network.weights.training is not None:
         label += f" (seed {network.weights.training.seed})"
     if network.execution.precision != "fp32":
@@ -307,8 +323,8 @@ def _network_label(network: LoadedNetwork) -> str:
 
 
 def _method_label(record: ResultRecord) -> str:
-    changed = record.method.changed_options.items()
-    return "\n".join([record.method.name, *(f"{name}={value}" for name, value in changed)])
+    changed = (f"{name}={value}" for name, value in record.method.changed_options.items())
+    return "\n".join([record.method.name, *changed, *(["not defined"] if record.undefined else [])])
 
 
 def _threshold(record: ResultRecord) -> float | None:

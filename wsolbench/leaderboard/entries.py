@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
@@ -14,6 +14,7 @@ from wsolbench.files import file_name, open_regular
 from wsolbench.progress import Reporter
 from wsolbench.records import BackboneInfo, ResultRecord, TrainingInfo
 from wsolbench.records.identity import Facts, identity_of
+from wsolbench.records.labels import facts_of, flat, tell_apart, told_as_text
 from wsolbench.records.outcomes import share_alike
 from wsolbench.records.store import read_file
 from wsolbench.records.verify import parse_verified
@@ -35,6 +36,8 @@ class Entry:
     record: ResultRecord
     varied: frozenset[tuple[int, str]] = frozenset()
     """Options of its trainings, by place in their history and name, that tell it apart from others in its table."""
+    apart: str = ""
+    """What else tells it apart from a row with the same label."""
 
     @property
     def is_baseline(self) -> bool:
@@ -77,14 +80,19 @@ class Entry:
 
     @property
     def weights(self) -> str:
-        """The recipes of the training and its seed, or else what identifies the weights, or a dash."""
+        """The recipes of the training and its seed, or else what identifies the weights, or a dash.
+
+        What tells them apart from those of other rows stands behind it: the state dict of the file, and `apart`.
+        """
         if self.network is None:
-            return "–"
-        if self.training is not None:
-            return f"{self.recipes}, seed {self.training.seed}"
-        weights = self.network.weights
-        named = weights.file if weights.source in ("file", "pretrained") else None
-        return named or ("trained" if self.is_trained else "random")
+            named, key = "–", None
+        else:
+            weights, key = self.network.weights, self.network.weights.key
+            file = weights.file if weights.source in ("file", "pretrained") else None
+            named = file or ("trained" if self.is_trained else "random")
+            named = f"{self.recipes}, seed {self.seed}" if self.training else named
+        behind = ", ".join(filter(None, [key, self.apart]))
+        return f"{named} ({behind})" if behind else named
 
     @property
     def recipes(self) -> str:
@@ -224,15 +232,42 @@ def group_tables(entries: Iterable[Entry]) -> list[Table]:
     for entry in entries:
         groups.setdefault(identity_of(entry.record).comparable, []).append(entry)
     titled = [(title, part) for group in groups.values() for title, part in _by_pixels(group)]
-    tables: list[Table] = []
+    titled.sort(key=lambda each: (-len(each[1]), each[0]))
+    parts = [tuple(sorted(_tell_apart(_mark_varied(part)), key=_rank)) for _, part in titled]
+    facts = [_facts_of_table(part[0].record) for part in parts]
+    same_title = tell_apart([title for title, _ in titled], facts)
+    titles = [
+        "; ".join(filter(None, [title, told_as_text(told)]))
+        for (title, _), told in zip(titled, same_title, strict=True)
+    ]
+    return [Table(*each) for each in zip(_slugs(parts, facts), titles, parts, strict=True)]
+
+
+def _facts_of_table(record: ResultRecord) -> dict[str, str]:
+    """Return what tells a table apart from others of data sets with the same name."""
+    measured = identity_of(record)
+    return flat(fact for fact in (*measured.protocol, *measured.data, *measured.pixels) if fact[0] != "images")
+
+
+def _slugs(parts: Sequence[Sequence[Entry]], facts: Sequence[Mapping[str, str]]) -> list[str]:
+    """Return the names of the files of tables: that of the data set, in all but the largest with what is different."""
+    names = [part[0].record.dataset.name for part in parts]
+    slugs: list[str] = []
     taken: set[str] = set()
-    for title, group in sorted(titled, key=lambda each: (-len(each[1]), each[0])):
-        slug = group[0].record.dataset.name
+    for name, told in zip(names, tell_apart(names, facts), strict=True):
+        slug = name if name not in taken else file_name("-".join([name, *(value for _, value in told)]))
         while {slug, f"{slug}-seeds"} & taken:  # the table of means over seeds has a file of its own
             slug += "-other"
         taken |= {slug, f"{slug}-seeds"}
-        tables.append(Table(slug, title, tuple(sorted(_mark_varied(group), key=_rank))))
-    return tables
+        slugs.append(slug)
+    return slugs
+
+
+def _tell_apart(entries: Sequence[Entry]) -> list[Entry]:
+    """Return entries of which no two have one label."""
+    labels = [(entry.backbone, entry.weights, entry.method) for entry in entries]
+    told = tell_apart(labels, [{**facts_of(entry.record), "record": entry.name} for entry in entries])
+    return [replace(entry, apart=told_as_text(facts)) for entry, facts in zip(entries, told, strict=True)]
 
 
 def _by_pixels(group: Sequence[Entry]) -> list[tuple[str, list[Entry]]]:
@@ -264,6 +299,26 @@ def group_seeds(table: Table) -> list[tuple[Entry, ...]]:
         return []
     baselines = [(entry,) for entry in table.entries if entry.is_baseline]
     return sorted([*repeated, *baselines], key=lambda group: sum(_rank(entry)[0] for entry in group) / len(group))
+
+
+def name_trainings(groups: Sequence[Sequence[Entry]]) -> list[str]:
+    """Return the recipes of groups of seeds for people, with what tells apart groups that would have one label."""
+    first = [group[0] for group in groups]
+    facts = [
+        flat(
+            (
+                *_facts_but_seeds(entry),
+                ("training", entry.training and entry.training.without_seed().model_dump(mode="json")),
+                ("record", entry.name),
+            )
+        )
+        for entry in first
+    ]
+    told = tell_apart([(entry.backbone, entry.recipes, entry.method) for entry in first], facts)
+    return [
+        f"{entry.recipes} ({told_as_text(what)})" if what else entry.recipes
+        for entry, what in zip(first, told, strict=True)
+    ]
 
 
 def uncounted(table: Table) -> list[tuple[Entry, str]]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from tabulate import tabulate
 
 from wsolbench.escaping import csv_cell, finite_json, latex_text, markdown_text, visible
-from wsolbench.leaderboard.entries import Entry, Table, group_seeds
+from wsolbench.leaderboard.entries import Entry, Table, group_seeds, name_trainings
 from wsolbench.records import SCHEMA_VERSION
 from wsolbench.records.marks import CLAIMED, UNSEALED, explain_marks, marked, marks_of
 from wsolbench.records.plain import sealed
@@ -154,11 +154,12 @@ def as_json(tables: Sequence[Table], files: Mapping[str, str | None]) -> str:
 
 def _seed_rows(table: Table) -> list[_Row]:
     rows = []
-    for group in group_seeds(table):
+    groups = group_seeds(table)
+    for group, training in zip(groups, name_trainings(groups), strict=True):
         name, _, parameters, kernel, method = _names(group[0])
         seeds = DASH if group[0].is_baseline else str(len(group))
         marks = marks_of(entry.record for entry in group)
-        names = [marked(name, UNSEALED, marks), group[0].recipes, parameters, kernel, method, seeds]
+        names = [marked(name, UNSEALED, marks), training, parameters, kernel, method, seeds]
         rows.append(_Row(names, [_spread(group, column) for column in COLUMNS], marks))
     return rows
 
@@ -197,6 +198,8 @@ def _facts(entry: Entry) -> dict[str, str | int | bool | None]:
         "backbone": network.label if network else None,
         "weights": ("trained" if entry.is_trained else "random") if network else None,
         "weights_file": network.weights.file if network else None,
+        "weights_key": network.weights.key if network else None,
+        "told_apart_by": entry.apart or None,
         "recipe": entry.recipe,
         "seed": entry.seed,
         "precision": network.precision if network else None,

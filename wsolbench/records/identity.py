@@ -2,6 +2,9 @@
 
 Tables group records whose data and protocol are equal, `compare` refuses others, a gallery loads one network for the
 records of one network, and a record replaces another one whose whole identity is its own.
+
+Of a method it has all options that the record names, also those at their defaults: where a later version has another
+default or one option more, it measures something else.
 """
 
 from __future__ import annotations
@@ -105,7 +108,7 @@ def identify(
         method=(
             ("method", method.name),
             ("method provider", method.provider and _distribution(method.provider)),
-            ("method options", _plain(method.changed_options)),
+            ("method options", _plain(method.options)),
             ("seed", seed),
             *((("maps", maps_sha256),) if backbone is None else ()),
         ),

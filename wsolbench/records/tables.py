@@ -261,6 +261,8 @@ def _images(record: ResultRecord) -> str:
 def _weights(backbone: BackboneInfo) -> str:
     weights = backbone.weights
     text = f"weights {weights.file}" if weights.source in ("file", "pretrained") else f"{weights.source} weights"
+    if weights.key is not None:
+        text += f" ({weights.key})"
     if weights.source == "file" and weights.training is not None:  # files of several seeds have one name
         text += f" ({weights.training.recipe}, seed {weights.training.seed})"
     return text if backbone.precision == "fp32" else f"{text} in {backbone.precision}"
