@@ -30,6 +30,7 @@ from wsolbench.networks.row_names import KnownClasses, find_row_names
 from wsolbench.networks.shapes import build_shapes
 from wsolbench.networks.weights import (
     StateDict,
+    check_fit,
     check_values,
     count_classes,
     difference,
@@ -162,6 +163,8 @@ def load_network(
     if known is not None:
         with _naming_similar_network(known, offer, registry):
             num_classes = count_classes(known.state.path, spec, known.state.entries)
+            if known.source is not None:
+                check_fit(known.state, spec, num_classes)
     torch.manual_seed(seed)
     with guarding(provider, f"building '{spec.name}'"):
         module: Any = spec.build(num_classes)

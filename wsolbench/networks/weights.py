@@ -15,6 +15,7 @@ from torch import Tensor
 from wsolbench.contract import BackboneSpec, Fusable, Reparameterizable
 from wsolbench.errors import WeightsError, WsolbenchError
 from wsolbench.files import sha256
+from wsolbench.networks.bounds import MOST_CLASSES
 from wsolbench.networks.entries import choose_entries, is_counter, some
 from wsolbench.networks.pickles import shown
 from wsolbench.networks.shapes import build_shapes, transform
@@ -126,14 +127,19 @@ def count_classes(path: Path, spec: BackboneSpec, state: Mapping[str, Tensor]) -
         state: The state dict, in the network's names.
 
     Raises:
-        WeightsError: It lacks the network's classifier entry.
+        WeightsError: It lacks the network's classifier entry, or this can be none.
     """
-    if spec.classifier_key not in state or state[spec.classifier_key].ndim == 0:
+    if spec.classifier_key not in state:
         raise WeightsError(
             f"weights file {path} is not for '{spec.name}': it has no '{spec.classifier_key}'; "
             f"it holds {len(state)} entries such as {some(state)}"
         )
-    return int(state[spec.classifier_key].shape[0])
+    shape = tuple(state[spec.classifier_key].shape)
+    if len(shape) == 0 or 0 in shape or shape[0] > MOST_CLASSES:
+        raise WeightsError(
+            f"weights file {path}: the entry '{spec.classifier_key}' has the shape {shape}, not one of class weights"
+        )
+    return shape[0]
 
 
 @dataclass(frozen=True)
@@ -180,6 +186,27 @@ def inference_forms(network: Any) -> list[tuple[str, ...]]:
     return [steps for steps in dict.fromkeys([merge, merge + fuse]) if steps]
 
 
+def check_fit(state: StateDict, spec: BackboneSpec, num_classes: int) -> None:
+    """Check that a state dict has the names and shapes of a network, before this is built and takes memory.
+
+    Args:
+        state: The state dict, in the network's names.
+        spec: The network's spec.
+        num_classes: Number of classes of the state dict.
+
+    Raises:
+        WeightsError: The state dict does not fit.
+    """
+    try:
+        shapes = build_shapes(spec, num_classes)
+        found = difference(shapes, state.entries)
+        forms = [build_shapes(spec, num_classes, steps) for steps in inference_forms(shapes)] if found else []
+    except Exception:  # a network that cannot be built without memory is compared when it is built
+        return
+    if found and all(difference(form, state.entries) for form in forms):
+        raise _misfit(state, spec, found)
+
+
 def load_state(state: StateDict, spec: BackboneSpec, network: Any) -> tuple[str, ...]:
     """Load a state dict into a network, whose branches are merged first if the file was saved in merged form.
 
@@ -204,7 +231,7 @@ def load_state(state: StateDict, spec: BackboneSpec, network: Any) -> tuple[str,
             notes.append("the file holds the network in its form for inference, branches merged")
             break
     if found:
-        raise WeightsError(f"weights file {state.path} does not fit '{spec.name}': {found}")
+        raise _misfit(state, spec, found)
     own = network.state_dict()
     check_types(state, own)
     skipped = [name for name in state.entries if name not in own]
@@ -212,6 +239,10 @@ def load_state(state: StateDict, spec: BackboneSpec, network: Any) -> tuple[str,
         notes.append(f"{len(skipped)} counters that the network does not have are skipped: {some(skipped)}")
     network.load_state_dict(state.entries, strict=False)  # `difference` has checked all but the counters
     return tuple(notes)
+
+
+def _misfit(state: StateDict, spec: BackboneSpec, found: Difference) -> WeightsError:
+    return WeightsError(f"weights file {state.path} does not fit '{spec.name}': {found}")
 
 
 def check_values(state: StateDict) -> None:
