@@ -5,8 +5,11 @@ import io
 import json
 import struct
 import zipfile
+from argparse import Namespace
+from collections import Counter
 from importlib.resources import files
 
+import numpy as np
 import torch
 from hypothesis import strategies as st
 from mutations import as_json, both_sizes, changed, damaged, fuzz, own_folder, refused_in_one_line
@@ -51,6 +54,8 @@ def test_safetensors(examples):
 def test_torch_files(examples):
     whole = [as_torch(TENSORS), as_torch({"state_dict": TENSORS, "epoch": 3})]
     old = as_torch(TENSORS, _use_new_zipfile_serialization=False)
+    beside = {"milestones": Counter([3]), "rate": np.float64(0.5), "args": Namespace(size=torch.Size([2]), kept={1})}
+    whole += [as_torch({"model": TENSORS, **beside}, pickle_protocol=protocol) for protocol in (2, 4)]
     files = st.one_of(*(damaged(each) for each in (*whole, old)), *(repacked(each) for each in whole))
     fuzz(files, lambda content: look_at(content, "w.pth"), examples)
 

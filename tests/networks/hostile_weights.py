@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 import os
 import pickle
 import socket
@@ -128,6 +129,91 @@ def bombs():
         "deep header": safetensors(b'{"a":' * 100_000, b""),
         "huge number": safetensors(b'{"a":' + b"9" * 100_000 + b"}", b""),
         "many members": many_members(),
+    }
+
+
+def text(words):
+    """Return the instruction that pushes a text."""
+    words = words.encode()
+    return b"X" + struct.pack("<I", len(words)) + words
+
+
+def number(value):
+    """Return the instruction that pushes an integer of any size."""
+    data = pickle.encode_long(value)
+    return b"\x8a" + bytes([len(data)]) + data
+
+
+def tensor(shape, stride=None):
+    """Return the instructions that push a float tensor of the storage '0', which has four numbers."""
+    storage = b"(" + text("storage") + b"ctorch\nFloatStorage\n" + text("0") + text("cpu") + b"K\x04tQ"
+    steps = [math.prod(shape[place + 1 :]) for place in range(len(shape))] if stride is None else stride
+    sizes, strides = (b"(" + b"".join(map(number, values)) + b"t" for values in (shape, steps))
+    hooks = b"\x89ccollections\nOrderedDict\n)R"
+    return b"ctorch._utils\n_rebuild_tensor_v2\n(" + storage + b"K\x00" + sizes + strides + hooks + b"tR"
+
+
+def mapping(*items):
+    """Return the instructions that push a mapping of keys and values, which are instructions themselves."""
+    return b"}(" + b"".join(items) + b"u"
+
+
+def pickled(*items):
+    """Return a deflated torch.save file of a mapping."""
+    return archive(b"\x80\x02" + mapping(*items) + b".", [b"\0" * 16], zipfile.ZIP_DEFLATED)
+
+
+def repeating():
+    """Return small files in which something stands once and is referred to, or declared, many times."""
+    kept = text("first.weight") + tensor([2, 2]) + b"q\x00"
+    again = b"h\x00"
+    halves = b")q\x00" + b"".join(b"h%ch%c\x86q%c" % (n, n, n + 1) for n in range(60))
+    letters = text("é" * 300_000) + b"q\x01"
+    encoded = b"".join(text(str(n)) + b"c_codecs\nencode\nh\x01" + text("latin1") + b"\x86R" for n in range(2000))
+    hashes = b"".join(number(n * (2**61 - 1) + 2**80) + b"K\x01" for n in range(30_000))
+    pairs = b"]q\x01(" + b"".join(text(str(n)) + b"K\x01\x86" for n in range(10_000)) + b"e"
+    doubled = b"".join(text(f"x{n}") + b"ccollections\nOrderedDict\nh\x01\x85R" for n in range(5000))
+    names = (text(f"p{n // 100}.n{n}") + again for n in range(25_000))
+    dicts = (text(f"m{n}") + mapping(text("fc.weight") + again, text("c") + again) for n in range(21_000))
+    few = (text(f"m{n}") + mapping(text("fc.weight") + again, text("c") + again) for n in range(2_000))
+    prefixes = (text(f"m{n}.fc.weight") + again + text(f"m{n}.c.weight") + again for n in range(9_000))
+    return {
+        "keys doubled": pickled(halves + b"K\x01"),
+        "values doubled": pickled(text("a") + halves),
+        "places doubled": pickled(text("fc.weight") + tensor([2, 2]).replace(text("cpu"), halves)),
+        "text encoded repeatedly": pickled(text("a") + letters, encoded),
+        "keys of one hash": pickled(hashes),
+        "options of one hash": pickled(text("args") + mapping(hashes)),
+        "pairs repeated": pickled(text("a") + pairs, doubled),
+        "tensor of many names": pickled(kept, *names),
+        "tensor of many mappings": pickled(kept, *dicts),
+        "many state dicts": pickled(kept, *few),
+        "tensor of many prefixes": pickled(kept, *prefixes),
+        "name of 1 MB": pickled(text("x." * 500_000 + "w") + tensor([2, 2])),
+        "names of many dots": pickled(kept, *(text("x." * 1000 + f"w{n}") + again for n in range(500))),
+        "number of 1 MB": pickled(text("a") + b"\x8b" + struct.pack("<i", 10**6) + b"\x7f" * 10**6),
+        "classes of nothing": pickled(text("fc.weight") + tensor([20_000_000, 0])),
+        "classes beyond all": pickled(text("fc.weight") + tensor([2**62, 0])),
+        "more numbers than stored": pickled(text("fc.weight") + tensor([2**40, 2], [2, 1])),
+        "many dimensions": pickled(text("fc.weight") + tensor([1] * 3000)),
+        "classes of nothing, safetensors": safetensors({"fc.weight": entry(0, 0, [2**33, 0])}),
+        "long metadata": safetensors({"__metadata__": {"a": "x" * (9 * 2**20)}}),
+        "names of many dots, safetensors": safetensors({f"{'x.' * 1000}{n}": entry(0, 0) for n in range(300)}),
+        "compressed otherwise": archive(pickle.dumps({}, 2), [b"\0" * 10**6], zipfile.ZIP_LZMA),
+    }
+
+
+def ambiguous(sound):
+    """Return ZIP files that programs read in different ways, made of one that is sound."""
+    other = rewritten(sound, lambda pickled: pickled)
+    start = sound.index(b"PK\x01\x02")
+    return {
+        "two archives": other + sound,
+        "two archives, sound first": sound + other,
+        "something in front": b"PK\x03\x04" + b"\0" * 4092 + sound,
+        "something behind": sound + b"\0" * 5000,
+        "something before the directory": sound[:start] + b"\0" * 16 + sound[start:],
+        "directory elsewhere": sound[:-6] + struct.pack("<L", 4) + sound[-2:],
     }
 
 

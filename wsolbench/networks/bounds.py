@@ -9,8 +9,8 @@ MOST_PICKLE = 16 * 2**20
 """Bytes of a pickle, in which names and options are, but no weights."""
 MOST_STEPS = 1_000_000
 """Instructions of a pickle; a training file has some 25 for each tensor."""
-MOST_ENTRIES = 50_000
-"""Named tensors; the largest networks have some thousand, and a training file has a few times as many."""
+MOST_ENTRIES = 20_000
+"""Named tensors; the largest networks have some thousand, and a training file a few times as many."""
 MOST_MAPPINGS = 1_000
 """Mappings that hold tensors, apart from those of optimizers."""
 LONGEST_NAME = 1_000

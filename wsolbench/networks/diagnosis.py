@@ -13,7 +13,7 @@ from wsolbench.errors import PluginError, WeightsError
 from wsolbench.host.provider import blaming
 from wsolbench.host.registry import Offer
 from wsolbench.networks.describe import feature_size
-from wsolbench.networks.entries import Entries, choose_entries
+from wsolbench.networks.entries import Entries, choose_entries, has_entry
 from wsolbench.networks.shapes import build_shapes
 from wsolbench.networks.weights import (
     Difference,
@@ -192,7 +192,7 @@ def looks_like(file: WeightsFile, offers: Sequence[Offer[BackboneSpec]], taken_f
 def _may_fit(file: WeightsFile, offer: Offer[BackboneSpec]) -> bool:
     """Return whether a file has a network's classifier, or the plugin may convert it; nothing is built."""
     key = offer.spec.classifier_key
-    return offer.spec.convert_weights is not None or key in choose_entries(file, None, key).tensors
+    return offer.spec.convert_weights is not None or has_entry(file, key)
 
 
 def fits_too(file: WeightsFile, offers: Iterable[Offer[BackboneSpec]], taken_for: Offer[BackboneSpec]) -> list[Fit]:

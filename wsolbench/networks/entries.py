@@ -23,7 +23,7 @@ from wsolbench.networks.tensors import tensor_of
 from wsolbench.networks.weights_file import WeightsFile
 from wsolbench.texts import first_names
 
-__all__ = ["Entries", "choose_entries", "is_counter", "some"]
+__all__ = ["Entries", "choose_entries", "has_entry", "is_counter", "some"]
 
 _USUAL = ("state_dict", "model", "model_state_dict", "module", "net", "network", "params", "weights")
 """Usual keys of a network's own state dict, the most usual first."""
@@ -103,6 +103,11 @@ def choose_entries(file: WeightsFile, key: str | None = None, classifier_key: st
     notes = [*([_choice(found, taken, by_rule=key is None)] if several else []), *_prefix_notes(taken)]
     tensors = {name: tensor_of(file, stored) for name, stored in taken.tensors.items()}
     return Entries(tensors, taken.key if several else None, tuple(notes))
+
+
+def has_entry(file: WeightsFile, name: str) -> bool:
+    """Return whether the state dict that is taken for a network with this entry of class weights has the entry."""
+    return any(name in each.tensors for each in _candidates(file, name)[:1])
 
 
 def _candidates(file: WeightsFile, classifier_key: str | None) -> list[_Candidate]:

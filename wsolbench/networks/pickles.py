@@ -391,6 +391,8 @@ _STEPS: dict[str, Callable[[_Machine, Any], object]] = {
     **dict.fromkeys(["BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8"], _Machine.push),
 }
 """The instructions of the protocols 2 to 5 that ``torch.save`` writes."""
+_CALLING = {"INST", "OBJ", "NEWOBJ_EX", "EXT1", "EXT2", "EXT4"}
+"""Further instructions that call something."""
 
 
 def _current_name(text: str) -> str:
@@ -414,8 +416,10 @@ def read_pickle(file: IO[bytes]) -> Pickle:
     for step, argument, _ in pickletools.genops(file):
         machine.spend(1)
         known = _STEPS.get(step.name)
-        if known is None:
+        if step.name in _CALLING:
             raise RefusedPickleError(f"the instruction {step.name} of a pickle")
+        if known is None:
+            raise DamageError(f"its pickle has the instruction {step.name}, which torch.save does not write")
         known(machine, argument)
     if machine.unknown:
         raise RefusedPickleError(machine.unknown[0])

@@ -17,10 +17,7 @@ _DEEPEST = 20
 
 def tensor_of(file: WeightsFile, stored: StoredTensor) -> Tensor:
     """Return a tensor of a weights file; tensors of one storage share its memory."""
-    dtype: torch.dtype = getattr(torch, stored.dtype)
-    data = _storage(file, stored.storage)
-    numbers = data[: len(data) - len(data) % dtype.itemsize].view(dtype)
-    return numbers.as_strided(stored.shape, stored.stride, stored.offset)
+    return _numbers(file, stored.storage, stored.dtype).as_strided(stored.shape, stored.stride, stored.offset)
 
 
 def with_tensors(file: WeightsFile) -> Any:
@@ -50,10 +47,22 @@ def with_tensors(file: WeightsFile) -> Any:
     return filled(file.content, 0)
 
 
-def _storage(file: WeightsFile, key: str) -> Tensor:
-    """Return the bytes of a storage as a tensor of its own, made once."""
-    if key not in file.found:
+def _numbers(file: WeightsFile, key: str, dtype: str) -> Tensor:
+    """Return the numbers of a storage, of one type; made once."""
+    place = ("numbers", key, dtype)
+    if place not in file.found:
+        kind: torch.dtype = getattr(torch, dtype)
+        data = _bytes(file, key)
+        file.found[place] = data[: len(data) - len(data) % kind.itemsize].view(kind)
+    found: Tensor = file.found[place]
+    return found
+
+
+def _bytes(file: WeightsFile, key: str) -> Tensor:
+    """Return the bytes of a storage as a tensor of its own; made once."""
+    place = ("bytes", key)
+    if place not in file.found:
         data = bytearray(file.storages[key])
-        file.found[key] = torch.frombuffer(data, dtype=torch.uint8) if data else torch.empty(0, dtype=torch.uint8)
-    found: Tensor = file.found[key]
+        file.found[place] = torch.frombuffer(data, dtype=torch.uint8) if data else torch.empty(0, dtype=torch.uint8)
+    found: Tensor = file.found[place]
     return found
