@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from wsolbench.data.image_files import HeaderSizes, ImageFiles
+from wsolbench.data.sizes import Remark
 from wsolbench.data.storage import open_storage
 from wsolbench.errors import DataError, MissingFileError, UsageError
 
@@ -103,3 +104,37 @@ def test_the_name_of_the_data_root_may_be_in_front(tmp_path):
     assert files.load(0).shape == (20, 30, 3)
     with pytest.raises(MissingFileError):
         files.load(1)
+
+
+def turned(size, orientation=6):
+    """Return a photo whose EXIF orientation turns it."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return jpeg(size, exif=exif)
+
+
+def test_photos_of_other_splits_of_the_same_file_decide_too(tmp_path):
+    for name, size in (("oblong.jpg", (100, 80)), ("square.jpg", (90, 90)), ("plain.jpg", (90, 90))):
+        (tmp_path / name).write_bytes(turned(size, 1 if name == "plain.jpg" else 6))
+    sizes = {"oblong.jpg": (100, 80), "square.jpg": (90, 90), "plain.jpg": (90, 90)}
+    storage = open_storage(tmp_path)
+    val = ImageFiles(storage, ("oblong.jpg",), sizes=sizes, upright=True)
+    test = ImageFiles(storage, ("square.jpg", "plain.jpg"), sizes=sizes, upright=True, beside=(val,))
+    images = pickle.loads(pickle.dumps(test.split(np.zeros(2, dtype=np.int64))))
+    assert [images.is_upright(index) for index in (0, 1)] == [False, None]
+    assert test.decide(0).remarks == (Remark.STORED_LIKE_OTHERS,)
+    assert ImageFiles(storage, ("square.jpg",), sizes=sizes, upright=True).decide(0).upright
+
+
+def test_photos_squashed_to_one_shape_are_not_swapped(tmp_path):
+    sizes = {"tall.jpg": (160, 224), "wide.jpg": (448, 320), "other.jpg": (500, 333)}
+    for name in sizes:
+        (tmp_path / name).write_bytes(jpeg((224, 160)))
+    files = ImageFiles(open_storage(tmp_path), tuple(sizes), sizes=sizes)
+    assert [files.decide(index).problem for index in range(3)] == [None] * 3
+    assert [files.decide(index).remarks for index in range(3)] == [
+        *((Remark.RESHAPED,), (Remark.RESIZED,), (Remark.RESHAPED,))
+    ]
+    del sizes["other.jpg"]  # without a third shape, tall.jpg may as well be swapped
+    alone = ImageFiles(open_storage(tmp_path), tuple(sizes), sizes=sizes)
+    assert "swapped in the list" in alone.decide(0).problem

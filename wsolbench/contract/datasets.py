@@ -122,6 +122,8 @@ class ImageSplit:
             them when they are loaded.
         remarks: Index of an image that was loaded -> what was decided about it, such as ``turned upright``, in words
             that records keep; None where the data set decides nothing itself.
+        is_upright: Index -> whether the EXIF orientation of an image turns it (True) or is ignored (False), and None of
+            an image stored upright; None where the data set decides nothing itself.
     """
 
     ids: tuple[str, ...]
@@ -130,6 +132,7 @@ class ImageSplit:
     read: Callable[[int], bytes] | None = None
     sizes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     remarks: Callable[[int], Sequence[str]] | None = None
+    is_upright: Callable[[int], bool | None] | None = None
 
 
 @dataclass(frozen=True)

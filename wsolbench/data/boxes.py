@@ -172,6 +172,10 @@ def outside_advice(outside: Sequence[tuple[Quad, Size]], boxes: int, rule: BoxRu
     if _MANY * sum(rule.exceeds(quad, size) for quad, size in outside) > boxes:
         return _RESIZED
     clip = "--boxes clip to move corners into the image"
+    beyond_edges = any(x1 > width or y1 > height for (_, _, x1, y1), (width, height) in outside)
+    if beyond_edges and all(is_inside(corners, size[::-1]) for corners, size in outside):
+        exchanged = "inside images with width and height exchanged; list the sizes that the boxes were drawn on"
+        return f"all of them are {exchanged}" if len(outside) > 1 else f"it is {exchanged}, or pass {clip}"
     if not all(is_inside((x0, y0, max(x0, x1 - 1), max(y0, y1 - 1)), size) for (x0, y0, x1, y1), size in reachable):
         return f"pass {clip}"
     count = "" if rule.first_pixel or rule.extents else ", --first-pixel 1 if pixels count from 1"

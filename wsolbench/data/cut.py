@@ -21,8 +21,8 @@ from wsolbench.data.fingerprint import image_digest
 from wsolbench.data.opened import OpenDataset, OpenSplit
 from wsolbench.data.reference_writer import write_lists
 from wsolbench.data.sampling import select_images
-from wsolbench.data.storage import open_storage
-from wsolbench.errors import DataError, UsageError
+from wsolbench.data.storage import Storage, open_storage, top_folder
+from wsolbench.errors import DataError, MissingFileError, UsageError
 from wsolbench.progress import Reporter
 from wsolbench.threads import ordered_map
 
@@ -173,7 +173,7 @@ class _Renamed:
     def images(self) -> ImageSplit:
         """Return images and labels."""
         ids = tuple(self.paths[image_id] for image_id in self.split.ids)
-        return ImageSplit(ids, self.split.labels, self.split.load)
+        return ImageSplit(ids, self.split.labels, self.split.load, is_upright=self.split.is_upright)
 
     def annotations(self) -> Annotations:
         """Return boxes and sizes."""
@@ -210,14 +210,32 @@ def write_cut(dataset: OpenDataset, part: OpenSplit, cut: Cut, roots: DatasetRoo
 
 
 def _paths(ids: Iterable[str], root: Path | None) -> dict[str, str]:
-    """Return image id -> the path of its file: the id, or the id without the name of its split."""
+    """Return image id -> the path of its file: the id, or the id without the name of its split; as it is spelled there.
+
+    Raises:
+        UsageError: No place was named.
+        DataError: An image is no file there.
+    """
     if root is None:
         raise UsageError("the images are needed; pass --data-root DIR")
-    there = set(open_storage(root).paths())
+    storage = open_storage(root)
+    top = top_folder(storage)
     paths: dict[str, str] = {}
     for image_id in ids:
-        found = [path for path in (image_id, image_id.partition("/")[2]) if path in there]
+        names = (image_id, image_id.partition("/")[2])
+        found = [path for name in names if name for path in _spelled(storage, f"{top}/{name}".lstrip("/"))]
         if not found:
             raise DataError(f"the image '{image_id}' is no file below {root}; lists cannot name it")
         paths[image_id] = found[0]
     return paths
+
+
+def _spelled(storage: Storage, path: str) -> tuple[str, ...]:
+    """Return a path if there is such a file, else those that differ from it in letter case or accents alone."""
+    try:
+        storage.read_head(path, 0)
+    except MissingFileError:
+        return storage.similar(path)
+    except DataError:
+        return ()
+    return (path,)

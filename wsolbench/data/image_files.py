@@ -4,21 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wsolbench.contract import ImageSplit
 from wsolbench.data.images import open_picture
-from wsolbench.data.sizes import UPRIGHT, Header, Remark, SizeDecision, decide_size, find_reading
+from wsolbench.data.sizes import (
+    UPRIGHT,
+    Header,
+    Readings,
+    Remark,
+    SizeDecision,
+    decide_size,
+    find_contradiction,
+    find_reading,
+    is_squashed,
+    is_swapped,
+)
 from wsolbench.data.storage import Storage
 from wsolbench.errors import DataError, MissingFileError, UsageError
 
 __all__ = ["HeaderSizes", "ImageFiles"]
 
 _HEAD = 64 * 1024
+_Listed: TypeAlias = tuple[Header, tuple[int, int] | None, tuple[int, int] | None]
 
 
 @dataclass(frozen=True)
@@ -33,6 +46,8 @@ class ImageFiles:
         reach: Image id -> the largest x and y of its boxes, which decide where the lists have no size.
         upright: Whether images are turned upright by their EXIF orientation where neither sizes nor boxes of any image
             tell; see `wsolbench.data.sizes`.
+        stated: Image id -> whether the lists state that it is upright (True) or as stored (False).
+        beside: The images of other splits in the same lists, which are read in the same way.
     """
 
     storage: Storage | None
@@ -41,12 +56,14 @@ class ImageFiles:
     sizes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     reach: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     upright: bool = False
+    stated: Mapping[str, bool] = field(default_factory=dict)
+    beside: tuple[ImageFiles, ...] = ()
     _decided: dict[int, SizeDecision] = field(init=False, repr=False, compare=False, default_factory=dict)
     _respelled: dict[int, str] = field(init=False, repr=False, compare=False, default_factory=dict)
 
     def split(self, labels: NDArray[np.int64]) -> ImageSplit:
         """Return the split that these images and labels, int64 (N,), make."""
-        return ImageSplit(self.ids, labels, self.load, self.read, self.sizes, self.remarks)
+        return ImageSplit(self.ids, labels, self.load, self.read, self.sizes, self.remarks, self.is_upright)
 
     def load(self, index: int) -> NDArray[np.uint8]:
         """Return an image as RGB, uint8 (H, W, 3).
@@ -92,32 +109,74 @@ class ImageFiles:
         known = self._decided.get(index)
         return self._decide(index, self._header(index)) if known is None else known
 
+    def contradictions(self) -> dict[str, str]:
+        """Return image id -> why its listed size and its boxes contradict each other, of the files that can be read.
+
+        Only files are read whose boxes are not inside the listed size.
+        """
+        found: dict[str, str] = {}
+        for index, image_id in enumerate(self.ids):
+            listed, reach = self.sizes.get(image_id), self.reach.get(image_id)
+            if listed is not None and reach is not None and (reach[0] > listed[0] or reach[1] > listed[1]):
+                with suppress(DataError, UsageError):
+                    problem = find_contradiction(self._header(index), listed, reach)
+                    found |= {} if problem is None else {image_id: problem}
+        return found
+
     def remarks(self, index: int) -> tuple[str, ...]:
         """Return what was decided about an image that was loaded or whose size was asked for; else nothing."""
         known = self._decided.get(index)
         remarks = () if known is None else known.remarks
         return tuple(remark.value for remark in ((*remarks, Remark.RESPELLED) if index in self._respelled else remarks))
 
+    def is_upright(self, index: int) -> bool | None:
+        """Return whether an image is turned upright by its EXIF orientation; None of one stored upright.
+
+        Where no place was named, it is what the lists state.
+
+        Raises:
+            DataError: The file is missing or damaged.
+        """
+        if self.storage is None:
+            return self.stated.get(self.ids[index])
+        return None if self._header(index).orientation == UPRIGHT else self.decide(index).upright
+
     def _decide(self, index: int, header: Header) -> SizeDecision:
         image_id = self.ids[index]
-        listed, reach = self.sizes.get(image_id), self.reach.get(image_id)
-        unclear = header.orientation != UPRIGHT and find_reading(header, listed, reach) is None
-        otherwise = self._usual_reading if unclear else self.upright
-        decision = decide_size(header, listed, reach, otherwise=otherwise)
+        listed, reach, stated = self.sizes.get(image_id), self.reach.get(image_id), self.stated.get(image_id)
+        unclear = header.orientation != UPRIGHT and stated is None and find_reading(header, listed, reach) is None
+        others = self._readings if unclear else None
+        decision = decide_size(header, listed, reach, stated=stated, others=others, otherwise=self.upright)
+        if decision.problem is not None and listed is not None and self._are_squashed(decision.size, listed):
+            decision = replace(decision, remarks=(*decision.remarks, Remark.RESHAPED), problem=None)
         self._decided[index] = decision
         return decision
 
+    def _are_squashed(self, size: tuple[int, int], listed: tuple[int, int]) -> bool:
+        """Whether a size that is that of a list with its sides exchanged is one to which all images were squashed.
+
+        Another image of this size shows it, if it is listed with a shape that is neither this one nor the exchanged.
+        """
+        headers = self._all_headers if is_swapped(size, listed) else ()
+        return any(header.size == size and other and is_squashed(size, other) for header, other, _ in headers)
+
     @cached_property
-    def _usual_reading(self) -> bool:
-        """Whether the lists have photos upright, as the first one says that tells; headers are read up to that one."""
+    def _readings(self) -> Readings:
+        """What the images of the lists, in all splits, tell of how they are listed."""
+        told = [find_reading(header, listed, reach) for header, listed, reach in self._all_headers]
+        return Readings(told.count(True), told.count(False))
+
+    @cached_property
+    def _all_headers(self) -> tuple[_Listed, ...]:
+        return tuple(listed for files in (self, *self.beside) for listed in files._listed_headers())
+
+    def _listed_headers(self) -> Iterator[_Listed]:
+        """Yield header, listed size and reach of every image of which the lists say either, if it can be read."""
         for index, image_id in enumerate(self.ids):
             listed, reach = self.sizes.get(image_id), self.reach.get(image_id)
             if listed is not None or reach is not None:
                 with suppress(DataError):
-                    reading = find_reading(self._header(index), listed, reach)
-                    if reading is not None:
-                        return reading
-        return self.upright
+                    yield self._header(index), listed, reach
 
     def _header(self, index: int) -> Header:
         try:

@@ -125,8 +125,10 @@ class OpenDataset:
             check_ids(everything, f"{split.label} of the data set '{self.name}'")
             images = limit_split(in_order_of_ids(everything) if split is not Split.TRAIN_WEAKSUP else everything, limit)
         load = _Guarded(images.load, self.provider, "loading the image", images.ids)
-        remarks = images.remarks and _Guarded(images.remarks, self.provider, "deciding about the image", images.ids)
-        return replace(images, load=load, remarks=remarks)
+        doing = "deciding about the image"
+        remarks = images.remarks and _Guarded(images.remarks, self.provider, doing, images.ids)
+        is_upright = images.is_upright and _Guarded(images.is_upright, self.provider, doing, images.ids)
+        return replace(images, load=load, remarks=remarks, is_upright=is_upright)
 
     def open(self, split: Split, limit: int | None = None) -> OpenSplit:
         """Return a split's annotated images and their annotations, limited.

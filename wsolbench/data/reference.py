@@ -8,6 +8,11 @@ A metadata folder holds ``train``, ``val`` (train-fullsup) and ``test``, or some
     localization.txt   path,x0,y0,x1,y1                 boxes in original pixels, inclusive corners; or
                        path,mask.png,ignore.png         masks; only an image's first line has its ignore mask, if any
 
+Two more files are not part of the layout of the reference evaluator, and need not be there::
+
+    orientations.txt   path,upright  or  path,stored    whether the lists have a photo turned by its EXIF orientation
+    class_names.txt    name                             beside the splits: the names of the labels 0, 1, ..., one a line
+
 Paths may hold commas and spaces. CRLF line ends, a byte order mark and blank last lines are legal; a header, quotes,
 and fields separated by tabs or semicolons are not. Fractions of corners are truncated. An image without an object has
 no line in localization.txt, or one whose other fields are empty. Whatever an evaluation needs is checked, and what is
@@ -17,6 +22,7 @@ wrong is named by file and line: an image left out unnoticed would change the de
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -55,6 +61,9 @@ IDS = "image_ids.txt"
 LABELS = "class_labels.txt"
 SIZES = "image_sizes.txt"
 LOCALIZATION = "localization.txt"
+ORIENTATIONS = "orientations.txt"
+CLASS_NAMES = "class_names.txt"
+UPRIGHT, STORED = "upright", "stored"
 
 _BOX = "path,x0,y0,x1,y1"
 _MASK = "path,mask.png,ignore.png"
@@ -102,9 +111,12 @@ class ReferenceDataset:
 
     @cached_property
     def class_names(self) -> tuple[str, ...]:
-        """The labels 0 to the highest of any split, as text. Raises ``DataError``."""
+        """The listed names, or else the labels 0 to the highest of any split, as text. Raises ``DataError``."""
         highest = max((int(self._parts[split].labels.max(initial=-1)) for split in self.splits), default=-1)
-        return tuple(str(label) for label in range(highest + 1))
+        assert self.roots.metadata is not None
+        return _read_class_names(self.roots.metadata / CLASS_NAMES, highest + 1) or tuple(
+            str(label) for label in range(highest + 1)
+        )
 
     def images(self, split: Split) -> ImageSplit:
         """Return the images of a split; its ``load`` raises ``UsageError`` without an image root.
@@ -290,7 +302,8 @@ class ReferenceSplit:
     @cached_property
     def _files(self) -> ImageFiles:
         storage = None if self.image_root is None else open_storage(self.image_root)
-        return ImageFiles(storage, self.ids, sizes=self.sizes)  # parsed now: a damaged file must not wait for an image
+        # Parsed now: a damaged file must not wait for an image.
+        return ImageFiles(storage, self.ids, sizes=self.sizes, stated=self.orientations)
 
     @cached_property
     def ids(self) -> tuple[str, ...]:
@@ -314,6 +327,11 @@ class ReferenceSplit:
     def sizes(self) -> dict[str, tuple[int, int]]:
         """Image id -> (width, height), of the images that have one. Raises ``DataError``."""
         return _parse_sizes(self._lines(SIZES), self._known, self.on_fault)
+
+    @cached_property
+    def orientations(self) -> dict[str, bool]:
+        """Image id -> whether the lists state that it is upright (True) or as stored (False). Raises ``DataError``."""
+        return _parse_orientations(self._lines(ORIENTATIONS), self._known, self.on_fault)
 
     @cached_property
     def localization(self) -> _Localization:
@@ -521,6 +539,43 @@ def _parse_sizes(lines: list[Line], known: NameIndex, on_fault: FaultHandler) ->
 
 def _is_header(line: Line, known: NameIndex) -> bool:
     return _HEADER.match(line.text) is not None and line.text.partition(",")[0] not in known
+
+
+def _parse_orientations(lines: list[Line], known: NameIndex, on_fault: FaultHandler) -> dict[str, bool]:
+    stated: dict[str, bool] = {}
+
+    def parse(line: Line) -> None:
+        image_id, text = _fields(line, "path,orientation", known)
+        if text not in (UPRIGHT, STORED):
+            raise line.error(f"expected path,{UPRIGHT} or path,{STORED}")
+        if image_id in stated:
+            raise line.error("expected one orientation an image, this one has another before")
+        stated[image_id] = text == UPRIGHT
+
+    parse_each(lines, parse, on_fault)
+    return stated
+
+
+def _read_class_names(path: Path, classes: int) -> tuple[str, ...]:
+    """Return the names of the labels; none where there is no such file.
+
+    Raises:
+        DataError: The file has fewer names than there are classes, or one twice.
+    """
+    try:
+        lines = read_lines(path)
+    except MissingFileError:
+        return ()
+    names = [line.text for line in lines]
+    counts = Counter(names)
+    twice = next((line for line in lines if counts[line.text] > 1), None)
+    if twice is not None:
+        raise twice.error("expected each name once")
+    if len(names) < classes:
+        raise DataError(
+            f"{path} holds {len(names):,} names, and there are labels up to {classes - 1:,}; add the others"
+        )
+    return tuple(names)
 
 
 def _is_mask(line: Line) -> bool:

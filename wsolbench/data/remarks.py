@@ -9,15 +9,33 @@ from wsolbench.data.sizes import Header, Remark, decide_size
 from wsolbench.errors import DataError
 from wsolbench.texts import first_names
 
-__all__ = ["MAX_NAMES", "count_and_name", "findings_of_remarks", "remarks_on"]
+__all__ = ["MAX_NAMES", "count_and_name", "findings_of_readings", "findings_of_remarks", "remarks_on"]
 
 MAX_NAMES = 10
 """The most images that one finding names."""
 _FEW = 3
 
 _SENTENCES: Mapping[Remark, tuple[Severity, str]] = {
+    Remark.LISTED_UPRIGHT: (Severity.NOTE, "{images} turned upright by EXIF orientation, as the lists state"),
+    Remark.LISTED_STORED: (Severity.NOTE, "the EXIF orientation of {images} is ignored, as the lists state"),
     Remark.TURNED: (Severity.NOTE, "{images} turned upright by EXIF orientation, as the lists have them"),
     Remark.STORED: (Severity.NOTE, "the EXIF orientation of {images} is ignored: the lists have the size as stored"),
+    Remark.TURNED_FOR_BOXES: (
+        Severity.NOTE,
+        "{images} turned upright by EXIF orientation: no size is listed, and only so do the boxes fit",
+    ),
+    Remark.STORED_FOR_BOXES: (
+        Severity.NOTE,
+        "the EXIF orientation of {images} is ignored: no size is listed, and only so do the boxes fit",
+    ),
+    Remark.TURNED_LIKE_OTHERS: (
+        Severity.NOTE,
+        "{images} turned upright by EXIF orientation, like the other photos of the lists that tell",
+    ),
+    Remark.STORED_LIKE_OTHERS: (
+        Severity.NOTE,
+        "the EXIF orientation of {images} is ignored, like that of the other photos of the lists that tell",
+    ),
     Remark.ASSUMED_UPRIGHT: (
         Severity.WARNING,
         "{images} turned upright by EXIF orientation, as viewers and annotation tools show them; "
@@ -80,6 +98,27 @@ def findings_of_remarks(label: str, remarked: Mapping[str, Sequence[str]]) -> It
         if names:
             images = count_and_name(names, "image", "images", _FEW)
             yield Finding(severity, f"{label}: {sentence.format(images=images)}")
+
+
+def findings_of_readings(remarked_of: Mapping[str, Mapping[str, Sequence[str]]]) -> Iterator[Finding]:
+    """Yield a warning where lists have some photos upright and others as stored.
+
+    Args:
+        remarked_of: Split -> remark, as records have it -> ids of the images.
+    """
+    upright = _named(remarked_of, Remark.TURNED, Remark.TURNED_FOR_BOXES)
+    stored = _named(remarked_of, Remark.STORED, Remark.STORED_FOR_BOXES)
+    if upright and stored:
+        ways = [count_and_name(names, "image", "images", _FEW) for names in (upright, stored)]
+        text = (
+            f"the lists contradict themselves: they have {ways[0]} upright by EXIF orientation, and {ways[1]} as stored"
+        )
+        yield Finding(Severity.WARNING, f"{text}; the sizes or boxes of some may be wrong")
+
+
+def _named(remarked_of: Mapping[str, Mapping[str, Sequence[str]]], *remarks: Remark) -> list[str]:
+    """Return the ids of the images with any of some remarks, of all splits."""
+    return [name for remarked in remarked_of.values() for remark in remarks for name in remarked.get(remark.value, ())]
 
 
 def count_and_name(names: Sequence[str], one: str, many: str, most: int = MAX_NAMES) -> str:

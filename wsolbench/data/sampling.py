@@ -52,6 +52,7 @@ def select_images(split: ImageSplit, positions: Sequence[int]) -> ImageSplit:
         None if split.read is None else _Picked(split.read, kept),
         split.sizes,
         None if split.remarks is None else _Picked(split.remarks, kept),
+        None if split.is_upright is None else _Picked(split.is_upright, kept),
     )
 
 

@@ -1,11 +1,14 @@
 """What a listed size means for an image file: the one rule, for every data set and every command.
 
 A photo is stored as the camera held it, and its EXIF orientation says how to turn it upright. Lists of boxes refer to
-one of the two. The listed size decides where it fits only one of them; without a listed size, the boxes decide where
-they fit only one. Where neither does (the photo is square, mirrored or upside down), the first photo of the same lists
-that does tell decides; where no photo tells, the convention of the lists: those in the layout of the reference
-evaluator have photos as stored, as it reads them; the files of annotation tools have them upright, as every current
-viewer and tool shows them.
+one of the two. The first of these that tells decides:
+
+1. the lists, where they state it;
+2. the listed size, where it fits only one of the two; boxes that fit only the other one contradict it, an error;
+3. without a listed size, the boxes, where they fit only one of the two;
+4. the other photos of the same file, whatever their split, where more of them tell one than the other;
+5. the convention of the lists: those in the layout of the reference evaluator have photos as stored, as it reads them;
+   the files of annotation tools have them upright, as every current viewer and tool shows them.
 """
 
 from __future__ import annotations
@@ -14,7 +17,17 @@ import enum
 from dataclasses import dataclass
 from typing import TypeAlias
 
-__all__ = ["UPRIGHT", "Header", "Remark", "SizeDecision", "decide_size", "find_reading"]
+__all__ = [
+    "UPRIGHT",
+    "Header",
+    "Readings",
+    "Remark",
+    "SizeDecision",
+    "decide_size",
+    "find_reading",
+    "is_squashed",
+    "is_swapped",
+]
 
 Size: TypeAlias = tuple[int, int]
 """(width, height) in pixels."""
@@ -30,8 +43,14 @@ _OBLONG = 1.1
 class Remark(enum.Enum):
     """What was decided about an image file; the value is its name in records."""
 
+    LISTED_UPRIGHT = "listed as upright"
+    LISTED_STORED = "listed as stored"
     TURNED = "turned upright"
     STORED = "taken as stored"
+    TURNED_FOR_BOXES = "turned upright as the boxes fit"
+    STORED_FOR_BOXES = "taken as stored as the boxes fit"
+    TURNED_LIKE_OTHERS = "turned upright like the others"
+    STORED_LIKE_OTHERS = "taken as stored like the others"
     ASSUMED_UPRIGHT = "assumed to be listed upright"
     ASSUMED_STORED = "assumed to be listed as stored"
     RESIZED = "resized copies"
@@ -52,6 +71,24 @@ class Header:
     def upright_size(self) -> Size:
         """(width, height) once the image is turned upright."""
         return self.size[::-1] if self.orientation in _SIDEWAYS else self.size
+
+
+@dataclass(frozen=True)
+class Readings:
+    """How many photos of some lists tell that the lists have them upright, and as stored."""
+
+    upright: int = 0
+    stored: int = 0
+
+    @property
+    def usual(self) -> bool | None:
+        """Whether most are listed upright; None where as many are as stored, or none tells."""
+        return None if self.upright == self.stored else self.upright > self.stored
+
+    @property
+    def agree(self) -> bool:
+        """Whether all that tell have told the same."""
+        return (self.upright == 0) != (self.stored == 0)
 
 
 @dataclass(frozen=True)
@@ -92,7 +129,13 @@ def find_reading(header: Header, listed: Size | None, reach: Size | None = None)
 
 
 def decide_size(
-    header: Header, listed: Size | None, reach: Size | None = None, *, otherwise: bool = False
+    header: Header,
+    listed: Size | None,
+    reach: Size | None = None,
+    *,
+    stated: bool | None = None,
+    others: Readings | None = None,
+    otherwise: bool = False,
 ) -> SizeDecision:
     """Decide how an image is read, given what lists say of it.
 
@@ -100,26 +143,63 @@ def decide_size(
         header: The image file.
         listed: (width, height) in the lists; None where they have none.
         reach: The largest x and y of the image's boxes, which decides without a listed size.
-        otherwise: Whether an image is turned upright where neither tells.
+        stated: Whether the lists state that the image is upright; None where they state nothing.
+        others: What the photos of the same lists tell; asked where this one does not tell.
+        otherwise: Whether an image is turned upright where none tells.
     """
-    reading = find_reading(header, listed, reach)
-    upright = header.orientation != UPRIGHT and (otherwise if reading is None else reading)
+    upright, *remarks = _choose_reading(header, listed, reach, stated, others or Readings(), otherwise=otherwise)
     size = header.upright_size if upright else header.size
-    remarks: list[Remark] = []
-    if header.orientation != UPRIGHT:
-        if reading is None:
-            remarks.append(Remark.ASSUMED_UPRIGHT if upright else Remark.ASSUMED_STORED)
-        else:
-            remarks.append(Remark.TURNED if upright else Remark.STORED)
     if listed is None:
         remarks += [] if reach is None else [Remark.UNLISTED]
         return SizeDecision(upright, size, tuple(remarks))
-    if _is_swapped(size, listed):
+    problem = find_contradiction(header, listed, reach)
+    if problem is None and is_swapped(size, listed):
         problem = f"is {format_size(size)}, but the lists say {format_size(listed)}"
-        return SizeDecision(
-            upright, size, tuple(remarks), f"{problem}: width and height are swapped in the list; exchange them there"
-        )
+        problem += ": width and height are swapped in the list; exchange them there"
+    if problem is not None:
+        return SizeDecision(upright, size, tuple(remarks), problem)
     return SizeDecision(upright, size, (*remarks, *_compare(size, listed)))
+
+
+def _choose_reading(
+    header: Header, listed: Size | None, reach: Size | None, stated: bool | None, others: Readings, *, otherwise: bool
+) -> tuple[bool, *tuple[Remark, ...]]:
+    """Return whether an image is turned upright, and the remark on it."""
+    if header.orientation == UPRIGHT:
+        return (False,)
+    if stated is not None:
+        return stated, Remark.LISTED_UPRIGHT if stated else Remark.LISTED_STORED
+    reading = find_reading(header, listed, reach)
+    if reading is not None and listed is not None:
+        return reading, Remark.TURNED if reading else Remark.STORED
+    if reading is not None:
+        return reading, Remark.TURNED_FOR_BOXES if reading else Remark.STORED_FOR_BOXES
+    reading = otherwise if others.usual is None else others.usual
+    if others.agree:
+        return reading, Remark.TURNED_LIKE_OTHERS if reading else Remark.STORED_LIKE_OTHERS
+    return reading, Remark.ASSUMED_UPRIGHT if reading else Remark.ASSUMED_STORED
+
+
+def find_contradiction(header: Header, listed: Size, reach: Size | None) -> str | None:
+    """Return why the listed size and the boxes of a photo stored sideways contradict each other, or None.
+
+    Args:
+        header: The image file.
+        listed: (width, height) in the lists.
+        reach: The largest x and y of the image's boxes.
+    """
+    reading, turned = find_reading(header, listed), listed[::-1]
+    if reading is None or reach is None or not _exceeds(reach, listed) or _exceeds(reach, turned):
+        return None
+    of_size, of_boxes = ("turned upright", "as it is stored") if reading else ("as it is stored", "turned upright")
+    problem = f"is listed with the size of the photo {of_size}, {format_size(listed)}, but its boxes"
+    fit = f"reach {reach[0]},{reach[1]} and fit only the photo {of_boxes}, {format_size(turned)}"
+    return f"{problem} {fit} (its EXIF orientation turns it); list both alike"
+
+
+def _exceeds(reach: Size, size: Size) -> bool:
+    """Whether boxes end beyond a size by more than the pixel that conventions of edges differ in."""
+    return any(end - side > 1 for end, side in zip(reach, size, strict=True))
 
 
 def _compare(size: Size, listed: Size) -> tuple[Remark, ...]:
@@ -130,7 +210,12 @@ def _compare(size: Size, listed: Size) -> tuple[Remark, ...]:
     return (Remark.RESIZED if _same_shape(size, listed) else Remark.RESHAPED,)
 
 
-def _is_swapped(size: Size, listed: Size) -> bool:
+def is_squashed(size: Size, listed: Size) -> bool:
+    """Whether an image has another shape than listed, also with width and height exchanged: it was squashed to it."""
+    return not _same_shape(size, listed) and not _same_shape(size, listed[::-1])
+
+
+def is_swapped(size: Size, listed: Size) -> bool:
     """Whether a listed size fits an image, or a resized copy, only with width and height exchanged."""
     other = listed[::-1]
     if size == other:

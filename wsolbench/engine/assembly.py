@@ -16,6 +16,7 @@ from wsolbench.engine.scoring import (
     Selection,
     compute_metrics,
     report_bad_maps,
+    report_readings,
     report_remarks,
     score_maps,
     select_thresholds,
@@ -131,6 +132,7 @@ def score_splits(source: MapSource, splits: OpenSplits, config: ScoringConfig, r
     chosen = {method: select_thresholds(fullsup.get(method), splits.why_none) for method in source.methods}
     places = {method: selection.quality_index for method, selection in chosen.items()}
     scored = _score(source, splits.evaluated, config, reporter, places)
+    report_readings([*list(fullsup.values())[:1], *list(scored.values())[:1]], reporter)
     return {method: Scored.of(scored[method], fullsup.get(method), chosen[method]) for method in source.methods}
 
 

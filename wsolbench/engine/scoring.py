@@ -14,7 +14,7 @@ from wsolbench.contract import Split
 from wsolbench.contract.choices import SplitName, Target, iou_key
 from wsolbench.data.fingerprint import combine_digests
 from wsolbench.data.opened import OpenSplit, show_finding
-from wsolbench.data.remarks import findings_of_remarks
+from wsolbench.data.remarks import findings_of_readings, findings_of_remarks
 from wsolbench.engine.sources import LazyScoremap, MapBatch, MapSource
 from wsolbench.errors import DataError, ScoremapError, UsageError
 from wsolbench.progress import Reporter
@@ -42,6 +42,7 @@ __all__ = [
     "SplitScore",
     "compute_metrics",
     "report_bad_maps",
+    "report_readings",
     "report_remarks",
     "score_maps",
     "select_thresholds",
@@ -316,10 +317,19 @@ def report_bad_maps(
 
 def report_remarks(scored: ScoredSplit, reporter: Reporter) -> None:
     """Show what was decided about the sizes and orientations of the images, a line for every kind of decision."""
-    ids = scored.part.images.ids
-    named = {remark: [ids[index] for index in indices] for remark, indices in scored.remarks.items()}
-    for finding in findings_of_remarks(scored.part.split.label, named):
+    for finding in findings_of_remarks(scored.part.split.label, _named_remarks(scored)):
         show_finding(finding, reporter)
+
+
+def report_readings(parts: Sequence[ScoredSplit], reporter: Reporter) -> None:
+    """Show where the lists of some splits have photos upright, and others as stored."""
+    for finding in findings_of_readings({scored.part.split.label: _named_remarks(scored) for scored in parts}):
+        show_finding(finding, reporter)
+
+
+def _named_remarks(scored: ScoredSplit) -> dict[str, list[str]]:
+    ids = scored.part.images.ids
+    return {remark: [ids[index] for index in indices] for remark, indices in scored.remarks.items()}
 
 
 @dataclass(frozen=True)

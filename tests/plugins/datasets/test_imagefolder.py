@@ -8,6 +8,8 @@ from trees import write, write_imagefolder, write_photo
 from wsolbench_plugins.datasets import imagefolder
 
 from wsolbench.api import Conventions, DataError, DatasetRoots, Split, UsageError
+from wsolbench.data import ReferenceDataset
+from wsolbench.data.reference_writer import write_lists
 
 (SPEC,) = imagefolder.wsolbench_datasets()
 
@@ -204,11 +206,15 @@ def save_turned(path, box, orientation, size=(40, 30)):
 
 
 def shows(dataset, index):
-    """Return the white box that an image shows, and its size, as scored."""
+    """Return whether an image shows its white box where that is scored."""
     split = dataset.images(Split.TEST)
-    ys, xs = (split.load(index)[:, :, 0] > 127).nonzero()
     (box,) = dataset.annotations(Split.TEST).boxes[split.ids[index]].tolist()
-    return [int(xs.min()), int(ys.min()), int(xs.max()), int(ys.max())] == box
+    return shown_box(split, index) == box
+
+
+def shown_box(split, index):
+    ys, xs = (split.load(index)[:, :, 0] > 127).nonzero()
+    return [int(xs.min()), int(ys.min()), int(xs.max()), int(ys.max())]
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -245,6 +251,29 @@ def test_square_photos_that_nothing_decides_are_upright(tmp_path):
     dataset = opened(tmp_path / "photos", "boxes.csv", "\n".join(["image,x0,y0,x1,y1", *rows]))
     assert all(shows(dataset, index) for index in range(8))
     assert "assumed to be listed upright" in dataset.images(Split.TEST).remarks(7)
+
+
+def test_orientations_and_class_names_travel_with_written_lists(tmp_path):
+    """Photos whose size does not tell: square, upside down; those that show their box where it is listed are right."""
+    box, rows = [2, 30, 20, 38], ["image,x0,y0,x1,y1"]
+    for split in ("train", "test"):
+        for orientation in range(1, 9):
+            save_turned(tmp_path / "photos" / split / "cat" / f"{orientation}.jpg", box, orientation, (40, 40))
+            rows += [f"test/cat/{orientation}.jpg,2,30,20,38"] if split == "test" else []
+    dataset = opened(tmp_path / "photos", "boxes.csv", "\n".join(rows))
+    write_lists(dataset, tmp_path / "lists")
+    read = ReferenceDataset("folder", DatasetRoots(tmp_path / "photos", tmp_path / "lists"))
+    assert read.class_names == ("cat",)
+    for images in (read.images(Split.TRAIN_WEAKSUP), read.images(Split.TEST)):
+        assert [shown_box(images, index) for index in range(8)] == [box] * 8
+        assert images.is_upright(7) is True
+    assert boxes_of(read) == boxes_of(dataset)
+    (tmp_path / "lists" / "test" / "orientations.txt").write_text("test/cat/8.jpg,sideways\n")
+    with pytest.raises(DataError, match=r"orientations\.txt, line 1: expected path,upright or path,stored"):
+        ReferenceDataset("folder", read.roots).images(Split.TEST)
+    (tmp_path / "lists" / "class_names.txt").write_text("\n")
+    with pytest.raises(DataError, match=r"class_names\.txt holds 0 names, and there are labels up to 0"):
+        _ = ReferenceDataset("folder", read.roots).class_names
 
 
 @pytest.mark.parametrize("size", ["", "<size><width>0</width><height>0</height><depth>0</depth></size>"])

@@ -13,7 +13,7 @@ from wsolbench.contract import Dataset, DatasetRoots, DatasetSpec, Finding, Know
 from wsolbench.data.boxes import findings_of_changes
 from wsolbench.data.check.inspection import InspectedSplit
 from wsolbench.data.file_kinds import is_image_name
-from wsolbench.data.remarks import count_and_name, findings_of_remarks
+from wsolbench.data.remarks import count_and_name, findings_of_readings, findings_of_remarks
 from wsolbench.data.storage import open_storage
 from wsolbench.errors import DataError
 
@@ -44,7 +44,7 @@ def findings_of_split(part: InspectedSplit, spec: DatasetSpec, dataset: Dataset)
     yield from _labels_in_range(part, _class_count(dataset) if spec.classes is None else spec.classes)
     if part.is_available:
         yield from _files(part)
-        yield from _remarks(part)
+        yield from findings_of_remarks(part.split.label, _named_remarks(part))
     yield from _boxes(part)
     yield from _masks(part)
 
@@ -82,12 +82,13 @@ def _files(part: InspectedSplit) -> Iterator[Finding]:
     yield from list_findings(Severity.ERROR, damaged)
 
 
-def _remarks(part: InspectedSplit) -> Iterator[Finding]:
+def _named_remarks(part: InspectedSplit) -> dict[str, list[str]]:
+    """Return remark -> ids of the images."""
     remarked: dict[str, list[str]] = {}
     for _, image_id, fact in part.readable:
         for remark in fact.remarks:
             remarked.setdefault(remark, []).append(image_id)
-    yield from findings_of_remarks(part.split.label, remarked)
+    return remarked
 
 
 def _boxes(part: InspectedSplit) -> Iterator[Finding]:
@@ -171,6 +172,7 @@ def findings_of_all(parts: Sequence[InspectedSplit], dataset: Dataset, roots: Da
         roots: Where it lies.
     """
     yield from _availability(parts, roots)
+    yield from findings_of_readings({part.split.label: _named_remarks(part) for part in parts})
     yield from _same_ids(parts)
     yield from _same_pictures(parts)
     yield from _classes(parts, dataset)

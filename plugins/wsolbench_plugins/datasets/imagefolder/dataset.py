@@ -162,8 +162,13 @@ class BoxesOfImages:
     def of_split(self, split: Split) -> Annotations:
         """Return the boxes and sizes of a split. Raises ``DataError``, and ``UsageError`` without a file of boxes."""
         files = self.files(split)
-        quads = {image_id: self._quads[image_id] for image_id in files.ids if image_id in self._quads}
-        bare = [image_id for image_id in files.ids if image_id not in quads and image_id not in self._faulty]
+        contradictions = files.contradictions()
+        for image_id, problem in list(contradictions.items())[:1]:
+            count = f"; so are {len(contradictions) - 1:,} more of {split.label}" if len(contradictions) > 1 else ""
+            self.roots.on_fault(DataError(f"{self.path}: {image_id!r} {problem}{count}"))
+        faulty = self._faulty | contradictions.keys()
+        quads = {name: self._quads[name] for name in files.ids if name in self._quads and name not in contradictions}
+        bare = [image_id for image_id in files.ids if image_id not in quads and image_id not in faulty]
         others = self._left_out(split)
         if bare and self.roots.conventions.unannotated == "error":
             images = (
@@ -190,7 +195,15 @@ class BoxesOfImages:
     def _sized_files(self) -> dict[Split, ImageFiles]:
         reach = {image_id: self._file.rule.reach(quads) for image_id, quads in self._quads.items()}
         known = {image_id: corner for image_id, corner in reach.items() if corner is not None}
-        return {split: replace(photos.files, sizes=self._sizes, reach=known) for split, photos in self.photos.items()}
+        scored = {
+            split: replace(photos.files, sizes=self._sizes, reach=known)
+            for split, photos in self.photos.items()
+            if split is not Split.TRAIN_WEAKSUP
+        }
+        return {
+            split: replace(files, beside=tuple(other for other in scored.values() if other is not files))
+            for split, files in scored.items()
+        }
 
     @cached_property
     def _file(self) -> BoxFile:
