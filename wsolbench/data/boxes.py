@@ -165,17 +165,16 @@ def outside_advice(outside: Sequence[tuple[Quad, Size]], boxes: int, rule: BoxRu
         boxes: The number of all boxes.
         rule: How they were read.
     """
-    reachable = [(rule(quad, size), size) for quad, size in outside]
-    reachable = [box for box in reachable if _overlaps(box)]
+    placed = [(rule(quad, size), size) for quad, size in outside]
+    reachable = [box for box in placed if _overlaps(box)]
     if rule.convention != "inclusive" or not reachable:
         return ""
+    clip = "--boxes clip to move corners into the image"
+    if _are_exchanged(placed):
+        exchanged = "inside images with width and height exchanged; list the sizes that the boxes were drawn on"
+        return f"all of them are {exchanged}" if len(placed) > 1 else f"it is {exchanged}, or pass {clip}"
     if _MANY * sum(rule.exceeds(quad, size) for quad, size in outside) > boxes:
         return _RESIZED
-    clip = "--boxes clip to move corners into the image"
-    beyond_edges = any(x1 > width or y1 > height for (_, _, x1, y1), (width, height) in outside)
-    if beyond_edges and all(is_inside(corners, size[::-1]) for corners, size in outside):
-        exchanged = "inside images with width and height exchanged; list the sizes that the boxes were drawn on"
-        return f"all of them are {exchanged}" if len(outside) > 1 else f"it is {exchanged}, or pass {clip}"
     if not all(is_inside((x0, y0, max(x0, x1 - 1), max(y0, y1 - 1)), size) for (x0, y0, x1, y1), size in reachable):
         return f"pass {clip}"
     count = "" if rule.first_pixel or rule.extents else ", --first-pixel 1 if pixels count from 1"
@@ -193,6 +192,12 @@ def findings_of_changes(label: str, changes: Mapping[str, Sequence[str]]) -> Ite
     for change, count in sorted(counts.items()):
         severity = Severity.WARNING if change == CUT else Severity.NOTE
         yield Finding(severity, f"{label}: {count:,} {'box' if count == 1 else 'boxes'} {change}")
+
+
+def _are_exchanged(outside: Sequence[tuple[Corners, Size]]) -> bool:
+    """Whether boxes outside their images are all inside with width and height exchanged; an edge alone does not tell."""
+    beyond = any(x1 > width or y1 > height for (_, _, x1, y1), (width, height) in outside)
+    return beyond and all(is_inside(corners, size[::-1]) for corners, size in outside)
 
 
 def _overlaps(box: tuple[Corners, Size]) -> bool:
