@@ -195,7 +195,7 @@ def findings_of_changes(label: str, changes: Mapping[str, Sequence[str]]) -> Ite
 
 
 def _are_exchanged(outside: Sequence[tuple[Corners, Size]]) -> bool:
-    """Whether boxes outside their images are all inside with width and height exchanged; an edge alone does not tell."""
+    """Whether boxes outside their images are all inside those with width and height exchanged, and not by an edge."""
     beyond = any(x1 > width or y1 > height for (_, _, x1, y1), (width, height) in outside)
     return beyond and all(is_inside(corners, size[::-1]) for corners, size in outside)
 
