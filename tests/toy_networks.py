@@ -7,7 +7,7 @@ from wsolbench.records import BackboneInfo, MethodInfo, Preprocessing, WeightsIn
 METHOD = MethodInfo(name="cam", provider="toys 1 'cam'", options={}, changed_options={}, reads_network=True)
 
 
-def trained_record(name="toy", *, shift=0, weights=0, dataset="birds"):
+def trained_record(name="toy", *, shift=0, weights=0, dataset="birds", method=METHOD, **outcomes):
     """Return a record of a network whose weights are known by their hash.
 
     Args:
@@ -15,6 +15,8 @@ def trained_record(name="toy", *, shift=0, weights=0, dataset="birds"):
         shift: Another one gives other scores.
         weights: Another number gives other weights.
         dataset: Its name.
+        method: The method.
+        outcomes: What `make_record` takes of outcomes, and of what follows from them.
     """
     protocol = PROTOCOL.model_copy(update={"target": "gt"})
     backbone = BackboneInfo(
@@ -24,5 +26,6 @@ def trained_record(name="toy", *, shift=0, weights=0, dataset="birds"):
         preprocessing=Preprocessing(size=64, mean=(0.5,) * 3, std=(0.5,) * 3, interpolation="bilinear"),
     )
     environment = ENVIRONMENT.model_copy(update={"seed": 0})
-    record = make_record(shift, protocol=protocol, backbone=backbone, method=METHOD, environment=environment)
+    parts = {"protocol": protocol, "backbone": backbone, "method": method, "environment": environment}
+    record = make_record(shift, **parts, **outcomes)
     return record.model_copy(update={"dataset": record.dataset.model_copy(update={"name": dataset})})

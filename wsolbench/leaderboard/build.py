@@ -10,7 +10,15 @@ from pathlib import Path
 from wsolbench.errors import DataError
 from wsolbench.escaping import fence, markdown_text, visible
 from wsolbench.leaderboard.entries import RECORDS, Table, group_tables, read_all, uncounted
-from wsolbench.leaderboard.figures import draw_figures, fingerprint_of, methods_drawn, records_shown
+from wsolbench.leaderboard.figures import (
+    TITLES,
+    draw_figures,
+    figures_of,
+    fingerprint_of,
+    left_out,
+    methods_drawn,
+    records_shown,
+)
 from wsolbench.leaderboard.lock import locked
 from wsolbench.leaderboard.output import MANIFEST, PAGE, ROWS, check_own, leftovers, listed, mark_of, publish
 from wsolbench.leaderboard.render import (
@@ -152,17 +160,15 @@ def _fingerprint(table: Table, methods: list[str]) -> str:
 
 def _figure_names(tables: list[Table]) -> dict[str, str]:
     return {
-        f"{FIGURES}/{table.slug}-{name}.{ending}": _fingerprint(table, methods_drawn(table, tables))
+        f"{FIGURES}/{table.slug}-{name}.{ending}": _fingerprint(table, methods)
         for table in tables
-        if any(entry.is_trained for entry in table.entries)
-        for name in ("size", "curves")
+        for methods in [methods_drawn(table, tables)]
+        for name in figures_of(table, methods)
         for ending in ("png", "svg")
     }
 
 
 def _figures(table: Table, tables: list[Table]) -> dict[str, bytes]:
-    if not any(entry.is_trained for entry in table.entries):
-        return {}
     methods = methods_drawn(table, tables)
     drawn = draw_figures(table, methods, _fingerprint(table, methods))
     return {f"{FIGURES}/{name}": content for name, content in drawn.items()}
@@ -201,11 +207,11 @@ def _page(tables: list[Table], galleries: Collection[str], refused: int) -> str:
             for entry, why in uncounted(table)
         ]
         parts.append(f"{as_markdown(table)}\n")
-        if any(entry.is_trained for entry in table.entries):
-            parts.append(
-                f"![score against size]({FIGURES}/{table.slug}-size.png)\n\n"
-                f"![BoxAcc against τ]({FIGURES}/{table.slug}-curves.png)\n"
-            )
+        methods = methods_drawn(table, tables)
+        shown = {name: f"![{TITLES[name]}]({FIGURES}/{table.slug}-{name}.png)" for name in figures_of(table, methods)}
+        absent = left_out(table, methods)
+        shown |= {name: f"No figure of {TITLES[name]}: {markdown_text(why)}." for name, why in absent.items()}
+        parts += [f"{shown[name]}\n" for name in TITLES if name in shown]
         gallery = f"{FIGURES}/{table.slug}-gallery.png"
         if gallery in galleries:
             parts.append(f"![the same images across networks and methods]({gallery})\n")

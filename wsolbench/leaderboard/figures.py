@@ -20,6 +20,8 @@ from wsolbench.protocol import cam_threshold_grid
 
 MARKERS = "osD^vPX*<>hd"
 COLOURS = mpl.color_sequences["tab10"]
+TITLES = {"size": "score against size", "curves": "BoxAcc against τ"}
+"""The figures of a table, and what they show."""
 LINES = ("--", ":", "-.", (0, (1, 3)))
 MOST_METHODS = 8
 """More cannot be distinguished in one figure."""
@@ -36,6 +38,22 @@ def methods_drawn(table: Table, tables: Iterable[Table]) -> list[str]:
     return sorted(sorted(ranked, key=lambda method: -measured[method])[:MOST_METHODS])
 
 
+def figures_of(table: Table, methods: list[str]) -> list[str]:
+    """Return the figures that a table has: none without trained networks, and none that would be empty."""
+    return [name for name in TITLES if _trained(table, methods) and name not in left_out(table, methods)]
+
+
+def left_out(table: Table, methods: list[str]) -> dict[str, str]:
+    """Return the figures that a table of trained networks cannot have, each with the reason."""
+    records = [entry.record for entry in _trained(table, methods)]
+    needed = {"size": "fullsup_box_acc_v2", "curves": "max_box_acc"}
+    return {
+        name: "; ".join(dict.fromkeys(record.missing[metric] for record in records if metric in record.missing))
+        for name, metric in needed.items()
+        if records and all(getattr(record.metrics, metric) is None for record in records)
+    }
+
+
 @own_style()
 def draw_figures(table: Table, methods: list[str], fingerprint: str) -> dict[str, bytes]:
     """Return the figures of a table, each as PNG and SVG: file name -> content.
@@ -46,7 +64,8 @@ def draw_figures(table: Table, methods: list[str], fingerprint: str) -> dict[str
         fingerprint: Of what the figures are drawn from; it is written into every file, so that a stale one is noticed
             without comparing pixels, which differ between versions of the drawing library.
     """
-    figures = {"size": _size_figure(table, methods), "curves": _curves_figure(table, methods)}
+    draw = {"size": _size_figure, "curves": _curves_figure}
+    figures = {name: draw[name](table, methods) for name in figures_of(table, methods)}
     return {
         f"{table.slug}-{name}.{ending}": _encoded(figure, ending, fingerprint)
         for name, figure in figures.items()
@@ -77,7 +96,8 @@ def _size_figure(table: Table, methods: list[str]) -> Figure:
             continue
         colour = COLOURS[methods.index(entry.method) % len(COLOURS)]
         axes.scatter(network.parameters / 1e6, score, s=12 * network.largest_kernel, color=colour, alpha=0.75, lw=0)
-    for x, names in _network_positions(trained).items():
+    scored = [entry for entry in trained if entry.record.metrics.fullsup_box_acc_v2 is not None]
+    for x, names in _network_positions(scored).items():
         axes.annotate(
             visible(", ".join(names)),
             (x, 1.01),
@@ -87,7 +107,7 @@ def _size_figure(table: Table, methods: list[str]) -> Figure:
             fontsize=8,
         )
     for index, method in enumerate(methods):
-        axes.scatter([], [], s=60, color=COLOURS[index % len(COLOURS)], label=visible(method))
+        axes.scatter([], [], s=60, color=COLOURS[index % len(COLOURS)], label=visible(_named(method, trained)))
     _baseline_lines(axes, table)
     axes.margins(x=0.12)
     axes.set_xlabel("parameters (M); marker area ∝ side of the largest kernel")
@@ -95,6 +115,17 @@ def _size_figure(table: Table, methods: list[str]) -> Figure:
     axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
     axes.grid(alpha=0.25)
     return figure
+
+
+def _named(method: str, trained: list[Entry]) -> str:
+    """Return a method for a legend, with the networks for which it is not defined."""
+    entries = [entry for entry in trained if entry.method == method]
+    undefined = sorted({entry.backbone for entry in entries if entry.record.undefined is not None})
+    if not undefined:
+        return method
+    if all(entry.record.undefined is not None for entry in entries):
+        return f"{method} (not defined)"
+    return f"{method} (not defined for {', '.join(undefined) if len(undefined) < 3 else f'{len(undefined)} networks'})"
 
 
 def _network_positions(trained: list[Entry]) -> dict[float, list[str]]:
@@ -141,7 +172,8 @@ def _curves_figure(table: Table, methods: list[str]) -> Figure:
         panel.grid(alpha=0.25)
     panels[0].set_ylabel("BoxAcc(τ, 0.5), largest contour (%)")
     handles = [
-        mpl.lines.Line2D([], [], color=COLOURS[i % len(COLOURS)], label=visible(m)) for i, m in enumerate(methods)
+        mpl.lines.Line2D([], [], color=COLOURS[i % len(COLOURS)], label=visible(_named(method, trained)))
+        for i, method in enumerate(methods)
     ]
     for entry, style in _baselines(table):
         handles.append(mpl.lines.Line2D([], [], color="0.35", ls=style, lw=1, label=visible(entry.method)))

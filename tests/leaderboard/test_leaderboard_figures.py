@@ -1,0 +1,77 @@
+"""Figures that would be empty are left out with their reason; no warning of the drawing library reaches anybody."""
+
+import warnings
+
+import pytest
+from toy_networks import METHOD, trained_record
+from toy_records import make_outcomes
+
+from wsolbench.figures.style import own_style
+from wsolbench.leaderboard.build import _page
+from wsolbench.leaderboard.entries import Entry, group_tables
+from wsolbench.leaderboard.figures import draw_figures, figures_of, left_out, methods_drawn
+from wsolbench.records.missing import NO_BOXES, NO_FULLSUP_MAPS
+
+CAM_NEG = METHOD.model_copy(update={"name": "cam-neg"})
+WHY = "not defined: features ≥ 0"
+
+
+def undefined(name, method=CAM_NEG):
+    """Return a record of a method that has no map of any image."""
+    record = trained_record(name, method=method)
+    metrics = record.metrics.model_copy(
+        update={name: None for name, _ in record.metrics if "box_acc" in name or "loc" in name}
+    )
+    return record.model_copy(update={"metrics": metrics, "missing": {**record.missing, "max_box_acc": WHY}})
+
+
+def table_of(*records):
+    (table,) = group_tables(Entry(f"r{number}.json", "0" * 64, record) for number, record in enumerate(records))
+    return table
+
+
+def drawn(table):
+    """Return the figures of a table, with every warning an error."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        return draw_figures(table, methods_drawn(table, [table]), "0" * 64)
+
+
+CASES = {
+    "no train-fullsup": ({"fullsup": None}, ["curves"], {"size": NO_FULLSUP_MAPS}),
+    "no boxes": (
+        {"fullsup": None, "test": make_outcomes(correct=None)},
+        [],
+        {"size": NO_BOXES, "curves": NO_BOXES},
+    ),
+    "all": ({}, ["size", "curves"], {}),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_figure_that_would_be_empty_is_left_out_with_its_reason(name):
+    outcomes, figures, reasons = CASES[name]
+    table = table_of(trained_record(**outcomes))
+    assert figures_of(table, ["cam"]) == figures
+    assert left_out(table, ["cam"]) == reasons
+    assert sorted(drawn(table)) == sorted(f"birds-{each}.{ending}" for each in figures for ending in ("png", "svg"))
+    page = _page([table], (), 0)
+    assert page.count("![") == len(figures)
+    for why in reasons.values():
+        assert f": {why}.\n" in page
+
+
+def test_a_legend_says_for_which_networks_a_method_is_not_defined():
+    other = CAM_NEG.model_copy(update={"name": "other"})
+    everywhere = [undefined(name, other) for name in ("one", "two")]
+    figures = drawn(table_of(*everywhere, trained_record("two", method=CAM_NEG), undefined("one")))
+    for name in ("birds-curves.svg", "birds-size.svg"):
+        assert figures[name].count(b">cam-neg (not defined for one)</text>") == 1
+        assert figures[name].count(b">other (not defined)</text>") == 1
+
+
+def test_no_warning_leaves_a_figure():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with own_style():
+            warnings.warn("tight layout not applied", UserWarning, stacklevel=1)
