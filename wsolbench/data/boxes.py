@@ -103,8 +103,7 @@ class BoxRule:
         """Return whether a box ends so far beyond an image that it was hardly drawn on one of this (width, height)."""
         if self.normalised:
             return False
-        ends = zip(self.ends(quad), size, strict=True)
-        return any(end - side > max(_FEW_PIXELS, _FEW_PERCENT * side) for end, side in ends)
+        return any(is_far_beyond(end, side) for end, side in zip(self.ends(quad), size, strict=True))
 
     def is_empty(self, quad: Quad) -> bool:
         """Return whether a box has no area, or is what tools write where there is none: four zeros, or four times -1.
@@ -152,6 +151,11 @@ def is_inside(corners: Corners, size: Size) -> bool:
     """Return whether inclusive corners are in order and inside an image of this (width, height)."""
     (x0, y0, x1, y1), (width, height) = corners, size
     return 0 <= x0 <= x1 < width and 0 <= y0 <= y1 < height
+
+
+def is_far_beyond(end: float, side: int) -> bool:
+    """Return whether a box ends farther beyond a side of its image than rounding or a slip of the hand explains."""
+    return end - side > (max(_FEW_PIXELS, _FEW_PERCENT * side) if side > 1 else _FEW_PERCENT)
 
 
 def outside_advice(outside: Sequence[tuple[Quad, Size]], boxes: int, rule: BoxRule) -> str:

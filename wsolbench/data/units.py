@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from wsolbench.contract import Finding, Severity
-from wsolbench.data.boxes import BoxRule, Quad, Size
+from wsolbench.data.boxes import BoxRule, Quad, Size, is_far_beyond
 from wsolbench.errors import DataError
 
 __all__ = ["check_units", "find_fractions"]
@@ -24,8 +24,13 @@ _LOOKED_AT = 200
 """The most images of a split that are looked at."""
 _HUNDRED = 100.5
 """Per cent, with what rounding adds."""
+_SEVERAL = 2
+"""Fewer that are wrong may be mistakes of their own."""
+_NEAR = 0.01
+"""So far outside an image, as a share of its side, a box is as good as inside."""
 _LARGER = 1.5
 _MUCH_LARGER = 2.0
+"""How many hundred pixels the sides of an image have."""
 
 
 def find_fractions(quads: Sequence[Quad], place: Callable[[int], str], *, expected: bool = False) -> bool:
@@ -70,14 +75,17 @@ def check_units(
         on_fault: Called with the error where the unit is another one.
         on_finding: Called with a warning where it may be.
     """
-    boxes = [] if rule.normalised else _some_boxes(quads, sizes)
-    problem = _beyond(boxes, rule) or (_per_cent(boxes, rule) if len(boxes) >= _FEW_BOXES else "")
+    boxes = _some_boxes(quads, sizes)
+    if rule.normalised:
+        rule, boxes = replace(rule, normalised=False), [replace(box, size=(1, 1)) for box in boxes]
+        problem, doubt = _other_numbers(boxes, rule), ""
+    else:
+        problem = _other_numbers(boxes, rule) or _other_size(boxes, rule) or _per_cent(boxes, rule)
+        doubt = _doubt(boxes, rule)
     if problem:
         on_fault(DataError(f"{source}: {problem}"))
-    elif len(boxes) >= _FEW_BOXES:
-        doubt = _doubt(boxes, rule)
-        if doubt:
-            on_finding(Finding(Severity.WARNING, f"{source}: {doubt}"))
+    elif doubt:
+        on_finding(Finding(Severity.WARNING, f"{source}: {doubt}"))
     return not problem
 
 
@@ -105,16 +113,29 @@ def _some_boxes(quads: Mapping[str, Sequence[Quad]], sizes: Mapping[str, Size]) 
     return found
 
 
-def _beyond(boxes: Sequence[_Box], rule: BoxRule) -> str:
-    """Say why boxes end beyond their images, where that is not the fault of a few."""
-    beyond = [box for box in boxes if rule.exceeds(box.quad, box.size)]
-    if len(beyond) > 1 and 2 * len(beyond) > len(boxes):
-        what = "the photos may have been resized after their boxes were drawn: list their original sizes too"
-        return f"{len(beyond):,} of {len(boxes):,} boxes end far beyond their images, such as {beyond[0]}; {what}"
-    if beyond and len(boxes) >= _FEW_BOXES and rule.extents and all(_are_corners(box) for box in boxes):
-        what = "all are inside their images as corners x0, y0, x1, y1; list them as the one or the other"
-        return f"boxes end far beyond their images as x, y, width, height, such as {beyond[0]}, but {what}"
-    return ""
+def _other_numbers(boxes: Sequence[_Box], rule: BoxRule) -> str:
+    """Say that numbers are another four than they are read as, where only those are inside all images."""
+    if rule.extents:
+        wrong = [box for box in boxes if _is_far_beyond(box, rule.ends(box.quad))]
+        others = {"corners x0, y0, x1, y1": _as_corners, "x_center, y_center, width, height": _as_centred}
+        what = "end far beyond their images as x, y, width, height"
+    else:
+        wrong = [box for box in boxes if box.quad[2] < box.quad[0] or box.quad[3] < box.quad[1]]
+        others = {"x, y, width, height": _as_extents}
+        what = "end before they begin as corners x0, y0, x1, y1"
+    if len(boxes) < _FEW_BOXES or len(wrong) < _SEVERAL:
+        return ""
+    fitting = next((name for name, read in others.items() if all(_holds(box, read(box.quad)) for box in boxes)), "")
+    return fitting and f"boxes {what}, such as {wrong[0]}, and all are inside as {fitting}; list them as what they are"
+
+
+def _other_size(boxes: Sequence[_Box], rule: BoxRule) -> str:
+    """Say that boxes are of images of another size, where most end far beyond theirs."""
+    beyond = [box for box in boxes if _is_far_beyond(box, rule.ends(box.quad))]
+    if len(beyond) < _SEVERAL or 2 * len(beyond) <= len(boxes):
+        return ""
+    what = "the photos may have been resized after their boxes were drawn: list their original sizes too"
+    return f"{len(beyond):,} of {len(boxes):,} boxes end far beyond their images, such as {beyond[0]}; {what}"
 
 
 def _per_cent(boxes: Sequence[_Box], rule: BoxRule) -> str:
@@ -130,19 +151,45 @@ def _doubt(boxes: Sequence[_Box], rule: BoxRule) -> str:
     """Say why the numbers may not be pixels, where they may be."""
     if _end_before_hundred(boxes, rule, _LARGER):
         what = "no box ends beyond 100"
-    elif not any(2 * end > side for box in boxes for end, side in zip(rule.ends(box.quad), box.size, strict=True)):
+    elif len(boxes) >= _FEW_BOXES and not any(_reaches_middle(box, rule.ends(box.quad)) for box in boxes):
         what = "no box reaches the middle of its image"
     else:
         return ""
     return f"{what}, such as {boxes[0]}: the numbers may be per cent, or pixels of a smaller copy of the photo"
 
 
-def _are_corners(box: _Box) -> bool:
-    x0, y0, x1, y1 = box.quad
-    return 0 <= x0 < x1 <= box.size[0] and 0 <= y0 < y1 <= box.size[1]
-
-
 def _end_before_hundred(boxes: Sequence[_Box], rule: BoxRule, times: float) -> bool:
-    """Whether boxes end before a hundred, one of them not long before, in images so many times larger than that."""
-    largest = max(end for box in boxes for end in rule.ends(box.quad))
-    return _HUNDRED / 2 < largest <= _HUNDRED and min(side for box in boxes for side in box.size) >= _HUNDRED * times
+    """Whether boxes end before a hundred, one of them not long before, and enough are in images so much larger."""
+    larger = [box for box in boxes if min(box.size) >= _HUNDRED * times]
+    ends = [end for box in boxes for end in rule.ends(box.quad)]
+    return len(larger) >= _FEW_BOXES and _HUNDRED / 2 < max(ends) <= _HUNDRED
+
+
+def _reaches_middle(box: _Box, ends: tuple[float, float]) -> bool:
+    return any(2 * end > side for end, side in zip(ends, box.size, strict=True))
+
+
+def _is_far_beyond(box: _Box, ends: tuple[float, float]) -> bool:
+    return any(is_far_beyond(end, side) for end, side in zip(ends, box.size, strict=True))
+
+
+def _holds(box: _Box, corners: Quad) -> bool:
+    """Whether corners are those of a box inside an image, give or take a little."""
+    x0, y0, x1, y1 = corners
+    width, height = box.size
+    margins = _NEAR * width, _NEAR * height
+    return -margins[0] <= x0 <= x1 <= width + margins[0] and -margins[1] <= y0 <= y1 <= height + margins[1]
+
+
+def _as_corners(quad: Quad) -> Quad:
+    return quad
+
+
+def _as_extents(quad: Quad) -> Quad:
+    x, y, width, height = quad
+    return x, y, x + width, y + height
+
+
+def _as_centred(quad: Quad) -> Quad:
+    x, y, width, height = quad
+    return x - width / 2, y - height / 2, x + width / 2, y + height / 2

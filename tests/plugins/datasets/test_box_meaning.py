@@ -306,12 +306,23 @@ def test_fractions_among_pixels(photos, tmp_path):
         read_lists(photos, tmp_path, listed)
 
 
-def test_coco_whose_boxes_are_corners(photos, tmp_path):
-    content = coco()
-    for annotation, box in zip(content["annotations"], TRUE.values(), strict=True):
-        annotation["bbox"] = box
-    with pytest.raises(DataError, match="boxes end far beyond their images"):
-        read(photos, tmp_path, {"a.json": json.dumps(content)})
+def centred(box, width=1, height=1):
+    x0, y0, x1, y1 = box
+    return (x0 + x1) / 2 / width, (y0 + y1) / 2 / height, (x1 - x0) / width, (y1 - y0) / height
+
+
+@each(
+    ("header", "change", "problem"),
+    [
+        ("image,x,y,w,h", tuple, "all are inside as corners x0, y0, x1, y1; list them as what they are"),
+        ("image,x,y,w,h", centred, "all are inside as x_center, y_center, width, height; list"),
+        ("image,x,y,w,h", lambda box: centred(box, *SIZE), "all are inside as x_center, y_center, width, height; list"),
+        (PLAIN, lambda box: (150, 120, box[2] // 4, box[3] // 4), "all are inside as x, y, width, height; list them"),
+    ],
+)
+def test_numbers_that_are_another_four(photos, tmp_path, header, change, problem):
+    with pytest.raises(DataError, match=problem):
+        read(photos, tmp_path, table(header, plain, scaled(change)))
 
 
 # ------------------------------------------------------------------------------------------------- boxes that are none

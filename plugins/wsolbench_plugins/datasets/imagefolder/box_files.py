@@ -67,7 +67,7 @@ def _checked(found: BoxFile, path: Path, roots: DatasetRoots) -> BoxFile:
         table = "or write a CSV file with the header image,x0,y0,x1,y1 or image,x,y,width,height"
         raise DataError(f"{path}: {text}; multiply them by width and height, {table}")
     nameless = [box for box in boxes if box.category is None]
-    if nameless and len(nameless) < len(boxes):
+    if nameless and (len(nameless) < len(boxes) or found.categories):
         text = f"{len(nameless):,} of {len(boxes):,} boxes have no category, so that nobody knows whether they count"
         roots.on_fault(DataError(f"{path}: {text}; name it, first {nameless[0].place}"))
         boxes = [box for box in boxes if box.category is not None]

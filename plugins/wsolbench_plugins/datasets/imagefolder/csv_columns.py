@@ -175,7 +175,7 @@ def _find_image(titles: Sequence[str], rows: Sequence[Row], known: Known) -> str
 
 def _find_size(titles: Sequence[str], used: Collection[str]) -> tuple[str, str] | None:
     pairs = [(f"{prefix}width", f"{prefix}height") for prefix in _IMAGE_PREFIXES]
-    pairs += [(f"{prefix}w", f"{prefix}h") for prefix in _IMAGE_PREFIXES if prefix]
+    pairs += [(f"{prefix}w", f"{prefix}h") for prefix in _IMAGE_PREFIXES]
     return next((pair for pair in pairs if set(pair).issubset(titles) and set(pair).isdisjoint(used)), None)
 
 

@@ -42,6 +42,8 @@ _SEPARATOR = re.compile(r"sep=.", re.IGNORECASE)
 """A line that spreadsheets put before the header."""
 _BLANK = frozenset({"", "nan", "none", "null", "na", "n/a", "<na>", "-"})
 """What data frames and spreadsheets write where there is nothing."""
+_LIST_OF_ONE = re.compile(r"""^\[\s*(["'])([^"',]*)\1\s*\]$""")
+"""A category as tools write it that may give a box several."""
 _DECIMAL_COMMA = re.compile(r"-?[0-9]+,([0-9]{1,2}|[0-9]{4,})")
 """Three digits behind a comma may be thousands."""
 
@@ -142,7 +144,8 @@ class _CsvFile:
 
     def _row(self, fields: Sequence[str]) -> dict[str, str]:
         """Return the fields by title, without what nobody sees; empty where they are not as many as the titles."""
-        texts = [visible(text).strip() for text in fields] if len(fields) == len(self.names) else []
+        texts = [_LIST_OF_ONE.sub(r"\2", visible(text).strip()) for text in fields]
+        texts = texts if len(fields) == len(self.names) else []
         texts = ["" if text.lower() in _BLANK and not self.known.is_class(text) else text for text in texts]
         return dict(zip(self.names, texts, strict=True)) if texts else {}
 
@@ -191,7 +194,7 @@ class _CsvFile:
         corners = not self.columns.layout.extents
         found = [(size, (quad[2] - quad[0], quad[3] - quad[1]) if corners else quad[2:]) for size, quad in self.extents]
         differ = (abs(one - two) for size, extent in found for one, two in zip(size, extent, strict=True))
-        return self.columns.size == ("width", "height") and bool(found) and max(differ) <= 1
+        return self.columns.size in (("width", "height"), ("w", "h")) and bool(found) and max(differ) <= 1
 
     def _quad(self, line: Line, row: Mapping[str, str]) -> Quad | None:
         """Return the numbers of a box; None where the line has none, as of an image without an object."""
