@@ -9,7 +9,7 @@ import pytest
 from hostile import HOSTILE
 
 from wsolbench.cli.app import main
-from wsolbench.cli.output import result_stream, tell
+from wsolbench.cli.output import message_stream, result_stream, tell
 from wsolbench.console import ConsoleReporter
 from wsolbench.errors import OutputError
 
@@ -59,12 +59,28 @@ def test_a_reader_that_leaves_ends_a_command_silently():
     assert done.stderr == ""
 
 
-def test_a_stderr_that_cannot_be_written_changes_no_exit_code(monkeypatch):
-    monkeypatch.setattr("sys.stderr", Full(errno.ENOSPC))
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EPIPE])
+def test_a_stderr_that_cannot_be_written_changes_no_exit_code_and_ends_no_work(number, monkeypatch):
+    monkeypatch.setattr("sys.stderr", Full(number))
     with pytest.raises(SystemExit) as ended:
         main(["describe", "nothing-like-it"])
     assert ended.value.code == 2
-    ConsoleReporter().warn("lost")
+    with message_stream(Full(number)):
+        reporter = ConsoleReporter()
+        reporter.warn("lost")
+        with reporter.phase("test", 10, "maps") as advance:
+            advance(1)
+        print("of a plugin", file=sys.stderr)
+    assert "test" in reporter.seconds
+
+
+@pytest.mark.slow
+def test_a_run_whose_messages_nobody_reads_is_complete(tmp_path):
+    run = f"{sys.executable} -m wsolbench run --backbone resnet_nano --method cam --limit 2 --out {tmp_path}/run"
+    line = f"({run}; echo $? > {tmp_path}/code) 2>&1 | head -1"
+    subprocess.run(["sh", "-c", line], capture_output=True, check=True)
+    assert (tmp_path / "run" / "record-cam.json").is_file()
+    assert (tmp_path / "code").read_text() == "1\n"
 
 
 @pytest.mark.parametrize("text", HOSTILE)

@@ -14,11 +14,16 @@ from collections.abc import Sequence
 
 from wsolbench.cli.signals import Stopped, raising_stopped
 
+TYPE_CHECKING = False  # instead of typing's, which takes long to import
+if TYPE_CHECKING:
+    from wsolbench.cli.session import Session
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit: 0 for success, 2 for an error the user can fix, 1 for a bug.
 
-    After a signal the exit code is 128 plus its number: 130 for Ctrl-C, 143 for SIGTERM.
+    The exit code is 1, too, where the reader of stdout left before all results were printed; files are complete then.
+    After a signal it is 128 plus its number: 130 for Ctrl-C, 143 for SIGTERM.
 
     Args:
         arguments: The arguments after the program's name; by default those of the process.
@@ -35,22 +40,29 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _run(arguments: Sequence[str]) -> int:
-    import traceback
-
-    import typer
-
-    from wsolbench.cli.commands import app
-    from wsolbench.cli.output import result_stream, tell
+    from wsolbench.cli.output import message_stream
     from wsolbench.cli.session import Session
-    from wsolbench.errors import WsolbenchError
-    from wsolbench.escaping import terminal_text
 
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without τ shows "?" instead of a traceback
     # Must be set before torch loads OpenMP, whose waiting threads would otherwise spin on cores that scoring needs.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    session = Session.from_arguments(arguments)
+    with message_stream(sys.stderr):
+        return _carry_out(Session.from_arguments(arguments))
+
+
+def _carry_out(session: Session) -> int:
+    """Call a subcommand, say in one line what went wrong, and return the exit code."""
+    import traceback
+
+    import typer
+
+    from wsolbench.cli.commands import app
+    from wsolbench.cli.output import result_stream, tell
+    from wsolbench.errors import WsolbenchError
+    from wsolbench.escaping import terminal_text
+
     command = typer.main.get_command(app)
     try:  # not through typer's own main, which takes every EOFError for Ctrl-C
         with (
