@@ -8,7 +8,7 @@ import pytest
 from cases import each
 from PIL import Image
 
-from wsolbench.contract import DatasetRoots, DatasetSpec, Finding, ImageSplit, KnownSplit, Severity, Split
+from wsolbench.contract import Conventions, DatasetRoots, DatasetSpec, Finding, ImageSplit, KnownSplit, Severity, Split
 from wsolbench.data.check.report import check_dataset
 from wsolbench.data.reference import ReferenceDataset
 from wsolbench.errors import DataError, PluginError
@@ -573,3 +573,26 @@ def test_a_plugin_that_breaks_is_named(copied):
     spec = DatasetSpec("folder", lambda places: ReferenceDataset("folder", places.nothing), "")
     with pytest.raises(PluginError, match=r"plugin tests 1 'folder' failed building the data set"):
         check(copied.images, copied.metadata, spec)
+
+
+def test_a_class_map_is_checked_as_a_run_does(clean, tmp_path):
+    class_map = tmp_path / "map.csv"
+    class_map.write_text("folder,row\nant,281\nantt,7\n*,4\n")
+    report = check(clean / "images", clean / "metadata", conventions=Conventions(class_map=class_map))
+    assert [text.partition(", line ")[2] for text in report.of(Severity.ERROR)] == [
+        "3: expected one of the classes ('0', '1', '2'), which 'antt' is not (did you mean 'ant'?), got 'antt,7'",
+        "4: expected a class and a row, or '*' for both, got '*,4'",
+    ]
+    assert f"{class_map}: its rows were not checked, as they are those of a network; a run checks them" in told(report)
+
+
+@pytest.mark.parametrize(
+    ("gone", "said"),
+    [
+        ("val", "note: there is no train-fullsup split to choose \u03c4 on; 'wsolbench data split' cuts one off test"),
+        ("test", "warning: there is no test split, so that nothing is scored by default; make test of train-fullsup"),
+    ],
+)
+def test_a_split_that_is_not_there_is_said_with_what_to_do(copied, gone, said):
+    shutil.rmtree(copied.metadata / gone)
+    assert said in told(check(copied.images, copied.metadata))

@@ -227,3 +227,9 @@ def test_a_row_that_the_head_does_not_have_is_named_by_its_line(tmp_path, text):
 
 def test_a_class_without_images_needs_no_row():
     assert rows_of(["tench", "own", "parachute"], 1000, labels=[0, 2, 2]).rows == (0, -1, 701)
+
+
+def test_a_name_that_is_nearly_that_of_a_row_is_suggested(tmp_path):
+    (tmp_path / "map.csv").write_text("folder,row\ncat,tabby cta\n")
+    with pytest.raises(DataError, match=r"which 'tabby cta' is not \(did you mean 'tabby cat'\?\)"):
+        rows_of(["cat"], 2, class_map=tmp_path / "map.csv", trained=("tabby cat", "dog"))

@@ -16,12 +16,14 @@ every label is the row of its number.
 from __future__ import annotations
 
 import csv
+import difflib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from wsolbench.contract import DatasetRoots, Finding, Severity
+from wsolbench.contract import DatasetRoots, Finding, ImageSplit, Severity
 from wsolbench.data.lines import Line, read_lines
 from wsolbench.data.names import folded, visible
 from wsolbench.errors import DataError
@@ -124,6 +126,74 @@ def find_name(name: str, among: Sequence[str]) -> tuple[str, ...]:
     return tuple(other for other in among if plain_name(other) == plain)
 
 
+def close_names(name: str, among: Iterable[str]) -> str:
+    """Return the end of a message that says which names are nearly a name; empty where none is."""
+    spelled = {other.lower(): other for other in among}
+    close = difflib.get_close_matches(name.lower(), spelled, n=3)
+    return f" (did you mean {' or '.join(repr(spelled[other]) for other in close)}?)" if close else ""
+
+
+# ----------------------------------------------------------------------------------------------- classes of a data set
+
+
+def names_of_classes(class_names: Sequence[str], count: int, parts: Iterable[ImageSplit]) -> dict[int, tuple[str, ...]]:
+    """Return label -> what its class is called: its name, and the folder of its images where a class has one alone.
+
+    Args:
+        class_names: One name a class, in the order of the labels.
+        count: The number of classes.
+        parts: The images, whose folders are names too.
+    """
+    folders: dict[int, set[str]] = {}
+    for part in parts:
+        for image_id, label in zip(part.ids, part.labels.tolist(), strict=True):
+            folders.setdefault(label, set()).add(image_id.rpartition("/")[0].rpartition("/")[2])
+    shared = Counter(folder for of_label in folders.values() for folder in of_label)
+    names: dict[int, tuple[str, ...]] = {label: (str(name),) for label, name in enumerate(class_names)}
+    for label in range(count):
+        alone = [folder for folder in folders.get(label, ()) if folder and shared[folder] == 1]
+        extra = alone if len(alone) == len(folders.get(label, ())) == 1 else []
+        names[label] = (*names.get(label, (str(label),)), *extra)
+    return names
+
+
+def find_label(each: MapLine, names: Mapping[int, Sequence[str]]) -> int:
+    """Return the label of the class that a line of a class map names.
+
+    Args:
+        each: The line.
+        names: Label -> what its class is called.
+
+    Raises:
+        DataError: It is the name of no class, or of several.
+    """
+    labels = [label for label, of_label in names.items() if find_name(each.folder, of_label)]
+    if len(labels) == 1:
+        return labels[0]
+    several = f" alone; it is a name of the labels {', '.join(map(str, labels))}" if labels else ""
+    close = "" if labels else close_names(each.folder, (name for of_label in names.values() for name in of_label))
+    classes = some([of_label[0] for of_label in names.values()])
+    raise each.line.error(f"expected one of the classes ({classes}), which {each.folder!r} is not{several}{close}")
+
+
+def check_rows(class_map: ClassMap, names: Mapping[int, Sequence[str]], on_fault: Callable[[DataError], None]) -> None:
+    """Check the classes of the lines that name a row; the rows are those of a network, which is not known here.
+
+    Args:
+        class_map: The class map.
+        names: Label -> what its class is called.
+        on_fault: Called with the error about a line.
+    """
+    for each in class_map.rows:
+        try:
+            if (each.folder == ANY) != (each.row == ANY):
+                raise each.line.error(f"expected a class and a row, or '{ANY}' for both")
+            if each.folder != ANY:
+                find_label(each, names)
+        except DataError as fault:
+            on_fault(fault)
+
+
 # ---------------------------------------------------------------------------------------------------- whose boxes count
 
 
@@ -219,12 +289,14 @@ def _map_categories(
         if not categories:
             on_fault(each.line.error(f"{source} names no category; omit the column"))
         elif not meant:
-            on_fault(each.line.error(f"expected a class folder ({some(folders)}), which {each.folder!r} is not"))
+            close = close_names(each.folder, folders)
+            on_fault(each.line.error(f"expected a class folder ({some(folders)}), which {each.folder!r} is not{close}"))
         elif each.category == ANY:
             mapped.everywhere |= meant
         elif not named:
             known = f"a category of {source} ({some(categories)})"
-            on_fault(each.line.error(f"expected {known}, which {each.category!r} is not"))
+            close = close_names(each.category, categories)
+            on_fault(each.line.error(f"expected {known}, which {each.category!r} is not{close}"))
         for category in named:
             mapped.folders_of[category] = mapped.folders_of.get(category, frozenset()) | meant
             mapped.own |= meant if each.folder != ANY else frozenset()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
-from wsolbench.contract import Conventions
+from wsolbench.contract import Conventions, DatasetRoots, Finding, Severity
 from wsolbench.data.class_map import read_class_map
 from wsolbench.errors import UsageError
 
@@ -14,21 +14,22 @@ Convention: TypeAlias = Literal["boxes", "first_pixel", "categories"]
 """``categories`` are those of a class map."""
 
 
-def refuse_unused(name: str, conventions: Conventions, *used: Convention) -> None:
+def refuse_unused(name: str, roots: DatasetRoots, *used: Convention) -> None:
     """Refuse a convention that was set and that a data set has no use for: it would be ignored silently.
 
-    ``unannotated`` and the rows of a class map are the core's, and serve every data set.
+    ``unannotated`` and the rows of a class map are the core's, and serve every data set. A class map serves a data set
+    and the lists that are cut off it: categories without use are reported.
 
     Args:
         name: The data set.
-        conventions: What was set.
+        roots: The conventions that were set, and who gets the findings.
         used: The conventions that the data set's lists are read by.
 
     Raises:
         UsageError: Another one was set.
         DataError: The class map cannot be read.
     """
-    usual = Conventions()
+    conventions, usual = roots.conventions, Conventions()
     changed: dict[Convention, bool] = {
         "boxes": conventions.boxes != usual.boxes,
         "first_pixel": conventions.first_pixel != usual.first_pixel,
@@ -38,4 +39,5 @@ def refuse_unused(name: str, conventions: Conventions, *used: Convention) -> Non
         raise UsageError(f"'{name}' has no use for {' and '.join(unused)}; omit it")
     class_map = conventions.class_map
     if class_map is not None and "categories" not in used and read_class_map(class_map).categories:
-        raise UsageError(f"{class_map}: '{name}' has no categories of boxes; omit the column category")
+        text = f"{class_map}: its categories are not used, as '{name}' has no categories of boxes"
+        roots.on_finding(Finding(Severity.NOTE, text))

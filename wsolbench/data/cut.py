@@ -87,7 +87,7 @@ def cut_fullsup(
         UsageError: The data set has a train-fullsup split, or no test split with boxes.
         DataError: It is damaged, or a class cannot be cut.
     """
-    if Split.TRAIN_FULLSUP in dataset.splits:
+    if Split.TRAIN_FULLSUP in dataset.splits and Split.TEST in dataset.splits:
         raise UsageError(f"'{dataset.name}' has a train-fullsup split here already; there is nothing to cut off")
     part = dataset.open(Split.TEST)
     if not part.has_boxes:

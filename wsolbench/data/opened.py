@@ -33,6 +33,11 @@ from wsolbench.progress import Reporter
 
 __all__ = ["OpenDataset", "OpenSplit", "open_dataset", "show_finding"]
 
+ADVICE_WITHOUT_TEST = (
+    "; make test of train-fullsup (rename 'val' to 'test'), and cut another with 'wsolbench data split'"
+)
+"""What to do with a data set that has train-fullsup and no test, as where a download calls its test split ``val``."""
+
 A = TypeVar("A")
 B = TypeVar("B")
 
@@ -120,7 +125,10 @@ class OpenDataset:
         with blaming(self.provider, f"opening {split.label} of the data set '{self.name}'"):
             if split not in self.splits:
                 there = ", ".join(part.label for part in Split if part in self.splits)
-                raise UsageError(f"the data set '{self.name}' has no split {split.label}; it has {there or 'none'}")
+                is_val = split is Split.TEST and Split.TRAIN_FULLSUP in self.splits
+                advice = ADVICE_WITHOUT_TEST if is_val else ""
+                text = f"the data set '{self.name}' has no split {split.label}; it has {there or 'none'}"
+                raise UsageError(f"{text}{advice}")
             everything = self.dataset.images(split)
             check_ids(everything, f"{split.label} of the data set '{self.name}'")
             images = limit_split(in_order_of_ids(everything) if split is not Split.TRAIN_WEAKSUP else everything, limit)

@@ -351,7 +351,7 @@ class ReferenceSplit:
                 self.on_fault(DataError(f"{self.folder / LOCALIZATION} {message}"))
             return _Localization()
         if _is_mask(lines[0]):
-            refuse_unused(str(self.folder / LOCALIZATION), self.conventions)  # of boxes
+            refuse_unused(str(self.folder / LOCALIZATION), DatasetRoots(conventions=self.conventions))  # of boxes
             masks = _parse_masks(lines, self._known, self.on_fault)
             self._check_annotated("mask", masks)
             return _Localization(masks=masks)

@@ -8,7 +8,6 @@ head keeps all of its rows: a prediction is one of all classes that the network 
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,7 +15,7 @@ from functools import lru_cache
 import numpy as np
 
 from wsolbench.contract import ImageSplit
-from wsolbench.data.class_map import ANY, MapLine, find_name, read_class_map, some
+from wsolbench.data.class_map import ANY, MapLine, close_names, find_label, names_of_classes, read_class_map, some
 from wsolbench.data.opened import OpenDataset
 from wsolbench.errors import UsageError
 from wsolbench.networks.network import LoadedNetwork
@@ -67,7 +66,7 @@ def choose_rows(network: LoadedNetwork, dataset: OpenDataset, parts: Sequence[Im
         return ClassRows(remark=f"{dataset.class_map}: every label is the row of its number")
     if known is None and not lines and rows == count:
         return ClassRows()
-    names = _class_names(dataset, parts)
+    names = names_of_classes(dataset.class_names, dataset.num_classes, parts)
     mapped = _mapped_rows(lines, names, known, rows)
     found = {label: [mapped[label]] if label in mapped else _find(known, of_label) for label, of_label in names.items()}
     occurring = {label for part in parts for label in np.unique(part.labels).tolist() if label < count}
@@ -134,21 +133,6 @@ def _imagenet(classes: int) -> KnownClasses | None:
     return KnownClasses(subset, names)
 
 
-def _class_names(dataset: OpenDataset, parts: Sequence[ImageSplit]) -> dict[int, tuple[str, ...]]:
-    """Return label -> what its class is called: its name, and the folder of its images where a class has one alone."""
-    folders: dict[int, set[str]] = {}
-    for part in parts:
-        for image_id, label in zip(part.ids, part.labels.tolist(), strict=True):
-            folders.setdefault(label, set()).add(image_id.rpartition("/")[0].rpartition("/")[2])
-    shared = Counter(folder for of_label in folders.values() for folder in of_label)
-    names: dict[int, tuple[str, ...]] = {label: (str(name),) for label, name in enumerate(dataset.class_names)}
-    for label in range(dataset.num_classes):
-        alone = [folder for folder in folders.get(label, ()) if folder and shared[folder] == 1]
-        extra = alone if len(alone) == len(folders.get(label, ())) == 1 else []
-        names[label] = (*names.get(label, (str(label),)), *extra)
-    return names
-
-
 def _find(known: KnownClasses | None, names: Sequence[str]) -> list[int]:
     """Return the rows of the first name that any row is called."""
     rows = (known.find(name) for name in names) if known else iter(())
@@ -163,13 +147,9 @@ def _mapped_rows(
     for each in lines:
         if ANY in (each.folder, each.row):
             raise each.line.error(f"expected a class and a row, or '{ANY}' for both")
-        labels = [label for label, of_label in names.items() if find_name(each.folder, of_label)]
-        if len(labels) != 1:
-            classes = some([of_label[0] for of_label in names.values()])
-            raise each.line.error(f"expected one of the classes ({classes}), which {each.folder!r} is not")
-        row = _row(each, known, rows)
-        if mapped.setdefault(labels[0], row) != row:
-            raise each.line.error(f"expected one row a class, this one has {mapped[labels[0]]} before")
+        label, row = find_label(each, names), _row(each, known, rows)
+        if mapped.setdefault(label, row) != row:
+            raise each.line.error(f"expected one row a class, this one has {mapped[label]} before")
     return mapped
 
 
@@ -180,7 +160,8 @@ def _row(each: MapLine, known: KnownClasses | None, rows: int) -> int:
         return int(each.row)
     found = known.find(each.row) if known else []
     if len(found) != 1:
-        several = f"which {each.row!r} is {len(found)} times" if found else f"which {each.row!r} is not"
+        close = close_names(each.row, (name for names in known.names for name in names)) if known else ""
+        several = f"which {each.row!r} is {len(found)} times" if found else f"which {each.row!r} is not{close}"
         what = f"the number, id or name of a class of {known.source}" if known else "the number of a row"
         raise each.line.error(f"expected {what}, {several}")
     return found[0]

@@ -84,7 +84,7 @@ def build(roots: DatasetRoots) -> Dataset:
     """
     if roots.masks is not None:
         raise UsageError("'cub' is scored by boxes; leave out --masks")
-    refuse_unused("cub", roots.conventions, "boxes", "first_pixel")
+    refuse_unused("cub", roots, "boxes", "first_pixel")
     if roots.images is None and roots.metadata is None:
         raise UsageError(
             "'cub' needs its folder; pass --data-root DIR, the folder CUB_200_2011, or --metadata-root DIR/CUB"
@@ -96,7 +96,7 @@ def build(roots: DatasetRoots) -> Dataset:
     if official is None and not listed:
         raise DataError(f"{roots.images} holds no images.txt, as CUB_200_2011 does; or pass --metadata-root DIR/CUB")
     if Split.TEST not in listed:
-        refuse_unused("bounding_boxes.txt", roots.conventions)  # whose rule is known
+        refuse_unused("bounding_boxes.txt", roots)  # whose rule is known
     parts: dict[Split, DiskSplit] = {}
     if official is not None:
         parts |= {split: LazySplit(partial(_read_split, official, split, roots.train)) for split in OFFICIAL.values()}

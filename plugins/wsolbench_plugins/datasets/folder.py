@@ -11,7 +11,7 @@ def build(roots: DatasetRoots) -> Dataset:
         UsageError: No metadata root is given, or a convention that the layout has no use for.
         DataError: The metadata root holds no split.
     """
-    refuse_unused("folder", roots.conventions, "boxes", "first_pixel")
+    refuse_unused("folder", roots, "boxes", "first_pixel")
     return ReferenceDataset("folder", roots)
 
 

@@ -83,7 +83,7 @@ def build(roots: DatasetRoots) -> Dataset:
         raise UsageError("'imagenette' needs its folder; pass --data-root DIR, the folder imagenette2 of the download")
     if roots.masks is not None:
         raise UsageError("'imagenette' has no masks; leave out --masks")
-    refuse_unused("imagenette", roots.conventions, "boxes", "first_pixel")
+    refuse_unused("imagenette", roots, "boxes", "first_pixel")
     if (roots.images / "train").is_dir() and (roots.images / "val").is_dir():
         return _from_download(roots.images, roots)
     prepared = prepared_roots("imagenette", roots)

@@ -59,7 +59,7 @@ def build(roots: DatasetRoots) -> Dataset:
         raise UsageError("'nettewoof' needs its folder; pass --data-root DIR, which holds images.zip and metadata")
     if roots.masks is not None:
         raise UsageError("'nettewoof' has no masks; leave out --masks")
-    refuse_unused("nettewoof", roots.conventions, "boxes", "first_pixel")
+    refuse_unused("nettewoof", roots, "boxes", "first_pixel")
     prepared = prepared_roots("nettewoof", replace(roots, metadata=None))  # the ZIP files serve all lists
     if prepared is None or prepared.metadata is None:
         raise DataError(f"{roots.images} does not hold metadata/test/image_ids.txt, as the folder of 'nettewoof' does")

@@ -52,7 +52,7 @@ def build(roots: DatasetRoots) -> Dataset:
         UsageError: The published metadata is not named, or a convention that the data set has no use for.
         DataError: It holds no split.
     """
-    refuse_unused("openimages", roots.conventions)
+    refuse_unused("openimages", roots)
     placed = prepared_roots("OpenImages", roots)
     if placed is None or placed.metadata is None:
         raise UsageError("'openimages' needs its published metadata; pass --metadata-root DIR/OpenImages")

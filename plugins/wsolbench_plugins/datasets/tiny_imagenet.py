@@ -124,7 +124,7 @@ def build(name: str, roots: DatasetRoots) -> Dataset:
         )
     if roots.masks is not None:
         raise UsageError(f"'{name}' has no masks; leave out --masks")
-    refuse_unused(name, roots.conventions, "boxes", "first_pixel")
+    refuse_unused(name, roots, "boxes", "first_pixel")
     prepared = prepared_roots(name, roots)
     if prepared is not None and prepared.metadata is not None:
         return _from_lists(name, prepared.metadata, prepared)
@@ -132,7 +132,7 @@ def build(name: str, roots: DatasetRoots) -> Dataset:
         if (folder / "wnids.txt").is_file():
             if roots.train is not None:
                 raise UsageError(f"{folder} holds the images to train on; leave out --train-root")
-            refuse_unused(name, roots.conventions)  # the boxes of the download are inside their photos
+            refuse_unused(name, roots)  # the boxes of the download are inside their photos
             return _from_download(name, folder, roots.on_fault)
     raise DataError(
         f"{roots.images} holds neither wnids.txt, as the folder tiny-imagenet-200 does, nor metadata/test/image_ids.txt"

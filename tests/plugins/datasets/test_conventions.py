@@ -20,8 +20,12 @@ def test_a_convention_without_use_is_refused(tmp_path, name):
                 offer.spec.build(roots)
 
 
-def test_what_is_drawn_has_no_conventions():
-    with pytest.raises(
-        UsageError, match="'critters' is drawn and has no lists; leave out --boxes, --first-pixel, --un"
-    ):
-        load_plugins().datasets.get("critters").spec.build(DatasetRoots(conventions=Conventions(unannotated="omit")))
+def test_what_is_drawn_has_no_lists_but_class_names(tmp_path):
+    build = load_plugins().datasets.get("critters").spec.build
+    with pytest.raises(UsageError, match="'critters' is drawn and has no lists; leave out --boxes, --first-pixel and"):
+        build(DatasetRoots(conventions=Conventions(unannotated="omit")))
+    (tmp_path / "map.csv").write_text("folder,category,row\nred-ears,ears,3\n")
+    said = []
+    roots = DatasetRoots(conventions=Conventions(class_map=tmp_path / "map.csv"), on_finding=said.append)
+    assert "red-ears" in build(roots).class_names
+    assert "map.csv: its categories are not used, as 'critters' has no categories of boxes" in said[0].text

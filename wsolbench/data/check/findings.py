@@ -13,6 +13,7 @@ from wsolbench.contract import Dataset, DatasetRoots, DatasetSpec, Finding, Know
 from wsolbench.data.boxes import findings_of_changes
 from wsolbench.data.check.inspection import InspectedSplit
 from wsolbench.data.file_kinds import is_image_name
+from wsolbench.data.opened import ADVICE_WITHOUT_TEST
 from wsolbench.data.remarks import count_and_name, findings_of_readings, findings_of_remarks
 from wsolbench.data.storage import open_storage
 from wsolbench.errors import DataError
@@ -171,6 +172,7 @@ def findings_of_all(parts: Sequence[InspectedSplit], dataset: Dataset, roots: Da
         dataset: The data set, for its class names.
         roots: Where it lies.
     """
+    yield from _absent_splits(parts, dataset)
     yield from _availability(parts, roots)
     yield from findings_of_readings({part.split.label: _named_remarks(part) for part in parts})
     yield from _same_ids(parts)
@@ -178,6 +180,18 @@ def findings_of_all(parts: Sequence[InspectedSplit], dataset: Dataset, roots: Da
     yield from _classes(parts, dataset)
     yield from _labels_and_folders(parts)
     yield from _unlisted_files(parts, roots)
+
+
+def _absent_splits(parts: Sequence[InspectedSplit], dataset: Dataset) -> Iterator[Finding]:
+    if not parts:
+        return
+    splits = dataset.splits
+    if Split.TEST not in splits:
+        text = "there is no test split, so that nothing is scored by default"
+        yield Finding(Severity.WARNING, f"{text}{ADVICE_WITHOUT_TEST if Split.TRAIN_FULLSUP in splits else ''}")
+    elif Split.TRAIN_FULLSUP not in splits and any(part.annotations.boxes for part in parts):
+        text = "there is no train-fullsup split to choose τ on"
+        yield Finding(Severity.NOTE, f"{text}; 'wsolbench data split' cuts one off test")
 
 
 def _availability(parts: Sequence[InspectedSplit], roots: DatasetRoots) -> Iterator[Finding]:

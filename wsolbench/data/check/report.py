@@ -18,6 +18,7 @@ from wsolbench.contract import (
 )
 from wsolbench.data.check.findings import count_boxes, error_finding, findings_of_all, findings_of_split, list_findings
 from wsolbench.data.check.inspection import InspectedSplit, inspect_split
+from wsolbench.data.class_map import check_rows, names_of_classes, read_class_map
 from wsolbench.data.ids import check_ids
 from wsolbench.data.opened import OpenDataset, open_dataset
 from wsolbench.errors import DataError, UsageError
@@ -75,6 +76,7 @@ def check_dataset(offer: Offer[DatasetSpec], roots: DatasetRoots, *, workers: in
     opened = open_dataset(offer, replace(roots, on_fault=faults.append, on_finding=told.append))
     dataset = opened.dataset
     parts, unread = _read_lists(opened, faults, told.append)
+    _check_class_map(opened, parts, faults.append, told.append)
     inspected = [
         replace(
             inspect_split(part.split, part.images, part.annotations, workers=workers, reporter=reporter),
@@ -137,6 +139,24 @@ def _read_lists(
         omitted = tuple(image_id for image_id in images.ids if image_id not in kept)
         parts.append(InspectedSplit(split, annotated, annotations, omitted=omitted))
     return parts, unread
+
+
+def _check_class_map(
+    opened: OpenDataset,
+    parts: Sequence[InspectedSplit],
+    on_fault: Callable[[DataError], None],
+    told: Callable[[Finding], None],
+) -> None:
+    """Check the classes of a class map as a run does, and say that the rows of a network's head were not checked."""
+    try:
+        class_map = None if opened.class_map is None else read_class_map(opened.class_map)
+        if class_map is not None and class_map.rows:
+            names = names_of_classes(opened.class_names, opened.num_classes, (part.images for part in parts))
+            check_rows(class_map, names, on_fault)
+            text = f"{class_map.path}: its rows were not checked, as they are those of a network; a run checks them"
+            told(Finding(Severity.NOTE, text))
+    except DataError as fault:
+        on_fault(fault)
 
 
 def _version(dataset: Dataset) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from wsolbench.api import Conventions, Dataset, DatasetRoots, DatasetSpec, UsageError, hookimpl
+from wsolbench.data import refuse_unused
 
 
 @hookimpl
@@ -19,10 +20,9 @@ def _build(roots: DatasetRoots) -> Dataset:
             "'critters' is drawn and reads nothing from disk; "
             "leave out --data-root, --metadata-root, --masks and --train-root"
         )
-    if roots.conventions != Conventions():
-        raise UsageError(
-            "'critters' is drawn and has no lists; leave out --boxes, --first-pixel, --unannotated and --class-map"
-        )
+    if replace(roots.conventions, class_map=None) != Conventions():
+        raise UsageError("'critters' is drawn and has no lists; leave out --boxes, --first-pixel and --unannotated")
+    refuse_unused("critters", roots)
     from wsolbench_plugins.datasets.critters.dataset import Critters
 
     return Critters()

@@ -55,7 +55,7 @@ def wsolbench_datasets() -> list[DatasetSpec]:
 def _build(roots: DatasetRoots) -> Dataset:
     if roots.masks is not None:
         raise UsageError("'ilsvrc' is scored by boxes; leave out --masks")
-    refuse_unused("ilsvrc", roots.conventions, "boxes", "first_pixel")
+    refuse_unused("ilsvrc", roots, "boxes", "first_pixel")
     if roots.images is None and roots.metadata is None:
         raise UsageError(
             "'ilsvrc' needs its folder; pass --data-root DIR, which holds val, val2 and train, "

@@ -51,7 +51,7 @@ def build(roots: DatasetRoots) -> Dataset:
     if Split.TEST in listed:
         parts[Split.TEST] = LazySplit(partial(_place_test, listed[Split.TEST], images))
     elif xml is not None:
-        refuse_unused(str(xml), roots.conventions)  # the corners of ImageNet's files are known
+        refuse_unused(str(xml), roots)  # the corners of ImageNet's files are known
         parts[Split.TEST] = LazySplit(partial(_read_xml, xml, images, roots.on_fault))
     if Split.TRAIN_FULLSUP in listed:
         parts[Split.TRAIN_FULLSUP] = LazySplit(partial(_place_fullsup, listed[Split.TRAIN_FULLSUP], images))
