@@ -196,6 +196,25 @@ def test_a_file_is_written_whole(tmp_path):
     assert names(tmp_path) == ["file"]
 
 
+def test_what_a_killed_process_left_beside_a_file_is_removed_by_the_next_write(tmp_path, monkeypatch):
+    left = []
+
+    def kill(_path, _target):
+        left.extend((file, file.read_bytes() if file.is_file() else None) for file in sorted(tmp_path.rglob("*")))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "replace", kill)
+    with pytest.raises(KeyboardInterrupt):
+        atomic_write(tmp_path / ("n" * 250 + ".json"), b"new")
+    monkeypatch.undo()
+    assert names(tmp_path) == []
+    assert len(left) == 3  # the folder, the content, the lock
+    for path, content in left:
+        path.mkdir() if content is None else path.write_bytes(content)
+    atomic_write(tmp_path / "file", b"new")
+    assert names(tmp_path) == ["file"]
+
+
 def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     (tmp_path / "file").write_bytes(b"old")
     monkeypatch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(OSError))

@@ -8,7 +8,6 @@ import io
 import itertools
 import os
 import re
-import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -142,13 +141,15 @@ def _draft_beside(place: Path, folder: Path, option: str) -> Iterator[Path]:
 
 
 def atomic_write(path: Path, content: bytes) -> None:
-    """Write a file under a temporary name and rename it, so that no reader ever sees half of it."""
-    draft = path.with_name(f".draft-{secrets.token_hex(8)}")  # not of the process: other machines have the same numbers
-    try:
-        draft.write_bytes(content)
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+    """Write a file into a hidden folder and rename it, so that no reader ever sees half of it.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    with draft_folder(path.with_name("file")) as draft:  # a name of any length has no room for more characters
+        draft.mkdir()
+        (draft / "content").write_bytes(content)
+        (draft / "content").replace(path)
 
 
 def open_regular(path: Path) -> io.BufferedReader:

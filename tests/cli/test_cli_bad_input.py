@@ -85,6 +85,17 @@ def test_a_wrong_option_is_one_line(refused, options, words):
     assert refused([*RANDOM, *options], words)
 
 
+@each(
+    ("seed", "words"),
+    [
+        ("0,1", "--seed 0,1: repeat the option: --seed 0 --seed 1"),
+        *((seed, f"--seed {seed}: expected a whole number from 0 to ") for seed in ("x", "-1", "1.5", "9" * 20, "٣")),
+    ],
+)
+def test_a_wrong_seed_of_a_training_is_one_line(refused, seed, words):
+    assert refused(["train", "--backbone", "replknet_nano", "--seed", seed], words)
+
+
 TYPED = """
 import sys
 from wsolbench.cli.app import main

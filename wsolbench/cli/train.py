@@ -57,13 +57,8 @@ def train(
     ] = None,
     weights_key: WeightsKey = None,
     seed: Annotated[
-        list[int] | None,
-        typer.Option(
-            metavar="N",
-            min=0,
-            max=LARGEST_SEED,
-            help="Repeatable: one training for each seed; the first one's weights are kept.",
-        ),
+        list[str] | None,
+        typer.Option(metavar="N", help="Repeatable: one training for each seed; the first one's weights are kept."),
     ] = None,
     device: Device = None,
     precision: Annotated[
@@ -107,7 +102,7 @@ def train(
         backbone_options=parse_options(backbone_opt or [], "--backbone-opt"),
         weights=weights,
         weights_key=weights_key,
-        seeds=tuple(seed or [0]),
+        seeds=_read_seeds(seed or ["0"]),
         device=device,
         precision=precision,
         workers=workers,
@@ -126,3 +121,13 @@ def train(
             accuracy = "not measured (no test split)" if result.test_top1 is None else f"{result.test_top1:.1f} %"
             typer.echo(f"seed {result.seed}: top-1 on test {accuracy}")
         typer.echo(f"weights, card, log and curve: {trained.folder}")
+
+
+def _read_seeds(texts: list[str]) -> tuple[int, ...]:
+    """Return the seeds. Raises ``UsageError`` where a text is none, or is several with commas between them."""
+    refuse_commas(texts, "--seed")
+    for text in texts:
+        digits = text.isascii() and text.isdecimal() and len(text) <= len(str(LARGEST_SEED))
+        if not digits or int(text) > LARGEST_SEED:
+            raise UsageError(f"--seed {text}: expected a whole number from 0 to {LARGEST_SEED}")
+    return tuple(map(int, texts))

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from wsolbench.data.storage import FolderStorage
 from wsolbench.errors import ScoremapError
-from wsolbench.files import atomic_write, read_regular
+from wsolbench.files import read_regular
 from wsolbench.protocol import FRAME, check_scoremap, to_scoremap
 
 _LARGEST = 1 << 28
@@ -22,12 +22,12 @@ _SAVE_PLAIN = "save a plain array: np.save(path, array, allow_pickle=False)"
 
 
 def save_scoremap(root: Path, image_id: str, scoremap: NDArray[np.float32]) -> None:
-    """Write ``<root>/<image id>.npy``."""
+    """Write ``<root>/<image id>.npy``, in a folder that nobody reads before all maps are there."""
     path = root / f"{image_id}.npy"
     path.parent.mkdir(parents=True, exist_ok=True)
-    buffer = io.BytesIO()
+    buffer = io.BytesIO()  # an array that is written to a full disk says nothing that a user understands
     np.save(buffer, scoremap)
-    atomic_write(path, buffer.getvalue())
+    path.write_bytes(buffer.getvalue())
 
 
 class ScoremapFolder:
