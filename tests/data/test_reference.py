@@ -191,6 +191,7 @@ BROKEN = {
     "size_negative": ("image_sizes.txt", "x/a.jpg,-1,20", "line 1: expected a width and height of 1 or more"),
     "size_short": ("image_sizes.txt", "x/a.jpg,10", "line 1: expected path,width,height"),
     "size_float": ("image_sizes.txt", "x/a.jpg,10.5,3", "line 1: expected path,width,height in whole numbers"),
+    "size_comma": ("image_sizes.txt", "x/a.jpg,10.,20.0x", "line 1: expected path,width,height in whole numbers"),
     "size_endless": (
         "image_sizes.txt",
         "x/a.jpg,10," + "9" * 5000,
@@ -242,6 +243,26 @@ BROKEN = {
         "localization.txt",
         "x/a.jpg,1,2,3,20\nx/b.jpg,1,2,3,4",
         "line 1: expected a box inside its 10x20 image",
+    ),
+    "box_header": (
+        "localization.txt",
+        "path,x0,y0,x1,y1\nx/a.jpg,1,2,3,4",
+        "line 1: expected path,x0,y0,x1,y1 or path,mask.png,ignore.png; a header is not part of this layout; remove it",
+    ),
+    "box_spaces": (
+        "localization.txt",
+        "x/a.jpg 1 2 3 4",
+        "line 1: expected path,x0,y0,x1,y1, separated by commas, which no line has",
+    ),
+    "mask_semicolons": (
+        "localization.txt",
+        "x/a.jpg;m.png;",
+        "line 1: expected path,mask.png,ignore.png, separated by commas, which no line has",
+    ),
+    "size_spaces": (
+        "image_sizes.txt",
+        "x/a.jpg 10 20",
+        "line 1: expected path,width,height, separated by commas, which no line has",
     ),
     "mask_among_boxes": ("localization.txt", "x/a.jpg,1,2,3,4\nx/b.jpg,m.png,", "line 2: expected a box"),
     "box_among_masks": ("localization.txt", "x/b.jpg,m.png,\nx/a.jpg,1,2,3,4", "line 2: expected a mask"),

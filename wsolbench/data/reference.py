@@ -319,14 +319,14 @@ class ReferenceSplit:
     @cached_property
     def labels(self) -> NDArray[np.int64]:
         """The class indices, int64 (N,); -1 where there is none and `on_fault` allows it. Raises ``DataError``."""
-        labels = _parse_labels(self._lines(LABELS), self._known, self.on_fault)
+        labels = _parse_labels(self._with_commas(self._lines(LABELS), "path,label"), self._known, self.on_fault)
         self._check_complete(LABELS, "class label", self.ids, labels)
         return np.array([labels.get(image_id, -1) for image_id in self.ids], dtype=np.int64)
 
     @cached_property
     def sizes(self) -> dict[str, tuple[int, int]]:
         """Image id -> (width, height), of the images that have one. Raises ``DataError``."""
-        return _parse_sizes(self._lines(SIZES), self._known, self.on_fault)
+        return _parse_sizes(self._with_commas(self._lines(SIZES), "path,width,height"), self._known, self.on_fault)
 
     @cached_property
     def orientations(self) -> dict[str, bool]:
@@ -340,11 +340,10 @@ class ReferenceSplit:
         if lines and _is_header(lines[0], self._known):
             self.on_fault(lines[0].error(f"expected {_BOX} or {_MASK}; a header is not part of this layout; remove it"))
             del lines[0]
-        if lines and not any("," in line.text for line in lines):
-            layout = _MASK if _is_mask(lines[0]) else _BOX
-            self.on_fault(lines[0].error(f"expected {layout}, separated by commas, which no line has"))
+        separated = self._with_commas(lines, _MASK if lines and _is_mask(lines[0]) else _BOX)
+        if lines and not separated:
             return _Localization()
-        lines = [line for line in lines if not self._is_without_object(line)]
+        lines = [line for line in separated if not self._is_without_object(line)]
         if not lines:
             if self._scored:
                 message = f"is missing or empty: {self.split.label} needs boxes ({_BOX}) or masks ({_MASK})"
@@ -378,6 +377,13 @@ class ReferenceSplit:
                 self.on_fault(DataError(f"{path} is missing; every split needs {IDS} and {LABELS}"))
         except DataError as fault:
             self.on_fault(fault)
+        return []
+
+    def _with_commas(self, lines: list[Line], layout: str) -> list[Line]:
+        """Return lines, or report that their fields are separated by something else, once."""
+        if not lines or any("," in line.text for line in lines):
+            return lines
+        self.on_fault(lines[0].error(f"expected {layout}, separated by commas, which no line has"))
         return []
 
     def _is_without_object(self, line: Line) -> bool:

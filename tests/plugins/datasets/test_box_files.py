@@ -103,7 +103,7 @@ def test_tables_of_the_common_tools(tmp_path, tool):
 def test_normalised_numbers_and_groups_are_reported(tmp_path):
     _, said, _ = read(tmp_path / "boxes.csv", TABLES["OpenImages"][0])
     assert said[0].endswith("the numbers are fractions of the image's width and height")
-    assert said[1].endswith("1 boxes of groups are left out, as marked by 'IsGroupOf'")
+    assert said[1].endswith("1 boxes of groups are left out, as marked by 'IsGroupOf' or 'iscrowd'")
     boxes, said, _ = read(tmp_path / "boxes.csv", "image,x0,y0,x1,y1\na.jpg,0.1,0,0.5,1\nb.jpg,0,0,1,1")
     assert boxes == {"a.jpg": (12, 0, 60, 89), "b.jpg": (0, 0, 119, 89)}
     assert said[0].endswith("fractions of the image's width and height, as none of them is above 1")

@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from wsolbench.api import DataError, DatasetRoots
@@ -37,7 +38,8 @@ from wsolbench_plugins.datasets.imagefolder.named_boxes import (
 )
 
 _VIA_CLASSES = "regionattributes"
-_CROWD = "isgroupof"
+_CROWDS = ("isgroupof", "iscrowd")
+_MARKED = frozenset({"1", "1.0", "true"})
 _SEPARATOR = re.compile(r"sep=.", re.IGNORECASE)
 """A line that spreadsheets put before the header."""
 _BLANK = frozenset({"", "nan", "none", "null", "na", "n/a", "<na>", "-"})
@@ -61,8 +63,9 @@ def read_csv(_: Path, files: Sequence[Path], roots: DatasetRoots, known: Known) 
         raise DataError(f"{files[0].parent} holds CSV files with different headers; use one for all")
     layout, form = read[0].columns.layout, read[0].form
     boxes = tuple(box for file in read for box in file.boxes)
+    real = [box for box in boxes if not BoxRule(extents=layout.extents).is_empty(box.quad)]
     normalised = find_fractions(
-        [box.quad for box in boxes], lambda position: boxes[position].place, expected=layout.fractional
+        [box.quad for box in real], lambda position: real[position].place, expected=layout.fractional
     )
     if normalised:
         form += ", normalised"
@@ -75,7 +78,7 @@ def read_csv(_: Path, files: Sequence[Path], roots: DatasetRoots, known: Known) 
     rule = BoxRule(conventions.boxes, conventions.first_pixel or 0, layout.extents, normalised)
     crowds = sum(file.crowds for file in read)
     if crowds:
-        text = f"{files[0]}: {crowds:,} boxes of groups are left out, as marked by 'IsGroupOf'"
+        text = f"{files[0]}: {crowds:,} boxes of groups are left out, as marked by 'IsGroupOf' or 'iscrowd'"
         roots.on_finding(Finding(Severity.NOTE, text))
     for file in read:
         file.report_unread()
@@ -111,7 +114,8 @@ class _CsvFile:
         parse_each(lines, lambda line: entries.append((line, _split(line, self.separator))), self.roots.on_fault)
         rows = [self._row(fields) for _, fields in entries]
         whole = [row for row in rows if row]
-        self.columns = find_columns(header, [*self.names, *_spread_attributes(whole)], whole, self.known)
+        attributes = _spread_attributes(whole) if _VIA_CLASSES in self.names else []
+        self.columns = find_columns(header, [*self.names, *attributes], whole, self.known)
         for (line, fields), row in zip(entries, rows, strict=True):
             try:
                 self._parse(line, fields, row)
@@ -122,7 +126,7 @@ class _CsvFile:
 
     def report_unread(self) -> None:
         """Report the columns that say nothing of a box."""
-        unread = [name for name in self.columns.unread if name not in (_CROWD, _VIA_CLASSES)]
+        unread = [name for name in self.columns.unread if name not in (*_CROWDS, _VIA_CLASSES)]
         if not unread:
             return
         text = f"{self.file}: columns that are not read: {self._titled(unread).replace(',', ', ')}"
@@ -137,6 +141,11 @@ class _CsvFile:
         """The columns of the box, as they are titled."""
         return self._titled(self.columns.layout.columns).replace(",", ", ")
 
+    @cached_property
+    def _numbers(self) -> str:
+        """The columns of image and box, as they are titled."""
+        return self._titled((self.columns.image, *self.columns.layout.columns))
+
     def _titled(self, names: Iterable[str]) -> str:
         """Return columns as the header has them, for messages."""
         titles = dict(zip(self.names, self.titles, strict=True))
@@ -144,10 +153,16 @@ class _CsvFile:
 
     def _row(self, fields: Sequence[str]) -> dict[str, str]:
         """Return the fields by title, without what nobody sees; empty where they are not as many as the titles."""
-        texts = [_LIST_OF_ONE.sub(r"\2", visible(text).strip()) for text in fields]
-        texts = texts if len(fields) == len(self.names) else []
-        texts = ["" if text.lower() in _BLANK and not self.known.is_class(text) else text for text in texts]
-        return dict(zip(self.names, texts, strict=True)) if texts else {}
+        if len(fields) != len(self.names):
+            return {}
+        return {name: self._cleaned(text) for name, text in zip(self.names, fields, strict=True)}
+
+    def _cleaned(self, text: str) -> str:
+        """Return a field as somebody would type it who sees it."""
+        text = visible(text).strip()
+        if text.startswith("["):
+            return _LIST_OF_ONE.sub(r"\2", text)
+        return "" if text.lower() in _BLANK and not self.known.is_class(text) else text
 
     def _parse(self, line: Line, fields: Sequence[str], row: Mapping[str, str]) -> None:
         if not row:
@@ -165,7 +180,7 @@ class _CsvFile:
             if quad is None:
                 return
             check_quad(quad, line.place)
-            if row.get(_CROWD) == "1":
+            if any(row.get(title, "").lower() in _MARKED for title in _CROWDS):
                 self.crowds += 1
                 return
             self.boxes.append(NamedBox(image, self._category(row), quad, line.place))
@@ -182,7 +197,7 @@ class _CsvFile:
         texts = [self._number(row[name]) for name in self.columns.size]
         if all(text in ("", "0", "0.0") for text in texts):
             return
-        width, height = line.whole_numbers(texts, self._titled(self.columns.size))
+        width, height = line.whole_numbers(texts, ",".join(self.columns.size))
         if width < 1 or height < 1:
             raise line.error("expected a width and height of 1 or more")
         self.sizes.append(NamedSize(image, (width, height), line.place))
@@ -206,9 +221,9 @@ class _CsvFile:
             texts = re.split(r"[,;\s]+", text) if text else [""] * 4
         else:
             texts = [self._number(row[name]) for name in layout.columns]
-        if not any(texts):
+        if all(text.lower() in _BLANK for text in texts):
             return None
-        expected = self._titled((self.columns.image, *layout.columns))
+        expected = self._numbers
         if len(texts) != 4:
             raise line.error(f"expected {expected} with four numbers")
         x, y, second, third = line.numbers(texts, expected)
@@ -219,7 +234,7 @@ class _CsvFile:
     def _number(self, text: str) -> str:
         """Return a number as it is written with a decimal point and without its unit."""
         text = text.removesuffix("px").rstrip()
-        is_decimal = self.separator != "," or _DECIMAL_COMMA.fullmatch(text)
+        is_decimal = "," in text and (self.separator != "," or _DECIMAL_COMMA.fullmatch(text))
         return text.replace(",", ".") if is_decimal else text
 
 
@@ -232,7 +247,7 @@ def _split(line: Line, separator: str) -> list[str]:
 
 def _uncentred(quad: Quad) -> Quad:
     x, y, width, height = quad
-    return x - width / 2, y - height / 2, width, height
+    return quad if min(width, height) < 0 else (x - width / 2, y - height / 2, width, height)
 
 
 def _via_quad(line: Line, text: str) -> Quad | None:
