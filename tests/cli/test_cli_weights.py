@@ -7,6 +7,7 @@ import torch
 from wsolbench_plugins.backbones.replknet import wsolbench_backbones as replknets
 from wsolbench_plugins.backbones.slak import wsolbench_backbones as slaks
 
+PARTS = ("net", "ema_net.module")
 NETWORKS = {spec.name: spec for spec in (*replknets(), *slaks())}
 
 
@@ -132,3 +133,38 @@ def test_the_authors_cub_files_are_recognised(cli, shared_data, tmp_path):
         shapes = json.loads((shared_data / "architectures" / "keys" / f"{file}.json").read_text())
         torch.save({key: torch.zeros(shape) for key, shape in shapes.items()}, tmp_path / "w.pth")
         assert f"fits {name}: 200 classes" in cli("weights", tmp_path / "w.pth").out
+
+
+@pytest.mark.slow
+def test_a_file_of_a_zoos_network_is_told_with_those_that_it_fits_too(cli, tmp_path):
+    import timm
+
+    path = tmp_path / "best.pth"
+    state = timm.create_model("tf_efficientnet_b0", num_classes=7).state_dict()
+    torch.save({"state_dict": {f"module.{name}": value for name, value in state.items()}, "arch": "x"}, path)
+    out = cli("weights", path).out
+    assert "fits timm:tf_efficientnet_b0: 7 classes" in out
+    assert "fits timm:efficientnet_b0: 7 classes" in out
+    assert "ambiguous" in out
+    torch.save({"state_dict": state, "arch": "efficientnet_b0"}, path)
+    out = cli("weights", path).out
+    assert "it says that its network is 'efficientnet_b0'" in out
+    assert "fits timm:efficientnet_b0: 7 classes" in out
+    run = ["--method", "cam", "--limit", 2, "--out", tmp_path / "out", "--dataset", "critters"]
+    said = cli("run", "--backbone", "timm:tf_efficientnet_b0", "--weights", path, *run).err
+    assert "the weights file says the network is 'efficientnet_b0'; 'timm:tf_efficientnet_b0' runs at" in said
+    assert "the weights fit other networks just as well: 'timm:efficientnet_b0' (7×7 maps at 224 pixels)" in said
+
+
+@pytest.mark.slow
+def test_the_state_dicts_of_a_file_are_listed_as_a_run_lists_them(cli, saved):
+    state = NETWORKS["replknet_nano"].build(7).state_dict()
+    path = saved(
+        "replknet_nano", lambda _: {f"{part}.{name}": value for part in PARTS for name, value in state.items()}
+    )
+    out = cli("weights", path).out
+    assert "2 state dicts, under 'model.net', 'model.ema_net.module'; 'model.net' is used" in out
+    for key in ("model.ema_net.module", "ema_net"):
+        out = cli("weights", path, "--weights-key", key).out
+        assert "'model.ema_net.module' is used" in out
+        assert f"--backbone replknet_nano --weights {path} --weights-key {key} --dataset" in out

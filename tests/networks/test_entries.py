@@ -149,7 +149,10 @@ KEYS = {
 @each("key", list(KEYS))
 def test_a_key_may_be_any_part_of_a_whole_key(tmp_path, key):
     content = {"state_dict": {**prefixed("model.", 1), **prefixed("ema_model.module.", 2)}}
-    assert set(chosen(content, tmp_path, key=key).tensors["conv1.weight"].unique().tolist()) == {KEYS[key]}
+    for classifier_key in (CLASSIFIER, None):  # of `run`, which knows the network, and of `weights`, which does not
+        found = chosen(content, tmp_path, key, classifier_key)
+        assert set(found.tensors["conv1.weight"].unique().tolist()) == {KEYS[key]}
+        assert "under 'state_dict.model', 'state_dict.ema_model.module'" in found.notes[0]
 
 
 @each(

@@ -29,20 +29,22 @@ def weights(
     """Show which network a weights file belongs to, which entries are renamed, and which are missing."""
     session = session_of(context)
     registry = session.load_plugins()
-    from wsolbench.networks.diagnosis import diagnose
+    from wsolbench.networks.diagnosis import diagnose, look_in_zoos
     from wsolbench.networks.entries import some
     from wsolbench.networks.weights_file import read_weights_file
 
     with session.clean_stdout():
-        found = diagnose(read_weights_file(file), registry.backbones, weights_key)
-    lines = [_summary(file, found.entries), *found.notes]
+        content = read_weights_file(file)
+        found = diagnose(content, registry.backbones, weights_key)
+        found = look_in_zoos(content, found, registry.backbones, weights_key)
+    lines = [_summary(file, found.entries), *found.notes, *found.said]
     if len(found.fits) > 1:
         lines.append(f"ambiguous: its entries fit {len(found.fits)} networks, which differ in what no entry shows")
     if not found.fits:
         lines.append(f"no installed network is similar; its entries include {some(found.entries)}")
     lines += found.refusals
     for fit in found.fits:
-        lines += ["", *_about(fit, registry, file)]
+        lines += ["", *_about(fit, registry, file, weights_key)]
     for line in lines:
         typer.echo(visible(line))
 
@@ -52,7 +54,7 @@ def _summary(file: Path, entries: dict[str, Tensor]) -> str:
     return f"{file}: {len(entries):,} entries, {numbers / 1e6:.2f} M numbers"
 
 
-def _about(fit: Fit, registry: Registry, file: Path) -> list[str]:
+def _about(fit: Fit, registry: Registry, file: Path, key: str | None) -> list[str]:
     name = registry.backbones.shown_name(fit.offer)
     form = ", branches merged" if fit.merged else ""
     classes = "no classifier" if fit.classes is None else f"{fit.classes:,} classes"
@@ -66,7 +68,8 @@ def _about(fit: Fit, registry: Registry, file: Path) -> list[str]:
         maps = "×".join(map(str, fit.map_size or ()))
         lines.append(f"  images are {_input(fit.offer.spec.input)}; its feature maps are {maps}")
         lines += [f"  refused: {fit.problem}"] if fit.problem else []
-        lines.append(f"  wsolbench run --backbone {name} --weights {file} --dataset DATASET --method cam")
+        which = "" if key is None else f" --weights-key {key}"
+        lines.append(f"  wsolbench run --backbone {name} --weights {file}{which} --dataset DATASET --method cam")
     return lines
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeAlias, TypeVar
 
@@ -36,12 +36,16 @@ class Zoo(Generic[S_co]):
         find: Name -> its spec, which may have another name: the current one of an earlier one. Raises
             ``UsageError`` that says why the name cannot be offered.
         source: Library or repository.
+        fitting: Shapes of the entries of a weights file, and a name or nothing -> the networks that have these very
+            entries, those of similar names first. It yields None after each network that does not, since the caller
+            stops when its time is over. None where files cannot be compared.
     """
 
     name: str
     names: Callable[[], Collection[str]]
     find: Callable[[str], S_co]
     source: str
+    fitting: Callable[[Mapping[str, tuple[int, ...]], str], Iterator[str | None]] | None = None
 
 
 class BackboneZoo(Zoo[BackboneSpec]):

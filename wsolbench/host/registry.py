@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Generic, TypeAlias, TypeVar
 
@@ -55,6 +56,15 @@ class Offer(Generic[O_co]):
         return f"{self.provider.distribution}:{self.spec.name}"
 
 
+@dataclass(frozen=True)
+class Fitting:
+    """What in zoos has the entries of a weights file: the names, of how many, and whether time sufficed for all."""
+
+    names: tuple[str, ...]
+    compared: int
+    whole: bool
+
+
 class Catalogue(Generic[S_co]):
     """All offers of one kind: the listed ones, and those that a zoo finds by a name behind its prefix."""
 
@@ -103,6 +113,27 @@ class Catalogue(Generic[S_co]):
         if any(offer.name == name for offer in self._offers):
             return name
         return next((_find_in(zoo, name).name for zoo in self.zoos if name in _names_in(zoo)), None)
+
+    def fitting(self, shapes: Mapping[str, tuple[int, ...]], like: str, seconds: float) -> Fitting:
+        """Look in zoos for what has the entries of a weights file.
+
+        Args:
+            shapes: Entry -> shape.
+            like: Similar names come first.
+            seconds: No further one is looked at after this time.
+
+        Raises:
+            PluginError: A zoo's code fails.
+        """
+        began, names, compared = time.monotonic(), [], 0
+        for zoo in self.zoos:
+            with blaming(zoo.provider, f"looking in '{zoo.name}' for the network of a file"):
+                for found in zoo.spec.fitting(shapes, like) if zoo.spec.fitting else ():
+                    compared += 1
+                    names += [f"{zoo.name}:{found}"] if found else []
+                    if time.monotonic() - began > seconds:
+                        return Fitting(tuple(names), compared, whole=False)
+        return Fitting(tuple(names), compared, whole=True)
 
     def shown_name(self, offer: Offer[Spec]) -> str:
         """Return the name to type for an offer: the short name, or the qualified one if the short name is ambiguous."""

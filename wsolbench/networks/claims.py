@@ -15,7 +15,7 @@ from wsolbench.networks.pickles import shown
 from wsolbench.networks.plain_data import Statement, numbers_of
 from wsolbench.networks.row_names import names_rows
 
-__all__ = ["Built", "contradictions", "named_by_file", "plain_name", "unused"]
+__all__ = ["Built", "contradictions", "is_named", "named_by_file", "names_of_networks", "plain_name", "unused"]
 
 _TEST, _TRAIN = ("val", "test", "eval"), ("train",)
 """What names of sizes start with: the size of evaluation counts before another one, that of training after it."""
@@ -142,22 +142,33 @@ def _line(source: str, said: list[_Contradiction], built: Built) -> str:
     )
 
 
-def named_by_file(path: Path, spec: BackboneSpec, networks: Catalogue[BackboneSpec]) -> list[Statement]:
+def named_by_file(path: Path, networks: Catalogue[BackboneSpec], *, zoos: bool = True) -> list[Statement]:
     """Return what the name of a weights file says: the network that a published file is named after.
 
     Args:
         path: The file.
-        spec: The network that is asked for.
-        networks: The networks on offer; those of zoos count for a published file, and where one of them is asked for.
+        networks: The networks on offer.
+        zoos: Whether names in zoos count for every file; otherwise only for a published one, whose name has a hash.
     """
     hashed = _HASHED.fullmatch(path.stem)
     name = (hashed[1] if hashed else path.stem).lower()
-    zoos = hashed is not None or ":" in spec.name
     for _ in range(4 if hashed else 1):  # the network's name, before those of the training
-        if networks.knows(name, zoos=zoos):
+        if networks.knows(name, zoos=zoos or hashed is not None):
             return [Statement("the name of the weights file", ("model_name",), name)]
         name = name.rpartition("_")[0]
     return []
+
+
+def names_of_networks(statements: Sequence[Statement]) -> list[str]:
+    """Return the names of networks that a weights file states, without what says where they come from."""
+    values = [claim.statement.value for claim in _claims(statements) if claim.kind == "network"]
+    named = [_without_place(text) for value in values for text in _texts(value) if _may_be_a_name(text)]
+    return list(dict.fromkeys(named))
+
+
+def is_named(statements: Sequence[Statement], spec: BackboneSpec) -> bool:
+    """Return whether a weights file states the very name of a network."""
+    return any(_is_named(name, spec, None).verdict == "right" for name in names_of_networks(statements))
 
 
 def unused(statements: Sequence[Statement], built: Built) -> list[str]:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
 from wsolbench.contract import BackboneSpec
-from wsolbench.errors import PluginError, WeightsError
+from wsolbench.errors import PluginError, WeightsError, WsolbenchError
 from wsolbench.host.provider import blaming
-from wsolbench.host.registry import Offer
+from wsolbench.host.registry import Catalogue, Offer
+from wsolbench.networks.claims import named_by_file, names_of_networks, plain_name
 from wsolbench.networks.describe import feature_size
 from wsolbench.networks.entries import Entries, choose_entries, has_entry
+from wsolbench.networks.pickles import shown
+from wsolbench.networks.plain_data import find_statements
 from wsolbench.networks.shapes import build_shapes
 from wsolbench.networks.weights import (
     Difference,
@@ -30,6 +33,9 @@ from wsolbench.networks.weights_file import WeightsFile
 _USUAL_CLASSES = 1000
 _HINT_SECONDS = 0.5
 """Time for a hint in an error message; ``wsolbench weights`` takes the time that it needs."""
+_ZOO_SECONDS, _TWIN_SECONDS = 15.0, 3.0
+"""Time in which ``wsolbench weights`` looks in zoos, which have more than a thousand networks: for that of a file, and
+for others that the file fits too where it names one."""
 
 
 @dataclass(frozen=True)
@@ -68,12 +74,14 @@ class Diagnosis:
         notes: Which state dict of the file was taken, and which prefix was removed.
         fits: All networks that the file fits; otherwise the most similar network, or nothing if none is similar.
         refusals: Why plugins cannot convert the file, one text a family; empty if the file fits a network.
+        said: What the file says of its network, and what was compared.
     """
 
     entries: dict[str, Tensor]
     notes: tuple[str, ...]
     fits: tuple[Fit, ...]
     refusals: tuple[str, ...]
+    said: tuple[str, ...] = ()
 
 
 def compare(file: WeightsFile, offer: Offer[BackboneSpec], key: str | None = None) -> Fit | None:
@@ -163,7 +171,61 @@ def diagnose(file: WeightsFile, offers: Iterable[Offer[BackboneSpec]], key: str 
     return Diagnosis(chosen.tensors, chosen.notes, tuple(closest), tuple(dict.fromkeys(refusals)))
 
 
-def looks_like(file: WeightsFile, offers: Sequence[Offer[BackboneSpec]], taken_for: Offer[BackboneSpec]) -> str:
+def look_in_zoos(file: WeightsFile, found: Diagnosis, networks: Catalogue[BackboneSpec], key: str | None) -> Diagnosis:
+    """Compare a file with networks of zoos too: those that it names, then, within bounded time, those of its shapes.
+
+    Args:
+        file: The file.
+        found: How it compares with the listed networks.
+        networks: All networks.
+        key: Which state dict of the file; None for the usual one.
+
+    Raises:
+        PluginError: A zoo's code fails.
+    """
+    statements = [*find_statements(file), *named_by_file(file.path, networks)]
+    named = names_of_networks(statements)
+    said = [f"it says that its network is {_quoted(named)}"] if named else []
+    fits = [fit for fit in found.fits if not fit.difference]
+    offered = dict.fromkeys(filter(None, map(networks.named, named)))
+    for name in offered:
+        _add(fits, _of_name(file, name, networks, key))
+    if networks.zoos and not (fits and all(":" not in name for name in offered)):
+        shapes = {name: tuple(value.shape) for name, value in found.entries.items()}
+        like = next((plain_name(name) for name in offered), "")
+        certain = any(fit.offer.name in offered and not fit.difference for fit in fits)
+        looked = networks.fitting(shapes, like, _TWIN_SECONDS if certain else _ZOO_SECONDS)
+        for name in looked.names:
+            _add(fits, _of_name(file, name, networks, key))
+        zoos = " and ".join(zoo.name for zoo in networks.zoos)
+        rest = "" if looked.whole else "; there was no time for the others, which 'run --backbone' compares by name"
+        said.append(f"compared with {looked.compared} networks of {zoos} with such a first and last layer{rest}")
+    exact = tuple(fit for fit in fits if not fit.difference)
+    alike = tuple(fit for fit in fits if 2 * fit.known >= len(found.entries))
+    closest = exact or found.fits or alike[:1]
+    return replace(found, fits=closest, refusals=() if exact else found.refusals, said=tuple(said))
+
+
+def _add(fits: list[Fit], fit: Fit | None) -> None:
+    if fit is not None and fit.offer.qualified_name not in {known.offer.qualified_name for known in fits}:
+        fits.append(fit)
+
+
+def _quoted(names: Iterable[str]) -> str:
+    return " or ".join(f"'{shown(name, 60)}'" for name in names)
+
+
+def _of_name(file: WeightsFile, name: str, networks: Catalogue[BackboneSpec], key: str | None) -> Fit | None:
+    """Compare a file with a network of a zoo; None where it cannot be offered."""
+    try:
+        return compare(file, networks.get(name), key)
+    except WsolbenchError:
+        return None
+
+
+def looks_like(
+    file: WeightsFile, offers: Sequence[Offer[BackboneSpec]], taken_for: Offer[BackboneSpec], key: str | None
+) -> str:
     """Return the end of an error message that says which network a file may belong to.
 
     Only networks of the same plugin are tried, its family first, as long as it takes no time: building all of them
@@ -173,6 +235,7 @@ def looks_like(file: WeightsFile, offers: Sequence[Offer[BackboneSpec]], taken_f
         file: The file.
         offers: The installed networks.
         taken_for: The network that the user asked for.
+        key: Which state dict of the file; None for the usual one.
 
     Returns:
         A clause that starts with a semicolon.
@@ -182,36 +245,52 @@ def looks_like(file: WeightsFile, offers: Sequence[Offer[BackboneSpec]], taken_f
     fitting = []
     for offer in sorted(near, key=lambda offer: spec.family is None or offer.spec.family != spec.family):
         if offer.name != taken_for.name and _may_fit(file, offer) and time.monotonic() - began < _HINT_SECONDS:
-            fit = _quietly(file, offer)
+            fit = _quietly(file, offer, key)
             fitting += [f"'{offer.name}'"] if fit is not None and not fit.difference else []
     if fitting:
         return f"; it fits {' and '.join(fitting)}"
-    return f"; 'wsolbench weights {file.path}' compares it with every network"
+    option = "" if key is None else f" --weights-key {key}"
+    return f"; 'wsolbench weights {file.path}{option}' compares it with every network"
 
 
 def _may_fit(file: WeightsFile, offer: Offer[BackboneSpec]) -> bool:
     """Return whether a file has a network's classifier, or the plugin may convert it; nothing is built."""
-    key = offer.spec.classifier_key
-    return offer.spec.convert_weights is not None or has_entry(file, key)
+    return offer.spec.convert_weights is not None or has_entry(file, offer.spec.classifier_key)
 
 
-def fits_too(file: WeightsFile, offers: Iterable[Offer[BackboneSpec]], taken_for: Offer[BackboneSpec]) -> list[Fit]:
-    """Return the comparisons with other variants of a network's family that a file fits just as well."""
+def fits_too(
+    file: WeightsFile, networks: Catalogue[BackboneSpec], taken_for: Offer[BackboneSpec], key: str | None
+) -> list[Fit]:
+    """Return the comparisons with other networks of a family, or of similar names in a zoo, that a file fits too.
+
+    Args:
+        file: The file.
+        networks: All networks.
+        taken_for: The network that the user asked for.
+        key: Which state dict of the file; None for the usual one.
+    """
+    spec = taken_for.spec
     variants = [
         offer
-        for offer in offers
-        if taken_for.spec.family is not None
-        and offer.spec.family == taken_for.spec.family
+        for offer in networks
+        if spec.family is not None
+        and offer.spec.family == spec.family
         and offer.qualified_name != taken_for.qualified_name
         and offer.spec.read_weights is None
     ]
-    found = [_quietly(file, offer) for offer in variants]
+    found = [_quietly(file, offer, key) for offer in variants]
+    if ":" in spec.name:
+        entries = choose_entries(file, key, spec.classifier_key).tensors
+        like = plain_name(spec.name)
+        looked = networks.fitting({name: tuple(value.shape) for name, value in entries.items()}, like, _HINT_SECONDS)
+        others = [name for name in looked.names if plain_name(name) != like]
+        found += [_of_name(file, name, networks, key) for name in others]
     return [fit for fit in found if fit is not None and not fit.difference]
 
 
-def _quietly(file: WeightsFile, offer: Offer[BackboneSpec]) -> Fit | None:
+def _quietly(file: WeightsFile, offer: Offer[BackboneSpec], key: str | None) -> Fit | None:
     """Compare a file with a network that nobody asked for, whose own faults do not matter here."""
     try:
-        return compare(file, offer)
+        return compare(file, offer, key)
     except PluginError:
         return None

@@ -36,6 +36,7 @@ _COUNTERS = ("num_batches_tracked", "total_ops", "total_params", "n_averaged", "
 """Entries that do not take part in a forward pass, or are computed from the network's form."""
 _INNER = frozenset({"_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_forward_module"})
 """Names of wrappers around parts of a network: of compilation, of sharding, of recomputation."""
+_CLASSIFIERS = ("head.fc.weight", "fc.weight", "classifier.weight", "head.weight")
 _DEEPEST, _DEEPEST_TREE = 4, 16
 _SHOWN = 12
 """So many state dicts of a file are named in a message."""
@@ -114,10 +115,19 @@ def _candidates(file: WeightsFile, classifier_key: str | None) -> list[_Candidat
     """Return the state dicts of a file, the one that is taken first; found once for a name of the classifier."""
     place = ("state dicts", classifier_key)
     if place not in file.found:
-        found = [each for mapping in _mappings(file) for each in _without_prefixes(mapping, classifier_key)]
+        mappings = _mappings(file)
+        key = classifier_key or _usual_classifier(mappings)
+        found = [each for mapping in mappings for each in _without_prefixes(mapping, key)]
         file.found[place] = sorted(found, key=lambda each: _rank(each, classifier_key))
     candidates: list[_Candidate] = file.found[place]
     return candidates
+
+
+def _usual_classifier(mappings: list[_Candidate]) -> str | None:
+    """Return the name of a classifier that a file of an unknown network has, as one that is known would have it."""
+    names = {name for mapping in mappings for name in mapping.tensors}
+    owners = (usual for usual in _CLASSIFIERS if any(name == usual or name.endswith(f".{usual}") for name in names))
+    return next(owners, None)
 
 
 def _mappings(file: WeightsFile) -> list[_Candidate]:

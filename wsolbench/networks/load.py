@@ -21,7 +21,7 @@ from wsolbench.host.registry import Offer, Registry
 from wsolbench.host.settings import guarding
 from wsolbench.networks.adapt import ModuleSpec
 from wsolbench.networks.card import Card, read_card
-from wsolbench.networks.claims import Built, contradictions, named_by_file, plain_name, unused
+from wsolbench.networks.claims import Built, contradictions, is_named, named_by_file, plain_name, unused
 from wsolbench.networks.configure import backbone_options, configure
 from wsolbench.networks.diagnosis import Fit, compare, fits_too, looks_like
 from wsolbench.networks.network import USUAL, Execution, LoadedNetwork, largest_kernel
@@ -225,8 +225,9 @@ def _with_notes(
         built = Built(offer.spec, num_classes, _all_options(offer))
         warnings += tuple(contradictions(said, built, registry.backbones))
         notes += tuple(unused(said, built))
-    if known.source is not None and known.info.training is None and offer.spec.read_weights is None:
-        others = fits_too(known.source.file, registry.backbones, offer)
+    alone = offer.spec.family is None and is_named(said, offer.spec)  # variants of a family share their names
+    if known.source is not None and known.info.training is None and offer.spec.read_weights is None and not alone:
+        others = fits_too(known.source.file, registry.backbones, offer, known.source.key)
         warnings += (_ambiguity(offer, others),) if others else ()
     return known.info.model_copy(update={"notes": [*known.state.notes, *notes, *warnings]}), warnings
 
@@ -235,7 +236,8 @@ def _statements(known: KnownWeights, offer: Offer[BackboneSpec], registry: Regis
     """Return what a weights file that the user named states, its name and the descriptions beside it included."""
     if known.source is None or offer.spec.read_weights is not None:
         return []
-    return [*find_statements(known.source.file), *named_by_file(known.source.path, offer.spec, registry.backbones)]
+    zoos = ":" in offer.spec.name  # elsewhere their libraries are not loaded for a name alone
+    return [*find_statements(known.source.file), *named_by_file(known.source.path, registry.backbones, zoos=zoos)]
 
 
 def _row_names(
@@ -337,7 +339,7 @@ def _naming_similar_network(known: KnownWeights, offer: Offer[BackboneSpec], reg
         taken = f" ({'; '.join(known.state.notes)})" if known.state.notes else ""
         hint = ""
         if known.source is not None and offer.spec.read_weights is None and "the entry" not in str(error):
-            hint = looks_like(known.source.file, list(registry.backbones), offer)
+            hint = looks_like(known.source.file, list(registry.backbones), offer, known.source.key)
         raise WeightsError(f"{error}{taken}{hint}") from error
 
 
@@ -405,9 +407,8 @@ def _of_another_network(card: Card | None, spec: BackboneSpec, options: Mapping[
 def _ambiguity(offer: Offer[BackboneSpec], others: list[Fit]) -> str:
     """Return a warning that weights fit several networks, which differ in what no entry shows."""
     names = ", ".join(f"'{fit.offer.name}' ({_form(fit)})" for fit in others)
-    return (
-        f"the weights fit other variants of '{offer.spec.family}' just as well: {names}; none of their entries differ"
-    )
+    which = "networks" if offer.spec.family is None else f"variants of '{offer.spec.family}'"
+    return f"the weights fit other {which} just as well: {names}; none of their entries differ"
 
 
 def _form(fit: Fit) -> str:

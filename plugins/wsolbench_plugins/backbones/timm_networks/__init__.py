@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -31,7 +31,8 @@ OddSize: TypeAlias = Literal[3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29,
 @hookimpl
 def wsolbench_backbones() -> list[BackboneSpec | BackboneZoo]:
     """Return the variants, and a zoo of all other timm networks that have a class activation map."""
-    zoo = BackboneZoo("timm", _names_in_timm, _find_in_timm, "timm's classifiers of pooled convolutional features")
+    source = "timm's classifiers of pooled convolutional features"
+    zoo = BackboneZoo("timm", _names_in_timm, _find_in_timm, source, _fitting_in_timm)
     return [*_resnets(), *_convnexts(), *_others(), zoo]
 
 
@@ -110,6 +111,12 @@ def _find_in_timm(name: str) -> BackboneSpec:
     from wsolbench_plugins.backbones.timm_networks import zoo
 
     return zoo.find(name)
+
+
+def _fitting_in_timm(shapes: Mapping[str, tuple[int, ...]], like: str) -> Iterator[str | None]:
+    from wsolbench_plugins.backbones.timm_networks import zoo
+
+    return zoo.fitting(shapes, like)
 
 
 def _from_timm(name: str) -> Pretrained:

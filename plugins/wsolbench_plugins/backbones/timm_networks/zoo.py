@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterator, Mapping
+from difflib import SequenceMatcher
 from functools import partial, reduce
 from operator import or_
 from types import UnionType
@@ -17,6 +19,7 @@ from torch.nn import functional as F
 from wsolbench.api import BackboneSpec, InputConfig, Pretrained, UsageError
 from wsolbench_plugins.backbones.timm_networks.networks import fetch, final_norm, from_timm
 
+_COUNTER = "num_batches_tracked"
 _PLAIN = (bool, int, float, str, type(None))
 _OWN = {"self", "num_classes", "in_chans", "global_pool", "device", "dtype", "img_size", "fork_feat"}
 """Parameters of timm's classes that the benchmark decides: input, classes, the pool before the classifier."""
@@ -55,6 +58,44 @@ def find(name: str) -> BackboneSpec:
         classifier_key=f"{key}.weight",
         pretrained=Pretrained("timm", tagged, partial(fetch, tagged)) if tagged in timm.list_pretrained() else None,
     )
+
+
+def fitting(shapes: Mapping[str, tuple[int, ...]], like: str) -> Iterator[str | None]:
+    """Yield the networks that have the entries of a file, and None after each that does not.
+
+    Only networks of which timm says that the file has their first convolution and their classifier are built.
+
+    Args:
+        shapes: Entry -> shape.
+        like: Networks of similar names come first; without a name, those of short names, which are the usual ones.
+    """
+    own = {key: shape for key, shape in shapes.items() if not key.endswith(_COUNTER)}
+    left = [name for name in timm.list_models() if _has_ends(shapes, name)]
+    while left:
+        name = min(left, key=lambda name: _unlikeness(name, like))
+        left.remove(name)
+        with torch.device("meta"):
+            entries = timm.create_model(name, num_classes=shapes[f"{_ends(name)[1]}.weight"][0]).state_dict()
+        fits = own == {key: tuple(value.shape) for key, value in entries.items() if not key.endswith(_COUNTER)}
+        like = name if fits else like  # its twins follow
+        yield name if fits else None
+
+
+def _has_ends(shapes: Mapping[str, tuple[int, ...]], name: str) -> bool:
+    return all(end and len(shapes.get(f"{end}.weight", ())) >= 2 for end in _ends(name))
+
+
+def _ends(name: str) -> tuple[str, str]:
+    """Return the names of a network's first convolution and classifier."""
+    config = timm.get_pretrained_cfg(name)
+    ends = (None, None) if config is None else (config.first_conv, config.classifier)
+    first, classifier = (end[0] if isinstance(end, tuple | list) and end else end for end in ends)
+    return first or "", classifier or ""
+
+
+def _unlikeness(name: str, like: str) -> tuple[bool, float, int]:
+    alike = SequenceMatcher(None, name, like).ratio() if like else 0.0
+    return not (like and (like in name or name in like)), -alike, len(name)
 
 
 def _with_options(name: str, network: type[nn.Module], size: int) -> Any:
