@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from importlib import import_module
 from pathlib import Path
 
@@ -386,33 +387,48 @@ def test_where_nothing_can_be_locked_a_warning_says_so(tmp_path, monkeypatch):
     assert "cannot be locked here: let one command at a time change this leaderboard (No locks available)" in line
 
 
-def at_once(*commands):
-    """Run processes at the same time; each must succeed, and say nothing."""
+@contextmanager
+def workers(count):
+    """Yield a function that carries out one command in each of some processes, at the same time; all must succeed."""
+    command = [sys.executable, "-c", WORK]
+    pipe = subprocess.PIPE
+    with ExitStack() as stack:
+        processes = [
+            stack.enter_context(subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True))
+            for _ in range(count)
+        ]
 
-    def run(command):
-        done = subprocess.run([sys.executable, "-c", ADD, *command], capture_output=True, text=True, check=False)
-        return done.returncode, done.stderr
+        def at_once(*commands):
+            for process, words in zip(processes, commands, strict=False):
+                process.stdin.write(json.dumps(list(map(str, words))) + "\n")
+                process.stdin.flush()
+            assert [process.stdout.readline() for process, _ in zip(processes, commands, strict=False)] == [
+                "done\n" for _ in commands
+            ]
 
-    with ThreadPoolExecutor(len(commands)) as pool:
-        assert list(pool.map(run, commands)) == [(0, "")] * len(commands)
+        yield at_once
+        assert [process.communicate() for process in processes] == [("", "")] * count
 
 
 @pytest.mark.slow
 def test_forty_pairs_of_processes_lose_no_record(tmp_path):
     """The names of both files are the same, the experiments are not; in the end two build while one adds."""
     files = [write(tmp_path, f"r{shift}", shift=shift, weights=shift) for shift in range(2)]
-    for number in range(40):
-        board = tmp_path / f"board{number}"
-        at_once(*([str(board), str(file)] for file in files))
-        assert len(records_of(board)) == 2
-    at_once([str(board)], [str(board)], [str(board), str(files[0])])
+    with workers(3) as at_once:
+        for number in range(40):
+            board = tmp_path / f"board{number}"
+            at_once(*((board, file) for file in files))
+            assert len(records_of(board)) == 2
+        at_once([board], [board], [board, files[0]])
     assert check(board) == []
 
 
-ADD = """
-import sys
+WORK = """
+import json, sys
 from pathlib import Path
 from wsolbench.leaderboard import add, build
-board, *files = map(Path, sys.argv[1:])
-add(board, files) if files else build(board)
+for line in sys.stdin:
+    board, *files = map(Path, json.loads(line))
+    add(board, files) if files else build(board)
+    print("done", flush=True)
 """
