@@ -178,7 +178,7 @@ def test_seeds_are_rows_of_their_own_and_a_table_of_means(board, tmp_path):
     cells = [cell.strip() for cell in row.strip("|").split("|")]
     assert cells[:2] + cells[4:6] == ["resnet_nano", "plain", "cam", "3"]
     assert f"{score:.1f} ± 0.0" in cells
-    means = page.partition("stands below:")[2].split("\n\n")[1].splitlines()[2:]
+    means = page.partition("a row for every seed.")[2].split("\n\n")[1].splitlines()[2:]
     assert [line.split("|")[5].strip() for line in means if line.startswith("| – ")] == ["centred-box"]
     assert len(means) == 2
     assert " ± " in (board / "critters-seeds.tex").read_text()

@@ -139,5 +139,5 @@ def test_what_would_be_lost_is_refused(records, monkeypatch):
 def test_the_command_says_how_many_and_how_large(records, cli):
     done = cli("leaderboard", "migrate", "--folder", records.parents[1])
     assert done.code == 0
-    assert done.out.startswith(f"{records.parent}: 2 records rewritten, 0 already of version 3; ")
+    assert done.out.startswith(f"{records.parent}: 2 of 2 records were older and are of version 3 now; ")
     assert cli("leaderboard", "migrate", "--folder", records.parents[2]).refused("holds no records")

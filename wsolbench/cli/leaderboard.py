@@ -33,8 +33,8 @@ def add(
 def build(context: typer.Context, folder: Folder = DEFAULT) -> None:
     """Write tables (Markdown, CSV, JSON, LaTeX) and figures (PNG, SVG) from the records.
 
-    Only files that an earlier build wrote are replaced or removed. A wrong record is left out and named; the exit code
-    is 2 then.
+    Only files that are as an earlier build wrote them are replaced or removed. A wrong record is left out and named;
+    the exit code is 2 then.
     """
     from wsolbench.leaderboard import build as carry_out
 
@@ -60,7 +60,10 @@ def check(context: typer.Context, folder: Folder = DEFAULT) -> None:
 
 @leaderboard.command()
 def migrate(context: typer.Context, folder: Folder = DEFAULT) -> None:
-    """Write records of older schema versions again as today's, verified before and after; then build again."""
+    """Write records of schema versions 1 and 2 as version 3, verified before and after; then build again.
+
+    Their numbers stay the same. Tables go on marking them, as their summaries had no hash before.
+    """
     from wsolbench.leaderboard import RECORDS, locked
     from wsolbench.leaderboard import migrate as carry_out
     from wsolbench.records import SCHEMA_VERSION
@@ -68,7 +71,6 @@ def migrate(context: typer.Context, folder: Folder = DEFAULT) -> None:
     with locked(folder, session_of(context).reporter()):
         done = carry_out(folder / RECORDS)
     typer.echo(
-        f"{folder / RECORDS}: {len(done.rewritten)} records rewritten, "
-        f"{done.kept} already of version {SCHEMA_VERSION}; "
-        f"{done.before / 1e6:.1f} MB before, {done.after / 1e6:.1f} MB now"
+        f"{folder / RECORDS}: {len(done.rewritten)} of {len(done.rewritten) + done.kept} records were older and are of "
+        f"version {SCHEMA_VERSION} now; {done.before / 1e6:.1f} MB before, {done.after / 1e6:.1f} MB now"
     )

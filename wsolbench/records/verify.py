@@ -37,20 +37,21 @@ from wsolbench.records.store import (
 __all__ = ["CLAIMED", "contradiction", "parse_verified", "read_verified", "verified"]
 
 CLAIMED: Mapping[str, str] = {
-    "dataset.name": "what the images were taken from",
-    "dataset.version": "of the data set",
-    "dataset.num_classes": "in the data set",
-    "dataset.limit": "only that no split has more images than that",
-    "dataset.omitted": "images that were left out",
-    "dataset.remarks": "what was decided about image files",
-    "splits": "hashes of annotations and pixels, numbers of maps without a score: the outcomes claim them too",
-    "metrics.pxap": "where the outcomes have no histograms of pixels, as in records before version 3",
-    "backbone": "network, weights and their training, preprocessing",
-    "method": "name, provider and options; only that changed options are among the options",
-    "protocol.target": "whose maps they are; only that GT-known Loc is there for the true class alone",
-    "config": "settings of the job; only that they are not other than what the record says",
-    "environment": "versions, machine, command, seed, time",
-    "seconds": "how long it took",
+    "dataset.name": "the name of the data set",
+    "dataset.version": "the version of the data set",
+    "dataset.num_classes": "the number of classes",
+    "dataset.limit": "the limit on images; checked: no split has more",
+    "dataset.omitted": "how many images were left out",
+    "dataset.remarks": "what was decided about image files; checked: on no more images than there are",
+    "splits": "hashes of annotations and pixels, and how many maps had no score; checked: the outcomes say the same",
+    "metrics.pxap": "PxAP of a record without numbers of pixels, as of versions 1 and 2; tables mark it with †",
+    "backbone": "the network, its weights and their training, and the preprocessing",
+    "method": "the method, its provider and its options; checked: changed options are among the options",
+    "protocol.target": "the class that maps are made for; checked: only maps of the true class have GT-known Loc",
+    "config": "the settings of the job; checked: they agree with the rest of the record",
+    "migrated_from": "the schema version that it was measured with; checked: outcomes have what that version has",
+    "environment": "versions, machine, command, seed and time",
+    "seconds": "how long each phase took",
 }
 """What a record says and its outcomes do not show; from version 3 on a hash covers it, which reveals accidents."""
 
