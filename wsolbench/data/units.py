@@ -26,6 +26,8 @@ _HUNDRED = 100.5
 """Per cent, with what rounding adds."""
 _SEVERAL = 2
 """Fewer that are wrong may be mistakes of their own."""
+_MANY = 5
+"""One in so many boxes is many."""
 _NEAR = 0.01
 """So far outside an image, as a share of its side, a box is as good as inside."""
 _LARGER = 1.5
@@ -36,10 +38,13 @@ _MUCH_LARGER = 2.0
 def find_fractions(quads: Sequence[Quad], place: Callable[[int], str], *, expected: bool = False) -> bool:
     """Return whether boxes are in fractions of their images: all numbers are about 0 to 1, and some are neither.
 
+    Boxes of zeros and ones alone are of whole images, in fractions, rather than all of them of a few pixels: where they
+    are several, or expected.
+
     Args:
         quads: All boxes of a list.
         place: Position of a box -> its place in the list, for the message.
-        expected: The list is of a form that has fractions, so that boxes of zeros and ones are such too.
+        expected: The list is of a form that has fractions.
 
     Raises:
         DataError: Some boxes are in fractions and others are not.
@@ -47,7 +52,7 @@ def find_fractions(quads: Sequence[Quad], place: Callable[[int], str], *, expect
     within = [all(-_MARGIN <= value <= 1 + _MARGIN for value in quad) for quad in quads]
     broken = [fits and any(value not in (0, 1) for value in quad) for fits, quad in zip(within, quads, strict=True)]
     if all(within):
-        return bool(quads) and (expected or any(broken))
+        return bool(quads) and (expected or any(broken) or len(quads) >= _FEW_BOXES)
     if any(broken):
         many = 2 * sum(broken) > len(quads)
         odd = within.index(False) if many else broken.index(True)
@@ -149,6 +154,10 @@ def _per_cent(boxes: Sequence[_Box], rule: BoxRule) -> str:
 
 def _doubt(boxes: Sequence[_Box], rule: BoxRule) -> str:
     """Say why the numbers may not be pixels, where they may be."""
+    beyond = [box for box in boxes if _is_far_beyond(box, rule.ends(box.quad))]
+    if len(boxes) >= _FEW_BOXES and _MANY * len(beyond) > len(boxes):
+        what = f"{len(beyond):,} of {len(boxes):,} boxes end far beyond their images, such as {beyond[0]}"
+        return f"{what}: were the photos resized after their boxes were drawn?"
     if _end_before_hundred(boxes, rule, _LARGER):
         what = "no box ends beyond 100"
     elif len(boxes) >= _FEW_BOXES and not any(_reaches_middle(box, rule.ends(box.quad)) for box in boxes):

@@ -295,6 +295,25 @@ def test_numbers_that_may_be_no_pixels_are_a_warning(photos, tmp_path, change, w
         assert said[0].endswith("the numbers may be per cent, or pixels of a smaller copy of the photo")
 
 
+def test_whole_images_in_fractions(photos, tmp_path):
+    listed = dict.fromkeys(TRUE, (0, 0, 1, 1))
+    assert read(photos, tmp_path, table(PLAIN, plain, listed))[0] == {name: [list(WHOLE)] for name in TRUE}
+    with pytest.raises(DataError, match="all numbers are from 0 to 1: they are fractions"):
+        read_lists(photos, tmp_path, listed)
+
+
+def test_many_boxes_far_beyond_are_a_warning(photos, tmp_path):
+    """As of photos that were halved, where most objects are small."""
+    listed = TRUE | {"test/dog/5.jpg": (90, 10, 400, 160), "test/dog/4.jpg": (90, 10, 400, 400)}
+    for said in (
+        read(photos, tmp_path, table(PLAIN, plain, listed), boxes="clip")[1],
+        read_lists(photos, tmp_path, listed, boxes="clip")[1],
+    ):
+        assert "2 of 6 boxes end far beyond their images, such as the box 90 10 400 400 of 'test/dog/4.jpg'" in said[0]
+    with pytest.raises(DataError, match=r"the photos may have been resized .*: list their original sizes too$"):
+        read(photos, tmp_path, table(PLAIN, plain, listed))
+
+
 def test_fractions_among_pixels(photos, tmp_path):
     listed = TRUE | {"test/dog/5.jpg": fractions(TRUE["test/dog/5.jpg"])}
     with pytest.raises(
