@@ -286,3 +286,22 @@ def test_colours_that_each_program_reads_differently_are_refused(tmp_path):
     Image.new("LAB", (4, 3), (128, 40, 200)).save(tmp_path / "a.tif")
     with pytest.raises(DataError, match=r"a\.tif has colours of kind LAB, which have no one conversion; save"):
         load_rgb(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "P", "RGBA", "CMYK"])
+def test_large_images_are_converted_in_strips_to_the_same_pixels(tmp_path, monkeypatch, mode):
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (37, 41, 3), dtype=np.uint8)).convert(mode)
+    image.save(tmp_path / "it.tif", compression=None)
+    whole, grey = load_rgb(tmp_path / "it.tif"), load_grey(tmp_path / "it.tif")
+    monkeypatch.setattr("wsolbench.data.images._LARGE", 200)
+    np.testing.assert_array_equal(load_rgb(tmp_path / "it.tif"), whole)
+    np.testing.assert_array_equal(load_grey(tmp_path / "it.tif"), grey)
+
+
+def test_a_small_file_of_very_many_pixels_is_not_decoded(tmp_path):
+    Image.new("RGB", (4100, 4100)).save(tmp_path / "it.png")
+    with pytest.raises(
+        DataError, match=r"it\.png declares 4100x4100 pixels in [0-9,]+ bytes, which no photo does; shrink"
+    ):
+        load_rgb(tmp_path / "it.png")
+    assert load_grey(tmp_path / "it.png").max() == 0  # masks of one colour are small too

@@ -144,14 +144,15 @@ def test_folders_that_all_link_to_each_other_are_an_error(tmp_path, monkeypatch)
 
 def test_a_tree_deeper_than_paths_may_be_long_is_read_as_far_as_it_can_be(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for _ in range(1_100):
-        os.mkdir("deep")  # noqa: PTH102
-        os.chdir("deep")
+    long = 250 * "x"
+    for _ in range(20):
+        os.mkdir(long)  # noqa: PTH102
+        os.chdir(long)
     (tmp_path / "a.jpg").touch()
     assert list(open_storage(tmp_path).paths()) == ["a.jpg"]
-    for _ in range(1_100):  # deeper than shutil.rmtree goes
+    for _ in range(20):
         os.chdir("..")
-        os.rmdir("deep")  # noqa: PTH106
+        os.rmdir(long)  # noqa: PTH106
 
 
 @pytest.mark.parametrize(
@@ -173,3 +174,16 @@ def test_the_one_folder_at_the_top_of_a_zip_file(tmp_path, names, top):
     assert top_folder(open_storage(tmp_path)) == ""
     with pytest.raises(DataError, match="there is no folder none in"):
         storage.entries("none")
+
+
+def test_a_root_one_folder_too_high_is_told(tmp_path):
+    (tmp_path / "photos" / "test").mkdir(parents=True)
+    (tmp_path / "photos" / "test" / "a.jpg").touch()
+    storage = open_storage(tmp_path)
+    with pytest.raises(MissingFileError, match=r"test/a\.jpg does not exist; is the root .*/photos\?"):
+        storage.read("test/a.jpg")
+    with pytest.raises(MissingFileError, match=r"photos/b\.jpg does not exist; check the folder"):
+        storage.read("photos/b.jpg")
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.write(tmp_path / "photos" / "test" / "a.jpg", "photos/test/a.jpg")
+    assert open_storage(tmp_path / "a.zip").similar("Test/a.jpg") == ("photos/test/a.jpg",)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +37,10 @@ _UPRIGHT = {
     8: "ROTATE_90",
 }
 _BACK = {**_UPRIGHT, 6: "ROTATE_90", 8: "ROTATE_270"}
+_LARGE = 1 << 24
+"""More pixels than these are converted in strips, so that an image is never in memory three times."""
+_MOST_A_BYTE = 100
+"""The most pixels that a large photo has for every byte of its file: usual are up to 50, bombs have more."""
 _warning_filters = threading.Lock()
 
 
@@ -52,6 +56,7 @@ class Picture:
     place: str
     header: Header
     _image: Image
+    _bytes: int
 
     def rgb(self, *, upright: bool = False) -> NDArray[np.uint8]:
         """Return the pixels as RGB, uint8 (H, W, 3).
@@ -63,19 +68,23 @@ class Picture:
             upright: Whether the image is turned by its EXIF orientation; else its pixels are as stored.
 
         Raises:
-            DataError: The file is damaged.
+            DataError: The file is damaged, or a bomb: so small that its many pixels are no photo.
         """
+        width, height = self.header.size
+        if width * height > max(_LARGE, _MOST_A_BYTE * self._bytes):
+            problem = f"declares {width}x{height} pixels in {self._bytes:,} bytes, which no photo does"
+            raise DataError(f"{self.place} {problem}; shrink it, boxes may stay in original pixels")
         image = self._decode(upright=upright)
         if _is_deep(image):
             return np.repeat(_upper_bits(image, self.place)[:, :, None], 3, axis=2)
-        return np.array(_convert(image, "RGB", self.place), dtype=np.uint8)
+        return _pixels(image, "RGB", self.place)
 
     def grey(self) -> NDArray[np.uint8]:
         """Return the pixels as stored as greyscale, uint8 (H, W). Raises ``DataError``."""
         image = self._decode(upright=False)
         if _is_deep(image):
             return _upper_bits(image, self.place)
-        return np.array(_convert(image, "L", self.place), dtype=np.uint8)
+        return _pixels(image, "L", self.place)
 
     def _decode(self, *, upright: bool) -> Image:
         from PIL import Image
@@ -108,7 +117,7 @@ def open_picture(content: bytes, place: str) -> Picture:
     if image.format == "TIFF":  # whose size Pillow turns with its orientation
         tags = image.tag_v2  # type: ignore[attr-defined]
         size = (int(tags[256]), int(tags[257]))
-    return Picture(place, Header(size, _orientation(image)), image)
+    return Picture(place, Header(size, _orientation(image)), image, len(content))
 
 
 def decode_grey(content: bytes, place: str) -> NDArray[np.uint8]:
@@ -194,6 +203,19 @@ def _upper_bits(image: Image, place: str) -> NDArray[np.uint8]:
     if values.min() < 0 or values.max() > 0xFFFF:  # Pillow's mode I is also 32 bits deep
         raise DataError(f"{place} has pixel values outside 0 to 65535; save it with 8 or 16 bits a pixel")
     return (values >> 8).astype(np.uint8)
+
+
+def _pixels(image: Image, mode: Literal["L", "RGB"], place: str) -> NDArray[np.uint8]:
+    """Return the pixels of an image, uint8 (H, W) or (H, W, 3), converted in strips where it is large."""
+    width, height = image.size
+    rows = height if width * height <= _LARGE else max(_LARGE // width, 1)
+    if rows == height:
+        return np.array(_convert(image, mode, place), dtype=np.uint8)
+    pixels = np.empty((height, width) if mode == "L" else (height, width, 3), dtype=np.uint8)
+    for top in range(0, height, rows):
+        strip = image.crop((0, top, width, min(top + rows, height)))
+        pixels[top : top + rows] = np.asarray(_convert(strip, mode, place))
+    return pixels
 
 
 def _convert(image: Image, mode: str, place: str) -> Image:

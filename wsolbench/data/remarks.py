@@ -58,7 +58,7 @@ _SENTENCES: Mapping[Remark, tuple[Severity, str]] = {
     ),
     Remark.RESPELLED: (
         Severity.NOTE,
-        "{images} found under another spelling of the name: letter case or accents differ",
+        "{images} found under another spelling of the name: letter case, accents or the folder in front differ",
     ),
     Remark.UNLISTED: (Severity.NOTE, "{images} without a size in the lists: the size of the file is used"),
 }

@@ -125,6 +125,7 @@ class FolderStorage:
 
     root: Path
     _listed: dict[str, dict[str, list[str]]] = field(init=False, repr=False, compare=False, default_factory=dict)
+    _meant: dict[str, str | None] = field(init=False, repr=False, compare=False, default_factory=dict)
 
     def read(self, path: str) -> bytes:
         """Return the content of a file. Raises ``DataError``."""
@@ -138,9 +139,8 @@ class FolderStorage:
             with open_regular(self.root / path) as file:
                 return file.read(count)
         except FileNotFoundError as error:
-            raise MissingFileError(
-                f"image file {self.place(path)} does not exist; check the folder it is looked for in"
-            ) from error
+            advice = self._deeper(path) or "check the folder it is looked for in"
+            raise MissingFileError(f"image file {self.place(path)} does not exist; {advice}") from error
         except IsADirectoryError as error:
             raise DataError(f"{self.place(path)} is a directory, where an image file was expected") from error
         except (OSError, ValueError) as error:
@@ -211,6 +211,16 @@ class FolderStorage:
             return self.similar(rest)
         return tuple(place.removesuffix("/") for place in found)
 
+    def _deeper(self, path: str) -> str:
+        """Return which root is meant where paths begin one folder deeper; empty where they do not."""
+        first = path.partition("/")[0]
+        if first not in self._meant:
+            is_meant = (lambda name: (self.root / name / first).exists()) if "/" in path else (lambda _: False)
+            there = (self.root / first).exists()
+            self._meant[first] = None if there else find_deeper(self, "", is_meant)
+        meant = self._meant[first]
+        return f"is the root {self.root / meant}?" if meant else ""
+
     def _names(self, folder: str) -> dict[str, list[str]]:
         """Return key of a name -> the names with that key in a folder, which is read once."""
         if folder not in self._listed:
@@ -280,13 +290,17 @@ class ZipStorage:
         return sorted(folders), sorted(files)
 
     def similar(self, path: str) -> tuple[str, ...]:
-        """Return the paths of what there is that differ from a path in letter case or the form of accents alone."""
+        """Return the paths of what there is that differ from a path in letter case or the form of accents alone.
+
+        Where there is none, the one folder at the top of the file may be in front; see `top_folder`.
+        """
         if self._keyed is None:
             keyed: dict[str, list[str]] = {}
             for name in self.paths():
                 keyed.setdefault(name_key(name), []).append(name)
             self._keyed = keyed
-        return tuple(self._keyed.get(name_key(path), ()))
+        in_top = name_key(f"{top_folder(self)}/{path}")
+        return tuple(self._keyed.get(name_key(path)) or self._keyed.get(in_top) or ())
 
     def _open(self) -> zipfile.ZipFile:
         if self._opened is None or self._opened[0] != os.getpid():

@@ -15,7 +15,7 @@ from wsolbench.data.check.inspection import InspectedSplit
 from wsolbench.data.file_kinds import is_image_name
 from wsolbench.data.opened import ADVICE_WITHOUT_TEST
 from wsolbench.data.remarks import count_and_name, findings_of_readings, findings_of_remarks
-from wsolbench.data.storage import open_storage
+from wsolbench.data.storage import find_deeper, open_storage
 from wsolbench.errors import DataError
 
 MAX_FINDINGS = 50
@@ -201,7 +201,8 @@ def _availability(parts: Sequence[InspectedSplit], roots: DatasetRoots) -> Itera
     gone = [part for part in looked if not part.is_available]
     if looked and len(gone) == len(looked):
         first = gone[0].images.ids[0]
-        yield error_finding(f"no image of any split is below {roots.images}; the first one expected is '{first}'")
+        problem = f"no image of any split is below {roots.images}; the first one expected is '{first}'"
+        yield error_finding(f"{problem}{_meant_root(roots, first)}")
         return
     for part in gone:
         place = roots.train if part.split is Split.TRAIN_WEAKSUP and roots.train else roots.images
@@ -210,6 +211,15 @@ def _availability(parts: Sequence[InspectedSplit], roots: DatasetRoots) -> Itera
             f"{part.split.label} is not available: none of its {len(part.images.ids):,} images is below {place}; "
             f"the first one expected is '{part.images.ids[0]}'",
         )
+
+
+def _meant_root(roots: DatasetRoots, image_id: str) -> str:
+    """Return the end of a message that says which root is meant, where it is one folder too high."""
+    if roots.images is None or not roots.images.is_dir():
+        return ""
+    root = roots.images
+    meant = find_deeper(open_storage(root), "", lambda folder: (root / folder / image_id).exists())
+    return f"; did you mean --data-root {root / meant}?" if meant else ""
 
 
 def _same_ids(parts: Sequence[InspectedSplit]) -> Iterator[Finding]:
