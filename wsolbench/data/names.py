@@ -87,6 +87,21 @@ class NameIndex:
         """Return the split that the folders in front of a name say; None where they say none."""
         return _innermost_split(tidy_path(name).split("/")[:-1], self.root)
 
+    def allows(self, name: str, path: str, telling: Iterable[str]) -> bool:
+        """Whether the folders in front of a name, which may be the other name of a file, allow for the file.
+
+        Args:
+            name: The name.
+            path: The path of the file.
+            telling: Names of folders that say something, such as those of classes.
+        """
+        said, of_path = self.said_split(name), _innermost_split(path.split("/")[:-1])
+        if said is not None and of_path is not None and said is not of_path:
+            return False
+        mine, its = ({name_key(folder) for folder in tidy_path(each).split("/")[:-1]} for each in (name, path))
+        told = {name_key(folder) for folder in telling}
+        return not (mine & told) or bool(mine & its & told)
+
     def unmatched_front(self, name: str, path: str) -> str:
         """Return the folders in front of a name that its file does not have, without those named after a split."""
         mine, its = tidy_path(name).split("/")[:-1][::-1], path.split("/")[:-1][::-1]

@@ -540,3 +540,14 @@ def test_photos_in_a_zip_file(tmp_path):
         assert boxes_of(dataset) == expected
         assert dataset.images(Split.TEST).load(1).shape == (30, 40, 3)
         assert dataset.images(Split.TRAIN_WEAKSUP).ids == ("train/cat/1.jpg", "train/dog/1.jpg")
+
+
+def test_the_other_name_of_an_image_is_not_that_of_another_split_or_class(tmp_path):
+    root = write_splits(tmp_path / "photos", "test/cat/0.jpg", "test/dog/1.jpg")
+    for place in ("train/cat/0", "dog/0", "test/dog/1"):
+        text = voc((2, 3, 6, 7), name="dog").replace("<size>", f"<filename>{place[-1]}.jpg</filename><size>")
+        write(tmp_path / "xml" / f"{place}.xml", text)
+    faults = []
+    dataset = SPEC.build(DatasetRoots(root, tmp_path / "xml", on_fault=faults.append))
+    assert set(boxes_of(dataset)) == {"test/dog/1.jpg"}
+    assert "'dog/0' names no image below the data root" in str(faults[0])

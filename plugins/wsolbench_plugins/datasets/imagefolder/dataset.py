@@ -360,9 +360,13 @@ class BoxesOfImages:
 
     def _named(self, name: str) -> tuple[str, ...]:
         """Return the images that a name of the file may mean; of several or none, those of its other name."""
-        found, others = self._find(name), self._find(self._file.other_names.get(name, ""))
-        both = tuple(image_id for image_id in found if image_id in others)
-        return (both or found or others) if len(found) != 1 else found
+        names = (name, self._file.other_names.get(name, ""))
+        found, others = (
+            [one for one in self._find(each) if all(self._index.allows(name, one, self.classes) for name in names)]
+            for each in names
+        )
+        both = [image_id for image_id in found if image_id in others]
+        return tuple((both or found or others) if len(found) != 1 else found)
 
     def _find(self, name: str) -> tuple[str, ...]:
         return self._index.find(name)
