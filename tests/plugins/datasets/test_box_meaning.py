@@ -415,6 +415,11 @@ HEADERS = {
         ";".join(map(str, (7, name, *box))),
         "",
     ),
+    "image,x0_norm,y0_norm,x1_norm,y1_norm,x0,y0,x1,y1": lambda name, _, box: (name, *fractions(box), *box),
+    "image,x_norm,y_norm,w_norm,h_norm": lambda name, _, box: (
+        *(name, box[0] / WIDTH, box[1] / HEIGHT),
+        *((box[2] - box[0] + 0.5) / WIDTH, (box[3] - box[1] + 0.5) / HEIGHT),
+    ),
     'image,x0,y0,x1,y1,"size"': lambda name, _, box: (name, f'"{box[0]},25"', *box[1:], "x"),
 }
 

@@ -49,6 +49,7 @@ _CATEGORY_LIKE = re.compile(
 )
 _PLACES = frozenset({"folder", "dir", "directory", "parent", "split", "set", "subset", "fold", "usage", "path"})
 """Titles of columns that may hold the names of class folders, and say nothing of a box."""
+_UNIT = re.compile(r"(?<=.)(px|pixels?|norm(ali[sz]ed)?)$")
 _FEW, _MANY = 20, 2_000
 """So many rows show what the values of a column are."""
 _IMAGE_PREFIXES = ("image", "img", "original", "orig", "photo", "pic", "picture", "frame", "file", "")
@@ -104,9 +105,15 @@ class Columns:
 
 
 def plain_title(title: str) -> str:
-    """Return a title without case, spaces, signs and unit: ``x_min``, ``XMin`` and ``xmin (px)`` are one."""
-    plain = re.sub(r"[\W_]", "", unicodedata.normalize("NFKC", title).casefold().replace("centre", "center"))
-    return re.sub(r"(?<=.)(px|pixels?|norm(ali[sz]ed)?)$", "", plain)
+    """Return a title of a column without case, spaces and signs: ``x_min`` and ``XMin`` are one."""
+    return re.sub(r"[\W_]", "", unicodedata.normalize("NFKC", title).casefold().replace("centre", "center"))
+
+
+def plain_titles(titles: Iterable[str]) -> list[str]:
+    """Return plain titles, without their units where that leaves each once: ``xmin (px)`` is ``xmin``."""
+    plain = [plain_title(title) for title in titles]
+    bare = [_UNIT.sub("", title) for title in plain]
+    return [one if bare.count(one) == 1 else whole for one, whole in zip(bare, plain, strict=True)]
 
 
 def find_layout(titles: Collection[str]) -> Layout | None:

@@ -28,7 +28,7 @@ from wsolbench.data import (
     read_lines,
     visible,
 )
-from wsolbench_plugins.datasets.imagefolder.csv_columns import VIA, find_columns, plain_title
+from wsolbench_plugins.datasets.imagefolder.csv_columns import VIA, find_columns, plain_title, plain_titles
 from wsolbench_plugins.datasets.imagefolder.named_boxes import (
     BoxFile,
     Known,
@@ -109,7 +109,7 @@ class _CsvFile:
         if self.separator not in header.text:
             self.separator = " "
         self.titles = [visible(title).strip() for title in _split(header, self.separator)]
-        self.names = [plain_title(title) for title in self.titles]
+        self.names = plain_titles(self.titles)
         entries: list[tuple[Line, list[str]]] = []
         parse_each(lines, lambda line: entries.append((line, _split(line, self.separator))), self.roots.on_fault)
         rows = [self._row(fields) for _, fields in entries]
