@@ -61,12 +61,14 @@ class NameIndex:
         ends: Whether a name may be the end of a path, and may lack its ending: ``a`` for ``cat/a.jpg``.
         front: What all names of the lists begin with, which says nothing; see `common_front`.
         root: The name of the folder that holds the files, where that is in no path. In front of a name it says nothing.
+        telling: Names of folders that say something, such as those of classes; see `allows`.
     """
 
     paths: tuple[str, ...]
     ends: bool = False
     front: str = ""
     root: str = ""
+    telling: tuple[str, ...] = ()
 
     def __contains__(self, name: object) -> bool:
         return name in self._paths
@@ -87,20 +89,13 @@ class NameIndex:
         """Return the split that the folders in front of a name say; None where they say none."""
         return _innermost_split(tidy_path(name).split("/")[:-1], self.root)
 
-    def allows(self, name: str, path: str, telling: Iterable[str]) -> bool:
-        """Whether the folders in front of a name, which may be the other name of a file, allow for the file.
-
-        Args:
-            name: The name.
-            path: The path of the file.
-            telling: Names of folders that say something, such as those of classes.
-        """
+    def allows(self, name: str, path: str) -> bool:
+        """Whether the folders in front of a name, which may be the other name of a file, allow for the file."""
         said, of_path = self.said_split(name), _innermost_split(path.split("/")[:-1])
         if said is not None and of_path is not None and said is not of_path:
             return False
         mine, its = ({name_key(folder) for folder in tidy_path(each).split("/")[:-1]} for each in (name, path))
-        told = {name_key(folder) for folder in telling}
-        return not (mine & told) or bool(mine & its & told)
+        return not (mine & self._telling) or bool(mine & its & self._telling)
 
     def unmatched_front(self, name: str, path: str) -> str:
         """Return the folders in front of a name that its file does not have, without those named after a split."""
@@ -133,6 +128,10 @@ class NameIndex:
     @cached_property
     def _paths(self) -> frozenset[str]:
         return frozenset(self.paths)
+
+    @cached_property
+    def _telling(self) -> frozenset[str]:
+        return frozenset(map(name_key, self.telling))
 
     @cached_property
     def _exact(self) -> dict[str, list[str]]:

@@ -454,6 +454,21 @@ def test_addresses_and_names_that_are_not_there(photos, tmp_path):
         read(photos, tmp_path, table(PLAIN, plain, TRUE | others))
 
 
+def test_names_of_several_images_are_one_fault(tmp_path):
+    for split in ("val", "test"):
+        for number in range(3):
+            write_photo(tmp_path / "photos" / split / "cat" / f"{number}.jpg", 30, 20)
+    write(tmp_path / "boxes.csv", "\n".join([PLAIN, *(f"cat/{number}.jpg,1,2,20,18" for number in range(3))]))
+    faults = []
+    roots = DatasetRoots(tmp_path / "photos", tmp_path / "boxes.csv", on_fault=faults.append)
+    dataset = SPEC.build(roots)
+    for split in (Split.TRAIN_FULLSUP, Split.TEST):
+        assert not dataset.annotations(split).boxes
+    (fault,) = map(str, faults)
+    assert "line 2: 'cat/0.jpg' names more than one image below the data root: val/cat/0.jpg, test/cat/0.jpg; " in fault
+    assert fault.endswith("; write SPLIT/CLASS/IMAGE; so do 2 other names, such as 'cat/1.jpg'")
+
+
 def test_files_that_are_no_images_are_named(tmp_path):
     write_photo(tmp_path / "photos" / "cat" / "0.jpg", 30, 20)
     write_photo(tmp_path / "photos" / "cat" / "more" / "1.jpg", 30, 20)

@@ -15,6 +15,9 @@ folder of files, `--metadata-root`:
 ``*.xml``   VOC, one an image; counted from 1, unless boxes show that it is from 0
 ==========  ============================================================================================================
 
+The category of a box in a table is the column whose values are class folders, whatever its title. A box without area
+is none; one without category where others have one is an error, and so are numbers that cannot be pixels.
+
 An image is named by as much of its path as it takes to tell it from the others. Boxes of images to train on do not
 count. Where files name the category of a box, it counts in the images of the class folder of that name, and
 ``--class-map`` says which belong together where names differ; all boxes of one category such as ``object`` count.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -26,22 +26,19 @@ from wsolbench.data import (
     category_names,
     check_class_names,
     check_units,
-    common_front,
     find_split_folders,
     list_class_folders,
     match_categories,
     open_storage,
-    tidy_path,
     top_folder,
     visible_entries,
 )
 from wsolbench_plugins.datasets.imagefolder.box_files import read_box_files
-from wsolbench_plugins.datasets.imagefolder.named_boxes import BoxFile, Known, NamedBox, NamedSize, describe_rule
+from wsolbench_plugins.datasets.imagefolder.image_names import NamedImages
+from wsolbench_plugins.datasets.imagefolder.named_boxes import BoxFile, Known, NamedBox, describe_rule
 
 MOST_NAMED = 5
 """The most categories that one message names."""
-_LOOKED_FOR = 20
-"""So many files that lists name are looked for beside the images."""
 
 
 @dataclass(frozen=True)
@@ -152,7 +149,10 @@ class BoxesOfImages:
         categories = "" if self._file.categories else "; no categories are named, so that all boxes count"
         rule = describe_rule(self._file.rule)
         yield Finding(Severity.NOTE, f"{self.path}: {self._file.form} in {rule}{categories}")
-        others = ((name, other, self._find(name), self._find(other)) for name, other in self._file.other_names.items())
+        others = (
+            (name, other, self._names.find(name), self._names.find(other))
+            for name, other in self._file.other_names.items()
+        )
         odd = [(name, other) for name, other, mine, its in others if mine and its and not set(mine) & set(its)]
         if odd:
             name, other = odd[0]
@@ -166,7 +166,7 @@ class BoxesOfImages:
         for image_id, problem in list(contradictions.items())[:1]:
             count = f"; so are {len(contradictions) - 1:,} more of {split.label}" if len(contradictions) > 1 else ""
             self.roots.on_fault(DataError(f"{self.path}: {image_id!r} {problem}{count}"))
-        faulty = self._faulty | contradictions.keys()
+        faulty = self._names.faulty | contradictions.keys()
         quads = {name: self._quads[name] for name in files.ids if name in self._quads and name not in contradictions}
         bare = [image_id for image_id in files.ids if image_id not in quads and image_id not in faulty]
         others = self._left_out(split)
@@ -196,7 +196,7 @@ class BoxesOfImages:
         reach = {image_id: self._file.rule.reach(quads) for image_id, quads in self._quads.items()}
         known = {image_id: corner for image_id, corner in reach.items() if corner is not None}
         scored = {
-            split: replace(photos.files, sizes=self._sizes, reach=known)
+            split: replace(photos.files, sizes=self._names.sizes, reach=known)
             for split, photos in self.photos.items()
             if split is not Split.TRAIN_WEAKSUP
         }
@@ -212,6 +212,11 @@ class BoxesOfImages:
         return read_box_files(self.path, self.roots, Known(classes, NameIndex(images, ends=True, root=self.root).find))
 
     @cached_property
+    def _names(self) -> NamedImages:
+        images = {split: photos.files.ids for split, photos in self.photos.items()}
+        return NamedImages(self._file, images, self.classes, self.root, self.roots)
+
+    @cached_property
     def _quads(self) -> dict[str, list[Quad]]:
         """Image id -> its boxes. Raises ``DataError`` where the file names an image that is not there."""
         class_of = {
@@ -221,7 +226,7 @@ class BoxesOfImages:
         }
         quads: dict[str, list[Quad]] = {}
         for box in self._file.boxes:
-            image_id = self._ids[box.image]
+            image_id = self._names.ids[box.image]
             if image_id is not None and self._counts(box, class_of[image_id]):
                 quads.setdefault(image_id, []).append(box.quad)
         return quads
@@ -245,7 +250,7 @@ class BoxesOfImages:
         """Report the boxes of a split whose category is not that of their image; return which they are, as text."""
         photos = self.photos[split]
         class_of = dict(zip(photos.files.ids, photos.classes, strict=True))
-        placed = ((box, self._ids[box.image]) for box in self._file.boxes)
+        placed = ((box, self._names.ids[box.image]) for box in self._file.boxes)
         counts = Counter(
             box.category
             for box, image_id in placed
@@ -259,121 +264,3 @@ class BoxesOfImages:
         text = f"{split.label}: {boxes} left out, of another category than the class of the image: {named}"
         self.roots.on_finding(Finding(Severity.NOTE, text))
         return named
-
-    @cached_property
-    def _ids(self) -> dict[str, str | None]:
-        """What the file calls an image with boxes -> its id; None where that is at fault."""
-        ids: dict[str, str | None] = {}
-        name_of: dict[str, str] = {}
-        said_of: dict[str, Split | None] = {}
-        unknown: list[NamedBox] = []
-        for box in self._file.boxes:
-            if box.image not in ids:
-                found = self._named(box.image)
-                ids[box.image] = found[0] if len(found) == 1 else None
-                fault = self._fault_of_name(box.image, found, name_of)
-                if fault:
-                    self.roots.on_fault(DataError(f"{box.place}: {fault}"))
-                said_of[box.image] = None if found else self._split_elsewhere(box.image)
-                unknown += [] if found or said_of[box.image] else [box]
-        if unknown:
-            self.roots.on_fault(self._fault_of_unknown(unknown))
-        elsewhere = Counter(said for box in self._file.boxes if (said := said_of[box.image]) is not None)
-        self._report_names(ids, elsewhere)
-        return ids
-
-    def _fault_of_name(self, name: str, found: Sequence[str], name_of: dict[str, str]) -> str:
-        """Return what is wrong with a name, given the images that it may mean; nothing where they are none.
-
-        Args:
-            name: The name.
-            found: The images.
-            name_of: Image id -> the first name that it was found by; the name is added.
-        """
-        if len(found) > 1:
-            named = ", ".join(found[:MOST_NAMED]) + (", ..." if len(found) > MOST_NAMED else "")
-            return f"{name!r} names more than one image below the data root: {named}; write SPLIT/CLASS/IMAGE"
-        if found and name_of.setdefault(found[0], name) != name:
-            return f"{name_of[found[0]]!r} and {name!r} are names of one image, {found[0]}; use one of them"
-        return ""
-
-    def _fault_of_unknown(self, boxes: Sequence[NamedBox]) -> DataError:
-        """Return the error about names of no image, which counts them; boxes are the first of each."""
-        others = [box.image for box in boxes[1:]]
-        nor = f"; nor do {len(others):,} other names, such as {others[0]!r}" if len(others) > 1 else ""
-        nor = f"; nor does {others[0]!r}" if len(others) == 1 else nor
-        left_out = next((box.image for box in boxes[:_LOOKED_FOR] if self._is_left_out(box.image)), None)
-        advice = "; expected a path such as CLASS/IMAGE"
-        if left_out:
-            advice = f"; {left_out!r} is there, but not read: save it as JPEG or PNG, directly in its class folder"
-        message = f"{boxes[0].image!r} names no image below the data root, whatever its case and accents{nor}{advice}"
-        return DataError(f"{boxes[0].place}: {message}")
-
-    def _is_left_out(self, name: str) -> bool:
-        """Whether a name is that of a file below the data root, which is no image of a class folder."""
-        root, parts = self.roots.images, tidy_path(name).split("/")
-        ends = ["/".join(parts[start:]) for start in range(len(parts))]
-        return root is not None and ".." not in parts and any((root / end).is_file() for end in ends)
-
-    def _split_elsewhere(self, name: str) -> Split | None:
-        """Return the split that a name says, where photos of it are not here or not scored."""
-        said = self._index.said_split(name)
-        return None if said in self.photos and said is not Split.TRAIN_WEAKSUP else said
-
-    def _report_names(self, ids: Mapping[str, str | None], elsewhere: Mapping[Split, int]) -> None:
-        """Report boxes of photos that are not here, and names whose folders in front differ and were not matched."""
-        counted = ", ".join(f"{count:,} of {split.label}" for split, count in elsewhere.items())
-        if elsewhere and not any(ids.values()):
-            first = next(iter(ids))
-            message = f"all boxes are of photos that are not below {self.roots.images}: {counted}, such as {first!r}"
-            self.roots.on_fault(DataError(f"{self.path}: {message}; name the boxes of the photos that are there"))
-        elif elsewhere:
-            text = f"boxes of photos that are not scored here are left out: {counted}"
-            self.roots.on_finding(Finding(Severity.NOTE, f"{self.path}: {text}"))
-        fronts = Counter(self._index.unmatched_front(name, found) for name, found in ids.items() if found is not None)
-        if len(fronts) > 1:
-            named = ", ".join(f"{front or 'nothing'!r} ({count:,})" for front, count in fronts.most_common(MOST_NAMED))
-            text = f"names of images have different folders in front, which no image has: {named}"
-            self.roots.on_finding(Finding(Severity.WARNING, f"{self.path}: {text}; are they all of these photos?"))
-
-    @cached_property
-    def _sizes(self) -> dict[str, tuple[int, int]]:
-        """Image id -> its listed size; images that are listed with two are at fault."""
-        sizes: dict[str, NamedSize] = {}
-        twice: dict[str, NamedSize] = {}
-        for listed in self._file.sizes:
-            found = self._named(listed.image)
-            if len(found) == 1 and sizes.setdefault(found[0], listed).size != listed.size:
-                twice.setdefault(found[0], listed)
-        if twice:
-            image_id, listed = next(iter(twice.items()))
-            one, other = ("{}x{}".format(*size) for size in (sizes[image_id].size, listed.size))
-            message = f"expected one size an image, {image_id} is {one} before ({sizes[image_id].place}), got {other}"
-            message += f"; so have {len(twice) - 1:,} other images" if len(twice) > 1 else ""
-            self.roots.on_fault(DataError(f"{listed.place}: {message}"))
-        return {image_id: listed.size for image_id, listed in sizes.items()}
-
-    @cached_property
-    def _faulty(self) -> frozenset[str]:
-        """The images that entries may mean which are at fault."""
-        return frozenset(image_id for name in self._file.faulty for image_id in self._named(name))
-
-    def _named(self, name: str) -> tuple[str, ...]:
-        """Return the images that a name of the file may mean; of several or none, those of its other name."""
-        names = (name, self._file.other_names.get(name, ""))
-        found, others = (
-            [one for one in self._find(each) if all(self._index.allows(name, one, self.classes) for name in names)]
-            for each in names
-        )
-        both = [image_id for image_id in found if image_id in others]
-        return tuple((both or found or others) if len(found) != 1 else found)
-
-    def _find(self, name: str) -> tuple[str, ...]:
-        return self._index.find(name)
-
-    @cached_property
-    def _index(self) -> NameIndex:
-        """The images by every end of their paths, with and without ending."""
-        named = {box.image for box in self._file.boxes} | {size.image for size in self._file.sizes} | self._file.faulty
-        ids = tuple(image_id for photos in self.photos.values() for image_id in photos.files.ids)
-        return NameIndex(ids, ends=True, front=common_front(named, self.classes), root=self.root)
