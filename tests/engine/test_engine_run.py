@@ -6,7 +6,7 @@ import torch
 
 from wsolbench.contract import Annotations, ImageSplit, Split
 from wsolbench.engine.run import check_first_images
-from wsolbench.errors import DataError, PluginError, ScoremapError, UsageError
+from wsolbench.errors import DataError, PluginError, ScoremapError, UsageError, WeightsError
 from wsolbench.records import read_record
 from wsolbench.records.identity import difference, identity_of
 
@@ -223,11 +223,18 @@ def test_images_without_a_box_are_left_out_and_recorded(toys, tmp_path):
     assert "test/3" not in record.evaluated.image_ids
 
 
-def test_logits_that_are_not_finite_predict_nothing(toys):
+def test_class_scores_that_are_not_finite_are_an_error_that_names_the_image(toys):
     network = toys.network()
-    network.module.forward_head = lambda features: torch.full((len(features), 2), float("nan"))
-    (record,) = toys.run(network=network)
-    assert (record.metrics.top1_acc, record.metrics.top5_acc, record.metrics.top1_loc) == (0, 0, 0)
+    head = network.module.forward_head
+
+    def overflowing(features):
+        logits = head(features)
+        logits[1:2] = float("nan")
+        return logits
+
+    network.module.forward_head = overflowing
+    with pytest.raises(WeightsError, match="'toynet' with its random weights are not finite for the image 'val/1'"):
+        toys.run(network=network)
 
 
 # --------------------------------------------------------------------------------------------------- metrics by hand

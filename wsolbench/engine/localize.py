@@ -21,7 +21,7 @@ from wsolbench.engine.features import FeatureBatch, stream_features
 from wsolbench.engine.guards import MethodGuard
 from wsolbench.engine.methods import BuiltMethod, MethodMaps, apply_method
 from wsolbench.engine.sources import MapBatch
-from wsolbench.errors import PluginError
+from wsolbench.errors import PluginError, WeightsError
 from wsolbench.host.provider import blaming
 from wsolbench.networks.class_weights import class_weights_fault
 from wsolbench.networks.network import LoadedNetwork
@@ -142,11 +142,23 @@ class NetworkMaps:
                 "classifier_weight be None"
             )
 
+    def _check_class_scores(self, batch: FeatureBatch, images: ImageSplit) -> None:
+        finite = batch.logits.isfinite().all(dim=1)
+        if bool(finite.all()):
+            return
+        first = images.ids[batch.indices[int(finite.logical_not().nonzero()[0])]]
+        weights = self.network.weights.file or f"its {self.network.weights.source} weights"
+        raise WeightsError(
+            f"the class scores of '{self.network.spec.name}' with {weights} are not finite for the image '{first}': "
+            f"the weights are damaged, or their numbers too large for {self.network.execution.precision}"
+        )
+
     def _guard(self) -> MethodGuard:
         return MethodGuard(self.network.module, self.seed)
 
     @torch.no_grad()
     def _apply_methods(self, batch: FeatureBatch, images: ImageSplit, guard: MethodGuard) -> dict[str, MethodMaps]:
+        self._check_class_scores(batch, images)
         classes = self._rows(batch.labels) if self.target == "gt" else batch.logits.argmax(dim=1)
         context = MethodContext(self.network.module, batch.images, classes, batch.logits)
         ids = [images.ids[index] for index in batch.indices]
@@ -158,7 +170,7 @@ class NetworkMaps:
 
 
 def _class_hits(logits: Tensor, labels: Tensor) -> dict[int, NDArray[np.bool_]]:
-    """Return whether each label is the best prediction, and among the five best; never where logits are not finite."""
+    """Return whether each label is the best prediction, and among the five best."""
     best = logits.topk(min(5, logits.shape[1]), dim=1).indices
-    hit = (best == labels[:, None]) & logits.isfinite().all(dim=1, keepdim=True)
+    hit = best == labels[:, None]
     return {1: hit[:, 0].numpy(), 5: hit.any(dim=1).numpy()}

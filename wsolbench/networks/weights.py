@@ -17,6 +17,7 @@ from wsolbench.errors import WeightsError, WsolbenchError
 from wsolbench.files import sha256
 from wsolbench.networks.bounds import MOST_CLASSES
 from wsolbench.networks.entries import choose_entries, is_counter, some
+from wsolbench.networks.hints import other_classifier, why_entries_differ
 from wsolbench.networks.pickles import shown
 from wsolbench.networks.shapes import build_shapes, transform
 from wsolbench.networks.weights_file import WeightsFile, read_weights_file
@@ -133,6 +134,7 @@ def count_classes(path: Path, spec: BackboneSpec, state: Mapping[str, Tensor]) -
         raise WeightsError(
             f"weights file {path} is not for '{spec.name}': it has no '{spec.classifier_key}'; "
             f"it holds {len(state)} entries such as {some(state)}"
+            f"{why_entries_differ(path, (), state) or other_classifier(state)}"
         )
     shape = tuple(state[spec.classifier_key].shape)
     if len(shape) == 0 or 0 in shape or shape[0] > MOST_CLASSES:
@@ -242,7 +244,8 @@ def load_state(state: StateDict, spec: BackboneSpec, network: Any) -> tuple[str,
 
 
 def _misfit(state: StateDict, spec: BackboneSpec, found: Difference) -> WeightsError:
-    return WeightsError(f"weights file {state.path} does not fit '{spec.name}': {found}")
+    hint = why_entries_differ(state.path, found.missing, found.unexpected)
+    return WeightsError(f"weights file {state.path} does not fit '{spec.name}': {found}{hint}")
 
 
 def check_values(state: StateDict) -> None:
@@ -251,7 +254,7 @@ def check_values(state: StateDict) -> None:
     Raises:
         WeightsError: An entry is not.
     """
-    _refuse(state, ((name, _problem_of_value(value)) for name, value in state.entries.items()))
+    _refuse(state, ((name, _problem_of_value(name, value)) for name, value in state.entries.items()))
 
 
 def check_types(state: StateDict, own: Mapping[str, Tensor]) -> None:
@@ -283,7 +286,7 @@ def _refuse(state: StateDict, problems: Iterable[tuple[str, str | None]]) -> Non
             raise WeightsError(f"weights file {state.path}: the entry '{shown(name)}' {problem}")
 
 
-def _problem_of_value(value: Tensor) -> str | None:
+def _problem_of_value(name: str, value: Tensor) -> str | None:
     """Return what is wrong with an entry, whatever the network is, or None."""
     kind = _kind(value)
     if value.layout is not torch.strided or value.is_meta or value.is_quantized:
@@ -296,6 +299,8 @@ def _problem_of_value(value: Tensor) -> str | None:
         return f"holds {kind} numbers; {_EXPECTED_FLOATS}"
     if _overlaps(value):
         return "holds fewer numbers than its shape says: some are stored once and used repeatedly"
+    if name.endswith("running_var") and bool((value < 0).any()):
+        return "holds variances below 0"
     return _problem_of_infinity(value)
 
 

@@ -31,6 +31,15 @@ __all__ = ["LeftOut", "WeightsFile", "read_weights_file"]
 
 _OLD_MAGIC = 0x1950A86A20F9469CFC6C
 """The first pickle of a file of torch before 1.6."""
+_OTHER_FILES = {
+    b"\x1f\x8b": "a gzip archive; unpack it and pass the file in it",
+    b"BZh": "a bzip2 archive; unpack it and pass the file in it",
+    b"\xfd7zXZ": "an xz archive; unpack it and pass the file in it",
+    b"\x89HDF": "an HDF5 file, as Keras writes; save the state dict of the network with torch.save",
+    b"GGUF": "a GGUF file; save the state dict of the network with torch.save",
+    b"\x93NUMPY": "an array of numpy; save the state dict of the network with torch.save",
+}
+"""First bytes -> what such a file is, and what to pass instead."""
 _SAFETENSORS_TYPES = {
     **{"BOOL": "bool", "U8": "uint8", "I8": "int8", "F8_E4M3": "float8_e4m3fn", "F8_E5M2": "float8_e5m2"},
     **{"F16": "float16", "BF16": "bfloat16", "I16": "int16", "U16": "uint16", "F32": "float32", "I32": "int32"},
@@ -238,12 +247,18 @@ def _appearance(data: bytes) -> str:
         return "it looks like a truncated or damaged pickle, as old versions of torch.save write"
     if data.startswith(b"version https://git-lfs"):
         return "it is a pointer of Git LFS, not the file itself; 'git lfs pull' in its repository fetches the file"
+    kind = next((kind for start, kind in _OTHER_FILES.items() if data.startswith(start)), None)
+    kind = "a tar archive; unpack it and pass the file in it" if data[257:262] == b"ustar" else kind
+    if kind is not None:
+        return f"it looks like {kind}"
     try:
         words = " ".join(codecs.getincrementaldecoder("utf-8")().decode(data[:512]).split())
     except UnicodeDecodeError:
         words = ""
     if "<html" in words.lower() or "<!doctype html" in words.lower():
         return "it looks like a web page, perhaps from a failed download"
+    if '"weight_map"' in words:
+        return "it is the index of a network in several files; save all of it in one file"
     if words.isprintable() and words:
         return f"it looks like text that starts with '{words[:40]}'"
     return "it looks like neither a torch.save nor a safetensors file"
@@ -260,4 +275,6 @@ def _appearance_of_archive(data: bytes) -> str:
     if any(name.endswith("data.pkl") for name in names):
         return "it looks like a torch.save file with damaged content"
     first = first_names(names, 3, partial(shown, most=60))
-    return f"it looks like a ZIP file without a checkpoint; it holds {first or 'nothing'}"
+    inside = [name for name in names if name.endswith((".pth", ".pt", ".bin", ".ckpt", ".tar", ".safetensors"))]
+    advice = f"; unpack it and pass '{shown(inside[0], 60)}'" if inside else ""
+    return f"it looks like a ZIP file without a checkpoint; it holds {first or 'nothing'}{advice}"

@@ -1,0 +1,160 @@
+"""What is said about files whose entries do not fit, and of files that are none."""
+
+import gzip
+import io
+import tarfile
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+from cases import each
+
+from wsolbench.contract import BackboneSpec, InputConfig
+from wsolbench.errors import UsageError, WeightsError
+from wsolbench.host.provider import Provider
+from wsolbench.host.registry import Offer, Registry
+from wsolbench.networks.load import load_network, resolve_backbone
+
+
+class Net(torch.nn.Module):
+    """A network of one convolution, one norm and a head."""
+
+    def __init__(self, classes, width=4):
+        super().__init__()
+        self.conv = torch.nn.Conv2d(3, width, 3)
+        self.bn = torch.nn.BatchNorm2d(width)
+        self.fc = torch.nn.Linear(width, classes)
+
+    def forward_features(self, images):
+        return self.bn(self.conv(images))
+
+    def forward_head(self, features):
+        return self.fc(features.mean(dim=(2, 3)))
+
+
+def wide(classes: int, *, width: int = 4) -> Net:
+    return Net(classes, width)
+
+
+def narrow(classes: int, *, width: int = 2) -> Net:
+    return Net(classes, width)
+
+
+def plain(classes: int) -> Net:
+    return Net(classes, 8)
+
+
+def offer(name, build):
+    spec = BackboneSpec(name, build, InputConfig(8), "nowhere", family="net", classifier_key="fc.weight")
+    return Offer(spec, Provider("acme", "1", "net"))
+
+
+REGISTRY = Registry([offer("net_wide", wide), offer("net_narrow", narrow), offer("net_plain", plain)])
+
+
+@dataclass
+class Saved:
+    path: Path
+
+    def load(self, name="net_wide", **options):
+        return load_network(
+            REGISTRY, name, dataset="x", num_classes=5, weights=self.path, device=torch.device("cpu"), seed=0, **options
+        )
+
+
+@pytest.fixture
+def saved(tmp_path):
+    def saved(entries, name="w.pth"):
+        torch.save(entries, tmp_path / name)
+        return Saved(tmp_path / name)
+
+    return saved
+
+
+def renamed(old, new):
+    return {name.replace(old, new): value for name, value in Net(5).state_dict().items()}
+
+
+STATE = Net(5).state_dict()
+UNFIT = {
+    "pruned": (renamed("conv.weight", "conv.weight_orig") | {"conv.weight_mask": STATE["conv.weight"]}, "prune.remove"),
+    "parametrized": (renamed("conv.weight", "conv.parametrizations.weight.original0"), "remove_parametrizations"),
+    "normalised": (renamed("conv.weight", "conv.weight_v"), "remove_weight_norm"),
+    "adapters": (STATE | {"conv.lora_A.weight": torch.zeros(2, 2)}, "merge them"),
+    "quantised": (STATE | {"quant.zero_point": torch.zeros(1)}, "quantised weights"),
+    "a norm in front": (STATE | {"mean": torch.zeros(1, 3, 1, 1), "std": torch.ones(1, 3, 1, 1)}, "normalises its own"),
+    "parameters": ({name: value for name, value in STATE.items() if "running" not in name}, "without the statistics"),
+    "another head": (renamed("fc.", "last."), r"no 'fc.weight'.*its last matrix is 'last.weight' \(5, 4\)"),
+    "no head": ({name: value for name, value in STATE.items() if name[:2] != "fc"}, "no matrix that could be a clas"),
+    "a scalar head": (STATE | {"fc.weight": torch.tensor(1.0)}, r"'fc.weight' has the shape \(\), not one of class"),
+    "variances": (STATE | {"bn.running_var": torch.tensor([1.0, -1, 1, 1])}, "'bn.running_var' holds variances below"),
+    "shapes": (STATE | {"conv.weight": torch.zeros(1)}, r"1 of another shape: conv.weight \(file \(1,\), network"),
+}
+
+
+@each("case", list(UNFIT))
+def test_what_is_wrong_with_a_file_is_said_of_the_file(saved, case):
+    entries, said = UNFIT[case]
+    with pytest.raises(WeightsError, match=rf"weights file .*{said}"):
+        saved(entries).load()
+
+
+def test_a_shard_is_said_to_be_one(saved):
+    part = {name: value for name, value in STATE.items() if name[:2] == "fc"}
+    with pytest.raises(WeightsError, match="by its name it is part 1 of 2 of a network; save all of it in one file"):
+        saved(part, "model-00001-of-00002.pth").load()
+
+
+def test_a_hint_names_the_key(saved):
+    file = saved({"model": STATE, "ema": {"x.weight": torch.zeros(2, 2)}})
+    with pytest.raises(WeightsError, match=r"'wsolbench weights \S+ --weights-key ema' compares it"):
+        file.load(weights_key="ema")
+
+
+def _archived(content, kind):
+    if kind == "gzip":
+        return gzip.compress(content)
+    file = io.BytesIO()
+    if kind == "zip":
+        with zipfile.ZipFile(file, "w") as archive:
+            archive.writestr("run/best.pth", content)
+    else:
+        with tarfile.open(fileobj=file, mode="w") as archive:
+            archive.addfile(tarfile.TarInfo("best.pth"), io.BytesIO())
+    return file.getvalue()
+
+
+@each(
+    ("content", "said"),
+    [
+        (_archived(b"x", "gzip"), "it looks like a gzip archive; unpack it"),
+        (_archived(b"x", "tar"), "it looks like a tar archive; unpack it"),
+        (_archived(b"x", "zip"), "holds run/best.pth; unpack it and pass 'run/best.pth'"),
+        (b"\x89HDF\r\n\x1a\n" + bytes(600), "it looks like an HDF5 file"),
+        (
+            b'{"metadata": {}, "weight_map": {"fc.weight": "model-00002-of-00002.safetensors"}}',
+            "it is the index of a net",
+        ),
+    ],
+)
+def test_files_that_hold_no_network_themselves_say_what_to_pass(tmp_path, content, said):
+    (tmp_path / "w.pth").write_bytes(content)
+    with pytest.raises(WeightsError, match=said):
+        Saved(tmp_path / "w.pth").load()
+
+
+def test_options_decide_with_the_file_which_variant_of_a_family_is_meant(saved):
+    file = saved(Net(5, 2).state_dict(), "two.pth")
+    assert resolve_backbone(REGISTRY, "net", "x", file.path).name == "net_narrow"
+    loaded = saved(Net(5, 6).state_dict()).load("net_wide", options={"width": "6"})
+    assert loaded.options == {"width": 6}
+    with pytest.raises(UsageError, match="more than one variant of it; name one: net_narrow, net_wide"):
+        file.load("net", options={"width": "2"})
+    with pytest.raises(
+        UsageError, match=r"'net' is a family of networks, and no variant of it takes the options: .*depth"
+    ):
+        file.load("net", options={"depth": "2"})
+    other = Registry([offer("net_wide", wide), offer("net_plain", plain)])
+    assert resolve_backbone(other, "net", "x", saved(Net(5, 6).state_dict()).path, {"width": "6"}).name == "net_wide"
