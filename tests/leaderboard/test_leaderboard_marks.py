@@ -52,7 +52,7 @@ def test_latex_marks_them_too(table):
     latex = as_latex(table)
     assert latex.count(r"\dag{}") == 3
     assert latex.count(r"three \ddag{}") == 1
-    assert r"\bottomrule" + "\n" + r" \multicolumn{12}{l}{\footnotesize \dag{} PxAP as the record claims it" in latex
+    assert r"\bottomrule" + "\n" + r" \multicolumn{12}{p{\linewidth}}{\footnotesize \dag{} PxAP is a claim" in latex
 
 
 def test_csv_and_data_frames_have_columns_for_them(table, records):
@@ -70,7 +70,7 @@ def test_csv_and_data_frames_have_columns_for_them(table, records):
 def test_results_and_comparisons_mark_them_too(records):
     verified, claimed, older = records
     assert "†" not in results_table([verified])
-    assert "\n† PxAP as the record claims it" in results_table([claimed])
+    assert "\n† PxAP is a claim" in results_table([claimed])
     assert "\n‡ measured with schema version 1 or 2" in results_table([older])
     found = compare(verified, older)
     assert [note[0] for note in found.notes[1:]] == ["†", "‡"]

@@ -170,8 +170,8 @@ def test_pxap_is_compared_without_an_interval():
     assert found.summary()["metrics"] == {"pxap": {"first": 40, "second": 42.5, "difference": 2.5, "interval": None}}
     without_interval, claimed, unsealed = found.notes
     assert without_interval == "no interval of PxAP: records do not hold its histograms image by image"
-    assert claimed.startswith("† PxAP as the record claims it")
-    assert unsealed.startswith("‡ measured with schema version 1 or 2, whose summaries had no hash")
+    assert claimed.startswith("† PxAP is a claim")
+    assert unsealed.startswith("‡ measured with schema version 1 or 2: no hash")
     assert set(found.notes) < set(comparison_table(found).splitlines())
 
 

@@ -97,7 +97,10 @@ def _latex_table(title: str, headings: Sequence[str], rows: Sequence[_Row]) -> s
     ]
     begin, end = rf"\begin{{tabular}}{{{'l' * len(headings)}}}", r"\end{tabular}"
     above = [f"% {visible(title)}", r"% needs \usepackage{booktabs}", begin, r"\toprule"]
-    notes = [rf" \multicolumn{{{len(headings)}}}{{l}}{{\footnotesize {latex_text(note)}}} \\" for note in _notes(rows)]
+    notes = [
+        rf" \multicolumn{{{len(headings)}}}{{p{{\linewidth}}}}{{\footnotesize {latex_text(note)}}} \\"
+        for note in _notes(rows)
+    ]
     return "\n".join([*above, head, r"\midrule", *body, r"\bottomrule", *notes, end]) + "\n"
 
 

@@ -10,9 +10,8 @@ __all__ = ["CLAIMED", "UNSEALED", "explain_marks", "marked", "marks_of"]
 
 CLAIMED, UNSEALED = "†", "‡"
 _MEANINGS = {
-    CLAIMED: "PxAP as the record claims it: it holds no numbers of pixels to verify it with",
-    UNSEALED: "measured with schema version 1 or 2, whose summaries had no hash: nobody would notice a change of the "
-    "network, weights, method or options before it was migrated",
+    CLAIMED: "PxAP is a claim: the record holds no numbers of pixels to verify it with",
+    UNSEALED: "measured with schema version 1 or 2: no hash covered its claims, such as network, weights and options",
 }
 
 
