@@ -13,7 +13,7 @@ def test_a_clean_data_set(cli, made):
     assert done.code == 0, done.err
     lines = done.out.splitlines()
     assert lines[0] == "folder"
-    assert lines[2].split()[:3] == ["split", "images", "known"]
+    assert lines[2].split()[:3] == ["split", "images", "expected"]
     assert lines[6].split() == ["test", "6", "–", "2", "3", "6", "–", "0", "0"]
     assert lines[-1] == "no error and no warning"
     assert done.err == ""

@@ -1,15 +1,18 @@
 """Figures that would be empty are left out with their reason; no warning of the drawing library reaches anybody."""
 
 import warnings
+from types import SimpleNamespace
 
 import pytest
 from toy_networks import METHOD, trained_record
 from toy_records import make_outcomes
 
+from wsolbench.engine.redraw import _method_label, _title
 from wsolbench.figures.style import own_style
 from wsolbench.leaderboard.build import _page
 from wsolbench.leaderboard.entries import Entry, group_tables
 from wsolbench.leaderboard.figures import draw_figures, figures_of, left_out, methods_drawn
+from wsolbench.records.compare import compare
 from wsolbench.records.missing import NO_BOXES, NO_FULLSUP_MAPS
 
 CAM_NEG = METHOD.model_copy(update={"name": "cam-neg"})
@@ -68,6 +71,15 @@ def test_a_legend_says_for_which_networks_a_method_is_not_defined():
     for name in ("birds-curves.svg", "birds-size.svg"):
         assert figures[name].count(b">cam-neg (not defined for one)</text>") == 1
         assert figures[name].count(b">other (not defined)</text>") == 1
+
+
+def test_comparisons_and_galleries_say_that_a_method_is_not_defined():
+    record = undefined("one")
+    notes = compare(trained_record("one"), record).notes
+    assert notes == [f"second: cam-neg is {WHY}"]
+    assert _method_label(record) == "cam-neg\nnot defined"
+    scored = SimpleNamespace(undefined=WHY, threshold=None)
+    assert _title("one, cam-neg", scored) == f"one, cam-neg — {WHY}"
 
 
 def test_no_warning_leaves_a_figure():

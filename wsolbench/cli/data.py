@@ -137,7 +137,7 @@ def _as_text(report: CheckReport) -> str:
     from tabulate import tabulate
 
     version = f", version {report.version}" if report.version else ""
-    headers = ("split", "images", "known", "classes", "a class", "boxes", "masks", "missing", "damaged")
+    headers = ("split", "images", "expected", "classes", "a class", "boxes", "masks", "missing", "damaged")
     table = tabulate([_row(counts) for counts in report.splits], headers, disable_numparse=True, stralign="right")
     sections = [f"{report.dataset}{version}", "", table]
     for severity in Severity:
