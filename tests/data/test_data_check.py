@@ -590,7 +590,10 @@ def test_a_class_map_is_checked_as_a_run_does(clean, tmp_path):
     ("gone", "said"),
     [
         ("val", "note: there is no train-fullsup split to choose \u03c4 on; 'wsolbench data split' cuts one off test"),
-        ("test", "warning: there is no test split, so that nothing is scored by default; make test of train-fullsup"),
+        (
+            "test",
+            "error: there is no test split, which a run scores; if train-fullsup is to be test",
+        ),
     ],
 )
 def test_a_split_that_is_not_there_is_said_with_what_to_do(copied, gone, said):

@@ -34,7 +34,8 @@ from wsolbench.progress import Reporter
 __all__ = ["OpenDataset", "OpenSplit", "open_dataset", "show_finding"]
 
 ADVICE_WITHOUT_TEST = (
-    "; make test of train-fullsup (rename 'val' to 'test'), and cut another with 'wsolbench data split'"
+    "; if train-fullsup is to be test, pass the folder of its classes as --data-root, or rename the folder 'val' of "
+    "the lists to 'test'; 'wsolbench data split' then cuts a train-fullsup off it"
 )
 """What to do with a data set that has train-fullsup and no test, as where a download calls its test split ``val``."""
 

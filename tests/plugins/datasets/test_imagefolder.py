@@ -509,7 +509,7 @@ def test_a_list_of_another_split_alone_is_an_error(tmp_path):
     assert boxes_of(dataset) == {}
     assert [str(fault).partition(": ")[2] for fault in faults[:1]] == [
         f"all boxes are of photos that are not below {root}: 2 of train-weaksup, such as 'train/cat/0.jpg'; "
-        "name the boxes of the photos that are there"
+        "name the boxes of the photos that are there; if a folder was renamed, rename it in the file too"
     ]
 
 

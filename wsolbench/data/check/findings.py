@@ -183,13 +183,12 @@ def findings_of_all(parts: Sequence[InspectedSplit], dataset: Dataset, roots: Da
 
 
 def _absent_splits(parts: Sequence[InspectedSplit], dataset: Dataset) -> Iterator[Finding]:
-    if not parts:
-        return
-    splits = dataset.splits
-    if Split.TEST not in splits:
-        text = "there is no test split, so that nothing is scored by default"
-        yield Finding(Severity.WARNING, f"{text}{ADVICE_WITHOUT_TEST if Split.TRAIN_FULLSUP in splits else ''}")
-    elif Split.TRAIN_FULLSUP not in splits and any(part.annotations.boxes for part in parts):
+    has_boxes = any(part.annotations.boxes for part in parts)
+    if has_boxes and Split.TEST not in dataset.splits:
+        yield error_finding(f"there is no test split, which a run scores{ADVICE_WITHOUT_TEST}")
+    elif parts and Split.TEST not in dataset.splits:
+        yield Finding(Severity.NOTE, "there is no test split: this is only to train on")
+    elif has_boxes and Split.TRAIN_FULLSUP not in dataset.splits:
         text = "there is no train-fullsup split to choose τ on"
         yield Finding(Severity.NOTE, f"{text}; 'wsolbench data split' cuts one off test")
 

@@ -135,8 +135,8 @@ class NamedImages:
         if elsewhere and not any(ids.values()):
             first = next(iter(ids))
             message = f"all boxes are of photos that are not below {self.roots.images}: {counted}, such as {first!r}"
-            message = f"{self.roots.metadata}: {message}; name the boxes of the photos that are there"
-            self.roots.on_fault(DataError(message))
+            advice = "name the boxes of the photos that are there; if a folder was renamed, rename it in the file too"
+            self.roots.on_fault(DataError(f"{self.roots.metadata}: {message}; {advice}"))
         elif elsewhere:
             text = f"boxes of photos that are not scored here are left out: {counted}"
             self.roots.on_finding(Finding(Severity.NOTE, f"{self.roots.metadata}: {text}"))
