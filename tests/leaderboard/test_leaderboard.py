@@ -16,7 +16,8 @@ from toy_records import remade, write_sealed
 
 from wsolbench.errors import DataError
 from wsolbench.leaderboard import add, build, check
-from wsolbench.leaderboard.entries import group_seeds, group_tables, read_all, uncounted
+from wsolbench.leaderboard.entries import group_tables, read_all
+from wsolbench.leaderboard.seeds import group_seeds, uncounted
 from wsolbench.progress import Reporter
 from wsolbench.records import compute_intervals, read_record, write_record
 from wsolbench.records.store import outcomes_path

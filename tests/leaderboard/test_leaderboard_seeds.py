@@ -7,7 +7,8 @@ import pytest
 from toy_networks import trained_record
 from toy_records import FULLSUP, GRID, TEST, make_outcomes, make_runs, remade
 
-from wsolbench.leaderboard.entries import Entry, group_seeds, group_tables, uncounted
+from wsolbench.leaderboard.entries import Entry, group_tables
+from wsolbench.leaderboard.seeds import group_seeds, uncounted
 from wsolbench.protocol import IOU_THRESHOLDS, MODES, ScoreHistograms
 from wsolbench.records import TrainingInfo, WeightsInfo
 from wsolbench.records.outcomes import share_alike

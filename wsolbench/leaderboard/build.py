@@ -9,7 +9,7 @@ from pathlib import Path
 
 from wsolbench.errors import DataError
 from wsolbench.escaping import fence, markdown_text, visible
-from wsolbench.leaderboard.entries import RECORDS, Table, group_tables, read_all, uncounted
+from wsolbench.leaderboard.entries import RECORDS, Table, group_tables, read_all
 from wsolbench.leaderboard.figures import (
     TITLES,
     draw_figures,
@@ -30,6 +30,7 @@ from wsolbench.leaderboard.render import (
     seeds_as_latex,
     seeds_as_markdown,
 )
+from wsolbench.leaderboard.seeds import uncounted
 from wsolbench.progress import Reporter
 from wsolbench.records.store import files_beside
 

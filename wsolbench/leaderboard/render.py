@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from tabulate import tabulate
 
 from wsolbench.escaping import csv_cell, finite_json, latex_text, markdown_text, visible
-from wsolbench.leaderboard.entries import Entry, Table, group_seeds, name_trainings
+from wsolbench.leaderboard.entries import Entry, Table
+from wsolbench.leaderboard.seeds import group_seeds, name_trainings
 from wsolbench.records import SCHEMA_VERSION
 from wsolbench.records.marks import CLAIMED, UNSEALED, explain_marks, marked, marks_of
 from wsolbench.records.plain import sealed
