@@ -135,6 +135,8 @@ def test_photos_squashed_to_one_shape_are_not_swapped(tmp_path):
     assert [files.decide(index).remarks for index in range(3)] == [
         *((Remark.RESHAPED,), (Remark.RESIZED,), (Remark.RESHAPED,))
     ]
-    del sizes["other.jpg"]  # without a third shape, tall.jpg may as well be swapped
-    alone = ImageFiles(open_storage(tmp_path), tuple(sizes), sizes=sizes)
-    assert "swapped in the list" in alone.decide(0).problem
+    tall = {"tall.jpg": (160, 224)}  # without a third shape, it may as well be swapped, or have lost its orientation
+    for others, refused in ((tall, True), (sizes | {"other.jpg": (224, 160)}, True), ({"wide.jpg": (448, 320)}, False)):
+        listed = {"tall.jpg": (320, 448)} | others
+        files = ImageFiles(open_storage(tmp_path), tuple(listed), sizes=listed)
+        assert ("swapped in the list" in str(files.decide(0).problem)) is refused

@@ -140,7 +140,7 @@ FIRST = "00.jpg"
         (
             {"boxes": {"more.jpg": [0, 0, 1, 1]}},
             DataError,
-            "1 images of boxes have no scoremap; the first is 'more.jpg'",
+            "1 image of boxes has no scoremap; the first is 'more.jpg'",
         ),
         ({"boxes": {FIRST: [[1, 2], [3]]}}, DataError, "boxes of '00.jpg': expected an array"),
         ({"scoremaps": {FIRST: np.ma.masked_less(np.zeros((3, 3)), 1)}}, ScoremapError, "is a masked array"),

@@ -155,10 +155,14 @@ class ImageFiles:
     def _are_squashed(self, size: tuple[int, int], listed: tuple[int, int]) -> bool:
         """Whether a size that is that of a list with its sides exchanged is one to which all images were squashed.
 
-        Another image of this size shows it, if it is listed with a shape that is neither this one nor the exchanged.
+        Another image of this size shows it, if it is listed with a shape that is neither this one nor the exchanged; so
+        does one listed with this shape, if all images have this size and this one is a copy, not the listed photo.
         """
-        headers = self._all_headers if is_swapped(size, listed) else ()
-        return any(header.size == size and other and is_squashed(size, other) for header, other, _ in headers)
+        if not is_swapped(size, listed):
+            return False
+        all_have_it = size != listed[::-1] and all(header.size == size for header, _, _ in self._all_headers)
+        others = [other for header, other, _ in self._all_headers if header.size == size and other]
+        return any(is_squashed(size, other) or (all_have_it and not is_swapped(size, other)) for other in others)
 
     @cached_property
     def _readings(self) -> Readings:

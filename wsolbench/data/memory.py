@@ -144,7 +144,8 @@ def _of_all(ids: Sequence[str], entries: Keyed, what: str, *, ordered: bool) -> 
             raise DataError(f"{what}: expected one for each of {len(ids)} scoremaps, got {len(by_id)}")
     surplus = sorted(set(by_id) - set(ids))
     if surplus and what != "image_sizes":
-        raise DataError(f"{len(surplus)} images of {what} have no scoremap; the first is '{surplus[0]}'")
+        images = f"1 image of {what} has" if len(surplus) == 1 else f"{len(surplus):,} images of {what} have"
+        raise DataError(f"{images} no scoremap; the first is '{surplus[0]}'")
     missing = [image_id for image_id in ids if image_id not in by_id]
     if missing:
         raise DataError(f"{len(missing)} of {len(ids)} images have no entry in {what}; the first is '{missing[0]}'")
