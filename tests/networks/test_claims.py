@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -92,6 +93,7 @@ PLACES = {
     "numbers": ({"args": {"mean": 0.0, "std": 1.0}}, "mean 0, std 1"),
     "texts": ({"args": {"mean": "0.485, 0.456, 0.406", "img_size": "320x320"}}, f"320 pixels, {IMAGENET}"),
     "size of evaluation": ({"args": {"img_size": 96, "val_crop_size": 320, "train_crop_size": 176}}, "320 pixels"),
+    "stages": ({"data": {"train": {"crop_size": 176}, "val": {"crop_size": 320}}}, "says 320 pixels"),
     "oblong": ({"image_size": (96, 128)}, "96×128 pixels"),
     "with channels": ({"input_size": (3, 320, 320)}, "320 pixels"),
     "imgsz": ({"imgsz": 640}, "640 pixels"),
@@ -224,3 +226,15 @@ def test_names_are_compared_whole(registry, ours, pretrained, theirs, verdict):
 )
 def test_a_published_file_is_named_after_its_network(registry, file, named):
     assert [said.value for said in named_by_file(Path(file), registry.backbones)] == named
+
+
+def test_a_file_that_states_more_than_any_training_takes_no_longer(registry, tmp_path):
+    names = registry.backbones.names_like("timm:resnet")
+    text = "img_size = 320\n" * 20_000
+    many = {str(number): {"mean": [number] * 3, "classes": ["a"] * 9_999, "cfg": text} for number in range(3_000)}
+    content = {"many": many, "arch": {name: {"arch": name.partition(":")[2]} for name in sorted(names)}}
+    built = Built(registry.backbones.get("wsolbench:resnet_nano").spec, 10)
+    began = time.monotonic()
+    (line,) = contradictions(find_statements(WeightsFile(tmp_path / "w.pth", "", content)), built, registry.backbones)
+    assert time.monotonic() - began < 20
+    assert len(line) < 2_000

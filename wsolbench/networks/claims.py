@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,8 +18,10 @@ from wsolbench.networks.row_names import names_rows
 
 __all__ = ["Built", "contradictions", "is_named", "named_by_file", "names_of_networks", "plain_name", "unused"]
 
-_TEST, _TRAIN = ("val", "test", "eval"), ("train",)
-"""What names of sizes start with: the size of evaluation counts before another one, that of training after it."""
+_STAGE = re.compile("(?P<evaluation>(?i:val|valid|validation|test|eval|evaluation|inference))(?![a-z])|(?i:train)")
+"""What names start with: a value of evaluation counts before another one, one of training after it."""
+_MOST_CLAIMS, _MOST_NAMED, _MOST_SHOWN = 200, 8, 8
+"""A file that states more than any training does is not compared any longer than others."""
 _NAMES: Mapping[str, frozenset[str]] = {
     kind: frozenset(names.split())
     for kind, names in {
@@ -40,7 +43,7 @@ _NAMES: Mapping[str, frozenset[str]] = {
         "numberofclasses nlabels",
         "channels": "torgb bgrtorgb rgb bgr tobgr isbgr rgbtobgr channelorder colororder channelsorder colormode",
         "crop": "croppct cropratio croppercent croprate cropmode cropmethod resizesize resize resizeshort shortestedge "
-        "scalesize testinputsize testcroppct",
+        "scalesize testinputsize testcroppct testsize valsize evalsize size sz",
         "average": "ema modelema useema withema swa useswa",
         "options": "modelkwargs modelargs backbonekwargs networkkwargs netkwargs backboneargs networkargs netargs "
         "modelparams",
@@ -95,9 +98,9 @@ class _Claim:
 
     @property
     def stage(self) -> int:
-        """0 for a value of evaluation, 2 for one of training, 1 where the name says neither."""
-        name = self.statement.name.lower()
-        return 0 if name.startswith(_TEST) else 2 if name.startswith(_TRAIN) else 1
+        """0 for a value of evaluation, 2 for one of training, 1 where no name says either."""
+        found = next(filter(None, map(_STAGE.match, reversed(self.statement.path))), None)
+        return 1 if found is None else 0 if found["evaluation"] else 2
 
 
 def contradictions(
@@ -128,7 +131,7 @@ def contradictions(
             found += check([claim for claim in claims if claim.kind == kind and claim.statement.source == source])
         said = dict.fromkeys(_Contradiction(each) if isinstance(each, str) else each for each in found if each)
         if said:
-            lines.append(_line(source, list(said), built))
+            lines.append(_line(source, list(said)[:_MOST_SHOWN], built))
     return lines
 
 
@@ -163,7 +166,7 @@ def names_of_networks(statements: Sequence[Statement]) -> list[str]:
     """Return the names of networks that a weights file states, without what says where they come from."""
     values = [claim.statement.value for claim in _claims(statements) if claim.kind == "network"]
     named = [_without_place(text) for value in values for text in _texts(value) if _may_be_a_name(text)]
-    return list(dict.fromkeys(named))
+    return list(dict.fromkeys(named))[:_MOST_NAMED]
 
 
 def is_named(statements: Sequence[Statement], spec: BackboneSpec) -> bool:
@@ -179,8 +182,10 @@ def unused(statements: Sequence[Statement], built: Built) -> list[str]:
         said = [_unused(claim, built) for claim in claims if claim.statement.source == source]
         texts = list(dict.fromkeys(text for text in said if text))
         if texts:
-            more = f" and {len(texts) - 8} more" if len(texts) > 8 else ""
-            lines.append(f"{source} also says {', '.join(texts[:8])}{more}, which is not used: whole images are warped")
+            more = f" and {len(texts) - _MOST_SHOWN} more" if len(texts) > _MOST_SHOWN else ""
+            lines.append(
+                f"{source} also says {', '.join(texts[:_MOST_SHOWN])}{more}, which is not used: whole images are warped"
+            )
     return lines
 
 
@@ -192,7 +197,8 @@ def plain_name(name: str) -> str:
 def _claims(statements: Sequence[Statement]) -> list[_Claim]:
     """Return the statements that bear on a score, each with its kind."""
     kinds = ((statement, _kind(statement)) for statement in statements)
-    return [_Claim(kind, statement) for statement, kind in kinds if kind is not None and statement.value is not None]
+    claims = (_Claim(kind, said) for said, kind in kinds if kind is not None and said.value is not None)
+    return list(islice(claims, _MOST_CLAIMS))
 
 
 def _kind(statement: Statement) -> str | None:
@@ -204,13 +210,15 @@ def _kind(statement: Statement) -> str | None:
         return "size" if name in _NAMES["size"] else None
     if parent in _NAMES["options"]:
         return None if _OF_TRAINING.search(name) else "option"
-    bare = re.sub("^(val|test|eval|train|inference)", "", name)
-    for kind in ("network", "size", "mean", "std", "interpolation", "classes", "channels", "average", "option", "crop"):
-        if name in _NAMES[kind] or (kind in ("size", "crop", "interpolation") and bare in _NAMES[kind]):
-            return "crop" if name in _NAMES["crop"] else kind
     if name in _NAMES["part of a network"] and _ABOUT_A_NETWORK.fullmatch(parent):
         return "network"
-    return "size" if name in _NAMES["part of a size"] and _ABOUT_IMAGES.search(parent) else None
+    if name in _NAMES["part of a size"] and _ABOUT_IMAGES.search(parent):
+        return "size"
+    bare = re.sub("^(val|test|eval|train|inference)", "", name)
+    for kind in ("crop", "network", "size", "mean", "std", "interpolation", "classes", "channels", "average", "option"):
+        if name in _NAMES[kind] or (kind in ("size", "crop", "interpolation") and bare in _NAMES[kind]):
+            return kind
+    return None
 
 
 def _folded(name: str) -> str:
@@ -231,7 +239,7 @@ def _networks(
 ) -> Iterable[_Contradiction]:
     """Return names of other networks; a name that no network has counts only where none is the right one."""
     named = [text for claim in claims for text in _texts(claim.statement.value) if _may_be_a_name(text)]
-    answers = {text: _is_named(text, spec, networks) for text in dict.fromkeys(named)}
+    answers = {text: _is_named(text, spec, networks) for text in list(dict.fromkeys(named))[:_MOST_NAMED]}
     right = any(answer.verdict == "right" for answer in answers.values())
     for text, answer in answers.items():
         if answer.verdict == "other" or (answer.verdict == "unknown" and not right):

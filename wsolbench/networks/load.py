@@ -276,7 +276,7 @@ def _row_names(
         named = len(known.class_names) == num_classes
         return KnownClasses("its training", tuple((name,) for name in known.class_names)) if named else None, ()
     row_names, misfits = find_row_names(said, num_classes)
-    return row_names, (*misfits, *([f"{row_names.source} names the rows of the head"] if row_names else []))
+    return row_names, (*misfits, *([f"the rows of the head are named by {row_names.source}"] if row_names else []))
 
 
 def _all_options(offer: Offer[BackboneSpec]) -> dict[str, Any]:

@@ -29,7 +29,7 @@ _DEEPEST = 8
 _MOST_ITEMS = 20_000
 _MOST_NUMBERS = 16
 _MOST_SETTINGS = 500
-_MOST_TEXT = 2**18
+_LONGEST, _MOST_TEXT = 200, 2**18
 _MOST_BYTES = 2**20
 _SETTING = re.compile(
     r"""(?<![\w.])['"]?([A-Za-z_]\w{0,60})['"]?[ ]?[=:][ ]?"""
@@ -82,6 +82,8 @@ def beside_weights(path: Path) -> dict[str, Mapping[str, Any]]:
 def numbers_of(value: object) -> list[float] | None:
     """Return the numbers that a value is, holds or spells (``'224x224'``); None for anything else."""
     if isinstance(value, str):
+        if len(value) > _LONGEST:
+            return None
         parts = [part for part in re.split(r"[\s,;x×*()\[\]]+", value) if part]
         try:
             value = [float(part) for part in parts[: _MOST_NUMBERS + 1]]
@@ -106,6 +108,7 @@ def _walk(file: WeightsFile, roots: list[object]) -> Iterator[tuple[tuple[str, .
     """Yield the plain values below some values, with their paths: breadth first, each mapping once."""
     queue: list[tuple[tuple[str, ...], object]] = [((), root) for root in roots]
     seen: set[int] = set()
+    text_left = _MOST_TEXT
     for count, (path, raw) in enumerate(queue):  # which grows
         if count > _MOST_ITEMS:
             return
@@ -115,8 +118,9 @@ def _walk(file: WeightsFile, roots: list[object]) -> Iterator[tuple[tuple[str, .
         if isinstance(value, dict | list) and len(path) < _DEEPEST and id(raw) not in seen:
             seen.add(id(raw))
             queue += _below(path, value, _MOST_ITEMS - len(queue))
-        elif isinstance(value, str) and (len(value) > 60 or value.lstrip()[:1] in ("{", "[")) and len(path) < _DEEPEST:
-            queue += [((*path, *inner), item) for inner, item in _settings(value)]
+        elif isinstance(value, str) and _is_text_of_settings(value) and len(path) < _DEEPEST:
+            queue += [((*path, *inner), item) for inner, item in _settings(value[:text_left])]
+            text_left -= min(len(value), text_left)
 
 
 def _below(path: tuple[str, ...], value: Mapping[Any, Any] | list[Any], most: int) -> list[tuple[tuple[str, ...], Any]]:
@@ -136,9 +140,12 @@ def _parts(name: str) -> list[str]:
     return [part for part in re.split(r"[./]", name[:200]) if part][-_DEEPEST:] or [name[:200]]
 
 
+def _is_text_of_settings(text: str) -> bool:
+    return len(text) > 60 or text[:20].lstrip()[:1] in ("{", "[")
+
+
 def _settings(text: str) -> list[tuple[tuple[str, ...], Any]]:
     """Return the settings in a text: JSON, or lines of Python or YAML; nothing in it is evaluated."""
-    text = text[:_MOST_TEXT]
     if text.lstrip()[:1] in ("{", "["):
         try:
             return [((), json.loads(text))]

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 
 from wsolbench.data.class_map import plain_name, some
 from wsolbench.networks.pickles import shown
@@ -20,6 +21,7 @@ _CERTAIN = re.compile(
 _PERHAPS = re.compile("names|labels|categories|catnames|vocab|labelmap")
 """Names that stand for other things too: what does not fit the head is passed over."""
 _MOST_CLASSES = 50_000
+_MOST_STATEMENTS = 20
 _LONGEST = 200
 
 
@@ -82,9 +84,10 @@ def find_row_names(statements: Iterable[Statement], num_classes: int) -> tuple[K
     """
     found: dict[str, list[tuple[str, ...]]] = {}
     misfits = []
-    for statement in statements:
+    named = (each for each in statements if names_rows(each.name) or _PERHAPS.fullmatch(_folded(each.name)))
+    for statement in islice((each for each in named if isinstance(each.value, list | dict)), _MOST_STATEMENTS):
         certain = names_rows(statement.name)
-        names = _names(statement.value) if certain or _PERHAPS.fullmatch(_folded(statement.name)) else None
+        names = _names(statement.value)
         if names is None:
             continue
         what = f"'{shown(statement.name, 40)}' of {statement.source}"
