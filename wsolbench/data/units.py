@@ -128,7 +128,7 @@ def _other_numbers(boxes: Sequence[_Box], rule: BoxRule) -> str:
         wrong = [box for box in boxes if box.quad[2] < box.quad[0] or box.quad[3] < box.quad[1]]
         others = {"x, y, width, height": _as_extents}
         what = "end before they begin as corners x0, y0, x1, y1"
-    if len(boxes) < _FEW_BOXES or len(wrong) < _SEVERAL:
+    if len(boxes) < _FEW_BOXES or len(wrong) < (1 if rule.extents else _SEVERAL):  # corners are refused one by one, too
         return ""
     fitting = next((name for name, read in others.items() if all(_holds(box, read(box.quad)) for box in boxes)), "")
     return fitting and f"boxes {what}, such as {wrong[0]}, and all are inside as {fitting}; list them as what they are"
