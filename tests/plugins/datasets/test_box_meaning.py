@@ -347,7 +347,11 @@ def test_numbers_that_are_another_four(photos, tmp_path, header, change, problem
 # ------------------------------------------------------------------------------------------------- boxes that are none
 
 ZEROS = TRUE | {"test/cat/0.jpg": (0, 0, 0, 0)}
+EMPTY_BOX = [coco()["annotations"][0] | {"bbox": []}, *coco()["annotations"][1:]]
+NULL_BOX = [coco()["annotations"][0] | {"bbox": [None] * 4}, *coco()["annotations"][1:]]
 LEFT_OUT = {
+    "COCO, empty": {"a.json": json.dumps(coco(annotations=EMPTY_BOX))},
+    "COCO, null": {"a.json": json.dumps(coco(annotations=NULL_BOX))},
     "corners": table(PLAIN, plain, ZEROS),
     "minus one": table(PLAIN, plain, ZEROS | {"test/cat/0.jpg": (-1, -1, -1, -1)}),
     "extents": table("image,x,y,w,h", lambda name, _, box: (name, *extent(box)), ZEROS),
@@ -406,6 +410,7 @@ HEADERS = {
     "image,xmin,ymin,xmax,ymax,width,height": lambda name, _, box: (name, *box, *extent(box)[2:]),
     "ImageID,LabelName,XMin,XMax,YMin,YMax": lambda name, label, box: (name, label, box[0], box[2], box[1], box[3]),
     "photo,original_width,original_height,startX,startY,endX,endY": lambda name, _, box: (name, *SIZE, *box),
+    "image_id,file_name_full,x0,y0,x1,y1": lambda name, _, box: (7, name, *box),
     "id,filename,path,x0,y0,x1,y1": lambda name, _, box: (7, f"{hash(name)}.jpg", name, *box),
     "\ufeff\u200eimage,\u200bx0,y0,x1,y1\u200f": lambda name, _, box: (f"\u200e{name}", f"{box[0]}\u200b", *box[1:]),
     "image;x0;y0;x1;y1,": lambda name, _, box: (f"{name};{box[0]};{box[1]};{box[2]};{box[3]}", ""),

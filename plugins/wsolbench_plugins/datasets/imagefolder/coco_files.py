@@ -222,6 +222,8 @@ def _quad(entry: dict[str, Any], place: str) -> tuple[float, float, float, float
     if numbers is None:
         outline = "; a segmentation alone has no box" if entry.get("segmentation") else ""
         raise DataError(f"{place}: lacks 'bbox'{outline}")
+    if isinstance(numbers, list) and all(value is None for value in numbers):  # of an image without an object
+        return 0, 0, 0, 0
     if not isinstance(numbers, list) or len(numbers) != 4:
         raise DataError(f"{place}: expected 'bbox' [x, y, width, height], got {quote(numbers)}")
     try:
@@ -229,7 +231,7 @@ def _quad(entry: dict[str, Any], place: str) -> tuple[float, float, float, float
     except (TypeError, ValueError, OverflowError) as error:
         raise DataError(f"{place}: expected 'bbox' of four numbers, got {quote(numbers)}") from error
     check_quad((x, y, width, height), place)
-    if width < 0 or height < 0:
+    if (width < 0 or height < 0) and not BoxRule(extents=True).is_empty((x, y, width, height)):
         raise DataError(f"{place}: expected 'bbox' with a width and height of 0 or more, got {quote(numbers)}")
     return x, y, width, height
 

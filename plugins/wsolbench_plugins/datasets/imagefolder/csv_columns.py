@@ -170,14 +170,12 @@ def _first(titles: Collection[str], forms: Sequence[tuple[str, ...]]) -> tuple[s
 
 
 def _find_image(titles: Sequence[str], rows: Sequence[Row], known: Known) -> str | None:
-    """Return the column of the image: the one whose values are names of images, where titles leave a choice."""
-    candidates = [title for title in _IMAGES if title in titles]
-    if len(candidates) == 1:
-        return candidates[0]
-    others = [title for title in titles if title and title not in candidates]
+    """Return the column of the image: one whose values are names of images, else one that is titled so."""
+    titled = [title for title in _IMAGES if title in titles]
     probed = rows[:: max(1, len(rows) // _FEW)]
-    named = (title for title in (*candidates, *others) if _are_mostly(known.is_image, probed, title))
-    return next(named, None) or next(iter(candidates), None)
+    others = (title for title in titles if title and title not in titled and not _are_mostly(_is_number, probed, title))
+    named = (title for title in (*titled, *others) if _are_mostly(known.is_image, probed, title))
+    return next(named, None) or next(iter(titled), None)
 
 
 def _find_size(titles: Sequence[str], used: Collection[str]) -> tuple[str, str] | None:
