@@ -409,14 +409,18 @@ class ReferenceSplit:
 
     def _with_area(self, quads: dict[str, list[_ListedBox]]) -> dict[str, list[_ListedBox]]:
         """Return the boxes without those that stand for none, which are counted; an image with such alone has none."""
-        empty = [line for found in quads.values() for line, quad in found if self._rule.is_empty(quad)]
+        empty = [line for name, found in quads.items() for line, quad in found if self._is_empty(name, quad)]
         if not empty:
             return quads
         boxes = "1 box is" if len(empty) == 1 else f"{len(empty):,} boxes are"
         text = f"{boxes} left out, as all four numbers are 0 or -1, first {empty[0].place}"
         self.on_finding(Finding(Severity.WARNING, text))
-        kept = {name: [box for box in found if not self._rule.is_empty(box[1])] for name, found in quads.items()}
+        kept = {name: [box for box in found if not self._is_empty(name, box[1])] for name, found in quads.items()}
         return {name: found for name, found in kept.items() if found or not quads[name]}
+
+    def _is_empty(self, name: str, quad: Quad) -> bool:
+        """Whether a box stands for none; in an image of one pixel, four zeros are all of it."""
+        return self._rule.is_empty(quad) and self.sizes.get(name) != (1, 1)
 
     def _place_boxes(self, quads: Mapping[str, list[_ListedBox]]) -> _Localization:
         """Return the boxes that are inside their images; the first that is not counts the others."""
