@@ -91,6 +91,22 @@ def check_names(
         registry.recipes.get(recipe)
 
 
+def check_weights(registry: Registry, backbone: str, weights: str | None) -> None:
+    """Read a weights file before the libraries are imported that compute: what is wrong with it is said at once.
+
+    It is read once more when the network is loaded. A plugin's own format is left to the plugin.
+
+    Raises:
+        WeightsError: The file is damaged, is no weights file, or holds more than it may.
+    """
+    from wsolbench.networks.weights_file import read_weights_file
+
+    specs = [offer.spec for offer in registry.networks(backbone)]
+    own = any(spec.read_weights or (spec.pretrained and spec.pretrained.source == weights) for spec in specs)
+    if weights is not None and not own and Path(weights).exists():
+        read_weights_file(Path(weights))
+
+
 def refuse_commas(names: Iterable[str], option: str) -> None:
     """Refuse names in one text with commas between them.
 

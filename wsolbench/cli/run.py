@@ -26,6 +26,7 @@ from wsolbench.cli.arguments import (
     WeightsKey,
     Workers,
     check_names,
+    check_weights,
     parse_options,
     refuse_commas,
 )
@@ -120,6 +121,7 @@ def run(
     with uncollected():
         registry = session.load_plugins()
         check_names(registry, dataset=dataset, backbone=backbone, methods=config.methods)
+        check_weights(registry, backbone, weights)
         from wsolbench.engine.run import run as carry_out
         from wsolbench.records.tables import results_table
 

@@ -21,6 +21,7 @@ from wsolbench.cli.arguments import (
     WeightsKey,
     Workers,
     check_names,
+    check_weights,
     parse_options,
     refuse_commas,
 )
@@ -112,6 +113,7 @@ def train(
     )
     registry = session.load_plugins()
     check_names(registry, dataset=dataset, backbone=backbone, recipe=recipe)
+    check_weights(registry, backbone, weights)
     from wsolbench.training.job import train as carry_out
 
     with session.clean_stdout():

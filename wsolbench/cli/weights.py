@@ -29,12 +29,13 @@ def weights(
     """Show which network a weights file belongs to, which entries are renamed, and which are missing."""
     session = session_of(context)
     registry = session.load_plugins()
-    from wsolbench.networks.diagnosis import diagnose, look_in_zoos
-    from wsolbench.networks.entries import some
     from wsolbench.networks.weights_file import read_weights_file
 
+    content = read_weights_file(file)  # before the libraries are imported that compute: what is wrong is said at once
+    from wsolbench.networks.diagnosis import diagnose, look_in_zoos
+    from wsolbench.networks.entries import some
+
     with session.clean_stdout():
-        content = read_weights_file(file)
         found = diagnose(content, registry.backbones, weights_key)
         found = look_in_zoos(content, found, registry.backbones, weights_key)
     lines = [_summary(file, found.entries), *found.notes, *found.said]
