@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 
 import numpy as np
 import torch
@@ -52,6 +52,7 @@ class NetworkMaps:
     seed: int = 0
     class_rows: tuple[int, ...] | None = None
     fate_of_constants: str = "count as zero maps"
+    _checked: set[str] = field(default_factory=set, init=False, repr=False, compare=False)
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -89,11 +90,10 @@ class NetworkMaps:
             order=positions,
             observe=look,
         )
-        guard = self._guard()
+        guard = self._guard
         with closing(stream) as batches:
-            for number, batch in enumerate(batches):
-                if number == 0:
-                    self._check_class_weights(batch)
+            for batch in batches:
+                self._check_class_weights(batch)
                 maps = self._apply_methods(batch, split.images, guard)
                 yield MapBatch(
                     batch.indices,
@@ -119,7 +119,7 @@ class NetworkMaps:
         stream = stream_features(
             self.network, images, batch_size=self.batch_size, workers=self.workers, order=list(indices)
         )
-        guard = self._guard()
+        guard = self._guard
         with closing(stream) as batches:
             for batch in batches:
                 for name, made in self._apply_methods(batch, images, guard).items():
@@ -133,6 +133,10 @@ class NetworkMaps:
         return replace(self, built=tuple(built for built in self.built if built.name == method))
 
     def _check_class_weights(self, batch: FeatureBatch) -> None:
+        """Refuse a network whose class weights are not those of its class scores; its first batch shows it."""
+        if "class weights" in self._checked:
+            return
+        self._checked.add("class weights")
         name, provider = self.network.spec.name, self.network.offer.provider
         with blaming(provider, f"comparing the class weights of '{name}' with its class scores"):
             fault = class_weights_fault(self.network.module, batch.features, batch.logits)
@@ -153,7 +157,9 @@ class NetworkMaps:
             f"the weights are damaged, or their numbers too large for {self.network.execution.precision}"
         )
 
+    @cached_property
     def _guard(self) -> MethodGuard:
+        """The one guard of all splits: it hashes the weights when it is made."""
         return MethodGuard(self.network.module, self.seed)
 
     @torch.no_grad()

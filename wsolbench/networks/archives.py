@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from wsolbench.networks.bounds import MOST_ENTRIES, MOST_PICKLE, SPARE, DamageError
+from wsolbench.networks.bounds import BIG_ENDIAN, MOST_ENTRIES, MOST_PICKLE, SPARE, DamageError
 from wsolbench.networks.pickles import shown
 
 __all__ = ["Archive", "Buffer", "read_archive"]
@@ -147,4 +147,4 @@ def _check_format(version: Buffer | None, byte_order: Buffer | None) -> None:
     if version is None or not 1 <= int(bytes(version[:20])) <= _LATEST_VERSION:
         raise DamageError("its version is not one that torch.save writes")
     if byte_order is not None and bytes(byte_order) != b"little":
-        raise DamageError("its numbers are big-endian; save it on a machine that is little-endian")
+        raise DamageError(BIG_ENDIAN)

@@ -11,6 +11,8 @@ MOST_STEPS = 1_000_000
 """Instructions of a pickle; a training file has some 25 for each tensor."""
 MOST_ENTRIES = 20_000
 """Named tensors; the largest networks have some thousand, and a training file a few times as many."""
+MOST_OF_NETWORK = 8_000
+"""Named tensors in one mapping, which may hold a network and its average."""
 MOST_MAPPINGS = 1_000
 """Mappings that hold tensors, apart from those of optimizers."""
 LONGEST_NAME = 1_000
@@ -22,6 +24,9 @@ MOST_NUMBERS = 2**48
 MOST_CLASSES = 1_000_000
 SPARE = 64 * 2**20
 """A small ZIP file may unpack to this size, whatever the factor; a larger one to twice its own."""
+
+
+BIG_ENDIAN = "its numbers are big-endian, and only little-endian ones are read"
 
 
 class DamageError(ValueError):

@@ -16,9 +16,9 @@ from itertools import takewhile
 from torch import Tensor
 
 from wsolbench.errors import WeightsError
-from wsolbench.networks.bounds import MOST_MAPPINGS
+from wsolbench.networks.bounds import MOST_MAPPINGS, MOST_OF_NETWORK, MOST_STEPS
 from wsolbench.networks.pickles import shown
-from wsolbench.networks.stored import StoredTensor
+from wsolbench.networks.stored import REPEATED, StoredTensor, overlaps
 from wsolbench.networks.tensors import tensor_of
 from wsolbench.networks.weights_file import WeightsFile
 from wsolbench.texts import first_names
@@ -102,6 +102,10 @@ def choose_entries(file: WeightsFile, key: str | None = None, classifier_key: st
     taken = found[0] if key is None else _of_key(file, found, key)
     several = len(found) > 1
     notes = [*([_choice(found, taken, by_rule=key is None)] if several else []), *_prefix_notes(taken)]
+    for name, stored in taken.tensors.items():
+        if overlaps(stored.shape, stored.stride) and not is_counter(name):
+            # Refused now: what converts such a tensor would need the memory that its shape says.
+            raise WeightsError(f"weights file {file.path}: the entry '{shown(name)}' {REPEATED}")
     tensors = {name: tensor_of(file, stored) for name, stored in taken.tensors.items()}
     return Entries(tensors, taken.key if several else None, tuple(notes))
 
@@ -138,20 +142,29 @@ def _mappings(file: WeightsFile) -> list[_Candidate]:
     """
     found: list[_Candidate] = []
     seen: set[int] = set()
+    too_much = WeightsError(
+        f"weights file {file.path} holds more than {MOST_MAPPINGS:,} mappings of names to tensors, or one of more than "
+        f"{MOST_OF_NETWORK:,}; save the state dict of the network alone: torch.save(network.state_dict(), FILE)"
+    )
+    steps = 0
+
+    def spend(more: int) -> None:  # one part of a file can be referred to from many places
+        nonlocal steps
+        steps += more
+        if steps > MOST_STEPS:
+            raise too_much
 
     def visit(value: object, path: tuple[str, ...]) -> None:
-        items = _named_items(value)
-        if not items or id(value) in seen or len(path) > _DEEPEST:
+        if not isinstance(value, dict | list | tuple) or id(value) in seen or len(path) > _DEEPEST:
             return
         seen.add(id(value))
-        tree = _joined_tree(items)
+        spend(len(value))
+        items = _named_items(value)
+        tree = _joined_tree(items, spend)
         tensors = tree or {name: item for name, item in items if isinstance(item, StoredTensor)}
         if tensors:
-            if len(found) >= MOST_MAPPINGS:
-                raise WeightsError(
-                    f"weights file {file.path} holds more than {MOST_MAPPINGS:,} mappings of names to tensors; "
-                    "save the state dict of the network alone: torch.save(network.state_dict(), FILE)"
-                )
+            if len(found) >= MOST_MAPPINGS or len(tensors) > MOST_OF_NETWORK:
+                raise too_much
             found.extend(_without_averages(_Candidate(".".join(path), tensors)))
         for name, item in () if tree else items:
             if not _BESIDE.search(name.lower()):
@@ -172,7 +185,7 @@ def _named_items(value: object) -> list[tuple[str, object]]:
     return [(str(place), item) for place, item in enumerate(value[:_SHOWN]) if isinstance(item, dict | list | tuple)]
 
 
-def _joined_tree(items: list[tuple[str, object]]) -> dict[str, StoredTensor]:
+def _joined_tree(items: list[tuple[str, object]], spend: Callable[[int], None]) -> dict[str, StoredTensor]:
     """Return the tensors of a tree of modules, mappings of mappings, under joined names; nothing for anything else.
 
     A state dict has joined names already, so that no mapping of a tree has a dot in a name.
@@ -182,6 +195,7 @@ def _joined_tree(items: list[tuple[str, object]]) -> dict[str, StoredTensor]:
     stack = list(reversed(items))
     while stack:
         name, item = stack.pop()
+        spend(len(item) if isinstance(item, dict) else 1)
         if isinstance(item, StoredTensor):
             joined[name] = item
             continue

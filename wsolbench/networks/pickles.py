@@ -113,6 +113,7 @@ class _NumberType(LeftOut):
 class _Machine:
     """The machine that a pickle is written for: a stack, marks on it, and a memo."""
 
+    most_steps: int
     stack: list[Any] = field(default_factory=list)
     below: list[list[Any]] = field(default_factory=list)
     memo: dict[int, Any] = field(default_factory=dict)
@@ -124,8 +125,8 @@ class _Machine:
     def spend(self, steps: int) -> None:
         """Count instructions, and what they repeat."""
         self.steps += steps
-        if self.steps > MOST_STEPS:
-            raise DamageError(f"its pickle has more than {MOST_STEPS:,} instructions")
+        if self.steps > self.most_steps:
+            raise DamageError(f"its pickle has more than {self.most_steps:,} instructions")
 
     def push(self, value: Any) -> None:
         large = type(value) is int and value.bit_length() > _MOST_BITS
@@ -401,18 +402,19 @@ def _current_name(text: str) -> str:
     return name.replace("__builtin__.", "builtins.").replace("copy_reg.", "copyreg.")
 
 
-def read_pickle(file: IO[bytes]) -> Pickle:
+def read_pickle(file: IO[bytes], most_steps: int = MOST_STEPS) -> Pickle:
     """Read one pickle up to its end.
 
     Args:
         file: Positioned at the pickle, and behind it afterwards.
+        most_steps: How many instructions it may have.
 
     Raises:
         RefusedPickleError: It refers to what is never loaded.
         DamageError: It holds more than a file of weights does.
         ValueError: It is damaged, or no pickle that ``torch.save`` writes; so do many other kinds of exceptions.
     """
-    machine = _Machine()
+    machine = _Machine(most_steps)
     for step, argument, _ in pickletools.genops(file):
         machine.spend(1)
         known = _STEPS.get(step.name)

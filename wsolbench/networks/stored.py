@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from wsolbench.networks.bounds import MOST_DIMENSIONS, MOST_NUMBERS, DamageError
 
-__all__ = ["WIDTHS", "StoredTensor", "contiguous"]
+__all__ = ["REPEATED", "WIDTHS", "StoredTensor", "contiguous", "overlaps"]
 
 WIDTHS = {
     **dict.fromkeys(["bool", "uint8", "int8", "float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz"], 1),
@@ -18,6 +18,8 @@ WIDTHS = {
     "complex128": 16,
 }
 """torch's name of a type -> bytes of one number."""
+
+REPEATED = "holds fewer numbers than its shape says: some are stored once and used repeatedly"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,3 +72,13 @@ def contiguous(shape: Sequence[int]) -> tuple[int, ...]:
         strides.append(step)
         step *= max(size, 1)
     return tuple(reversed(strides))
+
+
+def overlaps(shape: Sequence[int], stride: Sequence[int]) -> bool:
+    """Return whether two places of a tensor may be one place in memory."""
+    reach = 0
+    for step, size in sorted(zip(stride, shape, strict=True)):
+        if size > 1 and step <= reach:
+            return True
+        reach += step * (size - 1) if size > 1 else 0
+    return False

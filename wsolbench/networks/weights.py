@@ -20,6 +20,7 @@ from wsolbench.networks.entries import choose_entries, is_counter, some
 from wsolbench.networks.hints import other_classifier, why_entries_differ
 from wsolbench.networks.pickles import shown
 from wsolbench.networks.shapes import build_shapes, transform
+from wsolbench.networks.stored import REPEATED, overlaps
 from wsolbench.networks.weights_file import WeightsFile, read_weights_file
 
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
@@ -168,7 +169,7 @@ class Difference:
 
 
 def difference(network: Any, state: Mapping[str, Tensor]) -> Difference:
-    """Compare a state dict with a network's; counters may be absent, and may be there in vain."""
+    """Compare a state dict with a network's; counters may be absent, in vain, and of another shape."""
     own = network.state_dict()
     return Difference(
         missing=tuple(key for key in own if key not in state and not is_counter(key)),
@@ -176,9 +177,14 @@ def difference(network: Any, state: Mapping[str, Tensor]) -> Difference:
         reshaped=tuple(
             f"{key} (file {tuple(state[key].shape)}, network {tuple(own[key].shape)})"
             for key in own
-            if key in state and own[key].shape != state[key].shape
+            if key in state and not _fits(key, state[key], own[key])
         ),
     )
+
+
+def _fits(name: str, value: Tensor, own: Tensor) -> bool:
+    """Return whether an entry has the shape of the network's; a single number may be a row, as some libraries save."""
+    return value.shape == own.shape or (is_counter(name) and value.numel() == own.numel())
 
 
 def inference_forms(network: Any) -> list[tuple[str, ...]]:
@@ -239,7 +245,8 @@ def load_state(state: StateDict, spec: BackboneSpec, network: Any) -> tuple[str,
     skipped = [name for name in state.entries if name not in own]
     if skipped:
         notes.append(f"{len(skipped)} counters that the network does not have are skipped: {some(skipped)}")
-    network.load_state_dict(state.entries, strict=False)  # `difference` has checked all but the counters
+    entries = {name: value.reshape(own[name].shape) for name, value in state.entries.items() if name in own}
+    network.load_state_dict(entries, strict=False)  # `difference` has checked all but the counters
     return tuple(notes)
 
 
@@ -297,8 +304,8 @@ def _problem_of_value(name: str, value: Tensor) -> str | None:
         return None
     if value.dtype not in _FLOATS:
         return f"holds {kind} numbers; {_EXPECTED_FLOATS}"
-    if _overlaps(value):
-        return "holds fewer numbers than its shape says: some are stored once and used repeatedly"
+    if overlaps(value.shape, value.stride()):
+        return REPEATED
     if name.endswith("running_var") and bool((value < 0).any()):
         return "holds variances below 0"
     return _problem_of_infinity(value)
@@ -321,16 +328,6 @@ def _problem_of_infinity(value: Tensor) -> str | None:
 
 def _kind(value: Tensor) -> str:
     return str(value.dtype).removeprefix("torch.")
-
-
-def _overlaps(value: Tensor) -> bool:
-    """Return whether two places of a tensor may be one place in memory."""
-    reach = 0
-    for stride, size in sorted(zip(value.stride(), value.shape, strict=True)):
-        if size > 1 and stride <= reach:
-            return True
-        reach += stride * (size - 1) if size > 1 else 0
-    return False
 
 
 def state_sha256(state: Mapping[str, Tensor]) -> str:

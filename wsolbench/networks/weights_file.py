@@ -22,7 +22,16 @@ from typing import Any
 from wsolbench.errors import WeightsError
 from wsolbench.files import open_regular
 from wsolbench.networks.archives import Buffer, read_archive
-from wsolbench.networks.bounds import MOST_BYTES, MOST_HEADER, MOST_PICKLE, DamageError, check_count, check_name
+from wsolbench.networks.bounds import (
+    BIG_ENDIAN,
+    MOST_BYTES,
+    MOST_ENTRIES,
+    MOST_HEADER,
+    MOST_PICKLE,
+    DamageError,
+    check_count,
+    check_name,
+)
 from wsolbench.networks.pickles import LeftOut, RefusedPickleError, read_pickle, shown
 from wsolbench.networks.stored import WIDTHS, StoredTensor, contiguous
 from wsolbench.texts import first_names
@@ -31,6 +40,7 @@ __all__ = ["LeftOut", "WeightsFile", "read_weights_file"]
 
 _OLD_MAGIC = 0x1950A86A20F9469CFC6C
 """The first pickle of a file of torch before 1.6."""
+_FEW_STEPS = 1000
 _OTHER_FILES = {
     b"\x1f\x8b": "a gzip archive; unpack it and pass the file in it",
     b"BZh": "a bzip2 archive; unpack it and pass the file in it",
@@ -102,8 +112,9 @@ def _read_bytes(path: Path) -> bytes:
             start = file.read(512)
             if not (start.startswith((b"PK", b"\x80")) or _is_safetensors(start)):
                 raise _unreadable(path, start)
-            file.seek(0)
-            return file.read()
+            whole = io.FileIO(file.fileno(), closefd=False)  # not through the buffer, which would hold it twice
+            whole.seek(0)
+            return whole.readall()
     except FileNotFoundError:
         raise WeightsError(f"weights file {path} does not exist; pass a file") from None
     except OSError as error:
@@ -196,12 +207,13 @@ def _read_archive(path: Path, data: bytes) -> WeightsFile:
 def _read_old(path: Path, data: bytes) -> WeightsFile:
     """Read a file of torch before 1.6: pickles of a number, a version, the system, the content, the storages' keys."""
     file = io.BytesIO(memoryview(data)[:MOST_PICKLE])
-    if read_pickle(file).content != _OLD_MAGIC:
+    first = read_pickle(file)
+    if first.content != _OLD_MAGIC:
         raise DamageError("it is a pickle that torch.save did not write")
-    read_pickle(file)
-    if read_pickle(file).content.get("little_endian") is not True:
-        raise DamageError("its numbers are big-endian; save it on a machine that is little-endian")
-    pickle, keys = read_pickle(file), read_pickle(file).content
+    read_pickle(file, _FEW_STEPS)
+    if read_pickle(file, _FEW_STEPS).content.get("little_endian") is not True:
+        raise DamageError(BIG_ENDIAN)
+    pickle, keys = read_pickle(file), read_pickle(file, 4 * MOST_ENTRIES).content
     place = file.tell()
     if sorted(keys) != sorted(pickle.storages):
         raise ValueError("other storages than it declares")
