@@ -12,8 +12,11 @@ from toy_records import make_metrics, make_missing, remade, write_sealed
 
 from wsolbench.engine import redraw
 from wsolbench.engine.localize import NetworkMaps
+from wsolbench.figures.panels import Picture
+from wsolbench.figures.side_by_side import Column, draw_columns
 from wsolbench.leaderboard import build, check
 from wsolbench.leaderboard.figures import records_shown
+from wsolbench.protocol import FRAME
 from wsolbench.records import compute_intervals, read_record, write_record
 from wsolbench.records.store import files_beside
 
@@ -258,3 +261,14 @@ def test_a_method_is_built_with_all_options_of_its_record_whatever_their_default
     assert built == [True, False]
     assert f"{records[0]} has no option relu of 'cam', which came later: it is True" in done.err
     assert [column.method for column in drawn["columns"]] == ["cam\nrelu not recorded", "cam\nrelu false"]
+
+
+def test_a_method_with_options_has_a_line_for_each_above_its_column():
+    shown = Picture("a.png", np.zeros((FRAME, FRAME, 3), dtype=np.uint8), np.zeros((0, 4), dtype=np.int64))
+    column = Column("net", "cam\nrelu=False\nx=\x1b", None, [np.zeros((FRAME, FRAME), dtype=np.float32)])
+    figure = draw_columns([shown], [column])
+    title = figure.axes[1].title
+    assert title.get_text() == "cam\nrelu=False\nx=\\u001b"
+    figure.draw_without_rendering()
+    (name,) = figure.texts
+    assert title.get_window_extent().y1 < name.get_window_extent().y0

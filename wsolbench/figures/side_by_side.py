@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from wsolbench.errors import OutputError, UsageError
-from wsolbench.escaping import visible
+from wsolbench.escaping import terminal_text, visible
 from wsolbench.figures.panels import PREDICTED, Picture, draw_box, draw_picture, short_id
 from wsolbench.figures.style import own_style
 from wsolbench.files import atomic_write
@@ -33,7 +33,7 @@ class Column:
 
     Attributes:
         network: What stands above all columns of the network.
-        method: What stands above the column.
+        method: What stands above the column, perhaps in several lines.
         threshold: The τ at which boxes are drawn; None without boxes.
         scoremaps: One map (FRAME, FRAME) for every picture.
     """
@@ -57,9 +57,10 @@ def check_format(path: Path) -> None:
 @own_style()
 def draw_columns(pictures: Sequence[Picture], columns: Sequence[Column]) -> Figure:
     """Draw a row for every picture and a column for every record; columns of one network stand together."""
-    figure = Figure(figsize=(1.3 * (len(columns) + 1), 1.3 * len(pictures) + 0.6), dpi=120)
+    heading = 0.43 + 0.13 * max(column.method.count("\n") + 1 for column in columns)  # inches
+    figure = Figure(figsize=(1.3 * (len(columns) + 1), 1.3 * len(pictures) + heading + 0.04), dpi=120)
     grid = figure.add_gridspec(len(pictures), len(columns) + 1, wspace=0.04, hspace=0.04)
-    top = 1 - 0.56 / figure.get_size_inches()[1]
+    top = 1 - heading / figure.get_size_inches()[1]
     grid.update(left=0.01, right=0.99, bottom=0.01, top=top)
     for row, picture in enumerate(pictures):
         panel = _panel(figure, grid[row, 0])
@@ -69,7 +70,7 @@ def draw_columns(pictures: Sequence[Picture], columns: Sequence[Column]) -> Figu
             panel = _panel(figure, grid[row, number])
             _draw_map(panel, picture, column.scoremaps[row], column.threshold)
             if row == 0:
-                panel.set_title(visible(column.method), fontsize=8)
+                panel.set_title(terminal_text(column.method), fontsize=8)
     _name_networks(figure, columns)
     return figure
 

@@ -97,7 +97,7 @@ def _check_folder(folder: Path) -> None:
     records = folder / RECORDS
     if not records.is_dir():
         raise DataError(
-            f"{records} is no folder; records lie in {RECORDS}/<dataset>/<backbone>__<method>__<weights>.json"
+            f"{records} is no folder; records belong in {RECORDS}/<dataset>/<backbone>__<method>__<weights>.json"
         )
 
 
