@@ -187,3 +187,14 @@ def test_a_root_one_folder_too_high_is_told(tmp_path):
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         archive.write(tmp_path / "photos" / "test" / "a.jpg", "photos/test/a.jpg")
     assert open_storage(tmp_path / "a.zip").similar("Test/a.jpg") == ("photos/test/a.jpg",)
+
+
+def test_a_bomb_in_a_zip_file_is_not_unpacked(tmp_path, monkeypatch):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.bmp", b"BM" + bytes(200_000))
+    storage = open_storage(tmp_path / "a.zip")
+    assert len(storage.read("a.bmp")) == 200_002
+    monkeypatch.setattr("wsolbench.data.storage._SMALL", 100_000)
+    with pytest.raises(DataError, match=r"a\.bmp in .*a\.zip unpacks [0-9,]+ bytes to 200,002, which no photo does"):
+        storage.read("a.bmp")
+    assert storage.read_head("a.bmp", 2) == b"BM"

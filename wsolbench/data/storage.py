@@ -25,6 +25,9 @@ _OF_FILE_MANAGERS = frozenset(
 )
 _LOOKED_INTO = 1_000
 """The most folders that are looked into for a hint."""
+_SMALL = 1 << 25
+_MOST_PACKED = 100
+"""The most bytes that one byte of a ZIP file becomes, of files larger than `_SMALL`: others are bombs."""
 MOST_LINKS = 10_000
 """The most links to folders that are followed below one root."""
 
@@ -258,9 +261,12 @@ class ZipStorage:
         """Return the first bytes of a file, all of them where the count is negative. Raises ``DataError``."""
         with self._lock:
             try:
-                size = self._open().getinfo(path).file_size
-                if count < 0 and size > LARGEST:
+                entry = self._open().getinfo(path)
+                if count < 0 and entry.file_size > LARGEST:
                     raise DataError(f"{self.place(path)} is larger than {LARGEST >> 20} MiB: no image or mask is")
+                if count < 0 and entry.file_size > max(_SMALL, _MOST_PACKED * entry.compress_size):
+                    packed = f"unpacks {entry.compress_size:,} bytes to {entry.file_size:,}"
+                    raise DataError(f"{self.place(path)} {packed}, which no photo does; shrink it")
                 with self._open().open(path) as file:
                     return file.read(count)
             except KeyError as error:

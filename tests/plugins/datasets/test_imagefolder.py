@@ -244,6 +244,20 @@ def test_photos_are_read_as_their_boxes_were_drawn(tmp_path, lists, orientation)
     assert set(dataset.annotations(Split.TEST).image_sizes.values()) == {size}
 
 
+@pytest.mark.parametrize("telling", ["train", "val"])
+def test_photos_of_any_split_in_the_file_decide_for_square_ones(tmp_path, telling):
+    save_turned(tmp_path / "photos" / "test" / "cat" / "square.jpg", [2, 30, 20, 38], 6, (40, 40))
+    save_turned(tmp_path / "photos" / telling / "cat" / "oblong.jpg", [2, 30, 20, 38], 6, (30, 40))
+    listed = {
+        "test/cat/square.jpg": ((40, 40), (30, 19, 38, 37)),
+        f"{telling}/cat/oblong.jpg": ((40, 30), (30, 9, 38, 27)),
+    }
+    rows = [f"{name},{w},{h},{','.join(map(str, box))}" for name, ((w, h), box) in listed.items()]
+    dataset = opened(tmp_path / "photos", "boxes.csv", "\n".join(["image,width,height,x0,y0,x1,y1", *rows]))
+    assert shows(dataset, 0)
+    assert dataset.images(Split.TEST).remarks(0) == ("taken as stored like the others",)
+
+
 def test_square_photos_that_nothing_decides_are_upright(tmp_path):
     for orientation in range(1, 9):
         save_turned(tmp_path / "photos" / "cat" / f"{orientation}.jpg", [2, 30, 20, 38], orientation, (40, 40))

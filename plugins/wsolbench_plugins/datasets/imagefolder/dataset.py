@@ -195,14 +195,13 @@ class BoxesOfImages:
     def _sized_files(self) -> dict[Split, ImageFiles]:
         reach = {image_id: self._file.rule.reach(quads) for image_id, quads in self._quads.items()}
         known = {image_id: corner for image_id, corner in reach.items() if corner is not None}
-        scored = {
-            split: replace(photos.files, sizes=self._names.sizes, reach=known)
-            for split, photos in self.photos.items()
-            if split is not Split.TRAIN_WEAKSUP
+        every = {
+            split: replace(photos.files, sizes=self._names.sizes, reach=known) for split, photos in self.photos.items()
         }
         return {
-            split: replace(files, beside=tuple(other for other in scored.values() if other is not files))
-            for split, files in scored.items()
+            split: replace(files, beside=tuple(other for other in every.values() if other is not files))
+            for split, files in every.items()
+            if split is not Split.TRAIN_WEAKSUP
         }
 
     @cached_property
