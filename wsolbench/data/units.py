@@ -104,7 +104,8 @@ class _Box:
 
     def __str__(self) -> str:
         numbers = " ".join(f"{value:g}" for value in self.quad)
-        return f"the box {numbers} of {self.image_id!r}, {self.size[0]}x{self.size[1]}"
+        size = "" if self.size == (1, 1) else f", {self.size[0]}x{self.size[1]}"  # fractions are of any size
+        return f"the box {numbers} of {self.image_id!r}{size}"
 
 
 def _some_boxes(quads: Mapping[str, Sequence[Quad]], sizes: Mapping[str, Size]) -> list[_Box]:
@@ -149,7 +150,8 @@ def _per_cent(boxes: Sequence[_Box], rule: BoxRule) -> str:
     if whole or not _end_before_hundred(boxes, rule, _MUCH_LARGER):
         return ""
     what = "no box ends beyond 100, and numbers have fractions: they are per cent of the image's width and height"
-    return f"{what}, such as {boxes[0]}; divide them by 100, or cut the fractions off if they are pixels"
+    advice = "multiply them by it and divide by 100, or cut the fractions off if they are pixels"
+    return f"{what}, such as {boxes[0]}; {advice}"
 
 
 def _doubt(boxes: Sequence[_Box], rule: BoxRule) -> str:

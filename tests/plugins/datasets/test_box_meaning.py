@@ -314,6 +314,18 @@ def test_many_boxes_far_beyond_are_a_warning(photos, tmp_path):
         read(photos, tmp_path, table(PLAIN, plain, listed))
 
 
+def test_label_studio_exports_per_cent(photos, tmp_path):
+    header = "image,x,y,width,height,rectanglelabels,original_width,original_height"
+    text = table(
+        header,
+        lambda name, label, box: (name, *(round(v) for v in hundredths(extent(box))), f'"[""{label}""]"', *SIZE),
+    )
+    with pytest.raises(DataError, match="x, y, width, height are per cent of the image, as in all exports of Label St"):
+        read(photos, tmp_path, text)
+    text = table(header, lambda name, label, box: (name, *extent(box), f'"[""{label}""]"', *SIZE))
+    assert is_true(read(photos, tmp_path, text)[0])
+
+
 def test_fractions_among_pixels(photos, tmp_path):
     listed = TRUE | {"test/dog/5.jpg": fractions(TRUE["test/dog/5.jpg"])}
     with pytest.raises(

@@ -40,6 +40,9 @@ from wsolbench_plugins.datasets.imagefolder.named_boxes import (
 _VIA_CLASSES = "regionattributes"
 _CROWDS = ("isgroupof", "iscrowd")
 _MARKED = frozenset({"1", "1.0", "true"})
+_LABEL_STUDIO = ("originalwidth", "originalheight")
+_HUNDRED = 100.5
+"""Per cent, with what rounding adds."""
 _SEPARATOR = re.compile(r"sep=.", re.IGNORECASE)
 """A line that spreadsheets put before the header."""
 _BLANK = frozenset({"", "nan", "none", "null", "na", "n/a", "<na>", "-"})
@@ -76,6 +79,9 @@ def read_csv(_: Path, files: Sequence[Path], roots: DatasetRoots, known: Known) 
         boxes = tuple(NamedBox(box.image, box.category, _uncentred(box.quad), box.place) for box in boxes)
     conventions = roots.conventions
     rule = BoxRule(conventions.boxes, conventions.first_pixel or 0, layout.extents, normalised)
+    if not normalised and any(file.is_in_per_cent(rule) for file in read):
+        text = f"{form} are per cent of the image, as in all exports of Label Studio; divide them by 100"
+        raise DataError(f"{files[0]}: {text}")
     crowds = sum(file.crowds for file in read)
     if crowds:
         text = f"{files[0]}: {crowds:,} boxes of groups are left out, as marked by 'IsGroupOf' or 'iscrowd'"
@@ -123,6 +129,12 @@ class _CsvFile:
                 self.roots.on_fault(fault)
         if self._sizes_are_of_boxes():
             self.sizes.clear()
+
+    def is_in_per_cent(self, rule: BoxRule) -> bool:
+        """Whether the file has the columns of Label Studio, and no box ends beyond 100 though images do."""
+        ends = [end for box in self.boxes for end in rule.ends(box.quad)]
+        larger = any(min(listed.size) > _HUNDRED for listed in self.sizes)
+        return self.columns.size == _LABEL_STUDIO and larger and max(ends, default=_HUNDRED + 1) <= _HUNDRED
 
     def report_unread(self) -> None:
         """Report the columns that say nothing of a box."""
