@@ -108,9 +108,13 @@ def test_a_shard_is_said_to_be_one(saved):
 
 
 def test_a_hint_names_the_key(saved):
-    file = saved({"model": STATE, "ema": {"x.weight": torch.zeros(2, 2)}})
+    file = saved({"model": Net(5, 7).state_dict(), "ema": {"x.weight": torch.zeros(2, 2)}})
     with pytest.raises(WeightsError, match=r"'wsolbench weights \S+ --weights-key ema' compares it"):
         file.load(weights_key="ema")
+    file = saved({"model": Net(5, 7).state_dict(), "student": {f"net.{name}": value for name, value in STATE.items()}})
+    with pytest.raises(WeightsError, match=r"does not fit.*; its state dict 'student' fits: --weights-key student"):
+        file.load()
+    assert file.load(weights_key="student").weights.key == "student"
 
 
 def _archived(content, kind):

@@ -14,7 +14,7 @@ from wsolbench.host.provider import blaming
 from wsolbench.host.registry import Catalogue, Offer
 from wsolbench.networks.claims import named_by_file, names_of_networks, plain_name
 from wsolbench.networks.describe import feature_size
-from wsolbench.networks.entries import Entries, choose_entries, has_entry
+from wsolbench.networks.entries import Entries, choose_entries, has_entry, other_keys
 from wsolbench.networks.pickles import shown
 from wsolbench.networks.plain_data import find_statements
 from wsolbench.networks.shapes import build_shapes
@@ -242,6 +242,10 @@ def looks_like(
     """
     spec, began = taken_for.spec, time.monotonic()
     near = [offer for offer in offers if offer.provider == taken_for.provider and offer.spec.read_weights is None]
+    for other in other_keys(file, key, spec.classifier_key):
+        fit = _quietly(file, taken_for, other) if time.monotonic() - began < _HINT_SECONDS else None
+        if fit is not None and not fit.difference:
+            return f"; its state dict '{shown(other)}' fits: --weights-key {shown(other)}"
     fitting = []
     for offer in sorted(near, key=lambda offer: spec.family is None or offer.spec.family != spec.family):
         if offer.name != taken_for.name and _may_fit(file, offer) and time.monotonic() - began < _HINT_SECONDS:

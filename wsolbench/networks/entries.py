@@ -23,7 +23,7 @@ from wsolbench.networks.tensors import tensor_of
 from wsolbench.networks.weights_file import WeightsFile
 from wsolbench.texts import first_names
 
-__all__ = ["Entries", "choose_entries", "has_entry", "is_counter", "some"]
+__all__ = ["Entries", "choose_entries", "has_entry", "is_counter", "other_keys", "some"]
 
 _USUAL = ("state_dict", "model", "model_state_dict", "module", "net", "network", "params", "weights")
 """Usual keys of a network's own state dict, the most usual first."""
@@ -108,6 +108,13 @@ def choose_entries(file: WeightsFile, key: str | None = None, classifier_key: st
             raise WeightsError(f"weights file {file.path}: the entry '{shown(name)}' {REPEATED}")
     tensors = {name: tensor_of(file, stored) for name, stored in taken.tensors.items()}
     return Entries(tensors, taken.key if several else None, tuple(notes))
+
+
+def other_keys(file: WeightsFile, key: str | None, classifier_key: str) -> list[str]:
+    """Return the keys of the state dicts of a file, a few of them, without the one that is taken."""
+    found = _candidates(file, classifier_key)
+    taken = found[0] if key is None else _of_key(file, found, key)
+    return [each.key for each in found if each is not taken and each.key][:_SHOWN]
 
 
 def has_entry(file: WeightsFile, name: str) -> bool:

@@ -116,7 +116,8 @@ def _naming(path: Path, spec: BackboneSpec) -> Iterator[None]:
     except WsolbenchError:
         raise
     except Exception as error:
-        reason = shown(" ".join(str(error).split()) or type(error).__name__)
+        text = " ".join(str(error).split()) or type(error).__name__
+        reason = shown(f"it has no entry {text}" if isinstance(error, KeyError) else text)
         raise WeightsError(f"weights file {path} cannot be read as '{spec.name}' weights: {reason}") from error
 
 

@@ -110,10 +110,11 @@ def fetch(name: str) -> dict[str, Tensor]:
     try:
         state: dict[str, Tensor] = timm.create_model(name, pretrained=True).state_dict()
     except Exception as error:  # any error of the hub's client, the connection or the disk
-        reason = " ".join(str(error).split()).partition(". ")[0]
+        reason = " ".join(str(error).split()).partition(". ")[0][:120]
         raise WeightsError(
-            f"timm's weights '{name}' are not available ({type(error).__name__}: {reason}); "
-            "without a connection, pass a file that was downloaded elsewhere: --weights FILE"
+            f"timm's weights '{name}' are not available: neither in the cache of the hub's client nor by download "
+            f"({type(error).__name__}: {reason}); without a connection, download 'timm/{name}' elsewhere and pass "
+            "a file of it: --weights FILE"
         ) from error
     finally:
         logging.disable(logging.NOTSET)
