@@ -113,7 +113,7 @@ def test_an_empty_file_is_replaced_and_without_a_list_what_would_be_written_anyw
     assert contents(board) == before
 
 
-@pytest.mark.parametrize("after", range(1, 5))
+@pytest.mark.parametrize("after", [1, 3])
 def test_a_build_that_was_killed_between_two_files_is_repeated(board, tmp_path, monkeypatch, after):
     add(board, [write(tmp_path, name="three", shift=3)])
     replaced, real = [], Path.replace
