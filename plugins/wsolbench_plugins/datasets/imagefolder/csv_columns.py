@@ -113,7 +113,8 @@ def plain_titles(titles: Iterable[str]) -> list[str]:
     """Return plain titles, without their units where that leaves each once: ``xmin (px)`` is ``xmin``."""
     plain = [plain_title(title) for title in titles]
     bare = [_UNIT.sub("", title) for title in plain]
-    return [one if bare.count(one) == 1 else whole for one, whole in zip(bare, plain, strict=True)]
+    counts = Counter(bare)
+    return [one if counts[one] == 1 else whole for one, whole in zip(bare, plain, strict=True)]
 
 
 def find_layout(titles: Collection[str]) -> Layout | None:
@@ -152,7 +153,7 @@ def find_columns(header: Line, titles: Sequence[str], rows: Sequence[Row], known
         lacks = "" if image or layout is None else "; no column names the image"
         raise header.error(f"expected the header {' or '.join(ACCEPTED)}{lacks}")
     used = {image, *layout.columns}
-    twice = next((title for title in titles if titles.count(title) > 1 and title in used), None)
+    twice = next((title for title in titles if title in used and titles.count(title) > 1), None)
     if twice:
         raise header.error(f"expected each column once, {twice!r} is there twice")
     size = _find_size(titles, used)
