@@ -75,6 +75,10 @@ PLACES = {
         "vgg16', 448",
     ),
     "a text of settings": ({"meta": {"config": MM_TEXT}}, "224 pixels, mean 123.675, 116.28, 103.53, std 58.395"),
+    "a printed pipeline": (
+        {"transform": "Compose([Resize(256), CenterCrop(size=(320, 320)), Normalize(mean=[0.485, 0.456, 0.406])])"},
+        f"320 pixels, {IMAGENET}",
+    ),
     "a text of JSON": ({"cfg": json.dumps({"data": {"img_size": 320, "note": "x" * 60}})}, "320 pixels"),
     "steps in a list": (
         {"val_pipeline": [{"type": "Resize"}, {"type": "Crop", "crop_size": (320, 320)}]},
@@ -170,7 +174,8 @@ def test_what_is_not_compared_is_said_once(registry, tmp_path):
     assert contradictions(said, built, registry.backbones) == []
     assert unused(said, built) == [
         "the weights file also says crop_pct 0.875, val_resize_size 256, mean imagenet, model_ema True, "
-        "kernel_sizes 31, 29, 27, 13, which is not used: whole images are warped"
+        "kernel_sizes 31, 29, 27, 13, which is not used: the network is built as it is named, and whole images are "
+        "warped"
     ]
 
 

@@ -139,6 +139,7 @@ NAMED = {
     "id2label": ({"config": {"id2label": {"0": "Dog", "1": "cow", "2": "CAT"}}}, (2, 1, 0)),
     "ids and names": ({"labels": {"2": ["n02", "cat"], "0": ["n03", "cow"], "1": ["n05", "dog"]}}, (2, 0, 1)),
     "two lists": ({"classes": ["n02", "n03", "n05"], "label_names": ["dog", "cat", "cow"]}, (1, 2, 0)),
+    "commas": ({"classes": "dog, cow,cat"}, (2, 1, 0)),
     "JSON": ({"class_names": '["dog", "cow", "cat"]'}, (2, 1, 0)),
     "in order": ({"class_to_idx": {"cat": 0, "cow": 1, "dog": 2}}, None),
     "generic": ({"id2label": {0: "LABEL_0", 1: "LABEL_1", 2: "LABEL_2"}}, None),
@@ -159,7 +160,8 @@ def test_rows_are_found_by_the_names_in_a_weights_file(case):
     assert rows_of(["cat", "cow", "dog"], 3, known=known).rows == expected
     if case == "another number":
         assert misfits == [
-            "'classes' of the weights file names 2 classes and the head has 3 rows; the names are not used"
+            "'classes' of the weights file names 2 classes, the rows 0 to 1, and the head has 3 rows, from 0; "
+            "the names are not used"
         ]
 
 

@@ -32,7 +32,7 @@ _NAMES: Mapping[str, frozenset[str]] = {
         "size": "imgsize imagesize imgsz imagesz imsize imsz inputsize inputsz cropsize imgdim imagedim inputdim "
         "inputres imgres imageres resolution imgresolution imageresolution inputresolution inputshape imageshape "
         "imgshape cropdim imgheight imageheight inputheight imgwidth imagewidth inputwidth height targetsize "
-        "fixedinputsize",
+        "fixedinputsize centercrop",
         "part of a size": "size width crop shape",
         "mean": "mean means imagemean imgmean pixelmean inputmean normmean normalizemean normalisemean rgbmean meanrgb "
         "normalizationmean datasetmean datamean channelmean channelmeans imagenetmean newmean",
@@ -53,7 +53,7 @@ _NAMES: Mapping[str, frozenset[str]] = {
     }.items()
 }
 _ABOUT_A_NETWORK = re.compile("model|backbone|network|net|arch|architecture|encoder|cnn|timm|classifier")
-_ABOUT_IMAGES = re.compile("image|img|input|crop|transform|resize|normali[sz]e|preprocess|augment|data")
+_ABOUT_IMAGES = re.compile("image|img|input|crop|transform|normali[sz]e|preprocess|augment|data")
 _OF_TRAINING = re.compile("drop|pretrained|checkpoint|scriptable|exportable|^(numclasses|inchans|init.*|imgsize)$")
 """Arguments of networks that change no score, or that other rules compare."""
 _INTERPOLATIONS = ("nearest", "lanczos", "bilinear", "bicubic")
@@ -183,8 +183,10 @@ def unused(statements: Sequence[Statement], built: Built) -> list[str]:
         texts = list(dict.fromkeys(text for text in said if text))
         if texts:
             more = f" and {len(texts) - _MOST_SHOWN} more" if len(texts) > _MOST_SHOWN else ""
+            shown_texts = ", ".join(texts[:_MOST_SHOWN])
             lines.append(
-                f"{source} also says {', '.join(texts[:_MOST_SHOWN])}{more}, which is not used: whole images are warped"
+                f"{source} also says {shown_texts}{more}, which is not used: the network is built as it is named, "
+                "and whole images are warped"
             )
     return lines
 

@@ -206,7 +206,10 @@ def load_network(
             notes = load_state(known.state, spec, module)
         said = _statements(known, offer, registry)
         row_names, misfits = _row_names(known, said, num_classes)
-        info, warnings = _with_notes(known, (*notes, *misfits), said, offer, num_classes, registry)
+        if row_names is not None and row_names.binding:
+            notes += (f"the rows of the head are named by {row_names.source}",)
+        known = replace(known, warnings=(*known.warnings, *misfits))
+        info, warnings = _with_notes(known, notes, said, offer, num_classes, registry)
     loaded = _prepare(name, offer, module, num_classes, parameters, info, device, execution)
     return replace(loaded, options=chosen, warnings=warnings, row_names=row_names)
 
@@ -271,12 +274,12 @@ def _statements(known: KnownWeights, offer: Offer[BackboneSpec], registry: Regis
 def _row_names(
     known: KnownWeights, said: list[Statement], num_classes: int
 ) -> tuple[KnownClasses | None, tuple[str, ...]]:
-    """Return what the rows of a head are called, by the card of the weights or by their file, and remarks about it."""
+    """Return what the rows of a head are called, by the card of the weights or by their file, and warnings about it."""
     if known.class_names:
         named = len(known.class_names) == num_classes
         return KnownClasses("its training", tuple((name,) for name in known.class_names)) if named else None, ()
     row_names, misfits = find_row_names(said, num_classes)
-    return row_names, (*misfits, *([f"the rows of the head are named by {row_names.source}"] if row_names else []))
+    return row_names, tuple(misfits)
 
 
 def _all_options(offer: Offer[BackboneSpec]) -> dict[str, Any]:

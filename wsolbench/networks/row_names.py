@@ -85,7 +85,7 @@ def find_row_names(statements: Iterable[Statement], num_classes: int) -> tuple[K
     found: dict[str, list[tuple[str, ...]]] = {}
     misfits = []
     named = (each for each in statements if names_rows(each.name) or _PERHAPS.fullmatch(_folded(each.name)))
-    for statement in islice((each for each in named if isinstance(each.value, list | dict)), _MOST_STATEMENTS):
+    for statement in islice((each for each in named if isinstance(each.value, list | dict | str)), _MOST_STATEMENTS):
         certain = names_rows(statement.name)
         names = _names(statement.value)
         if names is None:
@@ -95,7 +95,8 @@ def find_row_names(statements: Iterable[Statement], num_classes: int) -> tuple[K
             found.setdefault(what, [names[row] for row in range(num_classes)])
         elif certain:
             misfits.append(
-                f"{what} names {len(names):,} classes and the head has {num_classes:,} rows; the names are not used"
+                f"{what} names {len(names):,} classes, the rows {min(names):,} to {max(names):,}, and the head has "
+                f"{num_classes:,} rows, from 0; the names are not used"
             )
     if not found:
         return None, list(dict.fromkeys(misfits))
@@ -106,6 +107,8 @@ def find_row_names(statements: Iterable[Statement], num_classes: int) -> tuple[K
 
 def _names(value: object) -> dict[int, tuple[str, ...]] | None:
     """Return row -> names of a list of names, or of a mapping in either direction; None for anything else."""
+    if isinstance(value, str) and "," in value and value[:1] not in "[{":
+        value = [name.strip() for name in value.split(",")]
     if isinstance(value, list) and 0 < len(value) <= _MOST_CLASSES:
         rows: dict[int, tuple[str, ...]] = {row: _texts(name) for row, name in enumerate(value)}
     elif isinstance(value, Mapping) and 0 < len(value) <= _MOST_CLASSES:
