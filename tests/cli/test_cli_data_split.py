@@ -104,6 +104,10 @@ def test_what_cannot_be_cut_is_one_line(cli, photos):
     for wrong in (("--share", 1), ("--share", "nan"), ("--images-per-class", 0)):
         assert split(cli, place, *wrong).refused(f"{wrong[0]} {wrong[1]}: expected")
     assert split(cli, place).refused("say how much of every class", "--share 0.2 or --images-per-class 10")
+    (place / "map.csv").write_text("folder,row\nkat,3\n")
+    assert split(cli, place, "--share", 0.2, "--class-map", place / "map.csv").refused(
+        "'kat' is not (did you mean 'cat'?)"
+    )
     assert not (place / "lists").exists()
     (place / "lists").mkdir()
     (place / "lists" / "mine.txt").touch()

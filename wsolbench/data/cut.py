@@ -92,6 +92,7 @@ def cut_fullsup(
     part = dataset.open(Split.TEST)
     if not part.has_boxes:
         raise UsageError(f"test of '{dataset.name}' has no boxes, which lists of it would have to state")
+    dataset.check_class_map([part.images])
     digests = _digests(part.images, workers, reporter)
     names = [str(name) for name in dataset.class_names]
     chosen = _choose(part.images.labels.tolist(), digests, names, amount, seed)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -21,8 +21,9 @@ from wsolbench.contract import (
     Split,
 )
 from wsolbench.contract.choices import DATASET_NAME
-from wsolbench.contract.datasets import ignore_finding
+from wsolbench.contract.datasets import ignore_finding, raise_fault
 from wsolbench.data.boxes import findings_of_changes
+from wsolbench.data.class_map import check_rows, names_of_classes, read_class_map
 from wsolbench.data.fingerprint import annotations_hash
 from wsolbench.data.ids import check_ids
 from wsolbench.data.sampling import in_order_of_ids, limit_split, select_images
@@ -112,6 +113,22 @@ class OpenDataset:
     def splits(self) -> frozenset[Split]:
         """The available splits."""
         return self.dataset.splits
+
+    def check_class_map(self, parts: Iterable[ImageSplit], on_fault: Callable[[DataError], None] = raise_fault) -> bool:
+        """Check the classes of the lines of the class map that name rows of a head; return whether there are any.
+
+        Args:
+            parts: The images, whose folders are names of their classes.
+            on_fault: Called with the error about a line.
+
+        Raises:
+            DataError: It cannot be read; or a line names no class, where `on_fault` raises that.
+        """
+        class_map = None if self.class_map is None else read_class_map(self.class_map)
+        if class_map is None or not class_map.rows:
+            return False
+        check_rows(class_map, names_of_classes(self.class_names, self.num_classes, parts), on_fault)
+        return True
 
     def images(self, split: Split, limit: int | None = None) -> ImageSplit:
         """Return a split's images and labels, limited.

@@ -18,7 +18,6 @@ from wsolbench.contract import (
 )
 from wsolbench.data.check.findings import count_boxes, error_finding, findings_of_all, findings_of_split, list_findings
 from wsolbench.data.check.inspection import InspectedSplit, inspect_split
-from wsolbench.data.class_map import check_rows, names_of_classes, read_class_map
 from wsolbench.data.ids import check_ids
 from wsolbench.data.opened import OpenDataset, open_dataset
 from wsolbench.errors import DataError, UsageError
@@ -149,14 +148,13 @@ def _check_class_map(
 ) -> None:
     """Check the classes of a class map as a run does, and say that the rows of a network's head were not checked."""
     try:
-        class_map = None if opened.class_map is None else read_class_map(opened.class_map)
-        if class_map is not None and class_map.rows:
-            names = names_of_classes(opened.class_names, opened.num_classes, (part.images for part in parts))
-            check_rows(class_map, names, on_fault)
-            text = f"{class_map.path}: its rows were not checked, as they are those of a network; a run checks them"
-            told(Finding(Severity.NOTE, text))
+        has_rows = opened.check_class_map([part.images for part in parts], on_fault)
     except DataError as fault:
         on_fault(fault)
+    else:
+        if has_rows:
+            text = f"{opened.class_map}: its rows were not checked, as they are those of a network; a run checks them"
+            told(Finding(Severity.NOTE, text))
 
 
 def _version(dataset: Dataset) -> str:
