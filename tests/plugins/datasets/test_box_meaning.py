@@ -118,13 +118,25 @@ def test_a_column_of_classes_is_the_category_whatever_its_title(photos, tmp_path
     assert said[0].endswith("6 boxes are left out, of another category than the class of the image: 'person' (6)")
 
 
-@each("title", ["class", "class_id", "category_id", "Labels", "label_no", "species"])
+@each(
+    "title",
+    ["class", "class_id", "category_id", "Labels", "label_no", "species", "cls", "cat_id", "Klasse", "categoría"],
+)
 def test_numbers_of_classes_need_a_class_map(photos, tmp_path, title):
     text = with_others(f"image,{title},x0,y0,x1,y1", numbered, "person")
     with pytest.raises(DataError, match="no category of its boxes is the name of a class folder; categories: '7', '8'"):
         read(photos, tmp_path, text)
     write(tmp_path / "map.csv", "folder,category\ncat,7.0\ndog,8.0")
     assert is_true(read(photos, tmp_path, text, class_map=tmp_path / "map.csv")[0])
+
+
+@each("title", ["name", "object", "tag", "item_type"])
+def test_numbers_that_may_be_the_category_are_a_warning(photos, tmp_path, title):
+    text = with_others(f"image,{title},x0,y0,x1,y1", numbered, "person")
+    said = read(photos, tmp_path, text)[1]
+    write(tmp_path / "map.csv", "folder,category\ncat,7\ndog,8")
+    assert is_true(read(photos, tmp_path, text, class_map=tmp_path / "map.csv")[0])
+    assert f"all boxes count; if '{title}' does, say with --class-map FILE which class is which" in said[0]
 
 
 def test_a_column_that_may_be_the_category_is_a_warning(photos, tmp_path):

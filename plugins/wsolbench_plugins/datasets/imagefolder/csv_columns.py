@@ -45,8 +45,13 @@ _IMAGES = (
 )
 _CATEGORIES = ("class", "label", "category", "classname", "labelname", "categoryname", "classlabel")
 _CATEGORY_LIKE = re.compile(
-    r"(gt|true|object|obj|box|bbox|target)?(class|categor[yi]|label|species)(e?s)?(name|label|id|idx|index|no|num|number|text)?"
+    r"(gt|true|object|obj|box|bbox|target)?"
+    r"(class|categor[yi]|label|species|cls|cat(?=id|name)|klasse|kategorie|classe|clase|categor[ií]a|categorie|etiqueta)"
+    r"(e?s)?(name|label|id|idx|index|no|num|number|text)?"
 )
+"""Titles of categories, whatever their values."""
+_PERHAPS_CATEGORY = re.compile(r"(object|obj|item)?(name|tag|type|kind|breed|taxon|object|item|thing|group)s?(id|no)?")
+"""Titles of columns whose numbers may be categories."""
 _PLACES = frozenset({"folder", "dir", "directory", "parent", "split", "set", "subset", "fold", "usage", "path"})
 """Titles of columns that may hold the names of class folders, and say nothing of a box."""
 _UNIT = re.compile(r"(?<=.)(px|pixels?|norm(ali[sz]ed)?)$")
@@ -93,7 +98,7 @@ class Columns:
         category: That of the category of the box.
         size: Those of the width and height of the image.
         unread: Those that are none of these.
-        doubtful: Of these, those that may be the category, where none is: words that are repeated.
+        doubtful: Of these, those that may be the category, where none is: their values are repeated.
     """
 
     layout: Layout
@@ -195,7 +200,7 @@ def _find_category(header: Line, titles: Sequence[str], rows: Sequence[Row], kno
     titled = [title for title in _CATEGORIES if title in titles]
     titled += [title for title in titles if _CATEGORY_LIKE.fullmatch(title) and title not in titled]
     probed = rows[:: max(1, len(rows) // _MANY)]
-    others = [title for title in titles if title not in titled and not _are_mostly(_is_number, probed, title)]
+    others = [title for title in titles if title not in titled and _may_be_category(title, probed)]
     named = [title for title in (*titled, *others) if _names_classes(title, probed, known)]
     for title in named[1:]:
         _check_agreement(header, named[0], title, rows)
@@ -228,10 +233,15 @@ def _are_mostly(test: Callable[[str], bool], rows: Iterable[Row], title: str) ->
 
 
 def _is_repeated(title: str, rows: Sequence[Row]) -> bool:
-    """Whether a column holds a few words, each in several rows, as one of categories does."""
+    """Whether a column holds a few words or numbers, each in several rows, as one of categories does."""
     counts = Counter(row[title] for row in rows if row[title])
     few = 1 < len(counts) <= counts.total() / 2
-    return title not in _PLACES and few and not _are_mostly(_is_number, rows, title)
+    return title not in _PLACES and few and _may_be_category(title, rows)
+
+
+def _may_be_category(title: str, rows: Sequence[Row]) -> bool:
+    """Whether the values of a column that is not titled as a category may be such: numbers under some titles only."""
+    return _PERHAPS_CATEGORY.fullmatch(title) is not None or not _are_mostly(_is_number, rows, title)
 
 
 def _is_number(text: str) -> bool:
