@@ -105,3 +105,14 @@ def test_results_show_every_character(text):
 def test_results_that_cannot_be_written_are_an_error_at_once():
     with pytest.raises(OutputError, match="stdout cannot be written"), result_stream(Full(errno.EIO)):
         print("x")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["weights {0}", "run --backbone resnet_nano --method cam --weights {0}"])
+def test_a_damaged_weights_file_is_told_without_the_library_that_computes(tmp_path, command):
+    (tmp_path / "w.pth").write_bytes(b"PK damaged")
+    arguments = command.format(tmp_path / "w.pth").split()
+    code = f"import sys; from wsolbench.cli.app import _run; print(_run({arguments!r}), 'torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "2 False\n"
+    assert "is damaged" in done.stderr

@@ -177,6 +177,9 @@ def repeating():
     dicts = (text(f"m{n}") + mapping(text("fc.weight") + again, text("c") + again) for n in range(21_000))
     few = (text(f"m{n}") + mapping(text("fc.weight") + again, text("c") + again) for n in range(2_000))
     prefixes = (text(f"m{n}.fc.weight") + again + text(f"m{n}.c.weight") + again for n in range(9_000))
+    dictionary = mapping(*(text(f"k{n}") + b"}" for n in range(10_000))) + b"q\x01"
+    holders = [text(f"h{n}") + mapping(text("x") + b"K\x01", text("a") + b"h\x01") for n in range(5_000)]
+    named = b"".join(text("x." * 100_000 + str(n)) + tensor([2, 2]) + b"\x86" for n in range(4))
     return {
         "keys doubled": pickled(halves + b"K\x01"),
         "values doubled": pickled(text("a") + halves),
@@ -192,6 +195,10 @@ def repeating():
         "name of 1 MB": pickled(text("x." * 500_000 + "w") + tensor([2, 2])),
         "names of many dots": pickled(kept, *(text("x." * 1000 + f"w{n}") + again for n in range(500))),
         "number of 1 MB": pickled(text("a") + b"\x8b" + struct.pack("<i", 10**6) + b"\x7f" * 10**6),
+        "list of many places": pickled(text("t") + pairs, *(text(f"h{n}") + b"](h\x01h\x01e" for n in range(9_000))),
+        "mapping of many places": pickled(text("t") + dictionary, *holders),
+        "pairs of long names": pickled(text("t") + b"](" + named + b"e"),
+        "entries of one network": pickled(kept, *(text(f"n{n}") + again for n in range(6_000))),
         "classes of nothing": pickled(text("fc.weight") + tensor([20_000_000, 0])),
         "classes beyond all": pickled(text("fc.weight") + tensor([2**62, 0])),
         "more numbers than stored": pickled(text("fc.weight") + tensor([2**40, 2], [2, 1])),

@@ -2,6 +2,7 @@ import argparse
 import os
 import pickle
 import zipfile
+from dataclasses import replace
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -17,7 +18,7 @@ from wsolbench.errors import PluginError, UsageError, WeightsError
 from wsolbench.host.provider import Provider
 from wsolbench.host.registry import Offer, Registry
 from wsolbench.networks.load import load_network, resolve_backbone
-from wsolbench.networks.weights import difference, read_state, state_sha256
+from wsolbench.networks.weights import StateDict, check_fit, count_classes, difference, read_state, state_sha256
 
 CPU = torch.device("cpu")
 
@@ -374,6 +375,31 @@ def test_numpys_types_are_not_touched_by_a_file(spec, state, tmp_path):
     assert np.dtype("f8").byteorder == "="
 
 
+def test_counters_may_be_rows_of_one_number(load, spec, state, tmp_path):
+    rows = {name: value[None] if name.endswith("num_batches_tracked") else value for name, value in state.items()}
+    counters = [name for name in rows if name.endswith("num_batches_tracked")]
+    assert counters
+    torch.save(rows, tmp_path / "w.pth")
+    assert all(load(tmp_path / "w.pth").module.state_dict().get(name, torch.tensor(0)).ndim == 0 for name in counters)
+
+
+@each(("shape", "said"), [((2_000_000, 0), "has the shape"), ((), "has the shape"), ((7, 5), "of another shape")])
+def test_a_classifier_that_can_be_none_is_refused_before_the_network_is_built(registry, tmp_path, shape, said):
+    without_memory = []
+    offer = registry.backbones.get("wsolbench:resnet_nano")
+
+    def build(classes):
+        without_memory.append(torch.empty(1).is_meta)
+        return offer.spec.build(classes)
+
+    spec = replace(offer.spec, build=build)
+    state = {**offer.spec.build(3).state_dict(), "fc.weight": torch.zeros(shape)}
+    path = tmp_path / "w.pth"
+    with pytest.raises(WeightsError, match=said):
+        check_fit(StateDict(path, state), spec, count_classes(path, spec, state))
+    assert all(without_memory)
+
+
 def test_nothing_stays_allowed_after_a_file_was_read(spec, state, tmp_path):
     torch.save({"model": state, **BESIDE}, tmp_path / "w.pth")
     before = set(torch.serialization.get_safe_globals())
@@ -392,8 +418,6 @@ def test_a_file_without_a_state_dict_is_refused(spec, tmp_path, content):
 
 
 def test_whatever_a_plugins_reader_raises_becomes_an_error_about_the_file(spec, tmp_path):
-    from dataclasses import replace
-
     def read(path):
         raise ValueError(f"bad magic\nin {path.name}")
 
@@ -404,8 +428,6 @@ def test_whatever_a_plugins_reader_raises_becomes_an_error_about_the_file(spec, 
 
 @each("form", ["safetensors", "module."])
 def test_a_plugin_converts_what_the_core_has_read(spec, state, tmp_path, form):
-    from dataclasses import replace
-
     def convert(theirs):
         return {key.removeprefix("their."): value for key, value in theirs.items()}
 
@@ -421,8 +443,6 @@ def test_a_plugin_converts_what_the_core_has_read(spec, state, tmp_path, form):
 
 
 def test_why_a_plugin_cannot_convert_becomes_an_error_about_the_file(spec, state, tmp_path):
-    from dataclasses import replace
-
     def convert(theirs):
         raise ValueError(f"it is from\na later version with {len(theirs)} entries")
 

@@ -11,7 +11,7 @@ MOST_STEPS = 1_000_000
 """Instructions of a pickle; a training file has some 25 for each tensor."""
 MOST_ENTRIES = 20_000
 """Named tensors; the largest networks have some thousand, and a training file a few times as many."""
-MOST_OF_NETWORK = 8_000
+MOST_OF_NETWORK = 5_000
 """Named tensors in one mapping, which may hold a network and its average."""
 MOST_MAPPINGS = 1_000
 """Mappings that hold tensors, apart from those of optimizers."""

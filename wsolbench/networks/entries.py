@@ -16,7 +16,7 @@ from itertools import takewhile
 from torch import Tensor
 
 from wsolbench.errors import WeightsError
-from wsolbench.networks.bounds import MOST_MAPPINGS, MOST_OF_NETWORK, MOST_STEPS
+from wsolbench.networks.bounds import LONGEST_NAME, MOST_MAPPINGS, MOST_OF_NETWORK, MOST_PARTS, MOST_STEPS
 from wsolbench.networks.pickles import shown
 from wsolbench.networks.stored import REPEATED, StoredTensor, overlaps
 from wsolbench.networks.tensors import tensor_of
@@ -187,9 +187,13 @@ def _named_items(value: object) -> list[tuple[str, object]]:
         return [(name, item) for name, item in value.items() if isinstance(name, str)]
     if not isinstance(value, list | tuple) or not value:
         return []
-    if all(isinstance(item, list | tuple) and len(item) == 2 and isinstance(item[0], str) for item in value):
+    if all(isinstance(item, list | tuple) and len(item) == 2 and _is_name(item[0]) for item in value):
         return [(name, item) for name, item in value]
     return [(str(place), item) for place, item in enumerate(value[:_SHOWN]) if isinstance(item, dict | list | tuple)]
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and len(value) <= LONGEST_NAME and value.count(".") < MOST_PARTS
 
 
 def _joined_tree(items: list[tuple[str, object]], spend: Callable[[int], None]) -> dict[str, StoredTensor]:
