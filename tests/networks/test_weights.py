@@ -375,7 +375,7 @@ def test_numpys_types_are_not_touched_by_a_file(spec, state, tmp_path):
     assert np.dtype("f8").byteorder == "="
 
 
-def test_counters_may_be_rows_of_one_number(load, spec, state, tmp_path):
+def test_counters_may_be_rows_of_one_number(load, state, tmp_path):
     rows = {name: value[None] if name.endswith("num_batches_tracked") else value for name, value in state.items()}
     counters = [name for name in rows if name.endswith("num_batches_tracked")]
     assert counters
