@@ -6,8 +6,8 @@
     ROOT/val/<class>/*.jpg      train-fullsup
     ROOT/test/<class>/*.jpg     test; a folder of class folders alone is test
 
-Labels are the places of the class folders in the order of their names, over all splits. Boxes come from a file or a
-folder of files, `--metadata-root`:
+ROOT may be a ZIP file. Labels are the places of the class folders in the order of their names, over all splits. Boxes
+come from a file or a folder of files, `--metadata-root`:
 
 ==========  ============================================================================================================
 ``*.csv``   with a header of a common tool, such as ``image,x0,y0,x1,y1`` (inclusive corners); ``*.tsv`` too
