@@ -51,6 +51,7 @@ def test_an_archive_whose_folders_begin_elsewhere_is_named(cli, folder_set, tmp_
     move_into_zip(made.images / "train", tmp_path / "photos.zip")
     with zipfile.ZipFile(tmp_path / "other.zip", "w") as archive:
         archive.writestr("top/train/00.png", b"")
+        archive.writestr("another/train/00.png", b"")
     done = cli(*TRAIN, *made.options, "--train-root", tmp_path / "other.zip")
     assert done.refused("there is no train/00.png in", "other.zip; check where its folders begin")
     assert cli(*TRAIN, *made.options, "--train-root", tmp_path / "gone").refused("gone does not exist")

@@ -316,7 +316,7 @@ def test_without_out_a_fresh_folder_in_runs_is_made(cli, folder_set, tmp_path, m
         (["--dataset", "nope"], "unknown dataset 'nope'"),
         (["--device", "meta"], "--device meta cannot be used here"),
         (["--workers", "0"], "'--workers'"),
-        (["--seed", "x"], "'--seed'"),
+        (["--seed", "x"], "--seed x: expected a whole number from 0"),
         (["--seed", "1", "--seed", "2", "--seed", "1"], "--seed 1 is given more than once; give every seed once"),
         (["--weights", "random"], "--weights random: without --weights a training starts from random weights; omit it"),
         (
