@@ -66,7 +66,7 @@ def test_a_file_like_nothing_is_told_so(cli, tmp_path):
     torch.save({"alpha": torch.zeros(3)}, tmp_path / "w.pth")
     done = cli("weights", tmp_path / "w.pth")
     assert done.code == 0
-    assert "no installed network is similar; its entries include alpha" in done.out
+    assert "no network that was compared is similar; its entries include alpha" in done.out
 
 
 @pytest.mark.slow
@@ -79,7 +79,7 @@ def test_the_reason_why_a_plugin_cannot_take_a_file_is_shown(cli, saved, tmp_pat
     assert done.code == 0
     assert "most similar to" not in done.out
     assert done.out.count("'slak' cannot use it: it holds a SLaK whose large kernels are not decomposed") == 1
-    assert "no installed network is similar; its entries include downsample_layers.0.0.weight, " in done.out
+    assert "no network that was compared is similar; its entries include downsample_layers.0.0.weight, " in done.out
     run = ["--method", "cam", "--limit", 2, "--out", tmp_path / "out"]
     assert cli("run", "--backbone", "replknet_nano", "--weights", path, *run).refused("compares it with every network")
 
@@ -91,7 +91,7 @@ def test_a_few_names_in_common_do_not_make_a_file_like_a_network(cli, saved):
 
     done = cli("weights", saved("replknet_nano", other))
     assert "most similar to" not in done.out
-    assert "no installed network is similar; its entries include body." in done.out
+    assert "no network that was compared is similar; its entries include body." in done.out
 
 
 @pytest.mark.slow

@@ -67,6 +67,12 @@ def test_an_unknown_name_suggests_and_tells_what_failed():
     )
 
 
+def test_names_that_are_equally_near_are_suggested_in_their_order():
+    registry = Registry([method(f"pc{number}") for number in (10, 4, 3, 2, 1)])
+    with pytest.raises(UnknownNameError, match=r"Did you mean 'pc1' or 'pc2' or 'pc3'\?"):
+        registry.methods.get("pc")
+
+
 def test_an_unknown_name_suggests_nothing_ambiguous():
     registry = Registry([method("power", BOLT), method("power")])
     with pytest.raises(UnknownNameError, match=r"unknown method 'powr'\. Did you mean '(acme|bolt):power'") as caught:

@@ -227,6 +227,8 @@ def test_names_are_compared_whole(registry, ours, pretrained, theirs, verdict):
         ("model_best.pth.tar", []),
         ("checkpoint-0000ffff.pth", []),
         ("my_resnet50.pth", []),
+        ("tf_efficientnet_lite0.fp16.safetensors", ["tf_efficientnet_lite0"]),
+        ("resnet50_ema_best.pth", ["resnet50"]),
     ],
 )
 def test_a_published_file_is_named_after_its_network(registry, file, named):

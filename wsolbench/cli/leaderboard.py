@@ -49,13 +49,17 @@ def check(context: typer.Context, folder: Folder = DEFAULT) -> None:
     What no outcome shows is named as claimed.
     """
     from wsolbench.leaderboard import check as carry_out
-    from wsolbench.records.verify import CLAIMED
+    from wsolbench.records.verify import CLAIMED, MARKED
 
     problems = carry_out(folder, session_of(context).reporter())
     if problems:
         listed = "".join(f"\n  {problem}" for problem in problems)
         raise DataError(f"the leaderboard is stale; run 'wsolbench leaderboard build'{listed}")
-    typer.echo(f"{folder}: fresh; claimed by records and not verified: {', '.join(CLAIMED)}")
+    always = [name for name in CLAIMED if name not in MARKED]
+    typer.echo(
+        f"{folder}: fresh; claimed by records and not verified: {', '.join(always)}; "
+        f"where tables mark it, also {' and '.join(MARKED)}"
+    )
 
 
 @leaderboard.command()

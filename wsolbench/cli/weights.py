@@ -33,7 +33,7 @@ def weights(
 
     content = read_weights_file(file)  # before the libraries are imported that compute: what is wrong is said at once
     from wsolbench.networks.diagnosis import diagnose, look_in_zoos
-    from wsolbench.networks.entries import some
+    from wsolbench.networks.entries import is_counter, some
 
     with session.clean_stdout():
         found = diagnose(content, registry.backbones, weights_key)
@@ -42,7 +42,8 @@ def weights(
     if len(found.fits) > 1:
         lines.append(f"ambiguous: its entries fit {len(found.fits)} networks, which differ in what no entry shows")
     if not found.fits:
-        lines.append(f"no installed network is similar; its entries include {some(found.entries)}")
+        own = [name for name in found.entries if not is_counter(name)]
+        lines.append(f"no network that was compared is similar; its entries include {some(own or found.entries)}")
     lines += found.refusals
     for fit in found.fits:
         lines += ["", *_about(fit, registry, file, weights_key)]

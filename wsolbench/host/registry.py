@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Generic, TypeAlias, TypeVar
 
@@ -20,6 +20,7 @@ from wsolbench.contract import (
 )
 from wsolbench.errors import UnknownNameError
 from wsolbench.host.provider import Provider, blaming
+from wsolbench.texts import natural_key
 
 Offered: TypeAlias = Spec | Zoo[Spec]
 O_co = TypeVar("O_co", bound=Offered, covariant=True)
@@ -252,12 +253,19 @@ def _replaces(offer: Offer[Offered], earlier: Offer[Offered]) -> bool:
     return offer.qualified_name == earlier.qualified_name and isinstance(offer.spec, type(earlier.spec))
 
 
+def _nearest(name: str, known: Collection[str]) -> list[str]:
+    """Return the known names that are most like another one, the most alike first, equals in their natural order."""
+    near = difflib.get_close_matches(name, known, n=max(1, len(known)), cutoff=0.5)
+    likeness = {each: difflib.SequenceMatcher(None, each, name).ratio() for each in near}
+    return sorted(near, key=lambda each: (-likeness[each], natural_key(each)))[:3]
+
+
 def _unknown(
     kind: str, name: str, known: set[str], listing: str, count: int, failures: tuple[PluginFailure, ...]
 ) -> UnknownNameError:
     by_lowercase = {known_name.lower(): known_name for known_name in known}
     behind = sorted(known_name for known_name in by_lowercase if known_name.startswith(f"{name.lower()}:"))
-    near = difflib.get_close_matches(name.lower(), sorted(by_lowercase), n=3, cutoff=0.5)
+    near = _nearest(name.lower(), by_lowercase)
     close = [by_lowercase[match] for match in dict.fromkeys([*behind, *near])][:3]
     hint = f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
     message = f"unknown {kind} '{name}'.{hint}\n  'wsolbench {listing}' shows all {count}."

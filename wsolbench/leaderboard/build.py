@@ -128,7 +128,8 @@ def _differences(folder: Path, tables: list[Table]) -> list[str]:
         if not path.is_file():
             problems.append(f"{path} is missing")
         elif path.read_bytes() != content:
-            problems.append(f"{path} is not what the records give")
+            changed = name in marks and mark_of(path.read_bytes()) != marks[name]
+            problems.append(_changed(path) if changed else f"{path} is not what the records give")
     for name, fingerprint in expected.items():
         path = folder / name
         if not path.is_file():
@@ -136,7 +137,7 @@ def _differences(folder: Path, tables: list[Table]) -> list[str]:
         elif fingerprint_of(path.read_bytes()) != fingerprint:
             problems.append(f"{path} was drawn from other records")
         elif name in marks and mark_of(path.read_bytes()) != marks[name]:
-            problems.append(f"{path} was changed since it was drawn")
+            problems.append(_changed(path))
     for name, table in _galleries(tables).items():
         path = folder / name
         if path.is_file() and not _is_of_table(path, table):
@@ -144,6 +145,10 @@ def _differences(folder: Path, tables: list[Table]) -> list[str]:
     problems += [f"{folder / name} belongs to no table" for name in chain(*leftovers(folder, {*texts, *expected}))]
     problems += [f"{path} belongs to no record" for path in _unused(folder / RECORDS, tables)]
     return problems
+
+
+def _changed(path: Path) -> str:
+    return f"{path} was changed after it was built; move it, or delete it, before you build again"
 
 
 def _texts(tables: list[Table], folder: Path, refused: int = 0) -> dict[str, bytes]:

@@ -64,6 +64,8 @@ _NO_NAME = re.compile(
 )
 _HASHED = re.compile("(.+)-[0-9a-f]{8,64}")
 """Names of published files, of torch's hub and of timm."""
+_FORMS = re.compile("([._-](fp16|fp32|bf16|float16|half|ema|raw|best|last|final|weights|state_dict|checkpoint|model))+")
+"""What names of files say after the network: in which form its weights are kept."""
 
 
 @dataclass(frozen=True)
@@ -155,6 +157,8 @@ def named_by_file(path: Path, networks: Catalogue[BackboneSpec], *, zoos: bool =
     """
     hashed = _HASHED.fullmatch(path.stem)
     name = (hashed[1] if hashed else path.stem).lower()
+    form = next((found for found in _FORMS.finditer(name) if found.end() == len(name)), None)
+    name = name[: form.start()] if form else name
     for _ in range(4 if hashed else 1):  # the network's name, before those of the training
         if networks.knows(name, zoos=zoos or hashed is not None):
             return [Statement("the name of the weights file", ("model_name",), name)]

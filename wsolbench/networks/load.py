@@ -439,7 +439,8 @@ def _ambiguity(offer: Offer[BackboneSpec], others: list[Fit]) -> str:
     """Return a warning that weights fit several networks, which differ in what no entry shows."""
     names = ", ".join(f"'{fit.offer.name}' ({_form(fit)})" for fit in others)
     which = "networks" if offer.spec.family is None else f"variants of '{offer.spec.family}'"
-    return f"the weights fit other {which} just as well: {names}; none of their entries differ"
+    told = f"the weights fit other {which} just as well: {names}; padding or preprocessing differ"
+    return f"{told}, and no entry shows which: make sure that they are those of '{offer.name}'"
 
 
 def _form(fit: Fit) -> str:

@@ -31,10 +31,12 @@ def test_class_folders_and_a_csv_file(tmp_path):
 
 
 def said_by(photos, file, **conventions):
-    """Return the boxes of test, and what was said of those that are left out."""
+    """Return the boxes of test, and what was said of what is left out."""
     said = []
     roots = DatasetRoots(photos, file, conventions=Conventions(**conventions), on_finding=said.append)
-    return boxes_of(SPEC.build(roots)), [finding.text for finding in said if "left out" in finding.text]
+    return boxes_of(SPEC.build(roots)), [
+        finding.text for finding in said if "left out" in finding.text or "is scored" in finding.text
+    ]
 
 
 @pytest.fixture
@@ -122,7 +124,9 @@ def test_categories_in_other_words_than_the_folders(photos):
         said_by(photos, file)
     boxes, said = said_by(photos, file, unannotated="omit")
     assert boxes == {name: found for name, found in EXPECTED.items() if "cat" in name}
-    assert said == [f"test: 2 boxes are {left_out} 'chair' (1), 'CAT' (1)"]
+    lost = "no image of 'dog' is scored: none has a box that counts; boxes of other categories: 'chair' (1), 'CAT' (1)"
+    advice = "--class-map FILE says which is which class"
+    assert said == [f"test: 2 boxes are {left_out} 'chair' (1), 'CAT' (1)", f"test: {lost}; {advice}"]
 
 
 def test_voc_without_foreign_classes(photos):

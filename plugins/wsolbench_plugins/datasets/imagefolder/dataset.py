@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -180,12 +180,29 @@ class BoxesOfImages:
                 message += "--class-map FILE says which category is which class"
             message += "; --unannotated omit leaves such images out"
             self.roots.on_fault(DataError(f"{self.path} {message}"))
+        elif bare:
+            self._report_unscored(split, frozenset(bare), others)
         sizes, rule = HeaderSizes(files), self._file.rule
         source = f"{self.path}, {split.label}"
         if not check_units(quads, sizes, rule, source, self.roots.on_fault, self.roots.on_finding):
             return Annotations()
         boxes = SizedBoxes(quads, sizes, str(self.path), rule, quads.keys() - files.sizes.keys())
         return Annotations(boxes, sizes, changes=boxes.changes)
+
+    def _report_unscored(self, split: Split, bare: Collection[str], others: str) -> None:
+        """Report the classes of a split all of whose images are left out, as they have no boxes that count."""
+        photos = self.photos[split]
+        of_image = dict(zip(photos.files.ids, photos.classes, strict=True))
+        scored = {name for image_id, name in of_image.items() if image_id not in bare}
+        lost = [name for name in dict.fromkeys(photos.classes) if name not in scored]
+        if lost:
+            named = ", ".join(map(repr, lost[:MOST_NAMED]))
+            named += f" and {len(lost) - MOST_NAMED} more classes" if len(lost) > MOST_NAMED else ""
+            text = f"{split.label}: no image of {named} is scored: none has a box that counts"
+            text += (
+                f"; boxes of other categories: {others}; --class-map FILE says which is which class" if others else ""
+            )
+            self.roots.on_finding(Finding(Severity.WARNING, text))
 
     def files(self, split: Split) -> ImageFiles:
         """Return the images of a split with what the boxes say of their sizes; of train-weaksup, nothing is read."""
