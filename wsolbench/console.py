@@ -86,6 +86,8 @@ def _singular(unit: str) -> str:
 
 def _so_far(done: int, total: int | None, unit: str, seconds: float) -> str:
     """Say how much of a phase is done after some seconds, and how long the rest takes at the same rate."""
+    if total is None and not done:
+        return f"not finished after {_duration(seconds)}"
     parts = [f"{done:,} {unit}" if total is None else f"{done:,} of {total:,} {unit}", f"after {_duration(seconds)}"]
     if done:
         parts.append(f"{done / seconds:.1f} {unit}/s")

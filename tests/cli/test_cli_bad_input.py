@@ -37,7 +37,7 @@ def refused(cli, tmp_path):
 # -------------------------------------------------------------------------------------------------- names and options
 
 WRONG_OPTIONS = [
-    (["--dataset", "critter"], "unknown dataset 'critter'. Did you mean 'critters'?"),
+    (["--dataset", "critter"], "unknown data set 'critter'. Did you mean 'critters'?"),
     (["--backbone", "replknt_nano"], "unknown backbone 'replknt_nano'. Did you mean 'replknet_nano'"),
     (["--backbone", "nothing-like-it"], "'wsolbench list backbones' shows all"),
     (["--method", "pcl1"], "unknown method 'pcl1'. Did you mean 'pc1'"),
@@ -133,7 +133,7 @@ def test_debug_shows_the_traceback_above_the_line(cli):
     done = cli(*RANDOM, "--dataset", "nope", "--debug")
     assert done.code == 2
     assert done.err.startswith("Traceback (most recent call last):")
-    assert "\nerror: unknown dataset 'nope'." in done.err
+    assert "\nerror: unknown data set 'nope'." in done.err
 
 
 # ------------------------------------------------------------------------------------------------------------ weights

@@ -73,7 +73,7 @@ def test_it_takes_the_places_that_every_command_takes(cli, made, tmp_path):
 
 
 def test_mistakes_are_told_in_one_line(cli, tmp_path):
-    assert cli("data", "check", "foldr").refused("unknown dataset 'foldr'. Did you mean 'folder'")
+    assert cli("data", "check", "foldr").refused("unknown data set 'foldr'. Did you mean 'folder'")
     assert cli("data", "check", "folder").refused("pass --metadata-root DIR")
     assert cli("data", "check", "folder", "--metadata-root", tmp_path).refused("holds no split")
 

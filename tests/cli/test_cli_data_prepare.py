@@ -38,5 +38,5 @@ def test_what_is_there_is_ready(cli, tmp_path):
         f"check it: wsolbench data check tiny-imagenet --data-root {tmp_path / 'tiny'}",
     ]
     assert cli("data", "prepare", "tiny-imagnet").refused(
-        "unknown dataset 'tiny-imagnet'. Did you mean 'tiny-imagenet'"
+        "unknown data set 'tiny-imagnet'. Did you mean 'tiny-imagenet'"
     )

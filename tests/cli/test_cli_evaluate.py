@@ -257,7 +257,7 @@ def test_what_cannot_be_evaluated_is_refused(stored, evaluate, tmp_path):
     )
     assert evaluate("--dataset", "folder", "--scoremaps", maps).refused("pass --metadata-root DIR")
     assert evaluate("--dataset", "critters", *place, "--scoremaps", maps).refused("reads nothing from disk")
-    assert evaluate("--dataset", "nope", "--scoremaps", maps).refused("unknown dataset 'nope'")
+    assert evaluate("--dataset", "nope", "--scoremaps", maps).refused("unknown data set 'nope'")
     assert evaluate("--metadata-root", tmp_path / "no", "--scoremaps", maps).refused("check --metadata-root")
     assert evaluate(*place, "--scoremaps", maps, "--interval", "0").refused("--interval")
     assert evaluate(*place, "--scoremaps", maps, "--limit", "0").refused("--limit")

@@ -167,6 +167,7 @@ def test_progress_in_words():
     assert console._so_far(0, 10, "maps", 30) == "0 of 10 maps, after 30 s"
     assert console._so_far(300, 5794, "maps", 150) == "300 of 5,794 maps, after 2 min, 2.0 maps/s, 46 min left"
     assert console._so_far(2, 300, "maps", 120) == "2 of 300 maps, after 2 min, 0.0 maps/s, 4 h 58 min left"
+    assert console._so_far(0, None, "images", 30) == "not finished after 30 s"
     assert console._so_far(7, None, "files", 60) == "7 files, after 60 s, 0.1 files/s"
 
 

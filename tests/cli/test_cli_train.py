@@ -313,7 +313,7 @@ def test_without_out_a_fresh_folder_in_runs_is_made(cli, folder_set, tmp_path, m
         (["--recipe", "twocycle"], "unknown recipe 'twocycle'. Did you mean 'onecycle'?"),
         (["--backbone", "replknet"], "'replknet' is a family of networks; name the one to train: "),
         (["--backbone", "nope"], "unknown backbone 'nope'"),
-        (["--dataset", "nope"], "unknown dataset 'nope'"),
+        (["--dataset", "nope"], "unknown data set 'nope'"),
         (["--device", "meta"], "--device meta cannot be used here"),
         (["--workers", "0"], "'--workers'"),
         (["--seed", "x"], "--seed x: expected a whole number from 0"),

@@ -46,7 +46,7 @@ def test_any_prefix_that_all_names_share_is_taken_off_and_reported(tmp_path, pre
     for classifier_key in (CLASSIFIER, None):
         found = chosen({"state_dict": prefixed(prefix)}, tmp_path, classifier_key=classifier_key)
         assert found.tensors.keys() == network().keys()
-        assert found.notes == (f"the prefix '{prefix}' is taken off the names",)
+        assert found.notes == (f"the prefix '{prefix}' is removed from the names",)
 
 
 @each("beside", ["criterion.weight", "ema.conv1.weight", "loss_fn.margin", "train_acc.count", "n_averaged"])
@@ -89,24 +89,24 @@ def renamed(*changes):
 
 
 SHAPED = {
-    "compiled parts": (renamed(("^layer1.", "layer1._orig_mod.")), "inside names are taken off: _orig_mod"),
+    "compiled parts": (renamed(("^layer1.", "layer1._orig_mod.")), "inside names are removed: _orig_mod"),
     "sharded parts": (
         {
             "state_dict": {
                 f"module.{name}": entry for name, entry in renamed((".0.", "._fsdp_wrapped_module.0.")).items()
             }
         },
-        "inside names are taken off: _fsdp_wrapped_module",
+        "inside names are removed: _fsdp_wrapped_module",
     ),
     "recomputed parts": (renamed((r"0\.conv", "0._checkpoint_wrapped_module.conv")), "_checkpoint_wrapped_module"),
-    "a parallel part": (renamed(("^layer1.", "layer1.module.")), "inside names are taken off: module"),
-    "some parallel": (renamed(("^(bn|fc)", r"module.\1")), "inside names are taken off: module"),
+    "a parallel part": (renamed(("^layer1.", "layer1.module.")), "inside names are removed: module"),
+    "some parallel": (renamed(("^(bn|fc)", r"module.\1")), "inside names are removed: module"),
     "body and head": (
         {("head." if name[:2] == "fc" else "backbone.") + name: entry for name, entry in network().items()},
-        "the prefixes 'backbone.' and 'head.' are taken off the names",
+        "the prefixes 'backbone.' and 'head.' are removed from the names",
     ),
     "a tree": (tree(network()), None),
-    "a tree in a container": ({"params": tree(prefixed("net.")), "epoch": 3}, "the prefix 'net.' is taken off"),
+    "a tree in a container": ({"params": tree(prefixed("net.")), "epoch": 3}, "the prefix 'net.' is removed"),
     "a list of one": ([network(), {"epoch": 3}], None),
     "pairs": (list(network().items()), None),
 }

@@ -26,14 +26,20 @@ MaskRoot = Annotated[
     Path | None, typer.Option(metavar="DIR", help="Folder that mask paths are relative to; default --data-root.")
 ]
 TrainRoot = Annotated[
-    Path | None, typer.Option(metavar="DIR|ZIP", help="Where the train-weaksup images lie when elsewhere.")
+    Path | None,
+    typer.Option(metavar="DIR|ZIP", help="Folder or ZIP file of the train-weaksup images, if not below --data-root."),
 ]
 Boxes = Annotated[
     BoxConvention, typer.Option(help="Second corners in the lists: the last pixel, the one after it, or clipped.")
 ]
 FirstPixel = Annotated[
     int | None,
-    typer.Option(metavar="0|1", min=0, max=1, help="Number of the first pixel in lists of corners; default: see docs."),
+    typer.Option(
+        metavar="0|1",
+        min=0,
+        max=1,
+        help="Number of the first pixel in lists of corners; default: 0; VOC: concluded from the boxes.",
+    ),
 ]
 UnannotatedImages = Annotated[
     Unannotated, typer.Option("--unannotated", help="Images without box and mask where others have one.")

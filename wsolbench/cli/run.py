@@ -41,7 +41,10 @@ def run(
     backbone: Annotated[
         str, typer.Option(metavar="NAME", help="Network, family or timm:NAME; see 'wsolbench list backbones'.")
     ],
-    method: Annotated[list[str], typer.Option(metavar="NAME", help="Repeatable: one forward pass serves all.")],
+    method: Annotated[
+        list[str],
+        typer.Option(metavar="NAME", help="Repeatable: one forward pass serves all; see 'wsolbench list methods'."),
+    ],
     dataset: DatasetName = "critters",
     data_root: DataRoot = None,
     metadata_root: MetadataRoot = None,

@@ -81,6 +81,11 @@ class Catalogue(Generic[S_co]):
         self._offers = sorted(offers, key=lambda offer: (offer.name, offer.provider.distribution))
         self._failures = failures
 
+    @property
+    def noun(self) -> str:
+        """The kind in a message; `kind` is its word on the command line."""
+        return "data set" if self.kind == "dataset" else self.kind
+
     def __iter__(self) -> Iterator[Offer[S_co]]:
         return iter(self._offers)
 
@@ -156,13 +161,13 @@ class Catalogue(Generic[S_co]):
     def ambiguous(self, name: str, rivals: Iterable[Offer[Spec]]) -> UnknownNameError:
         """Return the error for a name with several offers, with the qualified names to type instead."""
         lines = "".join(f"\n  {rival.qualified_name}" for rival in rivals)
-        return UnknownNameError(f"more than one plugin offers the {self.kind} '{name}'. Type one of{lines}")
+        return UnknownNameError(f"more than one plugin offers the {self.noun} '{name}'. Type one of{lines}")
 
     def unknown(self, name: str, also: Iterable[str] = ()) -> UnknownNameError:
         """Return the error for a name without an offer, with close matches and the plugins that failed to load."""
         known = self.names_like(name) | set(also)
         listed = len(self._offers) + len(self.zoos)
-        return _unknown(self.kind, name, known, f"list {self.kind}s", listed, self._failures)
+        return _unknown(self.noun, name, known, f"list {self.kind}s", listed, self._failures)
 
     def names_like(self, name: str) -> set[str]:
         """Return the names to search for close matches; behind the prefix of a zoo, the zoo's names."""

@@ -400,9 +400,9 @@ def _shown_key(candidate: _Candidate) -> str:
 def _prefix_notes(taken: _Candidate) -> list[str]:
     several = "' and '" in taken.prefix
     words = ("the prefixes", "are") if several else ("the prefix", "is")
-    notes = [f"{words[0]} '{shown(taken.prefix, 80)}' {words[1]} taken off the names"] if taken.prefix else []
+    notes = [f"{words[0]} '{shown(taken.prefix, 80)}' {words[1]} removed from the names"] if taken.prefix else []
     if taken.inner:
-        notes.append(f"names of wrappers inside names are taken off: {', '.join(taken.inner)}")
+        notes.append(f"names of wrappers inside names are removed: {', '.join(taken.inner)}")
     skipped = () if taken.grouped else taken.skipped
     if skipped:
         notes.append(f"{len(skipped)} entries without this prefix are skipped: {some(skipped)}")
