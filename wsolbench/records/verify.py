@@ -48,7 +48,7 @@ CLAIMED: Mapping[str, str] = {
     "backbone": "the network, its weights and their training, and the preprocessing",
     "method": "the method, its provider and its options; checked: changed options are among the options",
     "protocol.target": "the class that maps are made for; checked: only maps of the true class have GT-known Loc",
-    "config": "the settings of the job; checked: its split, step of τ, target, limit, batch size and seed are the record's",
+    "config": "the settings of the job; checked: split, step of τ, target, limit, batch size, seed are the record's",
     "migrated_from": "the schema version that it was measured with; checked: outcomes have what that version has",
     "environment": "versions, machine, command, seed and time",
     "seconds": "how long each phase took",
