@@ -131,10 +131,17 @@ def test_statements_are_found_in_any_form_and_place(registry, tmp_path, place):
         },
         {"args": {"image_size": -1, "resolution": "high", "num_classes": True, "mean": [1, 2], "img_size": [1] * 5000}},
         {"args": {"model": "/runs/best.pth", "backbone": {"_target_": "timm.create_model"}}},
+        {"args": {"model": "dict"}},
+        {"hparams": {"data": {"size": 1000, "train_size": 0.8}, "model": {"size": "nano"}}, "img_size": 96},
+        {"args": {"test_size": 0.2, "val_size": 0.1, "valid_size": 0.1}, "model": {"mu": 0, "sigma": 1}},
     ],
 )
 def test_statements_that_agree_or_are_of_something_else_are_not_reported(registry, tmp_path, options):
+    built = Built(registry.backbones.get("wsolbench:resnet_nano").spec, 10)
     assert claims(options, registry, tmp_path) == []
+    said = " ".join(unused(find_statements(read_weights_file(tmp_path / "w.pth")), built))
+    assert "size" not in said
+    assert "dict" not in said
 
 
 def test_what_stands_beside_the_entries_and_the_file_counts(registry, tmp_path):

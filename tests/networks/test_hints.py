@@ -101,6 +101,28 @@ def test_what_is_wrong_with_a_file_is_said_of_the_file(saved, case):
         saved(entries).load()
 
 
+def behind_norm(norm, mean, std):
+    """Return a network with ImageNet's preprocessing inside, under the names that it has in such a file."""
+    inner = "head" if norm == "data_preprocessor.mean" else "net"
+    entries = {f"{inner if name[:2] == 'fc' else 'net'}.{name}": value for name, value in STATE.items()}
+    names = norm, norm.replace("mean", "std").replace("mu", "sigma")
+    return entries | {
+        name: torch.tensor(each).reshape(1, 3, 1, 1) for name, each in zip(names, (mean, std), strict=True)
+    }
+
+
+@each("norm", ["normalize.mean", "mean", "0.new_mean", "data_preprocessor.mean", "normalizer.mu", "module.pixel_mean"])
+def test_a_norm_that_is_skipped_is_compared_with_the_preprocessing(saved, norm):
+    (warning,) = saved(behind_norm(norm, [0.1, 0.2, 0.3], [0.4, 0.5, 0.6])).load().warnings
+    assert warning.startswith("the weights file says mean 0.1, 0.2, 0.3, std 0.4, 0.5, 0.6; 'net_wide' runs at 8×8")
+    own = InputConfig(8)
+    assert saved(behind_norm(norm, own.mean, own.std)).load().warnings == ()
+    assert (
+        saved(behind_norm(norm, [255 * each for each in own.mean], [255 * each for each in own.std])).load().warnings
+        == ()
+    )
+
+
 def test_a_shard_is_said_to_be_one(saved):
     part = {name: value for name, value in STATE.items() if name[:2] == "fc"}
     with pytest.raises(WeightsError, match="by its name it is part 1 of 2 of a network; save all of it in one file"):

@@ -34,6 +34,8 @@ _NAMES: Mapping[str, frozenset[str]] = {
         "imgshape cropdim imgheight imageheight inputheight imgwidth imagewidth inputwidth height targetsize "
         "fixedinputsize centercrop",
         "part of a size": "size width crop shape",
+        "part of a mean": "mu",
+        "part of a std": "sigma",
         "mean": "mean means imagemean imgmean pixelmean inputmean normmean normalizemean normalisemean rgbmean meanrgb "
         "normalizationmean datasetmean datamean channelmean channelmeans imagenetmean newmean",
         "std": "std stds imagestd imgstd pixelstd inputstd normstd normalizestd normalisestd rgbstd stdrgb newstd "
@@ -54,13 +56,16 @@ _NAMES: Mapping[str, frozenset[str]] = {
 }
 _ABOUT_A_NETWORK = re.compile("model|backbone|network|net|arch|architecture|encoder|cnn|timm|classifier")
 _ABOUT_IMAGES = re.compile("image|img|input|crop|transform|normali[sz]e|preprocess|augment|data")
+_DATA = ("data", "dataset", "datamodule")
+"""What has a size that is a number of images."""
 _OF_TRAINING = re.compile("drop|pretrained|checkpoint|scriptable|exportable|^(numclasses|inchans|init.*|imgsize)$")
 """Arguments of networks that change no score, or that other rules compare."""
 _INTERPOLATIONS = ("nearest", "lanczos", "bilinear", "bicubic")
 """In the order of their numbers in Pillow."""
 _WORDS = re.compile("[a-z0-9]+")
 _NO_NAME = re.compile(
-    r"[\s()\[\]{}=]|\.(pth|pt|bin|py|yaml|yml|ckpt|tar)$|^[./]|(^|[._])(create|build)_\w+$|^(none|true|false)$", re.I
+    r"[\s()\[\]{}=]|\.(pth|pt|bin|py|yaml|yml|ckpt|tar)$|^[./]|(^|[._])(create|build)_\w+$|^(none|true|false|dict|list|tuple)$",
+    re.I,
 )
 _HASHED = re.compile("(.+)-[0-9a-f]{8,64}")
 """Names of published files, of torch's hub and of timm."""
@@ -218,9 +223,13 @@ def _kind(statement: Statement) -> str | None:
         return None if _OF_TRAINING.search(name) else "option"
     if name in _NAMES["part of a network"] and _ABOUT_A_NETWORK.fullmatch(parent):
         return "network"
-    if name in _NAMES["part of a size"] and _ABOUT_IMAGES.search(parent):
-        return "size"
-    bare = re.sub("^(val|test|eval|train|inference)", "", name)
+    if _bare(name) in ("size", "sz") and not _is_size_of_images(statement.value, parent):
+        return None
+    if _ABOUT_IMAGES.search(parent):
+        part = next((kind for kind in ("size", "mean", "std") if name in _NAMES[f"part of a {kind}"]), None)
+        if part is not None:
+            return part
+    bare = _bare(name)
     for kind in ("crop", "network", "size", "mean", "std", "interpolation", "classes", "channels", "average", "option"):
         if name in _NAMES[kind] or (kind in ("size", "crop", "interpolation") and bare in _NAMES[kind]):
             return kind
@@ -229,6 +238,22 @@ def _kind(statement: Statement) -> str | None:
 
 def _folded(name: str) -> str:
     return "".join(_WORDS.findall(name.lower()))
+
+
+def _bare(name: str) -> str:
+    """Return a folded name without the stage that it starts with."""
+    return re.sub("^(valid|validation|val|test|eval|train|inference)", "", name)
+
+
+def _is_size_of_images(value: object, parent: str) -> bool:
+    """Return whether a size is one of images, and no share of the data, number of images, or name of a network's size.
+
+    Args:
+        value: The size.
+        parent: The folded name above it.
+    """
+    sides = _sides(value)
+    return bool(sides) and (parent not in _DATA or all(side <= 1024 and side % 16 == 0 for side in sides))
 
 
 def _evaluated(claims: list[_Claim]) -> list[_Claim]:

@@ -10,7 +10,7 @@ import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterable
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import takewhile
 
 from torch import Tensor
@@ -34,10 +34,13 @@ _HELPERS = {"criterion", "loss", "optimizer", "metric", "metrics", "acc"} | _AVE
 """Words in the first parts of names that a training adds beside its network in one mapping."""
 _COUNTERS = ("num_batches_tracked", "total_ops", "total_params", "n_averaged", "relative_position_index", "attn_mask")
 """Entries that do not take part in a forward pass, or are computed from the network's form."""
+_OF_INPUT = re.compile(r"(^|\.)_?(\w+_)?(?<!running_)(mean|std)$|normali[sz]\w*\.(mu|sigma)$")
 _INNER = frozenset({"_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_forward_module"})
 """Names of wrappers around parts of a network: of compilation, of sharding, of recomputation."""
 _CLASSIFIERS = ("head.fc.weight", "fc.weight", "classifier.weight", "head.weight")
 _DEEPEST, _DEEPEST_TREE = 4, 16
+_SMALL = 16
+"""Numbers of an entry that may describe the input of a network."""
 _SHOWN = 12
 """So many state dicts of a file are named in a message."""
 
@@ -50,11 +53,14 @@ class Entries:
         tensors: Name -> tensor.
         key: Which state dict of the file it is, where there are several; otherwise None.
         notes: What was decided, for the user and the record; empty for a plain state dict.
+        beside: The small tensors among the entries that are skipped, such as a mean by which a network normalises its
+            input itself.
     """
 
     tensors: dict[str, Tensor]
     key: str | None
     notes: tuple[str, ...]
+    beside: dict[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -64,7 +70,7 @@ class _Candidate:
     key: str
     tensors: dict[str, StoredTensor]
     prefix: str = ""
-    skipped: tuple[str, ...] = ()
+    skipped: dict[str, StoredTensor] = field(default_factory=dict)
     grouped: bool = False
     inner: tuple[str, ...] = ()
 
@@ -107,7 +113,9 @@ def choose_entries(file: WeightsFile, key: str | None = None, classifier_key: st
             # Refused now: what converts such a tensor would need the memory that its shape says.
             raise WeightsError(f"weights file {file.path}: the entry '{shown(name)}' {REPEATED}")
     tensors = {name: tensor_of(file, stored) for name, stored in taken.tensors.items()}
-    return Entries(tensors, taken.key if several else None, tuple(notes))
+    small = {name: each for name, each in taken.skipped.items() if each.count <= _SMALL and len(each.shape) < 5}
+    beside = {name: tensor_of(file, each) for name, each in small.items()}
+    return Entries(tensors, taken.key if several else None, tuple(notes), beside)
 
 
 def other_keys(file: WeightsFile, key: str | None, classifier_key: str) -> list[str]:
@@ -281,12 +289,14 @@ def _without_inner(mapping: _Candidate, wrappers: AbstractSet[str], deepest: int
 def _body_and_head(mapping: _Candidate, classifier_key: str) -> list[_Candidate]:
     """Return a mapping whose body and classifier have prefixes of their own (``backbone.``, ``head.``) without them."""
     heads = [name.removesuffix(classifier_key) for name in mapping.tensors if name.endswith(f".{classifier_key}")]
-    body = _common_prefix(name for name in mapping.tensors if not name.startswith(tuple(heads)))
+    skipped = {name: value for name, value in mapping.tensors.items() if normalises_input(name)}
+    taken = {name: value for name, value in mapping.tensors.items() if name not in skipped}
+    body = _common_prefix(name for name in taken if not name.startswith(tuple(heads)))
     if len(heads) != 1 or not body:
         return []
-    renamed = {name.removeprefix(body).removeprefix(heads[0]): value for name, value in mapping.tensors.items()}
-    whole = len(renamed) == len(mapping.tensors)
-    return [replace(mapping, tensors=renamed, prefix=f"{body}' and '{heads[0]}")] if whole else []
+    renamed = {name.removeprefix(body).removeprefix(heads[0]): value for name, value in taken.items()}
+    prefix = f"{body}' and '{heads[0]}"
+    return [replace(mapping, tensors=renamed, prefix=prefix, skipped=skipped)] if len(renamed) == len(taken) else []
 
 
 def _groups(mapping: _Candidate, classifier_key: str) -> list[_Candidate]:
@@ -309,7 +319,7 @@ def _count(names: list[str], prefix: str) -> int:
 
 def _part(mapping: _Candidate, prefix: str) -> _Candidate:
     taken = {name.removeprefix(prefix): value for name, value in mapping.tensors.items() if name.startswith(prefix)}
-    skipped = tuple(name for name in mapping.tensors if not name.startswith(prefix))
+    skipped = {name: value for name, value in mapping.tensors.items() if not name.startswith(prefix)}
     return replace(mapping, tensors=taken, prefix=prefix, skipped=skipped)
 
 
@@ -403,7 +413,7 @@ def _prefix_notes(taken: _Candidate) -> list[str]:
     notes = [f"{words[0]} '{shown(taken.prefix, 80)}' {words[1]} removed from the names"] if taken.prefix else []
     if taken.inner:
         notes.append(f"names of wrappers inside names are removed: {', '.join(taken.inner)}")
-    skipped = () if taken.grouped else taken.skipped
+    skipped = {} if taken.grouped else taken.skipped
     if skipped:
         notes.append(f"{len(skipped)} entries without this prefix are skipped: {some(skipped)}")
     return notes
@@ -416,6 +426,11 @@ def _joined(*parts: str) -> str:
 def is_counter(name: str) -> bool:
     """Return whether an entry is one that a network can do without: a counter, or computed from its form."""
     return name.rpartition(".")[2] in _COUNTERS
+
+
+def normalises_input(name: str) -> bool:
+    """Return whether an entry is by its name the mean or deviation by which a network normalises its own input."""
+    return _OF_INPUT.search(name.lower()) is not None
 
 
 def some(names: Iterable[str], most: int = 3) -> str:

@@ -25,7 +25,7 @@ from wsolbench.networks.claims import Built, contradictions, is_named, named_by_
 from wsolbench.networks.configure import backbone_options, configure
 from wsolbench.networks.diagnosis import Fit, compare, fits_too, looks_like
 from wsolbench.networks.network import USUAL, Execution, LoadedNetwork, largest_kernel
-from wsolbench.networks.plain_data import Statement, find_statements
+from wsolbench.networks.plain_data import Statement, find_statements, stated_by_entries
 from wsolbench.networks.row_names import KnownClasses, find_row_names
 from wsolbench.networks.shapes import build_shapes
 from wsolbench.networks.weights import (
@@ -268,7 +268,11 @@ def _statements(known: KnownWeights, offer: Offer[BackboneSpec], registry: Regis
     if known.source is None or offer.spec.read_weights is not None:
         return []
     zoos = ":" in offer.spec.name  # elsewhere their libraries are not loaded for a name alone
-    return [*find_statements(known.source.file), *named_by_file(known.source.path, registry.backbones, zoos=zoos)]
+    return [
+        *find_statements(known.source.file),
+        *stated_by_entries(known.state.beside),
+        *named_by_file(known.source.path, registry.backbones, zoos=zoos),
+    ]
 
 
 def _row_names(

@@ -14,12 +14,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from wsolbench.files import read_regular
 from wsolbench.networks.stored import StoredTensor
 from wsolbench.networks.tensors import tensor_of
 from wsolbench.networks.weights_file import LeftOut, WeightsFile
 
-__all__ = ["Statement", "beside_weights", "find_statements", "numbers_of"]
+__all__ = ["Statement", "beside_weights", "find_statements", "numbers_of", "stated_by_entries"]
 
 DESCRIPTIONS = ("config.json", "preprocessor_config.json")
 """Files beside weights in which model hubs describe a network and its input."""
@@ -64,6 +66,11 @@ def find_statements(file: WeightsFile) -> list[Statement]:
     for name, content in beside_weights(file.path).items():
         found += [Statement(f"{name} beside the weights file", path, value) for path, value in _walk(file, [content])]
     return found
+
+
+def stated_by_entries(entries: Mapping[str, Tensor]) -> list[Statement]:
+    """Return what small entries of a state dict state, such as the mean by which a network normalises its input."""
+    return [Statement("the weights file", tuple(_parts(name)), value.tolist()) for name, value in entries.items()]
 
 
 def beside_weights(path: Path) -> dict[str, Mapping[str, Any]]:

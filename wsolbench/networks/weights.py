@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ class StateDict:
         sha256: Hex SHA-256 of the bytes that it was read from.
         key: Which state dict of the file it is, where there are several; otherwise None.
         notes: What was decided while reading, for the user and the record.
+        beside: The small tensors among the entries of the file that are skipped.
     """
 
     path: Path
@@ -44,6 +45,7 @@ class StateDict:
     sha256: str = ""
     key: str | None = None
     notes: tuple[str, ...] = ()
+    beside: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 def read_state(path: Path, spec: BackboneSpec, key: str | None = None) -> StateDict:
@@ -74,7 +76,7 @@ def state_of(file: WeightsFile, spec: BackboneSpec, key: str | None = None) -> S
     """
     found = choose_entries(file, key, spec.classifier_key)
     entries = convert_entries(file.path, spec, found.tensors)
-    return StateDict(file.path, entries, file.sha256, found.key, found.notes)
+    return StateDict(file.path, entries, file.sha256, found.key, found.notes, found.beside)
 
 
 def _read_by_plugin(path: Path, spec: BackboneSpec, key: str | None) -> StateDict:
