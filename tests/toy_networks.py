@@ -11,7 +11,7 @@ def trained_record(name="toy", *, shift=0, weights=0, dataset="birds", method=ME
     """Return a record of a network whose weights are known by their hash.
 
     Args:
-        name: Of the network.
+        name: Of the network, whose size depends on it.
         shift: Another one gives other scores.
         weights: Another number gives other weights.
         dataset: Its name.
@@ -20,8 +20,13 @@ def trained_record(name="toy", *, shift=0, weights=0, dataset="birds", method=ME
     """
     protocol = PROTOCOL.model_copy(update={"target": "gt"})
     backbone = BackboneInfo(
-        **{"requested": "toy", "name": name, "family": None, "provider": "toys 1 'toy'", "parameters": 10**6},
-        **{"largest_kernel": 3, "reparameterized": False, "feature_shape": (8, 7, 7)},
+        **{"requested": "toy", "name": name, "family": None, "provider": "toys 1 'toy'"},
+        **{
+            "parameters": 10**6 * sum(name.encode()),
+            "largest_kernel": 3,
+            "reparameterized": False,
+            "feature_shape": (8, 7, 7),
+        },
         weights=WeightsInfo(source="file", file="toy.pth", sha256=f"{weights:064x}"),
         preprocessing=Preprocessing(size=64, mean=(0.5,) * 3, std=(0.5,) * 3, interpolation="bilinear"),
     )

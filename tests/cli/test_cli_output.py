@@ -59,6 +59,13 @@ def test_a_reader_that_leaves_ends_a_command_silently():
     assert done.stderr == ""
 
 
+def test_a_reader_that_leaves_is_told_from_errors_by_the_exit_code_of_sigpipe(monkeypatch):
+    monkeypatch.setattr("sys.stdout", Full(errno.EPIPE))
+    with pytest.raises(SystemExit) as ended:
+        main(["list"])
+    assert ended.value.code == 141
+
+
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EPIPE])
 def test_a_stderr_that_cannot_be_written_changes_no_exit_code_and_ends_no_work(number, monkeypatch):
     monkeypatch.setattr("sys.stderr", Full(number))
@@ -80,7 +87,7 @@ def test_a_run_whose_messages_nobody_reads_is_complete(tmp_path):
     line = f"({run}; echo $? > {tmp_path}/code) 2>&1 | head -1"
     subprocess.run(["sh", "-c", line], capture_output=True, check=True)
     assert (tmp_path / "run" / "record-cam.json").is_file()
-    assert (tmp_path / "code").read_text() == "1\n"
+    assert (tmp_path / "code").read_text() == "141\n"
 
 
 @pytest.mark.parametrize("text", HOSTILE)

@@ -377,7 +377,8 @@ def test_ddt_is_refused_where_there_is_nothing_to_fit_it_on(cli, tmp_path, folde
             "boxes",
             {"test": 4},
             {"pxap", *FULLSUP},
-            "no value at the fullsup τ, GT-known Loc, Top-1 Loc, Top-5 Loc: the data set has no train-fullsup split",
+            "no value at the fullsup τ, GT-known Loc, Top-1 Loc, Top-5 Loc: the data set has no train-fullsup split; "
+            "'wsolbench data split' cuts one off test",
         ),
     ],
     ids=["only boxes", "only masks", "no val"],
@@ -389,6 +390,7 @@ def test_what_a_data_set_lacks_is_null_and_the_table_says_why(
     done = cli(*QUICK, "--method", "pc1", *made.options, "--out", tmp_path / "out")
     assert done.code == 0
     assert said in done.out.splitlines()
+    assert done.out.count("fullsup τ\n") == ("fullsup_box_acc" not in absent)  # no column without a value
     record = read_record(tmp_path / "out" / "record-pc1.json")
     assert {name for name, value in record.metrics if value is None} == absent
     assert set(record.missing) == absent

@@ -33,7 +33,8 @@ def changed(part, **values):
 
 def record_of(text):
     """Return a record that holds a text wherever one of a plugin, a file or a user can stand."""
-    backbone = changed(BASE.backbone, name=text, weights=changed(BASE.backbone.weights, file=text))
+    size = 10**6 + len(text)  # networks of one size are drawn in no figure of sizes
+    backbone = changed(BASE.backbone, name=text, parameters=size, weights=changed(BASE.backbone.weights, file=text))
     return changed(
         BASE,
         dataset=changed(BASE.dataset, name=text),

@@ -8,10 +8,11 @@ from toy_networks import METHOD, trained_record
 from toy_records import make_outcomes
 
 from wsolbench.engine.redraw import _method_label, _title
+from wsolbench.figures.panels import short_id
 from wsolbench.figures.style import own_style
 from wsolbench.leaderboard.build import _page
 from wsolbench.leaderboard.entries import Entry, group_tables
-from wsolbench.leaderboard.figures import draw_figures, figures_of, left_out, methods_drawn
+from wsolbench.leaderboard.figures import ONE_SIZE, draw_figures, figures_of, left_out, methods_drawn
 from wsolbench.records.compare import compare
 from wsolbench.records.missing import NO_BOXES, NO_FULLSUP_MAPS
 
@@ -47,6 +48,7 @@ CASES = {
         [],
         {"size": NO_BOXES, "curves": NO_BOXES},
     ),
+    "one size": ({"name": "two"}, ["curves"], {"size": ONE_SIZE}),
     "all": ({}, ["size", "curves"], {}),
 }
 
@@ -54,7 +56,7 @@ CASES = {
 @pytest.mark.parametrize("name", CASES)
 def test_a_figure_that_would_be_empty_is_left_out_with_its_reason(name):
     outcomes, figures, reasons = CASES[name]
-    table = table_of(trained_record(**outcomes))
+    table = table_of(trained_record(**outcomes), trained_record(**{**outcomes, "name": "two"}))
     assert figures_of(table, ["cam"]) == figures
     assert left_out(table, ["cam"]) == reasons
     assert sorted(drawn(table)) == sorted(f"birds-{each}.{ending}" for each in figures for ending in ("png", "svg"))
@@ -67,7 +69,8 @@ def test_a_figure_that_would_be_empty_is_left_out_with_its_reason(name):
 def test_a_legend_says_for_which_networks_a_method_is_not_defined():
     other = CAM_NEG.model_copy(update={"name": "other"})
     everywhere = [undefined(name, other) for name in ("one", "two")]
-    figures = drawn(table_of(*everywhere, trained_record("two", method=CAM_NEG), undefined("one")))
+    defined = [trained_record(name, method=CAM_NEG) for name in ("two", "three")]
+    figures = drawn(table_of(*everywhere, *defined, undefined("one")))
     for name in ("birds-curves.svg", "birds-size.svg"):
         assert figures[name].count(b">cam-neg (not defined for one)</text>") == 1
         assert figures[name].count(b">other (not defined)</text>") == 1
@@ -80,6 +83,19 @@ def test_comparisons_and_galleries_say_that_a_method_is_not_defined():
     assert _method_label(record) == "cam-neg\nnot defined"
     scored = SimpleNamespace(undefined=WHY, threshold=None)
     assert _title("one, cam-neg", scored) == f"one, cam-neg — {WHY}"
+
+
+@pytest.mark.parametrize(
+    ("image_id", "shown"),
+    [
+        ("test/church/ILSVRC2012_val_00003014.JPEG", "church/ILSVRC2012_val_00003014.JPEG"),
+        ("test/cat/0.jpg", "test/cat/0.jpg"),
+        (f"test/{'c' * 30}/ab.jpg", "ab.jpg"),
+        (f"test/{'x' * 40}.jpg", f"…{'x' * 31}.jpg"),
+    ],
+)
+def test_a_label_of_an_image_is_cut_at_folders_first(image_id, shown):
+    assert short_id(image_id) == shown
 
 
 def test_no_warning_leaves_a_figure():

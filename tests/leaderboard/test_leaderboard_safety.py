@@ -144,8 +144,8 @@ def test_what_the_records_do_not_give_any_more_is_removed_and_named(board, tmp_p
     changed.write_text(changed.read_text() + "% edited by hand\n")
     done = cli("leaderboard", "build", "--folder", board)
     assert done.code == 0
-    gone = {f"removed {file}, which the records do not give any more" for file in stale - {changed}}
-    kept = f"kept {changed}, which the records do not give any more: it was changed since it was built"
+    gone = {f"removed {file}, which no record produces any more" for file in stale - {changed}}
+    kept = f"kept {changed}, which no record produces any more: it was changed since it was built"
     assert set(done.err.splitlines()) == {kept, *gone}
     assert [file for file in stale if file.exists()] == [changed]
     assert check(board) == []
@@ -203,7 +203,7 @@ def test_a_wrong_record_is_left_out_and_named_and_the_rest_is_built(board, tmp_p
     wrong, good = records_of(board)
     spoil(wrong)
     done = cli("leaderboard", "build", "--folder", board)
-    assert done.refused(str(wrong), "left out; the leaderboard holds the others")
+    assert done.refused(f"1 record is left out; all others are in the leaderboard: {wrong}")
     page = (board / "README.md").read_text()
     assert "**1 record is left out**" in page
     rows = json.loads((board / "leaderboard.json").read_text())["tables"][0]["rows"]

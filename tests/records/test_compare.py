@@ -1,15 +1,16 @@
 """Two records on the same images: pairing, what differs, and what may not be compared."""
 
 import pytest
+from toy_records import make_outcomes, make_record, make_runs
 
 from wsolbench.contract.choices import IOU_KEYS
 from wsolbench.errors import DataError, UsageError
-from wsolbench.protocol import MODES
+from wsolbench.protocol import IOU_THRESHOLDS, MODES
 from wsolbench.protocol.uncertainty import RESAMPLES
 from wsolbench.records import Metrics
 from wsolbench.records.compare import compare
 from wsolbench.records.store import upgraded
-from wsolbench.records.tables import comparison_table
+from wsolbench.records.tables import NO_WIDTH, comparison_table, results_table
 
 TEST, FULLSUP, GRID = 8, 5, 20
 
@@ -239,3 +240,17 @@ def test_an_image_that_is_there_twice_is_refused():
 def test_damaged_outcomes_are_refused():
     with pytest.raises(DataError, match=r"made: .* ascending pairs of indices from 0 to 20"):
         compare(record(), record(shift=10))
+
+
+def test_an_interval_of_no_width_is_explained():
+    def record(*runs):
+        """Return a record with these runs of thresholds at which each image is correct."""
+        correct = {mode: dict.fromkeys(IOU_THRESHOLDS, make_runs(runs)) for mode in MODES}
+        return make_record(test=make_outcomes(correct=correct))
+
+    all_agree, half = record(*[[0, 20]] * TEST), record(*[[0, 20], []] * (TEST // 2))
+    assert "100.0–100.0" in results_table([half, all_agree])
+    assert results_table([half, all_agree]).endswith(NO_WIDTH)
+    assert NO_WIDTH not in results_table([half])
+    assert NO_WIDTH in comparison_table(compare(half, half))
+    assert NO_WIDTH not in comparison_table(compare(half, all_agree))

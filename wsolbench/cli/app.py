@@ -14,6 +14,8 @@ from collections.abc import Sequence
 
 from wsolbench.cli.signals import Stopped, raising_stopped
 
+READER_LEFT = 128 + 13
+"""The exit code of a process that SIGPIPE ends; a number, as not every system has the signal."""
 TYPE_CHECKING = False  # instead of typing's, which takes long to import
 if TYPE_CHECKING:
     from wsolbench.cli.session import Session
@@ -22,8 +24,8 @@ if TYPE_CHECKING:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit: 0 for success, 2 for an error the user can fix, 1 for a bug.
 
-    The exit code is 1, too, where the reader of stdout left before all results were printed; files are complete then.
-    After a signal it is 128 plus its number: 130 for Ctrl-C, 143 for SIGTERM.
+    After a signal it is 128 plus its number: 130 for Ctrl-C, 143 for SIGTERM. It is 141, as after SIGPIPE, where the
+    reader of stdout left before all results were printed, as ``head`` does; files are complete then.
 
     Args:
         arguments: The arguments after the program's name; by default those of the process.
@@ -83,7 +85,7 @@ def _carry_out(session: Session) -> int:
             tell(f"error: {message}")
         return 2
     except BrokenPipeError:  # the reader of stdout has seen enough
-        return 1
+        return READER_LEFT
     return 0
 
 

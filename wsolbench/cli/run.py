@@ -125,7 +125,9 @@ def run(
         registry = session.load_plugins()
         check_names(registry, dataset=dataset, backbone=backbone, methods=config.methods)
         check_weights(registry, backbone, weights)
+        from wsolbench.data.opened import ADVICE_WITHOUT_FULLSUP
         from wsolbench.engine.run import run as carry_out
+        from wsolbench.records.missing import NO_FULLSUP
         from wsolbench.records.tables import results_table
 
     with session.clean_stdout():
@@ -135,7 +137,8 @@ def run(
             for record in records:
                 typer.echo(record.to_line())
             return
-        typer.echo(results_table(records))
+        is_own = registry.datasets.get(dataset).spec.classes is None  # others are published with their splits
+        typer.echo(results_table(records, {NO_FULLSUP: ADVICE_WITHOUT_FULLSUP} if is_own else {}))
         typer.echo(f"\nrecords and galleries: {config.out}")
 
 

@@ -209,6 +209,10 @@ def _overlaps(box: tuple[Corners, Size]) -> bool:
     return max(x0, 0) <= min(x1, width - 1) and max(y0, 0) <= min(y1, height - 1)
 
 
+class OutsideError(DataError):
+    """A box is not inside its image; the message counts the other images of the split with such boxes."""
+
+
 @dataclass(frozen=True, eq=False)
 class SizedBoxes(Mapping[str, NDArray[np.int64]]):
     """Image id -> boxes (n, 4) in original pixels, inclusive corners, computed when they are looked up.
@@ -229,7 +233,7 @@ class SizedBoxes(Mapping[str, NDArray[np.int64]]):
     unlisted: Container[str] = frozenset()
 
     def __getitem__(self, image_id: str) -> NDArray[np.int64]:
-        """Return the boxes of an image. Raises ``DataError`` where one is not inside it."""
+        """Return the boxes of an image. Raises ``OutsideError`` where one is not inside it."""
         size = self.sizes[image_id]
         boxes = [self.rule(quad, size) for quad in self.quads[image_id]]
         for quad, corners in zip(self.quads[image_id], boxes, strict=True):
@@ -251,20 +255,23 @@ class SizedBoxes(Mapping[str, NDArray[np.int64]]):
         """Image id -> what is done to its boxes, once for each, worked out when it is looked up."""
         return _Changes(self)
 
-    def _refusal(self, image_id: str, quad: Quad, size: Size) -> DataError:
-        """Return the error about a box; that of the first image counts the others and says what may help."""
+    def _refusal(self, image_id: str, quad: Quad, size: Size) -> OutsideError:
+        """Return the error about a box, which counts the other images and says what may help."""
         numbers = " ".join(f"{value:g}" for value in quad)
         x0, y0, x1, y1 = self.rule(quad, size)
         problem = f"is not inside its {size[0]}x{size[1]} image"
         if not self.rule.extents and (x0 > x1 or y0 > y1):
             problem = "ends before it begins: expected x0 <= x1 and y0 <= y1"
-        problem = f"{self.source}: the box {numbers} of {image_id!r} {problem}"
-        if self._outside and image_id == next(iter(self._outside)):
-            outside = [box for boxes in self._outside.values() for box in boxes]
-            advice = outside_advice(outside, sum(map(len, self.quads.values())), self.rule)
-            others = f", nor are boxes of {len(self._outside) - 1:,} other images" if len(self._outside) > 1 else ""
-            problem += others + (f"; {advice}" if advice else "")
-        return DataError(problem)
+        others = len(self._outside.keys() - {image_id})
+        if others:
+            problem += f"; {others:,} other {'image has' if others == 1 else 'images have'} such boxes"
+        advice = f"; {self._advice}" if self._advice else ""
+        return OutsideError(f"{self.source}: the box {numbers} of {image_id!r} {problem}{advice}")
+
+    @cached_property
+    def _advice(self) -> str:
+        outside = [box for boxes in self._outside.values() for box in boxes]
+        return outside_advice(outside, sum(map(len, self.quads.values())), self.rule)
 
     @cached_property
     def _outside(self) -> dict[str, list[tuple[Quad, Size]]]:

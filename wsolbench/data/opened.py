@@ -34,6 +34,7 @@ from wsolbench.progress import Reporter
 
 __all__ = ["OpenDataset", "OpenSplit", "open_dataset", "show_finding"]
 
+ADVICE_WITHOUT_FULLSUP = "; 'wsolbench data split' cuts one off test"
 ADVICE_WITHOUT_TEST = (
     "; if train-fullsup is to be test, pass the folder of its classes as --data-root, or rename the folder 'val' of "
     "the lists to 'test'; 'wsolbench data split' then cuts a train-fullsup off it"

@@ -50,7 +50,9 @@ def draw_box(panel: Axes, box: NDArray[np.integer[Any]], colour: str) -> None:
     )
 
 
-def short_id(image_id: str, most: int = 34) -> str:
-    """Return an image id in visible characters, or the end of a long one behind an ellipsis."""
+def short_id(image_id: str, most: int = 36) -> str:
+    """Return an image id in visible characters: a long one without folders in front, or its end behind an ellipsis."""
     shown = visible(image_id)
+    while len(shown) > most and "/" in shown:
+        shown = shown.partition("/")[2]
     return shown if len(shown) <= most else "…" + shown[-most + 1 :]

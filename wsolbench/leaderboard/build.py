@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
 from collections.abc import Collection, Sequence
 from itertools import chain
 from pathlib import Path
@@ -41,7 +42,7 @@ def build(folder: Path, reporter: Reporter | None = None) -> list[Path]:
     """Write README.md, leaderboard.csv, leaderboard.json, LaTeX files for every table, and the figures.
 
     A record that contradicts itself is left out, and named when everything else is written. A file that was changed
-    since it was built is never replaced. Files of an earlier build that the records do not give any more are removed,
+    since it was built is never replaced. Files of an earlier build that no record produces any more are removed,
     unless they were changed since; no others are.
 
     Returns:
@@ -66,11 +67,11 @@ def build(folder: Path, reporter: Reporter | None = None) -> list[Path]:
         removed, changed = leftovers(folder, contents)
         publish(folder, contents, removed)
     for name in removed:
-        reporter.say(f"removed {folder / name}, which the records do not give any more")
+        reporter.say(f"removed {folder / name}, which no record produces any more")
     for name in changed:
-        reporter.say(f"kept {folder / name}, which the records do not give any more: it was changed since it was built")
+        reporter.say(f"kept {folder / name}, which no record produces any more: it was changed since it was built")
     if refused:
-        raise DataError(_told(refused, "left out; the leaderboard holds the others"))
+        raise DataError(_told(refused, "left out; all others are in the leaderboard"))
     return sorted(folder / name for name in contents)
 
 
@@ -89,33 +90,36 @@ def check(folder: Path, reporter: Reporter | None = None) -> list[str]:
     with locked(folder, reporter, shared=True):
         tables, refused = _tables(folder, reporter)
         if refused:
-            raise DataError(_told(refused, "remove what is wrong, then add it again"))
+            raise DataError(_told(refused, "wrong; remove or replace what is wrong"))
         return _differences(folder, tables)
 
 
 def _check_folder(folder: Path) -> None:
-    records = folder / RECORDS
-    if not records.is_dir():
-        raise DataError(
-            f"{records} is no folder; records belong in {RECORDS}/<dataset>/<backbone>__<method>__<weights>.json"
-        )
+    if not (folder / RECORDS).is_dir():
+        raise DataError(_without_records(folder))
+
+
+def _without_records(folder: Path) -> str:
+    command = f"wsolbench leaderboard add runs/*/record-*.json --folder {shlex.quote(str(folder))}"
+    return f"{folder} has no records; add some: '{command}'"
 
 
 def _tables(folder: Path, reporter: Reporter) -> tuple[list[Table], list[str]]:
     """Return the tables, and a line for every record that stands in none because it contradicts itself."""
     entries, refused = read_all(folder / RECORDS, reporter)
     if not entries and refused:
-        raise DataError(_told(refused, "no record remains"))
+        raise DataError(_told(refused, "wrong; no record remains"))
     if not entries:
-        raise DataError(f"{folder / RECORDS} holds no records; 'wsolbench leaderboard add' puts them there")
+        raise DataError(_without_records(folder))
     return group_tables(entries), refused
 
 
-def _told(refused: Sequence[str], consequence: str) -> str:
+def _told(refused: Sequence[str], what: str) -> str:
+    """Say what becomes of wrong records before each says what is wrong, as some of them end with a remedy."""
     if len(refused) == 1:
-        return f"{refused[0]}; {consequence}"
+        return f"1 record is {what}: {refused[0]}"
     listed = "".join(f"\n  {line}" for line in refused)
-    return f"{len(refused)} records are wrong; {consequence}:{listed}"
+    return f"{len(refused)} records are {what}:{listed}"
 
 
 def _differences(folder: Path, tables: list[Table]) -> list[str]:

@@ -23,6 +23,7 @@ COLOURS = mpl.color_sequences["tab10"]
 TITLES = {"size": "score against size", "curves": "BoxAcc against τ"}
 """The figures of a table, and what they show."""
 LINES = ("--", ":", "-.", (0, (1, 3)))
+ONE_SIZE = "all networks of the table have the same number of parameters"
 MOST_METHODS = 8
 """More cannot be distinguished in one figure."""
 
@@ -45,13 +46,17 @@ def figures_of(table: Table, methods: list[str]) -> list[str]:
 
 def left_out(table: Table, methods: list[str]) -> dict[str, str]:
     """Return the figures that a table of trained networks cannot have, each with the reason."""
-    records = [entry.record for entry in _trained(table, methods)]
+    trained = _trained(table, methods)
+    records = [entry.record for entry in trained]
     needed = {"size": "fullsup_box_acc_v2", "curves": "max_box_acc"}
-    return {
+    reasons = {
         name: "; ".join(dict.fromkeys(record.missing[metric] for record in records if metric in record.missing))
         for name, metric in needed.items()
         if records and all(getattr(record.metrics, metric) is None for record in records)
     }
+    if records and len(_network_positions(_scored(trained))) == 1:
+        reasons["size"] = ONE_SIZE
+    return reasons
 
 
 @own_style()
@@ -96,8 +101,7 @@ def _size_figure(table: Table, methods: list[str]) -> Figure:
             continue
         colour = COLOURS[methods.index(entry.method) % len(COLOURS)]
         axes.scatter(network.parameters / 1e6, score, s=12 * network.largest_kernel, color=colour, alpha=0.75, lw=0)
-    scored = [entry for entry in trained if entry.record.metrics.fullsup_box_acc_v2 is not None]
-    for x, names in _network_positions(scored).items():
+    for x, names in _network_positions(_scored(trained)).items():
         axes.annotate(
             visible(", ".join(names)),
             (x, 1.01),
@@ -136,6 +140,11 @@ def _network_positions(trained: list[Entry]) -> dict[float, list[str]]:
     ):
         positions.setdefault(size / 1e6, []).append(name)
     return positions
+
+
+def _scored(trained: list[Entry]) -> list[Entry]:
+    """Return the entries that have a place in the figure of sizes."""
+    return [entry for entry in trained if entry.record.metrics.fullsup_box_acc_v2 is not None]
 
 
 def _baseline_lines(axes: mpl.axes.Axes, table: Table) -> None:

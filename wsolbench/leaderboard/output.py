@@ -50,7 +50,7 @@ def check_own(folder: Path, contents: Mapping[str, bytes]) -> None:
 
 
 def leftovers(folder: Path, expected: Collection[str]) -> tuple[list[str], list[str]]:
-    """Return the files of the last build that the records do not give any more.
+    """Return the files of the last build that no record produces any more.
 
     Returns:
         Those that are as they were written, and those that were changed since.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -30,6 +30,9 @@ __all__ = [
     "results_table",
 ]
 
+NO_WIDTH = "an interval of no width is no certainty: the images are too few or too alike to show how others would score"
+INTERVALS = ("max_box_acc", "fullsup_box_acc", "max_box_acc_v2", "fullsup_box_acc_v2")
+"""The metrics whose intervals the table of a run has."""
 METHODS_ABREAST = 4
 """More make lines longer than a terminal."""
 LABELS = {
@@ -48,30 +51,35 @@ LABELS = {
 }
 
 
-def results_table(records: Sequence[ResultRecord]) -> str:
-    """Return a heading, tables with a line a metric and two columns a method, and the reasons for what is missing."""
+def results_table(records: Sequence[ResultRecord], advice: Mapping[str, str] | None = None) -> str:
+    """Return a heading, tables with a line a metric and a method's columns, and the reasons for what is missing.
+
+    Args:
+        records: What was measured, in one run.
+        advice: Reason -> the end of its line, which says what to do.
+    """
     parts = [records[start : start + METHODS_ABREAST] for start in range(0, len(records), METHODS_ABREAST)]
     tables = ("\n" + _metrics_table(part) for part in parts)
-    return "\n".join([*map(visible, _heading(records[0])), *tables, *map(visible, _reasons(records))])
+    below = [*_reasons(records, advice or {}), *_without_width(records)]
+    return "\n".join([*map(visible, _heading(records[0])), *tables, *map(visible, below)])
 
 
 def results_html(records: Sequence[ResultRecord]) -> str:
     """Return the same as HTML for a notebook, with all methods in one table."""
     if not records:
         return "<p>no records</p>"
-    above = _paragraphs([*_heading(records[0]), *_reasons(records)])
+    above = _paragraphs([*_heading(records[0]), *_reasons(records, {}), *_without_width(records)])
     return f"<div>{above}{_metrics_table(records, 'html')}</div>"
 
 
 def _metrics_table(records: Sequence[ResultRecord], form: str = "simple") -> str:
     names = [marked(visible(record.method.name), UNSEALED, marks_of([record])) for record in records]
-    headers = ["", *(f"{name}\n{column}" for name in names for column in ("oracle τ", "fullsup τ"))]
     columns = [_columns(record) for record in records]
-    rows = [
-        [label, *(cell for column in columns for cell in column[label])]
-        for label in columns[0]
-        if any(cell != "" for column in columns for cell in column[label])
-    ]
+    has_fullsup = any(fullsup for column in columns for _, fullsup in column.values())
+    thresholds = ("oracle τ", "fullsup τ") if has_fullsup else ("oracle τ",)
+    headers = ["", *(f"{name}\n{threshold}" for name in names for threshold in thresholds)]
+    cells = {label: [cell for column in columns for cell in column[label][: len(thresholds)]] for label in columns[0]}
+    rows = [[label, *row] for label, row in cells.items() if any(row)]
     return str(tabulate(rows, headers, form, disable_numparse=True, stralign="right", colalign=("left",)))
 
 
@@ -82,7 +90,7 @@ def comparison_table(comparison: Comparison) -> str:
             *map(visible, _compared(comparison)),
             "",
             _differences_table(comparison),
-            *(["", *map(visible, comparison.notes)] if comparison.notes else []),
+            *(["", *map(visible, notes)] if (notes := _notes(comparison)) else []),
             *(["", *_discordant(comparison.discordant)] if comparison.discordant else []),
         ]
     )
@@ -90,7 +98,7 @@ def comparison_table(comparison: Comparison) -> str:
 
 def comparison_html(comparison: Comparison) -> str:
     """Return the same as HTML for a notebook."""
-    notes = [*comparison.notes, *(_discordant(comparison.discordant) if comparison.discordant else [])]
+    notes = [*_notes(comparison), *(_discordant(comparison.discordant) if comparison.discordant else [])]
     above, below = _paragraphs(_compared(comparison)), _paragraphs(notes)
     return f"<div>{above}{_differences_table(comparison, 'html')}{below}</div>"
 
@@ -182,6 +190,26 @@ def plot_curves(record: ResultRecord, axes: Axes | None) -> Axes:
         )
     curves = {label: curve.to_numpy() for label, curve in labels.items()}
     return draw_accuracy_curves(frame.index.to_numpy(), curves, chosen, title=visible(_made_by(record)), axes=axes)
+
+
+def _notes(comparison: Comparison) -> list[str]:
+    ends = [(of.low, of.high) for of in comparison.differences.values() if of.low is not None and of.high is not None]
+    return [*comparison.notes, *([NO_WIDTH] if any(map(_has_no_width, ends)) else [])]
+
+
+def _without_width(records: Sequence[ResultRecord]) -> list[str]:
+    """Return a line about intervals of no width, where the table has one."""
+    ends = [
+        record.intervals.metrics[name]
+        for record in records
+        for name in INTERVALS
+        if record.intervals and name in record.intervals.metrics
+    ]
+    return [NO_WIDTH] if any(map(_has_no_width, ends)) else []
+
+
+def _has_no_width(ends: tuple[float, float]) -> bool:
+    return ends[1] - ends[0] < 1e-9  # scores are means of fractions
 
 
 def _ends(difference: Difference) -> str:
@@ -283,7 +311,7 @@ def _heading(record: ResultRecord) -> list[str]:
     return lines
 
 
-def _reasons(records: Sequence[ResultRecord]) -> list[str]:
+def _reasons(records: Sequence[ResultRecord], advice: Mapping[str, str]) -> list[str]:
     """Return a line for every reason why something is missing, with the names of the metrics as the table has them."""
     labels = {
         "max_box_acc": "MaxBoxAcc, MaxBoxAccV2",
@@ -302,5 +330,8 @@ def _reasons(records: Sequence[ResultRecord]) -> list[str]:
             else:
                 whose = "" if len(methods) == len(records) else f" of {', '.join(methods)}"
                 by_reason.setdefault((reason, whose), []).append(label)
-    absent = [f"no {', '.join(named)}{whose}: {reason}" for (reason, whose), named in by_reason.items()]
+    absent = [
+        f"no {', '.join(named)}{whose}: {reason}{advice.get(reason, '')}"
+        for (reason, whose), named in by_reason.items()
+    ]
     return [*lines, *absent, *explain_marks(marks_of(records))]

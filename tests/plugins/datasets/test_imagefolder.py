@@ -8,8 +8,13 @@ from trees import write, write_imagefolder, write_photo
 from wsolbench_plugins.datasets import imagefolder
 
 from wsolbench.api import Conventions, DataError, DatasetRoots, Split, UsageError
+from wsolbench.contract import Severity
 from wsolbench.data import ReferenceDataset
+from wsolbench.data.check.report import check_dataset
 from wsolbench.data.reference_writer import write_lists
+from wsolbench.host.provider import Provider
+from wsolbench.host.registry import Offer
+from wsolbench.progress import Reporter
 
 (SPEC,) = imagefolder.wsolbench_datasets()
 
@@ -164,9 +169,19 @@ def test_conventions_are_carried_out(photos):
         "test/dog/a.jpg": ["beyond the image, clipped to it"],
     }
     with pytest.raises(
-        DataError, match=r"nor are boxes of 1 other images; pass --boxes clip to move corners into the i"
+        DataError, match=r"image; 1 other image has such boxes; pass --boxes clip to move corners into the i"
     ):
         boxes_of(SPEC.build(replace(roots, conventions=Conventions())))
+
+
+def test_a_check_has_one_error_a_split_for_boxes_outside(photos):
+    rows = "".join(f'"{name}",0,0,40,29\n' for name in ("cat/a.jpg", "b, c.jpg", "dog/a.jpg"))
+    write(photos.parent / "boxes.csv", f"image,x0,y0,x1,y1\n{rows}")
+    roots = DatasetRoots(photos, photos.parent / "boxes.csv")
+    report = check_dataset(Offer(SPEC, Provider("tests", "1", "x")), roots, workers=1, reporter=Reporter())
+    (error,) = report.of(Severity.ERROR)
+    assert "the box 0 0 40 29 of 'test/cat/a.jpg' is not inside its 40x30 image; 2 other images have such" in error
+    assert "; pass --boxes half-open if " in error
 
 
 def voc_object(name):
@@ -569,3 +584,4 @@ def test_the_other_name_of_an_image_is_not_that_of_another_split_or_class(tmp_pa
     dataset = SPEC.build(DatasetRoots(root, tmp_path / "xml", on_fault=faults.append))
     assert set(boxes_of(dataset)) == {"test/dog/1.jpg"}
     assert "'dog/0' names no image below the data root" in str(faults[0])
+    assert str(faults[0]).endswith("; remove this line, or name a data root that holds this image")

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsolbench.contract import Dataset, DatasetRoots, DatasetSpec, Finding, KnownSplit, Severity, Split
-from wsolbench.data.boxes import findings_of_changes
+from wsolbench.data.boxes import OutsideError, findings_of_changes
 from wsolbench.data.check.inspection import InspectedSplit
 from wsolbench.data.file_kinds import is_image_name
-from wsolbench.data.opened import ADVICE_WITHOUT_TEST
+from wsolbench.data.opened import ADVICE_WITHOUT_FULLSUP, ADVICE_WITHOUT_TEST
 from wsolbench.data.remarks import count_and_name, findings_of_readings, findings_of_remarks
 from wsolbench.data.storage import find_deeper, open_storage
 from wsolbench.errors import DataError
@@ -96,12 +96,14 @@ def _boxes(part: InspectedSplit) -> Iterator[Finding]:
     boxes, missing = part.annotations.boxes, set(part.missing) | {name for name, _ in part.damaged}
     if not boxes:
         return
-    outside, twice, thin = [], [], []
+    outside, twice, thin, counted = [], [], [], False
     for image_id in (image_id for image_id in part.images.ids if image_id in boxes and image_id not in missing):
         try:
             corners = np.asarray(boxes[image_id])
         except DataError as error:
-            outside.append(f"{part.split.label}: {error}")
+            if not (counted and isinstance(error, OutsideError)):  # the first one counts the others
+                outside.append(f"{part.split.label}: {error}")
+            counted |= isinstance(error, OutsideError)
             continue
         width, height = part.annotations.image_sizes[image_id]
         if not _inside(corners, width, height):
@@ -190,7 +192,7 @@ def _absent_splits(parts: Sequence[InspectedSplit], dataset: Dataset) -> Iterato
         yield Finding(Severity.NOTE, "there is no test split: this is only to train on")
     elif has_boxes and Split.TRAIN_FULLSUP not in dataset.splits:
         text = "there is no train-fullsup split to choose τ on"
-        yield Finding(Severity.NOTE, f"{text}; 'wsolbench data split' cuts one off test")
+        yield Finding(Severity.NOTE, f"{text}{ADVICE_WITHOUT_FULLSUP}")
 
 
 def _availability(parts: Sequence[InspectedSplit], roots: DatasetRoots) -> Iterator[Finding]:

@@ -61,7 +61,8 @@ class NamedImages:
         said = {name: None if images else self._split_elsewhere(name) for name, images in found.items()}
         self._refuse_ambiguous([boxes[name] for name, images in found.items() if len(images) > 1])
         self._refuse_twice([(boxes[name], images[0]) for name, images in found.items() if len(images) == 1])
-        self._refuse_unknown([boxes[name] for name, images in found.items() if not images and said[name] is None])
+        unknown = [boxes[name] for name, images in found.items() if not images and said[name] is None]
+        self._refuse_unknown(unknown, all_are=len(unknown) == len(boxes))
         ids = {name: images[0] if len(images) == 1 else None for name, images in found.items()}
         elsewhere = Counter(split for box in self.file.boxes if (split := said[box.image]) is not None)
         self._report_names(ids, elsewhere)
@@ -106,12 +107,16 @@ class NamedImages:
                 message = f"{name_of[image_id]!r} and {box.image!r} are names of one image, {image_id}; use one of them"
                 self.roots.on_fault(DataError(f"{box.place}: {message}"))
 
-    def _refuse_unknown(self, boxes: Sequence[NamedBox]) -> None:
-        """Report names of no image."""
+    def _refuse_unknown(self, boxes: Sequence[NamedBox], *, all_are: bool) -> None:
+        """Report names of no image; where others are names of images, the form of the names is not the problem."""
         if not boxes:
             return
         left_out = next((box.image for box in boxes[:_LOOKED_FOR] if self._is_left_out(box.image)), None)
-        advice = "; expected a path such as CLASS/IMAGE"
+        advice = "; expected a path such as CLASS/IMAGE, or a data root that holds these images"
+        if not all_are:
+            lines = "this line" if len(boxes) == 1 else "these lines"
+            images = "this image" if len(boxes) == 1 else "these images"
+            advice = f"; remove {lines}, or name a data root that holds {images}"
         if left_out:
             advice = f"; {left_out!r} is there, but not read: save it as JPEG or PNG, directly in its class folder"
         message = f"{boxes[0].image!r} names no image below the data root, whatever its case and accents"
