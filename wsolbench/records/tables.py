@@ -193,7 +193,11 @@ def plot_curves(record: ResultRecord, axes: Axes | None) -> Axes:
 
 
 def _notes(comparison: Comparison) -> list[str]:
-    ends = [(of.low, of.high) for of in comparison.differences.values() if of.low is not None and of.high is not None]
+    ends = [
+        (of.low, of.high)
+        for name, of in comparison.differences.items()
+        if of.low is not None and of.high is not None and name not in ("top1_acc", "top5_acc")  # same for one network
+    ]
     return [*comparison.notes, *([NO_WIDTH] if any(map(_has_no_width, ends)) else [])]
 
 
