@@ -1,5 +1,6 @@
 """Two records on the same images: pairing, what differs, and what may not be compared."""
 
+import numpy as np
 import pytest
 from toy_records import make_outcomes, make_record, make_runs
 
@@ -246,7 +247,7 @@ def test_an_interval_of_no_width_is_explained():
     def record(*runs):
         """Return a record with these runs of thresholds at which each image is correct."""
         correct = {mode: dict.fromkeys(IOU_THRESHOLDS, make_runs(runs)) for mode in MODES}
-        return make_record(test=make_outcomes(correct=correct))
+        return make_record(test=make_outcomes(correct=correct, hits={1: np.ones(TEST, bool)}))
 
     all_agree, half = record(*[[0, 20]] * TEST), record(*[[0, 20], []] * (TEST // 2))
     assert "100.0–100.0" in results_table([half, all_agree])
