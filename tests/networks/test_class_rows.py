@@ -7,6 +7,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
+from cases import each
 
 from wsolbench.contract import Conventions, ImageSplit, Split
 from wsolbench.data.opened import OpenDataset
@@ -14,8 +16,8 @@ from wsolbench.errors import DataError, UsageError
 from wsolbench.host.provider import Provider
 from wsolbench.networks.class_rows import choose_rows
 from wsolbench.networks.plain_data import find_statements
-from wsolbench.networks.row_names import KnownClasses, find_row_names
-from wsolbench.networks.weights_file import WeightsFile
+from wsolbench.networks.row_names import KnownClasses, find_row_names, names_beside_weights
+from wsolbench.networks.weights_file import WeightsFile, read_weights_file
 
 
 @dataclass(frozen=True)
@@ -141,6 +143,14 @@ NAMED = {
     "two lists": ({"classes": ["n02", "n03", "n05"], "label_names": ["dog", "cat", "cow"]}, (1, 2, 0)),
     "commas": ({"classes": "dog, cow,cat"}, (2, 1, 0)),
     "JSON": ({"class_names": '["dog", "cow", "cat"]'}, (2, 1, 0)),
+    "spaces": ({"args": {"class_names": "dog cow cat"}}, (2, 1, 0)),
+    "TorchServe": ({"index_to_name": {"0": "dog", "1": "cow", "2": "cat"}}, (2, 1, 0)),
+    "folders": ({"cat_to_name": {"0": "dog", "1": "cow", "2": "cat"}}, (2, 1, 0)),
+    "an encoder": ({"label_encoder_classes": ["dog", "cow", "cat"]}, (2, 1, 0)),
+    "categories": (
+        {"categories": [{"id": 2, "name": "cow"}, {"id": 1, "name": "dog"}, {"id": 3, "name": "cat"}]},
+        (2, 1, 0),
+    ),
     "in order": ({"class_to_idx": {"cat": 0, "cow": 1, "dog": 2}}, None),
     "generic": ({"id2label": {0: "LABEL_0", 1: "LABEL_1", 2: "LABEL_2"}}, None),
     "another number": ({"classes": ["cow", "cat"]}, None),
@@ -163,6 +173,54 @@ def test_rows_are_found_by_the_names_in_a_weights_file(case):
             "'classes' of the weights file names 2 classes, the rows 0 to 1, and the head has 3 rows, from 0; "
             "the names are not used"
         ]
+    if case == "two of a name":
+        assert misfits == ["'classes' of the weights file names 'cat' 2 times; the names are not used"]
+
+
+SAVED = {
+    "texts of numpy": np.array(["dog", "cow", "cat"]),
+    "big-endian": np.array(["dog", "cow", "cat"], dtype=">U5"),
+    "bytes of numpy": np.array([b"dog", b"cow", b"cat"]),
+    "objects of numpy": np.array(["dog", "cow", "cat"], dtype=object),
+    "tensors": {"dog": torch.tensor(0), "cow": torch.tensor(1), "cat": torch.tensor(2)},
+    "keys of numpy": {np.str_("dog"): np.int64(0), np.str_("cow"): np.int64(1), np.str_("cat"): np.int64(2)},
+}
+
+
+@each("case", list(SAVED))
+@each("protocol", [2, 4, 5])
+def test_names_that_numpy_and_torch_hold_are_read(tmp_path, case, protocol):
+    torch.save({"classes": SAVED[case]}, tmp_path / "w.pth", pickle_protocol=protocol)
+    known, misfits = find_row_names(find_statements(read_weights_file(tmp_path / "w.pth")), 3)
+    assert [names[0] for names in known.names] == ["dog", "cow", "cat"]
+    assert misfits == []
+
+
+@each("value", [{"dog", "cow", "cat"}, "lists/classes.txt", ["dog", None, "cat"], {}])
+def test_what_is_named_like_classes_and_is_not_read_is_said(tmp_path, value):
+    torch.save({"classes": value, "names": value, "label": "all", "epoch_classes": 3}, tmp_path / "w.pth")
+    known, misfits = find_row_names(find_statements(read_weights_file(tmp_path / "w.pth")), 3)
+    assert known is None
+    assert misfits == ["'classes' of the weights file is not read; rows follow the order of folders"]
+
+
+@each(
+    ("name", "text", "names"),
+    [
+        ("class_indices.json", '{"0": "dog", "1": "cow", "2": "cat"}', ["dog", "cow", "cat"]),
+        ("index_to_name.json", '{"2": ["n3", "cat"], "0": ["n1", "dog"], "1": ["n2", "cow"]}', ["n1", "n2", "n3"]),
+        ("labels.txt", "dog\ncow\n\ncat\n", ["dog", "cow", "cat"]),
+        ("w_classes.txt", "1 dog\n2 cow\n3 cat", ["dog", "cow", "cat"]),
+        ("synsets.txt", "n00000001 dog\nn00000002 cow\nn00000003 cat", ["n00000001", "n00000002", "n00000003"]),
+        ("readme.txt", "dog\ncow\ncat", None),
+        ("labels.json", "{", None),
+    ],
+)
+def test_lists_of_classes_beside_a_weights_file_are_used(tmp_path, name, text, names):
+    (tmp_path / name).write_text(text)
+    known, _ = find_row_names(names_beside_weights(tmp_path / "w.pth"), 3)
+    assert (known and [of_row[0] for of_row in known.names]) == names
+    (tmp_path / name).unlink()
 
 
 def test_names_in_a_weights_file_that_contradict_the_folders_are_an_error_with_both(tmp_path):

@@ -26,7 +26,7 @@ from wsolbench.networks.configure import backbone_options, configure
 from wsolbench.networks.diagnosis import Fit, compare, fits_too, looks_like
 from wsolbench.networks.network import USUAL, Execution, LoadedNetwork, largest_kernel
 from wsolbench.networks.plain_data import Statement, find_statements, stated_by_entries
-from wsolbench.networks.row_names import KnownClasses, find_row_names
+from wsolbench.networks.row_names import KnownClasses, find_row_names, names_beside_weights
 from wsolbench.networks.shapes import build_shapes
 from wsolbench.networks.weights import (
     StateDict,
@@ -271,6 +271,7 @@ def _statements(known: KnownWeights, offer: Offer[BackboneSpec], registry: Regis
     return [
         *find_statements(known.source.file),
         *stated_by_entries(known.state.beside),
+        *names_beside_weights(known.source.path),
         *named_by_file(known.source.path, registry.backbones, zoos=zoos),
     ]
 

@@ -8,6 +8,7 @@ A value that a pickle refers to repeatedly is one object, so no instruction mult
 from __future__ import annotations
 
 import pickletools
+import re
 import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -38,7 +39,13 @@ _NUMBERS = {
 }
 """numpy's types of numbers, as `struct` writes them."""
 _LONGEST_ARRAY = 128
-"""Bytes of an array of numpy that is kept: a mean or a size, not a history."""
+"""Bytes of an array of numbers of numpy that is kept: a mean or a size, not a history."""
+_LONGEST_TEXTS = 2**20
+"""Bytes of an array of texts that is kept: names of classes."""
+_TEXTS = re.compile("([US])([0-9]{1,4})|O8?")
+"""numpy's types of texts of so many characters, and of any objects."""
+_BYTES_A_STEP = 64
+"""So many bytes count as an instruction where a pickle has them converted."""
 _MOST_BITS = 128
 """Of an integer; states of random generators have as many."""
 
@@ -60,7 +67,7 @@ class LeftOut:
     """Placeholder for an object that a file holds beside its weights.
 
     Attributes:
-        values: The plain values of options, or the numbers of a small array of numpy.
+        values: The plain values of options, or the numbers or texts of a small array of numpy.
     """
 
     __slots__ = ("values",)
@@ -100,7 +107,7 @@ class _Storage:
 
 
 class _NumberType(LeftOut):
-    """numpy's type of a number, and the order of its bytes."""
+    """numpy's type of a number or text, and the order of its bytes."""
 
     __slots__ = ("code", "order")
 
@@ -187,7 +194,7 @@ class _Machine:
             target.order = ">" if isinstance(state, tuple) and state[1:2] == (">",) else "<"
         elif isinstance(target, LeftOut):
             array = isinstance(state, tuple) and len(state) == 5
-            target.values = _numbers(state[2], state[4]) if array else state if isinstance(state, dict) else {}
+            target.values = _items(self, state[2], state[4]) if array else state if isinstance(state, dict) else {}
         elif not isinstance(target, dict | list | StoredTensor):
             raise ValueError("a state for what takes none")
 
@@ -295,33 +302,57 @@ def _parameter(_: _Machine, arguments: tuple[Any, ...]) -> StoredTensor:
     return arguments[0]
 
 
-def _bytes(_: _Machine, arguments: tuple[Any, ...]) -> bytes | LeftOut:
-    """Return the bytes that old pickles write as text; those of arrays do not matter."""
+def _bytes(machine: _Machine, arguments: tuple[Any, ...]) -> bytes | LeftOut:
+    """Return the bytes that old pickles write as text; those of large arrays do not matter."""
     text, encoding = arguments
     if encoding != "latin1" or not isinstance(text, str):
         raise RefusedPickleError("_codecs.encode")
-    return text.encode("latin1") if len(text) <= _LONGEST_ARRAY else LeftOut()
+    machine.spend(len(text) // _BYTES_A_STEP)
+    return text.encode("latin1") if len(text) <= _LONGEST_TEXTS else LeftOut()
 
 
 def _number_type(_: _Machine, arguments: tuple[Any, ...]) -> _NumberType | LeftOut:
     code = arguments[0] if arguments else None
-    return _NumberType(code) if isinstance(code, str) and code in _NUMBERS else LeftOut()
+    known = isinstance(code, str) and (code in _NUMBERS or _TEXTS.fullmatch(code))
+    return _NumberType(code) if known and isinstance(code, str) else LeftOut()
 
 
-def _number(_: _Machine, arguments: tuple[Any, ...]) -> Any:
-    """Return a number of numpy as Python's own."""
-    numbers = _numbers(*arguments)
-    return numbers[0] if len(numbers) == 1 else LeftOut()
+def _number(machine: _Machine, arguments: tuple[Any, ...]) -> Any:
+    """Return a number or text of numpy as Python's own."""
+    items = _items(machine, *arguments)
+    return items[0] if len(items) == 1 else LeftOut()
 
 
-def _array(_: _Machine, arguments: tuple[Any, ...]) -> LeftOut:
+def _array(machine: _Machine, arguments: tuple[Any, ...]) -> LeftOut:
     """Return an array of (bytes, type, shape, order)."""
-    return LeftOut(_numbers(arguments[1], arguments[0]))
+    return LeftOut(_items(machine, arguments[1], arguments[0]))
 
 
-def _numbers(kind: object, data: object) -> list[Any]:
-    """Return the numbers of a small array; none of other objects."""
-    if not (isinstance(kind, _NumberType) and isinstance(data, bytes | bytearray) and len(data) <= _LONGEST_ARRAY):
+def _items(machine: _Machine, kind: object, data: object) -> list[Any]:
+    """Return the numbers or texts of a small array; none of other objects."""
+    if not isinstance(kind, _NumberType):
+        return []
+    if kind.code in _NUMBERS:
+        return _numbers(kind, data)
+    if kind.code.startswith("O"):
+        return data if isinstance(data, list) else []
+    if not isinstance(data, bytes | bytearray) or len(data) > _LONGEST_TEXTS:
+        return []
+    machine.spend(len(data) // _BYTES_A_STEP)
+    return _texts(kind, bytes(data))
+
+
+def _texts(kind: _NumberType, data: bytes) -> list[str]:
+    """Return the texts of an array in which all have the same number of characters, filled up with zeros."""
+    wide = kind.code[0] == "U"
+    size = int(kind.code[1:]) * (4 if wide else 1)
+    encoding = ("utf-32-be" if kind.order == ">" else "utf-32-le") if wide else "latin1"
+    places = range(0, len(data), size) if size else range(0)
+    return [data[place : place + size].decode(encoding).rstrip("\0") for place in places]
+
+
+def _numbers(kind: _NumberType, data: object) -> list[Any]:
+    if not isinstance(data, bytes | bytearray) or len(data) > _LONGEST_ARRAY:
         return []
     return [number for (number,) in struct.iter_unpack(kind.order + _NUMBERS[kind.code], data)]
 

@@ -170,4 +170,10 @@ def _plain(file: WeightsFile, value: object) -> object:
     if isinstance(value, StoredTensor):
         small = value.count <= _MOST_NUMBERS and len(value.shape) < 5 and not value.dtype.startswith("complex")
         return tensor_of(file, value).tolist() if small else None
+    if isinstance(value, dict) and 0 < len(value) <= _MOST_ITEMS and all(map(_is_scalar, value.values())):
+        return {name: tensor_of(file, item).item() for name, item in value.items()}  # a number of each class
     return value
+
+
+def _is_scalar(value: object) -> bool:
+    return isinstance(value, StoredTensor) and value.count == 1 and not value.dtype.startswith("complex")
