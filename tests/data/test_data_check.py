@@ -494,7 +494,8 @@ def test_faults_of_masks(masked):
         "test: masks without foreground (one is published): 1 image (ant/test2.jpg)"
     ]
     assert texts(report, Severity.WARNING) == [
-        "test: masks with another aspect ratio than the image: 1 image (ant/test3.jpg)"
+        "test: 1 image (ant/test3.jpg) with a mask of another aspect ratio: of another photo, or one of them was "
+        "cropped or squashed; the mask is stretched to the image"
     ]
 
 

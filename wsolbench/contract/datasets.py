@@ -142,10 +142,12 @@ class MaskPair:
     Args:
         foreground: The pixels of the object, bool (H, W).
         ignore: The pixels that are not scored, bool (H, W); None where all are.
+        values: The grey values that count as foreground, where a mask file has several; users are warned of them.
     """
 
     foreground: NDArray[np.bool_]
     ignore: NDArray[np.bool_] | None = None
+    values: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -13,17 +13,20 @@ from numpy.typing import NDArray
 
 from wsolbench.contract import ImageSplit
 from wsolbench.data.images import open_picture
+from wsolbench.data.masks import MaskFiles
 from wsolbench.data.sizes import (
     UPRIGHT,
     Header,
     Readings,
     Remark,
     SizeDecision,
+    compare_mask,
     decide_size,
     find_contradiction,
     find_reading,
     is_squashed,
     is_swapped,
+    swapped_mask_problem,
 )
 from wsolbench.data.storage import Storage
 from wsolbench.errors import DataError, MissingFileError, UsageError
@@ -31,6 +34,7 @@ from wsolbench.errors import DataError, MissingFileError, UsageError
 __all__ = ["HeaderSizes", "ImageFiles"]
 
 _HEAD = 64 * 1024
+_RARE = 0.01
 _Listed: TypeAlias = tuple[Header, tuple[int, int] | None, tuple[int, int] | None]
 
 
@@ -48,6 +52,7 @@ class ImageFiles:
             tell; see `wsolbench.data.sizes`.
         stated: Image id -> whether the lists state that it is upright (True) or as stored (False).
         beside: The images of other splits in the same lists, which are read in the same way.
+        masks: Their masks, whose sizes decide where neither sizes nor boxes do, and are compared with the images.
     """
 
     storage: Storage | None
@@ -58,6 +63,7 @@ class ImageFiles:
     upright: bool = False
     stated: Mapping[str, bool] = field(default_factory=dict)
     beside: tuple[ImageFiles, ...] = ()
+    masks: MaskFiles | None = None
     _decided: dict[int, SizeDecision] = field(init=False, repr=False, compare=False, default_factory=dict)
     _respelled: dict[int, str] = field(init=False, repr=False, compare=False, default_factory=dict)
 
@@ -144,13 +150,38 @@ class ImageFiles:
     def _decide(self, index: int, header: Header) -> SizeDecision:
         image_id = self.ids[index]
         listed, reach, stated = self.sizes.get(image_id), self.reach.get(image_id), self.stated.get(image_id)
-        unclear = header.orientation != UPRIGHT and stated is None and find_reading(header, listed, reach) is None
+        mask = None if self.masks is None else self.masks.size(image_id)
+        told = [find_reading(header, listed, reach), find_reading(header, mask)]
+        unclear = header.orientation != UPRIGHT and stated is None and told == [None, None]
         others = self._readings if unclear else None
-        decision = decide_size(header, listed, reach, stated=stated, others=others, otherwise=self.upright)
+        decision = decide_size(header, listed, reach, mask=mask, stated=stated, others=others, otherwise=self.upright)
         if decision.problem is not None and listed is not None and self._are_squashed(decision.size, listed):
             decision = replace(decision, remarks=(*decision.remarks, Remark.RESHAPED), problem=None)
+        if mask is not None and decision.problem is None:
+            decision = self._compare_mask(decision, mask)
         self._decided[index] = decision
         return decision
+
+    def _compare_mask(self, decision: SizeDecision, mask: tuple[int, int]) -> SizeDecision:
+        """Return a decision with what the mask's shape says: swapped sides are an error where they are no exception."""
+        remark = compare_mask(decision.size, mask)
+        if remark is Remark.MASKS_SWAPPED and self._are_squashed(decision.size, mask):
+            remark = Remark.MASKS_RESHAPED
+        if remark is Remark.MASKS_SWAPPED and not self._swapped_masks_are_rare:
+            return replace(decision, problem=swapped_mask_problem(decision.size, mask))
+        return decision if remark is None else replace(decision, remarks=(*decision.remarks, remark))
+
+    @cached_property
+    def _swapped_masks_are_rare(self) -> bool:
+        """Whether so few masks are swapped that they are faults of a published data set, which is scored as it is."""
+        swapped = 0
+        for index, image_id in enumerate(self.ids):
+            mask = None if self.masks is None else self.masks.size(image_id)
+            with suppress(DataError):
+                header = self._header(index)
+                sizes = {header.size, header.upright_size}
+                swapped += mask is not None and all(is_swapped(size, mask) for size in sizes)
+        return swapped <= _RARE * len(self.ids)
 
     def _are_squashed(self, size: tuple[int, int], listed: tuple[int, int]) -> bool:
         """Whether a size that is that of a list with its sides exchanged is one to which all images were squashed.
@@ -175,9 +206,11 @@ class ImageFiles:
         return tuple(listed for files in (self, *self.beside) for listed in files._listed_headers())
 
     def _listed_headers(self) -> Iterator[_Listed]:
-        """Yield header, listed size and reach of every image of which the lists say either, if it can be read."""
+        """Yield header, size and reach of every image of which the lists or masks say either, if it can be read."""
         for index, image_id in enumerate(self.ids):
             listed, reach = self.sizes.get(image_id), self.reach.get(image_id)
+            if listed is None and self.masks is not None:
+                listed = self.masks.size(image_id)
             if listed is not None or reach is not None:
                 with suppress(DataError):
                     yield self._header(index), listed, reach

@@ -79,6 +79,31 @@ class Picture:
             return np.repeat(_upper_bits(image, self.place)[:, :, None], 3, axis=2)
         return _pixels(image, "RGB", self.place)
 
+    @property
+    def format(self) -> str:
+        """The format of the file, such as ``PNG``."""
+        return self._image.format or ""
+
+    def other_readings(self) -> dict[str, NDArray[np.bool_]]:
+        """Return what beside its grey values may say which pixels are not 0, bool (H, W), of a mask.
+
+        It is asked for before the pixels are converted. An alpha channel of one value says nothing.
+
+        Raises:
+            DataError: The file is damaged.
+        """
+        image = self._decode(upright=False)
+        if _is_deep(image):
+            return {"its 16-bit values, also those below 256,": np.asarray(image) != 0}
+        found = {}
+        if image.mode == "P":
+            found["the colour numbers of its palette"] = np.asarray(image) != 0
+        if image.has_transparency_data:
+            alpha = np.asarray(image.convert("RGBA").getchannel("A"))
+            if alpha.min() < alpha.max():
+                found["its alpha channel"] = alpha != 0
+        return found
+
     def grey(self) -> NDArray[np.uint8]:
         """Return the pixels as stored as greyscale, uint8 (H, W). Raises ``DataError``."""
         image = self._decode(upright=False)

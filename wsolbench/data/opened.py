@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -26,13 +27,15 @@ from wsolbench.data.boxes import findings_of_changes
 from wsolbench.data.class_map import check_rows, names_of_classes, read_class_map
 from wsolbench.data.fingerprint import annotations_hash
 from wsolbench.data.ids import check_ids
+from wsolbench.data.masks import MaskFacts, NotedMasks, findings_of_masks
+from wsolbench.data.remarks import count_and_name, remarks_on
 from wsolbench.data.sampling import in_order_of_ids, limit_split, select_images
 from wsolbench.errors import DataError, UsageError
 from wsolbench.host.provider import Provider, blaming
 from wsolbench.host.registry import Offer
 from wsolbench.progress import Reporter
 
-__all__ = ["OpenDataset", "OpenSplit", "open_dataset", "show_finding"]
+__all__ = ["OpenDataset", "OpenSplit", "find_unused_classes", "open_dataset", "show_finding"]
 
 ADVICE_WITHOUT_FULLSUP = "; 'wsolbench data split' cuts one off test"
 ADVICE_WITHOUT_TEST = (
@@ -54,11 +57,34 @@ class OpenSplit:
     annotations: Annotations
     omitted: int = 0
     """How many images were left out, because they have neither a box nor a mask."""
+    masks: Mapping[str, MaskFacts] = field(default_factory=dict)
+    """Image id -> what is noted about its masks, as far as they were loaded."""
+    labels: frozenset[int] = frozenset()
+    """The labels of all images of the split, also where only some of them are evaluated."""
 
     @cached_property
     def annotations_sha256(self) -> str:
         """What identifies ids, labels, sizes, boxes and masks."""
         return annotations_hash(self.images, self.annotations)
+
+    def remarks_on(self, index: int, size: tuple[int, int]) -> tuple[str, ...]:
+        """Return what was decided about an image that was loaded with (width, height). Raises ``DataError``."""
+        mask = self.masks.get(self.images.ids[index]) if self.masks else None
+        return remarks_on(self.images, index, size, None if mask is None else mask.size)
+
+    def check_masks(self, on_finding: Callable[[Finding], None]) -> None:
+        """Report what a user should know about the masks, all of which are loaded.
+
+        Raises:
+            DataError: They cannot be scored, or every map would score the same.
+        """
+        if self.annotations.load_mask is None:
+            return
+        _ = self.annotations_sha256  # for which every mask is loaded, once
+        for finding in findings_of_masks(self.split.label, self.masks):
+            if finding.severity is Severity.ERROR:
+                raise DataError(finding.text)
+            on_finding(finding)
 
     @property
     def has_boxes(self) -> bool:
@@ -188,10 +214,28 @@ class OpenDataset:
         for finding in findings_of_changes(split.label, changes):
             self.on_finding(finding)
         load_mask = annotations.load_mask
+        facts: dict[str, MaskFacts] = {}
         guarded = None if load_mask is None else _Guarded(load_mask, self.provider, "loading the mask of")
+        noted = None if guarded is None else NotedMasks(guarded, facts)
         omitted = len(everything.ids) - len(annotated.ids)
-        placed = Annotations(boxes, annotations.image_sizes, guarded, changes=changes)
-        return OpenSplit(split, images, placed, omitted)
+        placed = Annotations(boxes, annotations.image_sizes, noted, changes=changes)
+        return OpenSplit(split, images, placed, omitted, facts, frozenset(everything.labels.tolist()))
+
+    def report_unused_classes(self, parts: Iterable[OpenSplit]) -> None:
+        """Warn where no image of any split is of some class; the images to train on are asked last.
+
+        Args:
+            parts: The splits that are evaluated.
+        """
+        used = frozenset().union(*(part.labels for part in parts))
+        if used.issuperset(range(len(self.class_names))):
+            return
+        for split in self.splits - {part.split for part in parts}:
+            with suppress(DataError):
+                used |= frozenset(self.dataset.images(split).labels.tolist())
+        finding = find_unused_classes(len(self.class_names), used)
+        if finding is not None:
+            self.on_finding(finding)
 
     def select_annotated(self, split: Split, images: ImageSplit, annotations: Annotations) -> ImageSplit:
         """Return the images of a split that have a box or a mask, and say how many have none.
@@ -204,9 +248,12 @@ class OpenDataset:
             for image_id in images.ids
             if image_id in annotations.unannotated or (annotations.boxes and image_id not in annotations.boxes)
         }
+        if self._lacks_all(split, annotations):
+            bare = set(images.ids)
         if not bare:
             return images
-        what = "mask" if annotations.unannotated else "box"
+        has_masks = annotations.load_mask is not None and not annotations.boxes
+        what = "mask" if has_masks else "box"
         if self.conventions.unannotated == "error":
             first = next(image_id for image_id in images.ids if image_id in bare)
             subject = (
@@ -214,11 +261,32 @@ class OpenDataset:
             )
             raise DataError(f"{subject} no {what}; the first is '{first}'; --unannotated omit leaves such images out")
         if len(bare) == len(images.ids):
-            raise DataError(f"no image of {split.label} has a {what}")
+            raise DataError(f"no image of {split.label} has a {what}: --unannotated omit would leave out all of them")
         verb = "has no {} and is" if len(bare) == 1 else "have no {} and are"
         text = f"{len(bare):,} of {len(images.ids):,} images of {split.label} {verb.format(what)} left out"
         self.on_finding(Finding(Severity.NOTE, f"{text} (--unannotated omit)"))
         return select_images(images, [place for place, image_id in enumerate(images.ids) if image_id not in bare])
+
+    def _lacks_all(self, split: Split, annotations: Annotations) -> bool:
+        """Whether a split that is scored has no annotation at all, though images without one may be left out."""
+        omitting = self.conventions.unannotated == "omit" and split is not Split.TRAIN_WEAKSUP
+        return omitting and not annotations.boxes and annotations.load_mask is None
+
+
+def find_unused_classes(count: int, used: Collection[int], severity: Severity = Severity.WARNING) -> Finding | None:
+    """Return the finding that no split has an image of some class, or None.
+
+    Args:
+        count: The number of classes.
+        used: The labels of all images.
+        severity: How much it matters.
+    """
+    nowhere = [str(label) for label in range(count) if label not in used]
+    if not nowhere:
+        return None
+    text = f"no split has an image of {count_and_name(nowhere, 'class', 'classes')}"
+    advice = "labels start at 0; do these start at 1?" if nowhere == ["0"] else "is a label out of range?"
+    return Finding(severity, f"{text}; {advice}")
 
 
 def open_dataset(offer: Offer[DatasetSpec], roots: DatasetRoots, reporter: Reporter | None = None) -> OpenDataset:

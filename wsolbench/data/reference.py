@@ -24,8 +24,9 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import TypeAlias
@@ -39,7 +40,6 @@ from wsolbench.contract import (
     DatasetRoots,
     Finding,
     ImageSplit,
-    MaskPair,
     Severity,
     Split,
 )
@@ -47,11 +47,11 @@ from wsolbench.contract.datasets import ignore_finding, raise_fault
 from wsolbench.data.boxes import BoxRule, Corners, Quad, is_inside, outside_advice
 from wsolbench.data.conventions import refuse_unused
 from wsolbench.data.image_files import ImageFiles
-from wsolbench.data.images import decode_grey
 from wsolbench.data.lines import Line, parse_each, quote, read_lines
+from wsolbench.data.masks import MaskFiles, MaskPaths
 from wsolbench.data.names import NameIndex, tidy_path
 from wsolbench.data.split_folders import find_split_folders
-from wsolbench.data.storage import FolderStorage, Storage, open_storage
+from wsolbench.data.storage import FolderStorage, open_storage
 from wsolbench.data.units import check_units, find_fractions
 from wsolbench.errors import DataError, MissingFileError, UsageError
 
@@ -206,47 +206,7 @@ def _has_ids(folder: Path) -> bool:
         return False
 
 
-def _load_masks(storage: Storage | None, masks: Mapping[str, _MaskFiles], label: str, image_id: str) -> MaskPair:
-    """Return the union of an image's masks, and its ignore mask.
-
-    The protocol brings each mask to the evaluation frame and unites them there. Nearest-neighbour resizing picks single
-    pixels, so that uniting first is the same as long as all sizes are equal. Where they are not, the masks are brought
-    to the frame here, where resizing them once more changes nothing.
-    """
-    if storage is None:
-        raise UsageError(f"{label} is annotated with masks; pass --masks DIR")
-    if image_id not in masks:
-        raise DataError(f"image {image_id!r} has no mask in {LOCALIZATION}")
-    files = masks[image_id]
-    layers = [_load_mask(storage, path) for path in files.instances]
-    if len({layer.shape for layer in layers}) > 1:
-        layers = [_to_frame(layer) for layer in layers]
-    ignore = _load_mask(storage, files.ignore) if files.ignore else None
-    return MaskPair(np.logical_or.reduce(layers), ignore)
-
-
-def _load_mask(storage: Storage, path: str) -> NDArray[np.bool_]:
-    return np.asarray(decode_grey(storage.read(path), storage.place(path)) > 0.5)
-
-
-def _to_frame(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    import cv2
-
-    from wsolbench.protocol import FRAME
-
-    resized = cv2.resize(mask.astype(np.float32), (FRAME, FRAME), interpolation=cv2.INTER_NEAREST)
-    return np.asarray(resized > 0.5)
-
-
 # ----------------------------------------------------------------------------------------------------------- one split
-
-
-@dataclass
-class _MaskFiles:
-    """Paths of an image's masks below the mask root; ``ignore`` is empty where there is none."""
-
-    ignore: str
-    instances: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -254,7 +214,7 @@ class _Localization:
     """What localization.txt says: the boxes and what was done to them, or the paths of the masks."""
 
     boxes: dict[str, NDArray[np.int64]] = field(default_factory=dict)
-    masks: dict[str, _MaskFiles] = field(default_factory=dict)
+    masks: dict[str, MaskPaths] = field(default_factory=dict)
     changes: dict[str, list[str]] = field(default_factory=dict)
 
 
@@ -295,15 +255,27 @@ class ReferenceSplit:
         if not masks:
             sizes = {image_id: self.sizes[image_id] for image_id in boxes}
             return Annotations(boxes, sizes, changes=self.localization.changes)
-        storage = None if self.mask_root is None else open_storage(self.mask_root)
         unannotated = frozenset(image_id for image_id in self.ids if image_id not in masks)
-        return Annotations(load_mask=partial(_load_masks, storage, masks, self.split.label), unannotated=unannotated)
+        return Annotations(load_mask=self._open_masks(masks).load, unannotated=unannotated)
+
+    def _open_masks(self, masks: Mapping[str, MaskPaths]) -> MaskFiles:
+        storage = None if self.mask_root is None else open_storage(self.mask_root)
+        return MaskFiles(storage, masks, self.split.label, LOCALIZATION)
+
+    @cached_property
+    def _masks(self) -> MaskFiles | None:
+        """The masks, whose sizes say how images are read; None without, and where `annotations` reports a fault."""
+        if self._scored and self._localization_lines and _is_mask(self._localization_lines[0]):
+            with suppress(DataError, UsageError):
+                masks = self.localization.masks
+                return self._open_masks(masks) if masks else None
+        return None
 
     @cached_property
     def _files(self) -> ImageFiles:
         storage = None if self.image_root is None else open_storage(self.image_root)
         # Parsed now: a damaged file must not wait for an image.
-        return ImageFiles(storage, self.ids, sizes=self.sizes, stated=self.orientations)
+        return ImageFiles(storage, self.ids, sizes=self.sizes, stated=self.orientations, masks=self._masks)
 
     @cached_property
     def ids(self) -> tuple[str, ...]:
@@ -336,7 +308,7 @@ class ReferenceSplit:
     @cached_property
     def localization(self) -> _Localization:
         """The boxes, or the paths of the masks. Raises ``DataError``, ``UsageError``."""
-        lines = self._lines(LOCALIZATION)
+        lines = list(self._localization_lines)
         if lines and _is_header(lines[0], self._known):
             self.on_fault(lines[0].error(f"expected {_BOX} or {_MASK}; a header is not part of this layout; remove it"))
             del lines[0]
@@ -359,6 +331,10 @@ class ReferenceSplit:
         sized = [image_id for image_id in self.ids if image_id in quads]
         self._check_complete(SIZES, "size", sized, self.sizes)
         return self._place_boxes({name: quads[name] for name in sized if name in self.sizes})
+
+    @cached_property
+    def _localization_lines(self) -> list[Line]:
+        return self._lines(LOCALIZATION)
 
     @cached_property
     def _known(self) -> NameIndex:
@@ -616,8 +592,8 @@ def _refusal(line: Line, corners: Corners, size: tuple[int, int], rule: BoxRule)
     return line.error(f"expected a box inside its {width}x{height} image, corners up to {width - 1},{height - 1}")
 
 
-def _parse_masks(lines: list[Line], known: NameIndex, on_fault: FaultHandler) -> dict[str, _MaskFiles]:
-    masks: dict[str, _MaskFiles] = {}
+def _parse_masks(lines: list[Line], known: NameIndex, on_fault: FaultHandler) -> dict[str, MaskPaths]:
+    masks: dict[str, MaskPaths] = {}
 
     def parse(line: Line) -> None:
         if not _is_mask(line):
@@ -628,7 +604,7 @@ def _parse_masks(lines: list[Line], known: NameIndex, on_fault: FaultHandler) ->
             line.check_path(ignore)
             if image_id in masks:
                 raise line.error("expected the ignore mask on the image's first line only")
-        masks.setdefault(image_id, _MaskFiles(ignore)).instances.append(instance)
+        masks.setdefault(image_id, MaskPaths(ignore)).instances.append(instance)
 
     parse_each(lines, parse, on_fault)
     return masks

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from wsolbench.contract import Finding, ImageSplit, Severity
-from wsolbench.data.sizes import Header, Remark, decide_size
+from wsolbench.data.sizes import Header, Remark, compare_mask, decide_size, swapped_mask_problem
 from wsolbench.errors import DataError
 from wsolbench.texts import first_names
 
@@ -27,6 +27,14 @@ _SENTENCES: Mapping[Remark, tuple[Severity, str]] = {
     Remark.STORED_FOR_BOXES: (
         Severity.NOTE,
         "the EXIF orientation of {images} is ignored: no size is listed, and only so do the boxes fit",
+    ),
+    Remark.TURNED_FOR_MASKS: (
+        Severity.NOTE,
+        "{images} turned upright by EXIF orientation: no size is listed, and only so do the masks fit",
+    ),
+    Remark.STORED_FOR_MASKS: (
+        Severity.NOTE,
+        "the EXIF orientation of {images} is ignored: no size is listed, and only so do the masks fit",
     ),
     Remark.TURNED_LIKE_OTHERS: (
         Severity.NOTE,
@@ -56,6 +64,15 @@ _SENTENCES: Mapping[Remark, tuple[Severity, str]] = {
         "{images} of another aspect ratio than listed: squashed, cropped or another photo; "
         "the boxes are stretched to it",
     ),
+    Remark.MASKS_RESHAPED: (
+        Severity.WARNING,
+        "{images} with a mask of another aspect ratio: of another photo, or one of them was cropped or squashed; "
+        "the mask is stretched to the image",
+    ),
+    Remark.MASKS_SWAPPED: (
+        Severity.WARNING,
+        "{images} with a mask whose width and height are swapped, unlike nearly all others; transpose it",
+    ),
     Remark.RESPELLED: (
         Severity.NOTE,
         "{images} found under another spelling of the name: letter case, accents or the folder in front differ",
@@ -64,7 +81,9 @@ _SENTENCES: Mapping[Remark, tuple[Severity, str]] = {
 }
 
 
-def remarks_on(images: ImageSplit, index: int, size: tuple[int, int]) -> tuple[str, ...]:
+def remarks_on(
+    images: ImageSplit, index: int, size: tuple[int, int], mask: tuple[int, int] | None = None
+) -> tuple[str, ...]:
     """Return what was decided about an image that was loaded, as records have it.
 
     A data set that does not decide itself gets the same rule here, on the image as it was loaded.
@@ -73,17 +92,21 @@ def remarks_on(images: ImageSplit, index: int, size: tuple[int, int]) -> tuple[s
         images: The split.
         index: The image's position in it.
         size: (width, height) as loaded.
+        mask: (width, height) of its mask, if it has one.
 
     Raises:
-        DataError: Its width and height are swapped in the lists.
+        DataError: Its width and height are swapped in the lists, or in its mask.
     """
     if images.remarks is not None:
         return tuple(images.remarks(index))
     image_id = images.ids[index]
     decision = decide_size(Header(size), images.sizes.get(image_id))
-    if decision.problem is not None:
-        raise DataError(f"image '{image_id}' {decision.problem}")
-    return tuple(remark.value for remark in decision.remarks)
+    of_mask = None if mask is None else compare_mask(size, mask)
+    swapped = None if mask is None or of_mask is not Remark.MASKS_SWAPPED else swapped_mask_problem(size, mask)
+    problem = decision.problem or swapped
+    if problem is not None:
+        raise DataError(f"image '{image_id}' {problem}")
+    return tuple(remark.value for remark in (*decision.remarks, of_mask) if remark is not None)
 
 
 def findings_of_remarks(label: str, remarked: Mapping[str, Sequence[str]]) -> Iterator[Finding]:
@@ -106,8 +129,8 @@ def findings_of_readings(remarked_of: Mapping[str, Mapping[str, Sequence[str]]])
     Args:
         remarked_of: Split -> remark, as records have it -> ids of the images.
     """
-    upright = _named(remarked_of, Remark.TURNED, Remark.TURNED_FOR_BOXES)
-    stored = _named(remarked_of, Remark.STORED, Remark.STORED_FOR_BOXES)
+    upright = _named(remarked_of, Remark.TURNED, Remark.TURNED_FOR_BOXES, Remark.TURNED_FOR_MASKS)
+    stored = _named(remarked_of, Remark.STORED, Remark.STORED_FOR_BOXES, Remark.STORED_FOR_MASKS)
     if upright and stored:
         ways = [count_and_name(names, "image", "images", _FEW) for names in (upright, stored)]
         text = (

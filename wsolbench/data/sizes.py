@@ -5,7 +5,7 @@ one of the two. The first of these that tells decides:
 
 1. the lists, where they state it;
 2. the listed size, where it fits only one of the two; boxes that fit only the other one contradict it, an error;
-3. without a listed size, the boxes, where they fit only one of the two;
+3. without a listed size, the size of the mask or else the boxes, where they fit only one of the two;
 4. the other photos of the same file, whatever their split, where more of them tell one than the other;
 5. the convention of the lists: those in the layout of the reference evaluator have photos as stored, as it reads them;
    the files of annotation tools have them upright, as every current viewer and tool shows them.
@@ -23,10 +23,12 @@ __all__ = [
     "Readings",
     "Remark",
     "SizeDecision",
+    "compare_mask",
     "decide_size",
     "find_reading",
     "is_squashed",
     "is_swapped",
+    "swapped_mask_problem",
 ]
 
 Size: TypeAlias = tuple[int, int]
@@ -49,6 +51,8 @@ class Remark(enum.Enum):
     STORED = "taken as stored"
     TURNED_FOR_BOXES = "turned upright as the boxes fit"
     STORED_FOR_BOXES = "taken as stored as the boxes fit"
+    TURNED_FOR_MASKS = "turned upright as the masks fit"
+    STORED_FOR_MASKS = "taken as stored as the masks fit"
     TURNED_LIKE_OTHERS = "turned upright like the others"
     STORED_LIKE_OTHERS = "taken as stored like the others"
     ASSUMED_UPRIGHT = "assumed to be listed upright"
@@ -56,6 +60,8 @@ class Remark(enum.Enum):
     RESIZED = "resized copies"
     INEXACT = "nearly of the listed size"
     RESHAPED = "of another aspect ratio than listed"
+    MASKS_RESHAPED = "with masks of another aspect ratio"
+    MASKS_SWAPPED = "with masks of swapped width and height"
     UNLISTED = "without a listed size"
     RESPELLED = "found under another spelling"
 
@@ -133,6 +139,7 @@ def decide_size(
     listed: Size | None,
     reach: Size | None = None,
     *,
+    mask: Size | None = None,
     stated: bool | None = None,
     others: Readings | None = None,
     otherwise: bool = False,
@@ -143,11 +150,12 @@ def decide_size(
         header: The image file.
         listed: (width, height) in the lists; None where they have none.
         reach: The largest x and y of the image's boxes, which decides without a listed size.
+        mask: (width, height) of the image's mask, which may be another resolution; it decides without a listed size.
         stated: Whether the lists state that the image is upright; None where they state nothing.
         others: What the photos of the same lists tell; asked where this one does not tell.
         otherwise: Whether an image is turned upright where none tells.
     """
-    upright, *remarks = _choose_reading(header, listed, reach, stated, others or Readings(), otherwise=otherwise)
+    upright, *remarks = _choose_reading(header, listed, reach, mask, stated, others or Readings(), otherwise=otherwise)
     size = header.upright_size if upright else header.size
     if listed is None:
         remarks += [] if reach is None else [Remark.UNLISTED]
@@ -162,7 +170,14 @@ def decide_size(
 
 
 def _choose_reading(
-    header: Header, listed: Size | None, reach: Size | None, stated: bool | None, others: Readings, *, otherwise: bool
+    header: Header,
+    listed: Size | None,
+    reach: Size | None,
+    mask: Size | None,
+    stated: bool | None,
+    others: Readings,
+    *,
+    otherwise: bool,
 ) -> tuple[bool, *tuple[Remark, ...]]:
     """Return whether an image is turned upright, and the remark on it."""
     if header.orientation == UPRIGHT:
@@ -174,6 +189,9 @@ def _choose_reading(
         return reading, Remark.TURNED if reading else Remark.STORED
     if reading is not None:
         return reading, Remark.TURNED_FOR_BOXES if reading else Remark.STORED_FOR_BOXES
+    reading = find_reading(header, mask)
+    if reading is not None:
+        return reading, Remark.TURNED_FOR_MASKS if reading else Remark.STORED_FOR_MASKS
     reading = otherwise if others.usual is None else others.usual
     if others.agree:
         return reading, Remark.TURNED_LIKE_OTHERS if reading else Remark.STORED_LIKE_OTHERS
@@ -208,6 +226,25 @@ def _compare(size: Size, listed: Size) -> tuple[Remark, ...]:
     if all(abs(one - two) <= max(_FEW_PIXELS, _FEW_PERCENT * two) for one, two in zip(size, listed, strict=True)):
         return (Remark.INEXACT,)
     return (Remark.RESIZED if _same_shape(size, listed) else Remark.RESHAPED,)
+
+
+def swapped_mask_problem(size: Size, mask: Size) -> str:
+    """Return why an image cannot be scored against a mask whose sides are swapped."""
+    problem = f"is {format_size(size)}, but its mask is {format_size(mask)}"
+    return f"{problem}: width and height are swapped in the mask; transpose it"
+
+
+def compare_mask(size: Size, mask: Size) -> Remark | None:
+    """Return in what the shape of a mask differs from that of its image; masks may have another resolution.
+
+    Args:
+        size: (width, height) of the image as it is read.
+        mask: (width, height) of the mask.
+    """
+    if is_swapped(size, mask):
+        return Remark.MASKS_SWAPPED
+    alike = _same_shape(size, mask) or abs(size[0] * mask[1] / (size[1] * mask[0]) - 1) <= _FEW_PERCENT
+    return None if alike else Remark.MASKS_RESHAPED
 
 
 def is_squashed(size: Size, listed: Size) -> bool:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 from wsolbench.config import ScoringConfig
 from wsolbench.contract import Split
 from wsolbench.contract.choices import Target
-from wsolbench.data.opened import OpenDataset, OpenSplit
+from wsolbench.data.opened import OpenDataset, OpenSplit, show_finding
 from wsolbench.engine.scoring import (
     ScoredSplit,
     Selection,
@@ -38,7 +39,7 @@ from wsolbench.records import (
 )
 from wsolbench.records.missing import FULLSUP_IS_EVALUATED, NO_FULLSUP, why_undefined
 
-__all__ = ["OpenSplits", "Scored", "assemble_record", "describe_protocol", "open_splits", "score_splits"]
+__all__ = ["OpenSplits", "Scored", "assemble_record", "check_masks", "describe_protocol", "open_splits", "score_splits"]
 
 
 @dataclass(frozen=True)
@@ -109,10 +110,23 @@ def open_splits(dataset: OpenDataset, split: Split, limit: int | None) -> OpenSp
     """
     evaluated = dataset.open(split, limit)
     if split is Split.TRAIN_FULLSUP:
-        return OpenSplits(evaluated, None, FULLSUP_IS_EVALUATED)
-    if Split.TRAIN_FULLSUP not in dataset.splits:
-        return OpenSplits(evaluated, None, NO_FULLSUP)
-    return OpenSplits(evaluated, dataset.open(Split.TRAIN_FULLSUP, limit))
+        splits = OpenSplits(evaluated, None, FULLSUP_IS_EVALUATED)
+    elif Split.TRAIN_FULLSUP not in dataset.splits:
+        splits = OpenSplits(evaluated, None, NO_FULLSUP)
+    else:
+        splits = OpenSplits(evaluated, dataset.open(Split.TRAIN_FULLSUP, limit))
+    dataset.report_unused_classes(splits.parts)
+    return splits
+
+
+def check_masks(splits: OpenSplits, reporter: Reporter) -> None:
+    """Show what a user should know about the masks of the splits, before any map is made.
+
+    Raises:
+        DataError: Masks cannot be read or scored.
+    """
+    for part in splits.parts:
+        part.check_masks(partial(show_finding, reporter=reporter))
 
 
 def score_splits(source: MapSource, splits: OpenSplits, config: ScoringConfig, reporter: Reporter) -> dict[str, Scored]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from wsolbench.config import EvaluateConfig, ScoringConfig
 from wsolbench.contract import Split
 from wsolbench.data.opened import OpenDataset, open_dataset
-from wsolbench.engine.assembly import OpenSplits, assemble_record, describe_protocol, score_splits
+from wsolbench.engine.assembly import OpenSplits, assemble_record, check_masks, describe_protocol, score_splits
 from wsolbench.engine.provenance import describe_dataset, describe_environment
 from wsolbench.engine.scoremap_files import ScoremapFolder
 from wsolbench.engine.sources import MapSource, StoredMaps
@@ -80,6 +80,7 @@ def score_source(
         ScoremapError: A map is damaged; or it is bad, and the configuration is strict.
     """
     described = describe_dataset(dataset, splits.parts, config.limit)
+    check_masks(splits, reporter)
     (name,) = source.methods
     scored = score_splits(source, splits, config, reporter)
     return assemble_record(

@@ -16,7 +16,6 @@ from wsolbench.contract import ImageSplit, MethodContext
 from wsolbench.contract.choices import Target
 from wsolbench.data.fingerprint import image_digest
 from wsolbench.data.opened import OpenSplit
-from wsolbench.data.remarks import remarks_on
 from wsolbench.engine.features import FeatureBatch, stream_features
 from wsolbench.engine.guards import MethodGuard
 from wsolbench.engine.methods import BuiltMethod, MethodMaps, apply_method
@@ -80,7 +79,7 @@ class NetworkMaps:
 
         def look(index: int, image: NDArray[np.uint8]) -> None:
             digests[index] = image_digest(image)
-            remarks[index] = remarks_on(split.images, index, (image.shape[1], image.shape[0]))
+            remarks[index] = split.remarks_on(index, (image.shape[1], image.shape[0]))
 
         stream = stream_features(
             self.network,

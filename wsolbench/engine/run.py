@@ -11,7 +11,7 @@ from typing import Literal
 from wsolbench.config import RunConfig
 from wsolbench.contract import Split
 from wsolbench.data.opened import OpenDataset, OpenSplit, open_dataset
-from wsolbench.engine.assembly import assemble_record, describe_protocol, open_splits, score_splits
+from wsolbench.engine.assembly import assemble_record, check_masks, describe_protocol, open_splits, score_splits
 from wsolbench.engine.fit import fit_methods, open_fit_images
 from wsolbench.engine.localize import NetworkMaps
 from wsolbench.engine.methods import BuiltMethod, build_methods, check_needs
@@ -132,6 +132,7 @@ def carry_out(plan: RunPlan, reporter: Reporter, *, command: str) -> list[Result
             splits = open_splits(plan.dataset, plan.split, config.limit)
             rows = _choose_rows(plan, splits.parts, reporter)
             dataset = describe_dataset(plan.dataset, splits.parts, config.limit)  # hashes annotations, reads masks
+            check_masks(splits, reporter)
         fitted = _fit(plan, reporter)
         maps = NetworkMaps(
             plan.network, plan.methods, config.target, config.batch_size, config.workers, config.seed, rows

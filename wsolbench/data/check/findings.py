@@ -13,7 +13,8 @@ from wsolbench.contract import Dataset, DatasetRoots, DatasetSpec, Finding, Know
 from wsolbench.data.boxes import OutsideError, findings_of_changes
 from wsolbench.data.check.inspection import InspectedSplit
 from wsolbench.data.file_kinds import is_image_name
-from wsolbench.data.opened import ADVICE_WITHOUT_FULLSUP, ADVICE_WITHOUT_TEST
+from wsolbench.data.masks import findings_of_masks
+from wsolbench.data.opened import ADVICE_WITHOUT_FULLSUP, ADVICE_WITHOUT_TEST, find_unused_classes
 from wsolbench.data.remarks import count_and_name, findings_of_readings, findings_of_remarks
 from wsolbench.data.storage import find_deeper, open_storage
 from wsolbench.errors import DataError
@@ -22,10 +23,6 @@ MAX_FINDINGS = 50
 """The most findings of one kind that are listed."""
 FOLDERS_AGREE = 0.8
 """If at least this share of images has the usual label of its folder, folders count as classes."""
-ASPECT = 0.02
-"""The largest relative difference between the aspect ratios of an image and its mask.
-
-Masks are published at other sizes than their images."""
 
 
 # ------------------------------------------------------------------------------------------------------- of one split
@@ -145,22 +142,7 @@ def _masks(part: InspectedSplit) -> Iterator[Finding]:
         named = count_and_name(missing, "image", "images")
         yield error_finding(f"{label}: masks missing on disk: those of {named}; say with --masks DIR where they are")
     yield from list_findings(Severity.ERROR, damaged)
-    readable = [(image_id, mask) for image_id, mask in masks if mask.problem is None]
-    black = [image_id for image_id, mask in readable if not mask.has_foreground]
-    if readable and len(black) == len(readable):
-        yield error_finding(f"{label}: no mask has any foreground, so PxAP is undefined; are these the instance masks?")
-    elif black:
-        named = count_and_name(black, "image", "images")
-        yield Finding(Severity.NOTE, f"{label}: masks without foreground (one is published): {named}")
-    sizes = {name: fact.size for _, name, fact in part.readable}
-    odd = [name for name, mask in readable if name in sizes and not _same_aspect(mask.size, sizes[name])]
-    if odd:
-        named = count_and_name(odd, "image", "images")
-        yield Finding(Severity.WARNING, f"{label}: masks with another aspect ratio than the image: {named}")
-
-
-def _same_aspect(one: tuple[int, int], other: tuple[int, int]) -> bool:
-    return abs(one[0] * other[1] / (one[1] * other[0]) - 1) <= ASPECT
+    yield from findings_of_masks(label, {name: mask.facts for name, mask in masks if mask.facts is not None})
 
 
 # ------------------------------------------------------------------------------------------------------ of all splits
@@ -262,12 +244,10 @@ def _same_pictures(parts: Sequence[InspectedSplit]) -> Iterator[Finding]:
 def _classes(parts: Sequence[InspectedSplit], dataset: Dataset) -> Iterator[Finding]:
     of_split = {part.split: set(part.images.labels.tolist()) - {-1} for part in parts}
     everywhere = set().union(*of_split.values())
-    nowhere = sorted(set(range(_class_count(dataset))) - everywhere)
     trained = of_split.get(Split.TRAIN_WEAKSUP, set())
-    if nowhere:
-        named = count_and_name([str(label) for label in nowhere], "class", "classes")
-        severity = Severity.ERROR if trained else Severity.WARNING  # training needs an image of every class
-        yield Finding(severity, f"no split has an image of {named}; is a label out of range?")
+    severity = Severity.ERROR if trained else Severity.WARNING  # training needs an image of every class
+    unused = find_unused_classes(_class_count(dataset), everywhere, severity)
+    yield from () if unused is None else (unused,)
     for part in parts:
         if part.split is Split.TRAIN_WEAKSUP:
             continue

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from wsolbench.contract import Annotations, ImageSplit, MaskPair, Split
 from wsolbench.data.fingerprint import image_digest
+from wsolbench.data.masks import MaskFacts, look_at_masks
 from wsolbench.data.remarks import remarks_on
 from wsolbench.errors import DataError, MissingFileError, UsageError
 from wsolbench.progress import Reporter
@@ -34,20 +35,18 @@ class ImageFacts:
 
 
 @dataclass(frozen=True)
-class MaskFacts:
-    """Facts about the masks of one image.
+class InspectedMasks:
+    """The masks of one image.
 
     Args:
         missing: Whether a file of them does not exist.
         problem: Why they cannot be read, if they exist.
-        has_foreground: Whether any pixel is of the object.
-        size: (width, height).
+        facts: What is noted about them; None where they cannot be read.
     """
 
     missing: bool = False
     problem: str | None = None
-    has_foreground: bool = False
-    size: tuple[int, int] = (0, 0)
+    facts: MaskFacts | None = None
 
 
 @dataclass(frozen=True)
@@ -67,7 +66,7 @@ class InspectedSplit:
     images: ImageSplit
     annotations: Annotations
     facts: tuple[ImageFacts, ...] = ()
-    masks: tuple[MaskFacts, ...] = field(default=())
+    masks: tuple[InspectedMasks, ...] = field(default=())
     omitted: tuple[str, ...] = ()
 
     @property
@@ -109,12 +108,12 @@ def inspect_split(
         PluginError: The data set's code fails.
     """
     facts: list[ImageFacts] = []
-    masks: list[MaskFacts] = []
+    masks: list[InspectedMasks] = []
     load_mask = annotations.load_mask
 
-    def look(index: int) -> tuple[ImageFacts | None, MaskFacts | None]:
+    def look(index: int) -> tuple[ImageFacts | None, InspectedMasks | None]:
         mask = None if load_mask is None else _look_at_masks(load_mask, images.ids[index])
-        return _look_at_image(images, index), mask
+        return _look_at_image(images, index, None if mask is None else mask.facts), mask
 
     with (
         reporter.phase(split.label, len(images.ids)) as advance,
@@ -127,11 +126,11 @@ def inspect_split(
     return InspectedSplit(split, images, annotations, tuple(facts), tuple(masks))
 
 
-def _look_at_image(images: ImageSplit, index: int) -> ImageFacts | None:
+def _look_at_image(images: ImageSplit, index: int, mask: MaskFacts | None) -> ImageFacts | None:
     try:
         pixels = images.load(index)
         height, width = pixels.shape[:2]
-        remarks = remarks_on(images, index, (width, height))
+        remarks = remarks_on(images, index, (width, height), None if mask is None else mask.size)
     except UsageError:  # --data-root was not given
         return None
     except MissingFileError:
@@ -141,14 +140,13 @@ def _look_at_image(images: ImageSplit, index: int) -> ImageFacts | None:
     return ImageFacts(digest=image_digest(pixels), size=(width, height), remarks=remarks)
 
 
-def _look_at_masks(load_mask: Callable[[str], MaskPair], image_id: str) -> MaskFacts | None:
+def _look_at_masks(load_mask: Callable[[str], MaskPair], image_id: str) -> InspectedMasks | None:
     try:
         masks = load_mask(image_id)
     except UsageError:  # --masks was not given
         return None
     except MissingFileError as error:
-        return MaskFacts(missing=True, problem=str(error))
+        return InspectedMasks(missing=True, problem=str(error))
     except DataError as error:
-        return MaskFacts(problem=str(error))
-    height, width = masks.foreground.shape
-    return MaskFacts(has_foreground=bool(masks.foreground.any()), size=(width, height))
+        return InspectedMasks(problem=str(error))
+    return InspectedMasks(facts=look_at_masks(masks))
