@@ -30,7 +30,7 @@ __all__ = [
     "results_table",
 ]
 
-NO_WIDTH = "an interval of no width is no certainty: the images are too few or too alike to show how others would score"
+NO_WIDTH = "an interval of no width is no certainty: the images are too few or too alike to say more"
 INTERVALS = ("max_box_acc", "fullsup_box_acc", "max_box_acc_v2", "fullsup_box_acc_v2")
 """The metrics whose intervals the table of a run has."""
 METHODS_ABREAST = 4
