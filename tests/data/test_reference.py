@@ -327,7 +327,7 @@ READ = {
     "clip": (
         "clip",
         None,
-        "x/a.jpg,-3,2,10,25\nx/a.jpg,0,0,9,19",
+        "x/a.jpg,-3,2,10,21\nx/a.jpg,0,0,9,19",
         [[0, 2, 9, 19], [0, 0, 9, 19]],
         ["1 box beyond the image, clipped to it"],
     ),
@@ -363,8 +363,9 @@ HALF_OPEN_OR_CLIP = (
 ADVICE = {
     "half-open": ("inclusive", HALF_OPEN, HALF_OPEN_OR_CLIP),
     "far": ("inclusive", "x/a.jpg,0,0,12,20\nx/b.jpg,2,2,3,4", "; pass --boxes clip to move corners into the image"),
-    "wholly": ("inclusive", "x/a.jpg,12,0,15,9\nx/b.jpg,2,2,3,4", "got 'x/a.jpg,12,0,15,9'"),
-    "wholly, clipped": ("clip", "x/a.jpg,12,0,15,9\nx/b.jpg,2,2,3,4", "corners up to 9,19, got 'x/a.jpg,12,0,15,9'"),
+    "wholly": ("inclusive", "x/a.jpg,0,20,9,21\nx/b.jpg,2,2,3,4", "got 'x/a.jpg,0,20,9,21'"),
+    "wholly, clipped": ("clip", "x/a.jpg,0,20,9,21\nx/b.jpg,2,2,3,4", "corners up to 9,19, got 'x/a.jpg,0,20,9,21'"),
+    "one much farther": ("inclusive", "x/a.jpg,2,0,5,25\nx/b.jpg,2,2,3,4", "drawn: list their original sizes too"),
     "empty": ("half-open", "x/a.jpg,3,0,3,9\nx/b.jpg,2,2,3,4", "expected x0 < x1 and y0 < y1, got 'x/a.jpg,3,0,3,9'"),
 }
 

@@ -42,10 +42,9 @@ Size: TypeAlias = tuple[int, int]
 TRUNCATED = "with fractions, truncated to whole pixels"
 HALF_OPEN = "half-open, with 1 subtracted from the second corner"
 CLIPPED = "beyond the image, clipped to it"
+CLIPPED_FAR = "far beyond the image, clipped to it: were they drawn on an image of this size?"
 CUT = "more than a pixel beyond the image, cut at its border"
 _RESIZED = "the photos may have been resized after their boxes were drawn: list their original sizes too"
-_MANY = 5
-"""One in so many boxes is many."""
 _HUNDREDTHS = 2
 _NO_BOX: tuple[Quad, ...] = ((0, 0, 0, 0), (-1, -1, -1, -1))
 _FEW_PIXELS = 2
@@ -84,7 +83,7 @@ class BoxRule:
         return (int(max(x for x, _ in ends)), int(max(y for _, y in ends))) if ends else None
 
     def changes(self, quad: Quad, size: Size) -> list[str]:
-        """Return what is done to a box besides counting: `TRUNCATED`, `HALF_OPEN`, `CLIPPED`, `CUT`."""
+        """Return what is done to a box besides counting: one or more of the words above."""
         placed = self._placed(quad, size)
         bounded = self._bounded(placed, size)
         found = [] if self.normalised or all(value == int(value) for value in quad) else [TRUNCATED]
@@ -92,7 +91,8 @@ class BoxRule:
         excess = max(listed - moved for listed, moved in zip(placed[2:], bounded[2:], strict=True))
         edge = 1 if self._ends_at_edge else 0  # an edge at the image's border is no excess
         if self.convention == "clip":
-            return [*found, CLIPPED] if excess > edge or placed[:2] != bounded[:2] else found
+            is_clipped = excess > edge or placed[:2] != bounded[:2]
+            return [*found, CLIPPED_FAR if self.exceeds(quad, size) else CLIPPED] if is_clipped else found
         return [*found, CUT] if excess > edge + 1 else found
 
     def ends(self, quad: Quad) -> tuple[float, float]:
@@ -158,27 +158,29 @@ def is_far_beyond(end: float, side: int) -> bool:
     return end - side > (max(_FEW_PIXELS, _FEW_PERCENT * side) if side > 1 else _FEW_PERCENT)
 
 
-def outside_advice(outside: Sequence[tuple[Quad, Size]], boxes: int, rule: BoxRule) -> str:
+def outside_advice(outside: Sequence[tuple[Quad, Size]], rule: BoxRule) -> str:
     """Return what to type where boxes are outside their images, or an empty text.
 
-    Corners are moved into an image where they are a little beyond it, or few are; where many are far beyond, the boxes
-    are of images of another size, which no convention mends.
+    Corners are moved into an image where they are a little beyond it; where any is far beyond, its box may be of an
+    image of another size, which no convention mends.
 
     Args:
         outside: The boxes that are outside, as they are listed, and the (width, height) of their images.
-        boxes: The number of all boxes.
         rule: How they were read.
     """
     placed = [(rule(quad, size), size) for quad, size in outside]
     reachable = [box for box in placed if _overlaps(box)]
+    if rule.convention != "half-open" and _are_exchanged(placed):
+        exchanged = "inside images with width and height exchanged; list the sizes that the boxes were drawn on"
+        return f"all of them are {exchanged}" if len(placed) > 1 else f"it is {exchanged}"
+    far = [(quad, size) for quad, size in outside if rule.exceeds(quad, size)]
+    if far and rule.convention != "half-open":
+        numbers = " ".join(f"{value:g}" for value in far[0][0])
+        some = f"{len(far):,} of {len(outside):,} boxes that do end far beyond, such as {numbers}: "
+        return _RESIZED if len(far) == len(outside) else some + _RESIZED
     if rule.convention != "inclusive" or not reachable:
         return ""
     clip = "--boxes clip to move corners into the image"
-    if _are_exchanged(placed):
-        exchanged = "inside images with width and height exchanged; list the sizes that the boxes were drawn on"
-        return f"all of them are {exchanged}" if len(placed) > 1 else f"it is {exchanged}, or pass {clip}"
-    if _MANY * sum(rule.exceeds(quad, size) for quad, size in outside) > boxes:
-        return _RESIZED
     if not all(is_inside((x0, y0, max(x0, x1 - 1), max(y0, y1 - 1)), size) for (x0, y0, x1, y1), size in reachable):
         return f"pass {clip}"
     count = "" if rule.first_pixel or rule.extents else ", --first-pixel 1 if pixels count from 1"
@@ -194,7 +196,7 @@ def findings_of_changes(label: str, changes: Mapping[str, Sequence[str]]) -> Ite
     """
     counts = Counter(change for found in changes.values() for change in found)
     for change, count in sorted(counts.items()):
-        severity = Severity.WARNING if change == CUT else Severity.NOTE
+        severity = Severity.WARNING if change in (CUT, CLIPPED_FAR) else Severity.NOTE
         yield Finding(severity, f"{label}: {count:,} {'box' if count == 1 else 'boxes'} {change}")
 
 
@@ -271,7 +273,7 @@ class SizedBoxes(Mapping[str, NDArray[np.int64]]):
     @cached_property
     def _advice(self) -> str:
         outside = [box for boxes in self._outside.values() for box in boxes]
-        return outside_advice(outside, sum(map(len, self.quads.values())), self.rule)
+        return outside_advice(outside, self.rule)
 
     @cached_property
     def _outside(self) -> dict[str, list[tuple[Quad, Size]]]:
@@ -287,8 +289,7 @@ class SizedBoxes(Mapping[str, NDArray[np.int64]]):
         return found
 
     def _is_inside(self, image_id: str, quad: Quad, corners: Corners, size: Size) -> bool:
-        may_exceed = image_id not in self.unlisted or self.rule.convention == "clip"
-        return is_inside(corners, size) and (may_exceed or not self.rule.exceeds(quad, size))
+        return is_inside(corners, size) and (image_id not in self.unlisted or not self.rule.exceeds(quad, size))
 
 
 @dataclass(frozen=True, eq=False)

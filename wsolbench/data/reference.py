@@ -418,7 +418,7 @@ class ReferenceSplit:
             else:
                 outside.setdefault(name, []).append((line, quad, corners))
         beyond = [(quad, sizes[name]) for name, found in outside.items() for _, quad, _ in found]
-        advice = outside_advice(beyond, sum(map(len, quads.values())), rule)
+        advice = outside_advice(beyond, rule)
         remark = f"; so have {len(outside) - 1:,} other images" if len(outside) > 1 else ""
         remark += f"; {advice}" if advice else ""
         for name, found in outside.items():

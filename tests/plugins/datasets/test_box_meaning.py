@@ -314,16 +314,16 @@ def test_whole_images_in_fractions(photos, tmp_path):
         read_lists(photos, tmp_path, listed)
 
 
-def test_many_boxes_far_beyond_are_a_warning(photos, tmp_path):
-    """As of photos that were halved, where most objects are small."""
+def test_boxes_far_beyond_are_never_clipped_in_silence(photos, tmp_path):
+    """As of photos that were halved, where most objects are small; only a listed size states what they refer to."""
     listed = TRUE | {"test/dog/5.jpg": (90, 10, 400, 160), "test/dog/4.jpg": (90, 10, 400, 400)}
-    for said in (
-        read(photos, tmp_path, table(PLAIN, plain, listed), boxes="clip")[1],
-        read_lists(photos, tmp_path, listed, boxes="clip")[1],
-    ):
-        assert "2 of 6 boxes end far beyond their images, such as the box 90 10 400 400 of 'test/dog/4.jpg'" in said[0]
-    with pytest.raises(DataError, match=r"the photos may have been resized .*: list their original sizes too$"):
-        read(photos, tmp_path, table(PLAIN, plain, listed))
+    said = read_lists(photos, tmp_path, listed, boxes="clip")[1]
+    assert "2 of 6 boxes end far beyond their images, such as the box 90 10 400 400 of 'test/dog/4.jpg'" in said[0]
+    few = TRUE | {"test/dog/5.jpg": (90, 10, 400, 160)}
+    for boxes in (listed, few):
+        for convention in ("clip", "inclusive"):
+            with pytest.raises(DataError, match=r"the photos may have been resized .*: list their original sizes too$"):
+                read(photos, tmp_path, table(PLAIN, plain, boxes), boxes=convention)
 
 
 def test_label_studio_exports_per_cent(photos, tmp_path):
