@@ -8,14 +8,17 @@ dropped for a file of another split: ``train/a`` is not ``test/a``.
 
 from __future__ import annotations
 
+import difflib
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import takewhile
+from itertools import islice, takewhile
+from urllib.parse import unquote
 
 from wsolbench.contract import Split
+from wsolbench.data.file_kinds import is_image_name
 from wsolbench.data.split_names import split_named
 
 __all__ = ["NameIndex", "common_front", "folded", "name_key", "tidy_path", "visible"]
@@ -25,6 +28,11 @@ _INVISIBLE = re.compile("[\u00ad\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2
 
 _ALSO_PLACES = frozenset({"dev", "devel", "tests"})
 """Names of splits that folders of programmers have too: they say a split directly in front of what a list means."""
+
+_LONG = 4
+"""Shorter ends of names are alike by chance."""
+_COMPARED = 2_000
+"""The most names that are compared letter by letter."""
 
 
 def tidy_path(path: str) -> str:
@@ -83,7 +91,23 @@ class NameIndex:
             meant = dict.fromkeys(path for path in found if not self._is_of_another_split(tidy, spelling, path))
             if meant:
                 return tuple(meant)
-        return ()
+        found = {path for other in self._other_spellings(name) for path in self.find(other)}
+        return tuple(found) if len(found) == 1 else ()
+
+    def nearest(self, name: str) -> str | None:
+        """Return the file whose name is most like one that finds none; None where none is like it.
+
+        Spreadsheets drop the zeros in front of numbers, and tools put marks of their own in front of names.
+        """
+        wanted = _bare(name)
+        paths = {_bare(path): path for path in reversed(self.paths)}
+        if wanted in paths:
+            return paths[wanted]
+        parts = re.split(r"(?<=[\W_])", wanted)
+        ends = ("".join(parts[start:]) for start in range(1, len(parts)))
+        found = [end for end in ends if len(end) >= _LONG and end in paths][:1]
+        found = found or difflib.get_close_matches(wanted, islice(paths, _COMPARED), n=1)
+        return paths[found[0]] if found else None
 
     def said_split(self, name: str) -> Split | None:
         """Return the split that the folders in front of a name say; None where they say none."""
@@ -96,6 +120,10 @@ class NameIndex:
             return False
         mine, its = ({name_key(folder) for folder in tidy_path(each).split("/")[:-1]} for each in (name, path))
         return not (mine & self._telling) or bool(mine & its & self._telling)
+
+    def have_other_endings(self, name: str, path: str) -> bool:
+        """Whether a name and its file end as two kinds of images do; a name may have no ending."""
+        return is_image_name(name) and name_key(name).rpartition(".")[2] != name_key(path).rpartition(".")[2]
 
     def unmatched_front(self, name: str, path: str) -> str:
         """Return the folders in front of a name that its file does not have, without those named after a split."""
@@ -124,6 +152,13 @@ class NameIndex:
             yield name.removeprefix(f"{self.front}/")
         if self.ends and len(parts) > 1 and split_named(parts[-2]) is not None:
             yield parts[-1]
+
+    def _other_spellings(self, name: str) -> Iterator[str]:
+        """Yield a name as addresses have it, and without the ending of an image, which another ending may replace."""
+        if self.ends and "%" in name and unquote(name) != name:
+            yield unquote(name)
+        if self.ends and is_image_name(name.rpartition("/")[2]):
+            yield name.rpartition(".")[0]
 
     @cached_property
     def _paths(self) -> frozenset[str]:
@@ -162,6 +197,13 @@ def common_front(names: Iterable[str], telling: Iterable[str] = ()) -> str:
         front = [one for one, _ in takewhile(lambda pair: pair[0] == pair[1], pairs)]
     keys = {name_key(name) for name in telling}
     return "/".join(takewhile(lambda folder: name_key(folder) not in keys, front or ()))
+
+
+def _bare(path: str) -> str:
+    """Return the name of a file by which alike ones are found: without ending and zeros in front of numbers."""
+    name = name_key(path).rpartition("/")[2]
+    stem = name.rpartition(".")[0] if is_image_name(name) else name.removesuffix(".0")
+    return re.sub("(?<![0-9])0+(?=[0-9])", "", stem)
 
 
 def _innermost_split(folders: Sequence[str], root: str = "") -> Split | None:

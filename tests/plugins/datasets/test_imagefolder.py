@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 from dataclasses import replace
 
@@ -371,7 +372,12 @@ BROKEN = {
     "fields": ("boxes.csv", "image,x0,y0,x1,y1\ncat/a.jpg,1,2,3", "line 2: expected image,x0,y0,x1,y1"),
     "number": ("boxes.csv", "image,x0,y0,x1,y1\ncat/a.jpg,1,2,3,inf", "line 2: expected image,x0,y0,x1,y1 in numbers"),
     "quotes": ("boxes.csv", 'image,x0,y0,x1,y1\n"cat/a.jpg,1,2,3,4', "line 2: expected comma-separated fields"),
-    "other image": ("boxes.csv", CSV.replace("dog/a", "dog/z"), "line 4: 'dog/z.jpg' names no image"),
+    "other images": (
+        "boxes.csv",
+        "image,x0,y0,x1,y1\ndog/z,1,2,3,4\nfox/z,1,2,3,4",
+        "line 2: 'dog/z' names no image below the data root, .*; nor does 'fox/z'; expected a path such as CLASS/I",
+    ),
+    "no image like it": ("boxes.csv", CSV.replace("dog/a", "dog/z"), "has no box for 1 image of test, 'test/dog/a.j"),
     "two images": (
         "boxes.csv",
         CSV.replace("dog/a", "a"),
@@ -470,8 +476,8 @@ def told_of(photos, file, text):
 
 
 ALL_AT_ONCE = {
-    "boxes.csv": (CSV.replace("1.5,2", "x,2").replace("dog/a.jpg", "dog/z.jpg"), ["line 2: expected", "'dog/z.jpg' n"]),
-    "boxes.json": (coco().replace("1.5", "NaN").replace('"dog/a.jpg"', '"dog/z.jpg"'), ["annotation 1", "'dog/z.jpg'"]),
+    "boxes.csv": (CSV.replace("1.5,2", "x,2").replace("dog/a.jpg", "dog/z.jpg"), ["line 2: expected"]),
+    "boxes.json": (coco().replace("1.5", "NaN").replace('"dog/a.jpg"', '"dog/z.jpg"'), ["annotation 1"]),
 }
 
 
@@ -584,5 +590,35 @@ def test_the_other_name_of_an_image_is_not_that_of_another_split_or_class(tmp_pa
     faults = []
     dataset = SPEC.build(DatasetRoots(root, tmp_path / "xml", on_fault=faults.append))
     assert set(boxes_of(dataset)) == {"test/dog/1.jpg"}
-    assert "'dog/0' names no image below the data root" in str(faults[0])
-    assert str(faults[0]).endswith("; remove this line, or name a data root that holds this image")
+    assert "has no box for 1 image of test, 'test/cat/0.jpg'" in str(faults[0])
+
+
+SPELLINGS = {
+    # name in the list: (what is said of it, whether it is a warning)
+    "test/cat/7.jpg": ("1 box of 1 photo that is not below", False),
+    "cat/foto 1.png": ("1 name has another ending than the image: 'cat/foto 1.png' is 'test/cat/foto 1.jpg'", False),
+    "cat/foto%201.jpg": ("", False),
+    "1.0": ("1 box of 1 photo that is not below .* is it 'test/cat/0001.jpg', which has no box", True),
+    "a1b2c3d4-foto 1.jpg": ("line 2: 'a1b2c3d4-foto 1.jpg'; is it 'test/cat/foto 1.jpg', which has no box", True),
+}
+
+
+def test_names_that_are_spelled_in_another_way_and_photos_that_are_not_there(tmp_path):
+    names = ("test/cat/0001.jpg", "test/cat/foto 1.jpg", "test/dog/2.jpg", "test/dog/3.jpg")
+    root = write_splits(tmp_path / "photos", *names)
+    for spelling, (words, is_warning) in SPELLINGS.items():
+        rows = [spelling, *(name for name in names if name[-5] != "1" or spelling == "test/cat/7.jpg")]
+        dataset, faults, said = opened_with(root, *rows)
+        boxes = boxes_of(dataset)
+        found = [finding for finding in said if re.search(words, finding.text)]
+        assert bool(found) or not words
+        assert not found or (found[0].severity is Severity.WARNING) is is_warning
+        assert len(boxes) == len(rows) - ("not below" in words or "no box" in words)
+        assert bool(faults) is (len(boxes) < len(names))
+
+
+def test_the_folder_in_front_of_all_names_is_named(tmp_path):
+    root = write_splits(tmp_path / "photos", "test/cat/0.jpg", "test/cat/1.jpg")
+    dataset, _, said = opened_with(root, "bird/0.jpg", "bird/1.jpg")
+    assert len(boxes_of(dataset)) == 2
+    assert said[0].text.endswith("'bird' in front of 2 names, a folder that no image has, does not count")

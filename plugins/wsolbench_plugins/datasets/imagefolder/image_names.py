@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from wsolbench.api import DataError, DatasetRoots, Split
@@ -58,14 +58,12 @@ class NamedImages:
         for box in self.file.boxes:
             boxes.setdefault(box.image, box)
         found = {name: self.meant(name) for name in boxes}
-        said = {name: None if images else self._split_elsewhere(name) for name, images in found.items()}
         self._refuse_ambiguous([boxes[name] for name, images in found.items() if len(images) > 1])
         self._refuse_twice([(boxes[name], images[0]) for name, images in found.items() if len(images) == 1])
-        unknown = [boxes[name] for name, images in found.items() if not images and said[name] is None]
-        self._refuse_unknown(unknown, all_are=len(unknown) == len(boxes))
+        if any(self.images.values()):  # else the folders are at fault, not the names
+            self._report_absent([boxes[name] for name, images in found.items() if not images], found)
         ids = {name: images[0] if len(images) == 1 else None for name, images in found.items()}
-        elsewhere = Counter(split for box in self.file.boxes if (split := said[box.image]) is not None)
-        self._report_names(ids, elsewhere)
+        self._report_spellings({name: image_id for name, image_id in ids.items() if image_id is not None})
         return ids
 
     @cached_property
@@ -107,21 +105,57 @@ class NamedImages:
                 message = f"{name_of[image_id]!r} and {box.image!r} are names of one image, {image_id}; use one of them"
                 self.roots.on_fault(DataError(f"{box.place}: {message}"))
 
-    def _refuse_unknown(self, boxes: Sequence[NamedBox], *, all_are: bool) -> None:
-        """Report names of no image; where others are names of images, the form of the names is not the problem."""
-        if not boxes:
-            return
-        left_out = next((box.image for box in boxes[:_LOOKED_FOR] if self._is_left_out(box.image)), None)
+    def _report_absent(self, boxes: Sequence[NamedBox], found: Mapping[str, Sequence[str]]) -> None:
+        """Report names of no image: lists may be larger than what is on disk, but some name must be of an image."""
+        said = {box.image: self._split_elsewhere(box.image) for box in boxes}
+        unknown = [box for box in boxes if said[box.image] is None]
+        left_out = next((box.image for box in unknown[:_LOOKED_FOR] if self._is_left_out(box.image)), None)
+        if unknown and (left_out or not any(found.values())):
+            self._refuse_unknown(unknown, left_out)
+        elif unknown:
+            self._leave_out(unknown, found)
+        elsewhere = Counter(split for box in self.file.boxes if (split := said.get(box.image)) is not None)
+        counted = ", ".join(f"{count:,} of {split.label}" for split, count in elsewhere.items())
+        if elsewhere and not any(found.values()):
+            first = next(name for name, split in said.items() if split is not None)
+            message = f"all boxes are of photos that are not below {self.roots.images}: {counted}, such as {first!r}"
+            advice = "name the boxes of the photos that are there; if a folder was renamed, rename it in the file too"
+            self.roots.on_fault(DataError(f"{self.roots.metadata}: {message}; {advice}"))
+        elif elsewhere:
+            self._say(Severity.NOTE, f"boxes of photos that are not scored here are left out: {counted}")
+
+    def _refuse_unknown(self, boxes: Sequence[NamedBox], left_out: str | None) -> None:
+        """Refuse names of no image, where none is of one, or one is that of a file that is not read."""
+        meant = self._index.nearest(boxes[0].image)
         advice = "; expected a path such as CLASS/IMAGE, or a data root that holds these images"
-        if not all_are:
-            lines = "this line" if len(boxes) == 1 else "these lines"
-            images = "this image" if len(boxes) == 1 else "these images"
-            advice = f"; remove {lines}, or name a data root that holds {images}"
+        advice = f"; did you mean {meant!r}?" if meant else advice
         if left_out:
             advice = f"; {left_out!r} is there, but not read: save it as JPEG or PNG, directly in its class folder"
         message = f"{boxes[0].image!r} names no image below the data root, whatever its case and accents"
         message += f"{_others(boxes, 'nor does', 'nor do')}{advice}"
         self.roots.on_fault(DataError(f"{boxes[0].place}: {message}"))
+
+    def _leave_out(self, boxes: Sequence[NamedBox], found: Mapping[str, Sequence[str]]) -> None:
+        """Report names of photos that are not there: a warning where these are most, or a photo has no name."""
+        names = {box.image for box in boxes}
+        count = sum(box.image in names for box in self.file.boxes)
+        of = "1 photo that is" if len(names) == 1 else f"{len(names):,} photos that are"
+        text = f"{count:,} {'box' if count == 1 else 'boxes'} of {of} not below {self.roots.images}"
+        text += f" {'is' if count == 1 else 'are'} left out, first {boxes[0].place}: {boxes[0].image!r}"
+        named = {image_id for images in found.values() for image_id in images}
+        nameless = tuple(
+            image_id
+            for split, ids in self.images.items()
+            if split is not Split.TRAIN_WEAKSUP
+            for image_id in ids
+            if image_id not in named
+        )
+        meant = replace(self._index, paths=nameless).nearest(boxes[0].image)
+        text += f"; is it {meant!r}, which has no box?" if meant else ""
+        self._say(Severity.WARNING if meant or 2 * len(names) > len(found) else Severity.NOTE, text)
+
+    def _say(self, severity: Severity, text: str) -> None:
+        self.roots.on_finding(Finding(severity, f"{self.roots.metadata}: {text}"))
 
     def _is_left_out(self, name: str) -> bool:
         """Whether a name is that of a file below the data root, which is no image of a class folder."""
@@ -134,24 +168,22 @@ class NamedImages:
         said = self._index.said_split(name)
         return None if said in self.images and said is not Split.TRAIN_WEAKSUP else said
 
-    def _report_names(self, ids: Mapping[str, str | None], elsewhere: Mapping[Split, int]) -> None:
-        """Report boxes of photos that are not here, and names whose folders in front differ and were not matched."""
-        counted = ", ".join(f"{count:,} of {split.label}" for split, count in elsewhere.items())
-        if elsewhere and not any(ids.values()):
-            first = next(iter(ids))
-            message = f"all boxes are of photos that are not below {self.roots.images}: {counted}, such as {first!r}"
-            advice = "name the boxes of the photos that are there; if a folder was renamed, rename it in the file too"
-            self.roots.on_fault(DataError(f"{self.roots.metadata}: {message}; {advice}"))
-        elif elsewhere:
-            text = f"boxes of photos that are not scored here are left out: {counted}"
-            self.roots.on_finding(Finding(Severity.NOTE, f"{self.roots.metadata}: {text}"))
-        fronts = Counter(self._index.unmatched_front(name, found) for name, found in ids.items() if found is not None)
+    def _report_spellings(self, ids: Mapping[str, str]) -> None:
+        """Report folders in front of names that no image has, and endings that images do not have."""
+        fronts = Counter(self._index.unmatched_front(name, found) for name, found in ids.items())
         if len(fronts) > 1:
             named = ", ".join(f"{front or 'nothing'!r} ({count:,})" for front, count in fronts.most_common(_MOST_NAMED))
-            text = (
-                f"names of images have different folders in front, which no image has: {named}; are they all of these"
-            )
-            self.roots.on_finding(Finding(Severity.WARNING, f"{self.roots.metadata}: {text} photos?"))
+            text = f"names of images have different folders in front, which no image has: {named}"
+            self._say(Severity.WARNING, f"{text}; are they all of these photos?")
+        elif any(fronts):
+            ((front, count),) = fronts.items()
+            names = "1 name" if count == 1 else f"{count:,} names"
+            self._say(Severity.NOTE, f"{front!r} in front of {names}, a folder that no image has, does not count")
+        others = [name for name, found in ids.items() if self._index.have_other_endings(name, found)]
+        if others:
+            names = "1 name has" if len(others) == 1 else f"{len(others):,} names have"
+            text = f"{names} another ending than the image: {others[0]!r} is {ids[others[0]]!r}"
+            self._say(Severity.NOTE, text)
 
     @cached_property
     def _index(self) -> NameIndex:
