@@ -355,6 +355,17 @@ def test_boxes_are_read_by_the_conventions(tmp_path, name):
         assert finding.text.startswith(f"test: {words}")
 
 
+def test_lists_may_be_larger_than_the_ids(tmp_path):
+    gone = {"class_labels.txt": "x/z.jpg,7", "image_sizes.txt": "x/z.jpg,9,9", "localization.txt": "x/z.jpg,1,2,3,4"}
+    write_split(tmp_path, {name: f"{gone.get(name, '')}\n{text}".lstrip() for name, text in FILES.items()})
+    said = []
+    data = ReferenceDataset("toy", DatasetRoots(metadata=tmp_path, on_finding=said.append))
+    assert set(data.annotations(Split.TEST).boxes) == {"x/a.jpg", "x/b.jpg"}
+    assert data.images(Split.TEST).labels.tolist() == [0, 2]
+    assert [finding.text.partition(": ")[0].rpartition("/")[2] for finding in said] == [*gone][::-1]
+    assert all("1 line is of images that image_ids.txt does not list" in finding.text for finding in said)
+
+
 HALF_OPEN = "x/a.jpg,0,0,9,20\nx/a.jpg,0,0,10,20\nx/b.jpg,2,2,30,40"
 HALF_OPEN_OR_CLIP = (
     "; so have 1 other images; pass --boxes half-open if second corners are the pixel after the last one, "

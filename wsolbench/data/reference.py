@@ -291,19 +291,19 @@ class ReferenceSplit:
     @cached_property
     def labels(self) -> NDArray[np.int64]:
         """The class indices, int64 (N,); -1 where there is none and `on_fault` allows it. Raises ``DataError``."""
-        labels = _parse_labels(self._with_commas(self._lines(LABELS), "path,label"), self._known, self.on_fault)
+        labels = _parse_labels(self._entries(LABELS, "path,label"), self._known, self.on_fault)
         self._check_complete(LABELS, "class label", self.ids, labels)
         return np.array([labels.get(image_id, -1) for image_id in self.ids], dtype=np.int64)
 
     @cached_property
     def sizes(self) -> dict[str, tuple[int, int]]:
         """Image id -> (width, height), of the images that have one. Raises ``DataError``."""
-        return _parse_sizes(self._with_commas(self._lines(SIZES), "path,width,height"), self._known, self.on_fault)
+        return _parse_sizes(self._entries(SIZES, "path,width,height"), self._known, self.on_fault)
 
     @cached_property
     def orientations(self) -> dict[str, bool]:
         """Image id -> whether the lists state that it is upright (True) or as stored (False). Raises ``DataError``."""
-        return _parse_orientations(self._lines(ORIENTATIONS), self._known, self.on_fault)
+        return _parse_orientations(self._entries(ORIENTATIONS, "path,orientation"), self._known, self.on_fault)
 
     @cached_property
     def localization(self) -> _Localization:
@@ -312,10 +312,12 @@ class ReferenceSplit:
         if lines and _is_header(lines[0], self._known):
             self.on_fault(lines[0].error(f"expected {_BOX} or {_MASK}; a header is not part of this layout; remove it"))
             del lines[0]
-        separated = self._with_commas(lines, _MASK if lines and _is_mask(lines[0]) else _BOX)
+        layout = _MASK if lines and _is_mask(lines[0]) else _BOX
+        separated = self._with_commas(lines, layout)
         if lines and not separated:
             return _Localization()
         lines = [line for line in separated if not self._is_without_object(line)]
+        lines = self._of_listed(LOCALIZATION, lines, layout)
         if not lines:
             if self._scored:
                 message = f"is missing or empty: {self.split.label} needs boxes ({_BOX}) or masks ({_MASK})"
@@ -354,6 +356,32 @@ class ReferenceSplit:
         except DataError as fault:
             self.on_fault(fault)
         return []
+
+    def _entries(self, file: str, layout: str) -> list[Line]:
+        """Return the lines of a file that are of listed images."""
+        return self._of_listed(file, self._with_commas(self._lines(file), layout), layout)
+
+    def _of_listed(self, file: str, lines: list[Line], layout: str) -> list[Line]:
+        """Return the lines of images of the split; those of others are counted, as where only the ids are a subset.
+
+        Where an image of the split has no line, its name may be among the others, misspelled: they are refused later.
+        """
+        others = [line for line in lines if _is_of_another_image(line, layout, self._known)]
+        if not others or not self._has_all(lines, layout):
+            return lines
+        count = "1 line is" if len(others) == 1 else f"{len(others):,} lines are"
+        text = f"{count} of images that {IDS} does not list and left out, first line {others[0].number}"
+        severity = Severity.WARNING if 2 * len(others) > len(lines) else Severity.NOTE
+        self.on_finding(Finding(severity, f"{self.folder / file}: {text}, {quote(others[0].text)}"))
+        left_out = {line.number for line in others}
+        return [line for line in lines if line.number not in left_out]
+
+    def _has_all(self, lines: list[Line], layout: str) -> bool:
+        """Whether every image of the split has a line; where those without a box are left out, whether any has."""
+        paths = {line.text.rsplit(",", layout.count(","))[0] for line in lines}
+        found = {image_id for path in paths for image_id in self._known.find(path)}
+        may_lack = layout in (_BOX, _MASK) and self.conventions.unannotated == "omit"
+        return bool(found) if may_lack else found.issuperset(self.ids)
 
     def _with_commas(self, lines: list[Line], layout: str) -> list[Line]:
         """Return lines, or report that their fields are separated by something else, once."""
@@ -459,6 +487,15 @@ def _fields(line: Line, layout: str, known: NameIndex) -> list[str]:
         hint = _hint(line, fields, known)
         raise line.error(f"expected {layout} with a path of {IDS}, which {quote(fields[0])} is not{hint}")
     return [found[0], *fields[1:]]
+
+
+def _is_of_another_image(line: Line, layout: str, known: NameIndex) -> bool:
+    """Whether a line is of an image that is not known, and nothing about it is unusual."""
+    fields = line.text.rsplit(",", layout.count(","))
+    whole = len(fields) == layout.count(",") + 1 and fields[0] not in known
+    if layout in (_BOX, _MASK) and _is_mask(line) != (layout == _MASK):
+        return False
+    return whole and not known.find(fields[0]) and not _hint(line, fields, known)
 
 
 def _hint(line: Line, fields: list[str], known: NameIndex) -> str:
