@@ -91,8 +91,8 @@ class NameIndex:
             meant = dict.fromkeys(path for path in found if not self._is_of_another_split(tidy, spelling, path))
             if meant:
                 return tuple(meant)
-        found = {path for other in self._other_spellings(name) for path in self.find(other)}
-        return tuple(found) if len(found) == 1 else ()
+        others = {path for other in self._other_spellings(name) for path in self.find(other)}
+        return tuple(others) if len(others) == 1 else ()
 
     def nearest(self, name: str) -> str | None:
         """Return the file whose name is most like one that finds none; None where none is like it.
