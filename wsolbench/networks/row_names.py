@@ -130,7 +130,7 @@ def names_beside_weights(path: Path) -> list[Statement]:
                 value = json.loads(text) if text.lstrip()[:1] in ("{", "[") else _of_lines(text)
             except (OSError, ValueError, RecursionError):
                 value = {}  # reported as what is not read
-            found.append(Statement(f"{name} beside the weights file", (Path(name).stem,), value))
+            found.append(Statement(f"{name} beside the weights file", (stem,), value))
     return found
 
 
