@@ -1,11 +1,18 @@
 import argparse
 import os
 import pickle
+import re
+import shutil
+import subprocess
 import zipfile
 from dataclasses import replace
+from decimal import Decimal
+from enum import Enum
 from functools import partial
+from importlib import import_module
 from itertools import product
 from pathlib import Path
+from uuid import UUID
 
 import numpy as np
 import pytest
@@ -18,7 +25,9 @@ from wsolbench.errors import PluginError, UsageError, WeightsError
 from wsolbench.host.provider import Provider
 from wsolbench.host.registry import Offer, Registry
 from wsolbench.networks.load import load_network, resolve_backbone
+from wsolbench.networks.plain_data import find_statements
 from wsolbench.networks.weights import StateDict, check_fit, count_classes, difference, read_state, state_sha256
+from wsolbench.networks.weights_file import read_weights_file
 
 CPU = torch.device("cpu")
 
@@ -331,10 +340,50 @@ def test_a_pickle_that_tries_to_execute_is_refused_and_does_not_run(spec, state,
     assert not marker.exists()
 
 
-def test_an_object_of_somebodys_class_is_refused(spec, state, tmp_path):
-    torch.save({"model": state, "args": Mine()}, tmp_path / "w.pth")
-    with pytest.raises(WeightsError, match="never loaded"):
+@each("place", ["whole", "network", "among the entries", "state dict"])
+def test_an_object_of_somebodys_class_is_refused_in_the_place_of_weights(spec, state, tmp_path, place):
+    contents = {"whole": Mine(), "network": {"model": Mine()}, "among the entries": {"m": {**state, "x": Mine()}}}
+    contents["state dict"] = {"state_dict": Settings(state)}
+    torch.save(contents[place], tmp_path / "w.pth")
+    with pytest.raises(WeightsError, match=r"never loaded \(test_weights\.\w+\)"):
         read_state(tmp_path / "w.pth", spec)
+
+
+class Settings(dict):
+    """A mapping of a class of its own, as those of Lightning, yacs and addict."""
+
+
+class Level(Enum):
+    """A member of an enumeration."""
+
+    HIGH = "high"
+
+
+OBJECTS = {
+    "own": Mine(),
+    "settings": Settings(size=Settings(width=224)),
+    "partial": partial(torch.nn.ReLU, inplace=True),
+    "optimizer": torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], 0.1),
+    "generator": np.random.default_rng(0),
+    "decimal": Decimal("0.5"),
+    "id": UUID(int=3),
+    "loss": torch.nn.CrossEntropyLoss(),
+    "class": torch.nn.ReLU,
+    "function": torch.nn.functional.relu,
+    "level": Level.HIGH,
+}
+
+
+@each("protocol", [2, 4])
+def test_objects_beside_the_weights_are_left_out_and_named(spec, state, tmp_path, protocol):
+    for name, value in OBJECTS.items():
+        torch.save({"model": state, "args": {"x": [value]}, "y": value}, tmp_path / "w.pth", pickle_protocol=protocol)
+        (note,) = read_state(tmp_path / "w.pth", spec).notes
+        assert re.match(r"objects of \d classes beside the weights are not loaded: '[\w.]+'", note), name
+    torch.save({"model": state, **OBJECTS}, tmp_path / "w.pth", pickle_protocol=protocol)
+    said = {".".join(each.path): each.value for each in find_statements(read_weights_file(tmp_path / "w.pth"))}
+    assert said["settings.size.width"] == 224
+    assert said["level"] == "high"
 
 
 class Through:
@@ -347,13 +396,15 @@ class Through:
         return (self.what, self.arguments)
 
 
-@each("code", ["os.system", "eval", "a class", "numpy's loader"])
+@each("code", ["os.system", "eval", "a process", "a path", "a module", "numpy's loader"])
 def test_options_beside_weights_run_nothing(spec, state, tmp_path, code):
     marker = tmp_path / "executed"
     asked = {
         "os.system": Through(os.system, f"touch {marker}"),
         "eval": Through(eval, f"open({str(marker)!r}, 'w')"),
-        "a class": Mine(),
+        "a process": Through(subprocess.Popen, "true"),
+        "a path": Through(shutil.rmtree, str(tmp_path)),
+        "a module": Through(import_module, "antigravity"),
         "numpy's loader": Through(np.load, str(marker)),
     }
     torch.save({"model": state, "args": argparse.Namespace(lr=asked[code])}, tmp_path / "w.pth")

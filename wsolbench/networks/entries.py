@@ -17,10 +17,10 @@ from torch import Tensor
 
 from wsolbench.errors import WeightsError
 from wsolbench.networks.bounds import LONGEST_NAME, MOST_MAPPINGS, MOST_OF_NETWORK, MOST_PARTS, MOST_STEPS
-from wsolbench.networks.pickles import shown
+from wsolbench.networks.pickles import Foreign, shown
 from wsolbench.networks.stored import REPEATED, StoredTensor, overlaps
 from wsolbench.networks.tensors import tensor_of
-from wsolbench.networks.weights_file import WeightsFile
+from wsolbench.networks.weights_file import WeightsFile, holds_objects
 from wsolbench.texts import first_names
 
 __all__ = ["Entries", "choose_entries", "has_entry", "is_counter", "other_keys", "some"]
@@ -65,7 +65,10 @@ class Entries:
 
 @dataclass(frozen=True)
 class _Candidate:
-    """A mapping of names to tensors, where it lies in the file, and what stands before all names that are taken."""
+    """A mapping of names to tensors, where it lies in the file, and what stands before all names that are taken.
+
+    An object among the tensors (`foreign` is its class) has the file refused.
+    """
 
     key: str
     tensors: dict[str, StoredTensor]
@@ -73,6 +76,7 @@ class _Candidate:
     skipped: dict[str, StoredTensor] = field(default_factory=dict)
     grouped: bool = False
     inner: tuple[str, ...] = ()
+    foreign: str | None = None
 
     @property
     def place(self) -> str:
@@ -100,14 +104,20 @@ def choose_entries(file: WeightsFile, key: str | None = None, classifier_key: st
         WeightsError: The file holds no state dict, or none of this key.
     """
     found = _candidates(file, classifier_key)
+    if not found and file.foreign:
+        raise holds_objects(file.path, file.foreign[0])
     if not found:
         raise WeightsError(
             f"weights file {file.path} holds no state dict (a mapping of names to tensors); it holds "
             f"{_described(file.content)}; save the state dict of the network: torch.save(network.state_dict(), FILE)"
         )
     taken = found[0] if key is None else _of_key(file, found, key)
+    if taken.foreign is not None:
+        raise holds_objects(file.path, taken.foreign)
     several = len(found) > 1
     notes = [*([_choice(found, taken, by_rule=key is None)] if several else []), *_prefix_notes(taken)]
+    if file.foreign:
+        notes.append(_left_out(file.foreign))
     for name, stored in taken.tensors.items():
         if overlaps(stored.shape, stored.stride) and not is_counter(name):
             # Refused now: what converts such a tensor would need the memory that its shape says.
@@ -180,7 +190,8 @@ def _mappings(file: WeightsFile) -> list[_Candidate]:
         if tensors:
             if len(found) >= MOST_MAPPINGS or len(tensors) > MOST_OF_NETWORK:
                 raise too_much
-            found.extend(_without_averages(_Candidate(".".join(path), tensors)))
+            foreign = next((item.name for _, item in items if isinstance(item, Foreign)), None)
+            found.extend(_without_averages(_Candidate(".".join(path), tensors, foreign=foreign)))
         for name, item in () if tree else items:
             if not _BESIDE.search(name.lower()):
                 visit(item, (*path, name))
@@ -236,7 +247,7 @@ def _without_averages(mapping: _Candidate) -> list[_Candidate]:
     others = set(averages.values())
     raw = {name: value for name, value in tensors.items() if name not in others}
     averaged = {name: tensors[average] for name, average in averages.items()}
-    return [_Candidate(mapping.key, raw), _Candidate(_joined(mapping.key, "ema"), averaged)]
+    return [replace(mapping, tensors=raw), replace(mapping, key=_joined(mapping.key, "ema"), tensors=averaged)]
 
 
 def _without_prefixes(mapping: _Candidate, classifier_key: str | None) -> list[_Candidate]:
@@ -417,6 +428,12 @@ def _prefix_notes(taken: _Candidate) -> list[str]:
     if skipped:
         notes.append(f"{len(skipped)} entries without this prefix are skipped: {some(skipped)}")
     return notes
+
+
+def _left_out(names: tuple[str, ...]) -> str:
+    classes = list(dict.fromkeys(names))
+    listed = first_names(classes, 3, lambda name: f"'{shown(name, 60)}'")
+    return f"objects of {len(classes):,} classes beside the weights are not loaded: {listed}"
 
 
 def _joined(*parts: str) -> str:

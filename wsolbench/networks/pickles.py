@@ -1,7 +1,9 @@
 """Pickles of ``torch.save``, read without carrying any instruction out: plain values, and tensors that are declared.
 
 No class is looked up and no function is called. Mappings, lists, texts and numbers become what they are; a tensor
-becomes a `StoredTensor`; the other objects that training files hold become `LeftOut`; whatever is not known is refused.
+becomes a `StoredTensor`; the other objects that training files hold become `LeftOut`. Of classes that are not known,
+objects become `Foreign`, which a file may hold beside its weights. What shows an attack is refused, although nothing is
+executed: calls of functions, and all of Python's own library but what holds data.
 A value that a pickle refers to repeatedly is one object, so no instruction multiplies what a file holds.
 """
 
@@ -10,6 +12,7 @@ from __future__ import annotations
 import pickletools
 import re
 import struct
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import IO, Any
@@ -18,7 +21,7 @@ from wsolbench.escaping import visible
 from wsolbench.networks.bounds import MOST_STEPS, DamageError, check_count, check_name
 from wsolbench.networks.stored import WIDTHS, StoredTensor
 
-__all__ = ["LeftOut", "Pickle", "RefusedPickleError", "read_pickle", "shown"]
+__all__ = ["Foreign", "LeftOut", "Pickle", "RefusedPickleError", "read_pickle", "shown"]
 
 _STORAGES = {
     **{"Float": "float32", "Double": "float64", "Half": "float16", "BFloat16": "bfloat16", "Bool": "bool"},
@@ -46,6 +49,21 @@ _TEXTS = re.compile("([US])([0-9]{1,4})|O8?")
 """numpy's types of texts of so many characters, and of any objects."""
 _BYTES_A_STEP = 64
 """So many bytes count as an instruction where a pickle has them converted."""
+_DATA_OF_PYTHON = (
+    *("collections.", "datetime.", "decimal.Decimal", "fractions.Fraction", "uuid.UUID", "uuid.SafeUUID", "enum."),
+    *("random.Random", "functools.partial", "ipaddress.IPv", "zoneinfo.ZoneInfo", "array.array", "string.Template"),
+    *("pathlib.", "argparse.", "types.SimpleNamespace", "types.MappingProxyType", "dataclasses."),
+)
+"""What names in Python's own library start with that hold data alone."""
+_SYSTEM = frozenset(
+    [
+        *("os", "sys", "subprocess", "commands", "posix", "nt", "builtins", "importlib"),
+        *("system", "popen", "Popen", "eval", "exec", "compile", "getattr"),
+    ]
+)
+"""Parts of names that show an attack wherever they stand."""
+_MAKES_OBJECTS = re.compile(r"numpy\.random\.(\w+\.)*_*\w+_ctor$|.*\.__pyx_unpickle_\w+$|functools\.partial$")
+"""Names of functions that make objects: numpy's generators of random numbers, and what Cython compiles."""
 _MOST_BITS = 128
 """Of an integer; states of random generators have as many."""
 
@@ -76,6 +94,20 @@ class LeftOut:
         self.values: Mapping[str, Any] | list[Any] = values or {}
 
 
+class Foreign(LeftOut):
+    """Placeholder for an object of a class that is not known; a mapping keeps its items, others their state.
+
+    Attributes:
+        name: The class.
+    """
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str, values: Mapping[str, Any] | None = None) -> None:
+        super().__init__(values)
+        self.name = name
+
+
 @dataclass(frozen=True)
 class Pickle:
     """What a pickle holds.
@@ -83,20 +115,18 @@ class Pickle:
     Args:
         content: Plain values, `StoredTensor` and `LeftOut`; keys of mappings are texts and small integers.
         storages: Key -> size in bytes of every storage that it declares.
+        foreign: The classes and functions that are not known, one for every object, and are not loaded.
     """
 
     content: Any
     storages: Mapping[str, int]
+    foreign: tuple[str, ...] = ()
 
 
-class _Global(LeftOut):
+class _Global(Foreign):
     """A class or function that a pickle refers to."""
 
-    __slots__ = ("name",)
-
-    def __init__(self, name: str) -> None:
-        super().__init__()
-        self.name = name
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +156,7 @@ class _Machine:
     memo: dict[int, Any] = field(default_factory=dict)
     storages: dict[str, int] = field(default_factory=dict)
     unknown: list[str] = field(default_factory=list)
+    foreign: list[str] = field(default_factory=list)
     entries: int = 0
     steps: int = 0
 
@@ -173,6 +204,11 @@ class _Machine:
         if isinstance(target, dict):
             for key, value in zip(items[::2], items[1::2], strict=True):
                 self.set_item(target, key, value)
+        elif isinstance(target, Foreign):
+            held = target.values if isinstance(target.values, dict) else {}
+            target.values = held
+            for key, value in zip(items[::2], items[1::2], strict=True):
+                self.set_item(held, key, value)
         elif not isinstance(target, LeftOut):
             raise ValueError("items for what takes none")
 
@@ -192,6 +228,10 @@ class _Machine:
         state, target = self.stack.pop(), self.stack[-1]
         if isinstance(target, _NumberType):
             target.order = ">" if isinstance(state, tuple) and state[1:2] == (">",) else "<"
+        elif isinstance(target, Foreign):
+            states = [each for each in (state if isinstance(state, tuple) else [state]) if isinstance(each, dict)]
+            self.spend(sum(map(len, states)) + len(target.values))
+            target.values = {name: value for each in (*states, target.values) for name, value in dict(each).items()}
         elif isinstance(target, LeftOut):
             array = isinstance(state, tuple) and len(state) == 5
             target.values = _items(self, state[2], state[4]) if array else state if isinstance(state, dict) else {}
@@ -199,9 +239,9 @@ class _Machine:
             raise ValueError("a state for what takes none")
 
     def refer(self, name: str) -> None:
-        """Push a class or function; what is not known is refused at the end, if nothing clearer is found."""
+        """Push a class or function; what shows an attack is refused at the end, if nothing clearer is found."""
         if name not in _MAKERS and name not in _UNUSUAL and name not in _NAMED and not _storage_kind(name):
-            self.unknown.append(name)
+            (self.foreign if _holds_data(name) else self.unknown).append(name)
         self.stack.append(_Global(name))
 
     def refer_to_stacked(self) -> None:
@@ -210,18 +250,24 @@ class _Machine:
             raise ValueError("no name of a class")
         self.refer(_current_name(f"{module} {name}"))
 
-    def make(self) -> None:
-        """Replace a function or class and its arguments by what they stand for."""
+    def make(self, *, new: bool = False) -> None:
+        """Replace a function or class and its arguments by what they stand for.
+
+        Args:
+            new: Whether it is a class for certain.
+        """
         arguments, function = self.stack.pop(), self.stack.pop()
         name = function.name if isinstance(function, _Global) else "something that is computed"
         if name in _UNUSUAL:
             entry = next((item for item in reversed(self.stack) if isinstance(item, str)), "?")
             raise RefusedPickleError(f"'{shown(entry)}' is {_UNUSUAL[name]}", entry=True)
-        if name not in _MAKERS:
+        if name not in _MAKERS and not (
+            isinstance(function, _Global) and ((new and _holds_data(name)) or _is_class(name))
+        ):
             raise RefusedPickleError(name)
         if not isinstance(arguments, tuple):
             raise ValueError("no arguments")
-        self.stack.append(_MAKERS[name](self, arguments))
+        self.stack.append(_MAKERS[name](self, arguments) if name in _MAKERS else _object(name, arguments))
 
     def refer_to_storage(self) -> None:
         """Push a storage, given as ('storage', kind, key, device, count) and in old files a view of it."""
@@ -236,6 +282,34 @@ class _Machine:
         if self.storages.setdefault(key, size) != size:
             raise DamageError(f"it declares two sizes of the storage '{shown(key)}'")
         self.stack.append(_Storage(key, dtype, count))
+
+
+def _holds_data(name: str) -> bool:
+    """Return whether a class or function that is not known may stand in a file: it is refused if it is called."""
+    parts = name.split(".")
+    pythons = parts[0] in sys.stdlib_module_names and not name.startswith(_DATA_OF_PYTHON)
+    tensor = parts[0] == "torch" and name.endswith(("Tensor", "Storage"))
+    return not pythons and not tensor and _SYSTEM.isdisjoint(parts)
+
+
+def _is_class(name: str) -> bool:
+    """Return whether a name that is called is by custom one of a class, or is known to make an object that is data."""
+    last = name.rpartition(".")[2].lstrip("_")
+    return _holds_data(name) and (last[:1].isupper() or _MAKES_OBJECTS.match(name) is not None)
+
+
+def _object(name: str, arguments: tuple[Any, ...]) -> Foreign:
+    """Return what stands for an object; one made of a single text or number, such as a member of an enum, keeps it."""
+    alone = len(arguments) == 1 and isinstance(arguments[0], str | int | float)
+    return Foreign(name, {"_val": arguments[0]} if alone else None)
+
+
+def _reconstructed(_: _Machine, arguments: tuple[Any, ...]) -> Foreign:
+    """Return what stands for an object that an old pickle makes of (class, base, state of the base)."""
+    made, _, state = arguments
+    if not isinstance(made, _Global):
+        raise RefusedPickleError("something that is computed")
+    return Foreign(made.name, state if isinstance(state, dict) else None)
 
 
 def _storage_kind(name: str) -> str | None:
@@ -367,6 +441,7 @@ _MAKERS: Mapping[str, _Maker] = {
     "torch._utils._rebuild_tensor_v3": _typed_tensor,
     **dict.fromkeys(["torch._utils._rebuild_parameter", "torch._utils._rebuild_parameter_with_state"], _parameter),
     "torch.nn.parameter.Parameter": _parameter,
+    "copyreg._reconstructor": _reconstructed,
     "_codecs.encode": _bytes,
     "numpy.dtype": _number_type,
     **{f"numpy.{core}.multiarray.scalar": _number for core in ("core", "_core")},
@@ -382,7 +457,7 @@ _MAKERS: Mapping[str, _Maker] = {
 """What a pickle may call -> what stands for its result."""
 _NAMED = {
     "numpy.ndarray",
-    *(f"builtins.{name}" for name in ("int", "float", "bool", "str", "bytes", "tuple")),
+    *(f"builtins.{name}" for name in ("int", "float", "bool", "str", "bytes", "tuple", "object")),
     *(f"torch.{name}" for name in (*WIDTHS, "quint8", "qint8", "qint32", "quint4x2", "quint2x4")),
     *(f"torch.{name}" for name in ("strided", "sparse_coo", "per_tensor_affine", "per_channel_affine", "Tensor")),
 }
@@ -401,7 +476,8 @@ _STEPS: dict[str, Callable[[_Machine, Any], object]] = {
     "SETITEMS": lambda machine, _: machine.set_items(machine.unmark()),
     "ADDITEMS": lambda machine, _: machine.append(machine.unmark()),
     "BUILD": lambda machine, _: machine.build(),
-    **dict.fromkeys(["REDUCE", "NEWOBJ"], lambda machine, _: machine.make()),
+    "REDUCE": lambda machine, _: machine.make(),
+    "NEWOBJ": lambda machine, _: machine.make(new=True),
     "BINPERSID": lambda machine, _: machine.refer_to_storage(),
     "GLOBAL": lambda machine, name: machine.refer(_current_name(name)),
     "STACK_GLOBAL": lambda machine, _: machine.refer_to_stacked(),
@@ -457,4 +533,4 @@ def read_pickle(file: IO[bytes], most_steps: int = MOST_STEPS) -> Pickle:
     if machine.unknown:
         raise RefusedPickleError(machine.unknown[0])
     (content,) = machine.stack
-    return Pickle(content, machine.storages)
+    return Pickle(content, machine.storages, tuple(machine.foreign))

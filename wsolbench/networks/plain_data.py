@@ -17,6 +17,7 @@ from typing import Any
 from torch import Tensor
 
 from wsolbench.files import read_regular
+from wsolbench.networks.pickles import Foreign
 from wsolbench.networks.stored import StoredTensor
 from wsolbench.networks.tensors import tensor_of
 from wsolbench.networks.weights_file import LeftOut, WeightsFile
@@ -27,6 +28,8 @@ DESCRIPTIONS = ("config.json", "preprocessor_config.json")
 """Files beside weights in which model hubs describe a network and its input."""
 _BESIDE = re.compile(r"(^|[^a-z])(optim|sched|scaler|rng|callback|loss|criterion|amp$|history|metric|result|score|log)")
 """In keys of mappings that hold numbers of the training, not settings of its network."""
+_CONTENT = ("_content", "_val", "_fields", "_cfg_dict")
+"""Where objects of settings, such as those of omegaconf and ml_collections, hold them."""
 _DEEPEST = 8
 _MOST_ITEMS = 20_000
 _MOST_NUMBERS = 16
@@ -115,11 +118,14 @@ def _walk(file: WeightsFile, roots: list[object]) -> Iterator[tuple[tuple[str, .
     """Yield the plain values below some values, with their paths: breadth first, each mapping once."""
     queue: list[tuple[tuple[str, ...], object]] = [((), root) for root in roots]
     seen: set[int] = set()
+    known: dict[int, object] = {}  # one part of a file can be referred to from many places
     text_left = _MOST_TEXT
     for count, (path, raw) in enumerate(queue):  # which grows
         if count > _MOST_ITEMS:
             return
-        value = _plain(file, raw)
+        if id(raw) not in known:
+            known[id(raw)] = _plain(file, raw)
+        value = known[id(raw)]
         if path:
             yield path, value
         if isinstance(value, dict | list) and len(path) < _DEEPEST and id(raw) not in seen:
@@ -163,15 +169,25 @@ def _settings(text: str) -> list[tuple[tuple[str, ...], Any]]:
 
 def _plain(file: WeightsFile, value: object) -> object:
     """Return a value without the forms that files wrap it in."""
-    if isinstance(value, LeftOut):
-        return value.values
-    if isinstance(value, tuple):
-        return list(value)
+    value = _unwrapped(value)
+    if isinstance(value, list | tuple):
+        return [_unwrapped(each) for each in value] if any(isinstance(each, Foreign) for each in value) else list(value)
     if isinstance(value, StoredTensor):
         small = value.count <= _MOST_NUMBERS and len(value.shape) < 5 and not value.dtype.startswith("complex")
         return tensor_of(file, value).tolist() if small else None
     if isinstance(value, dict) and 0 < len(value) <= _MOST_ITEMS and all(map(_is_scalar, value.values())):
         return {name: tensor_of(file, item).item() for name, item in value.items()}  # a number of each class
+    return value
+
+
+def _unwrapped(value: object) -> object:
+    """Return what an object that is left out holds: its numbers, or its state; of a node of settings, its content."""
+    for _ in range(_DEEPEST):
+        if not isinstance(value, LeftOut):
+            break
+        held = value.values
+        content = [name for name in _CONTENT if name in held] if isinstance(value, Foreign) else []
+        value = held[content[0]] if content and isinstance(held, Mapping) else held
     return value
 
 

@@ -36,7 +36,7 @@ from wsolbench.networks.pickles import LeftOut, RefusedPickleError, read_pickle,
 from wsolbench.networks.stored import WIDTHS, StoredTensor, contiguous
 from wsolbench.texts import first_names
 
-__all__ = ["LeftOut", "WeightsFile", "read_weights_file"]
+__all__ = ["LeftOut", "WeightsFile", "holds_objects", "read_weights_file"]
 
 _OLD_MAGIC = 0x1950A86A20F9469CFC6C
 """The first pickle of a file of torch before 1.6."""
@@ -67,6 +67,7 @@ class WeightsFile:
         content: Usually a mapping, of names to `StoredTensor` or of several such mappings.
         storages: Key -> bytes of every storage that the tensors refer to.
         metadata: The texts that a safetensors file holds beside its entries.
+        foreign: The classes and functions that it refers to and that are not loaded, one for every object.
         found: What was found in the content: a file is compared with many networks.
     """
 
@@ -75,6 +76,7 @@ class WeightsFile:
     content: Any
     storages: Mapping[str, Buffer] = field(default_factory=dict)
     metadata: Mapping[str, str] = field(default_factory=dict)
+    foreign: tuple[str, ...] = ()
     found: dict[Any, Any] = field(default_factory=dict, repr=False)
 
 
@@ -201,7 +203,7 @@ def _read_archive(path: Path, data: bytes) -> WeightsFile:
                 f"entry {shown(archive.name + key)} is {'longer' if found > size else 'shorter'} than declared"
             )
     storages = {key: archive.storages[key] for key in pickle.storages}
-    return WeightsFile(path, _sha256(data), pickle.content, storages)
+    return WeightsFile(path, _sha256(data), pickle.content, storages, foreign=pickle.foreign)
 
 
 def _read_old(path: Path, data: bytes) -> WeightsFile:
@@ -224,15 +226,24 @@ def _read_old(path: Path, data: bytes) -> WeightsFile:
         place += 8 + size
     if place != len(data):
         raise ValueError("another size than it declares")
-    return WeightsFile(path, _sha256(data), pickle.content, storages)
+    return WeightsFile(path, _sha256(data), pickle.content, storages, foreign=pickle.foreign)
 
 
 def _refused(path: Path, error: RefusedPickleError) -> WeightsError:
-    what = shown(str(error), 200)
     if error.entry:
-        return WeightsError(f"weights file {path}: the entry {what}; save plain tensors")
+        return WeightsError(f"weights file {path}: the entry {shown(str(error), 200)}; save plain tensors")
+    return holds_objects(path, str(error))
+
+
+def holds_objects(path: Path, what: str) -> WeightsError:
+    """Return the error about a file in which objects or code stand in the place of weights.
+
+    Args:
+        path: The file.
+        what: The class or function.
+    """
     return WeightsError(
-        f"weights file {path} holds pickled objects or code, which are never loaded ({what}); "
+        f"weights file {path} holds pickled objects or code, which are never loaded ({shown(what, 200)}); "
         "save its state dict alone: torch.save(network.state_dict(), FILE)"
     )
 
