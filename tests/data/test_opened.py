@@ -4,13 +4,17 @@ import multiprocessing
 import pickle
 from concurrent.futures import ProcessPoolExecutor
 
+import numpy as np
 import pytest
+from PIL import Image
 from toys import Notes
 
-from wsolbench.contract import Conventions, DatasetRoots, DatasetSpec, Finding, Severity, Split
+from wsolbench.contract import Annotations, Conventions, DatasetRoots, DatasetSpec, Finding, Severity, Split
 from wsolbench.data import DiskDataset
+from wsolbench.data.check.report import check_dataset
 from wsolbench.data.fingerprint import combine_digests, image_digest
 from wsolbench.data.opened import open_dataset
+from wsolbench.engine.assembly import check_masks, open_splits
 from wsolbench.errors import DataError
 from wsolbench.host.loading import load_plugins
 from wsolbench.host.provider import Provider
@@ -88,6 +92,64 @@ def test_a_split_without_any_annotation_is_an_error(folder_set):
     dataset, _ = open_folder(made, "omit")
     with pytest.raises(DataError, match="is missing or empty: test needs boxes"):
         dataset.open(Split.TEST)
+
+
+@pytest.mark.parametrize("splits", [("test",), ("val", "test")])
+def test_a_split_whose_boxes_all_stand_for_none_is_an_error_of_every_command(folder_set, splits):
+    made = folder_set(val=2, test=2)
+    for split in splits:
+        lines = "\n".join(f"{split}/{number:02d}.png,0,0,0,0" for number in range(2))
+        (made.metadata / split / "localization.txt").write_text(lines)
+    dataset, _ = open_folder(made, "omit")
+    with pytest.raises(DataError, match="no image of test has a box: --unannotated omit would leave out all of them"):
+        open_splits(dataset, Split.TEST, None)
+    roots = DatasetRoots(made.images, made.metadata, conventions=Conventions(unannotated="omit"))
+    report = check_dataset(load_plugins().datasets.get("folder"), roots, workers=1, reporter=Notes())
+    labels = ["train-fullsup", "test"] if len(splits) == 2 else ["test"]
+    omitted = "has a box: --unannotated omit would leave out all of them"
+    assert report.of(Severity.ERROR) == [f"no image of {label} {omitted}" for label in labels]
+
+
+def test_a_split_without_boxes_is_an_error_before_anything_is_computed(toys):
+    dataset = toys.dataset()
+    plain = dataset.annotations
+    dataset.annotations = lambda split: Annotations() if split is Split.TEST else plain(split)
+    with pytest.raises(DataError, match="the split test has neither boxes nor masks to evaluate against"):
+        toys.plan(dataset=dataset).dataset.open(Split.TEST)
+
+
+def test_labels_from_1_are_a_warning_of_run_and_of_data_check(folder_set):
+    made = folder_set(val=2, test=4)
+    for path in made.metadata.glob("*/class_labels.txt"):
+        pairs = (line.split(",") for line in path.read_text().split())
+        path.write_text("\n".join(f"{image_id},{int(label) + 1}" for image_id, label in pairs))
+    dataset, notes = open_folder(made, "error")
+    open_splits(dataset, Split.TEST, 1)  # a limited run is not warned of classes that it leaves out
+    warning = "no split has an image of 1 class (0); labels start at 0; do these start at 1?"
+    assert notes.warned == [warning]
+    roots = DatasetRoots(made.images, made.metadata)
+    report = check_dataset(load_plugins().datasets.get("folder"), roots, workers=1, reporter=Notes())
+    assert report.of(Severity.WARNING) == [warning]
+
+
+def test_what_is_noted_about_masks_is_shown_before_any_map_is_made(folder_set):
+    made = folder_set(annotation="masks", val=2, test=4)
+    Image.new("L", (30, 30), 255).save(made.images / "white.png")
+    path = made.images / "masks" / "test" / "01.png"
+    with Image.open(path) as image:
+        pixels = np.array(image)
+    pixels[0, 0] = 7
+    Image.fromarray(pixels).save(path)
+    white = (made.images / "white.png").read_bytes()
+    dataset, notes = open_folder(made, "error")
+    splits = open_splits(dataset, Split.TEST, None)
+    check_masks(splits, notes)
+    (warning,) = notes.warned
+    assert warning.startswith("test: 1 image (test/01.png) with a mask of several grey values above 0")
+    for path in (made.images / "masks" / "test").iterdir():
+        path.write_bytes(white)
+    with pytest.raises(DataError, match="test: all masks are foreground everywhere, so PxAP is 100 for any map"):
+        check_masks(open_splits(dataset, Split.TEST, None), notes)
 
 
 @pytest.mark.parametrize("name", ["../escaped", "", "..", "a/b", "a\nb", "-", "x" * 101, None])

@@ -148,18 +148,26 @@ class ImageFiles:
         return None if self._header(index).orientation == UPRIGHT else self.decide(index).upright
 
     def _decide(self, index: int, header: Header) -> SizeDecision:
+        mask = self._mask_size(index)
+        decision = self._choose(index, header, mask)
+        if mask is not None and decision.problem is None:
+            decision = self._compare_mask(decision, mask)
+        self._decided[index] = decision
+        return decision
+
+    def _mask_size(self, index: int) -> tuple[int, int] | None:
+        return None if self.masks is None else self.masks.size(self.ids[index])
+
+    def _choose(self, index: int, header: Header, mask: tuple[int, int] | None) -> SizeDecision:
+        """Return how an image is read, before it is compared with its mask."""
         image_id = self.ids[index]
         listed, reach, stated = self.sizes.get(image_id), self.reach.get(image_id), self.stated.get(image_id)
-        mask = None if self.masks is None else self.masks.size(image_id)
         told = [find_reading(header, listed, reach), find_reading(header, mask)]
         unclear = header.orientation != UPRIGHT and stated is None and told == [None, None]
         others = self._readings if unclear else None
         decision = decide_size(header, listed, reach, mask=mask, stated=stated, others=others, otherwise=self.upright)
         if decision.problem is not None and listed is not None and self._are_squashed(decision.size, listed):
             decision = replace(decision, remarks=(*decision.remarks, Remark.RESHAPED), problem=None)
-        if mask is not None and decision.problem is None:
-            decision = self._compare_mask(decision, mask)
-        self._decided[index] = decision
         return decision
 
     def _compare_mask(self, decision: SizeDecision, mask: tuple[int, int]) -> SizeDecision:
@@ -175,12 +183,10 @@ class ImageFiles:
     def _swapped_masks_are_rare(self) -> bool:
         """Whether so few masks are swapped that they are faults of a published data set, which is scored as it is."""
         swapped = 0
-        for index, image_id in enumerate(self.ids):
-            mask = None if self.masks is None else self.masks.size(image_id)
+        for index in range(len(self.ids)):
             with suppress(DataError):
-                header = self._header(index)
-                sizes = {header.size, header.upright_size}
-                swapped += mask is not None and all(is_swapped(size, mask) for size in sizes)
+                mask = self._mask_size(index)
+                swapped += mask is not None and is_swapped(self._choose(index, self._header(index), mask).size, mask)
         return swapped <= _RARE * len(self.ids)
 
     def _are_squashed(self, size: tuple[int, int], listed: tuple[int, int]) -> bool:

@@ -207,6 +207,8 @@ class OpenDataset:
         """
         with blaming(self.provider, f"reading the annotations of {split.label}"):
             annotations = self.dataset.annotations(split)
+            if not annotations.boxes and annotations.load_mask is None and self.conventions.unannotated == "error":
+                raise DataError(f"the split {split.label} has neither boxes nor masks to evaluate against")
             annotated = self.select_annotated(split, everything, annotations)
             images = limit_split(annotated, limit)
             boxes = {image_id: annotations.boxes[image_id] for image_id in images.ids} if annotations.boxes else {}

@@ -219,4 +219,6 @@ def _count_remarks(part: ScoredSplit) -> dict[str, int]:
         f"boxes {change}" for image_id in part.part.images.ids for change in set(changes.get(image_id, ()))
     )
     counts.update({remark: len(indices) for remark, indices in part.remarks.items()})
+    several = sum(bool(fact.values) for fact in part.part.masks.values())
+    counts.update({"with masks of several grey values": several} if several else {})
     return dict(sorted(counts.items()))
