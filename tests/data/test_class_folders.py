@@ -86,9 +86,30 @@ def test_a_root_one_folder_too_high_says_which_is_meant(tmp_path):
     for path in ("photos/test/cat/a.jpg", "__MACOSX/photos/._a.jpg", "notes/a.txt"):
         (tmp_path / path).parent.mkdir(parents=True)
         (tmp_path / path).touch()
-    with pytest.raises(DataError, match=r"holds no photo in a class folder; did you mean .*/photos\?"):
+    words = r"no photo in a class folder, but .*/photos holds folders \(test\); did you mean --data-root .*/photos\?"
+    with pytest.raises(DataError, match=words):
         list_class_folders(FolderStorage(tmp_path))
     assert list_class_folders(FolderStorage(tmp_path), "photos/test") == {"cat": ("a.jpg",)}
+
+
+LEVELS = {
+    "one too many": (["a/a/cat/1.jpg"], "--data-root", r"a/a holds folders \(cat\); did you mean --data-root .*a/a\?"),
+    "several": (["f0/cat/1.jpg", "f1/cat/1.jpg"], "--data-root", r"--data-root .*/f0 or --data-root .*/f1\?"),
+    "all splits": (["test/cat/1.jpg", "train/cat/1.jpg"], "--train-root", r"did you mean --train-root .*/train\?"),
+    "of a split": (["val/cat/1.jpg"], "", r"val holds folders \(cat\); move them up into "),
+    "too deep": (["1.jpg", "2.jpg"], "--data-root", "holds 2 photos and no class folder with any; .* the folder above"),
+    "a superclass": (["cat/1.jpg", "big/cow/1.jpg"], "--data-root", r"big holds no image but folders \(cow\); move"),
+}
+
+
+@pytest.mark.parametrize("case", LEVELS)
+def test_class_folders_at_another_level(tmp_path, case):
+    names, option, words = LEVELS[case]
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
+        (tmp_path / name).touch()
+    with pytest.raises(DataError, match=words):
+        list_class_folders(FolderStorage(tmp_path), option=option)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 
 from wsolbench.contract import Finding, Severity, Split
 from wsolbench.contract.datasets import ignore_finding, raise_fault
@@ -12,7 +13,7 @@ from wsolbench.data.class_map import plain_name
 from wsolbench.data.file_kinds import COMPANIONS, IMAGE_SUFFIXES, is_image_name
 from wsolbench.data.ids import is_text, shown_name
 from wsolbench.data.split_names import split_named
-from wsolbench.data.storage import Storage, find_deeper, visible_entries
+from wsolbench.data.storage import Storage, visible_entries
 from wsolbench.errors import DataError
 from wsolbench.texts import first_names
 
@@ -21,6 +22,8 @@ __all__ = ["check_class_names", "list_class_folders"]
 _NAMED = 3
 _LOOKED_AT = 100
 """The most folders that are looked into for a hint."""
+_DEEPEST = 3
+"""So many folders deeper are class folders looked for."""
 
 
 def list_class_folders(
@@ -28,6 +31,7 @@ def list_class_folders(
     below: str = "",
     on_fault: Callable[[DataError], None] = raise_fault,
     on_finding: Callable[[Finding], None] = ignore_finding,
+    option: str = "--data-root",
 ) -> dict[str, tuple[str, ...]]:
     """Return folder name -> names of its image files, both in the order of their names; no file is opened.
 
@@ -39,15 +43,17 @@ def list_class_folders(
         below: The folder in it that holds the class folders.
         on_fault: Called with the error about a folder or a name, which is left out where it returns.
         on_finding: Called with what is left out.
+        option: What the folder was named with; empty of the folder of a split.
 
     Raises:
-        DataError: The folder is not there; or it holds no class folder, or one without images, where `on_fault` raises
-            that.
+        DataError: The folder is not there, or class folders are in other folders than this one; or it holds no class
+            folder, or one without images, where `on_fault` raises that.
     """
     root = storage.place(below)
     front = f"{below}/" if below else ""
     found: dict[str, tuple[str, ...]] = {}
     others: list[str] = []
+    nested: dict[str, list[str]] = {}
     try:
         classes, beside = visible_entries(storage, below)
         for name in _texts(classes, root, on_fault):
@@ -55,21 +61,22 @@ def list_class_folders(
             found[name] = tuple(_texts(filter(is_image_name, files), storage.place(f"{front}{name}"), on_fault))
             others += (f"{name}/{other}" for other in files if not is_image_name(other))
             others += (f"{name}/{folder}/" for folder in folders)
+            nested[name] = folders
     except DataError as error:
         raise DataError(f"expected a folder of class folders: {error}") from error
     others += filter(is_image_name, beside)
     if not any(found.values()):
-        meant = find_deeper(storage, below, lambda folder: _holds_classes(storage, folder))
-        if meant is not None:
-            raise DataError(f"{root} holds no photo in a class folder; did you mean {storage.place(meant)}?")
+        _refuse_other_level(storage, below, sum(map(is_image_name, beside)), option)
     for finding in _findings_of_others(root, others):
         on_finding(finding)
     if not found:
         on_fault(DataError(f"{root} holds no class folder"))
     for name in (name for name, images in found.items() if not images):
         suffixes = ", ".join(IMAGE_SUFFIXES)
-        place = storage.place(f"{front}{name}")
-        on_fault(DataError(f"class folder {place} holds no image ({suffixes}); remove or fill it"))
+        holds = f"holds no image ({suffixes}); remove or fill it"
+        if nested[name]:
+            holds = f"holds no image but folders ({first_names(nested[name], _NAMED)}); move their images up into it"
+        on_fault(DataError(f"class folder {storage.place(front + name)} {holds}"))
     return found
 
 
@@ -96,11 +103,51 @@ def check_class_names(of_split: Mapping[Split, Iterable[str]], on_fault: Callabl
             on_fault(DataError(f"{message}, spaces or signs alone; rename one"))
 
 
+def _refuse_other_level(storage: Storage, below: str, photos: int, option: str) -> None:
+    """Refuse a folder whose class folders are deeper, or that is a class folder itself. Raises ``DataError``."""
+    root = storage.place(below)
+    meant = _class_roots(storage, below)
+    named = [folder for folder in meant if split_named(folder.rpartition("/")[2]) is Split.TRAIN_WEAKSUP]
+    if option == "--train-root" and len(named) == 1:
+        meant = named
+    if meant:
+        first = storage.place(meant[0])
+        inside = first_names(visible_entries(storage, meant[0])[0], _NAMED)
+        text = f"{root} holds no photo in a class folder, but {first} holds folders ({inside})"
+        places = " or ".join(f"{option} {storage.place(folder)}" for folder in meant[:_NAMED])
+        is_file = first.startswith(f"{meant[0]} in ")  # of a ZIP file, whose folders no option names
+        advice = f"did you mean {places}?" if option and not is_file else f"move them up into {root}"
+        raise DataError(f"{text}; {advice}")
+    if photos and option:
+        text = f"{root} holds {photos:,} photos and no class folder with any"
+        raise DataError(f"{text}; sort them into class folders, or pass the folder above with {option}")
+
+
+def _class_roots(storage: Storage, below: str) -> list[str]:
+    """Return the folders nearest below a folder that hold class folders with images, or splits that do."""
+    level = [below]
+    for _ in range(_DEEPEST):
+        deeper = [
+            f"{folder}/{name}".lstrip("/") for folder in level for name in _entered(storage, folder)[0][:_LOOKED_AT]
+        ]
+        level = deeper[:_LOOKED_AT]
+        found = [folder for folder in level if _holds_classes(storage, folder)]
+        if found:
+            return found
+    return []
+
+
+def _entered(storage: Storage, folder: str) -> tuple[list[str], list[str]]:
+    """Return what is in a folder; nothing of one that cannot be entered."""
+    with suppress(DataError):
+        return visible_entries(storage, folder)
+    return [], []
+
+
 def _holds_classes(storage: Storage, folder: str) -> bool:
     """Whether a folder holds class folders with images, or folders named by their split that do."""
-    folders, _ = visible_entries(storage, folder)
-    for name in folders[:_LOOKED_AT]:
-        inside, files = visible_entries(storage, f"{folder}/{name}")
+    for name in _entered(storage, folder)[0][:_LOOKED_AT]:
+        inside, files = _entered(storage, f"{folder}/{name}")
         if any(map(is_image_name, files)) or (split_named(name) is not None and inside):
             return True
     return False

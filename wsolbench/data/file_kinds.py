@@ -56,6 +56,8 @@ def identify(content: bytes) -> str:
         return _BRANDS.get(content[8:12], "it is a video (MP4) or an unknown kind of photo")
     if content[:4] == b"RIFF":
         return f"it begins as WebP {_CUT}" if content[8:12] == b"WEBP" else "it is a video or sound (RIFF)"
+    if content[257:262] == b"ustar":
+        return "it is a TAR archive; unpack it"
     for beginning, meaning in _BEGINNINGS:
         if content.startswith(beginning):
             return meaning

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
+from wsolbench.data.file_kinds import identify, is_image_name
 from wsolbench.data.names import name_key, tidy_path
 from wsolbench.data.split_names import split_named
 from wsolbench.errors import DataError, MissingFileError
@@ -25,6 +26,9 @@ _OF_FILE_MANAGERS = frozenset(
 )
 _LOOKED_INTO = 1_000
 """The most folders that are looked into for a hint."""
+_HEAD = 512
+_DEEPEST = 10
+"""So many folders deep is a root looked for in a ZIP file."""
 _SMALL = 1 << 25
 _MOST_PACKED = 100
 """The most bytes that one byte of a ZIP file becomes, of files larger than `_SMALL`: others are bombs."""
@@ -93,18 +97,29 @@ def visible_entries(storage: Storage, folder: str) -> tuple[list[str], list[str]
 
 
 def top_folder(storage: Storage) -> str:
-    """Return the folder that a ZIP file has alone at its top and that holds folders, as when a folder was packed.
+    """Return the only folder in a ZIP file that holds folders of images, as when a folder was packed.
 
-    ``""`` is the root: of every other storage, and of a folder, which the user can name.
+    What is beside it without images, such as a README or lists, does not matter. ``""`` is the root: of every other
+    storage, and of a folder, which the user can name.
     """
     top = ""
-    while isinstance(storage, ZipStorage):
-        folders, files = visible_entries(storage, top)
-        inside = f"{top}/{folders[0]}".lstrip("/") if len(folders) == 1 else ""
-        if files or not inside or split_named(folders[0]) or not visible_entries(storage, inside)[0]:
+    for _ in range(_DEEPEST if isinstance(storage, ZipStorage) else 0):
+        depths = _depths_of_images(storage, top)
+        if len(depths) != 1 or 1 in depths.values() or split_named(*depths):
             break
-        top = inside
+        top = f"{top}/{next(iter(depths))}".lstrip("/")
     return top
+
+
+def _depths_of_images(storage: Storage, below: str) -> dict[str, int]:
+    """Return folder with images -> how many folders deep they begin in it: 1 where they are directly in it."""
+    front = f"{below}/" if below else ""
+    depths: dict[str, int] = {}
+    for path in storage.paths():
+        folder, *inside = path[len(front) :].split("/") if path.startswith(front) else ("",)
+        if inside and is_image_name(inside[-1]) and not _is_clutter(folder):
+            depths[folder] = min(depths.get(folder, len(inside)), len(inside))
+    return depths
 
 
 def find_deeper(storage: Storage, folder: str, is_meant: Callable[[str], bool]) -> str | None:
@@ -248,6 +263,8 @@ class ZipStorage:
         self._opened: tuple[int, zipfile.ZipFile] | None = None
         self._keyed: dict[str, list[str]] | None = None
         self._tree: dict[str, tuple[set[str], set[str]]] | None = None
+        self._top: str | None = None
+        self._odd: dict[str, str] | None = None
         self._open()
 
     def __reduce__(self) -> tuple[type[ZipStorage], tuple[Path]]:
@@ -261,13 +278,13 @@ class ZipStorage:
         """Return the first bytes of a file, all of them where the count is negative. Raises ``DataError``."""
         with self._lock:
             try:
-                entry = self._open().getinfo(path)
+                entry = self._entry(path)
                 if count < 0 and entry.file_size > LARGEST:
                     raise DataError(f"{self.place(path)} is larger than {LARGEST >> 20} MiB: no image or mask is")
                 if count < 0 and entry.file_size > max(_SMALL, _MOST_PACKED * entry.compress_size):
                     packed = f"unpacks {entry.compress_size:,} bytes to {entry.file_size:,}"
                     raise DataError(f"{self.place(path)} {packed}, which no photo does; shrink it")
-                with self._open().open(path) as file:
+                with self._open().open(entry) as file:
                     return file.read(count)
             except KeyError as error:
                 raise MissingFileError(f"there is no {path} in {self.root}; check where its folders begin") from error
@@ -278,13 +295,14 @@ class ZipStorage:
 
     def place(self, path: str) -> str:
         """Return the place of a file."""
-        return f"{path} in {self.root}"
+        return f"{path} in {self.root}" if path else str(self.root)
 
     def paths(self) -> Iterator[str]:
         """Yield the path of every file."""
         with self._lock:
             entries = self._open().infolist()
-        yield from (entry.filename for entry in entries if not entry.is_dir())
+        paths = (entry.filename.replace("\\", "/") for entry in entries)
+        yield from (path for path in paths if not path.endswith("/"))
 
     def entries(self, folder: str) -> tuple[list[str], list[str]]:
         """Return the names of the folders and of the files directly in a folder. Raises ``DataError``."""
@@ -298,24 +316,49 @@ class ZipStorage:
     def similar(self, path: str) -> tuple[str, ...]:
         """Return the paths of what there is that differ from a path in letter case or the form of accents alone.
 
-        Where there is none, the one folder at the top of the file may be in front; see `top_folder`.
+        Where there is none, the folder of images at the top of the file may be in front; see `top_folder`.
         """
         if self._keyed is None:
             keyed: dict[str, list[str]] = {}
             for name in self.paths():
                 keyed.setdefault(name_key(name), []).append(name)
             self._keyed = keyed
-        in_top = name_key(f"{top_folder(self)}/{path}")
+        if self._top is None:
+            self._top = top_folder(self)
+        in_top = name_key(f"{self._top}/{path}")
         return tuple(self._keyed.get(name_key(path)) or self._keyed.get(in_top) or ())
+
+    def _entry(self, path: str) -> zipfile.ZipInfo:
+        """Return the entry of a file. Raises ``KeyError``.
+
+        Some programs of Windows write backslashes into ZIP files, where only slashes are legal.
+        """
+        archive = self._open()
+        try:
+            return archive.getinfo(path)
+        except KeyError:
+            if self._odd is None:
+                names = (name for name in archive.namelist() if "\\" in name)
+                self._odd = {name.replace("\\", "/"): name for name in names}
+            return archive.getinfo(self._odd[path])
 
     def _open(self) -> zipfile.ZipFile:
         if self._opened is None or self._opened[0] != os.getpid():
             try:
                 self._opened = (os.getpid(), zipfile.ZipFile(self.root))
             except (zipfile.BadZipFile, OSError) as error:
-                reason = getattr(error, "strerror", None) or "it is damaged or no ZIP file"
+                reason = getattr(error, "strerror", None) or _other_archive(self.root)
                 raise DataError(f"{self.root} cannot be read as a ZIP file: {reason}") from error
         return self._opened[1]
+
+
+def _other_archive(file: Path) -> str:
+    """Return what a file is that is no ZIP file, if it has to be unpacked."""
+    with suppress(OSError), open_regular(file) as stream:
+        kind = identify(stream.read(_HEAD))
+        if "unpack it" in kind and "ZIP" not in kind:
+            return f"{kind}, and name the folder"
+    return "it is damaged or no ZIP file"
 
 
 _Identity: TypeAlias = tuple[int, int]

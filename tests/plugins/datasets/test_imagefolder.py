@@ -1,6 +1,7 @@
 import json
 import re
 import shutil
+import zipfile
 from dataclasses import replace
 
 import pytest
@@ -574,7 +575,12 @@ def test_photos_in_a_zip_file(tmp_path):
     shutil.make_archive(str(tmp_path / "packed"), "zip", tmp_path, "photos")
     shutil.make_archive(str(tmp_path / "train"), "zip", root / "val")
     expected = boxes_of(opened_with(root, *names)[0])
-    for archive in ("all.zip", "packed.zip"):
+    with zipfile.ZipFile(tmp_path / "windows.zip", "w") as archive:
+        for name in names:
+            archive.write(root / name, "all\\photos\\" + name.replace("/", "\\"))
+        archive.writestr("README.md", "")
+        archive.writestr("lists\\val.csv", "")
+    for archive in ("all.zip", "packed.zip", "windows.zip"):
         roots = DatasetRoots(tmp_path / archive, tmp_path / "boxes.csv", train=tmp_path / "train.zip")
         dataset = SPEC.build(roots)
         assert boxes_of(dataset) == expected

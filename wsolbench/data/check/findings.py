@@ -179,7 +179,7 @@ def _absent_splits(parts: Sequence[InspectedSplit], dataset: Dataset) -> Iterato
 
 def _availability(parts: Sequence[InspectedSplit], roots: DatasetRoots) -> Iterator[Finding]:
     looked = [part for part in parts if part.facts]
-    if parts and not looked:
+    if parts and not looked and roots.images is None:
         yield Finding(Severity.NOTE, "images were not inspected; pass --data-root DIR")
     gone = [part for part in looked if not part.is_available]
     if looked and len(gone) == len(looked):

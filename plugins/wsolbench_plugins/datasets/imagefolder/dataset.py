@@ -60,7 +60,9 @@ def build(roots: DatasetRoots) -> Dataset:
     storage = open_storage(roots.images)
     top = top_folder(storage)
     folders = find_split_folders(storage, roots, lambda folder: _holds_folders(storage, folder), top)
-    photos = {split: _list_photos(split, storage, folder, roots) for split, folder in _usual(folders, top).items()}
+    option = "" if folders else "--data-root"
+    places = folders or {Split.TEST: top}  # a folder of class folders alone is test
+    photos = {split: _list_photos(split, storage, place, roots, option) for split, place in places.items()}
     if roots.train is not None:
         photos[Split.TRAIN_WEAKSUP] = _list_train(roots.train, roots)
     check_class_names({split: one.folders for split, one in photos.items()}, roots.on_fault)
@@ -72,11 +74,6 @@ def build(roots: DatasetRoots) -> Dataset:
     return DiskDataset("imagefolder", classes, parts, inspections)
 
 
-def _usual(folders: dict[Split, str], top: str) -> dict[Split, str]:
-    """Return the folders of the splits; a folder of class folders alone is test."""
-    return folders or {Split.TEST: top}
-
-
 def _holds_folders(storage: Storage, folder: str) -> bool:
     with suppress(DataError):  # a folder that may not be entered
         return bool(visible_entries(storage, folder)[0])
@@ -86,11 +83,11 @@ def _holds_folders(storage: Storage, folder: str) -> bool:
 def _list_train(root: Path, roots: DatasetRoots) -> Photos:
     """Return the images of a place of their own, in class folders."""
     storage = open_storage(root)
-    return _list_photos(Split.TRAIN_WEAKSUP, storage, top_folder(storage), roots)
+    return _list_photos(Split.TRAIN_WEAKSUP, storage, top_folder(storage), roots, "--train-root")
 
 
-def _list_photos(split: Split, storage: Storage, folder: str, roots: DatasetRoots) -> Photos:
-    found = list_class_folders(storage, folder, roots.on_fault, roots.on_finding)
+def _list_photos(split: Split, storage: Storage, folder: str, roots: DatasetRoots, option: str) -> Photos:
+    found = list_class_folders(storage, folder, roots.on_fault, roots.on_finding, option)
     pairs = [(f"{name}/{image}", name) for name, images in found.items() for image in images]
     ids = tuple(f"{split.value}/{path}" for path, _ in pairs)
     paths = tuple(f"{folder}/{path}" if folder else path for path, _ in pairs)
