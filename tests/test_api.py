@@ -105,6 +105,8 @@ DATA = [
     "read_xml",
     "reference_splits",
     "refuse_unused",
+    "split_named",
+    "split_of_list",
     "tidy_path",
     "top_folder",
     "visible",

@@ -17,6 +17,7 @@ from wsolbench.data.prepared import lists_below, prepared_roots
 from wsolbench.data.published import published_lists
 from wsolbench.data.reference import ReferenceDataset, ReferenceSplit, folder_names, reference_splits
 from wsolbench.data.split_folders import find_split_folders
+from wsolbench.data.split_names import split_named, split_of_list
 from wsolbench.data.storage import Storage, open_storage, top_folder, visible_entries
 from wsolbench.data.units import check_units, find_fractions
 from wsolbench.data.xml_files import read_xml
@@ -65,6 +66,8 @@ __all__ = [
     "read_xml",
     "reference_splits",
     "refuse_unused",
+    "split_named",
+    "split_of_list",
     "tidy_path",
     "top_folder",
     "visible",

@@ -498,7 +498,8 @@ def test_names_of_several_images_are_one_fault(tmp_path):
         assert not dataset.annotations(split).boxes
     (fault,) = map(str, faults)
     assert "line 2: 'cat/0.jpg' names more than one image below the data root: val/cat/0.jpg, test/cat/0.jpg; " in fault
-    assert fault.endswith("; write SPLIT/CLASS/IMAGE; so do 2 other names, such as 'cat/1.jpg'")
+    advice = "; write SPLIT/CLASS/IMAGE, or name each file of boxes after its split, such as test.csv"
+    assert fault.endswith(f"{advice}; so do 2 other names, such as 'cat/1.jpg'")
 
 
 def test_files_that_are_no_images_are_named(tmp_path):

@@ -345,6 +345,32 @@ def test_a_file_for_each_split(tmp_path):
     assert len(boxes_of(dataset, Split.TRAIN_FULLSUP)) == len(boxes_of(dataset)) == 4
 
 
+FILES_OF_SPLITS = {
+    "named so": ("val.csv", "test.csv"),
+    "in folders": ("val/_annotations.csv", "test/_annotations.csv"),
+    "longer names": ("valid_boxes.csv", "instances_test2017.csv"),
+    "others' names": ("train.csv", "test.csv"),
+}
+
+
+@pytest.mark.parametrize("case", FILES_OF_SPLITS)
+@pytest.mark.parametrize("front", ["cat/", "images/", ""])
+def test_files_of_boxes_that_are_named_after_a_split_mean_that_split(tmp_path, case, front):
+    for split in ("train", "val", "test"):
+        write_photo(tmp_path / "photos" / split / "cat" / "0.jpg", 40, 30)
+    write_photo(tmp_path / "photos" / "test" / "cat" / "1.jpg", 40, 30)
+    header, absent = "image,x0,y0,x1,y1\n", f"{front}2.jpg,5,5,9,9\n"
+    other, test = FILES_OF_SPLITS[case]
+    write(tmp_path / "boxes" / other, f"{header}{front}0.jpg,1,2,3,4\n{front}1.jpg,5,5,9,9\n{absent}")
+    write(tmp_path / "boxes" / test, f"{header}{front}0.jpg,2,3,4,5\n{front}1.jpg,3,4,5,6\n")
+    dataset = SPEC.build(DatasetRoots(tmp_path / "photos", tmp_path / "boxes"))
+    assert boxes_of(dataset) == {"test/cat/0.jpg": [[2, 3, 4, 5]], "test/cat/1.jpg": [[3, 4, 5, 6]]}
+    if other.startswith("val"):
+        assert boxes_of(dataset, Split.TRAIN_FULLSUP) == {"val/cat/0.jpg": [[1, 2, 3, 4]]}
+    alone = SPEC.build(DatasetRoots(tmp_path / "photos", tmp_path / "boxes" / test))
+    assert boxes_of(alone) == boxes_of(dataset)
+
+
 def test_photos_to_train_on_may_lie_elsewhere(tmp_path):
     roots = write_imagefolder(tmp_path)
     (roots.images / "train").rename(tmp_path / "elsewhere")

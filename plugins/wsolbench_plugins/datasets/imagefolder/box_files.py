@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import takewhile
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
-from wsolbench.api import DataError, DatasetRoots
-from wsolbench.data import Finding, Severity, find_fractions, open_storage
+from wsolbench.api import DataError, DatasetRoots, Split
+from wsolbench.data import Finding, Severity, common_front, find_fractions, open_storage, split_named, tidy_path
 from wsolbench_plugins.datasets.imagefolder.coco_files import read_coco
 from wsolbench_plugins.datasets.imagefolder.csv_files import read_csv
-from wsolbench_plugins.datasets.imagefolder.named_boxes import BoxFile, Known, NamedBox
+from wsolbench_plugins.datasets.imagefolder.named_boxes import BoxFile, Known, NamedBox, NamedSize
 from wsolbench_plugins.datasets.imagefolder.voc_files import read_voc
 
+_Named = TypeVar("_Named", NamedBox, NamedSize)
 _Reader: TypeAlias = Callable[[Path, Sequence[Path], DatasetRoots, Known], BoxFile]
 
 _HEAD = 1024
@@ -46,7 +48,29 @@ def read_box_files(path: Path, roots: DatasetRoots, known: Known) -> BoxFile:
         message = f"holds files of the kinds {', '.join(kinds)}" if kinds else f"is or holds no file of boxes{found}"
         yolo = "; YOLO's text files have to be exported as COCO, VOC or CSV" if not kinds and ".txt" in others else ""
         raise DataError(f"{path} {message}; expected one kind of {', '.join(_READERS)}{yolo}")
-    return _checked(_READERS[kinds[0]](path, list(kind_of), roots, known), path, roots)
+    return _checked(_with_splits(_READERS[kinds[0]](path, list(kind_of), roots, known), known), path, roots)
+
+
+def _with_splits(found: BoxFile, known: Known) -> BoxFile:
+    """Return names with the split of their file in front, where names do not tell the photos of splits apart.
+
+    They do not where one is that of several images, or is in files of two splits.
+    """
+    splits_of: dict[str, set[Split]] = {}
+    for box in found.boxes:
+        if box.split is not None:
+            splits_of.setdefault(box.image, set()).add(box.split)
+    front = "/".join(takewhile(lambda folder: not known.is_class(folder), common_front(splits_of).split("/")))
+    short = {name: tidy_path(name).removeprefix(f"{front}/" if front else "") for name in splits_of}
+    if all(len(splits) == 1 and len(known.find_image(short[name])) < 2 for name, splits in splits_of.items()):
+        return found
+
+    def named(item: _Named) -> _Named:
+        if item.split is None or any(map(split_named, tidy_path(item.image).split("/")[:-1])):
+            return item
+        return replace(item, image=f"{item.split.value}/{short.get(item.image, item.image)}")
+
+    return replace(found, boxes=tuple(map(named, found.boxes)), sizes=tuple(map(named, found.sizes)))
 
 
 def _checked(found: BoxFile, path: Path, roots: DatasetRoots) -> BoxFile:

@@ -8,10 +8,11 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeGuard
 
-from wsolbench.api import DataError, DatasetRoots
+from wsolbench.api import DataError, DatasetRoots, Split
 from wsolbench.data import BoxRule, Finding, Severity, quote, read_file
 from wsolbench_plugins.datasets.imagefolder.named_boxes import (
     LARGEST_SIDE,
@@ -124,7 +125,7 @@ class _CocoFile:
                 name = self.images[key] = self.known.image_name(name)
                 size = _size(entry, place)
                 if size is not None:
-                    self.sizes.append(NamedSize(name, size, place))
+                    self.sizes.append(NamedSize(name, size, place, self._split))
             except DataError as fault:
                 self.on_fault(fault)
                 if _has_text(entry, "file_name"):
@@ -153,11 +154,17 @@ class _CocoFile:
                 if _is_crowd(entry):
                     self.crowds += 1
                     continue
-                self.boxes.append(NamedBox(image, self._category(entry, place), _quad(entry, place), place))
+                category, quad = self._category(entry, place), _quad(entry, place)
+                self.boxes.append(NamedBox(image, category, quad, place, self._split))
             except DataError as fault:
                 self.on_fault(fault)
                 with suppress(DataError):
                     self.faulty.add(self._image(entry, place))
+
+    @cached_property
+    def _split(self) -> Split | None:
+        """The split that the file is named after."""
+        return self.known.split_of(self.file)
 
     def _image(self, entry: Any, place: str) -> str:
         key = _id(entry, "image_id", place)

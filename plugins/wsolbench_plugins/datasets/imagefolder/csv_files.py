@@ -11,11 +11,11 @@ import csv
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
-from wsolbench.api import DataError, DatasetRoots
+from wsolbench.api import DataError, DatasetRoots, Split
 from wsolbench.data import (
     BoxRule,
     Finding,
@@ -76,7 +76,7 @@ def read_csv(_: Path, files: Sequence[Path], roots: DatasetRoots, known: Known) 
         text = f"{files[0]}: {form}: the numbers are fractions of the image's width and height{why}"
         roots.on_finding(Finding(Severity.NOTE, text))
     if layout.centred:
-        boxes = tuple(NamedBox(box.image, box.category, _uncentred(box.quad), box.place) for box in boxes)
+        boxes = tuple(replace(box, quad=_uncentred(box.quad)) for box in boxes)
     conventions = roots.conventions
     rule = BoxRule(conventions.boxes, conventions.first_pixel or 0, layout.extents, normalised)
     if not normalised and any(file.is_in_per_cent(rule) for file in read):
@@ -154,6 +154,11 @@ class _CsvFile:
         return self._titled(self.columns.layout.columns).replace(",", ", ")
 
     @cached_property
+    def _split(self) -> Split | None:
+        """The split that the file is named after."""
+        return self.known.split_of(self.file)
+
+    @cached_property
     def _numbers(self) -> str:
         """The columns of image and box, as they are titled."""
         return self._titled((self.columns.image, *self.columns.layout.columns))
@@ -195,7 +200,7 @@ class _CsvFile:
             if any(row.get(title, "").lower() in _MARKED for title in _CROWDS):
                 self.crowds += 1
                 return
-            self.boxes.append(NamedBox(image, self._category(row), quad, line.place))
+            self.boxes.append(NamedBox(image, self._category(row), quad, line.place, self._split))
         except DataError:
             self.faulty.add(image)
             raise
@@ -212,7 +217,7 @@ class _CsvFile:
         width, height = line.whole_numbers(texts, ",".join(self.columns.size))
         if width < 1 or height < 1:
             raise line.error("expected a width and height of 1 or more")
-        self.sizes.append(NamedSize(image, (width, height), line.place))
+        self.sizes.append(NamedSize(image, (width, height), line.place, self._split))
         if quad is not None:
             self.extents.append(((width, height), quad))
 

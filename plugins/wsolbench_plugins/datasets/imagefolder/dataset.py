@@ -222,7 +222,8 @@ class BoxesOfImages:
     def _file(self) -> BoxFile:
         classes = category_names(self.classes, self.roots.conventions.class_map)
         images = tuple(image_id for photos in self.photos.values() for image_id in photos.files.ids)
-        return read_box_files(self.path, self.roots, Known(classes, NameIndex(images, ends=True, root=self.root).find))
+        find_image = NameIndex(images, ends=True, root=self.root).find
+        return read_box_files(self.path, self.roots, Known(classes, find_image, self.path))
 
     @cached_property
     def _names(self) -> NamedImages:

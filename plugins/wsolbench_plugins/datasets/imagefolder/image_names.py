@@ -95,6 +95,8 @@ class NamedImages:
             name, found = boxes[0].image, self.meant(boxes[0].image)
             named = ", ".join(found[:_MOST_NAMED]) + (", ..." if len(found) > _MOST_NAMED else "")
             message = f"{name!r} names more than one image below the data root: {named}; write SPLIT/CLASS/IMAGE"
+            if len({image_id.partition("/")[0] for image_id in found}) > 1:
+                message += ", or name each file of boxes after its split, such as test.csv"
             self.roots.on_fault(DataError(f"{boxes[0].place}: {message}{_others(boxes, 'so does', 'so do')}"))
 
     def _refuse_twice(self, boxes: Sequence[tuple[NamedBox, str]]) -> None:

@@ -7,11 +7,12 @@ import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TypeAlias
 from urllib.parse import unquote, urlsplit
 
-from wsolbench.api import DataError
-from wsolbench.data import BoxRule, Quad, plain_name
+from wsolbench.api import DataError, Split
+from wsolbench.data import BoxRule, Quad, plain_name, split_of_list
 
 LARGEST_SIDE = 10**9 - 1
 """A longer side of an image is a mistake; no number of a list needs more digits."""
@@ -28,12 +29,14 @@ class NamedBox:
         category: The class that the file gives the box; None where it gives none.
         quad: Its four numbers.
         place: File and line, for messages.
+        split: The split that the file is named after; None where it is named after none.
     """
 
     image: str
     category: str | None
     quad: Quad
     place: str
+    split: Split | None = None
 
 
 @dataclass(frozen=True)
@@ -44,11 +47,13 @@ class NamedSize:
         image: What the file calls the image.
         size: Its (width, height).
         place: File and line, for messages.
+        split: The split that the file is named after; None where it is named after none.
     """
 
     image: str
     size: tuple[int, int]
     place: str
+    split: Split | None = None
 
 
 @dataclass(frozen=True)
@@ -81,10 +86,12 @@ class Known:
     Args:
         classes: The plain names of class folders, and of the categories of a class map.
         find_image: A name -> the images that it may mean.
+        root: The file of boxes, or the folder of files.
     """
 
     classes: frozenset[str] = frozenset()
     find_image: Callable[[str], Sequence[str]] = field(default=lambda _: ())
+    root: Path = Path()
 
     def is_image(self, text: str) -> bool:
         """Return whether a text is the name of an image."""
@@ -94,6 +101,11 @@ class Known:
         """Return the name that a file has for an image: of an address, the path in it, or its last part."""
         path = _path_of_address(text)
         return text if path is None else path if self.find_image(path) else path.rpartition("/")[2]
+
+    def split_of(self, file: Path) -> Split | None:
+        """Return the split that a file, or a folder of it, is named after; of folders, those below the root alone."""
+        is_below = file != self.root and file.is_relative_to(self.root)
+        return split_of_list(file.relative_to(self.root).as_posix() if is_below else f"{file.parent.name}/{file.name}")
 
     def is_class(self, name: str) -> bool:
         """Return whether a text is the name of a class."""
