@@ -116,7 +116,11 @@ FULL, EMPTY = np.ones_like(OBJECT), np.zeros_like(OBJECT)
         ([FULL, OBJECT], None, ""),
         ([EMPTY, OBJECT], Severity.NOTE, "test: masks without foreground (one is published): 1 image (0)"),
         ([EMPTY, EMPTY], Severity.ERROR, "test: no mask has any foreground, so PxAP is undefined"),
-        ([FULL, FULL], Severity.ERROR, "test: all masks are foreground everywhere, so PxAP is 100 for any map"),
+        (
+            [FULL, FULL],
+            Severity.ERROR,
+            "test: all masks are foreground wherever they are scored, so PxAP",
+        ),
         ([FULL, ~OBJECT, OBJECT], Severity.WARNING, "test: most masks have foreground in all four corners; are they"),
     ],
 )
@@ -124,6 +128,13 @@ def test_what_is_said_of_the_masks_of_a_split(masks, severity, text):
     found = list(findings_of_masks("test", {str(place): look_at_masks(MaskPair(m)) for place, m in enumerate(masks)}))
     assert [finding.severity for finding in found] == ([] if severity is None else [severity])
     assert "".join(finding.text for finding in found).startswith(text)
+
+
+def test_masks_whose_background_is_ignored_say_nothing_of_a_map():
+    facts = {"a": look_at_masks(MaskPair(OBJECT, ~OBJECT)), "b": look_at_masks(MaskPair(OBJECT, FULL))}
+    (finding,) = findings_of_masks("test", facts)
+    assert finding.severity is Severity.ERROR
+    assert list(findings_of_masks("test", {"a": look_at_masks(MaskPair(OBJECT, EMPTY))})) == []
 
 
 def test_several_grey_values_are_counted_and_named():

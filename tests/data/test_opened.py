@@ -148,7 +148,7 @@ def test_what_is_noted_about_masks_is_shown_before_any_map_is_made(folder_set):
     assert warning.startswith("test: 1 image (test/01.png) with a mask of several grey values above 0")
     for path in (made.images / "masks" / "test").iterdir():
         path.write_bytes(white)
-    with pytest.raises(DataError, match="test: all masks are foreground everywhere, so PxAP is 100 for any map"):
+    with pytest.raises(DataError, match="all masks are foreground wherever they are scored, so PxAP is 100"):
         check_masks(open_splits(dataset, Split.TEST, None), notes)
 
 

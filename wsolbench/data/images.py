@@ -99,9 +99,10 @@ class Picture:
         if image.mode == "P":
             found["the colour numbers of its palette"] = np.asarray(image) != 0
         if image.has_transparency_data:
-            alpha = np.asarray(image.convert("RGBA").getchannel("A"))
-            if alpha.min() < alpha.max():
-                found["its alpha channel"] = alpha != 0
+            alpha = (image if "A" in image.getbands() else image.convert("RGBA")).getchannel("A")
+            lowest, highest = alpha.getextrema()
+            if lowest != highest:
+                found["its alpha channel"] = np.asarray(alpha) != 0
         return found
 
     def grey(self) -> NDArray[np.uint8]:

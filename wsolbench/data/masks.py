@@ -163,7 +163,7 @@ class MaskFacts:
     Attributes:
         size: (width, height).
         has_foreground: Whether any pixel is of the object.
-        is_full: Whether all pixels are.
+        is_full: Whether all pixels that are scored are.
         has_corners: Whether the pixels in all four corners are.
         values: The grey values that count as foreground, where there are several.
     """
@@ -180,7 +180,11 @@ def look_at_masks(masks: MaskPair) -> MaskFacts:
     foreground = np.asarray(masks.foreground)
     height, width = foreground.shape
     has_corners = bool(foreground.size) and bool(foreground[:: max(height - 1, 1), :: max(width - 1, 1)].all())
-    is_full = has_corners and bool(foreground.all())
+    ignore = masks.ignore
+    if ignore is not None and ignore.shape == foreground.shape and ignore.any():
+        is_full = bool((foreground | ignore).all())
+    else:
+        is_full = has_corners and bool(foreground.all())
     return MaskFacts((width, height), bool(foreground.any()), is_full, has_corners, masks.values)
 
 
@@ -223,7 +227,7 @@ def findings_of_masks(label: str, facts: Mapping[str, MaskFacts]) -> Iterator[Fi
         named = count_and_name(black, "image", "images")
         yield Finding(Severity.NOTE, f"{label}: masks without foreground (one is published): {named}")
     if facts and len(full) == len(facts):
-        text = f"{label}: all masks are foreground everywhere, so PxAP is 100 for any map; {values_count}"
+        text = f"{label}: all masks are foreground wherever they are scored, so PxAP is 100 for any map; {values_count}"
         yield Finding(Severity.ERROR, text)
     elif 2 * len(corners) > len(facts):
         named = count_and_name(corners, "image", "images", _FEW)
