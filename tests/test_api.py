@@ -90,6 +90,7 @@ DATA = [
     "compare_annotations",
     "find_fractions",
     "find_split_folders",
+    "findings_of_dummies",
     "folder_names",
     "list_class_folders",
     "lists_below",

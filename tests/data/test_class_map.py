@@ -106,6 +106,11 @@ def test_a_map_of_categories_for_a_file_without(tmp_path):
         match(FOLDERS, [], text="folder,category\ncat,chat", tmp_path=tmp_path)
 
 
+def test_comments_above_a_class_map(tmp_path):
+    (tmp_path / "map.csv").write_text("# mine\nfolder,category\ncat,Katze\n")
+    assert [line.category for line in read_class_map(tmp_path / "map.csv").lines] == ["Katze"]
+
+
 def test_a_missing_class_map(tmp_path):
     with pytest.raises(DataError, match=r"map\.csv is missing"):
         read_class_map(tmp_path / "map.csv")

@@ -4,7 +4,7 @@ What every plugin needs, a data set in memory too, is in `wsolbench.api`.
 """
 
 from wsolbench.contract import Download, Finding, Inspectable, KnownSplit, Preparation, Severity
-from wsolbench.data.boxes import BoxRule, Quad, SizedBoxes, xywh_to_xyxy
+from wsolbench.data.boxes import BoxRule, Quad, SizedBoxes, findings_of_dummies, xywh_to_xyxy
 from wsolbench.data.class_folders import check_class_names, list_class_folders
 from wsolbench.data.class_map import category_names, match_categories, plain_name
 from wsolbench.data.comparison import compare_annotations
@@ -51,6 +51,7 @@ __all__ = [
     "compare_annotations",
     "find_fractions",
     "find_split_folders",
+    "findings_of_dummies",
     "folder_names",
     "list_class_folders",
     "lists_below",

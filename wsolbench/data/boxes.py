@@ -29,6 +29,7 @@ __all__ = [
     "Quad",
     "SizedBoxes",
     "findings_of_changes",
+    "findings_of_dummies",
     "is_inside",
     "outside_advice",
     "xywh_to_xyxy",
@@ -47,6 +48,8 @@ CUT = "more than a pixel beyond the image, cut at its border"
 _RESIZED = "the photos may have been resized after their boxes were drawn: list their original sizes too"
 _HUNDREDTHS = 2
 _NO_BOX: tuple[Quad, ...] = ((0, 0, 0, 0), (-1, -1, -1, -1))
+_SEVERAL = 2
+"""Fewer boxes in the corner may be objects."""
 _FEW_PIXELS = 2
 _FEW_PERCENT = 0.02
 
@@ -198,6 +201,24 @@ def findings_of_changes(label: str, changes: Mapping[str, Sequence[str]]) -> Ite
     for change, count in sorted(counts.items()):
         severity = Severity.WARNING if change in (CUT, CLIPPED_FAR) else Severity.NOTE
         yield Finding(severity, f"{label}: {count:,} {'box' if count == 1 else 'boxes'} {change}")
+
+
+def findings_of_dummies(source: str, quads: Mapping[str, Sequence[Quad]]) -> Iterator[Finding]:
+    """Yield a warning where several boxes in pixels are the same few pixels in the corner.
+
+    Training code that needs a box for every image has 0 0 1 1 where there is no object.
+
+    Args:
+        source: The list, or the split, for the message.
+        quads: Image id -> its boxes as they are listed.
+    """
+    counts = Counter(tuple(quad) for found in quads.values() for quad in found if 1 in quad and set(quad) <= {0, 1})
+    for quad, count in counts.items():
+        if count >= _SEVERAL:
+            numbers = " ".join(f"{value:g}" for value in quad)
+            text = f"{count:,} boxes are {numbers}, which stands for no object in some lists, and count"
+            advice = "if they are none, delete their lines and pass --unannotated omit"
+            yield Finding(Severity.WARNING, f"{source}: {text}; {advice}")
 
 
 def _are_exchanged(outside: Sequence[tuple[Corners, Size]]) -> bool:

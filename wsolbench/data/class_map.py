@@ -21,6 +21,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import dropwhile
 from pathlib import Path
 
 from wsolbench.contract import DatasetRoots, Finding, ImageSplit, Severity
@@ -83,7 +84,8 @@ def read_class_map(path: Path) -> ClassMap:
     Raises:
         DataError: It cannot be read, has other columns, or a line names fewer than two things.
     """
-    header, *lines = read_lines(path) or [Line(path, 1, "")]
+    texts = dropwhile(lambda line: line.text.startswith("#"), read_lines(path))  # comments
+    header, *lines = [*texts] or [Line(path, 1, "")]
     separator = next((mark for mark in ",;\t" if mark in header.text), ",")
     columns = [visible(name).strip().lower() for name in _fields(header, separator)]
     if len(columns) < 2 or len(set(columns)) < len(columns) or not set(columns) <= set(COLUMNS):

@@ -22,7 +22,6 @@ from wsolbench.data.sizes import (
     SizeDecision,
     compare_mask,
     decide_size,
-    find_contradiction,
     find_reading,
     is_squashed,
     is_swapped,
@@ -125,7 +124,7 @@ class ImageFiles:
             listed, reach = self.sizes.get(image_id), self.reach.get(image_id)
             if listed is not None and reach is not None and (reach[0] > listed[0] or reach[1] > listed[1]):
                 with suppress(DataError, UsageError):
-                    problem = find_contradiction(self._header(index), listed, reach)
+                    problem = self.decide(index).problem
                     found |= {} if problem is None else {image_id: problem}
         return found
 

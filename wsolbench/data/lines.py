@@ -92,7 +92,7 @@ def read_file(path: Path, most: int = 2**30) -> bytes:
 
 
 def read_lines(path: Path, on_fault: Callable[[DataError], None] = raise_fault) -> list[Line]:
-    """Return the lines of a UTF-8 file; last lines may be blank, a byte order mark and CRLF are legal.
+    """Return the lines of a UTF-8 file; last lines may be blank, a byte order mark and CRLF are legal, UTF-16 with one.
 
     Raises:
         MissingFileError: There is no such file.
@@ -101,11 +101,12 @@ def read_lines(path: Path, on_fault: Callable[[DataError], None] = raise_fault) 
     """
     content = read_file(path)
     try:
-        texts = content.decode("utf-8-sig").split("\n")
+        is_utf_16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        texts = content.decode("utf-16" if is_utf_16 else "utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
         number = content.count(b"\n", 0, error.start) + 1
-        other = " but UTF-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else ""
-        raise DataError(f"{path}, line {number}: the text is not UTF-8{other}; save it as UTF-8") from error
+        encoding = "UTF-16, as it begins" if is_utf_16 else "UTF-8"
+        raise DataError(f"{path}, line {number}: the text is not {encoding}; save it as UTF-8") from error
     while texts and not texts[-1].strip():
         texts.pop()
     lines = [Line(path, number, text.removesuffix("\r")) for number, text in enumerate(texts, start=1)]

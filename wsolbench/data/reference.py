@@ -44,7 +44,7 @@ from wsolbench.contract import (
     Split,
 )
 from wsolbench.contract.datasets import ignore_finding, raise_fault
-from wsolbench.data.boxes import BoxRule, Corners, Quad, is_inside, outside_advice
+from wsolbench.data.boxes import BoxRule, Corners, Quad, findings_of_dummies, is_inside, outside_advice
 from wsolbench.data.conventions import refuse_unused
 from wsolbench.data.image_files import ImageFiles
 from wsolbench.data.lines import Line, parse_each, quote, read_lines
@@ -433,6 +433,8 @@ class ReferenceSplit:
             listed, self.sizes, self._rule, str(self.folder / LOCALIZATION), self.on_fault, self.on_finding
         ):
             return _Localization()
+        for finding in findings_of_dummies(str(self.folder / LOCALIZATION), listed):
+            self.on_finding(finding)
         inside: dict[str, list[Corners]] = {}
         outside: dict[str, list[tuple[Line, Quad, Corners]]] = {}
         changes: dict[str, list[str]] = {}

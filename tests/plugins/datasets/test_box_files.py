@@ -85,6 +85,20 @@ TABLES = {
         None,
         None,
     ),
+    "VIA 3": (
+        '# Exported using VGG Image Annotator (http://www.robots.ox.ac.uk/~vgg/software/via)\n# Notes: "x"y\n'
+        "# CSV_HEADER = metadata_id,file_list,flags,temporal_coordinates,spatial_coordinates,metadata\n"
+        '"1_a","[""a.jpg""]",0,"[]","[2,10,20,50,50]","{""1"":""cat""}"\n"1_b","[""b.jpg""]",0,"[]","[]","{}"\n',
+        EDGE,
+        None,
+        "cat",
+    ),
+    "comments": ("# by me, 2024\n#\nimage,x0,y0,x1,y1\na.jpg,10,20,59,69\n", INCLUSIVE, None, None),
+    "blank lines": ("image,x0,y0,x1,y1\n\na.jpg,10,20,59,69\n\n,,,,\n", INCLUSIVE, None, None),
+    "commas at the end": ("image,x0,y0,x1,y1\na.jpg,10,20,59,69,,\n", INCLUSIVE, None, None),
+    "UTF-16": ("image\tx0\ty0\tx1\ty1\r\na.jpg\t10\t20\t59\t69\r\n".encode("utf-16"), INCLUSIVE, None, None),
+    "top left, bottom right": ("img,tlx,tly,brx,bry\na.jpg,10,20,59,69", INCLUSIVE, None, None),
+    "upper and lower": ("image,left,upper,right,lower\na.jpg,10,20,59,69", INCLUSIVE, None, None),
     "tabs": ("image\tx0\ty0\tx1\ty1\tnote\na.jpg\t10\t20\t59\t69\tblurred\n", INCLUSIVE, None, None),
     "an image without a box": ("image,x0,y0,x1,y1\na.jpg,10,20,59,69\nb.jpg,,,,\n", INCLUSIVE, None, None),
 }
@@ -136,9 +150,15 @@ TABLE_FAULTS = {
         'filename,region_shape_attributes\na.jpg,"{"',
         "line 2: expected JSON in the column region_shape_attrib",
     ),
-    "UTF-16": (
-        "image,x0,y0,x1,y1\na.jpg,1,2,3,4".encode("utf-16"),
-        "line 1: the text is not UTF-8 but UTF-16; save it",
+    "damaged UTF-16": ("image,x0,y0,x1,y1\na.jpg,1,2,3,4".encode("utf-16")[:-1], "line 2: the text is not UTF-16, as"),
+    "no header": ("a.jpg,1,2,3,4,cat", "this line is a box: put a header above it, got 'a.jpg,1,2,3,4,cat'"),
+    "Kaggle's ImageNet": (
+        "ImageId,PredictionString\na,n01 1 2 3 4 ",
+        "this is a table of Kaggle, LOC_val_sol",
+    ),
+    "a point of VIA 3": (
+        '# CSV_HEADER = metadata_id,file_list,spatial_coordinates\n"1_a","[""a.jpg""]","[1,10,20]"',
+        "line 2: expected a rectangle [2, x, y, width, height] in the column spatial_coordinates",
     ),
 }
 
@@ -188,6 +208,15 @@ def test_ids_of_coco_may_differ_in_type(tmp_path, text):
 @pytest.mark.parametrize("size", [{"width": 0, "height": 0}, {"width": None, "height": None}])
 def test_an_image_of_coco_may_lack_its_size(tmp_path, size):
     assert read(tmp_path / "boxes.json", coco(image=size))[2].sizes == ()
+    found = read(tmp_path / "boxes.json", coco(image={"width": "120", "height": " 90"}))[2]
+    assert sizes_of(found) == dict.fromkeys(sizes_of(found), SIZE) != {}
+
+
+@pytest.mark.parametrize(("name", "advice"), [("a.xlsx", "; save the table as CSV"), ("a.csv.gz", "; unpack it")])
+def test_files_that_hold_what_could_be_read(tmp_path, name, advice):
+    with pytest.raises(DataError) as caught:
+        read(tmp_path / name, "PK")
+    assert str(caught.value).endswith(advice)
 
 
 def test_crowds_of_coco_are_counted(tmp_path):
@@ -202,7 +231,7 @@ COCO_FAULTS = {
     "no image id": (coco(image={"id": None}), "image #1: expected 'id', a number or text, got"),
     "no file name": (coco(image={"file_name": 7}), "image 1: expected 'file_name', a text, got"),
     "no name": (coco(category={"name": None}), "category 2: expected 'name', a text, got"),
-    "size": (coco(image={"width": "120"}), "image 1: expected 'width' and 'height' in whole pixels, got ['120', 90]"),
+    "size": (coco(image={"width": "12O"}), "image 1: expected 'width' and 'height' in whole pixels, got ['12O', 90]"),
     "half a size": (coco(image={"width": 0}), "image 1: expected 'width' and 'height' in whole pixels, got [0, 90]"),
     "NaN": (coco(box={"bbox": [1, 2, float("nan"), 4]}), "annotation 5: expected a box of four finite numbers"),
     "negative": (
@@ -272,6 +301,7 @@ XML_FORMS = {
     "namespace": voc(BOXES, tag='annotation xmlns="http://example.org/voc"'),
     "size of zeros": voc(BOXES, size="<width>0</width><height>0</height>"),
     "no size": voc(BOXES, size=""),
+    "a size of None": voc(BOXES, size="<width>None</width><height>None</height>"),
 }
 
 

@@ -399,6 +399,25 @@ def test_boxes_without_area_are_none(photos, tmp_path, case):
     assert case == "no numbers" or any("1 box is left out, without an area: " in text for text in said)
 
 
+def test_boxes_that_stand_for_none_by_habit_are_a_warning(photos, tmp_path):
+    listed = TRUE | dict.fromkeys(("test/cat/0.jpg", "test/dog/5.jpg"), (0, 0, 1, 1))
+    for said in (
+        read(photos, tmp_path, table(PLAIN, plain, listed))[1],
+        read_lists(photos, tmp_path, listed)[1],
+    ):
+        assert "2 boxes are 0 0 1 1, which stands for no object in some lists, and count; if they are none" in said[-1]
+    assert not any("0 0 1 1" in text for text in read(photos, tmp_path, table(PLAIN, plain, TRUE))[1])
+
+
+def test_sizes_with_their_sides_exchanged_are_one_error(photos, tmp_path):
+    found = []
+    write(tmp_path / "a.json", json.dumps(coco(size=SIZE[::-1])))
+    roots = DatasetRoots(photos, tmp_path / "a.json", on_finding=found.append)
+    with pytest.raises(DataError, match=r"but the lists say .*: width and height are swapped in the list"):
+        SPEC.build(roots).annotations(Split.TEST)
+    assert found == []
+
+
 def test_boxes_without_area_in_lists(photos, tmp_path):
     with pytest.raises(
         DataError, match=r"1 image has no box, though listed .*; --unannotated omit leaves such images out"

@@ -19,6 +19,11 @@ _Named = TypeVar("_Named", NamedBox, NamedSize)
 _Reader: TypeAlias = Callable[[Path, Sequence[Path], DatasetRoots, Known], BoxFile]
 
 _HEAD = 1024
+_ADVICE = {
+    **dict.fromkeys((".xlsx", ".xls", ".ods", ".numbers"), "; save the table as CSV"),
+    **dict.fromkeys((".gz", ".zip", ".bz2", ".xz", ".7z", ".tar", ".tgz"), "; unpack it"),
+}
+"""Ending of files that hold what could be read -> what to do."""
 _READERS: dict[str, _Reader] = {".csv": read_csv, ".json": read_coco, ".tsv": read_csv, ".xml": read_voc}
 
 
@@ -46,8 +51,9 @@ def read_box_files(path: Path, roots: DatasetRoots, known: Known) -> BoxFile:
             f"; it has files of the kinds {', '.join(others[:10])}" if others and path.is_dir() and not kinds else ""
         )
         message = f"holds files of the kinds {', '.join(kinds)}" if kinds else f"is or holds no file of boxes{found}"
+        advice = next((advice for ending, advice in _ADVICE.items() if not kinds and ending in others), "")
         yolo = "; YOLO's text files have to be exported as COCO, VOC or CSV" if not kinds and ".txt" in others else ""
-        raise DataError(f"{path} {message}; expected one kind of {', '.join(_READERS)}{yolo}")
+        raise DataError(f"{path} {message}; expected one kind of {', '.join(_READERS)}{yolo}{advice}")
     return _checked(_with_splits(_READERS[kinds[0]](path, list(kind_of), roots, known), known), path, roots)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
@@ -215,7 +216,7 @@ def _text(entry: Any, key: str, place: str) -> str:
 
 def _size(entry: dict[str, Any], place: str) -> tuple[int, int] | None:
     """Return the listed (width, height); None where there is none, or zeros."""
-    size = [entry.get("width"), entry.get("height")]
+    size = [int(side) if _is_digits(side) else side for side in (entry.get("width"), entry.get("height"))]
     if all(value in (None, 0) for value in size):
         return None
     numbers = [value for value in size if _is_number(value) and 1 <= value <= LARGEST_SIDE and value == int(value)]
@@ -245,6 +246,10 @@ def _quad(entry: dict[str, Any], place: str) -> tuple[float, float, float, float
 
 def _is_crowd(entry: dict[str, Any]) -> bool:
     return entry.get("iscrowd") not in (None, False, 0, "0", "")
+
+
+def _is_digits(value: Any) -> TypeGuard[str]:
+    return isinstance(value, str) and re.fullmatch(" *[0-9]{1,9} *", value) is not None
 
 
 def _is_number(value: Any) -> TypeGuard[int | float]:

@@ -16,6 +16,7 @@ Row: TypeAlias = Mapping[str, str]
 """Plain title of a column -> its field."""
 
 VIA = "regionshapeattributes"
+VIA3 = "spatialcoordinates"
 _PREFIXES = ("bbox", "boundingbox", "bndbox", "box", "bb", "rect", "roi", "")
 """What titles of a box begin with; a column that has it is of the box rather than one that has not."""
 _CORNERS = (
@@ -32,6 +33,8 @@ _CORNERS = (
     ("topleftx", "toplefty", "bottomrightx", "bottomrighty"),
     ("xtopleft", "ytopleft", "xbottomright", "ybottomright"),
     ("ulx", "uly", "lrx", "lry"),
+    ("tlx", "tly", "brx", "bry"),
+    ("left", "upper", "right", "lower"),
 )
 _CENTRES = (("xcenter", "ycenter"), ("centerx", "centery"), ("cx", "cy"), ("xc", "yc"), ("xmid", "ymid"))
 _ORIGINS = (("x", "y"), *(form[:2] for form in _CORNERS))
@@ -42,6 +45,7 @@ _OPEN_IMAGES = frozenset({"imageid", "labelname"})
 _IMAGES = (
     *("image", "filename", "filepath", "path", "file", "fname"),
     *("imagepath", "imagename", "imagefile", "imagefilename", "imageid", "img", "imgpath", "imgname", "imgid"),
+    "filelist",
 )
 _CATEGORIES = ("class", "label", "category", "classname", "labelname", "categoryname", "classlabel")
 _CATEGORY_LIKE = re.compile(
@@ -55,6 +59,8 @@ _PERHAPS_CATEGORY = re.compile(r"(object|obj|item)?(name|tag|type|kind|breed|tax
 _PLACES = frozenset({"folder", "dir", "directory", "parent", "split", "set", "subset", "fold", "usage", "path"})
 """Titles of columns that may hold the names of class folders, and say nothing of a box."""
 _UNIT = re.compile(r"(?<=.)(px|pixels?|norm(ali[sz]ed)?)$")
+_BOX = 4
+"""So many numbers have a line of a box."""
 _FEW, _MANY = 20, 2_000
 """So many rows show what the values of a column are."""
 _IMAGE_PREFIXES = ("image", "img", "original", "orig", "photo", "pic", "picture", "frame", "file", "")
@@ -134,7 +140,7 @@ def find_layout(titles: Collection[str]) -> Layout | None:
     extents, centre, origin = (_first(titles, pairs) for pairs in (_EXTENTS, _CENTRES, _ORIGINS))
     if extents and (centre or origin):
         return Layout((*(centre or origin), *extents), extents=True, centred=bool(centre), fractional=bool(centre))
-    single = next((title for title in (*_SINGLE, VIA) if title in titles), None)
+    single = next((title for title in (*_SINGLE, VIA, VIA3) if title in titles), None)
     return None if single is None else Layout((single,), extents=True)
 
 
@@ -155,7 +161,7 @@ def find_columns(header: Line, titles: Sequence[str], rows: Sequence[Row], known
         None if layout is None else _find_image([title for title in titles if title not in layout.columns], rows, known)
     )
     if layout is None or image is None:
-        lacks = "" if image or layout is None else "; no column names the image"
+        lacks = "; no column names the image" if layout else _other_header(header, titles)
         raise header.error(f"expected the header {' or '.join(ACCEPTED)}{lacks}")
     used = {image, *layout.columns}
     twice = next((title for title in titles if title in used and titles.count(title) > 1), None)
@@ -167,6 +173,14 @@ def find_columns(header: Line, titles: Sequence[str], rows: Sequence[Row], known
     unread = tuple(title for title in others if title != category)
     doubtful = () if category else tuple(title for title in unread if _is_repeated(title, rows))
     return Columns(layout, image, category, size, unread, doubtful)
+
+
+def _other_header(header: Line, titles: Sequence[str]) -> str:
+    """Return what a first line is that is no header, or the header of another table; empty if that is not known."""
+    if "predictionstring" in titles:
+        return "; this is a table of Kaggle, LOC_val_solution.csv or like it: 'ilsvrc' reads the XML files beside it"
+    numbers = [text for text in re.split(r"[,;\t| ]", header.text) if _is_number(text)]
+    return "; this line is a box: put a header above it" if len(numbers) >= _BOX else ""
 
 
 def _first(titles: Collection[str], forms: Sequence[tuple[str, ...]]) -> tuple[str, ...]:

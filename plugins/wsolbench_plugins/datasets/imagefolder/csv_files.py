@@ -11,8 +11,10 @@ import csv
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import dropwhile
 from pathlib import Path
 
 from wsolbench.api import DataError, DatasetRoots, Split
@@ -28,7 +30,14 @@ from wsolbench.data import (
     read_lines,
     visible,
 )
-from wsolbench_plugins.datasets.imagefolder.csv_columns import VIA, find_columns, plain_title, plain_titles
+from wsolbench_plugins.datasets.imagefolder.csv_columns import (
+    VIA,
+    VIA3,
+    find_columns,
+    find_layout,
+    plain_title,
+    plain_titles,
+)
 from wsolbench_plugins.datasets.imagefolder.named_boxes import (
     BoxFile,
     Known,
@@ -37,9 +46,13 @@ from wsolbench_plugins.datasets.imagefolder.named_boxes import (
     check_quad,
 )
 
-_VIA_CLASSES = "regionattributes"
+_VIA_CLASSES = {VIA: "regionattributes", VIA3: "metadata"}
+"""Column of the region -> that of its attributes, of VIA 2 and VIA 3."""
+_RECTANGLE = "2"
+"""What regions of VIA 3 begin with that are rectangles."""
 _CROWDS = ("isgroupof", "iscrowd")
 _MARKED = frozenset({"1", "1.0", "true"})
+_NUMBERS = 4
 _LABEL_STUDIO = ("originalwidth", "originalheight")
 _HUNDRED = 100.5
 """Per cent, with what rounding adds."""
@@ -109,18 +122,19 @@ class _CsvFile:
 
     def read(self) -> None:
         """Read all lines. Raises ``DataError``."""
-        lines = read_lines(self.file, self.roots.on_fault) or [Line(self.file, 1, "")]
-        header, *lines = lines[1:] if _SEPARATOR.fullmatch(lines[0].text) and len(lines) > 1 else lines
+        lines = read_lines(self.file, lambda _: None) or [Line(self.file, 1, "")]  # blank lines of tables hide nothing
+        header, *lines = _from_header(lines)
         self.separator = max(",;\t|", key=header.text.count)
         if self.separator not in header.text:
             self.separator = " "
         self.titles = [visible(title).strip() for title in _split(header, self.separator)]
         self.names = plain_titles(self.titles)
         entries: list[tuple[Line, list[str]]] = []
-        parse_each(lines, lambda line: entries.append((line, _split(line, self.separator))), self.roots.on_fault)
+        parse_each(lines, lambda line: entries.append((line, self._fields(line))), self.roots.on_fault)
         rows = [self._row(fields) for _, fields in entries]
         whole = [row for row in rows if row]
-        attributes = _spread_attributes(whole) if _VIA_CLASSES in self.names else []
+        spread = [name for region, name in _VIA_CLASSES.items() if {region, name}.issubset(self.names)]
+        attributes = [title for name in spread for title in _spread_attributes(whole, name)]
         self.columns = find_columns(header, [*self.names, *attributes], whole, self.known)
         for (line, fields), row in zip(entries, rows, strict=True):
             try:
@@ -138,7 +152,7 @@ class _CsvFile:
 
     def report_unread(self) -> None:
         """Report the columns that say nothing of a box."""
-        unread = [name for name in self.columns.unread if name not in (*_CROWDS, _VIA_CLASSES)]
+        unread = [name for name in self.columns.unread if name not in (*_CROWDS, *_VIA_CLASSES.values())]
         if not unread:
             return
         text = f"{self.file}: columns that are not read: {self._titled(unread).replace(',', ', ')}"
@@ -167,6 +181,13 @@ class _CsvFile:
         """Return columns as the header has them, for messages."""
         titles = dict(zip(self.names, self.titles, strict=True))
         return quote(",".join(titles.get(name, name) for name in names))[1:-1]
+
+    def _fields(self, line: Line) -> list[str]:
+        """Return the fields of a line, without empty ones beyond those that the header has."""
+        fields = _split(line, self.separator)
+        while len(fields) > len(self.names) and not fields[-1].strip():
+            fields.pop()
+        return fields
 
     def _row(self, fields: Sequence[str]) -> dict[str, str]:
         """Return the fields by title, without what nobody sees; empty where they are not as many as the titles."""
@@ -233,6 +254,8 @@ class _CsvFile:
         layout = self.columns.layout
         if layout.columns == (VIA,):
             return _via_quad(line, row[VIA])
+        if layout.columns == (VIA3,):
+            return _via3_quad(line, row[VIA3])
         if len(layout.columns) == 1:
             text = row[layout.columns[0]].strip("[]() ")
             texts = re.split(r"[,;\s]+", text) if text else [""] * 4
@@ -253,6 +276,21 @@ class _CsvFile:
         text = text.removesuffix("px").rstrip()
         is_decimal = "," in text and (self.separator != "," or _DECIMAL_COMMA.fullmatch(text))
         return text.replace(",", ".") if is_decimal else text
+
+
+def _from_header(lines: Sequence[Line]) -> Sequence[Line]:
+    """Return the lines from the header on, without what spreadsheets and comments put above it."""
+    start = 1 if _SEPARATOR.fullmatch(lines[0].text) and len(lines) > 1 else 0
+    return [*dropwhile(_is_comment, lines[start:])] or lines
+
+
+def _is_comment(line: Line) -> bool:
+    """Whether a line is a comment; headers of VIA begin with the same sign."""
+    if not line.text.startswith("#"):
+        return False
+    with suppress(DataError):
+        return find_layout(plain_titles(_split(line, ","))) is None
+    return True
 
 
 def _split(line: Line, separator: str) -> list[str]:
@@ -279,9 +317,20 @@ def _via_quad(line: Line, text: str) -> Quad | None:
     return x, y, width, height
 
 
-def _spread_attributes(rows: Sequence[dict[str, str]]) -> list[str]:
+def _via3_quad(line: Line, text: str) -> Quad | None:
+    """Return the rectangle of a region of VIA 3; None where the line has no region."""
+    kind, *texts = [part for part in re.split(r"[\s,\[\]]+", text) if part] or [""]
+    if not kind:
+        return None
+    if kind != _RECTANGLE or len(texts) != _NUMBERS:
+        raise line.error("expected a rectangle [2, x, y, width, height] in the column spatial_coordinates")
+    x, y, width, height = line.numbers(texts, "x, y, width, height of the region")
+    return x, y, width, height
+
+
+def _spread_attributes(rows: Sequence[dict[str, str]], column: str) -> list[str]:
     """Put the attributes that VIA gives regions into columns of their own, and return their titles."""
-    read = [_via_attributes(row.get(_VIA_CLASSES, "")) for row in rows]
+    read = [_via_attributes(row.get(column, "")) for row in rows]
     names = list(dict.fromkeys(name for attributes in read for name in attributes))
     titles = {name: "category" if len(names) == 1 else plain_title(name) for name in names}
     titles = {name: title for name, title in titles.items() if rows and title not in rows[0]}

@@ -27,6 +27,7 @@ from wsolbench.data import (
     check_class_names,
     check_units,
     find_split_folders,
+    findings_of_dummies,
     list_class_folders,
     match_categories,
     open_storage,
@@ -183,6 +184,8 @@ class BoxesOfImages:
         source = f"{self.path}, {split.label}"
         if not check_units(quads, sizes, rule, source, self.roots.on_fault, self.roots.on_finding):
             return Annotations()
+        for finding in findings_of_dummies(source, {} if rule.normalised else quads):
+            self.roots.on_finding(finding)
         boxes = SizedBoxes(quads, sizes, str(self.path), rule, quads.keys() - files.sizes.keys())
         return Annotations(boxes, sizes, changes=boxes.changes)
 

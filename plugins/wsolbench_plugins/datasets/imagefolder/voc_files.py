@@ -128,7 +128,7 @@ def _read_file(file: Path, image: str) -> _Annotation:
 def _size(top: ElementTree.Element) -> tuple[int, int] | None:
     """Return the (width, height) of an annotation; None where it has none, or zeros."""
     texts = [(top.findtext(f"size/{side}") or "").strip() for side in ("width", "height")]
-    if all(text in ("", "0") for text in texts):
+    if all(text.lower() in ("", "0", "none", "null", "nan") for text in texts):
         return None
     try:
         width, height = (int(re.sub(r"(\.0*)?\s*(px)?$", "", text)) for text in texts)
