@@ -33,6 +33,8 @@ from wsolbench.networks.weights_file import WeightsFile
 _USUAL_CLASSES = 1000
 _HINT_SECONDS = 0.5
 """Time for a hint in an error message; ``wsolbench weights`` takes the time that it needs."""
+_LONGEST_IN_ZOO = 200
+"""Characters of a name of an entry; no network of a zoo has one that is half as long."""
 _ZOO_SECONDS, _TWIN_SECONDS = 15.0, 3.0
 """Time in which ``wsolbench weights`` looks in zoos, which have more than a thousand networks: for that of a file, and
 for others that the file fits too where it names one."""
@@ -190,7 +192,8 @@ def look_in_zoos(file: WeightsFile, found: Diagnosis, networks: Catalogue[Backbo
     offered = dict.fromkeys(filter(None, map(networks.named, named)))
     for name in offered:
         _add(fits, _of_name(file, name, networks, key))
-    if networks.zoos and not (fits and all(":" not in name for name in offered)):
+    possible = all(len(name) <= _LONGEST_IN_ZOO for name in found.entries)
+    if networks.zoos and possible and not (fits and all(":" not in name for name in offered)):
         shapes = {name: tuple(value.shape) for name, value in found.entries.items()}
         like = next((plain_name(name) for name in offered), "")
         certain = any(fit.offer.name in offered and not fit.difference for fit in fits)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from pathlib import Path
 
 from torch import Tensor
@@ -19,9 +20,11 @@ _KINDS = {
     r"\.weight_[gvu]$": "normalised weights; torch.nn.utils.remove_weight_norm, remove_spectral_norm make them plain",
     r"\.lora_|lora_[AB]|\.base_layer\.": "adapters beside weights; merge them into the weights before they are saved",
     r"zero_point|_packed_params|quant|observer": "quantised weights; save the weights before they are quantised",
-    r"^(\w+\.)*(mean|std|new_mean|new_std)$": "a network that normalises its own input; save its inner network alone",
+    r"(^|\.)(mean|std|new_mean|new_std)$": "a network that normalises its own input; save its inner network alone",
 }
 """Pattern of a name -> what the file holds, and what to do."""
+_MOST, _LONGEST = 2_000, 100
+"""So many names are looked at, and so many characters at the end of each."""
 
 
 def why_entries_differ(path: Path, missing: Iterable[str], unexpected: Iterable[str]) -> str:
@@ -35,7 +38,7 @@ def why_entries_differ(path: Path, missing: Iterable[str], unexpected: Iterable[
     shard = _SHARD.search(path.stem)
     if shard is not None:
         return f"; by its name it is part {int(shard[1])} of {int(shard[2])} of a network; save all of it in one file"
-    names, lacking = list(unexpected), list(missing)
+    names, lacking = [name[-_LONGEST:] for name in islice(unexpected, _MOST)], list(missing)
     found = next((kind for pattern, kind in _KINDS.items() if any(re.search(pattern, name) for name in names)), None)
     if found is not None:
         return f"; it holds {found}"
