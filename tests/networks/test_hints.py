@@ -73,11 +73,13 @@ def saved(tmp_path):
     return saved
 
 
-def renamed(old, new):
-    return {name.replace(old, new): value for name, value in Net(5).state_dict().items()}
-
-
 STATE = Net(5).state_dict()
+
+
+def renamed(old, new):
+    return {name.replace(old, new): value for name, value in STATE.items()}
+
+
 UNFIT = {
     "pruned": (renamed("conv.weight", "conv.weight_orig") | {"conv.weight_mask": STATE["conv.weight"]}, "prune.remove"),
     "parametrized": (renamed("conv.weight", "conv.parametrizations.weight.original0"), "remove_parametrizations"),
@@ -88,6 +90,10 @@ UNFIT = {
     "parameters": ({name: value for name, value in STATE.items() if "running" not in name}, "without the statistics"),
     "another head": (renamed("fc.", "last."), r"no 'fc.weight'.*its last matrix is 'last.weight' \(5, 4\)"),
     "no head": ({name: value for name, value in STATE.items() if name[:2] != "fc"}, "no matrix that could be a clas"),
+    "a head of two layers": (
+        renamed("fc.", "fc.3.") | {"fc.0.weight": torch.zeros(4, 4)},
+        "its head 'fc' has 2 layers with weights, and class activation maps need a single linear one",
+    ),
     "a scalar head": (STATE | {"fc.weight": torch.tensor(1.0)}, r"'fc.weight' has the shape \(\), not one of class"),
     "variances": (STATE | {"bn.running_var": torch.tensor([1.0, -1, 1, 1])}, "'bn.running_var' holds variances below"),
     "shapes": (STATE | {"conv.weight": torch.zeros(1)}, r"1 of another shape: conv.weight \(file \(1,\), network"),
@@ -99,6 +105,31 @@ def test_what_is_wrong_with_a_file_is_said_of_the_file(saved, case):
     entries, said = UNFIT[case]
     with pytest.raises(WeightsError, match=rf"weights file .*{said}"):
         saved(entries).load()
+
+
+LAST = "the only layer of the head with weights, is taken for the head"
+SEQUENCES = {
+    "dropout": (renamed("fc.", "fc.1."), f"'fc.1', {LAST}"),
+    "a name": (renamed("fc.", "fc.classifier."), f"'fc.classifier', {LAST}"),
+    "a prefix": (
+        {f"module.{name}": value for name, value in renamed("fc.", "fc.1.").items()},
+        f"'module.fc.1', {LAST}",
+    ),
+    "no bias": (
+        {name: value for name, value in STATE.items() if name != "fc.bias"},
+        "the file has no 'fc.bias', which is taken for zeros",
+    ),
+}
+
+
+@each("case", list(SEQUENCES))
+def test_heads_that_give_the_same_scores_are_read(saved, case):
+    entries, note = SEQUENCES[case]
+    loaded = saved(entries).load()
+    assert loaded.weights.notes[-1] == note
+    bias = torch.zeros(5) if case == "no bias" else STATE["fc.bias"]
+    assert torch.equal(loaded.module.state_dict()["fc.weight"], STATE["fc.weight"])
+    assert torch.equal(loaded.module.state_dict()["fc.bias"], bias)
 
 
 def behind_norm(norm, mean, std):
@@ -139,13 +170,13 @@ def test_a_hint_names_the_key(saved):
     assert file.load(weights_key="student").weights.key == "student"
 
 
-def _archived(content, kind):
+def _archived(content, kind, name="run/best.pth"):
     if kind == "gzip":
         return gzip.compress(content)
     file = io.BytesIO()
     if kind == "zip":
         with zipfile.ZipFile(file, "w") as archive:
-            archive.writestr("run/best.pth", content)
+            archive.writestr(name, content)
     else:
         with tarfile.open(fileobj=file, mode="w") as archive:
             archive.addfile(tarfile.TarInfo("best.pth"), io.BytesIO())
@@ -158,6 +189,11 @@ def _archived(content, kind):
         (_archived(b"x", "gzip"), "it looks like a gzip archive; unpack it"),
         (_archived(b"x", "tar"), "it looks like a tar archive; unpack it"),
         (_archived(b"x", "zip"), "holds run/best.pth; unpack it and pass 'run/best.pth'"),
+        (_archived(b"x", "zip", "fc.weight.npy"), "a file of numpy's savez; save the state dict"),
+        (_archived(b"x", "zip", "model/archive_format"), "a program of torch.export; save the state dict"),
+        (_archived(b"x", "zip", "model.weights.h5"), "a file of Keras; save the state dict"),
+        (b"\x1c\0\0\0TFL3" + bytes(600), "a TFLite file; save the state dict"),
+        (b"\x08\x08\x12\x07pytorch\x1a\x052.1.0" + bytes(600), "an ONNX file; save the state dict"),
         (b"\x89HDF\r\n\x1a\n" + bytes(600), "it looks like an HDF5 file"),
         (
             b'{"metadata": {}, "weight_map": {"fc.weight": "model-00002-of-00002.safetensors"}}',

@@ -312,6 +312,8 @@ def test_a_file_that_fits_several_variants_is_ambiguous(tmp_path):
     (warning,) = loaded.warnings
     assert warning.startswith("the weights fit other variants of 'plain' just as well: 'plain_again' (4×4 maps at 32")
     assert loaded.weights.notes == [warning]
+    published = path.rename(tmp_path / "plain_l-0123abcd.pth")
+    assert load_plain("plain_l", published).warnings == ()
 
 
 class Mine:

@@ -27,6 +27,7 @@ from wsolbench.networks.weights import (
     count_classes,
     difference,
     inference_forms,
+    with_head_bias,
 )
 from wsolbench.networks.weights_file import WeightsFile
 
@@ -108,7 +109,7 @@ def compare(file: WeightsFile, offer: Offer[BackboneSpec], key: str | None = Non
 
 def _compare(file: WeightsFile, chosen: Entries, offer: Offer[BackboneSpec]) -> Fit:
     spec, entries = offer.spec, chosen.tensors
-    state = StateDict(file.path, convert_entries(file.path, spec, dict(entries)))
+    state = with_head_bias(StateDict(file.path, convert_entries(file.path, spec, dict(entries))), spec)
     try:
         classes = count_classes(file.path, spec, state.entries)
     except WeightsError:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from itertools import takewhile
@@ -67,7 +67,8 @@ class Entries:
 class _Candidate:
     """A mapping of names to tensors, where it lies in the file, and what stands before all names that are taken.
 
-    An object among the tensors (`foreign` is its class) has the file refused.
+    An object among the tensors (`foreign` is its class) has the file refused. `head` is the layer that is taken for the
+    classifier where this is a sequence of layers.
     """
 
     key: str
@@ -77,6 +78,7 @@ class _Candidate:
     grouped: bool = False
     inner: tuple[str, ...] = ()
     foreign: str | None = None
+    head: str = ""
 
     @property
     def place(self) -> str:
@@ -252,8 +254,44 @@ def _without_averages(mapping: _Candidate) -> list[_Candidate]:
 
 def _without_prefixes(mapping: _Candidate, classifier_key: str | None) -> list[_Candidate]:
     """Return a mapping without the names of wrappers, or its parts with the classifier."""
-    found = _without_common_prefixes(_without_inner(mapping, _INNER, len(_INNER)), classifier_key)
+    plain = _without_inner(mapping, _INNER, len(_INNER))
+    found = _without_common_prefixes(_with_plain_head(plain, classifier_key), classifier_key)
     return [_without_inner(each, {"module"}, 2) for each in found]
+
+
+def _with_plain_head(mapping: _Candidate, classifier_key: str | None) -> _Candidate:
+    """Return a mapping in which the one linear layer of a sequence, as of dropout and it, is the classifier itself.
+
+    Dropout does nothing in evaluation, so that the scores are the same.
+    """
+    owner, _, last = (classifier_key or "").rpartition(".")
+    if last != "weight" or any(f".{name}".endswith(f".{classifier_key}") for name in mapping.tensors):
+        return mapping
+    layers: dict[str, set[str]] = {}
+    for name in mapping.tensors:
+        before, found, within = f".{name}".rpartition(f".{owner}.")
+        if found:
+            layers.setdefault(before, set()).add(within.rpartition(".")[0])
+    alone = [(before.lstrip("."), within) for before, (within, *others) in layers.items() if not others and within]
+    names = {f"{before}.{owner}.{within}".lstrip("."): f"{before}.{owner}".lstrip(".") for before, within in alone}
+    linear = {layer: head for layer, head in names.items() if _is_linear(mapping.tensors, layer)}
+    if len(linear) != 1 or len(layers) != 1:  # other parts of a network can have such a name too
+        return mapping
+    ((layer, head),) = linear.items()
+    renamed = {
+        name.replace(layer, head, 1) if name.startswith(f"{layer}.") else name: each
+        for name, each in mapping.tensors.items()
+    }
+    return replace(mapping, tensors=renamed, head=layer)
+
+
+def _is_linear(tensors: Mapping[str, StoredTensor], layer: str) -> bool:
+    """Return whether a layer has the weight and perhaps the bias of a linear layer, and nothing else."""
+    shapes = {
+        name.removeprefix(f"{layer}."): each.shape for name, each in tensors.items() if name.startswith(f"{layer}.")
+    }
+    weight = shapes.pop("weight", ())
+    return len(weight) == 2 and shapes in ({}, {"bias": weight[:1]})
 
 
 def _without_common_prefixes(mapping: _Candidate, classifier_key: str | None) -> list[_Candidate]:
@@ -424,6 +462,8 @@ def _prefix_notes(taken: _Candidate) -> list[str]:
     notes = [f"{words[0]} '{shown(taken.prefix, 80)}' {words[1]} removed from the names"] if taken.prefix else []
     if taken.inner:
         notes.append(f"names of wrappers inside names are removed: {', '.join(taken.inner)}")
+    if taken.head:
+        notes.append(f"'{shown(taken.head, 80)}', the only layer of the head with weights, is taken for the head")
     skipped = {} if taken.grouped else taken.skipped
     if skipped:
         notes.append(f"{len(skipped)} entries without this prefix are skipped: {some(skipped)}")

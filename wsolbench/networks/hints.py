@@ -48,8 +48,15 @@ def why_entries_differ(path: Path, missing: Iterable[str], unexpected: Iterable[
     return ""
 
 
-def other_classifier(state: Mapping[str, Tensor]) -> str:
+def other_classifier(state: Mapping[str, Tensor], classifier_key: str) -> str:
     """Return a clause about a file without a network's classifier, which says what may be one; or nothing."""
+    owner = classifier_key.rpartition(".")[0]
+    layers = {name.rpartition(".")[0] for name in state if name.startswith(f"{owner}.")}
+    if len(layers) > 1:
+        return (
+            f"; its head '{owner}' has {len(layers)} layers with weights, and class activation maps need a single "
+            "linear one"
+        )
     last = [(name, value) for name, value in state.items() if value.ndim == 2 and name.endswith("weight")][-1:]
     if not last:
         return "; it holds no matrix that could be a classifier"

@@ -256,8 +256,8 @@ def _with_notes(
         built = Built(offer.spec, num_classes, _all_options(offer))
         warnings += tuple(contradictions(said, built, registry.backbones))
         notes += tuple(unused(said, built))
-    alone = offer.spec.family is None and is_named(said, offer.spec)  # variants of a family share their names
-    if known.source is not None and known.info.training is None and offer.spec.read_weights is None and not alone:
+    named = is_named(said, offer.spec)
+    if known.source is not None and known.info.training is None and offer.spec.read_weights is None and not named:
         others = fits_too(known.source.file, registry.backbones, offer, known.source.key)
         warnings += (_ambiguity(offer, others),) if others else ()
     return known.info.model_copy(update={"notes": [*known.state.notes, *notes, *warnings]}), warnings

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +76,23 @@ def state_of(file: WeightsFile, spec: BackboneSpec, key: str | None = None) -> S
     """
     found = choose_entries(file, key, spec.classifier_key)
     entries = convert_entries(file.path, spec, found.tensors)
-    return StateDict(file.path, entries, file.sha256, found.key, found.notes, found.beside)
+    state = StateDict(file.path, entries, file.sha256, found.key, found.notes, found.beside)
+    return with_head_bias(state, spec)
+
+
+def with_head_bias(state: StateDict, spec: BackboneSpec) -> StateDict:
+    """Return a state dict with the bias of the network's classifier: zeros where the file has none."""
+    weight, bias = spec.classifier_key, f"{spec.classifier_key.removesuffix('weight')}bias"
+    if weight not in state.entries or bias in (weight, *state.entries):
+        return state
+    try:
+        own = build_shapes(spec, count_classes(state.path, spec, state.entries)).state_dict()
+    except Exception:  # a network that cannot be built is reported when it is built
+        return state
+    if bias not in own or own[bias].shape != state.entries[weight].shape[:1]:
+        return state
+    entries = {**state.entries, bias: torch.zeros(own[bias].shape)}
+    return replace(state, entries=entries, notes=(*state.notes, f"the file has no '{bias}', which is taken for zeros"))
 
 
 def _read_by_plugin(path: Path, spec: BackboneSpec, key: str | None) -> StateDict:
@@ -138,7 +154,7 @@ def count_classes(path: Path, spec: BackboneSpec, state: Mapping[str, Tensor]) -
         raise WeightsError(
             f"weights file {path} is not for '{spec.name}': it has no '{spec.classifier_key}'; "
             f"it holds {len(state)} entries such as {some(state)}"
-            f"{why_entries_differ(path, (), state) or other_classifier(state)}"
+            f"{why_entries_differ(path, (), state) or other_classifier(state, spec.classifier_key)}"
         )
     shape = tuple(state[spec.classifier_key].shape)
     if len(shape) == 0 or 0 in shape or shape[0] > MOST_CLASSES:

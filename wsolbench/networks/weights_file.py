@@ -11,6 +11,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -41,13 +42,18 @@ __all__ = ["LeftOut", "WeightsFile", "holds_objects", "read_weights_file"]
 _OLD_MAGIC = 0x1950A86A20F9469CFC6C
 """The first pickle of a file of torch before 1.6."""
 _FEW_STEPS = 1000
+_SAVE = "save the state dict of the network with torch.save"
+_EXPORTED = ("/archive_format", "/models/model.json", "serialized_exported_program.json")
+"""Ends of names in a program of torch.export."""
+_ONNX = re.compile(rb"\x08[\x01-\x20]\x12.{0,40}(pytorch|onnx|tf2|keras|skl|paddle|mxnet|caffe)", re.DOTALL)
+"""A version, and the name of the program that wrote it."""
 _OTHER_FILES = {
     b"\x1f\x8b": "a gzip archive; unpack it and pass the file in it",
     b"BZh": "a bzip2 archive; unpack it and pass the file in it",
     b"\xfd7zXZ": "an xz archive; unpack it and pass the file in it",
-    b"\x89HDF": "an HDF5 file, as Keras writes; save the state dict of the network with torch.save",
-    b"GGUF": "a GGUF file; save the state dict of the network with torch.save",
-    b"\x93NUMPY": "an array of numpy; save the state dict of the network with torch.save",
+    b"\x89HDF": f"an HDF5 file, as Keras writes; {_SAVE}",
+    b"GGUF": f"a GGUF file; {_SAVE}",
+    b"\x93NUMPY": f"an array of numpy; {_SAVE}",
 }
 """First bytes -> what such a file is, and what to pass instead."""
 _SAFETENSORS_TYPES = {
@@ -272,6 +278,8 @@ def _appearance(data: bytes) -> str:
         return "it is a pointer of Git LFS, not the file itself; 'git lfs pull' in its repository fetches the file"
     kind = next((kind for start, kind in _OTHER_FILES.items() if data.startswith(start)), None)
     kind = "a tar archive; unpack it and pass the file in it" if data[257:262] == b"ustar" else kind
+    kind = f"a TFLite file; {_SAVE}" if data[4:8] == b"TFL3" else kind
+    kind = f"an ONNX file; {_SAVE}" if _ONNX.match(data) else kind
     if kind is not None:
         return f"it looks like {kind}"
     try:
@@ -295,6 +303,12 @@ def _appearance_of_archive(data: bytes) -> str:
         return "it looks like a truncated ZIP file, as torch.save writes"
     if any(name.endswith("constants.pkl") for name in names):
         return "it looks like a TorchScript file; save the state dict of the network"
+    if any(name.endswith(_EXPORTED) for name in names):
+        return f"it looks like a program of torch.export; {_SAVE}"
+    if names and all(name.endswith(".npy") for name in names):
+        return f"it looks like a file of numpy's savez; {_SAVE}"
+    if any(name.endswith((".weights.h5", "metadata.json")) for name in names):
+        return f"it looks like a file of Keras; {_SAVE}"
     if any(name.endswith("data.pkl") for name in names):
         return "it looks like a torch.save file with damaged content"
     first = first_names(names, 3, partial(shown, most=60))
