@@ -94,6 +94,11 @@ def test_a_root_one_folder_too_high_says_which_is_meant(tmp_path):
 
 LEVELS = {
     "one too many": (["a/a/cat/1.jpg"], "--data-root", r"a/a holds folders \(cat\); did you mean --data-root .*a/a\?"),
+    "beside unsorted photos": (
+        ["a/a/1.jpg", "b/b/cat/1.jpg", "b/b/dog/1.jpg"],
+        "--data-root",
+        r"but .*b/b holds folders \(cat, dog\); did you mean --data-root .*b/b\?",
+    ),
     "several": (["f0/cat/1.jpg", "f1/cat/1.jpg"], "--data-root", r"--data-root .*/f0 or --data-root .*/f1\?"),
     "all splits": (["test/cat/1.jpg", "train/cat/1.jpg"], "--train-root", r"did you mean --train-root .*/train\?"),
     "of a split": (["val/cat/1.jpg"], "", r"val holds folders \(cat\); move them up into "),

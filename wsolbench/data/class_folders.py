@@ -22,6 +22,8 @@ __all__ = ["check_class_names", "list_class_folders"]
 _NAMED = 3
 _LOOKED_AT = 100
 """The most folders that are looked into for a hint."""
+_SEVERAL = 2
+"""A folder of photos that have no class looks like one class folder: several are looked for first."""
 _DEEPEST = 3
 """So many folders deeper are class folders looked for."""
 
@@ -106,7 +108,7 @@ def check_class_names(of_split: Mapping[Split, Iterable[str]], on_fault: Callabl
 def _refuse_other_level(storage: Storage, below: str, photos: int, option: str) -> None:
     """Refuse a folder whose class folders are deeper, or that is a class folder itself. Raises ``DataError``."""
     root = storage.place(below)
-    meant = _class_roots(storage, below)
+    meant = _class_roots(storage, below, _SEVERAL) or _class_roots(storage, below, 1)
     named = [folder for folder in meant if split_named(folder.rpartition("/")[2]) is Split.TRAIN_WEAKSUP]
     if option == "--train-root" and len(named) == 1:
         meant = named
@@ -123,15 +125,15 @@ def _refuse_other_level(storage: Storage, below: str, photos: int, option: str) 
         raise DataError(f"{text}; sort them into class folders, or pass the folder above with {option}")
 
 
-def _class_roots(storage: Storage, below: str) -> list[str]:
-    """Return the folders nearest below a folder that hold class folders with images, or splits that do."""
+def _class_roots(storage: Storage, below: str, least: int) -> list[str]:
+    """Return the folders nearest below a folder that hold so many class folders with images, or splits that do."""
     level = [below]
     for _ in range(_DEEPEST):
         deeper = [
             f"{folder}/{name}".lstrip("/") for folder in level for name in _entered(storage, folder)[0][:_LOOKED_AT]
         ]
         level = deeper[:_LOOKED_AT]
-        found = [folder for folder in level if _holds_classes(storage, folder)]
+        found = [folder for folder in level if _holds_classes(storage, folder, least)]
         if found:
             return found
     return []
@@ -144,11 +146,13 @@ def _entered(storage: Storage, folder: str) -> tuple[list[str], list[str]]:
     return [], []
 
 
-def _holds_classes(storage: Storage, folder: str) -> bool:
-    """Whether a folder holds class folders with images, or folders named by their split that do."""
+def _holds_classes(storage: Storage, folder: str, least: int) -> bool:
+    """Whether a folder holds so many class folders with images, or folders named by their split that do."""
+    count = 0
     for name in _entered(storage, folder)[0][:_LOOKED_AT]:
         inside, files = _entered(storage, f"{folder}/{name}")
-        if any(map(is_image_name, files)) or (split_named(name) is not None and inside):
+        count += any(map(is_image_name, files))
+        if count >= least or (split_named(name) is not None and inside):
             return True
     return False
 

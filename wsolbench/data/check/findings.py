@@ -75,7 +75,9 @@ def _files(part: InspectedSplit) -> Iterator[Finding]:
     label = part.split.label
     if part.missing:
         named = count_and_name(part.missing, "image", "images")
-        yield error_finding(f"{label}: missing on disk: {named}; download or unpack them again")
+        yield error_finding(
+            f"{label}: missing on disk: {named}; download or unpack them again, or take them out of the lists"
+        )
     damaged = [f"{label}: image '{image_id}' cannot be read: {problem}" for image_id, problem in part.damaged]
     yield from list_findings(Severity.ERROR, damaged)
 

@@ -172,20 +172,20 @@ class NamedImages:
 
     def _report_spellings(self, ids: Mapping[str, str]) -> None:
         """Report folders in front of names that no image has, and endings that images do not have."""
-        fronts = Counter(self._index.unmatched_front(name, found) for name, found in ids.items())
-        if len(fronts) > 1:
-            named = ", ".join(f"{front or 'nothing'!r} ({count:,})" for front, count in fronts.most_common(_MOST_NAMED))
-            text = f"names of images have different folders in front, which no image has: {named}"
-            self._say(Severity.WARNING, f"{text}; are they all of these photos?")
-        elif any(fronts):
-            ((front, count),) = fronts.items()
-            names = "1 name" if count == 1 else f"{count:,} names"
-            self._say(Severity.NOTE, f"{front!r} in front of {names}, a folder that no image has, does not count")
         others = [name for name, found in ids.items() if self._index.have_other_endings(name, found)]
         if others:
             names = "1 name has" if len(others) == 1 else f"{len(others):,} names have"
             text = f"{names} another ending than the image: {others[0]!r} is {ids[others[0]]!r}"
             self._say(Severity.NOTE, text)
+        fronts = Counter(self._index.unmatched_front(name, found) for name, found in ids.items())
+        if len(fronts) > 1:
+            named = ", ".join(f"{front or 'nothing'!r} ({count:,})" for front, count in fronts.most_common(_MOST_NAMED))
+            text = f"names of images have different folders in front, which no image has: {named}"
+            self._say(Severity.WARNING, f"{text}; are they all of these photos?")
+        elif any(fronts) and not (self.roots.images and self.roots.images.resolve().name in fronts):
+            ((front, count),) = fronts.items()
+            names = "1 name" if count == 1 else f"{count:,} names"
+            self._say(Severity.NOTE, f"{front!r} in front of {names}, a folder that no image has, does not count")
 
     @cached_property
     def _index(self) -> NameIndex:
