@@ -146,6 +146,10 @@ NAMED = {
     "spaces": ({"args": {"class_names": "dog cow cat"}}, (2, 1, 0)),
     "TorchServe": ({"index_to_name": {"0": "dog", "1": "cow", "2": "cat"}}, (2, 1, 0)),
     "folders": ({"cat_to_name": {"0": "dog", "1": "cow", "2": "cat"}}, (2, 1, 0)),
+    "numbered folders": (
+        {"class_to_idx": {"1": 0, "10": 1, "2": 2}, "cat_to_name": {"1": "dog", "2": "cow", "10": "cat"}},
+        (1, 2, 0),
+    ),
     "an encoder": ({"label_encoder_classes": ["dog", "cow", "cat"]}, (2, 1, 0)),
     "categories": (
         {"categories": [{"id": 2, "name": "cow"}, {"id": 1, "name": "dog"}, {"id": 3, "name": "cat"}]},

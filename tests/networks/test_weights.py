@@ -12,6 +12,7 @@ from functools import partial
 from importlib import import_module
 from itertools import product
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import numpy as np
@@ -355,6 +356,13 @@ class Settings(dict):
     """A mapping of a class of its own, as those of Lightning, yacs and addict."""
 
 
+class Remade(Settings):
+    """A mapping that is made again of a mapping, as that of mmengine."""
+
+    def __reduce__(self):
+        return (Remade, (dict(self),))
+
+
 class Level(Enum):
     """A member of an enumeration."""
 
@@ -364,6 +372,8 @@ class Level(Enum):
 OBJECTS = {
     "own": Mine(),
     "settings": Settings(size=Settings(width=224)),
+    "remade": Remade(crop=Remade(height=160)),
+    "any": Any,
     "partial": partial(torch.nn.ReLU, inplace=True),
     "optimizer": torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], 0.1),
     "generator": np.random.default_rng(0),
@@ -385,6 +395,7 @@ def test_objects_beside_the_weights_are_left_out_and_named(spec, state, tmp_path
     torch.save({"model": state, **OBJECTS}, tmp_path / "w.pth", pickle_protocol=protocol)
     said = {".".join(each.path): each.value for each in find_statements(read_weights_file(tmp_path / "w.pth"))}
     assert said["settings.size.width"] == 224
+    assert said["remade.crop.height"] == 160
     assert said["level"] == "high"
 
 

@@ -52,7 +52,15 @@ _BYTES_A_STEP = 64
 _DATA_OF_PYTHON = (
     *("collections.", "datetime.", "decimal.Decimal", "fractions.Fraction", "uuid.UUID", "uuid.SafeUUID", "enum."),
     *("random.Random", "functools.partial", "ipaddress.IPv", "zoneinfo.ZoneInfo", "array.array", "string.Template"),
-    *("pathlib.", "argparse.", "types.SimpleNamespace", "types.MappingProxyType", "dataclasses."),
+    *(
+        "pathlib.",
+        "argparse.",
+        "types.SimpleNamespace",
+        "types.MappingProxyType",
+        "dataclasses.",
+        "typing.",
+        "numbers.",
+    ),
 )
 """What names in Python's own library start with that hold data alone."""
 _SYSTEM = frozenset(
@@ -299,9 +307,11 @@ def _is_class(name: str) -> bool:
 
 
 def _object(name: str, arguments: tuple[Any, ...]) -> Foreign:
-    """Return what stands for an object; one made of a single text or number, such as a member of an enum, keeps it."""
-    alone = len(arguments) == 1 and isinstance(arguments[0], str | int | float)
-    return Foreign(name, {"_val": arguments[0]} if alone else None)
+    """Return what stands for an object; one made of a single mapping, text or number keeps it, as members of enums."""
+    alone = arguments[0] if len(arguments) == 1 else None
+    if isinstance(alone, dict):
+        return Foreign(name, alone)
+    return Foreign(name, {"_val": alone} if isinstance(alone, str | int | float) else None)
 
 
 def _reconstructed(_: _Machine, arguments: tuple[Any, ...]) -> Foreign:

@@ -27,6 +27,7 @@ _CERTAIN = re.compile(
     f"|(le|encoder|labelencoder|train|training|model|all|dataset|data)?(classes|class(name|label)s?|class(list|map))"
     f"|class{_NUMBER}|(label|target|category)names|wnids|synsets"
 )
+_OF_FOLDERS = re.compile("(cat|category|class|folder|label|key)(to|2)(name|names|label|title)")
 _PERHAPS = re.compile("names|labels|categories|catnames|vocab|labels?map|labellist|labelmapping|classdict|classmapping")
 """Names that stand for other things too: what does not fit the head is passed over."""
 _MOST_CLASSES = 50_000
@@ -93,12 +94,16 @@ def find_row_names(statements: Iterable[Statement], num_classes: int) -> tuple[K
         statements: What a weights file and the descriptions beside it state.
         num_classes: Number of rows of the head.
     """
+    statements = list(statements)
+    folders = _numbered_folders(statements)
     found: dict[str, list[tuple[str, ...]]] = {}
     misfits: list[str] = []
     unread: list[str] = []
     named = (each for each in statements if names_rows(each.name) or _PERHAPS.fullmatch(_folded(each.name)))
     for statement in islice((each for each in named if isinstance(each.value, list | dict | str)), _MOST_STATEMENTS):
         names = _names(statement.value, num_classes)
+        if names and names.keys() == folders.keys() and _OF_FOLDERS.fullmatch(_folded(statement.name)):
+            names = {folders[number]: of_row for number, of_row in names.items()}
         what = f"'{shown(statement.name, 40)}' of {statement.source}"
         problem = _problem(names, num_classes) if names else None
         if names and problem is None:
@@ -143,6 +148,18 @@ def _of_lines(text: str) -> list[Any]:
         lines = [each[2] for each in numbered if each]
     ids = [re.fullmatch(r"(n\d{8})[\s,]+(.+)", line) for line in lines]
     return [list(each.groups()) if each else line for each, line in zip(ids, lines, strict=True)]
+
+
+def _numbered_folders(statements: Iterable[Statement]) -> dict[int, int]:
+    """Return number -> row of classes whose folders have numbers, which are sorted as texts: ``{'1': 0, '10': 1}``."""
+    for statement in statements:
+        value = statement.value
+        if isinstance(value, dict) and 0 < len(value) <= _MOST_CLASSES and names_rows(statement.name):
+            pairs = [(_row(key), row) for key, row in value.items() if isinstance(key, str)]
+            numbered = {number: row for number, row in pairs if number is not None and type(row) is int}
+            if len(numbered) == len(value):
+                return numbered
+    return {}
 
 
 def _problem(names: Mapping[int, tuple[str, ...]], num_classes: int) -> str | None:
