@@ -157,7 +157,9 @@ class FolderStorage:
             with open_regular(self.root / path) as file:
                 return file.read(count)
         except FileNotFoundError as error:
-            advice = self._deeper(path) or "check the folder it is looked for in, or take it out of the lists"
+            is_link = (self.root / path).is_symlink()
+            advice = "it is a link to a file that is not there; remove the link" if is_link else self._deeper(path)
+            advice = advice or "check the folder it is looked for in, or take it out of the lists"
             raise MissingFileError(f"image file {self.place(path)} does not exist; {advice}") from error
         except IsADirectoryError as error:
             raise DataError(f"{self.place(path)} is a directory, where an image file was expected") from error
