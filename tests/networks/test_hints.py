@@ -142,7 +142,9 @@ def behind_norm(norm, mean, std):
     }
 
 
-@each("norm", ["normalize.mean", "mean", "0.new_mean", "data_preprocessor.mean", "normalizer.mu", "module.pixel_mean"])
+@each(
+    "norm", ["normalize.mean", "mean", "0.new_mean", "data_preprocessor.mean", "normalizer.mu", "module.our_own_mean"]
+)
 def test_a_norm_that_is_skipped_is_compared_with_the_preprocessing(saved, norm):
     (warning,) = saved(behind_norm(norm, [0.1, 0.2, 0.3], [0.4, 0.5, 0.6])).load().warnings
     assert warning.startswith("the weights file says mean 0.1, 0.2, 0.3, std 0.4, 0.5, 0.6; 'net_wide' runs at 8×8")
@@ -152,6 +154,14 @@ def test_a_norm_that_is_skipped_is_compared_with_the_preprocessing(saved, norm):
         saved(behind_norm(norm, [255 * each for each in own.mean], [255 * each for each in own.std])).load().warnings
         == ()
     )
+
+
+def test_a_layer_for_the_colours_that_is_skipped_is_said(saved):
+    inner = {f"1.{name}": value for name, value in STATE.items()}
+    norm = {f"0.{name}": value for name, value in torch.nn.BatchNorm2d(3).state_dict().items()}
+    (warning,) = saved(inner | norm).load().warnings
+    assert warning.startswith("the skipped layer '0' has a number for each colour channel, as one that prepares the in")
+    assert saved(inner | {"0.weight": torch.ones(3, 9), "0.bias": torch.ones(3)}).load().warnings == ()
 
 
 def test_a_shard_is_said_to_be_one(saved):

@@ -9,14 +9,26 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
+from torch import Tensor
+
 from wsolbench.contract import BackboneSpec, InputConfig
 from wsolbench.errors import WsolbenchError
 from wsolbench.host.registry import Catalogue
+from wsolbench.networks.entries import normalises_input
 from wsolbench.networks.pickles import shown
 from wsolbench.networks.plain_data import Statement, numbers_of
 from wsolbench.networks.row_names import names_rows
 
-__all__ = ["Built", "contradictions", "is_named", "named_by_file", "names_of_networks", "plain_name", "unused"]
+__all__ = [
+    "Built",
+    "contradictions",
+    "is_named",
+    "named_by_file",
+    "names_of_networks",
+    "plain_name",
+    "skipped_input_layers",
+    "unused",
+]
 
 _STAGE = re.compile("(?P<evaluation>(?i:val|valid|validation|test|eval|evaluation|inference))(?![a-z])|(?i:train)")
 """What names start with: a value of evaluation counts before another one, one of training after it."""
@@ -176,6 +188,24 @@ def names_of_networks(statements: Sequence[Statement]) -> list[str]:
     values = [claim.statement.value for claim in _claims(statements) if claim.kind == "network"]
     named = [_without_place(text) for value in values for text in _texts(value) if _may_be_a_name(text)]
     return list(dict.fromkeys(named))[:_MOST_NAMED]
+
+
+def skipped_input_layers(beside: Mapping[str, Tensor]) -> list[str]:
+    """Return a line for every skipped layer with one number for each colour channel, apart from a mean and std.
+
+    Args:
+        beside: The small tensors among the entries that are skipped.
+    """
+    layers: dict[str, list[str]] = {}
+    for name, value in beside.items():
+        if value.numel() == 3 and max(value.shape, default=0) == 3:
+            layers.setdefault(name.rpartition(".")[0], []).append(name)
+    return [
+        f"the skipped layer '{shown(layer, 60)}' has a number for each colour channel, as one that prepares the input; "
+        "it is not applied"
+        for layer, names in layers.items()
+        if len(names) > 1 and not any(map(normalises_input, names))
+    ]
 
 
 def is_named(statements: Sequence[Statement], spec: BackboneSpec) -> bool:

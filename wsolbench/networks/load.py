@@ -21,7 +21,15 @@ from wsolbench.host.registry import Offer, Registry
 from wsolbench.host.settings import guarding
 from wsolbench.networks.adapt import ModuleSpec
 from wsolbench.networks.card import Card, read_card
-from wsolbench.networks.claims import Built, contradictions, is_named, named_by_file, plain_name, unused
+from wsolbench.networks.claims import (
+    Built,
+    contradictions,
+    is_named,
+    named_by_file,
+    plain_name,
+    skipped_input_layers,
+    unused,
+)
 from wsolbench.networks.configure import backbone_options, configure
 from wsolbench.networks.diagnosis import Fit, compare, fits_too, looks_like
 from wsolbench.networks.network import USUAL, Execution, LoadedNetwork, largest_kernel
@@ -251,7 +259,7 @@ def _with_notes(
     registry: Registry,
 ) -> tuple[WeightsInfo, tuple[str, ...]]:
     """Return the provenance with all that was noticed, and those of the notes that are warnings."""
-    warnings = known.warnings
+    warnings = known.warnings + tuple(skipped_input_layers(known.state.beside))
     if said:
         built = Built(offer.spec, num_classes, _all_options(offer))
         warnings += tuple(contradictions(said, built, registry.backbones))

@@ -17,6 +17,7 @@ from typing import Any
 from torch import Tensor
 
 from wsolbench.files import read_regular
+from wsolbench.networks.entries import normalises_input
 from wsolbench.networks.pickles import Foreign
 from wsolbench.networks.stored import StoredTensor
 from wsolbench.networks.tensors import tensor_of
@@ -73,7 +74,14 @@ def find_statements(file: WeightsFile) -> list[Statement]:
 
 def stated_by_entries(entries: Mapping[str, Tensor]) -> list[Statement]:
     """Return what small entries of a state dict state, such as the mean by which a network normalises its input."""
-    return [Statement("the weights file", tuple(_parts(name)), value.tolist()) for name, value in entries.items()]
+    return [Statement("the weights file", _path_of_entry(name), value.tolist()) for name, value in entries.items()]
+
+
+def _path_of_entry(name: str) -> tuple[str, ...]:
+    """Return the names under which an entry stands; one such as ``rgb_input_mean`` is a mean."""
+    *above, last = _parts(name)
+    kind = re.search("(mean|std)$", last.lower()) if normalises_input(name) else None
+    return (*above, kind[1] if kind else last)
 
 
 def beside_weights(path: Path) -> dict[str, Mapping[str, Any]]:
