@@ -105,9 +105,13 @@ def top_folder(storage: Storage) -> str:
     top = ""
     for _ in range(_DEEPEST if isinstance(storage, ZipStorage) else 0):
         depths = _depths_of_images(storage, top)
-        if len(depths) != 1 or 1 in depths.values() or split_named(*depths):
+        deep = [name for name, depth in depths.items() if depth > 1]
+        if len(deep) != 1 or any(map(split_named, depths)):
             break
-        top = f"{top}/{next(iter(depths))}".lstrip("/")
+        inside = f"{top}/{deep[0]}".lstrip("/")
+        if len(depths) > 1 and not any(map(split_named, visible_entries(storage, inside)[0])):
+            break  # one class among others may hold folders
+        top = inside
     return top
 
 

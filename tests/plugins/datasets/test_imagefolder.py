@@ -606,6 +606,7 @@ def test_photos_in_a_zip_file(tmp_path):
             archive.write(root / name, "all\\photos\\" + name.replace("/", "\\"))
         archive.writestr("README.md", "")
         archive.writestr("lists\\val.csv", "")
+        archive.writestr("all\\masks\\0.png", "")
     for archive in ("all.zip", "packed.zip", "windows.zip"):
         roots = DatasetRoots(tmp_path / archive, tmp_path / "boxes.csv", train=tmp_path / "train.zip")
         dataset = SPEC.build(roots)
