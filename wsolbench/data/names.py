@@ -123,7 +123,8 @@ class NameIndex:
 
     def have_other_endings(self, name: str, path: str) -> bool:
         """Whether a name and its file end as two kinds of images do; a name may have no ending."""
-        return is_image_name(name) and name_key(name).rpartition(".")[2] != name_key(path).rpartition(".")[2]
+        ending, other = (each.rpartition(".")[2].lower() for each in (name, path))
+        return ending != other and is_image_name(name.rpartition("/")[2])
 
     def unmatched_front(self, name: str, path: str) -> str:
         """Return the folders in front of a name that its file does not have, without those named after a split."""
