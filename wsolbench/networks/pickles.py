@@ -458,6 +458,7 @@ _MAKERS: Mapping[str, _Maker] = {
     **{f"numpy.{core}.multiarray._reconstruct": _left_out for core in ("core", "_core")},
     **{f"numpy.{core}.numeric._frombuffer": _array for core in ("core", "_core")},
     **{f"builtins.{name}": _left_out for name in ("set", "frozenset", "complex", "slice", "range", "bytearray")},
+    **{f"builtins.{name}": _left_out for name in ("xrange", "type")},
     **{f"pathlib.{name}": _left_out for name in ("PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath")},
     **{f"pathlib._local.{name}": _left_out for name in ("PosixPath", "WindowsPath")},
     **{f"datetime.{name}": _left_out for name in ("datetime", "date", "time", "timedelta", "timezone")},
@@ -467,7 +468,7 @@ _MAKERS: Mapping[str, _Maker] = {
 """What a pickle may call -> what stands for its result."""
 _NAMED = {
     "numpy.ndarray",
-    *(f"builtins.{name}" for name in ("int", "float", "bool", "str", "bytes", "tuple", "object")),
+    *(f"builtins.{name}" for name in ("int", "float", "bool", "str", "bytes", "tuple", "object", "long", "unicode")),
     *(f"torch.{name}" for name in (*WIDTHS, "quint8", "qint8", "qint32", "quint4x2", "quint2x4")),
     *(f"torch.{name}" for name in ("strided", "sparse_coo", "per_tensor_affine", "per_channel_affine", "Tensor")),
 }
