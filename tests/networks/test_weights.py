@@ -374,7 +374,7 @@ OBJECTS = {
     "settings": Settings(size=Settings(width=224)),
     "remade": Remade(crop=Remade(height=160)),
     "any": Any,
-    "types": [Settings, str, int, list, type(None), range(3)],
+    "types": [Settings, str, int, list, type(None), range(3), ...],
     "partial": partial(torch.nn.ReLU, inplace=True),
     "optimizer": torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], 0.1),
     "generator": np.random.default_rng(0),

@@ -468,7 +468,8 @@ _MAKERS: Mapping[str, _Maker] = {
 """What a pickle may call -> what stands for its result."""
 _NAMED = {
     "numpy.ndarray",
-    *(f"builtins.{name}" for name in ("int", "float", "bool", "str", "bytes", "tuple", "object", "long", "unicode")),
+    *(f"builtins.{name}" for name in ("int", "float", "bool", "str", "bytes", "tuple", "object")),
+    *(f"builtins.{name}" for name in ("long", "unicode", "Ellipsis", "NotImplemented")),
     *(f"torch.{name}" for name in (*WIDTHS, "quint8", "qint8", "qint32", "quint4x2", "quint2x4")),
     *(f"torch.{name}" for name in ("strided", "sparse_coo", "per_tensor_affine", "per_channel_affine", "Tensor")),
 }
