@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,14 @@ pytest_plugins = ["toys"]
 
 NUMBERS = {"train": 0, "val": 1, "test": 2}
 COLOURS = ((220, 40, 40), (40, 200, 60))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def heard_signals():
+    """Hear the signals that a shell or nohup had the test runner ignore: commands and their children would too."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])):
+        signal.signal(number, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")
