@@ -85,6 +85,7 @@ DATA = [
     "Storage",
     "category_names",
     "check_class_names",
+    "check_folders",
     "check_units",
     "common_front",
     "compare_annotations",

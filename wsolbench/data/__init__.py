@@ -15,7 +15,7 @@ from wsolbench.data.lines import Line, parse_each, quote, read_file, read_lines
 from wsolbench.data.names import NameIndex, common_front, tidy_path, visible
 from wsolbench.data.prepared import lists_below, prepared_roots
 from wsolbench.data.published import published_lists
-from wsolbench.data.reference import ReferenceDataset, ReferenceSplit, folder_names, reference_splits
+from wsolbench.data.reference import ReferenceDataset, ReferenceSplit, check_folders, folder_names, reference_splits
 from wsolbench.data.split_folders import find_split_folders
 from wsolbench.data.split_names import split_named, split_of_list
 from wsolbench.data.storage import Storage, open_storage, top_folder, visible_entries
@@ -46,6 +46,7 @@ __all__ = [
     "Storage",
     "category_names",
     "check_class_names",
+    "check_folders",
     "check_units",
     "common_front",
     "compare_annotations",

@@ -30,6 +30,7 @@ __all__ = [
     "SizedBoxes",
     "findings_of_changes",
     "findings_of_dummies",
+    "format_quad",
     "is_inside",
     "outside_advice",
     "xywh_to_xyxy",
@@ -156,6 +157,11 @@ def is_inside(corners: Corners, size: Size) -> bool:
     return 0 <= x0 <= x1 < width and 0 <= y0 <= y1 < height
 
 
+def format_quad(quad: Sequence[float]) -> str:
+    """Return the numbers of a box as messages have them: ``17 104 400 218.5``."""
+    return " ".join(f"{value:g}" for value in quad)
+
+
 def is_far_beyond(end: float, side: int) -> bool:
     """Return whether a box ends farther beyond a side of its image than rounding or a slip of the hand explains."""
     return end - side > (max(_FEW_PIXELS, _FEW_PERCENT * side) if side > 1 else _FEW_PERCENT)
@@ -178,7 +184,7 @@ def outside_advice(outside: Sequence[tuple[Quad, Size]], rule: BoxRule) -> str:
         return f"all of them are {exchanged}" if len(placed) > 1 else f"it is {exchanged}"
     far = [(quad, size) for quad, size in outside if rule.exceeds(quad, size)]
     if far and rule.convention != "half-open":
-        numbers = " ".join(f"{value:g}" for value in far[0][0])
+        numbers = format_quad(far[0][0])
         some = f"{len(far):,} of {len(outside):,} boxes that do end far beyond, such as {numbers}: "
         return _RESIZED if len(far) == len(outside) else some + _RESIZED
     if rule.convention != "inclusive" or not reachable:
@@ -215,7 +221,7 @@ def findings_of_dummies(source: str, quads: Mapping[str, Sequence[Quad]]) -> Ite
     counts = Counter(tuple(quad) for found in quads.values() for quad in found if 1 in quad and set(quad) <= {0, 1})
     for quad, count in counts.items():
         if count >= _SEVERAL:
-            numbers = " ".join(f"{value:g}" for value in quad)
+            numbers = format_quad(quad)
             text = f"{count:,} boxes are {numbers}, which stands for no object in some lists, and count"
             advice = "if they are none, delete their lines and pass --unannotated omit"
             yield Finding(Severity.WARNING, f"{source}: {text}; {advice}")
@@ -280,7 +286,7 @@ class SizedBoxes(Mapping[str, NDArray[np.int64]]):
 
     def _refusal(self, image_id: str, quad: Quad, size: Size) -> OutsideError:
         """Return the error about a box, which counts the other images and says what may help."""
-        numbers = " ".join(f"{value:g}" for value in quad)
+        numbers = format_quad(quad)
         x0, y0, x1, y1 = self.rule(quad, size)
         problem = f"is not inside its {size[0]}x{size[1]} image"
         if not self.rule.extents and (x0 > x1 or y0 > y1):

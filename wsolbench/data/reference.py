@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -55,7 +55,7 @@ from wsolbench.data.storage import FolderStorage, open_storage
 from wsolbench.data.units import check_units, find_fractions
 from wsolbench.errors import DataError, MissingFileError, UsageError
 
-__all__ = ["ReferenceDataset", "ReferenceSplit", "folder_names", "has_splits", "reference_splits"]
+__all__ = ["ReferenceDataset", "ReferenceSplit", "check_folders", "folder_names", "has_splits", "reference_splits"]
 
 IDS = "image_ids.txt"
 LABELS = "class_labels.txt"
@@ -179,6 +179,23 @@ def folder_names(parts: Iterable[ReferenceSplit]) -> tuple[str, ...]:
         for image_id, label in zip(part.ids, part.labels.tolist(), strict=True):
             folders.setdefault(label, image_id.rpartition("/")[0].rpartition("/")[2])
     return tuple(folders.get(label) or str(label) for label in range(max(folders, default=-1) + 1))
+
+
+def check_folders(
+    part: ReferenceSplit, name: str, folders: Sequence[str], on_fault: Callable[[DataError], None]
+) -> None:
+    """Check that the lists of a split are those of a data set: every image is in the folder of its class.
+
+    Args:
+        part: The split.
+        name: The data set, for the message.
+        folders: The folder of each class, in the order of the labels.
+        on_fault: Called with the error about an image.
+    """
+    for image_id, label in zip(part.ids, part.labels.tolist(), strict=True):
+        if label >= len(folders) or not image_id.startswith(f"{folders[label]}/"):
+            message = f"{part.folder} is not {name}'s: {image_id!r} has label {label}; use --dataset folder for it"
+            on_fault(DataError(message))
 
 
 def _check_metadata_root(root: Path, roots: DatasetRoots) -> None:

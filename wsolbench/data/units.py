@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from wsolbench.contract import Finding, Severity
-from wsolbench.data.boxes import BoxRule, Quad, Size, is_far_beyond
+from wsolbench.data.boxes import BoxRule, Quad, Size, format_quad, is_far_beyond
 from wsolbench.errors import DataError
 
 __all__ = ["check_units", "find_fractions"]
@@ -56,7 +56,7 @@ def find_fractions(quads: Sequence[Quad], place: Callable[[int], str], *, expect
     if any(broken):
         many = 2 * sum(broken) > len(quads)
         odd = within.index(False) if many else broken.index(True)
-        numbers = " ".join(f"{value:g}" for value in quads[odd])
+        numbers = format_quad(quads[odd])
         words = "pixels, but others are in fractions" if many else "fractions of the image, but others are in pixels"
         raise DataError(f"{place(odd)}: the box {numbers} is in {words}; list all in one unit")
     return False
@@ -103,7 +103,7 @@ class _Box:
     size: Size
 
     def __str__(self) -> str:
-        numbers = " ".join(f"{value:g}" for value in self.quad)
+        numbers = format_quad(self.quad)
         size = "" if self.size == (1, 1) else f", {self.size[0]}x{self.size[1]}"  # fractions are of any size
         return f"the box {numbers} of {self.image_id!r}{size}"
 

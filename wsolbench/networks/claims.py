@@ -16,7 +16,7 @@ from wsolbench.errors import WsolbenchError
 from wsolbench.host.registry import Catalogue
 from wsolbench.networks.entries import normalises_input
 from wsolbench.networks.pickles import shown
-from wsolbench.networks.plain_data import Statement, numbers_of
+from wsolbench.networks.plain_data import Statement, folded_name, numbers_of
 from wsolbench.networks.row_names import names_rows
 
 __all__ = [
@@ -243,7 +243,7 @@ def _claims(statements: Sequence[Statement]) -> list[_Claim]:
 
 
 def _kind(statement: Statement) -> str | None:
-    names = [_folded(name) for name in statement.path if name != "value"]  # as experiment trackers nest values
+    names = [folded_name(name) for name in statement.path if name != "value"]  # as experiment trackers nest values
     if not names or any(map(names_rows, names[:-1])):
         return None
     name, parent = names[-1], names[-2] if len(names) > 1 else ""
@@ -264,10 +264,6 @@ def _kind(statement: Statement) -> str | None:
         if name in _NAMES[kind] or (kind in ("size", "crop", "interpolation") and bare in _NAMES[kind]):
             return kind
     return None
-
-
-def _folded(name: str) -> str:
-    return "".join(_WORDS.findall(name.lower()))
 
 
 def _bare(name: str) -> str:
@@ -330,11 +326,11 @@ def _is_named(text: str, spec: BackboneSpec, networks: Catalogue[BackboneSpec] |
     name = _without_place(text)
     base, _, tag = name.partition(".")
     pretrained = "" if spec.pretrained is None else spec.pretrained.name
-    own = {_folded(each) for each in (plain_name(spec.name), plain_name(pretrained)) if each}
+    own = {folded_name(each) for each in (plain_name(spec.name), plain_name(pretrained)) if each}
     tags = [each for each in (spec.name.rpartition(":")[2].partition(".")[2], pretrained.partition(".")[2]) if each]
-    if _folded(name) in own or (_folded(base) in own and (not tags or tag in ("", tags[0]))):
+    if folded_name(name) in own or (folded_name(base) in own and (not tags or tag in ("", tags[0]))):
         return _Answer("right")
-    if spec.family is not None and _folded(base) == _folded(spec.family):
+    if spec.family is not None and folded_name(base) == folded_name(spec.family):
         return _Answer("vague")
     try:
         offered = None if networks is None else networks.named(name) or networks.named(name.lower())
@@ -357,7 +353,7 @@ def _without_place(text: str) -> str:
 
 def _is_kind(theirs: str, ours: str) -> bool:
     """Return whether a name without numbers is a part of ours that a size follows: `ResNet` of `resnet50`."""
-    letters = r"[\W_]*".join(map(re.escape, _folded(theirs)))
+    letters = r"[\W_]*".join(map(re.escape, folded_name(theirs)))
     return theirs.isalpha() and re.search(rf"(^|[\W_]){letters}[\W_\d]", ours.lower()) is not None
 
 
@@ -423,7 +419,7 @@ def _filter(value: object) -> str | None:
 
 
 def _channels(claim: _Claim) -> str | None:
-    name, value = _folded(claim.statement.name), claim.statement.value
+    name, value = folded_name(claim.statement.name), claim.statement.value
     reverses = name in ("bgr", "tobgr", "isbgr", "rgbtobgr")
     turned = value.lower() == "bgr" if isinstance(value, str) else type(value) is bool and value is reverses
     return "channels in the order B, G, R" if turned else None
@@ -447,12 +443,12 @@ def _option(claim: _Claim, built: Built) -> _Contradiction | None:
 
 
 def _own_option(claim: _Claim, built: Built) -> str | None:
-    return next((name for name in built.options if _folded(name) == _folded(claim.statement.name)), None)
+    return next((name for name in built.options if folded_name(name) == folded_name(claim.statement.name)), None)
 
 
 def _same(one: object, other: object) -> bool:
     if isinstance(one, str) or isinstance(other, str):
-        return _folded(str(one)) == _folded(str(other))
+        return folded_name(str(one)) == folded_name(str(other))
     numbers = numbers_of(one), numbers_of(other)
     return numbers[0] == numbers[1] if numbers[0] is not None else one == other
 

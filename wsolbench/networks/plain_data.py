@@ -23,7 +23,7 @@ from wsolbench.networks.stored import StoredTensor
 from wsolbench.networks.tensors import tensor_of
 from wsolbench.networks.weights_file import LeftOut, WeightsFile
 
-__all__ = ["Statement", "beside_weights", "find_statements", "numbers_of", "stated_by_entries"]
+__all__ = ["Statement", "beside_weights", "find_statements", "folded_name", "numbers_of", "stated_by_entries"]
 
 DESCRIPTIONS = ("config.json", "preprocessor_config.json")
 """Files beside weights in which model hubs describe a network and its input."""
@@ -95,6 +95,11 @@ def beside_weights(path: Path) -> dict[str, Mapping[str, Any]]:
         if isinstance(content, dict):
             found[name] = content
     return found
+
+
+def folded_name(name: str) -> str:
+    """Return a name without letter case and signs: ``img_size`` and ``imgSize`` are one."""
+    return re.sub("[^a-z0-9]", "", name.lower())
 
 
 def numbers_of(value: object) -> list[float] | None:

@@ -16,7 +16,7 @@ from typing import Any
 from wsolbench.data.class_map import plain_name, some
 from wsolbench.files import read_regular
 from wsolbench.networks.pickles import shown
-from wsolbench.networks.plain_data import Statement
+from wsolbench.networks.plain_data import Statement, folded_name
 
 __all__ = ["KnownClasses", "are_numbers", "find_row_names", "names_beside_weights", "names_rows"]
 
@@ -82,7 +82,7 @@ def are_numbers(names: Sequence[str]) -> bool:
 
 def names_rows(name: str) -> bool:
     """Return whether something of this name in a file names the rows of a head."""
-    return _CERTAIN.fullmatch(_folded(name)) is not None
+    return _CERTAIN.fullmatch(folded_name(name)) is not None
 
 
 def find_row_names(statements: Iterable[Statement], num_classes: int) -> tuple[KnownClasses | None, list[str]]:
@@ -99,10 +99,10 @@ def find_row_names(statements: Iterable[Statement], num_classes: int) -> tuple[K
     found: dict[str, list[tuple[str, ...]]] = {}
     misfits: list[str] = []
     unread: list[str] = []
-    named = (each for each in statements if names_rows(each.name) or _PERHAPS.fullmatch(_folded(each.name)))
+    named = (each for each in statements if names_rows(each.name) or _PERHAPS.fullmatch(folded_name(each.name)))
     for statement in islice((each for each in named if isinstance(each.value, list | dict | str)), _MOST_STATEMENTS):
         names = _names(statement.value, num_classes)
-        if names and names.keys() == folders.keys() and _OF_FOLDERS.fullmatch(_folded(statement.name)):
+        if names and names.keys() == folders.keys() and _OF_FOLDERS.fullmatch(folded_name(statement.name)):
             names = {folders[number]: of_row for number, of_row in names.items()}
         what = f"'{shown(statement.name, 40)}' of {statement.source}"
         problem = _problem(names, num_classes) if names else None
@@ -128,7 +128,7 @@ def names_beside_weights(path: Path) -> list[Statement]:
         return []
     found = []
     for name in near:
-        stem = _folded(Path(name).stem).removeprefix(_folded(path.stem))
+        stem = folded_name(Path(name).stem).removeprefix(folded_name(path.stem))
         if _CERTAIN.fullmatch(stem) or _PERHAPS.fullmatch(stem):
             try:
                 text = read_regular(path.with_name(name), _MOST_BYTES).decode("utf-8-sig")
@@ -234,7 +234,3 @@ def _texts(value: object) -> tuple[str, ...]:
 
 def _decoded(value: object) -> object:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
-
-
-def _folded(name: str) -> str:
-    return re.sub("[^a-z0-9]", "", name.lower())

@@ -8,7 +8,7 @@ lie.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from wsolbench.data import (
     ListedSplit,
     Preparation,
     ReferenceSplit,
+    check_folders,
     list_class_folders,
     open_storage,
     prepared_roots,
@@ -91,16 +92,8 @@ def build(roots: DatasetRoots) -> Dataset:
         raise DataError(f"{roots.images} holds neither train/ and val/ nor metadata/imagenette/test/image_ids.txt")
     parts = reference_splits(prepared.metadata, prepared)
     for part in parts.values():
-        _check_classes(part, prepared.on_fault)
+        check_folders(part, "imagenette", tuple(CLASSES), prepared.on_fault)
     return DiskDataset("imagenette", tuple(CLASSES.values()), parts)
-
-
-def _check_classes(part: ReferenceSplit, on_fault: Callable[[DataError], None]) -> None:
-    folders = tuple(CLASSES)
-    for image_id, label in zip(part.ids, part.labels.tolist(), strict=True):
-        if label >= len(folders) or not image_id.startswith(f"{folders[label]}/"):
-            message = f"{part.folder} is not imagenette's: {image_id!r} has label {label}; use --dataset folder for it"
-            on_fault(DataError(message))
 
 
 # --------------------------------------------------------------------------------------------------------- the download

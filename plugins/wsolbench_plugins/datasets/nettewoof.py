@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from wsolbench.api import DataError, Dataset, DatasetRoots, DatasetSpec, Split, UsageError, hookimpl
-from wsolbench.data import DiskDataset, KnownSplit, prepared_roots, reference_splits, refuse_unused
+from wsolbench.data import DiskDataset, KnownSplit, check_folders, prepared_roots, reference_splits, refuse_unused
 
 CLASSES = {
     "n01440764": "tench",
@@ -64,10 +64,6 @@ def build(roots: DatasetRoots) -> Dataset:
     if prepared is None or prepared.metadata is None:
         raise DataError(f"{roots.images} does not hold metadata/test/image_ids.txt, as the folder of 'nettewoof' does")
     parts = reference_splits(roots.metadata or prepared.metadata, prepared)
-    folders = tuple(CLASSES)
     for part in parts.values():
-        for image_id, label in zip(part.ids, part.labels.tolist(), strict=True):
-            if label >= len(folders) or not image_id.startswith(f"{folders[label]}/"):
-                message = f"{part.folder} is not nettewoof's: {image_id!r} has label {label}"
-                prepared.on_fault(DataError(f"{message}; use --dataset folder for it"))
+        check_folders(part, "nettewoof", tuple(CLASSES), prepared.on_fault)
     return DiskDataset("nettewoof", tuple(CLASSES.values()), parts)
