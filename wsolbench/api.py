@@ -7,6 +7,8 @@ import typing
 
 from wsolbench.contract import (
     Annotations,
+    Attention,
+    Attentive,
     Augmenting,
     Averaging,
     Backbone,
@@ -17,6 +19,7 @@ from wsolbench.contract import (
     Dataset,
     DatasetRoots,
     DatasetSpec,
+    Features,
     FittedMethod,
     Fusable,
     ImageSplit,
@@ -36,6 +39,7 @@ from wsolbench.contract import (
     SpatialHead,
     Split,
     StochasticDepth,
+    Tapped,
 )
 from wsolbench.contract.heads import after_batch_norm, after_layer_norm, after_pooling
 from wsolbench.contract.options import BelowOne, Count, NonNegative, Positive, Probability
@@ -69,6 +73,8 @@ else:
 __all__ = [
     "FRAME",
     "Annotations",
+    "Attention",
+    "Attentive",
     "Augmenting",
     "Averaging",
     "Backbone",
@@ -82,6 +88,7 @@ __all__ = [
     "Dataset",
     "DatasetRoots",
     "DatasetSpec",
+    "Features",
     "FittedMethod",
     "Fusable",
     "ImageSplit",
@@ -108,6 +115,7 @@ __all__ = [
     "SpatialHead",
     "Split",
     "StochasticDepth",
+    "Tapped",
     "UnknownNameError",
     "UsageError",
     "WeightsError",

@@ -7,9 +7,12 @@ No module here imports torch at run time, so that a listing of plugins is fast.
 """
 
 from wsolbench.contract.backbones import (
+    Attention,
+    Attentive,
     Backbone,
     BackboneSpec,
     Checkpoint,
+    Features,
     Fusable,
     InputConfig,
     Layered,
@@ -18,6 +21,7 @@ from wsolbench.contract.backbones import (
     Reparameterizable,
     SpatialHead,
     StochasticDepth,
+    Tapped,
 )
 from wsolbench.contract.datasets import (
     Annotations,
@@ -57,6 +61,8 @@ from wsolbench.contract.zoos import (
 
 __all__ = [
     "Annotations",
+    "Attention",
+    "Attentive",
     "Augmenting",
     "Averaging",
     "Backbone",
@@ -68,6 +74,7 @@ __all__ = [
     "DatasetRoots",
     "DatasetSpec",
     "Download",
+    "Features",
     "Finding",
     "FittedMethod",
     "Fusable",
@@ -93,5 +100,6 @@ __all__ = [
     "Spec",
     "Split",
     "StochasticDepth",
+    "Tapped",
     "Zoo",
 ]

@@ -14,7 +14,7 @@ The traits of methods (`FittedMethod`), recipes (`Augmenting`, `Averaging`) and 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_checkable
 
@@ -22,9 +22,12 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 __all__ = [
+    "Attention",
+    "Attentive",
     "Backbone",
     "BackboneSpec",
     "Checkpoint",
+    "Features",
     "Fusable",
     "InputConfig",
     "Interpolation",
@@ -34,6 +37,7 @@ __all__ = [
     "Reparameterizable",
     "SpatialHead",
     "StochasticDepth",
+    "Tapped",
     "class_weights",
 ]
 
@@ -57,6 +61,29 @@ class InputConfig:
     interpolation: Interpolation = "bilinear"
 
 
+@dataclass(frozen=True)
+class Features:
+    """Feature maps, and what the head of a network reads beside them, such as its class token.
+
+    Methods receive the maps. The rest stays what it is where a method changes the maps, or differentiates by them.
+
+    Args:
+        maps: Feature maps (B, K, h, w).
+        rest: Tensors whose first dimension is B.
+    """
+
+    maps: Tensor
+    rest: tuple[Tensor, ...]
+
+    def with_maps(self, maps: Tensor) -> Features:
+        """Return other maps (B, K, h, w) with the same rest."""
+        return replace(self, maps=maps)
+
+    def __getitem__(self, images: slice) -> Features:
+        """Return the features of some images of the batch."""
+        return Features(self.maps[images], tuple(part[images] for part in self.rest))
+
+
 @runtime_checkable
 class Backbone(Protocol):
     """A classifier split at its feature maps, and a ``torch.nn.Module``.
@@ -64,12 +91,12 @@ class Backbone(Protocol):
     ``forward_head(forward_features(images))`` are the logits.
     """
 
-    def forward_features(self, images: Tensor) -> Tensor:
-        """Return the feature maps (B, K, h, w) of normalised images (B, 3, H, W)."""
+    def forward_features(self, images: Tensor) -> Tensor | Features:
+        """Return the feature maps (B, K, h, w) of normalised images (B, 3, H, W); `Features` if the head needs more."""
         ...
 
-    def forward_head(self, features: Tensor) -> Tensor:
-        """Return the logits (B, C) of feature maps (B, K, h, w)."""
+    def forward_head(self, features: Any) -> Tensor:
+        """Return the logits (B, C) of what ``forward_features`` returns; a network without a classifier has C = 0."""
         ...
 
 
@@ -106,6 +133,50 @@ class SpatialHead(Protocol):
         Returns:
             Weights (B, K) and constants (B,).
         """
+        ...
+
+
+@runtime_checkable
+class Tapped(Protocol):
+    """A backbone whose inner layers can be read, and changed, in one pass."""
+
+    @property
+    def taps(self) -> tuple[str, ...]:
+        """The names of the layers that have feature maps, from the image to the head."""
+        ...
+
+    def forward_tapped(self, images: Tensor, visit: Mapping[str, Callable[[Tensor], Tensor]]) -> Tensor:
+        """Return the logits (B, C) of images, and show the feature maps of layers to functions on the way.
+
+        Args:
+            images: Normalised images (B, 3, H, W).
+            visit: Name of a tap -> called once with its maps (B, K, h, w); the pass goes on with the maps of this shape
+                that it returns.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Attention:
+    """The attention of a network of tokens.
+
+    Args:
+        weights: One for each block, from the image to the head: (B, heads, N, N), rows are queries and sum to 1.
+        prefix: Number of tokens before those of the patches: class, distillation and register tokens.
+        grid: Height and width of the patches; N is prefix + height × width.
+    """
+
+    weights: tuple[Tensor, ...]
+    prefix: int
+    grid: tuple[int, int]
+
+
+@runtime_checkable
+class Attentive(Protocol):
+    """A backbone of tokens that can show its attention."""
+
+    def forward_attention(self, images: Tensor) -> Attention:
+        """Return the attention of every block on normalised images (B, 3, H, W)."""
         ...
 
 

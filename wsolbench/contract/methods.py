@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, runtime_checkable
 
-from wsolbench.contract.backbones import Backbone, SpatialHead, class_weights
+from wsolbench.contract.backbones import Backbone, Features, SpatialHead, class_weights
 from wsolbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ __all__ = [
 ]
 
 
-Need: TypeAlias = Literal["class weights", "gradients"]
+Need: TypeAlias = Literal["class weights", "class scores", "gradients", "taps", "attention"]
 
 
 @dataclass(frozen=True)
@@ -35,12 +35,18 @@ class MethodContext:
         images: Normalised images (B, 3, H, W).
         class_indices: The class to localize in each image, int64 (B,).
         logits: The network's class scores (B, C).
+        rest: What the network's head reads beside the feature maps, if it reads more; see `Features`.
     """
 
     backbone: Backbone
     images: Tensor
     class_indices: Tensor
     logits: Tensor
+    rest: tuple[Tensor, ...] | None = None
+
+    def class_scores(self, features: Tensor) -> Tensor:
+        """Return the class scores (B, C) of feature maps (B, K, h, w), which may be changed ones; differentiable."""
+        return self.backbone.forward_head(features if self.rest is None else Features(features, self.rest))
 
     @property
     def class_weights(self) -> Tensor:
@@ -138,8 +144,9 @@ class MethodSpec:
             dataclass, or the annotated parameters, are the options: typed, listed and recorded.
         source: Paper and equation.
         reads_network: False for a baseline whose maps do not depend on the network; tables then name no network.
-        needs: What a network has to offer for it: ``class weights`` (`LinearHead`), ``gradients`` (of the logits with
-            respect to the features). On a network without it, the method is refused before the work begins.
+        needs: What a network has to offer for it: ``class weights`` (`LinearHead`), ``class scores`` (a classifier),
+            ``gradients`` (of the logits with respect to the features), ``taps`` (`Tapped`), ``attention``
+            (`Attentive`). On a network without it, the method is refused before the work begins.
     """
 
     name: str

@@ -158,7 +158,8 @@ def _fit_features(context: MethodContext) -> Tensor:
     """Return the features (8, K, h, w) of eight random images, which have the size of the scene's."""
     with seeded(1):
         images = torch.randn(8, *context.images.shape[1:])
-    features: Tensor = context.backbone.forward_features(images)
+        features = context.backbone.forward_features(images)
+    assert isinstance(features, Tensor)  # the toy's
     return features
 
 

@@ -51,7 +51,7 @@ def score_gradients(features: Tensor, context: MethodContext) -> Tensor:
 
     with torch.enable_grad():
         tapped = features.detach().requires_grad_()
-        logits = context.backbone.forward_head(tapped)
+        logits = context.class_scores(tapped)
         selected = torch.zeros_like(logits).scatter(1, context.class_indices[:, None], 1)
         (gradients,) = torch.autograd.grad(logits, tapped, selected)
     return gradients
