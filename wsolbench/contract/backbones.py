@@ -84,6 +84,16 @@ class Features:
         return Features(self.maps[images], tuple(part[images] for part in self.rest))
 
 
+def maps_and_rest(features: Tensor | Features) -> tuple[Tensor, tuple[Tensor, ...] | None]:
+    """Return feature maps (B, K, h, w), and what the head reads beside them; None if it reads nothing else."""
+    return (features.maps, features.rest) if isinstance(features, Features) else (features, None)
+
+
+def with_rest(maps: Tensor, rest: tuple[Tensor, ...] | None) -> Tensor | Features:
+    """Return what ``forward_head`` reads: feature maps (B, K, h, w), with what it reads beside them."""
+    return maps if rest is None else Features(maps, rest)
+
+
 @runtime_checkable
 class Backbone(Protocol):
     """A classifier split at its feature maps, and a ``torch.nn.Module``.
@@ -116,7 +126,7 @@ class LinearHead(Protocol):
 def class_weights(backbone: Any) -> Tensor | None:
     """Return the raw class weights (C, K) of a backbone, or None where it has none."""
     weights: Tensor | None = getattr(backbone, "classifier_weight", None)
-    return weights
+    return weights if weights is not None and len(weights) else None
 
 
 @runtime_checkable

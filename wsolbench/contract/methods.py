@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, runtime_checkable
 
-from wsolbench.contract.backbones import Backbone, Features, SpatialHead, class_weights
+from wsolbench.contract.backbones import Backbone, SpatialHead, class_weights, with_rest
 from wsolbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -44,9 +44,19 @@ class MethodContext:
     logits: Tensor
     rest: tuple[Tensor, ...] | None = None
 
+    def __getitem__(self, images: slice) -> MethodContext:
+        """Return the context of some images of the batch."""
+        return MethodContext(
+            self.backbone,
+            self.images[images],
+            self.class_indices[images],
+            self.logits[images],
+            None if self.rest is None else tuple(part[images] for part in self.rest),
+        )
+
     def class_scores(self, features: Tensor) -> Tensor:
         """Return the class scores (B, C) of feature maps (B, K, h, w), which may be changed ones; differentiable."""
-        return self.backbone.forward_head(features if self.rest is None else Features(features, self.rest))
+        return self.backbone.forward_head(with_rest(features, self.rest))
 
     @property
     def class_weights(self) -> Tensor:

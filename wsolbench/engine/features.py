@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from wsolbench.contract import ImageSplit
+from wsolbench.contract import Features, ImageSplit
+from wsolbench.contract.backbones import maps_and_rest, with_rest
 from wsolbench.engine.stream import stream_batches
 from wsolbench.host.settings import guarding
 from wsolbench.networks.network import Network
@@ -31,6 +32,7 @@ class FeatureBatch:
         labels: Class indices int64 (B,).
         features: The tapped feature maps (B, K, h, w).
         logits: The scores (B, C).
+        rest: What the head reads beside the feature maps; None if it reads nothing else.
     """
 
     indices: NDArray[np.int64]
@@ -38,6 +40,12 @@ class FeatureBatch:
     labels: Tensor
     features: Tensor
     logits: Tensor
+    rest: tuple[Tensor, ...] | None = None
+
+    @property
+    def head_input(self) -> Tensor | Features:
+        """What ``forward_head`` reads: the feature maps, with the rest if there is one."""
+        return with_rest(self.features, self.rest)
 
 
 def stream_features(
@@ -80,4 +88,5 @@ def stream_features(
             first = images.ids[batch.indices[0]]
             with guarding(network.offer.provider, f"in '{network.spec.name}' on the images from '{first}' on"):
                 features, logits = network.forward(inputs, gradients=gradients)
-            yield FeatureBatch(batch.indices, inputs, batch.labels, features, logits)
+            maps, rest = maps_and_rest(features)
+            yield FeatureBatch(batch.indices, inputs, batch.labels, maps, logits, rest)

@@ -35,14 +35,26 @@ _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_
 class PrivateContext(MethodContext):
     """A context whose tensors are one method's own, so that writing to them reaches no other method."""
 
-    def __init__(self, backbone: Any, images: Tensor, class_indices: Tensor, logits: Tensor) -> None:
-        vars(self).update(backbone=backbone, class_indices=class_indices.clone(), logits=logits.clone(), _images=images)
+    def __init__(self, shared: MethodContext) -> None:
+        vars(self).update(
+            backbone=shared.backbone,
+            class_indices=shared.class_indices.clone(),
+            logits=shared.logits.clone(),
+            rest=None if shared.rest is None else tuple(part.clone() for part in shared.rest),
+            _images=shared.images,
+        )
 
     @cached_property
     def images(self) -> Tensor:
         """Normalised images (B, 3, H, W), copied when they are asked for: few methods do."""
         images: Tensor = vars(self)["_images"]
         return images.clone()
+
+    @property
+    def copies(self) -> dict[str, Tensor]:
+        """The tensors that are the method's own, by name, except the images."""
+        rest = {f"rest[{index}]": part for index, part in enumerate(self.rest or ())}
+        return {"logits": self.logits, "class indices": self.class_indices, **rest}
 
 
 @contextmanager

@@ -138,7 +138,7 @@ class NetworkMaps:
         self._checked.add("class weights")
         name, provider = self.network.spec.name, self.network.offer.provider
         with blaming(provider, f"comparing the class weights of '{name}' with its class scores"):
-            fault = class_weights_fault(self.network.module, batch.features, batch.logits)
+            fault = class_weights_fault(self.network.module, batch.head_input, batch.logits)
         if fault is not None:
             raise PluginError(
                 f"plugin {provider}: {fault} in '{name}'; a network without class weights has none to give: let "
@@ -165,7 +165,7 @@ class NetworkMaps:
     def _apply_methods(self, batch: FeatureBatch, images: ImageSplit, guard: MethodGuard) -> dict[str, MethodMaps]:
         self._check_class_scores(batch, images)
         classes = self._rows(batch.labels) if self.target == "gt" else batch.logits.argmax(dim=1)
-        context = MethodContext(self.network.module, batch.images, classes, batch.logits)
+        context = MethodContext(self.network.module, batch.images, classes, batch.logits, batch.rest)
         ids = [images.ids[index] for index in batch.indices]
         return {built.name: apply_method(built, batch.features, context, ids, guard) for built in self.built}
 

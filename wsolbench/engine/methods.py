@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic_core import to_json
 from torch import Tensor
 
-from wsolbench.contract import Maps, Method, MethodContext, MethodSpec
+from wsolbench.contract import Attentive, Maps, Method, MethodContext, MethodSpec, Tapped
 from wsolbench.contract.backbones import class_weights
 from wsolbench.contract.methods import Need
 from wsolbench.contract.options import build_with_options
@@ -96,11 +96,19 @@ def check_needs(built: Sequence[BuiltMethod], network: LoadedNetwork, registry: 
 
 
 def _offers(network: LoadedNetwork, need: Need) -> bool:
-    if need == "class weights":
-        return class_weights(network.module) is not None
-    blank = torch.zeros(1, *network.feature_shape, device=network.device)
-    with blaming(network.offer.provider, f"in '{network.spec.name}' on blank features"):
-        return has_gradients(network.module, blank)
+    module = network.module
+    with blaming(network.offer.provider, f"in '{network.spec.name}' on a blank image"):
+        match need:
+            case "class weights":
+                return class_weights(module) is not None
+            case "class scores":
+                return network.num_classes > 0
+            case "gradients":
+                return network.num_classes > 0 and has_gradients(module, network.blank_features)
+            case "taps":
+                return isinstance(module, Tapped)
+            case "attention":
+                return isinstance(module, Attentive)
 
 
 @dataclass(frozen=True)
@@ -135,10 +143,7 @@ def apply_method(
                 raise
             for position, image_id in enumerate(ids):
                 one = slice(position, position + 1)
-                alone = MethodContext(
-                    context.backbone, context.images[one], context.class_indices[one], context.logits[one]
-                )
-                _called(built, features[one], alone, f"{doing} on the image '{image_id}'")
+                _called(built, features[one], context[one], f"{doing} on the image '{image_id}'")
             raise
         maps, statistics = (made.maps, made.statistics) if isinstance(made, Maps) else (made, {})
         return MethodMaps(_checked_maps(built, maps, ids), _checked_statistics(built, statistics, ids))
@@ -146,10 +151,9 @@ def apply_method(
 
 def _called(built: BuiltMethod, features: Tensor, context: MethodContext, doing: str) -> object:
     """Run a method on copies of its inputs, and refuse one that openly writes to them."""
-    own = PrivateContext(context.backbone, context.images, context.class_indices, context.logits)
-    given = {"features": features.clone(), "logits": own.logits, "class indices": own.class_indices}
-    with refusing_writes(built, given), blaming(built.offer.provider, doing):
-        return built.method(given["features"], own)
+    given, own = features.clone(), PrivateContext(context)
+    with refusing_writes(built, {"features": given, **own.copies}), blaming(built.offer.provider, doing):
+        return built.method(given, own)
 
 
 def _checked_maps(built: BuiltMethod, maps: object, ids: Sequence[str]) -> NDArray[np.floating[Any]]:

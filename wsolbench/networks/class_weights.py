@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from wsolbench.contract import SpatialHead
-from wsolbench.contract.backbones import class_weights
+from wsolbench.contract import Features, SpatialHead
+from wsolbench.contract.backbones import class_weights, maps_and_rest, with_rest
 
 __all__ = ["class_weights_fault", "has_gradients"]
 
@@ -25,45 +25,46 @@ _LEAST_AGREEMENT = 0.5
 """1 after a pool or a batch norm, a little less after a layer norm, about 0 for weights of something else."""
 
 
-def has_gradients(module: Any, features: Tensor) -> bool:
-    """Return whether the logits of a network can be differentiated with respect to features (B, K, h, w)."""
+def has_gradients(module: Any, features: Tensor | Features) -> bool:
+    """Return whether the logits of a network can be differentiated with respect to its feature maps."""
     return _differentiable_logits(module, features)[1].requires_grad
 
 
 @torch.no_grad()
-def class_weights_fault(module: Any, features: Tensor, logits: Tensor) -> str | None:
+def class_weights_fault(module: Any, features: Tensor | Features, logits: Tensor) -> str | None:
     """Return what is wrong with the class weights of a network, or None.
 
     Args:
         module: The network, in eval mode.
-        features: Its features (B, K, h, w) of some images.
+        features: What its ``forward_features`` returned for some images.
         logits: Its logits (B, C) of them.
     """
     weights = class_weights(module)
     if weights is None:
         return None
     features, logits = features[:_IMAGES], logits[:_IMAGES]
-    expected = (logits.shape[1], features.shape[1])
+    maps, _ = maps_and_rest(features)
+    expected = (logits.shape[1], maps.shape[1])
     if tuple(weights.shape) != expected:
         return f"classifier_weight is {tuple(weights.shape)}, expected {expected}"
-    if not (features.isfinite().all() and logits.isfinite().all() and weights.isfinite().all()):
+    if not (maps.isfinite().all() and logits.isfinite().all() and weights.isfinite().all()):
         return None
-    return _fault_of_effective_weights(module, features, logits) or _fault_of_raw_weights(module, features, weights)
+    return _fault_of_effective_weights(module, maps, logits) or _fault_of_raw_weights(module, features, weights)
 
 
-def _fault_of_effective_weights(module: Any, features: Tensor, logits: Tensor) -> str | None:
+def _fault_of_effective_weights(module: Any, maps: Tensor, logits: Tensor) -> str | None:
     if not isinstance(module, SpatialHead):
         return None
     classes = logits.argmax(dim=1)
-    weights, constants = module.effective_weights(features, classes)
-    scores = torch.einsum("bk,bkhw->b", weights, features) / features[0, 0].numel() + constants
+    weights, constants = module.effective_weights(maps, classes)
+    scores = torch.einsum("bk,bkhw->b", weights, maps) / maps[0, 0].numel() + constants
     difference = float((scores - logits.gather(1, classes[:, None])[:, 0]).abs().max())
     if difference <= _TOLERANCE * max(1.0, float(logits.abs().max())):
         return None
     return f"effective_weights give class scores that differ from the logits by {difference:.3g}"
 
 
-def _fault_of_raw_weights(module: Any, features: Tensor, weights: Tensor) -> str | None:
+def _fault_of_raw_weights(module: Any, features: Tensor | Features, weights: Tensor) -> str | None:
     tapped, logits = _differentiable_logits(module, features)
     if not logits.requires_grad:
         return None if _depends(module, features, logits) else "the logits do not depend on the features"
@@ -77,11 +78,12 @@ def _fault_of_raw_weights(module: Any, features: Tensor, weights: Tensor) -> str
     return f"classifier_weight does not belong to its class scores (their agreement is {agreement:.2f} of 1)"
 
 
-def _depends(module: Any, features: Tensor, logits: Tensor) -> bool:
-    """Return whether any of some other features give other logits, where no gradient can tell."""
+def _depends(module: Any, features: Tensor | Features, logits: Tensor) -> bool:
+    """Return whether any of some other feature maps give other logits, where no gradient can tell."""
+    maps, rest = maps_and_rest(features)
     for seed in range(8):
-        noise = torch.randn(features.shape, generator=torch.Generator().manual_seed(seed)).to(features)
-        if not torch.equal(module.forward_head(features + noise * (seed + 1)), logits):
+        noise = torch.randn(maps.shape, generator=torch.Generator().manual_seed(seed)).to(maps)
+        if not torch.equal(module.forward_head(with_rest(maps + noise * (seed + 1), rest)), logits):
             return True
     return False
 
@@ -104,8 +106,9 @@ def _agreement(weights: Tensor, slopes: Tensor) -> float | None:
     return float(((weights * slopes).sum(dim=0)[used] / norms[used]).mean())
 
 
-def _differentiable_logits(module: Any, features: Tensor) -> tuple[Tensor, Tensor]:
-    """Return features that gradients are taken with respect to, and the logits of them."""
+def _differentiable_logits(module: Any, features: Tensor | Features) -> tuple[Tensor, Tensor]:
+    """Return feature maps that gradients are taken with respect to, and the logits of them; the rest is constant."""
+    maps, rest = maps_and_rest(features)
     with torch.enable_grad():
-        tapped = features.detach().clone().requires_grad_()
-        return tapped, module.forward_head(tapped)
+        tapped = maps.detach().clone().requires_grad_()
+        return tapped, module.forward_head(with_rest(tapped, rest))

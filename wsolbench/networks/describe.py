@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from wsolbench.contract import BackboneSpec, Reparameterizable
+from wsolbench.contract.backbones import maps_and_rest
 from wsolbench.errors import UsageError
 from wsolbench.host.provider import Provider, blaming
 from wsolbench.networks.network import kernel_sizes
@@ -48,7 +49,8 @@ def state_dict_shapes(
 
 
 def _feature_shape(module: Any, size: int) -> tuple[int, ...]:
-    return tuple(module.forward_features(torch.zeros(1, 3, size, size, device="meta")).shape)
+    maps, _ = maps_and_rest(module.forward_features(torch.zeros(1, 3, size, size, device="meta")))
+    return tuple(maps.shape)
 
 
 def feature_size(module: Any, size: int) -> tuple[int, int]:

@@ -12,7 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from wsolbench.contract import BackboneSpec
+from wsolbench.contract import BackboneSpec, Features
+from wsolbench.contract.backbones import maps_and_rest, with_rest
 from wsolbench.contract.choices import Precision
 from wsolbench.errors import UsageError, WsolbenchError
 from wsolbench.host.provider import blaming
@@ -58,18 +59,20 @@ class Network:
         return self.offer.spec
 
     @cached_property
-    def feature_shape(self) -> tuple[int, int, int]:
-        """Channels, height and width (K, h, w) of the tapped features, measured on a blank image."""
+    def blank_features(self) -> Tensor | Features:
+        """The tapped features of one blank image."""
         blank = torch.zeros(1, 3, self.spec.input.size, self.spec.input.size, device=self.device)
         with torch.no_grad(), blaming(self.offer.provider, f"in '{self.spec.name}' on a blank image"):
-            features = self.module.forward_features(blank)
-            if features.ndim != 4:
-                raise TypeError(f"forward_features returned {tuple(features.shape)}, expected (1, K, h, w)")
-        channels, height, width = features.shape[1:]
+            return checked_features(self.module.forward_features(blank), 1)
+
+    @property
+    def feature_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width (K, h, w) of the tapped features, measured on a blank image."""
+        channels, height, width = maps_and_rest(self.blank_features)[0].shape[1:]
         return int(channels), int(height), int(width)
 
-    def forward(self, images: Tensor, *, gradients: bool = False) -> tuple[Tensor, Tensor]:
-        """Return the features (B, K, h, w) and logits (B, C) of images, in one pass.
+    def forward(self, images: Tensor, *, gradients: bool = False) -> tuple[Tensor | Features, Tensor]:
+        """Return what ``forward_features`` makes of images, in float32, and the logits (B, C), in one pass.
 
         Args:
             images: (B, 3, H, W) float32, normalised.
@@ -81,17 +84,17 @@ class Network:
         with self._blaming_execution():
             if gradients:
                 with torch.enable_grad():
-                    features = self._forward_features(images).float()
+                    features = _mapped(checked_features(self._forward_features(images), len(images)), _single)
                     return features, self.module.forward_head(features)
             with torch.inference_mode():
-                features = self._forward_features(images)
+                features = checked_features(self._forward_features(images), len(images))
             # Tensors made in inference mode cannot take part in autograd, which gradient methods need; a copy can.
-            features = features.clone() if self.execution.precision == "fp32" else features.float()
+            features = _mapped(features, Tensor.clone if self.execution.precision == "fp32" else _single_copy)
             with torch.no_grad():
                 return features, self.module.forward_head(features)
 
     @cached_property
-    def _forward_features(self) -> Callable[[Tensor], Tensor]:
+    def _forward_features(self) -> Callable[[Tensor], Any]:
         dtype = _DTYPES[self.execution.precision]
         # Convert a copy: the head of the original stays in float32.
         body = self.module if dtype is torch.float32 else copy.deepcopy(self.module).to(dtype)
@@ -139,6 +142,43 @@ class LoadedNetwork(Network):
     options: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     row_names: KnownClasses | None = None
+
+
+def checked_features(features: Any, images: int) -> Tensor | Features:
+    """Return what ``forward_features`` returned.
+
+    Args:
+        features: What it returned.
+        images: The number of images that it was given.
+
+    Raises:
+        TypeError: It is neither feature maps nor `Features` of as many images.
+    """
+    maps, rest = maps_and_rest(features)
+    if not isinstance(maps, Tensor) or maps.ndim != 4 or len(maps) != images:
+        raise TypeError(f"forward_features returned {_form(maps)}, expected feature maps ({images}, K, h, w)")
+    for part in rest or ():
+        if not isinstance(part, Tensor) or part.ndim == 0 or len(part) != images:
+            raise TypeError(f"forward_features returned {_form(part)} in the rest, expected ({images}, ...)")
+    return with_rest(maps, rest)
+
+
+def _form(value: object) -> str:
+    return str(tuple(value.shape)) if isinstance(value, Tensor) else type(value).__name__
+
+
+def _mapped(features: Tensor | Features, function: Callable[[Tensor], Tensor]) -> Tensor | Features:
+    """Return features with a function applied to each of their tensors."""
+    maps, rest = maps_and_rest(features)
+    return with_rest(function(maps), None if rest is None else tuple(map(function, rest)))
+
+
+def _single(values: Tensor) -> Tensor:
+    return values.float() if values.is_floating_point() else values
+
+
+def _single_copy(values: Tensor) -> Tensor:
+    return values.to(torch.float32 if values.is_floating_point() else values.dtype, copy=True)
 
 
 def kernel_sizes(module: nn.Module) -> list[tuple[int, int]]:

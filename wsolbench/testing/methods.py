@@ -173,7 +173,4 @@ def _check_maps(spec: MethodSpec, features: Tensor, context: MethodContext) -> N
 
 
 def _run_on_single_images(spec: MethodSpec, features: Tensor, context: MethodContext) -> list[Maps]:
-    return [
-        _made(spec, features[one], MethodContext(context.backbone, context.images[one], classes, context.logits[one]))
-        for one, classes in ((slice(i, i + 1), context.class_indices[i : i + 1]) for i in range(len(features)))
-    ]
+    return [_made(spec, features[one], context[one]) for one in (slice(i, i + 1) for i in range(len(features)))]
