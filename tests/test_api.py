@@ -62,6 +62,7 @@ API = [
     "after_layer_norm",
     "after_pooling",
     "hookimpl",
+    "visit_layers",
     "warp",
 ]
 

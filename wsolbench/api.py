@@ -43,6 +43,7 @@ from wsolbench.contract import (
 )
 from wsolbench.contract.heads import after_batch_norm, after_layer_norm, after_pooling
 from wsolbench.contract.options import BelowOne, Count, NonNegative, Positive, Probability
+from wsolbench.contract.taps import visit_layers
 from wsolbench.data.images import warp
 from wsolbench.errors import (
     DataError,
@@ -124,5 +125,6 @@ __all__ = [
     "after_layer_norm",
     "after_pooling",
     "hookimpl",
+    "visit_layers",
     "warp",
 ]

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, runtime_checkable
 
-from wsolbench.contract.backbones import Backbone, SpatialHead, class_weights, with_rest
+from wsolbench.contract.backbones import (
+    Attention,
+    Attentive,
+    Backbone,
+    SpatialHead,
+    Tapped,
+    class_weights,
+    with_rest,
+)
+from wsolbench.contract.taps import check_taps, tap_gradients, tap_maps
 from wsolbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -87,6 +97,52 @@ class MethodContext:
             name = type(self.backbone).__name__
             raise UsageError(f"{name} does not offer effective weights; use the raw ones")
         return self.backbone.effective_weights(features, self.class_indices)[0]
+
+    @cached_property
+    def taps(self) -> Mapping[str, Tensor]:
+        """The feature maps (B, K, h, w) of the network's layers by name; see `Tapped`.
+
+        They are computed when they are first asked for, by one more pass over the images.
+
+        Raises:
+            UsageError: The backbone does not offer them.
+        """
+        tapped = self._tapped()
+        return tap_maps(tapped, self.images, tapped.taps)
+
+    def tap_gradients(self, names: Sequence[str] = ()) -> Mapping[str, tuple[Tensor, Tensor]]:
+        """Return the maps of layers, and the gradients of each image's class score with respect to them.
+
+        One more pass over the images, forward and backward, serves all layers.
+
+        Args:
+            names: The layers; none for all that the network offers.
+
+        Returns:
+            Name -> maps and gradients, both (B, K, h, w).
+
+        Raises:
+            UsageError: The backbone does not offer them, or one of that name.
+        """
+        tapped = self._tapped()
+        check_taps(tapped, names, type(self.backbone).__name__)
+        return tap_gradients(tapped, self.images, names or tapped.taps, self.class_indices)
+
+    def _tapped(self) -> Tapped:
+        if not isinstance(self.backbone, Tapped):
+            raise UsageError(f"{type(self.backbone).__name__} has no taps; use a method that does not need any")
+        return self.backbone
+
+    def attention(self) -> Attention:
+        """Return the attention of every block of the network, from one more pass over the images; see `Attentive`.
+
+        Raises:
+            UsageError: The backbone does not offer it.
+        """
+        if not isinstance(self.backbone, Attentive):
+            name = type(self.backbone).__name__
+            raise UsageError(f"{name} does not offer its attention; use a method that does not need it")
+        return self.backbone.forward_attention(self.images)
 
 
 NOT_DEFINED = "not defined: "

@@ -6,7 +6,7 @@ Written from the paper's description; state-dict keys are those of the published
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 
 import torch
@@ -14,7 +14,7 @@ from timm.layers import DropPath, LayerNorm2d
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from wsolbench.api import after_layer_norm
+from wsolbench.api import after_layer_norm, visit_layers
 
 NORM_EPS = 1e-6
 GATE_SCALE = 1 / 3
@@ -186,6 +186,15 @@ class HorNet(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Return the logits (B, C) of images (B, 3, H, W)."""
         return self.forward_head(self.forward_features(images))
+
+    @property
+    def taps(self) -> tuple[str, ...]:
+        """The stages."""
+        return tuple(f"stages.{number}" for number in range(len(self.stages)))
+
+    def forward_tapped(self, images: Tensor, visit: Mapping[str, Callable[[Tensor], Tensor]]) -> Tensor:
+        """Return the logits (B, C), and show the maps (B, K, h, w) of stages to functions on the way."""
+        return visit_layers(self, images, visit)
 
     @property
     def classifier_weight(self) -> Tensor:
