@@ -172,6 +172,19 @@ def write_ilsvrc(root):
     return DatasetRoots(images=root / "ILSVRC", metadata=root / "metadata" / "ILSVRC")
 
 
+def write_ilsvrc_photos(root):
+    """Write the folder with its ZIP file and both kinds of lists; one photo of each split has a small box."""
+    with zipfile.ZipFile(root / "images.zip", "w") as images:
+        for split, numbers in (("val", (1, 2)), ("test", (3, 4, 5))):
+            boxes = {number: (2, 2, 9, 9) if number in (1, 3) else (1, 1, 28, 20) for number in numbers}
+            entries = [(f"val/ILSVRC2012_val_{number:08d}.JPEG", 7 * number, [boxes[number]]) for number in numbers]
+            for number, (image_id, _, _) in zip(numbers, entries, strict=True):
+                images.writestr(image_id, photo(30, 24, number))
+            write_lists(root / "metadata" / split, entries, (30, 24))
+            write_lists(root / "metadata-small" / split, entries[:1], (30, 24))
+    return DatasetRoots(images=root)
+
+
 def write_openimages(root):
     for split in ("train", "val", "test"):
         ids = [f"{split}/{mid}/{number}.jpg" for mid in ("0bt9lr", "0bt_c3") for number in range(2)]
@@ -209,6 +222,7 @@ TREES: dict[str, Callable[[Path], DatasetRoots]] = {
     "cub": write_small_cub,
     "folder": write_folder,
     "ilsvrc": write_ilsvrc,
+    "ilsvrc-photos": write_ilsvrc_photos,
     "imagefolder": write_imagefolder,
     "openimages": write_openimages,
     "imagenette": write_imagenette,

@@ -8,7 +8,7 @@ from wsolbench_plugins.datasets.ilsvrc.imagenet_v2 import match_files, read_mapp
 
 from wsolbench.api import DataError, DatasetRoots, Split, UsageError
 
-(SPEC,) = ilsvrc.wsolbench_datasets()
+SPEC, _ = ilsvrc.wsolbench_datasets()
 WNIDS = [f"n{number:08d}" for number in range(1000)]
 
 

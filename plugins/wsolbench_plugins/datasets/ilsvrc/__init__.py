@@ -1,13 +1,14 @@
 """``ilsvrc``: ImageNet's 1,000 classes; its validation set is test, ImageNetV2 (threshold 0.7) is train-fullsup.
 
 Lists come from the published metadata of the reference evaluator. Without it, test comes from the official XML files,
-and there is no train-fullsup.
+and there is no train-fullsup. ``ilsvrc-photos`` is a small part of its validation set; see `photos`.
 """
 
 from __future__ import annotations
 
 from wsolbench.api import Dataset, DatasetRoots, DatasetSpec, Split, UsageError, hookimpl
 from wsolbench.data import Download, KnownSplit, Preparation, published_lists, refuse_unused
+from wsolbench_plugins.datasets.ilsvrc import photos
 from wsolbench_plugins.datasets.ilsvrc.imagenet_v2 import MAPPING
 
 MAPPING_COMMIT = "e9972606b18064ea886f098f2b5b29b9ade75f09"
@@ -16,7 +17,11 @@ MAPPING_COMMIT = "e9972606b18064ea886f098f2b5b29b9ade75f09"
 
 @hookimpl
 def wsolbench_datasets() -> list[DatasetSpec]:
-    """Offer the data set."""
+    """Offer the data set, and the part of its validation set that is quick to evaluate on."""
+    return [_ilsvrc(), _photos()]
+
+
+def _ilsvrc() -> DatasetSpec:
     source = "Russakovsky et al., ILSVRC 2012; Recht et al., ImageNetV2; boxes as Choe et al., CVPR 2020, list them"
     known = {
         Split.TRAIN_WEAKSUP: KnownSplit(1_281_167),
@@ -49,7 +54,12 @@ def wsolbench_datasets() -> list[DatasetSpec]:
         ),
         terms="ImageNet: research and education, not commercial; ImageNetV2: MIT; its boxes: CC BY 2.0",
     )
-    return [DatasetSpec("ilsvrc", _build, source, 1_000, known, preparation)]
+    return DatasetSpec("ilsvrc", _build, source, 1_000, known, preparation)
+
+
+def _photos() -> DatasetSpec:
+    source = "Russakovsky et al., ILSVRC 2012; boxes as Choe et al., CVPR 2020, list them; splits of wsolbench's own"
+    return DatasetSpec(photos.NAME, photos.build, source, 1_000)
 
 
 def _build(roots: DatasetRoots) -> Dataset:
