@@ -25,6 +25,9 @@ SLAK |= {"norm.weight": 13, "head.bias": 13}
 HORNET = {"downsample_layers.0.0.weight": 0, "downsample_layers.1.0.weight": 2, "downsample_layers.3.1.weight": 12}
 HORNET |= {"stages.0.1.gamma1": 1, "stages.2.0.gamma1": 3, "stages.2.17.norm2.weight": 8, "stages.3.1.gamma2": 12}
 HORNET |= {"norm.weight": 13, "head.weight": 13}
+UNIREPLKNET = {"downsample_layers.0.3.weight": 0, "downsample_layers.2.1.bias": 3, "stages.1.2.se.up.bias": 2}
+UNIREPLKNET |= {"stages.2.2.gamma": 3, "stages.2.26.dwconv.weight": 11, "stages.3.0.dwconv.lk_origin.weight": 12}
+UNIREPLKNET |= {"downsample_layers.3.0.weight": 12, "norm.weight": 13, "head.weight": 13}
 REPLKNET = {"stem.0.conv.weight": 0, "stem.3.bn.bias": 0, "stages.0.blocks.3.pw1.conv.weight": 1}
 REPLKNET |= {"transitions.0.0.conv.weight": 1, "stages.1.blocks.0.pw1.conv.weight": 2, "transitions.1.1.bn.bias": 2}
 REPLKNET |= {"stages.2.blocks.3.pw1.conv.weight": 3, "stages.2.blocks.4.pw1.conv.weight": 4}
@@ -34,7 +37,13 @@ REPLKNET |= {"stages.3.blocks.0.pw1.conv.weight": 12, "norm.weight": 13, "head.w
 
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [("convnext_tiny", CONVNEXT), ("slak_small", SLAK), ("hornet_tiny", HORNET), ("replknet_31b", REPLKNET)],
+    [
+        ("convnext_tiny", CONVNEXT),
+        ("slak_small", SLAK),
+        ("hornet_tiny", HORNET),
+        ("replknet_31b", REPLKNET),
+        ("unireplknet_s", UNIREPLKNET),
+    ],
 )
 def test_layers_have_their_published_numbers(name, expected):
     numbers = on_meta(name).layer_ids()

@@ -1,0 +1,71 @@
+"""Family ``unireplknet``: UniRepLKNet, the successor of RepLKNet, and a micro variant for small images."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from wsolbench.api import Backbone, BackboneSpec, InputConfig, hookimpl
+
+SOURCE = "Ding et al., UniRepLKNet: A Universal Perception Large-Kernel ConvNet, CVPR 2024"
+
+_SHORT = ((3, 3), (13,) * 2, (13,) * 6, (13,) * 2)
+_NANO = ((3, 3), (13,) * 2, (13,) * 8, (13,) * 2)
+_EVERY_SECOND = ((3,) * 3, (13,) * 3, (13, 3) * 9, (13,) * 3)
+_EVERY_THIRD = ((3,) * 3, (13,) * 3, (13, 3, 3) * 9, (13,) * 3)
+"""Kernels of the blocks of each stage: in long third stages a large one is followed by small ones."""
+_PUBLISHED: dict[str, tuple[int, tuple[tuple[int, ...], ...], int]] = {
+    "a": (40, _SHORT, 224),
+    "f": (48, _SHORT, 224),
+    "p": (64, _SHORT, 224),
+    "n": (80, _NANO, 224),
+    "t": (80, _EVERY_SECOND, 224),
+    "s": (96, _EVERY_THIRD, 224),
+    "s_384": (96, _EVERY_THIRD, 384),
+    "b": (128, _EVERY_THIRD, 384),
+    "l": (192, _EVERY_THIRD, 384),
+    "xl": (256, _EVERY_THIRD, 384),
+}
+"""Width of the first stage, kernels, and input size of the file for the 1,000 classes of ImageNet.
+
+The files of ``s_384`` to ``xl`` were trained on ImageNet-22k first, at 224 pixels (S, B) or 192 (L, XL).
+"""
+_MICRO: dict[str, Any] = {
+    "channels": (32, 96, 144),
+    "kernels": ((3,), (13, 13), (13,)),
+    "strides": (2, 1),
+    "layer_scale": 1.0,
+    "he_init": True,
+}
+
+
+@hookimpl
+def wsolbench_backbones() -> list[BackboneSpec]:
+    """Return the variants."""
+    published = [
+        _spec(
+            f"unireplknet_{name}", InputConfig(size, interpolation="bicubic"), channels=_widths(width), kernels=kernels
+        )
+        for name, (width, kernels, size) in _PUBLISHED.items()
+    ]
+    return [_spec("unireplknet_micro", InputConfig(64), **_MICRO), *published]
+
+
+def _widths(first: int) -> tuple[int, ...]:
+    return tuple(first * 2**stage for stage in range(4))
+
+
+def _spec(name: str, input_config: InputConfig, **settings: Any) -> BackboneSpec:
+    return BackboneSpec(
+        name=name,
+        build=partial(_build, **settings),
+        input=input_config,
+        source=SOURCE,
+        family=None if name == "unireplknet_s_384" else "unireplknet",  # a file fits both it and unireplknet_s
+    )
+
+
+def _build(num_classes: int, **settings: Any) -> Backbone:
+    from wsolbench_plugins.backbones.unireplknet.network import UniRepLKNet
+
+    return UniRepLKNet(num_classes, **settings)
