@@ -7,7 +7,7 @@ in the merged form.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from timm.layers import DropPath, LayerNorm2d
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_weights, fuse_linear_bn_weights
 
-from wsolbench.api import after_layer_norm
+from wsolbench.api import after_layer_norm, visit_layers
 
 NORM_EPS = 1e-6
 BRANCHES: dict[int, tuple[tuple[int, int], ...]] = {
@@ -241,6 +241,15 @@ class UniRepLKNet(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Return the logits (B, C) of images (B, 3, H, W)."""
         return self.forward_head(self.forward_features(images))
+
+    @property
+    def taps(self) -> tuple[str, ...]:
+        """The stages."""
+        return tuple(f"stages.{number}" for number in range(len(self.stages)))
+
+    def forward_tapped(self, images: Tensor, visit: Mapping[str, Callable[[Tensor], Tensor]]) -> Tensor:
+        """Return the logits (B, C), and show the maps (B, K, h, w) of stages to functions on the way."""
+        return visit_layers(self, images, visit)
 
     @property
     def classifier_weight(self) -> Tensor:
