@@ -4,9 +4,10 @@ import pytest
 import torch
 from conformance import check_of, fails
 from torch import nn
+from toy_tokens import MeanTokens, ToyTokens
 
 from wsolbench import testing
-from wsolbench.api import BackboneSpec, Checkpoint, InputConfig, after_pooling
+from wsolbench.api import BackboneSpec, Checkpoint, Features, InputConfig, after_pooling
 
 
 class Net(nn.Module):
@@ -125,11 +126,56 @@ class CountsBackwards(DropsBlocks):
         return {name: 1 - number for name, number in super().layer_ids().items()}
 
 
+class OneTokenForAll(ToyTokens):
+    """The rest is not of each image."""
+
+    def forward_features(self, images):
+        return Features(self.patches(images), (self.token,))
+
+    def forward_head(self, features):
+        return super().forward_head(Features(features.maps, (self.token.expand(len(features.maps), -1, -1),)))
+
+
+class NoTensorInTheRest(ToyTokens):
+    def forward_features(self, images):
+        return Features(self.patches(images), ((8, 8),))
+
+
+class NotFiniteRest(ToyTokens):
+    def forward_features(self, images):
+        features = super().forward_features(images)
+        return Features(features.maps, (features.rest[0] / 0,))
+
+
+class NoisyRest(ToyTokens):
+    def forward_features(self, images):
+        features = super().forward_features(images)
+        return Features(features.maps, (torch.rand(len(images), 1, 12),))
+
+
+class WritesToItsTokens(ToyTokens):
+    def forward_head(self, features):
+        logits = super().forward_head(features)
+        features.maps.add_(1)
+        return logits
+
+
+class HeadLooksAround(Net):
+    def forward_head(self, features):
+        logits = super().forward_head(features)
+        return logits - logits.mean(dim=0, keepdim=True)
+
+
+class NotDifferentiable(Net):
+    def forward_head(self, features):
+        return super().forward_head((features - features).abs().sqrt() + features)
+
+
 def backbone(build, **changes):
     return BackboneSpec("net", build, changes.pop("input", InputConfig(32)), "s", **changes)
 
 
-@pytest.mark.parametrize("build", [Net, SaysItsWeights, DropsBlocks])
+@pytest.mark.parametrize("build", [Net, SaysItsWeights, DropsBlocks, ToyTokens, MeanTokens])
 def test_a_network_that_keeps_every_rule(build):
     assert fails(backbone(build)) == set()
 
@@ -153,6 +199,13 @@ def test_a_network_that_keeps_every_rule(build):
         (ForgetsALayer, "backbone_layers"),
         (CountsBackwards, "backbone_layers"),
         (lambda _: nn.Linear(1, 1), "backbone_shapes"),
+        (OneTokenForAll, "backbone_shapes"),
+        (NoTensorInTheRest, "backbone_shapes"),
+        (NotFiniteRest, "backbone_shapes"),
+        (NoisyRest, "backbone_deterministic"),
+        (WritesToItsTokens, "backbone_head"),
+        (HeadLooksAround, "backbone_head"),
+        (NotDifferentiable, "backbone_head"),
     ],
 )
 def test_a_network_that_breaks_a_rule(build, rule):

@@ -10,15 +10,16 @@ from torch import Tensor, nn
 
 from wsolbench.contract import (
     BackboneSpec,
+    Features,
     Fusable,
     Layered,
     Reparameterizable,
     SpatialHead,
     StochasticDepth,
 )
-from wsolbench.contract.backbones import Interpolation, class_weights
+from wsolbench.contract.backbones import Interpolation, class_weights, maps_and_rest, with_rest
 from wsolbench.errors import UsageError
-from wsolbench.networks.class_weights import class_weights_fault
+from wsolbench.networks.class_weights import class_weights_fault, has_gradients
 from wsolbench.networks.weights import check_values, count_classes, load_state, read_state
 from wsolbench.testing.expectations import expect, expect_close, expect_finite, seeded
 from wsolbench.testing.toys import CLASSES
@@ -35,6 +36,7 @@ __all__ = [
     "check_backbone_effective_weights",
     "check_backbone_eval_mode",
     "check_backbone_fuse",
+    "check_backbone_head",
     "check_backbone_layers",
     "check_backbone_on_meta",
     "check_backbone_reparameterize",
@@ -74,9 +76,12 @@ def check_backbone_on_meta(spec: BackboneSpec) -> None:
 
 
 def check_backbone_shapes(spec: BackboneSpec) -> None:
-    """``forward_features`` is (B, K, h, w), ``forward_head`` (B, C), class weights, if any, (C, K); all are finite."""
+    """``forward_features`` is (B, K, h, w), ``forward_head`` (B, C), class weights, if any, (C, K); all are finite.
+
+    `Features` have such maps, and a rest of tensors (B, ...).
+    """
     network, images = _network(spec)
-    for what, values in zip(("features", "logits"), _check_shapes(network, images, CLASSES), strict=True):
+    for what, values in _check_shapes(network, images, CLASSES).items():
         expect_finite(what, values)
     weights = class_weights(network)
     if weights is not None:
@@ -103,24 +108,41 @@ def check_backbone_converts_itself(spec: BackboneSpec) -> None:
 def check_backbone_deterministic(spec: BackboneSpec) -> None:
     """Two forward passes in eval mode give the same bits."""
     network, images = _network(spec)
-    for what, first, second in zip(
-        ("features", "logits"), _forward(network, images), _forward(network, images), strict=True
-    ):
-        assert torch.equal(first, second), f"{what}: expected the same values twice, got others the second time"
+    first, second = _forward(network, images), _forward(network, images)
+    for what, values in first.items():
+        assert torch.equal(values, second[what]), f"{what}: expected the same values twice, got others the second time"
 
 
 def check_backbone_batch_invariance(spec: BackboneSpec) -> None:
     """An image's features and logits do not depend on what else is in its batch."""
     network, images = _network(spec)
-    together = _forward(network, images)
     alone = [_forward(network, image[None]) for image in images]
-    for position, what in enumerate(("features", "logits")):
-        expect_close(
-            f"{what} of a batch and of single images",
-            together[position],
-            torch.cat([one[position] for one in alone]),
-            _TOLERANCE,
-        )
+    for what, values in _forward(network, images).items():
+        single = torch.cat([one[what] for one in alone])
+        expect_close(f"{what} of a batch and of single images", values, single, _TOLERANCE)
+
+
+def check_backbone_head(spec: BackboneSpec) -> None:
+    """The head treats images apart, leaves its input as it is, and gives finite gradients if it gives any."""
+    network, images = _network(spec)
+    with torch.no_grad():
+        features = network.forward_features(images)
+        before = {what: values.clone() for what, values in _named(features).items()}
+        logits = network.forward_head(features)
+        one = network.forward_head(features[1:2])
+    changed = [what for what, values in _named(features).items() if not torch.equal(values, before[what])]
+    assert not changed, f"input of forward_head: expected no change, got {', '.join(changed)} changed"
+    expect_close("logits of features of a batch and of one image of it", logits[1:2], one, _TOLERANCE)
+    if has_gradients(network, features):
+        expect_finite("gradients of the logits with respect to the features", _gradients(network, features))
+
+
+def _gradients(network: Any, features: Tensor | Features) -> Tensor:
+    """Return the gradients of the sum of the logits with respect to feature maps (B, K, h, w); the rest is constant."""
+    maps, rest = maps_and_rest(features)
+    tapped = maps.clone().requires_grad_()
+    (gradients,) = torch.autograd.grad(network.forward_head(with_rest(tapped, rest)).sum(), tapped, allow_unused=True)
+    return torch.zeros_like(maps) if gradients is None else gradients
 
 
 def check_backbone_eval_mode(spec: BackboneSpec) -> None:
@@ -132,8 +154,9 @@ def check_backbone_eval_mode(spec: BackboneSpec) -> None:
     assert not changed, f"state after a forward pass in eval mode: expected no change, got {', '.join(changed)} changed"
     network.train()
     network.eval()
-    for what, one, other in zip(("features", "logits"), expected, _forward(network, images), strict=True):
-        assert torch.equal(one, other), f"{what} after train() and eval(): expected the same values, got others"
+    for what, values in _forward(network, images).items():
+        same = torch.equal(expected[what], values)
+        assert same, f"{what} after train() and eval(): expected the same values, got others"
 
 
 def check_backbone_reparameterize(spec: BackboneSpec) -> None:
@@ -155,8 +178,8 @@ def _check_nothing_changes(network: Any, images: Tensor, method: str) -> None:
     for times in ("once", "twice"):
         with torch.no_grad():
             getattr(network, method)()
-        for what, expected, actual in zip(("features", "logits"), before, _forward(network, images), strict=True):
-            expect_close(f"{what} after {method}() {times}", expected, actual, _TOLERANCE)
+        for what, values in _forward(network, images).items():
+            expect_close(f"{what} after {method}() {times}", before[what], values, _TOLERANCE)
 
 
 def check_backbone_drop_path(spec: BackboneSpec) -> None:
@@ -165,7 +188,7 @@ def check_backbone_drop_path(spec: BackboneSpec) -> None:
     offered = isinstance(network, StochasticDepth)
     if not offered:
         return
-    features, _ = _forward(network, images)
+    features = _forward(network, images)["features"]
     try:
         network.set_drop_path(0.5)
     except UsageError:  # of a family whose other networks have blocks
@@ -173,7 +196,7 @@ def check_backbone_drop_path(spec: BackboneSpec) -> None:
 
     def drawn(seed: int) -> Tensor:
         with seeded(seed):
-            return _forward(network, images)[0]
+            return _forward(network, images)["features"]
 
     # A few draws: one may leave nothing out.
     for seed in range(4):
@@ -200,7 +223,9 @@ def check_backbone_layers(spec: BackboneSpec) -> None:
 def check_backbone_class_weights(spec: BackboneSpec) -> None:
     """Class weights, if the network has any, belong to its class scores: raising a channel raises a score with it."""
     network, images = _network(spec)
-    features, logits = _forward(network, images)
+    with torch.no_grad():
+        features = network.forward_features(images)
+        logits = network.forward_head(features)
     fault = class_weights_fault(network, features, logits)
     assert fault is None, f"class weights: expected those of the class scores, or None; got: {fault}"
 
@@ -210,7 +235,8 @@ def check_backbone_effective_weights(spec: BackboneSpec) -> None:
     network, images = _network(spec)
     if not isinstance(network, SpatialHead):
         return
-    features, logits = _forward(network, images)
+    found = _forward(network, images)
+    features, logits = found["features"], found["logits"]
     classes = torch.arange(len(images)) % CLASSES
     with torch.no_grad():
         weights, constants = network.effective_weights(features, classes)
@@ -243,6 +269,7 @@ BACKBONE_CHECKS = (
     check_backbone_converts_itself,
     check_backbone_deterministic,
     check_backbone_batch_invariance,
+    check_backbone_head,
     check_backbone_eval_mode,
     check_backbone_reparameterize,
     check_backbone_fuse,
@@ -287,24 +314,34 @@ def _perturb(norm: nn.modules.batchnorm._NormBase | nn.LayerNorm) -> None:
 
 
 @torch.no_grad()
-def _forward(network: Any, images: Tensor) -> tuple[Tensor, Tensor]:
+def _forward(network: Any, images: Tensor) -> dict[str, Tensor]:
+    """Return the features, the parts of their rest, and the logits of images, by name."""
     features = network.forward_features(images)
-    return features, network.forward_head(features)
+    return {**_named(features), "logits": network.forward_head(features)}
+
+
+def _named(features: Tensor | Features) -> dict[str, Tensor]:
+    maps, rest = maps_and_rest(features)
+    return {"features": maps, **{f"rest[{index}]": part for index, part in enumerate(rest or ())}}
 
 
 @torch.no_grad()
-def _check_shapes(network: Any, images: Tensor, classes: int) -> tuple[Tensor, Tensor]:
+def _check_shapes(network: Any, images: Tensor, classes: int) -> dict[str, Tensor]:
     features = network.forward_features(images)
-    expect("dimensions of forward_features", 4, features.ndim)
-    batch, channels, height, width = features.shape
-    expect("images in forward_features", len(images), batch)
-    assert min(channels, height, width) > 0, f"forward_features: expected (B, K, h, w), got {tuple(features.shape)}"
+    found = _named(features)
+    for what, values in found.items():
+        assert isinstance(values, Tensor), f"forward_features: expected a tensor, got {type(values).__name__} ({what})"
+        expect(f"images in forward_features ({what})", len(images), len(values) if values.ndim else None)
+    maps = found["features"]
+    expect("dimensions of forward_features", 4, maps.ndim)
+    _, channels, height, width = maps.shape
+    assert min(channels, height, width) > 0, f"forward_features: expected (B, K, h, w), got {tuple(maps.shape)}"
     logits = network.forward_head(features)
     expect("shape of forward_head", (len(images), classes), tuple(logits.shape))
     weights = class_weights(network)
     if weights is not None:
         expect("shape of classifier_weight", (classes, channels), tuple(weights.shape))
-    return features, logits
+    return {**found, "logits": logits}
 
 
 def _check_classifier_key(spec: BackboneSpec, network: Any, classes: int) -> None:
