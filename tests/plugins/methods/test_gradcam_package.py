@@ -9,11 +9,12 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
+from toy_tokens import ToyTokens
 from wsolbench_plugins.backbones.timm_networks import networks
 from wsolbench_plugins.methods.gradcam_package import wsolbench_methods
 
 from wsolbench import testing
-from wsolbench.api import MethodContext, UsageError
+from wsolbench.api import Features, MethodContext, UsageError
 from wsolbench.contract.options import build_with_options, list_options
 from wsolbench.leaderboard import add, build
 from wsolbench.records import read_record
@@ -109,6 +110,63 @@ def assert_is_the_map_of_the_package(network, name):
     ours = scale_cam_image(scale_cam_image(maps.numpy(), (SIDE, SIDE)))
     assert expected.std() > 0.01
     np.testing.assert_allclose(ours, expected, atol=1e-5)
+
+
+@cache
+def tokens():
+    """Return feature maps of three random images in a network of tokens, and their context."""
+    torch.manual_seed(0)
+    backbone = ToyTokens().eval().requires_grad_(False)
+    images = torch.randn(3, 3, 32, 32)
+    with torch.no_grad():
+        features = backbone.forward_features(images)
+        logits = backbone.forward_head(features)
+    return features.maps, MethodContext(backbone, images, torch.tensor([3, 0, 4]), logits, features.rest)
+
+
+@pytest.mark.parametrize("name", sorted(OFFERED))
+def test_works_where_the_head_reads_a_token_too(name):
+    features, context = tokens()
+    with torch.no_grad():
+        together = made(name)(features, context)
+        alone = [made(name)(features[one], context[one]) for one in (slice(i, i + 1) for i in range(3))]
+    assert together.shape == (3, 4, 4)
+    torch.testing.assert_close(together, torch.cat(alone), rtol=1e-4, atol=1e-5 * float(together.max()))
+
+
+def test_ablation_keeps_the_token_of_its_image():
+    features, context = tokens()
+    shifted = features - features.amin(dim=(1, 2, 3), keepdim=True)  # no value below 0, so that it ablates with zeros
+
+    def score(maps):
+        return context.class_scores(maps).gather(1, context.class_indices[:, None])[:, 0]
+
+    weights = []
+    for channel in range(shifted.shape[1]):
+        without = shifted.clone()
+        without[:, channel] = 0
+        weights.append((score(shifted) - score(without)) / score(shifted))
+    with torch.no_grad():
+        expected = (torch.stack(weights, dim=1)[:, :, None, None] * shifted).sum(dim=1).clamp(min=0)
+        maps = made("AblationCAM")(shifted, context)
+    torch.testing.assert_close(maps, expected, rtol=0, atol=1e-4 * float(expected.max()))
+
+
+def test_grad_cam_is_that_of_the_core():
+    features, context = tokens()
+    with torch.enable_grad():
+        tapped = features.clone().requires_grad_()
+        scores = context.backbone.forward_head(Features(tapped, context.rest))
+        scores.gather(1, context.class_indices[:, None]).sum().backward()
+    expected = (tapped.grad.mean(dim=(2, 3), keepdim=True) * features).sum(dim=1).clamp(min=0)
+    torch.testing.assert_close(made("GradCAM")(features, context), expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "needs"), [("GradCAM", {"gradients"}), ("ScoreCAM", {"class scores"}), ("EigenCAM", set())]
+)
+def test_what_a_class_needs(name, needs):
+    assert ZOO.find(name).needs == needs
 
 
 @pytest.mark.slow

@@ -18,7 +18,7 @@ from pytorch_grad_cam.base_cam import BaseCAM
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import Tensor, nn
 
-from wsolbench.api import Count, MethodContext, MethodSpec, Positive, UsageError
+from wsolbench.api import Count, Features, MethodContext, MethodSpec, Positive, UsageError
 
 READ_FEATURES_ALONE = {
     "AblationCAM",
@@ -37,6 +37,8 @@ READ_FEATURES_ALONE = {
 }
 """Classes that do not read the images: for them the network starts at its features."""
 READ_NO_GRADIENTS = {"AblationCAM", "EigenCAM", "FEM", "KPCA_CAM", "ScoreCAM"}
+READ_SCORES = {"AblationCAM", "ScoreCAM"}
+"""Those of them that read class scores: of many copies of an image, one for every channel."""
 OBJECTIONS = {
     "FinerCAM": "it wraps another class, and chooses the classes that it compares",
     "FullGrad": "it reads the biases of all layers, not the maps of one",
@@ -56,23 +58,39 @@ class TappedNetwork(nn.Module):
     """A backbone that starts at its images or at its features, with a layer for the package's hooks at the tap.
 
     Gradients start at the tap. The package gets contiguous tensors in single precision, whatever the backbone's are.
+
+    Args:
+        context: The context of some images; of one image where the package runs the network on copies of it.
+        reads_images: Whether the network starts at its images.
     """
 
-    def __init__(self, backbone: Any, *, reads_images: bool) -> None:
+    def __init__(self, context: MethodContext, *, reads_images: bool) -> None:
         super().__init__()
         self.tap = nn.Identity()  # first, because the package searches layer by layer and fails at layers that are None
-        self.backbone = backbone
+        self.backbone: Any = context.backbone
+        self.rest = context.rest
         self.reads_images = reads_images
-        self.unit = nn.Parameter(torch.ones(()))  # ShapleyCAM differentiates gradients: they need a variable
+        # ShapleyCAM differentiates gradients: they need a variable, and must be no views of others.
+        self.unit = nn.Parameter(torch.ones(()))
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return logits (B, C) of images (B, 3, H, W) or of features (B, K, h, w)."""
-        features = self.backbone.forward_features(inputs).detach() if self.reads_images else inputs
+        features, rest = self._features(inputs)
         if torch.is_grad_enabled():
             features.requires_grad_()
         tapped = self.tap(features.float().clone(memory_format=torch.contiguous_format))
-        logits: Tensor = self.backbone.forward_head(tapped.to(features.dtype))
-        return logits.float() * self.unit
+        maps = tapped.to(features.dtype) * self.unit.to(features.dtype)
+        logits: Tensor = self.backbone.forward_head(maps if rest is None else Features(maps, rest))
+        return logits.float()
+
+    def _features(self, inputs: Tensor) -> tuple[Tensor, tuple[Tensor, ...] | None]:
+        """Return feature maps (B, K, h, w), and what the head reads beside them."""
+        if self.reads_images:
+            made = self.backbone.forward_features(inputs)
+            return (made.maps.detach(), made.rest) if isinstance(made, Features) else (made.detach(), None)
+        if self.rest is None:
+            return inputs, None
+        return inputs, tuple(part.expand(len(inputs), *part.shape[1:]) for part in self.rest)
 
 
 @dataclass(frozen=True)
@@ -89,18 +107,19 @@ class PackagedCAM:
 
     def __call__(self, features: Tensor, context: MethodContext) -> Tensor:
         """Return raw maps (B, h, w) of features (B, K, h, w); negative values become 0, as in the package."""
-        reads_images = self.cam_class.__name__ not in READ_FEATURES_ALONE
-        network = TappedNetwork(context.backbone, reads_images=reads_images).to(features.device).eval()
-        targets = [ClassifierOutputTarget(index) for index in context.class_indices.tolist()]
-        inputs = context.images if reads_images else features.detach()
-        step = 1 if reads_images else len(inputs)  # such a class copies its images once a channel
-        maps = [
-            self._maps(network, inputs[start : start + step], targets[start : start + step])
-            for start in range(0, len(inputs), step)
-        ]
+        name = self.cam_class.__name__
+        # Copies of images take memory, and copies of features need the rest of their own image.
+        alone = name not in READ_FEATURES_ALONE or (name in READ_SCORES and context.rest is not None)
+        step = 1 if alone else len(features)
+        parts = [slice(start, start + step) for start in range(0, len(features), step)]
+        maps = [self._maps(features[part], context[part]) for part in parts]
         return torch.cat(maps).to(features.device).clamp(min=0)
 
-    def _maps(self, network: TappedNetwork, inputs: Tensor, targets: list[Any]) -> Tensor:
+    def _maps(self, features: Tensor, context: MethodContext) -> Tensor:
+        reads_images = self.cam_class.__name__ not in READ_FEATURES_ALONE
+        network = TappedNetwork(context, reads_images=reads_images).to(features.device).eval()
+        targets = [ClassifierOutputTarget(index) for index in context.class_indices.tolist()]
+        inputs = context.images if reads_images else features.detach()
         cam = self.cam_class(network, [network.tap], **self.options)
         try:
             with torch.enable_grad(), np.errstate(invalid="ignore"):  # AblationCAM's 0 / 0 for channels of one value
@@ -140,8 +159,13 @@ def find(name: str) -> MethodSpec:
         return PackagedCAM(type(name, (RawMap, cam_class), {}), options)
 
     build.__signature__ = inspect.Signature(_options(cam_class))  # type: ignore[attr-defined]
-    needs: frozenset[Literal["gradients"]] = frozenset() if name in READ_NO_GRADIENTS else frozenset({"gradients"})
-    return MethodSpec(name, build, f"grad-cam {metadata.version('grad-cam')}", needs=needs)
+    return MethodSpec(name, build, f"grad-cam {metadata.version('grad-cam')}", needs=_needs(name))
+
+
+def _needs(name: str) -> frozenset[Literal["class scores", "gradients"]]:
+    if name not in READ_NO_GRADIENTS:
+        return frozenset({"gradients"})
+    return frozenset({"class scores"}) if name in READ_SCORES else frozenset()
 
 
 def _cam_classes() -> dict[str, Any]:
