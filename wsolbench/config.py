@@ -110,6 +110,7 @@ class RunConfig(ScoringConfig):
         backbone_options: Option of the network -> value, or the text that stands for it.
         weights: A file, a source of pretrained weights, ``random``, or None for those that ship.
         weights_key: Which state dict of a weights file that holds several; None for the usual one.
+        tap: The layer of the network whose maps are the features; None for those before its head.
         target: Whether the true or the predicted class is localized.
         batch_size: Images in a forward pass.
         device: None for a GPU where there is one.
@@ -125,6 +126,7 @@ class RunConfig(ScoringConfig):
     backbone_options: Mapping[str, Any] = {}
     weights: str | None = None
     weights_key: str | None = None
+    tap: str | None = None
     target: Target = "gt"
     batch_size: Count = 32
     device: str | None = None

@@ -66,6 +66,7 @@ def run(
     backbone_options: Mapping[str, Any] | None = None,
     weights: FilePath | None = None,
     weights_key: str | None = None,
+    tap: str | None = None,
     layer: str | None = None,
     input: InputConfig | None = None,
     data_root: FilePath | None = None,
@@ -103,6 +104,7 @@ def run(
         backbone_options: Option of the network -> value, such as ``{"output_stride": 16}``.
         weights: A file, a source of pretrained weights, ``"random"``, or None for those that ship.
         weights_key: Which state dict of a weights file that holds several, such as ``"state_dict_ema"``.
+        tap: The layer of the network whose maps are the features, as ``"stages.1"``; None for those before its head.
         layer: Of a module: the name of the layer whose output are the feature maps.
         input: Of a module: how images are prepared for it; 224×224 with ImageNet's mean and deviation by default.
         data_root: Where the data set is, as ``--data-root`` says.

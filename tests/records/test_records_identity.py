@@ -62,6 +62,7 @@ DIFFERENT = {
     "network": lambda: measured(network(name="other")),
     "network provider": lambda: measured(network(provider="another 1")),
     "method provider": lambda: measured(method=update("method", provider="acme 1 'cam'")),
+    "tap": lambda: measured(network(tap="stages.1")),
     "precision": lambda: measured(network(precision="bf16")),
     "preprocessing": lambda: measured(
         network(preprocessing=Preprocessing(size=64, mean=(0, 0, 0), std=(1, 1, 1), interpolation="bilinear"))

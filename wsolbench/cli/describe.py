@@ -156,8 +156,8 @@ def _value(value: object) -> str:
         return "none"
     if isinstance(value, dict):
         return ", ".join(f"{key} {_value(item)}" for key, item in value.items())
-    if isinstance(value, list) and len(value) == 2 and all(isinstance(side, int) for side in value):
-        return f"{value[0]}×{value[1]}"
+    if isinstance(value, list) and len(value) in (2, 3) and all(isinstance(side, int) for side in value):
+        return "×".join(map(str, value))
     if isinstance(value, list | tuple):
         return ", ".join(_value(item) for item in value)
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)

@@ -66,6 +66,10 @@ def run(
         ),
     ] = None,
     weights_key: WeightsKey = None,
+    tap: Annotated[
+        str | None,
+        typer.Option(metavar="LAYER", help="Features are those of this layer; 'describe' lists the taps of a network."),
+    ] = None,
     split: EvaluatedSplit = "test",
     limit: Limit = None,
     target: Annotated[Target, typer.Option(help="The class to localize: the true or the predicted.")] = "gt",
@@ -107,6 +111,7 @@ def run(
         backbone_options=parse_options(backbone_opt or [], "--backbone-opt"),
         weights=weights,
         weights_key=weights_key,
+        tap=tap,
         split=split,
         limit=limit,
         target=target,

@@ -86,11 +86,12 @@ def check_needs(built: Sequence[BuiltMethod], network: LoadedNetwork, registry: 
     """
     needs = {need for each in built for need in each.offer.spec.needs}
     lacking = {need for need in needs if not _offers(network, need)}
+    where = "" if network.tap is None else f" at the tap '{network.tap}'"
     for each in built:
         for need in sorted(each.offer.spec.needs & lacking):
             working = ", ".join(offer.name for offer in registry.methods if not offer.spec.needs & lacking)
             raise UsageError(
-                f"the method '{each.name}' needs {need}, which '{network.spec.name}' does not have; "
+                f"the method '{each.name}' needs {need}, which '{network.spec.name}' does not have{where}; "
                 f"methods that work with it: {working or 'none'}"
             )
 

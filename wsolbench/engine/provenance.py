@@ -67,6 +67,7 @@ def describe_backbone(network: LoadedNetwork, class_rows: tuple[int, ...] | None
         name=network.spec.name,
         family=network.spec.family,
         options=dict(network.options),
+        tap=network.tap,
         provider=str(network.offer.provider),
         parameters=network.parameters,
         largest_kernel=network.largest_kernel,

@@ -29,7 +29,7 @@ from wsolbench.networks.load import Weights, load_network
 from wsolbench.networks.network import Execution, LoadedNetwork
 from wsolbench.progress import Reporter
 from wsolbench.protocol import FRAME, boxes_at, cam_threshold_grid, scale_boxes, select_threshold
-from wsolbench.records import ResultRecord, WeightsInfo, identity_of
+from wsolbench.records import ResultRecord, WeightsInfo, identity_of, network_label
 from wsolbench.records.labels import facts_of, tell_apart
 
 __all__ = ["RecordedRun", "draw_galleries", "draw_side_by_side", "picture"]
@@ -60,7 +60,7 @@ def draw_galleries(
             draw_gallery(
                 folder / f"gallery-{file_name(method)}.png",
                 _cases(maps.only(method), part, of_method),
-                _title(f"{maps.network.spec.name}, {method}", of_method),
+                _title(f"{_tapped_name(maps.network)}, {method}", of_method),
             )
             advance(1)
 
@@ -242,6 +242,7 @@ def _load(
         execution=Execution(backbone.precision),
         weights_key=backbone.weights.key,
         options=backbone.options,
+        tap=backbone.tap,
     )
     if network.weights.sha256 != backbone.weights.sha256:
         raise WeightsError(f"{network.weights.file} is not the file that '{backbone.name}' was measured with")
@@ -312,7 +313,7 @@ def _named_apart(columns: Sequence[Column], records: Sequence[ResultRecord]) -> 
 
 
 def _network_label(network: LoadedNetwork) -> str:
-    label = network.spec.name + (" (random)" if network.weights.source == "random" else "")
+    label = _tapped_name(network) + (" (random)" if network.weights.source == "random" else "")
     if network.weights.key is not None:
         label += f" ({network.weights.key})"
     if network.weights.source == "file" and network.weights.training is not None:
@@ -320,6 +321,10 @@ def _network_label(network: LoadedNetwork) -> str:
     if network.execution.precision != "fp32":
         label += f" ({network.execution.precision})"
     return label
+
+
+def _tapped_name(network: LoadedNetwork) -> str:
+    return network.spec.name if network.tap is None else network_label(network.spec.name, {"tap": network.tap})
 
 
 def _method_label(record: ResultRecord) -> str:

@@ -89,6 +89,7 @@ def plan_run(config: RunConfig, registry: Registry, reporter: Reporter) -> RunPl
         execution=Execution(config.precision, config.compile),
         weights_key=config.weights_key,
         options=config.backbone_options,
+        tap=config.tap,
     )
     report_weights(network.weights, network.warnings, reporter)
     check_needs(methods, network, registry)

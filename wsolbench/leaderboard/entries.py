@@ -207,7 +207,8 @@ def file_stem(entry: Entry) -> str:
     precision = "" if network.precision == "fp32" else f"-{network.precision}"
     weights = f"{entry.recipe}-seed{entry.training.seed}" if entry.training else network.weights.source
     built = "".join(f"-{name}-{value}" for name, value in network.options.items())
-    return _shortened(file_name(f"{network.name}{built}{precision}__{method.name}{options}__{weights}"))
+    tapped = "" if network.tap is None else f"-tap-{network.tap}"
+    return _shortened(file_name(f"{network.name}{built}{tapped}{precision}__{method.name}{options}__{weights}"))
 
 
 def _shortened(stem: str) -> str:

@@ -7,8 +7,9 @@ from typing import Any
 
 import torch
 
-from wsolbench.contract import BackboneSpec, Reparameterizable
+from wsolbench.contract import BackboneSpec, Reparameterizable, Tapped
 from wsolbench.contract.backbones import maps_and_rest
+from wsolbench.contract.taps import tap_maps
 from wsolbench.errors import UsageError
 from wsolbench.host.provider import Provider, blaming
 from wsolbench.networks.network import kernel_sizes
@@ -53,6 +54,14 @@ def _feature_shape(module: Any, size: int) -> tuple[int, ...]:
     return tuple(maps.shape)
 
 
+def _tap_shapes(module: Any, size: int) -> dict[str, list[int]]:
+    """Return channels, height and width of the maps of every tap, from the image to the head."""
+    if not isinstance(module, Tapped):
+        return {}
+    maps = tap_maps(module, torch.zeros(1, 3, size, size, device="meta"), module.taps)
+    return {name: list(of_tap.shape[1:]) for name, of_tap in maps.items()}
+
+
 def feature_size(module: Any, size: int) -> tuple[int, int]:
     """Return height and width of a network's feature maps for square images; the network has no memory."""
     with torch.no_grad():
@@ -67,6 +76,7 @@ def describe_backbone(spec: BackboneSpec, provider: Provider, num_classes: int, 
     with torch.no_grad(), blaming(provider, f"in '{spec.name}' on a blank image"):
         _, channels, height, width = _feature_shape(module, size)
         _, _, taller, _ = _feature_shape(module, size + _LONGER)
+        taps = _tap_shapes(module, size)
     stride = _LONGER / (taller - height)
     return {
         "family": spec.family,
@@ -76,6 +86,7 @@ def describe_backbone(spec: BackboneSpec, provider: Provider, num_classes: int, 
         "feature_channels": channels,
         "feature_stride": int(stride) if stride.is_integer() else stride,
         "feature_size": [height, width],
+        "taps": taps,
         "mergeable": isinstance(module, Reparameterizable),
         "input": asdict(spec.input),
         "pretrained_weights": None if spec.pretrained is None else str(spec.pretrained),

@@ -36,6 +36,7 @@ from wsolbench.networks.network import USUAL, Execution, LoadedNetwork, largest_
 from wsolbench.networks.plain_data import Statement, find_statements, stated_by_entries
 from wsolbench.networks.row_names import KnownClasses, find_row_names, names_beside_weights
 from wsolbench.networks.shapes import build_shapes
+from wsolbench.networks.taps import tapped_at
 from wsolbench.networks.weights import (
     StateDict,
     check_fit,
@@ -170,6 +171,7 @@ def load_network(
     execution: Execution = USUAL,
     weights_key: str | None = None,
     options: Mapping[str, Any] | None = None,
+    tap: str | None = None,
 ) -> LoadedNetwork:
     """Build a network, load its weights, merge its branches, fuse its norms, and put it on its device in eval mode.
 
@@ -184,9 +186,11 @@ def load_network(
         execution: How the features are computed.
         weights_key: Which state dict of a weights file is loaded; None for the usual one.
         options: Options of the network: name -> value, or the text that stands for it.
+        tap: The layer whose maps are the features; None for those that the network itself offers.
 
     Raises:
-        UsageError: The name cannot be resolved, no weights ship for the data set, or the network has no such option.
+        UsageError: The name cannot be resolved, no weights ship for the data set, or the network has no such option or
+            tap.
         WeightsError: The weights cannot be read or do not fit.
         PluginError: The plugin's code fails.
     """
@@ -194,7 +198,7 @@ def load_network(
     offer, chosen = configure(resolve_backbone(registry, name, dataset, source, options), options or {})
     spec, provider = offer.spec, offer.provider
     if isinstance(spec, ModuleSpec):
-        return _load_object(name, offer, device, execution)
+        return _tapped(_load_object(name, offer, device, execution), tap)
     known = read_weights(offer, dataset, source, chosen)
     if known is not None:
         with _naming_similar_network(known, offer, registry):
@@ -219,7 +223,22 @@ def load_network(
         known = replace(known, warnings=(*known.warnings, *misfits))
         info, warnings = _with_notes(known, notes, said, offer, num_classes, registry)
     loaded = _prepare(name, offer, module, num_classes, parameters, info, device, execution)
-    return replace(loaded, options=chosen, warnings=warnings, row_names=row_names)
+    return _tapped(replace(loaded, options=chosen, warnings=warnings, row_names=row_names), tap)
+
+
+def _tapped(network: LoadedNetwork, tap: str | None) -> LoadedNetwork:
+    """Return a network whose features are those of a tap.
+
+    Raises:
+        UsageError: The network has no such tap, or is compiled.
+    """
+    if tap is None:
+        return network
+    if network.execution.compiled:
+        raise UsageError(f"--compile: a network tapped at '{tap}' is not compiled; omit --compile")
+    size, called = network.spec.input.size, network.spec.name
+    with guarding(network.offer.provider, f"tapping '{called}' at '{tap}'"):
+        return replace(network, module=tapped_at(network.module, tap, size=size, called=called), tap=tap)
 
 
 def report_weights(weights: WeightsInfo, warnings: Sequence[str], reporter: Reporter) -> None:

@@ -129,6 +129,7 @@ class LoadedNetwork(Network):
         reparameterized: Whether parallel branches were merged.
         weights: Where its weights come from.
         options: Options that the network was built with, those that were given.
+        tap: The layer whose maps are its features, where it was named; see `taps`.
         warnings: What the user should know about the weights.
         row_names: What the rows of its head are called, as its weights came with it; None where it is not known.
     """
@@ -140,6 +141,7 @@ class LoadedNetwork(Network):
     reparameterized: bool
     weights: WeightsInfo
     options: Mapping[str, Any] = field(default_factory=dict)
+    tap: str | None = None
     warnings: tuple[str, ...] = ()
     row_names: KnownClasses | None = None
 

@@ -140,6 +140,7 @@ def _network(backbone: BackboneInfo, seed: int | None) -> Facts:
     return (
         ("network", backbone.name),
         *((("network options", _plain(backbone.options)),) if backbone.options else ()),
+        *((("tap", backbone.tap),) if backbone.tap is not None else ()),
         ("network provider", _distribution(backbone.provider)),
         ("precision", backbone.precision),
         ("preprocessing", _plain(backbone.preprocessing.model_dump())),

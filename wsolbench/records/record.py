@@ -220,6 +220,7 @@ class BackboneInfo(_Part):
     name: Name
     family: Name | None
     options: Plain = Field(default={}, description="of the network, those that were given")
+    tap: Text | None = Field(default=None, description="layer whose maps are the features; null for the network's own")
     provider: Text
     parameters: Count = Field(description="before branches were merged")
     largest_kernel: Count
@@ -238,8 +239,8 @@ class BackboneInfo(_Part):
 
     @property
     def label(self) -> str:
-        """The name with the options."""
-        return network_label(self.name, self.options)
+        """The name with the options and the tap."""
+        return network_label(self.name, self.options if self.tap is None else {**self.options, "tap": self.tap})
 
 
 def network_label(name: str, options: Mapping[str, Any]) -> str:
