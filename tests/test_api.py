@@ -80,6 +80,7 @@ DATA = [
     "Line",
     "ListedSplit",
     "NameIndex",
+    "PickedSplit",
     "PlacedSplit",
     "Preparation",
     "Quad",

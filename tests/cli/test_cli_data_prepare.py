@@ -40,3 +40,13 @@ def test_what_is_there_is_ready(cli, tmp_path):
     assert cli("data", "prepare", "tiny-imagnet").refused(
         "unknown data set 'tiny-imagnet'. Did you mean 'tiny-imagenet'"
     )
+
+
+def test_what_a_user_has_takes_the_place_of_downloads(cli, tmp_path):
+    done = cli("data", "prepare", "ilsvrc-photos", "--metadata-root", tmp_path, "--out", tmp_path / "out")
+    assert done.refused("--metadata-root goes with --data-root, the images that you have; pass both or neither")
+    done = cli("data", "prepare", "ilsvrc", "--data-root", tmp_path, "--out", tmp_path / "out")
+    assert done.refused("'ilsvrc' is not copied: name the folder of what you have in every command")
+    done = cli("data", "prepare", "ilsvrc-photos", "--data-root", tmp_path / "none", "--out", tmp_path / "out")
+    assert done.refused(f"--data-root {tmp_path / 'none'} does not exist")
+    assert not (tmp_path / "out").exists()

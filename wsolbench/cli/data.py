@@ -22,7 +22,7 @@ from wsolbench.cli.arguments import (
 from wsolbench.cli.session import EVERYWHERE, session_of
 from wsolbench.contract import Conventions, DatasetRoots, Severity
 from wsolbench.contract.choices import LARGEST_SEED
-from wsolbench.errors import DataError
+from wsolbench.errors import DataError, UsageError
 from wsolbench.files import atomic_folder, check_writable
 
 if TYPE_CHECKING:
@@ -116,10 +116,16 @@ def prepare(
     context: typer.Context,
     name: Annotated[str, typer.Argument(help="Data set; see 'wsolbench list datasets'.")],
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Its folder; default data/NAME.")] = None,
+    data_root: Annotated[
+        Path | None, typer.Option(metavar="DIR|ZIP|TAR", help="The images that you have; nothing is downloaded.")
+    ] = None,
+    metadata_root: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="The lists or XML files of boxes that you have.")
+    ] = None,
 ) -> None:
     """Download a data set, verify and unpack it, write its lists, and report what you have to download yourself.
 
-    An interrupted download continues where it stopped.
+    An interrupted download continues where it stopped. With --data-root, what you have is copied in place of downloads.
     """
     session = session_of(context)
     registry = session.load_plugins()
@@ -127,8 +133,11 @@ def prepare(
 
     offer = registry.datasets.get(name)
     folder = out or Path("data") / offer.name
+    if metadata_root is not None and data_root is None:
+        raise UsageError("--metadata-root goes with --data-root, the images that you have; pass both or neither")
+    own = None if data_root is None else DatasetRoots(data_root, metadata_root)
     with session.clean_stdout():
-        prepare_dataset(offer, folder, session.reporter())
+        prepare_dataset(offer, folder, session.reporter(), own)
     typer.echo(f"ready: --dataset {name} --data-root {folder}")
     typer.echo(f"check it: wsolbench data check {name} --data-root {folder}")
 

@@ -278,11 +278,16 @@ class Preparation:
         terms: The terms of use.
         copied_from: Folder of the downloads -> the places of the data set in it, where images and lists are copied from
             there to ``images`` and ``metadata``; None where the data set stays as it was unpacked.
+        side: The boxed images are copied as JPEG squares with this side in pixels; None where files stay as they are.
+        selections: Folder of further lists -> whether an image with these boxes (n, 4) and this (width, height) belongs
+            in them. Images without boxes do.
     """
 
     downloads: tuple[Download, ...]
     terms: str
     copied_from: Callable[[Path], DatasetRoots] | None = None
+    side: int | None = None
+    selections: Mapping[str, Callable[[NDArray[np.int64], tuple[int, int]], bool]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from wsolbench.data.class_folders import check_class_names, list_class_folders
 from wsolbench.data.class_map import category_names, match_categories, plain_name
 from wsolbench.data.comparison import compare_annotations
 from wsolbench.data.conventions import refuse_unused
-from wsolbench.data.disk import DiskDataset, DiskSplit, LazySplit, ListedSplit, PlacedSplit
+from wsolbench.data.disk import DiskDataset, DiskSplit, LazySplit, ListedSplit, PickedSplit, PlacedSplit
 from wsolbench.data.image_files import HeaderSizes, ImageFiles
 from wsolbench.data.lines import Line, parse_each, quote, read_file, read_lines
 from wsolbench.data.names import NameIndex, common_front, tidy_path, visible
@@ -36,6 +36,7 @@ __all__ = [
     "Line",
     "ListedSplit",
     "NameIndex",
+    "PickedSplit",
     "PlacedSplit",
     "Preparation",
     "Quad",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Protocol
 
@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from wsolbench.contract import Annotations, Finding, ImageSplit, Split
 from wsolbench.data.fingerprint import content_version
 from wsolbench.data.image_files import ImageFiles
+from wsolbench.data.sampling import select_images
 from wsolbench.errors import DataError
 
-__all__ = ["DiskDataset", "DiskSplit", "LazySplit", "ListedSplit", "PlacedSplit"]
+__all__ = ["DiskDataset", "DiskSplit", "LazySplit", "ListedSplit", "PickedSplit", "PlacedSplit"]
 
 
 class DiskSplit(Protocol):
@@ -69,6 +70,35 @@ class PlacedSplit:
     def annotations(self) -> Annotations:
         """Return boxes or masks. Raises ``DataError``."""
         return self.listed.annotations()
+
+
+@dataclass(frozen=True)
+class PickedSplit:
+    """Some images of another split, in their own order."""
+
+    whole: DiskSplit
+    ids: tuple[str, ...]
+
+    def images(self) -> ImageSplit:
+        """Return images and labels. Raises ``DataError`` where the other split lacks one."""
+        whole = self.whole.images()
+        places = {image_id: place for place, image_id in enumerate(whole.ids)}
+        absent = [image_id for image_id in self.ids if image_id not in places]
+        if absent:
+            count = "1 photo is" if len(absent) == 1 else f"{len(absent):,} photos are"
+            raise DataError(f"{count} not among the {len(places):,} that are listed, such as {absent[0]}")
+        return select_images(whole, [places[image_id] for image_id in self.ids])
+
+    def annotations(self) -> Annotations:
+        """Return the boxes of these images. Raises ``DataError``."""
+        whole, ids = self.whole.annotations(), frozenset(self.ids)
+        return replace(
+            whole,
+            boxes={image_id: boxes for image_id, boxes in whole.boxes.items() if image_id in ids},
+            image_sizes={image_id: size for image_id, size in whole.image_sizes.items() if image_id in ids},
+            unannotated=whole.unannotated & ids,
+            changes={image_id: changes for image_id, changes in whole.changes.items() if image_id in ids},
+        )
 
 
 @dataclass(frozen=True)

@@ -3,14 +3,31 @@
 from __future__ import annotations
 
 import errno
+import io
 import shutil
-from collections.abc import Iterator
+import zipfile
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from wsolbench.contract import Dataset, DatasetRoots, DatasetSpec, Download, Preparation, Split
+import numpy as np
+from numpy.typing import NDArray
+
+from wsolbench.contract import (
+    Annotations,
+    Dataset,
+    DatasetRoots,
+    DatasetSpec,
+    Download,
+    ImageSplit,
+    Preparation,
+    Split,
+)
+from wsolbench.data.disk import DiskDataset, DiskSplit, PickedSplit
 from wsolbench.data.fetch.download import MEGABYTE, NotFetchedError, fetch, matches_checksum
 from wsolbench.data.fetch.unpack import unpack
+from wsolbench.data.images import warp
 from wsolbench.data.opened import open_dataset
 from wsolbench.data.reference_writer import write_lists
 from wsolbench.drafts import draft_folder
@@ -21,10 +38,16 @@ from wsolbench.progress import Reporter
 
 SOURCE = ".source"
 """Holds the downloads of a data set that is copied, until the copy is complete."""
+UNPACKED = "unpacked"
+"""What becomes of an archive that the user has, below `SOURCE`."""
 IMAGES, LISTS = "images", "metadata"
+QUALITY = 95
+"""Of the JPEG files of images that are copied as squares."""
 
 
-def prepare_dataset(offer: Offer[DatasetSpec], folder: Path, reporter: Reporter) -> None:
+def prepare_dataset(
+    offer: Offer[DatasetSpec], folder: Path, reporter: Reporter, own: DatasetRoots | None = None
+) -> None:
     """Prepare a data set in a folder, so that ``--data-root`` with this folder is enough to use it.
 
     Files that exist already are kept: a call continues where an earlier one stopped.
@@ -33,9 +56,10 @@ def prepare_dataset(offer: Offer[DatasetSpec], folder: Path, reporter: Reporter)
         offer: The data set.
         folder: The folder for it.
         reporter: Shows the progress.
+        own: Where the user has what would be downloaded; nothing is downloaded then.
 
     Raises:
-        UsageError: The data set has nothing to prepare.
+        UsageError: The data set has nothing to prepare, or is used where the user has it.
         DataError: A file cannot be downloaded, is damaged, or has to be downloaded by the user.
         OutputError: The folder cannot be written, for example on a full disk.
         PluginError: The data set's code fails.
@@ -44,23 +68,35 @@ def prepare_dataset(offer: Offer[DatasetSpec], folder: Path, reporter: Reporter)
     if plan is None:
         raise UsageError(f"the data set '{offer.name}' has nothing to prepare")
     copied = plan.copied_from is not None
+    if own is not None:
+        _check_own(offer, own, copied=copied)
     if copied and (folder / LISTS).is_dir():
         open_dataset(offer, DatasetRoots(images=folder))
         reporter.say(f"{folder} already holds '{offer.name}'")
         return
-    reporter.say(f"terms: {plan.terms}")
     place = folder / SOURCE if copied else folder
-    with _writing(folder):
-        place.mkdir(parents=True, exist_ok=True)
-        for draft in folder.glob(".*-draft-*"):  # left by a process that was killed
-            shutil.rmtree(draft, ignore_errors=True)
-    _gather(plan, folder, place, reporter)
+    if own is None:
+        reporter.say(f"terms: {plan.terms}")
+        with _writing(folder):
+            place.mkdir(parents=True, exist_ok=True)
+            for draft in folder.glob(".*-draft-*"):  # left by a process that was killed
+                shutil.rmtree(draft, ignore_errors=True)
+        _gather(plan, folder, place, reporter)
     if plan.copied_from is not None:
         with blaming(offer.provider, f"preparing the data set '{offer.name}'"):
-            dataset = open_dataset(offer, plan.copied_from(place)).dataset
-            _copy(dataset, folder, reporter)
+            roots = plan.copied_from(place) if own is None else _unpacked(own, place / UNPACKED, reporter)
+            _copy(open_dataset(offer, roots, reporter).dataset, plan, folder, reporter)
         shutil.rmtree(place, ignore_errors=True)
     open_dataset(offer, DatasetRoots(images=folder))
+
+
+def _check_own(offer: Offer[DatasetSpec], own: DatasetRoots, *, copied: bool) -> None:
+    """Check that what the user has is there, and that the data set is copied from such files. Raises ``UsageError``."""
+    if not copied:
+        raise UsageError(f"'{offer.name}' is not copied: name the folder of what you have in every command")
+    for option, place in (("--data-root", own.images), ("--metadata-root", own.metadata)):
+        if place is not None and not place.exists():
+            raise UsageError(f"{option} {place} does not exist")
 
 
 # ------------------------------------------------------------------------------------------------------------ downloads
@@ -147,18 +183,58 @@ def _unpack(archive: Path, target: Path, download: Download, reporter: Reporter)
 # --------------------------------------------------------------------------------------------------------------- copies
 
 
-def _copy(dataset: Dataset, folder: Path, reporter: Reporter) -> None:
+def _unpacked(own: DatasetRoots, folder: Path, reporter: Reporter) -> DatasetRoots:
+    """Return the places of what the user has; a tar file of images is unpacked, a ZIP file can be read as it is."""
+    archive = own.images
+    if archive is None or not archive.is_file() or zipfile.is_zipfile(archive):
+        return own
+    if not folder.exists():
+        with _writing(folder), reporter.phase(f"unpacking {archive.name}", None, "files") as advance:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            unpack(archive, folder, advance=advance)
+    return replace(own, images=folder)
+
+
+def _copy(dataset: Dataset, plan: Preparation, folder: Path, reporter: Reporter) -> None:
     """Write images and lists in the reference layout; the lists come last, since they mark the copy as complete."""
     with _writing(folder), draft_folder(folder / "copy") as draft:
         for split in (split for split in Split if split in dataset.splits):
-            _copy_images(dataset, split, draft / IMAGES, reporter)
+            _copy_images(dataset, split, None if split is Split.TRAIN_WEAKSUP else plan.side, draft / IMAGES, reporter)
         write_lists(dataset, draft / LISTS)
+        for name, belongs in plan.selections.items():
+            write_lists(_selected(dataset, belongs), draft / name)
+            shutil.rmtree(folder / name, ignore_errors=True)
+            (draft / name).replace(folder / name)
         shutil.rmtree(folder / IMAGES, ignore_errors=True)  # left by a process that was killed after the next line
         (draft / IMAGES).replace(folder / IMAGES)
         (draft / LISTS).replace(folder / LISTS)
 
 
-def _copy_images(dataset: Dataset, split: Split, folder: Path, reporter: Reporter) -> None:
+@dataclass(frozen=True)
+class _SplitOf:
+    """A split of a data set of any kind."""
+
+    dataset: Dataset
+    split: Split
+
+    def images(self) -> ImageSplit:
+        return self.dataset.images(self.split)
+
+    def annotations(self) -> Annotations:
+        return self.dataset.annotations(self.split)
+
+
+def _selected(dataset: Dataset, belongs: Callable[[NDArray[np.int64], tuple[int, int]], bool]) -> Dataset:
+    """Return the images of a data set that have no boxes, and those whose boxes belong in a selection."""
+    parts: dict[Split, DiskSplit] = {}
+    for split in dataset.splits:
+        ids, truth = dataset.images(split).ids, dataset.annotations(split)
+        left_out = {name for name, boxes in truth.boxes.items() if not belongs(boxes, truth.image_sizes[name])}
+        parts[split] = PickedSplit(_SplitOf(dataset, split), tuple(name for name in ids if name not in left_out))
+    return DiskDataset(dataset.name, tuple(map(str, dataset.class_names)), parts)
+
+
+def _copy_images(dataset: Dataset, split: Split, side: int | None, folder: Path, reporter: Reporter) -> None:
     images = dataset.images(split)
     if images.read is None:
         raise UsageError(f"the images of '{dataset.name}' are not files and cannot be copied")
@@ -166,8 +242,17 @@ def _copy_images(dataset: Dataset, split: Split, folder: Path, reporter: Reporte
         for index, image_id in enumerate(images.ids):
             target = folder / image_id
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(images.read(index))
+            target.write_bytes(images.read(index) if side is None else _as_square(images.load(index), side))
             advance(1)
+
+
+def _as_square(image: NDArray[np.uint8], side: int) -> bytes:
+    """Return an image (H, W, 3), warped to a square, as a JPEG file."""
+    from PIL import Image
+
+    content = io.BytesIO()
+    Image.fromarray(warp(image, side, "bicubic")).save(content, "JPEG", quality=QUALITY)
+    return content.getvalue()
 
 
 @contextmanager

@@ -14,6 +14,14 @@ from wsolbench_plugins.datasets.ilsvrc.imagenet_v2 import MAPPING
 MAPPING_COMMIT = "e9972606b18064ea886f098f2b5b29b9ade75f09"
 """The commit of the reference evaluator that added the new names of ImageNetV2's files."""
 
+SITE = "https://image-net.org/download-images, after registering,"
+VALIDATION_IMAGES = Download(
+    "val",
+    archive="ILSVRC2012_img_val.tar",
+    checksum="md5:29b22e2961454d5413ddabcf34fc5622",
+    by_hand=f"{SITE} 'Validation images (all tasks)', 6.3 GB",
+)
+
 
 @hookimpl
 def wsolbench_datasets() -> list[DatasetSpec]:
@@ -28,7 +36,6 @@ def _ilsvrc() -> DatasetSpec:
         Split.TRAIN_FULLSUP: KnownSplit(10_000, per_class=10, boxes=18_532),
         Split.TEST: KnownSplit(50_000, per_class=50, boxes=80_477),
     }
-    site = "https://image-net.org/download-images, after registering,"
     preparation = Preparation(
         (
             *published_lists("ILSVRC", (Split.TRAIN_FULLSUP, Split.TEST), "metadata"),
@@ -39,15 +46,10 @@ def _ilsvrc() -> DatasetSpec:
                 archive="imagenetv2-threshold0.7.tar.gz",
                 inside="imagenetv2-threshold0.7-format-val",
             ),
-            Download(
-                "val",
-                archive="ILSVRC2012_img_val.tar",
-                checksum="md5:29b22e2961454d5413ddabcf34fc5622",
-                by_hand=f"{site} 'Validation images (all tasks)', 6.3 GB",
-            ),
+            VALIDATION_IMAGES,
             Download(
                 "train",
-                by_hand=f"{site} 'Training images (Task 1 & 2)', 138 GB: a tar file for each class, each unpacked to a "
+                by_hand=f"{SITE} 'Training images (Task 1 & 2)', 138 GB: a tar file for each class, each unpacked to a "
                 "folder of its name",
                 needed=False,
             ),
@@ -59,7 +61,7 @@ def _ilsvrc() -> DatasetSpec:
 
 def _photos() -> DatasetSpec:
     source = "Russakovsky et al., ILSVRC 2012; boxes as Choe et al., CVPR 2020, list them; splits of wsolbench's own"
-    return DatasetSpec(photos.NAME, photos.build, source, 1_000)
+    return DatasetSpec(photos.NAME, photos.build, source, 1_000, preparation=photos.preparation(VALIDATION_IMAGES))
 
 
 def _build(roots: DatasetRoots) -> Dataset:

@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from wsolbench.api import Annotations, DataError, Dataset, DatasetRoots, Split
+from wsolbench.api import Annotations, DataError, DatasetRoots, Split
 from wsolbench.data import (
     DiskDataset,
     DiskSplit,
@@ -35,7 +35,7 @@ from wsolbench_plugins.datasets.ilsvrc.xml_files import CLASSES, read_xml_files
 FaultHandler: TypeAlias = Callable[[DataError], None]
 
 
-def build(roots: DatasetRoots) -> Dataset:
+def build(roots: DatasetRoots) -> DiskDataset:
     """Return the data set; its class names are the class ids where a train folder has them, else the labels.
 
     Raises:
