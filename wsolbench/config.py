@@ -18,15 +18,19 @@ from wsolbench.contract.choices import (
     DATASET_NAME,
     DEFAULT_THRESHOLD_STEP,
     FINEST_THRESHOLD_STEP,
+    LARGEST_INPUT,
     LARGEST_SEED,
     STORED_MAPS,
     BoxConvention,
+    Interpolation,
     Precision,
+    PreprocessingName,
     SplitName,
     Target,
     TrainingPrecision,
     Unannotated,
 )
+from wsolbench.contract.inputs import InputChanges
 from wsolbench.contract.options import list_options
 from wsolbench.errors import UsageError
 
@@ -36,6 +40,9 @@ Count = Annotated[int, Field(ge=1)]
 MapsName = Annotated[str, Field(pattern=DATASET_NAME)]
 Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
 FirstPixel = Annotated[int, Field(ge=0, le=1)]
+InputSize = Annotated[int, Field(ge=1, le=LARGEST_INPUT)]
+ChannelMean = Annotated[float, Field(ge=0, le=1)]
+ChannelStd = Annotated[float, Field(gt=0, le=1)]
 ThresholdStep = Annotated[float, Field(ge=FINEST_THRESHOLD_STEP, le=1)]
 
 
@@ -101,7 +108,30 @@ class ScoringConfig(DataConfig):
     strict: bool = False
 
 
-class RunConfig(ScoringConfig):
+class InputSettings(_Config):
+    """How images become the input of a network, where not as its weights and the network itself say.
+
+    Args:
+        input_size: Side of the square input in pixels.
+        preprocessing: Which mean and std.
+        mean: Of the channels R, G, B of [0, 1].
+        std: Of the channels.
+        interpolation: Filter of the warp.
+    """
+
+    input_size: InputSize | None = None
+    preprocessing: PreprocessingName | None = None
+    mean: tuple[ChannelMean, ChannelMean, ChannelMean] | None = None
+    std: tuple[ChannelStd, ChannelStd, ChannelStd] | None = None
+    interpolation: Interpolation | None = None
+
+    @property
+    def input_changes(self) -> InputChanges:
+        """The settings that were given."""
+        return InputChanges(self.input_size, self.preprocessing, self.mean, self.std, self.interpolation)
+
+
+class RunConfig(ScoringConfig, InputSettings):
     """A benchmark run: a backbone and methods on a data set.
 
     Args:
@@ -153,7 +183,7 @@ class EvaluateConfig(ScoringConfig):
     out: Path | None = None
 
 
-class TrainConfig(DataConfig):
+class TrainConfig(DataConfig, InputSettings):
     """A training of a classifier from image labels.
 
     Args:

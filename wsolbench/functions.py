@@ -22,7 +22,9 @@ from wsolbench.contract.choices import (
     DEFAULT_THRESHOLD_STEP,
     STORED_MAPS,
     BoxConvention,
+    Interpolation,
     Precision,
+    PreprocessingName,
     SplitName,
     Target,
     TrainingPrecision,
@@ -67,6 +69,11 @@ def run(
     weights: FilePath | None = None,
     weights_key: str | None = None,
     tap: str | None = None,
+    input_size: int | None = None,
+    preprocessing: PreprocessingName | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    interpolation: Interpolation | None = None,
     layer: str | None = None,
     input: InputConfig | None = None,
     data_root: FilePath | None = None,
@@ -105,6 +112,11 @@ def run(
         weights: A file, a source of pretrained weights, ``"random"``, or None for those that ship.
         weights_key: Which state dict of a weights file that holds several, such as ``"state_dict_ema"``.
         tap: The layer of the network whose maps are the features, as ``"stages.1"``; None for those before its head.
+        input_size: Side of the network's input in pixels; by default as its weights say, or its own.
+        preprocessing: Mean and std of the input by name: ``"timm"``, ``"imagenet"`` or ``"half"``.
+        mean: Mean of the channels R, G, B of [0, 1].
+        std: Standard deviation of the channels.
+        interpolation: Filter by which images are warped to the size.
         layer: Of a module: the name of the layer whose output are the feature maps.
         input: Of a module: how images are prepared for it; 224×224 with ImageNet's mean and deviation by default.
         data_root: Where the data set is, as ``--data-root`` says.
@@ -307,6 +319,11 @@ def train(
     backbone_options: Mapping[str, Any] | None = None,
     weights: FilePath | None = None,
     weights_key: str | None = None,
+    input_size: int | None = None,
+    preprocessing: PreprocessingName | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    interpolation: Interpolation | None = None,
     seeds: Sequence[int] = (0,),
     data_root: FilePath | None = None,
     metadata_root: FilePath | None = None,
@@ -333,6 +350,11 @@ def train(
         backbone_options: Option of the network -> value.
         weights: A file or a source of pretrained weights to start from; None for random ones.
         weights_key: Which state dict of a weights file that holds several.
+        input_size: Side of the network's input in pixels; see `run` for this and the next four.
+        preprocessing: Mean and std of the input by name.
+        mean: Mean of the channels R, G, B of [0, 1].
+        std: Standard deviation of the channels.
+        interpolation: Filter by which images are warped to the size.
         seeds: The training runs once for each; the first one's weights are kept.
         data_root: Where the data set is.
         metadata_root: Where its lists are.

@@ -53,11 +53,39 @@ def test_trained_weights_come_with_a_true_card_and_run(cli, made, tmp_path):
         "recipe": "onecycle",
         "recipe_options": card["recipe_options"],
         "precision": "fp32",
+        "preprocessing": None,
         "seed": 3,
         "initial_weights": random_weights,
         "command": card["command"],
     }
     assert record["metrics"]["top1_acc"] == card["results"][0]["test_top1"]
+
+
+@pytest.mark.usefixtures("no_gallery")
+def test_weights_are_run_and_continued_at_the_size_of_their_training(cli, made, tmp_path):
+    small, large = tmp_path / "small", tmp_path / "large"
+    assert cli(*TRAIN, *made.options, *ONE_EPOCH, "--input-size", 32, "--std", "1,1,1", "--out", small).code == 0
+    weights = small / "weights.safetensors"
+    trained = json.loads((small / "card.json").read_text(encoding="utf-8"))["preprocessing"]
+    assert trained == {"size": 32, "mean": [0.5, 0.5, 0.5], "std": [1.0, 1.0, 1.0], "interpolation": "bilinear"}
+
+    again = cli(*TRAIN, *made.options, *ONE_EPOCH, "--weights", weights, "--input-size", 40, "--out", large)
+    assert "by their card the weights are for 32 px; the network runs at 40 px, as asked for" in again.err
+    card = json.loads((large / "card.json").read_text(encoding="utf-8"))
+    assert card["preprocessing"] == trained | {"size": 40}
+    assert card["initial_weights"]["training"]["preprocessing"] == trained
+
+    run = ["run", *TRAIN[1:], "--method", "cam", "--interval", "0.1", "--json", *made.options]
+    done = cli(*run, "--weights", weights, "--out", tmp_path / "run")
+    assert "by their card images are prepared for 32 px, std 1, not 96 px, std 0.25" in done.err
+    (record,) = done.records
+    assert record["backbone"]["preprocessing"] == trained
+    assert record["backbone"]["changed_input"] == ["size", "std"]
+    assert record["backbone"]["weights"]["training"]["preprocessing"] == trained
+
+    done = cli(*run, "--weights", weights, "--input-size", 96, "--std", ".25,.25,.25", "--out", tmp_path / "own")
+    assert "by their card the weights are for 32 px, std 1; the network runs at 96 px, std 0.25" in done.err
+    assert done.records[0]["backbone"]["changed_input"] == []
 
 
 @pytest.mark.parametrize("spoil", ["another file's card", "no card", "nothing"])

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from wsolbench.contract.choices import FINEST_THRESHOLD_STEP, BoxConvention, SplitName, Unannotated
+from wsolbench.contract.choices import (
+    FINEST_THRESHOLD_STEP,
+    LARGEST_INPUT,
+    BoxConvention,
+    Interpolation,
+    PreprocessingName,
+    SplitName,
+    Unannotated,
+)
 from wsolbench.errors import UsageError
 from wsolbench.host.registry import Registry
 
@@ -56,6 +64,18 @@ BackboneOptions = Annotated[
 WeightsKey = Annotated[
     str | None,
     typer.Option(metavar="KEY", help="Which state dict of a weights file that holds several, as state_dict_ema."),
+]
+InputSize = Annotated[
+    int | None,
+    typer.Option(metavar="N", help="Side of the network's input in pixels; default: as its weights say, or its own."),
+]
+PreprocessingOfName = Annotated[
+    PreprocessingName | None, typer.Option("--preprocessing", help="Mean and std: timm's, ImageNet's or 0.5.")
+]
+Mean = Annotated[str | None, typer.Option(metavar="R,G,B", help="Mean of the input's channels, of [0, 1].")]
+Std = Annotated[str | None, typer.Option(metavar="R,G,B", help="Standard deviation of the input's channels.")]
+WarpFilter = Annotated[
+    Interpolation | None, typer.Option("--interpolation", help="Filter by which images are warped to the input's size.")
 ]
 Workers = Annotated[int, typer.Option(metavar="N", min=1, help="Threads that load images and score maps.")]
 ThresholdStep = Annotated[
@@ -111,6 +131,41 @@ def check_weights(registry: Registry, backbone: str, weights: str | None) -> Non
     own = any(spec.read_weights or (spec.pretrained and spec.pretrained.source == weights) for spec in specs)
     if weights is not None and not own and Path(weights).exists():
         read_weights_file(Path(weights))
+
+
+def read_input(
+    size: int | None,
+    preprocessing: PreprocessingName | None,
+    mean: str | None,
+    std: str | None,
+    interpolation: Interpolation | None,
+) -> dict[str, Any]:
+    """Return the settings of an input, by their names in configurations.
+
+    Raises:
+        UsageError: A text is not three numbers, or a number is out of range.
+    """
+    if size is not None and not 1 <= size <= LARGEST_INPUT:
+        raise UsageError(f"--input-size {size}: expected a whole number of pixels from 1 to {LARGEST_INPUT}")
+    return {
+        "input_size": size,
+        "preprocessing": preprocessing,
+        "mean": None if mean is None else _channels(mean, "--mean", "from 0 to 1"),
+        "std": None if std is None else _channels(std, "--std", "above 0 and at most 1"),
+        "interpolation": interpolation,
+    }
+
+
+def _channels(text: str, option: str, range: str) -> tuple[float, ...]:
+    try:
+        numbers = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        numbers = ()
+    sound = len(numbers) == 3 and all(0 <= each <= 1 for each in numbers)
+    if not sound or (option == "--std" and min(numbers) == 0):
+        scale = "; pixels are scaled to [0, 1]: divide by 255" if numbers and max(numbers) > 1 else ""
+        raise UsageError(f"{option} {text}: expected three numbers R,G,B, each {range}{scale}")
+    return numbers
 
 
 def refuse_commas(names: Iterable[str], option: str) -> None:

@@ -16,7 +16,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from wsolbench.contract.choices import Interpolation
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,7 +32,6 @@ __all__ = [
     "Features",
     "Fusable",
     "InputConfig",
-    "Interpolation",
     "Layered",
     "LinearHead",
     "Pretrained",
@@ -40,8 +41,6 @@ __all__ = [
     "Tapped",
     "class_weights",
 ]
-
-Interpolation: TypeAlias = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 
 
 @dataclass(frozen=True)
@@ -273,6 +272,9 @@ class BackboneSpec:
         convert_weights: State dict -> state dict in the network's own keys, for files with other names or shapes. The
             core has read the file and removed containers and prefixes. The network's own state dict is returned
             unchanged. Raises ``ValueError`` that says what the file is where it cannot be converted.
+        at_size: Side of the input in pixels -> the network built for images of this size; its ``convert_weights`` also
+            resizes entries whose shape depends on it, such as position embeddings. Raises ``UsageError`` that says
+            which sizes there are. None for a network that is the same for every size.
     """
 
     name: str
@@ -285,3 +287,4 @@ class BackboneSpec:
     pretrained: Pretrained | None = None
     read_weights: Callable[[Path], Mapping[str, Tensor]] | None = None
     convert_weights: Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]] | None = None
+    at_size: Callable[[int], BackboneSpec] | None = None

@@ -9,11 +9,14 @@ __all__ = [
     "DEFAULT_THRESHOLD_STEP",
     "FINEST_THRESHOLD_STEP",
     "IOU_KEYS",
+    "LARGEST_INPUT",
     "LARGEST_SEED",
     "STORED_MAPS",
     "BoxConvention",
+    "Interpolation",
     "IouKey",
     "Precision",
+    "PreprocessingName",
     "SplitName",
     "Target",
     "TrainingPrecision",
@@ -32,6 +35,12 @@ Precision: TypeAlias = Literal["fp32", "bf16", "fp16"]
 
 TrainingPrecision: TypeAlias = Literal["fp32", "bf16"]
 """What a step of training is computed in."""
+
+PreprocessingName: TypeAlias = Literal["timm", "imagenet", "half"]
+"""Mean and std of a network's input by name: those that timm has for the network, ImageNet's, or 0.5 for all."""
+
+Interpolation: TypeAlias = Literal["nearest", "bilinear", "bicubic", "lanczos"]
+"""A filter of the warp, as Pillow implements it."""
 
 BoxConvention: TypeAlias = Literal["inclusive", "half-open", "clip"]
 """What the second corner of a listed box is: its last pixel (``inclusive``) or the pixel after it (``half-open``);
@@ -57,6 +66,9 @@ DEFAULT_THRESHOLD_STEP: Final = 0.001
 FINEST_THRESHOLD_STEP: Final = 1e-5
 """A finer grid of τ would only fill the memory."""
 
+
+LARGEST_INPUT: Final = 4096
+"""Side in pixels; a larger input would only fill the memory."""
 
 LARGEST_SEED: Final = 2**63 - 1
 """What torch's generators take."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from wsolbench.contract.backbones import Interpolation
+from wsolbench.contract.choices import Interpolation
 from wsolbench.data.file_kinds import identify
 from wsolbench.data.sizes import UPRIGHT, Header
 from wsolbench.errors import DataError

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wsolbench import __version__
+from wsolbench.contract import InputConfig
 from wsolbench.contract.options import list_options
 from wsolbench.data.opened import OpenDataset, OpenSplit
 from wsolbench.host.provider import Provider
@@ -61,7 +62,6 @@ def describe_dataset(dataset: OpenDataset, parts: Sequence[OpenSplit], limit: in
 
 def describe_backbone(network: LoadedNetwork, class_rows: tuple[int, ...] | None = None) -> BackboneInfo:
     """Describe a network, its weights and its input, and which rows of its head are the classes (None: labels)."""
-    config = network.spec.input
     return BackboneInfo(
         requested=network.requested,
         name=network.spec.name,
@@ -77,10 +77,14 @@ def describe_backbone(network: LoadedNetwork, class_rows: tuple[int, ...] | None
         feature_shape=network.feature_shape,
         weights=network.weights,
         class_rows=class_rows,
-        preprocessing=Preprocessing(
-            size=config.size, mean=config.mean, std=config.std, interpolation=config.interpolation
-        ),
+        preprocessing=describe_input(network.spec.input),
+        changed_input=list(network.changed_input),
     )
+
+
+def describe_input(config: InputConfig) -> Preprocessing:
+    """Describe how images become a network's input."""
+    return Preprocessing(size=config.size, mean=config.mean, std=config.std, interpolation=config.interpolation)
 
 
 def describe_method(built: BuiltMethod, fitted_images: int | None) -> MethodInfo:

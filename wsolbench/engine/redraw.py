@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from wsolbench.contract import Split
+from wsolbench.contract import InputConfig, Split
+from wsolbench.contract.inputs import InputChanges, shown_input
 from wsolbench.data.images import warp
 from wsolbench.data.opened import OpenDataset, OpenSplit
 from wsolbench.engine.assembly import Scored
@@ -243,6 +244,7 @@ def _load(
         weights_key=backbone.weights.key,
         options=backbone.options,
         tap=backbone.tap,
+        changes=InputChanges.all_of(InputConfig(**backbone.preprocessing.model_dump())),
     )
     if network.weights.sha256 != backbone.weights.sha256:
         raise WeightsError(f"{network.weights.file} is not the file that '{backbone.name}' was measured with")
@@ -313,7 +315,10 @@ def _named_apart(columns: Sequence[Column], records: Sequence[ResultRecord]) -> 
 
 
 def _network_label(network: LoadedNetwork) -> str:
-    label = _tapped_name(network) + (" (random)" if network.weights.source == "random" else "")
+    changed = {name: getattr(network.spec.input, name) for name in network.changed_input}
+    tapped = {} if network.tap is None else {"tap": network.tap}
+    label = network_label(network.spec.name, tapped, shown_input(changed))
+    label += " (random)" if network.weights.source == "random" else ""
     if network.weights.key is not None:
         label += f" ({network.weights.key})"
     if network.weights.source == "file" and network.weights.training is not None:
@@ -321,10 +326,6 @@ def _network_label(network: LoadedNetwork) -> str:
     if network.execution.precision != "fp32":
         label += f" ({network.execution.precision})"
     return label
-
-
-def _tapped_name(network: LoadedNetwork) -> str:
-    return network.spec.name if network.tap is None else network_label(network.spec.name, {"tap": network.tap})
 
 
 def _method_label(record: ResultRecord) -> str:

@@ -90,6 +90,7 @@ def plan_run(config: RunConfig, registry: Registry, reporter: Reporter) -> RunPl
         weights_key=config.weights_key,
         options=config.backbone_options,
         tap=config.tap,
+        changes=config.input_changes,
     )
     report_weights(network.weights, network.warnings, reporter)
     check_needs(methods, network, registry)

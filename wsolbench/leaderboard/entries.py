@@ -207,6 +207,7 @@ def file_stem(entry: Entry) -> str:
     precision = "" if network.precision == "fp32" else f"-{network.precision}"
     weights = f"{entry.recipe}-seed{entry.training.seed}" if entry.training else network.weights.source
     built = "".join(f"-{name}-{value}" for name, value in network.options.items())
+    built += f"-{network.changed_settings}" if network.changed_settings else ""
     tapped = "" if network.tap is None else f"-tap-{network.tap}"
     return _shortened(file_name(f"{network.name}{built}{tapped}{precision}__{method.name}{options}__{weights}"))
 

@@ -14,7 +14,7 @@ from wsolbench.errors import WeightsError
 from wsolbench.escaping import visible
 from wsolbench.files import read_regular
 from wsolbench.networks.pickles import shown
-from wsolbench.records import TrainingInfo, WeightsInfo
+from wsolbench.records import Preprocessing, TrainingInfo, WeightsInfo
 
 CARD = "card.json"
 _MOST_BYTES = 2**20
@@ -36,11 +36,12 @@ class Card(BaseModel):
 
     `checkpoint` is ``last`` for the weights after the last step and ``ema`` for their average over the steps.
     `train_sha256` covers ids, labels and pixels of train-weaksup. `class_names` are those of the rows of the head, in
-    their order.
+    their order. `preprocessing` is how images became the network's input; null where as the network itself has it.
     """
 
     backbone: str
     backbone_options: dict[str, Any] = {}
+    preprocessing: Preprocessing | None = None
     parameters: int
     num_classes: int
     class_names: list[str] = Field(default_factory=list)
@@ -74,6 +75,7 @@ class Card(BaseModel):
             recipe=self.recipe,
             recipe_options=self.recipe_options,
             precision=self.precision,
+            preprocessing=self.preprocessing,
             seed=self.results[0].seed,
             initial_weights=self.initial_weights,
             command=self.command,

@@ -27,6 +27,7 @@ __all__ = [
     "names_of_networks",
     "plain_name",
     "skipped_input_layers",
+    "stated_size",
     "unused",
 ]
 
@@ -206,6 +207,20 @@ def skipped_input_layers(beside: Mapping[str, Tensor]) -> list[str]:
         for layer, names in layers.items()
         if len(names) > 1 and not any(map(normalises_input, names))
     ]
+
+
+def stated_size(statements: Sequence[Statement]) -> tuple[int, str] | None:
+    """Return the side of the square input that a weights file states, and what states it; None where nothing does.
+
+    The first source that states one size, and no other, counts: the file before descriptions beside it and its name.
+    """
+    claims = [claim for claim in _claims(statements) if claim.kind == "size" and _sides(claim.statement.value)]
+    for source in dict.fromkeys(claim.statement.source for claim in claims):
+        evaluated = _evaluated([claim for claim in claims if claim.statement.source == source])
+        sides = {side for claim in evaluated for side in _sides(claim.statement.value)}
+        if len(sides) == 1:
+            return sides.pop(), source
+    return None
 
 
 def is_named(statements: Sequence[Statement], spec: BackboneSpec) -> bool:

@@ -40,4 +40,11 @@ def configure(offer: Offer[BackboneSpec], given: Mapping[str, Any]) -> tuple[Off
     chosen = {name: values[name] for name in given}
     with blaming(offer.provider, f"reading the options of '{offer.name}'"):
         to_json(chosen)  # a record has to hold them
-    return replace(offer, spec=replace(offer.spec, build=partial(offer.spec.build, **chosen))), chosen
+    return replace(offer, spec=_with_options(offer.spec, chosen)), chosen
+
+
+def _with_options(spec: BackboneSpec, chosen: Mapping[str, Any]) -> BackboneSpec:
+    """Return a spec whose build function has its options set, at every size."""
+    at_size = spec.at_size
+    built_for = None if at_size is None else lambda size: _with_options(at_size(size), chosen)
+    return replace(spec, build=partial(spec.build, **chosen), at_size=built_for)

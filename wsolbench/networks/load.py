@@ -13,8 +13,9 @@ import torch
 from pydantic_core import to_json
 from torch import nn
 
-from wsolbench.contract import BackboneSpec, Checkpoint, Fusable, Pretrained, Reparameterizable
+from wsolbench.contract import BackboneSpec, Checkpoint, Fusable, InputConfig, Pretrained, Reparameterizable
 from wsolbench.contract.backbones import class_weights
+from wsolbench.contract.inputs import NO_CHANGES, InputChanges, changed_input
 from wsolbench.errors import PluginError, UsageError, WeightsError
 from wsolbench.host.provider import blaming
 from wsolbench.host.registry import Offer, Registry
@@ -28,10 +29,12 @@ from wsolbench.networks.claims import (
     named_by_file,
     plain_name,
     skipped_input_layers,
+    stated_size,
     unused,
 )
 from wsolbench.networks.configure import backbone_options, configure
 from wsolbench.networks.diagnosis import Fit, compare, fits_too, looks_like
+from wsolbench.networks.inputs import AskedInput, DecidedInput, decide_input
 from wsolbench.networks.network import USUAL, Execution, LoadedNetwork, largest_kernel
 from wsolbench.networks.plain_data import Statement, find_statements, stated_by_entries
 from wsolbench.networks.row_names import KnownClasses, find_row_names, names_beside_weights
@@ -41,6 +44,7 @@ from wsolbench.networks.weights import (
     StateDict,
     check_fit,
     check_values,
+    convert_entries,
     count_classes,
     difference,
     load_state,
@@ -172,6 +176,7 @@ def load_network(
     weights_key: str | None = None,
     options: Mapping[str, Any] | None = None,
     tap: str | None = None,
+    changes: InputChanges = NO_CHANGES,
 ) -> LoadedNetwork:
     """Build a network, load its weights, merge its branches, fuse its norms, and put it on its device in eval mode.
 
@@ -187,19 +192,28 @@ def load_network(
         weights_key: Which state dict of a weights file is loaded; None for the usual one.
         options: Options of the network: name -> value, or the text that stands for it.
         tap: The layer whose maps are the features; None for those that the network itself offers.
+        changes: What is to be different in its input, from what the weights and the network itself say.
 
     Raises:
         UsageError: The name cannot be resolved, no weights ship for the data set, or the network has no such option or
-            tap.
+            tap, or cannot have the input.
         WeightsError: The weights cannot be read or do not fit.
         PluginError: The plugin's code fails.
     """
     source = source_of(weights, weights_key)
     offer, chosen = configure(resolve_backbone(registry, name, dataset, source, options), options or {})
-    spec, provider = offer.spec, offer.provider
-    if isinstance(spec, ModuleSpec):
-        return _tapped(_load_object(name, offer, device, execution), tap)
+    own, provider = offer.spec.input, offer.provider
+    if isinstance(offer.spec, ModuleSpec):
+        decided = decide_input(offer, changes)
+        loaded = _load_object(name, decided.offer, device, execution)
+        info = loaded.weights.model_copy(update={"notes": list(decided.warnings)})
+        changed = tuple(changed_input(loaded.spec.input, own))
+        return _tapped(replace(loaded, weights=info, changed_input=changed, warnings=decided.warnings), tap)
     known = read_weights(offer, dataset, source, chosen)
+    said = [] if known is None else statements_of(known, offer, registry)
+    decided = input_of_weights(known, said, offer, changes)
+    offer, known = decided.offer, at_its_size(known, decided.offer.spec, own)
+    spec = offer.spec
     if known is not None:
         with _naming_similar_network(known, offer, registry):
             num_classes = count_classes(known.state.path, spec, known.state.entries)
@@ -210,20 +224,22 @@ def load_network(
         module: Any = spec.build(num_classes)
         _check_backbone(module)
         parameters = sum(parameter.numel() for parameter in module.parameters())
-    info = WeightsInfo(source="random", file=None, sha256=None)
-    warnings: tuple[str, ...] = ()
+    info = WeightsInfo(source="random", file=None, sha256=None, notes=list(decided.warnings))
+    warnings = decided.warnings
     row_names = None
     if known is not None:
         with _naming_similar_network(known, offer, registry):
             notes = load_state(known.state, spec, module)
-        said = _statements(known, offer, registry)
         row_names, misfits = _row_names(known, said, num_classes)
         if row_names is not None and row_names.binding:
             notes += (f"the rows of the head are named by {row_names.source}",)
-        known = replace(known, warnings=(*known.warnings, *misfits))
+        known = replace(known, warnings=(*known.warnings, *misfits, *decided.warnings))
+        notes += decided.notes
         info, warnings = _with_notes(known, notes, said, offer, num_classes, registry)
     loaded = _prepare(name, offer, module, num_classes, parameters, info, device, execution)
-    return _tapped(replace(loaded, options=chosen, warnings=warnings, row_names=row_names), tap)
+    changed = tuple(changed_input(spec.input, own))
+    loaded = replace(loaded, options=chosen, changed_input=changed, warnings=warnings, row_names=row_names)
+    return _tapped(loaded, tap)
 
 
 def _tapped(network: LoadedNetwork, tap: str | None) -> LoadedNetwork:
@@ -290,7 +306,37 @@ def _with_notes(
     return known.info.model_copy(update={"notes": [*known.state.notes, *notes, *warnings]}), warnings
 
 
-def _statements(known: KnownWeights, offer: Offer[BackboneSpec], registry: Registry) -> list[Statement]:
+def input_of_weights(
+    known: KnownWeights | None, said: Sequence[Statement], offer: Offer[BackboneSpec], changes: InputChanges
+) -> DecidedInput:
+    """Return a network with the input that it gets with weights: as the user, their card or their file says.
+
+    Args:
+        known: The weights; None for random ones.
+        said: What their file states.
+        offer: The network, with its own input.
+        changes: What the user says.
+
+    Raises:
+        UsageError: The network cannot have this input.
+    """
+    asked = None if known is None else known.asked
+    stated = stated_size(said) if asked is None else None
+    if stated is None:
+        return decide_input(offer, changes, asked)
+    size, source = stated
+    return decide_input(offer, changes, AskedInput(replace(offer.spec.input, size=size), source))
+
+
+def at_its_size(known: KnownWeights | None, spec: BackboneSpec, own: InputConfig) -> KnownWeights | None:
+    """Return weights whose entries fit the size that a network was built for, if that is not its own."""
+    if known is None or spec.at_size is None or spec.input.size == own.size:
+        return known
+    entries = dict(convert_entries(known.state.path, spec, dict(known.state.entries)))
+    return replace(known, state=replace(known.state, entries=entries))
+
+
+def statements_of(known: KnownWeights, offer: Offer[BackboneSpec], registry: Registry) -> list[Statement]:
     """Return what a weights file that the user named states, its name and the descriptions beside it included."""
     if known.source is None or offer.spec.read_weights is not None:
         return []
@@ -384,6 +430,7 @@ class KnownWeights:
         source: The file that the user named; None for others.
         warnings: What the user should know about them.
         class_names: What the rows of the head stand for; empty where it is not known.
+        asked: The input that they were trained with, as their card says; None without a card.
     """
 
     state: StateDict
@@ -391,6 +438,7 @@ class KnownWeights:
     source: FileSource | None = None
     warnings: tuple[str, ...] = ()
     class_names: tuple[str, ...] = ()
+    asked: AskedInput | None = None
 
 
 @contextmanager
@@ -454,7 +502,16 @@ def read_weights(
         notes=[*state.notes, *warnings],
     )
     class_names = tuple(card.class_names) if card else ()
-    return KnownWeights(state, info, source if weights else None, warnings, class_names)
+    asked = _input_on_card(card, spec)
+    return KnownWeights(state, info, source if weights else None, warnings, class_names, asked)
+
+
+def _input_on_card(card: Card | None, spec: BackboneSpec) -> AskedInput | None:
+    """Return the input that weights were trained with, if they have a card of this network."""
+    if card is None or plain_name(card.backbone) != plain_name(spec.name):
+        return None
+    trained = card.preprocessing
+    return AskedInput(spec.input if trained is None else InputConfig(**trained.model_dump()), "their card")
 
 
 def _of_another_network(card: Card | None, spec: BackboneSpec, options: Mapping[str, Any]) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from wsolbench.contract import BackboneSpec, Features
 from wsolbench.contract.backbones import maps_and_rest, with_rest
 from wsolbench.contract.choices import Precision
+from wsolbench.contract.inputs import InputSetting
 from wsolbench.errors import UsageError, WsolbenchError
 from wsolbench.host.provider import blaming
 from wsolbench.host.registry import Offer
@@ -130,6 +131,7 @@ class LoadedNetwork(Network):
         weights: Where its weights come from.
         options: Options that the network was built with, those that were given.
         tap: The layer whose maps are its features, where it was named; see `taps`.
+        changed_input: Settings of its input that are not the network's own.
         warnings: What the user should know about the weights.
         row_names: What the rows of its head are called, as its weights came with it; None where it is not known.
     """
@@ -142,6 +144,7 @@ class LoadedNetwork(Network):
     weights: WeightsInfo
     options: Mapping[str, Any] = field(default_factory=dict)
     tap: str | None = None
+    changed_input: tuple[InputSetting, ...] = ()
     warnings: tuple[str, ...] = ()
     row_names: KnownClasses | None = None
 

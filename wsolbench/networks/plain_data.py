@@ -186,7 +186,8 @@ def _plain(file: WeightsFile, value: object) -> object:
     if isinstance(value, list | tuple):
         return [_unwrapped(each) for each in value] if any(isinstance(each, Foreign) for each in value) else list(value)
     if isinstance(value, StoredTensor):
-        small = value.count <= _MOST_NUMBERS and len(value.shape) < 5 and not value.dtype.startswith("complex")
+        short = len(value.shape) < 5 and max(value.shape, default=0) <= _MOST_NUMBERS
+        small = short and value.count <= _MOST_NUMBERS and not value.dtype.startswith("complex")
         return tensor_of(file, value).tolist() if small else None
     if isinstance(value, dict) and 0 < len(value) <= _MOST_ITEMS and all(map(_is_scalar, value.values())):
         return {name: tensor_of(file, item).item() for name, item in value.items()}  # a number of each class

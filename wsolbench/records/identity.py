@@ -159,7 +159,8 @@ def _weights(weights: WeightsInfo, seed: int | None) -> Facts:
     key = () if weights.key is None else (("weights key", weights.key),)
     if training is None:
         return (("weights", weights.source), ("weights hash", weights.sha256 or f"seed {seed}"), *key)
-    asked = training.model_dump(exclude={"initial_weights", "command"})
+    usual = ("preprocessing",) if training.preprocessing is None else ()  # older records have none
+    asked = training.model_dump(exclude={"initial_weights", "command", *usual})
     return (
         ("training", _plain(asked)),
         ("trained from", _plain(dict(_weights(training.initial_weights, training.seed)))),

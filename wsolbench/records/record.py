@@ -25,6 +25,7 @@ from wsolbench.contract.choices import (
     Target,
     TrainingPrecision,
 )
+from wsolbench.contract.inputs import InputSetting, shown_input
 from wsolbench.contract.methods import NOT_DEFINED
 from wsolbench.errors import DataError
 from wsolbench.protocol import FRAME, IOU_THRESHOLDS
@@ -154,6 +155,15 @@ class DatasetInfo(_Part):
     )
 
 
+class Preprocessing(_Part):
+    """How an image became the network's input."""
+
+    size: PositiveCount
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    interpolation: Text
+
+
 class TrainingInfo(_Part):
     """How weights were trained, as the card beside their file says."""
 
@@ -161,6 +171,9 @@ class TrainingInfo(_Part):
     recipe: Name
     recipe_options: Plain
     precision: TrainingPrecision = Field(default="fp32", description="bf16: torch's autocast; weights are float32")
+    preprocessing: Preprocessing | None = Field(
+        default=None, description="how images became the network's input; null where as the network itself has it"
+    )
     seed: Seed
     initial_weights: WeightsInfo = Field(description="what it started from, with the training of that, where known")
     command: Command
@@ -204,15 +217,6 @@ class WeightsInfo(_Part):
         return self
 
 
-class Preprocessing(_Part):
-    """How an image became the network's input."""
-
-    size: PositiveCount
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-    interpolation: Text
-
-
 class BackboneInfo(_Part):
     """The network."""
 
@@ -236,16 +240,26 @@ class BackboneInfo(_Part):
         description="label -> row of the head, -1 for a class without images; null where every label is its row",
     )
     preprocessing: Preprocessing
+    changed_input: list[InputSetting] = Field(
+        default=[], description="settings of the preprocessing that are not the network's own"
+    )
 
     @property
     def label(self) -> str:
-        """The name with the options and the tap."""
-        return network_label(self.name, self.options if self.tap is None else {**self.options, "tap": self.tap})
+        """The name with the options and the tap, and the input where it is not the network's own."""
+        options = self.options if self.tap is None else {**self.options, "tap": self.tap}
+        return network_label(self.name, options, self.changed_settings)
+
+    @property
+    def changed_settings(self) -> str:
+        """The settings of its input that are not its own, for people; empty if all are."""
+        return shown_input({name: getattr(self.preprocessing, name) for name in self.changed_input})
 
 
-def network_label(name: str, options: Mapping[str, Any]) -> str:
-    """Return a network's name with its options, as tables show it: ``timm:mobilenetv2_100 (pad_type=same)``."""
-    return f"{name} ({', '.join(f'{key}={value}' for key, value in options.items())})" if options else name
+def network_label(name: str, options: Mapping[str, Any], input: str = "") -> str:
+    """Return a network's name as tables show it: ``timm:mobilenetv2_100 (pad_type=same, 320 px)``."""
+    parts = [*(f"{key}={value}" for key, value in options.items()), *([input] if input else [])]
+    return f"{name} ({', '.join(parts)})" if parts else name
 
 
 class MethodInfo(_Part):

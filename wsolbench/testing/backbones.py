@@ -17,7 +17,8 @@ from wsolbench.contract import (
     SpatialHead,
     StochasticDepth,
 )
-from wsolbench.contract.backbones import Interpolation, class_weights, maps_and_rest, with_rest
+from wsolbench.contract.backbones import class_weights, maps_and_rest, with_rest
+from wsolbench.contract.choices import Interpolation
 from wsolbench.errors import UsageError
 from wsolbench.networks.class_weights import class_weights_fault, has_gradients
 from wsolbench.networks.weights import check_values, count_classes, load_state, read_state

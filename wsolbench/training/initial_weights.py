@@ -7,9 +7,18 @@ from pathlib import Path
 from typing import Any
 
 from wsolbench.contract import BackboneSpec
+from wsolbench.contract.inputs import InputChanges
 from wsolbench.errors import UsageError, WeightsError
-from wsolbench.host.registry import Offer
-from wsolbench.networks.load import KnownWeights, read_weights, source_of
+from wsolbench.host.registry import Offer, Registry
+from wsolbench.networks.inputs import DecidedInput, decide_input
+from wsolbench.networks.load import (
+    KnownWeights,
+    at_its_size,
+    input_of_weights,
+    read_weights,
+    source_of,
+    statements_of,
+)
 from wsolbench.networks.weights import count_classes, load_state
 
 
@@ -42,6 +51,33 @@ def _check_source(spec: BackboneSpec, weights: Path) -> None:
     raise WeightsError(
         f"weights file {weights} does not exist; pass a file{known}; without --weights training starts from random ones"
     )
+
+
+def read_start(
+    registry: Registry, offer: Offer[BackboneSpec], weights: Path | None, key: str | None, changes: InputChanges
+) -> tuple[DecidedInput, KnownWeights | None]:
+    """Return a network with the input that it is trained with, and the weights that it starts from.
+
+    Args:
+        registry: The installed plugins.
+        offer: The network, with its own input.
+        weights: The file, or the source of pretrained weights; None for random ones.
+        key: Which state dict of the file; None for the usual one.
+        changes: What the user says about the input.
+
+    Raises:
+        UsageError: A key is given without weights, or the network cannot have the input.
+        WeightsError: The weights cannot be read or downloaded.
+    """
+    if weights is None:
+        if key is not None:
+            raise UsageError(f"--weights-key {key}: this is for a weights file; add --weights FILE")
+        return decide_input(offer, changes), None
+    known = read_initial_weights(offer, weights, key)
+    decided = input_of_weights(known, statements_of(known, offer, registry), offer, changes)
+    info = known.info.model_copy(update={"notes": [*known.info.notes, *decided.notes, *decided.warnings]})
+    known = replace(known, info=info, warnings=(*known.warnings, *decided.warnings))
+    return decided, at_its_size(known, decided.offer.spec, offer.spec.input)
 
 
 def start_from(known: KnownWeights, spec: BackboneSpec, network: Any, num_classes: int) -> None:

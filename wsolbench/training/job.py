@@ -9,6 +9,7 @@ from pathlib import Path
 
 from wsolbench.config import TrainConfig
 from wsolbench.contract import BackboneSpec, Split
+from wsolbench.contract.inputs import changed_input
 from wsolbench.data.opened import open_dataset
 from wsolbench.drafts import ElsewhereError
 from wsolbench.errors import UsageError
@@ -17,9 +18,9 @@ from wsolbench.host.registry import Offer, Registry
 from wsolbench.networks.card import Card
 from wsolbench.networks.configure import configure
 from wsolbench.networks.devices import choose_device
-from wsolbench.networks.load import KnownWeights, report_weights
+from wsolbench.networks.load import report_weights
 from wsolbench.progress import Reporter
-from wsolbench.training.initial_weights import read_initial_weights
+from wsolbench.training.initial_weights import read_start
 from wsolbench.training.loop import TrainingPlan, build_recipe
 from wsolbench.training.state import state_path_of
 from wsolbench.training.train import WEIGHTS, carry_out
@@ -82,8 +83,15 @@ def plan_training(config: TrainConfig, registry: Registry, reporter: Reporter, *
         if seed in config.seeds[:index]:  # the same training would run again and count twice
             raise UsageError(f"--seed {seed} is given more than once; give every seed once")
     backbone, options = configure(_one_network(registry, config.backbone), config.backbone_options)
+    weights = None if config.weights is None else Path(config.weights)
+    start, initial = read_start(registry, backbone, weights, config.weights_key, config.input_changes)
+    if initial is None:
+        for warning in start.warnings:
+            reporter.warn(warning)
+    else:
+        report_weights(initial.info, initial.warnings, reporter)
     return TrainingPlan(
-        backbone=backbone,
+        backbone=start.offer,
         backbone_options=options,
         dataset=open_dataset(registry.datasets.get(config.dataset), config.roots, reporter),
         built_recipe=build_recipe(registry.recipes.get(config.recipe), config.recipe_options),
@@ -92,20 +100,10 @@ def plan_training(config: TrainConfig, registry: Registry, reporter: Reporter, *
         precision=config.precision,
         workers=config.workers,
         command=command,
-        initial=_initial_weights(backbone, config, reporter),
+        initial=initial,
+        changed_input=tuple(changed_input(start.offer.spec.input, backbone.spec.input)),
         watch=tuple(dict.fromkeys(Split.labelled(split) for split in config.watch)),
     )
-
-
-def _initial_weights(backbone: Offer[BackboneSpec], config: TrainConfig, reporter: Reporter) -> KnownWeights | None:
-    """Return the weights that a training starts from, and say what was decided about them; None for random ones."""
-    if config.weights is None:
-        if config.weights_key is not None:
-            raise UsageError(f"--weights-key {config.weights_key}: this is for a weights file; add --weights FILE")
-        return None
-    initial = read_initial_weights(backbone, Path(config.weights), config.weights_key)
-    report_weights(initial.info, initial.warnings, reporter)
-    return initial
 
 
 def _one_network(registry: Registry, name: str) -> Offer[BackboneSpec]:

@@ -24,6 +24,7 @@ from wsolbench.contract import (
     Split,
 )
 from wsolbench.contract.choices import TrainingPrecision
+from wsolbench.contract.inputs import InputSetting
 from wsolbench.contract.options import build_with_options
 from wsolbench.data.opened import OpenDataset
 from wsolbench.engine.features import stream_features
@@ -88,6 +89,7 @@ class TrainingPlan:
         watch: Splits whose accuracy is logged after every epoch; no choice depends on it.
         precision: bf16 for torch's autocast; weights and loss are always float32.
         backbone_options: Options that the network is built with, those that were given.
+        changed_input: Settings of the network's input that are not its own.
     """
 
     backbone: Offer[BackboneSpec]
@@ -101,6 +103,7 @@ class TrainingPlan:
     watch: tuple[Split, ...] = ()
     precision: TrainingPrecision = "fp32"
     backbone_options: Mapping[str, Any] = field(default_factory=dict)
+    changed_input: tuple[InputSetting, ...] = ()
 
     @property
     def recipe(self) -> Recipe:

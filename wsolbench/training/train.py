@@ -14,7 +14,7 @@ from safetensors.torch import save
 from wsolbench import __version__
 from wsolbench.contract import ImageSplit, Split
 from wsolbench.data.opened import show_finding
-from wsolbench.engine.provenance import git_revision, package_versions
+from wsolbench.engine.provenance import describe_input, git_revision, package_versions
 from wsolbench.errors import DataError, UsageError
 from wsolbench.figures.training_curve import draw_curve
 from wsolbench.files import sha256
@@ -130,6 +130,7 @@ def _identity(plan: TrainingPlan, images: TrainingImages) -> dict[str, Any]:
         "options of the backbone": dict(plan.backbone_options),
         "initial weights": plan.initial.info.sha256 if plan.initial else "random",
         "state dict of the initial weights": plan.initial.info.key if plan.initial else None,
+        **({"input": asdict(plan.backbone.spec.input)} if plan.changed_input else {}),  # older states have none
         "data set": f"{plan.dataset.name} {plan.dataset.version}".strip(),
         "list of images and labels": images.list_sha256[:16],
         "recipe": f"{plan.built_recipe.name} of {plan.built_recipe.offer.provider}",
@@ -177,6 +178,7 @@ def _write_results(
     card = Card(
         backbone=plan.backbone.name,
         backbone_options=dict(plan.backbone_options),
+        preprocessing=describe_input(plan.backbone.spec.input) if plan.changed_input else None,
         parameters=state.kept["parameters"],
         num_classes=len(plan.dataset.class_names),
         class_names=[str(name) for name in plan.dataset.class_names],

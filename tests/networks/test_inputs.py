@@ -1,0 +1,140 @@
+"""Which input a network gets: what the user says, else what its weights say, else its own."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from wsolbench.contract import BackboneSpec, InputConfig
+from wsolbench.contract.inputs import InputChanges, changed_input, shown_input
+from wsolbench.errors import UsageError
+from wsolbench.host.provider import Provider
+from wsolbench.host.registry import Offer
+from wsolbench.networks.configure import configure
+from wsolbench.networks.inputs import AskedInput, decide_input
+
+HALF, IMAGENET = (0.5, 0.5, 0.5), ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+OWN = InputConfig(64, HALF, HALF, "bicubic")
+CARD = AskedInput(InputConfig(32, *IMAGENET, "bicubic"), "their card")
+
+
+class Strided(nn.Module):
+    """Maps of a sixteenth of the image."""
+
+    def __init__(self, classes):
+        super().__init__()
+        self.conv, self.head = nn.Conv2d(3, 4, 16, 16), nn.Linear(4, classes)
+
+    def forward_features(self, images):
+        return self.conv(images)
+
+    def forward_head(self, features):
+        return self.head(features.mean(dim=(2, 3)))
+
+
+class Positioned(Strided):
+    """Maps of a sixteenth, and a number for every cell of them."""
+
+    def __init__(self, classes, size, gain=1.0):
+        super().__init__(classes)
+        if size % 16:
+            raise ValueError("patches of 16 do not divide it")
+        self.gain, self.positions = gain, nn.Parameter(torch.zeros(size // 16, size // 16))
+
+    def forward_features(self, images):
+        return self.gain * self.conv(images) + self.positions
+
+
+def positioned(size):
+    def build(classes: int, gain: float = 1.0) -> Positioned:
+        return Positioned(classes, size, gain)
+
+    return BackboneSpec("positioned", build, InputConfig(size, HALF, HALF, "bicubic"), "us", at_size=positioned)
+
+
+def offer(build=Strided, **about):
+    return Offer(BackboneSpec("strided", build, OWN, "us", **about), Provider("acme", "1", "net"))
+
+
+def decided(changes, asked=None, build=Strided, **about):
+    return decide_input(offer(build, **about), changes, asked)
+
+
+@pytest.mark.parametrize(
+    ("changes", "asked", "expected"),
+    [
+        (InputChanges(), None, OWN),
+        (InputChanges(), CARD, CARD.config),
+        (InputChanges(size=96), None, InputConfig(96, HALF, HALF, "bicubic")),
+        (InputChanges(size=96), CARD, InputConfig(96, *IMAGENET, "bicubic")),
+        (InputChanges(preprocessing="imagenet"), None, InputConfig(64, *IMAGENET, "bicubic")),
+        (InputChanges(preprocessing="half"), CARD, InputConfig(32, HALF, HALF, "bicubic")),
+        (InputChanges(preprocessing="imagenet", std=HALF), None, InputConfig(64, IMAGENET[0], HALF, "bicubic")),
+        (InputChanges(interpolation="nearest"), None, InputConfig(64, HALF, HALF, "nearest")),
+        (InputChanges.all_of(CARD.config), None, CARD.config),
+    ],
+)
+def test_the_user_is_followed_then_the_weights_then_the_network(changes, asked, expected):
+    assert decided(changes, asked).offer.spec.input == expected
+
+
+def test_timm_stands_for_what_timm_has_for_its_networks():
+    of_timm = Offer(replace(offer().spec, source="timm 1.0"), offer().provider)
+    taken = decide_input(of_timm, InputChanges(preprocessing="timm"), CARD)
+    assert taken.offer.spec.input == InputConfig(32, HALF, HALF, "bicubic")
+    with pytest.raises(UsageError, match="'strided' is no network of timm; omit it, or pass imagenet or half"):
+        decided(InputChanges(preprocessing="timm"))
+
+
+def test_what_weights_say_is_told_where_it_counts_and_where_it_does_not():
+    assert decided(InputChanges(), CARD).notes == (
+        "by their card images are prepared for 32 px, mean 0.485 0.456 0.406, std 0.229 0.224 0.225, "
+        "not 64 px, mean 0.5, std 0.5",
+    )
+    assert decided(InputChanges(), AskedInput(OWN, "their card")).notes == ()
+    against = decided(InputChanges(size=64), CARD)
+    assert against.notes == ()
+    assert against.warnings == ("by their card the weights are for 32 px; the network runs at 64 px, as asked for",)
+
+
+def test_a_network_is_built_for_the_size_with_its_options():
+    spec, provider = positioned(64), Provider("acme", "1", "net")
+    configured, _ = configure(Offer(spec, provider), {"gain": "3"})
+    taken = decide_input(configured, InputChanges(size=96)).offer.spec
+    network = taken.build(2)
+    assert (tuple(network.positions.shape), network.gain) == ((6, 6), 3.0)
+    with pytest.raises(UsageError, match=r"--input-size 90: 'positioned' does not take such images \(patches of 16"):
+        decide_input(configured, InputChanges(size=90))
+
+
+def fixed(classes):
+    return Positioned(classes, 64)
+
+
+@pytest.mark.parametrize(
+    ("build", "size", "words"),
+    [
+        (fixed, 96, r"--input-size 96: 'strided' does not take such images \(.*\); it takes 64$"),
+        (Strided, 16, r"\(its feature maps would be of one cell\); it takes 32 and 64$"),
+        (Strided, 9, r"it takes 32 and 64$"),
+    ],
+)
+def test_a_size_that_a_network_does_not_take_is_refused_with_those_that_it_takes(build, size, words):
+    with pytest.raises(UsageError, match=words):
+        decided(InputChanges(size=size), build=build)
+
+
+def test_a_size_beside_the_stride_is_told():
+    assert decided(InputChanges(size=100)).warnings == (
+        "100 pixels are no multiple of the stride 16 of 'strided', so that its 6×6 maps do not cover the image evenly; "
+        "96 and 112 are",
+    )
+    assert decided(InputChanges(size=96)).warnings == ()
+
+
+def test_settings_of_an_input_are_shown_in_short():
+    assert shown_input(changed_input(CARD.config, InputConfig(32, HALF, HALF))) == (
+        "mean 0.485 0.456 0.406, std 0.229 0.224 0.225, bicubic"
+    )
+    assert shown_input({}) == ""

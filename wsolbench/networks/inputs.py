@@ -1,0 +1,153 @@
+"""The input that a network gets: as the user says, else as its weights say, else the network's own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+
+from wsolbench.contract import BackboneSpec, InputConfig
+from wsolbench.contract.inputs import InputChanges, changed_input, shown_input
+from wsolbench.errors import UsageError, WsolbenchError
+from wsolbench.host.provider import blaming
+from wsolbench.host.registry import Offer
+from wsolbench.networks.shapes import build_shapes
+
+__all__ = ["AskedInput", "DecidedInput", "decide_input"]
+
+_STEPS = (32, 16, 14)
+"""Strides and sides of patches, of which the size of an input usually has to be a multiple."""
+_FURTHER = 512
+"""Pixels by which an image is made larger to measure the stride: a multiple of most strides."""
+
+
+@dataclass(frozen=True)
+class AskedInput:
+    """An input that weights ask for, and what says so, as in "their card"."""
+
+    config: InputConfig
+    source: str
+
+
+@dataclass(frozen=True)
+class DecidedInput:
+    """A network with the input that it gets.
+
+    Args:
+        offer: The network, built for the size of its input if it is made for one.
+        notes: What was decided.
+        warnings: What the user should know.
+    """
+
+    offer: Offer[BackboneSpec]
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+def decide_input(offer: Offer[BackboneSpec], changes: InputChanges, asked: AskedInput | None = None) -> DecidedInput:
+    """Return a network with the input that it gets.
+
+    Args:
+        offer: The network, with its own input.
+        changes: What the user says.
+        asked: What its weights ask for, if they do.
+
+    Raises:
+        UsageError: The network cannot have this input.
+        PluginError: The plugin's code fails.
+    """
+    own = offer.spec.input
+    if changes.preprocessing == "timm" and not _is_of_timm(offer.spec):
+        raise UsageError(
+            f"--preprocessing timm: '{offer.spec.name}' is no network of timm; omit it, or pass imagenet or half"
+        )
+    theirs = own if asked is None else asked.config
+    config = changes.of(theirs, own)
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    if asked is not None and config != theirs:
+        here, there = (shown_input(changed_input(*pair)) for pair in ((config, theirs), (theirs, config)))
+        warnings = (f"by {asked.source} the weights are for {there}; the network runs at {here}, as asked for",)
+    elif config != own:
+        here, there = (shown_input(changed_input(*pair)) for pair in ((config, own), (own, config)))
+        notes = () if asked is None else (f"by {asked.source} images are prepared for {here}, not {there}",)
+    if config.size != own.size:
+        offer = _at_size(offer, config.size)
+        warnings += _off_stride(offer, config.size)
+    return DecidedInput(replace(offer, spec=replace(offer.spec, input=config)), notes, warnings)
+
+
+def _is_of_timm(spec: BackboneSpec) -> bool:
+    return spec.source.startswith("timm ") or (spec.pretrained is not None and spec.pretrained.source == "timm")
+
+
+def _at_size(offer: Offer[BackboneSpec], size: int) -> Offer[BackboneSpec]:
+    """Return a network that takes images of a size.
+
+    Raises:
+        UsageError: It takes none of this size.
+    """
+    problem = _problem(offer, size)
+    if problem is None:
+        return _built_for(offer, size)
+    own = offer.spec.input.size
+    if _problem(offer, own) is not None:  # nobody knows how it behaves at any size before it has memory
+        return _built_for(offer, size)
+    takes = " and ".join(map(str, sorted({own, *_near(offer, size)})))
+    raise UsageError(
+        f"--input-size {size}: '{offer.spec.name}' does not take such images ({problem}); it takes {takes}"
+    )
+
+
+def _near(offer: Offer[BackboneSpec], size: int) -> list[int]:
+    """Return the sizes next to one that a network does not take; none where it has one size only."""
+    for step in _STEPS:
+        multiples = (size // step * step, (size // step + 1) * step)
+        taken = [each for each in multiples if each not in (0, size) and _problem(offer, each) is None]
+        if taken:
+            return taken
+    return []
+
+
+def _built_for(offer: Offer[BackboneSpec], size: int) -> Offer[BackboneSpec]:
+    build = offer.spec.at_size
+    if build is None or size == offer.spec.input.size:
+        return offer
+    with blaming(offer.provider, f"building '{offer.spec.name}' for {size}×{size} pixels"):
+        return replace(offer, spec=build(size))
+
+
+def _problem(offer: Offer[BackboneSpec], size: int) -> str | None:
+    """Return why a network does not take images of a size, or None if it does."""
+    try:
+        side = _map_side(offer, size)
+    except Exception as error:  # whatever the code of a network raises for a size that it is not made for
+        cause = error.__cause__ if isinstance(error, WsolbenchError) and error.__cause__ else error
+        return " ".join(str(cause).split())[:160] or type(cause).__name__
+    return "its feature maps would be of one cell" if side < 2 else None
+
+
+def _map_side(offer: Offer[BackboneSpec], size: int) -> int:
+    """Return the height of a network's feature maps; it is built without memory."""
+    module = build_shapes(_built_for(offer, size).spec, 2).eval()
+    with torch.no_grad():
+        features = module.forward_features(torch.zeros(1, 3, size, size, device="meta"))
+        module.forward_head(features)
+    return int(getattr(features, "maps", features).shape[2])
+
+
+def _off_stride(offer: Offer[BackboneSpec], size: int) -> tuple[str, ...]:
+    """Return a warning if the cells of the feature maps do not cover the image evenly."""
+    try:
+        side = _map_side(offer, size)
+        stride = _FURTHER / (_map_side(offer, size + _FURTHER) - side)
+    except Exception:  # a network of one size has patches that divide it
+        return ()
+    below = int(size // stride * stride)
+    if not stride.is_integer() or size == below:
+        return ()
+    multiples = " and ".join(str(each) for each in (below, below + int(stride)) if each)
+    return (
+        f"{size} pixels are no multiple of the stride {stride:g} of '{offer.spec.name}', so that its {side}×{side} "
+        f"maps do not cover the image evenly; {multiples} are",
+    )
