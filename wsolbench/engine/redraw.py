@@ -61,7 +61,7 @@ def draw_galleries(
             draw_gallery(
                 folder / f"gallery-{file_name(method)}.png",
                 _cases(maps.only(method), part, of_method),
-                _title(f"{_tapped_name(maps.network)}, {method}", of_method),
+                _title(f"{_name(maps.network)}, {method}", of_method),
             )
             advance(1)
 
@@ -314,11 +314,15 @@ def _named_apart(columns: Sequence[Column], records: Sequence[ResultRecord]) -> 
     ]
 
 
-def _network_label(network: LoadedNetwork) -> str:
+def _name(network: LoadedNetwork) -> str:
+    """Return the name of a network with its tap, and with its input where that is not its own."""
     changed = {name: getattr(network.spec.input, name) for name in network.changed_input}
     tapped = {} if network.tap is None else {"tap": network.tap}
-    label = network_label(network.spec.name, tapped, shown_input(changed))
-    label += " (random)" if network.weights.source == "random" else ""
+    return network_label(network.spec.name, tapped, shown_input(changed))
+
+
+def _network_label(network: LoadedNetwork) -> str:
+    label = _name(network) + (" (random)" if network.weights.source == "random" else "")
     if network.weights.key is not None:
         label += f" ({network.weights.key})"
     if network.weights.source == "file" and network.weights.training is not None:
