@@ -27,6 +27,7 @@ from wsolbench.contract.choices import (
     PreprocessingName,
     SplitName,
     Target,
+    TauRule,
     TrainingPrecision,
     Unannotated,
 )
@@ -99,11 +100,23 @@ class DataConfig(_Config):
 
 
 class ScoringConfig(DataConfig):
-    """How maps are scored."""
+    """How maps are scored.
+
+    Args:
+        split: The split that is scored.
+        limit: At most so many images of each split.
+        threshold_step: Step of the grid of τ.
+        tau: At which τ maps are scored beside the oracle's and train-fullsup's: numbers, or ``otsu``.
+        tau_from: Lists of pseudo boxes on which one more τ is chosen.
+        workers: Threads that load images and score maps.
+        strict: Whether a map without a score is an error.
+    """
 
     split: SplitName = "test"
     limit: Count | None = None
     threshold_step: ThresholdStep = DEFAULT_THRESHOLD_STEP
+    tau: tuple[TauRule, ...] = ()
+    tau_from: Path | None = None
     workers: Count = 2
     strict: bool = False
 

@@ -12,7 +12,7 @@ from contextlib import suppress
 from functools import partial
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -88,6 +88,8 @@ def run(
     limit: int | None = None,
     target: Target = "gt",
     threshold_step: float = DEFAULT_THRESHOLD_STEP,
+    tau: Sequence[float | Literal["otsu"]] = (),
+    tau_from: FilePath | None = None,
     batch_size: int = 32,
     device: str | None = None,
     precision: Precision = "fp32",
@@ -131,6 +133,8 @@ def run(
         limit: At most so many images of each split, always the same ones.
         target: Whether the true or the predicted class is localized.
         threshold_step: Step of the grid of τ.
+        tau: At which τ maps are scored beside the oracle's and train-fullsup's: numbers such as 0.2, or ``"otsu"``.
+        tau_from: A folder of lists in the reference layout, of pseudo boxes on which one more τ is chosen.
         batch_size: Images in a forward pass.
         device: ``"cpu"``, ``"cuda"`` ...; None for a GPU where there is one.
         precision: Of the network up to its features.
@@ -199,6 +203,8 @@ def evaluate(
     split: SplitName = "test",
     limit: int | None = None,
     threshold_step: float = DEFAULT_THRESHOLD_STEP,
+    tau: Sequence[float | Literal["otsu"]] = (),
+    tau_from: FilePath | None = None,
     workers: int = 2,
     strict: bool = False,
     out: FilePath | None = None,
@@ -221,6 +227,9 @@ def evaluate(
         split: The split that is scored.
         limit: At most so many images of each split.
         threshold_step: Step of the grid of τ.
+        tau: At which τ maps are scored besides; see `run`.
+        tau_from: Lists of pseudo boxes on which one more τ is chosen; the maps of their images are those of
+            ``fullsup_scoremaps``.
         workers: Threads that read and score maps.
         strict: Whether a map of one value is an error.
         out: A new folder for the record; None writes none.
@@ -247,6 +256,7 @@ def score(
     fullsup: Mapping[str, Keyed] | None = None,
     name: str = "memory",
     threshold_step: float = DEFAULT_THRESHOLD_STEP,
+    tau: Sequence[float | Literal["otsu"]] = (),
     workers: int = 2,
     strict: bool = False,
     progress: bool = False,
@@ -263,6 +273,7 @@ def score(
         fullsup: ``scoremaps``, ``boxes``, ``image_sizes`` and ``masks`` of other images, on which τ is chosen.
         name: What the record calls the data set.
         threshold_step: Step of the grid of τ.
+        tau: At which τ maps are scored besides; see `run`.
         workers: Threads that score maps.
         strict: Whether a map of NaN or of one value is an error.
         progress: Whether the progress is shown on standard error.
@@ -297,7 +308,9 @@ def score(
     parts = {
         split: MemorySplit.of(list(maps[split]), **entries, ordered=ordered[split]) for split, entries in given.items()
     }
-    config = ScoringConfig.of(dataset=_name(name), threshold_step=threshold_step, workers=workers, strict=strict)
+    config = ScoringConfig.of(
+        dataset=_name(name), threshold_step=threshold_step, tau=tau, workers=workers, strict=strict
+    )
     from wsolbench.engine.assembly import OpenSplits
     from wsolbench.engine.evaluate import score_source
     from wsolbench.engine.sources import MemoryMaps
@@ -474,7 +487,7 @@ class _Call:
 
     def command(self, function: str) -> str:
         """Return the call as Python, for records: its arguments without those that are not set."""
-        given = {name: value for name, value in self._arguments.items() if value not in (None, False)}
+        given = {name: value for name, value in self._arguments.items() if value not in (None, False, ())}
         shown = ", ".join(f"{name}={_shown(value)}" for name, value in given.items() if name != "progress")
         return f"wsolbench.{function}({shown})"
 

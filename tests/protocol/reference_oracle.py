@@ -7,9 +7,27 @@ DELTAS = (0.3, 0.5, 0.7)
 
 
 def predicted_boxes(scoremap, tau, multi):
-    height, width = scoremap.shape
     image = (scoremap.astype(np.float64) * 255).astype(np.uint8)
-    level = int(tau * int(image.max()))
+    return boxes_above(image, int(tau * int(image.max())), multi)
+
+
+def otsu_variance(image, level):
+    """The variance between the pixels up to a level and those above, of Otsu's paper."""
+    pixels = image.ravel().astype(np.float64)
+    low, high = pixels[pixels <= level], pixels[pixels > level]
+    if low.size == 0 or high.size == 0:
+        return 0.0
+    return low.size / pixels.size * high.size / pixels.size * (low.mean() - high.mean()) ** 2
+
+
+def otsu_level(image):
+    """The first level of the largest variance."""
+    variances = [round(otsu_variance(image, level), 6) for level in range(256)]
+    return variances.index(max(variances))
+
+
+def boxes_above(image, level, multi):
+    height, width = image.shape
     _, binary = cv2.threshold(image, level, 255, cv2.THRESH_BINARY)
     contours, _ = cv2.findContours(binary, cv2.RETR_TREE, cv2.CHAIN_APPROX_SIMPLE)
     if len(contours) == 0:

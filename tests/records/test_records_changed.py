@@ -141,10 +141,10 @@ def _intervals_once(monkeypatch):
     """Compute the intervals of the same outcomes once."""
     found = {}
 
-    def compute(outcomes, protocol):
-        key = (verify.outcomes_sha256(outcomes), protocol.model_dump_json())
+    def compute(outcomes, protocol, rules):
+        key = (verify.outcomes_sha256(outcomes), protocol.model_dump_json(), tuple(rules))
         if key not in found:
-            found[key] = original(outcomes, protocol)
+            found[key] = original(outcomes, protocol, rules)
         return found[key]
 
     original = verify.compute_intervals

@@ -89,6 +89,16 @@ ThresholdStep = Annotated[
         help="Step of the grid of CAM thresholds τ from 0 to 1.",
     ),
 ]
+Tau = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NUMBER|otsu", help="Score at this τ too, as 0.2, or each map at that of Otsu's method; repeatable."
+    ),
+]
+TauFrom = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="Score at τ chosen on these lists of pseudo boxes too (reference layout)."),
+]
 Limit = Annotated[
     int | None, typer.Option(metavar="N", min=1, help="At most so many images of each split, always the same ones.")
 ]
@@ -195,3 +205,21 @@ def parse_options(texts: Sequence[str], option: str) -> dict[str, str]:
             raise UsageError(f"{option} {text}: {name} is given twice")
         parsed[name] = value
     return parsed
+
+
+def read_tau(texts: Sequence[str]) -> tuple[float | str, ...]:
+    """Read texts of which each is a number from 0 to below 1, or ``otsu``.
+
+    Raises:
+        UsageError: A text is something else.
+    """
+    refuse_commas(texts, "--tau")
+    found: list[float | str] = []
+    for text in texts:
+        try:
+            found.append(text if text == "otsu" else float(text))
+        except ValueError:
+            found.append(-1.0)
+        if isinstance(found[-1], float) and not 0 <= found[-1] < 1:
+            raise UsageError(f"--tau {text}: expected a number from 0 to below 1, such as 0.2, or otsu")
+    return tuple(found)

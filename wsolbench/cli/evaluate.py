@@ -16,10 +16,13 @@ from wsolbench.cli.arguments import (
     Limit,
     MaskRoot,
     MetadataRoot,
+    Tau,
+    TauFrom,
     ThresholdStep,
     UnannotatedImages,
     Workers,
     check_names,
+    read_tau,
 )
 from wsolbench.cli.session import session_of, uncollected
 from wsolbench.contract.choices import DEFAULT_THRESHOLD_STEP, STORED_MAPS
@@ -49,6 +52,8 @@ def evaluate(
     split: EvaluatedSplit = "test",
     limit: Limit = None,
     threshold_step: ThresholdStep = DEFAULT_THRESHOLD_STEP,
+    tau: Tau = None,
+    tau_from: TauFrom = None,
     workers: Workers = 2,
     json: Annotated[
         bool, typer.Option("--json", help="Print the record as one line of JSON, and nothing else.")
@@ -76,6 +81,8 @@ def evaluate(
         split=split,
         limit=limit,
         threshold_step=threshold_step,
+        tau=read_tau(tau or []),
+        tau_from=tau_from,
         workers=workers,
         strict=session.strict,
         out=out,

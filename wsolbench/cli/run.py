@@ -24,6 +24,8 @@ from wsolbench.cli.arguments import (
     MetadataRoot,
     PreprocessingOfName,
     Std,
+    Tau,
+    TauFrom,
     ThresholdStep,
     TrainRoot,
     UnannotatedImages,
@@ -34,6 +36,7 @@ from wsolbench.cli.arguments import (
     check_weights,
     parse_options,
     read_input,
+    read_tau,
     refuse_commas,
 )
 from wsolbench.cli.session import session_of, uncollected
@@ -85,6 +88,8 @@ def run(
     limit: Limit = None,
     target: Annotated[Target, typer.Option(help="The class to localize: the true or the predicted.")] = "gt",
     threshold_step: ThresholdStep = DEFAULT_THRESHOLD_STEP,
+    tau: Tau = None,
+    tau_from: TauFrom = None,
     batch_size: Annotated[int, typer.Option(metavar="N", min=1, help="Images in a forward pass.")] = 32,
     device: Device = None,
     precision: Annotated[
@@ -128,6 +133,8 @@ def run(
         limit=limit,
         target=target,
         threshold_step=threshold_step,
+        tau=read_tau(tau or []),
+        tau_from=tau_from,
         batch_size=batch_size,
         device=device,
         precision=precision,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal, TypeAlias, get_args
+from typing import Annotated, Final, Literal, TypeAlias, get_args
+
+from pydantic import Field
 
 __all__ = [
     "DATASET_NAME",
@@ -19,6 +21,7 @@ __all__ = [
     "PreprocessingName",
     "SplitName",
     "Target",
+    "TauRule",
     "TrainingPrecision",
     "Unannotated",
     "iou_key",
@@ -26,6 +29,9 @@ __all__ = [
 
 SplitName: TypeAlias = Literal["test", "train-fullsup"]
 """A split that can be evaluated."""
+
+TauRule: TypeAlias = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)] | Literal["otsu"]
+"""At which τ maps are scored beside the oracle's and train-fullsup's: one of all images, or each map's by Otsu."""
 
 Target: TypeAlias = Literal["gt", "predicted"]
 """Whose map is made: the true class's, or the predicted one's."""

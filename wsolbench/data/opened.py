@@ -61,6 +61,13 @@ class OpenSplit:
     """Image id -> what is noted about its masks, as far as they were loaded."""
     labels: frozenset[int] = frozenset()
     """The labels of all images of the split, also where only some of them are evaluated."""
+    is_pseudo: bool = False
+    """Whether the boxes are pseudo boxes, on which τ is chosen."""
+
+    @property
+    def label(self) -> str:
+        """What people call it."""
+        return "pseudo boxes" if self.is_pseudo else self.split.label
 
     @cached_property
     def annotations_sha256(self) -> str:

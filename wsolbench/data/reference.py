@@ -55,7 +55,15 @@ from wsolbench.data.storage import FolderStorage, open_storage
 from wsolbench.data.units import check_units, find_fractions
 from wsolbench.errors import DataError, MissingFileError, UsageError
 
-__all__ = ["ReferenceDataset", "ReferenceSplit", "check_folders", "folder_names", "has_splits", "reference_splits"]
+__all__ = [
+    "IDS",
+    "ReferenceDataset",
+    "ReferenceSplit",
+    "check_folders",
+    "folder_names",
+    "has_splits",
+    "reference_splits",
+]
 
 IDS = "image_ids.txt"
 LABELS = "class_labels.txt"

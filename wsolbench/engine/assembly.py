@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Literal
 
 from wsolbench.config import ScoringConfig
 from wsolbench.contract import Split
 from wsolbench.contract.choices import Target
 from wsolbench.data.opened import OpenDataset, OpenSplit, show_finding
+from wsolbench.data.pseudo_boxes import open_pseudo_boxes
+from wsolbench.engine.rules import score_rules
 from wsolbench.engine.scoring import (
     ScoredSplit,
     Selection,
@@ -24,9 +27,11 @@ from wsolbench.engine.scoring import (
     split_outcomes,
 )
 from wsolbench.engine.sources import MapSource
+from wsolbench.errors import UsageError
 from wsolbench.progress import Reporter
 from wsolbench.protocol import FRAME, IOU_THRESHOLDS, select_threshold
 from wsolbench.protocol.compilation import load_sweep
+from wsolbench.protocol.rules import OTSU
 from wsolbench.records import (
     BackboneInfo,
     DatasetInfo,
@@ -50,11 +55,13 @@ class OpenSplits:
         evaluated: The split that is scored.
         fullsup: train-fullsup, or None.
         why_none: Why no τ comes from train-fullsup.
+        pseudo: Images with pseudo boxes on which one more τ is chosen, or None.
     """
 
     evaluated: OpenSplit
     fullsup: OpenSplit | None
     why_none: str = ""
+    pseudo: OpenSplit | None = None
 
     @property
     def parts(self) -> list[OpenSplit]:
@@ -69,15 +76,22 @@ class Scored:
     evaluated: ScoredSplit
     fullsup: ScoredSplit | None
     selection: Selection
+    pseudo: ScoredSplit | None = None
 
     @classmethod
-    def of(cls, evaluated: ScoredSplit, fullsup: ScoredSplit | None, selection: Selection) -> Scored:
+    def of(
+        cls,
+        evaluated: ScoredSplit,
+        fullsup: ScoredSplit | None,
+        selection: Selection,
+        pseudo: ScoredSplit | None = None,
+    ) -> Scored:
         """Put the scores of the splits together; there are none where the method has no map of any image."""
         reason = why_undefined([part.statistics for part in (evaluated, fullsup) if part is not None])
         if reason is None:
-            return cls(evaluated, fullsup, selection)
-        without = None if fullsup is None else fullsup.without_scores()
-        return cls(evaluated.without_scores(), without, Selection(None, reason))
+            return cls(evaluated, fullsup, selection, pseudo)
+        bare = [None if part is None else part.without_scores() for part in (fullsup, pseudo)]
+        return cls(evaluated.without_scores(), bare[0], Selection(None, reason), bare[1])
 
     @property
     def undefined(self) -> str | None:
@@ -100,11 +114,11 @@ class Scored:
         return [self.evaluated, *([] if self.fullsup is None else [self.fullsup])]
 
 
-def open_splits(dataset: OpenDataset, split: Split, limit: int | None) -> OpenSplits:
-    """Open the evaluated split, and train-fullsup where it can choose τ for it.
+def open_splits(dataset: OpenDataset, split: Split, limit: int | None, tau_from: Path | None = None) -> OpenSplits:
+    """Open the evaluated split, train-fullsup where it can choose τ for it, and lists of pseudo boxes.
 
     Raises:
-        UsageError: The data set has no such split.
+        UsageError: The data set has no such split, or not the images of the lists.
         DataError: A split is damaged.
         PluginError: The data set's own code fails.
     """
@@ -116,7 +130,9 @@ def open_splits(dataset: OpenDataset, split: Split, limit: int | None) -> OpenSp
     else:
         splits = OpenSplits(evaluated, dataset.open(Split.TRAIN_FULLSUP, limit))
     dataset.report_unused_classes(splits.parts)
-    return splits
+    if tau_from is None:
+        return splits
+    return replace(splits, pseudo=open_pseudo_boxes(tau_from, dataset, evaluated, limit))
 
 
 def check_masks(splits: OpenSplits, reporter: Reporter) -> None:
@@ -140,14 +156,23 @@ def score_splits(source: MapSource, splits: OpenSplits, config: ScoringConfig, r
     if any(part.has_boxes for part in splits.parts):
         with reporter.phase("compilation"):
             load_sweep(reporter.say)
+    if (config.tau or splits.pseudo) and not splits.evaluated.has_boxes:
+        option = "--tau" if config.tau else "--tau-from"
+        raise UsageError(f"{option}: {splits.evaluated.label} has no boxes to score at this τ; omit {option}")
     fullsup: dict[str, ScoredSplit] = {}
     if splits.fullsup is not None:
         fullsup = _score(source, splits.fullsup, config, reporter, {})
+    pseudo: dict[str, ScoredSplit] = {}
+    if splits.pseudo is not None:
+        pseudo = _score(source, splits.pseudo, config, reporter, {})
     chosen = {method: select_thresholds(fullsup.get(method), splits.why_none) for method in source.methods}
     places = {method: selection.quality_index for method, selection in chosen.items()}
-    scored = _score(source, splits.evaluated, config, reporter, places)
+    scored = _score(source, splits.evaluated, config, reporter, places, otsu=OTSU in config.tau)
     report_readings([*list(fullsup.values())[:1], *list(scored.values())[:1]], reporter)
-    return {method: Scored.of(scored[method], fullsup.get(method), chosen[method]) for method in source.methods}
+    return {
+        method: Scored.of(scored[method], fullsup.get(method), chosen[method], pseudo.get(method))
+        for method in source.methods
+    }
 
 
 def _score(
@@ -156,6 +181,8 @@ def _score(
     config: ScoringConfig,
     reporter: Reporter,
     quality_indices: Mapping[str, int | None],
+    *,
+    otsu: bool = False,
 ) -> dict[str, ScoredSplit]:
     scores = score_maps(
         source,
@@ -164,6 +191,7 @@ def _score(
         workers=config.workers,
         reporter=reporter,
         quality_indices=quality_indices,
+        otsu=otsu,
     )
     scored = {method: score.result() for method, score in scores.items()}
     report_bad_maps(scored, source, strict=config.strict, warn=reporter.warn)
@@ -195,12 +223,13 @@ def assemble_record(
 ) -> ResultRecord:
     """Put a record together: the numbers of one method, beside the descriptions of what made them."""
     metrics, missing = compute_metrics(scored.evaluated, scored.selection, target=protocol.target)
-    outcomes = [split_outcomes(part) for part in scored.parts]
+    thresholds = {} if config is None else score_rules(config, scored.evaluated, scored.pseudo)
+    outcomes = [split_outcomes(part) for part in (*scored.parts, scored.pseudo) if part is not None]
     remarks = {part.part.split.label: counts for part in scored.parts if (counts := _count_remarks(part))}
     return new_record(
         metrics=metrics,
         missing=missing,
-        intervals=compute_intervals(outcomes, protocol),
+        intervals=compute_intervals(outcomes, protocol, thresholds),
         dataset=dataset.model_copy(update={"remarks": remarks}),
         backbone=backbone,
         method=method,
@@ -208,6 +237,7 @@ def assemble_record(
         environment=environment,
         config=None if config is None else config.model_dump(mode="json"),
         seconds=dict(seconds),
+        thresholds=thresholds,
         outcomes=outcomes,
     )
 

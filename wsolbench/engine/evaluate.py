@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 from wsolbench.config import EvaluateConfig, ScoringConfig
 from wsolbench.contract import Split
 from wsolbench.data.opened import OpenDataset, open_dataset
+from wsolbench.data.pseudo_boxes import open_pseudo_boxes
 from wsolbench.engine.assembly import OpenSplits, assemble_record, check_masks, describe_protocol, score_splits
 from wsolbench.engine.provenance import describe_dataset, describe_environment
+from wsolbench.engine.rules import check_rules
 from wsolbench.engine.scoremap_files import ScoremapFolder
 from wsolbench.engine.sources import MapSource, StoredMaps
 from wsolbench.errors import DataError, UsageError
@@ -39,13 +42,21 @@ def evaluate(config: EvaluateConfig, registry: Registry, reporter: Reporter, *, 
         ScoremapError: A map is missing or damaged, or belongs to no image.
         OutputError: The record cannot be written.
     """
+    check_rules(config)
     dataset = open_dataset(registry.datasets.get(config.dataset), config.roots, reporter)
     with nullcontext() if config.out is None else atomic_folder(config.out) as draft:
         roots = _roots(config)
-        wholes = {split: dataset.images(split) for split in roots}
+        needed = [split for split in roots if split in dataset.splits or config.tau_from is None]
+        wholes = {split: dataset.images(split) for split in needed}
         opened = [dataset.annotate(split, whole, config.limit) for split, whole in wholes.items()]
         splits = OpenSplits(opened[0], opened[1] if len(opened) > 1 else None, NO_FULLSUP_MAPS)
+        if config.tau_from is not None:
+            pseudo = open_pseudo_boxes(config.tau_from, dataset, opened[0], config.limit, maps_are_stored=True)
+            splits = replace(splits, pseudo=pseudo)
         ids = {split: whole.ids for split, whole in wholes.items()}
+        if splits.pseudo is not None and splits.pseudo.split not in ids:
+            of_any = splits.pseudo.split not in dataset.splits
+            ids[splits.pseudo.split] = (splits.pseudo.images if of_any else dataset.images(splits.pseudo.split)).ids
         folders = _open_folders(dataset, roots, splits, ids, reporter)
         source = StoredMaps(folders, (config.name,))
         record = score_source(source, dataset, splits, config, reporter, command=command, providers=registry.providers)
@@ -98,9 +109,14 @@ def score_source(
 
 
 def _roots(config: EvaluateConfig) -> dict[Split, Path]:
-    """Return the splits that are scored with the folders of their maps, the evaluated split first."""
+    """Return the splits that are scored with the folders of their maps, the evaluated split first.
+
+    Pseudo boxes may be of images of train-weaksup; their maps are in the folder of those of train-fullsup.
+    """
     evaluated = Split.labelled(config.split)
     roots = {evaluated: config.scoremaps}
+    if config.tau_from is not None and config.fullsup_scoremaps is None:
+        raise UsageError(f"--tau-from {config.tau_from} needs the maps of its images; add --fullsup-scoremaps DIR")
     if config.fullsup_scoremaps is not None:
         if evaluated is Split.TRAIN_FULLSUP:
             raise UsageError(
@@ -126,12 +142,17 @@ def _open_folders(
         ids: Split -> the ids of the whole split.
         reporter: Warned where it is unknown whether a map is of no image.
     """
+    places = dict(roots)
+    wanted: dict[Split, dict[str, None]] = {}
+    for part in [*splits.parts, *([] if splits.pseudo is None else [splits.pseudo])]:
+        wanted.setdefault(part.split, {}).update(dict.fromkeys(part.images.ids))
+        places.setdefault(part.split, roots[Split.TRAIN_FULLSUP])  # pseudo boxes may be of images of train-weaksup
     folders = {}
-    for part in splits.parts:
-        root = roots[part.split]
-        sharing = [split for split, other in roots.items() if other.resolve() == root.resolve()]
-        names = (name for split in sharing for name in ids[split])
-        folders[part.split] = ScoremapFolder(root, part.images.ids, names)
+    for split, of_split in wanted.items():
+        root = places[split]
+        sharing = [each for each in ids if places[each].resolve() == root.resolve()]
+        names = (name for each in sharing for name in ids[each])
+        folders[split] = ScoremapFolder(root, of_split, names)
     _refuse_unlisted(dataset, list(folders.values()), ids, reporter)
     return folders
 

@@ -16,6 +16,7 @@ from wsolbench.engine.fit import fit_methods, open_fit_images
 from wsolbench.engine.localize import NetworkMaps
 from wsolbench.engine.methods import BuiltMethod, build_methods, check_needs
 from wsolbench.engine.provenance import describe_backbone, describe_dataset, describe_environment, describe_method
+from wsolbench.engine.rules import check_rules
 from wsolbench.engine.sources import MapSource, SavedMaps
 from wsolbench.errors import OutputError, UsageError
 from wsolbench.files import atomic_folder, check_writable, file_name
@@ -73,6 +74,7 @@ def plan_run(config: RunConfig, registry: Registry, reporter: Reporter) -> RunPl
     """
     if config.out is not None:
         check_writable(config.out, "--out")
+    check_rules(config)
     methods = build_methods(registry, config.methods)
     if config.save_scoremaps is not None:
         _check_scoremap_folders(config.save_scoremaps, config.out, [built.name for built in methods])
@@ -131,8 +133,8 @@ def carry_out(plan: RunPlan, reporter: Reporter, *, command: str) -> list[Result
     with ExitStack() as stack:
         draft = None if config.out is None else stack.enter_context(atomic_folder(config.out))
         with reporter.phase("annotations"):
-            splits = open_splits(plan.dataset, plan.split, config.limit)
-            rows = _choose_rows(plan, splits.parts, reporter)
+            splits = open_splits(plan.dataset, plan.split, config.limit, config.tau_from)
+            rows = _choose_rows(plan, [*splits.parts, *([splits.pseudo] if splits.pseudo else [])], reporter)
             dataset = describe_dataset(plan.dataset, splits.parts, config.limit)  # hashes annotations, reads masks
             check_masks(splits, reporter)
         fitted = _fit(plan, reporter)
@@ -198,7 +200,7 @@ def _choose_rows(plan: RunPlan, parts: Sequence[OpenSplit], reporter: Reporter) 
         highest = int(part.images.labels.max())
         if highest >= known:
             raise UsageError(
-                f"the weights of '{plan.network.spec.name}' know {known} classes, but labels in {part.split.label} of "
+                f"the weights of '{plan.network.spec.name}' know {known} classes, but labels in {part.label} of "
                 f"'{plan.dataset.name}' go up to {highest}; pass weights trained on this data set"
             )
     return chosen.rows

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsolbench.contract import Split
-from wsolbench.contract.choices import SplitName, Target, iou_key
+from wsolbench.contract.choices import Target, iou_key
 from wsolbench.data.fingerprint import combine_digests
 from wsolbench.data.opened import OpenSplit, show_finding
 from wsolbench.data.remarks import findings_of_readings, findings_of_remarks
@@ -19,20 +19,25 @@ from wsolbench.engine.sources import LazyScoremap, MapBatch, MapSource
 from wsolbench.errors import DataError, ScoremapError, UsageError
 from wsolbench.progress import Reporter
 from wsolbench.protocol import (
+    IOU_THRESHOLDS,
+    MODES,
     BoxEvaluator,
     BoxResult,
-    FullsupSelection,
     IouCurves,
     MaskEvaluator,
     MaskResult,
+    OtsuResult,
     RawMapKind,
     ScoreHistograms,
+    ThresholdSelection,
     select_on_fullsup,
     top_k_loc,
 )
+from wsolbench.protocol.rules import PSEUDO_BOXES
 from wsolbench.protocol.uncertainty import CorrectRuns
-from wsolbench.records import Metrics, SplitOutcomes
+from wsolbench.records import Metrics, OtsuOutcomes, SplitOutcomes
 from wsolbench.records.missing import FULLSUP_WITHOUT_BOXES, explain_missing, why_undefined
+from wsolbench.records.record import PartName
 from wsolbench.threads import ordered_map
 
 __all__ = [
@@ -109,19 +114,22 @@ class SplitScore:
         threshold_step: Step of the grid of τ.
         quality_index: The place of the τ in the grid at which `ScoredSplit.quality` is taken; None for the best τ of
             every image.
+        otsu: Whether every map is also cut by Otsu's method.
 
     Raises:
         DataError: The split has neither boxes nor masks.
     """
 
-    def __init__(self, part: OpenSplit, threshold_step: float, quality_index: int | None = None) -> None:
+    def __init__(
+        self, part: OpenSplit, threshold_step: float, quality_index: int | None = None, *, otsu: bool = False
+    ) -> None:
         self._part = part
         ids, annotations = part.images.ids, part.annotations
         self._boxes: BoxEvaluator | None = None
         self._masks: MaskEvaluator | None = None
         if part.has_boxes:
             boxes = {image_id: annotations.boxes[image_id] for image_id in ids}
-            self._boxes = BoxEvaluator(boxes, annotations.image_sizes, threshold_step)
+            self._boxes = BoxEvaluator(boxes, annotations.image_sizes, threshold_step, otsu=otsu)
         if annotations.load_mask is not None:
             self._masks = MaskEvaluator(ids, threshold_step)
         if self._boxes is None and self._masks is None:
@@ -247,6 +255,7 @@ def score_maps(
     reporter: Reporter,
     quality_indices: Mapping[str, int | None] | None = None,
     positions: Sequence[int] | None = None,
+    otsu: bool = False,
 ) -> dict[str, SplitScore]:
     """Score the maps of a split in threads, while the source computes the next ones.
 
@@ -258,6 +267,7 @@ def score_maps(
         reporter: Shows the progress.
         quality_indices: Method -> where the quality of localization is taken; see `SplitScore`.
         positions: The images to score, for a part of a split; all by default.
+        otsu: Whether every map is also cut by Otsu's method.
 
     Returns:
         Method -> the scores of its maps.
@@ -268,7 +278,7 @@ def score_maps(
         ScoremapError: A stored map is damaged.
     """
     indices = quality_indices or {}
-    scores = {method: SplitScore(part, threshold_step, indices.get(method)) for method in source.methods}
+    scores = {method: SplitScore(part, threshold_step, indices.get(method), otsu=otsu) for method in source.methods}
     where = range(len(part.images.ids)) if positions is None else positions
 
     def maps() -> Generator[tuple[str, int, LazyScoremap], None, None]:
@@ -283,7 +293,7 @@ def score_maps(
         return method, index, scores[method].score(index, make)
 
     with (
-        reporter.phase(part.split.label, len(where) * len(scores), "maps") as advance,
+        reporter.phase(part.label, len(where) * len(scores), "maps") as advance,
         closing(maps()) as work,
         closing(ordered_map(score, work, workers=workers, ahead=source.ahead)) as results,
     ):
@@ -307,7 +317,7 @@ def report_bad_maps(
             if not bad:
                 continue
             total, where = len(split.part.images.ids), source.locate(split.part, bad[0])
-            message = f"{len(bad)} of {total} maps of '{method}' on {split.part.split.label} hold {holds}"
+            message = f"{len(bad)} of {total} maps of '{method}' on {split.part.label} hold {holds}"
             if strict:
                 raise ScoremapError(f"{message}; the first is {where}")
             fate = source.fate_of_constants if kind == "constant" else "count as zero maps"
@@ -317,7 +327,7 @@ def report_bad_maps(
 
 def report_remarks(scored: ScoredSplit, reporter: Reporter) -> None:
     """Show what was decided about the sizes and orientations of the images, a line for every kind of decision."""
-    for finding in findings_of_remarks(scored.part.split.label, _named_remarks(scored)):
+    for finding in findings_of_remarks(scored.part.label, _named_remarks(scored)):
         show_finding(finding, reporter)
 
 
@@ -336,7 +346,7 @@ def _named_remarks(scored: ScoredSplit) -> dict[str, list[str]]:
 class Selection:
     """The thresholds that train-fullsup chose, or why there are none."""
 
-    fullsup: FullsupSelection | None
+    fullsup: ThresholdSelection | None
     missing_because: str | None
 
     @property
@@ -405,7 +415,9 @@ def split_outcomes(scored: ScoredSplit) -> SplitOutcomes:
             mode: {iou: _correct_runs(runs, boxes) for iou, runs in by_iou.items()}
             for mode, by_iou in boxes.runs.items()
         }
-    name: SplitName = "test" if scored.part.split is Split.TEST else "train-fullsup"
+    name: PartName = "test" if scored.part.split is Split.TEST else "train-fullsup"
+    if scored.part.is_pseudo:
+        name = PSEUDO_BOXES
     return SplitOutcomes(
         split=name,
         image_ids=scored.part.images.ids,
@@ -417,12 +429,18 @@ def split_outcomes(scored: ScoredSplit) -> SplitOutcomes:
         annotations_sha256=scored.part.annotations_sha256,
         images_sha256=scored.images_sha256,
         histograms=None if scored.masks is None else scored.masks.histograms,
+        otsu=None if boxes is None or boxes.otsu is None else _otsu_outcomes(boxes.otsu),
     )
 
 
 def _correct_runs(runs: NDArray[np.int32], boxes: BoxResult) -> CorrectRuns:
     image, start, stop = runs.T.astype(np.intp)
     return CorrectRuns(image, start, stop, boxes.num_images, len(boxes.thresholds))
+
+
+def _otsu_outcomes(otsu: OtsuResult) -> OtsuOutcomes:
+    correct = {mode: {iou: otsu.is_correct(mode, iou) for iou in IOU_THRESHOLDS} for mode in MODES}
+    return OtsuOutcomes(otsu.thresholds, correct)
 
 
 def _significant(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,7 +1,14 @@
 """The evaluation protocol of weakly supervised object localization: arrays in, numbers out; no torch, no files."""
 
 from wsolbench.protocol.boxes import box_iou, check_boxes, scale_boxes
-from wsolbench.protocol.evaluators import BoxEvaluator, BoxResult, MaskEvaluator, MaskResult, ScoreHistograms
+from wsolbench.protocol.evaluators import (
+    BoxEvaluator,
+    BoxResult,
+    MaskEvaluator,
+    MaskResult,
+    OtsuResult,
+    ScoreHistograms,
+)
 from wsolbench.protocol.grid import DEFAULT_INTERVAL, FRAME, IOU_THRESHOLDS, MODES, Mode, cam_threshold_grid
 from wsolbench.protocol.scoremaps import (
     RawMapKind,
@@ -12,8 +19,10 @@ from wsolbench.protocol.scoremaps import (
     to_scoremap,
 )
 from wsolbench.protocol.selection import (
-    FullsupScores,
-    FullsupSelection,
+    SelectedScores,
+    ThresholdSelection,
+    fix_threshold,
+    score_at_otsu,
     select_on_fullsup,
     select_threshold,
     top_k_loc,
@@ -27,14 +36,15 @@ __all__ = [
     "MODES",
     "BoxEvaluator",
     "BoxResult",
-    "FullsupScores",
-    "FullsupSelection",
     "IouCurves",
     "MaskEvaluator",
     "MaskResult",
     "Mode",
+    "OtsuResult",
     "RawMapKind",
     "ScoreHistograms",
+    "SelectedScores",
+    "ThresholdSelection",
     "best_iou_curves",
     "box_iou",
     "boxes_at",
@@ -43,7 +53,9 @@ __all__ = [
     "check_scoremap",
     "classified_scoremap",
     "classify_raw_map",
+    "fix_threshold",
     "scale_boxes",
+    "score_at_otsu",
     "scoremap_in_frame",
     "select_on_fullsup",
     "select_threshold",

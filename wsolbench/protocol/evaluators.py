@@ -6,7 +6,7 @@ evaluated separately and merged: every count is an integer, so the result is the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeAlias
@@ -19,15 +19,38 @@ from wsolbench.errors import DataError, ScoremapError, UsageError
 from wsolbench.protocol.boxes import check_boxes, scale_boxes
 from wsolbench.protocol.grid import DEFAULT_INTERVAL, FRAME, IOU_THRESHOLDS, MODES, Mode, cam_threshold_grid
 from wsolbench.protocol.scoremaps import check_scoremap, scoremap_in_frame
-from wsolbench.protocol.sweep import IouCurves, best_iou_curves
+from wsolbench.protocol.sweep import AtOtsu, IouCurves, best_iou_curves
 
-__all__ = ["BoxEvaluator", "BoxResult", "MaskEvaluator", "MaskResult", "ScoreHistograms"]
+__all__ = ["BoxEvaluator", "BoxResult", "MaskEvaluator", "MaskResult", "OtsuResult", "ScoreHistograms"]
 
 Frame: TypeAlias = tuple[int, int] | None
 Outcomes: TypeAlias = dict[str, tuple[tuple[int, int], ...]]
 
 _BUILD_FROM_ALL = "build each from the annotations of all images, and update it with those of its part"
 _OUTCOMES = [(mode, iou_threshold) for mode in MODES for iou_threshold in IOU_THRESHOLDS]
+
+
+@dataclass(frozen=True, eq=False)
+class OtsuResult:
+    """What scoremaps score that are cut by Otsu's method, each at a τ of its own.
+
+    Attributes:
+        thresholds: (N,) τ of every image.
+        ious: `ious[mode]` is (N,) the best IoU of every image.
+    """
+
+    thresholds: NDArray[np.float64]
+    ious: dict[Mode, NDArray[np.float64]]
+
+    @classmethod
+    def of(cls, found: Sequence[AtOtsu]) -> OtsuResult:
+        """Collect the results of images."""
+        thresholds, single, multi = np.array([[of.threshold, of.single, of.multi] for of in found]).T
+        return cls(thresholds, {"single": single, "multi": multi})
+
+    def is_correct(self, mode: Mode, iou_threshold: float) -> NDArray[np.bool_]:
+        """Return whether every image is correct: (N,) bool."""
+        return self.ious[mode] >= iou_threshold
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,12 +64,14 @@ class BoxResult:
         runs: `runs[mode][δ]` is (R, 3) int32. A row (image, start, stop) says that the image with this index in
             `image_ids` is correct at the threshold indices from start to stop - 1. Rows are ordered by image, then by
             start.
+        otsu: What the maps score that are cut by Otsu's method; None where that was not asked for.
     """
 
     image_ids: tuple[str, ...]
     thresholds: NDArray[np.float64]
     counts: dict[Mode, dict[float, NDArray[np.int64]]]
     runs: dict[Mode, dict[float, NDArray[np.int32]]]
+    otsu: OtsuResult | None = None
 
     @property
     def num_images(self) -> int:
@@ -114,6 +139,7 @@ class BoxEvaluator:
         frame: Width and height in pixels at which maps and annotations are compared. A map of this size is scored as it
             is and has to be in [0, 1]; any other one is a raw map, which is resized and normalised. None compares each
             map at its own size, which is not the protocol's.
+        otsu: Whether every map is also cut by Otsu's method.
 
     Raises:
         DataError: If there is no image, or an image's boxes or size are missing or malformed.
@@ -128,8 +154,11 @@ class BoxEvaluator:
         image_sizes: Mapping[str, tuple[int, int]],
         interval: float = DEFAULT_INTERVAL,
         frame: Frame = (FRAME, FRAME),
+        *,
+        otsu: bool = False,
     ) -> None:
         self._frame = frame
+        self._otsu: dict[str, AtOtsu] | None = {} if otsu else None
         self.thresholds = cam_threshold_grid(interval)
         self._boxes = {image_id: check_boxes(of_image, image_id) for image_id, of_image in boxes.items()}
         self._sizes = {image_id: _check_size(image_sizes.get(image_id), image_id) for image_id in boxes}
@@ -158,7 +187,7 @@ class BoxEvaluator:
         scoremap = _in_frame(scoremap, image_id, self._frame)
         height, width = scoremap.shape
         boxes = scale_boxes(self._boxes[image_id], self._sizes[image_id], (width, height))
-        return best_iou_curves(scoremap, boxes, self.thresholds)
+        return best_iou_curves(scoremap, boxes, self.thresholds, otsu=self._otsu is not None)
 
     def add(self, image_id: str, curves: IouCurves) -> None:
         """Store the result of `score` for one image.
@@ -171,6 +200,10 @@ class BoxEvaluator:
         if not curves.single.shape == curves.multi.shape == expected:
             shapes = f"{curves.single.shape} and {curves.multi.shape}"
             raise UsageError(f"IoU curves of '{image_id}': expected shape {expected}, got {shapes}")
+        if self._otsu is not None:
+            if curves.otsu is None:
+                raise UsageError(f"IoU curves of '{image_id}' lack the IoU at the τ of Otsu's method")
+            self._otsu[image_id] = curves.otsu
         self._runs[image_id] = _encode_runs(curves).tobytes()
         self._ledger.tick([image_id])
 
@@ -187,6 +220,8 @@ class BoxEvaluator:
             raise UsageError(f"{told}; {_BUILD_FROM_ALL}")
         self._ledger.merge(other._ledger)
         self._runs.update(other._runs)
+        if self._otsu is not None and other._otsu is not None:
+            self._otsu.update(other._otsu)
         return self
 
     def compute(self) -> BoxResult:
@@ -207,7 +242,8 @@ class BoxEvaluator:
         for number, (mode, iou_threshold) in enumerate(_OUTCOMES):
             runs[mode][iou_threshold] = rows[kind == number]
             counts[mode][iou_threshold] = _count_runs(runs[mode][iou_threshold], len(self.thresholds))
-        return BoxResult(image_ids, self.thresholds, counts, runs)
+        otsu = None if self._otsu is None else OtsuResult.of([self._otsu[image_id] for image_id in image_ids])
+        return BoxResult(image_ids, self.thresholds, counts, runs, otsu)
 
     def _same_settings(self, other: BoxEvaluator) -> bool:
         return (
@@ -215,6 +251,7 @@ class BoxEvaluator:
             and self._ledger.expects_the_same(other._ledger)
             and self._sizes == other._sizes
             and self._frame == other._frame
+            and (self._otsu is None) == (other._otsu is None)
             and all(np.array_equal(boxes, other._boxes[image_id]) for image_id, boxes in self._boxes.items())
         )
 

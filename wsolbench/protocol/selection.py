@@ -1,4 +1,4 @@
-"""Choosing τ on train-fullsup and scoring test at that τ: no image serves for both."""
+"""τ that is not the evaluated split's own best, and scores at it: chosen on other images, fixed, or Otsu's."""
 
 from __future__ import annotations
 
@@ -8,19 +8,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsolbench.errors import UsageError
-from wsolbench.protocol.evaluators import BoxResult
+from wsolbench.protocol.evaluators import BoxResult, OtsuResult
 from wsolbench.protocol.grid import IOU_THRESHOLDS
 
-__all__ = ["FullsupScores", "FullsupSelection", "select_on_fullsup", "select_threshold", "top_k_loc"]
+__all__ = [
+    "SelectedScores",
+    "ThresholdSelection",
+    "fix_threshold",
+    "score_at_otsu",
+    "select_on_fullsup",
+    "select_threshold",
+    "top_k_loc",
+]
+
+_ROUNDING = 1e-9
+"""τ of the grid are multiples of its step, rounded."""
 
 
 @dataclass(frozen=True)
-class FullsupScores:
-    """Box accuracies at the τ chosen on train-fullsup, in percent.
+class SelectedScores:
+    """Box accuracies at τ that is not the evaluated split's own best, in percent.
 
     Attributes:
-        box_acc: Largest contour, δ = 0.5 (GT-known Loc); the counterpart of MaxBoxAcc.
-        box_acc_by_iou: All contours, for each δ at its own τ.
+        box_acc: Largest contour, δ = 0.5 (GT-known Loc at the τ of train-fullsup); the counterpart of MaxBoxAcc.
+        box_acc_by_iou: All contours, for each δ.
         box_acc_v2: The mean of these; the counterpart of MaxBoxAccV2.
     """
 
@@ -30,8 +41,8 @@ class FullsupScores:
 
 
 @dataclass(frozen=True, eq=False)
-class FullsupSelection:
-    """The τ chosen on train-fullsup.
+class ThresholdSelection:
+    """The τ of the grid at which another split is scored: chosen on train-fullsup or on pseudo boxes, or fixed.
 
     Attributes:
         thresholds: (T,) the grid of τ.
@@ -53,7 +64,7 @@ class FullsupSelection:
         """For each δ the τ for all contours."""
         return {iou_threshold: float(self.thresholds[index]) for iou_threshold, index in self.multi_index.items()}
 
-    def apply(self, test: BoxResult) -> FullsupScores:
+    def apply(self, test: BoxResult) -> SelectedScores:
         """Return the accuracies of another split at the chosen τ.
 
         Raises:
@@ -61,7 +72,7 @@ class FullsupSelection:
         """
         self._check_grid(test)
         by_iou = {iou: float(test.box_acc("multi", iou)[index]) for iou, index in self.multi_index.items()}
-        return FullsupScores(
+        return SelectedScores(
             box_acc=float(test.box_acc("single", 0.5)[self.single_index]),
             box_acc_by_iou=by_iou,
             box_acc_v2=float(np.mean(list(by_iou.values()))),
@@ -82,6 +93,32 @@ class FullsupSelection:
             raise UsageError(f"train-fullsup and test must be evaluated with the same interval, got {sizes}")
 
 
+def fix_threshold(thresholds: NDArray[np.float64], threshold: float) -> ThresholdSelection:
+    """Return one τ for the largest contour and for every δ.
+
+    Args:
+        thresholds: (T,) the grid of τ.
+        threshold: The τ, which has to be in the grid.
+
+    Raises:
+        UsageError: It is not in the grid.
+    """
+    index = int(np.abs(thresholds - threshold).argmin())
+    if abs(thresholds[index] - threshold) > _ROUNDING:
+        raise UsageError(f"τ {threshold:g} is not in the grid of {len(thresholds)} thresholds from 0 to below 1")
+    return ThresholdSelection(thresholds, index, dict.fromkeys(IOU_THRESHOLDS, index))
+
+
+def score_at_otsu(otsu: OtsuResult) -> SelectedScores:
+    """Return the accuracies where every map is cut at the τ of Otsu's method."""
+    by_iou = {iou: float(otsu.is_correct("multi", iou).mean() * 100) for iou in IOU_THRESHOLDS}
+    return SelectedScores(
+        box_acc=float(otsu.is_correct("single", 0.5).mean() * 100),
+        box_acc_by_iou=by_iou,
+        box_acc_v2=float(np.mean(list(by_iou.values()))),
+    )
+
+
 def select_threshold(box_acc: NDArray[np.float64]) -> int:
     """Return the index of the best threshold; on a tie, the smallest.
 
@@ -97,15 +134,15 @@ def select_threshold(box_acc: NDArray[np.float64]) -> int:
     return int(np.argmax(box_acc))
 
 
-def select_on_fullsup(fullsup: BoxResult) -> FullsupSelection:
+def select_on_fullsup(fullsup: BoxResult) -> ThresholdSelection:
     """Choose every τ on train-fullsup, and on nothing else.
 
     Args:
-        fullsup: The result of the train-fullsup split.
+        fullsup: The result of the train-fullsup split; or of images with pseudo boxes that take its place.
 
     Source: protocol, "IoU and counting"; Choe et al., section 4, on the use of train-fullsup.
     """
-    return FullsupSelection(
+    return ThresholdSelection(
         thresholds=fullsup.thresholds,
         single_index=select_threshold(fullsup.box_acc("single", 0.5)),
         multi_index={iou: select_threshold(fullsup.box_acc("multi", iou)) for iou in IOU_THRESHOLDS},
@@ -116,7 +153,7 @@ def top_k_loc(correct: NDArray[np.bool_], hit: NDArray[np.bool_]) -> float:
     """Return Top-k Loc in percent: the images with a correct box and the true class among the top k predictions.
 
     Args:
-        correct: (N,) bool, whether the box is correct (see `FullsupSelection.is_localized`), N >= 1.
+        correct: (N,) bool, whether the box is correct (see `ThresholdSelection.is_localized`), N >= 1.
         hit: (N,) bool, whether the true class is among the top k, images in the same order.
 
     Raises:

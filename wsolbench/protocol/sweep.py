@@ -15,9 +15,24 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["IouCurves", "best_iou_curves", "boxes_at"]
+__all__ = ["AtOtsu", "IouCurves", "best_iou_curves", "boxes_at"]
 
 _NO_CONTOUR = np.zeros((1, 4), dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class AtOtsu:
+    """The best IoU of one image where its map is cut by Otsu's method.
+
+    Attributes:
+        threshold: τ, the level of Otsu's method as a fraction of the quantised map's maximum; 0 for a map of zeros.
+        single: In [0, 1], where the box of the largest contour is predicted.
+        multi: In [0, 1], where the boxes of all contours are predicted.
+    """
+
+    threshold: float
+    single: float
+    multi: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,14 +42,20 @@ class IouCurves:
     Attributes:
         single: (T,) float64 in [0, 1], where the box of the largest contour is predicted.
         multi: (T,) float64 in [0, 1], where the boxes of all contours are predicted.
+        otsu: The same at the τ of Otsu's method, where it was asked for.
     """
 
     single: NDArray[np.float64]
     multi: NDArray[np.float64]
+    otsu: AtOtsu | None = None
 
 
 def best_iou_curves(
-    scoremap: NDArray[np.floating[Any]], boxes: NDArray[np.integer[Any]], thresholds: NDArray[np.float64]
+    scoremap: NDArray[np.floating[Any]],
+    boxes: NDArray[np.integer[Any]],
+    thresholds: NDArray[np.float64],
+    *,
+    otsu: bool = False,
 ) -> IouCurves:
     """Return the best IoU at every threshold, in single- and multi-contour mode.
 
@@ -42,15 +63,30 @@ def best_iou_curves(
         scoremap: (H, W) floats, finite, in [0, 1] (see `check_scoremap`).
         boxes: (n, 4) integers, true boxes in pixels of the scoremap, n >= 1.
         thresholds: (T,) τ, fractions of the map's maximum, not negative.
+        otsu: Whether the map is also cut by Otsu's method.
 
     Returns:
         Two (T,) curves.
     """
     quantised = _quantise(scoremap)
+    highest = int(quantised.max())
     # At the map's maximum and above there is no foreground: all these levels share one entry of the curve.
-    levels = np.minimum(_levels(quantised, thresholds), int(quantised.max()))
+    levels = np.minimum(_levels(quantised, thresholds), highest)
     single, multi = _level_ious()(quantised, np.array(boxes, dtype=np.int64, order="C"))
-    return IouCurves(single[levels], multi[levels])
+    at_otsu = None
+    if otsu:
+        level = otsu_level(quantised)
+        at_otsu = AtOtsu(level / max(highest, 1), float(single[level]), float(multi[level]))
+    return IouCurves(single[levels], multi[levels], at_otsu)
+
+
+def otsu_level(quantised: NDArray[np.uint8]) -> int:
+    """Return the level of Otsu's method, as OpenCV finds it with 256 bins; the object is what exceeds it.
+
+    Source: Otsu, "A Threshold Selection Method from Gray-Level Histograms", 1979.
+    """
+    level, _ = cv2.threshold(quantised, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
+    return int(level)
 
 
 def boxes_at(scoremap: NDArray[np.floating[Any]], threshold: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -10,7 +10,7 @@ Davison & Hinkley, "Bootstrap Methods and their Application", 1997, section 5.2.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from statistics import NormalDist
 from typing import Final, Literal, TypeAlias
@@ -20,15 +20,18 @@ from numpy.typing import NDArray
 
 from wsolbench.errors import DataError
 from wsolbench.protocol.grid import IOU_THRESHOLDS, Mode
+from wsolbench.protocol.rules import OTSU, PSEUDO_BOXES
 
 __all__ = [
     "KIND",
     "LEVEL",
+    "NO_RULES",
     "RESAMPLES",
     "SEED",
     "CorrectRuns",
     "ImageOutcomes",
     "IntervalKind",
+    "Rules",
     "bootstrap",
     "interval",
     "score",
@@ -126,51 +129,82 @@ class ImageOutcomes:
         num_images: N, at least 1.
         correct: `correct[mode][δ]`; None without boxes.
         hits: `hits[k]` is (N,) bool, whether the true class is among the top k; empty if there was no classifier.
+        otsu: `otsu[mode][δ]` is (N,) bool, whether an image is correct where its map is cut by Otsu's method; None
+            where that was not asked for.
     """
 
     num_images: int
     correct: Mapping[Mode, Mapping[float, CorrectRuns]] | None
     hits: Mapping[int, NDArray[np.bool_]]
+    otsu: Mapping[Mode, Mapping[float, NDArray[np.bool_]]] | None = None
 
 
-def score(scored: ImageOutcomes, fullsup: ImageOutcomes | None = None) -> dict[str, float]:
+@dataclass(frozen=True, eq=False)
+class Rules:
+    """At which τ the evaluated split is scored beside the oracle's and train-fullsup's; see `wsolbench.protocol.rules`.
+
+    Attributes:
+        fixed: Name of the rule -> the place in the grid of the τ of all images.
+        pseudo: Images with pseudo boxes, on which τ is chosen as on train-fullsup; None without this rule.
+        otsu: Whether every map is cut by Otsu's method.
+    """
+
+    fixed: Mapping[str, int] = field(default_factory=dict)
+    pseudo: ImageOutcomes | None = None
+    otsu: bool = False
+
+
+NO_RULES: Final = Rules()
+
+
+def score(scored: ImageOutcomes, fullsup: ImageOutcomes | None = None, rules: Rules = NO_RULES) -> dict[str, float]:
     """Return every metric that follows from per-image outcomes, which is all except PxAP.
 
     Args:
         scored: The evaluated split.
         fullsup: The train-fullsup split; None if no τ is chosen on it.
+        rules: At which other τ the split is scored.
 
     Returns:
-        Name of the metric in records, with δ after a dot, -> percent.
+        Name of the metric in records, with δ after a dot, -> percent; those of a rule are behind its name and a dot.
     """
-    once = np.ones((1, scored.num_images))
-    fullsup_once = None if fullsup is None else np.ones((1, fullsup.num_images))
-    return {name: float(values[0]) for name, values in _score_resamples(scored, fullsup, once, fullsup_once).items()}
+    parts = (scored, fullsup, rules.pseudo)
+    once = [None if part is None else np.ones((1, part.num_images)) for part in parts]
+    return {name: float(values[0]) for name, values in _score_resamples(scored, fullsup, rules, once).items()}
 
 
 def bootstrap(
-    scored: ImageOutcomes, fullsup: ImageOutcomes | None = None, *, resamples: int = RESAMPLES, seed: int = SEED
+    scored: ImageOutcomes,
+    fullsup: ImageOutcomes | None = None,
+    rules: Rules = NO_RULES,
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = SEED,
 ) -> dict[str, NDArray[np.float64]]:
     """Return `score` for resamples of the images; each split is drawn on its own, with replacement.
 
-    An oracle τ is the best τ of the resample, a fullsup τ the best τ of the resample of train-fullsup. The draws depend
-    on the numbers of images and the seed only. So two methods on the same images have the same resamples, and the
-    differences between their scores are paired.
+    An oracle τ is the best τ of the resample, a fullsup τ the best τ of the resample of train-fullsup, and that of
+    pseudo boxes the best τ of the resample of their images. The draws depend on the numbers of images and the seed
+    only. So two methods on the same images have the same resamples, and the differences between their scores are
+    paired.
 
     Returns:
         (resamples,) percent for each metric.
     """
-    random, fullsup_random = np.random.default_rng(seed).spawn(2)
-    sizes = [part.num_images for part in (scored, fullsup) if part is not None]
+    parts = (scored, fullsup, rules.pseudo)
+    generators = np.random.default_rng(seed).spawn(len(parts))
+    sizes = [part.num_images for part in parts if part is not None]
     grids = [runs.num_thresholds for runs in (scored.correct or {}).get("single", {}).values()]
     rows = max(1, _CHUNK // max(sizes + grids))
-    parts = []
+    chunks = []
     for first in range(0, resamples, rows):
         count = min(rows, resamples - first)
-        weights = _draw(random, count, scored.num_images)
-        fullsup_weights = None if fullsup is None else _draw(fullsup_random, count, fullsup.num_images)
-        parts.append(_score_resamples(scored, fullsup, weights, fullsup_weights))
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        weights = [
+            None if part is None else _draw(random, count, part.num_images)
+            for part, random in zip(parts, generators, strict=True)
+        ]
+        chunks.append(_score_resamples(scored, fullsup, rules, weights))
+    return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
 
 
 def interval(
@@ -207,23 +241,64 @@ def _draw(random: np.random.Generator, count: int, size: int) -> Weights:
 
 
 def _score_resamples(
-    scored: ImageOutcomes, fullsup: ImageOutcomes | None, weights: Weights, fullsup_weights: Weights | None
+    scored: ImageOutcomes, fullsup: ImageOutcomes | None, rules: Rules, drawn: Sequence[Weights | None]
 ) -> dict[str, NDArray[np.float64]]:
-    """Return (B,) percent for each metric, from how often each image was drawn: (B, N) and (B, M)."""
+    """Return (B,) percent for each metric, from how often each image was drawn.
+
+    Args:
+        scored: The evaluated split.
+        fullsup: The train-fullsup split.
+        rules: At which other τ the split is scored.
+        drawn: (B, N) of the evaluated split, of train-fullsup and of the images with pseudo boxes.
+    """
+    weights, fullsup_weights, pseudo_weights = drawn
+    assert weights is not None
     scores = {f"top{k}_acc": weights @ hit * 100.0 / scored.num_images for k, hit in scored.hits.items()}
     if scored.correct is None:
         return scores
     single, multi = _curves(scored.correct, weights)
-    scores |= _box_scores("max", single.max(axis=1), {iou: curve.max(axis=1) for iou, curve in multi.items()})
-    if fullsup is None or fullsup.correct is None or fullsup_weights is None:
-        return scores
-    theirs, theirs_by_iou = _curves(fullsup.correct, fullsup_weights)
-    chosen = theirs.argmax(axis=1)
-    at_chosen = {iou: _at(curve, theirs_by_iou[iou].argmax(axis=1)) for iou, curve in multi.items()}
-    scores |= _box_scores("fullsup", _at(single, chosen), at_chosen)
-    for k, hit in scored.hits.items():
-        scores[f"top{k}_loc"] = _at(scored.correct["single"][0.5].only(hit).box_acc(weights), chosen)
+    scores |= _box_scores("max_", single.max(axis=1), {iou: curve.max(axis=1) for iou, curve in multi.items()})
+    places: dict[tuple[str, str], _Places] = {}  # what stands before the names of boxes' scores, and of Top-k Loc
+    if fullsup is not None and fullsup.correct is not None and fullsup_weights is not None:
+        places["fullsup_", ""] = _best_places(fullsup.correct, fullsup_weights)
+    if rules.pseudo is not None and rules.pseudo.correct is not None and pseudo_weights is not None:
+        places[_prefixes(PSEUDO_BOXES)] = _best_places(rules.pseudo.correct, pseudo_weights)
+    for rule, index in rules.fixed.items():
+        place = np.full(len(weights), index)
+        places[_prefixes(rule)] = place, dict.fromkeys(IOU_THRESHOLDS, place)
+    localized = {
+        k: scored.correct["single"][0.5].only(hit).box_acc(weights) for k, hit in scored.hits.items() if places
+    }
+    for (prefix, front), (place, by_iou) in places.items():
+        scores |= _box_scores(prefix, _at(single, place), {iou: _at(multi[iou], by_iou[iou]) for iou in multi})
+        scores |= {f"{front}top{k}_loc": _at(curve, place) for k, curve in localized.items()}
+    if rules.otsu and scored.otsu is not None:
+        scores |= _otsu_scores(scored.otsu, scored.hits, weights)
     return scores
+
+
+_Places: TypeAlias = tuple[NDArray[np.intp], Mapping[float, NDArray[np.intp]]]
+"""Places in the grid of the τ of every resample, (B,): for the largest contour, and for all contours at every δ."""
+
+
+def _best_places(correct: Mapping[Mode, Mapping[float, CorrectRuns]], weights: Weights) -> _Places:
+    single, multi = _curves(correct, weights)
+    return single.argmax(axis=1), {iou: curve.argmax(axis=1) for iou, curve in multi.items()}
+
+
+def _otsu_scores(
+    correct: Mapping[Mode, Mapping[float, NDArray[np.bool_]]], hits: Mapping[int, NDArray[np.bool_]], weights: Weights
+) -> dict[str, NDArray[np.float64]]:
+    def share(of_images: NDArray[np.bool_]) -> NDArray[np.float64]:
+        return weights @ of_images * 100.0 / len(of_images)
+
+    single, (prefix, front) = correct["single"][0.5], _prefixes(OTSU)
+    scores = _box_scores(prefix, share(single), {iou: share(correct["multi"][iou]) for iou in IOU_THRESHOLDS})
+    return scores | {f"{front}top{k}_loc": share(single & hit) for k, hit in hits.items()}
+
+
+def _prefixes(rule: str) -> tuple[str, str]:
+    return f"{rule}.", f"{rule}."
 
 
 def _curves(
@@ -237,8 +312,8 @@ def _curves(
 def _box_scores(
     prefix: str, single: NDArray[np.float64], multi: Mapping[float, NDArray[np.float64]]
 ) -> dict[str, NDArray[np.float64]]:
-    by_iou = {f"{prefix}_box_acc_by_iou.{iou}": values for iou, values in multi.items()}
-    return {f"{prefix}_box_acc": single, f"{prefix}_box_acc_v2": np.mean(list(multi.values()), axis=0), **by_iou}
+    by_iou = {f"{prefix}box_acc_by_iou.{iou}": values for iou, values in multi.items()}
+    return {f"{prefix}box_acc": single, f"{prefix}box_acc_v2": np.mean(list(multi.values()), axis=0), **by_iou}
 
 
 def _at(curves: NDArray[np.float64], chosen: NDArray[np.intp]) -> NDArray[np.float64]:

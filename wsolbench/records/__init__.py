@@ -2,6 +2,7 @@
 
 from wsolbench.records.identity import Identity, content_sha256, identify, identity_of
 from wsolbench.records.outcomes import (
+    OtsuOutcomes,
     SplitOutcomes,
     compute_intervals,
     find_localized,
@@ -19,6 +20,7 @@ from wsolbench.records.record import (
     Records,
     ResultRecord,
     SplitInfo,
+    ThresholdScores,
     TrainingInfo,
     WeightsInfo,
     network_label,
@@ -39,12 +41,14 @@ __all__ = [
     "Intervals",
     "MethodInfo",
     "Metrics",
+    "OtsuOutcomes",
     "Preprocessing",
     "ProtocolInfo",
     "Records",
     "ResultRecord",
     "SplitInfo",
     "SplitOutcomes",
+    "ThresholdScores",
     "TrainingInfo",
     "WeightsInfo",
     "compute_intervals",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from wsolbench.errors import UsageError
+from wsolbench.protocol.rules import PSEUDO_BOXES
 from wsolbench.protocol.uncertainty import KIND, LEVEL, RESAMPLES, SEED, interval
 from wsolbench.records.identity import difference, identity_of
 from wsolbench.records.marks import explain_marks, marks_of
@@ -16,6 +17,7 @@ from wsolbench.records.outcomes import (
     bootstrap_scores,
     find_localized,
     recompute_scores,
+    without_rules,
 )
 from wsolbench.records.record import ProtocolInfo, ResultRecord
 from wsolbench.texts import natural_order
@@ -134,8 +136,9 @@ def compare(first: ResultRecord, second: ResultRecord) -> Comparison:
     """
     _check_comparable(first, second)
     outcomes = [([_in_order_of_ids(part) for part in record.outcomes], record.protocol) for record in (first, second)]
-    scores = [recompute_scores(*of_record) for of_record in outcomes]
-    resampled = [bootstrap_scores(*of_record) for of_record in outcomes]
+    rules = [rule for rule in first.thresholds if rule in second.thresholds and _shares(rule, first, second)]
+    scores = [recompute_scores(*of_record, rules) for of_record in outcomes]
+    resampled = [bootstrap_scores(*of_record, rules) for of_record in outcomes]
     differences = {}
     for name in (name for name in scores[0] if name in scores[1]):
         one, other = scores[0][name], scores[1][name]
@@ -169,9 +172,21 @@ def _check_comparable(first: ResultRecord, second: ResultRecord) -> None:
     if unlike:
         named = ", ".join(f"{name} ({_short(one)} and {_short(other)})" for name, one, other in unlike)
         raise UsageError(f"the records cannot be compared; they differ in {named}")
-    for one, other in zip(_by_split(first.outcomes), _by_split(second.outcomes), strict=True):
+    ours_by_split, theirs_by_split = (_by_split(without_rules(record.outcomes)) for record in (first, second))
+    for one, other in zip(ours_by_split, theirs_by_split, strict=True):
         if sorted(one.image_ids) != sorted(other.image_ids) or len(set(one.image_ids)) < len(one.image_ids):
             raise UsageError(f"the records cannot be compared; they differ in the images of {one.split}")
+
+
+def _shares(rule: str, first: ResultRecord, second: ResultRecord) -> bool:
+    """Return whether a rule is the same for both records: that of pseudo boxes is where images and boxes are."""
+    if rule != PSEUDO_BOXES:
+        return True
+    ours, theirs = (
+        [(part.image_ids_sha256, part.annotations_sha256) for part in record.splits if part.split == PSEUDO_BOXES]
+        for record in (first, second)
+    )
+    return ours == theirs
 
 
 def _short(value: object) -> str:

@@ -13,7 +13,7 @@ from wsolbench.contract.choices import iou_key
 from wsolbench.errors import DataError
 from wsolbench.protocol import IOU_THRESHOLDS, MODES, ScoreHistograms
 from wsolbench.protocol.uncertainty import CorrectRuns
-from wsolbench.records.outcomes import SplitOutcomes, check_outcomes
+from wsolbench.records.outcomes import OtsuOutcomes, SplitOutcomes, check_outcomes
 from wsolbench.records.record import LARGEST_COUNT, SplitInfo
 
 __all__ = [
@@ -55,6 +55,15 @@ def encode_part(part: SplitOutcomes) -> dict[str, Any]:
     if part.histograms is not None:
         foreground, background = part.histograms.foreground, part.histograms.background
         encoded["histograms"] = {"foreground": foreground.tolist(), "background": background.tolist()}
+    if part.otsu is not None:
+        correct_at_otsu = part.otsu.correct
+        encoded["otsu"] = {
+            "thresholds": part.otsu.thresholds.tolist(),
+            "correct": {
+                mode: {iou_key(iou): correct_at_otsu[mode][iou].astype(int).tolist() for iou in IOU_THRESHOLDS}
+                for mode in MODES
+            },
+        }
     return encoded
 
 
@@ -88,6 +97,7 @@ def decode_part(part: Mapping[str, Any], info: SplitInfo, ids: tuple[str, ...], 
         annotations_sha256=str(part["annotations_sha256"]),
         images_sha256=None if part["images_sha256"] is None else str(part["images_sha256"]),
         histograms=_decoded_histograms(part["histograms"], thresholds) if "histograms" in part else None,
+        otsu=_decoded_otsu(part["otsu"]) if "otsu" in part else None,
     )
     check_outcomes(made)
     return made
@@ -150,6 +160,14 @@ def _decoded_histograms(histograms: Mapping[str, list[int]], thresholds: int) ->
     if not len(foreground) == len(background) == thresholds + 2:
         raise DataError(f"histograms: expected two lists of {thresholds + 2} numbers")
     return ScoreHistograms(foreground.astype(np.int64), background.astype(np.int64))
+
+
+def _decoded_otsu(otsu: Mapping[str, Any]) -> OtsuOutcomes:
+    correct = otsu["correct"]
+    return OtsuOutcomes(
+        read_statistic(otsu["thresholds"]),
+        {mode: {iou: read_hits(correct[mode][iou_key(iou)]) for iou in IOU_THRESHOLDS} for mode in MODES},
+    )
 
 
 def _whole_numbers(values: list[int]) -> NDArray[np.intp]:

@@ -5,6 +5,8 @@ records of one network, and a record replaces another one whose whole identity i
 
 Of a method it has all options that the record names, also those at their defaults: where a later version has another
 default or one option more, it measures something else.
+
+Scores at further τ (`ResultRecord.thresholds`) are no part of it: they are more columns of the same measurement.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from wsolbench.protocol.rules import PSEUDO_BOXES
 from wsolbench.records.record import (
     BackboneInfo,
     DatasetInfo,
@@ -124,8 +127,12 @@ def identity_of(record: ResultRecord) -> Identity:
         method=record.method,
         protocol=record.protocol,
         seed=record.environment.seed,
-        maps_sha256=record.outcomes_sha256,
-        images_sha256={part.split: part.images_sha256 for part in record.splits if part.images_sha256 is not None},
+        maps_sha256=record.maps_sha256 or record.outcomes_sha256,
+        images_sha256={
+            part.split: part.images_sha256
+            for part in record.splits
+            if part.images_sha256 is not None and part.split != PSEUDO_BOXES
+        },
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, Literal, TypeVar
@@ -10,38 +10,56 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from wsolbench.contract.choices import SplitName
-from wsolbench.errors import DataError
-from wsolbench.protocol import FRAME, Mode, ScoreHistograms, cam_threshold_grid, select_threshold
+from wsolbench.errors import DataError, UsageError
+from wsolbench.protocol import FRAME, Mode, ScoreHistograms, cam_threshold_grid, fix_threshold, select_threshold
+from wsolbench.protocol.rules import OTSU, PSEUDO_BOXES, fixed_threshold
 from wsolbench.protocol.uncertainty import (
     KIND,
     LEVEL,
+    NO_RULES,
     RESAMPLES,
     SEED,
     CorrectRuns,
     ImageOutcomes,
     IntervalKind,
+    Rules,
     bootstrap,
     interval,
     score,
 )
-from wsolbench.records.record import Intervals, Metrics, ProtocolInfo
+from wsolbench.records.record import Intervals, Metrics, PartName, ProtocolInfo, ThresholdScores
 from wsolbench.texts import printable, text_problem
 
 __all__ = [
     "Localized",
+    "OtsuOutcomes",
     "SplitOutcomes",
     "bootstrap_scores",
     "check_outcomes",
+    "claimed_at_rules",
     "claimed_scores",
     "compute_intervals",
     "find_localized",
     "recompute_pxap",
     "recompute_scores",
     "share_alike",
+    "without_rules",
 ]
 
 Value = TypeVar("Value")
+
+
+@dataclass(frozen=True, eq=False)
+class OtsuOutcomes:
+    """What happened to every image of a split whose maps are cut by Otsu's method.
+
+    Attributes:
+        thresholds: τ of every map, (N,).
+        correct: `correct[mode][δ]` is (N,) bool.
+    """
+
+    thresholds: NDArray[np.float64]
+    correct: Mapping[Mode, Mapping[float, NDArray[np.bool_]]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,9 +77,10 @@ class SplitOutcomes:
         annotations_sha256: Of ids, labels, sizes, boxes and masks.
         images_sha256: Of the pixels of every image; None where none was read.
         histograms: How many pixels of all images have which score; None without masks, and in older records.
+        otsu: The same as `correct` at the τ of Otsu's method; None where that was not asked for.
     """
 
-    split: SplitName
+    split: PartName
     image_ids: tuple[str, ...]
     correct: Mapping[Mode, Mapping[float, CorrectRuns]] | None
     hits: Mapping[int, NDArray[np.bool_]]
@@ -71,6 +90,7 @@ class SplitOutcomes:
     annotations_sha256: str
     images_sha256: str | None
     histograms: ScoreHistograms | None = None
+    otsu: OtsuOutcomes | None = None
 
     @property
     def images(self) -> ImageOutcomes:
@@ -82,11 +102,14 @@ class SplitOutcomes:
         count = len(self.image_ids)
         lengths = [len(hit) for hit in self.hits.values()] + [len(values) for values in self.statistics.values()]
         lengths += [runs.num_images for by_iou in (self.correct or {}).values() for runs in by_iou.values()]
+        if self.otsu is not None:
+            lengths += [len(self.otsu.thresholds)]
+            lengths += [len(correct) for by_iou in self.otsu.correct.values() for correct in by_iou.values()]
         if count == 0 or set(lengths) - {count}:
             raise DataError(
                 f"outcomes of {self.split}: expected one of each kind for each of {count} images, got {lengths}"
             )
-        return ImageOutcomes(count, self.correct, self.hits)
+        return ImageOutcomes(count, self.correct, self.hits, None if self.otsu is None else self.otsu.correct)
 
     def box_acc(self, mode: Mode, iou_threshold: float) -> NDArray[np.float64]:
         """Return BoxAcc(τ, δ) at every τ, in percent, (T,).
@@ -113,7 +136,15 @@ class SplitOutcomes:
             },
             hits={k: hit[places] for k, hit in self.hits.items()},
             statistics={name: values[places] for name, values in self.statistics.items()},
+            otsu=None if self.otsu is None else _select_otsu(self.otsu, places),
         )
+
+
+def _select_otsu(otsu: OtsuOutcomes, places: NDArray[np.intp]) -> OtsuOutcomes:
+    correct = {
+        mode: {iou: of_images[places] for iou, of_images in by_iou.items()} for mode, by_iou in otsu.correct.items()
+    }
+    return OtsuOutcomes(otsu.thresholds[places], correct)
 
 
 def _select_runs(runs: CorrectRuns, places: NDArray[np.intp]) -> CorrectRuns:
@@ -166,6 +197,8 @@ def _impossible(part: SplitOutcomes, count: int) -> Iterator[str]:
     for values in part.statistics.values():
         if np.isinf(values).any():
             yield "a statistic is infinite"
+    if part.otsu is not None:
+        yield from _impossible_at_otsu(part.otsu)
     if part.histograms is not None:
         pixels = np.stack([part.histograms.foreground, part.histograms.background])
         if (pixels < 0).any() or pixels.max() > count * FRAME**2 or pixels.sum() > count * FRAME**2:
@@ -174,6 +207,15 @@ def _impossible(part: SplitOutcomes, count: int) -> Iterator[str]:
             yield "a pixel's score is above 1"
         elif not pixels[0].any():
             yield "no pixel is of the object"
+
+
+def _impossible_at_otsu(otsu: OtsuOutcomes) -> Iterator[str]:
+    if not ((otsu.thresholds >= 0) & (otsu.thresholds < 1)).all():
+        yield "expected τ of Otsu's method from 0 to below 1"
+    for by_iou in otsu.correct.values():
+        for looser, stricter in pairwise(sorted(by_iou)):
+            if (by_iou[stricter] & ~by_iou[looser]).any():
+                yield f"at the τ of Otsu's method, an image is correct at IoU {stricter}, but not at {looser}"
 
 
 def share_alike(one: SplitOutcomes, other: SplitOutcomes) -> float:
@@ -217,24 +259,37 @@ def recompute_pxap(histograms: ScoreHistograms) -> float:
     return float(np.sum(steps * (found / np.maximum(predicted, 1))) * 100 / found[-1])
 
 
-def recompute_scores(outcomes: Sequence[SplitOutcomes], protocol: ProtocolInfo) -> dict[str, float]:
+def recompute_scores(
+    outcomes: Sequence[SplitOutcomes], protocol: ProtocolInfo, rules: Collection[str] = ()
+) -> dict[str, float]:
     """Return every metric that follows from the outcomes, in percent; a term of a mean as ``max_box_acc_by_iou.0.3``.
 
+    Args:
+        outcomes: What happened to every image.
+        protocol: The settings of the evaluation.
+        rules: Names of rules for τ whose scores are wanted too, as ``otsu.box_acc``.
+
     Raises:
-        DataError: The outcomes contradict themselves.
+        DataError: The outcomes contradict themselves, or have nothing of a rule.
     """
-    return _with_gt_known(score(*_splits(outcomes, protocol)), protocol)
+    return _with_gt_known(score(*_splits(outcomes, protocol), _rules(outcomes, protocol, rules)), protocol)
 
 
 def bootstrap_scores(
-    outcomes: Sequence[SplitOutcomes], protocol: ProtocolInfo, *, resamples: int = RESAMPLES, seed: int = SEED
+    outcomes: Sequence[SplitOutcomes],
+    protocol: ProtocolInfo,
+    rules: Collection[str] = (),
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = SEED,
 ) -> dict[str, NDArray[np.float64]]:
     """Return the same for resamples of the images: (resamples,) percent for each metric.
 
     Raises:
         DataError: The outcomes contradict themselves.
     """
-    return _with_gt_known(bootstrap(*_splits(outcomes, protocol), resamples=resamples, seed=seed), protocol)
+    of_rules = _rules(outcomes, protocol, rules)
+    return _with_gt_known(bootstrap(*_splits(outcomes, protocol), of_rules, resamples=resamples, seed=seed), protocol)
 
 
 def find_localized(outcomes: Sequence[SplitOutcomes], protocol: ProtocolInfo) -> Localized | None:
@@ -258,6 +313,7 @@ def find_localized(outcomes: Sequence[SplitOutcomes], protocol: ProtocolInfo) ->
 def compute_intervals(
     outcomes: Sequence[SplitOutcomes],
     protocol: ProtocolInfo,
+    rules: Collection[str] = (),
     *,
     kind: IntervalKind = KIND,
     level: float = LEVEL,
@@ -269,10 +325,10 @@ def compute_intervals(
     Raises:
         DataError: The outcomes contradict themselves.
     """
-    scores = recompute_scores(outcomes, protocol)
+    scores = recompute_scores(outcomes, protocol, rules)
     if not scores:
         return None
-    resampled = bootstrap_scores(outcomes, protocol, resamples=resamples, seed=seed)
+    resampled = bootstrap_scores(outcomes, protocol, rules, resamples=resamples, seed=seed)
     found = {name: interval(value, resampled[name], kind, level) for name, value in scores.items()}
     return Intervals(kind=kind, level=level, resamples=resamples, seed=seed, metrics=found)
 
@@ -286,6 +342,42 @@ def claimed_scores(metrics: Metrics) -> dict[str, float]:
         elif isinstance(value, float) and name != "pxap" and "cam_threshold" not in name:
             claimed[name] = value
     return claimed
+
+
+def claimed_at_rules(thresholds: Mapping[str, ThresholdScores]) -> dict[str, float]:
+    """Return the scores of a record at the τ of its rules, under the names of `recompute_scores`."""
+    claimed: dict[str, float] = {}
+    for rule, scores in thresholds.items():
+        for name, value in scores.model_dump(exclude={"cam_threshold", "cam_threshold_single"}).items():
+            terms = {f"{name}.{key}": term for key, term in value.items()} if isinstance(value, dict) else {name: value}
+            claimed.update({f"{rule}.{term}": score for term, score in terms.items() if score is not None})
+    return claimed
+
+
+def without_rules(outcomes: Sequence[SplitOutcomes]) -> list[SplitOutcomes]:
+    """Return outcomes without what rules for τ add to them."""
+    return [part if part.otsu is None else replace(part, otsu=None) for part in outcomes if part.split != PSEUDO_BOXES]
+
+
+def _rules(outcomes: Sequence[SplitOutcomes], protocol: ProtocolInfo, names: Collection[str]) -> Rules:
+    """Return what rules for τ are by name.
+
+    Raises:
+        DataError: The outcomes have nothing of one.
+    """
+    if not names:
+        return NO_RULES
+    pseudo = next((part.images for part in outcomes if part.split == PSEUDO_BOXES), None)
+    of_otsu = any(part.otsu is not None or part.correct is None for part in outcomes if part.split == protocol.split)
+    if (PSEUDO_BOXES in names and pseudo is None) or (OTSU in names and not of_otsu):
+        raise DataError(f"it has scores of {' and '.join(sorted(names))}, and no outcomes of all of them")
+    fixed = {name: threshold for name in names if (threshold := fixed_threshold(name)) is not None}
+    try:
+        grid = cam_threshold_grid(protocol.threshold_step)
+        places = {name: fix_threshold(grid, threshold).single_index for name, threshold in fixed.items()}
+    except UsageError as error:
+        raise DataError(str(error)) from None
+    return Rules(places, pseudo if PSEUDO_BOXES in names else None, OTSU in names)
 
 
 def _splits(outcomes: Sequence[SplitOutcomes], protocol: ProtocolInfo) -> tuple[ImageOutcomes, ImageOutcomes | None]:

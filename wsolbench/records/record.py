@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, model_validator
 from pydantic_core import to_json
@@ -29,6 +29,7 @@ from wsolbench.contract.inputs import InputSetting, shown_input
 from wsolbench.contract.methods import NOT_DEFINED
 from wsolbench.errors import DataError
 from wsolbench.protocol import FRAME, IOU_THRESHOLDS
+from wsolbench.protocol.rules import OTSU, PSEUDO_BOXES, fixed_threshold
 from wsolbench.protocol.uncertainty import IntervalKind
 from wsolbench.records.plain import LONGEST_TEXT, plain, sealed
 from wsolbench.texts import LONGEST, printable
@@ -63,6 +64,12 @@ def _of_the_protocol(thresholds: tuple[float, ...]) -> tuple[float, ...]:
     return thresholds
 
 
+def _is_rule(name: str) -> str:
+    if name not in (PSEUDO_BOXES, OTSU) and fixed_threshold(name) is None:
+        raise ValueError(f"expected {PSEUDO_BOXES}, {OTSU} or fixed- with a τ from 0 to below 1")
+    return name
+
+
 # What a run describes is made printable; what is read must be so already (see `wsolbench.records.plain`).
 Text = Annotated[str, _made_printable()]
 Command = Annotated[str, _made_printable(LONGEST_TEXT)]
@@ -76,6 +83,9 @@ PositiveCount = Annotated[int, Field(ge=1, le=LARGEST_COUNT)]
 Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
 Percent = Annotated[float, Field(ge=0, le=100 + 1e-9)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
+PartName: TypeAlias = SplitName | Literal["pseudo-boxes"]
+"""Of outcomes: those of a split, or of images with pseudo boxes, on which τ is chosen."""
+RuleName = Annotated[str, AfterValidator(_is_rule)]
 Plain = Annotated[dict[str, Any], BeforeValidator(plain)]
 """Settings of any kind, as JSON has them."""
 PercentByIou = Annotated[dict[IouKey, Percent], Field(min_length=len(IOU_THRESHOLDS))]
@@ -122,10 +132,24 @@ class Intervals(_Part):
     )
 
 
+class ThresholdScores(_Part):
+    """The scores at the τ of one rule; `single` and `multi` as in the metrics. Null where the method has no maps."""
+
+    box_acc: Percent | None = Field(description="BoxAcc(τ, 0.5), single-contour")
+    box_acc_v2: Percent | None = Field(description="mean over δ of BoxAcc(τ, δ), multi-contour")
+    box_acc_by_iou: PercentByIou | None = Field(description="the terms of box_acc_v2")
+    top1_loc: Percent | None = Field(description="box right (single, δ 0.5) and class predicted")
+    top5_loc: Percent | None = Field(description="box right and class among the five best")
+    cam_threshold: FractionByIou | None = Field(description="τ for each δ, multi-contour; null for Otsu's method")
+    cam_threshold_single: Fraction | None = Field(
+        description="τ, single-contour; of Otsu's method the mean over images"
+    )
+
+
 class SplitInfo(_Part):
     """A split that took part: which images and annotations, and how many maps held no score."""
 
-    split: SplitName
+    split: PartName
     images: PositiveCount
     image_ids_sha256: Sha256 = Field(description="of the ids, one a line")
     annotations_sha256: Sha256 = Field(description="of ids, labels, sizes, boxes and masks")
@@ -322,16 +346,27 @@ class ResultRecord(_Part):
         description="schema version that it was measured in, whose summary had no hash; null for those that have one",
     )
     seconds: dict[Text, Annotated[float, Field(ge=0)]] = Field(description="phase -> wall-clock time")
-    splits: list[SplitInfo] = Field(min_length=1, max_length=2, description="the evaluated split first")
+    thresholds: dict[RuleName, ThresholdScores] = Field(
+        default={},
+        description="rule for τ beside oracle and train-fullsup -> scores: pseudo-boxes (chosen on images with pseudo "
+        "boxes), fixed-0.2 and the like, otsu; intervals have them as otsu.box_acc",
+    )
+    splits: list[SplitInfo] = Field(
+        min_length=1, max_length=3, description="the evaluated split first; images with pseudo boxes last"
+    )
     outcomes_sha256: Sha256 = Field(description="of the content of the outcomes file")
+    maps_sha256: Sha256 | None = Field(
+        default=None, description="outcomes_sha256 without what thresholds add; null where they add nothing"
+    )
 
     @model_validator(mode="after")
     def _splits_are_those_of_the_protocol(self) -> Self:
         """Refuse splits that are not the evaluated one and train-fullsup, and numbers of images that disagree."""
-        names, evaluated = [part.split for part in self.splits], self.protocol.split
+        parts = self.splits[:-1] if self.splits[-1].split == PSEUDO_BOXES else self.splits
+        names, evaluated = [part.split for part in parts], self.protocol.split
         if names not in ([evaluated], ["test", "train-fullsup"]) or names[0] != evaluated:
             raise ValueError(f"splits are {', '.join(names)}, where {evaluated} is evaluated")
-        sizes = {part.split: part.images for part in self.splits}
+        sizes = {part.split: part.images for part in parts}
         if self.dataset.split_sizes != sizes:
             raise ValueError(f"split_sizes are {self.dataset.split_sizes}, but its splits have {sizes}")
         return self

@@ -3,8 +3,10 @@
 ``NAME.json`` is the summary. ``NAME.outcomes.json.gz`` holds what happened to every image. For each split it has
 ``correct[mode][δ]`` as two flat lists, ``counts`` (the number of runs of each image) and ``edges`` (start, stop, start,
 stop ... of all runs, as places in the grid of τ); ``hits[k]`` as 0 and 1; ``statistics[name]`` with null where there is
-none; ``histograms``, how many pixels have which score, where there are masks; and counts and hashes that the summary
-repeats. ``images-<hash>.txt.gz`` holds the ids of a split, one a line; all records of a folder share it.
+none; ``histograms``, how many pixels have which score, where there are masks; ``otsu``, where maps were cut by Otsu's
+method too, with ``thresholds`` and ``correct[mode][δ]`` as 0 and 1; and counts and hashes that the summary repeats.
+Images with pseudo boxes on which τ was chosen are one more split, ``pseudo-boxes``. ``images-<hash>.txt.gz`` holds the
+ids of a split, one a line; all records of a folder share it.
 
 `ResultRecord.outcomes_sha256` is of the uncompressed content, so that another compressor makes no difference.
 Version 1, which had everything in one file, and version 2, whose summary had no hash of its own, are read too.
@@ -28,7 +30,7 @@ from wsolbench.errors import DataError, OutputError, WsolbenchError
 from wsolbench.files import atomic_write, read_regular
 from wsolbench.protocol import cam_threshold_grid
 from wsolbench.records.encoding import decode_part, encode_outcomes, encode_part, read_ids
-from wsolbench.records.outcomes import SplitOutcomes
+from wsolbench.records.outcomes import SplitOutcomes, without_rules
 from wsolbench.records.plain import SEAL, differences, parse, problem_of, summary_sha256
 from wsolbench.records.record import SCHEMA_VERSION, ResultRecord, SplitInfo
 from wsolbench.records.version1 import upgrade
@@ -81,8 +83,11 @@ def new_record(*, outcomes: Sequence[SplitOutcomes], **parts: Any) -> ResultReco
         outcomes: What happened to every image, the evaluated split first.
         parts: The other fields of `ResultRecord`.
     """
-    splits = describe_splits(outcomes)
-    return with_outcomes(ResultRecord(splits=splits, outcomes_sha256=outcomes_sha256(outcomes), **parts), outcomes)
+    splits, bare = describe_splits(outcomes), without_rules(outcomes)
+    hashes: dict[str, Any] = {"outcomes_sha256": outcomes_sha256(outcomes), "maps_sha256": None}
+    if bare != list(outcomes):
+        hashes["maps_sha256"] = outcomes_sha256(bare)
+    return with_outcomes(ResultRecord(splits=splits, **{**parts, **hashes}), outcomes)
 
 
 def describe_splits(outcomes: Sequence[SplitOutcomes]) -> list[SplitInfo]:

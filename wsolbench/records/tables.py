@@ -13,7 +13,8 @@ from wsolbench.contract.choices import IOU_KEYS
 from wsolbench.contract.methods import NOT_DEFINED
 from wsolbench.escaping import visible
 from wsolbench.protocol import IOU_THRESHOLDS, MODES, cam_threshold_grid, select_threshold
-from wsolbench.records import BackboneInfo, ResultRecord
+from wsolbench.protocol.rules import OTSU, PSEUDO_BOXES, fixed_threshold
+from wsolbench.records import BackboneInfo, ResultRecord, ThresholdScores
 from wsolbench.records.compare import Comparison, Difference, Discordant
 from wsolbench.records.marks import CLAIMED, UNSEALED, explain_marks, marked, marks_of
 
@@ -33,7 +34,7 @@ __all__ = [
 NO_WIDTH = "an interval of no width is no certainty: the images are too few or too alike to say more"
 INTERVALS = ("max_box_acc", "fullsup_box_acc", "max_box_acc_v2", "fullsup_box_acc_v2")
 """The metrics whose intervals the table of a run has."""
-METHODS_ABREAST = 4
+COLUMNS_ABREAST = 8
 """More make lines longer than a terminal."""
 LABELS = {
     "max_box_acc": "MaxBoxAcc, oracle τ",
@@ -51,6 +52,12 @@ LABELS = {
 }
 
 
+def rule_label(rule: str) -> str:
+    """Return what a table calls the τ of a rule."""
+    fixed = fixed_threshold(rule)
+    return {OTSU: "Otsu's τ", PSEUDO_BOXES: "τ of pseudo boxes"}.get(rule, rule) if fixed is None else f"τ {fixed:g}"
+
+
 def results_table(records: Sequence[ResultRecord], advice: Mapping[str, str] | None = None) -> str:
     """Return a heading, tables with a line a metric and a method's columns, and the reasons for what is missing.
 
@@ -58,7 +65,8 @@ def results_table(records: Sequence[ResultRecord], advice: Mapping[str, str] | N
         records: What was measured, in one run.
         advice: Reason -> the end of its line, which says what to do.
     """
-    parts = [records[start : start + METHODS_ABREAST] for start in range(0, len(records), METHODS_ABREAST)]
+    abreast = max(COLUMNS_ABREAST // (2 + len(records[0].thresholds)), 1)
+    parts = [records[start : start + abreast] for start in range(0, len(records), abreast)]
     tables = ("\n" + _metrics_table(part) for part in parts)
     below = [*_reasons(records, advice or {}), *_without_width(records)]
     return "\n".join([*map(visible, _heading(records[0])), *tables, *map(visible, below)])
@@ -75,10 +83,12 @@ def results_html(records: Sequence[ResultRecord]) -> str:
 def _metrics_table(records: Sequence[ResultRecord], form: str = "simple") -> str:
     names = [marked(visible(record.method.name), UNSEALED, marks_of([record])) for record in records]
     columns = [_columns(record) for record in records]
-    has_fullsup = any(fullsup for column in columns for _, fullsup in column.values())
-    thresholds = ("oracle τ", "fullsup τ") if has_fullsup else ("oracle τ",)
-    headers = ["", *(f"{name}\n{threshold}" for name in names for threshold in thresholds)]
-    cells = {label: [cell for column in columns for cell in column[label][: len(thresholds)]] for label in columns[0]}
+    rules = list(records[0].thresholds)  # the same for all methods of a run
+    has_fullsup = any(fullsup for column in columns for _, fullsup, *_ in column.values())
+    thresholds = {0: "oracle τ", **({1: "fullsup τ"} if has_fullsup else {})}
+    thresholds |= {place: rule_label(rule) for place, rule in enumerate(rules, start=2)}
+    headers = ["", *(f"{name}\n{threshold}" for name in names for threshold in thresholds.values())]
+    cells = {label: [column[label][place] for column in columns for place in thresholds] for label in columns[0]}
     rows = [[label, *row] for label, row in cells.items() if any(row)]
     return str(tabulate(rows, headers, form, disable_numparse=True, stralign="right", colalign=("left",)))
 
@@ -120,7 +130,14 @@ def _compared(comparison: Comparison) -> list[str]:
 
 
 def _differences_table(comparison: Comparison, form: str = "simple") -> str:
-    found = {label: comparison.differences[name] for name, label in LABELS.items() if name in comparison.differences}
+    of_rules = {
+        f"{rule}.{name.removeprefix('fullsup_')}": label.replace("fullsup τ", rule_label(rule))
+        for rule in comparison.first.thresholds
+        for name, label in LABELS.items()
+        if name.startswith("fullsup_")
+    }
+    labels = {name: label for name, label in (LABELS | of_rules).items() if name != "pxap"} | {"pxap": LABELS["pxap"]}
+    found = {label: comparison.differences[name] for name, label in labels.items() if name in comparison.differences}
     rows = [
         [label, f"{of.first:.2f}", f"{of.second:.2f}", f"{of.difference:+.2f}", _ends(of)]
         for label, of in found.items()
@@ -156,6 +173,10 @@ def _row(record: ResultRecord) -> dict[str, Any]:
     for name, value in record.metrics.model_dump().items():
         terms = {f"{name}.{key}": term for key, term in value.items()} if isinstance(value, dict) else {name: value}
         row |= terms
+    for rule, scores in record.thresholds.items():
+        for name, value in scores.model_dump().items():
+            terms = {f"{name}.{key}": term for key, term in value.items()} if isinstance(value, dict) else {name: value}
+            row |= {f"{rule}.{term}": score for term, score in terms.items()}
     row["oracle_cam_threshold_single"] = _oracle_threshold(record)
     for name, (low, high) in (record.intervals.metrics if record.intervals else {}).items():
         row |= {f"{name}.low": low, f"{name}.high": high}
@@ -236,7 +257,33 @@ def _made_by(record: ResultRecord) -> str:
     return f"{record.backbone.label}, {_weights(record.backbone)}, {record.method.name}{changed}"
 
 
-def _columns(record: ResultRecord) -> dict[str, tuple[str, str]]:
+def _columns(record: ResultRecord) -> dict[str, tuple[str, ...]]:
+    """Return, for every line of the table, its cells at the oracle τ, at the fullsup τ and at the τ of every rule."""
+    rules = [_cells_of_rule(record, rule, scores) for rule, scores in record.thresholds.items()]
+    return {
+        label: (*cells, *(of_rule.get(label, "") for of_rule in rules)) for label, cells in _main_cells(record).items()
+    }
+
+
+def _cells_of_rule(record: ResultRecord, rule: str, scores: ThresholdScores) -> dict[str, str]:
+    """Return the cells at the τ of one rule, by the line of the table."""
+    by_iou = scores.box_acc_by_iou
+    threshold = scores.cam_threshold_single
+    mean = "mean " if rule == OTSU and threshold is not None else ""
+    return {
+        "MaxBoxAcc": _percent(scores.box_acc),
+        "MaxBoxAcc, 95 %": _interval(record, f"{rule}.box_acc"),
+        "MaxBoxAccV2": _percent(scores.box_acc_v2),
+        "MaxBoxAccV2, 95 %": _interval(record, f"{rule}.box_acc_v2"),
+        **{f"V2 at IoU {key}": _percent(by_iou[key] if by_iou else None) for key in IOU_KEYS},
+        "GT-known Loc": _percent(scores.box_acc if record.protocol.target == "gt" else None),
+        "Top-1 Loc": _percent(scores.top1_loc),
+        "Top-5 Loc": _percent(scores.top5_loc),
+        "τ of MaxBoxAcc": "" if threshold is None else f"{mean}{threshold:.3g}",
+    }
+
+
+def _main_cells(record: ResultRecord) -> dict[str, tuple[str, str]]:
     """Return, for every line of the table, its cell at the oracle τ and its cell at the fullsup τ."""
     metrics = record.metrics
     oracle, fullsup = metrics.max_box_acc_by_iou, metrics.fullsup_box_acc_by_iou
@@ -287,6 +334,7 @@ def _images(record: ResultRecord) -> str:
     text = f"{record.dataset.name}, {split}: {sizes[split]} images"
     if split == "test" and "train-fullsup" in sizes:
         text += f"; τ chosen on {sizes['train-fullsup']} images of train-fullsup"
+    text += "".join(f"; τ of pseudo boxes on {part.images}" for part in record.splits if part.split == PSEUDO_BOXES)
     return text
 
 

@@ -9,19 +9,22 @@ from typing import Any
 
 import numpy as np
 
-from wsolbench.contract.choices import iou_key
+from wsolbench.contract.choices import IOU_KEYS, iou_key
 from wsolbench.errors import DataError, WsolbenchError
 from wsolbench.protocol import IOU_THRESHOLDS, Mode, cam_threshold_grid
+from wsolbench.protocol.rules import OTSU, PSEUDO_BOXES, fixed_threshold
 from wsolbench.protocol.uncertainty import KIND, LEVEL, RESAMPLES, SEED
 from wsolbench.records.identity import content_sha256
 from wsolbench.records.missing import FULLSUP_WITHOUT_BOXES, explain_missing, reasons_without_fullsup, why_undefined
 from wsolbench.records.outcomes import (
     SplitOutcomes,
     check_outcomes,
+    claimed_at_rules,
     claimed_scores,
     compute_intervals,
     recompute_pxap,
     recompute_scores,
+    without_rules,
 )
 from wsolbench.records.plain import SEAL, parse, sealed
 from wsolbench.records.record import ResultRecord
@@ -130,6 +133,7 @@ def _contradictions(record: ResultRecord) -> Iterator[str]:
     yield from _wrong_splits(record)
     yield from _wrong_scores(record)
     yield from _wrong_thresholds(record)
+    yield from _wrong_rules(record)
     yield from _wrong_pxap(record)
     yield from _wrong_reasons(record)
     yield from _wrong_intervals(record)
@@ -150,18 +154,22 @@ def _wrong_splits(record: ResultRecord) -> Iterator[str]:
         yield f"migrated_from is {record.migrated_from}, but outcomes of that version have no histograms"
     if outcomes_sha256(outcomes) != record.outcomes_sha256:
         yield "outcomes_sha256 is not the hash of its outcomes"
+    bare = without_rules(outcomes)
+    if record.maps_sha256 != (None if bare == list(outcomes) else outcomes_sha256(bare)):
+        yield "maps_sha256 is not the hash of its outcomes without those at other τ"
     dataset = record.dataset
     if dataset.limit is not None and max(dataset.split_sizes.values()) > dataset.limit:
         yield f"limit is {dataset.limit}, but split_sizes are {dataset.split_sizes}"
     for split, remarks in dataset.remarks.items():
         if any(images > dataset.split_sizes.get(split, 0) for images in remarks.values()):
             yield f"remarks are on more images of {split} than there are"
-    if dataset.content_sha256 != content_sha256((part.split, part.annotations_sha256) for part in outcomes):
+    if dataset.content_sha256 != content_sha256((part.split, part.annotations_sha256) for part in bare):
         yield "dataset.content_sha256 is not the hash of its splits' annotations_sha256"
 
 
 def _wrong_scores(record: ResultRecord) -> Iterator[str]:
-    found, claimed = recompute_scores(record.outcomes, record.protocol), claimed_scores(record.metrics)
+    found = recompute_scores(record.outcomes, record.protocol, record.thresholds)
+    claimed = claimed_scores(record.metrics) | claimed_at_rules(record.thresholds)
     for name in sorted(found.keys() ^ claimed.keys()):
         yield f"{name} and its outcomes disagree"
     for name, value in found.items():
@@ -194,6 +202,33 @@ def _wrong_thresholds(record: ResultRecord) -> Iterator[str]:
         expected = float(grid[fullsup.box_acc(mode, iou).argmax()])
         if threshold is None or not abs(threshold - expected) <= _ROUNDING:
             yield f"{name} is {threshold}, but its outcomes give {expected}"
+
+
+def _wrong_rules(record: ResultRecord) -> Iterator[str]:
+    """Yield which outcomes are of a rule without scores, and which τ of a rule is another one than they give."""
+    pseudo = next((part for part in record.outcomes if part.split == PSEUDO_BOXES), None)
+    for rule, there in ((PSEUDO_BOXES, pseudo is not None), (OTSU, record.evaluated.otsu is not None)):
+        if there and rule not in record.thresholds:
+            yield f"it has outcomes of {rule}, and no scores at this τ"
+    for rule, scores in record.thresholds.items():
+        expected = {} if record.evaluated.correct is None else _thresholds_of(rule, record, pseudo)
+        told: dict[str, float] = {str(key): value for key, value in (scores.cam_threshold or {}).items()}
+        told |= {} if scores.cam_threshold_single is None else {"single": scores.cam_threshold_single}
+        if expected.keys() != told.keys() or any(abs(expected[name] - told[name]) > _ROUNDING for name in told):
+            yield f"τ of {rule} is {told}, but its outcomes give {expected}"
+
+
+def _thresholds_of(rule: str, record: ResultRecord, pseudo: SplitOutcomes | None) -> dict[str, float]:
+    """Return τ of the largest contour, and of all contours for each δ; of Otsu's method the mean."""
+    scored, grid, of_all = record.evaluated, cam_threshold_grid(record.protocol.threshold_step), fixed_threshold(rule)
+    if rule == OTSU and scored.otsu is not None:
+        return {"single": float(scored.otsu.thresholds.mean())}
+    if of_all is not None:
+        return dict.fromkeys(("single", *IOU_KEYS), of_all)
+    if pseudo is None or pseudo.correct is None:
+        return {}
+    chosen: dict[str, float] = {"single": float(grid[pseudo.box_acc("single", 0.5).argmax()])}
+    return chosen | {iou_key(iou): float(grid[pseudo.box_acc("multi", iou).argmax()]) for iou in IOU_THRESHOLDS}
 
 
 def _wrong_pxap(record: ResultRecord) -> Iterator[str]:
@@ -237,14 +272,14 @@ def _wrong_intervals(record: ResultRecord) -> Iterator[str]:
     """Yield which interval does not follow from the outcomes; the settings are those that tables name."""
     claimed = record.intervals
     if claimed is None:
-        if claimed_scores(record.metrics):
+        if claimed_scores(record.metrics) | claimed_at_rules(record.thresholds):
             yield "it has no intervals"
         return
     settings: dict[str, Any] = {"kind": KIND, "level": LEVEL, "resamples": RESAMPLES, "seed": SEED}
     for name, value in settings.items():
         if getattr(claimed, name) != value:
             yield f"intervals.{name} is {getattr(claimed, name)}, expected {value}"
-    found = compute_intervals(record.outcomes, record.protocol)
+    found = compute_intervals(record.outcomes, record.protocol, record.thresholds)
     ends = {} if found is None else found.metrics
     for name in sorted(ends.keys() ^ claimed.metrics.keys()):
         yield f"the interval of {name} and its outcomes disagree"
