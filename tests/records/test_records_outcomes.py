@@ -8,7 +8,7 @@ from toy_records import FULLSUP, TEST, make_outcomes, make_record, make_runs
 
 from wsolbench.errors import DataError
 from wsolbench.protocol import IOU_THRESHOLDS, MODES
-from wsolbench.records.outcomes import SplitOutcomes, recompute_scores
+from wsolbench.records.outcomes import OtsuOutcomes, SplitOutcomes, recompute_scores
 
 OF_THE_SPLIT = {"split", "nan_maps", "constant_maps", "annotations_sha256", "images_sha256", "histograms"}
 """Fields that say nothing of one image; every other field holds one thing for each."""
@@ -22,6 +22,8 @@ def values(part):
         if isinstance(value, dict):
             for key, inner in value.items():
                 walk((*path, key), inner)
+        elif isinstance(value, OtsuOutcomes):
+            walk(path, vars(value))
         elif hasattr(value, "num_thresholds"):
             found[path] = [tuple(value.at(place)[i] for place in range(value.num_thresholds)) for i in range(TEST)]
         else:
@@ -41,7 +43,9 @@ def uneven():
         for mode in MODES
     }
     hits = {1: np.array([1, 0, 0, 1, 1, 1, 0, 0], bool), 5: np.array([1, 0, 1, 1, 1, 1, 0, 1], bool)}
-    return make_outcomes(correct=correct, hits=hits)
+    at_otsu = {mode: {iou: hits[5] & (np.arange(TEST) > 9 * iou) for iou in IOU_THRESHOLDS} for mode in MODES}
+    otsu = OtsuOutcomes(np.arange(TEST) / TEST, at_otsu)
+    return make_outcomes(correct=correct, hits=hits, otsu=otsu)
 
 
 @pytest.mark.parametrize("order", [range(TEST)[::-1], [3, 1, 4, 0, 5, 2, 6, 7], range(TEST)])

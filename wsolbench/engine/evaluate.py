@@ -109,10 +109,7 @@ def score_source(
 
 
 def _roots(config: EvaluateConfig) -> dict[Split, Path]:
-    """Return the splits that are scored with the folders of their maps, the evaluated split first.
-
-    Pseudo boxes may be of images of train-weaksup; their maps are in the folder of those of train-fullsup.
-    """
+    """Return the splits that are scored with the folders of their maps, the evaluated split first."""
     evaluated = Split.labelled(config.split)
     roots = {evaluated: config.scoremaps}
     if config.tau_from is not None and config.fullsup_scoremaps is None:
@@ -142,11 +139,11 @@ def _open_folders(
         ids: Split -> the ids of the whole split.
         reporter: Warned where it is unknown whether a map is of no image.
     """
-    places = dict(roots)
+    # Pseudo boxes may be of images of train-weaksup: their maps are in the folder of those of train-fullsup.
+    places = {Split.TRAIN_WEAKSUP: roots[Split.TRAIN_FULLSUP], **roots} if splits.pseudo else dict(roots)
     wanted: dict[Split, dict[str, None]] = {}
     for part in [*splits.parts, *([] if splits.pseudo is None else [splits.pseudo])]:
         wanted.setdefault(part.split, {}).update(dict.fromkeys(part.images.ids))
-        places.setdefault(part.split, roots[Split.TRAIN_FULLSUP])  # pseudo boxes may be of images of train-weaksup
     folders = {}
     for split, of_split in wanted.items():
         root = places[split]
