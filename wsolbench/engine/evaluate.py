@@ -42,7 +42,6 @@ def evaluate(config: EvaluateConfig, registry: Registry, reporter: Reporter, *, 
         ScoremapError: A map is missing or damaged, or belongs to no image.
         OutputError: The record cannot be written.
     """
-    check_rules(config)
     dataset = open_dataset(registry.datasets.get(config.dataset), config.roots, reporter)
     with nullcontext() if config.out is None else atomic_folder(config.out) as draft:
         roots = _roots(config)
@@ -90,6 +89,7 @@ def score_source(
         DataError: There is nothing to score against, or a mask cannot be read.
         ScoremapError: A map is damaged; or it is bad, and the configuration is strict.
     """
+    check_rules(config)
     described = describe_dataset(dataset, splits.parts, config.limit)
     check_masks(splits, reporter)
     (name,) = source.methods
