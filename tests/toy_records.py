@@ -131,7 +131,7 @@ def as_version2(record):
     content = json.loads(record.to_json())
     for name in ("summary_sha256", "migrated_from"):
         del content[name]
-    for name in ("options", "class_rows") if content["backbone"] else ():
+    for name in ("options", "classes", "class_rows") if content["backbone"] else ():
         del content["backbone"][name]
     return content | {"schema_version": 2}
 

@@ -25,7 +25,7 @@ def describe(
     state_dict: Annotated[
         bool, typer.Option("--state-dict", help="Of a backbone: print {entry: shape} as JSON.")
     ] = False,
-    classes: Annotated[int, typer.Option(metavar="N", min=1, help="Of a backbone: classes of its head.")] = 1000,
+    classes: Annotated[int, typer.Option(metavar="N", min=0, help="Of a backbone: classes of its head.")] = 1000,
     backbone_opt: BackboneOptions = None,
     merged: Annotated[bool, typer.Option("--merged", help="Of a backbone: after its branches are merged.")] = False,
 ) -> None:

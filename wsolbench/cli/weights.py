@@ -59,7 +59,7 @@ def _summary(file: Path, entries: dict[str, Tensor]) -> str:
 def _about(fit: Fit, registry: Registry, file: Path, key: str | None) -> list[str]:
     name = registry.backbones.shown_name(fit.offer)
     form = ", branches merged" if fit.merged else ""
-    classes = "no classifier" if fit.classes is None else f"{fit.classes:,} classes"
+    classes = f"{fit.classes:,} classes" if fit.classes else "no classifier"
     lines = [f"fits {name}{form}: {classes}" if not fit.difference else f"most similar to {name}{form}: {classes}"]
     if fit.difference:
         lines += [f"  {fit.matched:,} entries match", *_listed("missing", fit.difference.missing)]
@@ -71,7 +71,8 @@ def _about(fit: Fit, registry: Registry, file: Path, key: str | None) -> list[st
         lines.append(f"  images are {_input(fit.offer.spec.input)}; its feature maps are {maps}")
         lines += [f"  refused: {fit.problem}"] if fit.problem else []
         which = "" if key is None else f" --weights-key {key}"
-        lines.append(f"  wsolbench run --backbone {name} --weights {file}{which} --dataset DATASET --method cam")
+        method = "cam" if fit.classes else "pc1-unsigned"
+        lines.append(f"  wsolbench run --backbone {name} --weights {file}{which} --dataset DATASET --method {method}")
     return lines
 
 

@@ -145,14 +145,16 @@ class NetworkMaps:
                 "classifier_weight be None"
             )
 
-    def _check_class_scores(self, batch: FeatureBatch, images: ImageSplit) -> None:
-        finite = batch.logits.isfinite().all(dim=1)
+    def _check_values(self, batch: FeatureBatch, images: ImageSplit) -> None:
+        """Refuse weights that give class scores, or features without a classifier, that are not finite."""
+        what, values = ("class scores", batch.logits) if batch.logits.shape[1] else ("features", batch.features)
+        finite = values.flatten(1).isfinite().all(dim=1)
         if bool(finite.all()):
             return
         first = images.ids[batch.indices[int(finite.logical_not().nonzero()[0])]]
         weights = self.network.weights.file or f"its {self.network.weights.source} weights"
         raise WeightsError(
-            f"the class scores of '{self.network.spec.name}' with {weights} are not finite for the image '{first}': "
+            f"the {what} of '{self.network.spec.name}' with {weights} are not finite for the image '{first}': "
             f"the weights are damaged, or their numbers too large for {self.network.execution.precision}"
         )
 
@@ -163,8 +165,8 @@ class NetworkMaps:
 
     @torch.no_grad()
     def _apply_methods(self, batch: FeatureBatch, images: ImageSplit, guard: MethodGuard) -> dict[str, MethodMaps]:
-        self._check_class_scores(batch, images)
-        classes = self._rows(batch.labels) if self.target == "gt" else batch.logits.argmax(dim=1)
+        self._check_values(batch, images)
+        classes = batch.logits.argmax(dim=1) if self.target == "predicted" else self._rows(batch.labels)
         context = MethodContext(self.network.module, batch.images, classes, batch.logits, batch.rest)
         ids = [images.ids[index] for index in batch.indices]
         return {built.name: apply_method(built, batch.features, context, ids, guard) for built in self.built}
@@ -175,7 +177,9 @@ class NetworkMaps:
 
 
 def _class_hits(logits: Tensor, labels: Tensor) -> dict[int, NDArray[np.bool_]]:
-    """Return whether each label is the best prediction, and among the five best."""
+    """Return whether each label is the best prediction, and among the five best; nothing without a classifier."""
+    if logits.shape[1] == 0:
+        return {}
     best = logits.topk(min(5, logits.shape[1]), dim=1).indices
     hit = best == labels[:, None]
     return {1: hit[:, 0].numpy(), 5: hit.any(dim=1).numpy()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
@@ -84,16 +84,24 @@ def check_needs(built: Sequence[BuiltMethod], network: LoadedNetwork, registry: 
         UsageError: There is one; the message lists methods that work.
         PluginError: The network fails.
     """
-    needs = {need for each in built for need in each.offer.spec.needs}
-    lacking = {need for need in needs if not _offers(network, need)}
+    lacking = _lacking(network, [each.offer for each in built])
+    refused = next((each for each in built if each.offer.spec.needs & lacking), None)
+    if refused is None:
+        return
+    needed = " and ".join(sorted(refused.offer.spec.needs & lacking))
     where = "" if network.tap is None else f" at the tap '{network.tap}'"
-    for each in built:
-        for need in sorted(each.offer.spec.needs & lacking):
-            working = ", ".join(offer.name for offer in registry.methods if not offer.spec.needs & lacking)
-            raise UsageError(
-                f"the method '{each.name}' needs {need}, which '{network.spec.name}' does not have{where}; "
-                f"methods that work with it: {working or 'none'}"
-            )
+    reason = "" if network.num_classes else ": its weights have no classifier"
+    lacking = _lacking(network, registry.methods)
+    working = ", ".join(offer.name for offer in registry.methods if not offer.spec.needs & lacking)
+    raise UsageError(
+        f"the method '{refused.name}' needs {needed}, which '{network.spec.name}' does not have{where}{reason}; "
+        f"methods that work with it: {working or 'none'}"
+    )
+
+
+def _lacking(network: LoadedNetwork, offers: Iterable[Offer[MethodSpec]]) -> set[Need]:
+    """Return what some methods need and a network does not offer."""
+    return {need for need in {need for offer in offers for need in offer.spec.needs} if not _offers(network, need)}
 
 
 def _offers(network: LoadedNetwork, need: Need) -> bool:
@@ -109,7 +117,17 @@ def _offers(network: LoadedNetwork, need: Need) -> bool:
             case "taps":
                 return isinstance(module, Tapped)
             case "attention":
-                return isinstance(module, Attentive)
+                return isinstance(module, Attentive) and _shows_attention(network, module)
+
+
+@torch.no_grad()
+def _shows_attention(network: LoadedNetwork, module: Attentive) -> bool:
+    """Return whether a network can show its attention, which one of a class of networks may not."""
+    try:
+        module.forward_attention(network.blank_image)
+    except Exception:
+        return False
+    return True
 
 
 @dataclass(frozen=True)

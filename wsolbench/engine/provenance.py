@@ -76,6 +76,7 @@ def describe_backbone(network: LoadedNetwork, class_rows: tuple[int, ...] | None
         compiled=network.execution.compiled,
         feature_shape=network.feature_shape,
         weights=network.weights,
+        classes=network.num_classes,
         class_rows=class_rows,
         preprocessing=describe_input(network.spec.input),
         changed_input=list(network.changed_input),

@@ -10,6 +10,7 @@ from typing import Literal
 
 from wsolbench.config import RunConfig
 from wsolbench.contract import Split
+from wsolbench.contract.choices import Target
 from wsolbench.data.opened import OpenDataset, OpenSplit, open_dataset
 from wsolbench.engine.assembly import assemble_record, check_masks, describe_protocol, open_splits, score_splits
 from wsolbench.engine.fit import fit_methods, open_fit_images
@@ -95,12 +96,22 @@ def plan_run(config: RunConfig, registry: Registry, reporter: Reporter) -> RunPl
         changes=config.input_changes,
     )
     report_weights(network.weights, network.warnings, reporter)
+    _check_target(config.target, network)
     check_needs(methods, network, registry)
     if config.precision != "fp32":
         reporter.say(f"features are computed in {config.precision}: scores will differ from those of fp32")
     if config.backbone not in (network.offer.name, network.offer.qualified_name):
         reporter.say(f"{config.backbone}: the variant {network.spec.name}")
     return RunPlan(config, dataset, network, methods, registry.providers)
+
+
+def _check_target(target: Target, network: LoadedNetwork) -> None:
+    """Refuse maps of the predicted class where none is predicted."""
+    if target == "predicted" and network.num_classes == 0:
+        raise UsageError(
+            f"--target predicted: '{network.spec.name}' has no classifier with these weights, and predicts no class; "
+            "omit the option"
+        )
 
 
 def _weights(text: str | None) -> Path | Literal["random"] | None:
@@ -196,7 +207,7 @@ def _choose_rows(plan: RunPlan, parts: Sequence[OpenSplit], reporter: Reporter) 
     if chosen.remark:
         (reporter.say if chosen.certain else reporter.warn)(chosen.remark)
     known = plan.network.num_classes if chosen.rows is None else len(chosen.rows)
-    for part in parts:
+    for part in parts if plan.network.num_classes else ():
         highest = int(part.images.labels.max())
         if highest >= known:
             raise UsageError(

@@ -48,7 +48,7 @@ class ClassRows:
 
 
 def choose_rows(network: LoadedNetwork, dataset: OpenDataset, parts: Sequence[ImageSplit]) -> ClassRows:
-    """Return the rows of a network's head that are the classes of a data set.
+    """Return the rows of a network's head that are the classes of a data set; none are looked for where it has no head.
 
     Args:
         network: The network.
@@ -59,6 +59,8 @@ def choose_rows(network: LoadedNetwork, dataset: OpenDataset, parts: Sequence[Im
         UsageError: The network has another number of classes, and they cannot be found among its own.
         DataError: The class map is damaged, or names a row that the head does not have.
     """
+    if network.num_classes == 0:
+        return ClassRows()
     known = _known_classes(network)
     lines = () if dataset.class_map is None else read_class_map(dataset.class_map).rows
     count, rows = dataset.num_classes, network.num_classes

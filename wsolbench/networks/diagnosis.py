@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from torch import Tensor
 
@@ -26,6 +27,7 @@ from wsolbench.networks.weights import (
     convert_entries,
     count_classes,
     difference,
+    fits_without_classifier,
     inference_forms,
     with_head_bias,
 )
@@ -47,7 +49,8 @@ class Fit:
 
     Attributes:
         offer: The network.
-        classes: Number of classes of the file's classifier; None if the file has no entry of that name.
+        classes: Number of classes of the file's classifier; 0 if the file has all entries but those of one, None if it
+            has no entry of that name and lacks others.
         merged: Whether the file was saved in the network's form for inference, with merged branches.
         difference: Missing, unexpected and reshaped entries; empty if the file fits.
         known: Number of entries of the file whose names the network has.
@@ -110,18 +113,12 @@ def compare(file: WeightsFile, offer: Offer[BackboneSpec], key: str | None = Non
 def _compare(file: WeightsFile, chosen: Entries, offer: Offer[BackboneSpec]) -> Fit:
     spec, entries = offer.spec, chosen.tensors
     state = with_head_bias(StateDict(file.path, convert_entries(file.path, spec, dict(entries))), spec)
-    try:
-        classes = count_classes(file.path, spec, state.entries)
-    except WeightsError:
-        classes = None
+    classes = _classes(state, spec)
     with blaming(offer.provider, f"building '{spec.name}'"):
-        network = build_shapes(spec, classes or _USUAL_CLASSES)
-        found, merged = difference(network, state.entries), False
-        for steps in inference_forms(network) if found else ():
-            form = build_shapes(spec, classes or _USUAL_CLASSES, steps)
-            other = difference(form, state.entries)
-            if other.size < found.size:
-                network, found, merged = form, other, True
+        network, found, merged = _closest_form(spec, state, _USUAL_CLASSES if classes is None else classes)
+        if classes is None and not found.unexpected and fits_without_classifier(spec, state.entries):
+            classes = 0
+            network, found, merged = _closest_form(spec, state, classes)
         map_size = None if found else feature_size(network, spec.input.size)
     known = len(state.entries) - len(found.unexpected)
     matched = known - len(found.reshaped)
@@ -129,6 +126,28 @@ def _compare(file: WeightsFile, chosen: Entries, offer: Offer[BackboneSpec]) -> 
     renamed = {names[id(value)]: name for name, value in state.entries.items() if names.get(id(value), name) != name}
     problem = None if found else _problem(state, network)
     return Fit(offer, classes, merged, found, known, matched, renamed, map_size, problem)
+
+
+def _classes(state: StateDict, spec: BackboneSpec) -> int | None:
+    """Return the number of rows of a file's classifier; None if it has no entry that can be one."""
+    if spec.classifier_key not in state.entries:
+        return None
+    try:
+        return count_classes(state.path, spec, state.entries)
+    except WeightsError:
+        return None
+
+
+def _closest_form(spec: BackboneSpec, state: StateDict, classes: int) -> tuple[Any, Difference, bool]:
+    """Return a network, built without memory in the form that a file is closest to, the difference, and if merged."""
+    network = build_shapes(spec, classes)
+    found, merged = difference(network, state.entries), False
+    for steps in inference_forms(network) if found else ():
+        form = build_shapes(spec, classes, steps)
+        other = difference(form, state.entries)
+        if other.size < found.size:
+            network, found, merged = form, other, True
+    return network, found, merged
 
 
 def _problem(state: StateDict, network: object) -> str | None:

@@ -38,7 +38,7 @@ from wsolbench.networks.inputs import AskedInput, DecidedInput, decide_input
 from wsolbench.networks.network import USUAL, Execution, LoadedNetwork, largest_kernel
 from wsolbench.networks.plain_data import Statement, find_statements, stated_by_entries
 from wsolbench.networks.row_names import KnownClasses, find_row_names, names_beside_weights
-from wsolbench.networks.shapes import build_shapes
+from wsolbench.networks.shapes import build_network, build_shapes
 from wsolbench.networks.taps import tapped_at
 from wsolbench.networks.weights import (
     StateDict,
@@ -59,6 +59,9 @@ from wsolbench.records import WeightsInfo, network_label
 Weights: TypeAlias = Path | Literal["random"] | None
 """The weights that the user asked for: a file or the source of pretrained weights (which of them, the network decides),
 ``"random"``, or None for the weights that ship with the plugin."""
+
+
+NO_CLASSIFIER = "they have no classifier, and the network runs without one: it has 0 classes and predicts none"
 
 
 @dataclass(frozen=True)
@@ -221,7 +224,7 @@ def load_network(
                 check_fit(known.state, spec, num_classes)
     torch.manual_seed(seed)
     with guarding(provider, f"building '{spec.name}'"):
-        module: Any = spec.build(num_classes)
+        module: Any = build_network(spec, num_classes)
         _check_backbone(module)
         parameters = sum(parameter.numel() for parameter in module.parameters())
     info = WeightsInfo(source="random", file=None, sha256=None, notes=list(decided.warnings))
@@ -230,6 +233,10 @@ def load_network(
     if known is not None:
         with _naming_similar_network(known, offer, registry):
             notes = load_state(known.state, spec, module)
+        if num_classes == 0:
+            notes += (NO_CLASSIFIER,)
+            with blaming(provider, f"building '{spec.name}' for 0 classes"):
+                _check_without_classifier(module, spec.input.size)
         row_names, misfits = _row_names(known, said, num_classes)
         if row_names is not None and row_names.binding:
             notes += (f"the rows of the head are named by {row_names.source}",)
@@ -376,6 +383,13 @@ def _load_object(name: str, offer: Offer[BackboneSpec], device: torch.device, ex
     info = WeightsInfo(source="object", file=None, sha256=state_sha256(module.state_dict()))
     parameters = sum(parameter.numel() for parameter in module.parameters())
     return _prepare(name, offer, module, classes, parameters, info, device, execution)
+
+
+def _check_without_classifier(module: Any, size: int) -> None:
+    """Refuse a network for 0 classes that has class scores all the same, such as its pooled features."""
+    count = _count_logits(module.eval(), size)
+    if count:
+        raise TypeError(f"forward_head returned (1, {count}), expected (1, 0)")
 
 
 @torch.no_grad()

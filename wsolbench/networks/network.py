@@ -59,12 +59,16 @@ class Network:
         """The plugin's spec."""
         return self.offer.spec
 
+    @property
+    def blank_image(self) -> Tensor:
+        """A normalised image (1, 3, H, W) of zeros."""
+        return torch.zeros(1, 3, self.spec.input.size, self.spec.input.size, device=self.device)
+
     @cached_property
     def blank_features(self) -> Tensor | Features:
         """The tapped features of one blank image."""
-        blank = torch.zeros(1, 3, self.spec.input.size, self.spec.input.size, device=self.device)
         with torch.no_grad(), blaming(self.offer.provider, f"in '{self.spec.name}' on a blank image"):
-            return checked_features(self.module.forward_features(blank), 1)
+            return checked_features(self.module.forward_features(self.blank_image), 1)
 
     @property
     def feature_shape(self) -> tuple[int, int, int]:

@@ -1,7 +1,8 @@
-"""Networks built only for the names and shapes of their entries: no memory, no initial values."""
+"""Networks built: with initial values, or only for the names and shapes of their entries, without memory."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,6 +16,19 @@ _FILLING = {"uniform_", "normal_", "fill_", "zero_", "add_", "sub_", "mul_", "di
 """The tensor methods that initialisers call; on a tensor without memory they have no effect."""
 
 
+def build_network(spec: BackboneSpec, num_classes: int) -> Any:
+    """Build a network with its initial values for a number of classes, which may be 0.
+
+    Args:
+        spec: The network.
+        num_classes: Number of classes of its head.
+    """
+    with warnings.catch_warnings():
+        if num_classes == 0:  # torch warns of initial values of nothing
+            warnings.filterwarnings("ignore", "Initializing zero-element tensors")
+        return spec.build(num_classes)
+
+
 def build_shapes(spec: BackboneSpec, num_classes: int, steps: Sequence[str] = ()) -> Any:
     """Build a network on torch's `meta` device without initialising it, which would take most of the time.
 
@@ -24,7 +38,7 @@ def build_shapes(spec: BackboneSpec, num_classes: int, steps: Sequence[str] = ()
         steps: Methods that turn it into another form, called in order in eval mode.
     """
     with torch.device("meta"), _WithoutValues():
-        network = spec.build(num_classes)
+        network = build_network(spec, num_classes)
         return transform(network, steps) if steps else network
 
 

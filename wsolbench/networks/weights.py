@@ -140,7 +140,7 @@ def _naming(path: Path, spec: BackboneSpec) -> Iterator[None]:
 
 
 def count_classes(path: Path, spec: BackboneSpec, state: Mapping[str, Tensor]) -> int:
-    """Return the number of classes of a state dict.
+    """Return the number of classes of a state dict; 0 where it is all of the network but its classifier.
 
     Args:
         path: Its file, for messages.
@@ -150,18 +150,36 @@ def count_classes(path: Path, spec: BackboneSpec, state: Mapping[str, Tensor]) -
     Raises:
         WeightsError: It lacks the network's classifier entry, or this can be none.
     """
-    if spec.classifier_key not in state:
+    found = state.get(spec.classifier_key)
+    if (found is None or found.shape[:1] == (0,)) and fits_without_classifier(spec, state):
+        return 0
+    if found is None:
         raise WeightsError(
             f"weights file {path} is not for '{spec.name}': it has no '{spec.classifier_key}'; "
             f"it holds {len(state)} entries such as {some(state)}"
             f"{why_entries_differ(path, (), state) or other_classifier(state, spec.classifier_key)}"
         )
-    shape = tuple(state[spec.classifier_key].shape)
+    shape = tuple(found.shape)
     if len(shape) == 0 or 0 in shape or shape[0] > MOST_CLASSES:
         raise WeightsError(
             f"weights file {path}: the entry '{spec.classifier_key}' has the shape {shape}, not one of class weights"
         )
     return shape[0]
+
+
+def fits_without_classifier(spec: BackboneSpec, state: Mapping[str, Tensor]) -> bool:
+    """Return whether a state dict is that of a network built for 0 classes, with its branches merged or not.
+
+    Args:
+        spec: The network.
+        state: The state dict, in the network's names.
+    """
+    try:
+        network = build_shapes(spec, 0)
+        forms = [network, *(build_shapes(spec, 0, steps) for steps in inference_forms(network))]
+    except Exception:  # not every network can be built without a classifier
+        return False
+    return any(not difference(form, state) for form in forms)
 
 
 @dataclass(frozen=True)
@@ -188,10 +206,15 @@ class Difference:
 
 
 def difference(network: Any, state: Mapping[str, Tensor]) -> Difference:
-    """Compare a state dict with a network's; counters may be absent, in vain, and of another shape."""
+    """Compare a state dict with a network's; counters may be absent, in vain, and of another shape.
+
+    An entry without numbers may be absent too, as that of a classifier of 0 classes.
+    """
     own = network.state_dict()
     return Difference(
-        missing=tuple(key for key in own if key not in state and not is_counter(key)),
+        missing=tuple(
+            key for key, value in own.items() if key not in state and not is_counter(key) and value.numel() > 0
+        ),
         unexpected=tuple(key for key in state if key not in own and not is_counter(key)),
         reshaped=tuple(
             f"{key} (file {tuple(state[key].shape)}, network {tuple(own[key].shape)})"

@@ -259,6 +259,9 @@ class BackboneInfo(_Part):
         description="channels, height and width of the tapped features"
     )
     weights: WeightsInfo
+    classes: Count | None = Field(
+        default=None, description="of its classifier, 0 for a network without; null in records that did not say it"
+    )
     class_rows: tuple[int, ...] | None = Field(
         default=None,
         description="label -> row of the head, -1 for a class without images; null where every label is its row",

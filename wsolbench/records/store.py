@@ -64,7 +64,7 @@ LARGEST = 2**25
 """Bytes of a file, of outcomes or ids when unpacked; more is taken for damage. As Python's lists it takes tenfold."""
 
 
-_LATER_THAN_2 = ("backbone.class_rows", "backbone.options", "migrated_from", SEAL)
+_LATER_THAN_2 = ("backbone.class_rows", "backbone.classes", "backbone.options", "migrated_from", SEAL)
 _LATER_THAN_1 = (
     *("config", "splits", "outcomes_sha256", "dataset.omitted", "dataset.remarks"),
     *("backbone.weights.key", "backbone.weights.notes"),

@@ -83,6 +83,8 @@ def read_start(
 def start_from(known: KnownWeights, spec: BackboneSpec, network: Any, num_classes: int) -> None:
     """Load weights into a network; if the number of classes differs, the network keeps its own random classifier.
 
+    So it does where the weights are those of a network without a classifier.
+
     Args:
         known: The weights.
         spec: The network's spec.
@@ -93,8 +95,10 @@ def start_from(known: KnownWeights, spec: BackboneSpec, network: Any, num_classe
         WeightsError: The weights do not fit.
     """
     entries = dict(known.state.entries)
-    if count_classes(known.state.path, spec, entries) != num_classes:
+    known_classes = count_classes(known.state.path, spec, entries)
+    if known_classes != num_classes:
         classifier = spec.classifier_key.rpartition(".")[0] + "."
         own = network.state_dict()
-        entries.update({key: value for key, value in own.items() if key.startswith(classifier)})
+        lacking = () if known_classes else own.keys() - entries.keys()
+        entries.update({key: value for key, value in own.items() if key.startswith(classifier) or key in lacking})
     load_state(replace(known.state, entries=entries), spec, network)

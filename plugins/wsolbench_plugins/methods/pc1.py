@@ -1,4 +1,6 @@
-"""Principal components of an image's own feature maps: ``pc1``, ``pc1-corrected``, and ``pc2`` to ``pc4`` to inspect.
+"""Principal components of an image's own feature maps.
+
+``pc1`` and ``pc1-corrected``, ``pc2`` to ``pc4`` to inspect, and ``pc1-unsigned`` for networks without class weights.
 
 Yasuki & Taki, "CAM Back Again", CVPR 2024; the share of the variance that a component explains is their Fig. 8.
 """
@@ -55,9 +57,14 @@ class PrincipalComponent:
         """Return raw maps (B, h, w), float64, of features (B, K, h, w), with their ``variance_share``."""
         import torch
 
-        parts = zip(*(torch.split(given, AT_ONCE) for given in (features, context.class_weights)), strict=True)
+        weights = self._weights(features, context)
+        parts = zip(*(torch.split(given, AT_ONCE) for given in (features, weights)), strict=True)
         maps, shares = zip(*(self._project(*part) for part in parts), strict=True)
         return Maps(torch.cat(maps), {"variance_share": torch.cat(shares)})
+
+    def _weights(self, features: Tensor, context: MethodContext) -> Tensor:  # noqa: ARG002
+        """Return the weights (B, K) of the channels."""
+        return context.class_weights
 
     def _project(self, features: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
         """Return maps (b, h, w) and shares (b,) of features (b, K, h, w) and class weights (b, K)."""
@@ -67,6 +74,18 @@ class PrincipalComponent:
         oriented = _ORIENTED[self.rule](component.reshape(-1, *features.shape[2:])) * (variance > 0)[:, None, None]
         nan = float("nan")
         return oriented.where(finite[:, None, None], nan), (variance / total).where(finite, nan)
+
+
+@dataclass(frozen=True, config={"extra": "forbid", "strict": True, "defer_build": True})
+class UnsignedComponent(PrincipalComponent):
+    """PCA over the feature maps themselves: every channel has the weight 1, so the map is of no class.
+
+    The first component has no sign of its own, and no class score to take one from. So only the border decides: by the
+    rule ``corrected`` the map has the sign that makes most of the border dark.
+    """
+
+    def _weights(self, features: Tensor, context: MethodContext) -> Tensor:  # noqa: ARG002
+        return features.new_ones(features.shape[:2])
 
 
 def _normalised_rows(features: Tensor, weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -147,9 +166,13 @@ def _corrected(number: int, *, weighting: Weighting = "sign") -> PrincipalCompon
     return PrincipalComponent(number, "corrected", weighting)
 
 
+def _unsigned(*, rule: Rule = "corrected") -> UnsignedComponent:
+    return UnsignedComponent(1, rule)
+
+
 @hookimpl
 def wsolbench_methods() -> list[MethodSpec]:
-    """Offer the first component by both rules, and three more."""
+    """Offer the first component by both rules and without signs, and three more."""
     source = "Yasuki & Taki, CAM Back Again, CVPR 2024"
     spec = partial(MethodSpec, needs=frozenset({"class weights"}))
     return [
@@ -159,4 +182,5 @@ def wsolbench_methods() -> list[MethodSpec]:
             spec(f"pc{number}", partial(_corrected, number), f"after {source}; component {number}, so oriented")
             for number in (2, 3, 4)
         ),
+        MethodSpec("pc1-unsigned", _unsigned, f"after {source}; all channels with the same sign, so of no class"),
     ]
