@@ -89,7 +89,7 @@ UNFIT = {
     "a norm in front": (STATE | {"mean": torch.zeros(1, 3, 1, 1), "std": torch.ones(1, 3, 1, 1)}, "normalises its own"),
     "parameters": ({name: value for name, value in STATE.items() if "running" not in name}, "without the statistics"),
     "another head": (renamed("fc.", "last."), r"no 'fc.weight'.*its last matrix is 'last.weight' \(5, 4\)"),
-    "no head": ({name: value for name, value in STATE.items() if name[:2] != "fc"}, "no matrix that could be a clas"),
+    "no head and no norm": ({name: STATE[name] for name in ("conv.weight", "conv.bias")}, "no matrix that could be"),
     "a head of two layers": (
         renamed("fc.", "fc.3.") | {"fc.0.weight": torch.zeros(4, 4)},
         "its head 'fc' has 2 layers with weights, and class activation maps need a single linear one",
