@@ -173,11 +173,26 @@ class Attention:
         weights: One for each block, from the image to the head: (B, heads, N, N), rows are queries and sum to 1.
         prefix: Number of tokens before those of the patches: class, distillation and register tokens.
         grid: Height and width of the patches; N is prefix + height × width.
+        class_token: Whether the head reads the first token, a class token; otherwise it pools the patches.
     """
 
     weights: tuple[Tensor, ...]
     prefix: int
     grid: tuple[int, int]
+    class_token: bool = True
+
+    def to_patches(self, weights: Tensor) -> Tensor:
+        """Return the attention that patches get from what the head reads, as maps (B, h, w).
+
+        Args:
+            weights: Attention (B, N, N) of a block, or of several together; rows are queries.
+
+        Returns:
+            The row of the class token, or the mean of the rows of the patches where the head pools them.
+        """
+        reads_class = self.class_token and self.prefix > 0
+        queries = weights[:, 0] if reads_class else weights[:, self.prefix :].mean(dim=1)
+        return queries[:, self.prefix :].reshape(-1, *self.grid)
 
 
 @runtime_checkable

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 import torch
 from torch import Tensor, nn
 
-from wsolbench.contract import MethodContext
+from wsolbench.contract import Attention, MethodContext
+from wsolbench.contract.taps import visit_layers
 from wsolbench.testing.expectations import seeded
 
 __all__ = ["CLASSES", "ToyNetwork", "scene"]
@@ -35,6 +38,24 @@ class ToyNetwork(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Map images (B, 3, H, W) to logits (B, C)."""
         return self.forward_head(self.forward_features(images))
+
+    @property
+    def taps(self) -> tuple[str, ...]:
+        """The convolution."""
+        return ("conv",)
+
+    def forward_tapped(self, images: Tensor, visit: Mapping[str, Callable[[Tensor], Tensor]]) -> Tensor:
+        """Map images (B, 3, H, W) to logits (B, C), and show the output of the convolution to a function."""
+        return visit_layers(self, images, visit)
+
+    def forward_attention(self, images: Tensor) -> Attention:
+        """Return what two heads of cells pay to each other, after a class token that is the mean of all cells."""
+        features = self.forward_features(images)
+        cells = features.flatten(2).mT
+        tokens = torch.cat([cells.mean(dim=1, keepdim=True), cells], dim=1)
+        scores = tokens @ tokens.mT
+        weights = torch.stack([scores, -scores], dim=1).softmax(dim=-1)
+        return Attention((weights, weights.flip(1)), 1, (features.shape[2], features.shape[3]))
 
     @property
     def classifier_weight(self) -> Tensor:

@@ -12,13 +12,14 @@ that of ``cam-pos``. After a layer norm neither holds, because G includes the ch
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pydantic.dataclasses import dataclass
 
-from wsolbench.api import MethodContext, MethodSpec, NonNegative, hookimpl
+from wsolbench.api import MethodContext, MethodSpec, NonNegative, Positive, hookimpl
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,15 +31,19 @@ class ScoreGradientMethod(ABC):
 
     def __call__(self, features: Tensor, context: MethodContext) -> Tensor:
         """Return raw maps (B, h, w), at least single precision, of features (B, K, h, w)."""
-        import torch
-
-        precision = torch.promote_types(features.dtype, torch.float32)  # small squares underflow in half precision
-        features, gradients = features.to(precision), score_gradients(features, context).to(precision)
-        return (self.weights(features, gradients) * features).sum(dim=1).clamp(min=0)
+        return self.map(features, score_gradients(features, context))
 
     @abstractmethod
     def weights(self, features: Tensor, gradients: Tensor) -> Tensor:
         """Return the weights, (B, K, 1, 1) or (B, K, h, w), for features and gradients (B, K, h, w)."""
+
+    def map(self, features: Tensor, gradients: Tensor) -> Tensor:
+        """Return raw maps (B, h, w), at least single precision, of features and gradients (B, K, h, w)."""
+        import torch
+
+        precision = torch.promote_types(features.dtype, torch.float32)  # small squares underflow in half precision
+        features, gradients = features.to(precision), gradients.to(precision)
+        return (self.weights(features, gradients) * features).sum(dim=1).clamp(min=0)
 
 
 def score_gradients(features: Tensor, context: MethodContext) -> Tensor:
@@ -103,7 +108,7 @@ class GradCAMPlusPlus(ScoreGradientMethod):
 class LayerCAM(ScoreGradientMethod):
     """LayerCAM, ``w = ReLU(G)`` at every pixel.
 
-    The paper fuses the maps of several layers; this is the map of the tapped layer.
+    The paper fuses the maps of several layers (`FusedLayerCAM`); this is the map of the tapped layer.
 
     Source:
         Jiang et al., "LayerCAM: Exploring Hierarchical Class Activation Maps for Localization", IEEE Transactions on
@@ -113,6 +118,48 @@ class LayerCAM(ScoreGradientMethod):
     def weights(self, features: Tensor, gradients: Tensor) -> Tensor:  # noqa: ARG002
         """Return one weight a channel and pixel (B, K, h, w)."""
         return gradients.clamp(min=0)
+
+
+@dataclass(frozen=True, config={"extra": "forbid", "strict": True, "defer_build": True})
+class FusedLayerCAM:
+    """LayerCAM fused over layers: at every pixel the largest value of the layers' scaled maps.
+
+    The map of every layer is that of `LayerCAM` there. It is scaled, and resized bilinearly to the largest of the maps.
+    Gradients include everything after a layer, so the maps do not depend on where the features are tapped.
+
+    Args:
+        taps: The layers, as ``wsolbench describe`` lists the taps of a network; none for all of them.
+        scaled: ``paper`` is ``tanh(γ M / max M)``, which lifts the small values of early layers. ``torch-cam`` is what
+            that package does, ``tanh(γ N)`` of the min-max normalised map N, which takes off the minimum first.
+            ``none`` fuses the maps as they are, so that the layer of the largest gradients prevails.
+        gamma: γ, 2 in both.
+
+    Source:
+        Jiang et al., "LayerCAM: Exploring Hierarchical Class Activation Maps for Localization", IEEE Transactions on
+        Image Processing 30, 2021. The authors scale the maps of the early stages; here all layers are treated alike.
+    """
+
+    taps: tuple[str, ...] = ()
+    scaled: Literal["paper", "torch-cam", "none"] = "paper"
+    gamma: Positive = 2.0
+
+    def __call__(self, features: Tensor, context: MethodContext) -> Tensor:  # noqa: ARG002
+        """Return raw maps (B, h, w) of the size of the largest layer."""
+        import torch
+        from torch.nn import functional as F
+
+        maps = [self._scaled(LayerCAM().map(*layer)) for layer in context.tap_gradients(self.taps).values()]
+        largest = max((of_layer.shape[1:] for of_layer in maps), key=math.prod)
+        resized = [F.interpolate(of_layer[:, None], largest, mode="bilinear")[:, 0] for of_layer in maps]
+        return torch.stack(resized).amax(dim=0)
+
+    def _scaled(self, maps: Tensor) -> Tensor:
+        if self.scaled == "none":
+            return maps
+        if self.scaled == "torch-cam":
+            maps = maps - maps.amin(dim=(1, 2), keepdim=True)
+        peaks = maps.amax(dim=(1, 2), keepdim=True)
+        return (self.gamma * maps / peaks.where(peaks > 0, 1)).tanh()
 
 
 @dataclass(frozen=True)
@@ -159,10 +206,12 @@ class XGradCAM(ScoreGradientMethod):
 def wsolbench_methods() -> list[MethodSpec]:
     """Offer the family."""
     spec = partial(MethodSpec, needs=frozenset({"gradients"}))
+    layer_cam = "Jiang et al., IEEE TIP 30, 2021"
     return [
         spec("grad-cam", GradCAM, "Selvaraju et al., ICCV 2017, eq. 1 and 2"),
         spec("grad-cam++", GradCAMPlusPlus, "Chattopadhay et al., WACV 2018, eq. 19"),
-        spec("layer-cam", LayerCAM, "Jiang et al., IEEE TIP 30, 2021"),
+        spec("layer-cam", LayerCAM, layer_cam),
+        MethodSpec("layer-cam-fused", FusedLayerCAM, layer_cam, needs=frozenset({"gradients", "taps"})),
         spec("hires-cam", HiResCAM, "Draelos & Carin, arXiv 2011.08891, 2020"),
         spec("xgrad-cam", XGradCAM, "Fu et al., Axiom-based Grad-CAM, BMVC 2020"),
     ]

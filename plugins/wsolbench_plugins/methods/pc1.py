@@ -3,6 +3,7 @@
 ``pc1`` and ``pc1-corrected``, ``pc2`` to ``pc4`` to inspect, and ``pc1-unsigned`` for networks without class weights.
 
 Yasuki & Taki, "CAM Back Again", CVPR 2024; the share of the variance that a component explains is their Fig. 8.
+``pc1-patches`` is the first component of patches instead of channels, which the pictures of DINOv2 show.
 """
 
 from __future__ import annotations
@@ -88,6 +89,52 @@ class UnsignedComponent(PrincipalComponent):
         return features.new_ones(features.shape[:2])
 
 
+@dataclass(frozen=True, config={"extra": "forbid", "strict": True, "defer_build": True})
+class PatchComponent:
+    """PCA over the patches of an image, patches as samples and channels as variables; the map is each patch's score.
+
+    The score of a patch is its deviation from the mean of all patches, projected onto the first principal axis. Maps
+    are neither normalised nor weighted by a class, so a network needs no classifier. For a network of tokens the
+    features of the pictures are those after its last norm: ``--tap norm``.
+
+    The paper removes patches with a negative score, and leaves open which of the two signs of a component is the
+    object's. Its pictures compute the axis on an image alone; `ddt` computes it on a data set.
+
+    ``variance_share`` of a map is the eigenvalue of the component divided by the sum of all eigenvalues. If all patches
+    are equal, the map is zero and the share NaN. Features that are not finite give a map of NaN.
+
+    Args:
+        foreground: Which sign is the object's. ``border``: the one for which fewer cells of the border are above the
+            mean, as in the rule ``corrected`` of `PrincipalComponent`. ``peak``: that of the largest absolute score.
+        relu: Whether negative scores become 0, as the paper removes such patches.
+
+    Source:
+        Oquab et al., "DINOv2: Learning Robust Visual Features without Supervision", TMLR 2024, Fig. 1 and section
+        "PCA of patch features".
+    """
+
+    foreground: Literal["border", "peak"] = "border"
+    relu: bool = True
+
+    def __call__(self, features: Tensor, context: MethodContext) -> Maps:  # noqa: ARG002
+        """Return raw maps (B, h, w), float64, of features (B, K, h, w), with their ``variance_share``."""
+        import torch
+
+        maps, shares = zip(*map(self._project, torch.split(features, AT_ONCE)), strict=True)
+        return Maps(torch.cat(maps), {"variance_share": torch.cat(shares)})
+
+    def _project(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Return maps (b, h, w) and shares (b,) of features (b, K, h, w)."""
+        finite = features.isfinite().flatten(1).all(dim=1)
+        rows = features.flatten(2).double().where(finite[:, None, None], 0)
+        variance, total, component = _axis(rows - rows.mean(dim=2, keepdim=True), 1)
+        maps = component.reshape(-1, *features.shape[2:]) * (variance > 0)[:, None, None]
+        maps = _oriented(maps) if self.foreground == "border" else maps
+        nan = float("nan")
+        maps = (maps.clamp(min=0) if self.relu else maps).where(finite[:, None, None], nan)
+        return maps, (variance / total).where(finite, nan)
+
+
 def _normalised_rows(features: Tensor, weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return the maps w_k F_k, normalised to [0, 1].
 
@@ -122,10 +169,26 @@ def _component(rows: Tensor, importance: Tensor, number: int) -> tuple[Tensor, T
     """
     import torch
 
-    pixels, eps = rows.shape[2], torch.finfo(rows.dtype).eps
     share = importance / importance.sum(dim=1, keepdim=True).clamp(min=torch.finfo(rows.dtype).tiny)
     rows -= share[:, None, :] @ rows
     rows *= share.sqrt()[:, :, None]
+    return _axis(rows, number)
+
+
+def _axis(rows: Tensor, number: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return an axis of centred rows (B, K, P): its variance (B,), that of all axes (B,), and itself (B, P).
+
+    Args:
+        rows: (B, K, P).
+        number: Which axis, 1 for that of the largest variance.
+
+    Returns:
+        Variances, 0 if they are below rounding errors, and the axis, scaled so that its entry of the largest absolute
+        value is 1.
+    """
+    import torch
+
+    pixels, eps = rows.shape[2], torch.finfo(rows.dtype).eps
     variances, components = torch.linalg.eigh(rows.mT @ rows)
     rounding = pixels * eps * variances[:, -1].clamp(min=eps)
     place = -min(number, pixels)
@@ -178,6 +241,7 @@ def wsolbench_methods() -> list[MethodSpec]:
     return [
         spec("pc1", _pc1, f"{source}, Table 3"),
         spec("pc1-corrected", partial(_corrected, 1), f"after {source}; true border, no sign of a library"),
+        MethodSpec("pc1-patches", PatchComponent, "Oquab et al., DINOv2, TMLR 2024, PCA of patch features"),
         *(
             spec(f"pc{number}", partial(_corrected, number), f"after {source}; component {number}, so oriented")
             for number in (2, 3, 4)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.decomposition import PCA
-from wsolbench_plugins.methods.pc1 import PrincipalComponent, _oriented, _oriented_as_published
+from wsolbench_plugins.methods.pc1 import PatchComponent, PrincipalComponent, _oriented, _oriented_as_published
 
 from wsolbench.api import MethodContext
 
@@ -280,3 +280,52 @@ def test_leaves_the_features_alone(dtype, memory_format):
     before = features.clone()
     PrincipalComponent()(features, context(torch.randn(2, 8)))
     assert torch.equal(features, before)
+
+
+# ------------------------------------------------------------------------------------------ patches instead of channels
+
+
+def patch_map(features, foreground="border", *, relu=True):
+    return PatchComponent(foreground, relu)(features, context(torch.empty(0))).maps
+
+
+def test_patches_are_scored_as_scikit_learn_scores_samples():
+    features = torch.randn(3, 7, 4, 5, generator=torch.Generator().manual_seed(0))
+    made = PatchComponent(relu=False)(features, context(torch.empty(0)))
+    for image, found, share in zip(
+        features.double().numpy(), made.maps, made.statistics["variance_share"], strict=True
+    ):
+        patches = image.reshape(7, 20).T
+        fitted = PCA(svd_solver="full").fit(patches)
+        scores = fitted.transform(patches)[:, 0].reshape(4, 5)
+        assert float(share) == pytest.approx(fitted.explained_variance_ratio_[0])
+        bright = np.sign(scores - scores.mean())
+        sign = -1 if border_of(bright).sum() > 0 else 1
+        np.testing.assert_allclose(found, sign * scores / np.abs(scores).max(), atol=1e-9)
+
+
+def test_patches_that_differ_from_their_surroundings_are_the_object_and_the_others_removed():
+    """By hand: 4 of 16 patches differ by a vector, so scores are 3/4 and -1/4 of its length."""
+    features = torch.zeros(1, 3, 4, 4)
+    features[0, :, 1:3, 1:3] = torch.tensor([2.0, -1.0, 0.5])[:, None, None]
+    inside = np.zeros((4, 4))
+    inside[1:3, 1:3] = 1
+    np.testing.assert_allclose(patch_map(features)[0], inside, atol=1e-12)
+    np.testing.assert_allclose(patch_map(features, relu=False)[0], inside - (1 - inside) / 3, atol=1e-12)
+
+
+def test_which_sign_is_the_objects():
+    """7 of 16 patches, all on the border, which has 12: they are background by their place, and the peak by number."""
+    features = torch.zeros(1, 2, 4, 4)
+    features[0, :, 0] = features[0, :, :, 0] = 1
+    corner = features[0, 0].double().numpy()
+    np.testing.assert_allclose(patch_map(features, "peak")[0], corner, atol=1e-12)
+    np.testing.assert_allclose(patch_map(features, "border")[0], (1 - corner) * 7 / 9, atol=1e-12)
+
+
+def test_equal_patches_have_no_component_and_patches_that_are_not_finite_no_map():
+    features = torch.stack([torch.full((3, 2, 2), 0.1), torch.full((3, 2, 2), float("inf"))])
+    made = PatchComponent()(features, context(torch.empty(0)))
+    assert not made.maps[0].any()
+    assert made.maps[1].isnan().all()
+    assert made.statistics["variance_share"].isnan().all()
