@@ -3,79 +3,17 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import timm
-from timm.layers import DropPath
-from timm.models import convnext, group_parameters, resnet
-from timm.utils import reparameterize_model
+from timm.models import convnext, resnet
 from torch import Tensor, nn
 
-from wsolbench.api import UsageError, WeightsError, after_layer_norm, after_pooling
-
-
-class PooledClassifier:
-    """A mixin that makes a backbone of a timm network whose head is pool → linear or pool → layer norm → linear."""
-
-    get_classifier: Any
-    group_matcher: Any
-    modules: Any
-    named_parameters: Any
-
-    @property
-    def classifier_weight(self) -> Tensor:
-        """The raw weights (C, K) of the classifier, without a layer norm before it."""
-        weight: Tensor = self.get_classifier().weight
-        return weight.flatten(1)  # some of timm's classifiers are 1×1 convolutions
-
-    def set_drop_path(self, rate: float) -> None:
-        """Set the stochastic depth rate of the last block; the rates grow linearly from 0.
-
-        Raises:
-            UsageError: The network has no residual blocks.
-        """
-        blocks = [module for module in self.modules() if hasattr(module, "drop_path")]
-        if not blocks:
-            raise UsageError(f"{type(self).__name__} has no residual blocks to drop; set drop_path to 0")
-        for index, block in enumerate(blocks):
-            block.drop_path = DropPath(rate * index / max(len(blocks) - 1, 1)).train(block.training)
-
-    def layer_ids(self) -> dict[str, int]:
-        """Return parameter -> layer number: timm's, and for ConvNeXt the published ones (`convnext_layer_number`)."""
-        if isinstance(self, convnext.ConvNeXt):
-            return {name: convnext_layer_number(name) for name, _ in self.named_parameters()}
-        numbers: dict[str, int] = group_parameters(self, self.group_matcher(), reverse=True)
-        return numbers
-
-    def effective_weights(self, features: Tensor, class_indices: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the weights (B, K) and constants (B,) of the class scores, with a layer norm before the classifier."""
-        norm = final_norm(self)
-        if norm is not None:
-            return after_layer_norm(features, norm, self.get_classifier(), class_indices)
-        if isinstance(self.get_classifier(), nn.Linear):
-            return after_pooling(self.get_classifier(), class_indices)
-        return self.classifier_weight[class_indices], self.get_classifier().bias[class_indices]
-
-
-class MergingBranches:
-    """A mixin for timm networks whose parallel branches can be merged, such as RepVGG, MobileOne and FastViT."""
-
-    branches_merged = False
-
-    def reparameterize(self) -> None:
-        """Merge the branches in place, as timm does it; branches that are merged already stay."""
-        if not self.branches_merged:  # some of timm's modules cannot be merged twice
-            reparameterize_model(self, inplace=True)
-            self.branches_merged = True
-
-
-def _merges(module: nn.Module) -> bool:
-    """Return whether timm can merge a part of a network."""
-    steps = ("fuse", "reparameterize", "switch_to_deploy")
-    return any(hasattr(part, step) for part in module.modules() for step in steps)
+from wsolbench.api import UsageError, WeightsError, after_pooling
+from wsolbench_plugins.backbones.timm_networks.adapters import as_backbone
+from wsolbench_plugins.backbones.timm_networks.anatomy import Anatomy
 
 
 def build(name: str, num_classes: int, **options: Any) -> Any:
@@ -83,21 +21,27 @@ def build(name: str, num_classes: int, **options: Any) -> Any:
     return OWN[name](num_classes, **options) if name in OWN else from_timm(name, num_classes, **options)
 
 
-def from_timm(name: str, num_classes: int, **options: Any) -> Any:
+def from_timm(name: str, num_classes: int, *, anatomy: Anatomy | None = None, **options: Any) -> Any:
     """Return a timm network with random weights, as a backbone; options are those of its class.
+
+    Without an anatomy, it is a convolutional network that is linear behind its pool.
 
     Raises:
         UsageError: timm cannot build it with these options.
     """
+    return as_backbone(create(name, num_classes, **options), anatomy)
+
+
+def create(name: str, num_classes: int, **options: Any) -> Any:
+    """Return a timm network with random weights. Raises ``UsageError`` if timm cannot build it with these options."""
     try:
-        network = timm.create_model(name, num_classes=num_classes, **options)
+        return timm.create_model(name, num_classes=num_classes, **options)
     except Exception as error:  # whatever the code of a network raises for a value that it is not made for
         if not options:
             raise
         given = ", ".join(f"{option}={value}" for option, value in options.items())
         reason = ": ".join(filter(None, [type(error).__name__, " ".join(str(error).split())]))
         raise UsageError(f"timm cannot build '{name}' with {given} ({reason})") from error
-    return as_backbone(network)
 
 
 def fetch(name: str) -> dict[str, Tensor]:
@@ -119,35 +63,6 @@ def fetch(name: str) -> dict[str, Tensor]:
     finally:
         logging.disable(logging.NOTSET)
     return state
-
-
-def as_backbone(network: Any) -> Any:
-    """Make a backbone of a timm network in place; its state dict and its forward pass stay the same."""
-    own = type(network)
-    merging = [MergingBranches] if any(map(_merges, network.children())) else []
-    network.__class__ = type(own.__name__, (*merging, PooledClassifier, own), {})
-    return network
-
-
-def convnext_layer_number(name: str) -> int:
-    """Return the layer number of a parameter as published, with three blocks of the long third stage as one layer.
-
-    The four stages have the numbers 1, 2, 3 to 11, and 12; norm and head have 13. Stem and down-sampling layers have 0,
-    2, 3 and 12.
-    """
-    if name.startswith("stem."):
-        return 0
-    place = re.match(r"stages\.(\d+)\.(?:blocks\.(\d+))?", name)
-    if place is None:
-        return 13
-    stage, block = int(place[1]), int(place[2] or 0)
-    return (1, 2, 3 + block // 3, 12)[stage]
-
-
-def final_norm(network: Any) -> nn.LayerNorm | None:
-    """Return the layer norm between pool and classifier, or None if there is none."""
-    norm = getattr(getattr(network, "head", None), "norm", None)
-    return norm if isinstance(norm, nn.LayerNorm) else None
 
 
 def small_resnet(

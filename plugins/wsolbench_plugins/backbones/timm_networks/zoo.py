@@ -1,4 +1,4 @@
-"""Any timm network by its name, if its scores have class activation maps."""
+"""Any timm network by its name, if one of its layers has feature maps."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 import timm
 import torch
 from timm.models import get_deprecated_models
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import nn
 
 from wsolbench.api import BackboneSpec, InputConfig, Pretrained, UsageError
-from wsolbench_plugins.backbones.timm_networks.networks import fetch, final_norm, from_timm
+from wsolbench_plugins.backbones.timm_networks.anatomy import Anatomy, dissect
+from wsolbench_plugins.backbones.timm_networks.networks import create, fetch, from_timm
 
 _COUNTER = "num_batches_tracked"
 _PLAIN = (bool, int, float, str, type(None))
@@ -37,25 +37,22 @@ def find(name: str) -> BackboneSpec:
     An earlier name of timm's gives the network of the current one, whose name the spec has.
 
     Raises:
-        UsageError: Its scores are not a linear layer of its pooled feature maps.
+        UsageError: It has no feature maps, or no classifier.
     """
     name = get_deprecated_models().get(name) or name
     with torch.device("meta"):
         network = timm.create_model(name, num_classes=2).eval()
     config = network.pretrained_cfg
     size = config["input_size"][-1]
-    objection = _objection(network, size)
-    if objection is not None:
-        raise UsageError(f"'timm:{name}' has no class activation map: {objection}")
-    classifier = network.get_classifier()
-    key = next(key for key, module in network.named_modules() if module is classifier)
+    key = _classifier_key(name, network)
+    anatomy = _anatomy(network, size, f"'timm:{name}'")
     tagged = ".".join(part for part in (name.partition(".")[0], config.get("tag")) if part)
     return BackboneSpec(
         name=name,
-        build=_with_options(name, type(network), size),
+        build=_with_options(name, type(network), size, anatomy),
         input=InputConfig(size, tuple(config["mean"]), tuple(config["std"]), config["interpolation"]),
         source=f"timm {timm.__version__}",
-        classifier_key=f"{key}.weight",
+        classifier_key=key,
         pretrained=Pretrained("timm", tagged, partial(fetch, tagged)) if tagged in timm.list_pretrained() else None,
     )
 
@@ -98,9 +95,9 @@ def _unlikeness(name: str, like: str) -> tuple[bool, float, int]:
     return not (like and (like in name or name in like)), -alike, len(name)
 
 
-def _with_options(name: str, network: type[nn.Module], size: int) -> Any:
+def _with_options(name: str, network: type[nn.Module], size: int, anatomy: Anatomy) -> Any:
     """Return the function that builds a network; its signature shows the options of timm's class."""
-    build = partial(_build, name, size)
+    build = partial(_build, name, size, anatomy)
     classes = inspect.Parameter("num_classes", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=int)
     build.__signature__ = inspect.Signature([classes, *_options(network)])  # type: ignore[attr-defined]
     return build
@@ -135,59 +132,46 @@ def _plain_type(annotation: Any) -> Any:
     return None
 
 
-def _build(name: str, size: int, num_classes: int, **options: Any) -> Any:
-    """Return a network; with options, whether its scores still have class activation maps is checked again.
+def _build(name: str, size: int, anatomy: Anatomy, num_classes: int, **options: Any) -> Any:
+    """Return a network; with options, where its features are is found out again.
 
     Raises:
-        UsageError: They have none, or timm cannot build the network with these options.
+        UsageError: There are none, or timm cannot build the network with these options.
     """
     if options:
+        given = ", ".join(f"{option}={value}" for option, value in options.items())
         with torch.device("meta"):
-            objection = _objection(from_timm(name, 2, **options).eval(), size)
-        if objection is not None:
-            given = ", ".join(f"{option}={value}" for option, value in options.items())
-            raise UsageError(f"'timm:{name}' with {given} has no class activation map: {objection}")
-    return from_timm(name, num_classes, **options)
+            network = create(name, 2, **options).eval()
+            anatomy = _anatomy(network, size, f"'timm:{name}' with {given}")
+    return from_timm(name, num_classes, anatomy=anatomy, **options)
 
 
-def _objection(network: Any, size: int) -> str | None:
-    """Return why the head of a network on the meta device is not pool → (layer norm →) linear, or None if it is."""
-    classifier = network.get_classifier()
-    if not isinstance(classifier, nn.Linear | nn.Conv2d) or classifier.bias is None:
-        return "its classifier is not one linear layer"
-    with torch.no_grad():
-        features = network.forward_features(torch.zeros(1, 3, size, size, device="meta"))
-    channels = classifier.weight.shape[1]
-    if not isinstance(features, Tensor) or features.ndim != 4 or features.shape[1] != channels:
-        shape = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
-        return f"its features {shape} are not maps (B, {channels}, h, w) of the {channels} channels of its classifier"
-    if not _pools_and_classifies(network, features.shape):
-        return "it has more than a global average pool and a layer norm between its feature maps and its classifier"
-    return None
+def _anatomy(network: Any, size: int, called: str) -> Anatomy:
+    """Return where the features of a network on the meta device are.
 
-
-@torch.no_grad()
-def _pools_and_classifies(network: Any, shape: torch.Size) -> bool:
-    """Return whether a network's head is pool → (layer norm →) linear, tested on random features.
-
-    Only classifier and norm get values. A head with other layers fails, because those have no values.
-
-    Args:
-        network: A network on the meta device; its classifier and norm move to the CPU.
-        shape: Shape of the features.
+    Raises:
+        UsageError: It has no feature maps.
     """
-    classifier, norm = network.get_classifier(), final_norm(network)
-    draws = torch.Generator().manual_seed(0)
-    for module in (classifier, norm):
-        for parameter in module.to_empty(device="cpu").parameters() if module is not None else ():
-            parameter.normal_(generator=draws)
-    features = torch.randn(shape, generator=draws, device="cpu")
     try:
-        logits = network.forward_head(features)
-    except (RuntimeError, NotImplementedError):  # raised by a layer that is still on the meta device
-        return False
-    pooled = features.mean(dim=(2, 3))
-    if norm is not None:
-        pooled = F.layer_norm(pooled, norm.normalized_shape, norm.weight, norm.bias, norm.eps)
-    expected = F.linear(pooled, classifier.weight.flatten(1), classifier.bias)
-    return logits.shape == expected.shape and torch.allclose(logits, expected, rtol=1e-3, atol=1e-4)
+        return dissect(network, size)
+    except Exception as error:  # whatever the code of a network raises for an image
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UsageError(f"{called} has no feature maps: {reason}") from error
+
+
+def _classifier_key(name: str, network: Any) -> str:
+    """Return the state-dict entry whose first dimension is the number of classes, 2.
+
+    Raises:
+        UsageError: There is none.
+    """
+    classifier = getattr(network, "get_classifier", lambda: None)()
+    for key, module in network.named_modules():
+        if module is classifier and isinstance(module, nn.Linear | nn.Conv2d):
+            return f"{key}.weight"
+    with torch.device("meta"):
+        other = timm.create_model(name, num_classes=3).state_dict()
+    for key, value in network.state_dict().items():
+        if value.ndim > 1 and tuple(other[key].shape) == (3, *value.shape[1:]) and len(value) == 2:
+            return str(key)
+    raise UsageError(f"'timm:{name}' has no classifier")
