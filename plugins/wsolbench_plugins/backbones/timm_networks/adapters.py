@@ -77,7 +77,7 @@ class TimmBackbone:
         """The layers that can be tapped, from the image to the head."""
         return stages(self) if self.anatomy.taps is None else self.anatomy.taps
 
-    @torch.compiler.disable  # hooks of one pass must not be compiled into the next
+    @torch.compiler.disable  # type: ignore[untyped-decorator]  # hooks of one pass must not be compiled into the next
     def forward_tapped(self, images: Tensor, visit: Mapping[str, Callable[[Tensor], Tensor]]) -> Tensor:
         """Return the logits (B, C) of images, and show the feature maps of layers to functions on the way.
 
@@ -145,9 +145,15 @@ class TimmBackbone:
                 setattr(block, name, drop)
 
     def layer_ids(self) -> dict[str, int]:
-        """Return parameter -> layer number: timm's, and for ConvNeXt the published ones (`convnext_layer_number`)."""
+        """Return parameter -> layer number: timm's, and for ConvNeXt the published ones (`convnext_layer_number`).
+
+        Raises:
+            UsageError: timm does not number the layers of the network.
+        """
         if isinstance(self, convnext.ConvNeXt):
             return {name: convnext_layer_number(name) for name, _ in self.named_parameters()}
+        if not hasattr(self, "group_matcher"):
+            raise UsageError(f"{type(self).__name__} does not number its layers; set layer_decay to 1")
         numbers: dict[str, int] = group_parameters(self, self.group_matcher(), reverse=True)
         return numbers
 
@@ -278,7 +284,8 @@ class TappedLayer(TimmBackbone):
 
     def forward_head(self, features: Features) -> Tensor:
         """Return the logits (B, C)."""
-        return self.forward_tapped(features.rest[0], {self._tap: lambda _: features.maps})
+        logits: Tensor = self.forward_tapped(features.rest[0], {self._tap: lambda _: features.maps})
+        return logits
 
     @property
     def _tap(self) -> str:
@@ -294,7 +301,7 @@ class MergingBranches:
     def reparameterize(self) -> None:
         """Merge the branches in place, as timm does it; branches that are merged already stay."""
         if not self.branches_merged:  # some of timm's modules cannot be merged twice
-            reparameterize_model(self, inplace=True)  # type: ignore[arg-type]
+            reparameterize_model(self, inplace=True)
             self.branches_merged = True
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from contextlib import ExitStack
-from functools import partial
 from typing import Any
 
 import torch
@@ -23,7 +22,7 @@ _KNOWN = (
     eva.EvaAttention,
     vision_transformer_relpos.RelPosAttention,
 )
-"""Layers whose weights are a softmax over all tokens, and pass a dropout layer ``attn_drop`` where they are not fused."""
+"""Layers whose weights are a softmax over all tokens; where they are not fused, these pass a dropout ``attn_drop``."""
 
 
 def shows_attention(network: Any) -> bool:
@@ -38,7 +37,7 @@ class Attending:
     blocks: Any
     timms_features: Any
 
-    @torch.compiler.disable  # hooks of one pass must not be compiled into the next
+    @torch.compiler.disable  # type: ignore[untyped-decorator]  # hooks of one pass must not be compiled into the next
     def forward_attention(self, images: Tensor) -> Attention:
         """Return the attention of every block on normalised images (B, 3, H, W).
 

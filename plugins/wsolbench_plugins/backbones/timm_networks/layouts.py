@@ -42,7 +42,7 @@ class Layout:
         patches = values[:, self.prefix :].transpose(1, 2)
         grid = grid_of(patches.shape[2], images)
         assert grid is not None, f"{patches.shape[2]} tokens are no grid of an image {tuple(images.shape[2:])}"
-        return patches.unflatten(2, grid)
+        return patches.reshape(*patches.shape[:2], *grid)
 
     def put_back(self, output: Any, maps: Tensor) -> Any:
         """Return an output of the layer with other maps (B, K, h, w); its prefix tokens and other parts stay."""
@@ -65,7 +65,9 @@ class Layout:
 CHANNELS_FIRST = Layout("BCHW")
 
 
-def find_layout(output: Any, images: Tensor, prefix: int | None = None, *, channels_last: bool = False) -> Layout | None:
+def find_layout(
+    output: Any, images: Tensor, prefix: int | None = None, *, channels_last: bool = False
+) -> Layout | None:
     """Return the layout of a layer's output, or None where it has no maps.
 
     Args:
