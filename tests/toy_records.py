@@ -22,6 +22,7 @@ from wsolbench.records import (
 from wsolbench.records.missing import FULLSUP_IS_EVALUATED, FULLSUP_WITHOUT_BOXES, NO_FULLSUP_MAPS, explain_missing
 from wsolbench.records.outcomes import recompute_pxap, recompute_scores
 from wsolbench.records.plain import sealed
+from wsolbench.records.record import LATER_METRICS
 
 TEST, FULLSUP, GRID = 8, 5, 20
 PROTOCOL = ProtocolInfo(split="test", target=None, threshold_step=1 / GRID, frame=224, iou_thresholds=IOU_THRESHOLDS)
@@ -52,6 +53,27 @@ def make_outcomes(split="test", count=TEST, shift=0, **changes):
         images_sha256=None,
     )
     return replace(made, **changes)
+
+
+def with_values(outcomes):
+    """Return outcomes with labels, sizes of objects and a number of every image for every metric that is their mean."""
+    counts = [len(part.image_ids) for part in outcomes]
+    scored, *fullsup = [
+        replace(part, labels=np.arange(count) % 3, sizes=np.linspace(0.05, 0.95, count).round(6))
+        for part, count in zip(outcomes, counts, strict=True)
+    ]
+    count = len(scored.image_ids)
+    choosing = {"mean_iou": scored, **({"fullsup_mean_iou": fullsup[0]} if fullsup else {})}
+    values = {
+        "pointing_game": np.arange(count) % 3 / 2 > 0,
+        "pointing_game_exact": np.arange(count) % 3 / 2 == 1,
+        "energy_pointing_game": np.linspace(0, 1, count).round(6),
+    }
+    for name, part in choosing.items():
+        best = part.box_acc("single", 0.5).argmax()
+        values[name] = 0.1 + 0.2 * sum(scored.correct["single"][iou].at(best).astype(int) for iou in IOU_THRESHOLDS)
+    floats = {name: np.round(np.asarray(of_images, dtype=float), 6) for name, of_images in values.items()}
+    return [replace(scored, values=floats), *(replace(part, values={}) for part in fullsup)]
 
 
 def make_record(shift=0, *, test=None, fullsup="default", protocol=PROTOCOL, **changes):
@@ -113,6 +135,7 @@ def make_missing(metrics, outcomes, protocol=PROTOCOL):
         why = None if fullsup[0].correct is not None else FULLSUP_WITHOUT_BOXES
     return explain_missing(
         [name for name, value in metrics if value is None],
+        later=LATER_METRICS if scored.values is None else (),
         has_boxes=scored.correct is not None,
         has_classifier=bool(scored.hits),
         target=protocol.target,
@@ -133,6 +156,9 @@ def as_version2(record):
         del content[name]
     for name in ("options", "classes", "class_rows") if content["backbone"] else ():
         del content["backbone"][name]
+    for name in LATER_METRICS:
+        del content["metrics"][name]
+        content["missing"].pop(name, None)
     return content | {"schema_version": 2}
 
 

@@ -11,6 +11,8 @@ from toy_records import as_version1, as_version2, make_record
 from wsolbench.errors import DataError
 from wsolbench.leaderboard import add, migrate
 from wsolbench.records import SCHEMA_VERSION, write_record
+from wsolbench.records.missing import OLDER_RECORD
+from wsolbench.records.record import LATER_METRICS
 from wsolbench.records.verify import read_verified
 
 
@@ -40,8 +42,10 @@ def test_every_number_is_what_it_was(records):
         new = json.loads(path.read_text())
         assert new["schema_version"] == SCHEMA_VERSION
         assert new["migrated_from"] == 1
-        for name in ("metrics", "missing", "intervals", "method", "environment", "seconds"):
+        for name in ("intervals", "method", "environment", "seconds"):
             assert new[name] == old[name]
+        assert new["metrics"] == {**dict.fromkeys(LATER_METRICS), **old["metrics"]}
+        assert new["missing"] == {**dict.fromkeys(LATER_METRICS, OLDER_RECORD), **old["missing"]}
         assert old["dataset"].items() <= new["dataset"].items()
         assert as_version1(read_verified(path)) == old
     assert sorted(contents(records)) == [

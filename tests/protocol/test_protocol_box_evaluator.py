@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scoremap_zoo import KINDS, draw_boxes, draw_map
 
 from wsolbench.errors import DataError, ScoremapError, UsageError
-from wsolbench.protocol import IOU_THRESHOLDS, MODES, BoxEvaluator, MaskEvaluator, to_scoremap
+from wsolbench.protocol import IOU_THRESHOLDS, MODES, BoxEvaluator, MaskEvaluator, size_classes, to_scoremap
 
 
 def draw_data(seed, per_kind=2):
@@ -242,3 +242,27 @@ def test_a_map_of_the_frame_is_scored_as_it_is():
         assert evaluator.compute().max_box_acc == accuracy
     with pytest.raises(ScoremapError, match="min-max it to"):
         BoxEvaluator({"a": np.array([[0, 0, 99, 99]])}, {"a": (100, 100)}).update(np.full((224, 224), 2.0), "a")
+
+
+@given(seed=st.integers(0, 2**32 - 1), thresholds=st.integers(1, 12))
+def test_the_iou_of_every_image_at_every_threshold_is_that_of_its_curve(seed, thresholds):
+    random = np.random.default_rng(seed)
+    curves = {f"{number}": random.choice([0, 0.25, 1 / 3, 1], (2, thresholds)) for number in range(4)}
+    result = from_curves({image_id: tuple(both) for image_id, both in curves.items()}, interval=1 / thresholds)
+    for place in range(thresholds):
+        expected = [both[0][place] for both in curves.values()]
+        assert result.iou(place).tolist() == pytest.approx(expected, abs=1e-7)
+
+
+def test_an_object_is_as_large_as_the_largest_of_its_boxes_in_the_frame():
+    boxes = {"one": np.array([[0, 0, 9, 4]]), "two": np.array([[0, 0, 0, 0], [5, 0, 9, 9]])}
+    evaluator = BoxEvaluator(boxes, dict.fromkeys(boxes, (10, 10)))
+    for image_id in boxes:
+        evaluator.update(np.zeros((224, 224), dtype=np.float32), image_id)
+    # int(9 * 224 / 10) = 201, int(4 * 224 / 10) = 89, int(5 * 224 / 10) = 112
+    assert evaluator.compute().sizes.tolist() == [202 * 90 / 224**2, 90 * 202 / 224**2]
+
+
+@pytest.mark.parametrize(("size", "place"), [(0, 0), (0.0999, 0), (0.1, 1), (0.3, 2), (0.4999, 2), (0.5, 3), (1, 3)])
+def test_a_lower_edge_belongs_to_its_size(size, place):
+    assert size_classes(np.array([size])).tolist() == [place]

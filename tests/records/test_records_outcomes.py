@@ -1,14 +1,20 @@
 """Outcomes of a split: images selected or put in another order, whole."""
 
-from dataclasses import fields
+import json
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
-from toy_records import FULLSUP, TEST, make_outcomes, make_record, make_runs
+from toy_records import FULLSUP, TEST, make_outcomes, make_record, make_runs, remade, with_values, write_sealed
 
 from wsolbench.errors import DataError
 from wsolbench.protocol import IOU_THRESHOLDS, MODES
-from wsolbench.records.outcomes import OtsuOutcomes, SplitOutcomes, recompute_scores
+from wsolbench.records import write_record
+from wsolbench.records.missing import OLDER_RECORD
+from wsolbench.records.outcomes import IMAGE_VALUES, OtsuOutcomes, SplitOutcomes, claimed_scores, recompute_scores
+from wsolbench.records.record import LATER_METRICS
+from wsolbench.records.store import with_outcomes
+from wsolbench.records.verify import contradiction, read_verified
 
 OF_THE_SPLIT = {"split", "nan_maps", "constant_maps", "annotations_sha256", "images_sha256", "histograms"}
 """Fields that say nothing of one image; every other field holds one thing for each."""
@@ -45,7 +51,9 @@ def uneven():
     hits = {1: np.array([1, 0, 0, 1, 1, 1, 0, 0], bool), 5: np.array([1, 0, 1, 1, 1, 1, 0, 1], bool)}
     at_otsu = {mode: {iou: hits[5] & (np.arange(TEST) > 9 * iou) for iou in IOU_THRESHOLDS} for mode in MODES}
     otsu = OtsuOutcomes(np.arange(TEST) / TEST, at_otsu)
-    return make_outcomes(correct=correct, hits=hits, otsu=otsu)
+    labels, sizes = np.arange(TEST), np.linspace(0, 1, TEST).round(6)
+    energy = {"energy_pointing_game": np.linspace(1, 0, TEST).round(6)}
+    return make_outcomes(correct=correct, hits=hits, otsu=otsu, labels=labels, sizes=sizes, values=energy)
 
 
 @pytest.mark.parametrize("order", [range(TEST)[::-1], [3, 1, 4, 0, 5, 2, 6, 7], range(TEST)])
@@ -92,3 +100,46 @@ def test_a_curve_is_the_share_of_images_that_are_correct():
 def test_outcomes_of_different_numbers_of_images_are_refused(change):
     with pytest.raises(DataError, match="outcomes of test: expected one of each kind for each of"):
         make_outcomes(**change).images  # noqa: B018
+
+
+def test_a_record_with_numbers_of_every_image_is_verified_and_comes_back(tmp_path):
+    record = make_record(test=with_values([make_outcomes()])[0], fullsup=None)
+    assert {"mean_iou", "energy_pointing_game", "box_acc_area_v2"} <= claimed_scores(record.metrics).keys()
+    read = read_verified(write_record(record, tmp_path, "a"))
+    assert read == record
+    for name in ("labels", "sizes"):
+        np.testing.assert_array_equal(getattr(read.outcomes[0], name), getattr(record.outcomes[0], name))
+    turned = read.outcomes[0].select(range(TEST)[::-1])
+    assert recompute_scores([turned], read.protocol) == recompute_scores(read.outcomes, read.protocol)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"mean_iou": np.full(TEST, 0.2)}, "mean_iou of 'test/0' is 0.2, but its outcomes say otherwise"),
+        ({"pointing_game": np.zeros(TEST)}, "a maximum is on the object, but not near it"),
+        ({"energy_pointing_game": np.full(TEST, 1.5)}, "each number from 0 to 1"),
+        ({"energy_pointing_game": np.full(TEST, 1 / 3)}, "with at most 6 decimals"),
+        ({"charm": np.zeros(TEST)}, "'charm': expected one of mean_iou, fullsup_mean_iou, pointing_game"),
+    ],
+)
+def test_numbers_of_images_that_cannot_be_are_refused(changes, words):
+    (part,) = with_values([make_outcomes()])
+    record = make_record(test=part, fullsup=None)
+    changed = replace(part, values={**part.values, **changes})
+    possible = all(values.max() <= 1 and name in IMAGE_VALUES for name, values in changes.items())
+    assert words in contradiction(make_record(test=changed, fullsup=None) if possible else remade(record, [changed]))
+
+
+def test_an_older_record_lacks_the_later_metrics_and_says_so(tmp_path):
+    record = make_record()
+    content = json.loads(record.to_json())
+    for name in LATER_METRICS:
+        assert content["metrics"].pop(name) is None
+        assert content["missing"].pop(name) == "the record is older than this metric"
+    write_record(record, tmp_path, "a")
+    read = read_verified(write_sealed(tmp_path / "a.json", content))
+    assert read == record
+    newer = make_record(test=with_values([make_outcomes()])[0], fullsup=None)
+    pretending = newer.model_copy(update={"missing": {**newer.missing, "fullsup_mean_iou": OLDER_RECORD}})
+    assert "missing.fullsup_mean_iou" in contradiction(with_outcomes(pretending, newer.outcomes))

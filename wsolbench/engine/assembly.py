@@ -224,7 +224,8 @@ def assemble_record(
     """Put a record together: the numbers of one method, beside the descriptions of what made them."""
     metrics, missing = compute_metrics(scored.evaluated, scored.selection, target=protocol.target)
     thresholds = {} if config is None else score_rules(config, scored.evaluated, scored.pseudo)
-    outcomes = [split_outcomes(part) for part in (*scored.parts, scored.pseudo) if part is not None]
+    choosing = [part for part in (*scored.parts[1:], scored.pseudo) if part is not None]
+    outcomes = [split_outcomes(scored.evaluated, scored.selection), *map(split_outcomes, choosing)]
     remarks = {part.part.split.label: counts for part in scored.parts if (counts := _count_remarks(part))}
     return new_record(
         metrics=metrics,

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wsolbench.contract import Split
+from wsolbench.contract import MaskPair, Split
 from wsolbench.contract.choices import Target, iou_key
 from wsolbench.data.fingerprint import combine_digests
 from wsolbench.data.opened import OpenSplit, show_finding
@@ -19,24 +19,33 @@ from wsolbench.engine.sources import LazyScoremap, MapBatch, MapSource
 from wsolbench.errors import DataError, ScoremapError, UsageError
 from wsolbench.progress import Reporter
 from wsolbench.protocol import (
+    FRAME,
     IOU_THRESHOLDS,
     MODES,
+    OBJECT_SIZES,
     BoxEvaluator,
     BoxResult,
     IouCurves,
     MaskEvaluator,
     MaskResult,
     OtsuResult,
+    Pointing,
     RawMapKind,
     ScoreHistograms,
     ThresholdSelection,
+    mask_in_frame,
+    point_at_boxes,
+    point_at_mask,
     select_on_fullsup,
+    select_threshold,
+    size_classes,
     top_k_loc,
 )
 from wsolbench.protocol.rules import PSEUDO_BOXES
 from wsolbench.protocol.uncertainty import CorrectRuns
 from wsolbench.records import Metrics, OtsuOutcomes, SplitOutcomes
 from wsolbench.records.missing import FULLSUP_WITHOUT_BOXES, explain_missing, why_undefined
+from wsolbench.records.outcomes import DECIMALS
 from wsolbench.records.record import PartName
 from wsolbench.threads import ordered_map
 
@@ -46,6 +55,7 @@ __all__ = [
     "Selection",
     "SplitScore",
     "compute_metrics",
+    "image_values",
     "report_bad_maps",
     "report_readings",
     "report_remarks",
@@ -57,6 +67,13 @@ __all__ = [
 BAD_MAPS: Mapping[RawMapKind, str] = {"nan": "NaN or infinity", "constant": "one value only"}
 """Kinds of maps that hold no score, and what they hold instead."""
 
+POINTING: Mapping[str, str] = {
+    "pointing_game": "near",
+    "pointing_game_exact": "exact",
+    "energy_pointing_game": "energy",
+}
+"""The metrics of the pointing games, and the parts of `Pointing` of which they are means."""
+
 
 @dataclass(frozen=True)
 class Score:
@@ -65,6 +82,7 @@ class Score:
     kind: RawMapKind
     curves: IouCurves | None
     histograms: ScoreHistograms | None
+    pointing: Pointing
 
 
 @dataclass(frozen=True)
@@ -79,6 +97,7 @@ class ScoredSplit:
         statistics: Name -> one number a map, (N,); NaN where the method reported none.
         bad: Kind of bad map -> positions of the images that have one.
         images_sha256: Of the pixels of all images, in their order; None where no image was read.
+        pointing: Name of a metric of the pointing games -> its value for each map, (N,) in [0, 1].
         quality: How well every image is localized, (N,): the IoU of the largest contour's box; None without boxes.
         remarks: What was decided about sizes and orientations -> positions of the images.
     """
@@ -90,6 +109,7 @@ class ScoredSplit:
     statistics: Mapping[str, NDArray[np.float64]]
     bad: Mapping[RawMapKind, Sequence[int]]
     images_sha256: str | None
+    pointing: Mapping[str, NDArray[np.float64]]
     quality: NDArray[np.float64] | None
     remarks: Mapping[str, Sequence[int]]
 
@@ -100,7 +120,7 @@ class ScoredSplit:
 
     def without_scores(self) -> ScoredSplit:
         """Return the split of a method that has no maps."""
-        return replace(self, boxes=None, masks=None, quality=None)
+        return replace(self, boxes=None, masks=None, pointing={}, quality=None)
 
 
 class SplitScore:
@@ -136,6 +156,7 @@ class SplitScore:
             raise DataError(f"the split {part.split.label} has neither boxes nor masks to evaluate against")
         self._quality_index = quality_index
         self._quality = np.full(len(ids), np.nan)
+        self._pointing = {name: np.full(len(ids), np.nan) for name in POINTING}
         self._bad: dict[RawMapKind, set[int]] = {kind: set() for kind in BAD_MAPS}
         self._hits: dict[int, NDArray[np.bool_]] = {}
         self._statistics: dict[str, NDArray[np.float64]] = {}
@@ -147,13 +168,17 @@ class SplitScore:
         """Make the map of the image at a position, and score it."""
         image_id = self._part.images.ids[index]
         kind, scoremap = make()
-        curves = self._boxes.score(scoremap, image_id) if self._boxes else None
-        histograms = None
+        curves = histograms = pointing = None
+        if self._boxes:
+            curves = self._boxes.score(scoremap, image_id)
+            pointing = point_at_boxes(scoremap, self._boxes.boxes_in_frame(image_id))
         load_mask = self._part.annotations.load_mask
         if self._masks and load_mask:
             masks = load_mask(image_id)
             histograms = self._masks.score(scoremap, image_id, masks.foreground, masks.ignore)
-        return Score(kind, curves, histograms)
+            pointing = pointing or point_at_mask(scoremap, *_masks_in_frame(masks, image_id))
+        assert pointing is not None  # there are boxes or masks
+        return Score(kind, curves, histograms, pointing)
 
     def add(self, index: int, score: Score) -> None:
         """Store the score of the image at a position."""
@@ -167,6 +192,8 @@ class SplitScore:
             self._masks.add(image_id, score.histograms)
         if score.kind in self._bad:
             self._bad[score.kind].add(index)
+        for name, values in self._pointing.items():
+            values[index] = getattr(score.pointing, POINTING[name])
 
     def note(self, batch: MapBatch, method: str) -> None:
         """Store what a batch says of its images besides their maps."""
@@ -193,6 +220,8 @@ class SplitScore:
         scored = other._noted
         self._noted |= scored
         self._quality[scored] = other._quality[scored]
+        for name, values in self._pointing.items():
+            values[scored] = other._pointing[name][scored]
         for kind, indices in other._bad.items():
             self._bad[kind] |= indices
         self._store(
@@ -241,6 +270,7 @@ class SplitScore:
             statistics=dict(sorted(self._statistics.items())),
             bad={kind: sorted(indices) for kind, indices in self._bad.items()},
             images_sha256=None if digests is None else combine_digests(digests),
+            pointing={name: np.round(values, DECIMALS) for name, values in self._pointing.items()},
             quality=self._quality if self._boxes else None,
             remarks=remarks,
         )
@@ -380,14 +410,20 @@ def compute_metrics(
         values["max_box_acc"] = boxes.max_box_acc
         values["max_box_acc_v2"] = boxes.max_box_acc_v2
         values["max_box_acc_by_iou"] = _by_iou_key(boxes.max_box_acc_by_iou)
+        values["max_box_acc_by_size"] = _by_size(boxes, _oracle_index(boxes))
+        values["box_acc_area"] = float(boxes.box_acc("single", 0.5).mean())
+        values["box_acc_area_v2"] = float(np.mean([boxes.box_acc("multi", iou).mean() for iou in IOU_THRESHOLDS]))
     if boxes is not None and fullsup is not None:
         at_fullsup = fullsup.apply(boxes)
         values["fullsup_box_acc"] = at_fullsup.box_acc
         values["fullsup_box_acc_v2"] = at_fullsup.box_acc_v2
         values["fullsup_box_acc_by_iou"] = _by_iou_key(at_fullsup.box_acc_by_iou)
+        values["fullsup_box_acc_by_size"] = _by_size(boxes, fullsup.single_index)
         values["fullsup_cam_threshold"] = _by_iou_key(fullsup.multi_threshold)
         values["fullsup_cam_threshold_single"] = fullsup.single_threshold
         values["gt_known_loc"] = at_fullsup.box_acc if target == "gt" else None
+    for name, of_images in image_values(scored, selection).items():
+        values[name] = 100 * float(of_images.mean())
     for k, hit in hits.items():
         values[f"top{k}_acc"] = 100 * float(hit.mean())
         if boxes is not None and fullsup is not None:
@@ -406,8 +442,23 @@ def compute_metrics(
     return Metrics(**values), missing
 
 
-def split_outcomes(scored: ScoredSplit) -> SplitOutcomes:
-    """Return the per-image part of a record, as the arrays that the sweep made."""
+def image_values(scored: ScoredSplit, selection: Selection) -> dict[str, NDArray[np.float64]]:
+    """Return the metrics that are means of one number an image: name -> these numbers, (N,) in [0, 1]."""
+    values = dict(scored.pointing)
+    if scored.boxes is not None:
+        values["mean_iou"] = np.round(scored.boxes.iou(_oracle_index(scored.boxes)), DECIMALS)
+        if selection.fullsup is not None:
+            values["fullsup_mean_iou"] = np.round(scored.boxes.iou(selection.fullsup.single_index), DECIMALS)
+    return values
+
+
+def split_outcomes(scored: ScoredSplit, selection: Selection | None = None) -> SplitOutcomes:
+    """Return the per-image part of a record, as the arrays that the sweep made.
+
+    Args:
+        scored: The scores of a method's maps.
+        selection: The thresholds from train-fullsup, for the evaluated split; None for train-fullsup itself.
+    """
     boxes = scored.boxes
     correct = None
     if boxes is not None:
@@ -430,7 +481,32 @@ def split_outcomes(scored: ScoredSplit) -> SplitOutcomes:
         images_sha256=scored.images_sha256,
         histograms=None if scored.masks is None else scored.masks.histograms,
         otsu=None if boxes is None or boxes.otsu is None else _otsu_outcomes(boxes.otsu),
+        labels=scored.part.images.labels.astype(np.intp),
+        sizes=None if boxes is None else np.round(boxes.sizes, DECIMALS),
+        values={} if selection is None else image_values(scored, selection),
     )
+
+
+def _oracle_index(boxes: BoxResult) -> int:
+    """Return the place in the grid of the τ of MaxBoxAcc, the first of several."""
+    return select_threshold(boxes.box_acc("single", 0.5))
+
+
+def _by_size(boxes: BoxResult, threshold_index: int) -> dict[str, float]:
+    """Return BoxAcc of the largest contour, δ = 0.5, at one τ, for each size that an image has."""
+    correct, classes = boxes.is_correct("single", 0.5, threshold_index), size_classes(np.round(boxes.sizes, DECIMALS))
+    return {
+        size: 100 * float(correct[classes == place].mean())
+        for place, size in enumerate(OBJECT_SIZES)
+        if (classes == place).any()
+    }
+
+
+def _masks_in_frame(masks: MaskPair, image_id: str) -> tuple[NDArray[np.bool_], NDArray[np.bool_] | None]:
+    frame = (FRAME, FRAME)
+    foreground = mask_in_frame(masks.foreground, frame, f"mask of '{image_id}'")
+    ignore = None if masks.ignore is None else mask_in_frame(masks.ignore, frame, f"ignore mask of '{image_id}'")
+    return foreground, ignore
 
 
 def _correct_runs(runs: NDArray[np.int32], boxes: BoxResult) -> CorrectRuns:

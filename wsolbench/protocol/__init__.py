@@ -1,6 +1,6 @@
 """The evaluation protocol of weakly supervised object localization: arrays in, numbers out; no torch, no files."""
 
-from wsolbench.protocol.boxes import box_iou, check_boxes, scale_boxes
+from wsolbench.protocol.boxes import box_iou, check_boxes, object_size, scale_boxes, size_classes
 from wsolbench.protocol.evaluators import (
     BoxEvaluator,
     BoxResult,
@@ -8,8 +8,20 @@ from wsolbench.protocol.evaluators import (
     MaskResult,
     OtsuResult,
     ScoreHistograms,
+    mask_in_frame,
 )
-from wsolbench.protocol.grid import DEFAULT_INTERVAL, FRAME, IOU_THRESHOLDS, MODES, Mode, cam_threshold_grid
+from wsolbench.protocol.grid import (
+    DEFAULT_INTERVAL,
+    FRAME,
+    IOU_THRESHOLDS,
+    MODES,
+    OBJECT_SIZES,
+    POINTING_TOLERANCE,
+    Mode,
+    SizeKey,
+    cam_threshold_grid,
+)
+from wsolbench.protocol.pointing import Pointing, point_at_boxes, point_at_mask
 from wsolbench.protocol.scoremaps import (
     RawMapKind,
     check_scoremap,
@@ -34,6 +46,8 @@ __all__ = [
     "FRAME",
     "IOU_THRESHOLDS",
     "MODES",
+    "OBJECT_SIZES",
+    "POINTING_TOLERANCE",
     "BoxEvaluator",
     "BoxResult",
     "IouCurves",
@@ -41,9 +55,11 @@ __all__ = [
     "MaskResult",
     "Mode",
     "OtsuResult",
+    "Pointing",
     "RawMapKind",
     "ScoreHistograms",
     "SelectedScores",
+    "SizeKey",
     "ThresholdSelection",
     "best_iou_curves",
     "box_iou",
@@ -54,11 +70,16 @@ __all__ = [
     "classified_scoremap",
     "classify_raw_map",
     "fix_threshold",
+    "mask_in_frame",
+    "object_size",
+    "point_at_boxes",
+    "point_at_mask",
     "scale_boxes",
     "score_at_otsu",
     "scoremap_in_frame",
     "select_on_fullsup",
     "select_threshold",
+    "size_classes",
     "to_scoremap",
     "top_k_loc",
 ]

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsolbench.errors import DataError
+from wsolbench.protocol.grid import OBJECT_SIZES
 
-__all__ = ["box_iou", "check_boxes", "scale_boxes"]
+__all__ = ["box_iou", "check_boxes", "object_size", "scale_boxes", "size_classes"]
 
 
 def check_boxes(boxes: NDArray[Any], name: str) -> NDArray[np.int64]:
@@ -82,6 +83,21 @@ def box_iou(boxes_a: NDArray[np.integer[Any]], boxes_b: NDArray[np.integer[Any]]
     intersection = np.maximum(width, 0) * np.maximum(height, 0)
     iou: NDArray[np.float64] = intersection / (_area(a) + _area(b) - intersection)
     return iou
+
+
+def object_size(boxes: NDArray[np.integer[Any]], frame: tuple[int, int]) -> float:
+    """Return the share of the frame that the largest box of an image covers: its object's size, in [0, 1].
+
+    Args:
+        boxes: (n, 4) integers, pixels of the frame, n >= 1.
+        frame: Width and height of the frame in pixels.
+    """
+    return min(int(_area(np.asarray(boxes, dtype=np.int64)).max()) / (frame[0] * frame[1]), 1.0)
+
+
+def size_classes(sizes: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Return the places in `OBJECT_SIZES` of the classes of some sizes in [0, 1]; a lower edge belongs to its class."""
+    return np.digitize(sizes, list(OBJECT_SIZES.values())[1:])
 
 
 def _area(boxes: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -16,17 +16,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsolbench.errors import DataError, ScoremapError, UsageError
-from wsolbench.protocol.boxes import check_boxes, scale_boxes
+from wsolbench.protocol.boxes import check_boxes, object_size, scale_boxes
 from wsolbench.protocol.grid import DEFAULT_INTERVAL, FRAME, IOU_THRESHOLDS, MODES, Mode, cam_threshold_grid
 from wsolbench.protocol.scoremaps import check_scoremap, scoremap_in_frame
 from wsolbench.protocol.sweep import AtOtsu, IouCurves, best_iou_curves
 
-__all__ = ["BoxEvaluator", "BoxResult", "MaskEvaluator", "MaskResult", "OtsuResult", "ScoreHistograms"]
+__all__ = [
+    "BoxEvaluator",
+    "BoxResult",
+    "MaskEvaluator",
+    "MaskResult",
+    "OtsuResult",
+    "ScoreHistograms",
+    "mask_in_frame",
+]
 
 Frame: TypeAlias = tuple[int, int] | None
 Outcomes: TypeAlias = dict[str, tuple[tuple[int, int], ...]]
 
 _BUILD_FROM_ALL = "build each from the annotations of all images, and update it with those of its part"
+_STEP = np.dtype([("start", np.int32), ("value", np.float32)])
 _OUTCOMES = [(mode, iou_threshold) for mode in MODES for iou_threshold in IOU_THRESHOLDS]
 
 
@@ -54,6 +63,28 @@ class OtsuResult:
 
 
 @dataclass(frozen=True, eq=False)
+class IouSteps:
+    """Curves of IoU over τ, stored as their steps: few values differ among neighbouring τ.
+
+    Attributes:
+        image: (S,) the image of each step, ascending.
+        start: (S,) the index of the first τ of the step, ascending in an image; the first step of an image starts at 0.
+        value: (S,) float32, the IoU from there to the next step.
+    """
+
+    image: NDArray[np.intp]
+    start: NDArray[np.int32]
+    value: NDArray[np.float32]
+
+    def at(self, threshold_index: int, num_images: int) -> NDArray[np.float64]:
+        """Return the value of every image at one τ: (N,)."""
+        begun = self.start <= threshold_index
+        found = np.zeros(num_images, dtype=np.float64)
+        found[self.image[begun]] = self.value[begun]  # of an image with several, the last is kept
+        return found
+
+
+@dataclass(frozen=True, eq=False)
 class BoxResult:
     """The result of a set of scoremaps that were evaluated against boxes.
 
@@ -64,6 +95,8 @@ class BoxResult:
         runs: `runs[mode][δ]` is (R, 3) int32. A row (image, start, stop) says that the image with this index in
             `image_ids` is correct at the threshold indices from start to stop - 1. Rows are ordered by image, then by
             start.
+        iou_steps: How the best IoU of the largest contour's box changes with τ, for every image.
+        sizes: (N,) the share of the frame that the largest true box covers; see `object_size`.
         otsu: What the maps score that are cut by Otsu's method; None where that was not asked for.
     """
 
@@ -71,6 +104,8 @@ class BoxResult:
     thresholds: NDArray[np.float64]
     counts: dict[Mode, dict[float, NDArray[np.int64]]]
     runs: dict[Mode, dict[float, NDArray[np.int32]]]
+    iou_steps: IouSteps
+    sizes: NDArray[np.float64]
     otsu: OtsuResult | None = None
 
     @property
@@ -121,6 +156,10 @@ class BoxResult:
         correct[image[(start <= threshold_index) & (threshold_index < stop)]] = True
         return correct
 
+    def iou(self, threshold_index: int) -> NDArray[np.float64]:
+        """Return the best IoU of the largest contour's box at one τ, for every image: (N,), to 7 digits."""
+        return self.iou_steps.at(threshold_index, self.num_images)
+
     def _by_image(self, runs: NDArray[np.int32]) -> Outcomes:
         pairs: list[list[tuple[int, int]]] = [[] for _ in self.image_ids]
         for image, start, stop in runs.tolist():
@@ -162,10 +201,12 @@ class BoxEvaluator:
         self.thresholds = cam_threshold_grid(interval)
         self._boxes = {image_id: check_boxes(of_image, image_id) for image_id, of_image in boxes.items()}
         self._sizes = {image_id: _check_size(image_sizes.get(image_id), image_id) for image_id in boxes}
+        self._scaled = {} if frame is None else {image_id: self._boxes_in(image_id, frame) for image_id in boxes}
         self._ledger = _Ledger(boxes)
         # Bytes, because Python allocates them apart from arrays: small arrays that stay, between large ones that come
         # and go, would fragment the memory.
         self._runs: dict[str, bytes] = {}
+        self._steps: dict[str, bytes] = {}
 
     def update(self, scoremap: NDArray[np.floating[Any]], image_id: str) -> None:
         """Score one image's scoremap and store the result; see `score` and `add`."""
@@ -186,8 +227,22 @@ class BoxEvaluator:
         self._ledger.check_known(image_id)
         scoremap = _in_frame(scoremap, image_id, self._frame)
         height, width = scoremap.shape
-        boxes = scale_boxes(self._boxes[image_id], self._sizes[image_id], (width, height))
+        boxes = self._boxes_in(image_id, (width, height)) if self._frame is None else self._scaled[image_id]
         return best_iou_curves(scoremap, boxes, self.thresholds, otsu=self._otsu is not None)
+
+    def boxes_in_frame(self, image_id: str) -> NDArray[np.int64]:
+        """Return the true boxes of an image in pixels of the frame, (n, 4).
+
+        Raises:
+            UsageError: If the image is unknown, or there is no frame.
+        """
+        self._ledger.check_known(image_id)
+        if self._frame is None:
+            raise UsageError("without a frame, boxes have the size of each map")
+        return self._scaled[image_id]
+
+    def _boxes_in(self, image_id: str, frame: tuple[int, int]) -> NDArray[np.int64]:
+        return scale_boxes(self._boxes[image_id], self._sizes[image_id], frame)
 
     def add(self, image_id: str, curves: IouCurves) -> None:
         """Store the result of `score` for one image.
@@ -205,6 +260,7 @@ class BoxEvaluator:
                 raise UsageError(f"IoU curves of '{image_id}' lack the IoU at the τ of Otsu's method")
             self._otsu[image_id] = curves.otsu
         self._runs[image_id] = _encode_runs(curves).tobytes()
+        self._steps[image_id] = _encode_steps(curves.single).tobytes()
         self._ledger.tick([image_id])
 
     def merge(self, other: BoxEvaluator) -> BoxEvaluator:
@@ -220,6 +276,7 @@ class BoxEvaluator:
             raise UsageError(f"{told}; {_BUILD_FROM_ALL}")
         self._ledger.merge(other._ledger)
         self._runs.update(other._runs)
+        self._steps.update(other._steps)
         if self._otsu is not None and other._otsu is not None:
             self._otsu.update(other._otsu)
         return self
@@ -243,7 +300,24 @@ class BoxEvaluator:
             runs[mode][iou_threshold] = rows[kind == number]
             counts[mode][iou_threshold] = _count_runs(runs[mode][iou_threshold], len(self.thresholds))
         otsu = None if self._otsu is None else OtsuResult.of([self._otsu[image_id] for image_id in image_ids])
-        return BoxResult(image_ids, self.thresholds, counts, runs, otsu)
+        return BoxResult(image_ids, self.thresholds, counts, runs, self._iou_steps(), self._object_sizes(), otsu)
+
+    def _iou_steps(self) -> IouSteps:
+        encoded = [np.frombuffer(self._steps[image_id], dtype=_STEP) for image_id in self._boxes]
+        steps = np.concatenate(encoded)
+        image = np.repeat(np.arange(len(encoded), dtype=np.intp), [len(part) for part in encoded])
+        return IouSteps(image, steps["start"].copy(), steps["value"].copy())
+
+    def _object_sizes(self) -> NDArray[np.float64]:
+        """Return the size of the object of every image: of boxes without a frame, in the image itself."""
+        return np.array(
+            [
+                object_size(self._boxes[image_id], self._sizes[image_id])
+                if self._frame is None
+                else object_size(self._scaled[image_id], self._frame)
+                for image_id in self._boxes
+            ]
+        )
 
     def _same_settings(self, other: BoxEvaluator) -> bool:
         return (
@@ -352,10 +426,10 @@ class MaskEvaluator:
         self._ledger.check_known(image_id)
         scoremap = _in_frame(scoremap, image_id, self._frame)
         height, width = scoremap.shape
-        foreground = _resize_mask(mask, (width, height), f"mask of '{image_id}'")
+        foreground = mask_in_frame(mask, (width, height), f"mask of '{image_id}'")
         background = ~foreground
         if ignore is not None:
-            background &= ~_resize_mask(ignore, (width, height), f"ignore mask of '{image_id}'")
+            background &= ~mask_in_frame(ignore, (width, height), f"ignore mask of '{image_id}'")
         bins = _bin_scores(scoremap.astype(np.float64), self._interval, self._edges)
         size = len(self._edges) - 1
         return ScoreHistograms(
@@ -512,6 +586,14 @@ def _encode_runs(curves: IouCurves) -> NDArray[np.int32]:
     return np.stack([outcome, start, stop], axis=1).astype(np.int32)
 
 
+def _encode_steps(curve: NDArray[np.float64]) -> NDArray[np.void]:
+    """Return (S,) pairs (start, value): where a curve over τ takes another value, and which."""
+    start = np.concatenate([[0], np.flatnonzero(np.diff(curve)) + 1])
+    steps = np.empty(len(start), dtype=_STEP)
+    steps["start"], steps["value"] = start, curve[start]
+    return steps
+
+
 def _count_runs(runs: NDArray[np.int32], length: int) -> NDArray[np.int64]:
     """Return (length,) the number of runs that cover each index."""
     starts = np.bincount(runs[:, 1], minlength=length + 1)
@@ -520,7 +602,7 @@ def _count_runs(runs: NDArray[np.int32], length: int) -> NDArray[np.int64]:
     return covering
 
 
-def _resize_mask(mask: NDArray[np.bool_], frame: tuple[int, int], name: str) -> NDArray[np.bool_]:
+def mask_in_frame(mask: NDArray[np.bool_], frame: tuple[int, int], name: str) -> NDArray[np.bool_]:
     """Resize to (width, height) with nearest neighbour."""
     mask = np.asarray(mask)
     if mask.dtype != np.bool_ or mask.ndim != 2 or mask.size == 0:

@@ -6,6 +6,7 @@ its extended version, which adds MaxBoxAccV2 with its three IoU thresholds.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final, Literal, TypeAlias
 
 import numpy as np
@@ -13,9 +14,20 @@ from numpy.typing import NDArray
 
 from wsolbench.errors import UsageError
 
-__all__ = ["DEFAULT_INTERVAL", "FRAME", "IOU_THRESHOLDS", "MODES", "Mode", "cam_threshold_grid"]
+__all__ = [
+    "DEFAULT_INTERVAL",
+    "FRAME",
+    "IOU_THRESHOLDS",
+    "MODES",
+    "OBJECT_SIZES",
+    "POINTING_TOLERANCE",
+    "Mode",
+    "SizeKey",
+    "cam_threshold_grid",
+]
 
 Mode: TypeAlias = Literal["single", "multi"]
+SizeKey: TypeAlias = Literal["0-0.1", "0.1-0.3", "0.3-0.5", "0.5-1"]
 
 FRAME: Final = 224
 """Side of the evaluation frame in pixels: boxes and maps are both warped to FRAME × FRAME."""
@@ -28,6 +40,14 @@ DEFAULT_INTERVAL: Final = 0.001
 
 MODES: Final[tuple[Mode, ...]] = ("single", "multi")
 """Which boxes a map predicts: that of its largest contour (MaxBoxAcc), or of every contour (MaxBoxAccV2)."""
+
+OBJECT_SIZES: Final[Mapping[SizeKey, float]] = {"0-0.1": 0.0, "0.1-0.3": 0.1, "0.3-0.5": 0.3, "0.5-1": 0.5}
+"""Classes of object sizes and their lower edges, which belong to the class; see `object_size`.
+
+They are shares of the frame. The classes of COCO are pixels of the original, which a warped frame does not keep."""
+
+POINTING_TOLERANCE: Final = 15
+"""How far from an object, in pixels of the frame, a point still counts in the pointing game."""
 
 
 def cam_threshold_grid(interval: float = DEFAULT_INTERVAL) -> NDArray[np.float64]:

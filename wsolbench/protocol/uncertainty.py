@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsolbench.errors import DataError
-from wsolbench.protocol.grid import IOU_THRESHOLDS, Mode
+from wsolbench.protocol.boxes import size_classes
+from wsolbench.protocol.grid import IOU_THRESHOLDS, OBJECT_SIZES, Mode
 from wsolbench.protocol.rules import OTSU, PSEUDO_BOXES
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "ImageOutcomes",
     "IntervalKind",
     "Rules",
+    "Shares",
     "bootstrap",
     "interval",
     "score",
@@ -115,10 +117,18 @@ class CorrectRuns:
         correct[self.image[(self.start <= index) & (index < self.stop)]] = True
         return correct
 
-    def only(self, images: NDArray[np.bool_]) -> CorrectRuns:
-        """Return a copy in which only the images selected by the (N,) mask `images` are ever correct."""
-        kept = images[self.image]
-        return CorrectRuns(self.image[kept], self.start[kept], self.stop[kept], self.num_images, self.num_thresholds)
+
+@dataclass(frozen=True, eq=False)
+class Shares:
+    """A number in [0, 1] for every image, in whole parts, so that a sum does not depend on the order of images.
+
+    Attributes:
+        parts: (N,) whole numbers from 0 to `whole`.
+        whole: What they are parts of.
+    """
+
+    parts: NDArray[np.intp]
+    whole: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,12 +141,16 @@ class ImageOutcomes:
         hits: `hits[k]` is (N,) bool, whether the true class is among the top k; empty if there was no classifier.
         otsu: `otsu[mode][δ]` is (N,) bool, whether an image is correct where its map is cut by Otsu's method; None
             where that was not asked for.
+        shares: `shares[metric]` has a number in [0, 1] for every image, and the metric is the mean of these.
+        sizes: (N,) the sizes of the objects, see `object_size`; None without boxes, and where they were not recorded.
     """
 
     num_images: int
     correct: Mapping[Mode, Mapping[float, CorrectRuns]] | None
     hits: Mapping[int, NDArray[np.bool_]]
     otsu: Mapping[Mode, Mapping[float, NDArray[np.bool_]]] | None = None
+    shares: Mapping[str, Shares] = field(default_factory=dict)
+    sizes: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,6 +169,9 @@ class Rules:
 
 
 NO_RULES: Final = Rules()
+
+FULLSUP: Final = "fullsup_"
+"""What stands before the names of scores at the τ of train-fullsup."""
 
 
 def score(scored: ImageOutcomes, fullsup: ImageOutcomes | None = None, rules: Rules = NO_RULES) -> dict[str, float]:
@@ -214,12 +231,13 @@ def interval(
 
     Args:
         estimate: The number itself.
-        resampled: (B,) the same of every resample.
+        resampled: (B,) the same of every resample; NaN where it is not defined, as without an image of some size.
         kind: With q the quantiles of the resamples, ``percentile`` is from q(α) to q(1 - α); ``basic`` reflects this in
             the estimate; ``bias-corrected`` is from q(Φ(2z + Φ⁻¹(α))) to q(Φ(2z + Φ⁻¹(1 - α))), where Φ(z) is the share
             of resamples below the estimate plus half of the share equal to it.
         level: 1 - 2α.
     """
+    resampled = resampled[~np.isnan(resampled)]
     tails = np.array([(1 - level) / 2, (1 + level) / 2])
     if kind == "bias-corrected":
         # Scores are fractions of whole numbers: rounding must not decide what is a tie, differently on each machine.
@@ -254,24 +272,32 @@ def _score_resamples(
     weights, fullsup_weights, pseudo_weights = drawn
     assert weights is not None
     scores = {f"top{k}_acc": weights @ hit * 100.0 / scored.num_images for k, hit in scored.hits.items()}
+    if scored.shares:
+        sums = weights @ np.stack([shares.parts for shares in scored.shares.values()], axis=1).astype(np.float64)
+        wholes = np.array([shares.whole for shares in scored.shares.values()]) * scored.num_images
+        scores |= dict(zip(scored.shares, (sums * 100.0 / wholes).T, strict=True))
     if scored.correct is None:
         return scores
     single, multi = _curves(scored.correct, weights)
     scores |= _box_scores("max_", single.max(axis=1), {iou: curve.max(axis=1) for iou, curve in multi.items()})
     places: dict[tuple[str, str], _Places] = {}  # what stands before the names of boxes' scores, and of Top-k Loc
     if fullsup is not None and fullsup.correct is not None and fullsup_weights is not None:
-        places["fullsup_", ""] = _best_places(fullsup.correct, fullsup_weights)
+        places[FULLSUP, ""] = _best_places(fullsup.correct, fullsup_weights)
     if rules.pseudo is not None and rules.pseudo.correct is not None and pseudo_weights is not None:
         places[_prefixes(PSEUDO_BOXES)] = _best_places(rules.pseudo.correct, pseudo_weights)
     for rule, index in rules.fixed.items():
         place = np.full(len(weights), index)
         places[_prefixes(rule)] = place, dict.fromkeys(IOU_THRESHOLDS, place)
-    localized = {
-        k: scored.correct["single"][0.5].only(hit).box_acc(weights) for k, hit in scored.hits.items() if places
-    }
+    runs, hits = scored.correct["single"][0.5], np.stack(list(scored.hits.values()), axis=1) if scored.hits else None
     for (prefix, front), (place, by_iou) in places.items():
         scores |= _box_scores(prefix, _at(single, place), {iou: _at(multi[iou], by_iou[iou]) for iou in multi})
-        scores |= {f"{front}top{k}_loc": _at(curve, place) for k, curve in localized.items()}
+        if hits is not None:
+            localized = _count_localized(runs, weights, place, hits) * 100.0 / scored.num_images
+            scores |= {f"{front}top{k}_loc": shares for k, shares in zip(scored.hits, localized.T, strict=True)}
+    if scored.sizes is not None:
+        chosen = {"max_": single.argmax(axis=1), **{name: of[0] for (name, _), of in places.items() if name == FULLSUP}}
+        for prefix, place in chosen.items():
+            scores |= _scores_by_size(prefix, runs, scored.sizes, weights, place)
     if rules.otsu and scored.otsu is not None:
         scores |= _otsu_scores(scored.otsu, scored.hits, weights)
     return scores
@@ -299,6 +325,38 @@ def _otsu_scores(
 
 def _prefixes(rule: str) -> tuple[str, str]:
     return f"{rule}.", f"{rule}."
+
+
+def _scores_by_size(
+    prefix: str, runs: CorrectRuns, sizes: NDArray[np.float64], weights: Weights, chosen: NDArray[np.intp]
+) -> dict[str, NDArray[np.float64]]:
+    """Return the percentage of images that are correct among those of every size that the split has: (B,).
+
+    In a resample without an image of some size, it is NaN.
+    """
+    groups = size_classes(sizes)[:, None] == np.arange(len(OBJECT_SIZES))
+    with np.errstate(invalid="ignore"):
+        shares = _count_localized(runs, weights, chosen, groups) * 100.0 / (weights @ groups.astype(np.float64))
+    found = zip(OBJECT_SIZES, shares.T, groups.T, strict=True)
+    return {f"{prefix}box_acc_by_size.{size}": values for size, values, images in found if images.any()}
+
+
+def _count_localized(
+    runs: CorrectRuns, weights: Weights, chosen: NDArray[np.intp], groups: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """Return how many images of each group are correct in every resample at its own τ: (B, G).
+
+    Args:
+        runs: At which τ each image is correct.
+        weights: (B, N) how often each image is drawn.
+        chosen: (B,) the index of the τ of every resample; few differ.
+        groups: (N, G) which images are of each group.
+    """
+    counts = np.empty((len(weights), groups.shape[1]))
+    for index in np.unique(chosen):
+        resamples = chosen == index
+        counts[resamples] = weights[resamples] @ (groups & runs.at(index)[:, None]).astype(np.float64)
+    return counts
 
 
 def _curves(

@@ -40,7 +40,7 @@ def encode_part(part: SplitOutcomes) -> dict[str, Any]:
         correct = {
             mode: {iou_key(iou): _encoded_runs(part.correct[mode][iou]) for iou in IOU_THRESHOLDS} for mode in MODES
         }
-    encoded = {
+    encoded: dict[str, Any] = {
         "correct": correct,
         "hits": {str(k): hit.astype(int).tolist() for k, hit in sorted(part.hits.items())},
         "statistics": {
@@ -64,6 +64,10 @@ def encode_part(part: SplitOutcomes) -> dict[str, Any]:
                 for mode in MODES
             },
         }
+    if part.values is not None:
+        encoded["labels"] = None if part.labels is None else part.labels.tolist()
+        encoded["sizes"] = None if part.sizes is None else _short(part.sizes)
+        encoded["values"] = {name: _short(values) for name, values in part.values.items()}
     return encoded
 
 
@@ -98,6 +102,9 @@ def decode_part(part: Mapping[str, Any], info: SplitInfo, ids: tuple[str, ...], 
         images_sha256=None if part["images_sha256"] is None else str(part["images_sha256"]),
         histograms=_decoded_histograms(part["histograms"], thresholds) if "histograms" in part else None,
         otsu=_decoded_otsu(part["otsu"]) if "otsu" in part else None,
+        labels=_whole_numbers(part["labels"]) if part.get("labels") is not None else None,
+        sizes=_shares(part["sizes"]) if part.get("sizes") is not None else None,
+        values={name: _shares(values) for name, values in part["values"].items()} if "values" in part else None,
     )
     check_outcomes(made)
     return made
@@ -134,6 +141,17 @@ def read_statistic(values: Any) -> NDArray[np.float64]:
     """Return a statistic. Raises ``DataError`` where it is no list of numbers and nulls."""
     if not isinstance(values, list) or not {type(value) for value in values} <= {int, float, type(None)}:
         raise DataError("expected statistics as lists of numbers and null")
+    return np.array(values, dtype=np.float64)
+
+
+def _short(shares: NDArray[np.float64]) -> list[float]:
+    """Return numbers in [0, 1] as JSON has them: 0 and 1 without a fraction, which most are."""
+    return [int(value) if value in (0, 1) else value for value in shares.tolist()]
+
+
+def _shares(values: Any) -> NDArray[np.float64]:
+    if not isinstance(values, list) or not {type(value) for value in values} <= {int, float}:
+        raise DataError("expected lists of numbers from 0 to 1")
     return np.array(values, dtype=np.float64)
 
 

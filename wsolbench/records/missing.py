@@ -16,6 +16,7 @@ __all__ = [
     "NO_FULLSUP",
     "NO_FULLSUP_MAPS",
     "NO_FULLSUP_MAPS_GIVEN",
+    "OLDER_RECORD",
     "explain_missing",
     "reasons_without_fullsup",
     "why_undefined",
@@ -29,6 +30,7 @@ NO_FULLSUP_MAPS_GIVEN = "no maps of train-fullsup were given (fullsup)"
 NO_BOXES = "the data set has no boxes"
 NO_CLASSIFIER = "no classifier ran"
 NO_MASKS = "the data set has no masks"
+OLDER_RECORD = "the record is older than this metric"
 OTHER_CLASS = "maps of the predicted class"
 UNKNOWN_CLASS = "the files do not say for which class"
 
@@ -52,6 +54,7 @@ def explain_missing(
     null: Collection[str],
     *,
     undefined: str | None = None,
+    later: Collection[str] = (),
     has_boxes: bool,
     has_classifier: bool,
     target: Target | None,
@@ -62,15 +65,19 @@ def explain_missing(
     Args:
         null: The names of the metrics.
         undefined: Why the method has no map of any image; None where it has one.
+        later: Metrics that are younger than the record.
         has_boxes: Whether the evaluated split has boxes.
         has_classifier: Whether predictions are known.
         target: Whose maps they are; None where nobody knows.
         no_threshold: Why no τ comes from train-fullsup; None where it does.
     """
-    box_metrics = [name for name in null if "box_acc" in name or "cam_threshold" in name or name.endswith("_loc")]
+    of_boxes = ("box_acc", "cam_threshold", "_loc", "mean_iou")
+    box_metrics = [name for name in null if any(part in name for part in of_boxes)]
+    pointing = [name for name in null if "pointing_game" in name]
     top_k = [name for name in null if name.startswith("top")]
     reasons: Sequence[tuple[bool, str, Collection[str]]] = (
-        (undefined is not None, undefined or "", (*box_metrics, "pxap")),
+        (True, OLDER_RECORD, later),
+        (undefined is not None, undefined or "", (*box_metrics, *pointing, "pxap")),
         (not has_boxes, NO_BOXES, box_metrics),
         (not has_classifier, NO_CLASSIFIER, top_k),
         (no_threshold is not None, no_threshold or "", box_metrics),

@@ -11,7 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsolbench.errors import DataError, UsageError
-from wsolbench.protocol import FRAME, Mode, ScoreHistograms, cam_threshold_grid, fix_threshold, select_threshold
+from wsolbench.protocol import (
+    FRAME,
+    IOU_THRESHOLDS,
+    Mode,
+    ScoreHistograms,
+    cam_threshold_grid,
+    fix_threshold,
+    select_threshold,
+)
 from wsolbench.protocol.rules import OTSU, PSEUDO_BOXES, fixed_threshold
 from wsolbench.protocol.uncertainty import (
     KIND,
@@ -23,6 +31,7 @@ from wsolbench.protocol.uncertainty import (
     ImageOutcomes,
     IntervalKind,
     Rules,
+    Shares,
     bootstrap,
     interval,
     score,
@@ -31,6 +40,8 @@ from wsolbench.records.record import Intervals, Metrics, PartName, ProtocolInfo,
 from wsolbench.texts import printable, text_problem
 
 __all__ = [
+    "DECIMALS",
+    "IMAGE_VALUES",
     "Localized",
     "OtsuOutcomes",
     "SplitOutcomes",
@@ -47,6 +58,12 @@ __all__ = [
 ]
 
 Value = TypeVar("Value")
+
+IMAGE_VALUES = ("mean_iou", "fullsup_mean_iou", "pointing_game", "pointing_game_exact", "energy_pointing_game")
+"""The metrics that are means of one number an image."""
+
+DECIMALS = 6
+"""Of these numbers and of sizes; more are noise from the order of additions."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +95,11 @@ class SplitOutcomes:
         images_sha256: Of the pixels of every image; None where none was read.
         histograms: How many pixels of all images have which score; None without masks, and in older records.
         otsu: The same as `correct` at the τ of Otsu's method; None where that was not asked for.
+        labels: The class of each image, (N,); None in older records.
+        sizes: The size of the object of each image, (N,), see `wsolbench.protocol.object_size`; None without boxes, and
+            in older records.
+        values: Name of a metric -> its value for each image, (N,) in [0, 1]; empty of a split that chooses τ; None in
+            older records.
     """
 
     split: PartName
@@ -91,6 +113,9 @@ class SplitOutcomes:
     images_sha256: str | None
     histograms: ScoreHistograms | None = None
     otsu: OtsuOutcomes | None = None
+    labels: NDArray[np.intp] | None = None
+    sizes: NDArray[np.float64] | None = None
+    values: Mapping[str, NDArray[np.float64]] | None = None
 
     @property
     def images(self) -> ImageOutcomes:
@@ -105,11 +130,27 @@ class SplitOutcomes:
         if self.otsu is not None:
             lengths += [len(self.otsu.thresholds)]
             lengths += [len(correct) for by_iou in self.otsu.correct.values() for correct in by_iou.values()]
+        lengths += [len(values) for values in (self.values or {}).values()]
+        lengths += [len(each) for each in (self.labels, self.sizes) if each is not None]
         if count == 0 or set(lengths) - {count}:
             raise DataError(
                 f"outcomes of {self.split}: expected one of each kind for each of {count} images, got {lengths}"
             )
-        return ImageOutcomes(count, self.correct, self.hits, None if self.otsu is None else self.otsu.correct)
+        at_otsu = None if self.otsu is None else self.otsu.correct
+        return ImageOutcomes(count, self.correct, self.hits, at_otsu, self._shares, self.sizes)
+
+    @property
+    def _shares(self) -> dict[str, Shares]:
+        """The numbers of every image that metrics are means of; none in older records, which lack these metrics."""
+        shares = {
+            name: Shares(np.rint(values * 10**DECIMALS).astype(np.intp), 10**DECIMALS)
+            for name, values in (self.values or {}).items()
+        }
+        if self.values and self.correct is not None:
+            multi = [self.correct["multi"][iou] for iou in IOU_THRESHOLDS]
+            shares["box_acc_area"] = _shares_of_thresholds([self.correct["single"][0.5]])
+            shares["box_acc_area_v2"] = _shares_of_thresholds(multi)
+        return shares
 
     def box_acc(self, mode: Mode, iou_threshold: float) -> NDArray[np.float64]:
         """Return BoxAcc(τ, δ) at every τ, in percent, (T,).
@@ -137,6 +178,9 @@ class SplitOutcomes:
             hits={k: hit[places] for k, hit in self.hits.items()},
             statistics={name: values[places] for name, values in self.statistics.items()},
             otsu=None if self.otsu is None else _select_otsu(self.otsu, places),
+            labels=None if self.labels is None else self.labels[places],
+            sizes=None if self.sizes is None else self.sizes[places],
+            values=None if self.values is None else {name: of[places] for name, of in self.values.items()},
         )
 
 
@@ -145,6 +189,12 @@ def _select_otsu(otsu: OtsuOutcomes, places: NDArray[np.intp]) -> OtsuOutcomes:
         mode: {iou: of_images[places] for iou, of_images in by_iou.items()} for mode, by_iou in otsu.correct.items()
     }
     return OtsuOutcomes(otsu.thresholds[places], correct)
+
+
+def _shares_of_thresholds(curves: Sequence[CorrectRuns]) -> Shares:
+    """Return at how many of all τ each image is correct, over some curves."""
+    lengths = [np.bincount(runs.image, runs.stop - runs.start, runs.num_images) for runs in curves]
+    return Shares(np.sum(lengths, axis=0).astype(np.intp), len(curves) * curves[0].num_thresholds)
 
 
 def _select_runs(runs: CorrectRuns, places: NDArray[np.intp]) -> CorrectRuns:
@@ -199,6 +249,14 @@ def _impossible(part: SplitOutcomes, count: int) -> Iterator[str]:
             yield "a statistic is infinite"
     if part.otsu is not None:
         yield from _impossible_at_otsu(part.otsu)
+    for name, values in (part.values or {}).items():
+        if name not in IMAGE_VALUES or not _are_shares(values):
+            expected = f"one of {', '.join(IMAGE_VALUES)}, each number from 0 to 1 with at most {DECIMALS} decimals"
+            yield f"'{printable(name, 100)}': expected {expected}"
+    if part.sizes is not None and not _are_shares(part.sizes):
+        yield "expected sizes of objects from 0 to 1"
+    if part.labels is not None and (part.labels < 0).any():
+        yield "a label is negative"
     if part.histograms is not None:
         pixels = np.stack([part.histograms.foreground, part.histograms.background])
         if (pixels < 0).any() or pixels.max() > count * FRAME**2 or pixels.sum() > count * FRAME**2:
@@ -216,6 +274,10 @@ def _impossible_at_otsu(otsu: OtsuOutcomes) -> Iterator[str]:
         for looser, stricter in pairwise(sorted(by_iou)):
             if (by_iou[stricter] & ~by_iou[looser]).any():
                 yield f"at the τ of Otsu's method, an image is correct at IoU {stricter}, but not at {looser}"
+
+
+def _are_shares(values: NDArray[np.float64]) -> bool:
+    return bool(((values >= 0) & (values <= 1) & (values == np.round(values, DECIMALS))).all())
 
 
 def share_alike(one: SplitOutcomes, other: SplitOutcomes) -> float:
@@ -337,7 +399,7 @@ def claimed_scores(metrics: Metrics) -> dict[str, float]:
     """Return the metrics of a record that can be recomputed and are not null, under the names of `recompute_scores`."""
     claimed: dict[str, float] = {}
     for name, value in metrics.model_dump().items():
-        if isinstance(value, dict) and name.endswith("by_iou"):
+        if isinstance(value, dict) and name.endswith(("by_iou", "by_size")):
             claimed.update({f"{name}.{key}": term for key, term in value.items()})
         elif isinstance(value, float) and name != "pxap" and "cam_threshold" not in name:
             claimed[name] = value

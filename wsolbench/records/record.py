@@ -28,7 +28,7 @@ from wsolbench.contract.choices import (
 from wsolbench.contract.inputs import InputSetting, shown_input
 from wsolbench.contract.methods import NOT_DEFINED
 from wsolbench.errors import DataError
-from wsolbench.protocol import FRAME, IOU_THRESHOLDS
+from wsolbench.protocol import FRAME, IOU_THRESHOLDS, SizeKey
 from wsolbench.protocol.rules import OTSU, PSEUDO_BOXES, fixed_threshold
 from wsolbench.protocol.uncertainty import IntervalKind
 from wsolbench.records.plain import LONGEST_TEXT, plain, sealed
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from wsolbench.records.compare import Comparison
     from wsolbench.records.outcomes import SplitOutcomes
 
-__all__ = ["SCHEMA_VERSION", "Records", "ResultRecord", "record_schema"]
+__all__ = ["LATER_METRICS", "SCHEMA_VERSION", "Records", "ResultRecord", "record_schema"]
 
 SCHEMA_VERSION: Literal[3] = 3
 
@@ -90,6 +90,8 @@ Plain = Annotated[dict[str, Any], BeforeValidator(plain)]
 """Settings of any kind, as JSON has them."""
 PercentByIou = Annotated[dict[IouKey, Percent], Field(min_length=len(IOU_THRESHOLDS))]
 FractionByIou = Annotated[dict[IouKey, Fraction], Field(min_length=len(IOU_THRESHOLDS))]
+PercentBySize = Annotated[dict[SizeKey, Percent], Field(min_length=1)]
+"""Of the sizes that images have; see `wsolbench.protocol.OBJECT_SIZES`."""
 
 
 class _Part(BaseModel):
@@ -115,6 +117,37 @@ class Metrics(_Part):
     top1_acc: Percent | None
     top5_acc: Percent | None
     pxap: Percent | None = Field(description="area under the pixel precision-recall curve")
+    mean_iou: Percent | None = Field(
+        default=None, description="mean best IoU of the largest contour's box, at the oracle τ of max_box_acc"
+    )
+    fullsup_mean_iou: Percent | None = Field(default=None, description="the same at fullsup_cam_threshold_single")
+    box_acc_area: Percent | None = Field(
+        default=None, description="area under BoxAcc(τ, 0.5), single-contour: its mean over the grid of τ"
+    )
+    box_acc_area_v2: Percent | None = Field(
+        default=None, description="mean over δ of the area under BoxAcc(τ, δ), multi-contour"
+    )
+    max_box_acc_by_size: PercentBySize | None = Field(
+        default=None,
+        description="BoxAcc(τ, 0.5), single-contour, at the oracle τ of max_box_acc, among the images whose largest "
+        "true box covers such a share of the frame; a lower edge belongs to its size; a size without images is omitted",
+    )
+    fullsup_box_acc_by_size: PercentBySize | None = Field(
+        default=None, description="the same at fullsup_cam_threshold_single"
+    )
+    pointing_game: Percent | None = Field(
+        default=None,
+        description="maps whose maximum lies at most 15 pixels of the frame from a true box or, without boxes, mask",
+    )
+    pointing_game_exact: Percent | None = Field(default=None, description="the same with a tolerance of 0 pixels")
+    energy_pointing_game: Percent | None = Field(
+        default=None,
+        description="mean share of a scoremap's sum that lies inside the true boxes or, without boxes, the mask",
+    )
+
+
+LATER_METRICS = tuple(name for name, field in Metrics.model_fields.items() if not field.is_required())
+"""Metrics that older records do not have."""
 
 
 class Intervals(_Part):

@@ -4,9 +4,10 @@
 ``correct[mode][δ]`` as two flat lists, ``counts`` (the number of runs of each image) and ``edges`` (start, stop, start,
 stop ... of all runs, as places in the grid of τ); ``hits[k]`` as 0 and 1; ``statistics[name]`` with null where there is
 none; ``histograms``, how many pixels have which score, where there are masks; ``otsu``, where maps were cut by Otsu's
-method too, with ``thresholds`` and ``correct[mode][δ]`` as 0 and 1; and counts and hashes that the summary repeats.
-Images with pseudo boxes on which τ was chosen are one more split, ``pseudo-boxes``. ``images-<hash>.txt.gz`` holds the
-ids of a split, one a line; all records of a folder share it.
+method too, with ``thresholds`` and ``correct[mode][δ]`` as 0 and 1; ``labels``, ``sizes`` of objects and
+``values[metric]`` of every image, except in older records; and counts and hashes that the summary repeats. Images with
+pseudo boxes on which τ was chosen are one more split, ``pseudo-boxes``. ``images-<hash>.txt.gz`` holds the ids of a
+split, one a line; all records of a folder share it.
 
 `ResultRecord.outcomes_sha256` is of the uncompressed content, so that another compressor makes no difference.
 Version 1, which had everything in one file, and version 2, whose summary had no hash of its own, are read too.
@@ -30,9 +31,10 @@ from wsolbench.errors import DataError, OutputError, WsolbenchError
 from wsolbench.files import atomic_write, read_regular
 from wsolbench.protocol import cam_threshold_grid
 from wsolbench.records.encoding import decode_part, encode_outcomes, encode_part, read_ids
+from wsolbench.records.missing import OLDER_RECORD
 from wsolbench.records.outcomes import SplitOutcomes, without_rules
 from wsolbench.records.plain import SEAL, differences, parse, problem_of, summary_sha256
-from wsolbench.records.record import SCHEMA_VERSION, ResultRecord, SplitInfo
+from wsolbench.records.record import LATER_METRICS, SCHEMA_VERSION, ResultRecord, SplitInfo
 from wsolbench.records.version1 import upgrade
 from wsolbench.texts import one_line, printable
 
@@ -279,9 +281,9 @@ def _validated_summary(content: Mapping[str, Any], path: Path) -> ResultRecord:
     """
     if content["schema_version"] < SCHEMA_VERSION:
         _refuse_later(content, _LATER_THAN_2, path)
-        return _validated({**content, "schema_version": SCHEMA_VERSION, "migrated_from": 2}, str(path))
+        return _validated(_completed({**content, "schema_version": SCHEMA_VERSION, "migrated_from": 2}), str(path))
     covered = {name: value for name, value in content.items() if name != SEAL}
-    record = _validated(covered, str(path))
+    record = _validated(_completed(covered), str(path))
     if content.get(SEAL) != summary_sha256(content):
         raise ChangedError(f"{path} was changed after it was written: {SEAL} is not the hash of the rest")
     for place, given, written in differences(covered, record._plain()):
@@ -341,9 +343,18 @@ def upgraded(content: Mapping[str, Any], where: str) -> ResultRecord:
         splits = [part.model_dump() for part in describe_splits(outcomes)]
         whole = {"schema_version": SCHEMA_VERSION, "migrated_from": 1, **fields, "splits": splits}
         whole["outcomes_sha256"] = outcomes_sha256(outcomes)
-        return with_outcomes(_validated(whole, where), outcomes)
+        return with_outcomes(_validated(_completed(whole), where), outcomes)
 
     return upgrade(content, where, build)
+
+
+def _completed(content: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the content of a summary with the reason why it lacks the metrics that are younger than it."""
+    metrics, missing = content.get("metrics"), content.get("missing")
+    if not isinstance(metrics, dict) or not isinstance(missing, dict):
+        return content
+    later = {name: OLDER_RECORD for name in LATER_METRICS if name not in metrics}
+    return {**content, "missing": {**later, **missing}}
 
 
 def _validated(content: Mapping[str, Any], where: str) -> ResultRecord:

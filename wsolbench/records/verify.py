@@ -27,7 +27,7 @@ from wsolbench.records.outcomes import (
     without_rules,
 )
 from wsolbench.records.plain import SEAL, parse, sealed
-from wsolbench.records.record import ResultRecord
+from wsolbench.records.record import LATER_METRICS, ResultRecord
 from wsolbench.records.store import (
     ChangedError,
     describe_splits,
@@ -134,6 +134,7 @@ def _contradictions(record: ResultRecord) -> Iterator[str]:
     yield from _wrong_scores(record)
     yield from _wrong_thresholds(record)
     yield from _wrong_rules(record)
+    yield from _wrong_values(record)
     yield from _wrong_pxap(record)
     yield from _wrong_reasons(record)
     yield from _wrong_intervals(record)
@@ -150,8 +151,8 @@ def _wrong_splits(record: ResultRecord) -> Iterator[str]:
     for info, expected in zip(record.splits, describe_splits(outcomes), strict=True):
         if info != expected:
             yield f"splits and outcomes of {info.split} disagree"
-    if record.migrated_from is not None and any(part.histograms is not None for part in outcomes):
-        yield f"migrated_from is {record.migrated_from}, but outcomes of that version have no histograms"
+    if record.migrated_from is not None and any(part.histograms or part.values is not None for part in outcomes):
+        yield f"migrated_from is {record.migrated_from}, but outcomes of that version have no histograms and values"
     if outcomes_sha256(outcomes) != record.outcomes_sha256:
         yield "outcomes_sha256 is not the hash of its outcomes"
     bare = without_rules(outcomes)
@@ -231,6 +232,24 @@ def _thresholds_of(rule: str, record: ResultRecord, pseudo: SplitOutcomes | None
     return chosen | {iou_key(iou): float(grid[pseudo.box_acc("multi", iou).argmax()]) for iou in IOU_THRESHOLDS}
 
 
+def _wrong_values(record: ResultRecord) -> Iterator[str]:
+    """Yield where the IoU of an image's box at a τ says another thing than whether the image is correct there."""
+    scored, fullsup = record.evaluated, _fullsup(record)
+    choosing = {"mean_iou": scored, "fullsup_mean_iou": fullsup}
+    for name, part in choosing.items():
+        ious = (scored.values or {}).get(name)
+        if ious is None or scored.correct is None or part is None or part.correct is None:
+            continue
+        best = int(part.box_acc("single", 0.5).argmax())
+        for iou in IOU_THRESHOLDS:
+            wrong = np.flatnonzero((ious >= iou) != scored.correct["single"][iou].at(best))
+            if wrong.size:
+                yield f"{name} of '{scored.image_ids[wrong[0]]}' is {ious[wrong[0]]}, but its outcomes say otherwise"
+    exact, near = ((scored.values or {}).get(name) for name in ("pointing_game_exact", "pointing_game"))
+    if exact is not None and near is not None and (exact > near).any():
+        yield "a maximum is on the object, but not near it"
+
+
 def _wrong_pxap(record: ResultRecord) -> Iterator[str]:
     """Yield where PxAP is not that of the histograms; without them it is a claim."""
     histograms, claimed = record.evaluated.histograms, record.metrics.pxap
@@ -256,6 +275,7 @@ def _wrong_reasons(record: ResultRecord) -> Iterator[str]:
         expected = explain_missing(
             null,
             undefined=why_undefined([part.statistics for part in record.outcomes]),
+            later=LATER_METRICS if scored.values is None else (),
             has_boxes=scored.correct is not None,
             has_classifier=bool(scored.hits),
             target=record.protocol.target,
