@@ -7,7 +7,7 @@ from torch import nn
 from toy_tokens import MeanTokens, ToyTokens
 
 from wsolbench import testing
-from wsolbench.api import BackboneSpec, Checkpoint, Features, InputConfig, after_pooling
+from wsolbench.api import Attention, BackboneSpec, Checkpoint, Features, InputConfig, after_pooling, visit_layers
 
 
 class Net(nn.Module):
@@ -126,6 +126,70 @@ class CountsBackwards(DropsBlocks):
         return {name: 1 - number for name, number in super().layer_ids().items()}
 
 
+class Tapped(Net):
+    """Its convolution can be tapped, and every pixel pays attention to all."""
+
+    taps = ("conv",)
+
+    def forward(self, images):
+        return self.forward_head(self.forward_features(images))
+
+    def forward_tapped(self, images, visit):
+        return visit_layers(self, images, visit)
+
+    def forward_attention(self, images):
+        return Attention((torch.full((len(images), 2, 16, 16), 1 / 16),), 0, (4, 4))
+
+
+class NoTaps(Tapped):
+    taps = ()
+
+
+class SameTapTwice(Tapped):
+    taps = ("conv", "conv")
+
+
+class FlatTap(Tapped):
+    taps = ("head",)
+
+
+class ShowsNothing(Tapped):
+    def forward_tapped(self, images, visit):  # noqa: ARG002
+        return self(images)
+
+
+class TakesNothingBack(Tapped):
+    def forward_tapped(self, images, visit):
+        for function in visit.values():
+            function(self.conv(images))
+        return self(images)
+
+
+class OtherScoresWhenTapped(Tapped):
+    def forward_tapped(self, images, visit):
+        return super().forward_tapped(images, visit) + 1
+
+
+class AttentionOfNothing(Tapped):
+    def forward_attention(self, images):  # noqa: ARG002
+        return Attention((), 0, (4, 4))
+
+
+class AttentionOfAnotherGrid(Tapped):
+    def forward_attention(self, images):
+        return Attention(super().forward_attention(images).weights, 1, (4, 4))
+
+
+class AttentionOfTwo(Tapped):
+    def forward_attention(self, images):
+        return Attention((torch.eye(16).expand(len(images), 1, 16, 16) * 2,), 0, (4, 4))
+
+
+class AttentionBelowZero(Tapped):
+    def forward_attention(self, images):
+        return Attention((2 * torch.eye(16).expand(len(images), 1, 16, 16) - 1 / 16,), 0, (4, 4))
+
+
 class OneTokenForAll(ToyTokens):
     """The rest is not of each image."""
 
@@ -175,7 +239,7 @@ def backbone(build, **changes):
     return BackboneSpec("net", build, changes.pop("input", InputConfig(32)), "s", **changes)
 
 
-@pytest.mark.parametrize("build", [Net, SaysItsWeights, DropsBlocks, ToyTokens, MeanTokens])
+@pytest.mark.parametrize("build", [Net, SaysItsWeights, DropsBlocks, Tapped, ToyTokens, MeanTokens])
 def test_a_network_that_keeps_every_rule(build):
     assert fails(backbone(build)) == set()
 
@@ -206,6 +270,16 @@ def test_a_network_that_keeps_every_rule(build):
         (WritesToItsTokens, "backbone_head"),
         (HeadLooksAround, "backbone_head"),
         (NotDifferentiable, "backbone_head"),
+        (NoTaps, "backbone_taps"),
+        (SameTapTwice, "backbone_taps"),
+        (FlatTap, "backbone_taps"),
+        (ShowsNothing, "backbone_taps"),
+        (TakesNothingBack, "backbone_taps"),
+        (OtherScoresWhenTapped, "backbone_taps"),
+        (AttentionOfNothing, "backbone_attention"),
+        (AttentionOfAnotherGrid, "backbone_attention"),
+        (AttentionOfTwo, "backbone_attention"),
+        (AttentionBelowZero, "backbone_attention"),
     ],
 )
 def test_a_network_that_breaks_a_rule(build, rule):

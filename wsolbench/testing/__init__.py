@@ -11,6 +11,7 @@ with initial weights: nothing is downloaded, and only shipped checkpoints are re
 """
 
 from wsolbench.testing.backbones import (
+    check_backbone_attention,
     check_backbone_batch_invariance,
     check_backbone_checkpoints,
     check_backbone_class_weights,
@@ -26,6 +27,7 @@ from wsolbench.testing.backbones import (
     check_backbone_on_meta,
     check_backbone_reparameterize,
     check_backbone_shapes,
+    check_backbone_taps,
     check_input_config,
 )
 from wsolbench.testing.datasets import (
@@ -62,6 +64,7 @@ from wsolbench.testing.suite import Check, conformance_checks
 
 __all__ = [
     "Check",
+    "check_backbone_attention",
     "check_backbone_batch_invariance",
     "check_backbone_checkpoints",
     "check_backbone_class_weights",
@@ -77,6 +80,7 @@ __all__ = [
     "check_backbone_on_meta",
     "check_backbone_reparameterize",
     "check_backbone_shapes",
+    "check_backbone_taps",
     "check_dataset_boxes",
     "check_dataset_can_be_scored",
     "check_dataset_identity",

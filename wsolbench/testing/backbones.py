@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from wsolbench.contract import (
+    Attentive,
     BackboneSpec,
     Features,
     Fusable,
@@ -16,6 +17,7 @@ from wsolbench.contract import (
     Reparameterizable,
     SpatialHead,
     StochasticDepth,
+    Tapped,
 )
 from wsolbench.contract.backbones import class_weights, maps_and_rest, with_rest
 from wsolbench.contract.choices import Interpolation
@@ -27,6 +29,7 @@ from wsolbench.testing.toys import CLASSES
 
 __all__ = [
     "BACKBONE_CHECKS",
+    "check_backbone_attention",
     "check_backbone_batch_invariance",
     "check_backbone_checkpoints",
     "check_backbone_class_weights",
@@ -42,6 +45,7 @@ __all__ = [
     "check_backbone_on_meta",
     "check_backbone_reparameterize",
     "check_backbone_shapes",
+    "check_backbone_taps",
     "check_input_config",
 ]
 
@@ -247,6 +251,57 @@ def check_backbone_effective_weights(spec: BackboneSpec) -> None:
     expect_close("logits and effective maps", expected, maps.mean(dim=(1, 2)) + constants, _TOLERANCE)
 
 
+def check_backbone_taps(spec: BackboneSpec) -> None:
+    """Taps, if there are any, have finite maps (B, K, h, w), each shown once; what is returned replaces the maps."""
+    network, images = _network(spec)
+    if not isinstance(network, Tapped):
+        return
+    names, logits = network.taps, _forward(network, images)["logits"]
+    assert names, "taps: expected at least one name, got none"
+    expect("names of taps that differ", len(names), len(set(names)))
+    for name in names:
+        shown, after = _pass_by(network, images, name)
+        expect(f"calls of the function for the tap '{name}'", 1, len(shown))
+        expect(f"dimensions of the tap '{name}'", 4, shown[0].ndim)
+        expect(f"images of the tap '{name}'", len(images), len(shown[0]))
+        expect_finite(f"maps of the tap '{name}'", shown[0])
+        expect_close(f"logits after the tap '{name}' was shown", logits, after, _TOLERANCE)
+    with torch.no_grad():
+        changed = network.forward_tapped(images, {names[0]: lambda maps: maps.flip(1, 2)})
+    differ = logits.numel() == 0 or not torch.allclose(changed, logits)
+    assert differ, f"logits with other maps at the tap '{names[0]}': expected others, got those of the images"
+
+
+@torch.no_grad()
+def _pass_by(network: Tapped, images: Tensor, name: str) -> tuple[list[Tensor], Tensor]:
+    """Return all maps that a tap shows, and the logits."""
+    shown = []
+
+    def look(maps: Tensor) -> Tensor:
+        shown.append(maps.clone())
+        return maps
+
+    logits = network.forward_tapped(images, {name: look})
+    return shown, logits
+
+
+def check_backbone_attention(spec: BackboneSpec) -> None:
+    """Attention, if the network shows any, is (B, heads, N, N) in every block; rows are shares of prefix and grid."""
+    network, images = _network(spec)
+    if not isinstance(network, Attentive):
+        return
+    with torch.no_grad():
+        shown = network.forward_attention(images)
+    tokens = shown.prefix + shown.grid[0] * shown.grid[1]
+    assert shown.weights, "attention: expected the weights of at least one block, got none"
+    for block, weights in enumerate(shown.weights):
+        what = f"attention of block {block}"
+        shape = (*weights.shape[:1], *weights.shape[2:])
+        expect(f"shape of the {what} without its heads", (len(images), tokens, tokens), shape)
+        expect_close(f"sums of rows of the {what}", torch.ones_like(weights[..., 0]), weights.sum(dim=-1), _TOLERANCE)
+        assert weights.min() >= 0, f"{what}: expected shares from 0 on, got {float(weights.min())}"
+
+
 def check_backbone_checkpoints(spec: BackboneSpec, class_counts: Mapping[str, int]) -> None:
     """Shipped checkpoints exist, fit the network strictly, hold finite numbers and know their data set's classes."""
     for checkpoint in spec.checkpoints:
@@ -276,6 +331,8 @@ BACKBONE_CHECKS = (
     check_backbone_fuse,
     check_backbone_class_weights,
     check_backbone_effective_weights,
+    check_backbone_taps,
+    check_backbone_attention,
     check_backbone_drop_path,
     check_backbone_layers,
 )
