@@ -252,10 +252,10 @@ def _beside_tokens(network: Any, maps: Tensor) -> dict[str, Tensor]:
         network: The network.
         maps: Maps (B, K, h, w), for the size of the grid.
     """
-    for name in ("rel_pos_bias", "shared_rel_pos"):
-        shared = getattr(network, name, None)
-        if shared is not None:
-            return {"shared_rel_pos_bias": shared()}
+    if getattr(network, "rel_pos_bias", None) is not None:
+        return {"shared_rel_pos_bias": network.rel_pos_bias()}
+    if getattr(network, "shared_rel_pos", None) is not None:
+        return {"shared_rel_pos": network.shared_rel_pos.get_bias()}
     rope = getattr(network, "rope", None)
     if rope is None:
         return {}
