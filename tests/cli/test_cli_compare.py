@@ -104,3 +104,20 @@ def test_a_damaged_record_is_refused_by_its_name(cli, records, changed, kind):
 def test_files_that_are_not_there_are_named(cli, records):
     assert cli("compare", records[0], "no.json").refused("no.json: cannot be read")
     assert cli("compare", records[0]).refused("RECORD")
+
+
+def test_more_than_two_records_need_a_reference(cli, records):
+    done = cli("compare", *records, records[0])
+    assert done.refused("expected two records, got 3; name what to compare all with: --against NAME")
+    assert cli("compare", *records, "--markdown").refused("--metric and --markdown need --against NAME")
+
+
+def test_records_are_compared_with_a_method(cli, records):
+    (summary,) = cli("compare", *records, "--against", "cam", "--json").records
+    (pair,) = cli("compare", *records, "--json").records
+    shown = {cell["method"]: cell["metrics"]["fullsup_box_acc_v2"] for cell in summary["cells"]}
+    assert shown["pc1"]["interval"] == pair["metrics"]["fullsup_box_acc_v2"]["interval"]
+    done = cli("compare", *records, "--against", "cam", "--metric", "max_box_acc")
+    assert "MaxBoxAcc, oracle τ" in done.out
+    assert "| network " in cli("compare", *records, "--against", "resnet_nano", "--markdown").out
+    assert cli("compare", *records, "--against", "grad-cam").refused("--against: none of the records is of a network")

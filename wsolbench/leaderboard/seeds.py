@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from wsolbench.leaderboard.entries import Entry, Table, rank
-from wsolbench.records.identity import Facts, identity_of
+from wsolbench.records.identity import facts_but_seeds
 from wsolbench.records.labels import flat, tell_apart, told_as_text
 from wsolbench.records.outcomes import share_alike
 
@@ -35,7 +35,7 @@ def name_trainings(groups: Sequence[Sequence[Entry]]) -> list[str]:
     facts = [
         flat(
             (
-                *_facts_but_seeds(entry),
+                *facts_but_seeds(entry.record),
                 ("training", entry.training and entry.training.without_seed().model_dump(mode="json")),
                 ("record", entry.name),
             )
@@ -60,15 +60,8 @@ def _groups_but_seeds(table: Table) -> list[list[Entry]]:
     for entry in sorted(table.entries, key=lambda entry: entry.name):
         if entry.training is not None:
             how = entry.training.without_seed().model_dump_json()
-            groups.setdefault((*_facts_but_seeds(entry), how), []).append(entry)
+            groups.setdefault((*facts_but_seeds(entry.record), how), []).append(entry)
     return list(groups.values())
-
-
-def _facts_but_seeds(entry: Entry) -> Facts:
-    """Return what network and method are, but for the weights and for the seed of the run."""
-    measured = identity_of(entry.record)
-    seeded = {"training", "trained from", "seed"}
-    return tuple(fact for fact in (*measured.network, *measured.method) if fact[0] not in seeded)
 
 
 def _trainings(group: Iterable[Entry]) -> tuple[list[Entry], list[tuple[Entry, str]]]:

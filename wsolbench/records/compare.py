@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
 
 from wsolbench.errors import UsageError
 from wsolbench.protocol.rules import PSEUDO_BOXES
@@ -19,10 +22,13 @@ from wsolbench.records.outcomes import (
     recompute_scores,
     without_rules,
 )
-from wsolbench.records.record import ProtocolInfo, ResultRecord
+from wsolbench.records.record import ResultRecord
 from wsolbench.texts import natural_order
 
-__all__ = ["Comparison", "Difference", "Discordant", "compare"]
+__all__ = ["Comparison", "Difference", "Discordant", "check_comparable", "compare", "scores_of", "shared_rules"]
+
+Scores: TypeAlias = dict[str, tuple[float, NDArray[np.float64]]]
+"""Metric -> its value in percent, and its values in resamples of the images, (resamples,)."""
 
 
 @dataclass(frozen=True)
@@ -134,35 +140,74 @@ def compare(first: ResultRecord, second: ResultRecord) -> Comparison:
         UsageError: They are not of the same images, labels and boxes, or not of the same protocol settings.
         DataError: A record's outcomes contradict themselves.
     """
-    _check_comparable(first, second)
-    outcomes = [([_in_order_of_ids(part) for part in record.outcomes], record.protocol) for record in (first, second)]
-    rules = [rule for rule in first.thresholds if rule in second.thresholds and _shares(rule, first, second)]
-    scores = [recompute_scores(*of_record, rules) for of_record in outcomes]
-    resampled = [bootstrap_scores(*of_record, rules) for of_record in outcomes]
+    check_comparable(first, second)
+    rules = shared_rules([first, second])
+    ours, theirs = scores_of(first, rules), scores_of(second, rules)
     differences = {}
-    for name in (name for name in scores[0] if name in scores[1]):
-        one, other = scores[0][name], scores[1][name]
-        low, high = interval(other - one, resampled[1][name] - resampled[0][name])
+    for name in (name for name in ours if name in theirs):
+        (one, one_resampled), (other, other_resampled) = ours[name], theirs[name]
+        low, high = interval(other - one, other_resampled - one_resampled)
         differences[name] = Difference(one, other, low, high)
     if first.metrics.pxap is not None and second.metrics.pxap is not None:
         differences["pxap"] = Difference(first.metrics.pxap, second.metrics.pxap, None, None)
-    return Comparison(first, second, differences, _discordant(outcomes[0][0], outcomes[1][0], first.protocol))
+    return Comparison(first, second, differences, _discordant(first, second))
 
 
-def _discordant(
-    first: Sequence[SplitOutcomes], second: Sequence[SplitOutcomes], protocol: ProtocolInfo
-) -> Discordant | None:
-    ours, theirs = (find_localized(outcomes, protocol) for outcomes in (first, second))
+def scores_of(record: ResultRecord, rules: Collection[str]) -> Scores:
+    """Return the scores of a record; those of records on the same images have the same images in each resample.
+
+    Args:
+        record: The record.
+        rules: Names of rules for τ whose scores are wanted too.
+
+    Raises:
+        DataError: The outcomes contradict themselves.
+    """
+    outcomes = _in_order_of_ids(record)
+    resampled = bootstrap_scores(outcomes, record.protocol, rules)
+    scores = recompute_scores(outcomes, record.protocol, rules)
+    return {name: (value, resampled[name]) for name, value in scores.items()}
+
+
+def shared_rules(records: Sequence[ResultRecord]) -> list[str]:
+    """Return the rules for τ that all records have; that of pseudo boxes is one rule where images and boxes are one."""
+    first = records[0]
+    return [
+        rule
+        for rule in first.thresholds
+        if all(rule in other.thresholds and _shares(rule, first, other) for other in records)
+    ]
+
+
+def _shares(rule: str, first: ResultRecord, second: ResultRecord) -> bool:
+    """Return whether a rule is the same for both records: that of pseudo boxes is where images and boxes are."""
+    if rule != PSEUDO_BOXES:
+        return True
+    ours, theirs = (
+        [(part.image_ids_sha256, part.annotations_sha256) for part in record.splits if part.split == PSEUDO_BOXES]
+        for record in (first, second)
+    )
+    return ours == theirs
+
+
+def _discordant(first: ResultRecord, second: ResultRecord) -> Discordant | None:
+    outcomes = _in_order_of_ids(first)
+    ours, theirs = (find_localized(each, first.protocol) for each in (outcomes, _in_order_of_ids(second)))
     if ours is None or theirs is None:
         return None
-    ids = next(part.image_ids for part in first if part.split == protocol.split)
+    ids = next(part.image_ids for part in outcomes if part.split == first.protocol.split)
     pairs = list(zip(ids, ours.images.tolist(), theirs.images.tolist(), strict=True))
     only_first = tuple(image_id for image_id, one, other in pairs if one and not other)
     only_second = tuple(image_id for image_id, one, other in pairs if other and not one)
     return Discordant(ours, theirs, only_first, only_second)
 
 
-def _check_comparable(first: ResultRecord, second: ResultRecord) -> None:
+def check_comparable(first: ResultRecord, second: ResultRecord) -> None:
+    """Check that two records are of the same images, labels, boxes and protocol settings.
+
+    Raises:
+        UsageError: They are not; the message names what differs.
+    """
     ours, theirs = (identity_of(record) for record in (first, second))
     unlike = difference((*ours.data, *ours.protocol), (*theirs.data, *theirs.protocol))
     if not first.protocol.target or not second.protocol.target:
@@ -178,17 +223,6 @@ def _check_comparable(first: ResultRecord, second: ResultRecord) -> None:
             raise UsageError(f"the records cannot be compared; they differ in the images of {one.split}")
 
 
-def _shares(rule: str, first: ResultRecord, second: ResultRecord) -> bool:
-    """Return whether a rule is the same for both records: that of pseudo boxes is where images and boxes are."""
-    if rule != PSEUDO_BOXES:
-        return True
-    ours, theirs = (
-        [(part.image_ids_sha256, part.annotations_sha256) for part in record.splits if part.split == PSEUDO_BOXES]
-        for record in (first, second)
-    )
-    return ours == theirs
-
-
 def _short(value: object) -> str:
     """Return a fact for a message; of a hash its beginning."""
     text = str(value)
@@ -199,7 +233,11 @@ def _by_split(outcomes: Sequence[SplitOutcomes]) -> list[SplitOutcomes]:
     return sorted(outcomes, key=lambda part: part.split)
 
 
-def _in_order_of_ids(part: SplitOutcomes) -> SplitOutcomes:
-    """Return outcomes in an order of images that is the same for both records and decides nothing."""
+def _in_order_of_ids(record: ResultRecord) -> list[SplitOutcomes]:
+    """Return outcomes in an order of images that is the same for all records of these images and decides nothing."""
+    return [_sorted_by_id(part) for part in record.outcomes]
+
+
+def _sorted_by_id(part: SplitOutcomes) -> SplitOutcomes:
     order = natural_order(part.image_ids)
     return part if order == list(range(len(order))) else part.select(order)

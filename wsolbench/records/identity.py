@@ -27,7 +27,7 @@ from wsolbench.records.record import (
     WeightsInfo,
 )
 
-__all__ = ["SOURCE", "Facts", "Identity", "content_sha256", "difference", "identify", "identity_of"]
+__all__ = ["SOURCE", "Facts", "Identity", "content_sha256", "difference", "facts_but_seeds", "identify", "identity_of"]
 
 Facts: TypeAlias = tuple[tuple[str, Any], ...]
 """Pairs of a name, in words for people, and a plain value that can be hashed."""
@@ -134,6 +134,13 @@ def identity_of(record: ResultRecord) -> Identity:
             if part.images_sha256 is not None and part.split != PSEUDO_BOXES
         },
     )
+
+
+def facts_but_seeds(record: ResultRecord) -> Facts:
+    """Return what network and method are, but for the training of the weights and for the seed of the run."""
+    measured = identity_of(record)
+    seeded = {"training", "trained from", "seed"}
+    return tuple(fact for fact in (*measured.network, *measured.method) if fact[0] not in seeded)
 
 
 def difference(one: Mapping[str, Any] | Facts, other: Mapping[str, Any] | Facts) -> list[tuple[str, Any, Any]]:

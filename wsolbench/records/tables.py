@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -11,11 +11,13 @@ from tabulate import tabulate
 
 from wsolbench.contract.choices import IOU_KEYS
 from wsolbench.contract.methods import NOT_DEFINED
-from wsolbench.escaping import visible
+from wsolbench.errors import UsageError
+from wsolbench.escaping import markdown_text, visible
 from wsolbench.protocol import IOU_THRESHOLDS, MODES, cam_threshold_grid, select_threshold
 from wsolbench.protocol.rules import OTSU, PSEUDO_BOXES, fixed_threshold
 from wsolbench.records import BackboneInfo, ResultRecord, ThresholdScores
 from wsolbench.records.compare import Comparison, Difference, Discordant
+from wsolbench.records.contrasts import Cell, Contrast, Contrasts
 from wsolbench.records.marks import CLAIMED, UNSEALED, explain_marks, marked, marks_of
 
 if TYPE_CHECKING:
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 __all__ = [
     "comparison_html",
     "comparison_table",
+    "contrasts_markdown",
+    "contrasts_table",
     "curves_frame",
     "plot_curves",
     "records_frame",
@@ -34,6 +38,8 @@ __all__ = [
 NO_WIDTH = "an interval of no width is no certainty: the images are too few or too alike to say more"
 INTERVALS = ("max_box_acc", "fullsup_box_acc", "max_box_acc_v2", "fullsup_box_acc_v2")
 """The metrics whose intervals the table of a run has."""
+_USUAL_METRICS = ("fullsup_box_acc_v2", "max_box_acc_v2")
+"""What a table against a reference shows, the first that there is."""
 COLUMNS_ABREAST = 8
 """More make lines longer than a terminal."""
 LABELS = {
@@ -56,6 +62,17 @@ def rule_label(rule: str) -> str:
     """Return what a table calls the τ of a rule."""
     fixed = fixed_threshold(rule)
     return {OTSU: "Otsu's τ", PSEUDO_BOXES: "τ of pseudo boxes"}.get(rule, rule) if fixed is None else f"τ {fixed:g}"
+
+
+def _labels(rules: Iterable[str]) -> dict[str, str]:
+    """Return what tables call metrics, those at the τ of rules too, in the order of their lines."""
+    of_rules = {
+        f"{rule}.{name.removeprefix('fullsup_')}": label.replace("fullsup τ", rule_label(rule))
+        for rule in rules
+        for name, label in LABELS.items()
+        if name.startswith("fullsup_")
+    }
+    return {name: label for name, label in (LABELS | of_rules).items() if name != "pxap"} | {"pxap": LABELS["pxap"]}
 
 
 def results_table(records: Sequence[ResultRecord], advice: Mapping[str, str] | None = None) -> str:
@@ -113,6 +130,82 @@ def comparison_html(comparison: Comparison) -> str:
     return f"<div>{above}{_differences_table(comparison, 'html')}{below}</div>"
 
 
+def contrasts_table(contrasts: Contrasts, metric: str | None) -> str:
+    """Return what is compared, and a line for every network and method with its difference to the reference.
+
+    Args:
+        contrasts: The records.
+        metric: One of theirs; None for V2 at the fullsup τ or, where none has it, at the oracle τ.
+
+    Raises:
+        UsageError: No record has the metric.
+    """
+    metric, shown = _with_metric(contrasts, metric)
+    rows = [
+        [
+            visible(cell.method),
+            marked(visible(cell.network), UNSEALED, marks_of(cell.records)),
+            str(len(cell.records)),
+            _value(score),
+            "" if score.difference is None else f"{score.difference.difference:+.2f}",
+            "" if score.difference is None else _ends(score.difference),
+        ]
+        for cell, score in shown
+    ]
+    headers = ["method", "network", "trainings", _metric_label(contrasts, metric), "difference", "95 % interval"]
+    alignment = ("left", "left", "right", "right", "right", "right")
+    table = str(tabulate(rows, headers, disable_numparse=True, colalign=alignment))
+    return "\n".join([*map(visible, _contrasted(contrasts)), "", table, *map(visible, contrasts.notes)])
+
+
+def contrasts_markdown(contrasts: Contrasts, metric: str | None) -> str:
+    """Return the same as a table in Markdown with a row a network and a column a method."""
+    metric, shown = _with_metric(contrasts, metric)
+    methods = list(dict.fromkeys(cell.method for cell, _ in shown))
+    rows: dict[str, dict[str, str]] = {}
+    for cell, score in shown:
+        text = _value(score)
+        if score.difference is not None:
+            text += f" ({score.difference.difference:+.2f}, {_ends(score.difference)})"
+        network = marked(cell.network, UNSEALED, marks_of(cell.records))
+        rows.setdefault(network, {})[cell.method] = text
+    lines = [[markdown_text(network), *(row.get(method, "") for method in methods)] for network, row in rows.items()]
+    headers = ["network", *map(markdown_text, methods)]
+    table = str(tabulate(lines, headers, "pipe", disable_numparse=True, colalign=["left"] + ["right"] * len(methods)))
+    below = [_metric_label(contrasts, metric), *_contrasted(contrasts), *contrasts.notes]
+    return f"{table}\n\n{'; '.join(map(markdown_text, below))}"
+
+
+def _with_metric(contrasts: Contrasts, metric: str | None) -> tuple[str, list[tuple[Cell, Contrast]]]:
+    """Return the metric of a table, and the cells that have it."""
+    known = dict.fromkeys(name for cell in contrasts.cells for name in cell.scores)
+    name = metric or next((each for each in _USUAL_METRICS if each in known), _USUAL_METRICS[0])
+    if name not in known:
+        raise UsageError(f"--metric: none of the records has '{name}' with an interval; they have {', '.join(known)}")
+    return name, [(cell, cell.scores[name]) for cell in contrasts.cells if name in cell.scores]
+
+
+def _metric_label(contrasts: Contrasts, metric: str) -> str:
+    return _labels(contrasts.records[0].thresholds).get(metric, metric)
+
+
+def _contrasted(contrasts: Contrasts) -> list[str]:
+    """Return what is compared, a line each."""
+    same = "method" if contrasts.axis == "network" else "network"
+    lines = [
+        _images(contrasts.records[0]),
+        f"all values in percent; difference to {contrasts.against}, with the same {same}",
+        "intervals: resamples of the same images, for these trainings",
+    ]
+    if any(len(cell.records) > 1 for cell in contrasts.cells):
+        lines.append("±: standard deviation over trainings that differ in their seeds")
+    return lines
+
+
+def _value(score: Contrast) -> str:
+    return f"{score.value:.2f}" if score.spread is None else f"{score.value:.2f} ± {score.spread:.2f}"
+
+
 def _paragraphs(lines: Sequence[str]) -> str:
     return "".join(f"<p>{html.escape(visible(line))}</p>" for line in lines)
 
@@ -130,13 +223,7 @@ def _compared(comparison: Comparison) -> list[str]:
 
 
 def _differences_table(comparison: Comparison, form: str = "simple") -> str:
-    of_rules = {
-        f"{rule}.{name.removeprefix('fullsup_')}": label.replace("fullsup τ", rule_label(rule))
-        for rule in comparison.first.thresholds
-        for name, label in LABELS.items()
-        if name.startswith("fullsup_")
-    }
-    labels = {name: label for name, label in (LABELS | of_rules).items() if name != "pxap"} | {"pxap": LABELS["pxap"]}
+    labels = _labels(comparison.first.thresholds)
     found = {label: comparison.differences[name] for name, label in labels.items() if name in comparison.differences}
     rows = [
         [label, f"{of.first:.2f}", f"{of.second:.2f}", f"{of.difference:+.2f}", _ends(of)]
