@@ -1,5 +1,8 @@
 """The checks of backbones: each notices what it is there for."""
 
+import re
+from pathlib import Path
+
 import pytest
 import torch
 from conformance import check_of, fails
@@ -8,6 +11,7 @@ from toy_tokens import MeanTokens, ToyTokens
 
 from wsolbench import testing
 from wsolbench.api import Attention, BackboneSpec, Checkpoint, Features, InputConfig, after_pooling, visit_layers
+from wsolbench.networks.class_weights import has_gradients
 
 
 class Net(nn.Module):
@@ -235,11 +239,23 @@ class NotDifferentiable(Net):
         return super().forward_head((features - features).abs().sqrt() + features)
 
 
+class PoolsWithoutClasses(Net):
+    def forward_head(self, features):
+        return super().forward_head(features) if self.head.weight.numel() else features.mean(dim=(2, 3))
+
+
+class NeedsClasses(Net):
+    def __init__(self, num_classes):
+        if num_classes < 1:
+            raise ValueError("no classes")
+        super().__init__(num_classes)
+
+
 def backbone(build, **changes):
     return BackboneSpec("net", build, changes.pop("input", InputConfig(32)), "s", **changes)
 
 
-@pytest.mark.parametrize("build", [Net, SaysItsWeights, DropsBlocks, Tapped, ToyTokens, MeanTokens])
+@pytest.mark.parametrize("build", [Net, SaysItsWeights, DropsBlocks, Tapped, ToyTokens, MeanTokens, NeedsClasses])
 def test_a_network_that_keeps_every_rule(build):
     assert fails(backbone(build)) == set()
 
@@ -263,6 +279,7 @@ def test_a_network_that_keeps_every_rule(build):
         (ForgetsALayer, "backbone_layers"),
         (CountsBackwards, "backbone_layers"),
         (lambda _: nn.Linear(1, 1), "backbone_shapes"),
+        (PoolsWithoutClasses, "backbone_without_classifier"),
         (OneTokenForAll, "backbone_shapes"),
         (NoTensorInTheRest, "backbone_shapes"),
         (NotFiniteRest, "backbone_shapes"),
@@ -286,6 +303,21 @@ def test_a_network_that_breaks_a_rule(build, rule):
     check = check_of(backbone(build), rule)
     with pytest.raises(AssertionError, match=r"expected .*, got "):
         check()
+
+
+PAGE = (Path(__file__).parents[2] / "docs/plugins.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("module", ["wsol_smallnet", "wsol_smallvit"])
+def test_the_networks_of_the_documentation_keep_every_rule(module):
+    source = re.search(rf"```python\n# {module}.py\n(.*?)```", PAGE, re.DOTALL)[1]
+    assert len(source.strip().splitlines()) <= 36
+    namespace = {"__name__": module}
+    exec(source, namespace)
+    (spec,) = namespace["wsolbench_backbones"]()
+    assert fails(spec) == set()
+    network = spec.build(3).eval()
+    assert has_gradients(network, network.forward_features(torch.randn(2, 3, 96, 96)))
 
 
 @pytest.mark.parametrize("key", ["fc.weight", "conv.weight", "norm.num_batches_tracked"])

@@ -28,6 +28,7 @@ from wsolbench.testing.backbones import (
     check_backbone_reparameterize,
     check_backbone_shapes,
     check_backbone_taps,
+    check_backbone_without_classifier,
     check_input_config,
 )
 from wsolbench.testing.datasets import (
@@ -81,6 +82,7 @@ __all__ = [
     "check_backbone_reparameterize",
     "check_backbone_shapes",
     "check_backbone_taps",
+    "check_backbone_without_classifier",
     "check_dataset_boxes",
     "check_dataset_can_be_scored",
     "check_dataset_identity",

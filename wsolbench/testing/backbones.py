@@ -23,6 +23,7 @@ from wsolbench.contract.backbones import class_weights, maps_and_rest, with_rest
 from wsolbench.contract.choices import Interpolation
 from wsolbench.errors import UsageError
 from wsolbench.networks.class_weights import class_weights_fault, has_gradients
+from wsolbench.networks.shapes import build_shapes
 from wsolbench.networks.weights import check_values, count_classes, load_state, read_state
 from wsolbench.testing.expectations import expect, expect_close, expect_finite, seeded
 from wsolbench.testing.toys import CLASSES
@@ -46,6 +47,7 @@ __all__ = [
     "check_backbone_reparameterize",
     "check_backbone_shapes",
     "check_backbone_taps",
+    "check_backbone_without_classifier",
     "check_input_config",
 ]
 
@@ -78,6 +80,15 @@ def check_backbone_on_meta(spec: BackboneSpec) -> None:
         with torch.no_grad():
             network.reparameterize()
         _check_shapes(network, images, CLASSES)
+
+
+def check_backbone_without_classifier(spec: BackboneSpec) -> None:
+    """Built for 0 classes, if it can be, the network has features as before and logits (B, 0)."""
+    try:
+        network = build_shapes(spec, 0).eval()
+    except Exception:  # not every network can be built without a classifier
+        return
+    _check_shapes(network, torch.zeros(2, 3, spec.input.size, spec.input.size, device="meta"), 0)
 
 
 def check_backbone_shapes(spec: BackboneSpec) -> None:
@@ -320,6 +331,7 @@ def check_backbone_checkpoints(spec: BackboneSpec, class_counts: Mapping[str, in
 BACKBONE_CHECKS = (
     check_input_config,
     check_backbone_on_meta,
+    check_backbone_without_classifier,
     check_backbone_shapes,
     check_backbone_classifier_key,
     check_backbone_converts_itself,
