@@ -10,6 +10,7 @@ from pathlib import Path
 
 from wsolbench.errors import DataError
 from wsolbench.escaping import fence, markdown_text, visible
+from wsolbench.leaderboard.claims import claims_as_markdown
 from wsolbench.leaderboard.entries import RECORDS, Table, group_tables, read_all
 from wsolbench.leaderboard.figures import (
     TITLES,
@@ -206,8 +207,11 @@ def _page(tables: list[Table], galleries: Collection[str], refused: int) -> str:
     if refused:
         them = "record is" if refused == 1 else "records are"
         parts.append(f"**{refused} {them} left out**: `wsolbench leaderboard check` says why.\n")
+    claims = claims_as_markdown(tables)
+    parts += [claims] if claims else []
     for table in tables:
         parts.append(f"## {markdown_text(table.title)}\n")
+        parts += [f"{line}\n" for line in (_selection(table, tables), _pretrained(table)) if line]
         seeds = seeds_as_markdown(table)
         if seeds is not None:
             heading = f"{SEEDS_EXPLAINED.capitalize()}, with the baselines. The next table has a row for every seed."
@@ -227,6 +231,34 @@ def _page(tables: list[Table], galleries: Collection[str], refused: int) -> str:
             parts.append(f"![the same images across networks and methods]({gallery})\n")
         parts.append(f"{_commands(table)}\n")
     return "\n".join(parts)
+
+
+def _selection(table: Table, tables: Sequence[Table]) -> str | None:
+    """Return that the images are a part of those of another table, and the folder that lists them; None where not."""
+    ids, name = set(table.entries[0].record.evaluated.image_ids), table.entries[0].record.dataset.name
+    others = (other.entries[0].record for other in tables)
+    theirs = [set(other.evaluated.image_ids) for other in others if other.dataset.name == name]
+    whole = max((len(other) for other in theirs if ids < other), default=None)
+    if whole is None:
+        return None
+    lists = {(entry.record.config or {}).get("metadata_root") for entry in table.entries}
+    folders = {Path(str(folder)).name for folder in lists if folder is not None}
+    listed = f", listed in {markdown_text(min(folders))}," if len(folders) == len(lists) == 1 else ""
+    return f"These {len(ids):,} images{listed} are a part of the {whole:,} of another table."
+
+
+def _pretrained(table: Table) -> str | None:
+    """Return the pretrained networks with the source of their weights and their accuracy, or None where none is."""
+    named: dict[tuple[str, str], float | None] = {
+        (entry.backbone, entry.weights): entry.record.metrics.top1_acc for entry in table.entries if entry.is_pretrained
+    }
+    if not named:
+        return None
+    shown = (
+        f"{markdown_text(network)} ({markdown_text(weights)}{'' if top1 is None else f', top-1 {top1:.1f}'})"
+        for (network, weights), top1 in sorted(named.items())
+    )
+    return f"Pretrained networks: {'; '.join(shown)}."
 
 
 def _commands(table: Table) -> str:

@@ -51,6 +51,17 @@ class Entry:
         return self.network is not None and self.network.weights.source != "random"
 
     @property
+    def is_pretrained(self) -> bool:
+        """Whether weights come from elsewhere: their first training, as far as it is known, was not wsolbench's.
+
+        They were downloaded, or are in a file without a card, or a training went on from such weights.
+        """
+        if self.network is None or self.network.weights.source not in ("file", "pretrained"):
+            return False
+        training = self.network.weights.training
+        return training is None or training.history[0].initial_weights.source != "random"
+
+    @property
     def backbone(self) -> str:
         """The network's name, with its precision unless it is the usual; a dash where none had a part in the maps."""
         if self.network is None:
@@ -225,7 +236,11 @@ def _recipe(training: TrainingInfo) -> str:
 
 
 def group_tables(entries: Iterable[Entry]) -> list[Table]:
-    """Group entries by what makes them comparable, the largest group first; within a table, the best first."""
+    """Group entries by what makes them comparable; within a table, the best first.
+
+    Tables of photos come before those of drawn images, and those of the data set with the most classes first. Of one
+    data set the table of the smallest selection is the first, but those of a limited number of images are the last.
+    """
     groups: dict[tuple[object, ...], list[Entry]] = {}
     for entry in entries:
         groups.setdefault(identity_of(entry.record).comparable, []).append(entry)
@@ -238,7 +253,22 @@ def group_tables(entries: Iterable[Entry]) -> list[Table]:
         "; ".join(filter(None, [title, told_as_text(told)]))
         for (title, _), told in zip(titled, same_title, strict=True)
     ]
-    return [Table(*each) for each in zip(_slugs(parts, facts), titles, parts, strict=True)]
+    return sorted((Table(*each) for each in zip(_slugs(parts, facts), titles, parts, strict=True)), key=_place)
+
+
+def _place(table: Table) -> tuple[bool, int, str, bool, int, int, str]:
+    """Return by what tables are sorted."""
+    dataset = table.entries[0].record.dataset
+    images = dataset.split_sizes[table.entries[0].record.protocol.split]
+    limited, rows = dataset.limit is not None, len(table.entries)
+    return _is_drawn(table), -dataset.num_classes, dataset.name, limited, images, -rows, table.title
+
+
+def _is_drawn(table: Table) -> bool:
+    """Return whether no image was a file, as far as records say where their images were."""
+    configs = [entry.record.config or {} for entry in table.entries]
+    roots = [config["data_root"] for config in configs if "data_root" in config]
+    return bool(roots) and not any(roots)
 
 
 def _facts_of_table(record: ResultRecord) -> dict[str, str]:
