@@ -95,7 +95,7 @@ def test_what_weights_say_is_told_where_it_counts_and_where_it_does_not():
     assert decided(InputChanges(), AskedInput(OWN, "their card")).notes == ()
     against = decided(InputChanges(size=64), CARD)
     assert against.notes == ()
-    assert against.warnings == ("by their card the weights are for 32 px; the network runs at 64 px, as asked for",)
+    assert against.against == ("by their card the weights are for 32 px; the network runs at 64 px, as asked for",)
 
 
 def test_a_network_is_built_for_the_size_with_its_options():

@@ -26,6 +26,7 @@ __all__ = [
     "named_by_file",
     "names_of_networks",
     "plain_name",
+    "size_in_name",
     "skipped_input_layers",
     "stated_size",
     "unused",
@@ -84,6 +85,16 @@ _HASHED = re.compile("(.+)-[0-9a-f]{8,64}")
 """Names of published files, of torch's hub and of timm."""
 _FORMS = re.compile("([._-](fp16|fp32|bf16|float16|half|ema|raw|best|last|final|weights|state_dict|checkpoint|model))+")
 """What names of files say after the network: in which form its weights are kept."""
+_SIZES = "192|224|240|256|288|299|320|336|384|448|480|512|518"
+"""Sides of inputs that files are named after; other numbers in names count epochs, classes or channels."""
+_SIZE = re.compile(
+    rf"(?:^|[_.\- x]|(?<=k)|to|img|res|size|[_-]r)(?P<side>{_SIZES})(?:px|p)?(?=$|[_.\- x]|to)"
+    r"|(?<![a-z0-9])(?P<pixels>\d{2,4})px"
+)
+_COUNTED = re.compile(
+    r"(?<![a-z])(epochs?|ep|e|checkpoint|ckpt|steps?|iters?|seed|bs|batch(size)?|dim|width|model|best|last)[_.\- ]?$"
+)
+"""What a number after it counts, which is no size."""
 
 
 @dataclass(frozen=True)
@@ -182,6 +193,22 @@ def named_by_file(path: Path, networks: Catalogue[BackboneSpec], *, zoos: bool =
             return [Statement("the name of the weights file", ("model_name",), name)]
         name = name.rpartition("_")[0]
     return []
+
+
+def size_in_name(path: Path, spec: BackboneSpec) -> list[Statement]:
+    """Return what the name of a weights file says of the side of the input, as in ``…_384`` and ``…_224to384``.
+
+    Args:
+        path: The file.
+        spec: The network, whose own name is no part of what is said, as the 384 of ``levit_384``.
+    """
+    hashed = _HASHED.fullmatch(path.stem)
+    name = (hashed[1] if hashed else path.stem).lower()
+    name = name.replace(plain_name(spec.name), "")
+    found = [each for each in _SIZE.finditer(name) if not _COUNTED.search(name[: each.start()])]
+    if not found:
+        return []
+    return [Statement("the name of the weights file", ("input_size",), int(found[-1]["side"] or found[-1]["pixels"]))]
 
 
 def names_of_networks(statements: Sequence[Statement]) -> list[str]:

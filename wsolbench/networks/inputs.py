@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 
 import torch
@@ -13,7 +14,7 @@ from wsolbench.host.provider import blaming
 from wsolbench.host.registry import Offer
 from wsolbench.networks.shapes import build_shapes
 
-__all__ = ["AskedInput", "DecidedInput", "decide_input"]
+__all__ = ["AskedInput", "DecidedInput", "decide_input", "names_its_size"]
 
 _STEPS = (32, 16, 14)
 """Strides and sides of patches, of which the size of an input usually has to be a multiple."""
@@ -36,11 +37,13 @@ class DecidedInput:
     Args:
         offer: The network, built for the size of its input if it is made for one.
         notes: What was decided.
-        warnings: What the user should know.
+        against: In what the user contradicts the weights.
+        warnings: What else the user should know.
     """
 
     offer: Offer[BackboneSpec]
     notes: tuple[str, ...] = ()
+    against: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
 
@@ -64,17 +67,23 @@ def decide_input(offer: Offer[BackboneSpec], changes: InputChanges, asked: Asked
     theirs = own if asked is None else asked.config
     config = changes.of(theirs, own)
     notes: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
+    against: tuple[str, ...] = ()
     if asked is not None and config != theirs:
         here, there = (shown_input(changed_input(*pair)) for pair in ((config, theirs), (theirs, config)))
-        warnings = (f"by {asked.source} the weights are for {there}; the network runs at {here}, as asked for",)
+        against = (f"by {asked.source} the weights are for {there}; the network runs at {here}, as asked for",)
     elif config != own:
         here, there = (shown_input(changed_input(*pair)) for pair in ((config, own), (own, config)))
         notes = () if asked is None else (f"by {asked.source} images are prepared for {here}, not {there}",)
+    warnings: tuple[str, ...] = ()
     if config.size != own.size:
         offer = _at_size(offer, config.size)
-        warnings += _off_stride(offer, config.size)
-    return DecidedInput(replace(offer, spec=replace(offer.spec, input=config)), notes, warnings)
+        warnings = _off_stride(offer, config.size)
+    return DecidedInput(replace(offer, spec=replace(offer.spec, input=config)), notes, against, warnings)
+
+
+def names_its_size(spec: BackboneSpec) -> bool:
+    """Return whether the name of a network says its size, as ``hornet_large_gf_384``: who types it asks for it."""
+    return re.search(rf"_{spec.input.size}(?!\d)", spec.name) is not None
 
 
 def _is_of_timm(spec: BackboneSpec) -> bool:

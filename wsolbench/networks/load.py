@@ -28,13 +28,14 @@ from wsolbench.networks.claims import (
     is_named,
     named_by_file,
     plain_name,
+    size_in_name,
     skipped_input_layers,
     stated_size,
     unused,
 )
 from wsolbench.networks.configure import backbone_options, configure
 from wsolbench.networks.diagnosis import Fit, compare, fits_too, looks_like
-from wsolbench.networks.inputs import AskedInput, DecidedInput, decide_input
+from wsolbench.networks.inputs import AskedInput, DecidedInput, decide_input, names_its_size
 from wsolbench.networks.network import USUAL, Execution, LoadedNetwork, largest_kernel
 from wsolbench.networks.plain_data import Statement, find_statements, stated_by_entries
 from wsolbench.networks.row_names import KnownClasses, find_row_names, names_beside_weights
@@ -240,7 +241,8 @@ def load_network(
         row_names, misfits = _row_names(known, said, num_classes)
         if row_names is not None and row_names.binding:
             notes += (f"the rows of the head are named by {row_names.source}",)
-        known = replace(known, warnings=(*known.warnings, *misfits, *decided.warnings))
+        against = decided.against if known.asked else ()  # what files say is compared with everything that is known
+        known = replace(known, warnings=(*known.warnings, *misfits, *against, *decided.warnings))
         notes += decided.notes
         info, warnings = _with_notes(known, notes, said, offer, num_classes, registry)
     loaded = _prepare(name, offer, module, num_classes, parameters, info, device, execution)
@@ -332,7 +334,15 @@ def input_of_weights(
     if stated is None:
         return decide_input(offer, changes, asked)
     size, source = stated
-    return decide_input(offer, changes, AskedInput(replace(offer.spec.input, size=size), source))
+    own = offer.spec.input
+    if changes.size is None and names_its_size(offer.spec):
+        changes = replace(changes, size=own.size)
+    try:
+        return decide_input(offer, changes, AskedInput(replace(own, size=size), source))
+    except UsageError:
+        if changes.size is not None:
+            raise
+        return decide_input(offer, replace(changes, size=own.size), AskedInput(replace(own, size=size), source))
 
 
 def at_its_size(known: KnownWeights | None, spec: BackboneSpec, own: InputConfig) -> KnownWeights | None:
@@ -353,6 +363,7 @@ def statements_of(known: KnownWeights, offer: Offer[BackboneSpec], registry: Reg
         *stated_by_entries(known.state.beside),
         *names_beside_weights(known.source.path),
         *named_by_file(known.source.path, registry.backbones, zoos=zoos),
+        *size_in_name(known.source.path, offer.spec),
     ]
 
 

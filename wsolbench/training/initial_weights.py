@@ -75,8 +75,9 @@ def read_start(
         return decide_input(offer, changes), None
     known = read_initial_weights(offer, weights, key)
     decided = input_of_weights(known, statements_of(known, offer, registry), offer, changes)
-    info = known.info.model_copy(update={"notes": [*known.info.notes, *decided.notes, *decided.warnings]})
-    known = replace(known, info=info, warnings=(*known.warnings, *decided.warnings))
+    warnings = (*decided.against, *decided.warnings)
+    info = known.info.model_copy(update={"notes": [*known.info.notes, *decided.notes, *warnings]})
+    known = replace(known, info=info, warnings=(*known.warnings, *warnings))
     return decided, at_its_size(known, decided.offer.spec, offer.spec.input)
 
 
