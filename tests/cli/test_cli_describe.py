@@ -21,3 +21,12 @@ def test_options_are_described_as_json(cli):
 
 def test_a_method_without_options(cli):
     assert cli("describe", "full-image").out.splitlines()[-1] == "options   none"
+
+
+def test_a_network_is_described_at_another_size(cli):
+    for arguments in (("replknet_31b_224",), ("replknet_31b", "--input-size", 224)):
+        about = json.loads(cli("describe", *arguments, "--preprocessing", "half", "--json").out)
+        assert (about["name"], about["feature_size"], about["feature_stride"]) == ("replknet_31b", [7, 7], 32)
+        assert about["input"] == {"size": 224, "mean": [0.5] * 3, "std": [0.5] * 3, "interpolation": "bicubic"}
+    assert cli("describe", "replknet_31b_224", "--input-size", 384).refused("the name 'replknet_31b_224' says 224")
+    assert cli("describe", "cam", "--input-size", 224).refused("'cam' is no backbone")

@@ -34,6 +34,20 @@ def test_a_file_is_told_with_its_classes_and_the_command_that_runs_it(cli, saved
     assert "missing" not in done.out
 
 
+def test_the_size_of_the_input_is_told_with_what_says_it(cli, saved):
+    path = saved("replknet_nano")
+    assert "  96 px: its own\n" in cli("weights", path).out
+    named = path.rename(path.with_name("replknet_nano_22k_224.pth"))
+    out = cli("weights", named).out
+    assert "warped to 224×224" in out
+    assert "its feature maps are 28×28" in out
+    assert "  224 px: by the name of the weights file; its own are 96\n" in out
+    out = cli("weights", named, "--input-size", 64).out
+    assert "  64 px: as asked for; its own are 96\n" in out
+    assert "by the name of the weights file the weights are for 224 px; the network runs at 64 px, as asked for" in out
+    assert "--input-size 64 --dataset" in out
+
+
 @pytest.mark.slow
 def test_merged_branches_are_recognised(cli, saved):
     assert "fits replknet_nano, branches merged: 7 classes" in cli("weights", saved("replknet_nano", merged=True)).out

@@ -7,13 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from cases import each
 from safetensors.torch import save_file
 
-from wsolbench.contract import InputConfig
-from wsolbench.networks.claims import Built, contradictions, named_by_file, unused
-from wsolbench.networks.plain_data import find_statements
+from wsolbench.contract import BackboneSpec, InputConfig
+from wsolbench.networks.claims import Built, contradictions, named_by_file, size_in_name, stated_size, unused
+from wsolbench.networks.plain_data import Statement, find_statements
 from wsolbench.networks.weights_file import WeightsFile, read_weights_file
 
 STATE = {"conv1.weight": torch.zeros(4, 3, 3, 3), "fc.weight": torch.zeros(5, 4)}
@@ -252,3 +253,37 @@ def test_a_file_that_states_more_than_any_training_takes_no_longer(registry, tmp
     (line,) = contradictions(find_statements(WeightsFile(tmp_path / "w.pth", "", content)), built, registry.backbones)
     assert time.monotonic() - began < 20
     assert len(line) < 2_000
+
+
+@pytest.mark.parametrize(
+    ("name", "network", "size"),
+    [
+        ("RepLKNet-31B_ImageNet-1K_224.pth", "replknet_31b", 224),
+        ("RepLKNet-31B_ImageNet-22K-to-1K_384.pth", "replknet_31b", 384),
+        ("31B1K384_CUB.pth", "replknet_31b", 384),
+        ("convnext_base_22k_1k_384.pth", "convnext_base", 384),
+        ("net_224to384.pth", "net", 384),
+        ("net_img384_e300.pth", "net", 384),
+        ("net-128px.pth", "net", 128),
+        ("levit_384-abcdef12.pth", "timm:levit_384", None),
+        ("RepLKNet-XL_MegData73M_ImageNet1K.pth", "replknet_xl", None),
+        ("checkpoint-224.pth", "net", None),
+        ("epoch_256.pth", "net", None),
+        ("net_300_bs256.pth", "net", None),
+    ],
+)
+def test_the_name_of_a_file_may_say_a_size(name, network, size):
+    spec = BackboneSpec(network, list, InputConfig(64), "us")
+    assert [each.value for each in size_in_name(Path("/weights") / name, spec)] == ([] if size is None else [size])
+
+
+def test_the_size_that_counts_is_the_first_sources_of_evaluation():
+    def said(source, *path, value):
+        return Statement(source, path, value)
+
+    file = [said("the weights file", "args", "input_size", value=224), said("its name", "input_size", value=384)]
+    assert stated_size(file) == (224, "the weights file")
+    stages = [said("f", "train_crop_size", value=176), said("f", "val_crop_size", value=224)]
+    assert stated_size(stages) == (224, "f")
+    assert stated_size([said("f", "image_size", value=256), said("f", "crop_size", value=224)]) is None
+    assert stated_size([said("f", "input_size", value=[3, 288, 288]), said("f", "epochs", value=300)]) == (288, "f")

@@ -10,9 +10,10 @@ from wsolbench.contract import BackboneSpec, InputConfig
 from wsolbench.contract.inputs import InputChanges, changed_input, shown_input
 from wsolbench.errors import UsageError
 from wsolbench.host.provider import Provider
-from wsolbench.host.registry import Offer
+from wsolbench.host.registry import Offer, Registry
 from wsolbench.networks.configure import configure
 from wsolbench.networks.inputs import AskedInput, decide_input
+from wsolbench.networks.load import load_network
 
 HALF, IMAGENET = (0.5, 0.5, 0.5), ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 OWN = InputConfig(64, HALF, HALF, "bicubic")
@@ -54,7 +55,9 @@ def positioned(size):
 
 
 def offer(build=Strided, **about):
-    return Offer(BackboneSpec("strided", build, OWN, "us", **about), Provider("acme", "1", "net"))
+    return Offer(
+        BackboneSpec("strided", build, OWN, "us", classifier_key="head.weight", **about), Provider("acme", "1", "net")
+    )
 
 
 def decided(changes, asked=None, build=Strided, **about):
@@ -127,10 +130,60 @@ def test_a_size_that_a_network_does_not_take_is_refused_with_those_that_it_takes
 
 def test_a_size_beside_the_stride_is_told():
     assert decided(InputChanges(size=100)).warnings == (
-        "100 pixels are no multiple of the stride 16 of 'strided', so that its 6×6 maps do not cover the image evenly; "
+        "100 pixels are no multiple of the stride 16 of 'strided', so that its maps do not cover the image evenly; "
         "96 and 112 are",
     )
     assert decided(InputChanges(size=96)).warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("strided_224", ("strided", 224)),
+        ("acme:strided_96", ("acme:strided", 96)),
+        ("strided", ("strided", None)),
+        ("strided_96x", ("strided_96x", None)),
+        ("nothing_224", ("nothing_224", None)),
+        ("strided_64", ("strided_64", None)),
+    ],
+)
+def test_a_size_may_stand_behind_the_name_of_a_network(name, meant):
+    named = Offer(replace(offer().spec, name="strided_64"), offer().provider)
+    assert Registry([offer(), named]).sized(name) == meant
+
+
+def load(path, **options):
+    cpu = torch.device("cpu")
+    return load_network(
+        Registry([offer()]), "strided", dataset="x", num_classes=2, weights=path, device=cpu, seed=0, **options
+    )
+
+
+def test_the_size_that_a_file_states_is_used_or_contradicted(tmp_path):
+    stated, named, plain = tmp_path / "w.pth", tmp_path / "w_1k_224.pth", tmp_path / "v.pth"
+    entries = Strided(2).state_dict()
+    torch.save({"model": entries, "args": {"input_size": 96}}, stated)
+    for path in (named, plain):
+        torch.save(entries, path)
+    loaded = load(stated)
+    assert (loaded.spec.input.size, loaded.changed_input, loaded.feature_shape) == (96, ("size",), (4, 6, 6))
+    assert "by the weights file images are prepared for 96 px, not 64 px" in loaded.weights.notes
+    assert load(named).spec.input.size == 224
+    assert load(plain).spec.input.size == 64
+
+    against = load(named, changes=InputChanges(size=64))
+    assert against.changed_input == ()
+    assert [each for each in against.warnings if "the name of the weights file says 224 pixels" in each]
+
+
+def test_a_stated_size_that_the_network_does_not_take_is_only_told(tmp_path):
+    torch.save({"model": Positioned(2, 64).state_dict(), "args": {"input_size": 96}}, tmp_path / "w.pth")
+    registry = Registry([offer(fixed)])
+    loaded = load_network(
+        registry, "strided", dataset="x", num_classes=2, weights=tmp_path / "w.pth", device=torch.device("cpu"), seed=0
+    )
+    assert loaded.spec.input.size == 64
+    assert [each for each in loaded.warnings if "the weights file says 96 pixels" in each]
 
 
 def test_settings_of_an_input_are_shown_in_short():

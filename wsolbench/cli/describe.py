@@ -7,9 +7,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from wsolbench.cli.arguments import BackboneOptions, parse_options
+from wsolbench.cli.arguments import (
+    BackboneOptions,
+    InputSize,
+    Mean,
+    PreprocessingOfName,
+    Std,
+    WarpFilter,
+    parse_options,
+    read_input,
+)
 from wsolbench.cli.session import session_of
 from wsolbench.contract import BackboneSpec, DatasetSpec, MethodSpec, RecipeSpec, Spec
+from wsolbench.contract.inputs import NO_CHANGES, InputChanges
 from wsolbench.errors import UsageError
 from wsolbench.escaping import finite_json, visible
 from wsolbench.host.registry import Offer, Registry
@@ -27,12 +37,22 @@ def describe(
     ] = False,
     classes: Annotated[int, typer.Option(metavar="N", min=0, help="Of a backbone: classes of its head.")] = 1000,
     backbone_opt: BackboneOptions = None,
+    input_size: InputSize = None,
+    preprocessing: PreprocessingOfName = None,
+    mean: Mean = None,
+    std: Std = None,
+    interpolation: WarpFilter = None,
     merged: Annotated[bool, typer.Option("--merged", help="Of a backbone: after its branches are merged.")] = False,
 ) -> None:
     """Describe a backbone (source, size, kernels, features, input), a method, a data set or a recipe (options)."""
     session = session_of(context)
+    from wsolbench.config import InputSettings
+
     registry = session.load_plugins()
-    offers = _configured(_find(registry, name), parse_options(backbone_opt or [], "--backbone-opt"))
+    plain, size = registry.sized(name)
+    offers = _configured(_find(registry, plain), parse_options(backbone_opt or [], "--backbone-opt"))
+    given = read_input(input_size, preprocessing, mean, std, interpolation)
+    offers = _with_input(offers, InputSettings.of(**given).input_changes.sized(size, name))
     if state_dict:
         if len(offers) != 1 or not isinstance(offers[0].spec, BackboneSpec):
             kinds = " and ".join(f"the {_kind(offer.spec)} '{offer.name}'" for offer in offers)
@@ -86,6 +106,24 @@ def _configured(offers: list[Offer[Spec]], given: dict[str, str]) -> list[Offer[
             raise UsageError(f"--backbone-opt: '{offer.name}' is no backbone")
         configured.append(configure(Offer(offer.spec, offer.provider), given)[0])
     return configured
+
+
+def _with_input(offers: list[Offer[Spec]], changes: InputChanges) -> list[Offer[Spec]]:
+    """Return offers, of which the backbones have the input that is asked for.
+
+    Raises:
+        UsageError: An input is given and there is no backbone, or it cannot have it.
+    """
+    if changes == NO_CHANGES:
+        return offers
+    from wsolbench.networks.inputs import decide_input
+
+    changed: list[Offer[Spec]] = []
+    for offer in offers:
+        if not isinstance(offer.spec, BackboneSpec):
+            raise UsageError(f"'{offer.name}' is no backbone; omit the options of its input")
+        changed.append(decide_input(Offer(offer.spec, offer.provider), changes).offer)
+    return changed
 
 
 def _describe(registry: Registry, offer: Offer[Spec], classes: int, *, merged: bool) -> dict[str, Any]:

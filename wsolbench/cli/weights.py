@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from wsolbench.cli.arguments import WeightsKey
+from wsolbench.cli.arguments import InputSize, WeightsKey
 from wsolbench.cli.session import session_of
 from wsolbench.contract import InputConfig
+from wsolbench.contract.inputs import InputChanges
 from wsolbench.escaping import visible
 from wsolbench.host.registry import Registry
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from wsolbench.networks.diagnosis import Fit
+    from wsolbench.networks.weights_file import WeightsFile
 
 SHOWN = 8
 
@@ -25,6 +27,7 @@ def weights(
     context: typer.Context,
     file: Annotated[Path, typer.Argument(help="A safetensors or torch.save file; nothing in it is executed.")],
     weights_key: WeightsKey = None,
+    input_size: InputSize = None,
 ) -> None:
     """Show which network a weights file belongs to, which entries are renamed, and which are missing."""
     session = session_of(context)
@@ -45,8 +48,9 @@ def weights(
         own = [name for name in found.entries if not is_counter(name)]
         lines.append(f"no network that was compared is similar; its entries include {some(own or found.entries)}")
     lines += found.refusals
-    for fit in found.fits:
-        lines += ["", *_about(fit, registry, file, weights_key)]
+    with session.clean_stdout():
+        for fit in found.fits:
+            lines += ["", *_about(fit, registry, content, weights_key, input_size)]
     for line in lines:
         typer.echo(visible(line))
 
@@ -56,7 +60,7 @@ def _summary(file: Path, entries: dict[str, Tensor]) -> str:
     return f"{file}: {len(entries):,} entries, {numbers / 1e6:.2f} M numbers"
 
 
-def _about(fit: Fit, registry: Registry, file: Path, key: str | None) -> list[str]:
+def _about(fit: Fit, registry: Registry, file: WeightsFile, key: str | None, size: int | None) -> list[str]:
     name = registry.backbones.shown_name(fit.offer)
     form = ", branches merged" if fit.merged else ""
     classes = f"{fit.classes:,} classes" if fit.classes else "no classifier"
@@ -67,13 +71,29 @@ def _about(fit: Fit, registry: Registry, file: Path, key: str | None) -> list[st
         lines += _listed("of another shape", fit.difference.reshaped)
     lines += _listed("mapped", [f"{theirs} -> {ours}" for theirs, ours in fit.renamed.items()])
     if not fit.difference:
-        maps = "×".join(map(str, fit.map_size or ()))
-        lines.append(f"  images are {_input(fit.offer.spec.input)}; its feature maps are {maps}")
+        lines += _sized(fit, file, size)
         lines += [f"  refused: {fit.problem}"] if fit.problem else []
         which = "" if key is None else f" --weights-key {key}"
+        which += "" if size is None else f" --input-size {size}"
         method = "cam" if fit.classes else "pc1-unsigned"
-        lines.append(f"  wsolbench run --backbone {name} --weights {file}{which} --dataset DATASET --method {method}")
+        run = f"wsolbench run --backbone {name} --weights {file.path}{which}"
+        lines.append(f"  {run} --dataset DATASET --method {method}")
     return lines
+
+
+def _sized(fit: Fit, file: WeightsFile, size: int | None) -> list[str]:
+    """Return how images become the network's input with this file, who says so, and how large the maps are."""
+    from wsolbench.networks.diagnosis import map_size
+    from wsolbench.networks.load import input_of_file
+
+    decided = input_of_file(file, fit.offer, InputChanges(size=size))
+    config, own = decided.offer.spec.input, fit.offer.spec.input
+    maps = "×".join(map(str, fit.map_size or () if config.size == own.size else map_size(decided.offer)))
+    decision = f"  {config.size} px: {decided.size_by}" + (
+        f"; its own are {own.size}" if config.size != own.size else ""
+    )
+    told = [*decided.against, *decided.warnings]
+    return [f"  images are {_input(config)}; its feature maps are {maps}", decision, *(f"  {line}" for line in told)]
 
 
 def _input(config: InputConfig) -> str:

@@ -8,6 +8,7 @@ from typing import Any, Final, Literal, TypeAlias, get_args
 
 from wsolbench.contract.backbones import InputConfig
 from wsolbench.contract.choices import Interpolation, PreprocessingName
+from wsolbench.errors import UsageError
 
 __all__ = ["NORMALISATIONS", "NO_CHANGES", "Channels", "InputChanges", "InputSetting", "changed_input", "shown_input"]
 
@@ -46,6 +47,18 @@ class InputChanges:
     def all_of(cls, config: InputConfig) -> InputChanges:
         """Return changes that turn every input into this one."""
         return cls(size=config.size, mean=config.mean, std=config.std, interpolation=config.interpolation)
+
+    def sized(self, size: int | None, name: str) -> InputChanges:
+        """Return the changes with the size that stands behind the name of a network, if one does.
+
+        Raises:
+            UsageError: Another size is asked for too.
+        """
+        if size is None or self.size == size:
+            return self
+        if self.size is not None:
+            raise UsageError(f"--input-size {self.size}: the name '{name}' says {size}; omit one of them")
+        return replace(self, size=size)
 
     def of(self, config: InputConfig, own: InputConfig) -> InputConfig:
         """Return an input with the changes.

@@ -101,7 +101,8 @@ def plan_run(config: RunConfig, registry: Registry, reporter: Reporter) -> RunPl
     if config.precision != "fp32":
         reporter.say(f"features are computed in {config.precision}: scores will differ from those of fp32")
     if config.backbone not in (network.offer.name, network.offer.qualified_name):
-        reporter.say(f"{config.backbone}: the variant {network.spec.name}")
+        sized = f" at {network.spec.input.size} px" if "size" in network.changed_input else ""
+        reporter.say(f"{config.backbone}: the variant {network.spec.name}{sized}")
     return RunPlan(config, dataset, network, methods, registry.providers)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -234,12 +235,29 @@ class Registry:
         listed = sum(len(catalogue) + len(catalogue.zoos) for catalogue in self.catalogues)
         return _unknown("name", name, known, "list", listed, self.failures)
 
+    def sized(self, name: str) -> tuple[str, int | None]:
+        """Return the name of a network or family, and the size of its input where that is typed behind the name.
+
+        ``replknet_31b_224`` is ``replknet_31b`` at 224 pixels, and ``hornet_large_gf_384`` is a network of this name.
+        """
+        behind = re.fullmatch(r"(.+)_(\d{2,4})", name)
+        if behind is None or self._has_networks(name) or not self._has_networks(behind[1]):
+            return name, None
+        return behind[1], int(behind[2])
+
+    def _has_networks(self, name: str) -> bool:
+        return bool(self.backbones.find(name) or self.family(name))
+
     def networks(self, name: str) -> list[Offer[BackboneSpec]]:
         """Return the network of a name alone or, if it is the name of a family, its variants.
+
+        Args:
+            name: The name, perhaps with a size behind it.
 
         Raises:
             UnknownNameError: No plugin offers the name, or several do.
         """
+        name, _ = self.sized(name)
         found = self.backbones.find(name)
         if len(found) > 1:
             raise self.backbones.ambiguous(name, found)

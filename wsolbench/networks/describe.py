@@ -69,15 +69,28 @@ def feature_size(module: Any, size: int) -> tuple[int, int]:
     return height, width
 
 
+def feature_stride(module: Any, size: int) -> float:
+    """Return the pixels between two cells of a network's feature maps; the network has no memory and is in eval mode.
+
+    A network that takes images of one size only divides them evenly.
+    """
+    with torch.no_grad():
+        height = _feature_shape(module, size)[2]
+        try:
+            further = _feature_shape(module, size + _LONGER)[2] - height
+        except Exception:  # whatever its code raises for images of another size
+            further = 0
+    return _LONGER / further if further > 0 else size / height
+
+
 def describe_backbone(spec: BackboneSpec, provider: Provider, num_classes: int, *, merged: bool) -> dict[str, Any]:
     """Return a network's parameters, kernel sizes, features, input configuration and available weights."""
     module = build_on_meta(spec, provider, num_classes, merged=merged)
     size = spec.input.size
     with torch.no_grad(), blaming(provider, f"in '{spec.name}' on a blank image"):
         _, channels, height, width = _feature_shape(module, size)
-        _, _, taller, _ = _feature_shape(module, size + _LONGER)
+        stride = feature_stride(module, size)
         taps = _tap_shapes(module, size)
-    stride = _LONGER / (taller - height)
     return {
         "family": spec.family,
         "parameters": sum(parameter.numel() for parameter in module.parameters()),

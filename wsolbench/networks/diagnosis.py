@@ -150,6 +150,12 @@ def _closest_form(spec: BackboneSpec, state: StateDict, classes: int) -> tuple[A
     return network, found, merged
 
 
+def map_size(offer: Offer[BackboneSpec]) -> tuple[int, int]:
+    """Return height and width of a network's feature maps for its input. Raises ``PluginError``."""
+    with blaming(offer.provider, f"building '{offer.spec.name}'"):
+        return feature_size(build_shapes(offer.spec, _USUAL_CLASSES), offer.spec.input.size)
+
+
 def _problem(state: StateDict, network: object) -> str | None:
     try:
         check_values(state)

@@ -8,18 +8,18 @@ from dataclasses import dataclass, replace
 import torch
 
 from wsolbench.contract import BackboneSpec, InputConfig
+from wsolbench.contract.backbones import maps_and_rest
 from wsolbench.contract.inputs import InputChanges, changed_input, shown_input
 from wsolbench.errors import UsageError, WsolbenchError
 from wsolbench.host.provider import blaming
 from wsolbench.host.registry import Offer
+from wsolbench.networks.describe import feature_stride
 from wsolbench.networks.shapes import build_shapes
 
-__all__ = ["AskedInput", "DecidedInput", "decide_input", "names_its_size"]
+__all__ = ["AskedInput", "DecidedInput", "decide_input", "follow"]
 
 _STEPS = (32, 16, 14)
 """Strides and sides of patches, of which the size of an input usually has to be a multiple."""
-_FURTHER = 512
-"""Pixels by which an image is made larger to measure the stride: a multiple of most strides."""
 
 
 @dataclass(frozen=True)
@@ -36,12 +36,14 @@ class DecidedInput:
 
     Args:
         offer: The network, built for the size of its input if it is made for one.
+        size_by: What decided its size.
         notes: What was decided.
         against: In what the user contradicts the weights.
         warnings: What else the user should know.
     """
 
     offer: Offer[BackboneSpec]
+    size_by: str
     notes: tuple[str, ...] = ()
     against: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
@@ -78,11 +80,30 @@ def decide_input(offer: Offer[BackboneSpec], changes: InputChanges, asked: Asked
     if config.size != own.size:
         offer = _at_size(offer, config.size)
         warnings = _off_stride(offer, config.size)
-    return DecidedInput(replace(offer, spec=replace(offer.spec, input=config)), notes, against, warnings)
+    size_by = "its own" if asked is None else f"by {asked.source}"
+    if config.size != theirs.size or changes.size is not None:
+        size_by = "as asked for"
+    return DecidedInput(replace(offer, spec=replace(offer.spec, input=config)), size_by, notes, against, warnings)
 
 
-def names_its_size(spec: BackboneSpec) -> bool:
-    """Return whether the name of a network says its size, as ``hornet_large_gf_384``: who types it asks for it."""
+def follow(asked: AskedInput, offer: Offer[BackboneSpec], changes: InputChanges) -> InputChanges:
+    """Return what the user says, with the network's own size where that which a file states is not followed.
+
+    It is not where the network cannot have it, and where the name of the network says a size, which its user asks for.
+
+    Args:
+        asked: What the file states.
+        offer: The network, with its own input.
+        changes: What the user says.
+    """
+    followed = changes.size is None and not _names_its_size(offer.spec)
+    if followed and (asked.config.size == offer.spec.input.size or _problem(offer, asked.config.size) is None):
+        return changes
+    return changes if changes.size is not None else replace(changes, size=offer.spec.input.size)
+
+
+def _names_its_size(spec: BackboneSpec) -> bool:
+    """Return whether the name of a network says its size, as ``hornet_large_gf_384``."""
     return re.search(rf"_{spec.input.size}(?!\d)", spec.name) is not None
 
 
@@ -111,10 +132,10 @@ def _at_size(offer: Offer[BackboneSpec], size: int) -> Offer[BackboneSpec]:
 def _near(offer: Offer[BackboneSpec], size: int) -> list[int]:
     """Return the sizes next to one that a network does not take; none where it has one size only."""
     for step in _STEPS:
-        multiples = (size // step * step, (size // step + 1) * step)
+        multiples = [step * (size // step + more) for more in (0, 1, 2)]
         taken = [each for each in multiples if each not in (0, size) and _problem(offer, each) is None]
         if taken:
-            return taken
+            return taken[:2]
     return []
 
 
@@ -142,21 +163,20 @@ def _map_side(offer: Offer[BackboneSpec], size: int) -> int:
     with torch.no_grad():
         features = module.forward_features(torch.zeros(1, 3, size, size, device="meta"))
         module.forward_head(features)
-    return int(getattr(features, "maps", features).shape[2])
+    return int(maps_and_rest(features)[0].shape[2])
 
 
 def _off_stride(offer: Offer[BackboneSpec], size: int) -> tuple[str, ...]:
     """Return a warning if the cells of the feature maps do not cover the image evenly."""
     try:
-        side = _map_side(offer, size)
-        stride = _FURTHER / (_map_side(offer, size + _FURTHER) - side)
-    except Exception:  # a network of one size has patches that divide it
+        stride = feature_stride(build_shapes(offer.spec, 2).eval(), size)
+    except Exception:  # it cannot be run without memory
         return ()
     below = int(size // stride * stride)
     if not stride.is_integer() or size == below:
         return ()
     multiples = " and ".join(str(each) for each in (below, below + int(stride)) if each)
     return (
-        f"{size} pixels are no multiple of the stride {stride:g} of '{offer.spec.name}', so that its {side}×{side} "
-        f"maps do not cover the image evenly; {multiples} are",
+        f"{size} pixels are no multiple of the stride {stride:g} of '{offer.spec.name}', so that its maps do not cover "
+        f"the image evenly; {multiples} are",
     )

@@ -35,7 +35,7 @@ from wsolbench.networks.claims import (
 )
 from wsolbench.networks.configure import backbone_options, configure
 from wsolbench.networks.diagnosis import Fit, compare, fits_too, looks_like
-from wsolbench.networks.inputs import AskedInput, DecidedInput, decide_input, names_its_size
+from wsolbench.networks.inputs import AskedInput, DecidedInput, decide_input, follow
 from wsolbench.networks.network import USUAL, Execution, LoadedNetwork, largest_kernel
 from wsolbench.networks.plain_data import Statement, find_statements, stated_by_entries
 from wsolbench.networks.row_names import KnownClasses, find_row_names, names_beside_weights
@@ -186,7 +186,7 @@ def load_network(
 
     Args:
         registry: The installed plugins.
-        name: A variant, a qualified variant, or a family.
+        name: A variant, a qualified variant, or a family; perhaps with the size of its input, as in `Registry.sized`.
         dataset: The data set whose shipped weights are loaded if `weights` is None.
         num_classes: Number of classes for random weights; other weights determine it themselves.
         weights: A file, a source of pretrained weights, ``"random"``, or None for shipped weights.
@@ -205,7 +205,9 @@ def load_network(
         PluginError: The plugin's code fails.
     """
     source = source_of(weights, weights_key)
-    offer, chosen = configure(resolve_backbone(registry, name, dataset, source, options), options or {})
+    plain, size = registry.sized(name)
+    changes = changes.sized(size, name)
+    offer, chosen = configure(resolve_backbone(registry, plain, dataset, source, options), options or {})
     own, provider = offer.spec.input, offer.provider
     if isinstance(offer.spec, ModuleSpec):
         decided = decide_input(offer, changes)
@@ -329,20 +331,24 @@ def input_of_weights(
     Raises:
         UsageError: The network cannot have this input.
     """
-    asked = None if known is None else known.asked
+    return _input(None if known is None else known.asked, said, offer, changes)
+
+
+def input_of_file(file: WeightsFile, offer: Offer[BackboneSpec], changes: InputChanges) -> DecidedInput:
+    """Return a network with the input that it gets with a weights file; see `input_of_weights`."""
+    card = read_card(file.path, file.sha256)
+    said = [*find_statements(file), *names_beside_weights(file.path), *size_in_name(file.path, offer.spec)]
+    return _input(_input_on_card(card, offer.spec), said, offer, changes)
+
+
+def _input(
+    asked: AskedInput | None, said: Sequence[Statement], offer: Offer[BackboneSpec], changes: InputChanges
+) -> DecidedInput:
     stated = stated_size(said) if asked is None else None
-    if stated is None:
-        return decide_input(offer, changes, asked)
-    size, source = stated
-    own = offer.spec.input
-    if changes.size is None and names_its_size(offer.spec):
-        changes = replace(changes, size=own.size)
-    try:
-        return decide_input(offer, changes, AskedInput(replace(own, size=size), source))
-    except UsageError:
-        if changes.size is not None:
-            raise
-        return decide_input(offer, replace(changes, size=own.size), AskedInput(replace(own, size=size), source))
+    if stated is not None:
+        asked = AskedInput(replace(offer.spec.input, size=stated[0]), stated[1])
+        changes = follow(asked, offer, changes)
+    return decide_input(offer, changes, asked)
 
 
 def at_its_size(known: KnownWeights | None, spec: BackboneSpec, own: InputConfig) -> KnownWeights | None:

@@ -82,9 +82,12 @@ def plan_training(config: TrainConfig, registry: Registry, reporter: Reporter, *
     for index, seed in enumerate(config.seeds):
         if seed in config.seeds[:index]:  # the same training would run again and count twice
             raise UsageError(f"--seed {seed} is given more than once; give every seed once")
-    backbone, options = configure(_one_network(registry, config.backbone), config.backbone_options)
+    name, size = registry.sized(config.backbone)
+    backbone, options = configure(_one_network(registry, name), config.backbone_options)
     weights = None if config.weights is None else Path(config.weights)
-    start, initial = read_start(registry, backbone, weights, config.weights_key, config.input_changes)
+    start, initial = read_start(
+        registry, backbone, weights, config.weights_key, config.input_changes.sized(size, config.backbone)
+    )
     if initial is None:
         for warning in start.warnings:
             reporter.warn(warning)
