@@ -83,6 +83,16 @@ def test_gradients_of_all_layers_are_those_of_each_images_class_score(network, i
         assert not found[name][1].requires_grad
 
 
+def test_the_gradient_of_maps_that_no_later_layer_reads_is_zero(network, images):
+    network.forward_tapped = lambda images, visit: (
+        visit["second"](network.second(network.first(images))),
+        visit_layers(network, images, {"first": visit["first"]}),
+    )[1]
+    found = context(network, images).tap_gradients()
+    assert not found["second"][1].any()
+    assert found["first"][1].any()
+
+
 def test_only_the_layers_asked_for_are_found_and_in_their_order(network, images):
     assert list(context(network, images).tap_gradients(["second"])) == ["second"]
     assert list(context(network, images).tap_gradients(["second", "first"])) == ["second", "first"]

@@ -101,5 +101,7 @@ def tap_gradients(
     with torch.enable_grad():
         logits = backbone.forward_tapped(images, {name: partial(keep, name) for name in names})
         selected = torch.zeros_like(logits).scatter(1, class_indices[:, None], 1)
-        gradients = torch.autograd.grad(logits, [found[name] for name in names], selected)
+        layers = [found[name] for name in names]
+        # Of maps that no later layer reads, such as patches behind the last attention to them, the gradient is 0.
+        gradients = torch.autograd.grad(logits, layers, selected, allow_unused=True, materialize_grads=True)
     return {name: (found[name].detach(), gradient) for name, gradient in zip(names, gradients, strict=True)}

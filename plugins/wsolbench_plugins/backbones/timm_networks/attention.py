@@ -55,7 +55,7 @@ class Attending:
         prefix = int(getattr(self, "num_prefix_tokens", 0))
         grid = grid_of(found[0].shape[-1] - prefix, images)
         assert grid is not None
-        return Attention(tuple(found), prefix, grid)
+        return Attention(tuple(found), prefix, grid, class_token=getattr(self, "global_pool", None) == "token")
 
 
 def _weights(layer: nn.Module, inputs: tuple[Any, ...], options: dict[str, Any]) -> Tensor:
