@@ -45,6 +45,24 @@ def test_taps_are_the_fire_modules_and_the_last_one_is_the_features():
     assert torch.equal(logits, ours.forward_head(features))
 
 
+def test_files_with_caffes_names_read_bgr_images_of_0_to_255_less_their_mean():
+    theirs = torchvision.models.squeezenet1_0(num_classes=3).eval()
+    places = dict(zip((f"features.{place}" for place in (3, 4, 5, 7, 8, 9, 10, 12)), range(2, 10), strict=True))
+    names = {"features.0": "conv1", "classifier.1": "conv10"} | {old: f"fire{number}" for old, number in places.items()}
+    caffe = {}
+    for key, value in theirs.state_dict().items():
+        front = next(old for old in names if key.startswith(f"{old}."))
+        caffe[key.replace(front, names[front])] = value
+    ours = SPECS["squeezenet1_0"].build(3).eval()
+    ours.load_state_dict(SPECS["squeezenet1_0"].convert_weights(caffe))
+    image = torch.rand(1, 3, 67, 67)
+    mean, std = torch.tensor([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]])[:, :, None, None]
+    expected = theirs((255 * image - torch.tensor([123.0, 117.0, 104.0])[:, None, None]).flip(1))
+    torch.testing.assert_close(ours.forward_head(ours.forward_features((image - mean) / std)), expected)
+    own = ours.state_dict()
+    assert SPECS["squeezenet1_0"].convert_weights(own) is own
+
+
 def test_weights_that_cannot_be_fetched_are_named_with_their_address(monkeypatch):
     class Unreachable:
         url = "https://example.org/squeezenet1_0.pth"

@@ -1,4 +1,8 @@
-"""``squeezenet1_0`` and ``squeezenet1_1`` as torchvision builds and publishes them."""
+"""``squeezenet1_0`` and ``squeezenet1_1`` as torchvision builds and publishes them.
+
+Weights with Caffe's names, as the authors published version 1.0, are converted; they were trained at ``--input-size
+227``. The core reads no ``.npz``: save its arrays as safetensors.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +28,7 @@ def wsolbench_backbones() -> list[BackboneSpec]:
             input=InputConfig(size=224),
             source=SOURCE,
             classifier_key="classifier.1.weight",
+            convert_weights=_convert,
             pretrained=Pretrained("torchvision", f"{name}.imagenet1k_v1", partial(_fetch, version)),
         )
         for name, version in (("squeezenet1_0", "1_0"), ("squeezenet1_1", "1_1"))
@@ -34,6 +39,12 @@ def _build(version: str, num_classes: int) -> Backbone:
     from wsolbench_plugins.backbones.squeezenet.network import SqueezeNet
 
     return SqueezeNet(version, num_classes)
+
+
+def _convert(state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    from wsolbench_plugins.backbones.squeezenet.caffe_files import convert
+
+    return convert(state)
 
 
 def _fetch(version: str) -> Mapping[str, Tensor]:
