@@ -224,6 +224,7 @@ def test_attention_is_that_of_timms_layers_where_they_are_not_fused(name):
         plain(images_of(name))
     shown = backbone.forward_attention(images_of(name))
     assert (shown.prefix, shown.grid, len(shown.weights)) == (prefix, (4, 4), 3)
+    assert shown.class_token == (name not in {"mean of the patches", "attention pool"})
     for ours, theirs in zip(shown.weights, expected, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-7)
         torch.testing.assert_close(ours.sum(-1), torch.ones(2, 2, prefix + 16))

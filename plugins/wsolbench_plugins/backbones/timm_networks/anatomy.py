@@ -66,7 +66,7 @@ def dissect(network: Any, size: int) -> Anatomy:
     final = look(output) if isinstance(output, Tensor) else None
     taps = _taps(network, ended, look)
     tap = None
-    if final is None or getattr(network, "global_pool", None) == "token":
+    if final is None or (final.prefix and getattr(network, "global_pool", None) == "token"):
         tap = _read_by_last_attention(begun, ended, look) or _last_with_maps(ended, look)
     shown = dict.fromkeys(call.name for call in ended if call.name in (*taps, tap))
     linear = final is not None and tap is None and is_linear(network, final, output, images)
@@ -108,19 +108,19 @@ def _trace(network: Any, images: Tensor) -> tuple[Any, list[_Call], list[_Call]]
 
 
 def _taps(network: Any, ended: list[_Call], look: Look) -> set[str]:
-    """Return stages, the norms before attention, and the blocks and the last norm of token networks."""
-    listed = {*stages(network), "norm"}
+    """Return the stages; of a network of attention also the norms before it, and the last norm."""
     if hasattr(network, "unroll"):  # its tokens are not in the order of the pixels before the last stage
-        listed = {f"blocks.{len(network.blocks) - 1}"}
-    parents = dict(network.named_modules())
+        return {f"blocks.{len(network.blocks) - 1}"}
     used = Counter(call.name for call in ended)
-
-    def is_listed(name: str) -> bool:
-        owner, _, last = name.rpartition(".")
-        attends = last == "norm1" and any(_is_attention(*child) for child in parents[owner].named_children())
-        return name in listed or (attends and not hasattr(network, "unroll"))
-
-    return {call.name for call in ended if is_listed(call.name) and used[call.name] == 1 and look(call.output)}
+    known = {call.name for call in ended if used[call.name] == 1 and look(call.output)}
+    owners = dict(network.named_modules())
+    norms = {
+        name
+        for name in known
+        if name.endswith(".norm1")
+        and any(_is_attention(*child) for child in owners[name.removesuffix(".norm1")].named_children())
+    }
+    return known & {*stages(network), *norms, *(["norm"] if norms else [])}
 
 
 def _is_attention(name: str, module: nn.Module) -> bool:

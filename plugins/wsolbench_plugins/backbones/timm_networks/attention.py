@@ -34,7 +34,9 @@ def shows_attention(network: Any) -> bool:
 class Attending:
     """A mixin for networks that `shows_attention` finds."""
 
+    anatomy: Any
     blocks: Any
+    headless: bool
     timms_features: Any
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]  # hooks of one pass must not be compiled into the next
@@ -55,7 +57,8 @@ class Attending:
         prefix = int(getattr(self, "num_prefix_tokens", 0))
         grid = grid_of(found[0].shape[-1] - prefix, images)
         assert grid is not None
-        return Attention(tuple(found), prefix, grid, class_token=getattr(self, "global_pool", None) == "token")
+        class_token = self.headless or self.anatomy.tap is not None
+        return Attention(tuple(found), prefix, grid, class_token)
 
 
 def _weights(layer: nn.Module, inputs: tuple[Any, ...], options: dict[str, Any]) -> Tensor:

@@ -8,12 +8,16 @@ from functools import partial
 from typing import Any
 
 import timm
+from timm.data import infer_imagenet_subset
 from timm.models import convnext, resnet
 from torch import Tensor, nn
 
 from wsolbench.api import UsageError, WeightsError, after_pooling
 from wsolbench_plugins.backbones.timm_networks.adapters import as_backbone
 from wsolbench_plugins.backbones.timm_networks.anatomy import Anatomy
+
+_MOST_DIMENSIONS = 2048
+"""Spaces of images and texts have fewer; lists of classes other than ImageNet's, in timm, have more."""
 
 
 def build(name: str, num_classes: int, **options: Any) -> Any:
@@ -47,12 +51,16 @@ def create(name: str, num_classes: int, **options: Any) -> Any:
 def fetch(name: str) -> dict[str, Tensor]:
     """Return timm's pretrained weights ``model.tag``, from the cache of the hub's client or by download.
 
+    Those of a network that was trained on images and texts have no classifier: what timm lists as one projects images
+    into the space of the texts.
+
     Raises:
         WeightsError: The weights are not available.
     """
     logging.disable(logging.WARNING)  # otherwise the hub's client logs every attempt to connect
     try:
-        state: dict[str, Tensor] = timm.create_model(name, pretrained=True).state_dict()
+        options = {"num_classes": 0} if _projects(name) else {}
+        state: dict[str, Tensor] = timm.create_model(name, pretrained=True, **options).state_dict()
     except Exception as error:  # any error of the hub's client, the connection or the disk
         reason = " ".join(str(error).split()).partition(". ")[0][:120]
         raise WeightsError(
@@ -63,6 +71,12 @@ def fetch(name: str) -> dict[str, Tensor]:
     finally:
         logging.disable(logging.NOTSET)
     return state
+
+
+def _projects(name: str) -> bool:
+    """Return whether what timm lists as the classifier of weights is a projection: few rows, and not ImageNet's."""
+    config = timm.get_pretrained_cfg(name)
+    return config is not None and infer_imagenet_subset(config) is None and config.num_classes <= _MOST_DIMENSIONS
 
 
 def small_resnet(

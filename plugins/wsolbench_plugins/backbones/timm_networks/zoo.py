@@ -60,7 +60,8 @@ def find(name: str) -> BackboneSpec:
 def fitting(shapes: Mapping[str, tuple[int, ...]], like: str) -> Iterator[str | None]:
     """Yield the networks that have the entries of a file, and None after each that does not.
 
-    Only networks of which timm says that the file has their first convolution and their classifier are built.
+    Only networks of which timm says that the file has their first convolution and, where they are published with one,
+    their classifier are built.
 
     Args:
         shapes: Entry -> shape.
@@ -72,14 +73,18 @@ def fitting(shapes: Mapping[str, tuple[int, ...]], like: str) -> Iterator[str | 
         name = min(left, key=lambda name: _unlikeness(name, like))
         left.remove(name)
         with torch.device("meta"):
-            entries = timm.create_model(name, num_classes=shapes[f"{_ends(name)[1]}.weight"][0]).state_dict()
+            classes = shapes.get(f"{_ends(name)[1]}.weight", (0,))[0]
+            entries = timm.create_model(name, num_classes=classes).state_dict()
         fits = own == {key: tuple(value.shape) for key, value in entries.items() if not key.endswith(_COUNTER)}
         like = name if fits else like  # its twins follow
         yield name if fits else None
 
 
 def _has_ends(shapes: Mapping[str, tuple[int, ...]], name: str) -> bool:
-    return all(end and len(shapes.get(f"{end}.weight", ())) >= 2 for end in _ends(name))
+    """Return whether a file has a network's first convolution, and its classifier unless it is published without."""
+    config = timm.get_pretrained_cfg(name)
+    ends = _ends(name)[:1] if config is not None and config.num_classes == 0 else _ends(name)
+    return all(end and len(shapes.get(f"{end}.weight", ())) >= 2 for end in ends)
 
 
 def _ends(name: str) -> tuple[str, str]:
