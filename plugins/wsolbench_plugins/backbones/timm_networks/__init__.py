@@ -1,4 +1,4 @@
-"""Networks that timm builds: families ``resnet`` and ``convnext``, VGG-16 with a GAP head and Inception-v3."""
+"""Networks that timm builds: ResNet, ConvNeXt and ConvNeXt V2, VGG-16 with a GAP head, Inception-v3, and its zoo."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 CHECKPOINTS = Path(__file__).parents[2] / "checkpoints"
 RESNET = "He et al., Deep Residual Learning for Image Recognition, CVPR 2016; built by timm"
 CONVNEXT = "Liu et al., A ConvNet for the 2020s, CVPR 2022; built by timm"
+CONVNEXT_V2 = (
+    "Woo et al., ConvNeXt V2: Co-designing and Scaling ConvNets with Masked Autoencoders, CVPR 2023; built by timm"
+)
 VGG_GAP = "Simonyan & Zisserman, ICLR 2015, with the GAP head of Zhou et al., CVPR 2016, section 3"
 INCEPTION = "Szegedy et al., Rethinking the Inception Architecture for Computer Vision, CVPR 2016; built by timm"
 
@@ -33,7 +36,7 @@ def wsolbench_backbones() -> list[BackboneSpec | BackboneZoo]:
     """Return the variants, and a zoo of all other timm networks that have a class activation map."""
     source = "timm's classifiers of pooled convolutional features"
     zoo = BackboneZoo("timm", _names_in_timm, _find_in_timm, source, _fitting_in_timm)
-    return [*_resnets(), *_convnexts(), *_others(), zoo]
+    return [*_resnets(), *_convnexts(), *_second_convnexts(), *_others(), zoo]
 
 
 def _resnets() -> list[BackboneSpec]:
@@ -60,6 +63,23 @@ def _convnexts() -> list[BackboneSpec]:
             for size in ("tiny", "small", "base", "large")
         ),
         published("convnext_base_cub", InputConfig(size=384, mean=_HALF, std=_HALF)),
+    ]
+
+
+def _second_convnexts() -> list[BackboneSpec]:
+    """Return ConvNeXt V2 in all sizes; timm builds the layers of the small ones as 1×1 convolutions."""
+    convolutional = ("atto", "femto", "pico", "nano")
+    return [
+        _spec(
+            f"convnextv2_{size}",
+            _BICUBIC_224,
+            source=CONVNEXT_V2,
+            family="convnextv2",
+            classifier_key="head.fc.weight",
+            pretrained=_from_timm(f"convnextv2_{size}.fcmae_ft_in1k"),
+            convert_weights=partial(_convert_convnext, conv_mlp=size in convolutional),
+        )
+        for size in (*convolutional, "tiny", "base", "large", "huge")
     ]
 
 
@@ -130,10 +150,10 @@ def _fetch(name: str) -> Mapping[str, Tensor]:
     return networks.fetch(name)
 
 
-def _convert_convnext(state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+def _convert_convnext(state: Mapping[str, Tensor], conv_mlp: bool = False) -> Mapping[str, Tensor]:
     from wsolbench_plugins.backbones.timm_networks.convnext_files import convert
 
-    return convert(state)
+    return convert(state, conv_mlp)
 
 
 def _without_auxiliary_head(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
