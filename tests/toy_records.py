@@ -137,7 +137,7 @@ def make_missing(metrics, outcomes, protocol=PROTOCOL):
         [name for name, value in metrics if value is None],
         later=LATER_METRICS if scored.values is None else (),
         has_boxes=scored.correct is not None,
-        has_classifier=bool(scored.hits),
+        hits=scored.hits,
         target=protocol.target,
         no_threshold=why,
     )

@@ -20,6 +20,7 @@ from wsolbench.contract.choices import (
     FINEST_THRESHOLD_STEP,
     LARGEST_INPUT,
     LARGEST_SEED,
+    STORED_BOXES,
     STORED_MAPS,
     BoxConvention,
     Interpolation,
@@ -181,19 +182,29 @@ class RunConfig(ScoringConfig, InputSettings):
 
 
 class EvaluateConfig(ScoringConfig):
-    """An evaluation of stored scoremaps.
+    """An evaluation of stored scoremaps, or of predicted boxes.
 
     Args:
         scoremaps: The folder of the evaluated split's maps.
         fullsup_scoremaps: The same for train-fullsup, for choosing τ.
-        name: What the maps are called in the record, in place of a method.
+        predicted_boxes: A file of boxes of the evaluated split, in place of maps.
+        predictions: A file of predicted classes of the evaluated split.
+        name: What the maps or boxes are called in the record, in place of a method; None for ``precomputed`` and
+            ``predicted-boxes``.
         out: The new folder of the record; None writes none.
     """
 
-    scoremaps: Path
+    scoremaps: Path | None = None
     fullsup_scoremaps: Path | None = None
-    name: MapsName = STORED_MAPS
+    predicted_boxes: Path | None = None
+    predictions: Path | None = None
+    name: MapsName | None = None
     out: Path | None = None
+
+    @property
+    def method(self) -> str:
+        """What the record calls the maps or boxes."""
+        return self.name or (STORED_MAPS if self.predicted_boxes is None else STORED_BOXES)
 
 
 class TrainConfig(DataConfig, InputSettings):

@@ -20,7 +20,6 @@ from wsolbench.config import EvaluateConfig, RunConfig, ScoringConfig, TrainConf
 from wsolbench.contract import BackboneSpec, Dataset, DatasetSpec, InputConfig, MethodSpec, RecipeSpec, Split
 from wsolbench.contract.choices import (
     DEFAULT_THRESHOLD_STEP,
-    STORED_MAPS,
     BoxConvention,
     Interpolation,
     Precision,
@@ -188,11 +187,13 @@ def run(
 
 
 def evaluate(
-    scoremaps: FilePath,
+    scoremaps: FilePath | None = None,
     dataset: str | DatasetSpec | Dataset = "folder",
     *,
     fullsup_scoremaps: FilePath | None = None,
-    name: str = STORED_MAPS,
+    predicted_boxes: FilePath | None = None,
+    predictions: FilePath | None = None,
+    name: str | None = None,
     data_root: FilePath | None = None,
     metadata_root: FilePath | None = None,
     masks: FilePath | None = None,
@@ -210,13 +211,15 @@ def evaluate(
     out: FilePath | None = None,
     progress: bool = False,
 ) -> ResultRecord:
-    """Score scoremaps that are stored in a folder, without a network.
+    """Score scoremaps that are stored in a folder, or boxes that are stored in a file, without a network.
 
     Args:
-        scoremaps: Holds ``<image id>.npy`` for every image of the split.
+        scoremaps: Holds ``<image id>.npy`` for every image of the split; None with `predicted_boxes`.
         dataset: What the maps were made for; ``"folder"`` stands for lists in the reference layout.
         fullsup_scoremaps: The same for train-fullsup, for choosing τ.
-        name: What the maps are called in the record, in place of a method.
+        predicted_boxes: A file of boxes of every image in place of maps, CSV or JSON; see docs/data.md.
+        predictions: A file of the predicted class of every image, or of the five best, CSV or JSON.
+        name: What the maps or boxes are called in the record, in place of a method.
         data_root: Where the data set is; see `run` for this and the other arguments.
         metadata_root: Where its lists are.
         masks: Where its masks are.

@@ -99,6 +99,9 @@ TauFrom = Annotated[
     Path | None,
     typer.Option(metavar="DIR", help="Score at τ chosen on these lists of pseudo boxes too (reference layout)."),
 ]
+FurtherMetrics = Annotated[
+    bool, typer.Option("--all-metrics", help="Also show mean IoU, object sizes and pointing games, as records have.")
+]
 Limit = Annotated[
     int | None, typer.Option(metavar="N", min=1, help="At most so many images of each split, always the same ones.")
 ]

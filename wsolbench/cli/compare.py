@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from wsolbench.cli.arguments import FurtherMetrics
 from wsolbench.errors import UsageError
 from wsolbench.escaping import finite_json
 
@@ -31,6 +32,7 @@ def compare(
     markdown: Annotated[
         bool, typer.Option("--markdown", help="With --against: networks × methods as a table in Markdown.")
     ] = False,
+    all_metrics: FurtherMetrics = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object, and nothing else.")] = False,
 ) -> None:
     """Show how much better the second record is, with 95 % intervals, and on how many images the two disagree.
@@ -50,7 +52,7 @@ def compare(
     from wsolbench.records.verify import read_verified
 
     comparison = carry_out(read_verified(first), read_verified(second))
-    typer.echo(finite_json(comparison.summary()) if json else comparison_table(comparison))
+    typer.echo(finite_json(comparison.summary()) if json else comparison_table(comparison, further=all_metrics))
 
 
 def _against(paths: list[Path], against: str, metric: str | None, markdown: bool, json: bool) -> str:

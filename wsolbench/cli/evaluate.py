@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
 
 import typer
 
 from wsolbench.cli.arguments import (
-    Boxes,
     ClassMap,
     DataRoot,
     EvaluatedSplit,
     FirstPixel,
+    FurtherMetrics,
     Limit,
     MaskRoot,
     MetadataRoot,
@@ -25,7 +25,7 @@ from wsolbench.cli.arguments import (
     read_tau,
 )
 from wsolbench.cli.session import session_of, uncollected
-from wsolbench.contract.choices import DEFAULT_THRESHOLD_STEP, STORED_MAPS
+from wsolbench.contract.choices import DEFAULT_THRESHOLD_STEP, BoxConvention
 from wsolbench.errors import UsageError
 
 REFERENCE_LAYOUT = "folder"
@@ -34,7 +34,16 @@ REFERENCE_LAYOUT = "folder"
 
 def evaluate(
     context: typer.Context,
-    scoremaps: Annotated[Path, typer.Option(metavar="DIR", help="Holds IMAGE.npy for every image of the split.")],
+    scoremaps: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Holds IMAGE.npy for every image of the split.")
+    ] = None,
+    predicted_boxes: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Boxes of every image in place of maps: CSV or JSON.")
+    ] = None,
+    predictions: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Class of every image, or the five best: CSV or JSON; for Top-k Loc."),
+    ] = None,
     dataset: Annotated[str | None, typer.Option(metavar="NAME", help="Data set that the maps were made for.")] = None,
     data_root: DataRoot = None,
     metadata_root: MetadataRoot = None,
@@ -42,10 +51,17 @@ def evaluate(
         Path | None, typer.Option(metavar="DIR", help="The same for train-fullsup, to choose τ on.")
     ] = None,
     name: Annotated[
-        str, typer.Option(metavar="NAME", help="What the maps are called in the record, in place of a method.")
-    ] = STORED_MAPS,
+        str | None,
+        typer.Option(metavar="NAME", help="What the maps or boxes are called in the record, in place of a method."),
+    ] = None,
     masks: MaskRoot = None,
-    boxes: Boxes = "inclusive",
+    boxes: Annotated[
+        str,
+        typer.Option(
+            metavar="inclusive|half-open|clip|FILE",
+            help="Second corners in the lists of the data set; or, for short, the file of --predicted-boxes.",
+        ),
+    ] = "inclusive",
     first_pixel: FirstPixel = None,
     unannotated: UnannotatedImages = "error",
     class_map: ClassMap = None,
@@ -55,26 +71,31 @@ def evaluate(
     tau: Tau = None,
     tau_from: TauFrom = None,
     workers: Workers = 2,
+    all_metrics: FurtherMetrics = False,
     json: Annotated[
         bool, typer.Option("--json", help="Print the record as one line of JSON, and nothing else.")
     ] = False,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="New folder for the record.")] = None,
 ) -> None:
-    """Score stored scoremaps, without a network. --dataset NAME or --metadata-root DIR says for which images."""
+    """Score stored scoremaps or boxes, without a network. --dataset NAME or --metadata-root DIR names their images."""
     session = session_of(context)
+    convention, predicted_boxes = _boxes(boxes, predicted_boxes)
     if dataset is None and metadata_root is None:
-        raise UsageError("say what the scoremaps were made for: --dataset NAME or --metadata-root DIR")
+        what = "scoremaps were made" if predicted_boxes is None else "boxes were predicted"
+        raise UsageError(f"say what the {what} for: --dataset NAME or --metadata-root DIR")
     from wsolbench.config import EvaluateConfig
 
     config = EvaluateConfig.of(
         scoremaps=scoremaps,
         fullsup_scoremaps=fullsup_scoremaps,
+        predicted_boxes=predicted_boxes,
+        predictions=predictions,
         name=name,
         dataset=dataset or REFERENCE_LAYOUT,
         data_root=data_root,
         metadata_root=metadata_root,
         masks=masks,
-        boxes=boxes,
+        boxes=convention,
         first_pixel=first_pixel,
         unannotated=unannotated,
         class_map=class_map,
@@ -96,6 +117,23 @@ def evaluate(
     with session.clean_stdout():
         record = carry_out(config, registry, session.reporter(), command=session.command)
     with session.recorded_in(out):
-        typer.echo(record.to_line() if json else results_table([record]))
+        typer.echo(record.to_line() if json else results_table([record], further=all_metrics))
         if out is not None and not json:
             typer.echo(f"\nrecord: {out}")
+
+
+def _boxes(text: str, predicted: Path | None) -> tuple[BoxConvention, Path | None]:
+    """Return the convention of the lists, and the file of predicted boxes, which --boxes may name too.
+
+    Raises:
+        UsageError: The text is neither, or two files are named.
+    """
+    conventions: tuple[BoxConvention, ...] = get_args(BoxConvention)
+    for convention in conventions:
+        if text == convention:
+            return convention, predicted
+    if predicted is not None:
+        raise UsageError(f"--boxes {text}: expected {', '.join(conventions)}, as --predicted-boxes names the file")
+    if not Path(text).exists():
+        raise UsageError(f"--boxes {text}: neither {', '.join(conventions)} nor a file of predicted boxes")
+    return "inclusive", Path(text)

@@ -17,6 +17,7 @@ from wsolbench.cli.arguments import (
     Device,
     EvaluatedSplit,
     FirstPixel,
+    FurtherMetrics,
     InputSize,
     Limit,
     MaskRoot,
@@ -105,6 +106,7 @@ def run(
     save_scoremaps: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write the maps as DIR/METHOD/(val|test)/IMAGE.npy.")
     ] = None,
+    all_metrics: FurtherMetrics = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON record a line, and nothing else.")] = False,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="New folder; default runs/<time>-<backbone>.")] = None,
 ) -> None:
@@ -162,7 +164,7 @@ def run(
                 typer.echo(record.to_line())
             return
         is_own = registry.datasets.get(dataset).spec.classes is None  # others are published with their splits
-        typer.echo(results_table(records, {NO_FULLSUP: ADVICE_WITHOUT_FULLSUP} if is_own else {}))
+        typer.echo(results_table(records, {NO_FULLSUP: ADVICE_WITHOUT_FULLSUP} if is_own else {}, further=all_metrics))
         typer.echo(f"\nrecords and galleries: {config.out}")
 
 

@@ -13,6 +13,7 @@ __all__ = [
     "IOU_KEYS",
     "LARGEST_INPUT",
     "LARGEST_SEED",
+    "STORED_BOXES",
     "STORED_MAPS",
     "BoxConvention",
     "Interpolation",
@@ -65,6 +66,9 @@ DATASET_NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,99}$"
 
 STORED_MAPS: Final = "precomputed"
 """What records call the method of maps that were read, unless they have a name."""
+
+STORED_BOXES: Final = "predicted-boxes"
+"""What records call the method of boxes that were read, unless they have a name."""
 
 DEFAULT_THRESHOLD_STEP: Final = 0.001
 """Step of the grid of τ; the protocol's own, here without its imports."""

@@ -199,10 +199,13 @@ def _score(
     return scored
 
 
-def describe_protocol(config: ScoringConfig, target: Target | None) -> ProtocolInfo:
+def describe_protocol(
+    config: ScoringConfig, target: Target | None, scored: Literal["maps", "boxes"] = "maps"
+) -> ProtocolInfo:
     """Return the protocol settings of a job."""
     return ProtocolInfo(
         split=config.split,
+        scored=scored,
         target=target,
         threshold_step=config.threshold_step,
         frame=FRAME,

@@ -1,4 +1,4 @@
-"""Scoring scoremaps that somebody else computed: the same flow as a run, without a network."""
+"""Scoring scoremaps or boxes that somebody else computed: the same flow as a run, without a network."""
 
 from __future__ import annotations
 
@@ -11,17 +11,28 @@ from wsolbench.config import EvaluateConfig, ScoringConfig
 from wsolbench.contract import Split
 from wsolbench.data.opened import OpenDataset, open_dataset
 from wsolbench.data.pseudo_boxes import open_pseudo_boxes
-from wsolbench.engine.assembly import OpenSplits, assemble_record, check_masks, describe_protocol, score_splits
+from wsolbench.engine.assembly import (
+    OpenSplits,
+    Scored,
+    assemble_record,
+    check_masks,
+    describe_protocol,
+    open_splits,
+    score_splits,
+)
+from wsolbench.engine.predictions import PredictedFiles, score_boxes, unscored
 from wsolbench.engine.provenance import describe_dataset, describe_environment
 from wsolbench.engine.rules import check_rules
 from wsolbench.engine.scoremap_files import ScoremapFolder
+from wsolbench.engine.scoring import Selection
 from wsolbench.engine.sources import MapSource, StoredMaps
 from wsolbench.errors import DataError, UsageError
 from wsolbench.files import atomic_folder, file_name
 from wsolbench.host.provider import Provider
 from wsolbench.host.registry import Registry
 from wsolbench.progress import Reporter
-from wsolbench.records import MethodInfo, ResultRecord, write_record
+from wsolbench.protocol import select_on_fullsup
+from wsolbench.records import Environment, MethodInfo, ResultRecord, write_record
 from wsolbench.records.missing import NO_FULLSUP_MAPS
 
 __all__ = ["evaluate", "score_source"]
@@ -30,6 +41,8 @@ __all__ = ["evaluate", "score_source"]
 def evaluate(config: EvaluateConfig, registry: Registry, reporter: Reporter, *, command: str) -> ResultRecord:
     """Score the stored scoremaps of a split, at the oracle τ and, where train-fullsup maps are given, at theirs.
 
+    Where a file of boxes is given, these are scored in place of maps.
+
     Args:
         config: What to score.
         registry: What the plugins offer.
@@ -37,31 +50,89 @@ def evaluate(config: EvaluateConfig, registry: Registry, reporter: Reporter, *, 
         command: How the evaluation was asked for, for the record.
 
     Raises:
-        UsageError: The data set has no such split, or train-fullsup maps are given for an evaluation of train-fullsup.
-        DataError: The annotations are damaged.
+        UsageError: The data set has no such split, train-fullsup maps are given for an evaluation of train-fullsup, or
+            neither maps nor boxes are given, or both.
+        DataError: The annotations are damaged, or predictions do not fit them.
         ScoremapError: A map is missing or damaged, or belongs to no image.
         OutputError: The record cannot be written.
     """
+    _check_what_is_given(config)
     dataset = open_dataset(registry.datasets.get(config.dataset), config.roots, reporter)
     with nullcontext() if config.out is None else atomic_folder(config.out) as draft:
-        roots = _roots(config)
-        needed = [split for split in roots if split in dataset.splits or config.tau_from is None]
-        wholes = {split: dataset.images(split) for split in needed}
-        opened = [dataset.annotate(split, whole, config.limit) for split, whole in wholes.items()]
-        splits = OpenSplits(opened[0], opened[1] if len(opened) > 1 else None, NO_FULLSUP_MAPS)
-        if config.tau_from is not None:
-            pseudo = open_pseudo_boxes(config.tau_from, dataset, opened[0], config.limit, maps_are_stored=True)
-            splits = replace(splits, pseudo=pseudo)
-        ids = {split: whole.ids for split, whole in wholes.items()}
-        if splits.pseudo is not None and splits.pseudo.split not in ids:
-            of_any = splits.pseudo.split not in dataset.splits
-            ids[splits.pseudo.split] = (splits.pseudo.images if of_any else dataset.images(splits.pseudo.split)).ids
-        folders = _open_folders(dataset, roots, splits, ids, reporter)
-        source = StoredMaps(folders, (config.name,))
-        record = score_source(source, dataset, splits, config, reporter, command=command, providers=registry.providers)
+        carry_out = _evaluate_maps if config.predicted_boxes is None else _evaluate_boxes
+        record = carry_out(config, dataset, reporter, command=command, providers=registry.providers)
         if draft is not None:
-            write_record(record, draft, f"record-{file_name(config.name)}")
+            write_record(record, draft, f"record-{file_name(config.method)}")
     return record
+
+
+def _check_what_is_given(config: EvaluateConfig) -> None:
+    """Refuse settings that contradict each other.
+
+    Raises:
+        UsageError: They do.
+    """
+    if config.scoremaps is None and config.predicted_boxes is None:
+        raise UsageError("say what is evaluated: --scoremaps DIR, or --predicted-boxes FILE")
+    if config.predicted_boxes is None:
+        return
+    of_maps = {
+        "--scoremaps": config.scoremaps,
+        "--fullsup-scoremaps": config.fullsup_scoremaps,
+        "--tau": config.tau,
+        "--tau-from": config.tau_from,
+    }
+    given = next((option for option, value in of_maps.items() if value), None)
+    if given is not None:
+        why = "boxes are scored in place of maps" if given == "--scoremaps" else "boxes have no τ"
+        raise UsageError(f"{given}: {why}; omit it, or omit --predicted-boxes")
+
+
+def _evaluate_maps(
+    config: EvaluateConfig, dataset: OpenDataset, reporter: Reporter, *, command: str, providers: Sequence[Provider]
+) -> ResultRecord:
+    roots = _roots(config)
+    needed = [split for split in roots if split in dataset.splits or config.tau_from is None]
+    wholes = {split: dataset.images(split) for split in needed}
+    opened = [dataset.annotate(split, whole, config.limit) for split, whole in wholes.items()]
+    splits = OpenSplits(opened[0], opened[1] if len(opened) > 1 else None, NO_FULLSUP_MAPS)
+    if config.tau_from is not None:
+        pseudo = open_pseudo_boxes(config.tau_from, dataset, opened[0], config.limit, maps_are_stored=True)
+        splits = replace(splits, pseudo=pseudo)
+    ids = {split: whole.ids for split, whole in wholes.items()}
+    if splits.pseudo is not None and splits.pseudo.split not in ids:
+        of_any = splits.pseudo.split not in dataset.splits
+        ids[splits.pseudo.split] = (splits.pseudo.images if of_any else dataset.images(splits.pseudo.split)).ids
+    folders = _open_folders(dataset, roots, splits, ids, reporter)
+    evaluated = splits.evaluated
+    hits = PredictedFiles(dataset, evaluated, ids[evaluated.split]).hits(config.predictions)
+    source = StoredMaps(folders, (config.method,), hits={evaluated.split: hits})
+    return score_source(source, dataset, splits, config, reporter, command=command, providers=providers)
+
+
+def _evaluate_boxes(
+    config: EvaluateConfig, dataset: OpenDataset, reporter: Reporter, *, command: str, providers: Sequence[Provider]
+) -> ResultRecord:
+    """Score predicted boxes. Of train-fullsup the annotations take part: so records of maps and of boxes compare."""
+    assert config.predicted_boxes is not None
+    splits = open_splits(dataset, Split.labelled(config.split), config.limit)
+    part = splits.evaluated
+    files = PredictedFiles(dataset, part, dataset.images(part.split).ids)
+    boxes = files.boxes(config.predicted_boxes, reporter)
+    evaluated = score_boxes(part, boxes, files.hits(config.predictions), config.threshold_step)
+    assert evaluated.boxes is not None
+    selection = Selection(select_on_fullsup(evaluated.boxes), None)  # every τ is the best one
+    scored = Scored.of(evaluated, None if splits.fullsup is None else unscored(splits.fullsup), selection)
+    return assemble_record(
+        scored,
+        dataset=describe_dataset(dataset, splits.parts, config.limit),
+        backbone=None,
+        method=_describe_stored(config.method),
+        protocol=describe_protocol(config, None, "boxes"),
+        environment=_describe_environment(dataset, providers, command),
+        config=config,
+        seconds=reporter.seconds,
+    )
 
 
 def score_source(
@@ -98,18 +169,27 @@ def score_source(
         scored[name],
         dataset=described,
         backbone=None,
-        method=MethodInfo(name=name, provider=None, options={}, changed_options={}, reads_network=True),
+        method=_describe_stored(name),
         protocol=describe_protocol(config, source.target),
-        environment=describe_environment(
-            [*providers, dataset.provider], command=command, device="cpu", seed=None, batch_size=None
-        ),
+        environment=_describe_environment(dataset, providers, command),
         config=config,
         seconds=reporter.seconds,
     )
 
 
+def _describe_stored(name: str) -> MethodInfo:
+    return MethodInfo(name=name, provider=None, options={}, changed_options={}, reads_network=True)
+
+
+def _describe_environment(dataset: OpenDataset, providers: Sequence[Provider], command: str) -> Environment:
+    return describe_environment(
+        [*providers, dataset.provider], command=command, device="cpu", seed=None, batch_size=None
+    )
+
+
 def _roots(config: EvaluateConfig) -> dict[Split, Path]:
     """Return the splits that are scored with the folders of their maps, the evaluated split first."""
+    assert config.scoremaps is not None
     evaluated = Split.labelled(config.split)
     roots = {evaluated: config.scoremaps}
     if config.tau_from is not None and config.fullsup_scoremaps is None:

@@ -100,6 +100,7 @@ class ScoredSplit:
         pointing: Name of a metric of the pointing games -> its value for each map, (N,) in [0, 1].
         quality: How well every image is localized, (N,): the IoU of the largest contour's box; None without boxes.
         remarks: What was decided about sizes and orientations -> positions of the images.
+        of_maps: Whether maps were scored; otherwise boxes were.
     """
 
     part: OpenSplit
@@ -112,6 +113,7 @@ class ScoredSplit:
     pointing: Mapping[str, NDArray[np.float64]]
     quality: NDArray[np.float64] | None
     remarks: Mapping[str, Sequence[int]]
+    of_maps: bool = True
 
     @property
     def undefined(self) -> str | None:
@@ -419,9 +421,10 @@ def compute_metrics(
         values["fullsup_box_acc_v2"] = at_fullsup.box_acc_v2
         values["fullsup_box_acc_by_iou"] = _by_iou_key(at_fullsup.box_acc_by_iou)
         values["fullsup_box_acc_by_size"] = _by_size(boxes, fullsup.single_index)
+        values["gt_known_loc"] = at_fullsup.box_acc if target == "gt" or not scored.of_maps else None
+    if scored.of_maps and values["fullsup_box_acc"] is not None and fullsup is not None:
         values["fullsup_cam_threshold"] = _by_iou_key(fullsup.multi_threshold)
         values["fullsup_cam_threshold_single"] = fullsup.single_threshold
-        values["gt_known_loc"] = at_fullsup.box_acc if target == "gt" else None
     for name, of_images in image_values(scored, selection).items():
         values[name] = 100 * float(of_images.mean())
     for k, hit in hits.items():
@@ -435,7 +438,8 @@ def compute_metrics(
         [name for name, value in values.items() if value is None],
         undefined=None if boxes is not None or scored.masks is not None else scored.undefined,
         has_boxes=boxes is not None,
-        has_classifier=bool(hits),
+        of_maps=scored.of_maps,
+        hits=hits,
         target=target,
         no_threshold=selection.missing_because,
     )

@@ -99,6 +99,8 @@ class StoredMaps:
     target: Target | None = None
     ahead: int = 64
     fate_of_constants: str = FATE_OF_CONSTANTS
+    hits: Mapping[Split, Mapping[int, NDArray[np.bool_]]] = field(default_factory=dict)
+    """Split -> k -> whether an image's class is among the k best predictions, (N,), where predictions were given."""
 
     def stream(self, split: OpenSplit, positions: Sequence[int]) -> Generator[MapBatch, None, None]:
         """Yield the maps of the images at some positions.
@@ -106,12 +108,15 @@ class StoredMaps:
         Raises:
             ScoremapError: When a map is asked for whose file is damaged or is no scoremap.
         """
-        folder = self.folders[split.split]
+        folder, hits = self.folders[split.split], self.hits.get(split.split, {})
         for index in positions:
             load = partial(_load, folder, split.images.ids[index])
             remarks = split.images.remarks  # of sizes that were read from the files of the images
             yield MapBatch(
-                np.array([index]), {self.methods[0]: [load]}, remarks=[] if remarks is None else [tuple(remarks(index))]
+                np.array([index]),
+                {self.methods[0]: [load]},
+                hits={k: hit[[index]] for k, hit in hits.items()},
+                remarks=[] if remarks is None else [tuple(remarks(index))],
             )
 
     def locate(self, split: OpenSplit, index: int) -> str:

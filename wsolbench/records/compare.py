@@ -86,7 +86,8 @@ class Comparison:
         notes = [
             f"{which}: {each.method.name} is {each.undefined}" for which, each in records.items() if each.undefined
         ]
-        if self.first.protocol.target != self.second.protocol.target:
+        of_maps = all(each.protocol.scored == "maps" for each in records.values())
+        if of_maps and self.first.protocol.target != self.second.protocol.target:
             known = self.first.protocol.target or self.second.protocol.target
             other = "true" if known == "gt" else "predicted"
             notes.append(f"for which class the stored maps are is not known; those of the other are of the {other} one")
@@ -192,7 +193,8 @@ def _shares(rule: str, first: ResultRecord, second: ResultRecord) -> bool:
 
 def _discordant(first: ResultRecord, second: ResultRecord) -> Discordant | None:
     outcomes = _in_order_of_ids(first)
-    ours, theirs = (find_localized(each, first.protocol) for each in (outcomes, _in_order_of_ids(second)))
+    ours = find_localized(outcomes, first.protocol)
+    theirs = find_localized(_in_order_of_ids(second), second.protocol)
     if ours is None or theirs is None:
         return None
     ids = next(part.image_ids for part in outcomes if part.split == first.protocol.split)

@@ -29,7 +29,10 @@ NO_FULLSUP_MAPS = "no scoremaps of train-fullsup were given (--fullsup-scoremaps
 NO_FULLSUP_MAPS_GIVEN = "no maps of train-fullsup were given (fullsup)"
 NO_BOXES = "the data set has no boxes"
 NO_CLASSIFIER = "no classifier ran"
+FEWER_THAN_FIVE = "fewer than five classes an image were predicted"
 NO_MASKS = "the data set has no masks"
+BOXES_HAVE_NO_MAP = "boxes were predicted, not maps"
+BOXES_HAVE_NO_THRESHOLD = "boxes have no τ"
 OLDER_RECORD = "the record is older than this metric"
 OTHER_CLASS = "maps of the predicted class"
 UNKNOWN_CLASS = "the files do not say for which class"
@@ -55,8 +58,9 @@ def explain_missing(
     *,
     undefined: str | None = None,
     later: Collection[str] = (),
+    of_maps: bool = True,
     has_boxes: bool,
-    has_classifier: bool,
+    hits: Collection[int],
     target: Target | None,
     no_threshold: str | None,
 ) -> dict[str, str]:
@@ -66,8 +70,9 @@ def explain_missing(
         null: The names of the metrics.
         undefined: Why the method has no map of any image; None where it has one.
         later: Metrics that are younger than the record.
+        of_maps: Whether maps were scored; otherwise boxes were.
         has_boxes: Whether the evaluated split has boxes.
-        has_classifier: Whether predictions are known.
+        hits: The k for which it is known whether an image's class is among the k best predictions.
         target: Whose maps they are; None where nobody knows.
         no_threshold: Why no τ comes from train-fullsup; None where it does.
     """
@@ -79,7 +84,10 @@ def explain_missing(
         (True, OLDER_RECORD, later),
         (undefined is not None, undefined or "", (*box_metrics, *pointing, "pxap")),
         (not has_boxes, NO_BOXES, box_metrics),
-        (not has_classifier, NO_CLASSIFIER, top_k),
+        (not of_maps, BOXES_HAVE_NO_MAP, (*pointing, "pxap")),
+        (not of_maps, BOXES_HAVE_NO_THRESHOLD, [name for name in null if "cam_threshold" in name]),
+        (not hits, NO_CLASSIFIER, top_k),
+        (5 not in hits, FEWER_THAN_FIVE, [name for name in top_k if name.startswith("top5")]),
         (no_threshold is not None, no_threshold or "", box_metrics),
         (True, OTHER_CLASS if target else UNKNOWN_CLASS, ("gt_known_loc",)),
         (True, NO_MASKS, ("pxap",)),

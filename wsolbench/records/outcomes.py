@@ -211,12 +211,12 @@ class Localized:
 
     Attributes:
         images: (N,) bool, in the order of the evaluated split.
-        selection: Which τ it was: that of train-fullsup, or the best of the evaluated split.
+        selection: Which τ it was: that of train-fullsup, or the best of the evaluated split; "none" of boxes.
         threshold: The τ.
     """
 
     images: NDArray[np.bool_]
-    selection: Literal["fullsup", "oracle"]
+    selection: Literal["fullsup", "oracle", "none"]
     threshold: float
 
 
@@ -368,7 +368,9 @@ def find_localized(outcomes: Sequence[SplitOutcomes], protocol: ProtocolInfo) ->
     box_acc = choosing.correct["single"][0.5].box_acc(np.ones((1, choosing.num_images)))[0]
     best = select_threshold(box_acc)
     threshold = float(cam_threshold_grid(protocol.threshold_step)[best])
-    selection: Literal["fullsup", "oracle"] = "oracle" if choosing is scored else "fullsup"
+    selection: Literal["fullsup", "oracle", "none"] = "oracle" if choosing is scored else "fullsup"
+    if protocol.scored == "boxes":
+        selection = "none"
     return Localized(scored.correct["single"][0.5].at(best), selection, threshold)
 
 
@@ -447,11 +449,16 @@ def _splits(outcomes: Sequence[SplitOutcomes], protocol: ProtocolInfo) -> tuple[
     by_split: dict[str, Any] = {part.split: part.images for part in outcomes}
     if protocol.split not in by_split:
         raise DataError(f"it has no outcomes of {protocol.split}")
+    if protocol.scored == "boxes":  # every τ is the best one, wherever it is chosen
+        return by_split[protocol.split], by_split[protocol.split]
     return by_split[protocol.split], by_split.get("train-fullsup") if protocol.split == "test" else None
 
 
 def _with_gt_known(found: dict[str, Value], protocol: ProtocolInfo) -> dict[str, Value]:
-    """Call the accuracy of the largest contour at the fullsup τ GT-known Loc too, where maps are of the true class."""
-    if protocol.target == "gt" and "fullsup_box_acc" in found:
+    """Call the accuracy of the largest contour at the fullsup τ GT-known Loc too, where maps are of the true class.
+
+    Boxes of systems of two networks are of no class: given the true one, a box is right where it is.
+    """
+    if (protocol.target == "gt" or protocol.scored == "boxes") and "fullsup_box_acc" in found:
         return {**found, "gt_known_loc": found["fullsup_box_acc"]}
     return found

@@ -340,6 +340,9 @@ class ProtocolInfo(_Part):
 
     version: int = Field(default=1, ge=1, le=1)
     split: SplitName
+    scored: Literal["maps", "boxes"] = Field(
+        default="maps", description="boxes are right at every τ or at none, so that train-fullsup chooses nothing"
+    )
     target: Target | None = Field(description="null where the maps came from files")
     threshold_step: float = Field(ge=FINEST_THRESHOLD_STEP, le=1, description="of the grid of τ from 0 to 1")
     frame: int = Field(ge=FRAME, le=FRAME)

@@ -6,6 +6,7 @@ import html
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 from tabulate import tabulate
 
@@ -13,12 +14,20 @@ from wsolbench.contract.choices import IOU_KEYS
 from wsolbench.contract.methods import NOT_DEFINED
 from wsolbench.errors import UsageError
 from wsolbench.escaping import markdown_text, visible
-from wsolbench.protocol import IOU_THRESHOLDS, MODES, cam_threshold_grid, select_threshold
+from wsolbench.protocol import (
+    IOU_THRESHOLDS,
+    MODES,
+    OBJECT_SIZES,
+    cam_threshold_grid,
+    select_threshold,
+    size_classes,
+)
 from wsolbench.protocol.rules import OTSU, PSEUDO_BOXES, fixed_threshold
 from wsolbench.records import BackboneInfo, ResultRecord, ThresholdScores
 from wsolbench.records.compare import Comparison, Difference, Discordant
 from wsolbench.records.contrasts import Cell, Contrast, Contrasts
 from wsolbench.records.marks import CLAIMED, UNSEALED, explain_marks, marked, marks_of
+from wsolbench.records.outcomes import Localized
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -56,6 +65,18 @@ LABELS = {
     "top5_acc": "top-5",
     "pxap": "PxAP",
 }
+FURTHER_LABELS = {
+    "mean_iou": "Mean IoU, oracle τ",
+    "fullsup_mean_iou": "Mean IoU, fullsup τ",
+    "box_acc_area": "Area under BoxAcc",
+    "box_acc_area_v2": "Area under BoxAcc, V2",
+    **{f"max_box_acc_by_size.{size}": f"MaxBoxAcc, object {size}, oracle τ" for size in OBJECT_SIZES},
+    **{f"fullsup_box_acc_by_size.{size}": f"MaxBoxAcc, object {size}, fullsup τ" for size in OBJECT_SIZES},
+    "pointing_game": "Pointing game, 15 px",
+    "pointing_game_exact": "Pointing game, 0 px",
+    "energy_pointing_game": "Energy pointing game",
+}
+"""Of the metrics that tables have on request; an object's size is the share of the frame that its box covers."""
 
 
 def rule_label(rule: str) -> str:
@@ -64,7 +85,7 @@ def rule_label(rule: str) -> str:
     return {OTSU: "Otsu's τ", PSEUDO_BOXES: "τ of pseudo boxes"}.get(rule, rule) if fixed is None else f"τ {fixed:g}"
 
 
-def _labels(rules: Iterable[str]) -> dict[str, str]:
+def _labels(rules: Iterable[str], *, further: bool = False) -> dict[str, str]:
     """Return what tables call metrics, those at the τ of rules too, in the order of their lines."""
     of_rules = {
         f"{rule}.{name.removeprefix('fullsup_')}": label.replace("fullsup τ", rule_label(rule))
@@ -72,19 +93,23 @@ def _labels(rules: Iterable[str]) -> dict[str, str]:
         for name, label in LABELS.items()
         if name.startswith("fullsup_")
     }
-    return {name: label for name, label in (LABELS | of_rules).items() if name != "pxap"} | {"pxap": LABELS["pxap"]}
+    shown = LABELS | of_rules | (FURTHER_LABELS if further else {})
+    return {name: label for name, label in shown.items() if name != "pxap"} | {"pxap": LABELS["pxap"]}
 
 
-def results_table(records: Sequence[ResultRecord], advice: Mapping[str, str] | None = None) -> str:
+def results_table(
+    records: Sequence[ResultRecord], advice: Mapping[str, str] | None = None, *, further: bool = False
+) -> str:
     """Return a heading, tables with a line a metric and a method's columns, and the reasons for what is missing.
 
     Args:
         records: What was measured, in one run.
         advice: Reason -> the end of its line, which says what to do.
+        further: Whether the table has the metrics too that it has on request alone.
     """
     abreast = max(COLUMNS_ABREAST // (2 + len(records[0].thresholds)), 1)
     parts = [records[start : start + abreast] for start in range(0, len(records), abreast)]
-    tables = ("\n" + _metrics_table(part) for part in parts)
+    tables = ("\n" + _metrics_table(part, further=further) for part in parts)
     below = [*_reasons(records, advice or {}), *_without_width(records)]
     return "\n".join([*map(visible, _heading(records[0])), *tables, *map(visible, below)])
 
@@ -97,26 +122,33 @@ def results_html(records: Sequence[ResultRecord]) -> str:
     return f"<div>{above}{_metrics_table(records, 'html')}</div>"
 
 
-def _metrics_table(records: Sequence[ResultRecord], form: str = "simple") -> str:
+def _metrics_table(records: Sequence[ResultRecord], form: str = "simple", *, further: bool = False) -> str:
     names = [marked(visible(record.method.name), UNSEALED, marks_of([record])) for record in records]
-    columns = [_columns(record) for record in records]
+    columns = [_columns(record, further=further) for record in records]
     rules = list(records[0].thresholds)  # the same for all methods of a run
     has_fullsup = any(fullsup for column in columns for _, fullsup, *_ in column.values())
     thresholds = {0: "oracle τ", **({1: "fullsup τ"} if has_fullsup else {})}
     thresholds |= {place: rule_label(rule) for place, rule in enumerate(rules, start=2)}
+    if records[0].protocol.scored == "boxes":  # their cells at the fullsup τ are those at every τ
+        thresholds = {1: "boxes, no τ"}
     headers = ["", *(f"{name}\n{threshold}" for name in names for threshold in thresholds.values())]
     cells = {label: [column[label][place] for column in columns for place in thresholds] for label in columns[0]}
     rows = [[label, *row] for label, row in cells.items() if any(row)]
     return str(tabulate(rows, headers, form, disable_numparse=True, stralign="right", colalign=("left",)))
 
 
-def comparison_table(comparison: Comparison) -> str:
-    """Return what is compared, a line a metric, and how many images only one of the two localizes."""
+def comparison_table(comparison: Comparison, *, further: bool = False) -> str:
+    """Return what is compared, a line a metric, and how many images only one of the two localizes.
+
+    Args:
+        comparison: The comparison.
+        further: Whether the table has the metrics too that it has on request alone.
+    """
     return "\n".join(
         [
             *map(visible, _compared(comparison)),
             "",
-            _differences_table(comparison),
+            _differences_table(comparison, further=further),
             *(["", *map(visible, notes)] if (notes := _notes(comparison)) else []),
             *(["", *_discordant(comparison.discordant)] if comparison.discordant else []),
         ]
@@ -222,8 +254,8 @@ def _compared(comparison: Comparison) -> list[str]:
     ]
 
 
-def _differences_table(comparison: Comparison, form: str = "simple") -> str:
-    labels = _labels(comparison.first.thresholds)
+def _differences_table(comparison: Comparison, form: str = "simple", *, further: bool = False) -> str:
+    labels = _labels(comparison.first.thresholds, further=further)
     found = {label: comparison.differences[name] for name, label in labels.items() if name in comparison.differences}
     rows = [
         [label, f"{of.first:.2f}", f"{of.second:.2f}", f"{of.difference:+.2f}", _ends(of)]
@@ -304,8 +336,8 @@ def _notes(comparison: Comparison) -> list[str]:
     ends = [
         (of.low, of.high)
         for name, of in comparison.differences.items()
-        if of.low is not None and of.high is not None and name not in ("top1_acc", "top5_acc")  # same for one network
-    ]
+        if of.low is not None and of.high is not None and name not in ("top1_acc", "top5_acc", *FURTHER_LABELS)
+    ]  # accuracies are the same for one network
     return [*comparison.notes, *([NO_WIDTH] if any(map(_has_no_width, ends)) else [])]
 
 
@@ -331,10 +363,20 @@ def _ends(difference: Difference) -> str:
 def _discordant(images: Discordant) -> list[str]:
     """Return how many images only one of the two localizes, and at which τ they were judged."""
     first, second = images.first, images.second
+    if "none" in (first.selection, second.selection):
+        told = [f"{which}: {_selected(of)}" for which, of in (("first", first), ("second", second))]
+        judged = f"largest contour or best box, IoU 0.5; {', '.join(told)}"
+    else:
+        chosen = f"first {first.threshold:g}, second {second.threshold:g}"
+        judged = f"largest contour, IoU 0.5, {first.selection} τ: {chosen}"
     return [
         f"images that only first localizes: {len(images.only_first)}; only second: {len(images.only_second)}",
-        f"largest contour, IoU 0.5, {first.selection} τ: first {first.threshold:g}, second {second.threshold:g}",
+        judged,
     ]
+
+
+def _selected(of: Localized) -> str:
+    return "boxes, no τ" if of.selection == "none" else f"{of.selection} τ {of.threshold:g}"
 
 
 def _made_by(record: ResultRecord) -> str:
@@ -344,12 +386,11 @@ def _made_by(record: ResultRecord) -> str:
     return f"{record.backbone.label}, {_weights(record.backbone)}, {record.method.name}{changed}"
 
 
-def _columns(record: ResultRecord) -> dict[str, tuple[str, ...]]:
+def _columns(record: ResultRecord, *, further: bool) -> dict[str, tuple[str, ...]]:
     """Return, for every line of the table, its cells at the oracle τ, at the fullsup τ and at the τ of every rule."""
+    cells_of_all = _main_cells(record) | (_further_cells(record) if further else {})
     rules = [_cells_of_rule(record, rule, scores) for rule, scores in record.thresholds.items()]
-    return {
-        label: (*cells, *(of_rule.get(label, "") for of_rule in rules)) for label, cells in _main_cells(record).items()
-    }
+    return {label: (*cells, *(of_rule.get(label, "") for of_rule in rules)) for label, cells in cells_of_all.items()}
 
 
 def _cells_of_rule(record: ResultRecord, rule: str, scores: ThresholdScores) -> dict[str, str]:
@@ -395,6 +436,40 @@ def _main_cells(record: ResultRecord) -> dict[str, tuple[str, str]]:
     }
 
 
+def _further_cells(record: ResultRecord) -> dict[str, tuple[str, str]]:
+    """Return the cells of the metrics that tables have on request; those without a τ are the same at every τ."""
+    metrics = record.metrics
+    oracle, fullsup = metrics.max_box_acc_by_size or {}, metrics.fullsup_box_acc_by_size or {}
+    of_any_threshold = {
+        FURTHER_LABELS[name]: getattr(metrics, name)
+        for name in (
+            *("box_acc_area", "box_acc_area_v2"),
+            *("pointing_game", "pointing_game_exact", "energy_pointing_game"),
+        )
+    }
+    counts = _images_by_size(record)
+    return {
+        "Mean IoU": (_percent(metrics.mean_iou), _percent(metrics.fullsup_mean_iou)),
+        **{
+            f"MaxBoxAcc, object {size}{counts.get(size, '')}": (_percent(oracle.get(size)), _percent(fullsup.get(size)))
+            for size in OBJECT_SIZES
+        },
+        **{
+            label: (_percent(value), "" if metrics.fullsup_box_acc is None else _percent(value))
+            for label, value in of_any_threshold.items()
+        },
+    }
+
+
+def _images_by_size(record: ResultRecord) -> dict[str, str]:
+    """Return how many images have an object of each size, for labels; empty without outcomes or sizes."""
+    sizes = record.evaluated.sizes if record.has_outcomes else None
+    if sizes is None:
+        return {}
+    counts = np.bincount(size_classes(sizes), minlength=len(OBJECT_SIZES)).tolist()
+    return {size: f" ({count:,} images)" for size, count in zip(OBJECT_SIZES, counts, strict=True)}
+
+
 def _oracle_threshold(record: ResultRecord) -> float | None:
     """Return the τ of MaxBoxAcc, the first of several, or None without boxes or outcomes."""
     if not record.has_outcomes or record.evaluated.correct is None:
@@ -419,7 +494,7 @@ def _interval(record: ResultRecord, metric: str) -> str:
 def _images(record: ResultRecord) -> str:
     sizes, split = record.dataset.split_sizes, record.protocol.split
     text = f"{record.dataset.name}, {split}: {sizes[split]} images"
-    if split == "test" and "train-fullsup" in sizes:
+    if split == "test" and "train-fullsup" in sizes and record.protocol.scored == "maps":
         text += f"; τ chosen on {sizes['train-fullsup']} images of train-fullsup"
     text += "".join(f"; τ of pseudo boxes on {part.images}" for part in record.splits if part.split == PSEUDO_BOXES)
     return text
@@ -444,9 +519,14 @@ def _heading(record: ResultRecord) -> list[str]:
             lines[-1] += f"; top-1 {record.metrics.top1_acc:.1f}, top-5 {record.metrics.top5_acc:.1f}"
         if record.protocol.target == "predicted":
             lines.append("maps of the predicted class, not the true one")
-    lines.append("all values in percent, except τ")
+    elif record.metrics.top1_acc is not None:
+        five = "" if record.metrics.top5_acc is None else f", top-5 {record.metrics.top5_acc:.1f}"
+        lines.append(f"predicted classes: top-1 {record.metrics.top1_acc:.1f}{five}")
+    of_boxes = record.protocol.scored == "boxes"
+    lines.append("all values in percent" + ("" if of_boxes else ", except τ"))
     if record.intervals is not None and "max_box_acc" in record.intervals.metrics:
-        lines.append("95 %: bootstrap over images, τ chosen anew in each resample; oracle values are biased upwards")
+        resampled = "" if of_boxes else ", τ chosen anew in each resample; oracle values are biased upwards"
+        lines.append(f"95 %: bootstrap over images{resampled}")
     return lines
 
 

@@ -265,7 +265,9 @@ def _wrong_reasons(record: ResultRecord) -> Iterator[str]:
     fullsup, scored = _fullsup(record), record.evaluated
     is_evaluated = record.protocol.split == "train-fullsup"
     allowed: Collection[str | None]
-    if fullsup is None:
+    if record.protocol.scored == "boxes":
+        allowed = (None,)
+    elif fullsup is None:
         allowed = reasons_without_fullsup(record.missing, is_evaluated=is_evaluated)
     else:
         allowed = (None if fullsup.correct is not None else FULLSUP_WITHOUT_BOXES,)
@@ -277,7 +279,8 @@ def _wrong_reasons(record: ResultRecord) -> Iterator[str]:
             undefined=why_undefined([part.statistics for part in record.outcomes]),
             later=LATER_METRICS if scored.values is None else (),
             has_boxes=scored.correct is not None,
-            has_classifier=bool(scored.hits),
+            of_maps=record.protocol.scored == "maps",
+            hits=scored.hits,
             target=record.protocol.target,
             no_threshold=no_threshold,
         )
