@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from wsolbench.leaderboard.entries import file_stem, read_entry
 from wsolbench.records import identity_of, read_record
 from wsolbench.records.store import read_summary
 
@@ -29,6 +30,9 @@ def test_a_record_names_the_layer_and_a_gallery_draws_its_maps_again(tapped, cli
     assert record.backbone.feature_shape == (24, 24, 24)
     assert record.metrics.top1_acc == 100
     assert ("tap", "stages.0") in identity_of(record).network
+    assert file_stem(read_entry(out / "record-layer-cam.json", "it")).startswith(
+        "replknet_nano-tap-stages.0__layer-cam__"
+    )
     again = cli("gallery", out / "record-layer-cam.json", "--images", 1, "--out", tmp_path / "side.png")
     assert (again.code, again.out) == (0, f"{tmp_path / 'side.png'}\n")
 

@@ -9,7 +9,16 @@ import torch
 from torch import nn
 
 import wsolbench
-from wsolbench.api import Annotations, BackboneSpec, ImageSplit, InputConfig, MethodSpec, Split, UsageError
+from wsolbench.api import (
+    Annotations,
+    BackboneSpec,
+    ImageSplit,
+    InputConfig,
+    MethodSpec,
+    Split,
+    UsageError,
+    visit_layers,
+)
 from wsolbench.config import RunConfig
 from wsolbench.records import identity_of
 
@@ -138,6 +147,32 @@ class Wrapped(Pooled):
 
     def forward(self, images):
         return {"logits": super().forward(images)}
+
+
+class Tapped(Cut):
+    """The same with layers that can be read."""
+
+    taps = ("stem", "body")
+
+    def forward_tapped(self, images, visit):
+        return visit_layers(self, images, visit)
+
+
+def test_a_module_with_taps_runs_at_one_and_shows_all_to_methods():
+    seen = []
+
+    def later_layer(features, context):
+        seen.append(torch.equal(features, context.taps["stem"]) and context.tap_names == ("stem", "body"))
+        return context.taps["body"].sum(dim=1)
+
+    (tapped,) = wsolbench.run(Tapped(), later_layer, tap="stem", input=CRITTERS, **QUICK)
+    assert (tapped.backbone.tap, tapped.backbone.feature_shape) == ("stem", (8, 23, 23))
+    assert seen
+    assert all(seen)
+    (own,) = wsolbench.run(Tapped(), lambda features, _: features.sum(dim=1), input=CRITTERS, **QUICK)
+    assert own.metrics == tapped.metrics
+    with pytest.raises(UsageError, match=r"--tap stem: 'cut' has no taps; omit the option"):
+        wsolbench.run(Cut(), energy, tap="stem", input=CRITTERS, **QUICK)
 
 
 def test_the_head_is_the_layer_that_computes_the_scores():

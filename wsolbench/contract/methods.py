@@ -107,8 +107,16 @@ class MethodContext:
         Raises:
             UsageError: The backbone does not offer them.
         """
-        tapped = self._tapped()
-        return tap_maps(tapped, self.images, tapped.taps)
+        return tap_maps(self._tapped(), self.images, self.tap_names)
+
+    @property
+    def tap_names(self) -> tuple[str, ...]:
+        """The names of the network's layers that have feature maps, from the image to the head; see `Tapped`.
+
+        Raises:
+            UsageError: The backbone does not offer them.
+        """
+        return self._tapped().taps
 
     def tap_gradients(self, names: Sequence[str] = ()) -> Mapping[str, tuple[Tensor, Tensor]]:
         """Return the maps of layers, and the gradients of each image's class score with respect to them.
@@ -126,7 +134,7 @@ class MethodContext:
         """
         tapped = self._tapped()
         check_taps(tapped, names, type(self.backbone).__name__)
-        return tap_gradients(tapped, self.images, names or tapped.taps, self.class_indices)
+        return tap_gradients(tapped, self.images, names or self.tap_names, self.class_indices)
 
     def _tapped(self) -> Tapped:
         if not isinstance(self.backbone, Tapped):

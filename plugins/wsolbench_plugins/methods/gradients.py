@@ -128,7 +128,8 @@ class FusedLayerCAM:
     Gradients include everything after a layer, so the maps do not depend on where the features are tapped.
 
     Args:
-        taps: The layers, as ``wsolbench describe`` lists the taps of a network; none for all of them.
+        taps: The layers, as ``wsolbench describe`` lists the taps of a network; none for all of them except parts of
+            others: the stages of a convolutional network, the blocks of a ViT, but not the norms in them.
         scaled: ``paper`` is ``tanh(γ M / max M)``, which lifts the small values of early layers. ``torch-cam`` is what
             that package does, ``tanh(γ N)`` of the min-max normalised map N, which takes off the minimum first.
             ``none`` fuses the maps as they are, so that the layer of the largest gradients prevails.
@@ -148,7 +149,8 @@ class FusedLayerCAM:
         import torch
         from torch.nn import functional as F
 
-        maps = [self._scaled(LayerCAM().map(*layer)) for layer in context.tap_gradients(self.taps).values()]
+        names = self.taps or outermost(context.tap_names)
+        maps = [self._scaled(LayerCAM().map(*layer)) for layer in context.tap_gradients(names).values()]
         largest = max((of_layer.shape[1:] for of_layer in maps), key=math.prod)
         resized = [F.interpolate(of_layer[:, None], largest, mode="bilinear")[:, 0] for of_layer in maps]
         return torch.stack(resized).amax(dim=0)
@@ -160,6 +162,11 @@ class FusedLayerCAM:
             maps = maps - maps.amin(dim=(1, 2), keepdim=True)
         peaks = maps.amax(dim=(1, 2), keepdim=True)
         return (self.gamma * maps / peaks.where(peaks > 0, 1)).tanh()
+
+
+def outermost(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the names of modules that are not parts of others among them."""
+    return tuple(name for name in names if not any(name.startswith(f"{other}.") for other in names))
 
 
 @dataclass(frozen=True)

@@ -103,6 +103,14 @@ def test_only_the_layers_asked_for_are_fused():
     assert fused(layers, taps=("b",)).any()
 
 
+def test_by_default_layers_that_are_parts_of_others_are_left_out():
+    ones = torch.ones(1, 1, 2, 2)
+    ramp = (torch.arange(4.0).reshape(1, 1, 2, 2), ones)
+    layers = {"blocks.1.norm": (5 * ones, ones), "blocks.1": ramp, "blocks.10": ramp}
+    np.testing.assert_array_equal(fused(layers, scaled="none"), fused({"blocks.1": ramp}, scaled="none"))
+    assert (fused(layers, scaled="none", taps=("blocks.1.norm", "blocks.1")) == 5).all()
+
+
 def test_a_layer_that_the_network_does_not_have_is_refused_by_name():
     ones = torch.ones(1, 1, 2, 2)
     with pytest.raises(UsageError, match=r"Painted has no tap 'c'\. Its taps: a"):
