@@ -287,6 +287,9 @@ class BackboneSpec:
         convert_weights: State dict -> state dict in the network's own keys, for files with other names or shapes. The
             core has read the file and removed containers and prefixes. The network's own state dict is returned
             unchanged. Raises ``ValueError`` that says what the file is where it cannot be converted.
+        start_weights: State dict of a published network of another form, such as an ImageNet classifier with another
+            head -> the entries that a training starts from, in the network's own keys; the others start at random.
+            Raises ``ValueError`` that says what the file is where it has none.
         at_size: Side of the input in pixels -> the network built for images of this size; its ``convert_weights`` also
             resizes entries whose shape depends on it, such as position embeddings. Raises ``UsageError`` that says
             which sizes there are. None for a network that is the same for every size.
@@ -302,4 +305,5 @@ class BackboneSpec:
     pretrained: Pretrained | None = None
     read_weights: Callable[[Path], Mapping[str, Tensor]] | None = None
     convert_weights: Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]] | None = None
+    start_weights: Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]] | None = None
     at_size: Callable[[int], BackboneSpec] | None = None

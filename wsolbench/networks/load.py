@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeAlias
 
 import torch
 from pydantic_core import to_json
-from torch import nn
+from torch import Tensor, nn
 
 from wsolbench.contract import BackboneSpec, Checkpoint, Fusable, InputConfig, Pretrained, Reparameterizable
 from wsolbench.contract.backbones import class_weights
@@ -462,6 +462,7 @@ class KnownWeights:
         warnings: What the user should know about them.
         class_names: What the rows of the head stand for; empty where it is not known.
         asked: The input that they were trained with, as their card says; None without a card.
+        partial: Whether they are a part of the network, from which a training starts.
     """
 
     state: StateDict
@@ -470,6 +471,7 @@ class KnownWeights:
     warnings: tuple[str, ...] = ()
     class_names: tuple[str, ...] = ()
     asked: AskedInput | None = None
+    partial: bool = False
 
 
 @contextmanager
@@ -480,9 +482,19 @@ def _naming_similar_network(known: KnownWeights, offer: Offer[BackboneSpec], reg
     except WeightsError as error:
         taken = f" ({'; '.join(known.state.notes)})" if known.state.notes else ""
         hint = ""
-        if known.source is not None and offer.spec.read_weights is None and "the entry" not in str(error):
+        if _starts(offer.spec, known.state.entries):
+            hint = f"; a training can start from it: wsolbench train --backbone {offer.name} --weights FILE"
+        elif known.source is not None and offer.spec.read_weights is None and "the entry" not in str(error):
             hint = looks_like(known.source.file, list(registry.backbones), offer, known.source.key)
         raise WeightsError(f"{error}{taken}{hint}") from error
+
+
+def _starts(spec: BackboneSpec, entries: Mapping[str, Tensor]) -> bool:
+    """Return whether a training of a network can start from weights of another form."""
+    try:
+        return spec.start_weights is not None and bool(spec.start_weights(entries))
+    except Exception:  # whatever a plugin raises about entries that it does not know
+        return False
 
 
 def read_weights(

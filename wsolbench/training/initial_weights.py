@@ -9,7 +9,9 @@ from typing import Any
 from wsolbench.contract import BackboneSpec
 from wsolbench.contract.inputs import InputChanges
 from wsolbench.errors import UsageError, WeightsError
+from wsolbench.host.provider import blaming
 from wsolbench.host.registry import Offer, Registry
+from wsolbench.networks.entries import is_counter, some
 from wsolbench.networks.inputs import DecidedInput, decide_input
 from wsolbench.networks.load import (
     KnownWeights,
@@ -19,6 +21,7 @@ from wsolbench.networks.load import (
     source_of,
     statements_of,
 )
+from wsolbench.networks.shapes import build_shapes
 from wsolbench.networks.weights import count_classes, load_state
 
 
@@ -73,7 +76,7 @@ def read_start(
         if key is not None:
             raise UsageError(f"--weights-key {key}: this is for a weights file; add --weights FILE")
         return decide_input(offer, changes), None
-    known = read_initial_weights(offer, weights, key)
+    known = _start_of(read_initial_weights(offer, weights, key), offer)
     decided = input_of_weights(known, statements_of(known, offer, registry), offer, changes)
     warnings = (*decided.against, *decided.warnings)
     info = known.info.model_copy(update={"notes": [*known.info.notes, *decided.notes, *warnings]})
@@ -81,10 +84,37 @@ def read_start(
     return decided, at_its_size(known, decided.offer.spec, offer.spec.input)
 
 
+def _start_of(known: KnownWeights, offer: Offer[BackboneSpec]) -> KnownWeights:
+    """Return the entries from which a training of a network starts, of weights of a network of another form.
+
+    Args:
+        known: The weights; those of the network itself stay as they are.
+        offer: The network.
+
+    Raises:
+        WeightsError: The plugin finds none in them.
+    """
+    spec, entries = offer.spec, known.state.entries
+    if spec.start_weights is None or spec.classifier_key in entries:
+        return known
+    with blaming(offer.provider, f"reading weights that '{spec.name}' starts from"):
+        try:
+            taken = dict(spec.start_weights(entries))
+        except ValueError as error:
+            raise WeightsError(f"weights file {known.state.path} is not for '{spec.name}': {error}") from error
+    with blaming(offer.provider, f"building '{spec.name}'"):
+        own = build_shapes(spec, 2).state_dict()
+    new = dict.fromkeys(name.rpartition(".")[0] for name in own if name not in taken and not is_counter(name))
+    note = f"{len(taken)} of its {len(entries)} entries are taken; the new layers {some(new)} start at random"
+    info = known.info.model_copy(update={"notes": [*known.info.notes, note]})
+    return replace(known, state=replace(known.state, entries=taken), info=info, partial=True)
+
+
 def start_from(known: KnownWeights, spec: BackboneSpec, network: Any, num_classes: int) -> None:
     """Load weights into a network; if the number of classes differs, the network keeps its own random classifier.
 
-    So it does where the weights are those of a network without a classifier.
+    So it does where the weights are those of a network without a classifier. What weights of another form do not have
+    stays random too; see `_start_of`.
 
     Args:
         known: The weights.
@@ -95,6 +125,9 @@ def start_from(known: KnownWeights, spec: BackboneSpec, network: Any, num_classe
     Raises:
         WeightsError: The weights do not fit.
     """
+    if known.partial:
+        load_state(replace(known.state, entries={**network.state_dict(), **known.state.entries}), spec, network)
+        return
     entries = dict(known.state.entries)
     known_classes = count_classes(known.state.path, spec, entries)
     if known_classes != num_classes:

@@ -19,6 +19,7 @@ CONVNEXT_V2 = (
     "Woo et al., ConvNeXt V2: Co-designing and Scaling ConvNets with Masked Autoencoders, CVPR 2023; built by timm"
 )
 VGG_GAP = "Simonyan & Zisserman, ICLR 2015, with the GAP head of Zhou et al., CVPR 2016, section 3"
+INCEPTION_WSOL = "Szegedy et al., CVPR 2016, in the form of Zhang et al. (SPG), ECCV 2018, and Choe et al., CVPR 2020"
 INCEPTION = "Szegedy et al., Rethinking the Inception Architecture for Computer Vision, CVPR 2016; built by timm"
 
 _HALF = (0.5, 0.5, 0.5)
@@ -85,7 +86,17 @@ def _second_convnexts() -> list[BackboneSpec]:
 
 def _others() -> list[BackboneSpec]:
     return [
-        _spec("vgg16_gap", _BILINEAR_224, source=VGG_GAP, classifier_key="fc.weight"),
+        *(
+            _spec(name, _BILINEAR_224, source=VGG_GAP, classifier_key="fc.weight", start_weights=_convolutions(pools))
+            for name, pools in (("vgg16_gap", 4), ("vgg16_wsol", 3))
+        ),
+        _spec(
+            "inception_v3_wsol",
+            _BILINEAR_224,
+            source=INCEPTION_WSOL,
+            classifier_key="SPG_A4.weight",
+            start_weights=_inception_body,
+        ),
         _spec(
             "inception_v3",
             InputConfig(size=299, mean=_HALF, std=_HALF, interpolation="bicubic"),
@@ -159,3 +170,18 @@ def _convert_convnext(state: Mapping[str, Tensor], conv_mlp: bool = False) -> Ma
 def _without_auxiliary_head(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Remove the entries of the auxiliary head, which is used in training only."""
     return {key: value for key, value in state.items() if not key.startswith("AuxLogits.")}
+
+
+def _convolutions(pools: int) -> Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]]:
+    def convolutions(state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        from wsolbench_plugins.backbones.timm_networks.networks import vgg_convolutions
+
+        return vgg_convolutions(state, pools=pools)
+
+    return convolutions
+
+
+def _inception_body(state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    from wsolbench_plugins.backbones.timm_networks.inception import body_of
+
+    return body_of(state)

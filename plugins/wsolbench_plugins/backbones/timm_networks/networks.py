@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
 import timm
+import torch
 from timm.data import infer_imagenet_subset
 from timm.models import convnext, resnet
 from torch import Tensor, nn
@@ -15,6 +17,7 @@ from torch import Tensor, nn
 from wsolbench.api import UsageError, WeightsError, after_pooling
 from wsolbench_plugins.backbones.timm_networks.adapters import as_backbone
 from wsolbench_plugins.backbones.timm_networks.anatomy import Anatomy
+from wsolbench_plugins.backbones.timm_networks.inception import InceptionWSOL
 
 _MOST_DIMENSIONS = 2048
 """Spaces of images and texts have fewer; lists of classes other than ImageNet's, in timm, have more."""
@@ -158,20 +161,23 @@ def convnext_base_cub(num_classes: int) -> Any:
 
 
 class VGGGap(nn.Module):
-    """VGG-GAP: the convolutions of VGG-16 without the last pool, one more with 1024 channels, pool → linear.
+    """VGG-GAP: the convolutions of VGG-16 without its last pools, one more with 1024 channels, pool → linear.
 
-    This is the CAM network of Zhou et al. (CVPR 2016, section 3) as WSOL trains it, with 14×14 maps at 224, tapped
-    after the last ReLU. The keys of ``features`` are those of any VGG-16 file.
+    This is the CAM network of Zhou et al. (CVPR 2016, section 3) as WSOL trains it, tapped after the last ReLU. Its
+    keys are those of wsolevaluation (Choe et al., CVPR 2020).
+
+    Args:
+        num_classes: Number of classes.
+        pools: 4 for maps of 14×14 at 224; 3 for large ones, 28×28, without the pool after the tenth convolution.
     """
 
-    def __init__(self, num_classes: int) -> None:
+    def __init__(self, num_classes: int, *, pools: int = 4) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         channels = 3
-        for width in (64, 64, None, 128, 128, None, 256, 256, 256, None, 512, 512, 512, None, 512, 512, 512):
-            if width is None:
-                layers.append(nn.MaxPool2d(2))
-            else:
+        for stage, (width, depth) in enumerate(((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))):
+            layers += [nn.MaxPool2d(2)] if 0 < stage <= pools else []
+            for _ in range(depth):
                 layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU(inplace=True)]
                 channels = width
         self.features = nn.Sequential(*layers)
@@ -182,7 +188,7 @@ class VGGGap(nn.Module):
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
 
     def forward_features(self, images: Tensor) -> Tensor:
-        """Return feature maps (B, 1024, H/16, W/16), never negative."""
+        """Return feature maps (B, 1024, h, w), never negative."""
         return self.conv6(self.features(images)).relu()  # type: ignore[no-any-return]
 
     def forward_head(self, features: Tensor) -> Tensor:
@@ -201,6 +207,32 @@ class VGGGap(nn.Module):
     def effective_weights(self, features: Tensor, class_indices: Tensor) -> tuple[Tensor, Tensor]:  # noqa: ARG002
         """Return the weights (B, K) and constants (B,) of the class scores: the raw ones."""
         return after_pooling(self.fc, class_indices)
+
+
+def vgg_convolutions(state: Mapping[str, Tensor], *, pools: int) -> dict[str, Tensor]:
+    """Return the convolutions of a published VGG-16 under the names of `VGGGap`, which has fewer pools between them.
+
+    Args:
+        state: A state dict of torchvision's or timm's VGG-16.
+        pools: Those of the `VGGGap`.
+
+    Raises:
+        ValueError: It is none, or has norms.
+    """
+    theirs = [name.removesuffix(".weight") for name in state if re.fullmatch(r"features\.\d+\.weight", name)]
+    widths = [state[f"{name}.weight"].shape[0] for name in theirs]
+    if widths != [64] * 2 + [128] * 2 + [256] * 3 + [512] * 6:
+        raise ValueError(
+            "it does not hold the 13 convolutions of a VGG-16 without norms, 'features.0.weight' and so on"
+        )
+    with torch.device("meta"):
+        own = VGGGap(1, pools=pools).features
+    places = [place for place, module in enumerate(own) if isinstance(module, nn.Conv2d)]
+    return {
+        f"features.{place}.{part}": state[f"{name}.{part}"]
+        for name, place in zip(theirs, places, strict=True)
+        for part in ("weight", "bias")
+    }
 
 
 def undilate(network: nn.Module) -> None:
@@ -228,5 +260,7 @@ OWN: dict[str, Callable[..., Any]] = {
     "convnext_micro": partial(small_convnext, depths=(1, 1, 3, 1), channels=(32, 96, 96, 144)),
     "convnext_base_cub": convnext_base_cub,
     "vgg16_gap": VGGGap,
+    "vgg16_wsol": partial(VGGGap, pools=3),
+    "inception_v3_wsol": InceptionWSOL,
 }
 """The networks defined here: timm has no network of the name, or another one (``convnext_nano``)."""
