@@ -132,3 +132,10 @@ def test_the_page_says_which_way_each_claim_falls():
     ]
     assert "No two records of this page try it." in second
     assert "No two records of this page try it." in third
+
+
+def test_the_page_says_where_a_claim_cannot_be_tried():
+    entries = [entry("cam-pos"), entry("cam-neg", constant_maps=8), entry("cam"), entry("pc1")]
+    section = claims_as_markdown(group_tables(entries)).split("### ")[2]
+    assert "birds, 8 images, pretrained: not tried; cam-neg is without a map that is not constant." in section
+    assert "trained with wsolbench: not tried" not in section

@@ -36,10 +36,17 @@ VERDICTS: tuple[Verdict, ...] = ("holds", "open", "fails")
 
 @dataclass(frozen=True)
 class Claim:
-    """What is claimed, and the pairs of a table's entries that try it: the second is claimed to be the better one."""
+    """What is claimed, and the pairs of a table's entries that try it: the second is claimed to be the better one.
+
+    Attributes:
+        text: The claim.
+        pairs: The entries that have scores -> the pairs.
+        methods: The methods that are compared, where the claim is about two of them.
+    """
 
     text: str
     pairs: Callable[[Sequence[Entry]], list[Pair]]
+    methods: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -77,8 +84,20 @@ def try_claims(tables: Sequence[Table]) -> list[Result]:
     return [
         _result(claim, table, pretrained, pairs, known)
         for claim, table, pretrained in product(CLAIMS, tables, (True, False))
-        if (pairs := claim.pairs(_of_kind(table.entries, pretrained=pretrained)))
+        if (pairs := claim.pairs(list(filter(_is_scored, _of_kind(table, pretrained=pretrained)))))
     ]
+
+
+def find_undefined(claim: Claim, table: Table, *, pretrained: bool) -> Entry | None:
+    """Return an entry of the networks of a kind without any map, for which a claim about methods cannot be tried."""
+    return next(
+        (
+            entry
+            for entry in _of_kind(table, pretrained=pretrained)
+            if claim.methods is not None and entry.record.method.name in claim.methods and not _has_maps(entry)
+        ),
+        None,
+    )
 
 
 def verdict_of(difference: Difference) -> Verdict:
@@ -88,21 +107,23 @@ def verdict_of(difference: Difference) -> Verdict:
     return "holds" if difference.low > 0 else "fails" if difference.high < 0 else "open"
 
 
-def _of_kind(entries: Iterable[Entry], *, pretrained: bool) -> list[Entry]:
-    """Return the entries of trained networks of a kind that have scores, with the options of methods at their defaults.
-
-    Records of earlier versions have scores of maps that hold no score.
-    """
+def _of_kind(table: Table, *, pretrained: bool) -> list[Entry]:
+    """Return the entries of trained networks of a kind, with the options of methods at their defaults."""
     return [
         entry
-        for entry in sorted(entries, key=lambda entry: entry.name)
-        if entry.is_trained
-        and entry.is_pretrained == pretrained
-        and not entry.record.method.changed_options
-        and entry.record.undefined is None
-        and entry.record.metrics.max_box_acc_v2 is not None
-        and entry.record.splits[0].constant_maps < entry.record.splits[0].images
+        for entry in sorted(table.entries, key=lambda entry: entry.name)
+        if entry.is_trained and entry.is_pretrained == pretrained and not entry.record.method.changed_options
     ]
+
+
+def _has_maps(entry: Entry) -> bool:
+    """Return whether any map holds scores; records of earlier versions have metrics of maps that hold none."""
+    evaluated = entry.record.splits[0]
+    return entry.record.undefined is None and evaluated.constant_maps < evaluated.images
+
+
+def _is_scored(entry: Entry) -> bool:
+    return _has_maps(entry) and entry.record.metrics.max_box_acc_v2 is not None
 
 
 def _result(claim: Claim, table: Table, pretrained: bool, pairs: Sequence[Pair], known: dict[str, Scores]) -> Result:
@@ -130,8 +151,8 @@ def mean_difference(pairs: Sequence[tuple[Scores, Scores]], metric: str) -> Diff
 # ---------------------------------------------------------------------------------------------------------------- pairs
 
 
-def _methods(worse: str, better: str) -> Callable[[Sequence[Entry]], list[Pair]]:
-    """Pair two methods on the same network with the same weights."""
+def _of_methods(text: str, worse: str, better: str) -> Claim:
+    """Return a claim about two methods on the same network with the same weights."""
 
     def pairs(entries: Sequence[Entry]) -> list[Pair]:
         first, second = (
@@ -140,7 +161,7 @@ def _methods(worse: str, better: str) -> Callable[[Sequence[Entry]], list[Pair]]
         )
         return [(first[network], second[network]) for network in first if network in second]
 
-    return pairs
+    return Claim(text, pairs, (worse, better))
 
 
 def _only_the_kernel(entries: Sequence[Entry]) -> list[Pair]:
@@ -198,8 +219,8 @@ def _differs_in_one_option(one: Entry, other: Entry) -> bool:
 
 
 CLAIMS = (
-    Claim("PC1 localizes better than CAM", _methods("cam", "pc1")),
-    Claim("Positive weights localize better than negative ones", _methods("cam-neg", "cam-pos")),
+    _of_methods("PC1 localizes better than CAM", "cam", "pc1"),
+    _of_methods("Positive weights localize better than negative ones", "cam-neg", "cam-pos"),
     Claim("A larger kernel localizes better; all else is equal", _only_the_kernel),
     Claim("The largest kernels localize better than the smallest; more than the kernel differs", _largest_and_smallest),
 )
@@ -224,6 +245,7 @@ def claims_as_markdown(tables: Sequence[Table]) -> str | None:
         parts.append(f"### {claim.text}\n")
         parts.append(f"{_summary(found)}\n" if found else "No two records of this page try it.\n")
         parts += [f"{_details(found)}\n"] if found else []
+        parts += [f"{line}\n" for line in _undefined(claim, tables, found)]
     return "\n".join(parts)
 
 
@@ -232,7 +254,7 @@ def _summary(results: Sequence[Result]) -> str:
     rows = [
         [
             markdown_text(_images(result.table)),
-            "pretrained" if result.pretrained else "trained with wsolbench",
+            _kind(result.pretrained),
             str(len(result.pairs)),
             _shown(result.mean, result.metric),
             f"**{verdict_of(result.mean)}**",
@@ -241,6 +263,24 @@ def _summary(results: Sequence[Result]) -> str:
         for result in results
     ]
     return _table(headings, rows, ["left", "left", "right", "right", "left", "right", "right", "right"])
+
+
+def _undefined(claim: Claim, tables: Sequence[Table], results: Sequence[Result]) -> list[str]:
+    """Return a line for the networks of each table on which the claim cannot be tried, as a method has no map there."""
+    tried = [(result.table, result.pretrained) for result in results]
+    return [
+        markdown_text(
+            f"{_images(table)}, {_kind(pretrained)}: not tried; {entry.record.method.name} is "
+            f"{entry.record.undefined or 'without a map that is not constant'}."
+        )
+        for table, pretrained in product(tables, (True, False))
+        if (table, pretrained) not in tried
+        if (entry := find_undefined(claim, table, pretrained=pretrained)) is not None
+    ]
+
+
+def _kind(pretrained: bool) -> str:
+    return "pretrained" if pretrained else "trained with wsolbench"
 
 
 def _details(results: Sequence[Result]) -> str:
@@ -291,4 +331,5 @@ they fall.
   download, or a file without a card of `wsolbench train`.
 - Pairs of methods have the same network and weights, and options at their defaults. Pairs of kernels are compared by
   CAM and by PC1, after the same training with the same seed.
-- Methods without a map, such as `cam-neg` where features are never negative, make no pair. Random weights neither."""
+- Methods without a map, such as `cam-neg` where features are never negative, make no pair. Random weights make none
+  either."""
