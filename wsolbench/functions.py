@@ -103,8 +103,8 @@ def run(
     """Score localization methods on a trained classifier.
 
     Args:
-        backbone: A registered name, a specification, or a torch module: a `Backbone`, or any classifier with a linear
-            head whose feature maps `layer` gives. A module is copied; it stays as it is.
+        backbone: A registered name, a specification, or a torch module: a `Backbone`, or any classifier whose
+            feature maps `layer` gives. A module is copied; it stays as it is.
         method: One method or several: registered names, specifications, or functions ``(features, context) -> maps``
             of features (B, K, h, w) that return raw maps (B, h', w'). Further parameters of a function are options.
         dataset: A registered name, a specification, or an object with the interface of `Dataset`.

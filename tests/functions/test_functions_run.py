@@ -130,6 +130,17 @@ class Auxiliary(Pooled):
         self.aux = nn.Linear(16, 12)
 
 
+class ConvHead(Pooled):
+    """Its head is a convolution before the pool."""
+
+    def __init__(self):
+        super().__init__()
+        self.last = nn.Conv2d(16, 12, 1)
+
+    def forward(self, images):
+        return self.pool(self.last(self.relu(self.body(self.stem(images))))).flatten(1)
+
+
 class Deep(Pooled):
     """Has a head of two linear layers, so no class weights of feature maps."""
 
@@ -140,6 +151,13 @@ class Deep(Pooled):
     def forward(self, images):
         pooled = self.pool(self.relu(self.body(self.stem(images)))).flatten(1)
         return self.last(torch.relu(self.hidden(pooled)))
+
+
+class Maps(Pooled):
+    """Returns its feature maps."""
+
+    def forward(self, images):
+        return self.body(self.stem(images))
 
 
 class Wrapped(Pooled):
@@ -181,13 +199,41 @@ def test_the_head_is_the_layer_that_computes_the_scores():
     )
     assert plain.outcomes_sha256 == auxiliary.outcomes_sha256
     for module, layer, words in (
-        (Deep(), "body", "the linear layers hidden come between 'body' and 'last'"),
+        (Deep(), "body", "the method 'cam' needs class weights, which 'deep' does not have; methods that work"),
+        (ConvHead(), "body", "the method 'cam' needs class weights, which 'convhead' does not have; methods that"),
+        (Maps(), "body", r"Maps returns \(1, 16, 23, 23\); expected the scores alone, \(B, C\)"),
         (Wrapped(), "body", "Wrapped returns dict; expected the scores alone"),
         (Pooled().half(), "body", "cannot be run on a float32 image of 96×96"),
         (Pooled(), 5, "has no layer '5'"),
     ):
         with pytest.raises(UsageError, match=words):
             wsolbench.run(module, "cam", layer=layer, input=CRITTERS, **QUICK)
+
+
+@pytest.mark.parametrize("build", [ConvHead, Deep])
+def test_a_head_without_class_weights_serves_gradients(build):
+    """Grad-CAM is that of the same head written as a `Backbone`."""
+    torch.manual_seed(0)
+    module = build()
+
+    class AsBackbone(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = module
+
+        def forward_features(self, images):
+            return self.inner.body(self.inner.stem(images))
+
+        def forward_head(self, features):
+            active = self.inner.relu(features.clone())
+            if build is ConvHead:
+                return self.inner.last(active).mean(dim=(2, 3))
+            return self.inner.last(torch.relu(self.inner.hidden(active.mean(dim=(2, 3)))))
+
+    (tapped,) = wsolbench.run(module, "grad-cam", layer="body", input=CRITTERS, **QUICK)
+    (cut,) = wsolbench.run(AsBackbone(), "grad-cam", input=CRITTERS, **QUICK)
+    assert tapped.metrics == cut.metrics
+    assert tapped.backbone.classes == 12
 
 
 def test_a_function_and_a_specification_are_methods():
@@ -281,7 +327,7 @@ def test_what_cannot_be_run_is_refused_in_one_line():
         ({"backbone": Pooled(), "layer": "bdy"}, "has no layer 'bdy'; did you mean body"),
         ({"backbone": Pooled(), "layer": "fc"}, "returns (1, 12); expected feature maps (1, K, h, w)"),
         ({"backbone": Pooled(), "layer": "stem"}, "returns 8 feature maps, but the linear layer 'fc' reads 16"),
-        ({"backbone": nn.Conv2d(3, 4, 1), "layer": ""}, "has no linear layer"),
+        ({"backbone": nn.Conv2d(3, 4, 1), "layer": ""}, "expected the scores alone"),
         ({"layer": "body"}, "layer and input describe a module"),
         ({"backbone": Cut(), "weights": "random"}, "a module comes with its own"),
         ({"method": []}, "method: name at least one"),

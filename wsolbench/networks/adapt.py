@@ -1,4 +1,4 @@
-"""Networks passed as objects: any torch module with a linear head, with features tapped at one of its layers."""
+"""Networks passed as objects: any torch module that classifies, with features tapped at one of its layers."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def module_spec(module: nn.Module, *, name: str, layer: str | None, config: Inpu
     """Return the spec of a network that is a torch module.
 
     Args:
-        module: A `Backbone`, or any classifier with a linear head that reads the pooled output of one of its layers.
+        module: A `Backbone`, or any classifier whose scores depend on the output of one of its layers alone.
         name: Its name in records.
         layer: The layer whose output is the feature maps, as in ``module.named_modules()``; None for a `Backbone`.
         config: How images are prepared for it.
 
     Raises:
         UsageError: The module is not a `Backbone` and no layer is given, the layer does not exist, or its output is not
-            the feature maps that the head reads.
+            all that the head reads.
     """
     try:
         network: Any = copy.deepcopy(module).eval()
@@ -56,13 +56,16 @@ class TappedModule(nn.Module):
     The head is everything that the classifier computes from the layer's output. To run it, the whole classifier is run
     again on blank images, and the output of the layer is replaced by the features; so every image costs two passes.
 
+    Class weights are those of the linear layer that computes the scores, where no other one comes between it and the
+    layer. Other heads, such as those of several linear layers or of convolutions, have none.
+
     Args:
-        module: The classifier, in eval mode; its last linear layer is the head.
+        module: The classifier, in eval mode.
         layer: The name of the layer.
         config: The size of its input.
 
     Raises:
-        UsageError: The layer does not exist, or its output is not the feature maps that the head reads.
+        UsageError: The layer does not exist, or its output is not all that the head reads.
     """
 
     def __init__(self, module: nn.Module, layer: str, config: InputConfig) -> None:
@@ -74,8 +77,6 @@ class TappedModule(nn.Module):
             close = difflib.get_close_matches(str(layer), layers, n=3) or [_last_block(module)]
             raise UsageError(f"{type(module).__name__} has no layer '{layer}'; did you mean {' or '.join(close)}?")
         self._layer = layer
-        if not any(isinstance(part, nn.Linear) for part in layers.values()):
-            raise UsageError(f"{type(module).__name__} has no linear layer, so no class weights; register a Backbone")
         blank = torch.linspace(-1, 1, 3 * config.size**2).reshape(1, 3, *self._size)
         try:
             self._head = self._find_head(blank)
@@ -90,11 +91,11 @@ class TappedModule(nn.Module):
             ) from error
 
     @torch.no_grad()
-    def _find_head(self, blank: Tensor) -> str:
-        """Return the name of the linear layer whose output are the scores.
+    def _find_head(self, blank: Tensor) -> str | None:
+        """Return the name of the linear layer whose output are the scores, None where the head is not that layer alone.
 
         Raises:
-            UsageError: There is none, or another linear layer comes between the tapped layer and it.
+            UsageError: The module does not return scores, or the layer no feature maps.
         """
         calls: list[tuple[str, Any]] = []
 
@@ -111,34 +112,25 @@ class TappedModule(nn.Module):
         finally:
             for handle in handles:
                 handle.remove()
-        if not isinstance(scores, Tensor):
-            raise UsageError(
-                f"{type(self.module).__name__} returns {type(scores).__name__}; expected the scores alone, (B, C)"
-            )
+        if not isinstance(scores, Tensor) or scores.ndim != 2:
+            raise UsageError(f"{type(self.module).__name__} returns {_form(scores)}; expected the scores alone, (B, C)")
         names = [name for name, _ in calls]
         if self._layer not in names:
             raise UsageError(f"the layer '{self._layer}' is not used when {type(self.module).__name__} is run")
         features = calls[names.index(self._layer)][1]
         if not isinstance(features, Tensor) or features.ndim != 4:
-            form = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
-            raise UsageError(f"the layer '{self._layer}' returns {form}; expected feature maps (1, K, h, w)")
+            raise UsageError(f"the layer '{self._layer}' returns {_form(features)}; expected feature maps (1, K, h, w)")
         after = [(name, out) for name, out in calls[names.index(self._layer) :] if name != self._layer]
-        heads = [name for name, out in after if out.shape == scores.shape and torch.equal(out, scores)]
-        if not heads:
-            raise UsageError(f"no linear layer after '{self._layer}' computes the scores; register a Backbone")
-        before = [name for name, _ in after[: [name for name, _ in after].index(heads[-1])]]
-        if before:
-            raise UsageError(
-                f"the linear layers {', '.join(before)} come between '{self._layer}' and '{heads[-1]}', which computes "
-                "the scores; such a head has no class weights of feature maps: register a Backbone"
-            )
-        return heads[-1]
+        if not after or after[0][1].shape != scores.shape or not torch.equal(after[0][1], scores):
+            return None
+        return after[0][0]
 
     @torch.no_grad()
     def _check(self, blank: Tensor) -> None:
         """Check that head and features together compute the same scores as the classifier."""
         features = self.forward_features(blank)
-        channels, read = features.shape[1], self.classifier_weight.shape[1]
+        weights, channels = self.classifier_weight, features.shape[1]
+        read = channels if weights is None else weights.shape[1]
         if channels != read:
             raise UsageError(
                 f"the layer '{self._layer}' returns {channels} feature maps, but the linear layer '{self._head}' "
@@ -148,8 +140,10 @@ class TappedModule(nn.Module):
             raise UsageError(f"the scores depend on more than the output of the layer '{self._layer}'")
 
     @property
-    def classifier_weight(self) -> Tensor:
-        """The class weights (C, K)."""
+    def classifier_weight(self) -> Tensor | None:
+        """The class weights (C, K), None where the head is not one linear layer."""
+        if self._head is None:
+            return None
         weight = self.module.get_submodule(self._head).weight
         assert isinstance(weight, Tensor)
         return weight
@@ -176,6 +170,10 @@ class TappedModule(nn.Module):
         with self.module.get_submodule(self._layer).register_forward_hook(replace):
             scores: Tensor = self.module(blank)
         return scores
+
+
+def _form(value: object) -> str:
+    return str(tuple(value.shape)) if isinstance(value, Tensor) else type(value).__name__
 
 
 def _last_block(module: nn.Module) -> str:

@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 import torch
 from sklearn.decomposition import PCA
-from wsolbench_plugins.methods.pc1 import PatchComponent, PrincipalComponent, _oriented, _oriented_as_published
+from wsolbench_plugins.methods.pc1 import (
+    PatchComponent,
+    PrincipalComponent,
+    UnsignedComponent,
+    _oriented,
+    _oriented_as_published,
+)
 
 from wsolbench.api import MethodContext
 
@@ -114,6 +120,19 @@ def test_components_equal_numpys_singular_vectors(shape):
         maps = maps_of(Corrected(number), torch.from_numpy(features)[None], torch.from_numpy(weights)[None])
         expected = corrected_procedure(features, weights, number)
         np.testing.assert_allclose(maps[0].numpy(), expected, atol=1e-9, err_msg=f"component {number}")
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("rule", ["corrected", "authors"])
+def test_unsigned_is_the_first_component_of_channels_of_one_sign_and_asks_for_no_weights(shape, rule):
+    features, _ = toy_features(shape)
+    without = MethodContext(None, torch.empty(0), torch.zeros(1, dtype=torch.long), torch.empty(1, 0))  # type: ignore[arg-type]
+    made = UnsignedComponent(1, rule)(torch.from_numpy(features)[None], without)
+    ones = np.ones(len(features))
+    expected = corrected_procedure(features, ones, 1) if rule == "corrected" else authors_procedure(features, ones)
+    np.testing.assert_allclose(made.maps[0].numpy(), expected, atol=1e-9)
+    shares = PCA(svd_solver="full").fit(stretched(features, ones)).explained_variance_ratio_
+    np.testing.assert_allclose(made.statistics["variance_share"].numpy(), shares[:1], atol=1e-12)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
