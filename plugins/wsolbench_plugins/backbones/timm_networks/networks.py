@@ -6,6 +6,7 @@ import logging
 import re
 from collections.abc import Callable, Mapping
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import timm
@@ -14,7 +15,7 @@ from timm.data import infer_imagenet_subset
 from timm.models import convnext, resnet
 from torch import Tensor, nn
 
-from wsolbench.api import UsageError, WeightsError, after_pooling
+from wsolbench.api import UsageError, WeightsError, after_pooling, visit_layers
 from wsolbench_plugins.backbones.timm_networks.adapters import as_backbone
 from wsolbench_plugins.backbones.timm_networks.anatomy import Anatomy
 from wsolbench_plugins.backbones.timm_networks.inception import InceptionWSOL
@@ -182,6 +183,7 @@ class VGGGap(nn.Module):
                 channels = width
         self.features = nn.Sequential(*layers)
         self.conv6 = nn.Conv2d(channels, 1024, 3, padding=1)
+        self.relu6 = nn.ReLU()
         self.fc = nn.Linear(1024, num_classes)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
@@ -189,7 +191,8 @@ class VGGGap(nn.Module):
 
     def forward_features(self, images: Tensor) -> Tensor:
         """Return feature maps (B, 1024, h, w), never negative."""
-        return self.conv6(self.features(images)).relu()  # type: ignore[no-any-return]
+        maps: Tensor = self.relu6(self.conv6(self.features(images)))
+        return maps
 
     def forward_head(self, features: Tensor) -> Tensor:
         """Return logits (B, C)."""
@@ -198,6 +201,17 @@ class VGGGap(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Return logits (B, C)."""
         return self.forward_head(self.forward_features(images))
+
+    @property
+    def taps(self) -> tuple[str, ...]:
+        """The last ReLU before every pool, the last one of VGG-16, and that of the features."""
+        layers = list(self.features.named_children())
+        last = [name for (name, _), (_, after) in pairwise(layers) if isinstance(after, nn.MaxPool2d)]
+        return (*(f"features.{name}" for name in [*last, layers[-1][0]]), "relu6")
+
+    def forward_tapped(self, images: Tensor, visit: Mapping[str, Callable[[Tensor], Tensor]]) -> Tensor:
+        """Return logits (B, C), and show the maps (B, K, h, w) of stages to functions on the way."""
+        return visit_layers(self, images, visit)
 
     @property
     def classifier_weight(self) -> Tensor:
