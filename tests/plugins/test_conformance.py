@@ -19,6 +19,8 @@ from wsolbench.host.loading import load_plugins
 REGISTRY = load_plugins()
 LARGEST_INPUT_FOR_QUICK_CHECKS = 128
 WITHOUT_MEMORY = {"check_input_config", "check_backbone_on_meta", "check_backbone_checkpoints", "check_backbone_layers"}
+SLOW_TO_BUILD = ("overlock_b", "unireplknet_s_384")
+"""Networks of thousands of layers, which cost seconds even without memory."""
 SMALLER_INPUT = 96
 """For large networks: all of them are convolutional, so a smaller input shows the same."""
 
@@ -38,6 +40,8 @@ def is_large(spec):
 def is_default(offer):
     """Tell whether a network is the first of its family and size class; its relatives differ in width and depth."""
     spec = offer.spec
+    if offer.name in SLOW_TO_BUILD:
+        return False
     return not isinstance(spec, BackboneSpec) or spec.family is None or offer is FIRST[spec.family, is_large(spec)]
 
 

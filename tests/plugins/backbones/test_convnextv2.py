@@ -91,6 +91,7 @@ def test_outputs_are_the_official_ones(size):
     assert logits.argmax() == predicted
 
 
+@pytest.mark.slow
 def test_a_file_of_another_size_or_of_the_first_version_is_described():
     with torch.device("meta"):
         network = SPECS["convnextv2_tiny"].build(1000)

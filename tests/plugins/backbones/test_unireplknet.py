@@ -13,9 +13,9 @@ import pytest
 import torch
 from reference_fill import IMAGE, fill, shapes
 from wsolbench_plugins.backbones.unireplknet import wsolbench_backbones
+from wsolbench_plugins.backbones.unireplknet.dilated import DilatedReparamBlock
 from wsolbench_plugins.backbones.unireplknet.network import (
     BRANCHES,
-    DilatedReparamBlock,
     GlobalResponseNorm,
     UniRepLKNet,
 )
@@ -98,7 +98,7 @@ def test_merging_is_exact():
 
 @pytest.mark.parametrize("kernel", BRANCHES)
 def test_branches_of_every_kernel_merge_within_it(kernel):
-    block = DilatedReparamBlock(2, kernel).eval()
+    block = DilatedReparamBlock(2, kernel, BRANCHES[kernel]).eval()
     fill(block)
     block, x = block.double(), torch.randn(1, 2, 21, 20, dtype=torch.float64)
     with torch.no_grad():

@@ -13,12 +13,13 @@ import torch
 from timm.layers import DropPath, LayerNorm2d
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.utils.fusion import fuse_conv_bn_weights, fuse_linear_bn_weights
+from torch.nn.utils.fusion import fuse_linear_bn_weights
 
 from wsolbench.api import after_layer_norm, visit_layers
+from wsolbench_plugins.backbones.unireplknet.dilated import Branches, DilatedReparamBlock, depthwise, fuse, statistics
 
 NORM_EPS = 1e-6
-BRANCHES: dict[int, tuple[tuple[int, int], ...]] = {
+BRANCHES: dict[int, Branches] = {
     7: ((5, 1), (3, 2), (3, 3)),
     9: ((5, 1), (5, 2), (3, 3), (3, 4)),
     11: ((5, 1), (5, 2), (3, 3), (3, 4), (3, 5)),
@@ -27,59 +28,6 @@ BRANCHES: dict[int, tuple[tuple[int, int], ...]] = {
     17: ((5, 1), (9, 2), (3, 4), (3, 5), (3, 7)),
 }
 """Size and dilation of the branches parallel to a large kernel, by its size. Smaller kernels have no branches."""
-
-
-class DilatedReparamBlock(nn.Module):
-    """A large depthwise kernel and small dilated ones in parallel, which can be merged into a single kernel.
-
-    Args:
-        channels: Number of input and output channels.
-        kernel: Side of the large kernel, one of `BRANCHES`.
-    """
-
-    def __init__(self, channels: int, kernel: int) -> None:
-        super().__init__()
-        self.lk_origin = _depthwise(channels, kernel)
-        self.origin_bn: nn.BatchNorm2d | None = nn.BatchNorm2d(channels)
-        self.branches = BRANCHES[kernel]
-        for size, dilation in self.branches:
-            self.add_module(f"dil_conv_k{size}_{dilation}", _depthwise(channels, size, dilation))
-            self.add_module(f"dil_bn_k{size}_{dilation}", nn.BatchNorm2d(channels))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (B, C, h, w) to (B, C, h, w)."""
-        out: Tensor = self.lk_origin(x)
-        if self.origin_bn is not None:
-            out = self.origin_bn(out)
-        for size, dilation in self.branches:
-            conv, bn = self._branch(size, dilation)
-            out = out + bn(conv(x))
-        return out
-
-    def _branch(self, size: int, dilation: int) -> tuple[nn.Conv2d, nn.BatchNorm2d]:
-        conv, bn = (self.get_submodule(f"dil_{part}_k{size}_{dilation}") for part in ("conv", "bn"))
-        assert isinstance(conv, nn.Conv2d)
-        assert isinstance(bn, nn.BatchNorm2d)
-        return conv, bn
-
-    @torch.no_grad()
-    def reparameterize(self) -> None:
-        """Replace the branches by one convolution of the large kernel's size; a second call has no effect."""
-        if self.origin_bn is None:
-            return
-        fuse(self.lk_origin, self.origin_bn)
-        self.origin_bn = None
-        kernel = self.lk_origin.kernel_size[0]
-        for size, dilation in self.branches:
-            conv, bn = self._branch(size, dilation)
-            fuse(conv, bn)
-            reach = dilation * (size // 2)
-            taps = slice(kernel // 2 - reach, kernel // 2 + reach + 1, dilation)
-            self.lk_origin.weight[:, :, taps, taps] += conv.weight
-            self.lk_origin.bias += conv.bias  # type: ignore[operator]
-            delattr(self, f"dil_conv_k{size}_{dilation}")
-            delattr(self, f"dil_bn_k{size}_{dilation}")
-        self.branches = ()
 
 
 class SqueezeExcite(nn.Module):
@@ -135,9 +83,9 @@ class Block(nn.Module):
 
     def __init__(self, channels: int, kernel: int, drop_path: float, layer_scale: float) -> None:
         super().__init__()
-        large = kernel in BRANCHES
+        branches = BRANCHES.get(kernel)
         self.gamma: nn.Parameter | None = nn.Parameter(torch.full((channels,), layer_scale))
-        self.dwconv = DilatedReparamBlock(channels, kernel) if large else _depthwise(channels, kernel)
+        self.dwconv = DilatedReparamBlock(channels, kernel, branches) if branches else depthwise(channels, kernel)
         self.norm: nn.Module = nn.BatchNorm2d(channels)
         self.se = SqueezeExcite(channels)
         self.pwconv1 = nn.Sequential(ToChannelsLast(), nn.Linear(channels, 4 * channels))
@@ -174,7 +122,7 @@ class Block(nn.Module):
         assert isinstance(response, GlobalResponseNorm)
         assert response.beta is not None
         weight, bias = fuse_linear_bn_weights(
-            linear.weight, linear.weight @ response.beta.flatten(), *_statistics(bn), bn.eps, bn.weight, bn.bias
+            linear.weight, linear.weight @ response.beta.flatten(), *statistics(bn), bn.eps, bn.weight, bn.bias
         )
         linear.weight, linear.bias = nn.Parameter(weight * gamma[:, None]), nn.Parameter(bias * gamma)
         del self.pwconv2[2]
@@ -279,24 +227,6 @@ class UniRepLKNet(nn.Module):
         for module in self.modules():
             if isinstance(module, Block):
                 module.reparameterize()
-
-
-@torch.no_grad()
-def fuse(conv: nn.Conv2d, bn: nn.BatchNorm2d) -> None:
-    """Fuse a norm into the convolution before it."""
-    conv.weight, conv.bias = fuse_conv_bn_weights(conv.weight, conv.bias, *_statistics(bn), bn.eps, bn.weight, bn.bias)
-
-
-def _statistics(bn: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
-    assert bn.running_mean is not None
-    assert bn.running_var is not None
-    return bn.running_mean, bn.running_var
-
-
-def _depthwise(channels: int, kernel: int, dilation: int = 1) -> nn.Conv2d:
-    """Return a depthwise convolution with "same" padding and no bias."""
-    padding = dilation * (kernel // 2)
-    return nn.Conv2d(channels, channels, kernel, padding=padding, dilation=dilation, groups=channels, bias=False)
 
 
 def _stem(channels: int) -> nn.Sequential:
