@@ -1,8 +1,8 @@
 """OverLoCK: entries and outputs against the published networks, dynamic kernels against loops, and merging.
 
-Expected values were measured with ``models/overlock.py`` of LMMMEng/OverLoCK, torch 2.15, whose neighbourhood operator was
-a loop over positions: the entries of its networks with 1,000 classes without the auxiliary head, in both forms, and outputs
-with the weights of `reference_fill`, of its image and of one on which no map is enlarged.
+Expected values were measured with ``models/overlock.py`` of LMMMEng/OverLoCK and torch 2.15; its neighbourhood operator
+was a loop over positions. They are the entries of its networks with 1,000 classes without the auxiliary head, in both
+forms, and outputs with the weights of `reference_fill`, of its image and of one on which no map is enlarged.
 """
 
 import hashlib
