@@ -61,6 +61,12 @@ class Cut(Pooled):
         return self.fc.weight
 
 
+class ChannelsLast(Cut):
+    """Says so as timm's networks do."""
+
+    output_fmt = "NHWC"
+
+
 class Squares:
     """A data set of two images, made here."""
 
@@ -324,6 +330,7 @@ def test_what_cannot_be_run_is_refused_in_one_line():
         ({"backbone": "replknt"}, "Did you mean 'replknet'"),
         ({"backbone": 3}, "backbone: expected a name, a specification or a torch.nn.Module, got 3"),
         ({"backbone": Pooled()}, "pass the layer whose output is the feature maps: layer='body'"),
+        ({"backbone": ChannelsLast()}, "ChannelsLast returns feature maps as NHWC, not (B, K, h, w); pass its name"),
         ({"backbone": Pooled(), "layer": "bdy"}, "has no layer 'bdy'; did you mean body"),
         ({"backbone": Pooled(), "layer": "fc"}, "returns (1, 12); expected feature maps (1, K, h, w)"),
         ({"backbone": Pooled(), "layer": "stem"}, "returns 8 feature maps, but the linear layer 'fc' reads 16"),

@@ -32,8 +32,8 @@ def module_spec(module: nn.Module, *, name: str, layer: str | None, config: Inpu
         config: How images are prepared for it.
 
     Raises:
-        UsageError: The module is not a `Backbone` and no layer is given, the layer does not exist, or its output is not
-            all that the head reads.
+        UsageError: The module is not a `Backbone` and no layer is given, the layer does not exist, its output is not
+            all that the head reads, or the maps have their channels last.
     """
     try:
         network: Any = copy.deepcopy(module).eval()
@@ -46,6 +46,12 @@ def module_spec(module: nn.Module, *, name: str, layer: str | None, config: Inpu
         raise UsageError(
             f"{type(module).__name__} does not have forward_features and forward_head; "
             f"pass the layer whose output is the feature maps: layer='{_last_block(module)}'"
+        )
+    elif getattr(module, "output_fmt", "NCHW") != "NCHW":
+        # timm names the order of the axes so; read as (B, K, h, w), such maps would give scores of nothing
+        raise UsageError(
+            f"{type(module).__name__} returns feature maps as {module.output_fmt}, not (B, K, h, w); pass its name in "
+            "place of the module, such as 'timm:swin_tiny_patch4_window7_224', or a Backbone that returns them so"
         )
     return ModuleSpec(name, lambda _classes: copy.deepcopy(network), config, source=type(module).__qualname__)
 
