@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import timm
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from wsolbench.api import visit_layers
 
 _BODY = re.compile("Conv2d_|Mixed_[56]")
 """What of the published network is kept: everything before its last three blocks."""
@@ -60,6 +62,13 @@ class InceptionWSOL(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Return the logits (B, C)."""
         return self.forward_head(self.forward_features(images))
+
+    taps = ("Conv2d_2b_3x3", "Conv2d_4a_3x3", "Mixed_5d", "Mixed_6e", "SPG_A3_2b")
+    """The layers that timm lists as stages of Inception-v3, as far as they are kept, and the features."""
+
+    def forward_tapped(self, images: Tensor, visit: Mapping[str, Callable[[Tensor], Tensor]]) -> Tensor:
+        """Return the logits (B, C), and show the maps (B, K, h, w) of layers to functions on the way."""
+        return visit_layers(self, images, visit)
 
     @property
     def classifier_weight(self) -> Tensor:
