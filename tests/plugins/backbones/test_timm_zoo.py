@@ -7,7 +7,7 @@ import pytest
 import timm
 import torch
 from timm.utils import reparameterize_model
-from wsolbench_plugins.backbones.timm_networks import wsolbench_backbones
+from wsolbench_plugins.backbones.timm_networks import wsolbench_backbones, zoo
 
 from wsolbench import testing
 from wsolbench.api import BackboneZoo, UsageError
@@ -99,6 +99,38 @@ def test_a_network_trains_and_its_weights_run(cli, folder_set, tmp_path):
 def test_an_unknown_name_suggests_timms(cli, command):
     ended = cli(*command, "timm:resnet50d_")
     assert ended.refused("'timm:resnet50d_'. Did you mean", "'timm:resnet50d'")
+
+
+@torch.no_grad()
+def test_weights_run_at_another_size_as_timm_resizes_them():
+    spec = ZOO.find("test_vit")  # 160 pixels
+    torch.manual_seed(0)
+    network = spec.build(5).eval()
+    larger = spec.at_size(192)
+    assert (spec.input.size, larger.input.size) == (160, 192)
+    resized = larger.build(5).eval()
+    resized.load_state_dict(larger.convert_weights(network.state_dict()))
+    network.set_input_size(img_size=(192, 192))
+    images = torch.rand(1, 3, 192, 192)
+    assert torch.equal(
+        resized(images),
+        timm.models.VisionTransformer.forward_head(
+            network, timm.models.VisionTransformer.forward_features(network, images)
+        ),
+    )
+
+
+def test_weights_that_timm_does_not_resize_are_refused():
+    entry = "blocks.0.mlp_channels.gate.proj.weight"
+    with pytest.raises(ValueError, match=rf"its entry {entry} is \(196, 196\), for images of another size than 256"):
+        zoo.resize("gmlp_ti16_224", 256, {entry: torch.zeros(196, 196)})
+
+
+def test_a_size_that_a_network_does_not_take_is_refused_in_one_line(cli, folder_set):
+    arguments = ("run", "--method", "grad-cam", "--weights", "random", "--backbone", "timm:test_vit")
+    refused = cli(*arguments, "--input-size", 170, *folder_set().options)
+    assert refused.refused("--input-size 170: 'timm:test_vit' does not take such images", "it takes 160 and 192")
+    assert len(refused.err.splitlines()) == 1
 
 
 def test_an_earlier_name_gives_the_network_of_the_current_one(cli):

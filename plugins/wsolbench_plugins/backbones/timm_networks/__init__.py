@@ -34,8 +34,8 @@ OddSize: TypeAlias = Literal[3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29,
 
 @hookimpl
 def wsolbench_backbones() -> list[BackboneSpec | BackboneZoo]:
-    """Return the variants, and a zoo of all other timm networks that have a class activation map."""
-    source = "timm's classifiers of pooled convolutional features"
+    """Return the variants, and a zoo of all other timm networks that have feature maps."""
+    source = "timm's networks that have feature maps"
     zoo = BackboneZoo("timm", _names_in_timm, _find_in_timm, source, _fitting_in_timm)
     return [*_resnets(), *_convnexts(), *_second_convnexts(), *_others(), zoo]
 

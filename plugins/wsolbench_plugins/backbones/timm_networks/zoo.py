@@ -13,7 +13,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 import timm
 import torch
 from timm.models import get_deprecated_models
-from torch import nn
+from torch import Tensor, nn
 
 from wsolbench.api import BackboneSpec, InputConfig, Pretrained, UsageError
 from wsolbench_plugins.backbones.timm_networks.anatomy import Anatomy, dissect
@@ -39,22 +39,48 @@ def find(name: str) -> BackboneSpec:
     Raises:
         UsageError: It has no feature maps, or no classifier.
     """
-    name = get_deprecated_models().get(name) or name
+    return _spec(get_deprecated_models().get(name) or name, None)
+
+
+def _spec(name: str, size: int | None) -> BackboneSpec:
+    """Return a network of timm's, built for images of a size; None for that of its pretrained weights."""
+    sized = {} if size is None else {"img_size": size}
     with torch.device("meta"):
-        network = timm.create_model(name, num_classes=2).eval()
+        network = create(name, 2, **sized).eval()
     config = network.pretrained_cfg
-    size = config["input_size"][-1]
+    side = size or config["input_size"][-1]
     key = _classifier_key(name, network)
-    anatomy = _anatomy(network, size, f"'timm:{name}'")
+    anatomy = _anatomy(network, side, f"'timm:{name}'")
     tagged = ".".join(part for part in (name.partition(".")[0], config.get("tag")) if part)
     return BackboneSpec(
         name=name,
-        build=_with_options(name, type(network), size, anatomy),
-        input=InputConfig(size, tuple(config["mean"]), tuple(config["std"]), config["interpolation"]),
+        build=_with_options(type(network), partial(_build, name, side, anatomy, sized)),
+        input=InputConfig(side, tuple(config["mean"]), tuple(config["std"]), config["interpolation"]),
         source=f"timm {timm.__version__}",
         classifier_key=key,
         pretrained=Pretrained("timm", tagged, partial(fetch, tagged)) if tagged in timm.list_pretrained() else None,
+        convert_weights=partial(resize, name, side) if sized else None,
+        at_size=partial(_spec, name) if "img_size" in inspect.signature(type(network)).parameters else None,
     )
+
+
+def resize(name: str, size: int, state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """Resize the entries that depend on the size of images, such as position embeddings, as timm does.
+
+    Raises:
+        ValueError: timm does not resize those of this network.
+    """
+    with torch.device("meta"):
+        network = create(name, 2, img_size=size)
+    resize = getattr(inspect.getmodule(type(network)), "checkpoint_filter_fn", None)
+    entries: dict[str, Tensor] = dict(state) if resize is None else resize(dict(state), network)
+    for key, own in network.state_dict().items():
+        if key in entries and entries[key].shape[1:] != own.shape[1:]:
+            raise ValueError(
+                f"its entry {key} is {tuple(entries[key].shape)}, for images of another size than {size}, and timm "
+                "does not resize it"
+            )
+    return entries
 
 
 def fitting(shapes: Mapping[str, tuple[int, ...]], like: str) -> Iterator[str | None]:
@@ -100,11 +126,10 @@ def _unlikeness(name: str, like: str) -> tuple[bool, float, int]:
     return not (like and (like in name or name in like)), -alike, len(name)
 
 
-def _with_options(name: str, network: type[nn.Module], size: int, anatomy: Anatomy) -> Any:
-    """Return the function that builds a network; its signature shows the options of timm's class."""
-    build = partial(_build, name, size, anatomy)
+def _with_options(network: type[nn.Module], build: Any) -> Any:
+    """Return a function that builds a network; its signature shows the options of timm's class."""
     classes = inspect.Parameter("num_classes", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=int)
-    build.__signature__ = inspect.Signature([classes, *_options(network)])  # type: ignore[attr-defined]
+    build.__signature__ = inspect.Signature([classes, *_options(network)])
     return build
 
 
@@ -137,7 +162,7 @@ def _plain_type(annotation: Any) -> Any:
     return None
 
 
-def _build(name: str, size: int, anatomy: Anatomy, num_classes: int, **options: Any) -> Any:
+def _build(name: str, size: int, anatomy: Anatomy, sized: Mapping[str, int], num_classes: int, **options: Any) -> Any:
     """Return a network; with options, where its features are is found out again.
 
     Raises:
@@ -146,9 +171,9 @@ def _build(name: str, size: int, anatomy: Anatomy, num_classes: int, **options: 
     if options:
         given = ", ".join(f"{option}={value}" for option, value in options.items())
         with torch.device("meta"):
-            network = create(name, 2, **options).eval()
+            network = create(name, 2, **options, **sized).eval()
             anatomy = _anatomy(network, size, f"'timm:{name}' with {given}")
-    return from_timm(name, num_classes, anatomy=anatomy, **options)
+    return from_timm(name, num_classes, anatomy=anatomy, **options, **sized)
 
 
 def _anatomy(network: Any, size: int, called: str) -> Anatomy:
