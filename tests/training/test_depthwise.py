@@ -30,15 +30,18 @@ odd = st.integers(0, 8).map(lambda half: 2 * half + 1)
     height=st.integers(1, 12),
     width=st.integers(1, 12),
     kernel=st.tuples(odd, odd),
+    dilation=st.integers(1, 4),
     channels=st.integers(2, 5),
     bias=st.booleans(),
     channels_last=st.booleans(),
     seed=st.integers(0, 99),
 )
-def test_result_and_gradients_are_torchs(height, width, kernel, channels, bias, channels_last, seed):
+def test_result_and_gradients_are_torchs(height, width, kernel, dilation, channels, bias, channels_last, seed):
     torch.manual_seed(seed)
-    margins = (kernel[0] // 2, kernel[1] // 2)
-    convolution = nn.Conv2d(channels, channels, kernel, padding=margins, groups=channels, bias=bias).double()
+    margins, dilations = (dilation * (kernel[0] // 2), dilation * (kernel[1] // 2)), (dilation, dilation)
+    convolution = nn.Conv2d(
+        *(channels, channels, kernel), padding=margins, dilation=dilations, groups=channels, bias=bias
+    ).double()
     images = torch.randn(3, channels, height, width, dtype=torch.float64)
     if channels_last:
         images = images.to(memory_format=torch.channels_last)
@@ -46,10 +49,10 @@ def test_result_and_gradients_are_torchs(height, width, kernel, channels, bias, 
     torch.testing.assert_close(gradients(convolution, images, FastDepthwiseGradients()), expected)
     upstream = torch.randn_like(images)
     _, by_torch, _ = torch.ops.aten.convolution_backward(
-        *(upstream, images, convolution.weight, None, (1, 1), margins, (1, 1), False, (0, 0), channels),
+        *(upstream, images, convolution.weight, None, (1, 1), margins, dilations, False, (0, 0), channels),
         (False, True, False),
     )
-    torch.testing.assert_close(kernel_gradient(images, upstream, convolution.weight), by_torch)
+    torch.testing.assert_close(kernel_gradient(images, upstream, convolution.weight, dilation), by_torch)
 
 
 @pytest.fixture
@@ -67,16 +70,18 @@ def diverted(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("side", "kernel", "expected"),
+    ("side", "kernel", "dilation", "expected"),
     [
-        (8, 13, ["apply", "kernel_gradient"]),
-        (28, 7, ["apply", "kernel_gradient"]),
-        (29, 7, ["apply"]),  # narrow beside its map
-        (8, 3, ["apply"]),  # torch's own is fast
+        (8, 13, 1, ["apply", "kernel_gradient"]),
+        (28, 7, 1, ["apply", "kernel_gradient"]),
+        (29, 7, 1, ["apply"]),  # narrow beside its map
+        (8, 3, 1, ["apply"]),  # torch's own is fast
+        (9, 3, 4, ["apply", "kernel_gradient"]),
+        (10, 3, 4, ["apply"]),  # a dilated kernel that does not span its map
     ],
 )
-def test_products_are_chosen_where_kernels_are_wide_beside_their_maps(diverted, side, kernel, expected):
-    convolution = nn.Conv2d(2, 2, kernel, padding=kernel // 2, groups=2)
+def test_products_are_chosen_where_kernels_are_wide_beside_their_maps(diverted, side, kernel, dilation, expected):
+    convolution = nn.Conv2d(2, 2, kernel, padding=dilation * (kernel // 2), dilation=dilation, groups=2)
     gradients(convolution, torch.randn(1, 2, side, side), FastDepthwiseGradients())
     assert diverted == expected
 
@@ -91,7 +96,7 @@ DEPTHWISE_OTHERS = [
     nn.Conv2d(4, 4, 5, groups=4),
     nn.Conv2d(4, 4, 4, padding=2, groups=4),
     nn.Conv2d(4, 4, 5, padding=2, stride=2, groups=4),
-    nn.Conv2d(4, 4, 5, padding=4, dilation=2, groups=4),
+    nn.Conv2d(4, 4, 5, padding=3, dilation=2, groups=4),
     nn.Conv2d(4, 4, 5, padding=2, groups=4, padding_mode="circular"),
 ]
 

@@ -58,31 +58,39 @@ class _Depthwise(torch.autograd.Function):
         images, weight = ctx.saved_tensors
         for_images, for_weight, _ = ctx.needs_input_grad
         by_products = for_weight and _suits_products(images, weight, ctx.geometry)
+        dilation = ctx.geometry[2][0]
         to_images, to_weight, _ = torch.ops.aten.convolution_backward(
             *(gradient, images, weight, None, *ctx.geometry, False, (0, 0), len(weight)),
             (for_images, for_weight and not by_products, False),
         )
-        return to_images, kernel_gradient(images, gradient, weight) if by_products else to_weight, None
+        if by_products:
+            to_weight = kernel_gradient(images, gradient, weight, dilation)
+        return to_images, to_weight, None
 
 
 def _suits_products(images: Tensor, weight: Tensor, geometry: Geometry) -> bool:
     """Return whether `kernel_gradient` applies to a convolution and is faster; the limits come from the benchmark."""
-    height, width = weight.shape[-2:]
-    keeps_size = height % 2 == width % 2 == 1 and geometry == ((1, 1), (height // 2, width // 2), (1, 1))
+    (height, width), dilation = weight.shape[-2:], geometry[2][0]
+    margins = (dilation * (height // 2), dilation * (width // 2))
+    keeps_size = height % 2 == width % 2 == 1 and geometry == ((1, 1), margins, (dilation, dilation))
+    if dilation > 1:
+        return keeps_size and 2 * margins[1] + 1 >= images.shape[3]
     return keeps_size and height * width > SMALL_KERNEL and 4 * width >= images.shape[3]
 
 
-def kernel_gradient(images: Tensor, gradient: Tensor, weight: Tensor) -> Tensor:
+def kernel_gradient(images: Tensor, gradient: Tensor, weight: Tensor, dilation: int = 1) -> Tensor:
     """Return the gradient of the kernels of a depthwise convolution with "same" padding, by matrix products.
 
-    Entry (i, j) is the sum over images and positions p of ``gradient[p] * images[p + (i, j) - margins]``. Row i of the
-    kernel pairs rows of the map at one fixed distance. One matrix product a channel multiplies every column of the one
-    row with every column of the other; entry (i, j) is the sum over the pairs of columns at the distance of j.
+    With a dilation d, entry (i, j) is the sum over images and positions p of
+    ``gradient[p] * images[p + d (i, j) - margins]``. Row i of the kernel pairs rows of the map at one distance. One
+    matrix product a channel multiplies every column of the one row with every column of the other; entry (i, j) is the
+    sum over the pairs of columns at the distance of j.
 
     Args:
         images: (B, C, h, w), the input of the convolution.
         gradient: (B, C, h, w), the gradient of its output.
         weight: (C, 1, kh, kw), used for its shape only; kh and kw are odd.
+        dilation: The distance of neighbouring entries of the kernel.
 
     Returns:
         (C, 1, kh, kw), the gradient of the kernels.
@@ -92,20 +100,28 @@ def kernel_gradient(images: Tensor, gradient: Tensor, weight: Tensor) -> Tensor:
     ours, theirs = (maps.permute(1, 2, 0, 3).contiguous() for maps in (images, gradient))  # (C, h, B, w)
     pairs = images.new_zeros(kernel_height, channels, width, width)
     for row in range(kernel_height):
-        down = row - kernel_height // 2  # this row of the kernel pairs row r of the gradient with row r + down
+        down = dilation * (
+            row - kernel_height // 2
+        )  # this row of the kernel pairs row r of the gradient with row r + down
         shared = height - abs(down)  # the number of such pairs inside the map
         if shared > 0:
             left = theirs[:, max(-down, 0) :][:, :shared].reshape(channels, shared * batch, width)
             right = ours[:, max(down, 0) :][:, :shared].reshape(channels, shared * batch, width)
             torch.bmm(left.transpose(1, 2), right, out=pairs[row])
     sums = pairs.new_zeros(kernel_width + 1, kernel_height * channels)  # the last row collects columns too far apart
-    sums.index_add_(0, _columns_of_pairs(width, kernel_width), pairs.reshape(-1, width * width).T.contiguous())
+    sums.index_add_(
+        0, _columns_of_pairs(width, kernel_width, dilation), pairs.reshape(-1, width * width).T.contiguous()
+    )
     return sums[:-1].reshape(kernel_width, kernel_height, channels).permute(2, 1, 0).reshape(weight.shape)
 
 
 @cache
-def _columns_of_pairs(width: int, kernel_width: int) -> Tensor:
-    """Return, for every pair of columns of the map, the column of the kernel that pairs them; int64 (w^2,)."""
+def _columns_of_pairs(width: int, kernel_width: int, dilation: int) -> Tensor:
+    """Return, for every pair of columns of the map, the column of the kernel that pairs them; int64 (w^2,).
+
+    Pairs that no column of the kernel has are given the one behind the last.
+    """
     columns = torch.arange(width)
-    across = (columns[None] - columns[:, None] + kernel_width // 2).flatten()
-    return across.where((across >= 0) & (across < kernel_width), kernel_width)
+    across = (columns[None] - columns[:, None] + dilation * (kernel_width // 2)).flatten()
+    paired = (across >= 0) & (across < dilation * kernel_width) & (across % dilation == 0)
+    return (across // dilation).where(paired, kernel_width)
