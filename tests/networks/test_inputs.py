@@ -111,6 +111,22 @@ def test_a_network_is_built_for_the_size_with_its_options():
         decide_input(configured, InputChanges(size=90))
 
 
+class Cropped(Positioned):
+    """Patches at the border are left out where they are no whole ones."""
+
+    def __init__(self, classes, size):
+        super().__init__(classes, size // 16 * 16)
+
+
+def cropped(size):
+    return BackboneSpec("cropped", lambda classes: Cropped(classes, size), InputConfig(size), "us", at_size=cropped)
+
+
+def test_a_network_that_is_built_for_a_size_takes_whole_patches():
+    with pytest.raises(UsageError, match=r"\(they are not whole cells of 6×6 maps\); it takes 64 and 96 and 128$"):
+        decide_input(Offer(cropped(64), Provider("acme", "1", "net")), InputChanges(size=100))
+
+
 def fixed(classes):
     return Positioned(classes, 64)
 

@@ -154,7 +154,9 @@ def _problem(offer: Offer[BackboneSpec], size: int) -> str | None:
     except Exception as error:  # whatever the code of a network raises for a size that it is not made for
         cause = error.__cause__ if isinstance(error, WsolbenchError) and error.__cause__ else error
         return " ".join(str(cause).split())[:160] or type(cause).__name__
-    return "its feature maps would be of one cell" if side < 2 else None
+    if side < 2:
+        return "its feature maps would be of one cell"
+    return f"they are not whole cells of {side}×{side} maps" if offer.spec.at_size is not None and size % side else None
 
 
 def _map_side(offer: Offer[BackboneSpec], size: int) -> int:

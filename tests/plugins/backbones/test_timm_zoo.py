@@ -6,11 +6,13 @@ from dataclasses import replace
 import pytest
 import timm
 import torch
+from timm.layers import resample_abs_pos_embed
 from timm.utils import reparameterize_model
 from wsolbench_plugins.backbones.timm_networks import wsolbench_backbones, zoo
 
 from wsolbench import testing
 from wsolbench.api import BackboneZoo, UsageError
+from wsolbench.contract.inputs import InputChanges
 from wsolbench.networks.configure import configure
 from wsolbench.networks.load import load_network
 from wsolbench.networks.shapes import build_shapes
@@ -215,3 +217,39 @@ def test_an_option_that_does_not_work_is_refused_in_one_line(cli, option, words)
 
 def test_the_prefix_alone_tells_how_it_is_used(cli):
     assert cli("run", "--method", "cam", "--backbone", "timm").refused("Did you mean 'timm:NAME'?")
+
+
+@pytest.mark.slow
+def test_a_network_of_tokens_is_built_for_a_size_with_its_positions_resized(registry, tmp_path):
+    own = timm.create_model("vit_tiny_patch16_224", num_classes=5)
+    torch.save(own.state_dict(), tmp_path / "vit.pth")
+    cpu = torch.device("cpu")
+    loaded = load_network(
+        registry,
+        "timm:vit_tiny_patch16_224",
+        dataset="x",
+        num_classes=5,
+        weights=tmp_path / "vit.pth",
+        device=cpu,
+        seed=0,
+        changes=InputChanges(size=96),
+    )
+    assert loaded.feature_shape == (192, 6, 6)
+    state = own.state_dict()
+    state["pos_embed"] = resample_abs_pos_embed(state["pos_embed"], new_size=[6, 6])
+    larger = timm.create_model("vit_tiny_patch16_224", num_classes=5, img_size=96).eval()
+    larger.load_state_dict(state)
+    images = torch.randn(2, 3, 96, 96, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        torch.testing.assert_close(loaded.forward(images)[1], larger(images), rtol=1e-4, atol=1e-5)
+    with pytest.raises(UsageError, match=r"does not take such images .* it takes 96 and 128 and 224"):
+        load_network(
+            registry,
+            "timm:vit_tiny_patch16_224",
+            dataset="x",
+            num_classes=5,
+            weights="random",
+            device=cpu,
+            seed=0,
+            changes=InputChanges(size=100),
+        )
