@@ -92,7 +92,9 @@ def test_kernels_are_compared_with_the_smallest_where_nothing_else_differs():
     other_seed, wider = trained(7, seed=1), trained(13, width=2)
     found = tried(large, small, other_seed, middle, wider)
     assert found == {(KERNEL, False): [(small.name, middle.name), (small.name, large.name)]}
-    networks = [entry("pc1", network=name, kernel=kernel) for name, kernel in (("a", 3), ("b", 7), ("c", 5), ("d", 7))]
+    networks = [
+        entry("pc1", network=name, kernel=kernel) for name, kernel in (("a", 3), ("b", 13), ("c", 5), ("d", 13))
+    ]
     assert tried(*networks) == {
         (LARGEST, True): [(networks[0].name, networks[1].name), (networks[0].name, networks[3].name)]
     }
@@ -137,5 +139,13 @@ def test_the_page_says_which_way_each_claim_falls():
 def test_the_page_says_where_a_claim_cannot_be_tried():
     entries = [entry("cam-pos"), entry("cam-neg", constant_maps=8), entry("cam"), entry("pc1")]
     section = claims_as_markdown(group_tables(entries)).split("### ")[2]
-    assert "birds, 8 images, pretrained: not tried; cam-neg is without a map that is not constant." in section
+    assert "birds, 8 images, pretrained: not tried; cam-neg is the same everywhere." in section
     assert "trained with wsolbench: not tried" not in section
+
+
+def test_without_a_large_kernel_the_page_says_which_is_the_largest():
+    small, medium, large = (entry("cam", network=name, kernel=size) for name, size in (("a", 3), ("b", 7), ("c", 9)))
+    assert tried(small, medium) == {}
+    assert tried(small, medium, large) == {(LARGEST, True): [(small.name, large.name)]}
+    section = claims_as_markdown(group_tables([small, medium, entry("pc1", network="b", kernel=7)]))
+    assert "birds, 8 images, pretrained: not tried; the largest kernel is 7×7." in section

@@ -26,6 +26,8 @@ __all__ = ["CLAIMS", "Claim", "Result", "claims_as_markdown", "mean_difference",
 FULLSUP, ORACLE = "fullsup_box_acc_v2", "max_box_acc_v2"
 """The score that is compared, and the one that takes its place where a record has no train-fullsup."""
 
+LARGE = 9
+"""The side of a large kernel: no kernel of a classic network's first convolution has it."""
 _SAME = ("precision", "preprocessing", "tap", "class rows")
 """What two networks have in common that differ in nothing but their kernel, beside their training."""
 
@@ -41,12 +43,12 @@ class Claim:
     Attributes:
         text: The claim.
         pairs: The entries that have scores -> the pairs.
-        methods: The methods that are compared, where the claim is about two of them.
+        why_not: All entries of networks that no pair is of -> why there is none, where a reader would miss it.
     """
 
     text: str
     pairs: Callable[[Sequence[Entry]], list[Pair]]
-    methods: tuple[str, str] | None = None
+    why_not: Callable[[Sequence[Entry]], str | None] = lambda _: None
 
 
 @dataclass(frozen=True)
@@ -86,18 +88,6 @@ def try_claims(tables: Sequence[Table]) -> list[Result]:
         for claim, table, pretrained in product(CLAIMS, tables, (True, False))
         if (pairs := claim.pairs(list(filter(_is_scored, _of_kind(table, pretrained=pretrained)))))
     ]
-
-
-def find_undefined(claim: Claim, table: Table, *, pretrained: bool) -> Entry | None:
-    """Return an entry of the networks of a kind without any map, for which a claim about methods cannot be tried."""
-    return next(
-        (
-            entry
-            for entry in _of_kind(table, pretrained=pretrained)
-            if claim.methods is not None and entry.record.method.name in claim.methods and not _has_maps(entry)
-        ),
-        None,
-    )
 
 
 def verdict_of(difference: Difference) -> Verdict:
@@ -161,7 +151,13 @@ def _of_methods(text: str, worse: str, better: str) -> Claim:
         )
         return [(first[network], second[network]) for network in first if network in second]
 
-    return Claim(text, pairs, (worse, better))
+    def why_not(entries: Sequence[Entry]) -> str | None:
+        for entry in entries:
+            if entry.record.method.name in (worse, better) and not _has_maps(entry):
+                return f"{entry.record.method.name} is {entry.record.undefined or 'the same everywhere'}"
+        return None
+
+    return Claim(text, pairs, why_not)
 
 
 def _only_the_kernel(entries: Sequence[Entry]) -> list[Pair]:
@@ -181,7 +177,7 @@ def _only_the_kernel(entries: Sequence[Entry]) -> list[Pair]:
 
 
 def _largest_and_smallest(entries: Sequence[Entry]) -> list[Pair]:
-    """Pair the networks with the smallest kernel and those with the largest, trained alike."""
+    """Pair the networks with the smallest kernel and those with the largest, trained alike, where that is large."""
     groups: dict[tuple[object, ...], list[Entry]] = {}
     for entry in _of_kernel_methods(entries):
         groups.setdefault((*_trained(entry), entry.record.method.name), []).append(entry)
@@ -189,9 +185,15 @@ def _largest_and_smallest(entries: Sequence[Entry]) -> list[Pair]:
         (smaller, larger)
         for group in groups.values()
         for low, high in [(min(map(_kernel, group)), max(map(_kernel, group)))]
+        if low < high >= LARGE
         for smaller, larger in product(group, group)
-        if low < high and _kernel(smaller) == low and _kernel(larger) == high and _name(smaller) != _name(larger)
+        if (_kernel(smaller), _kernel(larger)) == (low, high) and _name(smaller) != _name(larger)
     ]
+
+
+def _none_is_large(entries: Sequence[Entry]) -> str | None:
+    largest = max(map(_kernel, entries), default=LARGE)
+    return f"the largest kernel is {largest}×{largest}" if largest < LARGE else None
 
 
 def _of_kernel_methods(entries: Iterable[Entry]) -> Iterable[Entry]:
@@ -222,7 +224,11 @@ CLAIMS = (
     _of_methods("PC1 localizes better than CAM", "cam", "pc1"),
     _of_methods("Positive weights localize better than negative ones", "cam-neg", "cam-pos"),
     Claim("A larger kernel localizes better; all else is equal", _only_the_kernel),
-    Claim("The largest kernels localize better than the smallest; more than the kernel differs", _largest_and_smallest),
+    Claim(
+        "The largest kernels localize better than the smallest; more than the kernel differs",
+        _largest_and_smallest,
+        _none_is_large,
+    ),
 )
 
 # ----------------------------------------------------------------------------------------------------------------- page
@@ -245,7 +251,7 @@ def claims_as_markdown(tables: Sequence[Table]) -> str | None:
         parts.append(f"### {claim.text}\n")
         parts.append(f"{_summary(found)}\n" if found else "No two records of this page try it.\n")
         parts += [f"{_details(found)}\n"] if found else []
-        parts += [f"{line}\n" for line in _undefined(claim, tables, found)]
+        parts += [f"{line}\n" for line in _not_tried(claim, tables, found)]
     return "\n".join(parts)
 
 
@@ -265,17 +271,13 @@ def _summary(results: Sequence[Result]) -> str:
     return _table(headings, rows, ["left", "left", "right", "right", "left", "right", "right", "right"])
 
 
-def _undefined(claim: Claim, tables: Sequence[Table], results: Sequence[Result]) -> list[str]:
-    """Return a line for the networks of each table on which the claim cannot be tried, as a method has no map there."""
+def _not_tried(claim: Claim, tables: Sequence[Table], results: Sequence[Result]) -> list[str]:
+    """Return a line for the networks of each table on which the claim cannot be tried, with the reason."""
     tried = [(result.table, result.pretrained) for result in results]
     return [
-        markdown_text(
-            f"{_images(table)}, {_kind(pretrained)}: not tried; {entry.record.method.name} is "
-            f"{entry.record.undefined or 'without a map that is not constant'}."
-        )
+        markdown_text(f"{_images(table)}, {_kind(pretrained)}: not tried; {why}.")
         for table, pretrained in product(tables, (True, False))
-        if (table, pretrained) not in tried
-        if (entry := find_undefined(claim, table, pretrained=pretrained)) is not None
+        if (table, pretrained) not in tried and (why := claim.why_not(_of_kind(table, pretrained=pretrained)))
     ]
 
 
@@ -311,7 +313,7 @@ def _images(table: Table) -> str:
 
 def _label(entry: Entry) -> str:
     seed = "" if entry.training is None else f", {entry.recipes}, seed {entry.seed}"
-    return f"{entry.backbone}{seed}: {entry.method}"
+    return f"{entry.backbone}, kernel {_kernel(entry)}{seed}: {entry.method}"
 
 
 def _shown(difference: Difference, metric: str) -> str:
