@@ -19,7 +19,7 @@ from wsolbench.host.loading import load_plugins
 REGISTRY = load_plugins()
 LARGEST_INPUT_FOR_QUICK_CHECKS = 128
 WITHOUT_MEMORY = {"check_input_config", "check_backbone_on_meta", "check_backbone_checkpoints", "check_backbone_layers"}
-SLOW_TO_BUILD = ("overlock_b", "unireplknet_s_384")
+SLOW_TO_BUILD = ("overlock_b",)
 """Networks of thousands of layers, which cost seconds even without memory."""
 SMALLER_INPUT = 96
 """For large networks: all of them are convolutional, so a smaller input shows the same."""

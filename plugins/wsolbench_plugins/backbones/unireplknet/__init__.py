@@ -26,14 +26,14 @@ _PUBLISHED: dict[str, tuple[int, tuple[tuple[int, ...], ...], int]] = {
     "n": (80, _NANO, 224),
     "t": (80, _EVERY_SECOND, 224),
     "s": (96, _EVERY_THIRD, 224),
-    "s_384": (96, _EVERY_THIRD, 384),
     "b": (128, _EVERY_THIRD, 384),
     "l": (192, _EVERY_THIRD, 384),
     "xl": (256, _EVERY_THIRD, 384),
 }
 """Width of the first stage, kernels, and input size of the file for the 1,000 classes of ImageNet.
 
-The files of ``s_384`` to ``xl`` were trained on ImageNet-22k first, at 224 pixels (S, B) or 192 (L, XL).
+The files of ``b`` to ``xl`` were trained on ImageNet-22k first, at 224 (B) or 192 pixels; for ``s`` there are such
+files too, at 224 and 384.
 """
 _MICRO: dict[str, Any] = {
     "channels": (32, 96, 144),
@@ -85,7 +85,7 @@ def _spec(name: str, input_config: InputConfig, **settings: Any) -> BackboneSpec
         build=partial(_build, **settings),
         input=input_config,
         source=SOURCE,
-        family=None if name == "unireplknet_s_384" else "unireplknet",  # a file fits both it and unireplknet_s
+        family="unireplknet",
     )
 
 
