@@ -1,6 +1,6 @@
 """The evaluation protocol of weakly supervised object localization: arrays in, numbers out; no torch, no files."""
 
-from wsolbench.protocol.boxes import box_iou, check_boxes, object_size, scale_boxes, size_classes
+from wsolbench.protocol.boxes import box_iou, check_boxes, object_sizes, scale_boxes, size_classes
 from wsolbench.protocol.evaluators import (
     BoxEvaluator,
     BoxResult,
@@ -71,7 +71,7 @@ __all__ = [
     "classify_raw_map",
     "fix_threshold",
     "mask_in_frame",
-    "object_size",
+    "object_sizes",
     "point_at_boxes",
     "point_at_mask",
     "scale_boxes",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from wsolbench.errors import DataError
 from wsolbench.protocol.grid import OBJECT_SIZES
 
-__all__ = ["box_iou", "check_boxes", "object_size", "scale_boxes", "size_classes"]
+__all__ = ["box_iou", "check_boxes", "object_sizes", "scale_boxes", "size_classes"]
 
 
 def check_boxes(boxes: NDArray[Any], name: str) -> NDArray[np.int64]:
@@ -85,14 +86,21 @@ def box_iou(boxes_a: NDArray[np.integer[Any]], boxes_b: NDArray[np.integer[Any]]
     return iou
 
 
-def object_size(boxes: NDArray[np.integer[Any]], frame: tuple[int, int]) -> float:
-    """Return the share of the frame that the largest box of an image covers: its object's size, in [0, 1].
+def object_sizes(boxes: Sequence[NDArray[np.integer[Any]]], frames: Sequence[tuple[int, int]]) -> NDArray[np.float64]:
+    """Return the sizes of objects: the share of its frame that the largest box of each image covers, in [0, 1].
 
     Args:
-        boxes: (n, 4) integers, pixels of the frame, n >= 1.
-        frame: Width and height of the frame in pixels.
+        boxes: For each of N images its boxes, (n, 4) integers in pixels of its frame, n >= 1.
+        frames: For each image the width and height of its frame in pixels.
+
+    Returns:
+        (N,) float64.
     """
-    return min(int(_area(np.asarray(boxes, dtype=np.int64)).max()) / (frame[0] * frame[1]), 1.0)
+    areas = _area(np.concatenate(boxes).astype(np.int64))
+    first = np.cumsum([0, *map(len, boxes)])[:-1]
+    largest = np.maximum.reduceat(areas, first)
+    sizes: NDArray[np.float64] = np.minimum(largest / np.prod(np.array(frames, dtype=np.int64), axis=1), 1.0)
+    return sizes
 
 
 def size_classes(sizes: NDArray[np.float64]) -> NDArray[np.intp]:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsolbench.errors import DataError, ScoremapError, UsageError
-from wsolbench.protocol.boxes import check_boxes, object_size, scale_boxes
+from wsolbench.protocol.boxes import check_boxes, object_sizes, scale_boxes
 from wsolbench.protocol.grid import DEFAULT_INTERVAL, FRAME, IOU_THRESHOLDS, MODES, Mode, cam_threshold_grid
 from wsolbench.protocol.scoremaps import check_scoremap, scoremap_in_frame
 from wsolbench.protocol.sweep import AtOtsu, IouCurves, best_iou_curves
@@ -96,7 +96,7 @@ class BoxResult:
             `image_ids` is correct at the threshold indices from start to stop - 1. Rows are ordered by image, then by
             start.
         iou_steps: How the best IoU of the largest contour's box changes with τ, for every image.
-        sizes: (N,) the share of the frame that the largest true box covers; see `object_size`.
+        sizes: (N,) the share of the frame that the largest true box covers; see `object_sizes`.
         otsu: What the maps score that are cut by Otsu's method; None where that was not asked for.
     """
 
@@ -299,25 +299,17 @@ class BoxEvaluator:
         for number, (mode, iou_threshold) in enumerate(_OUTCOMES):
             runs[mode][iou_threshold] = rows[kind == number]
             counts[mode][iou_threshold] = _count_runs(runs[mode][iou_threshold], len(self.thresholds))
+        frames = list(self._sizes.values()) if self._frame is None else [self._frame] * len(image_ids)
+        sizes = object_sizes(list((self._scaled or self._boxes).values()), frames)
         otsu = None if self._otsu is None else OtsuResult.of([self._otsu[image_id] for image_id in image_ids])
-        return BoxResult(image_ids, self.thresholds, counts, runs, self._iou_steps(), self._object_sizes(), otsu)
+        return BoxResult(image_ids, self.thresholds, counts, runs, self._iou_steps(), sizes, otsu)
 
     def _iou_steps(self) -> IouSteps:
-        encoded = [np.frombuffer(self._steps[image_id], dtype=_STEP) for image_id in self._boxes]
-        steps = np.concatenate(encoded)
-        image = np.repeat(np.arange(len(encoded), dtype=np.intp), [len(part) for part in encoded])
+        encoded = [self._steps[image_id] for image_id in self._boxes]
+        steps = np.frombuffer(b"".join(encoded), dtype=_STEP)
+        lengths = [len(part) // _STEP.itemsize for part in encoded]
+        image = np.repeat(np.arange(len(encoded), dtype=np.intp), lengths)
         return IouSteps(image, steps["start"].copy(), steps["value"].copy())
-
-    def _object_sizes(self) -> NDArray[np.float64]:
-        """Return the size of the object of every image: of boxes without a frame, in the image itself."""
-        return np.array(
-            [
-                object_size(self._boxes[image_id], self._sizes[image_id])
-                if self._frame is None
-                else object_size(self._scaled[image_id], self._frame)
-                for image_id in self._boxes
-            ]
-        )
 
     def _same_settings(self, other: BoxEvaluator) -> bool:
         return (
@@ -577,20 +569,23 @@ def _check_size(size: tuple[int, int] | None, image_id: str) -> tuple[int, int]:
 def _encode_runs(curves: IouCurves) -> NDArray[np.int32]:
     """Return (R, 3) rows (index in `_OUTCOMES`, start, stop): the runs of threshold indices that are correct."""
     curve_of = {"single": curves.single, "multi": curves.multi}
-    correct = np.zeros((len(_OUTCOMES), len(curves.single) + 2), dtype=np.int8)
+    correct = np.zeros((len(_OUTCOMES), len(curves.single) + 2), dtype=np.bool_)
     for number, (mode, iou_threshold) in enumerate(_OUTCOMES):
-        correct[number, 1:-1] = curve_of[mode] >= iou_threshold
-    change = np.diff(correct)
-    outcome, start = np.nonzero(change == 1)
-    stop = np.nonzero(change == -1)[1]
-    return np.stack([outcome, start, stop], axis=1).astype(np.int32)
+        np.greater_equal(curve_of[mode], iou_threshold, out=correct[number, 1:-1])
+    outcome, edge = np.nonzero(correct[:, 1:] != correct[:, :-1])  # start, stop, start, stop ... of each outcome
+    runs = np.empty((len(edge) // 2, 3), dtype=np.int32)
+    runs[:, 0], runs[:, 1], runs[:, 2] = outcome[::2], edge[::2], edge[1::2]
+    return runs
 
 
 def _encode_steps(curve: NDArray[np.float64]) -> NDArray[np.void]:
     """Return (S,) pairs (start, value): where a curve over τ takes another value, and which."""
-    start = np.concatenate([[0], np.flatnonzero(np.diff(curve)) + 1])
-    steps = np.empty(len(start), dtype=_STEP)
-    steps["start"], steps["value"] = start, curve[start]
+    changes = (curve[1:] != curve[:-1]).nonzero()[0]
+    steps = np.empty(len(changes) + 1, dtype=_STEP)
+    starts = steps["start"]
+    starts[0] = 0
+    np.add(changes, 1, out=starts[1:], casting="same_kind")
+    steps["value"] = curve[starts]
     return steps
 
 

@@ -42,7 +42,7 @@ MODES: Final[tuple[Mode, ...]] = ("single", "multi")
 """Which boxes a map predicts: that of its largest contour (MaxBoxAcc), or of every contour (MaxBoxAccV2)."""
 
 OBJECT_SIZES: Final[Mapping[SizeKey, float]] = {"0-0.1": 0.0, "0.1-0.3": 0.1, "0.3-0.5": 0.3, "0.5-1": 0.5}
-"""Classes of object sizes and their lower edges, which belong to the class; see `object_size`.
+"""Classes of object sizes and their lower edges, which belong to the class; see `object_sizes`.
 
 They are shares of the frame. The classes of COCO are pixels of the original, which a warped frame does not keep."""
 

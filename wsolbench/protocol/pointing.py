@@ -45,7 +45,7 @@ def point_at_boxes(scoremap: Scoremap, boxes: NDArray[np.integer[Any]]) -> Point
         scoremap: (H, W) floats, finite, in [0, 1].
         boxes: (n, 4) integers in pixels of the map, corners inclusive, n >= 1.
     """
-    corners = np.maximum(boxes, 0).tolist()
+    corners = [[max(corner, 0) for corner in box] for box in boxes.tolist()]
     energy = _share(scoremap, _energy_in(scoremap, corners))
     point = _maximum(scoremap)
     if point is None:
@@ -79,7 +79,7 @@ def point_at_mask(
 def _maximum(scoremap: Scoremap) -> tuple[int, int] | None:
     """Return (x, y) of the first pixel with the highest score; None of a map of one value."""
     place = int(scoremap.argmax())
-    if scoremap.flat[place] == scoremap.min():
+    if place == 0 and scoremap.flat[0] == scoremap.min():
         return None
     y, x = divmod(place, scoremap.shape[1])
     return x, y
@@ -109,5 +109,6 @@ def _share(scoremap: Scoremap, inside: float) -> float:
 
 def _sum(scoremap: Scoremap) -> float:
     """Return the sum of all pixels, added in float64: OpenCV takes a sixth of NumPy's time."""
-    kept = scoremap if scoremap.dtype in (np.float32, np.float64) else scoremap.astype(np.float64)
-    return float(cv2.sumElems(np.ascontiguousarray(kept))[0]) if kept.size else 0.0
+    if scoremap.dtype.char not in "fd":
+        scoremap = scoremap.astype(np.float64)
+    return float(cv2.sumElems(scoremap)[0]) if scoremap.size else 0.0

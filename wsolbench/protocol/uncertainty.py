@@ -142,7 +142,7 @@ class ImageOutcomes:
         otsu: `otsu[mode][δ]` is (N,) bool, whether an image is correct where its map is cut by Otsu's method; None
             where that was not asked for.
         shares: `shares[metric]` has a number in [0, 1] for every image, and the metric is the mean of these.
-        sizes: (N,) the sizes of the objects, see `object_size`; None without boxes, and where they were not recorded.
+        sizes: (N,) the sizes of the objects, see `object_sizes`; None without boxes, and where they were not recorded.
     """
 
     num_images: int

@@ -96,8 +96,8 @@ class SplitOutcomes:
         histograms: How many pixels of all images have which score; None without masks, and in older records.
         otsu: The same as `correct` at the τ of Otsu's method; None where that was not asked for.
         labels: The class of each image, (N,); None in older records.
-        sizes: The size of the object of each image, (N,), see `wsolbench.protocol.object_size`; None without boxes, and
-            in older records.
+        sizes: The size of the object of each image, (N,), see `wsolbench.protocol.object_sizes`; None without boxes,
+            and in older records.
         values: Name of a metric -> its value for each image, (N,) in [0, 1]; empty of a split that chooses τ; None in
             older records.
     """
