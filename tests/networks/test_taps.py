@@ -145,6 +145,7 @@ def test_a_view_has_no_class_weights_and_the_taps_of_its_network(network):
     view = tapped_at(network, "first", size=16, called="toy")
     assert getattr(view, "classifier_weight", None) is None
     assert view.taps == ("first", "second")
+    assert not view.training
     assert not hasattr(view, "forward_attention")
 
 

@@ -62,6 +62,7 @@ class TapView(nn.Module):
         super().__init__()
         self.network = network
         self.name = name
+        self.training = network.training
 
     def forward_features(self, images: Tensor) -> Features:
         """Return the maps (B, K, h, w) of the layer, and the images (B, 3, H, W) that the head runs on."""
