@@ -184,7 +184,7 @@ SUMMARY = {
     ),
     "statistics": (lambda s: s["splits"][0].update(statistics=[]), "splits and outcomes of test disagree"),
     "a split less": (lambda s: (s["splits"].pop(), s["dataset"]["split_sizes"].pop("train-fullsup")), "other splits"),
-    "a split twice": (lambda s: s["splits"].append(s["splits"][0]), "splits: List should have at most 2 items"),
+    "a split twice": (lambda s: s["splits"].append(s["splits"][0]), "splits are test, train-fullsup, test, where test"),
     "the first split twice": (
         lambda s: s["splits"].__setitem__(1, s["splits"][0]),
         "splits are test, test, where test",
