@@ -144,7 +144,7 @@ def _built_for(offer: Offer[BackboneSpec], size: int) -> Offer[BackboneSpec]:
     if build is None or size == offer.spec.input.size:
         return offer
     with blaming(offer.provider, f"building '{offer.spec.name}' for {size}×{size} pixels"):
-        return replace(offer, spec=build(size))
+        return replace(offer, spec=replace(build(size), name=offer.spec.name))  # a zoo has put its prefix before it
 
 
 def _problem(offer: Offer[BackboneSpec], size: int) -> str | None:

@@ -14,6 +14,7 @@ from wsolbench import testing
 from wsolbench.api import BackboneZoo, UsageError
 from wsolbench.contract.inputs import InputChanges
 from wsolbench.networks.configure import configure
+from wsolbench.networks.inputs import decide_input
 from wsolbench.networks.load import load_network
 from wsolbench.networks.shapes import build_shapes
 
@@ -120,6 +121,11 @@ def test_weights_run_at_another_size_as_timm_resizes_them():
             network, timm.models.VisionTransformer.forward_features(network, images)
         ),
     )
+
+
+def test_a_network_built_for_another_size_keeps_its_name(registry):
+    decided = decide_input(registry.backbones.get("timm:test_vit"), InputChanges(size=192))
+    assert (decided.offer.spec.name, decided.offer.spec.input.size) == ("timm:test_vit", 192)
 
 
 def test_weights_that_timm_does_not_resize_are_refused():
