@@ -175,7 +175,7 @@ def test_an_end_of_file_is_no_interrupt(cli, monkeypatch):
 
 @pytest.mark.parametrize("number", SAID)
 def test_a_signal_when_the_work_is_done_says_where_the_results_are(cli, tmp_path, monkeypatch, folder_set, number):
-    monkeypatch.setattr("wsolbench.records.tables.results_table", lambda *_: signal.raise_signal(number))
+    monkeypatch.setattr("wsolbench.records.tables.results_table", lambda *_, **__: signal.raise_signal(number))
     out = tmp_path / "out"
     run = ["run", "--backbone", "wsolbench:replknet_nano", "--weights", "random", "--method", "cam"]
     done = cli(*run, "--interval", "0.5", *folder_set(test=2, val=2).options, "--out", out)

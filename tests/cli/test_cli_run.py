@@ -513,3 +513,14 @@ def test_what_was_decided_about_sizes_is_said_and_recorded(cli, folder_set, tmp_
         "train-fullsup": {"turned upright": 1},
         "test": {"turned upright": 1, "resized copies": 1},
     }
+
+
+@pytest.mark.slow
+def test_a_compiled_network_gives_the_same_record(cli, tmp_path, folder_set):
+    images = folder_set(test=4, val=4).options
+    metrics = {}
+    for options in ([], ["--compile"]):
+        out = tmp_path / f"out{len(options)}"
+        assert cli(*QUICK, *options, "--method", "cam", "--method", "grad-cam", *images, "--out", out).code == 0
+        metrics[len(options)] = [read_record(out / f"record-{name}.json").metrics for name in ("cam", "grad-cam")]
+    assert metrics[0] == metrics[1]

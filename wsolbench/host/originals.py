@@ -32,9 +32,10 @@ class Place:
     names: dict[str, Any]
 
     def replaced(self) -> list[str]:
-        """Return the names that stand for something else now."""
+        """Return the names that stand for something else now, except what torch's compiler wraps at its first use."""
         now = vars(self.owner)
-        return [name for name, value in self.names.items() if now.get(name) is not value]
+        changed = [name for name, value in self.names.items() if now.get(name) is not value]
+        return [name for name in changed if not _module(now.get(name)).startswith("torch._dynamo")]
 
 
 @dataclass
@@ -71,7 +72,7 @@ class Originals:
             for places in new.values()
             for label, place in places.items()
             for name, value in place.names.items()
-            if _package(value) == package
+            if _module(value).partition(".")[0] == package
         ]
 
 
@@ -99,7 +100,7 @@ def _members(owner: type) -> Place:
     return Place(owner, {name: value for name, value in vars(owner).items() if isinstance(value, _METHODS)})
 
 
-def _package(value: Any) -> str:
-    """Return the top-level module that defines a function, a method or a property."""
+def _module(value: Any) -> str:
+    """Return the module that defines a function, a method or a property."""
     function = getattr(value, "fget", None) or getattr(value, "__func__", None) or getattr(value, "func", value)
-    return str(getattr(function, "__module__", "")).partition(".")[0]
+    return str(getattr(function, "__module__", ""))

@@ -13,7 +13,7 @@ from wsolbench.api import BackboneSpec
 from wsolbench.networks.weights import difference, load_state, read_state
 
 SPECS = {spec.name: spec for spec in wsolbench_backbones() if isinstance(spec, BackboneSpec)}
-NANO = [name for name in SPECS if name.endswith("_nano")]
+NANO = [name for name in SPECS if name.endswith("_nano") and SPECS[name].checkpoints]
 TIMMS = {
     "resnet50": "resnet50.tv_in1k",
     "resnet50_wsol": "resnet50.tv_in1k",
@@ -22,6 +22,10 @@ TIMMS = {
     "convnext_small": "convnext_small.fb_in1k",
     "convnext_base": "convnext_base.fb_in1k",
     "convnext_large": "convnext_large.fb_in1k",
+    **{
+        f"convnextv2_{size}": f"convnextv2_{size}.fcmae_ft_in1k"
+        for size in ("atto", "femto", "pico", "nano", "tiny", "base", "large", "huge")
+    },
     "vgg16_gap": "vgg16.tv_in1k",
     "inception_v3": "inception_v3.tv_in1k",
 }
