@@ -137,7 +137,7 @@ class FusedLayerCAM:
 
     Source:
         Jiang et al., "LayerCAM: Exploring Hierarchical Class Activation Maps for Localization", IEEE Transactions on
-        Image Processing 30, 2021. The authors scale the maps of the early stages; here all layers are treated alike.
+        Image Processing 30, 2021; all layers are scaled alike.
     """
 
     taps: tuple[str, ...] = ()
