@@ -43,6 +43,7 @@ from wsolbench.contract import (
 )
 from wsolbench.contract.heads import after_batch_norm, after_layer_norm, after_pooling
 from wsolbench.contract.options import BelowOne, Count, NonNegative, Positive, Probability
+from wsolbench.contract.search import Choice, LogUniform, Uniform
 from wsolbench.contract.taps import visit_layers
 from wsolbench.data.images import warp
 from wsolbench.errors import (
@@ -83,6 +84,7 @@ __all__ = [
     "BackboneZoo",
     "BelowOne",
     "Checkpoint",
+    "Choice",
     "Conventions",
     "Count",
     "DataError",
@@ -96,6 +98,7 @@ __all__ = [
     "InputConfig",
     "Layered",
     "LinearHead",
+    "LogUniform",
     "Maps",
     "MaskPair",
     "Method",
@@ -117,6 +120,7 @@ __all__ = [
     "Split",
     "StochasticDepth",
     "Tapped",
+    "Uniform",
     "UnknownNameError",
     "UsageError",
     "WeightsError",

@@ -23,6 +23,7 @@ from wsolbench.contract.choices import (
     STORED_BOXES,
     STORED_MAPS,
     BoxConvention,
+    ChoiceMetric,
     Interpolation,
     Precision,
     PreprocessingName,
@@ -222,6 +223,11 @@ class TrainConfig(DataConfig, InputSettings):
         precision: Of a training step.
         workers: Threads that load images.
         watch: Splits whose accuracy is logged after every epoch.
+        choose: How many trainings with options drawn at random there are, of which the best on train-fullsup is kept;
+            None for one training without a choice.
+        choose_by: The score of the choice; by default MaxBoxAccV2, and PxAP where there are masks only.
+        method: The method whose maps are scored for the choice.
+        method_options: Option of this method -> value, or the text that stands for it.
         resume: Whether to continue a training of the same settings that was interrupted.
         out: The new folder of weights, card, log and curve.
     """
@@ -237,6 +243,10 @@ class TrainConfig(DataConfig, InputSettings):
     precision: TrainingPrecision = "fp32"
     workers: Count = 2
     watch: tuple[SplitName, ...] = ()
+    choose: Count | None = None
+    choose_by: ChoiceMetric | None = None
+    method: str = "cam"
+    method_options: Mapping[str, Any] = {}
     resume: bool = False
     out: Path
 

@@ -21,6 +21,7 @@ from wsolbench.contract import BackboneSpec, Dataset, DatasetSpec, InputConfig, 
 from wsolbench.contract.choices import (
     DEFAULT_THRESHOLD_STEP,
     BoxConvention,
+    ChoiceMetric,
     Interpolation,
     Precision,
     PreprocessingName,
@@ -352,6 +353,10 @@ def train(
     precision: TrainingPrecision = "fp32",
     workers: int = 2,
     watch: Sequence[SplitName] = (),
+    choose: int | None = None,
+    choose_by: ChoiceMetric | None = None,
+    method: str | MethodSpec = "cam",
+    method_options: Mapping[str, Any] | None = None,
     resume: bool = False,
     progress: bool = False,
 ) -> TrainedClassifier:
@@ -383,6 +388,10 @@ def train(
         precision: Of a training step.
         workers: Threads that load images.
         watch: Splits whose accuracy is logged after every epoch; nothing is chosen by it.
+        choose: Train so many times with options drawn at random, and keep the best on train-fullsup; None trains once.
+        choose_by: The score of the choice; by default MaxBoxAccV2, and PxAP where there are masks only.
+        method: Of a choice: the method whose maps are scored.
+        method_options: Of a choice: option of the method -> value.
         resume: Whether to continue a training of the same settings and `out` that was interrupted.
         progress: Whether the progress is shown on standard error.
 
@@ -402,6 +411,8 @@ def train(
         weights=None if weights is None else str(weights),
         seeds=seeds,
         watch=watch,
+        method=call.register(method, None),
+        method_options=dict(method_options or {}),
         **call.settings(
             TrainConfig,
             "backbone",
@@ -412,9 +423,11 @@ def train(
             "weights",
             "seeds",
             "watch",
+            "method",
+            "method_options",
         ),
     )
-    from wsolbench.training.job import train as carry_out
+    from wsolbench.training.choose import train_or_choose as carry_out
 
     return carry_out(config, call.registry, call.reporter, command=call.command("train"))
 

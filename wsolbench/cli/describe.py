@@ -159,6 +159,8 @@ def _option(option: Option) -> dict[str, Any]:
     described: dict[str, Any] = {"type": option.type}
     if option.range:
         described["range"] = option.range
+    if option.search:
+        described["search"] = str(option.search)
     return described if option.required else {**described, "default": option.default}
 
 
@@ -186,6 +188,8 @@ def _option_text(option: dict[str, Any]) -> str:
     parts = [option["type"], option.get("range")]
     if "default" in option:
         parts.append(f"default {option['default']}")
+    if "search" in option:
+        parts.append(f"drawn by --choose: {option['search']}")
     return ", ".join(filter(None, parts))
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -32,9 +33,12 @@ from wsolbench.cli.arguments import (
     refuse_commas,
 )
 from wsolbench.cli.session import session_of
-from wsolbench.contract.choices import LARGEST_SEED, TrainingPrecision
+from wsolbench.contract.choices import LARGEST_SEED, ChoiceMetric, TrainingPrecision
 from wsolbench.errors import UsageError
 from wsolbench.files import fresh_folder
+
+if TYPE_CHECKING:
+    from wsolbench.records import ChoiceInfo
 
 
 def train(
@@ -85,6 +89,24 @@ def train(
             help="Log the accuracy on this split after every epoch; repeatable. No choice depends on it.",
         ),
     ] = None,
+    choose: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="Train N times with options drawn at random; keep the best on train-fullsup. The protocol's N is 30.",
+        ),
+    ] = None,
+    choose_by: Annotated[
+        ChoiceMetric | None,
+        typer.Option(help="Of --choose: the score on train-fullsup; default: V2, and PxAP of data sets with masks."),
+    ] = None,
+    method: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Of --choose: the method whose maps are scored; default cam.")
+    ] = None,
+    method_opt: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="Of --choose: an option of the method; repeatable.")
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue an interrupted training with the same command and --out.")
     ] = False,
@@ -97,6 +119,8 @@ def train(
     if out is None and resume:
         raise UsageError("--resume needs the --out of the training to continue")
     refuse_commas(watch or [], "--watch")
+    if choose is None:
+        _refuse_without_choose({"--choose-by": choose_by, "--method": method, "--method-opt": method_opt})
     from wsolbench.config import TrainConfig
 
     config = TrainConfig.of(
@@ -120,13 +144,17 @@ def train(
         precision=precision,
         workers=workers,
         watch=tuple(watch or []),
+        choose=choose,
+        choose_by=choose_by,
+        method=method or "cam",
+        method_options=parse_options(method_opt or [], "--method-opt"),
         resume=resume,
         out=out or fresh_folder(f"train-{backbone}"),
     )
     registry = session.load_plugins()
-    check_names(registry, dataset=dataset, backbone=backbone, recipe=recipe)
+    check_names(registry, dataset=dataset, backbone=backbone, methods=[config.method] if choose else [], recipe=recipe)
     check_weights(registry, backbone, weights)
-    from wsolbench.training.job import train as carry_out
+    from wsolbench.training.choose import train_or_choose as carry_out
 
     with session.clean_stdout():
         trained = carry_out(config, registry, session.reporter(), command=session.command_without("--resume"))
@@ -134,7 +162,31 @@ def train(
         for result in trained.card.results:
             accuracy = "not measured (no test split)" if result.test_top1 is None else f"{result.test_top1:.1f} %"
             typer.echo(f"seed {result.seed}: top-1 on test {accuracy}")
+        if trained.card.chosen is not None:
+            typer.echo(_told(trained.card.chosen))
         typer.echo(f"weights, card, log and curve: {trained.folder}")
+
+
+def _refuse_without_choose(given: Mapping[str, object]) -> None:
+    """Refuse options of a choice where none is asked for.
+
+    Raises:
+        UsageError: There is one.
+    """
+    for option, value in given.items():
+        if value is not None:
+            raise UsageError(f"{option} is an option of a choice on train-fullsup; add --choose N")
+
+
+def _told(chosen: ChoiceInfo) -> str:
+    """Say what was chosen, and with which options of the method it is to be run."""
+    best = chosen.draws[chosen.draw]
+    options = ", ".join(f"{name}={value}" for name, value in best.options.items())
+    of_method = "".join(
+        f" --method-opt {chosen.method}.{name}={value}" for name, value in chosen.method_options.items()
+    )
+    text = f"chosen among {len(chosen.draws)} draws: {options} ({chosen.metric} {best.score:.1f} on train-fullsup)"
+    return f"{text}\nrun it with --method {chosen.method}{of_method}"
 
 
 def _read_seeds(texts: list[str]) -> tuple[int, ...]:

@@ -16,6 +16,7 @@ __all__ = [
     "STORED_BOXES",
     "STORED_MAPS",
     "BoxConvention",
+    "ChoiceMetric",
     "Interpolation",
     "IouKey",
     "Precision",
@@ -39,6 +40,9 @@ Target: TypeAlias = Literal["gt", "predicted"]
 
 Precision: TypeAlias = Literal["fp32", "bf16", "fp16"]
 """What a network computes its features in."""
+
+ChoiceMetric: TypeAlias = Literal["max_box_acc_v2", "max_box_acc", "pxap"]
+"""The score on train-fullsup by which a training is chosen among several."""
 
 TrainingPrecision: TypeAlias = Literal["fp32", "bf16"]
 """What a step of training is computed in."""

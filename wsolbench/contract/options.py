@@ -19,6 +19,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import to_json
 
+from wsolbench.contract.search import Search
 from wsolbench.errors import UsageError
 
 T = TypeVar("T")
@@ -62,6 +63,12 @@ class Option:
     def range(self) -> str:
         """Its range in words, such as ``above 0 and at most 1``; empty if there is none."""
         return _range(self.annotation)
+
+    @property
+    def search(self) -> Search | None:
+        """From which values ``train --choose`` draws it; None where it does not."""
+        entries = self.annotation.__metadata__ if get_origin(self.annotation) is Annotated else ()
+        return next((entry for entry in entries if isinstance(entry, Search)), None)
 
     @property
     def accepts(self) -> str:

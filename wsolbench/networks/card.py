@@ -14,7 +14,7 @@ from wsolbench.errors import WeightsError
 from wsolbench.escaping import visible
 from wsolbench.files import read_regular
 from wsolbench.networks.pickles import shown
-from wsolbench.records import Preprocessing, TrainingInfo, WeightsInfo
+from wsolbench.records import ChoiceInfo, Preprocessing, TrainingInfo, WeightsInfo
 
 CARD = "card.json"
 _MOST_BYTES = 2**20
@@ -35,6 +35,7 @@ class Card(BaseModel):
     """How a checkpoint was made. The weights are those of the first seed at the end of training, whatever its scores.
 
     `checkpoint` is ``last`` for the weights after the last step and ``ema`` for their average over the steps.
+    `chosen` says how the training was chosen among several, if it was; their scores are on train-fullsup.
     `train_sha256` covers ids, labels and pixels of train-weaksup. `class_names` are those of the rows of the head, in
     their order. `preprocessing` is how images became the network's input; null where as the network itself has it.
     """
@@ -57,6 +58,7 @@ class Card(BaseModel):
     checkpoint: Literal["last", "ema"]
     results: Annotated[list[SeedResult], Field(min_length=1)]
     command: str
+    chosen: ChoiceInfo | None = None
     weights_sha256: str
     seconds: float
     images_per_second: float
@@ -79,6 +81,7 @@ class Card(BaseModel):
             seed=self.results[0].seed,
             initial_weights=self.initial_weights,
             command=self.command,
+            chosen=self.chosen,
         )
 
 

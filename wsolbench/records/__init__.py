@@ -10,7 +10,9 @@ from wsolbench.records.outcomes import (
 from wsolbench.records.record import (
     SCHEMA_VERSION,
     BackboneInfo,
+    ChoiceInfo,
     DatasetInfo,
+    DrawInfo,
     Environment,
     Intervals,
     MethodInfo,
@@ -35,7 +37,9 @@ from wsolbench.records.store import (
 __all__ = [
     "SCHEMA_VERSION",
     "BackboneInfo",
+    "ChoiceInfo",
     "DatasetInfo",
+    "DrawInfo",
     "Environment",
     "Identity",
     "Intervals",

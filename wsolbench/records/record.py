@@ -19,6 +19,7 @@ from wsolbench.contract.choices import (
     DATASET_NAME,
     FINEST_THRESHOLD_STEP,
     LARGEST_SEED,
+    ChoiceMetric,
     IouKey,
     Precision,
     SplitName,
@@ -221,6 +222,47 @@ class Preprocessing(_Part):
     interpolation: Text
 
 
+class DrawInfo(_Part):
+    """One of several trainings with options drawn at random."""
+
+    options: Plain = Field(description="what was drawn, as recipe.learning_rate, backbone.… and method.…")
+    score: Percent | None = Field(description="on train-fullsup, at its oracle τ; null where it failed")
+    failed: Text | None = Field(default=None, description="why there is no score")
+    train_fullsup_top1: Percent | None = Field(default=None, description="for information; no choice depends on it")
+    final_loss: float | None = Field(default=None, description="mean over the last epoch")
+
+
+class ChoiceInfo(_Part):
+    """How weights were chosen among trainings that differ in options drawn at random: the best on train-fullsup."""
+
+    split: Literal["train-fullsup"] = "train-fullsup"
+    images: PositiveCount = Field(description="of train-fullsup")
+    annotations_sha256: Sha256 = Field(description="of train-fullsup")
+    metric: ChoiceMetric
+    method: Name = Field(description="whose maps were scored")
+    method_options: Plain = Field(description="those that were given, and those of the chosen draw")
+    space: dict[Text, Text] = Field(description="option -> what it was drawn from")
+    seed: Seed
+    draw: Count = Field(description="which draw was chosen, from 0; of equal scores the first")
+    draws: list[DrawInfo] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _is_the_best(self) -> Self:
+        """Refuse a choice that is not the first of the best scores."""
+        scores = [-1.0 if each.score is None else each.score for each in self.draws]
+        if self.draw >= len(scores) or scores[self.draw] < 0 or scores.index(max(scores)) != self.draw:
+            raise ValueError(f"draw {self.draw} is not the first with the best score on train-fullsup")
+        return self
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """What was asked for, without what came of it: another machine may choose another draw."""
+        return {
+            **self.model_dump(include={"split", "annotations_sha256", "metric", "method", "space", "seed"}),
+            "draws": len(self.draws),
+        }
+
+
 class TrainingInfo(_Part):
     """How weights were trained, as the card beside their file says."""
 
@@ -234,6 +276,7 @@ class TrainingInfo(_Part):
     seed: Seed
     initial_weights: WeightsInfo = Field(description="what it started from, with the training of that, where known")
     command: Command
+    chosen: ChoiceInfo | None = Field(default=None, description="null where this is no choice among several trainings")
 
     @property
     def history(self) -> list[TrainingInfo]:

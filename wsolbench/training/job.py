@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from wsolbench.training.loop import TrainingPlan, build_recipe
 from wsolbench.training.state import state_path_of
 from wsolbench.training.train import WEIGHTS, carry_out
 
-__all__ = ["TrainedClassifier", "plan_training", "train"]
+__all__ = ["TrainedClassifier", "one_network", "plan_training", "train"]
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,9 @@ class TrainedClassifier:
         return self.folder / WEIGHTS
 
 
-def train(config: TrainConfig, registry: Registry, reporter: Reporter, *, command: str) -> TrainedClassifier:
+def train(
+    config: TrainConfig, registry: Registry, reporter: Reporter, *, command: str, of_a_choice: bool = False
+) -> TrainedClassifier:
     """Train a classifier; its folder appears when the whole training has succeeded.
 
     Args:
@@ -49,6 +51,7 @@ def train(config: TrainConfig, registry: Registry, reporter: Reporter, *, comman
         registry: The installed plugins.
         reporter: Shows the progress.
         command: The command or call that started the training, for the card.
+        of_a_choice: Whether it is one of several, whose caller says how all of them are continued.
 
     Raises:
         WsolbenchError: An error that the user can fix.
@@ -61,7 +64,7 @@ def train(config: TrainConfig, registry: Registry, reporter: Reporter, *, comman
     with (
         _removed_when_complete(state_path),
         atomic_folder(config.out) as draft,
-        _saying_how_to_resume(state_path, config.out, reporter),
+        nullcontext() if of_a_choice else _saying_how_to_resume(state_path, config.out, reporter),
     ):
         card = carry_out(plan, draft, reporter, state_path=state_path, resume=config.resume)
     return TrainedClassifier(config.out, card)
@@ -83,7 +86,7 @@ def plan_training(config: TrainConfig, registry: Registry, reporter: Reporter, *
         if seed in config.seeds[:index]:  # the same training would run again and count twice
             raise UsageError(f"--seed {seed} is given more than once; give every seed once")
     name, size = registry.sized(config.backbone)
-    backbone, options = configure(_one_network(registry, name), config.backbone_options)
+    backbone, options = configure(one_network(registry, name), config.backbone_options)
     weights = None if config.weights is None else Path(config.weights)
     start, initial = read_start(
         registry, backbone, weights, config.weights_key, config.input_changes.sized(size, config.backbone)
@@ -109,7 +112,7 @@ def plan_training(config: TrainConfig, registry: Registry, reporter: Reporter, *
     )
 
 
-def _one_network(registry: Registry, name: str) -> Offer[BackboneSpec]:
+def one_network(registry: Registry, name: str) -> Offer[BackboneSpec]:
     """Return the network of a name; a family is refused, because any of its variants could be trained.
 
     Raises:

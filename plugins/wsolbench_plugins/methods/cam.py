@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from wsolbench.api import BelowOne, Maps, MethodContext, MethodSpec, NonNegative, Positive, hookimpl
+from wsolbench.api import BelowOne, Choice, Maps, MethodContext, MethodSpec, NonNegative, Positive, hookimpl
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -41,7 +41,7 @@ class CAM:
     """
 
     relu: bool = True
-    weights: Literal["raw", "effective"] = "raw"
+    weights: Annotated[Literal["raw", "effective"], Choice("raw", "effective")] = "raw"
 
     def __call__(self, features: Tensor, context: MethodContext) -> Tensor | Maps:
         """Return raw maps (B, h, w) of features (B, K, h, w)."""

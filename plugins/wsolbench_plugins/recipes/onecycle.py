@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from wsolbench.api import BelowOne, Count, NonNegative, Positive, RecipeSpec, hookimpl
+from wsolbench.api import BelowOne, Count, LogUniform, NonNegative, Positive, RecipeSpec, hookimpl
 
 if TYPE_CHECKING:
     import torch
@@ -31,7 +31,7 @@ class OneCycle:
 
     epochs: Count = 12
     batch_size: Count = 32
-    learning_rate: Positive = 3e-3
+    learning_rate: Annotated[Positive, LogUniform(1e-5, 1e-1)] = 3e-3
     weight_decay: NonNegative = 0.05
     warm_up: BelowOne = 0.15
     label_smoothing: BelowOne = 0.05

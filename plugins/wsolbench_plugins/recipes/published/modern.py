@@ -15,6 +15,7 @@ from wsolbench.api import (
     Count,
     InputConfig,
     Layered,
+    LogUniform,
     NonNegative,
     Positive,
     Probability,
@@ -49,7 +50,7 @@ class ModernNoAug:
 
     epochs: Count = 100
     batch_size: Count = 128
-    learning_rate: Positive = 2e-3
+    learning_rate: Annotated[Positive, LogUniform(1e-5, 1e-1)] = 2e-3
     min_learning_rate: NonNegative = 1e-6
     warm_up: BelowOne = 0.05
     weight_decay: NonNegative = 0.05

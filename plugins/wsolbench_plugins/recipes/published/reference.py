@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import math
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic.dataclasses import dataclass
 
-from wsolbench.api import Count, InputConfig, NonNegative, Positive, Probability, UsageError, warp
+from wsolbench.api import (
+    Count,
+    InputConfig,
+    LogUniform,
+    NonNegative,
+    Positive,
+    Probability,
+    Uniform,
+    UsageError,
+    warp,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -40,7 +50,7 @@ class Plain:
 
     epochs: Count = 40
     batch_size: Count = 64
-    learning_rate: Positive = 0.01
+    learning_rate: Annotated[Positive, LogUniform(1e-5, 1)] = 0.01
     classifier_rate: Positive = 10.0
     weight_decay: NonNegative = 1e-4
     decay_every: Count = 30
@@ -93,7 +103,7 @@ class HideAndSeek(Plain):
     """
 
     patch_size: Count = 4
-    drop_rate: Probability = 0.5
+    drop_rate: Annotated[Probability, Uniform(0, 1)] = 0.5
 
     def prepare(self, images: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Any]:
         """Hide patches of images (B, 3, H, W); every image draws its own."""
@@ -116,7 +126,7 @@ class CutMix(Plain):
     """
 
     beta: Positive = 1.0
-    probability: Probability = 1.0
+    probability: Annotated[Probability, Uniform(0, 1)] = 1.0
 
     def prepare(self, images: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Any]:
         """Mix every image (B, 3, H, W) with a random other image of the batch."""

@@ -1,0 +1,143 @@
+"""``train --choose``: options drawn at random, the best training on train-fullsup kept, and all of it recorded."""
+
+import json
+import shutil
+from dataclasses import dataclass
+from typing import Annotated
+
+import pandas as pd
+import pytest
+from toys import PlainRecipe, TrainableNet
+
+import wsolbench
+from wsolbench.api import BackboneSpec, Choice, InputConfig, LogUniform, RecipeSpec, UsageError
+from wsolbench.records.identity import identity_of
+from wsolbench.training import choose
+
+pytestmark = pytest.mark.usefixtures("no_gallery", "no_curve")
+
+NETWORK = BackboneSpec("toynet", TrainableNet, InputConfig(32, (0.5,) * 3, (0.5,) * 3), "us")
+
+
+@dataclass
+class Drawn(PlainRecipe):
+    epochs: int = 1
+    batch_size: int = 4
+    learning_rate: Annotated[float, LogUniform(1e-3, 1)] = 0.1
+
+
+@dataclass
+class Wild(Drawn):
+    learning_rate: Annotated[float, Choice(0.1, 1e38)] = 0.1
+
+
+RECIPE, WILD = RecipeSpec("drawn", Drawn, "us"), RecipeSpec("wild", Wild, "us")
+
+
+@pytest.fixture
+def data(folder_set):
+    made = folder_set(train=8, val=6, test=2)
+    return {"dataset": "folder", "data_root": made.images, "metadata_root": made.metadata}
+
+
+def chosen_of(data, out, count=3, **settings):
+    return wsolbench.train(NETWORK, **data, out=out, choose=count, **{"recipe": RECIPE, **settings})
+
+
+def score_alone(data, out, rate, weights):
+    """Train with the options of a draw, and score on train-fullsup, as a user would by hand."""
+    alone = wsolbench.train(NETWORK, **data, out=out, recipe=RECIPE, recipe_options={"learning_rate": rate})
+    options = {"cam": {"weights": weights}}
+    (record,) = wsolbench.run(
+        NETWORK, "cam", **data, weights=alone.weights, method_options=options, split="train-fullsup"
+    )
+    return record.metrics.max_box_acc_v2, alone
+
+
+def test_the_best_of_all_draws_on_train_fullsup_is_kept_and_recorded(data, tmp_path):
+    done = chosen_of(data, tmp_path / "out")
+    chosen = done.card.chosen
+    by_hand = [
+        score_alone(data, tmp_path / f"by-hand-{number}", *draw.options.values())
+        for number, draw in enumerate(chosen.draws)
+    ]
+    scores = [score for score, _ in by_hand]
+    assert [draw.score for draw in chosen.draws] == scores
+    assert chosen.draw == scores.index(max(scores))
+    assert done.weights.read_bytes() == by_hand[chosen.draw][1].weights.read_bytes()
+    assert all(1e-3 <= draw.options["recipe.learning_rate"] <= 1 for draw in chosen.draws)
+    assert chosen.space == {
+        "recipe.learning_rate": "log-uniform from 0.001 to 1",
+        "method.weights": "one of raw, effective",
+    }
+    assert (chosen.method, chosen.metric, chosen.seed, chosen.images) == ("cam", "max_box_acc_v2", 0, 6)
+    table = pd.read_csv(tmp_path / "out" / "choice.csv")
+    assert table["max_box_acc_v2"].tolist() == scores
+    assert table["chosen"].tolist() == [number == chosen.draw for number in range(3)]
+    assert sorted(path.name for path in tmp_path.glob("out*")) == ["out"]
+    (record,) = wsolbench.run(NETWORK, "cam", **data, weights=done.weights, out=tmp_path / "run")
+    assert record.backbone.weights.training.chosen == chosen
+    assert wsolbench.load_record(tmp_path / "run" / "record-cam.json") == record
+    (plain,) = wsolbench.run(NETWORK, "cam", **data, weights=by_hand[chosen.draw][1].weights)
+    assert record.metrics == plain.metrics
+    assert identity_of(record) != identity_of(plain)
+
+
+def test_an_interrupted_choice_goes_on_where_it_was(data, tmp_path, monkeypatch):
+    whole = chosen_of(data, tmp_path / "whole").card.chosen
+    trained = []
+
+    def train(config, *arguments, **settings):
+        if config.out.name == "draw-02" and not trained.count("draw-02"):
+            trained.append("draw-02")
+            raise KeyboardInterrupt
+        trained.append(config.out.name)
+        return original(config, *arguments, **settings)
+
+    original = choose.train
+    monkeypatch.setattr(choose, "train", train)
+    with pytest.raises(KeyboardInterrupt), pytest.warns(UserWarning, match="--resume --out"):
+        chosen_of(data, tmp_path / "out")
+    with pytest.raises(UsageError, match="interrupted; add --resume"):
+        chosen_of(data, tmp_path / "out")
+    with pytest.raises(UsageError, match=r"is of a choice with seeds \[0\], and this one has \[1\]"):
+        chosen_of(data, tmp_path / "out", resume=True, seeds=[1])
+    assert chosen_of(data, tmp_path / "out", resume=True).card.chosen == whole
+    assert trained == ["draw-00", "draw-01", "draw-02", "draw-02"]
+
+
+def test_a_training_that_diverges_has_no_score_and_is_not_chosen(data, tmp_path):
+    chosen = chosen_of(data, tmp_path / "out", 4, recipe=WILD, method_options={"weights": "raw"}).card.chosen
+    rates = [draw.options["recipe.learning_rate"] for draw in chosen.draws]
+    assert set(rates) == {0.1, 1e38}
+    assert [draw.score is None for draw in chosen.draws] == [rate == 1e38 for rate in rates]
+    assert "not finite" in next(draw.failed for draw in chosen.draws if draw.failed)
+    assert chosen.draw == rates.index(0.1)
+    assert chosen.method_options == {"weights": "raw"}
+
+
+def test_what_cannot_be_chosen_is_refused_before_any_training(cli, data, tmp_path, monkeypatch):
+    monkeypatch.setattr(choose, "train", None)
+    for settings, words in (
+        ({"seeds": [0, 1]}, "one seed"),
+        ({"choose_by": "pxap"}, "train-fullsup has no masks"),
+        ({"method_options": {"weights": "other"}}, "option 'weights' takes"),
+        (
+            {"recipe_options": {"learning_rate": 0.1}, "method_options": {"weights": "raw"}},
+            "nothing can be drawn: the recipe",
+        ),
+    ):
+        with pytest.raises(UsageError, match=words):
+            chosen_of(data, tmp_path / "out", **settings)
+    shutil.rmtree(data["metadata_root"] / "val")
+    with pytest.raises(UsageError, match="needs train-fullsup, which the data set 'folder' does not have"):
+        chosen_of(data, tmp_path / "out")
+    train = ["train", "--backbone", "resnet_nano", "--out", tmp_path / "out"]
+    assert cli(*train, "--method", "pc1").refused("--method", "--choose N")
+    assert not list(tmp_path.glob("out*"))
+
+
+def test_describe_shows_what_is_drawn(cli):
+    assert "drawn by --choose: log-uniform from 1e-05 to 1" in cli("describe", "plain").out
+    about = json.loads(cli("describe", "cam", "--json").out)
+    assert about["options"]["weights"]["search"] == "one of raw, effective"

@@ -1,0 +1,317 @@
+"""Choice on train-fullsup: trainings with options drawn at random, of which the one that localizes best is kept.
+
+This is how Choe et al. choose hyperparameters: 30 random draws, the best on train-fullsup, then test once. Everything
+that a continuation needs is in a folder beside that of the results: what was asked for, and the score of every draw.
+
+Source: Choe et al., "Evaluating Weakly Supervised Object Localization Methods Right", CVPR 2020, section 4.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from wsolbench.config import RunConfig, TrainConfig
+from wsolbench.contract import Split
+from wsolbench.contract.choices import ChoiceMetric
+from wsolbench.contract.options import list_options
+from wsolbench.contract.search import Search
+from wsolbench.data.opened import ADVICE_WITHOUT_FULLSUP, OpenSplit, open_dataset
+from wsolbench.engine.run import RunPlan, carry_out, plan_run
+from wsolbench.errors import PluginError, UsageError
+from wsolbench.files import atomic_folder, atomic_write, check_writable, read_regular
+from wsolbench.host.registry import Registry
+from wsolbench.networks.card import CARD, Card
+from wsolbench.progress import Reporter
+from wsolbench.records import ChoiceInfo, DrawInfo
+from wsolbench.training.job import TrainedClassifier, one_network, train
+from wsolbench.training.state import state_path_of
+from wsolbench.training.train import WEIGHTS
+
+__all__ = ["choose", "train_or_choose"]
+
+DRAWS = "choice.csv"
+_LARGEST = 2**20
+_ASKED = "asked.json"
+RECIPE, NETWORK, METHOD = "recipe", "backbone", "method"
+
+
+def train_or_choose(config: TrainConfig, registry: Registry, reporter: Reporter, *, command: str) -> TrainedClassifier:
+    """Carry a configuration out: one training, or several of which one is kept; see `train` and `choose`."""
+    carry = train if config.choose is None else choose
+    return carry(config, registry, reporter, command=command)
+
+
+def choose(config: TrainConfig, registry: Registry, reporter: Reporter, *, command: str) -> TrainedClassifier:
+    """Train with options that are drawn at random, and keep what scores best on train-fullsup.
+
+    Args:
+        config: What to train; `TrainConfig.choose` is the number of draws.
+        registry: The installed plugins.
+        reporter: Shows the progress.
+        command: The command or call, for the card.
+
+    Raises:
+        UsageError: The data set has no train-fullsup with annotations, nothing can be drawn, or no draw has a score.
+        WsolbenchError: Another error that the user can fix.
+    """
+    assert config.choose is not None
+    check_writable(config.out, "--out")
+    space = draw_space(config, registry)
+    part = _check(config, registry)
+    metric = config.choose_by or ("max_box_acc_v2" if part.has_boxes else "pxap")
+    told = {name: str(search) for name, search in space.items()}
+    work = _open_work(config, {"space": told, "metric": metric, **_asked(config)})
+    search = _RandomSearch(config, registry, reporter, command, space, metric, work)
+    with _saying_how_to_resume(work, config.out, reporter):
+        draws = search.run(config.choose)
+        best = _best(draws)
+        if best is None:
+            raise UsageError(f"--choose: none of {len(draws)} draws has a score; the first: {draws[0].failed}")
+        chosen = ChoiceInfo(
+            images=len(part.images.ids),
+            annotations_sha256=part.annotations_sha256,
+            metric=metric,
+            method=config.method,
+            method_options={**config.method_options, **_of_kind(METHOD, draws[best].options)},
+            space=told,
+            seed=config.seeds[0],
+            draw=best,
+            draws=draws,
+        )
+        card = _publish(config, chosen, search.folder(best))
+    shutil.rmtree(work, ignore_errors=True)
+    return TrainedClassifier(config.out, card)
+
+
+def draw_space(config: TrainConfig, registry: Registry) -> dict[str, Search]:
+    """Return what is drawn, as ``recipe.learning_rate``: the options of recipe, network and method that nobody has set.
+
+    Raises:
+        UsageError: There are none.
+    """
+    builders = {
+        RECIPE: (registry.recipes.get(config.recipe).spec.build, config.recipe_options),
+        NETWORK: (one_network(registry, config.backbone).spec.build, config.backbone_options),
+        METHOD: (registry.methods.get(config.method).spec.build, config.method_options),
+    }
+    space = {
+        f"{kind}.{option.name}": option.search
+        for kind, (build, given) in builders.items()
+        for option in list_options(build)
+        if option.search is not None and option.name not in given
+    }
+    if not space:
+        raise UsageError(
+            f"--choose: nothing can be drawn: the recipe '{config.recipe}', the network '{config.backbone}' and the "
+            f"method '{config.method}' declare no range for an option that is not given"
+        )
+    return space
+
+
+def _check(config: TrainConfig, registry: Registry) -> OpenSplit:
+    """Refuse what would fail after the first training, and return train-fullsup.
+
+    Raises:
+        UsageError: The data set has no train-fullsup, or several seeds are given, or the method does not fit.
+        DataError: train-fullsup has no annotations.
+    """
+    if len(config.seeds) > 1:
+        raise UsageError("--choose trains with one seed; then train with the others and the options that it chose")
+    dataset = open_dataset(registry.datasets.get(config.dataset), config.roots)
+    if Split.TRAIN_FULLSUP not in dataset.splits:
+        raise UsageError(
+            f"--choose needs train-fullsup, which the data set '{dataset.name}' does not have{ADVICE_WITHOUT_FULLSUP}"
+        )
+    part = dataset.open(Split.TRAIN_FULLSUP)
+    needs = "masks" if config.choose_by == "pxap" else "boxes" if config.choose_by else None
+    has = {"masks": part.annotations.load_mask is not None, "boxes": part.has_boxes, None: True}
+    if not has[needs]:
+        raise UsageError(f"--choose-by {config.choose_by}: train-fullsup has no {needs}")
+    _plan_scoring(config, registry, {}, None)
+    return part
+
+
+def _plan_scoring(config: TrainConfig, registry: Registry, drawn: Mapping[str, Any], weights: Path | None) -> RunPlan:
+    """Return the plan of scoring weights on train-fullsup; without weights, of random ones, for checks alone."""
+    names = RunConfig.model_fields.keys() & TrainConfig.model_fields.keys() - {"out", "precision"}
+    settings: dict[str, Any] = {
+        **{name: getattr(config, name) for name in names},
+        "methods": {config.method: {**config.method_options, **_of_kind(METHOD, drawn)}},
+        "backbone_options": {**config.backbone_options, **_of_kind(NETWORK, drawn)},
+        "weights": "random" if weights is None else str(weights),
+        "weights_key": None,
+        "split": Split.TRAIN_FULLSUP.label,
+        "seed": config.seeds[0],
+    }
+    return plan_run(RunConfig.of(**settings), registry, Reporter())
+
+
+@dataclass(frozen=True)
+class _RandomSearch:
+    """Draws, trains and scores; what was done by an earlier command is read from its folder.
+
+    Args:
+        config: What to train.
+        registry: The installed plugins.
+        reporter: Shows the progress.
+        command: The command or call, for the cards.
+        space: What is drawn.
+        metric: The score on train-fullsup.
+        work: The folder in which the search grows.
+    """
+
+    config: TrainConfig
+    registry: Registry
+    reporter: Reporter
+    command: str
+    space: Mapping[str, Search]
+    metric: ChoiceMetric
+    work: Path
+
+    def run(self, count: int) -> list[DrawInfo]:
+        """Return all draws; of the trainings, that of the best one is still there."""
+        draws: list[DrawInfo] = []
+        for number in range(count):
+            result = self.work / f"draw-{number:02}.json"
+            if result.exists():
+                draws.append(DrawInfo.model_validate_json(read_regular(result, _LARGEST)))
+            else:
+                draws.append(self._train_and_score(number, f"draw {number + 1} of {count}"))
+                atomic_write(result, draws[-1].model_dump_json().encode())
+            for place in range(len(draws)):
+                if place != _best(draws):
+                    shutil.rmtree(self.folder(place), ignore_errors=True)
+        return draws
+
+    def folder(self, number: int) -> Path:
+        """Return the folder of the training of a draw."""
+        return self.work / f"draw-{number:02}"
+
+    def _draw(self, number: int) -> dict[str, Any]:
+        """Return the options of a draw; they depend on the seed and its number only, not on how many there are."""
+        random = np.random.default_rng([self.config.seeds[0], number])
+        return {name: search.draw(random) for name, search in self.space.items()}
+
+    def _train_and_score(self, number: int, label: str) -> DrawInfo:
+        drawn, folder = self._draw(number), self.folder(number)
+        self.reporter.say(f"{label}: {', '.join(f'{name}={value}' for name, value in drawn.items())}")
+        changes = {
+            "recipe_options": {**self.config.recipe_options, **_of_kind(RECIPE, drawn)},
+            "backbone_options": {**self.config.backbone_options, **_of_kind(NETWORK, drawn)},
+            "out": folder,
+            "resume": True,
+        }
+        try:
+            if not folder.exists():
+                training = self.config.model_copy(update=changes)
+                train(training, self.registry, self.reporter, command=self.command, of_a_choice=True)
+        except PluginError as error:
+            if not isinstance(error.__cause__, FloatingPointError):
+                raise
+            self.reporter.say(f"{label}: {error.__cause__}")
+            state_path_of(folder).unlink(missing_ok=True)
+            return DrawInfo(options=drawn, score=None, failed=str(error.__cause__))
+        plan = _plan_scoring(self.config, self.registry, drawn, folder / WEIGHTS)
+        (record,) = carry_out(plan, self.reporter, command=self.command)
+        score = getattr(record.metrics, self.metric)
+        self.reporter.say(f"{label}: {self.metric} {'none' if score is None else f'{score:.2f}'} on train-fullsup")
+        result = _read_card(folder).results[0]
+        return DrawInfo(
+            options=drawn,
+            score=score,
+            failed=record.missing.get(self.metric),
+            train_fullsup_top1=result.train_fullsup_top1,
+            final_loss=result.final_loss,
+        )
+
+
+def _best(draws: list[DrawInfo]) -> int | None:
+    """Return the place of the best draw, the first of several; None where none has a score."""
+    scores = [-1.0 if draw.score is None else draw.score for draw in draws]
+    best = int(np.argmax(scores))
+    return None if draws[best].score is None else best
+
+
+def _publish(config: TrainConfig, chosen: ChoiceInfo, draw: Path) -> Card:
+    """Put the results of the chosen draw in place, with the card that says how it was chosen and the table of draws."""
+    card = _read_card(draw).model_copy(update={"chosen": chosen})
+    rows = [
+        {
+            "draw": number,
+            **each.options,
+            chosen.metric: each.score,
+            "train_fullsup_top1": each.train_fullsup_top1,
+            "final_loss": each.final_loss,
+            "failed": each.failed,
+            "chosen": number == chosen.draw,
+        }
+        for number, each in enumerate(chosen.draws)
+    ]
+    with atomic_folder(config.out) as folder:
+        shutil.copytree(draw, folder, dirs_exist_ok=True)
+        (folder / CARD).write_text(card.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        pd.DataFrame(rows).to_csv(folder / DRAWS, index=False)
+    return card
+
+
+def _read_card(folder: Path) -> Card:
+    return Card.model_validate_json(read_regular(folder / CARD, _LARGEST))
+
+
+# ----------------------------------------------------------------------------------------------- what a command leaves
+
+
+def _asked(config: TrainConfig) -> dict[str, Any]:
+    """Return what must be the same when a choice is continued; the number of draws may grow."""
+    return config.model_dump(mode="json", exclude={"choose", "choose_by", "out", "resume", "workers", "watch"})
+
+
+def _open_work(config: TrainConfig, asked: Mapping[str, Any]) -> Path:
+    """Return the folder beside that of the results in which a choice grows.
+
+    Raises:
+        UsageError: An interrupted choice is there and is not to be continued, or is another one.
+    """
+    place = config.out.resolve()
+    work = place.with_name(f"{place.name}.choice")
+    known = json.loads(json.dumps(asked))
+    if not (work / _ASKED).exists():
+        work.mkdir(parents=True, exist_ok=True)
+        atomic_write(work / _ASKED, json.dumps(known).encode())
+        return work
+    if not config.resume:
+        raise UsageError(f"{work} holds a choice that was interrupted; add --resume, or delete it")
+    try:
+        before = json.loads(read_regular(work / _ASKED, _LARGEST))
+    except ValueError:
+        raise UsageError(f"--resume: {work / _ASKED} is damaged; delete {work} to start again") from None
+    for name, value in known.items():
+        if before.get(name) != value:
+            raise UsageError(
+                f"--resume: {work} is of a choice with {name} {before.get(name)}, and this one has {value}; use the "
+                "same, or delete the folder to start again"
+            )
+    return work
+
+
+@contextmanager
+def _saying_how_to_resume(work: Path, out: Path, reporter: Reporter) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        reporter.warn(f"{work} holds the draws so far; --resume --out {out} continues them")
+        raise
+
+
+def _of_kind(kind: str, drawn: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of a draw that are of the recipe, the network or the method, by their own names."""
+    return {name.removeprefix(f"{kind}."): value for name, value in drawn.items() if name.startswith(f"{kind}.")}
