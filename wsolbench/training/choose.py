@@ -30,6 +30,7 @@ from wsolbench.errors import PluginError, UsageError
 from wsolbench.files import atomic_folder, atomic_write, check_writable, read_regular
 from wsolbench.host.registry import Registry
 from wsolbench.networks.card import CARD, Card
+from wsolbench.networks.configure import backbone_options
 from wsolbench.progress import Reporter
 from wsolbench.records import ChoiceInfo, DrawInfo
 from wsolbench.training.job import TrainedClassifier, one_network, train
@@ -98,15 +99,16 @@ def draw_space(config: TrainConfig, registry: Registry) -> dict[str, Search]:
     Raises:
         UsageError: There are none.
     """
-    builders = {
-        RECIPE: (registry.recipes.get(config.recipe).spec.build, config.recipe_options),
-        NETWORK: (one_network(registry, config.backbone).spec.build, config.backbone_options),
-        METHOD: (registry.methods.get(config.method).spec.build, config.method_options),
+    network, _ = registry.sized(config.backbone)
+    offered = {
+        RECIPE: (list_options(registry.recipes.get(config.recipe).spec.build), config.recipe_options),
+        NETWORK: (backbone_options(one_network(registry, network)), config.backbone_options),
+        METHOD: (list_options(registry.methods.get(config.method).spec.build), config.method_options),
     }
     space = {
         f"{kind}.{option.name}": option.search
-        for kind, (build, given) in builders.items()
-        for option in list_options(build)
+        for kind, (options, given) in offered.items()
+        for option in options
         if option.search is not None and option.name not in given
     }
     if not space:
