@@ -10,13 +10,20 @@ import pytest
 from toys import PlainRecipe, TrainableNet
 
 import wsolbench
-from wsolbench.api import BackboneSpec, Choice, InputConfig, LogUniform, RecipeSpec, UsageError
+from wsolbench.api import BackboneSpec, Choice, InputConfig, LogUniform, RecipeSpec, UsageError, after_pooling
 from wsolbench.records.identity import identity_of
 from wsolbench.training import choose
 
 pytestmark = pytest.mark.usefixtures("no_gallery", "no_curve")
 
-NETWORK = BackboneSpec("toynet", TrainableNet, InputConfig(32, (0.5,) * 3, (0.5,) * 3), "us")
+
+class PooledNet(TrainableNet):
+    def effective_weights(self, features, class_indices):  # noqa: ARG002
+        return after_pooling(self.head, class_indices)
+
+
+NETWORK = BackboneSpec("toynet", PooledNet, InputConfig(32, (0.5,) * 3, (0.5,) * 3), "us")
+RAW_ONLY = BackboneSpec("rawnet", TrainableNet, InputConfig(32, (0.5,) * 3, (0.5,) * 3), "us")
 
 
 @dataclass
@@ -40,8 +47,8 @@ def data(folder_set):
     return {"dataset": "folder", "data_root": made.images, "metadata_root": made.metadata}
 
 
-def chosen_of(data, out, count=3, **settings):
-    return wsolbench.train(NETWORK, **data, out=out, choose=count, **{"recipe": RECIPE, **settings})
+def chosen_of(data, out, count=3, network=NETWORK, **settings):
+    return wsolbench.train(network, **data, out=out, choose=count, **{"recipe": RECIPE, **settings})
 
 
 def score_alone(data, out, rate, weights):
@@ -107,13 +114,21 @@ def test_an_interrupted_choice_goes_on_where_it_was(data, tmp_path, monkeypatch)
 
 
 def test_a_training_that_diverges_has_no_score_and_is_not_chosen(data, tmp_path):
-    chosen = chosen_of(data, tmp_path / "out", 4, recipe=WILD, method_options={"weights": "raw"}).card.chosen
+    chosen = chosen_of(data, tmp_path / "out", 5, recipe=WILD, method_options={"weights": "raw"}).card.chosen
     rates = [draw.options["recipe.learning_rate"] for draw in chosen.draws]
     assert set(rates) == {0.1, 1e38}
     assert [draw.score is None for draw in chosen.draws] == [rate == 1e38 for rate in rates]
-    assert "not finite" in next(draw.failed for draw in chosen.draws if draw.failed)
+    assert "the loss became" in next(draw.failed for draw in chosen.draws if draw.failed)
     assert chosen.draw == rates.index(0.1)
     assert chosen.method_options == {"weights": "raw"}
+
+
+def test_a_draw_that_the_network_cannot_serve_has_no_score(data, tmp_path):
+    chosen = chosen_of(data, tmp_path / "out", 4, RAW_ONLY).card.chosen
+    effective = [draw.options["method.weights"] == "effective" for draw in chosen.draws]
+    assert set(effective) == {True, False}
+    assert [draw.score is None for draw in chosen.draws] == effective
+    assert "does not offer effective weights" in next(draw.failed for draw in chosen.draws if draw.failed)
 
 
 def test_what_cannot_be_chosen_is_refused_before_any_training(cli, data, tmp_path, monkeypatch):

@@ -223,7 +223,11 @@ class _RandomSearch:
             state_path_of(folder).unlink(missing_ok=True)
             return DrawInfo(options=drawn, score=None, failed=str(error.__cause__))
         plan = _plan_scoring(self.config, self.registry, drawn, folder / WEIGHTS)
-        (record,) = carry_out(plan, self.reporter, command=self.command)
+        try:
+            (record,) = carry_out(plan, self.reporter, command=self.command)
+        except UsageError as error:  # an option was drawn that the method cannot have on this network
+            self.reporter.say(f"{label}: {error}")
+            return DrawInfo(options=drawn, score=None, failed=str(error))
         score = getattr(record.metrics, self.metric)
         self.reporter.say(f"{label}: {self.metric} {'none' if score is None else f'{score:.2f}'} on train-fullsup")
         result = _read_card(folder).results[0]
