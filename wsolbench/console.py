@@ -14,6 +14,7 @@ from rich.text import Text
 
 from wsolbench.escaping import message_text, visible
 from wsolbench.progress import Advance, Reporter
+from wsolbench.texts import counted, singular
 
 LINE_SECONDS = 30.0
 """How often a line says how far a phase is, where there is no terminal."""
@@ -27,9 +28,13 @@ class ConsoleReporter(Reporter):
         self._console = Console(stderr=True)
 
     @contextmanager
-    def show(self, name: str, total: int | None, unit: str) -> Iterator[Advance]:
+    def show(self, name: str, total: int | None, unit: str, beside: str) -> Iterator[Advance]:
         """Show a phase until it ends; `total` is None where nobody knows how long it is."""
-        with (self._bar if self._console.is_terminal else self._lines)(name, total, unit) as advance:
+        with (
+            self._bar(name, total, unit)
+            if self._console.is_terminal
+            else self._lines(name, total, unit, beside) as advance
+        ):
             yield advance
 
     @contextmanager
@@ -46,7 +51,7 @@ class ConsoleReporter(Reporter):
             yield lambda done: bars.advance(task, done)
 
     @contextmanager
-    def _lines(self, name: str, total: int | None, unit: str) -> Iterator[Advance]:
+    def _lines(self, name: str, total: int | None, unit: str, beside: str) -> Iterator[Advance]:
         """Print a line at the start, and one every 30 s, even while nothing advances."""
         started, ended, done = time.monotonic(), threading.Event(), 0
 
@@ -58,7 +63,8 @@ class ConsoleReporter(Reporter):
             while not ended.wait(LINE_SECONDS):
                 self._print(f"[{name}] {_so_far(done, total, unit, time.monotonic() - started)}")
 
-        self._print(f"[{name}]" if total is None else f"[{name}] {total:,} {_singular(unit) if total == 1 else unit}")
+        work = filter(None, ["" if total is None else counted(total, unit), beside])
+        self._print(f"[{name}] {', '.join(work)}".rstrip())
         reports = threading.Thread(target=report, daemon=True)
         reports.start()
         try:
@@ -80,20 +86,21 @@ class ConsoleReporter(Reporter):
             self._console.print(message_text(line), markup=False, emoji=False, highlight=False, soft_wrap=True)
 
 
-def _singular(unit: str) -> str:
-    return f"{unit[:-3]}y" if unit.endswith("ies") else unit.removesuffix("s")
-
-
 def _so_far(done: int, total: int | None, unit: str, seconds: float) -> str:
     """Say how much of a phase is done after some seconds, and how long the rest takes at the same rate."""
     if total is None and not done:
         return f"not finished after {_duration(seconds)}"
     parts = [f"{done:,} {unit}" if total is None else f"{done:,} of {total:,} {unit}", f"after {_duration(seconds)}"]
     if done:
-        parts.append(f"{done / seconds:.1f} {unit}/s")
+        parts.append(_rate(done / seconds, unit))
     if done and total is not None:
         parts.append(f"{_duration((total - done) * seconds / done)} left")
     return ", ".join(parts)
+
+
+def _rate(speed: float, unit: str) -> str:
+    """Return units of work per second; where they are few, the time of one."""
+    return f"{speed:.1f} {unit}/s" if speed >= 1 or speed == 0 else f"{1 / speed:.1f} s a {singular(unit)}"
 
 
 def _duration(seconds: float) -> str:
@@ -113,4 +120,4 @@ class _Rate(ProgressColumn):
     def render(self, task: Task) -> Text:
         """Return the rate, or an empty text before it is known."""
         speed = task.finished_speed or task.speed
-        return Text("" if speed is None else f"{speed:.1f} {self._unit}/s")
+        return Text("" if speed is None else _rate(speed, self._unit))

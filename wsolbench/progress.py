@@ -22,23 +22,30 @@ class Reporter:
         self.seconds: dict[str, float] = {}
 
     @contextmanager
-    def phase(self, name: str, total: int | None = None, unit: str = "images") -> Iterator[Advance]:
+    def phase(self, name: str, total: int | None = None, unit: str = "images", beside: str = "") -> Iterator[Advance]:
         """Open a phase of work, timed and shown.
 
         Args:
             name: What is being done.
             total: How many units of work there are, where that is known.
             unit: What they are.
+            beside: What else to say of the work when it begins.
 
         Yields:
             A function that says that so many more units are done.
         """
         started = time.perf_counter()
-        with self.show(name, total, unit) as advance:
+        with self.show(name, total, unit, beside) as advance:
             yield advance
         self.seconds[name] = round(time.perf_counter() - started, 3)
 
-    def show(self, name: str, total: int | None, unit: str) -> AbstractContextManager[Advance]:  # noqa: ARG002
+    def show(
+        self,
+        name: str,  # noqa: ARG002
+        total: int | None,  # noqa: ARG002
+        unit: str,  # noqa: ARG002
+        beside: str,  # noqa: ARG002
+    ) -> AbstractContextManager[Advance]:
         """Show a phase while it lasts; nothing here."""
         return nullcontext(lambda _done: None)
 

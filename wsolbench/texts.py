@@ -5,7 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
-__all__ = ["LONGEST", "first_names", "natural_key", "natural_order", "one_line", "printable", "text_problem"]
+__all__ = [
+    "LONGEST",
+    "counted",
+    "first_names",
+    "natural_key",
+    "natural_order",
+    "one_line",
+    "printable",
+    "singular",
+    "text_problem",
+]
 
 LONGEST = 1000
 """Characters of a name, an id or a remark; more is taken for damage."""
@@ -59,3 +69,13 @@ def first_names(names: Sequence[str], most: int, show: Callable[[str], str] = st
         show: How a name is written.
     """
     return ", ".join(map(show, names[:most])) + (", ..." if len(names) > most else "")
+
+
+def counted(count: int, things: str) -> str:
+    """Return a number of things, such as "1 image" or "2,000 images"."""
+    return f"{count:,} {singular(things) if count == 1 else things}"
+
+
+def singular(things: str) -> str:
+    """Return the singular of a regular plural."""
+    return f"{things[:-3]}y" if things.endswith("ies") else things.removesuffix("s")

@@ -7,7 +7,7 @@ def test_options_are_described_one_a_line(cli):
     lines = cli("describe", "cam-tap").out.splitlines()
     assert lines[lines.index("options") + 1 :] == [
         "  relu       bool, default True",
-        "  weights    raw|effective, default raw",
+        "  weights    raw|effective, default raw, drawn by --choose: one of raw, effective",
         "  threshold  float, from 0 to below 1, default 0.1",
     ]
 

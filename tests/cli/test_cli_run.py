@@ -150,8 +150,14 @@ def test_a_record_tells_where_its_numbers_come_from(cli, tmp_path, folder_set):
 def test_a_log_has_a_line_for_every_phase(cli, tmp_path, folder_set):
     done = cli(*QUICK, "--method", "pc1", *folder_set(val=3, test=4).options, "--out", tmp_path / "out")
     assert [line for line in done.err.splitlines() if not line.startswith("warning: ")] == []
-    phases = ["[annotations]", "[compilation]", "[train-fullsup] 3 maps", "[test] 4 maps"]
+    phases = ["[annotations]", "[compilation]", "[train-fullsup] 3 images", "[test] 4 images"]
     assert done.progress.splitlines() == phases
+
+
+def test_a_log_counts_methods_beside_images(capsys):
+    with console.ConsoleReporter().phase("test", 1, beside="2 methods"):
+        pass
+    assert capsys.readouterr().err == "[test] 1 image, 2 methods\n"
 
 
 def test_a_log_says_how_far_a_phase_is(capsys, monkeypatch):
@@ -168,9 +174,9 @@ def test_a_log_says_how_far_a_phase_is(capsys, monkeypatch):
 def test_progress_in_words():
     assert console._so_far(0, 10, "maps", 30) == "0 of 10 maps, after 30 s"
     assert console._so_far(300, 5794, "maps", 150) == "300 of 5,794 maps, after 2 min, 2.0 maps/s, 46 min left"
-    assert console._so_far(2, 300, "maps", 120) == "2 of 300 maps, after 2 min, 0.0 maps/s, 4 h 58 min left"
+    assert console._so_far(2, 300, "maps", 120) == "2 of 300 maps, after 2 min, 60.0 s a map, 4 h 58 min left"
     assert console._so_far(0, None, "images", 30) == "not finished after 30 s"
-    assert console._so_far(7, None, "files", 60) == "7 files, after 60 s, 0.1 files/s"
+    assert console._so_far(7, None, "files", 60) == "7 files, after 60 s, 8.6 s a file"
 
 
 @pytest.mark.usefixtures("no_gallery")

@@ -65,6 +65,11 @@ def test_a_tap_works_in_less_precision(tapped):
         ),
         (["--tap", "stages.1", "--method", "cam"], "the method 'cam' needs class weights, which 'replknet_nano' does"),
         (
+            ["--method", "layer-cam-fused", "--method-opt", "layer-cam-fused.taps=stages.1,stages.99"],
+            "the option taps of 'layer-cam-fused': 'replknet_nano' has no tap 'stages.99'. Did you mean 'stages.2'? "
+            "Its taps: stages.0, stages.1, stages.2",
+        ),
+        (
             ["--tap", "stages.1", "--method", "pc1", "--compile"],
             "--compile: a network tapped at 'stages.1' is not compiled; omit --compile",
         ),

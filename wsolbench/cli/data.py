@@ -24,6 +24,7 @@ from wsolbench.contract import Conventions, DatasetRoots, Severity
 from wsolbench.contract.choices import LARGEST_SEED
 from wsolbench.errors import DataError, UsageError
 from wsolbench.files import atomic_folder, check_writable
+from wsolbench.texts import counted
 
 if TYPE_CHECKING:
     from wsolbench.data.check.report import CheckReport, SplitCounts
@@ -106,7 +107,8 @@ def split(
         write_cut(dataset, part, cut, roots, draft)
     train = "" if train_root is None else f" --train-root {shlex.quote(str(train_root))}"
     places = shlex.join(["--data-root", str(data_root), "--metadata-root", str(out)]) + train
-    typer.echo(f"train-fullsup: {len(cut.fullsup):,} images; test: {len(cut.test):,} images; lists and {NOTE}: {out}")
+    sizes = f"train-fullsup: {counted(len(cut.fullsup), 'images')}; test: {counted(len(cut.test), 'images')}"
+    typer.echo(f"{sizes}; lists and {NOTE}: {out}")
     typer.echo(f"check them: wsolbench data check folder {places}")
     typer.echo(f"run: wsolbench run --dataset folder {places} --backbone NAME --weights FILE --method NAME")
 

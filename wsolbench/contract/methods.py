@@ -220,7 +220,8 @@ class MethodSpec:
         reads_network: False for a baseline whose maps do not depend on the network; tables then name no network.
         needs: What a network has to offer for it: ``class weights`` (`LinearHead`), ``class scores`` (a classifier),
             ``gradients`` (of the logits with respect to the features), ``taps`` (`Tapped`), ``attention``
-            (`Attentive`). On a network without it, the method is refused before the work begins.
+            (`Attentive`). On a network without it, the method is refused before the work begins. A method that needs
+            taps and has an attribute ``taps``, their names, is refused where the network has none of a name.
     """
 
     name: str

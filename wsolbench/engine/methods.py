@@ -16,6 +16,7 @@ from wsolbench.contract import Attentive, Maps, Method, MethodContext, MethodSpe
 from wsolbench.contract.backbones import class_weights
 from wsolbench.contract.methods import Need
 from wsolbench.contract.options import build_with_options
+from wsolbench.contract.taps import check_taps
 from wsolbench.engine.guards import MethodGuard, PrivateContext, refusing_writes
 from wsolbench.errors import PluginError, UsageError
 from wsolbench.files import file_name
@@ -81,12 +82,13 @@ def check_needs(built: Sequence[BuiltMethod], network: LoadedNetwork, registry: 
     """Refuse methods that need what a network does not offer.
 
     Raises:
-        UsageError: There is one; the message lists methods that work.
+        UsageError: There is one, and the message lists methods that work; or one asks for a tap that does not exist.
         PluginError: The network fails.
     """
     lacking = _lacking(network, [each.offer for each in built])
     refused = next((each for each in built if each.offer.spec.needs & lacking), None)
     if refused is None:
+        _check_asked_taps(built, network)
         return
     needed = " and ".join(sorted(refused.offer.spec.needs & lacking))
     where = "" if network.tap is None else f" at the tap '{network.tap}'"
@@ -97,6 +99,14 @@ def check_needs(built: Sequence[BuiltMethod], network: LoadedNetwork, registry: 
         f"the method '{refused.name}' needs {needed}, which '{network.spec.name}' does not have{where}{reason}; "
         f"methods that work with it: {working or 'none'}"
     )
+
+
+def _check_asked_taps(built: Sequence[BuiltMethod], network: LoadedNetwork) -> None:
+    """Refuse methods whose attribute ``taps`` names layers that the network does not offer."""
+    for each in built:
+        asked = getattr(each.method, "taps", ())
+        if "taps" in each.offer.spec.needs and isinstance(asked, tuple | list):
+            check_taps(network.module, asked, f"the option taps of '{each.name}': '{network.requested}'")
 
 
 def _lacking(network: LoadedNetwork, offers: Iterable[Offer[MethodSpec]]) -> set[Need]:

@@ -47,6 +47,7 @@ from wsolbench.records import Metrics, OtsuOutcomes, SplitOutcomes
 from wsolbench.records.missing import FULLSUP_WITHOUT_BOXES, explain_missing, why_undefined
 from wsolbench.records.outcomes import DECIMALS
 from wsolbench.records.record import PartName
+from wsolbench.texts import counted
 from wsolbench.threads import ordered_map
 
 __all__ = [
@@ -324,14 +325,15 @@ def score_maps(
         method, index, make = item
         return method, index, scores[method].score(index, make)
 
+    beside = counted(len(scores), "methods") if len(scores) > 1 else ""
     with (
-        reporter.phase(part.label, len(where) * len(scores), "maps") as advance,
+        reporter.phase(part.label, len(where), beside=beside) as advance,
         closing(maps()) as work,
         closing(ordered_map(score, work, workers=workers, ahead=source.ahead)) as results,
     ):
-        for method, index, scored in results:
+        for done, (method, index, scored) in enumerate(results, start=1):
             scores[method].add(index, scored)
-            advance(1)
+            advance(done % len(scores) == 0)
     return scores
 
 

@@ -491,11 +491,15 @@ def _interval(record: ResultRecord, metric: str) -> str:
     return "" if ends is None else f"{ends[0]:.1f}–{ends[1]:.1f}"
 
 
+def _counted(images: int) -> str:
+    return f"{images} {'image' if images == 1 else 'images'}"
+
+
 def _images(record: ResultRecord) -> str:
     sizes, split = record.dataset.split_sizes, record.protocol.split
-    text = f"{record.dataset.name}, {split}: {sizes[split]} images"
+    text = f"{record.dataset.name}, {split}: {_counted(sizes[split])}"
     if split == "test" and "train-fullsup" in sizes and record.protocol.scored == "maps":
-        text += f"; τ chosen on {sizes['train-fullsup']} images of train-fullsup"
+        text += f"; τ chosen on {_counted(sizes['train-fullsup'])} of train-fullsup"
     text += "".join(f"; τ of pseudo boxes on {part.images}" for part in record.splits if part.split == PSEUDO_BOXES)
     return text
 

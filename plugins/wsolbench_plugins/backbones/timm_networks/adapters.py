@@ -131,12 +131,7 @@ class TimmBackbone:
         Raises:
             UsageError: The network has no residual blocks.
         """
-        names = ("drop_path", "drop_path1", "drop_path2", "drop_path3")
-        blocks = [
-            (module, [name for name in names if isinstance(getattr(module, name, None), nn.Module)])
-            for module in self.modules()
-        ]
-        blocks = [(module, drops) for module, drops in blocks if drops]
+        blocks = [(module, drops) for module in self.modules() if (drops := _drop_paths(module))]
         if not blocks:
             raise UsageError(f"{type(self).__name__} has no residual blocks to drop; set drop_path to 0")
         for index, (block, drops) in enumerate(blocks):
@@ -156,6 +151,12 @@ class TimmBackbone:
             raise UsageError(f"{type(self).__name__} does not number its layers; set layer_decay to 1")
         numbers: dict[str, int] = group_parameters(self, self.group_matcher(), reverse=True)
         return numbers
+
+
+def _drop_paths(block: nn.Module) -> list[str]:
+    """Return where a block drops its branches: ConvNeXt's holds an identity there without a rate, ResNet's None."""
+    names = ("drop_path", "drop_path1", "drop_path2", "drop_path3")
+    return [name for name in names if isinstance(getattr(block, name, ...), nn.Module | None)]
 
 
 class FinalMaps(TimmBackbone):
