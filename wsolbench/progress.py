@@ -52,5 +52,9 @@ class Reporter:
     def say(self, message: str) -> None:
         """Report something worth knowing."""
 
+    def remark(self, message: str) -> None:
+        """Report something worth knowing about data or weights, which holds wherever they are used."""
+        self.say(message)
+
     def warn(self, message: str) -> None:
         """Report something that the user may have to act on."""

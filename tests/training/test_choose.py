@@ -7,6 +7,7 @@ from typing import Annotated
 
 import pandas as pd
 import pytest
+from PIL import Image, ImageOps
 from toys import PlainRecipe, TrainableNet
 
 import wsolbench
@@ -81,6 +82,7 @@ def test_the_best_of_all_draws_on_train_fullsup_is_kept_and_recorded(data, tmp_p
     table = pd.read_csv(tmp_path / "out" / "choice.csv")
     assert table["max_box_acc_v2"].tolist() == scores
     assert table["chosen"].tolist() == [number == chosen.draw for number in range(3)]
+    assert table["draw"].tolist() == [1, 2, 3]
     assert sorted(path.name for path in tmp_path.glob("out*")) == ["out"]
     (record,) = wsolbench.run(NETWORK, "cam", **data, weights=done.weights, out=tmp_path / "run")
     assert record.backbone.weights.training.chosen == chosen
@@ -111,6 +113,74 @@ def test_an_interrupted_choice_goes_on_where_it_was(data, tmp_path, monkeypatch)
         chosen_of(data, tmp_path / "out", resume=True, seeds=[1])
     assert chosen_of(data, tmp_path / "out", resume=True).card.chosen == whole
     assert trained == ["draw-00", "draw-01", "draw-02", "draw-02"]
+
+
+@pytest.fixture
+def interrupted(data, tmp_path, monkeypatch):
+    """Interrupt a choice of three before its third draw, and return what continues it."""
+
+    def train(config, *arguments, **settings):
+        if config.out.name == "draw-02":
+            raise KeyboardInterrupt
+        return original(config, *arguments, **settings)
+
+    original = choose.train
+    with monkeypatch.context() as patch:
+        patch.setattr(choose, "train", train)
+        with pytest.raises(KeyboardInterrupt), pytest.warns(UserWarning, match="--resume --out"):
+            chosen_of(data, tmp_path / "out")
+    return lambda count=3: chosen_of(data, tmp_path / "out", count, resume=True).card.chosen
+
+
+def test_a_choice_is_not_continued_on_other_boxes_or_labels(data, interrupted):
+    for split, name, what in (
+        ("val", "localization", "the hash of train-fullsup"),
+        ("train", "class_labels", "list of images and labels"),
+    ):
+        file = data["metadata_root"] / split / f"{name}.txt"
+        before = file.read_text()
+        first, *rest = before.split("\n")
+        other = first[:-1] + ("0" if first[-1] != "0" else "1")
+        file.write_text("\n".join([other, *rest]))
+        with pytest.raises(UsageError, match=f"is of a choice with {what} [0-9a-f]+, and this one has"):
+            interrupted()
+        file.write_text(before)
+    assert len(interrupted().draws) == 3
+
+
+@pytest.mark.parametrize(("split", "label"), [("train", "train-weaksup"), ("val", "train-fullsup")])
+@pytest.mark.filterwarnings("ignore:.*holds the draws so far")
+def test_a_choice_is_not_continued_on_other_pixels(data, interrupted, split, label):
+    image = next((data["data_root"] / split).glob("*.png"))
+    before = image.read_bytes()
+    with Image.open(image) as opened:
+        ImageOps.invert(opened.convert("RGB")).save(image)
+    with pytest.raises(UsageError, match=f"images of {label} have changed since the first draw"):
+        interrupted()
+    image.write_bytes(before)
+    assert len(interrupted().draws) == 3
+
+
+@pytest.mark.filterwarnings("ignore:.*holds the draws so far")
+def test_a_choice_ends_with_the_draws_that_are_done_but_not_with_fewer(interrupted):
+    with pytest.raises(UsageError, match=r"--choose 1: 2 draws are done in .*; --choose 2 ends with these"):
+        interrupted(1)
+    assert len(interrupted(2).draws) == 2
+
+
+def test_what_holds_for_all_draws_is_said_once(cli, data, tmp_path):
+    sizes = data["metadata_root"] / "train" / "image_sizes.txt"
+    first, *rest = sizes.read_text().split("\n")
+    name, width, height = first.split(",")
+    sizes.write_text("\n".join([f"{name},{2 * int(width)},{2 * int(height)}", *rest]))
+    roots = ["--dataset", "folder", "--data-root", data["data_root"], "--metadata-root", data["metadata_root"]]
+    train = ["train", "--backbone", "resnet_nano", *roots, "--recipe-opt", "epochs=1", "--choose", 2]
+    assert cli(*train, "--method-opt", "weights=raw").refused("expected METHOD.NAME=VALUE")
+    done = cli(*train, "--method-opt", "cam.weights=raw", "--out", tmp_path / "out")
+    assert done.code == 0
+    assert "--method cam --method-opt cam.weights=raw" in done.out
+    assert done.err.count("1 image (train/00.png) resized") == 1
+    assert done.err.count("draw 2 of 2") == 2
 
 
 def test_a_training_that_diverges_has_no_score_and_is_not_chosen(data, tmp_path):

@@ -210,6 +210,24 @@ def parse_options(texts: Sequence[str], option: str) -> dict[str, str]:
     return parsed
 
 
+def read_method_options(names: Sequence[str], option_texts: Sequence[str]) -> dict[str, dict[str, str]]:
+    """Return the options of every method asked for, read from texts of the form ``METHOD.NAME=VALUE``.
+
+    Raises:
+        UsageError: A method is named twice or with others in one text, or an option is for none of them.
+    """
+    refuse_commas(names, "--method")
+    texts: dict[str, dict[str, str]] = {name: {} for name in names}
+    if len(texts) < len(names):
+        raise UsageError(f"--method: {', '.join(names)} names a method twice")
+    for key, value in parse_options(option_texts, "--method-opt").items():
+        name, dot, option = key.rpartition(".")
+        if not dot or name not in texts:
+            raise UsageError(f"--method-opt {key}={value}: expected METHOD.NAME=VALUE with a METHOD of this run")
+        texts[name][option] = value
+    return texts
+
+
 def read_tau(texts: Sequence[str]) -> tuple[float | str, ...]:
     """Read texts of which each is a number from 0 to below 1, or ``otsu``.
 
@@ -220,7 +238,7 @@ def read_tau(texts: Sequence[str]) -> tuple[float | str, ...]:
     found: list[float | str] = []
     for text in texts:
         try:
-            found.append(text if text == "otsu" else float(text))
+            found.append("otsu" if text.casefold() == "otsu" else float(text))
         except ValueError:
             found.append(-1.0)
         if isinstance(found[-1], float) and not 0 <= found[-1] < 1:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -37,12 +36,11 @@ from wsolbench.cli.arguments import (
     check_weights,
     parse_options,
     read_input,
+    read_method_options,
     read_tau,
-    refuse_commas,
 )
 from wsolbench.cli.session import session_of, uncollected
 from wsolbench.contract.choices import DEFAULT_THRESHOLD_STEP, LARGEST_SEED, Precision, Target
-from wsolbench.errors import UsageError
 from wsolbench.files import fresh_folder
 
 
@@ -166,21 +164,3 @@ def run(
         is_own = registry.datasets.get(dataset).spec.classes is None  # others are published with their splits
         typer.echo(results_table(records, {NO_FULLSUP: ADVICE_WITHOUT_FULLSUP} if is_own else {}, further=all_metrics))
         typer.echo(f"\nrecords and galleries: {config.out}")
-
-
-def read_method_options(names: Sequence[str], option_texts: Sequence[str]) -> dict[str, dict[str, str]]:
-    """Return the options of every method asked for, read from texts of the form ``METHOD.NAME=VALUE``.
-
-    Raises:
-        UsageError: A method is named twice or with others in one text, or an option is for none of them.
-    """
-    refuse_commas(names, "--method")
-    texts: dict[str, dict[str, str]] = {name: {} for name in names}
-    if len(texts) < len(names):
-        raise UsageError(f"--method: {', '.join(names)} names a method twice")
-    for key, value in parse_options(option_texts, "--method-opt").items():
-        name, dot, option = key.rpartition(".")
-        if not dot or name not in texts:
-            raise UsageError(f"--method-opt {key}={value}: expected METHOD.NAME=VALUE with a METHOD of this run")
-        texts[name][option] = value
-    return texts

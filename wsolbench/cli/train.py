@@ -30,6 +30,7 @@ from wsolbench.cli.arguments import (
     check_weights,
     parse_options,
     read_input,
+    read_method_options,
     refuse_commas,
 )
 from wsolbench.cli.session import session_of
@@ -105,7 +106,8 @@ def train(
         str | None, typer.Option(metavar="NAME", help="Of --choose: the method whose maps are scored; default cam.")
     ] = None,
     method_opt: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=VALUE", help="Of --choose: an option of the method; repeatable.")
+        list[str] | None,
+        typer.Option(metavar="METHOD.NAME=VALUE", help="Of --choose: an option of the method; repeatable."),
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue an interrupted training with the same command and --out.")
@@ -121,6 +123,7 @@ def train(
     refuse_commas(watch or [], "--watch")
     if choose is None:
         _refuse_without_choose({"--choose-by": choose_by, "--method": method, "--method-opt": method_opt})
+    method = method or "cam"
     from wsolbench.config import TrainConfig
 
     config = TrainConfig.of(
@@ -146,8 +149,8 @@ def train(
         watch=tuple(watch or []),
         choose=choose,
         choose_by=choose_by,
-        method=method or "cam",
-        method_options=parse_options(method_opt or [], "--method-opt"),
+        method=method,
+        method_options=read_method_options([method], method_opt or [])[method],
         resume=resume,
         out=out or fresh_folder(f"train-{backbone}"),
     )

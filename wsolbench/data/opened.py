@@ -339,7 +339,7 @@ class _Shown:
 
 def show_finding(finding: Finding, reporter: Reporter) -> None:
     """Show a finding: a note as a message, others as warnings."""
-    (reporter.say if finding.severity is Severity.NOTE else reporter.warn)(finding.text)
+    (reporter.remark if finding.severity is Severity.NOTE else reporter.warn)(finding.text)
 
 
 @dataclass(frozen=True)

@@ -280,7 +280,7 @@ def report_weights(weights: WeightsInfo, warnings: Sequence[str], reporter: Repo
         if note in warnings:
             reporter.warn(note)
         else:
-            reporter.say(f"weights {weights.file}: {note}")
+            reporter.remark(f"weights {weights.file}: {note}")
 
 
 def source_of(weights: Weights, key: str | None) -> FileSource | Literal["random"] | None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,17 +31,20 @@ from wsolbench.files import atomic_folder, atomic_write, check_writable, read_re
 from wsolbench.host.registry import Registry
 from wsolbench.networks.card import CARD, Card
 from wsolbench.networks.configure import backbone_options
-from wsolbench.progress import Reporter
+from wsolbench.progress import Advance, Reporter
 from wsolbench.records import ChoiceInfo, DrawInfo
-from wsolbench.training.job import TrainedClassifier, one_network, train
+from wsolbench.records.identity import difference
+from wsolbench.training.job import TrainedClassifier, one_network, plan_training, train
+from wsolbench.training.loop import TrainingPlan
 from wsolbench.training.state import state_path_of
-from wsolbench.training.train import WEIGHTS
+from wsolbench.training.train import WEIGHTS, continued_facts
 
 __all__ = ["choose", "train_or_choose"]
 
 DRAWS = "choice.csv"
 _LARGEST = 2**20
 _ASKED = "asked.json"
+_PIXELS = "pixels.json"
 RECIPE, NETWORK, METHOD = "recipe", "backbone", "method"
 
 
@@ -70,8 +73,9 @@ def choose(config: TrainConfig, registry: Registry, reporter: Reporter, *, comma
     part = _check(config, registry)
     metric = config.choose_by or ("max_box_acc_v2" if part.has_boxes else "pxap")
     told = {name: str(search) for name, search in space.items()}
-    work = _open_work(config, {"space": told, "metric": metric, **_asked(config)})
-    search = _RandomSearch(config, registry, reporter, command, space, metric, work)
+    plan = plan_training(config, registry, reporter, command=command)
+    work = _open_work(config, {"space": told, "metric": metric, **_asked(config, registry, plan, part)})
+    search = _RandomSearch(config, registry, _Once(reporter), command, space, metric, work)
     with _saying_how_to_resume(work, config.out, reporter):
         draws = search.run(config.choose)
         best = _best(draws)
@@ -180,7 +184,17 @@ class _RandomSearch:
     work: Path
 
     def run(self, count: int) -> list[DrawInfo]:
-        """Return all draws; of the trainings, that of the best one is still there."""
+        """Return all draws; of the trainings, that of the best one is still there.
+
+        Raises:
+            UsageError: More are done already, or images have changed since the first.
+        """
+        done = len(list(self.work.glob("draw-*.json")))
+        if done > count:
+            raise UsageError(
+                f"--choose {count}: {done} draws are done in {self.work}; --choose {done} ends with these, a larger "
+                "number adds others"
+            )
         draws: list[DrawInfo] = []
         for number in range(count):
             result = self.work / f"draw-{number:02}.json"
@@ -230,7 +244,15 @@ class _RandomSearch:
             return DrawInfo(options=drawn, score=None, failed=str(error))
         score = getattr(record.metrics, self.metric)
         self.reporter.say(f"{label}: {self.metric} {'none' if score is None else f'{score:.2f}'} on train-fullsup")
-        result = _read_card(folder).results[0]
+        card = _read_card(folder)
+        self._check_pixels(
+            folder,
+            {
+                "train-weaksup": card.train_sha256,
+                **{part.split: part.images_sha256 for part in record.splits if part.split == record.protocol.split},
+            },
+        )
+        result = card.results[0]
         return DrawInfo(
             options=drawn,
             score=score,
@@ -238,6 +260,51 @@ class _RandomSearch:
             train_fullsup_top1=result.train_fullsup_top1,
             final_loss=result.final_loss,
         )
+
+    def _check_pixels(self, folder: Path, hashes: Mapping[str, str | None]) -> None:
+        """Hold a draw to the images of the first one.
+
+        Args:
+            folder: The training of the draw, which is deleted where they differ.
+            hashes: Split -> the hash of its images.
+
+        Raises:
+            UsageError: They differ.
+        """
+        file = self.work / _PIXELS
+        if not file.exists():
+            atomic_write(file, json.dumps(hashes).encode())
+        for split, then, now in difference(json.loads(read_regular(file, _LARGEST)), hashes):
+            shutil.rmtree(folder, ignore_errors=True)
+            raise UsageError(
+                f"images of {split} have changed since the first draw of {self.work} (hash {then:.8}, now {now:.8}); "
+                "restore them, or delete the folder to start again"
+            )
+
+
+class _Once(Reporter):
+    """Shows what holds for all draws once: warnings and remarks on the data."""
+
+    def __init__(self, inner: Reporter) -> None:
+        super().__init__()
+        self._inner = inner
+        self._told: set[str] = set()
+
+    def show(self, name: str, total: int | None, unit: str) -> AbstractContextManager[Advance]:
+        return self._inner.show(name, total, unit)
+
+    def say(self, message: str) -> None:
+        self._inner.say(message)
+
+    def remark(self, message: str) -> None:
+        if message not in self._told:
+            self._told.add(message)
+            self._inner.remark(message)
+
+    def warn(self, message: str) -> None:
+        if message not in self._told:
+            self._told.add(message)
+            self._inner.warn(message)
 
 
 def _best(draws: list[DrawInfo]) -> int | None:
@@ -258,9 +325,9 @@ def _publish(config: TrainConfig, chosen: ChoiceInfo, draw: Path) -> Card:
             "train_fullsup_top1": each.train_fullsup_top1,
             "final_loss": each.final_loss,
             "failed": each.failed,
-            "chosen": number == chosen.draw,
+            "chosen": number == chosen.draw + 1,
         }
-        for number, each in enumerate(chosen.draws)
+        for number, each in enumerate(chosen.draws, start=1)
     ]
     with atomic_folder(config.out) as folder:
         shutil.copytree(draw, folder, dirs_exist_ok=True)
@@ -276,9 +343,23 @@ def _read_card(folder: Path) -> Card:
 # ----------------------------------------------------------------------------------------------- what a command leaves
 
 
-def _asked(config: TrainConfig) -> dict[str, Any]:
-    """Return what must be the same when a choice is continued; the number of draws may grow."""
-    return config.model_dump(mode="json", exclude={"choose", "choose_by", "out", "resume", "workers", "watch"})
+def _asked(config: TrainConfig, registry: Registry, plan: TrainingPlan, fullsup: OpenSplit) -> dict[str, Any]:
+    """Return what must be the same when a choice is continued; the number of draws may grow.
+
+    Args:
+        config: What to train.
+        registry: The installed plugins.
+        plan: The training without a draw, which holds what the continuation of any training is held to.
+        fullsup: Train-fullsup, on which draws are scored.
+    """
+    free = {"choose", "choose_by", "out", "resume", "workers", "watch"}
+    in_training = {"backbone", "recipe", "device", "precision"}
+    return {
+        **config.model_dump(mode="json", exclude=free | in_training),
+        **{name: value for name, value in continued_facts(plan).items() if name != "seeds"},
+        "the hash of train-fullsup": fullsup.annotations_sha256[:16],
+        "the method's provider": str(registry.methods.get(config.method).provider),
+    }
 
 
 def _open_work(config: TrainConfig, asked: Mapping[str, Any]) -> Path:
@@ -289,7 +370,7 @@ def _open_work(config: TrainConfig, asked: Mapping[str, Any]) -> Path:
     """
     place = config.out.resolve()
     work = place.with_name(f"{place.name}.choice")
-    known = json.loads(json.dumps(asked))
+    known = json.loads(json.dumps(asked, default=str))
     if not (work / _ASKED).exists():
         work.mkdir(parents=True, exist_ok=True)
         atomic_write(work / _ASKED, json.dumps(known).encode())
@@ -300,12 +381,11 @@ def _open_work(config: TrainConfig, asked: Mapping[str, Any]) -> Path:
         before = json.loads(read_regular(work / _ASKED, _LARGEST))
     except ValueError:
         raise UsageError(f"--resume: {work / _ASKED} is damaged; delete {work} to start again") from None
-    for name, value in known.items():
-        if before.get(name) != value:
-            raise UsageError(
-                f"--resume: {work} is of a choice with {name} {before.get(name)}, and this one has {value}; use the "
-                "same, or delete the folder to start again"
-            )
+    for name, now, then in difference(known, before):
+        raise UsageError(
+            f"--resume: {work} is of a choice with {name} {then}, and this one has {now}; use the same, or delete the "
+            "folder to start again"
+        )
     return work
 
 

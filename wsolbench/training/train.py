@@ -122,8 +122,12 @@ def _check_labels(plan: TrainingPlan, split: Split, images: ImageSplit) -> None:
         )
 
 
-def _identity(plan: TrainingPlan, images: TrainingImages) -> dict[str, Any]:
+def continued_facts(plan: TrainingPlan) -> dict[str, Any]:
     """Return everything that must be the same in a training and in its continuation."""
+    return _identity(plan, TrainingImages(plan.dataset.images(Split.TRAIN_WEAKSUP)))
+
+
+def _identity(plan: TrainingPlan, images: TrainingImages) -> dict[str, Any]:
     options = {f"the recipe's {name}": value for name, value in plan.built_recipe.options.items()}
     return {
         "backbone": f"{plan.backbone.name} of {plan.backbone.provider}",
