@@ -290,8 +290,8 @@ class _Once(Reporter):
         self._inner = inner
         self._told: set[str] = set()
 
-    def show(self, name: str, total: int | None, unit: str) -> AbstractContextManager[Advance]:
-        return self._inner.show(name, total, unit)
+    def show(self, name: str, total: int | None, unit: str, beside: str) -> AbstractContextManager[Advance]:
+        return self._inner.show(name, total, unit, beside)
 
     def say(self, message: str) -> None:
         self._inner.say(message)
