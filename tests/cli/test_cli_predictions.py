@@ -8,7 +8,8 @@ import pytest
 import wsolbench
 from wsolbench.api import DatasetRoots, Split
 from wsolbench.data.opened import open_dataset
-from wsolbench.errors import UsageError
+from wsolbench.data.predictions import PredictedImages, read_predicted_boxes, read_predicted_classes
+from wsolbench.errors import DataError, UsageError
 from wsolbench.host.loading import load_plugins
 from wsolbench.records.verify import contradiction, read_verified
 
@@ -171,6 +172,7 @@ def test_an_image_may_have_no_box_where_the_file_says_so(tmp_path, made, predict
     assert not record.outcomes[0].correct["multi"][0.3].at(0)[0]
 
 
+NEITHER = "the class 'red' of 'test/00.png' is no class of the data set"
 GOOD = [f"test/{number:02d}.png,2,2,10,10" for number in range(COUNT)]
 HEADER = "image,x0,y0,x1,y1"
 
@@ -223,6 +225,8 @@ def test_json_that_holds_no_boxes_is_refused_in_one_line(cli, tmp_path, made, co
         ([f"test/{number:02d}.png,1,1" for number in range(COUNT)], "expected different classes of 'test/00.png'"),
         ([*(f"test/{number:02d}.png,0" for number in range(COUNT)), "00.png,1"], "has predictions at"),
         (["image,class"], "expected a line an image below the header"),
+        ([f"test/{number:02d}.png,{'0' if number else 'red'}" for number in range(COUNT)], NEITHER),
+        (["image,true,predicted", "test/00.png,0,1"], "expected a header such as 'image,class' or"),
     ],
 )
 def test_classes_that_do_not_fit_are_refused_in_one_line(cli, tmp_path, made, predicted, lines, words):
@@ -230,6 +234,112 @@ def test_classes_that_do_not_fit_are_refused_in_one_line(cli, tmp_path, made, pr
     boxes = write_boxes(tmp_path, predicted[0], "boxes.json")
     options = ["--metadata-root", made.metadata, "--boxes", boxes, "--predictions", tmp_path / "classes.csv"]
     assert cli("evaluate", *options).refused(words)
+
+
+def predicted_labels(path, classes, names):
+    """Return the labels that a file predicts; classes are those of images called a, b, ..., or all of its text."""
+    images = "abcdefghijkl"[: classes.count("\n") - 1 if isinstance(classes, str) else len(classes)]
+    if isinstance(classes, str):
+        (file := path / "classes.csv").write_text(classes)
+    else:
+        (file := path / "classes.json").write_text(json.dumps(dict(zip(images, classes, strict=True))))
+    found = read_predicted_classes(file, PredictedImages("test", images, images, lambda: ()), names, len(names))
+    return found[:, 0].tolist()
+
+
+FROM_0, FROM_1 = sorted(map(str, range(12))), sorted(map(str, range(1, 13)))  # 0, 1, 10, 11, 2, ... and 1, 10, 11, ...
+
+
+@pytest.mark.parametrize(
+    ("classes", "names", "labels"),
+    [
+        (list(range(12)), FROM_0, list(range(12))),
+        (list(range(12)), FROM_1, list(range(12))),
+        ([3, 4, 5], FROM_1, [3, 4, 5]),
+        ("image,label\na,3\nb,2\n", FROM_0, [3, 2]),
+        ("image,class_name\na,3\nb,2\n", FROM_0, [5, 4]),
+        (["0", "1"], FROM_0, [0, 1]),
+        (["12"], FROM_1, [3]),
+        ("image,c1,c2,c3\na,1,2,0\nb,2,0,1\n", ["x", "y", "z"], [1, 2]),
+        (["03", "3"], [f"{number:02d}" for number in range(12)], [3, 3]),
+    ],
+)
+def test_numbers_of_json_are_labels_where_classes_are_called_by_numbers(tmp_path, classes, names, labels):
+    assert predicted_labels(tmp_path, classes, names) == labels
+
+
+@pytest.mark.parametrize(
+    ("classes", "names", "words"),
+    [
+        (["3", "2"], FROM_0, "the class '3' of 'a' may be the label 3, or the name of the class with the label 5"),
+        (["0", "3"], FROM_1, "the class '3' of 'b' may be the label 3, or the name of the class with the label 5"),
+        (["cat", "1"], ["cat", "dog"], "'cat' of 'a' is a name, but .*'1' of 'b' is a number: .*write all of them in"),
+        (["ox", 1], ["ox", "dog"], "given partly as names and partly as numbers"),
+        (["crane"], ["crane", "crane"], "the class 'crane' of 'a' is the name of 2 classes: write their numbers"),
+    ],
+)
+def test_a_class_that_may_be_two_is_refused(tmp_path, classes, names, words):
+    with pytest.raises(DataError, match=words):
+        predicted_labels(tmp_path, classes, names)
+
+
+@pytest.mark.parametrize("option", ["--boxes", "--predictions"])
+def test_an_image_that_is_twice_in_one_object_is_refused(cli, tmp_path, made, predicted, option):
+    boxes = write_boxes(tmp_path, predicted[0], "boxes.json")
+    (tmp_path / "twice.json").write_text(
+        '{"test/00.png": [1, 2, 3, 4], "test/01.png": [], "test/00.png": [0, 0, 3, 4]}'
+    )
+    files = ["--boxes", boxes, "--predictions", tmp_path / "twice.json"]
+    options = files if option == "--predictions" else ["--boxes", tmp_path / "twice.json"]
+    done = cli("evaluate", "--metadata-root", made.metadata, *options)
+    assert done.refused("twice.json: 'test/00.png' is there twice in one object; keep one")
+
+
+def predicted_boxes(path, quads, size):
+    """Return what is read of boxes of images of one size."""
+    images = tuple(f"{number}.jpg" for number in range(len(quads)))
+    (path / "boxes.json").write_text(json.dumps(dict(zip(images, quads, strict=True))))
+    named = PredictedImages("test", images, images, lambda: ())
+    return read_predicted_boxes(path / "boxes.json", named, dict.fromkeys(images, size))
+
+
+@pytest.mark.parametrize(
+    ("quads", "words"),
+    [
+        (
+            [[40, 30, 223, 210], [10, 5, 200, 223], *[[60, 60, 150, 150]] * 4],
+            "no box ends beyond 224, the input of many",
+        ),
+        ([[5, 5, 90, 80], *[[4, 4, 60, 90]] * 5], "no box ends beyond 100"),
+        ([*[[40, 30, 150, 110]] * 6], "no box reaches the middle of its image"),
+        ([[40, 30, 300, 210], [10, 5, 200, 223], *[[60, 60, 150, 150]] * 4], None),
+    ],
+)
+def test_boxes_in_pixels_of_a_smaller_copy_are_doubted(tmp_path, quads, words):
+    doubts = predicted_boxes(tmp_path, quads, (500, 375)).doubts
+    assert len(doubts) == (words is not None)
+    assert all(words in doubt for doubt in doubts)
+
+
+@pytest.mark.parametrize(
+    ("quads", "words"),
+    [
+        ([[5.5, 5, 90, 80], *[[4, 4, 60, 90.5]] * 5], "they are per cent of the image's width and height"),
+        ([*[[400, 300, 900, 700]] * 6], "6 of 6 boxes end far beyond their images"),
+        ([*[[300, 200, 100, 90]] * 6], "all are inside as x, y, width, height"),
+    ],
+)
+def test_boxes_in_another_unit_are_refused(tmp_path, quads, words):
+    with pytest.raises(DataError, match=words):
+        predicted_boxes(tmp_path, quads, (500, 375))
+
+
+def test_a_doubt_about_the_unit_is_a_warning(cli, tmp_path, made):
+    (tmp_path / "boxes.csv").write_text("\n".join([HEADER, *(f"test/{n:02d}.png,0,0,2,2" for n in range(COUNT))]))
+    done = cli("evaluate", "--metadata-root", made.metadata, "--boxes", tmp_path / "boxes.csv")
+    assert done.code == 0
+    assert "warning: " in done.err
+    assert "no box reaches the middle of its image" in done.err
 
 
 @pytest.mark.parametrize(

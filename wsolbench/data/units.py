@@ -33,6 +33,10 @@ _NEAR = 0.01
 _LARGER = 1.5
 _MUCH_LARGER = 2.0
 """How many hundred pixels the sides of an image have."""
+_INPUTS = (224, 256, 384, 448)
+"""Sides in pixels to which photos are often warped for a network."""
+_NEARLY = 0.9
+"""So much of its side the boxes of a warped photo reach."""
 
 
 def find_fractions(quads: Sequence[Quad], place: Callable[[int], str], *, expected: bool = False) -> bool:
@@ -162,6 +166,8 @@ def _doubt(boxes: Sequence[_Box], rule: BoxRule) -> str:
         return f"{what}: were the photos resized after their boxes were drawn?"
     if _end_before_hundred(boxes, rule, _LARGER):
         what = "no box ends beyond 100"
+    elif side := _input_of(boxes, rule):
+        what = f"no box ends beyond {side}, the input of many networks"
     elif len(boxes) >= _FEW_BOXES and not any(_reaches_middle(box, rule.ends(box.quad)) for box in boxes):
         what = "no box reaches the middle of its image"
     else:
@@ -174,6 +180,17 @@ def _end_before_hundred(boxes: Sequence[_Box], rule: BoxRule, times: float) -> b
     larger = [box for box in boxes if min(box.size) >= _HUNDRED * times]
     ends = [end for box in boxes for end in rule.ends(box.quad)]
     return len(larger) >= _FEW_BOXES and _HUNDRED / 2 < max(ends) <= _HUNDRED
+
+
+def _input_of(boxes: Sequence[_Box], rule: BoxRule) -> int:
+    """Return the side of a network's input at which boxes end, where enough of their images are larger; else 0."""
+    ends = [rule.ends(box.quad) for box in boxes]
+    reach = max((x for x, _ in ends), default=0), max((y for _, y in ends), default=0)
+    for side in _INPUTS:
+        larger = [box for box in boxes if max(box.size) >= side * _LARGER]
+        if len(larger) >= _FEW_BOXES and _NEARLY * side <= min(reach) and max(reach) <= side:
+            return side
+    return 0
 
 
 def _reaches_middle(box: _Box, ends: tuple[float, float]) -> bool:

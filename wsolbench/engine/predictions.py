@@ -63,6 +63,8 @@ class PredictedFiles:
         predicted = read_predicted_boxes(path, self._images, self.part.annotations.image_sizes)
         for note in predicted.notes:
             reporter.say(note)
+        for doubt in predicted.doubts:
+            reporter.warn(doubt)
         return predicted.boxes
 
     @property

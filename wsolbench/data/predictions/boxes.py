@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from wsolbench.contract import Finding
+from wsolbench.contract.datasets import raise_fault
 from wsolbench.data.boxes import BoxRule, Quad, format_quad, is_far_beyond, is_inside
 from wsolbench.data.lines import Line, quote
 from wsolbench.data.predictions.images import PredictedImages
 from wsolbench.data.predictions.tables import check_kind, find_image_column, plain_title, read_json, read_rows
-from wsolbench.data.units import find_fractions
+from wsolbench.data.units import check_units, find_fractions
 from wsolbench.errors import DataError
 
 __all__ = ["OPTION", "PredictedBoxes", "read_predicted_boxes"]
@@ -57,10 +59,12 @@ class PredictedBoxes:
     Attributes:
         boxes: Image id -> (n, 4) inclusive corners in original pixels, the best box first; n may be 0.
         notes: What was decided, in sentences.
+        doubts: Why the numbers may be in another unit, in sentences.
     """
 
     boxes: Mapping[str, NDArray[np.int64]]
     notes: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
 
 
 def read_predicted_boxes(path: Path, images: PredictedImages, sizes: Mapping[str, tuple[int, int]]) -> PredictedBoxes:
@@ -75,8 +79,8 @@ def read_predicted_boxes(path: Path, images: PredictedImages, sizes: Mapping[str
         sizes: Image id -> (width, height).
 
     Raises:
-        DataError: The file is of another form, an image has no entry, an entry is of no image, or a box is not inside
-            its image.
+        DataError: The file is of another form, an image has no entry, an entry is of no image, a box is not inside
+            its image, or boxes are in another unit than pixels of their images.
     """
     entries, extents = _read_json(path) if check_kind(path, OPTION) == "json" else _read_csv(path)
     _check_numbers(path, entries)
@@ -86,9 +90,12 @@ def read_predicted_boxes(path: Path, images: PredictedImages, sizes: Mapping[str
         if image_id is not None:
             by_image.setdefault(image_id, []).append(entry)
     images.check_complete(by_image, path, "predicted box", NONE_ADVICE)
-    placed = _Placed(path, BoxRule(extents=extents))
+    rule, doubts = BoxRule(extents=extents), list[Finding]()
+    quads = {image_id: [entry.quad for entry in found if entry.quad] for image_id, found in by_image.items()}
+    check_units(quads, sizes, rule, str(path), raise_fault, doubts.append)
+    placed = _Placed(path, rule)
     boxes = {image_id: placed.corners(_ordered(by_image[image_id]), image_id, sizes) for image_id in images.ids}
-    return PredictedBoxes(boxes, placed.notes(boxes))
+    return PredictedBoxes(boxes, placed.notes(boxes), tuple(doubt.text for doubt in doubts))
 
 
 def _check_numbers(path: Path, entries: Sequence[_Entry]) -> None:

@@ -6,6 +6,7 @@ import csv
 import json
 import re
 from collections.abc import Collection, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -71,10 +72,10 @@ def read_json(path: Path, forms: Collection[str]) -> Any:
         forms: What is expected in it, for the message.
 
     Raises:
-        DataError: It cannot be read, or is no JSON with an object or a list.
+        DataError: It cannot be read, is no JSON with an object or a list, or an object has a key twice.
     """
     try:
-        content = json.loads(read_file(path).decode("utf-8-sig"))
+        content = json.loads(read_file(path).decode("utf-8-sig"), object_pairs_hook=partial(_object, path))
     except UnicodeDecodeError:
         raise DataError(f"{path}: the text is not UTF-8; save it as UTF-8") from None
     except (ValueError, RecursionError) as error:
@@ -82,3 +83,12 @@ def read_json(path: Path, forms: Collection[str]) -> Any:
     if not isinstance(content, dict | list) or not content:
         raise DataError(f"{path}: expected {' or '.join(forms)}, got {quote(content)}")
     return content
+
+
+def _object(path: Path, pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise DataError(f"{path}: {quote(key)} is there twice in one object; keep one")
+        found[key] = value
+    return found
