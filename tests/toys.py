@@ -149,6 +149,7 @@ class Toys:
             num_classes=2,
             parameters=6,
             largest_kernel=0,
+            stage_kernel=0,
             reparameterized=False,
             weights=WeightsInfo(source="random", file=None, sha256=None),
             device=torch.device("cpu"),

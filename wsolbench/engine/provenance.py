@@ -71,6 +71,7 @@ def describe_backbone(network: LoadedNetwork, class_rows: tuple[int, ...] | None
         provider=str(network.offer.provider),
         parameters=network.parameters,
         largest_kernel=network.largest_kernel,
+        stage_kernel=network.stage_kernel,
         reparameterized=network.reparameterized,
         precision=network.execution.precision,
         compiled=network.execution.compiled,

@@ -36,7 +36,7 @@ from wsolbench.networks.claims import (
 from wsolbench.networks.configure import backbone_options, configure
 from wsolbench.networks.diagnosis import Fit, compare, fits_too, looks_like
 from wsolbench.networks.inputs import AskedInput, DecidedInput, decide_input, follow
-from wsolbench.networks.network import USUAL, Execution, LoadedNetwork, largest_kernel
+from wsolbench.networks.network import USUAL, Execution, LoadedNetwork, largest_kernel, stage_kernel
 from wsolbench.networks.plain_data import Statement, find_statements, stated_by_entries
 from wsolbench.networks.row_names import KnownClasses, find_row_names, names_beside_weights
 from wsolbench.networks.shapes import build_network, build_shapes
@@ -444,6 +444,7 @@ def _prepare(
         num_classes=num_classes,
         parameters=parameters,
         largest_kernel=largest_kernel(module),
+        stage_kernel=stage_kernel(module),
         reparameterized=reparameterized,
         weights=weights,
         device=device,

@@ -43,6 +43,7 @@ class Execution:
 
 
 USUAL = Execution()
+_IMAGE_CHANNELS = 3
 
 
 @dataclass(frozen=True)
@@ -131,6 +132,7 @@ class LoadedNetwork(Network):
         num_classes: Number of classes of its head.
         parameters: Number of parameters before branches were merged and norms fused.
         largest_kernel: Longest side of its kernels, in cells.
+        stage_kernel: The same of the kernels that look around a position of a map; see `stage_kernel`.
         reparameterized: Whether parallel branches were merged.
         weights: Where its weights come from.
         options: Options that the network was built with, those that were given.
@@ -144,6 +146,7 @@ class LoadedNetwork(Network):
     num_classes: int
     parameters: int
     largest_kernel: int
+    stage_kernel: int
     reparameterized: bool
     weights: WeightsInfo
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -203,3 +206,19 @@ def kernel_sizes(module: nn.Module) -> list[tuple[int, int]]:
 def largest_kernel(module: nn.Module) -> int:
     """Return the longest side of a network's 2-D kernels, 0 if it has none."""
     return max((max(size) for size in kernel_sizes(module)), default=0)
+
+
+def stage_kernel(module: nn.Module) -> int:
+    """Return the longest side of the kernels with which a network looks around a position of its maps, 0 without any.
+
+    Kernels that do not overlap cut a map into patches, and those of layers that read the image are the stem: neither is
+    what papers mean by the kernel of a network.
+    """
+    sides = [
+        max(layer.kernel_size)
+        for layer in module.modules()
+        if isinstance(layer, nn.Conv2d)
+        and layer.in_channels > _IMAGE_CHANNELS
+        and any(step < side for step, side in zip(layer.stride, layer.kernel_size, strict=True))
+    ]
+    return int(max(sides, default=0))

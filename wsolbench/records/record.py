@@ -327,7 +327,12 @@ class BackboneInfo(_Part):
     tap: Text | None = Field(default=None, description="layer whose maps are the features; null for the network's own")
     provider: Text
     parameters: Count = Field(description="before branches were merged")
-    largest_kernel: Count
+    largest_kernel: Count = Field(description="longest side of the kernels of all layers, in cells")
+    stage_kernel: Count | None = Field(
+        default=None,
+        description="longest side of the kernels that look around a position of a map: without patch embeddings and "
+        "without layers that read the image; 0 for a network of tokens; null in records that did not say it",
+    )
     reparameterized: bool
     precision: Precision = Field(default="fp32", description="of weights and activations on the way to the features")
     compiled: bool = Field(default=False, description="whether torch compiled that way")
