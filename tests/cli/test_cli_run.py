@@ -138,7 +138,7 @@ def test_a_record_tells_where_its_numbers_come_from(cli, tmp_path, folder_set):
     nothing = {"file": None, "sha256": None, "training": None, "key": None, "notes": []}
     assert record["backbone"]["weights"] == {"source": "random", **nothing}
     assert record["backbone"]["preprocessing"]["size"] == 96
-    assert record["backbone"]["largest_kernel"] == 13
+    assert record["backbone"]["largest_kernel"] == record["backbone"]["stage_kernel"] == 13
     assert record["protocol"]["threshold_step"] == 0.05
     environment = record["environment"]
     assert (environment["seed"], environment["batch_size"], environment["device"]) == (5, 2, "cpu")

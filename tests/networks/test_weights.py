@@ -149,7 +149,7 @@ def test_the_network_is_ready_to_run(load):
     network = load("random")
     assert not network.module.training
     assert not any(parameter.requires_grad for parameter in network.module.parameters())
-    assert network.largest_kernel == 13
+    assert network.largest_kernel == network.stage_kernel == 13
     assert network.weights.source == "random"
     assert network.weights.sha256 is None
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from wsolbench.errors import DataError
 from wsolbench.escaping import fence, markdown_text, visible
 from wsolbench.leaderboard.claims import claims_as_markdown
-from wsolbench.leaderboard.entries import RECORDS, Table, group_tables, read_all
+from wsolbench.leaderboard.entries import RECORDS, Table, group_tables, read_all, whole_of
 from wsolbench.leaderboard.figures import (
     TITLES,
     draw_figures,
@@ -235,16 +235,14 @@ def _page(tables: list[Table], galleries: Collection[str], refused: int) -> str:
 
 def _selection(table: Table, tables: Sequence[Table]) -> str | None:
     """Return that the images are a part of those of another table, and the folder that lists them; None where not."""
-    ids, name = set(table.entries[0].record.evaluated.image_ids), table.entries[0].record.dataset.name
-    others = (other.entries[0].record for other in tables)
-    theirs = [set(other.evaluated.image_ids) for other in others if other.dataset.name == name]
-    whole = max((len(other) for other in theirs if ids < other), default=None)
+    whole = whole_of(table, tables)
     if whole is None:
         return None
     lists = {(entry.record.config or {}).get("metadata_root") for entry in table.entries}
     folders = {Path(str(folder)).name for folder in lists if folder is not None}
     listed = f", listed in {markdown_text(min(folders))}," if len(folders) == len(lists) == 1 else ""
-    return f"These {len(ids):,} images{listed} are a part of the {whole:,} of another table."
+    images = len(table.entries[0].record.evaluated.image_ids)
+    return f"These {images:,} images{listed} are a part of the {whole:,} of another table."
 
 
 def _pretrained(table: Table) -> str | None:

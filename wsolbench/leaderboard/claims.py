@@ -6,28 +6,25 @@ images, so that differences have paired intervals. Nothing here knows what comes
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain, product
-from statistics import fmean
 from typing import Literal, TypeAlias
 
-import numpy as np
 from tabulate import tabulate
 
 from wsolbench.escaping import markdown_text
-from wsolbench.leaderboard.entries import Entry, Table
-from wsolbench.protocol.uncertainty import interval
-from wsolbench.records.compare import Difference, Scores, scores_of
+from wsolbench.leaderboard.entries import Entry, Table, whole_of
+from wsolbench.records.compare import Difference, Scores, difference_of, mean_scores, scores_of
 from wsolbench.records.identity import identity_of
 
-__all__ = ["CLAIMS", "Claim", "Result", "claims_as_markdown", "mean_difference", "try_claims", "verdict_of"]
+__all__ = ["CLAIMS", "Claim", "Result", "Trial", "claims_as_markdown", "try_claims", "verdict_of"]
 
 FULLSUP, ORACLE = "fullsup_box_acc_v2", "max_box_acc_v2"
 """The score that is compared, and the one that takes its place where a record has no train-fullsup."""
 
 LARGE = 9
-"""The side of a large kernel: no kernel of a classic network's first convolution has it."""
+"""The side of a large kernel: no kernel in a stage of a classic network has it."""
 _SAME = ("precision", "preprocessing", "tap", "class rows")
 """What two networks have in common that differ in nothing but their kernel, beside their training."""
 
@@ -42,13 +39,35 @@ class Claim:
 
     Attributes:
         text: The claim.
+        source: Where the paper makes it, and with which figures.
         pairs: The entries that have scores -> the pairs.
         why_not: All entries of networks that no pair is of -> why there is none, where a reader would miss it.
+        needs_large: Whether the paper claims it for networks with large kernels, whatever kernels the pairs have.
     """
 
     text: str
+    source: str
     pairs: Callable[[Sequence[Entry]], list[Pair]]
     why_not: Callable[[Sequence[Entry]], str | None] = lambda _: None
+    needs_large: bool = False
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A claim on one network, or on one network beside another: a difference of means over its trainings.
+
+    Attributes:
+        pairs: A pair for every training that was measured: the seeds, and the stages of a training.
+        difference: Between the means of the pairs.
+    """
+
+    pairs: tuple[Pair, ...]
+    difference: Difference
+
+    @property
+    def networks(self) -> Pair:
+        """An entry of either side."""
+        return self.pairs[0]
 
 
 @dataclass(frozen=True)
@@ -60,20 +79,39 @@ class Result:
         table: The table.
         pretrained: Whether the networks are pretrained, or trained with wsolbench from random weights.
         metric: What is compared.
-        pairs: The pairs, and the difference of each.
-        mean: The mean of the differences.
+        trials: One a network.
+        mean: The difference of the means over networks, each of which counts the same.
     """
 
     claim: Claim
     table: Table
     pretrained: bool
     metric: str
-    pairs: tuple[tuple[Pair, Difference], ...]
+    trials: tuple[Trial, ...]
     mean: Difference
 
+    @property
+    def compared(self) -> str:
+        """The methods, or the one method of both networks."""
+        first, second = (entry.record.method.name for entry in self.trials[0].networks)
+        return first if first == second else f"{second} − {first}"
+
     def count(self, verdict: Verdict) -> int:
-        """Return on how many pairs the verdict falls so."""
-        return sum(verdict_of(difference) == verdict for _, difference in self.pairs)
+        """Return on how many networks the verdict falls so."""
+        return sum(verdict_of(trial.difference) == verdict for trial in self.trials)
+
+    @property
+    def verdict(self) -> Verdict | Literal["mixed"]:
+        """The verdict of the mean, where more than half of the networks have it and none has the opposite one.
+
+        Where all networks have one verdict, it is that; otherwise they are mixed, and a mean would hide it.
+        """
+        found = {verdict: self.count(verdict) for verdict in VERDICTS}
+        if len(self.trials) in found.values():
+            return next(verdict for verdict in VERDICTS if found[verdict])
+        mean = verdict_of(self.mean)
+        disagree = found["holds"] > 0 and found["fails"] > 0
+        return "mixed" if disagree or 2 * found[mean] <= len(self.trials) else mean
 
 
 def try_claims(tables: Sequence[Table]) -> list[Result]:
@@ -86,7 +124,7 @@ def try_claims(tables: Sequence[Table]) -> list[Result]:
     return [
         _result(claim, table, pretrained, pairs, known)
         for claim, table, pretrained in product(CLAIMS, tables, (True, False))
-        if (pairs := claim.pairs(list(filter(_is_scored, _of_kind(table, pretrained=pretrained)))))
+        for pairs in _by_methods(claim.pairs(list(filter(_is_scored, _of_kind(table, pretrained=pretrained)))))
     ]
 
 
@@ -116,33 +154,52 @@ def _is_scored(entry: Entry) -> bool:
     return _has_maps(entry) and entry.record.metrics.max_box_acc_v2 is not None
 
 
+def _by_methods(pairs: Iterable[Pair]) -> list[list[Pair]]:
+    """Divide pairs by their methods: two networks under two methods are no two pairs of networks."""
+    return _grouped(pairs, lambda entry: entry.record.method.name)
+
+
+def _by_networks(pairs: Iterable[Pair]) -> list[list[Pair]]:
+    return _grouped(pairs, _network_of)
+
+
+def _grouped(pairs: Iterable[Pair], key: Callable[[Entry], Hashable]) -> list[list[Pair]]:
+    groups: dict[Hashable, list[Pair]] = {}
+    for first, second in pairs:
+        groups.setdefault((key(first), key(second)), []).append((first, second))
+    return list(groups.values())
+
+
+def _network_of(entry: Entry) -> Hashable:
+    """Return what is one network: the seeds and stages of one training are, other weights without a card are not."""
+    if entry.training is None:
+        key = entry.network.weights.key if entry.network else None
+        return entry.backbone, entry.weights_sha256, key
+    return entry.backbone, entry.history[0].without_seed().model_dump_json()
+
+
 def _result(claim: Claim, table: Table, pretrained: bool, pairs: Sequence[Pair], known: dict[str, Scores]) -> Result:
     for entry in chain.from_iterable(pairs):
         if entry.name not in known:
             known[entry.name] = scores_of(entry.record, ())
-    both = [(known[first.name], known[second.name]) for first, second in pairs]
-    metric = FULLSUP if all(FULLSUP in each for pair in both for each in pair) else ORACLE
-    differences = [mean_difference([pair], metric) for pair in both]
-    return Result(
-        claim, table, pretrained, metric, tuple(zip(pairs, differences, strict=True)), mean_difference(both, metric)
-    )
-
-
-def mean_difference(pairs: Sequence[tuple[Scores, Scores]], metric: str) -> Difference:
-    """Return the means of a metric over the first and over the second scores of pairs, all of them on the same images.
-
-    The interval is one over images: networks and methods are taken as they are.
-    """
-    first, second = (fmean(pair[side][metric][0] for pair in pairs) for side in (0, 1))
-    gaps = [other[metric][1] - one[metric][1] for one, other in pairs]
-    return Difference(first, second, *interval(second - first, np.mean(gaps, axis=0)))
+    metric = FULLSUP if all(FULLSUP in known[entry.name] for entry in chain.from_iterable(pairs)) else ORACLE
+    groups = _by_networks(pairs)
+    means = [
+        [mean_scores([known[entry.name] for entry in side]) for side in zip(*each, strict=True)] for each in groups
+    ]
+    trials = [
+        Trial(tuple(each), difference_of(first, second, metric))
+        for each, (first, second) in zip(groups, means, strict=True)
+    ]
+    first, second = (mean_scores(side) for side in zip(*means, strict=True))
+    return Result(claim, table, pretrained, metric, tuple(trials), difference_of(first, second, metric))
 
 
 # ---------------------------------------------------------------------------------------------------------------- pairs
 
 
-def _of_methods(text: str, worse: str, better: str) -> Claim:
-    """Return a claim about two methods on the same network with the same weights."""
+def _of_methods(text: str, source: str, worse: str, better: str) -> Claim:
+    """Return a claim about two methods on the same network with the same weights, which has large kernels."""
 
     def pairs(entries: Sequence[Entry]) -> list[Pair]:
         first, second = (
@@ -157,7 +214,7 @@ def _of_methods(text: str, worse: str, better: str) -> Claim:
                 return f"{entry.record.method.name} is {entry.record.undefined or 'the same everywhere'}"
         return None
 
-    return Claim(text, pairs, why_not)
+    return Claim(text, source, pairs, why_not, needs_large=True)
 
 
 def _only_the_kernel(entries: Sequence[Entry]) -> list[Pair]:
@@ -166,7 +223,8 @@ def _only_the_kernel(entries: Sequence[Entry]) -> list[Pair]:
     for entry in _of_kernel_methods(entries):
         if entry.network is not None and entry.training is not None:
             alike = tuple(fact for fact in identity_of(entry.record).network if fact[0] in _SAME)
-            groups.setdefault((entry.network.name, alike, *_trained(entry), entry.record.method.name), []).append(entry)
+            key = (entry.network.name, alike, _trained(entry), entry.record.method.name)
+            groups.setdefault(key, []).append(entry)
     return [
         (smallest, entry)
         for group in groups.values()
@@ -180,7 +238,8 @@ def _largest_and_smallest(entries: Sequence[Entry]) -> list[Pair]:
     """Pair the networks with the smallest kernel and those with the largest, trained alike, where that is large."""
     groups: dict[tuple[object, ...], list[Entry]] = {}
     for entry in _of_kernel_methods(entries):
-        groups.setdefault((*_trained(entry), entry.record.method.name), []).append(entry)
+        if (trained := _trained(entry)) is not None:
+            groups.setdefault((trained, entry.record.method.name), []).append(entry)
     return [
         (smaller, larger)
         for group in groups.values()
@@ -192,23 +251,52 @@ def _largest_and_smallest(entries: Sequence[Entry]) -> list[Pair]:
 
 
 def _none_is_large(entries: Sequence[Entry]) -> str | None:
-    largest = max(map(_kernel, entries), default=LARGE)
-    return f"the largest kernel is {largest}×{largest}" if largest < LARGE else None
+    if not entries:
+        return None
+    if (largest := max(map(_kernel, entries))) < LARGE:
+        return f"no kernel is larger than {largest}×{largest}"
+    if any(_trained(entry) is None for entry in entries):
+        return "trainings differ, or are not known"
+    return None
 
 
 def _of_kernel_methods(entries: Iterable[Entry]) -> Iterable[Entry]:
-    """Return the entries of CAM and PC1, by which kernels are compared."""
-    return (entry for entry in entries if entry.record.method.name in ("cam", "pc1"))
+    """Return the entries of CAM and PC1, by which kernels are compared, whose kernels are known."""
+    return (entry for entry in entries if entry.record.method.name in ("cam", "pc1") and _is_kernel_known(entry))
 
 
-def _trained(entry: Entry) -> tuple[object, ...]:
-    """Return how a network was trained, with its seed; of weights without a card nothing is known."""
-    training = entry.training
-    return (None,) if training is None else (training.without_seed().model_dump_json(), training.seed)
+def _trained(entry: Entry) -> Hashable | None:
+    """Return how a network was trained, with its seed; None where it is not known.
+
+    Weights that one distribution ships for one data set were trained alike.
+    """
+    if entry.training is not None:
+        return entry.training.without_seed().model_dump_json(), entry.training.seed
+    network = entry.network
+    return network.provider.partition(" ")[0] if network and network.weights.source == "shipped" else None
 
 
 def _kernel(entry: Entry) -> int:
-    return entry.network.largest_kernel if entry.network else 0
+    """Return the kernel of a network's stages; of older records the largest of all, which may be that of the stem."""
+    if entry.network is None:
+        return 0
+    kernel = entry.network.stage_kernel
+    return entry.network.largest_kernel if kernel is None else kernel
+
+
+def _is_kernel_known(entry: Entry) -> bool:
+    """Return whether the kernel of the stages is: in older records the largest may be a patch embedding's instead.
+
+    Networks of a family, which wsolbench builds itself, have none that is as large as `LARGE`.
+    """
+    network = entry.network
+    return network is not None and (
+        network.stage_kernel is not None or network.family is not None or network.largest_kernel < LARGE
+    )
+
+
+def _is_stage_recorded(entry: Entry) -> bool:
+    return entry.network is not None and entry.network.stage_kernel is not None
 
 
 def _name(entry: Entry) -> str:
@@ -221,11 +309,27 @@ def _differs_in_one_option(one: Entry, other: Entry) -> bool:
 
 
 CLAIMS = (
-    _of_methods("PC1 localizes better than CAM", "cam", "pc1"),
-    _of_methods("Positive weights localize better than negative ones", "cam-neg", "cam-pos"),
-    Claim("A larger kernel localizes better; all else is equal", _only_the_kernel),
+    _of_methods(
+        "PC1 localizes better than CAM",
+        "Tables 1 and 3, on CUB: RepLKNet has a V2 of 80.4 with PC1, and of 76.72 with CAM",
+        "cam",
+        "pc1",
+    ),
+    _of_methods(
+        "Positive weights localize better than negative ones",
+        "Table 2, MaxBoxAcc with positive and with negative weights: RepLKNet 60.1 and 7.4 on ImageNet, 79 and 30.9 on "
+        "CUB; SLaK 55.5 and 54.5, 66.6 and 65.7; ConvNeXt 61 and 61.2, 67.3 and 66.6",
+        "cam-neg",
+        "cam-pos",
+    ),
+    Claim(
+        "A larger kernel localizes better; all else is equal",
+        "the question behind Table 1. The paper has no table for it: its networks differ in more than their kernels",
+        _only_the_kernel,
+    ),
     Claim(
         "The largest kernels localize better than the smallest; more than the kernel differs",
+        "Table 1, CAM on CUB: RepLKNet has a MaxBoxAcc of 90.99 and a V2 of 76.72, a ResNet of 73.2 and 63",
         _largest_and_smallest,
         _none_is_large,
     ),
@@ -235,7 +339,7 @@ CLAIMS = (
 
 
 def claims_as_markdown(tables: Sequence[Table]) -> str | None:
-    """Return the section of the page: a row for every claim, table and kind of network, and one for every pair.
+    """Return the section of the page: a row for every claim, table and kind of network, and one for every network.
 
     There is none where no two records try a claim.
 
@@ -248,27 +352,60 @@ def claims_as_markdown(tables: Sequence[Table]) -> str | None:
     parts = ["## What the board says\n", _EXPLAINED, ""]
     for claim in CLAIMS:
         found = [result for result in results if result.claim is claim]
-        parts.append(f"### {claim.text}\n")
-        parts.append(f"{_summary(found)}\n" if found else "No two records of this page try it.\n")
-        parts += [f"{_details(found)}\n"] if found else []
+        parts += [f"### {claim.text}\n", f"Source: {claim.source}.\n"]
+        parts += [f"{_summary(found)}\n", *_conditions(found, tables), _details(found)] if found else [_NO_PAIR]
         parts += [f"{line}\n" for line in _not_tried(claim, tables, found)]
     return "\n".join(parts)
 
 
+_NO_PAIR = "No two records of this page try it.\n"
+
+
 def _summary(results: Sequence[Result]) -> str:
-    headings = ["Data set", "Networks", "Pairs", "Mean difference [95 %]", "Verdict", *VERDICTS]
+    headings = ["Data set", "Weights", "Compared", "Networks", "Mean difference [95 %]", "Verdict", *VERDICTS]
     rows = [
         [
             markdown_text(_images(result.table)),
             _kind(result.pretrained),
-            str(len(result.pairs)),
+            markdown_text(result.compared),
+            str(len(result.trials)),
             _shown(result.mean, result.metric),
-            f"**{verdict_of(result.mean)}**",
+            f"**{result.verdict}**",
             *(str(result.count(verdict)) for verdict in VERDICTS),
         ]
         for result in results
     ]
-    return _table(headings, rows, ["left", "left", "right", "right", "left", "right", "right", "right"])
+    return _table(headings, rows, ["left", "left", "left", "right", "right", "left", "right", "right", "right"])
+
+
+def _conditions(results: Sequence[Result], tables: Sequence[Table]) -> list[str]:
+    """Return what has to be known to read the rows of a claim: the kernels it is claimed for, images counted twice."""
+    lines = []
+    if results[0].claim.needs_large:
+        lines.append("The paper claims this for networks with large kernels.")
+        lines += [line for pretrained in (True, False) if (line := _kernels_here(results, pretrained))]
+    parts = {
+        f"The {_size(result.table):,} images of {markdown_text(_dataset(result.table))} are a part of the {whole:,}."
+        for result in results
+        if (whole := whole_of(result.table, tables)) is not None
+    }
+    return [f"{' '.join([*lines, *sorted(parts)])}\n"] if lines or parts else []
+
+
+def _kernels_here(results: Sequence[Result], pretrained: bool) -> str | None:
+    """Say which networks of a kind have large kernels, or how large the largest one is."""
+    tried = [trial.networks[0] for each in results if each.pretrained == pretrained for trial in each.trials]
+    kernels = {entry.backbone: _kernel(entry) for entry in tried if _is_kernel_known(entry)}
+    if not kernels:
+        return None
+    ours = "pretrained ones" if pretrained else "ones trained with wsolbench"
+    large = sorted(name for name, kernel in kernels.items() if kernel >= LARGE)
+    if not large:
+        side = max(kernels.values())
+        old = any(_kernel(entry) == side and not _is_stage_recorded(entry) for entry in tried)
+        stem = ", first layers and patch embeddings included" if old else ""
+        return f"The {ours} here have kernels of at most {side}×{side}{stem}."
+    return f"Of the {ours}, these have kernels of at least {LARGE}×{LARGE}: {markdown_text(', '.join(large))}."
 
 
 def _not_tried(claim: Claim, tables: Sequence[Table], results: Sequence[Result]) -> list[str]:
@@ -286,34 +423,61 @@ def _kind(pretrained: bool) -> str:
 
 
 def _details(results: Sequence[Result]) -> str:
-    headings = ["Data set", "First", "Second", "First V2", "Second V2", "Difference [95 %]", "Verdict"]
+    headings = ["Data set", "Network", "Trainings", "Compared", "V2", "V2", "Difference [95 %]", "Verdict"]
     rows = [
         [
-            *map(markdown_text, (_images(result.table), _label(first), _label(second))),
-            f"{difference.first:.1f}",
-            f"{difference.second:.1f}",
-            _shown(difference, result.metric),
-            verdict_of(difference),
+            *map(markdown_text, (_images(result.table), _networks(trial), _trainings(trial), result.compared)),
+            f"{trial.difference.first:.1f}",
+            f"{trial.difference.second:.1f}",
+            _shown(trial.difference, result.metric),
+            verdict_of(trial.difference),
         ]
         for result in results
-        for (first, second), difference in result.pairs
+        for trial in result.trials
     ]
-    table = _table(headings, rows, ["left", "left", "left", "right", "right", "right", "left"])
-    return f"<details><summary>Every pair</summary>\n\n{table}\n\n</details>"
+    table = _table(headings, rows, ["left", "left", "left", "left", "right", "right", "right", "left"])
+    return f"<details><summary>Every network</summary>\n\n{table}\n\n</details>\n"
 
 
 def _table(headings: Sequence[str], rows: Sequence[Sequence[str]], align: Sequence[str]) -> str:
     return tabulate(rows, headings, tablefmt="pipe", disable_numparse=True, colalign=align)
 
 
-def _images(table: Table) -> str:
+def _dataset(table: Table) -> str:
+    return table.entries[0].record.dataset.name
+
+
+def _size(table: Table) -> int:
     record = table.entries[0].record
-    return f"{record.dataset.name}, {record.dataset.split_sizes[record.protocol.split]:,} images"
+    return record.dataset.split_sizes[record.protocol.split]
+
+
+def _images(table: Table) -> str:
+    return f"{_dataset(table)}, {_size(table):,} images"
+
+
+def _networks(trial: Trial) -> str:
+    """Return the network of a trial, or the smaller and the larger kernel."""
+    return " → ".join(dict.fromkeys(map(_label, trial.networks)))
 
 
 def _label(entry: Entry) -> str:
-    seed = "" if entry.training is None else f", {entry.recipes}, seed {entry.seed}"
-    return f"{entry.backbone}, kernel {_kernel(entry)}{seed}: {entry.method}"
+    apart = f" ({entry.apart})" if entry.apart and entry.training is None else ""
+    return f"{entry.backbone}{apart}, {'kernel' if _is_stage_recorded(entry) else 'largest kernel'} {_kernel(entry)}"
+
+
+def _trainings(trial: Trial) -> str:
+    """Return the recipes of a trial's trainings, each with its seeds, or a dash where none is known."""
+    seeds: dict[str, list[str]] = {}
+    for first, _ in trial.pairs:
+        if first.training is not None:
+            seeds.setdefault(first.recipes, []).append(str(first.seed))
+    named = (f"{recipes}, {_seeds(sorted(set(each), key=int))}" for recipes, each in seeds.items())
+    return "; ".join(named) or "–"
+
+
+def _seeds(seeds: Sequence[str]) -> str:
+    return f"seed{'' if len(seeds) == 1 else 's'} {', '.join(seeds)}"
 
 
 def _shown(difference: Difference, metric: str) -> str:
@@ -321,17 +485,24 @@ def _shown(difference: Difference, metric: str) -> str:
     return shown if metric == FULLSUP else f"{shown} (oracle)"
 
 
-_EXPLAINED = """Claims of *CAM Back Again* (Yasuki & Taki, CVPR 2024), tried on all records of this page, whichever way
-they fall.
+_EXPLAINED = f"""Claims of *CAM Back Again* (Yasuki & Taki, CVPR 2024), tried on all records of this page, whichever way
+they fall. Figures of the paper are quoted as the source of a claim; they were not measured here.
 
-- A difference is V2 @fullsup of the second record less that of the first, in percentage points. Its 95 % interval is
-  from resamples of the same images for both.
-- A claim *holds* if the interval is above 0, *fails* if it is below 0, and is *open* if it contains 0. The three last
-  columns count the pairs.
-- The mean is one over the pairs of a row, with the interval of images: it says nothing about other networks.
+- A difference is V2 @fullsup of the second less that of the first, in percentage points. Its 95 % interval is from
+  resamples of the same images for both.
+- A network counts once: its score is the mean over the seeds and the stages of its training, in every resample too. The
+  mean of a row is over networks, each of which counts the same, with the interval of images: it says nothing about
+  other networks, or other trainings.
+- A claim *holds* on a network if the interval is above 0, *fails* if it is below 0, and is *open* if it contains 0. The
+  three last columns count the networks, or the pairs of networks where kernels are compared.
+- The verdict of a row is that of its mean, if more than half of the networks have it and none has the opposite one. If
+  all networks have one verdict, it is that one. Otherwise it is *mixed*.
 - Networks are *pretrained* if their weights, or those that their training went on from, come from elsewhere: a
   download, or a file without a card of `wsolbench train`.
 - Pairs of methods have the same network and weights, and options at their defaults. Pairs of kernels are compared by
-  CAM and by PC1, after the same training with the same seed.
+  CAM and by PC1, each in a row of its own, after the same training with the same seed. Trainings of pretrained networks
+  without a card are not known, so that these make no such pair.
+- The kernel is the largest in the stages of a network, without patch embeddings and layers that read the image. Older
+  records have the *largest kernel* of all layers instead. A kernel is large from {LARGE}×{LARGE} on.
 - Methods without a map, such as `cam-neg` where features are never negative, make no pair. Random weights make none
   either."""

@@ -243,7 +243,8 @@ def group_tables(entries: Iterable[Entry]) -> list[Table]:
     """
     groups: dict[tuple[object, ...], list[Entry]] = {}
     for entry in entries:
-        groups.setdefault(identity_of(entry.record).comparable, []).append(entry)
+        scored = entry.record.protocol.scored
+        groups.setdefault((*identity_of(entry.record).comparable, scored), []).append(entry)
     titled = [(title, part) for group in groups.values() for title, part in _by_pixels(group)]
     titled.sort(key=lambda each: (-len(each[1]), each[0]))
     parts = [tuple(sorted(_tell_apart(_mark_varied(part)), key=rank)) for _, part in titled]
@@ -273,8 +274,13 @@ def _is_drawn(table: Table) -> bool:
 
 def _facts_of_table(record: ResultRecord) -> dict[str, str]:
     """Return what tells a table apart from others of data sets with the same name."""
-    measured = identity_of(record)
-    return flat(fact for fact in (*measured.protocol, *measured.data, *measured.pixels) if fact[0] != "images")
+    measured, protocol = identity_of(record), record.protocol
+    target = {"target": "stored-maps"} if protocol.target is None else {}
+    return (
+        {"scored": protocol.scored}
+        | flat(fact for fact in (*measured.protocol, *measured.data, *measured.pixels) if fact[0] != "images")
+        | target
+    )
 
 
 def _slugs(parts: Sequence[Sequence[Entry]], facts: Sequence[Mapping[str, str]]) -> list[str]:
@@ -339,10 +345,20 @@ def _varied(entries: Iterable[Entry]) -> frozenset[tuple[int, str]]:
 def _title(record: ResultRecord) -> str:
     sizes, protocol = record.dataset.split_sizes, record.protocol
     title = f"{record.dataset.name}, {protocol.split} ({sizes[protocol.split]:,} images"
+    if protocol.scored == "boxes":
+        return f"{title}; predicted boxes, no τ)"
     if "train-fullsup" in sizes and protocol.split == "test":
         title += f", τ from {sizes['train-fullsup']:,} of train-fullsup"
     target = {"gt": "true class", "predicted": "predicted class", None: "stored maps"}[protocol.target]
     return f"{title}; {target}, τ grid {protocol.threshold_step:g})"
+
+
+def whole_of(table: Table, tables: Iterable[Table]) -> int | None:
+    """Return how many images the largest table has of whose images these are a part; None where there is none."""
+    ids, name = set(table.entries[0].record.evaluated.image_ids), table.entries[0].record.dataset.name
+    others = (other.entries[0].record for other in tables)
+    theirs = [set(other.evaluated.image_ids) for other in others if other.dataset.name == name]
+    return max((len(other) for other in theirs if ids < other), default=None)
 
 
 def rank(entry: Entry) -> tuple[float, str]:

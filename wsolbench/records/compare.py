@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from statistics import mean
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -25,7 +26,18 @@ from wsolbench.records.outcomes import (
 from wsolbench.records.record import ResultRecord
 from wsolbench.texts import natural_order
 
-__all__ = ["Comparison", "Difference", "Discordant", "check_comparable", "compare", "scores_of", "shared_rules"]
+__all__ = [
+    "Comparison",
+    "Difference",
+    "Discordant",
+    "Scores",
+    "check_comparable",
+    "compare",
+    "difference_of",
+    "mean_scores",
+    "scores_of",
+    "shared_rules",
+]
 
 Scores: TypeAlias = dict[str, tuple[float, NDArray[np.float64]]]
 """Metric -> its value in percent, and its values in resamples of the images, (resamples,)."""
@@ -144,11 +156,7 @@ def compare(first: ResultRecord, second: ResultRecord) -> Comparison:
     check_comparable(first, second)
     rules = shared_rules([first, second])
     ours, theirs = scores_of(first, rules), scores_of(second, rules)
-    differences = {}
-    for name in (name for name in ours if name in theirs):
-        (one, one_resampled), (other, other_resampled) = ours[name], theirs[name]
-        low, high = interval(other - one, other_resampled - one_resampled)
-        differences[name] = Difference(one, other, low, high)
+    differences = {name: difference_of(ours, theirs, name) for name in ours if name in theirs}
     if first.metrics.pxap is not None and second.metrics.pxap is not None:
         differences["pxap"] = Difference(first.metrics.pxap, second.metrics.pxap, None, None)
     return Comparison(first, second, differences, _discordant(first, second))
@@ -168,6 +176,24 @@ def scores_of(record: ResultRecord, rules: Collection[str]) -> Scores:
     resampled = bootstrap_scores(outcomes, record.protocol, rules)
     scores = recompute_scores(outcomes, record.protocol, rules)
     return {name: (value, resampled[name]) for name, value in scores.items()}
+
+
+def mean_scores(each: Sequence[Scores]) -> Scores:
+    """Return the means of the metrics that all have, in every resample too; all are of the same images."""
+    return {
+        name: (
+            mean(scores[name][0] for scores in each),
+            np.mean([scores[name][1] for scores in each], axis=0, dtype=float),
+        )
+        for name in each[0]
+        if all(name in scores for scores in each)
+    }
+
+
+def difference_of(first: Scores, second: Scores, metric: str) -> Difference:
+    """Return the difference of a metric that both have, on the same images."""
+    (one, one_resampled), (other, other_resampled) = first[metric], second[metric]
+    return Difference(one, other, *interval(other - one, other_resampled - one_resampled))
 
 
 def shared_rules(records: Sequence[ResultRecord]) -> list[str]:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import mean, stdev
+from statistics import stdev
 from typing import Any, Literal, TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
-
 from wsolbench.errors import UsageError
-from wsolbench.protocol.uncertainty import KIND, LEVEL, RESAMPLES, SEED, interval
-from wsolbench.records.compare import Difference, check_comparable, scores_of, shared_rules
+from wsolbench.protocol.uncertainty import KIND, LEVEL, RESAMPLES, SEED
+from wsolbench.records.compare import (
+    Difference,
+    Scores,
+    check_comparable,
+    difference_of,
+    mean_scores,
+    scores_of,
+    shared_rules,
+)
 from wsolbench.records.identity import facts_but_seeds, identity_of
 from wsolbench.records.labels import facts_of, tell_apart, told_as_text
 from wsolbench.records.marks import explain_marks, marks_of
@@ -99,19 +104,6 @@ class Contrasts:
         }
 
 
-@dataclass(frozen=True, eq=False)
-class _Average:
-    """A score of several trainings: in percent, one each, and its mean in every resample, (resamples,)."""
-
-    values: Sequence[float]
-    resampled: NDArray[np.float64]
-
-    @property
-    def value(self) -> float:
-        """The mean."""
-        return mean(self.values)
-
-
 def _plain(score: Contrast) -> dict[str, Any]:
     found: dict[str, Any] = {"value": score.value, "standard_deviation": score.spread}
     if score.difference is None:
@@ -139,12 +131,13 @@ def contrast(records: Sequence[ResultRecord], against: str) -> Contrasts:
     cells = _cells(records)
     axis = _axis(cells, against)
     rules = shared_rules(records)
-    averages = {name: _averages(group, rules) for name, group in cells.items()}
+    trainings = {name: [scores_of(record, rules) for record in group] for name, group in cells.items()}
+    means = {name: mean_scores(each) for name, each in trainings.items()}
     found = []
     for name, group in cells.items():
         reference = (against, name[1]) if axis == "network" else (name[0], against)
-        theirs = averages.get(reference, {}) if reference != name else {}
-        scores = {metric: _contrast(ours, theirs.get(metric)) for metric, ours in averages[name].items()}
+        theirs = means.get(reference, {}) if reference != name else {}
+        scores = {metric: _contrast(metric, trainings[name], means[name], theirs) for metric in means[name]}
         found.append(Cell(*name, tuple(group), scores))
     return Contrasts(against, axis, tuple(sorted(found, key=lambda cell: _place(cell, axis, against))))
 
@@ -192,21 +185,8 @@ def _place(cell: Cell, axis: Axis, against: str) -> tuple[Any, ...]:
     return network, cell.method != against, method
 
 
-def _averages(trainings: Sequence[ResultRecord], rules: Collection[str]) -> dict[str, _Average]:
-    """Return the averages of the metrics that all trainings have."""
-    each = [scores_of(record, rules) for record in trainings]
-    return {
-        name: _Average(
-            [scores[name][0] for scores in each], np.mean([scores[name][1] for scores in each], axis=0, dtype=float)
-        )
-        for name in each[0]
-        if all(name in scores for scores in each)
-    }
-
-
-def _contrast(ours: _Average, theirs: _Average | None) -> Contrast:
-    spread = stdev(ours.values) if len(ours.values) > 1 else None
-    if theirs is None:
-        return Contrast(ours.value, spread, None)
-    ends = interval(ours.value - theirs.value, ours.resampled - theirs.resampled)
-    return Contrast(ours.value, spread, Difference(theirs.value, ours.value, *ends))
+def _contrast(metric: str, trainings: Sequence[Scores], ours: Scores, theirs: Scores) -> Contrast:
+    """Return the contrast of the mean over trainings to that of the reference, where that has the metric."""
+    values = [scores[metric][0] for scores in trainings]
+    spread = stdev(values) if len(values) > 1 else None
+    return Contrast(ours[metric][0], spread, difference_of(theirs, ours, metric) if metric in theirs else None)
