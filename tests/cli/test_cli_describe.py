@@ -24,9 +24,9 @@ def test_a_method_without_options(cli):
 
 
 def test_a_network_is_described_at_another_size(cli):
-    for arguments in (("replknet_31b_224",), ("replknet_31b", "--input-size", 224)):
+    for arguments in (("replknet_nano_64",), ("replknet_nano", "--input-size", 64)):
         about = json.loads(cli("describe", *arguments, "--preprocessing", "half", "--json").out)
-        assert (about["name"], about["feature_size"], about["feature_stride"]) == ("replknet_31b", [7, 7], 32)
-        assert about["input"] == {"size": 224, "mean": [0.5] * 3, "std": [0.5] * 3, "interpolation": "bicubic"}
-    assert cli("describe", "replknet_31b_224", "--input-size", 384).refused("the name 'replknet_31b_224' says 224")
+        assert (about["name"], about["feature_size"], about["feature_stride"]) == ("replknet_nano", [8, 8], 8)
+        assert about["input"] == {"size": 64, "mean": [0.5] * 3, "std": [0.5] * 3, "interpolation": "bilinear"}
+    assert cli("describe", "replknet_nano_64", "--input-size", 96).refused("the name 'replknet_nano_64' says 64")
     assert cli("describe", "cam", "--input-size", 224).refused("'cam' is no backbone")

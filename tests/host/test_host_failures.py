@@ -202,7 +202,9 @@ def test_unknown_name_lists_what_was_not_loaded(broken):
     result = broken("run", "--backbone", "replknet_nan", "--method", "pc1", "--out", "out", code=2)
     lines = [line for line in result.err.splitlines() if not line.startswith("warning: ")]
     assert lines[0].startswith("error: unknown backbone 'replknet_nan'. Did you mean 'replknet_nano'")
-    assert re.fullmatch(r"  'wsolbench list backbones' shows all \d+\. Not loaded:", lines[1])
+    assert re.fullmatch(
+        r"  'wsolbench list backbones' shows all \d+, and there is any timm:NAME\. Not loaded:", lines[1]
+    )
     assert "  acme-missing-module 0.3 'missing-module' (import): No module named 'acme_ops'" in lines[2:]
     assert len(lines) == 2 + len(EXPECTED)
     assert result.out == ""

@@ -141,12 +141,19 @@ def test_one_distribution_cannot_offer_a_name_twice(command_line, our_names, tmp
 def test_unknown_name_with_a_close_match(cli):
     result = cli("run", "--backbone", "replknt", "--method", "pc1", "--out", "o", "--weights", "random")
     assert result.refused("error: unknown backbone 'replknt'. Did you mean 'replknet'")
-    assert re.fullmatch(r"  'wsolbench list backbones' shows all \d+\.( Not loaded:)?", result.err.splitlines()[1])
+    assert re.fullmatch(
+        r"  'wsolbench list backbones' shows all \d+, and there is any timm:NAME\.( Not loaded:)?",
+        result.err.splitlines()[1],
+    )
 
 
 def test_unknown_name_with_nothing_close(bare, our_names):
     result = bare("describe", "zzzzzzzz", code=2)
-    assert result.err == f"error: unknown name 'zzzzzzzz'.\n  'wsolbench list' shows all {len(our_names)}.\n"
+    zoos = ", and there is any timm:NAME or gradcam:NAME"
+    assert result.err == (
+        "error: unknown name 'zzzzzzzz'. Did you mean 'timm:zzzzzzzz'?\n"
+        f"  'wsolbench list' shows all {len(our_names) - 2}{zoos}.\n"
+    )
 
 
 def test_a_name_in_capitals_is_met_with_the_right_one(cli):

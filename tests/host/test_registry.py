@@ -110,6 +110,25 @@ def test_a_network_behind_a_prefix_is_found_and_keeps_the_prefix():
     assert backbones.get("net").name == "net"
 
 
+@pytest.mark.parametrize(
+    ("typed", "suggested"),
+    [
+        ("lib:vit_tiny", "'lib:vit_tiny_patch16' or 'lib:vit_tiny_patch16.v2' or 'lib:davit_tiny'"),
+        ("lib:dinov2_vits14", "'lib:vit_small_dinov2'"),
+        ("lib:davit_tinny", "'lib:davit_tiny'"),
+        ("dinov2", "'lib:dinov2'"),
+    ],
+)
+def test_names_that_start_with_what_was_typed_come_first_and_then_those_with_its_words(typed, suggested):
+    names = ("davit_tiny", "vit_tiny_patch16.v2", "vit_tiny_patch16", "vit_small_dinov2")
+    with pytest.raises(UnknownNameError) as caught:
+        Registry([network("net"), zoo("lib", *names)]).backbones.get(typed)
+    assert str(caught.value) == (
+        f"unknown backbone '{typed}'. Did you mean {suggested}?\n"
+        "  'wsolbench list backbones' shows all 1, and there is any lib:NAME."
+    )
+
+
 def test_a_method_behind_a_prefix_is_found_and_keeps_the_prefix():
     methods = Registry([method("CAM"), method_zoo("lib", "CAM", "ScoreCAM")]).methods
     assert (methods.get("lib:ScoreCAM").name, methods.get("acme:lib:CAM").name) == ("lib:ScoreCAM", "lib:CAM")

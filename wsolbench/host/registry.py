@@ -20,6 +20,7 @@ from wsolbench.contract import (
     Zoo,
 )
 from wsolbench.errors import UnknownNameError
+from wsolbench.host.names import NAME_PATTERN
 from wsolbench.host.provider import Provider, blaming
 from wsolbench.texts import natural_key
 
@@ -167,8 +168,9 @@ class Catalogue(Generic[S_co]):
     def unknown(self, name: str, also: Iterable[str] = ()) -> UnknownNameError:
         """Return the error for a name without an offer, with close matches and the plugins that failed to load."""
         known = self.names_like(name) | set(also)
-        listed = len(self._offers) + len(self.zoos)
-        return _unknown(self.noun, name, known, f"list {self.kind}s", listed, self._failures)
+        listing = _shown_by(f"list {self.kind}s", len(self._offers), self.zoos)
+        networks = self.zoos if self.kind == "backbone" else ()
+        return _unknown(self.noun, name, known, listing, networks, self._failures)
 
     def names_like(self, name: str) -> set[str]:
         """Return the names to search for close matches; behind the prefix of a zoo, the zoo's names."""
@@ -232,8 +234,9 @@ class Registry:
         """Return the error for a name that no plugin offers as a backbone, method, data set or recipe."""
         known = {offer.spec.family for offer in self.backbones if offer.spec.family}
         known |= {like for catalogue in self.catalogues for like in catalogue.names_like(name)}
-        listed = sum(len(catalogue) + len(catalogue.zoos) for catalogue in self.catalogues)
-        return _unknown("name", name, known, "list", listed, self.failures)
+        zoos = [zoo for catalogue in self.catalogues for zoo in catalogue.zoos]
+        listing = _shown_by("list", sum(map(len, self.catalogues)), zoos)
+        return _unknown("name", name, known, listing, self.backbones.zoos, self.failures)
 
     def sized(self, name: str) -> tuple[str, int | None]:
         """Return the name of a network or family, and the size of its input where that is typed behind the name.
@@ -277,21 +280,54 @@ def _replaces(offer: Offer[Offered], earlier: Offer[Offered]) -> bool:
 
 
 def _nearest(name: str, known: Collection[str]) -> list[str]:
-    """Return the known names that are most like another one, the most alike first, equals in their natural order."""
-    near = difflib.get_close_matches(name, known, n=max(1, len(known)), cutoff=0.5)
-    likeness = {each: difflib.SequenceMatcher(None, each, name).ratio() for each in near}
-    return sorted(near, key=lambda each: (-likeness[each], natural_key(each)))[:3]
+    """Return the known names that are most like another one, the most alike first, equals in their natural order.
+
+    Behind the prefix of a zoo, names that start with what was typed come first, then those that contain its words.
+    """
+    prefix, colon, typed = name.rpartition(":")
+    behind = {each: each.removeprefix(prefix + colon) for each in known} if colon else {}
+    words = set(_words(typed))
+    begin = [each for each, rest in behind.items() if rest.startswith(typed)]
+    contain = [each for each, rest in behind.items() if words & set(_words(rest))]
+    near = {*begin, *contain} or difflib.get_close_matches(name, known, n=max(1, len(known)), cutoff=0.5)
+
+    def rank(each: str) -> tuple[object, ...]:
+        shared = len(words & set(_words(behind[each]))) if each in behind else 0
+        likeness = difflib.SequenceMatcher(None, each, name).ratio()
+        tagged = each in behind and "." in behind[each]  # the name without the tag of its weights says the same
+        return each not in begin, -shared, tagged, -likeness, natural_key(each)
+
+    return sorted(near, key=rank)[:3]
+
+
+def _words(name: str) -> list[str]:
+    """Return the parts of a name that are at least three characters long."""
+    return [word for word in re.split(r"[^a-z0-9]+", name) if len(word) >= 3]
+
+
+def _shown_by(command: str, count: int, zoos: Iterable[Offer[Zoo[Spec]]]) -> str:
+    """Say what lists the names, and which further ones a prefix gives."""
+    behind = " or ".join(f"{zoo.name}:NAME" for zoo in zoos)
+    return f"'wsolbench {command}' shows all {count}" + (f", and there is any {behind}" if behind else "")
 
 
 def _unknown(
-    kind: str, name: str, known: set[str], listing: str, count: int, failures: tuple[PluginFailure, ...]
+    kind: str,
+    name: str,
+    known: set[str],
+    listing: str,
+    networks: Iterable[Offer[Zoo[Spec]]],
+    failures: tuple[PluginFailure, ...],
 ) -> UnknownNameError:
+    """Return the error for a name without an offer; without a close match, it suggests the prefixes of networks."""
     by_lowercase = {known_name.lower(): known_name for known_name in known}
     behind = sorted(known_name for known_name in by_lowercase if known_name.startswith(f"{name.lower()}:"))
     near = _nearest(name.lower(), by_lowercase)
     close = [by_lowercase[match] for match in dict.fromkeys([*behind, *near])][:3]
+    if not close and ":" not in name and NAME_PATTERN.fullmatch(name):
+        close = [f"{zoo.name}:{name}" for zoo in networks]
     hint = f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
-    message = f"unknown {kind} '{name}'.{hint}\n  'wsolbench {listing}' shows all {count}."
+    message = f"unknown {kind} '{name}'.{hint}\n  {listing}."
     if failures:
         message += " Not loaded:" + "".join(f"\n  {failure}" for failure in failures)
     return UnknownNameError(message)

@@ -221,7 +221,7 @@ def look_in_zoos(file: WeightsFile, found: Diagnosis, networks: Catalogue[Backbo
     possible = all(len(name) <= _LONGEST_IN_ZOO for name in found.entries)
     if networks.zoos and possible and not (fits and all(":" not in name for name in offered)):
         shapes = {name: tuple(value.shape) for name, value in found.entries.items()}
-        like = next((plain_name(name) for name in offered), "")
+        like = next((plain_name(name) for name in offered), file.path.stem)
         certain = any(fit.offer.name in offered and not fit.difference for fit in fits)
         looked = networks.fitting(shapes, like, _TWIN_SECONDS if certain else _ZOO_SECONDS)
         for name in looked.names:

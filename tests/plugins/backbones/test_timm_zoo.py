@@ -27,6 +27,20 @@ FORMS = {
 }
 
 
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [
+        ("vit_tiny_patch16_224", "vit_tiny_patch16_224_backbone"),  # published with a classifier, saved without
+        pytest.param("vit_small_patch14_dinov2", "dinov2_vits14_pretrain", marks=pytest.mark.slow),
+    ],
+)
+def test_a_file_without_a_classifier_is_compared_with_networks_of_similar_names_first(name, file):
+    with torch.device("meta"):
+        entries = timm.create_model(name, num_classes=0).state_dict()
+    looked = zoo.fitting({key: tuple(value.shape) for key, value in entries.items()}, file)
+    assert name in [next(looked) for _ in range(8 if "dinov2" in name else 1)]
+
+
 @pytest.mark.parametrize("name", FORMS)
 def test_a_pooled_classifier_is_a_backbone(name):
     spec = ZOO.find(name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Iterator, Mapping
 from difflib import SequenceMatcher
 from functools import partial, reduce
@@ -20,6 +21,8 @@ from wsolbench_plugins.backbones.timm_networks.anatomy import Anatomy, dissect
 from wsolbench_plugins.backbones.timm_networks.networks import create, fetch, from_timm
 
 _COUNTER = "num_batches_tracked"
+_ALIKE = 0.5
+"""Ratio of letters in common below which two names are not alike."""
 _PLAIN = (bool, int, float, str, type(None))
 _OWN = {"self", "num_classes", "in_chans", "global_pool", "device", "dtype", "img_size", "fork_feat"}
 """Parameters of timm's classes that the benchmark decides: input, classes, the pool before the classifier."""
@@ -86,17 +89,19 @@ def resize(name: str, size: int, state: Mapping[str, Tensor]) -> Mapping[str, Te
 def fitting(shapes: Mapping[str, tuple[int, ...]], like: str) -> Iterator[str | None]:
     """Yield the networks that have the entries of a file, and None after each that does not.
 
-    Only networks of which timm says that the file has their first convolution and, where they are published with one,
-    their classifier are built.
+    Only networks of which timm says that the file has their first convolution and classifier are built. A file that has
+    no network's classifier is compared with all that have its first convolution, built without a classifier: those
+    that are published without one come first.
 
     Args:
         shapes: Entry -> shape.
         like: Networks of similar names come first; without a name, those of short names, which are the usual ones.
     """
     own = {key: shape for key, shape in shapes.items() if not key.endswith(_COUNTER)}
-    left = [name for name in timm.list_models() if _has_ends(shapes, name)]
+    begun = {name: _ends(name)[1] for name in timm.list_models() if _has_layer(shapes, _ends(name)[0])}
+    left = [name for name, end in begun.items() if _has_layer(shapes, end)] or list(begun)
     while left:
-        name = min(left, key=lambda name: _unlikeness(name, like))
+        name = min(left, key=lambda name: (*_unlikeness(name, like), _is_published_whole(name), len(name)))
         left.remove(name)
         with torch.device("meta"):
             classes = shapes.get(f"{_ends(name)[1]}.weight", (0,))[0]
@@ -106,11 +111,15 @@ def fitting(shapes: Mapping[str, tuple[int, ...]], like: str) -> Iterator[str | 
         yield name if fits else None
 
 
-def _has_ends(shapes: Mapping[str, tuple[int, ...]], name: str) -> bool:
-    """Return whether a file has a network's first convolution, and its classifier unless it is published without."""
+def _has_layer(shapes: Mapping[str, tuple[int, ...]], layer: str) -> bool:
+    """Return whether a file has the weights of a convolution or of a linear layer."""
+    return bool(layer) and len(shapes.get(f"{layer}.weight", ())) >= 2
+
+
+def _is_published_whole(name: str) -> bool:
+    """Return whether a network is published with its classifier."""
     config = timm.get_pretrained_cfg(name)
-    ends = _ends(name)[:1] if config is not None and config.num_classes == 0 else _ends(name)
-    return all(end and len(shapes.get(f"{end}.weight", ())) >= 2 for end in ends)
+    return config is None or config.num_classes != 0
 
 
 def _ends(name: str) -> tuple[str, str]:
@@ -121,9 +130,11 @@ def _ends(name: str) -> tuple[str, str]:
     return first or "", classifier or ""
 
 
-def _unlikeness(name: str, like: str) -> tuple[bool, float, int]:
-    alike = SequenceMatcher(None, name, like).ratio() if like else 0.0
-    return not (like and (like in name or name in like)), -alike, len(name)
+def _unlikeness(name: str, like: str) -> tuple[bool, int, float]:
+    """Return how little a name is like another one, or like that of a file, such as ``dinov2_vits14_pretrain``."""
+    shared = set(name.split("_")) & set(re.split(r"[^a-z0-9]+", like.lower()))
+    alike = SequenceMatcher(None, name, like).ratio()
+    return not (like and (like in name or name in like)), -len(shared), -alike if alike >= _ALIKE else 0.0
 
 
 def _with_options(network: type[nn.Module], build: Any) -> Any:
