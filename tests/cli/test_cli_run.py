@@ -251,6 +251,36 @@ def test_scoremaps_may_go_into_the_runs_own_folder(cli, tmp_path, folder_set):
     assert len(list((out / "maps" / "cam" / "test").rglob("*.npy"))) == 4
 
 
+def turn(path):
+    """Store a photo on its side, with the EXIF orientation that says so."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    with Image.open(path) as photo:
+        photo.transpose(Image.Transpose.ROTATE_90).save(path, exif=exif)
+
+
+@pytest.mark.usefixtures("no_gallery")
+def test_saved_maps_change_nothing_of_what_is_recorded_and_said(cli, tmp_path, folder_set):
+    made = folder_set(val=2, test=2)
+    turn(made.images / "test" / "01.png")
+    records, said = [], []
+    for name, maps in (("a", ()), ("b", ("--save-scoremaps", tmp_path / "maps"))):
+        done = cli(*QUICK, "--method", "cam", *made.options, "--out", tmp_path / name, *maps)
+        said.append([line for line in done.err.splitlines() if "EXIF" in line])
+        record = json.loads((tmp_path / name / "record-cam.json").read_text())
+        records.append(
+            {
+                key: value
+                for key, value in record.items()
+                if key not in ("environment", "config", "seconds", "summary_sha256")
+            }
+        )
+    assert len(said[0]) == 1
+    assert said[0] == said[1]
+    assert records[0]["dataset"]["remarks"]
+    assert records[0] == records[1]
+
+
 def test_records_cannot_go_where_the_maps_of_a_method_go(cli, tmp_path, folder_set):
     run = [*QUICK, "--method", "cam", *folder_set().options, "--out", tmp_path / "maps" / "cam"]
     assert cli(*run, "--save-scoremaps", tmp_path / "maps").refused("the maps of 'cam' go there")
@@ -502,10 +532,7 @@ def test_two_names_that_make_one_file_name_are_refused():
 def test_what_was_decided_about_sizes_is_said_and_recorded(cli, folder_set, tmp_path):
     made = folder_set(val=2, test=4)
     for name in ("val/00.png", "test/01.png"):
-        exif = Image.Exif()
-        exif[0x0112] = 6
-        with Image.open(made.images / name) as photo:
-            photo.transpose(Image.Transpose.ROTATE_90).save(made.images / name, exif=exif)
+        turn(made.images / name)
     with Image.open(made.images / "test/02.png") as photo:
         photo.resize((photo.width * 2, photo.height * 2)).save(made.images / "test/02.png")
     options = [*made.options, "--backbone", "resnet_nano", "--weights", "random", "--method", "centre-surround"]

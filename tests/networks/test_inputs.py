@@ -123,7 +123,10 @@ def cropped(size):
 
 
 def test_a_network_that_is_built_for_a_size_takes_whole_patches():
-    with pytest.raises(UsageError, match=r"\(they are not whole cells of 6×6 maps\); it takes 64 and 96 and 128$"):
+    with pytest.raises(
+        UsageError,
+        match=r"\(they are not whole cells of 6×6 maps\); the nearest that it takes: 96 and 112; its own: 64$",
+    ):
         decide_input(Offer(cropped(64), Provider("acme", "1", "net")), InputChanges(size=100))
 
 
@@ -134,9 +137,9 @@ def fixed(classes):
 @pytest.mark.parametrize(
     ("build", "size", "words"),
     [
-        (fixed, 96, r"--input-size 96: 'strided' does not take such images \(.*\); it takes 64$"),
-        (Strided, 16, r"\(its feature maps would be of one cell\); it takes 32 and 64$"),
-        (Strided, 9, r"it takes 32 and 64$"),
+        (fixed, 96, r"--input-size 96: 'strided' does not take such images \(.*\); it takes 64 only$"),
+        (Strided, 16, r"\(its feature maps would be of one cell\); the nearest that it takes: 32 and 48; its own: 64$"),
+        (Strided, 9, r"the nearest that it takes: 32 and 48; its own: 64$"),
     ],
 )
 def test_a_size_that_a_network_does_not_take_is_refused_with_those_that_it_takes(build, size, words):

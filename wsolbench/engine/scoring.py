@@ -202,8 +202,9 @@ class SplitScore:
         """Store what a batch says of its images besides their maps."""
         self._noted[batch.indices] = True
         self._store(batch.indices, batch.hits, batch.statistics.get(method, {}))
-        self._digests.update(zip(batch.indices.tolist(), batch.digests, strict=False))
-        self._remarks.update(zip(batch.indices.tolist(), batch.remarks, strict=False))
+        if batch.digests:  # images were read
+            self._digests.update(zip(batch.indices.tolist(), batch.digests, strict=True))
+            self._remarks.update(zip(batch.indices.tolist(), batch.remarks, strict=True))
 
     def merge(self, other: SplitScore) -> SplitScore:
         """Take over the scores of other images of the split, and return this object.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
@@ -214,7 +214,7 @@ class SavedMaps:
                     method: _saving(maps, self.folders[method] / split.split.value, ids)
                     for method, maps in batch.scoremaps.items()
                 }
-                yield MapBatch(batch.indices, scoremaps, batch.statistics, batch.hits, batch.digests)
+                yield replace(batch, scoremaps=scoremaps)
 
 
 def _saving(maps: Iterable[LazyScoremap], folder: Path, ids: Iterable[str]) -> list[LazyScoremap]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from itertools import islice
+from textwrap import shorten
 
 import torch
 
@@ -18,8 +20,10 @@ from wsolbench.networks.shapes import build_shapes
 
 __all__ = ["AskedInput", "DecidedInput", "decide_input", "follow"]
 
-_STEPS = (32, 16, 14)
-"""Strides and sides of patches, of which the size of an input usually has to be a multiple."""
+_STEPS = (16, 14)
+"""Sides of patches, of which the size of an input usually has to be a multiple; multiples of 32 are among them."""
+_TRIED = 12
+"""How many sizes are tried for an error message that names two."""
 
 
 @dataclass(frozen=True)
@@ -123,20 +127,27 @@ def _at_size(offer: Offer[BackboneSpec], size: int) -> Offer[BackboneSpec]:
     own = offer.spec.input.size
     if _problem(offer, own) is not None:  # nobody knows how it behaves at any size before it has memory
         return _built_for(offer, size)
-    takes = " and ".join(map(str, sorted({own, *_near(offer, size)})))
-    raise UsageError(
-        f"--input-size {size}: '{offer.spec.name}' does not take such images ({problem}); it takes {takes}"
-    )
+    near = _near(offer, size)
+    if not near:
+        takes = f"it takes {own} only"
+    else:
+        takes = f"the nearest that it takes: {' and '.join(map(str, near))}"
+        takes += "" if own in near else f"; its own: {own}"
+    raise UsageError(f"--input-size {size}: '{offer.spec.name}' does not take such images ({problem}); {takes}")
 
 
 def _near(offer: Offer[BackboneSpec], size: int) -> list[int]:
-    """Return the sizes next to one that a network does not take; none where it has one size only."""
-    for step in _STEPS:
-        multiples = [step * (size // step + more) for more in (0, 1, 2)]
-        taken = [each for each in multiples if each not in (0, size) and _problem(offer, each) is None]
-        if taken:
-            return taken[:2]
-    return []
+    """Return the two nearest sizes to one that a network does not take; none where it has one size only."""
+    multiples = {step * (size // step + more) for step in _STEPS for more in range(-_TRIED, _TRIED)}
+    nearest = sorted((each for each in multiples if each > 0 and each != size), key=lambda each: abs(each - size))
+    taken = (each for each in nearest[:_TRIED] if _problem(offer, each) is None and _is_even(offer, each))
+    found = sorted(islice(taken, 2))
+    return [] if found == [offer.spec.input.size] else found
+
+
+def _is_even(offer: Offer[BackboneSpec], size: int) -> bool:
+    """Return whether the cells of a network's feature maps cover an image of a size that it takes evenly."""
+    return size % _map_side(offer, size) == 0 and not _off_stride(offer, size)
 
 
 def _built_for(offer: Offer[BackboneSpec], size: int) -> Offer[BackboneSpec]:
@@ -153,10 +164,17 @@ def _problem(offer: Offer[BackboneSpec], size: int) -> str | None:
         side = _map_side(offer, size)
     except Exception as error:  # whatever the code of a network raises for a size that it is not made for
         cause = error.__cause__ if isinstance(error, WsolbenchError) and error.__cause__ else error
-        return " ".join(str(cause).split())[:160] or type(cause).__name__
+        return _in_words(cause)
     if side < 2:
         return "its feature maps would be of one cell"
     return f"they are not whole cells of {side}×{side} maps" if offer.spec.at_size is not None and size % side else None
+
+
+def _in_words(error: BaseException) -> str:
+    """Return what the code of a network says of a size; errors of torch name shapes of inner layers and do not help."""
+    if isinstance(error, RuntimeError | IndexError | TypeError) or not str(error):
+        return "its layers are made for images of another size"
+    return shorten(str(error), 160, placeholder=" ...")
 
 
 def _map_side(offer: Offer[BackboneSpec], size: int) -> int:

@@ -148,10 +148,37 @@ def test_weights_that_timm_does_not_resize_are_refused():
         zoo.resize("gmlp_ti16_224", 256, {entry: torch.zeros(196, 196)})
 
 
+@pytest.mark.parametrize("name", ["deit_tiny_distilled_patch16_224", "levit_128s"])
+def test_a_class_that_passes_its_parameters_on_is_built_for_a_size(name):
+    with torch.device("meta"):
+        spec = zoo.find(name).at_size(256)
+        assert spec.input.size == 256
+        assert spec.build(3).eval()(torch.zeros(1, 3, 256, 256)).shape == (1, 3)
+
+
+@pytest.mark.parametrize("size", [230, 238])
+def test_patches_are_never_cut_off(size):
+    with pytest.raises(UsageError, match=r"they are not whole patches of 16×16 pixels"):
+        zoo.find("test_vit").at_size(size)
+
+
+def test_weights_are_resized_with_the_interpolation_that_timm_takes_for_the_name():
+    def of(name, size):
+        return getattr(zoo._conversion(name, size)[1], "keywords", {})
+
+    assert of("vit_tiny_patch16_224", 256) == {}
+    assert of("flexivit_small", 256) == {"interpolation": "bilinear", "antialias": False}
+    radio = next(name for name in timm.list_models("*radio*") if not name.startswith("naflex"))
+    assert of(radio, 256).items() >= {"interpolation": "bilinear", "antialias": False}.items()
+    assert timm.models._builder.load_pretrained.__module__ == "timm.models._builder"
+
+
 def test_a_size_that_a_network_does_not_take_is_refused_in_one_line(cli, folder_set):
     arguments = ("run", "--method", "grad-cam", "--weights", "random", "--backbone", "timm:test_vit")
     refused = cli(*arguments, "--input-size", 170, *folder_set().options)
-    assert refused.refused("--input-size 170: 'timm:test_vit' does not take such images", "it takes 160 and 192")
+    assert refused.refused(
+        "--input-size 170: 'timm:test_vit' does not take such images", "the nearest that it takes: 160 and 176"
+    )
     assert len(refused.err.splitlines()) == 1
 
 
@@ -262,7 +289,7 @@ def test_a_network_of_tokens_is_built_for_a_size_with_its_positions_resized(regi
     images = torch.randn(2, 3, 96, 96, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         torch.testing.assert_close(loaded.forward(images)[1], larger(images), rtol=1e-4, atol=1e-5)
-    with pytest.raises(UsageError, match=r"does not take such images .* it takes 96 and 128 and 224"):
+    with pytest.raises(UsageError, match=r"does not take such images .* takes: 96 and 112; its own: 224"):
         load_network(
             registry,
             "timm:vit_tiny_patch16_224",
@@ -273,3 +300,40 @@ def test_a_network_of_tokens_is_built_for_a_size_with_its_positions_resized(regi
             seed=0,
             changes=InputChanges(size=100),
         )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [
+        ("flexivit_small", 192),
+        ("vit_tiny_patch16_224", 192),
+        ("deit_tiny_distilled_patch16_224", 256),
+        ("deit3_small_patch16_224", 192),
+        ("vit_small_patch14_dinov2", 224),
+        ("vit_relpos_small_patch16_224", 192),
+        ("eva02_tiny_patch14_224", 280),
+        ("swin_tiny_patch4_window7_224", 256),
+        ("swinv2_cr_tiny_ns_224", 256),
+        ("mvitv2_tiny", 256),
+    ],
+)
+def test_weights_of_another_size_give_the_logits_that_timm_gives_with_them(name, size):
+    torch.manual_seed(0)
+    own = timm.create_model(name, num_classes=5)
+    state = {
+        key: torch.randn_like(value) * 0.1 if value.is_floating_point() else value
+        for key, value in own.state_dict().items()
+    }
+    source = {"state_dict": state, "num_classes": 5}
+    theirs = timm.create_model(
+        name, pretrained=True, pretrained_cfg_overlay=source, num_classes=5, img_size=size
+    ).eval()
+    spec = zoo.find(name).at_size(size)
+    ours = spec.build(5).eval()
+    ours.load_state_dict(spec.convert_weights(state), strict=False)
+    images = torch.randn(2, 3, size, size)
+    with torch.no_grad():
+        logits = theirs(images)
+        assert logits.std() > 0
+        torch.testing.assert_close(ours(images), logits, rtol=1e-4, atol=1e-5)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from difflib import SequenceMatcher
 from functools import partial, reduce
 from operator import or_
 from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
+from unittest.mock import patch
 
 import timm
 import torch
@@ -52,6 +53,7 @@ def _spec(name: str, size: int | None) -> BackboneSpec:
         network = create(name, 2, **sized).eval()
     config = network.pretrained_cfg
     side = size or config["input_size"][-1]
+    _check_patches(network, side)
     key = _classifier_key(name, network)
     anatomy = _anatomy(network, side, f"'timm:{name}'")
     tagged = ".".join(part for part in (name.partition(".")[0], config.get("tag")) if part)
@@ -63,7 +65,7 @@ def _spec(name: str, size: int | None) -> BackboneSpec:
         classifier_key=key,
         pretrained=Pretrained("timm", tagged, partial(fetch, tagged)) if tagged in timm.list_pretrained() else None,
         convert_weights=partial(resize, name, side) if sized else None,
-        at_size=partial(_spec, name) if "img_size" in inspect.signature(type(network)).parameters else None,
+        at_size=partial(_spec, name) if "img_size" in _parameters(type(network)) else None,
     )
 
 
@@ -73,10 +75,8 @@ def resize(name: str, size: int, state: Mapping[str, Tensor]) -> Mapping[str, Te
     Raises:
         ValueError: timm does not resize those of this network.
     """
-    with torch.device("meta"):
-        network = create(name, 2, img_size=size)
-    resize = getattr(inspect.getmodule(type(network)), "checkpoint_filter_fn", None)
-    entries: dict[str, Tensor] = dict(state) if resize is None else resize(dict(state), network)
+    network, convert = _conversion(name, size)
+    entries = dict(state) if convert is None else convert(dict(state), network)
     for key, own in network.state_dict().items():
         if key in entries and entries[key].shape[1:] != own.shape[1:]:
             raise ValueError(
@@ -84,6 +84,22 @@ def resize(name: str, size: int, state: Mapping[str, Tensor]) -> Mapping[str, Te
                 "does not resize it"
             )
     return entries
+
+
+def _conversion(name: str, size: int) -> tuple[nn.Module, Callable[..., dict[str, Tensor]] | None]:
+    """Return a network for images of a size, without memory, and the function by which timm makes weights fit it.
+
+    Which function that is, with which interpolation, timm decides for every name where it builds a network, and passes
+    it to the function that loads pretrained weights. So that one is replaced for a moment, by one that loads none.
+    """
+    seen: list[tuple[nn.Module, Callable[..., dict[str, Tensor]] | None]] = []
+
+    def keep(network: nn.Module, *_: Any, filter_fn: Any = None, **__: Any) -> None:
+        seen.append((network, filter_fn))
+
+    with torch.device("meta"), patch("timm.models._builder.load_pretrained", keep):
+        timm.create_model(name, pretrained=True, num_classes=2, img_size=size)
+    return seen[0]
 
 
 def fitting(shapes: Mapping[str, tuple[int, ...]], like: str) -> Iterator[str | None]:
@@ -144,20 +160,38 @@ def _with_options(network: type[nn.Module], build: Any) -> Any:
     return build
 
 
-def _options(network: Any) -> list[inspect.Parameter]:
+def _options(network: type) -> list[inspect.Parameter]:
     """Return the parameters of a class that take plain values and have defaults, as options."""
-    try:
-        types = get_type_hints(network.__init__)
-    except (NameError, TypeError):  # an annotation that cannot be resolved
-        return []
     options = []
-    for parameter in inspect.signature(network.__init__).parameters.values():
-        annotation = _plain_type(types.get(parameter.name))
+    for parameter in _parameters(network).values():
+        annotation = _plain_type(parameter.annotation)
         if parameter.name in _OWN or parameter.default is parameter.empty or annotation is None:
             continue
         default = getattr(parameter.default, "__name__", parameter.default)
         options.append(parameter.replace(kind=parameter.KEYWORD_ONLY, annotation=annotation, default=default))
     return options
+
+
+def _parameters(network: type) -> dict[str, inspect.Parameter]:
+    """Return the parameters of a class by name, with those of its bases where it passes on all others, as ``**kwargs``.
+
+    Their annotations are types; those that cannot be resolved stay what they are.
+    """
+    known: dict[str, inspect.Parameter] = {}
+    for each in network.__mro__:
+        if "__init__" not in vars(each):
+            continue
+        function = vars(each)["__init__"]
+        try:
+            types = get_type_hints(function)
+        except (NameError, TypeError):  # an annotation that cannot be resolved
+            types = {}
+        own = inspect.signature(function).parameters
+        for name, parameter in own.items():
+            known.setdefault(name, parameter.replace(annotation=types.get(name)))
+        if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in own.values()):
+            break
+    return known
 
 
 def _plain_type(annotation: Any) -> Any:
@@ -185,6 +219,17 @@ def _build(name: str, size: int, anatomy: Anatomy, sized: Mapping[str, int], num
             network = create(name, 2, **options, **sized).eval()
             anatomy = _anatomy(network, size, f"'timm:{name}' with {given}")
     return from_timm(name, num_classes, anatomy=anatomy, **options, **sized)
+
+
+def _check_patches(network: Any, size: int) -> None:
+    """Refuse a size of images at which patches would be cut off.
+
+    Raises:
+        UsageError: They are not whole patches.
+    """
+    patches = getattr(getattr(network, "patch_embed", None), "patch_size", None)
+    if isinstance(patches, tuple) and any(size % side for side in patches):
+        raise UsageError(f"they are not whole patches of {'×'.join(map(str, patches))} pixels")
 
 
 def _anatomy(network: Any, size: int, called: str) -> Anatomy:
