@@ -1,6 +1,7 @@
 """``evaluate --predicted-boxes`` and ``--predictions``: systems of two networks, against loops over boxes."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from wsolbench.data.opened import open_dataset
 from wsolbench.data.predictions import PredictedImages, read_predicted_boxes, read_predicted_classes
 from wsolbench.errors import DataError, UsageError
 from wsolbench.host.loading import load_plugins
+from wsolbench.leaderboard.entries import group_tables, read_entry
 from wsolbench.records.verify import contradiction, read_verified
 
 COUNT = 8
@@ -143,6 +145,29 @@ def test_boxes_and_maps_of_the_same_images_compare(cli, tmp_path, made, predicte
     assert "Mean IoU, fullsup τ" in cli("compare", *records, "--all-metrics").out
 
 
+def test_the_step_of_tau_does_not_keep_boxes_from_maps(cli, tmp_path, made, predicted):
+    random = np.random.default_rng(0)
+    for split, count in (("test", COUNT), ("val", 3)):
+        (tmp_path / split).mkdir()
+        for number in range(count):
+            np.save(tmp_path / split / f"{number:02d}.png.npy", random.random((5, 5)))
+    maps = ["--scoremaps", tmp_path / "test", "--fullsup-scoremaps", tmp_path / "val"]
+    boxes = ["--boxes", write_boxes(tmp_path, predicted[0], "boxes.json")]
+    evaluate = ["evaluate", *made.options, "--interval", "0.25", "--out"]
+    assert cli(*evaluate, tmp_path / "maps", *maps, "--name", "maps").code == 0
+    done = cli(*evaluate, tmp_path / "boxes", *boxes)
+    assert "--threshold-step (--interval) has no effect: boxes have no τ" in done.err
+    records = {name: tmp_path / name / f"record-{file}.json" for name, file in PAIR.items()}
+    assert read_verified(records["boxes"]).protocol.threshold_step == 0.001
+    for pair in (list(records.values()), list(records.values())[::-1]):
+        assert "MaxBoxAcc, fullsup τ" in cli("compare", *pair).out
+    boxes_of = read_entry(records["boxes"], "boxes")
+    protocol = boxes_of.record.protocol.model_copy(update={"threshold_step": 0.25})
+    older = replace(boxes_of, name="older", record=boxes_of.record.model_copy(update={"protocol": protocol}))
+    (table,) = group_tables([boxes_of, older])
+    assert {entry.name for entry in table.entries} == {"boxes", "older"}
+
+
 def test_predicted_classes_give_stored_maps_a_top_1_loc(cli, tmp_path, made):
     random = np.random.default_rng(0)
     for split, count in (("test", COUNT), ("val", 3)):
@@ -172,6 +197,7 @@ def test_an_image_may_have_no_box_where_the_file_says_so(tmp_path, made, predict
     assert not record.outcomes[0].correct["multi"][0.3].at(0)[0]
 
 
+PAIR = {"maps": "maps", "boxes": "predicted-boxes"}
 NEITHER = "the class 'red' of 'test/00.png' is no class of the data set"
 GOOD = [f"test/{number:02d}.png,2,2,10,10" for number in range(COUNT)]
 HEADER = "image,x0,y0,x1,y1"

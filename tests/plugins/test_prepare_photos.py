@@ -8,7 +8,7 @@ from PIL import Image
 from trees import photo, write, write_lists, write_photo
 from wsolbench_plugins.datasets.ilsvrc import photos
 
-from wsolbench.api import DataError, DatasetRoots, Split
+from wsolbench.api import DataError, DatasetRoots, Split, UsageError
 from wsolbench.data.fetch.prepare import prepare_dataset
 from wsolbench.host.loading import load_plugins
 from wsolbench.progress import Reporter
@@ -123,3 +123,28 @@ def test_what_is_missing_is_told(tmp_path):
     with pytest.raises(DataError, match="2 photos are not among the 1 that are listed, such as val/ILSVRC"):
         prepare_dataset(OFFER, tmp_path / "out", Reporter(), DatasetRoots(as_flat(tmp_path), tmp_path / "few"))
     assert not (tmp_path / "out").exists()
+
+
+def test_missing_photos_and_other_sizes_are_counted_before_anything_is_copied(tmp_path):
+    flat, lists = as_flat(tmp_path), as_lists(tmp_path)
+    for number in (3, 5):
+        write_photo(flat / f"{name(number)}.JPEG", 20, 24, number)
+    with pytest.raises(
+        DataError, match="2 of 4 photos of 'ilsvrc-photos' are of another size than listed, such as"
+    ) as of:
+        prepare_dataset(OFFER, tmp_path / "out", Reporter(), DatasetRoots(flat, lists))
+    assert f"val/{name(5)}.JPEG (20x24 in place of 30x24)" in str(of.value)
+    for number in (2, 7):
+        (flat / f"{name(number)}.JPEG").unlink()
+    with pytest.raises(DataError, match=f"2 of 4 photos of 'ilsvrc-photos' are missing, such as val/{name(2)}.JPEG;"):
+        prepare_dataset(OFFER, tmp_path / "out", Reporter(), DatasetRoots(flat, lists))
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_is_prepared_is_not_encoded_again(tmp_path):
+    done = tmp_path / "done"
+    prepare_dataset(OFFER, done, Reporter(), DatasetRoots(as_flat(tmp_path), as_lists(tmp_path)))
+    for own in (DatasetRoots(done), DatasetRoots(done, done / "metadata")):
+        with pytest.raises(UsageError, match="done already holds 'ilsvrc-photos', prepared: use it as it is"):
+            prepare_dataset(OFFER, tmp_path / "again", Reporter(), own)
+    assert not (tmp_path / "again").exists()

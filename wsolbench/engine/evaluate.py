@@ -9,6 +9,7 @@ from pathlib import Path
 
 from wsolbench.config import EvaluateConfig, ScoringConfig
 from wsolbench.contract import Split
+from wsolbench.contract.choices import DEFAULT_THRESHOLD_STEP
 from wsolbench.data.opened import OpenDataset, open_dataset
 from wsolbench.data.pseudo_boxes import open_pseudo_boxes
 from wsolbench.engine.assembly import (
@@ -114,6 +115,9 @@ def _evaluate_boxes(
     config: EvaluateConfig, dataset: OpenDataset, reporter: Reporter, *, command: str, providers: Sequence[Provider]
 ) -> ResultRecord:
     """Score predicted boxes. Of train-fullsup the annotations take part: so records of maps and of boxes compare."""
+    if config.threshold_step != DEFAULT_THRESHOLD_STEP:
+        reporter.say("--threshold-step (--interval) has no effect: boxes have no τ")
+        config = config.model_copy(update={"threshold_step": DEFAULT_THRESHOLD_STEP})
     assert config.predicted_boxes is not None
     splits = open_splits(dataset, Split.labelled(config.split), config.limit)
     part = splits.evaluated

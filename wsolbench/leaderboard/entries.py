@@ -243,8 +243,9 @@ def group_tables(entries: Iterable[Entry]) -> list[Table]:
     """
     groups: dict[tuple[object, ...], list[Entry]] = {}
     for entry in entries:
-        scored = entry.record.protocol.scored
-        groups.setdefault((*identity_of(entry.record).comparable, scored), []).append(entry)
+        (data, protocol), scored = identity_of(entry.record).comparable, entry.record.protocol.scored
+        settings = tuple(fact for fact in protocol if scored == "maps" or fact[0] != "τ step")  # boxes have no τ
+        groups.setdefault((data, settings, scored), []).append(entry)
     titled = [(title, part) for group in groups.values() for title, part in _by_pixels(group)]
     titled.sort(key=lambda each: (-len(each[1]), each[0]))
     parts = [tuple(sorted(_tell_apart(_mark_varied(part)), key=rank)) for _, part in titled]

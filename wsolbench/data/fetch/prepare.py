@@ -29,9 +29,11 @@ from wsolbench.data.fetch.download import MEGABYTE, NotFetchedError, fetch, matc
 from wsolbench.data.fetch.unpack import unpack
 from wsolbench.data.images import warp
 from wsolbench.data.opened import open_dataset
+from wsolbench.data.prepared import prepared_roots
 from wsolbench.data.reference_writer import write_lists
+from wsolbench.data.sizes import format_size
 from wsolbench.drafts import draft_folder
-from wsolbench.errors import DataError, OutputError, UsageError
+from wsolbench.errors import DataError, MissingFileError, OutputError, UsageError
 from wsolbench.host.provider import blaming
 from wsolbench.host.registry import Offer
 from wsolbench.progress import Reporter
@@ -69,7 +71,7 @@ def prepare_dataset(
         raise UsageError(f"the data set '{offer.name}' has nothing to prepare")
     copied = plan.copied_from is not None
     if own is not None:
-        _check_own(offer, own, copied=copied)
+        _check_own(offer, own, plan)
     if copied and (folder / LISTS).is_dir():
         open_dataset(offer, DatasetRoots(images=folder))
         reporter.say(f"{folder} already holds '{offer.name}'")
@@ -90,13 +92,17 @@ def prepare_dataset(
     open_dataset(offer, DatasetRoots(images=folder))
 
 
-def _check_own(offer: Offer[DatasetSpec], own: DatasetRoots, *, copied: bool) -> None:
+def _check_own(offer: Offer[DatasetSpec], own: DatasetRoots, plan: Preparation) -> None:
     """Check that what the user has is there, and that the data set is copied from such files. Raises ``UsageError``."""
-    if not copied:
+    if plan.copied_from is None:
         raise UsageError(f"'{offer.name}' is not copied: name the folder of what you have in every command")
     for option, place in (("--data-root", own.images), ("--metadata-root", own.metadata)):
         if place is not None and not place.exists():
             raise UsageError(f"{option} {place} does not exist")
+    if plan.side is not None and prepared_roots(offer.name, replace(own, metadata=None)) is not None:
+        raise UsageError(
+            f"--data-root {own.images} already holds '{offer.name}', prepared: use it as it is, or copy the folder"
+        )
 
 
 # ------------------------------------------------------------------------------------------------------------ downloads
@@ -197,6 +203,8 @@ def _unpacked(own: DatasetRoots, folder: Path, reporter: Reporter) -> DatasetRoo
 
 def _copy(dataset: Dataset, plan: Preparation, folder: Path, reporter: Reporter) -> None:
     """Write images and lists in the reference layout; the lists come last, since they mark the copy as complete."""
+    if plan.side is not None:
+        _check_originals(dataset, reporter)
     with _writing(folder), draft_folder(folder / "copy") as draft:
         for split in (split for split in Split if split in dataset.splits):
             _copy_images(dataset, split, None if split is Split.TRAIN_WEAKSUP else plan.side, draft / IMAGES, reporter)
@@ -208,6 +216,53 @@ def _copy(dataset: Dataset, plan: Preparation, folder: Path, reporter: Reporter)
         shutil.rmtree(folder / IMAGES, ignore_errors=True)  # left by a process that was killed after the next line
         (draft / IMAGES).replace(folder / IMAGES)
         (draft / LISTS).replace(folder / LISTS)
+
+
+def _check_originals(dataset: Dataset, reporter: Reporter) -> None:
+    """Refuse images that are not there or, by their headers, are of another size than listed; all of them are counted.
+
+    Raises:
+        DataError: There are such images, or a file cannot be read.
+    """
+    missing: list[str] = []
+    other: list[str] = []
+    count = 0
+    for split in (split for split in Split if split in dataset.splits and split is not Split.TRAIN_WEAKSUP):
+        images = dataset.images(split)
+        listed = {**dataset.annotations(split).image_sizes, **images.sizes}
+        count += len(images.ids)
+        with reporter.phase(f"checking {split.label}", len(images.ids)) as advance:
+            for index, image_id in enumerate(images.ids if images.read is not None else ()):
+                assert images.read is not None
+                try:
+                    size = _size_in_header(images.read(index))
+                except MissingFileError:
+                    missing.append(image_id)
+                else:
+                    if size is not None and image_id in listed and sorted(size) != sorted(listed[image_id]):
+                        other.append(f"{image_id} ({format_size(size)} in place of {format_size(listed[image_id])})")
+                advance(1)
+    if missing:
+        raise DataError(
+            f"{len(missing):,} of {count:,} photos of '{dataset.name}' are missing, such as {missing[0]}; it needs all "
+            "of them: check their folder, or unpack all again"
+        )
+    if other:
+        raise DataError(
+            f"{len(other):,} of {count:,} photos of '{dataset.name}' are of another size than listed, such as "
+            f"{other[0]}; it is prepared from the original photos"
+        )
+
+
+def _size_in_header(content: bytes) -> tuple[int, int] | None:
+    """Return the (width, height) of an image file as it is stored; None of one that is damaged, which copying names."""
+    from PIL import Image
+
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            return image.size
+    except (OSError, ValueError, Image.DecompressionBombError):
+        return None
 
 
 @dataclass(frozen=True)
