@@ -75,7 +75,7 @@ def _about(fit: Fit, registry: Registry, file: WeightsFile, key: str | None, siz
         lines += [f"  refused: {fit.problem}"] if fit.problem else []
         which = "" if key is None else f" --weights-key {key}"
         which += "" if size is None else f" --input-size {size}"
-        method = "cam" if fit.classes else "pc1-unsigned"
+        method = ("cam" if fit.class_weights else "grad-cam") if fit.classes else "pc1-unsigned"
         run = f"wsolbench run --backbone {name} --weights {file.path}{which}"
         lines.append(f"  {run} --dataset DATASET --method {method}")
     return lines

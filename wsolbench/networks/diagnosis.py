@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from wsolbench.contract import BackboneSpec
+from wsolbench.contract.backbones import class_weights
 from wsolbench.errors import PluginError, WeightsError, WsolbenchError
 from wsolbench.host.provider import blaming
 from wsolbench.host.registry import Catalogue, Offer
@@ -36,6 +37,9 @@ from wsolbench.networks.weights_file import WeightsFile
 _USUAL_CLASSES = 1000
 _HINT_SECONDS = 0.5
 """Time for a hint in an error message; ``wsolbench weights`` takes the time that it needs."""
+_USUAL_SIZES = (224, 384, 256, 448, 512, 336, 518, 288, 192, 196)
+_SIZE_SECONDS = 3.0
+"""The sizes that networks are published for, and the time in which they are tried where weights are of another size."""
 _LONGEST_IN_ZOO = 200
 """Characters of a name of an entry; no network of a zoo has one that is half as long."""
 _ZOO_SECONDS, _TWIN_SECONDS = 15.0, 3.0
@@ -57,6 +61,7 @@ class Fit:
         matched: Number of those whose shapes agree too.
         renamed: Name in the file -> name in the network, for the entries that the plugin renames.
         map_size: Height and width of the network's feature maps; None if the file does not fit.
+        class_weights: Whether the network has class weights, which `cam` and `pc1` need.
         problem: Why the file is refused though it fits, such as a weight that is not finite; otherwise None.
     """
 
@@ -68,6 +73,7 @@ class Fit:
     matched: int
     renamed: dict[str, str]
     map_size: tuple[int, int] | None
+    class_weights: bool
     problem: str | None
 
 
@@ -125,7 +131,8 @@ def _compare(file: WeightsFile, chosen: Entries, offer: Offer[BackboneSpec]) -> 
     names = {id(value): name for name, value in entries.items()}
     renamed = {names[id(value)]: name for name, value in state.entries.items() if names.get(id(value), name) != name}
     problem = None if found else _problem(state, network)
-    return Fit(offer, classes, merged, found, known, matched, renamed, map_size, problem)
+    weighted = class_weights(network) is not None
+    return Fit(offer, classes, merged, found, known, matched, renamed, map_size, weighted, problem)
 
 
 def _classes(state: StateDict, spec: BackboneSpec) -> int | None:
@@ -275,6 +282,9 @@ def looks_like(
         fit = _quietly(file, taken_for, other) if time.monotonic() - began < _HINT_SECONDS else None
         if fit is not None and not fit.difference:
             return f"; its state dict '{shown(other)}' fits: --weights-key {shown(other)}"
+    size = _size_that_fits(file, taken_for, key)
+    if size is not None:
+        return f"; it fits this network built for {size} pixels: --input-size {size}"
     fitting = []
     for offer in sorted(near, key=lambda offer: spec.family is None or offer.spec.family != spec.family):
         if offer.name != taken_for.name and _may_fit(file, offer) and time.monotonic() - began < _HINT_SECONDS:
@@ -284,6 +294,24 @@ def looks_like(
         return f"; it fits {' and '.join(fitting)}"
     option = "" if key is None else f" --weights-key {key}"
     return f"; 'wsolbench weights {file.path}{option}' compares it with every network"
+
+
+def _size_that_fits(file: WeightsFile, offer: Offer[BackboneSpec], key: str | None) -> int | None:
+    """Return a usual size of images for which a network has the very entries of a file; None if there is none."""
+    own, at_size, began = offer.spec.input.size, offer.spec.at_size, time.monotonic()
+    if at_size is None:
+        return None
+    for size in _USUAL_SIZES:
+        if size != own and time.monotonic() - began < _SIZE_SECONDS:
+            try:
+                with blaming(offer.provider, f"building '{offer.name}' for {size} pixels"):
+                    spec = replace(at_size(size), convert_weights=None)  # nothing is resized
+            except WsolbenchError:
+                continue
+            fit = _quietly(file, replace(offer, spec=spec), key)
+            if fit is not None and not fit.difference:
+                return size
+    return None
 
 
 def _may_fit(file: WeightsFile, offer: Offer[BackboneSpec]) -> bool:

@@ -81,7 +81,27 @@ def read_start(
     warnings = (*decided.against, *decided.warnings)
     info = known.info.model_copy(update={"notes": [*known.info.notes, *decided.notes, *warnings]})
     known = replace(known, info=info, warnings=(*known.warnings, *warnings))
-    return decided, at_its_size(known, decided.offer.spec, offer.spec.input)
+    sized = at_its_size(known, decided.offer.spec, offer.spec.input)
+    assert sized is not None
+    notes = _changes(known, sized, decided.offer.spec)
+    return decided, replace(sized, info=sized.info.model_copy(update={"notes": [*sized.info.notes, *notes]}))
+
+
+def _changes(known: KnownWeights, sized: KnownWeights, spec: BackboneSpec) -> list[str]:
+    """Return in which entries the start of a training is not what its weights hold, in words.
+
+    Args:
+        known: The weights.
+        sized: The same for the size of images that the network is built for.
+        spec: The network, built for that size.
+    """
+    before, after = known.state.entries, sized.state.entries
+    resized = [name for name in after if name in before and after[name].shape != before[name].shape]
+    notes = [f"resized for images of {spec.input.size} pixels: {some(resized)}"] if resized else []
+    if not known.partial and spec.classifier_key not in after:
+        classifier = spec.classifier_key.rpartition(".")[0]
+        notes.append(f"it has no classifier; that of the network, {classifier}, starts at random")
+    return notes
 
 
 def _start_of(known: KnownWeights, offer: Offer[BackboneSpec]) -> KnownWeights:

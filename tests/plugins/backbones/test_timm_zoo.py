@@ -11,12 +11,16 @@ from timm.utils import reparameterize_model
 from wsolbench_plugins.backbones.timm_networks import wsolbench_backbones, zoo
 
 from wsolbench import testing
-from wsolbench.api import BackboneZoo, UsageError
+from wsolbench.api import BackboneZoo, UsageError, WeightsError
+from wsolbench.cli.weights import _about
 from wsolbench.contract.inputs import InputChanges
 from wsolbench.networks.configure import configure
+from wsolbench.networks.diagnosis import compare
 from wsolbench.networks.inputs import decide_input
 from wsolbench.networks.load import load_network
 from wsolbench.networks.shapes import build_shapes
+from wsolbench.networks.weights_file import read_weights_file
+from wsolbench.training.initial_weights import read_start
 
 (ZOO,) = [spec for spec in wsolbench_backbones() if isinstance(spec, BackboneZoo)]
 FORMS = {
@@ -171,6 +175,47 @@ def test_weights_are_resized_with_the_interpolation_that_timm_takes_for_the_name
     radio = next(name for name in timm.list_models("*radio*") if not name.startswith("naflex"))
     assert of(radio, 256).items() >= {"interpolation": "bilinear", "antialias": False}.items()
     assert timm.models._builder.load_pretrained.__module__ == "timm.models._builder"
+
+
+def saved(path, **options):
+    """Save random weights of timm's test_vit, and return their file."""
+    torch.save(timm.create_model("test_vit", **options).state_dict(), path)
+    return path
+
+
+def test_the_error_for_a_file_of_another_size_names_the_size(registry, tmp_path):
+    weights = saved(tmp_path / "other.pth", num_classes=3, img_size=192)
+    places = {"dataset": "x", "num_classes": 3, "weights": weights, "device": torch.device("cpu"), "seed": 0}
+    with pytest.raises(
+        WeightsError, match=r"pos_embed .*; it fits this network built for 192 pixels: --input-size 192$"
+    ):
+        load_network(registry, "timm:test_vit", **places)
+    loaded = load_network(registry, "timm:test_vit", **places, changes=InputChanges(size=192))
+    assert loaded.feature_shape[1:] == (12, 12)
+
+
+def test_what_a_training_does_not_take_from_its_weights_is_noted(registry, tmp_path):
+    offer = registry.backbones.get("timm:test_vit")
+
+    def notes(size, **options):
+        weights = saved(tmp_path / "start.pth", **options)
+        return read_start(registry, offer, weights, None, InputChanges(size=size))[1].info.notes
+
+    headless = "it has no classifier; that of the network, head, starts at random"
+    assert notes(None, num_classes=3) == []
+    assert notes(None, num_classes=0) == [headless]
+    assert notes(192, num_classes=0) == ["resized for images of 192 pixels: pos_embed", headless]
+
+
+@pytest.mark.parametrize(
+    ("name", "classes", "method"),
+    [("test_vit", 3, "grad-cam"), ("test_vit", 0, "pc1-unsigned"), ("test_efficientnet", 3, "cam")],
+)
+def test_a_method_is_suggested_that_the_network_can_serve(registry, tmp_path, name, classes, method):
+    torch.save(timm.create_model(name, num_classes=classes).state_dict(), tmp_path / "file.pth")
+    file = read_weights_file(tmp_path / "file.pth")
+    fit = compare(file, registry.backbones.get(f"timm:{name}"))
+    assert _about(fit, registry, file, None, None)[-1].endswith(f"--method {method}")
 
 
 def test_a_size_that_a_network_does_not_take_is_refused_in_one_line(cli, folder_set):
