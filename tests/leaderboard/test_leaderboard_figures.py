@@ -1,5 +1,7 @@
 """Figures that would be empty are left out with their reason; no warning of the drawing library reaches anybody."""
 
+import csv
+import io
 import warnings
 from types import SimpleNamespace
 
@@ -12,7 +14,9 @@ from wsolbench.figures.panels import short_id
 from wsolbench.figures.style import own_style
 from wsolbench.leaderboard.build import _page
 from wsolbench.leaderboard.entries import Entry, group_tables
+from wsolbench.leaderboard.equal import equal_methods
 from wsolbench.leaderboard.figures import ONE_SIZE, draw_figures, figures_of, left_out, methods_drawn
+from wsolbench.leaderboard.render import as_csv
 from wsolbench.records.compare import compare
 from wsolbench.records.missing import NO_BOXES, NO_FULLSUP_MAPS
 
@@ -73,7 +77,44 @@ def test_a_legend_says_for_which_networks_a_method_is_not_defined():
     figures = drawn(table_of(*everywhere, *defined, undefined("one")))
     for name in ("birds-curves.svg", "birds-size.svg"):
         assert figures[name].count(b">cam-neg (not defined for one)</text>") == 1
-        assert figures[name].count(b">other (not defined)</text>") == 1
+        assert b"other" not in figures[name]  # defined for none, it would be a line at 0 or nothing
+
+
+def test_equal_methods_are_one_entry_of_a_legend_and_a_note_below_the_table():
+    def rows(name, **shifts):
+        return [
+            trained_record(name, shift=shift, method=METHOD.model_copy(update={"name": method}))
+            for method, shift in shifts.items()
+        ]
+
+    table = table_of(*rows("one", cam=0, grad=0, pc1=1, hires=0), *rows("two", cam=1, grad=1, pc1=2, hires=2))
+    assert equal_methods(table.entries) == [["cam", "grad"], ["hires"], ["pc1"]]
+    for name, content in drawn(table).items():
+        assert name.endswith("png") or content.count(b">cam = grad</text>") == 1
+    note = "come to the same map there: cam = grad on two; cam = grad = hires on one; hires = pc1 on two."
+    assert note in _page([table], (), 0)
+
+
+def test_the_page_and_the_csv_give_a_baseline_no_accuracy():
+    baseline = METHOD.model_copy(update={"name": "centred-box", "reads_network": False})
+    table = table_of(trained_record(), trained_record(method=baseline))
+    rows = {row["method"]: row for row in csv.DictReader(io.StringIO(as_csv([table])))}
+    assert (rows["centred-box"]["backbone"], rows["centred-box"]["top1_acc"]) == ("", "")
+    assert rows["cam"]["backbone"] == "toy"
+
+
+def test_a_table_of_predicted_boxes_is_titled_and_named_so():
+    def record(scored, target):
+        made = trained_record()
+        return made.model_copy(
+            update={"protocol": made.protocol.model_copy(update={"scored": scored, "target": target})}
+        )
+
+    records = [record("maps", "gt"), record("maps", None), record("boxes", None)]
+    tables = group_tables(Entry(f"{place}.json", "0" * 64, each) for place, each in enumerate(records))
+    titled = {table.entries[0].record.protocol.scored: table for table in tables if len(tables) == 3}
+    assert titled["boxes"].title == "birds, test (8 images; predicted boxes, no τ)"
+    assert {table.slug for table in tables} == {"birds", "birds-stored-maps", "birds-boxes"}
 
 
 def test_comparisons_and_galleries_say_that_a_method_is_not_defined():

@@ -35,7 +35,7 @@ from wsolbench.host.provider import Provider, blaming
 from wsolbench.host.registry import Offer
 from wsolbench.progress import Reporter
 
-__all__ = ["OpenDataset", "OpenSplit", "find_unused_classes", "open_dataset", "show_finding"]
+__all__ = ["OpenDataset", "OpenSplit", "find_unused_classes", "is_selection", "open_dataset", "show_finding"]
 
 ADVICE_WITHOUT_FULLSUP = "; 'wsolbench data split' cuts one off test"
 ADVICE_WITHOUT_TEST = (
@@ -243,7 +243,7 @@ class OpenDataset:
             with suppress(DataError):
                 used |= frozenset(self.dataset.images(split).labels.tolist())
         finding = find_unused_classes(len(self.class_names), used)
-        if finding is not None:
+        if finding is not None and not is_selection(self.dataset, self.published_classes, used):
             self.on_finding(finding)
 
     def select_annotated(self, split: Split, images: ImageSplit, annotations: Annotations) -> ImageSplit:
@@ -296,6 +296,18 @@ def find_unused_classes(count: int, used: Collection[int], severity: Severity = 
     text = f"no split has an image of {count_and_name(nowhere, 'class', 'classes')}"
     advice = "labels start at 0; do these start at 1?" if nowhere == ["0"] else "is a label out of range?"
     return Finding(severity, f"{text}; {advice}")
+
+
+def is_selection(dataset: Dataset, published_classes: int | None, used: Collection[int]) -> bool:
+    """Return whether photos to evaluate on are a part of a published data set, so that some classes may have none.
+
+    Args:
+        dataset: The data set.
+        published_classes: The number of classes that its publisher states.
+        used: The labels of all images; without a 0 they may start at 1.
+    """
+    to_train = Split.TRAIN_WEAKSUP in dataset.splits
+    return not to_train and 0 in used and published_classes == len(dataset.class_names)
 
 
 def open_dataset(offer: Offer[DatasetSpec], roots: DatasetRoots, reporter: Reporter | None = None) -> OpenDataset:

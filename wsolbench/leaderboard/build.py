@@ -12,6 +12,7 @@ from wsolbench.errors import DataError
 from wsolbench.escaping import fence, markdown_text, visible
 from wsolbench.leaderboard.claims import claims_as_markdown
 from wsolbench.leaderboard.entries import RECORDS, Table, group_tables, read_all, whole_of
+from wsolbench.leaderboard.equal import equal_on
 from wsolbench.leaderboard.figures import (
     TITLES,
     draw_figures,
@@ -221,6 +222,7 @@ def _page(tables: list[Table], galleries: Collection[str], refused: int) -> str:
             for entry, why in uncounted(table)
         ]
         parts.append(f"{as_markdown(table)}\n")
+        parts += [f"{line}\n" for line in [_equal_rows(table)] if line]
         methods = methods_drawn(table, tables)
         shown = {name: f"![{TITLES[name]}]({FIGURES}/{table.slug}-{name}.png)" for name in figures_of(table, methods)}
         absent = left_out(table, methods)
@@ -257,6 +259,15 @@ def _pretrained(table: Table) -> str | None:
         for (network, weights), top1 in sorted(named.items())
     )
     return f"Pretrained networks: {'; '.join(shown)}."
+
+
+def _equal_rows(table: Table) -> str | None:
+    """Return which methods have equal rows, and on which networks; None where no two are equal."""
+    groups = equal_on([entry for entry in table.entries if entry.is_trained])
+    if not groups:
+        return None
+    of = [f"{' = '.join(methods)} on {', '.join(networks)}" for methods, networks in groups.items()]
+    return f"Equal on every image, as their formulas come to the same map there: {markdown_text('; '.join(of))}."
 
 
 def _commands(table: Table) -> str:

@@ -144,14 +144,8 @@ def _of_kind(table: Table, *, pretrained: bool) -> list[Entry]:
     ]
 
 
-def _has_maps(entry: Entry) -> bool:
-    """Return whether any map holds scores; records of earlier versions have metrics of maps that hold none."""
-    evaluated = entry.record.splits[0]
-    return entry.record.undefined is None and evaluated.constant_maps < evaluated.images
-
-
 def _is_scored(entry: Entry) -> bool:
-    return _has_maps(entry) and entry.record.metrics.max_box_acc_v2 is not None
+    return entry.has_maps and entry.record.metrics.max_box_acc_v2 is not None
 
 
 def _by_methods(pairs: Iterable[Pair]) -> list[list[Pair]]:
@@ -210,7 +204,7 @@ def _of_methods(text: str, source: str, worse: str, better: str) -> Claim:
 
     def why_not(entries: Sequence[Entry]) -> str | None:
         for entry in entries:
-            if entry.record.method.name in (worse, better) and not _has_maps(entry):
+            if entry.record.method.name in (worse, better) and not entry.has_maps:
                 return f"{entry.record.method.name} is {entry.record.undefined or 'the same everywhere'}"
         return None
 

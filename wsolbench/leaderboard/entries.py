@@ -51,6 +51,12 @@ class Entry:
         return self.network is not None and self.network.weights.source != "random"
 
     @property
+    def has_maps(self) -> bool:
+        """Whether any map holds scores; records of earlier versions have metrics of maps that hold none."""
+        evaluated = self.record.splits[0]
+        return self.record.undefined is None and evaluated.constant_maps < evaluated.images
+
+    @property
     def is_pretrained(self) -> bool:
         """Whether weights come from elsewhere: their first training, as far as it is known, was not wsolbench's.
 
@@ -276,12 +282,9 @@ def _is_drawn(table: Table) -> bool:
 def _facts_of_table(record: ResultRecord) -> dict[str, str]:
     """Return what tells a table apart from others of data sets with the same name."""
     measured, protocol = identity_of(record), record.protocol
-    target = {"target": "stored-maps"} if protocol.target is None else {}
-    return (
-        {"scored": protocol.scored}
-        | flat(fact for fact in (*measured.protocol, *measured.data, *measured.pixels) if fact[0] != "images")
-        | target
-    )
+    made = "boxes" if protocol.scored == "boxes" else "stored-maps"
+    facts = flat(fact for fact in (*measured.protocol, *measured.data, *measured.pixels) if fact[0] != "images")
+    return facts if protocol.target else facts | {"target": made}
 
 
 def _slugs(parts: Sequence[Sequence[Entry]], facts: Sequence[Mapping[str, str]]) -> list[str]:

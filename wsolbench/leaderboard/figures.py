@@ -16,10 +16,13 @@ from matplotlib.figure import Figure
 from wsolbench.escaping import visible
 from wsolbench.figures.style import own_style
 from wsolbench.leaderboard.entries import Entry, Table
+from wsolbench.leaderboard.equal import equal_methods
 from wsolbench.protocol import cam_threshold_grid
 
 MARKERS = "osD^vPX*<>hd"
-COLOURS = mpl.color_sequences["tab10"]
+GREY = 7
+COLOURS = tuple(colour for place, colour in enumerate(mpl.color_sequences["tab10"]) if place != GREY)
+"""Without grey, which baselines have."""
 TITLES = {"size": "score against size", "curves": "BoxAcc against τ"}
 """The figures of a table, and what they show."""
 LINES = ("--", ":", "-.", (0, (1, 3)))
@@ -31,11 +34,16 @@ MOST_METHODS = 8
 def methods_drawn(table: Table, tables: Iterable[Table]) -> list[str]:
     """Return the methods that the figures of a table show, at most as many as can be distinguished.
 
+    Of methods that are equal on all networks the first stands for all; those without any map are not shown.
+
     Those that the leaderboard has the most records of come first, so that the figures of all tables show the same
     methods as far as they have them; among equals the best of the table.
     """
     measured = Counter(entry.method for each in tables for entry in each.entries if entry.is_trained)
-    ranked = dict.fromkeys(entry.method for entry in table.entries if entry.is_trained)  # entries: the best first
+    trained = [entry for entry in table.entries if entry.is_trained]  # the best first
+    shown = [entry for entry in trained if entry.has_maps] or trained  # of no map at all, `left_out` says why
+    first = {group[0] for group in equal_methods(shown)}
+    ranked = [method for method in dict.fromkeys(entry.method for entry in shown) if method in first]
     return sorted(sorted(ranked, key=lambda method: -measured[method])[:MOST_METHODS])
 
 
@@ -97,7 +105,7 @@ def _size_figure(table: Table, methods: list[str]) -> Figure:
     trained = _trained(table, methods)
     for entry in trained:
         network, score = entry.record.backbone, entry.record.metrics.fullsup_box_acc_v2
-        if network is None or score is None:
+        if network is None or score is None or not entry.has_maps:
             continue
         colour = COLOURS[methods.index(entry.method) % len(COLOURS)]
         axes.scatter(network.parameters / 1e6, score, s=12 * network.largest_kernel, color=colour, alpha=0.75, lw=0)
@@ -111,7 +119,7 @@ def _size_figure(table: Table, methods: list[str]) -> Figure:
             fontsize=8,
         )
     for index, method in enumerate(methods):
-        axes.scatter([], [], s=60, color=COLOURS[index % len(COLOURS)], label=visible(_named(method, trained)))
+        axes.scatter([], [], s=60, color=COLOURS[index % len(COLOURS)], label=visible(_named(method, table)))
     _baseline_lines(axes, table)
     axes.margins(x=0.12)
     axes.set_xlabel("parameters (M); marker area ∝ side of the largest kernel")
@@ -121,15 +129,18 @@ def _size_figure(table: Table, methods: list[str]) -> Figure:
     return figure
 
 
-def _named(method: str, trained: list[Entry]) -> str:
-    """Return a method for a legend, with the networks for which it is not defined."""
+def _named(method: str, table: Table) -> str:
+    """Return a method for a legend, with those that equal it, and the networks for which it is not defined."""
+    trained = [entry for entry in table.entries if entry.is_trained]
     entries = [entry for entry in trained if entry.method == method]
-    undefined = sorted({entry.backbone for entry in entries if entry.record.undefined is not None})
+    undefined = sorted({entry.backbone for entry in entries if not entry.has_maps})
+    equal = next(
+        group for group in equal_methods([each for each in trained if each.has_maps] or trained) if method in group
+    )
+    named = " = ".join(equal)
     if not undefined:
-        return method
-    if all(entry.record.undefined is not None for entry in entries):
-        return f"{method} (not defined)"
-    return f"{method} (not defined for {', '.join(undefined) if len(undefined) < 3 else f'{len(undefined)} networks'})"
+        return named
+    return f"{named} (not defined for {', '.join(undefined) if len(undefined) < 3 else f'{len(undefined)} networks'})"
 
 
 def _network_positions(trained: list[Entry]) -> dict[float, list[str]]:
@@ -172,7 +183,7 @@ def _curves_figure(table: Table, methods: list[str]) -> Figure:
     panels = figure.subplots(1, max(len(names), 1), sharey=True, squeeze=False)[0]
     for panel, name in zip(panels, names, strict=False):
         for entry in trained:
-            if entry.backbone == name:
+            if entry.backbone == name and entry.has_maps:
                 panel.plot(*_curve(entry), color=COLOURS[methods.index(entry.method) % len(COLOURS)], lw=1.5)
         for entry, style in _baselines(table):
             panel.plot(*_curve(entry), color="0.35", lw=1, ls=style)
@@ -181,7 +192,7 @@ def _curves_figure(table: Table, methods: list[str]) -> Figure:
         panel.grid(alpha=0.25)
     panels[0].set_ylabel("BoxAcc(τ, 0.5), largest contour (%)")
     handles = [
-        mpl.lines.Line2D([], [], color=COLOURS[i % len(COLOURS)], label=visible(_named(method, trained)))
+        mpl.lines.Line2D([], [], color=COLOURS[i % len(COLOURS)], label=visible(_named(method, table)))
         for i, method in enumerate(methods)
     ]
     for entry, style in _baselines(table):

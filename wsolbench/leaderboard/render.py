@@ -234,16 +234,19 @@ def _names(entry: Entry) -> list[str]:
 
 
 def _metric(entry: Entry, column: Column) -> float | None:
+    """Return a metric; a baseline's Top-1 columns would speak of a classifier that it does not look at."""
+    if entry.is_baseline and column.key.startswith("top1"):
+        return None
     value: float | None = getattr(entry.record.metrics, column.key)
     return value if value is not None and math.isfinite(value) else None
 
 
 def _cell(entry: Entry, column: Column) -> str:
-    """Return a metric for people; a baseline's Top-1 columns would speak of a classifier that it does not look at."""
+    """Return a metric for people."""
     value = _metric(entry, column)
     if column is COLUMNS[0] and entry.record.undefined is not None:
         return "not defined"
-    if value is None or (entry.is_baseline and column.key.startswith("top1")):
+    if value is None:
         return DASH
     shown = f"{value:.{column.digits}f}"
     if column.key == "pxap":

@@ -14,7 +14,7 @@ from wsolbench.data.boxes import OutsideError, findings_of_changes
 from wsolbench.data.check.inspection import InspectedSplit
 from wsolbench.data.file_kinds import is_image_name
 from wsolbench.data.masks import findings_of_masks
-from wsolbench.data.opened import ADVICE_WITHOUT_FULLSUP, ADVICE_WITHOUT_TEST, find_unused_classes
+from wsolbench.data.opened import ADVICE_WITHOUT_FULLSUP, ADVICE_WITHOUT_TEST, find_unused_classes, is_selection
 from wsolbench.data.remarks import count_and_name, findings_of_readings, findings_of_remarks
 from wsolbench.data.storage import find_deeper, open_storage
 from wsolbench.errors import DataError
@@ -150,20 +150,23 @@ def _masks(part: InspectedSplit) -> Iterator[Finding]:
 # ------------------------------------------------------------------------------------------------------ of all splits
 
 
-def findings_of_all(parts: Sequence[InspectedSplit], dataset: Dataset, roots: DatasetRoots) -> Iterator[Finding]:
+def findings_of_all(
+    parts: Sequence[InspectedSplit], dataset: Dataset, roots: DatasetRoots, spec: DatasetSpec
+) -> Iterator[Finding]:
     """Yield the findings about the splits of a data set together.
 
     Args:
         parts: The splits, inspected.
         dataset: The data set, for its class names.
         roots: Where it lies.
+        spec: What is published about it.
     """
     yield from _absent_splits(parts, dataset)
     yield from _availability(parts, roots)
     yield from findings_of_readings({part.split.label: _named_remarks(part) for part in parts})
     yield from _same_ids(parts)
     yield from _same_pictures(parts)
-    yield from _classes(parts, dataset)
+    yield from _classes(parts, dataset, spec)
     yield from _labels_and_folders(parts)
     yield from _unlisted_files(parts, roots)
 
@@ -243,13 +246,15 @@ def _same_pictures(parts: Sequence[InspectedSplit]) -> Iterator[Finding]:
             yield Finding(Severity.WARNING, f"{one.label} and {other.label} share {named}")
 
 
-def _classes(parts: Sequence[InspectedSplit], dataset: Dataset) -> Iterator[Finding]:
+def _classes(parts: Sequence[InspectedSplit], dataset: Dataset, spec: DatasetSpec) -> Iterator[Finding]:
     of_split = {part.split: set(part.images.labels.tolist()) - {-1} for part in parts}
     everywhere = set().union(*of_split.values())
     trained = of_split.get(Split.TRAIN_WEAKSUP, set())
     severity = Severity.ERROR if trained else Severity.WARNING  # training needs an image of every class
-    unused = find_unused_classes(_class_count(dataset), everywhere, severity)
-    yield from () if unused is None else (unused,)
+    count = _class_count(dataset)
+    unused = find_unused_classes(count, everywhere, severity)
+    if unused is not None and not (count and is_selection(dataset, spec.classes, everywhere)):
+        yield unused
     for part in parts:
         if part.split is Split.TRAIN_WEAKSUP:
             continue

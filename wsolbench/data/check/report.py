@@ -86,7 +86,7 @@ def check_dataset(offer: Offer[DatasetSpec], roots: DatasetRoots, *, workers: in
     with blaming(offer.provider, f"inspecting the data set '{offer.name}'"):
         found = [
             *(finding for part in inspected for finding in findings_of_split(part, offer.spec, dataset)),
-            *findings_of_all(inspected, dataset, roots),
+            *findings_of_all(inspected, dataset, roots, offer.spec),
             *_findings_of_plugin(dataset),
         ]
     version = _version(dataset)
