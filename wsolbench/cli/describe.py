@@ -196,10 +196,12 @@ def _option_text(option: dict[str, Any]) -> str:
 def _value(value: object) -> str:
     if value is None or value in ([], {}):
         return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, dict):
         return ", ".join(f"{key} {_value(item)}" for key, item in value.items())
     if isinstance(value, list) and len(value) in (2, 3) and all(isinstance(side, int) for side in value):
         return "×".join(map(str, value))
     if isinstance(value, list | tuple):
         return ", ".join(_value(item) for item in value)
-    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+    return f"{value:,}" if isinstance(value, int) else str(value)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import torch
+from torch import nn
 
-from wsolbench.contract import BackboneSpec, Reparameterizable, Tapped
-from wsolbench.contract.backbones import maps_and_rest
+from wsolbench.contract import Attentive, BackboneSpec, Reparameterizable, Tapped
+from wsolbench.contract.backbones import class_weights, maps_and_rest
 from wsolbench.contract.taps import tap_maps
 from wsolbench.errors import UsageError
 from wsolbench.host.provider import Provider, blaming
@@ -62,6 +65,44 @@ def _tap_shapes(module: Any, size: int) -> dict[str, list[int]]:
     return {name: list(of_tap.shape[1:]) for name, of_tap in maps.items()}
 
 
+def _feature_layer(module: Any, size: int) -> str | None:
+    """Return the layer whose output the features are, the outermost of several; None where they are none's as it is.
+
+    A layer's output and the features made of it by a new shape or order of axes share their storage.
+    """
+    named = getattr(module, "feature_layer", None)
+    if named is not None:
+        return str(named)
+    storages: dict[str, int] = {}
+    outputs: list[Any] = []  # kept, so that no storage takes the place of another
+
+    def note(name: str, output: Any) -> None:
+        for part in output if isinstance(output, tuple | list) else (output,):
+            if isinstance(part, torch.Tensor):
+                outputs.append(part)
+                storages[name] = part.untyped_storage()._cdata
+
+    with ExitStack() as hooks:
+        for name, layer in module.named_modules():
+            if name and not isinstance(layer, nn.Identity):
+                show = partial(lambda name, _layer, _inputs, output: note(name, output), name)
+                hooks.enter_context(layer.register_forward_hook(show))
+        maps, _ = maps_and_rest(module.forward_features(torch.zeros(1, 3, size, size, device="meta")))
+    own = maps.untyped_storage()._cdata
+    return next((name for name in reversed(storages) if storages[name] == own), None)
+
+
+def _shows_attention(module: Any, size: int) -> bool:
+    """Return whether a network can show its attention, which one of a class of networks may not."""
+    if not isinstance(module, Attentive):
+        return False
+    try:
+        module.forward_attention(torch.zeros(1, 3, size, size, device="meta"))
+    except Exception:  # whatever its code raises
+        return False
+    return True
+
+
 def feature_size(module: Any, size: int) -> tuple[int, int]:
     """Return height and width of a network's feature maps for square images; the network has no memory."""
     with torch.no_grad():
@@ -91,14 +132,20 @@ def describe_backbone(spec: BackboneSpec, provider: Provider, num_classes: int, 
         _, channels, height, width = _feature_shape(module, size)
         stride = feature_stride(module, size)
         taps = _tap_shapes(module, size)
+        layer = _feature_layer(module, size)
+        attention = _shows_attention(module, size)
+        has_weights = class_weights(module) is not None
     return {
         "family": spec.family,
         "parameters": sum(parameter.numel() for parameter in module.parameters()),
         "classes": num_classes,
         "kernel_sizes": [list(size) for size in kernel_sizes(module)],
+        "features": layer,
         "feature_channels": channels,
         "feature_stride": int(stride) if stride.is_integer() else stride,
         "feature_size": [height, width],
+        "class_weights": has_weights,
+        "attention": attention,
         "taps": taps,
         "mergeable": isinstance(module, Reparameterizable),
         "input": asdict(spec.input),

@@ -1,5 +1,6 @@
 """Any network of timm's by its name: options, weights, names. Its families are in test_timm_families.py."""
 
+import inspect
 import json
 from dataclasses import replace
 
@@ -14,7 +15,9 @@ from wsolbench import testing
 from wsolbench.api import BackboneZoo, UsageError, WeightsError
 from wsolbench.cli.weights import _about
 from wsolbench.contract.inputs import InputChanges
+from wsolbench.host.provider import Provider
 from wsolbench.networks.configure import configure
+from wsolbench.networks.describe import describe_backbone
 from wsolbench.networks.diagnosis import compare
 from wsolbench.networks.inputs import decide_input
 from wsolbench.networks.load import load_network
@@ -43,6 +46,25 @@ def test_a_file_without_a_classifier_is_compared_with_networks_of_similar_names_
         entries = timm.create_model(name, num_classes=0).state_dict()
     looked = zoo.fitting({key: tuple(value.shape) for key, value in entries.items()}, file)
     assert name in [next(looked) for _ in range(8 if "dinov2" in name else 1)]
+
+
+@pytest.mark.parametrize(
+    ("name", "classes", "facts"),
+    [
+        ("vit_tiny_patch16_224", 2, ("blocks.11.norm1", False, True)),
+        pytest.param("vit_tiny_patch16_224", 0, ("norm", False, True), marks=pytest.mark.slow),
+        ("convnext_atto", 2, ("stages", True, False)),
+        pytest.param("levit_128s", 2, ("stages", True, False), marks=pytest.mark.slow),
+    ],
+)
+def test_the_layer_of_the_features_is_described_with_what_methods_need(name, classes, facts):
+    about = describe_backbone(zoo.find(name), Provider("wsolbench", "0", "timm_networks"), classes, merged=False)
+    assert (about["features"], about["class_weights"], about["attention"]) == facts
+
+
+def test_options_have_the_values_of_the_network_and_not_those_of_its_class():
+    options = inspect.signature(zoo.find("vit_tiny_patch16_224").build).parameters
+    assert [options[name].default for name in ("embed_dim", "depth", "num_heads", "mlp_ratio")] == [192, 12, 3, 4.0]
 
 
 @pytest.mark.parametrize("name", FORMS)

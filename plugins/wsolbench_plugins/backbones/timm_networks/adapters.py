@@ -242,6 +242,11 @@ class LastBlock(TimmBackbone):
         return self._timms_head(self.norm(output))
 
     @property
+    def feature_layer(self) -> str:
+        """The layer whose maps are the features."""
+        return f"blocks.{len(self.blocks) - 1}.norm1"
+
+    @property
     def _layout_of_tokens(self) -> Layout:
         return Layout("BNC", self.num_prefix_tokens)
 
@@ -280,16 +285,17 @@ class TappedLayer(TimmBackbone):
             found.append(maps)
             return maps
 
-        self.forward_tapped(images, {self._tap: keep})
+        self.forward_tapped(images, {self.feature_layer: keep})
         return Features(found[0], (images,))
 
     def forward_head(self, features: Features) -> Tensor:
         """Return the logits (B, C)."""
-        logits: Tensor = self.forward_tapped(features.rest[0], {self._tap: lambda _: features.maps})
+        logits: Tensor = self.forward_tapped(features.rest[0], {self.feature_layer: lambda _: features.maps})
         return logits
 
     @property
-    def _tap(self) -> str:
+    def feature_layer(self) -> str:
+        """The layer whose maps are the features."""
         assert self.anatomy.tap is not None
         return self.anatomy.tap
 

@@ -59,7 +59,7 @@ def _spec(name: str, size: int | None) -> BackboneSpec:
     tagged = ".".join(part for part in (name.partition(".")[0], config.get("tag")) if part)
     return BackboneSpec(
         name=name,
-        build=_with_options(type(network), partial(_build, name, side, anatomy, sized)),
+        build=_Build(type(network), name, side, anatomy, sized),
         input=InputConfig(side, tuple(config["mean"]), tuple(config["std"]), config["interpolation"]),
         source=f"timm {timm.__version__}",
         classifier_key=key,
@@ -153,21 +153,64 @@ def _unlikeness(name: str, like: str) -> tuple[bool, int, float]:
     return not (like and (like in name or name in like)), -len(shared), -alike if alike >= _ALIKE else 0.0
 
 
-def _with_options(network: type[nn.Module], build: Any) -> Any:
-    """Return a function that builds a network; its signature shows the options of timm's class."""
-    classes = inspect.Parameter("num_classes", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=int)
-    build.__signature__ = inspect.Signature([classes, *_options(network)])
-    return build
+class _Build:
+    """Builds a network; the signature shows the options of timm's class, with the values that this network has.
+
+    Args:
+        network: timm's class.
+        name: The network.
+        size: Side of its square input in pixels.
+        anatomy: Where its features are.
+        sized: The option of its size, where it is built for one.
+    """
+
+    def __init__(
+        self, network: type[nn.Module], name: str, size: int, anatomy: Anatomy, sized: Mapping[str, int]
+    ) -> None:
+        self.network = network
+        self.name = name
+        self.size = size
+        self.anatomy = anatomy
+        self.sized = sized
+
+    def __call__(self, num_classes: int, **options: Any) -> Any:
+        """Return the network."""
+        return _build(self.name, self.size, self.anatomy, self.sized, num_classes, **options)
+
+    @property
+    def __signature__(self) -> inspect.Signature:
+        classes = inspect.Parameter("num_classes", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=int)
+        return inspect.Signature([classes, *_options(self.network, _arguments(self.network, self.name))])
 
 
-def _options(network: type) -> list[inspect.Parameter]:
-    """Return the parameters of a class that take plain values and have defaults, as options."""
+def _arguments(network: Any, name: str) -> dict[str, Any]:
+    """Return the arguments that timm builds a network of a class with."""
+    found: dict[str, Any] = {}
+    build = network.__init__
+
+    def note(self: Any, *arguments: Any, **options: Any) -> None:
+        found.update(options)
+        build(self, *arguments, **options)
+
+    with torch.device("meta"), patch.object(network, "__init__", note):
+        create(name, 2)
+    return found
+
+
+def _options(network: type, arguments: Mapping[str, Any]) -> list[inspect.Parameter]:
+    """Return the parameters of a class that take plain values and have defaults, as options.
+
+    Args:
+        network: The class.
+        arguments: Values that take the place of defaults.
+    """
     options = []
     for parameter in _parameters(network).values():
         annotation = _plain_type(parameter.annotation)
         if parameter.name in _OWN or parameter.default is parameter.empty or annotation is None:
             continue
-        default = getattr(parameter.default, "__name__", parameter.default)
+        value = arguments.get(parameter.name, parameter.default)
+        default = getattr(value, "__name__", value)
         options.append(parameter.replace(kind=parameter.KEYWORD_ONLY, annotation=annotation, default=default))
     return options
 
