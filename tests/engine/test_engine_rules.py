@@ -68,7 +68,7 @@ def otsu_threshold(scoremap):
 def test_every_rule_scores_as_boxes_drawn_image_by_image_do(cli, made, tmp_path):
     data, pseudo = made
     maps = tmp_path / "maps"
-    options = ["--tau", "0.2", "--tau", "otsu", "--tau-from", pseudo, "--save-scoremaps", maps, "--out", tmp_path / "o"]
+    options = ["--tau", "0.2", "--tau", "Otsu", "--tau-from", pseudo, "--save-scoremaps", maps, "--out", tmp_path / "o"]
     record = scored(cli, data, *options)
     test, boxes, sizes = maps_of(maps / "cam" / "test"), *boxes_of(data.metadata / "test")
     rules = record["thresholds"]
