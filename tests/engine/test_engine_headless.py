@@ -13,7 +13,7 @@ from wsolbench.errors import PluginError, UsageError, WeightsError
 from wsolbench.records.verify import read_verified
 
 INPUT = InputConfig(SIDE, (0.0,) * 3, (1.0,) * 3)
-NO_CLASSIFIER = "no classifier ran"
+NO_CLASSIFIER = "the weights have no classifier"
 
 
 def spec(build=ToyTokens, **settings):

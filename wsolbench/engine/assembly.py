@@ -225,7 +225,8 @@ def assemble_record(
     seconds: Mapping[str, float],
 ) -> ResultRecord:
     """Put a record together: the numbers of one method, beside the descriptions of what made them."""
-    metrics, missing = compute_metrics(scored.evaluated, scored.selection, target=protocol.target)
+    headless = backbone is not None and backbone.classes == 0
+    metrics, missing = compute_metrics(scored.evaluated, scored.selection, target=protocol.target, headless=headless)
     thresholds = {} if config is None else score_rules(config, scored.evaluated, scored.pseudo)
     choosing = [part for part in (*scored.parts[1:], scored.pseudo) if part is not None]
     outcomes = [split_outcomes(scored.evaluated, scored.selection), *map(split_outcomes, choosing)]

@@ -400,7 +400,7 @@ def select_thresholds(fullsup: ScoredSplit | None, why_none: str) -> Selection:
 
 
 def compute_metrics(
-    scored: ScoredSplit, selection: Selection, *, target: Target | None
+    scored: ScoredSplit, selection: Selection, *, target: Target | None, headless: bool = False
 ) -> tuple[Metrics, dict[str, str]]:
     """Return every metric of a split, and the reason for every one that is not available.
 
@@ -408,6 +408,7 @@ def compute_metrics(
         scored: The scores of a method's maps.
         selection: The thresholds from train-fullsup.
         target: Whose maps they are; None where nobody knows.
+        headless: Whether a network without a classifier made them.
     """
     values: dict[str, Any] = dict.fromkeys(Metrics.model_fields)
     boxes, fullsup, hits = scored.boxes, selection.fullsup, scored.hits
@@ -442,6 +443,7 @@ def compute_metrics(
         undefined=None if boxes is not None or scored.masks is not None else scored.undefined,
         has_boxes=boxes is not None,
         of_maps=scored.of_maps,
+        headless=headless,
         hits=hits,
         target=target,
         no_threshold=selection.missing_because,

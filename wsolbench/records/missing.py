@@ -29,6 +29,7 @@ NO_FULLSUP_MAPS = "no scoremaps of train-fullsup were given (--fullsup-scoremaps
 NO_FULLSUP_MAPS_GIVEN = "no maps of train-fullsup were given (fullsup)"
 NO_BOXES = "the data set has no boxes"
 NO_CLASSIFIER = "no classifier ran"
+HEADLESS = "the weights have no classifier"
 FEWER_THAN_FIVE = "fewer than five classes an image were predicted"
 NO_MASKS = "the data set has no masks"
 BOXES_HAVE_NO_MAP = "boxes were predicted, not maps"
@@ -59,6 +60,7 @@ def explain_missing(
     undefined: str | None = None,
     later: Collection[str] = (),
     of_maps: bool = True,
+    headless: bool = False,
     has_boxes: bool,
     hits: Collection[int],
     target: Target | None,
@@ -71,6 +73,7 @@ def explain_missing(
         undefined: Why the method has no map of any image; None where it has one.
         later: Metrics that are younger than the record.
         of_maps: Whether maps were scored; otherwise boxes were.
+        headless: Whether a network without a classifier ran.
         has_boxes: Whether the evaluated split has boxes.
         hits: The k for which it is known whether an image's class is among the k best predictions.
         target: Whose maps they are; None where nobody knows.
@@ -86,7 +89,7 @@ def explain_missing(
         (not has_boxes, NO_BOXES, box_metrics),
         (not of_maps, BOXES_HAVE_NO_MAP, (*pointing, "pxap")),
         (not of_maps, BOXES_HAVE_NO_THRESHOLD, [name for name in null if "cam_threshold" in name]),
-        (not hits, NO_CLASSIFIER, top_k),
+        (not hits, HEADLESS if headless else NO_CLASSIFIER, top_k),
         (5 not in hits, FEWER_THAN_FIVE, [name for name in top_k if name.startswith("top5")]),
         (no_threshold is not None, no_threshold or "", box_metrics),
         (True, OTHER_CLASS if target else UNKNOWN_CLASS, ("gt_known_loc",)),

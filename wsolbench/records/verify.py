@@ -273,6 +273,7 @@ def _wrong_reasons(record: ResultRecord) -> Iterator[str]:
         allowed = (None if fullsup.correct is not None else FULLSUP_WITHOUT_BOXES,)
     null = [name for name, value in record.metrics if value is None]
     expected: dict[str, str] = {}
+    headless = record.backbone is not None and record.backbone.classes == 0
     for no_threshold in allowed or (None,):
         expected = explain_missing(
             null,
@@ -280,6 +281,7 @@ def _wrong_reasons(record: ResultRecord) -> Iterator[str]:
             later=LATER_METRICS if scored.values is None else (),
             has_boxes=scored.correct is not None,
             of_maps=record.protocol.scored == "maps",
+            headless=headless,
             hits=scored.hits,
             target=record.protocol.target,
             no_threshold=no_threshold,
