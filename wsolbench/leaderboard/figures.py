@@ -20,9 +20,11 @@ from wsolbench.leaderboard.equal import equal_methods
 from wsolbench.protocol import cam_threshold_grid
 
 MARKERS = "osD^vPX*<>hd"
-GREY = 7
-COLOURS = tuple(colour for place, colour in enumerate(mpl.color_sequences["tab10"]) if place != GREY)
-"""Without grey, which baselines have."""
+_BLUE, _RED, _GREY = 0, 3, 7
+STRONG = {"cam": mpl.color_sequences["tab10"][_BLUE], "pc1": mpl.color_sequences["tab10"][_RED]}
+"""The colours of the two methods that people compare; they lie above others."""
+COLOURS = [mpl.color_sequences["tab10"][place] for place in range(10) if place not in (_BLUE, _RED, _GREY)]
+"""Those of other methods; baselines are grey."""
 TITLES = {"size": "score against size", "curves": "BoxAcc against τ"}
 """The figures of a table, and what they show."""
 LINES = ("--", ":", "-.", (0, (1, 3)))
@@ -107,8 +109,14 @@ def _size_figure(table: Table, methods: list[str]) -> Figure:
         network, score = entry.record.backbone, entry.record.metrics.fullsup_box_acc_v2
         if network is None or score is None or not entry.has_maps:
             continue
-        colour = COLOURS[methods.index(entry.method) % len(COLOURS)]
-        axes.scatter(network.parameters / 1e6, score, s=12 * network.largest_kernel, color=colour, alpha=0.75, lw=0)
+        axes.scatter(
+            network.parameters / 1e6,
+            score,
+            s=12 * network.largest_kernel,
+            color=_colour(entry.method, methods),
+            alpha=0.75,
+            lw=0,
+        )
     for x, names in _network_positions(_scored(trained)).items():
         axes.annotate(
             visible(", ".join(names)),
@@ -118,8 +126,8 @@ def _size_figure(table: Table, methods: list[str]) -> Figure:
             va="bottom",
             fontsize=8,
         )
-    for index, method in enumerate(methods):
-        axes.scatter([], [], s=60, color=COLOURS[index % len(COLOURS)], label=visible(_named(method, table)))
+    for method in methods:
+        axes.scatter([], [], s=60, color=_colour(method, methods), label=visible(_named(method, table)))
     _baseline_lines(axes, table)
     axes.margins(x=0.12)
     axes.set_xlabel("parameters (M); marker area ∝ side of the largest kernel")
@@ -127,6 +135,16 @@ def _size_figure(table: Table, methods: list[str]) -> Figure:
     axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
     axes.grid(alpha=0.25)
     return figure
+
+
+def _colour(method: str, methods: list[str]) -> Any:
+    others = [name for name in methods if name not in STRONG]
+    return STRONG[method] if method in STRONG else COLOURS[others.index(method) % len(COLOURS)]
+
+
+def _height(entry: Entry) -> float:
+    """Return what lies above what: higher numbers do."""
+    return 3 if entry.method in STRONG else 2
 
 
 def _named(method: str, table: Table) -> str:
@@ -184,7 +202,7 @@ def _curves_figure(table: Table, methods: list[str]) -> Figure:
     for panel, name in zip(panels, names, strict=False):
         for entry in trained:
             if entry.backbone == name and entry.has_maps:
-                panel.plot(*_curve(entry), color=COLOURS[methods.index(entry.method) % len(COLOURS)], lw=1.5)
+                panel.plot(*_curve(entry), color=_colour(entry.method, methods), lw=1.5, zorder=_height(entry))
         for entry, style in _baselines(table):
             panel.plot(*_curve(entry), color="0.35", lw=1, ls=style)
         panel.set_title(visible(name), fontsize=9)
@@ -192,8 +210,8 @@ def _curves_figure(table: Table, methods: list[str]) -> Figure:
         panel.grid(alpha=0.25)
     panels[0].set_ylabel("BoxAcc(τ, 0.5), largest contour (%)")
     handles = [
-        mpl.lines.Line2D([], [], color=COLOURS[i % len(COLOURS)], label=visible(_named(method, table)))
-        for i, method in enumerate(methods)
+        mpl.lines.Line2D([], [], color=_colour(method, methods), label=visible(_named(method, table)))
+        for method in methods
     ]
     for entry, style in _baselines(table):
         handles.append(mpl.lines.Line2D([], [], color="0.35", ls=style, lw=1, label=visible(entry.method)))
