@@ -117,3 +117,14 @@ def test_a_full_disk(archive, tmp_path, monkeypatch):
         unpack(archive, tmp_path / "out")
     monkeypatch.undo()
     assert only(tmp_path, archive)
+
+
+def test_a_bit_that_stands_for_an_unknown_form(tmp_path):
+    path = tmp_path / "patched.zip"
+    with zipfile.ZipFile(path, "w") as zipped:
+        zipped.writestr("a.txt", "a")
+    content = bytearray(path.read_bytes())
+    content[content.index(b"PK\x01\x02") + 8] |= 0x20  # flag bit 5, compressed patched data
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="is damaged, truncated or not an archive"):
+        unpack(path, tmp_path / "out")

@@ -114,7 +114,7 @@ def test_a_table_of_predicted_boxes_is_titled_and_named_so():
     tables = group_tables(Entry(f"{place}.json", "0" * 64, each) for place, each in enumerate(records))
     titled = {table.entries[0].record.protocol.scored: table for table in tables if len(tables) == 3}
     assert titled["boxes"].title == "birds, test (8 images; predicted boxes, no τ)"
-    assert {table.slug for table in tables} == {"birds", "birds-stored-maps", "birds-boxes"}
+    assert {table.slug for table in tables} == {"birds", "birds-gt", "birds-boxes"}
 
 
 def test_comparisons_and_galleries_say_that_a_method_is_not_defined():

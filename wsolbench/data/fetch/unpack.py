@@ -20,7 +20,10 @@ from wsolbench.errors import DataError, OutputError
 
 __all__ = ["unpack"]
 
-_DAMAGED = (zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, lzma.LZMAError, zlib.error, EOFError)
+_DAMAGED = (
+    *(zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, lzma.LZMAError, zlib.error, EOFError),
+    NotImplementedError,  # what zipfile raises for a bit that stands for a form it does not know
+)
 
 
 def unpack(archive: Path, folder: Path, *, inside: str = "", advance: Callable[[int], None] = lambda _: None) -> None:
