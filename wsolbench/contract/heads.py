@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 __all__ = ["after_batch_norm", "after_layer_norm", "after_pooling"]
 
 
-def after_pooling(head: nn.Linear, classes: Tensor) -> tuple[Tensor, Tensor]:
+def after_pooling(head: nn.Linear | nn.Conv2d, classes: Tensor) -> tuple[Tensor, Tensor]:
     """Return the effective weights of pool → linear, which are the raw ones: ``w_k = W_k``.
 
     Args:
-        head: The classifier, weight W (C, K).
+        head: The classifier, weight W (C, K); or a 1×1 convolution, weight (C, K, 1, 1).
         classes: The class of each image, int64 (B,).
 
     Returns:
         Weights (B, K) and constants (B,).
     """
-    return head.weight[classes], _biases(head, classes)
+    return head.weight.flatten(1)[classes], _biases(head, classes)
 
 
 def after_batch_norm(norm: nn.BatchNorm2d, head: nn.Linear, classes: Tensor) -> tuple[Tensor, Tensor]:
@@ -72,7 +72,7 @@ def after_layer_norm(features: Tensor, norm: nn.LayerNorm, head: nn.Linear, clas
     return (scaled - scaled.mean(dim=1, keepdim=True)) / spread, raw @ norm.bias + _biases(head, classes)
 
 
-def _biases(head: nn.Linear, classes: Tensor) -> Tensor:
+def _biases(head: nn.Linear | nn.Conv2d, classes: Tensor) -> Tensor:
     """Return the bias (B,) of each image's class, 0 for a classifier without."""
     if head.bias is None:
         return head.weight.new_zeros(len(classes))

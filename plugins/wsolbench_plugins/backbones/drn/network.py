@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from wsolbench.api import after_pooling
+
 
 class Block(nn.Module):
     """A residual block of two 3×3 convolutions, or of three of which the outer ones are 1×1 (a bottleneck).
@@ -116,5 +118,4 @@ class DRN(nn.Module):
 
     def effective_weights(self, features: Tensor, class_indices: Tensor) -> tuple[Tensor, Tensor]:  # noqa: ARG002
         """Return the weights (B, K) and constants (B,) of the class scores: the raw ones."""
-        assert self.fc.bias is not None
-        return self.classifier_weight[class_indices], self.fc.bias[class_indices]
+        return after_pooling(self.fc, class_indices)

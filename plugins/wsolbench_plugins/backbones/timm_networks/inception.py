@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from wsolbench.api import visit_layers
+from wsolbench.api import after_pooling, visit_layers
 
 _BODY = re.compile("Conv2d_|Mixed_[56]")
 """What of the published network is kept: everything before its last three blocks."""
@@ -77,8 +77,7 @@ class InceptionWSOL(nn.Module):
 
     def effective_weights(self, features: Tensor, class_indices: Tensor) -> tuple[Tensor, Tensor]:  # noqa: ARG002
         """Return the weights (B, K) and constants (B,) of the class scores: the raw ones."""
-        assert self.SPG_A4.bias is not None
-        return self.classifier_weight[class_indices], self.SPG_A4.bias[class_indices]
+        return after_pooling(self.SPG_A4, class_indices)
 
 
 def _mixed_6a(block: Any, x: Tensor) -> Tensor:

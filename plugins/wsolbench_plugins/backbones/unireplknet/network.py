@@ -7,7 +7,7 @@ in the merged form.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import torch
 from timm.layers import DropPath, LayerNorm2d
@@ -169,7 +169,7 @@ class UniRepLKNet(nn.Module):
         )
         self.norm = nn.LayerNorm(channels[-1], eps=NORM_EPS)
         self.head = nn.Linear(channels[-1], num_classes)
-        self.apply(_trunc_normal)
+        self.apply(trunc_normal)
         if he_init:
             self.downsample_layers.apply(_he_normal)
             self.stages.apply(_he_normal)
@@ -210,9 +210,7 @@ class UniRepLKNet(nn.Module):
 
     def set_drop_path(self, rate: float) -> None:
         """Set the stochastic depth rate of the last block; the rates grow linearly from 0."""
-        drops = [module for module in self.modules() if isinstance(module, DropPath)]
-        for index, drop in enumerate(drops):
-            drop.drop_prob = rate * index / max(len(drops) - 1, 1)
+        grow_rates(self.modules(), rate)
 
     def layer_ids(self) -> dict[str, int]:
         """Return parameter -> layer number as published, with three blocks of the long third stage as one layer.
@@ -249,7 +247,14 @@ def _layer_number(name: str) -> int:
     return (1, 2, 3 + block // 3, 12)[stage]
 
 
-def _trunc_normal(module: nn.Module) -> None:
+def grow_rates(modules: Iterable[nn.Module], rate: float) -> None:
+    """Set the stochastic depth rates of modules, in their order: linearly from 0 to the last one's."""
+    drops = [module for module in modules if isinstance(module, DropPath)]
+    for index, drop in enumerate(drops):
+        drop.drop_prob = rate * index / max(len(drops) - 1, 1)
+
+
+def trunc_normal(module: nn.Module) -> None:
     """Initialise weights from a truncated normal with standard deviation 0.02, as published."""
     if isinstance(module, nn.Conv2d | nn.Linear):
         nn.init.trunc_normal_(module.weight, std=0.02)

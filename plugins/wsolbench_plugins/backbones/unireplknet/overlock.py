@@ -14,8 +14,9 @@ from timm.layers import DropPath, LayerNorm2d
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from wsolbench.api import visit_layers
+from wsolbench.api import after_pooling, visit_layers
 from wsolbench_plugins.backbones.unireplknet.dilated import Branches, DilatedReparamBlock
+from wsolbench_plugins.backbones.unireplknet.network import grow_rates, trunc_normal
 
 BRANCHES: dict[int, Branches] = {
     7: ((5, 1), (3, 1), (3, 2), (3, 3)),
@@ -321,7 +322,7 @@ class OverLoCK(nn.Module):
             nn.AdaptiveAvgPool2d(1),
             nn.Conv2d(PROJECTED, num_classes, 1),
         )
-        self.apply(_trunc_normal)
+        self.apply(trunc_normal)
 
     def forward_features(self, images: Tensor) -> Tensor:
         """Return the maps (B, K, h, w) right before the pool."""
@@ -379,15 +380,14 @@ class OverLoCK(nn.Module):
 
     def effective_weights(self, features: Tensor, class_indices: Tensor) -> tuple[Tensor, Tensor]:  # noqa: ARG002
         """Return the weights (B, K) and constants (B,) of the class scores: the raw ones."""
-        bias: Tensor = self.head[4].bias  # type: ignore[assignment]
-        return self.classifier_weight[class_indices], bias[class_indices]
+        classifier = self.head[4]
+        assert isinstance(classifier, nn.Conv2d)
+        return after_pooling(classifier, class_indices)
 
     def set_drop_path(self, rate: float) -> None:
         """Set the stochastic depth rate of the last block; the rates grow linearly from 0."""
         blocks = (self.blocks1, self.blocks2, self.blocks3, self.blocks4, self.sub_blocks3, self.sub_blocks4)
-        drops = [module for module in chain(*(stage.modules() for stage in blocks)) if isinstance(module, DropPath)]
-        for index, drop in enumerate(drops):
-            drop.drop_prob = rate * index / max(len(drops) - 1, 1)
+        grow_rates(chain(*(stage.modules() for stage in blocks)), rate)
 
     def reparameterize(self) -> None:
         """Merge the dilated kernels into the large ones."""
@@ -411,11 +411,3 @@ def _stem(channels: int) -> nn.Sequential:
         nn.GELU(),
         *_conv_bn(channels, channels, 3),
     )
-
-
-def _trunc_normal(module: nn.Module) -> None:
-    """Initialise weights from a truncated normal with standard deviation 0.02, as published."""
-    if isinstance(module, nn.Conv2d):
-        nn.init.trunc_normal_(module.weight, std=0.02)
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)
