@@ -7,11 +7,13 @@ not registered are registered for the call first (see `wsolbench.functions`).
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Mapping
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from wsolbench.contract import Conventions, DatasetRoots
 from wsolbench.contract.choices import (
@@ -47,6 +49,19 @@ InputSize = Annotated[int, Field(ge=1, le=LARGEST_INPUT)]
 ChannelMean = Annotated[float, Field(ge=0, le=1)]
 ChannelStd = Annotated[float, Field(gt=0, le=1)]
 ThresholdStep = Annotated[float, Field(ge=FINEST_THRESHOLD_STEP, le=1)]
+
+
+def _finite(value: Any) -> Any:
+    """Return the value of an option as it is; raise ValueError where it holds a number that JSON does not have."""
+    if isinstance(value, Real) and not isinstance(value, Integral) and not math.isfinite(value):
+        raise ValueError("no finite number")
+    if isinstance(value, Mapping | list | tuple | set | frozenset):
+        for item in value.values() if isinstance(value, Mapping) else value:
+            _finite(item)
+    return value
+
+
+OptionValues = Mapping[str, Annotated[Any, AfterValidator(_finite)]]
 
 
 class _Config(BaseModel):
@@ -167,8 +182,8 @@ class RunConfig(ScoringConfig, InputSettings):
     """
 
     backbone: str
-    methods: Mapping[str, Mapping[str, Any]]
-    backbone_options: Mapping[str, Any] = {}
+    methods: Mapping[str, OptionValues]
+    backbone_options: OptionValues = {}
     weights: str | None = None
     weights_key: str | None = None
     tap: str | None = None
@@ -234,8 +249,8 @@ class TrainConfig(DataConfig, InputSettings):
 
     backbone: str
     recipe: str = "onecycle"
-    recipe_options: Mapping[str, Any] = {}
-    backbone_options: Mapping[str, Any] = {}
+    recipe_options: OptionValues = {}
+    backbone_options: OptionValues = {}
     weights: str | None = None
     weights_key: str | None = None
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (0,)
@@ -246,7 +261,7 @@ class TrainConfig(DataConfig, InputSettings):
     choose: Count | None = None
     choose_by: ChoiceMetric | None = None
     method: str = "cam"
-    method_options: Mapping[str, Any] = {}
+    method_options: OptionValues = {}
     resume: bool = False
     out: Path
 
@@ -262,6 +277,8 @@ def _in_one_line(error: ValidationError, cls: type[_Config]) -> str:
         close = difflib.get_close_matches(name, settings, n=1)
         hint = f" Did you mean '{close[0]}'?" if close else ""
         return f"there is no setting {name!r}.{hint} The settings are {', '.join(settings)}"
+    if first["type"] == "value_error":
+        return f"{'.'.join(map(str, first['loc']))} takes finite numbers, not {first['input']!r}"
     accepts = settings[name].accepts
     if first["type"] == "missing":
         return f"the setting '{name}' is missing; it takes {accepts}"

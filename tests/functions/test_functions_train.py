@@ -1,5 +1,7 @@
 """``wsolbench.train`` and what follows: weights for a run, a record read again, two records compared."""
 
+import json
+
 import pytest
 
 import wsolbench
@@ -78,6 +80,28 @@ def test_configurations_come_back_from_json_and_name_what_is_wrong():
         RunConfig.of(methods={})
     with pytest.raises(UsageError, match="limit takes"):
         RunConfig.from_json('{"backbone": "a", "methods": {}, "limit": 0}')
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999", "[1, NaN]", '{"x": [-Infinity]}'])
+@pytest.mark.parametrize(
+    ("settings", "place"),
+    [
+        ('"methods": {"cam": {"relu": NUMBER}}', "methods.cam.relu"),
+        ('"methods": {}, "backbone_options": {"width": NUMBER}', "backbone_options.width"),
+    ],
+)
+def test_a_number_that_json_does_not_have_is_no_setting(number, settings, place):
+    text = f'{{"backbone": "a", {settings.replace("NUMBER", number)}}}'
+    with pytest.raises(UsageError, match=rf"^{place} takes finite numbers, not .*(nan|inf)") as from_json:
+        RunConfig.from_json(text)
+    with pytest.raises(UsageError) as from_python:
+        RunConfig.of(**json.loads(text))
+    assert str(from_python.value) == str(from_json.value)
+
+
+def test_large_numbers_of_options_come_back_from_json():
+    config = RunConfig.of(backbone="a", methods={"cam": {"x": 10**400, "y": [1e308, None, True, "nan"]}})
+    assert RunConfig.from_json(config.to_json()) == config
 
 
 def test_the_default_step_of_the_grid_is_the_protocols():
