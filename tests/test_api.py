@@ -21,6 +21,7 @@ API = [
     "BelowOne",
     "Checkpoint",
     "Choice",
+    "ConvNeXtLike",
     "Conventions",
     "Count",
     "DataError",

@@ -308,7 +308,7 @@ def test_a_network_that_breaks_a_rule(build, rule):
 PAGE = (Path(__file__).parents[2] / "docs/plugins.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("module", ["wsol_smallnet", "wsol_smallvit"])
+@pytest.mark.parametrize("module", ["wsol_smallnet", "wsol_ournet", "wsol_smallvit"])
 def test_the_networks_of_the_documentation_keep_every_rule(module):
     source = re.search(rf"```python\n# {module}.py\n(.*?)```", PAGE, re.DOTALL)[1]
     assert len(source.strip().splitlines()) <= 36

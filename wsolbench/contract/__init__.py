@@ -23,6 +23,7 @@ from wsolbench.contract.backbones import (
     StochasticDepth,
     Tapped,
 )
+from wsolbench.contract.convnext import ConvNeXtLike
 from wsolbench.contract.datasets import (
     Annotations,
     Conventions,
@@ -69,6 +70,7 @@ __all__ = [
     "BackboneSpec",
     "BackboneZoo",
     "Checkpoint",
+    "ConvNeXtLike",
     "Conventions",
     "Dataset",
     "DatasetRoots",

@@ -121,9 +121,3 @@ def test_under_autocast_the_transform_stays_precise(monkeypatch):
 def test_forward_is_head_after_features():
     network, image = small_network(), torch.randn(2, 3, 32, 32)
     torch.testing.assert_close(network(image), network.forward_head(network.forward_features(image)))
-
-
-def test_drop_path_grows_linearly():
-    network = small_network(drop_path_rate=0.4)
-    rates = [block.drop_path.drop_prob for stage in network.stages for block in stage]
-    np.testing.assert_allclose(rates, [0, 0.2, 0.4])

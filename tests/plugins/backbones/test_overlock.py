@@ -86,7 +86,8 @@ def test_dynamic_kernels_are_weighted_means_over_windows_inside_the_map():
 
 
 def test_merging_is_exact_and_drop_path_grows_linearly():
-    network = OverLoCK(3, **SMALL, drop_path_rate=0.5).eval()
+    network = OverLoCK(3, **SMALL).eval()
+    network.set_drop_path(0.5)
     rates = [module.drop_prob for module in network.modules() if type(module).__name__ == "DropPath"]
     np.testing.assert_allclose(rates, np.linspace(0, 0.5, 7))
     fill(network)

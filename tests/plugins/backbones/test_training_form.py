@@ -56,7 +56,8 @@ def test_a_long_third_stage_leaves_no_number_out(name):
 
 
 @pytest.mark.parametrize(
-    ("name", "blocks"), [("resnet50", 16), ("convnext_tiny", 18), ("slak_tiny", 18), ("hornet_tiny", 25)]
+    ("name", "blocks"),
+    [("resnet50", 16), ("convnext_tiny", 18), ("slak_tiny", 18), ("hornet_tiny", 25), ("unireplknet_a", 12)],
 )
 def test_stochastic_depth_grows_linearly_over_the_blocks(name, blocks):
     network = on_meta(name)

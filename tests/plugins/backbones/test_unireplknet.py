@@ -17,7 +17,6 @@ from wsolbench_plugins.backbones.unireplknet.dilated import DilatedReparamBlock
 from wsolbench_plugins.backbones.unireplknet.network import (
     BRANCHES,
     GlobalResponseNorm,
-    UniRepLKNet,
 )
 
 SPECS = {spec.name: spec for spec in wsolbench_backbones()}
@@ -132,10 +131,3 @@ def test_micro_is_about_as_large_as_the_other_micro_networks_and_keeps_a_map_of_
     network = SPECS["unireplknet_micro"].build(20)
     assert network.forward_features(torch.zeros(2, 3, 64, 64)).shape == (2, 144, 8, 8)
     assert 500_000 < sum(each.numel() for each in network.parameters()) < 700_000
-
-
-def test_drop_path_grows_linearly():
-    with torch.device("meta"):
-        network = UniRepLKNet(3, channels=(4, 8), kernels=((3, 3), (7, 3, 7)), strides=(2,), drop_path_rate=0.4)
-    rates = [block.drop_path.drop_prob for stage in network.stages for block in stage]
-    np.testing.assert_allclose(rates, np.linspace(0, 0.4, 5))

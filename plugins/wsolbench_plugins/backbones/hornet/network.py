@@ -5,8 +5,7 @@ Written from the paper's description; state-dict keys are those of the published
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
@@ -14,7 +13,7 @@ from timm.layers import DropPath, LayerNorm2d
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from wsolbench.api import after_layer_norm, visit_layers
+from wsolbench.api import ConvNeXtLike
 
 NORM_EPS = 1e-6
 GATE_SCALE = 1 / 3
@@ -107,9 +106,7 @@ class RecursiveGatedConv(nn.Module):
 class Block(nn.Module):
     """``x + drop(γ₁ · gnconv(norm1(x)))``, then ``x + drop(γ₂ · pwconv2(gelu(pwconv1(norm2(x)))))``."""
 
-    def __init__(
-        self, channels: int, order: int, filter_side: int | None, drop_path: float, layer_scale: float
-    ) -> None:
+    def __init__(self, channels: int, order: int, filter_side: int | None, layer_scale: float) -> None:
         super().__init__()
         self.gamma1 = nn.Parameter(torch.full((channels,), layer_scale))
         self.gamma2 = nn.Parameter(torch.full((channels,), layer_scale))
@@ -118,7 +115,7 @@ class Block(nn.Module):
         self.norm2 = nn.LayerNorm(channels, eps=NORM_EPS)
         self.pwconv1 = nn.Linear(channels, 4 * channels)
         self.pwconv2 = nn.Linear(4 * channels, channels)
-        self.drop_path = DropPath(drop_path)
+        self.drop_path = DropPath()
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C, h, w) to (B, C, h, w)."""
@@ -128,7 +125,7 @@ class Block(nn.Module):
         return out
 
 
-class HorNet(nn.Module):
+class HorNet(ConvNeXtLike, nn.Module):
     """The network: patch stem (÷4), stages with down-sampling (÷2) between them, global pool, layer norm, linear head.
 
     Features are tapped before pooling. Images may have any size.
@@ -140,7 +137,6 @@ class HorNet(nn.Module):
         orders: Order n of each stage's gated convolutions.
         filter_sides: Side of the maps for which each stage's global filters are made, or None for a stage whose gated
             convolutions have 7×7 kernels.
-        drop_path_rate: Stochastic depth rate of the last block; the rates grow linearly from 0.
         layer_scale: Initial γ₁ and γ₂ of every block.
     """
 
@@ -152,7 +148,6 @@ class HorNet(nn.Module):
         depths: Sequence[int] = (2, 3, 18, 2),
         orders: Sequence[int] = (2, 3, 4, 5),
         filter_sides: Sequence[int | None] = (None, None, None, None),
-        drop_path_rate: float = 0.0,
         layer_scale: float = 1e-6,
     ) -> None:
         super().__init__()
@@ -161,73 +156,13 @@ class HorNet(nn.Module):
         for narrow, wide in pairwise(channels):
             norm = LayerNorm2d(narrow, eps=NORM_EPS)
             self.downsample_layers.append(nn.Sequential(norm, nn.Conv2d(narrow, wide, 2, 2)))
-        last = max(sum(depths) - 1, 1)
-        rates = iter([drop_path_rate * index / last for index in range(sum(depths))])
         self.stages = nn.ModuleList(
-            nn.Sequential(*(Block(width, order, side, next(rates), layer_scale) for _ in range(depth)))
+            nn.Sequential(*(Block(width, order, side, layer_scale) for _ in range(depth)))
             for width, depth, order, side in zip(channels, depths, orders, filter_sides, strict=True)
         )
         self.norm = nn.LayerNorm(channels[-1], eps=NORM_EPS)
         self.head = nn.Linear(channels[-1], num_classes)
         self.apply(_trunc_normal)
-
-    def forward_features(self, images: Tensor) -> Tensor:
-        """Return the last stage's maps (B, K, h, w)."""
-        x = images
-        for downsample, stage in zip(self.downsample_layers, self.stages, strict=True):
-            x = stage(downsample(x))
-        return x
-
-    def forward_head(self, features: Tensor) -> Tensor:
-        """Return the logits (B, C)."""
-        logits: Tensor = self.head(self.norm(features.mean(dim=(2, 3))))
-        return logits
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Return the logits (B, C) of images (B, 3, H, W)."""
-        return self.forward_head(self.forward_features(images))
-
-    @property
-    def taps(self) -> tuple[str, ...]:
-        """The stages."""
-        return tuple(f"stages.{number}" for number in range(len(self.stages)))
-
-    def forward_tapped(self, images: Tensor, visit: Mapping[str, Callable[[Tensor], Tensor]]) -> Tensor:
-        """Return the logits (B, C), and show the maps (B, K, h, w) of stages to functions on the way."""
-        return visit_layers(self, images, visit)
-
-    @property
-    def classifier_weight(self) -> Tensor:
-        """The raw head weights (C, K), without the layer norm between pool and head."""
-        return self.head.weight
-
-    def effective_weights(self, features: Tensor, class_indices: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the weights (B, K) and constants (B,) of the class scores, with the layer norm."""
-        return after_layer_norm(features, self.norm, self.head, class_indices)
-
-    def set_drop_path(self, rate: float) -> None:
-        """Set the stochastic depth rate of the last block; the rates grow linearly from 0."""
-        drops = [module for module in self.modules() if isinstance(module, DropPath)]
-        for index, drop in enumerate(drops):
-            drop.drop_prob = rate * index / max(len(drops) - 1, 1)
-
-    def layer_ids(self) -> dict[str, int]:
-        """Return parameter -> layer number as published, with three blocks of the long third stage as one layer.
-
-        The four stages have the numbers 1, 2, 3 to 11, and 12; norm and head have 13. Stem and down-sampling layers
-        have 0, 2, 3 and 12.
-        """
-        return {name: _layer_number(name) for name, _ in self.named_parameters()}
-
-
-def _layer_number(name: str) -> int:
-    place = re.match(r"(stages|downsample_layers)\.(\d+)\.(\d+)", name)
-    if place is None:
-        return 13
-    part, stage, block = place[1], int(place[2]), int(place[3])
-    if part == "downsample_layers":
-        return (0, 2, 3, 12)[stage]
-    return (1, 2, 3 + block // 3, 12)[stage]
 
 
 def _trunc_normal(module: nn.Module) -> None:

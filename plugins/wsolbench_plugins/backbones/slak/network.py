@@ -5,17 +5,16 @@ Written from the paper's description; state-dict keys are those of the published
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
-from timm.layers import DropPath
+from timm.layers import DropPath, LayerNorm2d
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-from wsolbench.api import after_layer_norm, visit_layers
+from wsolbench.api import ConvNeXtLike
 
 NORM_EPS = 1e-6
 
@@ -81,28 +80,17 @@ class DecomposedKernel(nn.Module):
             self.small_conv = None
 
 
-class ChannelNorm(nn.LayerNorm):
-    """Layer norm over the channels of (B, C, h, w)."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__(channels, eps=NORM_EPS)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (B, C, h, w) to (B, C, h, w)."""
-        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
-
-
 class Block(nn.Module):
     """``x + drop(γ · pwconv2(gelu(pwconv1(norm(large_kernel(x))))))``: ConvNeXt's block with a decomposed kernel."""
 
-    def __init__(self, channels: int, kernel: int, short: int, drop_path: float, layer_scale: float) -> None:
+    def __init__(self, channels: int, kernel: int, short: int, layer_scale: float) -> None:
         super().__init__()
         self.gamma = nn.Parameter(torch.full((channels,), layer_scale))
         self.large_kernel = DecomposedKernel(channels, kernel, short)
         self.norm = nn.LayerNorm(channels, eps=NORM_EPS)
         self.pwconv1 = nn.Linear(channels, 4 * channels)
         self.pwconv2 = nn.Linear(4 * channels, channels)
-        self.drop_path = DropPath(drop_path)
+        self.drop_path = DropPath()
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C, h, w) to (B, C, h, w)."""
@@ -112,7 +100,7 @@ class Block(nn.Module):
         return out
 
 
-class SLaK(nn.Module):
+class SLaK(ConvNeXtLike, nn.Module):
     """The network: patch stem, stages with down-sampling between them, global pool, layer norm, linear head.
 
     Features are tapped before pooling.
@@ -124,7 +112,6 @@ class SLaK(nn.Module):
         kernels: Long side of the decomposed kernel of each stage.
         short_kernel: Short side of the decomposed kernels.
         strides: Patch side and stride of the stem and of the down-sampling before each further stage.
-        drop_path_rate: Stochastic depth rate of the last block; the rates grow linearly from 0.
         layer_scale: Initial γ of every block.
         stem: ``patch`` is the paper's; ``overlap`` has two 3×3 convolutions of stride 2 with a GELU between them.
         he_init: Draw the weights before the head from He's normal (2015), which narrow networks need: with a standard
@@ -141,7 +128,6 @@ class SLaK(nn.Module):
         kernels: Sequence[int],
         short_kernel: int = 5,
         strides: Sequence[int] = (4, 2, 2, 2),
-        drop_path_rate: float = 0.0,
         layer_scale: float = 1e-6,
         stem: Literal["patch", "overlap"] = "patch",
         he_init: bool = False,
@@ -149,11 +135,10 @@ class SLaK(nn.Module):
         super().__init__()
         self.downsample_layers = nn.ModuleList([_stem(stem, channels[0], strides[0])])
         for narrow, wide, stride in zip(channels[:-1], channels[1:], strides[1:], strict=True):
-            self.downsample_layers.append(nn.Sequential(ChannelNorm(narrow), nn.Conv2d(narrow, wide, stride, stride)))
-        last = max(sum(depths) - 1, 1)
-        rates = iter([drop_path_rate * index / last for index in range(sum(depths))])
+            norm = LayerNorm2d(narrow, eps=NORM_EPS)
+            self.downsample_layers.append(nn.Sequential(norm, nn.Conv2d(narrow, wide, stride, stride)))
         self.stages = nn.ModuleList(
-            nn.Sequential(*(Block(width, kernel, short_kernel, next(rates), layer_scale) for _ in range(depth)))
+            nn.Sequential(*(Block(width, kernel, short_kernel, layer_scale) for _ in range(depth)))
             for width, depth, kernel in zip(channels, depths, kernels, strict=True)
         )
         self.norm = nn.LayerNorm(channels[-1], eps=NORM_EPS)
@@ -163,54 +148,6 @@ class SLaK(nn.Module):
             self.downsample_layers.apply(_he_normal)
             self.stages.apply(_he_normal)
 
-    def forward_features(self, images: Tensor) -> Tensor:
-        """Return the last stage's maps (B, K, h, w)."""
-        x = images
-        for downsample, stage in zip(self.downsample_layers, self.stages, strict=True):
-            x = stage(downsample(x))
-        return x
-
-    def forward_head(self, features: Tensor) -> Tensor:
-        """Return the logits (B, C)."""
-        logits: Tensor = self.head(self.norm(features.mean(dim=(2, 3))))
-        return logits
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Return the logits (B, C) of images (B, 3, H, W)."""
-        return self.forward_head(self.forward_features(images))
-
-    @property
-    def taps(self) -> tuple[str, ...]:
-        """The stages."""
-        return tuple(f"stages.{number}" for number in range(len(self.stages)))
-
-    def forward_tapped(self, images: Tensor, visit: Mapping[str, Callable[[Tensor], Tensor]]) -> Tensor:
-        """Return the logits (B, C), and show the maps (B, K, h, w) of stages to functions on the way."""
-        return visit_layers(self, images, visit)
-
-    @property
-    def classifier_weight(self) -> Tensor:
-        """The raw head weights (C, K), without the layer norm between pool and head."""
-        return self.head.weight
-
-    def effective_weights(self, features: Tensor, class_indices: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the weights (B, K) and constants (B,) of the class scores, with the layer norm."""
-        return after_layer_norm(features, self.norm, self.head, class_indices)
-
-    def set_drop_path(self, rate: float) -> None:
-        """Set the stochastic depth rate of the last block; the rates grow linearly from 0."""
-        drops = [module for module in self.modules() if isinstance(module, DropPath)]
-        for index, drop in enumerate(drops):
-            drop.drop_prob = rate * index / max(len(drops) - 1, 1)
-
-    def layer_ids(self) -> dict[str, int]:
-        """Return parameter -> layer number as published, with three blocks of the long third stage as one layer.
-
-        The four stages have the numbers 1, 2, 3 to 11, and 12; norm and head have 13. Stem and down-sampling layers
-        have 0, 2, 3 and 12.
-        """
-        return {name: _layer_number(name) for name, _ in self.named_parameters()}
-
     def reparameterize(self) -> None:
         """Merge the branches and norms of every decomposed kernel; published weights are never in this form."""
         for module in self.modules():
@@ -218,22 +155,12 @@ class SLaK(nn.Module):
                 module.reparameterize()
 
 
-def _layer_number(name: str) -> int:
-    place = re.match(r"(stages|downsample_layers)\.(\d+)\.(\d+)", name)
-    if place is None:
-        return 13
-    part, stage, block = place[1], int(place[2]), int(place[3])
-    if part == "downsample_layers":
-        return (0, 2, 3, 12)[stage]
-    return (1, 2, 3 + block // 3, 12)[stage]
-
-
 def _stem(kind: str, channels: int, stride: int) -> nn.Sequential:
     if kind == "patch":
-        return nn.Sequential(nn.Conv2d(3, channels, stride, stride), ChannelNorm(channels))
+        return nn.Sequential(nn.Conv2d(3, channels, stride, stride), LayerNorm2d(channels, eps=NORM_EPS))
     first = nn.Conv2d(3, channels // 2, 3, stride=2, padding=1)
     second = nn.Conv2d(channels // 2, channels, 3, stride=stride // 2, padding=1)
-    return nn.Sequential(first, nn.GELU(), second, ChannelNorm(channels))
+    return nn.Sequential(first, nn.GELU(), second, LayerNorm2d(channels, eps=NORM_EPS))
 
 
 def _trunc_normal(module: nn.Module) -> None:

@@ -6,8 +6,7 @@ in the merged form.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 from timm.layers import DropPath, LayerNorm2d
@@ -15,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_linear_bn_weights
 
-from wsolbench.api import after_layer_norm, visit_layers
+from wsolbench.api import ConvNeXtLike
 from wsolbench_plugins.backbones.unireplknet.dilated import Branches, DilatedReparamBlock, depthwise, fuse, statistics
 
 NORM_EPS = 1e-6
@@ -81,7 +80,7 @@ class ToChannelsFirst(nn.Module):
 class Block(nn.Module):
     """``x + drop(γ · pwconv2(act(pwconv1(se(norm(dwconv(x)))))))``; the last part of ``pwconv2`` is a batch norm."""
 
-    def __init__(self, channels: int, kernel: int, drop_path: float, layer_scale: float) -> None:
+    def __init__(self, channels: int, kernel: int, layer_scale: float) -> None:
         super().__init__()
         branches = BRANCHES.get(kernel)
         self.gamma: nn.Parameter | None = nn.Parameter(torch.full((channels,), layer_scale))
@@ -93,7 +92,7 @@ class Block(nn.Module):
         self.pwconv2 = nn.Sequential(
             nn.Linear(4 * channels, channels, bias=False), ToChannelsFirst(), nn.BatchNorm2d(channels)
         )
-        self.drop_path = DropPath(drop_path)
+        self.drop_path = DropPath()
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C, h, w) to (B, C, h, w)."""
@@ -129,7 +128,7 @@ class Block(nn.Module):
         response.beta = self.gamma = None
 
 
-class UniRepLKNet(nn.Module):
+class UniRepLKNet(ConvNeXtLike, nn.Module):
     """The network: stem (÷4), stages with down-sampling between them, global pool, layer norm, linear head.
 
     Features are tapped before pooling.
@@ -139,7 +138,6 @@ class UniRepLKNet(nn.Module):
         channels: Number of channels of each stage.
         kernels: Side of the depthwise kernel of every block, stage by stage.
         strides: Stride of the down-sampling before each stage but the first.
-        drop_path_rate: Stochastic depth rate of the last block; the rates grow linearly from 0.
         layer_scale: Initial γ of every block.
         he_init: Draw the weights before the head from He's normal (2015), which narrow networks need: with a standard
             deviation of 0.02 and few channels, the inputs of every GELU are near 0, where it is almost linear.
@@ -152,7 +150,6 @@ class UniRepLKNet(nn.Module):
         channels: Sequence[int],
         kernels: Sequence[Sequence[int]],
         strides: Sequence[int] = (2, 2, 2),
-        drop_path_rate: float = 0.0,
         layer_scale: float = 1e-6,
         he_init: bool = False,
     ) -> None:
@@ -161,10 +158,8 @@ class UniRepLKNet(nn.Module):
         for narrow, wide, stride in zip(channels[:-1], channels[1:], strides, strict=True):
             conv = nn.Conv2d(narrow, wide, 3, stride, padding=1)
             self.downsample_layers.append(nn.Sequential(conv, LayerNorm2d(wide, eps=NORM_EPS)))
-        total = sum(len(stage) for stage in kernels)
-        rates = iter([drop_path_rate * index / max(total - 1, 1) for index in range(total)])
         self.stages = nn.ModuleList(
-            nn.Sequential(*(Block(width, kernel, next(rates), layer_scale) for kernel in stage))
+            nn.Sequential(*(Block(width, kernel, layer_scale) for kernel in stage))
             for width, stage in zip(channels, kernels, strict=True)
         )
         self.norm = nn.LayerNorm(channels[-1], eps=NORM_EPS)
@@ -173,52 +168,6 @@ class UniRepLKNet(nn.Module):
         if he_init:
             self.downsample_layers.apply(_he_normal)
             self.stages.apply(_he_normal)
-
-    def forward_features(self, images: Tensor) -> Tensor:
-        """Return the last stage's maps (B, K, h, w)."""
-        x = images
-        for downsample, stage in zip(self.downsample_layers, self.stages, strict=True):
-            x = stage(downsample(x))
-        return x
-
-    def forward_head(self, features: Tensor) -> Tensor:
-        """Return the logits (B, C)."""
-        logits: Tensor = self.head(self.norm(features.mean(dim=(2, 3))))
-        return logits
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Return the logits (B, C) of images (B, 3, H, W)."""
-        return self.forward_head(self.forward_features(images))
-
-    @property
-    def taps(self) -> tuple[str, ...]:
-        """The stages."""
-        return tuple(f"stages.{number}" for number in range(len(self.stages)))
-
-    def forward_tapped(self, images: Tensor, visit: Mapping[str, Callable[[Tensor], Tensor]]) -> Tensor:
-        """Return the logits (B, C), and show the maps (B, K, h, w) of stages to functions on the way."""
-        return visit_layers(self, images, visit)
-
-    @property
-    def classifier_weight(self) -> Tensor:
-        """The raw head weights (C, K), without the layer norm between pool and head."""
-        return self.head.weight
-
-    def effective_weights(self, features: Tensor, class_indices: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the weights (B, K) and constants (B,) of the class scores, with the layer norm."""
-        return after_layer_norm(features, self.norm, self.head, class_indices)
-
-    def set_drop_path(self, rate: float) -> None:
-        """Set the stochastic depth rate of the last block; the rates grow linearly from 0."""
-        grow_rates(self.modules(), rate)
-
-    def layer_ids(self) -> dict[str, int]:
-        """Return parameter -> layer number as published, with three blocks of the long third stage as one layer.
-
-        The four stages have the numbers 1, 2, 3 to 11, and 12; norm and head have 13. Stem and down-sampling layers
-        have 0, 2, 3 and 12.
-        """
-        return {name: _layer_number(name) for name, _ in self.named_parameters()}
 
     def reparameterize(self) -> None:
         """Merge the branches, and fuse every norm of the blocks, as weights for inference are saved."""
@@ -235,23 +184,6 @@ def _stem(channels: int) -> nn.Sequential:
         nn.Conv2d(channels // 2, channels, 3, stride=2, padding=1),
         LayerNorm2d(channels, eps=NORM_EPS),
     )
-
-
-def _layer_number(name: str) -> int:
-    place = re.match(r"(stages|downsample_layers)\.(\d+)\.(\d+)", name)
-    if place is None:
-        return 13
-    part, stage, block = place[1], int(place[2]), int(place[3])
-    if part == "downsample_layers":
-        return (0, 2, 3, 12)[stage]
-    return (1, 2, 3 + block // 3, 12)[stage]
-
-
-def grow_rates(modules: Iterable[nn.Module], rate: float) -> None:
-    """Set the stochastic depth rates of modules, in their order: linearly from 0 to the last one's."""
-    drops = [module for module in modules if isinstance(module, DropPath)]
-    for index, drop in enumerate(drops):
-        drop.drop_prob = rate * index / max(len(drops) - 1, 1)
 
 
 def trunc_normal(module: nn.Module) -> None:

@@ -7,7 +7,6 @@ auxiliary head, both in the training form (with parallel dilated branches) and i
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from itertools import chain
 
 import torch
 from timm.layers import DropPath, LayerNorm2d
@@ -16,7 +15,7 @@ from torch.nn import functional as F
 
 from wsolbench.api import after_pooling, visit_layers
 from wsolbench_plugins.backbones.unireplknet.dilated import Branches, DilatedReparamBlock
-from wsolbench_plugins.backbones.unireplknet.network import grow_rates, trunc_normal
+from wsolbench_plugins.backbones.unireplknet.network import trunc_normal
 
 BRANCHES: dict[int, Branches] = {
     7: ((5, 1), (3, 1), (3, 2), (3, 3)),
@@ -97,7 +96,7 @@ class GlobalResponseNorm(nn.Module):
 class BaseBlock(nn.Module):
     """A block of the base and overview networks: ``scale(x) + proj(x)`` after a residual 3×3 kernel."""
 
-    def __init__(self, channels: int, kernel: int, mlp_ratio: int, drop_path: float, *, scaled: bool) -> None:
+    def __init__(self, channels: int, kernel: int, mlp_ratio: int, *, scaled: bool) -> None:
         super().__init__()
         inner = channels * mlp_ratio
         self.dwconv = ResidualDepthwise(channels)
@@ -111,7 +110,7 @@ class BaseBlock(nn.Module):
             ResidualDepthwise(inner),
             GlobalResponseNorm(inner),
             nn.Conv2d(inner, channels, 1),
-            DropPath(drop_path),
+            DropPath(),
         )
         self.ls = LayerScale(channels) if scaled else nn.Identity()
 
@@ -131,13 +130,10 @@ class FocusBlock(nn.Module):
         kernel: Side of the large dynamic kernels; half of the channels have small ones.
         heads: Number of kernels of each size at a position.
         mlp_ratio: Number of channels inside the feed-forward part, as a multiple of C.
-        drop_path: Stochastic depth rate.
         first: Whether it is the first of all, whose context has nothing to be mixed with.
     """
 
-    def __init__(
-        self, channels: int, context: int, kernel: int, heads: int, mlp_ratio: int, drop_path: float, *, first: bool
-    ) -> None:
+    def __init__(self, channels: int, context: int, kernel: int, heads: int, mlp_ratio: int, *, first: bool) -> None:
         super().__init__()
         both, inner = channels + context, channels * mlp_ratio
         self.kernel, self.heads, self.channels = kernel, heads, channels
@@ -171,7 +167,7 @@ class FocusBlock(nn.Module):
             nn.Conv2d(inner, both, 1),
         )
         self.ls1, self.ls2 = LayerScale(both), LayerScale(both)
-        self.drop_path = DropPath(drop_path)
+        self.drop_path = DropPath()
         self.rpb1 = nn.Parameter(torch.zeros(heads, 2 * SMALL_KERNEL - 1, 2 * SMALL_KERNEL - 1))
         self.rpb2 = nn.Parameter(torch.zeros(heads, 2 * kernel - 1, 2 * kernel - 1))
 
@@ -274,7 +270,6 @@ class OverLoCK(nn.Module):
         kernels: Side of the large kernel of each stage.
         mlp_ratio: Number of channels inside a block of the base, as a multiple of the stage's.
         focus_mlp_ratio: The same, of the focus network.
-        drop_path_rate: Stochastic depth rate of the last block; the rates grow linearly from 0.
     """
 
     def __init__(
@@ -288,12 +283,9 @@ class OverLoCK(nn.Module):
         kernels: Sequence[int] = (17, 15, 13, 7),
         mlp_ratio: int = 4,
         focus_mlp_ratio: int = 3,
-        drop_path_rate: float = 0.0,
     ) -> None:
         super().__init__()
         context = channels[3] // 4
-        total = sum(depths) + sum(focus_depths)
-        rates = iter([drop_path_rate * index / max(total - 1, 1) for index in range(total)])
         self.patch_embed1 = _stem(channels[0])
         self.patch_embed2 = _conv_bn(channels[0], channels[1], 3, stride=2)
         self.patch_embed3 = _conv_bn(channels[1], channels[2], 3, stride=2)
@@ -301,15 +293,13 @@ class OverLoCK(nn.Module):
         self.high_level_proj = nn.Conv2d(channels[3], context, 1)
         self.patch_embedx = ContextDownsample(channels[2], channels[3], context)
         self.blocks1, self.blocks2, self.blocks3, self.blocks4 = (
-            nn.ModuleList(
-                BaseBlock(width, kernel, mlp_ratio, next(rates), scaled=stage >= 2) for _ in range(depths[stage])
-            )
+            nn.ModuleList(BaseBlock(width, kernel, mlp_ratio, scaled=stage >= 2) for _ in range(depths[stage]))
             for stage, (width, kernel) in enumerate(zip(channels, kernels, strict=True))
         )
         self.sub_blocks3, self.sub_blocks4 = (
             nn.ModuleList(
                 FocusBlock(
-                    *(channels[stage], context, kernels[stage], 2 * heads, focus_mlp_ratio, next(rates)),
+                    *(channels[stage], context, kernels[stage], 2 * heads, focus_mlp_ratio),
                     first=stage == 2 and number == 0,
                 )
                 for number in range(depth)
@@ -386,8 +376,9 @@ class OverLoCK(nn.Module):
 
     def set_drop_path(self, rate: float) -> None:
         """Set the stochastic depth rate of the last block; the rates grow linearly from 0."""
-        blocks = (self.blocks1, self.blocks2, self.blocks3, self.blocks4, self.sub_blocks3, self.sub_blocks4)
-        grow_rates(chain(*(stage.modules() for stage in blocks)), rate)
+        drops = [module for module in self.modules() if isinstance(module, DropPath)]  # in the order of the pass
+        for index, drop in enumerate(drops):
+            drop.drop_prob = rate * index / (len(drops) - 1)
 
     def reparameterize(self) -> None:
         """Merge the dilated kernels into the large ones."""
