@@ -39,7 +39,7 @@ from wsolbench.contract.inputs import InputChanges
 from wsolbench.contract.options import list_options
 from wsolbench.errors import UsageError
 
-__all__ = ["EvaluateConfig", "RunConfig", "TrainConfig"]
+__all__ = ["AnalyzeConfig", "EvaluateConfig", "RunConfig", "TrainConfig"]
 
 Count = Annotated[int, Field(ge=1)]
 MapsName = Annotated[str, Field(pattern=DATASET_NAME)]
@@ -264,6 +264,63 @@ class TrainConfig(DataConfig, InputSettings):
     method_options: OptionValues = {}
     resume: bool = False
     out: Path
+
+
+class AnalyzeConfig(DataConfig, InputSettings):
+    """An analysis of networks, of records, or of both.
+
+    Args:
+        analysis: Its name.
+        options: Option of the analysis -> value, or the text that stands for it.
+        records: Files of records, whose networks are measured or which are read, and of earlier analyses.
+        backbones: Further networks.
+        weights: Of these networks: none for those that ship, one for all of them, or one for each.
+        weights_root: The folder below which weights files that records name are found.
+        weights_key: Which state dict of weights files that hold several; None for the usual one.
+        backbone_options: Option of these networks -> value, or the text that stands for it.
+        tap: The layer whose maps are their features; None for those before their heads.
+        random: Whether every trained network is measured with random weights too; None as the analysis usually does.
+        split: The images that are used; None for those that the analysis usually uses.
+        images: How many of them, always the same ones; None for as many as the analysis usually uses.
+        batch_size: Images in a forward pass.
+        device: None for a GPU where there is one.
+        workers: Threads that load images.
+        seed: Of every random draw, such as random weights.
+        out: The new folder of figures and tables; None writes none.
+    """
+
+    analysis: str
+    options: Mapping[str, Any] = {}
+    records: tuple[Path, ...] = ()
+    backbones: tuple[str, ...] = ()
+    weights: tuple[str, ...] = ()
+    weights_root: Path | None = None
+    weights_key: str | None = None
+    backbone_options: Mapping[str, Any] = {}
+    tap: str | None = None
+    random: bool | None = None
+    split: SplitName | None = None
+    images: Count | None = None
+    batch_size: Count = 32
+    device: str | None = None
+    workers: Count = 2
+    seed: Seed = 0
+    out: Path | None = None
+
+    @property
+    def weights_of_backbones(self) -> tuple[str | None, ...]:
+        """The weights of every network in `backbones`.
+
+        Raises:
+            UsageError: They are neither none, one for all, nor one for each.
+        """
+        count = len(self.backbones)
+        if len(self.weights) not in (0, 1, count):
+            raise UsageError(
+                f"{len(self.weights)} weights for {count} networks: give none, one for all, or one for each, in their "
+                "order"
+            )
+        return self.weights if len(self.weights) == count else (self.weights or (None,)) * count
 
 
 def _in_one_line(error: ValidationError, cls: type[_Config]) -> str:

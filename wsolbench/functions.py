@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
-from wsolbench.config import EvaluateConfig, RunConfig, ScoringConfig, TrainConfig
+from wsolbench.config import AnalyzeConfig, EvaluateConfig, RunConfig, ScoringConfig, TrainConfig
 from wsolbench.contract import BackboneSpec, Dataset, DatasetSpec, InputConfig, MethodSpec, RecipeSpec, Split
 from wsolbench.contract.choices import (
     DEFAULT_THRESHOLD_STEP,
@@ -48,11 +48,12 @@ from wsolbench.records.missing import NO_FULLSUP_MAPS_GIVEN
 from wsolbench.records.verify import verified
 
 if TYPE_CHECKING:
+    import pandas as pd
     from torch import nn
 
     from wsolbench.training.job import TrainedClassifier
 
-__all__ = ["compare", "evaluate", "load_record", "run", "score", "train"]
+__all__ = ["analyze", "compare", "evaluate", "load_record", "run", "score", "train"]
 
 FilePath: TypeAlias = str | PathLike[str]
 MethodLike: TypeAlias = "str | MethodSpec | Callable[..., Any]"
@@ -432,6 +433,113 @@ def train(
     return carry_out(config, call.registry, call.reporter, command=call.command("train"))
 
 
+def analyze(
+    analysis: str,
+    backbones: str | BackboneSpec | nn.Module | Sequence[str | BackboneSpec | nn.Module] = (),
+    dataset: str | DatasetSpec | Dataset | None = None,
+    *,
+    records: FilePath | Sequence[FilePath] = (),
+    options: Mapping[str, Any] | None = None,
+    weights: FilePath | Sequence[FilePath] | None = None,
+    weights_root: FilePath | None = None,
+    weights_key: str | None = None,
+    backbone_options: Mapping[str, Any] | None = None,
+    tap: str | None = None,
+    input_size: int | None = None,
+    preprocessing: PreprocessingName | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    interpolation: Interpolation | None = None,
+    layer: str | None = None,
+    input: InputConfig | None = None,
+    random: bool | None = None,
+    data_root: FilePath | None = None,
+    metadata_root: FilePath | None = None,
+    masks: FilePath | None = None,
+    boxes: BoxConvention = "inclusive",
+    first_pixel: int | None = None,
+    unannotated: Unannotated = "error",
+    class_map: FilePath | None = None,
+    split: SplitName | None = None,
+    images: int | None = None,
+    batch_size: int = 32,
+    device: str | None = None,
+    workers: int = 2,
+    seed: int = 0,
+    out: FilePath | None = None,
+    progress: bool = False,
+) -> pd.DataFrame:
+    """Measure what feature maps or records say besides localization.
+
+    Args:
+        analysis: Its name, as ``"erf"``; ``wsolbench analyze --help`` lists them.
+        backbones: Networks, as `run` takes them.
+        dataset: Whose images are used; None for that of the first record, or critters.
+        records: Files of records, whose networks are measured or which are read, and of earlier analyses.
+        options: Option of the analysis -> value, as ``{"size": 512}``.
+        weights: Of `backbones`: None for those that ship, one for all, or one for each.
+        weights_root: The folder below which the weights files that records name lie.
+        weights_key: Which state dict of a weights file that holds several.
+        backbone_options: Option of the networks -> value.
+        tap: The layer of the networks whose maps are the features.
+        input_size: Side of the square input in pixels; see `run` for this and the other settings of the input.
+        preprocessing: Mean and std.
+        mean: Of the channels R, G, B of [0, 1].
+        std: Of the channels.
+        interpolation: Filter of the warp.
+        layer: Of modules: the name of the layer whose output are the feature maps.
+        input: Of modules: how images become their input.
+        random: Whether every trained network is measured with random weights too; None as the analysis usually does.
+        data_root: Where the data set is; see `run` for this and the other settings of data.
+        metadata_root: Where its lists are.
+        masks: Where its masks are.
+        boxes: What the second corner of a listed box is.
+        first_pixel: The number of the first pixel in lists of corners.
+        unannotated: What happens to images without box and mask where others have one.
+        class_map: A file that puts class folders, categories and rows of the networks' heads together.
+        split: The images that are used; None for those that the analysis usually uses.
+        images: How many of them, always the same ones; None for as many as the analysis usually uses.
+        batch_size: Images in a forward pass.
+        device: ``"cpu"``, ``"cuda"`` ...; None for a GPU where there is one.
+        workers: Threads that load images.
+        seed: Of every random draw.
+        out: A new folder for figures and tables; None writes none.
+        progress: Whether the progress is shown on standard error.
+
+    Returns:
+        The table of the analysis. Its ``attrs`` hold what it shows and what it cannot say.
+
+    Raises:
+        WsolbenchError: Whatever the caller can mend.
+
+    Example:
+        ``wsolbench.analyze("noise", ["replknet", "timm:resnet18"], weights="random", images=20)``
+    """
+    call = _Call(dict(locals()), progress)
+    given = [backbones] if isinstance(backbones, str) or not isinstance(backbones, Sequence) else list(backbones)
+    from wsolbench.analysis.job import analyze as carry_out
+    from wsolbench.analysis.job import dataset_of
+
+    paths = tuple(map(Path, _several(records)))
+    chosen = dataset_of(paths) if dataset is None else call.register(dataset, _dataset_spec)
+    config = AnalyzeConfig.of(
+        backbones=[call.register(each, lambda module: _backbone_spec(module, layer, input)) for each in given],
+        dataset=chosen,
+        records=paths,
+        options=dict(options or {}),
+        weights=[str(each) for each in _several(weights)],
+        backbone_options=dict(backbone_options or {}),
+        **call.settings(AnalyzeConfig, "backbones", "dataset", "records", "options", "weights", "backbone_options"),
+    )
+    return carry_out(config, call.registry, call.reporter, command=call.command("analyze")).table
+
+
+def _several(given: FilePath | Sequence[FilePath] | None) -> list[FilePath]:
+    if given is None:
+        return []
+    return [given] if isinstance(given, str | PathLike) else list(given)
+
+
 def compare(first: ResultRecord | FilePath, second: ResultRecord | FilePath) -> Comparison:
     """Compare two records of the same images, with intervals from resamples that hold the same images for both.
 
@@ -496,7 +604,7 @@ class _Call:
         self.registry = self.registry.including(offer)
         return offer.qualified_name
 
-    def settings(self, config: type[ScoringConfig | TrainConfig], *but: str) -> dict[str, Any]:
+    def settings(self, config: type[AnalyzeConfig | ScoringConfig | TrainConfig], *but: str) -> dict[str, Any]:
         """Return the arguments that are settings of a kind of configuration as they are."""
         names = [name for name in config.model_fields if name in self._arguments and name not in but]
         return {name: self._arguments[name] for name in names}

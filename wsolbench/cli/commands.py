@@ -7,7 +7,20 @@ from typing import Annotated
 import typer
 
 from wsolbench import __version__
-from wsolbench.cli import compare, data, describe, evaluate, gallery, leaderboard, listing, run, schema, train, weights
+from wsolbench.cli import (
+    analyze,
+    compare,
+    data,
+    describe,
+    evaluate,
+    gallery,
+    leaderboard,
+    listing,
+    run,
+    schema,
+    train,
+    weights,
+)
 from wsolbench.cli.session import EVERYWHERE
 
 app = typer.Typer(
@@ -29,6 +42,7 @@ app.command(epilog=EVERYWHERE)(listing.plugins)
 app.command(epilog=EVERYWHERE)(describe.describe)
 app.command(epilog=EVERYWHERE)(weights.weights)
 app.command(epilog=EVERYWHERE)(schema.schema)
+app.add_typer(analyze.analyze, name="analyze")
 app.add_typer(data.data, name="data")
 app.add_typer(leaderboard.leaderboard, name="leaderboard")
 

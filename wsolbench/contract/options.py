@@ -65,6 +65,12 @@ class Option:
         return _range(self.annotation)
 
     @property
+    def description(self) -> str:
+        """What its annotation says of it, ``Field(description=...)``; empty if nothing."""
+        entries = self.annotation.__metadata__ if get_origin(self.annotation) is Annotated else ()
+        return next((entry.description for entry in entries if isinstance(entry, FieldInfo) and entry.description), "")
+
+    @property
     def search(self) -> Search | None:
         """From which values ``train --choose`` draws it; None where it does not."""
         entries = self.annotation.__metadata__ if get_origin(self.annotation) is Annotated else ()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import glob
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,25 +10,25 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from wsolbench.contract import InputConfig, Split
-from wsolbench.contract.inputs import InputChanges, shown_input
+from wsolbench.contract import Split
+from wsolbench.contract.inputs import shown_input
 from wsolbench.data.images import warp
 from wsolbench.data.opened import OpenDataset, OpenSplit
 from wsolbench.engine.assembly import Scored
 from wsolbench.engine.fit import fit_methods, open_fit_images
 from wsolbench.engine.localize import NetworkMaps
 from wsolbench.engine.methods import BuiltMethod
-from wsolbench.errors import DataError, UsageError, WeightsError
+from wsolbench.engine.recorded import load_recorded
+from wsolbench.errors import DataError, UsageError
 from wsolbench.figures.gallery import Case, draw_gallery
 from wsolbench.figures.panels import Picture
 from wsolbench.figures.side_by_side import Column, check_format, draw_columns, save_figure
-from wsolbench.files import file_name, sha256
+from wsolbench.files import file_name
 from wsolbench.host.registry import Registry
-from wsolbench.networks.load import Weights, load_network
-from wsolbench.networks.network import Execution, LoadedNetwork
+from wsolbench.networks.network import LoadedNetwork
 from wsolbench.progress import Reporter
 from wsolbench.protocol import FRAME, boxes_at, cam_threshold_grid, scale_boxes, select_threshold
-from wsolbench.records import ResultRecord, WeightsInfo, identity_of, network_label
+from wsolbench.records import ResultRecord, identity_of, network_label
 from wsolbench.records.labels import facts_of, tell_apart
 
 __all__ = ["RecordedRun", "draw_galleries", "draw_side_by_side", "picture"]
@@ -162,7 +160,7 @@ def draw_side_by_side(
     columns: list[Column] = []
     groups = _by_network(runs)
     for of_network in groups:
-        network = _load(of_network[0].record, registry, len(dataset.class_names), weights_root, device)
+        network = load_recorded(of_network[0].record, registry, len(dataset.class_names), weights_root, device)
         for each in of_network:
             _fit_again(each, network, dataset, reporter)
         columns += [_column(each, network, part, indices) for each in of_network]
@@ -214,54 +212,6 @@ def _by_network(runs: Sequence[RecordedRun]) -> list[list[RecordedRun]]:
         key = (identity_of(each.record).network, network and network.weights.sha256, each.record.protocol.target)
         groups.setdefault(key, []).append(each)
     return list(groups.values())
-
-
-def _load(
-    record: ResultRecord, registry: Registry, num_classes: int, weights_root: Path | None, device: torch.device
-) -> LoadedNetwork:
-    """Load the network of a record with the very weights that it was measured with."""
-    backbone = record.backbone
-    assert backbone is not None
-    weights: Weights = "random" if backbone.weights.source == "random" else None
-    if backbone.weights.source == "file":
-        if weights_root is None:
-            raise UsageError(
-                f"'{backbone.name}' was measured with the file {backbone.weights.file}; "
-                "name the folder that holds it: --weights-root DIR"
-            )
-        weights = _find_weights(weights_root, backbone.weights)
-    if backbone.weights.source == "pretrained":
-        weights = Path(str(backbone.weights.file).partition(":")[0])
-    network = load_network(
-        registry,
-        backbone.name,
-        dataset=record.dataset.name,
-        num_classes=num_classes,
-        weights=weights,
-        device=device,
-        seed=record.environment.seed or 0,
-        execution=Execution(backbone.precision),
-        weights_key=backbone.weights.key,
-        options=backbone.options,
-        tap=backbone.tap,
-        changes=InputChanges.all_of(InputConfig(**backbone.preprocessing.model_dump())),
-    )
-    if network.weights.sha256 != backbone.weights.sha256:
-        raise WeightsError(f"{network.weights.file} is not the file that '{backbone.name}' was measured with")
-    return network
-
-
-def _find_weights(root: Path, weights: WeightsInfo) -> Path:
-    """Return the weights file of a record: that of its name and hash below a folder, or of its name in it.
-
-    Raises:
-        DataError: What the record calls the file is no name.
-    """
-    name = str(weights.file)
-    if not name or name in (".", "..") or re.search(r"[/\\\0]", name):
-        raise DataError(f"the record names the weights file {name!r}; expected a file name without folders")
-    same_name = sorted(root.rglob(glob.escape(str(weights.file))))
-    return next((path for path in same_name if sha256(path) == weights.sha256), root / str(weights.file))
 
 
 def _fit_again(each: RecordedRun, network: LoadedNetwork, dataset: OpenDataset, reporter: Reporter) -> None:

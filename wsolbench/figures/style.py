@@ -3,18 +3,51 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import cycle
 
 import matplotlib.style
 
-__all__ = ["own_style"]
+__all__ = ["Look", "own_style", "palette"]
+
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F3C8D", "#8C6D31", "#555555")
+"""Colours that people who do not see red or green can tell apart: those of Okabe and Ito, and a few more."""
 
 _SETTINGS = {
     "text.parse_math": False,  # a "$" in a name is no formula
     "svg.fonttype": "none",
     "svg.hashsalt": "wsolbench",
 }
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a network looks in a figure.
+
+    Attributes:
+        colour: Its own, also with other weights.
+        is_random: Whether its weights are random: it is drawn faint, and its lines are dashed.
+    """
+
+    colour: str
+    is_random: bool
+
+    @property
+    def alpha(self) -> float:
+        """The opacity of what is drawn."""
+        return 0.45 if self.is_random else 0.9
+
+    @property
+    def line(self) -> str:
+        """The style of lines."""
+        return "--" if self.is_random else "-"
+
+
+def palette(names: Iterable[str]) -> dict[str, str]:
+    """Return name -> colour, in the order in which names first appear; after nine, colours come again."""
+    return dict(zip(dict.fromkeys(names), cycle(_COLOURS), strict=False))
 
 
 @contextmanager

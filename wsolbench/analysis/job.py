@@ -1,0 +1,270 @@
+"""An `AnalyzeConfig` carried out: networks are measured one after the other, or records are read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from wsolbench.analysis.catalogue import load_study
+from wsolbench.analysis.stored import AnalyzedNetwork, AnalyzedRecord, StoredAnalysis, read_analysis, write_findings
+from wsolbench.analysis.study import Evidence, Findings, Measured, NetworkStudy, RecordStudy
+from wsolbench.analysis.subject import Subject
+from wsolbench.config import AnalyzeConfig
+from wsolbench.contract import Split
+from wsolbench.contract.options import build_with_options
+from wsolbench.data.opened import OpenDataset, OpenSplit, open_dataset
+from wsolbench.engine.provenance import describe_backbone, describe_dataset, describe_environment
+from wsolbench.engine.recorded import load_recorded
+from wsolbench.errors import DataError, OutputError, UsageError
+from wsolbench.files import atomic_folder
+from wsolbench.host.registry import Registry
+from wsolbench.networks.devices import choose_device
+from wsolbench.networks.load import Weights, load_network, report_weights
+from wsolbench.networks.network import LoadedNetwork
+from wsolbench.progress import Reporter
+from wsolbench.records import BackboneInfo, ResultRecord, identity_of
+from wsolbench.records.labels import flat, tell_apart, told_as_text
+from wsolbench.records.plain import plain
+from wsolbench.records.store import ids_sha256
+from wsolbench.records.verify import read_verified
+
+__all__ = ["analyze", "dataset_of"]
+
+
+def analyze(config: AnalyzeConfig, registry: Registry, reporter: Reporter, *, command: str) -> Findings:
+    """Carry an analysis out, and write its files where the configuration names a folder.
+
+    Args:
+        config: What to analyze.
+        registry: What the plugins offer.
+        reporter: Shows the progress.
+        command: How the analysis was asked for, for its JSON file.
+
+    Raises:
+        WsolbenchError: Whatever the user can mend.
+    """
+    kind = load_study(config.analysis)
+    study: NetworkStudy[Any] | RecordStudy
+    study, options = build_with_options(f"the analysis '{config.analysis}'", kind, config.options)
+    with nullcontext(None) if config.out is None else atomic_folder(config.out) as draft:
+        if isinstance(study, NetworkStudy):
+            findings, read = _analyze_networks(study, config, registry, reporter)
+        else:
+            findings, read = _analyze_records(study, config)
+        if draft is not None:
+            stored = StoredAnalysis(
+                analysis=config.analysis,
+                options=plain(options),
+                environment=describe_environment(
+                    registry.providers,
+                    command=command,
+                    device=str(choose_device(config.device)),
+                    seed=config.seed,
+                    batch_size=config.batch_size,
+                ),
+                config=plain(config.model_dump(mode="json")),
+                shows=findings.shows,
+                cannot_say=study.cannot_say,
+                table=findings.rows,
+                files=[],
+                **read,
+            )
+            try:
+                write_findings(findings, stored, draft)
+            except OSError as error:
+                raise OutputError(f"--out {config.out}: cannot be written ({error.strerror})") from error
+    findings.table.attrs = {"shows": findings.shows, "cannot_say": study.cannot_say}
+    return findings
+
+
+def dataset_of(records: Sequence[Path]) -> str:
+    """Return the data set that networks are measured on where nobody names one: that of the first record, or critters.
+
+    Raises:
+        DataError: The record cannot be read.
+    """
+    return read_verified(records[0]).dataset.name if records else "critters"
+
+
+# ------------------------------------------------------------------------------------------------------------- records
+
+
+def _analyze_records(study: RecordStudy, config: AnalyzeConfig) -> tuple[Findings, dict[str, Any]]:
+    evidence = _read_evidence(config.records)
+    if not evidence.records:
+        raise UsageError(f"the analysis '{config.analysis}' reads records; name their files")
+    labels = _told_apart([_record_label(record) for record in evidence.records], _facts_of_records(evidence.records))
+    read = [
+        AnalyzedRecord(label=label, outcomes_sha256=record.outcomes_sha256)
+        for label, record in zip(labels, evidence.records, strict=True)
+    ]
+    return study.conclude(evidence), {"records": read}
+
+
+def _read_evidence(paths: Sequence[Path]) -> Evidence:
+    """Read files of records and of analyses, whichever each is."""
+    records: list[ResultRecord] = []
+    analyses: list[StoredAnalysis] = []
+    for path in paths:
+        try:
+            analyses.append(read_analysis(path))
+        except DataError:
+            records.append(read_verified(path))
+    return Evidence(records, analyses)
+
+
+def _record_label(record: ResultRecord) -> str:
+    network = record.backbone.label if record.backbone else "maps"
+    return f"{network}, {record.method.name} on {record.dataset.name}"
+
+
+def _facts_of_records(records: Sequence[ResultRecord]) -> list[dict[str, str]]:
+    return [{**flat(identity_of(record).comparable[0]), "outcomes": record.outcomes_sha256} for record in records]
+
+
+# ------------------------------------------------------------------------------------------------------------ networks
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """A network that is asked for: by a record, or by name and weights."""
+
+    name: str
+    record: ResultRecord | None = None
+    weights: Weights = None
+    random: bool = False
+
+    @property
+    def is_random(self) -> bool:
+        """Whether its weights are random."""
+        if self.record is None or self.record.backbone is None:
+            return self.random or self.weights == "random"
+        return self.random or self.record.backbone.weights.source == "random"
+
+    @property
+    def architecture(self) -> tuple[object, ...]:
+        """What it has in common with its random twin, and that of another training."""
+        if self.record is None or self.record.backbone is None:
+            return (self.name,)
+        return (self.record.backbone.label, self.record.environment.seed)
+
+
+def _analyze_networks(
+    study: NetworkStudy[Any], config: AnalyzeConfig, registry: Registry, reporter: Reporter
+) -> tuple[Findings, dict[str, Any]]:
+    wanted = _wanted(config)
+    dataset = open_dataset(registry.datasets.get(config.dataset), config.roots, reporter)
+    limit = config.images or study.images
+    part = dataset.open(Split.labelled(config.split) if config.split else study.split, limit)
+    part.images.load(0)
+    twins = study.beside_random if config.random is None else config.random
+    measured = [
+        _measure(each, study, config, registry, dataset, part, reporter)
+        for each in (_with_twins(wanted) if twins else wanted)
+    ]
+    labels = _told_apart([each.label for each in measured], [_facts_of_network(each.backbone) for each in measured])
+    measured = [replace(each, label=label) for each, label in zip(measured, labels, strict=True)]
+    return study.conclude(measured), {
+        "dataset": describe_dataset(dataset, [part], limit),
+        "image_ids_sha256": ids_sha256(part.images.ids),
+        "seed": config.seed,
+        "networks": [AnalyzedNetwork(label=each.label, backbone=each.backbone) for each in measured],
+    }
+
+
+def _wanted(config: AnalyzeConfig) -> list[_Wanted]:
+    """Return the networks that are asked for, those of records first; several records may be of one network.
+
+    Raises:
+        UsageError: There is none, or the number of weights is not that of networks.
+        DataError: A record cannot be read, or has no network.
+    """
+    records: dict[object, _Wanted] = {}
+    for path in config.records:
+        record = read_verified(path)
+        if record.backbone is None:
+            raise DataError(f"{path}: its maps were read from files; there is no network to analyze")
+        key = (record.backbone.label, record.backbone.weights.sha256, record.environment.seed)
+        records.setdefault(key, _Wanted(record.backbone.name, record))
+    if not records and not config.backbones:
+        raise UsageError(f"the analysis '{config.analysis}' measures networks; name them: --backbone NAME, or records")
+    sources = config.weights_of_backbones
+    named = [_Wanted(name, None, _weights(text)) for name, text in zip(config.backbones, sources, strict=True)]
+    return [*records.values(), *dict.fromkeys(named)]
+
+
+def _with_twins(wanted: Sequence[_Wanted]) -> list[_Wanted]:
+    """Return networks, each followed by itself with random weights; trainings of one network share their twin."""
+    found: list[_Wanted] = []
+    with_twin = {each.architecture for each in wanted if each.is_random}
+    for each in wanted:
+        found.append(each)
+        if each.architecture not in with_twin:
+            with_twin.add(each.architecture)
+            found.append(replace(each, random=True))
+    return found
+
+
+def _weights(text: str | None) -> Weights:
+    return None if text is None else "random" if text == "random" else Path(text)
+
+
+def _measure(
+    wanted: _Wanted,
+    study: NetworkStudy[Any],
+    config: AnalyzeConfig,
+    registry: Registry,
+    dataset: OpenDataset,
+    part: OpenSplit,
+    reporter: Reporter,
+) -> Measured[Any]:
+    network = _load(wanted, study, config, registry, dataset)
+    if not wanted.random:
+        report_weights(network.weights, network.warnings, reporter)
+    backbone = describe_backbone(network)
+    label = backbone.label + (" (random)" if network.weights.source == "random" else "")
+    subject = Subject(label, network, dataset, part, config.batch_size, config.workers, config.seed, reporter)
+    return Measured(label, backbone, study.measure(subject))
+
+
+def _load(
+    wanted: _Wanted, study: NetworkStudy[Any], config: AnalyzeConfig, registry: Registry, dataset: OpenDataset
+) -> LoadedNetwork:
+    classes, device = len(dataset.class_names), choose_device(config.device)
+    changes = config.input_changes
+    if study.input_size is not None:
+        if changes.size is not None:
+            raise UsageError(f"--input-size: the analysis '{config.analysis}' has an input size of its own: --size")
+        changes = replace(changes, size=study.input_size)
+    if wanted.record is not None:
+        return load_recorded(
+            wanted.record, registry, classes, config.weights_root, device, random=wanted.random, changes=changes
+        )
+    return load_network(
+        registry,
+        wanted.name,
+        dataset=dataset.name,
+        num_classes=classes,
+        weights="random" if wanted.random else wanted.weights,
+        device=device,
+        seed=config.seed,
+        weights_key=None if wanted.random else config.weights_key,
+        options=config.backbone_options,
+        tap=config.tap,
+        changes=changes,
+    )
+
+
+def _facts_of_network(backbone: BackboneInfo) -> dict[str, str]:
+    weights = backbone.weights
+    seed = weights.training.seed if weights.training else None
+    return {"seed": str(seed), "key": str(weights.key), "weights": str(weights.sha256)}
+
+
+def _told_apart(labels: Sequence[str], facts: Sequence[dict[str, str]]) -> list[str]:
+    """Return labels of which no two are the same."""
+    told = tell_apart(labels, facts)
+    return [f"{label} ({told_as_text(each)})" if each else label for label, each in zip(labels, told, strict=True)]

@@ -1,0 +1,151 @@
+"""What an analysis found, in files: pictures as PNG and SVG, numbers as CSV, and JSON that says what was done."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from wsolbench.errors import DataError
+from wsolbench.escaping import csv_cell, finite_json
+from wsolbench.figures.style import own_style
+from wsolbench.files import read_regular
+from wsolbench.records import BackboneInfo, DatasetInfo, Environment
+from wsolbench.records.plain import parse
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+    from wsolbench.analysis.study import Findings
+
+__all__ = ["AnalyzedNetwork", "AnalyzedRecord", "StoredAnalysis", "read_analysis", "write_findings"]
+
+_LARGEST = 64 * 2**20
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class AnalyzedNetwork(_Part):
+    """A network that was measured."""
+
+    label: str
+    backbone: BackboneInfo
+
+
+class AnalyzedRecord(_Part):
+    """A record that was read."""
+
+    label: str
+    outcomes_sha256: str
+
+
+class StoredAnalysis(_Part):
+    """What an analysis found, and what it read.
+
+    Attributes:
+        analysis: Its name.
+        schema_version: Of this file.
+        options: Those of the analysis, all with their values.
+        dataset: The images that networks were measured on, with the hash of their annotations; None for records.
+        image_ids_sha256: Of the ids of the images, one a line.
+        seed: Of every random draw; None for records.
+        networks: The networks, in the order of the table.
+        records: The records that were read.
+        environment: What computed it.
+        config: The settings of the call.
+        shows: What the figures show.
+        cannot_say: What must not be concluded from them.
+        table: The rows of the table, column -> value.
+        files: The other files of the analysis.
+    """
+
+    analysis: str
+    schema_version: int = 1
+    options: dict[str, Any]
+    dataset: DatasetInfo | None = None
+    image_ids_sha256: str | None = None
+    seed: int | None = None
+    networks: list[AnalyzedNetwork] = []
+    records: list[AnalyzedRecord] = []
+    environment: Environment
+    config: dict[str, Any]
+    shows: str
+    cannot_say: str
+    table: list[dict[str, Any]]
+    files: list[str]
+
+
+def write_findings(findings: Findings, stored: StoredAnalysis, folder: Path) -> None:
+    """Write ``NAME.json``, ``NAME.csv``, ``NAME.png`` and ``NAME.svg``, and the same for further tables and figures.
+
+    Args:
+        findings: What was found.
+        stored: The same as it is stored; its list of files is filled here.
+        folder: An existing folder.
+
+    Raises:
+        OSError: A file cannot be written.
+    """
+    contents = _contents(findings, stored.analysis)
+    for name, content in contents.items():
+        (folder / name).write_bytes(content)
+    complete = stored.model_copy(update={"files": sorted(contents)})
+    (folder / f"{stored.analysis}.json").write_text(
+        finite_json(complete.model_dump(mode="json"), indent=1) + "\n", encoding="utf-8"
+    )
+
+
+def read_analysis(path: Path) -> StoredAnalysis:
+    """Read what an analysis found.
+
+    Raises:
+        DataError: The file cannot be read, or is no analysis.
+    """
+    try:
+        content = parse(read_regular(path, _LARGEST))
+        return StoredAnalysis.model_validate_json(json.dumps(content))
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise DataError(f"{path}: this is no analysis: {where}: {first['msg']}") from error
+    except ValueError as error:
+        raise DataError(f"{path}: this is no analysis: {error}") from error
+
+
+def _contents(findings: Findings, name: str) -> dict[str, bytes]:
+    """Return file name -> content of all tables and figures."""
+    tables = {"": findings.table, **findings.details}
+    contents = {f"{_stem(name, part)}.csv": _csv(table) for part, table in tables.items()}
+    for part, figure in findings.figures.items():
+        contents |= {f"{_stem(name, part)}{ending}": content for ending, content in _pictures(figure).items()}
+    return contents
+
+
+def _stem(name: str, part: str) -> str:
+    return f"{name}-{part}" if part else name
+
+
+def _csv(table: pd.DataFrame) -> bytes:
+    texts = table.map(lambda value: csv_cell(value) if isinstance(value, str) else value)
+    content: str = texts.to_csv(index=False, float_format="%.6g")
+    return content.encode()
+
+
+@own_style()
+def _pictures(figure: Figure) -> Mapping[str, bytes]:
+    """Return a picture as PNG and SVG; the same picture gives the same bytes."""
+    pictures: dict[str, bytes] = {}
+    for ending, metadata in ((".png", {"Software": None}), (".svg", {"Date": None})):
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format=ending[1:], metadata=metadata)
+        pictures[ending] = buffer.getvalue()
+    return pictures

@@ -1,0 +1,140 @@
+"""What an analysis is: a dataclass whose fields are its options, which measures and concludes.
+
+An analysis of networks measures one network after the other, so that only one is in memory, and concludes from all
+measurements. An analysis of records reads no network and no image.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Generic, TypeVar
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from wsolbench.analysis.stored import StoredAnalysis
+from wsolbench.analysis.subject import Subject
+from wsolbench.contract import Split
+from wsolbench.figures.style import Look, palette
+from wsolbench.records import BackboneInfo, ResultRecord
+
+__all__ = ["Evidence", "Findings", "Measured", "NetworkStudy", "RecordStudy", "looks_of"]
+
+M = TypeVar("M")
+
+
+@dataclass(frozen=True, eq=False)
+class Findings:
+    """What an analysis found.
+
+    Attributes:
+        table: The numbers, a row for each network or group; the first column says which.
+        figures: Name -> picture; the name of the main one is empty.
+        shows: One sentence that says what the figures show, with numbers.
+        details: Name -> a further table, such as the curves behind a figure.
+    """
+
+    table: pd.DataFrame
+    figures: Mapping[str, Figure]
+    shows: str
+    details: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """The rows of the table, column -> value."""
+        return [{str(name): value for name, value in row.items()} for row in self.table.to_dict(orient="records")]
+
+
+@dataclass(frozen=True, eq=False)
+class Measured(Generic[M]):
+    """What was measured of one network.
+
+    Attributes:
+        label: What tables and figures call the network; no two have one label.
+        backbone: The network, its options and its weights.
+        result: What the analysis measured.
+    """
+
+    label: str
+    backbone: BackboneInfo
+    result: M
+
+    @property
+    def is_random(self) -> bool:
+        """Whether the network has random weights."""
+        return self.backbone.weights.source == "random"
+
+
+def looks_of(measured: Sequence[Measured[Any]]) -> dict[str, Look]:
+    """Return label -> how a network looks in every figure: a colour for each network, lighter with random weights."""
+    colours = palette([each.backbone.label for each in measured])
+    return {each.label: Look(colours[each.backbone.label], each.is_random) for each in measured}
+
+
+class _Study(ABC):
+    """What every analysis says of itself."""
+
+    cannot_say: ClassVar[str]
+    """One sentence on what must not be concluded from the figures."""
+
+
+class NetworkStudy(_Study, Generic[M]):
+    """An analysis of networks on the images of a split."""
+
+    split: ClassVar[Split] = Split.TEST
+    """The images that are used where the user names no split."""
+    images: ClassVar[int]
+    """How many images are used where the user does not say."""
+    beside_random: ClassVar[bool] = False
+    """Whether every trained network is also measured with random weights where the user does not say."""
+    input_size: int | None = None
+    """Side of the input in pixels where it is not the network's own and the user names none; perhaps an option."""
+
+    @abstractmethod
+    def measure(self, subject: Subject) -> M:
+        """Measure one network.
+
+        Args:
+            subject: The network and the images.
+
+        Raises:
+            WsolbenchError: The network cannot be measured.
+        """
+
+    @abstractmethod
+    def conclude(self, measured: Sequence[Measured[M]]) -> Findings:
+        """Return what the measurements of all networks say.
+
+        Args:
+            measured: At least one measurement, in the order in which networks were named; random twins come second.
+        """
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """What an analysis of records reads.
+
+    Attributes:
+        records: Records with their outcomes.
+        analyses: What earlier analyses found.
+    """
+
+    records: Sequence[ResultRecord]
+    analyses: Sequence[StoredAnalysis] = ()
+
+
+class RecordStudy(_Study):
+    """An analysis of records, and perhaps of what earlier analyses found."""
+
+    @abstractmethod
+    def conclude(self, evidence: Evidence) -> Findings:
+        """Return what records say.
+
+        Args:
+            evidence: At least one record.
+
+        Raises:
+            DataError: Records lack what is asked of them.
+        """

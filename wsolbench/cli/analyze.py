@@ -1,0 +1,247 @@
+"""``wsolbench analyze``: what feature maps and records say besides localization; a subcommand for every analysis."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from tabulate import tabulate
+from typer.core import TyperCommand, TyperGroup
+
+from wsolbench.analysis.catalogue import list_studies, load_study
+from wsolbench.cli.arguments import (
+    BackboneOptions,
+    Boxes,
+    ClassMap,
+    DataRoot,
+    Device,
+    FirstPixel,
+    InputSize,
+    MaskRoot,
+    Mean,
+    MetadataRoot,
+    PreprocessingOfName,
+    Std,
+    UnannotatedImages,
+    WarpFilter,
+    WeightsKey,
+    Workers,
+    check_names,
+    check_weights,
+    parse_options,
+    read_input,
+)
+from wsolbench.cli.session import EVERYWHERE, Session, session_of
+from wsolbench.contract.choices import LARGEST_SEED, SplitName
+from wsolbench.contract.options import Option, list_options
+from wsolbench.escaping import finite_json, visible
+from wsolbench.files import fresh_folder
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from typer._click import Context, HelpFormatter
+
+    from wsolbench.config import AnalyzeConfig
+
+Out = Annotated[Path | None, typer.Option(metavar="DIR", help="New folder; default runs/<time>-<analysis>.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the table as JSON, and nothing else.")]
+Seed = Annotated[
+    int, typer.Option(metavar="N", min=0, max=LARGEST_SEED, help="Of every random draw, such as random weights.")
+]
+
+
+class _Analyses(TyperGroup):
+    """The group whose subcommands are the modules of analyses; one is imported when it is called."""
+
+    def list_commands(self, ctx: Context) -> list[str]:  # noqa: ARG002
+        return list(list_studies())
+
+    def get_command(self, ctx: Context, cmd_name: str) -> TyperCommand:  # noqa: ARG002
+        return _command_of(cmd_name)
+
+    def format_commands(self, ctx: Context, formatter: HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Analyses"):
+            formatter.write_dl(list(list_studies().items()))
+
+
+analyze = typer.Typer(
+    help="Measure what feature maps or records say besides localization; figures, tables and provenance.",
+    no_args_is_help=True,
+    cls=_Analyses,
+)
+
+
+@analyze.callback()
+def _root() -> None:
+    pass
+
+
+def _command_of(name: str) -> TyperCommand:
+    """Return the subcommand of an analysis: the options of its kind, and its own."""
+    from wsolbench.analysis.study import RecordStudy
+
+    study = load_study(name)
+    own = list_options(study)
+    common = _of_records if issubclass(study, RecordStudy) else _of_networks
+
+    def command(context: typer.Context, **given: Any) -> None:
+        options = {option.name: given.pop(option.name) for option in own}
+        common(context, name, {key: text for key, text in options.items() if text is not None}, **given)
+
+    parameters = inspect.signature(common, eval_str=True).parameters
+    shared = [each for each in parameters.values() if each.name not in ("context", "analysis", "options")]
+    first = inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
+    signature = inspect.Signature([first, *map(_own_parameter, own), *shared])
+    command.__signature__ = signature  # type: ignore[attr-defined]
+    command.__annotations__ = {each.name: each.annotation for each in signature.parameters.values()}
+    app = typer.Typer(add_completion=False, rich_markup_mode=None)
+    app.command(name, help=list_studies()[name], epilog=EVERYWHERE)(command)
+    built = typer.main.get_command(app)
+    assert isinstance(built, TyperCommand)
+    return built
+
+
+def _own_parameter(option: Option) -> inspect.Parameter:
+    """Return an option of an analysis as one of the command line; its text is read with the others of the analysis."""
+    help = f"{option.description or 'Of the analysis.'} Default: {option.default}."
+    annotation = Annotated[str | None, typer.Option(metavar=option.type.upper(), help=help)]
+    return inspect.Parameter(option.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+
+
+def _of_networks(
+    context: typer.Context,
+    analysis: str,
+    options: dict[str, str],
+    *,
+    records: Annotated[
+        list[Path] | None, typer.Argument(metavar="[RECORD]...", help="Files of records whose networks are measured.")
+    ] = None,
+    backbone: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Network, family or timm:NAME; repeatable.")
+    ] = None,
+    weights: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FILE|SOURCE|random",
+            help="Of --backbone: once for all, or once for each, in their order. Default: those that ship.",
+        ),
+    ] = None,
+    weights_root: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Below which the weights files that records name lie.")
+    ] = None,
+    weights_key: WeightsKey = None,
+    backbone_opt: BackboneOptions = None,
+    tap: Annotated[str | None, typer.Option(metavar="LAYER", help="Features are those of this layer.")] = None,
+    input_size: InputSize = None,
+    preprocessing: PreprocessingOfName = None,
+    mean: Mean = None,
+    std: Std = None,
+    interpolation: WarpFilter = None,
+    random: Annotated[
+        bool | None,
+        typer.Option("--random/--no-random", help="Measure every network with random weights too, or not."),
+    ] = None,
+    dataset: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Default: that of the first record, or critters.")
+    ] = None,
+    data_root: DataRoot = None,
+    metadata_root: MetadataRoot = None,
+    masks: MaskRoot = None,
+    boxes: Boxes = "inclusive",
+    first_pixel: FirstPixel = None,
+    unannotated: UnannotatedImages = "error",
+    class_map: ClassMap = None,
+    split: Annotated[SplitName | None, typer.Option(help="The images; default: as the analysis says.")] = None,
+    images: Annotated[int | None, typer.Option(metavar="N", min=1, help="How many, always the same ones.")] = None,
+    batch_size: Annotated[int, typer.Option(metavar="N", min=1, help="Images in a forward pass.")] = 32,
+    device: Device = None,
+    workers: Workers = 2,
+    seed: Seed = 0,
+    json: Json = False,
+    out: Out = None,
+) -> None:
+    """Carry out an analysis of networks."""
+    session = session_of(context)
+    from wsolbench.analysis.job import dataset_of
+    from wsolbench.config import AnalyzeConfig
+
+    registry = session.load_plugins()
+    config = AnalyzeConfig.of(
+        analysis=analysis,
+        options=options,
+        records=tuple(records or ()),
+        backbones=tuple(backbone or ()),
+        weights=tuple(weights or ()),
+        weights_root=weights_root,
+        weights_key=weights_key,
+        backbone_options=parse_options(backbone_opt or [], "--backbone-opt"),
+        tap=tap,
+        **read_input(input_size, preprocessing, mean, std, interpolation),
+        random=random,
+        dataset=dataset or dataset_of(records or []),
+        data_root=data_root,
+        metadata_root=metadata_root,
+        masks=masks,
+        boxes=boxes,
+        first_pixel=first_pixel,
+        unannotated=unannotated,
+        class_map=class_map,
+        split=split,
+        images=images,
+        batch_size=batch_size,
+        device=device,
+        workers=workers,
+        seed=seed,
+        out=out or fresh_folder(analysis),
+    )
+    for each, source in zip(config.backbones, config.weights_of_backbones, strict=True):
+        check_names(registry, dataset=config.dataset, backbone=each)
+        check_weights(registry, each, source)
+    _carry_out(config, session, as_json=json)
+
+
+def _of_records(
+    context: typer.Context,
+    analysis: str,
+    options: dict[str, str],
+    *,
+    records: Annotated[
+        list[Path], typer.Argument(metavar="RECORD...", help="Files of records, and of earlier analyses.")
+    ],
+    json: Json = False,
+    out: Out = None,
+) -> None:
+    """Carry out an analysis of records."""
+    session = session_of(context)
+    from wsolbench.config import AnalyzeConfig
+
+    config = AnalyzeConfig.of(
+        analysis=analysis, options=options, records=tuple(records), out=out or fresh_folder(analysis)
+    )
+    _carry_out(config, session, as_json=json)
+
+
+def _carry_out(config: AnalyzeConfig, session: Session, *, as_json: bool) -> None:
+    registry = session.load_plugins()
+    from wsolbench.analysis.job import analyze as carry_out
+
+    with session.clean_stdout():
+        findings = carry_out(config, registry, session.reporter(), command=session.command)
+    with session.recorded_in(config.out):
+        if as_json:
+            typer.echo(finite_json(findings.rows))
+            return
+        typer.echo(_as_text(findings.table))
+        typer.echo(f"\n{visible(findings.shows)}\n{findings.table.attrs['cannot_say']}")
+        typer.echo(f"\nfigures and tables: {config.out}")
+
+
+def _as_text(table: pd.DataFrame) -> str:
+    rows: Sequence[Sequence[Any]] = [
+        [visible(value) if isinstance(value, str) else value for value in row]
+        for row in table.itertuples(index=False, name=None)
+    ]
+    return tabulate(rows, headers=[visible(name) for name in table.columns], floatfmt=".4g", missingval="")
