@@ -232,6 +232,11 @@ def test_compiled_code_is_in_the_protocol_alone():
     assert users == {"wsolbench.protocol.component_tree", "wsolbench.protocol.compilation"}
 
 
+def test_tables_for_a_terminal_need_no_pandas():
+    """Importing it takes as long as scoring a hundred maps."""
+    assert "pandas" not in packages("wsolbench.records.tables", functions=False, types=False)
+
+
 def test_no_module_is_a_drawer_of_odds_and_ends():
     drawers = {"utils", "util", "helpers", "misc", "common"}
     assert [module for module in MODULES if drawers & set(module.split("."))] == []

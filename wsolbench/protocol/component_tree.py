@@ -455,7 +455,7 @@ def _sweep_holes(
             if nodes[root, _OPENED] == _CLOSED and not _holds(nodes, root, x, y, x, y):
                 _enter_box(nodes, root, level, _AROUND, layout, boxes, multi)
                 _extend(nodes, root, x, y, x, y)
-    return nodes, labels
+    return nodes[:used], labels
 
 
 @njit(nogil=True)
@@ -480,16 +480,22 @@ def _join_holes(
 
 
 @njit(nogil=True)
-def _fill_holes(values: Values, order: Places, nodes: Nodes, labels: Places) -> bool:
+def _fill_holes(framed: Values, layout: Layout, nodes: Nodes, labels: Places) -> bool:
     """Raise the pixels of every hole to the level at which it opens, and return whether there was any hole."""
     # Below that level the hole is enclosed, so its pixels count as foreground; at that level they are outside. At the
     # highest value all pixels are background, so every hole has opened by then.
+    opened = np.empty(len(nodes), dtype=np.int16)
+    for label in range(len(nodes)):
+        opened[label] = nodes[_find_root(nodes, np.uint32(label)), _OPENED]
+    height, width, shift = layout
     filled = False
-    for place in order:
-        opened = nodes[_find_root(nodes, labels[place]), _OPENED]
-        if opened > values[place]:
-            values[place] = opened
-            filled = True
+    for y in range(1, height + 1):
+        row, of_row = framed[y], labels[y << shift : (y + 1) << shift]
+        for x in range(1, width + 1):
+            level = opened[of_row[x]]
+            if level > row[x]:
+                row[x] = level
+                filled = True
     return filled
 
 
@@ -506,8 +512,7 @@ def level_ious(quantised: NDArray[np.uint8], boxes: Boxes) -> Curve:
         foreground, and the box is [0, 0, 0, 0].
     """
     framed, layout = _add_frame(quantised)
-    values = framed.ravel()
-    highest = values.max()
+    highest = int(quantised.max())
     curves = np.zeros((2, _LEVELS))
     single, multi = curves
     order, following = _sort_places(framed, layout)
@@ -516,7 +521,7 @@ def level_ious(quantised: NDArray[np.uint8], boxes: Boxes) -> Curve:
     _sweep_components(order, following, masks, layout, boxes, multi)
     nodes, labels = _sweep_holes(order, following, masks, layout, boxes, multi)
     # The largest contour is an outer one, whose area includes the holes: fill them, and sort again if any changed.
-    if _fill_holes(values, order, nodes, labels):
+    if _fill_holes(framed, layout, nodes, labels):
         order, following = _sort_places(framed, layout)
         masks = _find_earlier(framed, layout)
     winners = _sweep_largest(order, following, masks, layout)

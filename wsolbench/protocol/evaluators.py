@@ -572,7 +572,9 @@ def _encode_runs(curves: IouCurves) -> NDArray[np.int32]:
     correct = np.zeros((len(_OUTCOMES), len(curves.single) + 2), dtype=np.bool_)
     for number, (mode, iou_threshold) in enumerate(_OUTCOMES):
         np.greater_equal(curve_of[mode], iou_threshold, out=correct[number, 1:-1])
-    outcome, edge = np.nonzero(correct[:, 1:] != correct[:, :-1])  # start, stop, start, stop ... of each outcome
+    row = correct.ravel()  # every outcome begins and ends with an index at which it is not correct
+    edges = (row[1:] != row[:-1]).nonzero()[0]  # start, stop, start, stop ... of each outcome
+    outcome, edge = np.divmod(edges, correct.shape[1])
     runs = np.empty((len(edge) // 2, 3), dtype=np.int32)
     runs[:, 0], runs[:, 1], runs[:, 2] = outcome[::2], edge[::2], edge[1::2]
     return runs

@@ -58,9 +58,10 @@ def classified_scoremap(
     kind, resized = _resize(raw_map, frame)
     if kind != "ok":
         return kind, np.zeros(resized.shape, dtype=np.float32)
-    low = resized.min()
-    scoremap: NDArray[np.float64] = (resized - low) / (resized.max() - low)
-    return kind, scoremap.astype(np.float32)
+    low, high = resized.min(), resized.max()
+    resized -= low
+    resized /= high - low
+    return kind, resized.astype(np.float32)
 
 
 def scoremap_in_frame(

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from tabulate import tabulate
 
 from wsolbench.contract.choices import IOU_KEYS
@@ -30,6 +29,7 @@ from wsolbench.records.marks import CLAIMED, UNSEALED, explain_marks, marked, ma
 from wsolbench.records.outcomes import Localized
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.axes import Axes
 
 __all__ = [
@@ -273,6 +273,8 @@ def _differences_table(comparison: Comparison, form: str = "simple", *, further:
 
 def records_frame(records: Sequence[ResultRecord]) -> pd.DataFrame:
     """Return a row for every record: what was measured, every metric, and the ends of its interval."""
+    import pandas as pd  # not at the top: importing it takes long, and tables for a terminal need none of it
+
     return pd.DataFrame([_row(record) for record in records])
 
 
@@ -308,6 +310,8 @@ def curves_frame(record: ResultRecord) -> pd.DataFrame:
     Raises:
         DataError: The data set has no boxes, or the record was read without outcomes.
     """
+    import pandas as pd  # not at the top, as above
+
     index = pd.Index(cam_threshold_grid(record.protocol.threshold_step), name="threshold")
     curves = {(mode, iou): record.evaluated.box_acc(mode, iou) for mode in MODES for iou in IOU_THRESHOLDS}
     return pd.DataFrame(curves, index=index)
