@@ -197,7 +197,7 @@ def test_a_zoo_that_fails_is_named():
 
 
 def resolve(registry, name, *, dataset="critters", weights=None):
-    from wsolbench.networks.load import resolve_backbone
+    from wsolbench.networks.resolve import resolve_backbone
 
     return resolve_backbone(registry, name, dataset, weights).qualified_name
 

@@ -15,7 +15,8 @@ from wsolbench.contract import BackboneSpec, InputConfig
 from wsolbench.errors import UsageError, WeightsError
 from wsolbench.host.provider import Provider
 from wsolbench.host.registry import Offer, Registry
-from wsolbench.networks.load import load_network, resolve_backbone
+from wsolbench.networks.load import load_network
+from wsolbench.networks.resolve import resolve_backbone
 
 
 class Net(torch.nn.Module):

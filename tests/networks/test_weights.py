@@ -25,8 +25,9 @@ from wsolbench.contract import BackboneSpec, InputConfig, Pretrained
 from wsolbench.errors import PluginError, UsageError, WeightsError
 from wsolbench.host.provider import Provider
 from wsolbench.host.registry import Offer, Registry
-from wsolbench.networks.load import load_network, resolve_backbone
+from wsolbench.networks.load import load_network
 from wsolbench.networks.plain_data import find_statements
+from wsolbench.networks.resolve import resolve_backbone
 from wsolbench.networks.weights import StateDict, check_fit, count_classes, difference, read_state, state_sha256
 from wsolbench.networks.weights_file import read_weights_file
 

@@ -22,7 +22,8 @@ from wsolbench.errors import DataError, OutputError, UsageError
 from wsolbench.files import atomic_folder
 from wsolbench.host.registry import Registry
 from wsolbench.networks.devices import choose_device
-from wsolbench.networks.load import Weights, load_network, report_weights
+from wsolbench.networks.known_weights import Weights
+from wsolbench.networks.load import load_network, report_weights
 from wsolbench.networks.network import LoadedNetwork
 from wsolbench.progress import Reporter
 from wsolbench.records import BackboneInfo, ResultRecord, identity_of

@@ -84,7 +84,7 @@ def _about(fit: Fit, registry: Registry, file: WeightsFile, key: str | None, siz
 def _sized(fit: Fit, file: WeightsFile, size: int | None) -> list[str]:
     """Return how images become the network's input with this file, who says so, and how large the maps are."""
     from wsolbench.networks.diagnosis import map_size
-    from wsolbench.networks.load import input_of_file
+    from wsolbench.networks.known_weights import input_of_file
 
     decided = input_of_file(file, fit.offer, InputChanges(size=size))
     config, own = decided.offer.spec.input, fit.offer.spec.input

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic_core import to_json
 from torch import Tensor
 
-from wsolbench.contract import Attentive, Maps, Method, MethodContext, MethodSpec, Tapped
+from wsolbench.contract import Maps, Method, MethodContext, MethodSpec, Tapped
 from wsolbench.contract.backbones import class_weights
 from wsolbench.contract.methods import Need
 from wsolbench.contract.options import build_with_options
@@ -24,6 +24,7 @@ from wsolbench.host.provider import blaming
 from wsolbench.host.registry import Offer, Registry
 from wsolbench.host.settings import guarding
 from wsolbench.networks.class_weights import has_gradients
+from wsolbench.networks.describe import shows_attention
 from wsolbench.networks.network import LoadedNetwork
 from wsolbench.texts import LONGEST
 
@@ -127,17 +128,7 @@ def _offers(network: LoadedNetwork, need: Need) -> bool:
             case "taps":
                 return isinstance(module, Tapped)
             case "attention":
-                return isinstance(module, Attentive) and _shows_attention(network, module)
-
-
-@torch.no_grad()
-def _shows_attention(network: LoadedNetwork, module: Attentive) -> bool:
-    """Return whether a network can show its attention, which one of a class of networks may not."""
-    try:
-        module.forward_attention(network.blank_image)
-    except Exception:
-        return False
-    return True
+                return shows_attention(module, network.blank_image)
 
 
 @dataclass(frozen=True)

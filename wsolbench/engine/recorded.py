@@ -13,7 +13,8 @@ from wsolbench.contract.inputs import NO_CHANGES, InputChanges
 from wsolbench.errors import DataError, UsageError, WeightsError
 from wsolbench.files import sha256
 from wsolbench.host.registry import Registry
-from wsolbench.networks.load import Weights, load_network
+from wsolbench.networks.known_weights import Weights
+from wsolbench.networks.load import load_network
 from wsolbench.networks.network import Execution, LoadedNetwork
 from wsolbench.records import ResultRecord, WeightsInfo
 

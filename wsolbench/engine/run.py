@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,14 @@ from wsolbench.config import RunConfig
 from wsolbench.contract import Split
 from wsolbench.contract.choices import Target
 from wsolbench.data.opened import OpenDataset, OpenSplit, open_dataset
-from wsolbench.engine.assembly import assemble_record, check_masks, describe_protocol, open_splits, score_splits
+from wsolbench.engine.assembly import (
+    Scored,
+    assemble_record,
+    check_masks,
+    describe_protocol,
+    open_splits,
+    score_splits,
+)
 from wsolbench.engine.fit import fit_methods, open_fit_images
 from wsolbench.engine.localize import NetworkMaps
 from wsolbench.engine.methods import BuiltMethod, build_methods, check_needs
@@ -28,7 +35,7 @@ from wsolbench.networks.devices import choose_device
 from wsolbench.networks.load import load_network, report_weights
 from wsolbench.networks.network import Execution, LoadedNetwork
 from wsolbench.progress import Reporter
-from wsolbench.records import ResultRecord, write_record
+from wsolbench.records import DatasetInfo, ResultRecord, write_record
 
 __all__ = ["RunPlan", "carry_out", "plan_run", "run"]
 
@@ -161,29 +168,53 @@ def carry_out(plan: RunPlan, reporter: Reporter, *, command: str) -> list[Result
             from wsolbench.engine.redraw import draw_galleries  # brings the drawing library, which errors do not need
 
             draw_galleries(draft, maps, splits.evaluated, scored, reporter)
-        records = [
-            assemble_record(
-                scored[built.name],
-                dataset=dataset,
-                backbone=describe_backbone(plan.network, rows),
-                method=describe_method(built, fitted.get(built.name)),
-                protocol=describe_protocol(config, config.target),
-                environment=describe_environment(
-                    [*plan.providers, plan.dataset.provider, plan.network.offer.provider, built.offer.provider],
-                    command=command,
-                    device=str(plan.network.device),
-                    seed=config.seed,
-                    batch_size=config.batch_size,
-                ),
-                config=config,
-                seconds=reporter.seconds,
-            )
-            for built in plan.methods
-        ]
+        records = _records(plan, scored, fitted, dataset, rows, reporter, command)
         if draft is not None:
             for record in records:
                 write_record(record, draft, f"record-{file_name(record.method.name)}")
     return records
+
+
+def _records(
+    plan: RunPlan,
+    scored: Mapping[str, Scored],
+    fitted: Mapping[str, int],
+    dataset: DatasetInfo,
+    rows: tuple[int, ...] | None,
+    reporter: Reporter,
+    command: str,
+) -> list[ResultRecord]:
+    """Return a record for every method.
+
+    Args:
+        plan: What was run.
+        scored: Method -> its scores.
+        fitted: Method -> number of images that it was fitted on, for those that are fitted.
+        dataset: The description of the data set.
+        rows: Rows of the head that are the classes; None where every label is the row of its number.
+        reporter: Knows how long the phases took.
+        command: How the run was asked for.
+    """
+    providers = [*plan.providers, plan.dataset.provider, plan.network.offer.provider]
+    return [
+        assemble_record(
+            scored[built.name],
+            dataset=dataset,
+            backbone=describe_backbone(plan.network, rows),
+            method=describe_method(built, fitted.get(built.name)),
+            protocol=describe_protocol(plan.config, plan.config.target),
+            environment=describe_environment(
+                [*providers, built.offer.provider],
+                command=command,
+                device=str(plan.network.device),
+                seed=plan.config.seed,
+                batch_size=plan.config.batch_size,
+            ),
+            config=plan.config,
+            seconds=reporter.seconds,
+        )
+        for built in plan.methods
+    ]
 
 
 def _fit(plan: RunPlan, reporter: Reporter) -> dict[str, int]:

@@ -411,33 +411,15 @@ def compute_metrics(
         headless: Whether a network without a classifier made them.
     """
     values: dict[str, Any] = dict.fromkeys(Metrics.model_fields)
-    boxes, fullsup, hits = scored.boxes, selection.fullsup, scored.hits
+    boxes, hits = scored.boxes, scored.hits
     if boxes is not None:
-        values["max_box_acc"] = boxes.max_box_acc
-        values["max_box_acc_v2"] = boxes.max_box_acc_v2
-        values["max_box_acc_by_iou"] = _by_iou_key(boxes.max_box_acc_by_iou)
-        values["max_box_acc_by_size"] = _by_size(boxes, _oracle_index(boxes))
-        values["box_acc_area"] = float(boxes.box_acc("single", 0.5).mean())
-        values["box_acc_area_v2"] = float(np.mean([boxes.box_acc("multi", iou).mean() for iou in IOU_THRESHOLDS]))
-    if boxes is not None and fullsup is not None:
-        at_fullsup = fullsup.apply(boxes)
-        values["fullsup_box_acc"] = at_fullsup.box_acc
-        values["fullsup_box_acc_v2"] = at_fullsup.box_acc_v2
-        values["fullsup_box_acc_by_iou"] = _by_iou_key(at_fullsup.box_acc_by_iou)
-        values["fullsup_box_acc_by_size"] = _by_size(boxes, fullsup.single_index)
-        values["gt_known_loc"] = at_fullsup.box_acc if target == "gt" or not scored.of_maps else None
-    if scored.of_maps and values["fullsup_box_acc"] is not None and fullsup is not None:
-        values["fullsup_cam_threshold"] = _by_iou_key(fullsup.multi_threshold)
-        values["fullsup_cam_threshold_single"] = fullsup.single_threshold
-    for name, of_images in image_values(scored, selection).items():
-        values[name] = 100 * float(of_images.mean())
-    for k, hit in hits.items():
-        values[f"top{k}_acc"] = 100 * float(hit.mean())
-        if boxes is not None and fullsup is not None:
-            values[f"top{k}_loc"] = top_k_loc(fullsup.is_localized(boxes), hit)
+        values |= _oracle_metrics(boxes)
+    if boxes is not None and selection.fullsup is not None:
+        values |= _fullsup_metrics(scored, boxes, selection.fullsup, target)
+    values |= {name: 100 * float(of_images.mean()) for name, of_images in image_values(scored, selection).items()}
+    values |= {f"top{k}_acc": 100 * float(hit.mean()) for k, hit in hits.items()}
     if scored.masks is not None:
         values["pxap"] = scored.masks.pxap
-
     missing = explain_missing(
         [name for name, value in values.items() if value is None],
         undefined=None if boxes is not None or scored.masks is not None else scored.undefined,
@@ -449,6 +431,38 @@ def compute_metrics(
         no_threshold=selection.missing_because,
     )
     return Metrics(**values), missing
+
+
+def _oracle_metrics(boxes: BoxResult) -> dict[str, Any]:
+    """Return the metrics of boxes at the best τ, and over all τ."""
+    return {
+        "max_box_acc": boxes.max_box_acc,
+        "max_box_acc_v2": boxes.max_box_acc_v2,
+        "max_box_acc_by_iou": _by_iou_key(boxes.max_box_acc_by_iou),
+        "max_box_acc_by_size": _by_size(boxes, _oracle_index(boxes)),
+        "box_acc_area": float(boxes.box_acc("single", 0.5).mean()),
+        "box_acc_area_v2": float(np.mean([boxes.box_acc("multi", iou).mean() for iou in IOU_THRESHOLDS])),
+    }
+
+
+def _fullsup_metrics(
+    scored: ScoredSplit, boxes: BoxResult, fullsup: ThresholdSelection, target: Target | None
+) -> dict[str, Any]:
+    """Return the metrics of boxes at the τ from train-fullsup, and these τ where maps were scored."""
+    at_fullsup = fullsup.apply(boxes)
+    localized = fullsup.is_localized(boxes)
+    values: dict[str, Any] = {
+        "fullsup_box_acc": at_fullsup.box_acc,
+        "fullsup_box_acc_v2": at_fullsup.box_acc_v2,
+        "fullsup_box_acc_by_iou": _by_iou_key(at_fullsup.box_acc_by_iou),
+        "fullsup_box_acc_by_size": _by_size(boxes, fullsup.single_index),
+        "gt_known_loc": at_fullsup.box_acc if target == "gt" or not scored.of_maps else None,
+        **{f"top{k}_loc": top_k_loc(localized, hit) for k, hit in scored.hits.items()},
+    }
+    if scored.of_maps:
+        values["fullsup_cam_threshold"] = _by_iou_key(fullsup.multi_threshold)
+        values["fullsup_cam_threshold_single"] = fullsup.single_threshold
+    return values
 
 
 def image_values(scored: ScoredSplit, selection: Selection) -> dict[str, NDArray[np.float64]]:

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from wsolbench.contract import Attentive, BackboneSpec, Reparameterizable, Tapped
 from wsolbench.contract.backbones import class_weights, maps_and_rest
@@ -92,12 +92,13 @@ def _feature_layer(module: Any, size: int) -> str | None:
     return next((name for name in reversed(storages) if storages[name] == own), None)
 
 
-def _shows_attention(module: Any, size: int) -> bool:
-    """Return whether a network can show its attention, which one of a class of networks may not."""
+@torch.no_grad()
+def shows_attention(module: Any, images: Tensor) -> bool:
+    """Return whether a network can show its attention on images (B, 3, H, W), which some of a class cannot."""
     if not isinstance(module, Attentive):
         return False
     try:
-        module.forward_attention(torch.zeros(1, 3, size, size, device="meta"))
+        module.forward_attention(images)
     except Exception:  # whatever its code raises
         return False
     return True
@@ -133,7 +134,7 @@ def describe_backbone(spec: BackboneSpec, provider: Provider, num_classes: int, 
         stride = feature_stride(module, size)
         taps = _tap_shapes(module, size)
         layer = _feature_layer(module, size)
-        attention = _shows_attention(module, size)
+        attention = shows_attention(module, torch.zeros(1, 3, size, size, device="meta"))
         has_weights = class_weights(module) is not None
     return {
         "family": spec.family,

@@ -13,7 +13,7 @@ from wsolbench.host.provider import blaming
 from wsolbench.host.registry import Offer, Registry
 from wsolbench.networks.entries import is_counter, some
 from wsolbench.networks.inputs import DecidedInput, decide_input
-from wsolbench.networks.load import (
+from wsolbench.networks.known_weights import (
     KnownWeights,
     at_its_size,
     input_of_weights,

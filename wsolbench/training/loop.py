@@ -31,7 +31,7 @@ from wsolbench.engine.features import stream_features
 from wsolbench.engine.stream import stream_batches
 from wsolbench.host.provider import blaming
 from wsolbench.host.registry import Offer
-from wsolbench.networks.load import KnownWeights
+from wsolbench.networks.known_weights import KnownWeights
 from wsolbench.networks.network import Network
 from wsolbench.progress import Advance, Reporter
 from wsolbench.training.depthwise import FastDepthwiseGradients
