@@ -13,7 +13,8 @@ from cases import each
 from safetensors.torch import save_file
 
 from wsolbench.contract import BackboneSpec, InputConfig
-from wsolbench.networks.claims import Built, contradictions, named_by_file, size_in_name, stated_size, unused
+from wsolbench.networks.claims import Built, contradictions, stated_size, unused
+from wsolbench.networks.network_names import named_by_file, size_in_name
 from wsolbench.networks.plain_data import Statement, find_statements
 from wsolbench.networks.weights_file import WeightsFile, read_weights_file
 

@@ -36,7 +36,7 @@ def weights(
 
     content = read_weights_file(file)  # before the libraries are imported that compute: what is wrong is said at once
     from wsolbench.networks.diagnosis import diagnose, look_in_zoos
-    from wsolbench.networks.entries import is_counter, some
+    from wsolbench.networks.entry_names import is_counter, some
 
     with session.clean_stdout():
         found = diagnose(content, registry.backbones, weights_key)

@@ -6,15 +6,14 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from torch import Tensor
 
 from wsolbench.contract import BackboneSpec, InputConfig
-from wsolbench.errors import WsolbenchError
 from wsolbench.host.registry import Catalogue
-from wsolbench.networks.entries import normalises_input
+from wsolbench.networks.entry_names import normalises_input
+from wsolbench.networks.network_names import match_name, may_be_a_name, texts_of, without_place
 from wsolbench.networks.pickles import shown
 from wsolbench.networks.plain_data import Statement, folded_name, numbers_of
 from wsolbench.networks.row_names import names_rows
@@ -23,10 +22,7 @@ __all__ = [
     "Built",
     "contradictions",
     "is_named",
-    "named_by_file",
     "names_of_networks",
-    "plain_name",
-    "size_in_name",
     "skipped_input_layers",
     "stated_size",
     "unused",
@@ -77,24 +73,6 @@ _OF_TRAINING = re.compile("drop|pretrained|checkpoint|scriptable|exportable|^(nu
 _INTERPOLATIONS = ("nearest", "lanczos", "bilinear", "bicubic")
 """In the order of their numbers in Pillow."""
 _WORDS = re.compile("[a-z0-9]+")
-_NO_NAME = re.compile(
-    r"[\s()\[\]{}=]|\.(pth|pt|bin|py|yaml|yml|ckpt|tar)$|^[./]|(^|[._])(create|build)_\w+$|^(none|true|false|dict|list|tuple)$",
-    re.I,
-)
-_HASHED = re.compile("(.+)-[0-9a-f]{8,64}")
-"""Names of published files, of torch's hub and of timm."""
-_FORMS = re.compile("([._-](fp16|fp32|bf16|float16|half|ema|raw|best|last|final|weights|state_dict|checkpoint|model))+")
-"""What names of files say after the network: in which form its weights are kept."""
-_SIZES = "192|224|240|256|288|299|320|336|384|448|480|512|518"
-"""Sides of inputs that files are named after; other numbers in names count epochs, classes or channels."""
-_SIZE = re.compile(
-    rf"(?:^|[_.\- x]|(?<=k)|to|img|res|size|[_-]r)(?P<side>{_SIZES})(?:px|p)?(?=$|[_.\- x]|to)"
-    r"|(?<![a-z0-9])(?P<pixels>\d{2,4})px"
-)
-_COUNTED = re.compile(
-    r"(?<![a-z])(epochs?|ep|e|checkpoint|ckpt|steps?|iters?|seed|bs|batch(size)?|dim|width|model|best|last)[_.\- ]?$"
-)
-"""What a number after it counts, which is no size."""
 
 
 @dataclass(frozen=True)
@@ -176,45 +154,10 @@ def _line(source: str, said: list[_Contradiction], built: Built) -> str:
     )
 
 
-def named_by_file(path: Path, networks: Catalogue[BackboneSpec], *, zoos: bool = True) -> list[Statement]:
-    """Return what the name of a weights file says: the network that a published file is named after.
-
-    Args:
-        path: The file.
-        networks: The networks on offer.
-        zoos: Whether names in zoos count for every file; otherwise only for a published one, whose name has a hash.
-    """
-    hashed = _HASHED.fullmatch(path.stem)
-    name = (hashed[1] if hashed else path.stem).lower()
-    form = next((found for found in _FORMS.finditer(name) if found.end() == len(name)), None)
-    name = name[: form.start()] if form else name
-    for _ in range(4 if hashed else 1):  # the network's name, before those of the training
-        if networks.knows(name, zoos=zoos or hashed is not None):
-            return [Statement("the name of the weights file", ("model_name",), name)]
-        name = name.rpartition("_")[0]
-    return []
-
-
-def size_in_name(path: Path, spec: BackboneSpec) -> list[Statement]:
-    """Return what the name of a weights file says of the side of the input, as in ``…_384`` and ``…_224to384``.
-
-    Args:
-        path: The file.
-        spec: The network, whose own name is no part of what is said, as the 384 of ``levit_384``.
-    """
-    hashed = _HASHED.fullmatch(path.stem)
-    name = (hashed[1] if hashed else path.stem).lower()
-    name = name.replace(plain_name(spec.name), "")
-    found = [each for each in _SIZE.finditer(name) if not _COUNTED.search(name[: each.start()])]
-    if not found:
-        return []
-    return [Statement("the name of the weights file", ("input_size",), int(found[-1]["side"] or found[-1]["pixels"]))]
-
-
 def names_of_networks(statements: Sequence[Statement]) -> list[str]:
     """Return the names of networks that a weights file states, without what says where they come from."""
     values = [claim.statement.value for claim in _claims(statements) if claim.kind == "network"]
-    named = [_without_place(text) for value in values for text in _texts(value) if _may_be_a_name(text)]
+    named = [without_place(text) for value in values for text in texts_of(value) if may_be_a_name(text)]
     return list(dict.fromkeys(named))[:_MOST_NAMED]
 
 
@@ -252,7 +195,7 @@ def stated_size(statements: Sequence[Statement]) -> tuple[int, str] | None:
 
 def is_named(statements: Sequence[Statement], spec: BackboneSpec) -> bool:
     """Return whether a weights file states the very name of a network."""
-    return any(_is_named(name, spec, None).verdict == "right" for name in names_of_networks(statements))
+    return any(match_name(name, spec, None).verdict == "right" for name in names_of_networks(statements))
 
 
 def unused(statements: Sequence[Statement], built: Built) -> list[str]:
@@ -270,11 +213,6 @@ def unused(statements: Sequence[Statement], built: Built) -> list[str]:
                 "and whole images are warped"
             )
     return lines
-
-
-def plain_name(name: str) -> str:
-    """Return the name of a network without the prefix of its zoo and the tag of its weights."""
-    return name.rpartition(":")[2].partition(".")[0]
 
 
 def _claims(statements: Sequence[Statement]) -> list[_Claim]:
@@ -337,66 +275,13 @@ def _networks(
     claims: list[_Claim], spec: BackboneSpec, networks: Catalogue[BackboneSpec] | None
 ) -> Iterable[_Contradiction]:
     """Return names of other networks; a name that no network has counts only where none is the right one."""
-    named = [text for claim in claims for text in _texts(claim.statement.value) if _may_be_a_name(text)]
-    answers = {text: _is_named(text, spec, networks) for text in list(dict.fromkeys(named))[:_MOST_NAMED]}
+    named = [text for claim in claims for text in texts_of(claim.statement.value) if may_be_a_name(text)]
+    answers = {text: match_name(text, spec, networks) for text in list(dict.fromkeys(named))[:_MOST_NAMED]}
     right = any(answer.verdict == "right" for answer in answers.values())
     for text, answer in answers.items():
         if answer.verdict == "other" or (answer.verdict == "unknown" and not right):
             advice = f"--backbone {answer.offered} is that network" if answer.offered else ""
             yield _Contradiction(f"the network is '{shown(text, 80)}'", advice)
-
-
-@dataclass(frozen=True)
-class _Answer:
-    """Whether a name is that of the network: right, vague (that of its kind), other or unknown; what is offered."""
-
-    verdict: Literal["right", "vague", "other", "unknown"]
-    offered: str | None = None
-
-
-def _texts(value: object) -> list[str]:
-    """Return the texts that a value is or holds (``architectures``)."""
-    return [each for each in (value if isinstance(value, list) else [value]) if isinstance(each, str)]
-
-
-def _may_be_a_name(text: str) -> bool:
-    plain = text.strip()
-    return 0 < len(plain) <= 100 and not _NO_NAME.search(plain)
-
-
-def _is_named(text: str, spec: BackboneSpec, networks: Catalogue[BackboneSpec] | None) -> _Answer:
-    name = _without_place(text)
-    base, _, tag = name.partition(".")
-    pretrained = "" if spec.pretrained is None else spec.pretrained.name
-    own = {folded_name(each) for each in (plain_name(spec.name), plain_name(pretrained)) if each}
-    tags = [each for each in (spec.name.rpartition(":")[2].partition(".")[2], pretrained.partition(".")[2]) if each]
-    if folded_name(name) in own or (folded_name(base) in own and (not tags or tag in ("", tags[0]))):
-        return _Answer("right")
-    if spec.family is not None and folded_name(base) == folded_name(spec.family):
-        return _Answer("vague")
-    try:
-        offered = None if networks is None else networks.named(name) or networks.named(name.lower())
-    except WsolbenchError:  # known, and not on offer
-        return _Answer("other")
-    if offered is not None:
-        same = offered.rpartition(":")[2] == spec.name.rpartition(":")[2]
-        return _Answer("right") if same else _Answer("other", offered)
-    # A class such as `ResNet` names a kind of network: what follows in our name is a size.
-    return _Answer("vague" if _is_kind(base, plain_name(spec.name)) else "unknown")
-
-
-def _without_place(text: str) -> str:
-    """Return a name without what says where the network comes from: a module, an organisation, a hub."""
-    last = re.split("[/:]", text.strip())[-1]
-    last = re.sub(r"For[A-Z]\w+$", "", last)
-    parts = last.split(".")
-    return parts[-1] if parts[0] in ("torchvision", "timm", "models", "torch") or len(parts) > 2 else last
-
-
-def _is_kind(theirs: str, ours: str) -> bool:
-    """Return whether a name without numbers is a part of ours that a size follows: `ResNet` of `resnet50`."""
-    letters = r"[\W_]*".join(map(re.escape, folded_name(theirs)))
-    return theirs.isalpha() and re.search(rf"(^|[\W_]){letters}[\W_\d]", ours.lower()) is not None
 
 
 # ------------------------------------------------------------------------------------------------------------ its input

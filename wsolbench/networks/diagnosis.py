@@ -14,9 +14,10 @@ from wsolbench.contract.backbones import class_weights
 from wsolbench.errors import PluginError, WeightsError, WsolbenchError
 from wsolbench.host.provider import blaming
 from wsolbench.host.registry import Catalogue, Offer
-from wsolbench.networks.claims import named_by_file, names_of_networks, plain_name
+from wsolbench.networks.claims import names_of_networks
 from wsolbench.networks.describe import feature_size
 from wsolbench.networks.entries import Entries, choose_entries, has_entry, other_keys
+from wsolbench.networks.network_names import named_by_file, plain_name
 from wsolbench.networks.pickles import shown
 from wsolbench.networks.plain_data import find_statements
 from wsolbench.networks.shapes import build_shapes

@@ -16,8 +16,9 @@ from wsolbench.errors import UsageError
 from wsolbench.host.provider import blaming
 from wsolbench.host.registry import Offer, Registry
 from wsolbench.networks.card import Card, read_card
-from wsolbench.networks.claims import named_by_file, plain_name, size_in_name, stated_size
+from wsolbench.networks.claims import stated_size
 from wsolbench.networks.inputs import AskedInput, DecidedInput, decide_input, follow
+from wsolbench.networks.network_names import named_by_file, plain_name, size_in_name
 from wsolbench.networks.plain_data import Statement, find_statements, stated_by_entries
 from wsolbench.networks.row_names import names_beside_weights
 from wsolbench.networks.weights import (

@@ -17,7 +17,7 @@ from typing import Any
 from torch import Tensor
 
 from wsolbench.files import read_regular
-from wsolbench.networks.entries import normalises_input
+from wsolbench.networks.entry_names import normalises_input
 from wsolbench.networks.pickles import Foreign
 from wsolbench.networks.stored import StoredTensor
 from wsolbench.networks.tensors import tensor_of

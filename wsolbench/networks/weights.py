@@ -16,7 +16,8 @@ from wsolbench.contract import BackboneSpec, Fusable, Reparameterizable
 from wsolbench.errors import WeightsError, WsolbenchError
 from wsolbench.files import sha256
 from wsolbench.networks.bounds import MOST_CLASSES
-from wsolbench.networks.entries import choose_entries, is_counter, some
+from wsolbench.networks.entries import choose_entries
+from wsolbench.networks.entry_names import is_counter, some
 from wsolbench.networks.hints import other_classifier, why_entries_differ
 from wsolbench.networks.pickles import shown
 from wsolbench.networks.shapes import build_shapes, transform

@@ -11,7 +11,7 @@ from wsolbench.contract.inputs import InputChanges
 from wsolbench.errors import UsageError, WeightsError
 from wsolbench.host.provider import blaming
 from wsolbench.host.registry import Offer, Registry
-from wsolbench.networks.entries import is_counter, some
+from wsolbench.networks.entry_names import is_counter, some
 from wsolbench.networks.inputs import DecidedInput, decide_input
 from wsolbench.networks.known_weights import (
     KnownWeights,
