@@ -13,9 +13,10 @@ from wsolbench.contract import DatasetRoots, Maps, Split
 from wsolbench.data.opened import open_dataset
 from wsolbench.engine.assembly import Scored, assemble_record, describe_protocol, open_splits
 from wsolbench.engine.localize import NetworkMaps
+from wsolbench.engine.metrics import select_thresholds
 from wsolbench.engine.provenance import describe_backbone, describe_dataset, describe_environment, describe_method
 from wsolbench.engine.scoremap_files import ScoremapFolder, save_scoremap
-from wsolbench.engine.scoring import score_maps, select_thresholds
+from wsolbench.engine.scoring import score_maps
 from wsolbench.engine.sources import StoredMaps
 from wsolbench.errors import UsageError
 from wsolbench.progress import Reporter

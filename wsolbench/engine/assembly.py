@@ -14,18 +14,9 @@ from wsolbench.contract import Split
 from wsolbench.contract.choices import Target
 from wsolbench.data.opened import OpenDataset, OpenSplit, show_finding
 from wsolbench.data.pseudo_boxes import open_pseudo_boxes
+from wsolbench.engine.metrics import Selection, compute_metrics, select_thresholds, split_outcomes
 from wsolbench.engine.rules import score_rules
-from wsolbench.engine.scoring import (
-    ScoredSplit,
-    Selection,
-    compute_metrics,
-    report_bad_maps,
-    report_readings,
-    report_remarks,
-    score_maps,
-    select_thresholds,
-    split_outcomes,
-)
+from wsolbench.engine.scoring import ScoredSplit, report_bad_maps, report_readings, report_remarks, score_maps
 from wsolbench.engine.sources import MapSource
 from wsolbench.errors import UsageError
 from wsolbench.progress import Reporter

@@ -21,11 +21,11 @@ from wsolbench.engine.assembly import (
     open_splits,
     score_splits,
 )
+from wsolbench.engine.metrics import Selection
 from wsolbench.engine.predictions import PredictedFiles, score_boxes, unscored
 from wsolbench.engine.provenance import describe_dataset, describe_environment
 from wsolbench.engine.rules import check_rules
 from wsolbench.engine.scoremap_files import ScoremapFolder
-from wsolbench.engine.scoring import Selection
 from wsolbench.engine.sources import MapSource, StoredMaps
 from wsolbench.errors import DataError, UsageError
 from wsolbench.files import atomic_folder, file_name
