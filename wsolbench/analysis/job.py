@@ -227,7 +227,7 @@ def _measure(
         report_weights(network.weights, network.warnings, reporter)
     backbone = describe_backbone(network)
     label = backbone.label + (" (random)" if network.weights.source == "random" else "")
-    subject = Subject(label, network, dataset, part, config.batch_size, config.workers, config.seed, reporter)
+    subject = Subject(label, network, dataset, part, config.batch_size, config.workers, config.seed, reporter, registry)
     return Measured(label, backbone, study.measure(subject))
 
 

@@ -4,19 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Literal, TypeAlias
 
 import torch
+from torch import Tensor
 
+from wsolbench.contract import MethodContext
+from wsolbench.contract.backbones import class_weights
 from wsolbench.data.opened import OpenDataset, OpenSplit
 from wsolbench.engine.features import FeatureBatch, stream_features
-from wsolbench.errors import DataError, UsageError
+from wsolbench.errors import DataError, PluginError, UsageError, WeightsError
+from wsolbench.host.provider import blaming
+from wsolbench.host.registry import Registry
 from wsolbench.networks.class_rows import choose_rows
+from wsolbench.networks.class_weights import class_weights_fault
 from wsolbench.networks.network import LoadedNetwork
 from wsolbench.progress import Reporter
 
-__all__ = ["Subject"]
+__all__ = ["Subject", "WeightsKind"]
+
+WeightsKind: TypeAlias = Literal["raw", "effective"]
+"""Class weights of the head as they are, or with the norm before it, so that they decompose the class score."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +42,7 @@ class Subject:
         workers: Threads that load images.
         seed: Of every random draw.
         reporter: Shows the progress.
+        registry: What the plugins offer, such as methods.
     """
 
     label: str
@@ -42,6 +53,8 @@ class Subject:
     workers: int
     seed: int
     reporter: Reporter
+    registry: Registry
+    _checked: set[str] = field(default_factory=set, init=False, repr=False)
 
     @cached_property
     def class_rows(self) -> tuple[int, ...] | None:
@@ -89,6 +102,51 @@ class Subject:
                     f"'{self.label}' needs more memory than {self.network.device} has; use fewer images in a pass "
                     "(--batch-size), a smaller input (--input-size), or --device cpu"
                 ) from error
+
+    def context(self, batch: FeatureBatch) -> MethodContext:
+        """Return what a method is given beside the features of a batch; the classes are the true ones."""
+        rows = batch.labels if self.class_rows is None else batch.labels.new_tensor(self.class_rows)[batch.labels]
+        return MethodContext(self.network.module, batch.images, rows, batch.logits, batch.rest)
+
+    def class_weights(self, batch: FeatureBatch, kind: WeightsKind = "raw") -> Tensor:
+        """Return the weight of every feature map for the true class of each image of a batch, (B, K).
+
+        Raises:
+            UsageError: The network has no linear head, or does not offer effective weights.
+            WeightsError: Weights are not finite.
+            PluginError: The weights are not those of the class scores.
+        """
+        self.require_class_weights()
+        self._check_class_weights(batch)
+        context = self.context(batch)
+        weights = context.class_weights if kind == "raw" else context.effective_weights(batch.features)
+        if not bool(weights.isfinite().all()):
+            raise WeightsError(f"'{self.label}': class weights hold NaN or infinity")
+        return weights
+
+    def require_class_weights(self) -> None:
+        """Refuse a network that has no class weights.
+
+        Raises:
+            UsageError: It has none.
+        """
+        if class_weights(self.network.module) is None:
+            tap = "" if self.network.tap is None else f" at the tap '{self.network.tap}'"
+            raise UsageError(
+                f"'{self.label}' has no linear head on its feature maps{tap}, so it has no class weights; use an "
+                "analysis that needs none, such as noise, or a network with a linear head"
+            )
+
+    def _check_class_weights(self, batch: FeatureBatch) -> None:
+        """Refuse class weights that are not those of the class scores; the first batch shows it."""
+        if "class weights" in self._checked:
+            return
+        self._checked.add("class weights")
+        provider, name = self.network.offer.provider, self.network.spec.name
+        with blaming(provider, f"comparing the class weights of '{name}' with its class scores"):
+            fault = class_weights_fault(self.network.module, batch.head_input, batch.logits)
+        if fault is not None:
+            raise PluginError(f"plugin {provider}: {fault} in '{name}'")
 
     def _check(self, batch: FeatureBatch) -> None:
         """Refuse features of which no analysis can say anything."""

@@ -35,6 +35,7 @@ __all__ = [
     "Rules",
     "Shares",
     "bootstrap",
+    "draw_images",
     "interval",
     "score",
 ]
@@ -217,11 +218,23 @@ def bootstrap(
     for first in range(0, resamples, rows):
         count = min(rows, resamples - first)
         weights = [
-            None if part is None else _draw(random, count, part.num_images)
+            None if part is None else draw_images(random, count, part.num_images)
             for part, random in zip(parts, generators, strict=True)
         ]
         chunks.append(_score_resamples(scored, fullsup, rules, weights))
     return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
+
+
+def draw_images(random: np.random.Generator, count: int, size: int) -> Weights:
+    """Return how often each image is in each resample, (count, size) whole numbers; a row sums to `size`.
+
+    Args:
+        random: What draws.
+        count: How many resamples.
+        size: How many images they are drawn from, with replacement.
+    """
+    drawn = random.integers(size, size=(count, size)) + np.arange(count)[:, None] * size
+    return np.bincount(drawn.ravel(), minlength=count * size).reshape(count, size).astype(np.float64)
 
 
 def interval(
@@ -250,12 +263,6 @@ def interval(
     low, high = np.quantile(resampled, tails)
     ends = (2 * estimate - high, 2 * estimate - low) if kind == "basic" else (low, high)
     return float(ends[0]), float(ends[1])
-
-
-def _draw(random: np.random.Generator, count: int, size: int) -> Weights:
-    """Return, for each of `count` resamples, how often it contains each image: (count, size)."""
-    drawn = random.integers(size, size=(count, size)) + np.arange(count)[:, None] * size
-    return np.bincount(drawn.ravel(), minlength=count * size).reshape(count, size).astype(np.float64)
 
 
 def _score_resamples(

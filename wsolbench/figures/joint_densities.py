@@ -1,0 +1,151 @@
+"""Two quantities of many points against each other, a density with its margins for every network."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap, LogNorm
+from matplotlib.figure import Figure
+from matplotlib.gridspec import SubplotSpec
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from wsolbench.escaping import visible
+from wsolbench.figures.style import Look, own_style
+
+__all__ = ["JointDensity", "draw_joint_densities"]
+
+COLUMNS = 4
+"""Panels in a row, at most."""
+_CELLS = 30
+"""Hexagons across a panel."""
+_SIDE = 2.7
+"""Of a panel, in inches."""
+
+
+@dataclass(frozen=True, eq=False)
+class JointDensity:
+    """The points of one panel.
+
+    Attributes:
+        x: (n,), drawn about 0.
+        y: (n,).
+        cut: Where y is parted; shares of the four quadrants stand in their corners.
+        line: x and y (m,) of a curve over the density.
+        caption: What is written below the name.
+    """
+
+    x: NDArray[np.float64]
+    y: NDArray[np.float64]
+    cut: float
+    line: tuple[NDArray[np.float64], NDArray[np.float64]]
+    caption: str
+
+
+@own_style()
+def draw_joint_densities(
+    panels: Mapping[str, JointDensity], looks: Mapping[str, Look], *, across: str, up: str
+) -> Figure:
+    """Draw a panel for every label: hexagons on a logarithmic scale of colour, histograms at the margins.
+
+    The histogram of y is logarithmic too.
+
+    Args:
+        panels: Label -> points; at least one panel.
+        looks: Label -> how it looks.
+        across: What x is.
+        up: What y is.
+    """
+    columns = min(COLUMNS, len(panels))
+    rows = -(-len(panels) // columns)
+    titles = {label: f"{_folded(label)}\n{density.caption}" for label, density in panels.items()}
+    heading = 0.13 * max(title.count("\n") + 1 for title in titles.values()) + 0.05  # inches
+    between = heading + 0.3
+    figure = Figure(figsize=(_SIDE * columns + 0.5, _SIDE * rows + between * (rows - 1) + heading + 0.55), dpi=120)
+    width, height = figure.get_size_inches()
+    grid = figure.add_gridspec(rows, columns, wspace=0.24, hspace=between / _SIDE)
+    grid.update(left=0.68 / width, right=1 - 0.06 / width, bottom=0.5 / height, top=1 - (heading + 0.05) / height)
+    for place, (label, density) in enumerate(panels.items()):
+        _draw_panel(figure, grid[divmod(place, columns)], titles[label], density, looks[label])
+    figure.supxlabel(visible(across), fontsize=9, y=0.08 / height)
+    figure.supylabel(visible(up), fontsize=9, x=0.08 / width)
+    return figure
+
+
+def _folded(label: str) -> str:
+    """Return a name in at most three lines as wide as a panel."""
+    lines = textwrap.wrap(visible(label), 36)
+    return "\n".join([*lines[:2], *textwrap.wrap(" ".join(lines[2:]), 36, max_lines=1, placeholder="…")])
+
+
+def _draw_panel(figure: Figure, place: SubplotSpec, title: str, density: JointDensity, look: Look) -> None:
+    inner = place.subgridspec(2, 2, width_ratios=(5, 1), height_ratios=(1, 5), wspace=0.04, hspace=0.04)
+    middle = figure.add_subplot(inner[1, 0])
+    top, right = figure.add_subplot(inner[0, 0], sharex=middle), figure.add_subplot(inner[1, 1], sharey=middle)
+    reach = float(np.abs(density.x).max()) or 1.0
+    low, high = _limits(density.y)
+    shades = LinearSegmentedColormap.from_list("own", ["#dcdcdc", look.colour, "#101010"])
+    middle.hexbin(
+        density.x,
+        density.y,
+        gridsize=(_CELLS, _CELLS * 3 // 5),
+        extent=(-reach, reach, low, high),
+        norm=LogNorm(vmin=1),
+        cmap=shades,
+        mincnt=1,
+        linewidths=0.1,
+    )
+    middle.axvline(0, color="0.4", lw=0.7)
+    middle.axhline(density.cut, color="0.4", lw=0.7, ls=":")
+    middle.plot(*density.line, "o-", color="black", mfc="white", ms=3, lw=1)
+    _write_shares(middle, density)
+    middle.set(xlim=(-reach, reach), ylim=(low, high))
+    top.hist(density.x, bins=2 * _CELLS, range=(-reach, reach), color=look.colour, alpha=look.alpha)
+    right.hist(
+        density.y,
+        bins=2 * _CELLS,
+        range=(low, high),
+        orientation="horizontal",
+        log=True,  # many values are 0
+        color=look.colour,
+        alpha=look.alpha,
+    )
+    for margin in (top, right):
+        margin.axis("off")
+    for axis in (middle.xaxis, middle.yaxis):
+        axis.set_major_locator(MaxNLocator(4))
+    middle.tick_params(labelsize=7)
+    top.set_title(title, fontsize=7.5, loc="left", pad=2)
+
+
+def _limits(values: NDArray[np.float64]) -> tuple[float, float]:
+    """Return the ends of an axis that holds all values, with a little room."""
+    low, high = float(values.min()), float(values.max())
+    room = 0.03 * (high - low) or 0.5
+    return low - room, high + room
+
+
+def _write_shares(axes: Axes, density: JointDensity) -> None:
+    """Write the share of the points in each quadrant into its corner."""
+    positive, above = density.x > 0, density.y > density.cut
+    corners = {
+        (0.02, 0.98): ~positive & above,
+        (0.98, 0.98): positive & above,
+        (0.02, 0.02): ~positive & ~above,
+        (0.98, 0.02): positive & ~above,
+    }
+    for (x, y), inside in corners.items():
+        axes.text(
+            x,
+            y,
+            f"{100 * inside.mean():.0f} %",
+            transform=axes.transAxes,
+            ha="left" if x < 0.5 else "right",
+            va="bottom" if y < 0.5 else "top",
+            fontsize=7,
+            bbox={"facecolor": "white", "alpha": 0.85, "linewidth": 0, "pad": 1},
+        )
