@@ -9,7 +9,7 @@ from textwrap import dedent
 
 import typer
 
-from wsolbench.cli.commands import app
+from wsolbench.cli.commands import command as wsolbench_command
 from wsolbench.cli.session import Session
 
 ROOT = Path(__file__).parents[1]
@@ -48,7 +48,7 @@ def commands(block):
 
 def problem(arguments):
     """Return why the command line would not accept arguments, or None; nothing is run and no file looked for."""
-    command, rest = typer.main.get_command(app), Session.from_arguments(arguments).remaining
+    command, rest = wsolbench_command, Session.from_arguments(arguments).remaining
     rest = [argument for argument in rest if argument != ELLIPSIS]
     while hasattr(command, "commands"):
         if not rest or rest[0] not in command.commands:

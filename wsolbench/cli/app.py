@@ -60,12 +60,11 @@ def _carry_out(session: Session) -> int:
 
     import typer
 
-    from wsolbench.cli.commands import app
+    from wsolbench.cli.commands import command
     from wsolbench.cli.output import result_stream, tell
     from wsolbench.errors import WsolbenchError
     from wsolbench.escaping import terminal_text
 
-    command = typer.main.get_command(app)
     try:  # not through typer's own main, which takes every EOFError for Ctrl-C
         with (
             result_stream(sys.stdout),

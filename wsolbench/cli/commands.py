@@ -60,3 +60,7 @@ def _root(
     ] = False,
 ) -> None:
     pass
+
+
+command = typer.main.get_command(app)
+"""All of them, built once: that takes half as long as a short command."""

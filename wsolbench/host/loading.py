@@ -118,9 +118,8 @@ def _entry_points() -> list[tuple[Provider, metadata.EntryPoint]]:
     for name in sorted(names):
         with suppress(Exception):
             first = metadata.distribution(name)
-            found += [
-                (Provider(name, first.version, entry_point.name), entry_point) for entry_point in _of_plugins(first)
-            ]
+            version = first.version  # parses the metadata
+            found += [(Provider(name, version, entry_point.name), entry_point) for entry_point in _of_plugins(first)]
     return sorted(found, key=lambda pair: (pair[0].distribution, pair[0].entry_point))
 
 

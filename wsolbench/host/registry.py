@@ -122,24 +122,28 @@ class Catalogue(Generic[S_co]):
             return name
         return next((_find_in(zoo, name).name for zoo in self.zoos if name in _names_in(zoo)), None)
 
-    def fitting(self, shapes: Mapping[str, tuple[int, ...]], like: str, seconds: float) -> Fitting:
+    def fitting(self, shapes: Mapping[str, tuple[int, ...]], like: str, seconds: float, others: float) -> Fitting:
         """Look in zoos for what has the entries of a weights file.
 
         Args:
             shapes: Entry -> shape.
             like: Similar names come first.
             seconds: No further one is looked at after this time of computing.
+            others: The time for others once the first is found.
 
         Raises:
             PluginError: A zoo's code fails.
         """
-        began, names, compared = time.process_time(), [], 0  # other processes do not shorten the search
+        names: list[str] = []
+        ends, compared = time.process_time() + seconds, 0  # other processes do not shorten the search
         for zoo in self.zoos:
             with blaming(zoo.provider, f"looking in '{zoo.name}' for the network of a file"):
                 for found in zoo.spec.fitting(shapes, like) if zoo.spec.fitting else ():
                     compared += 1
-                    names += [f"{zoo.name}:{found}"] if found else []
-                    if time.process_time() - began > seconds:
+                    if found:
+                        ends = ends if names else min(ends, time.process_time() + others)
+                        names.append(f"{zoo.name}:{found}")
+                    if time.process_time() > ends:
                         return Fitting(tuple(names), compared, whole=False)
         return Fitting(tuple(names), compared, whole=True)
 

@@ -20,7 +20,7 @@ from wsolbench.networks.entries import Entries, choose_entries, has_entry, other
 from wsolbench.networks.network_names import named_by_file, plain_name
 from wsolbench.networks.pickles import shown
 from wsolbench.networks.plain_data import find_statements
-from wsolbench.networks.shapes import build_shapes
+from wsolbench.networks.shapes import WithoutValues, build_shapes
 from wsolbench.networks.weights import (
     Difference,
     StateDict,
@@ -44,8 +44,8 @@ _SIZE_SECONDS = 3.0
 _LONGEST_IN_ZOO = 200
 """Characters of a name of an entry; no network of a zoo has one that is half as long."""
 _ZOO_SECONDS, _TWIN_SECONDS = 15.0, 3.0
-"""Time in which ``wsolbench weights`` looks in zoos, which have more than a thousand networks: for that of a file, and
-for others that the file fits too where it names one."""
+"""Time in which ``wsolbench weights`` looks in zoos, which have more than a thousand networks: for that of a file, and,
+once one is known, for others that the file fits too."""
 
 
 @dataclass(frozen=True)
@@ -231,7 +231,8 @@ def look_in_zoos(file: WeightsFile, found: Diagnosis, networks: Catalogue[Backbo
         shapes = {name: tuple(value.shape) for name, value in found.entries.items()}
         like = next((plain_name(name) for name in offered), file.path.stem)
         certain = any(fit.offer.name in offered and not fit.difference for fit in fits)
-        looked = networks.fitting(shapes, like, _TWIN_SECONDS if certain else _ZOO_SECONDS)
+        with WithoutValues():
+            looked = networks.fitting(shapes, like, _TWIN_SECONDS if certain else _ZOO_SECONDS, _TWIN_SECONDS)
         for name in looked.names:
             _add(fits, _of_name(file, name, networks, key))
         zoos = " and ".join(zoo.name for zoo in networks.zoos)
@@ -344,7 +345,9 @@ def fits_too(
     if ":" in spec.name:
         entries = choose_entries(file, key, spec.classifier_key).tensors
         like = plain_name(spec.name)
-        looked = networks.fitting({name: tuple(value.shape) for name, value in entries.items()}, like, _HINT_SECONDS)
+        shapes = {name: tuple(value.shape) for name, value in entries.items()}
+        with WithoutValues():
+            looked = networks.fitting(shapes, like, _HINT_SECONDS, _HINT_SECONDS)
         others = [name for name in looked.names if plain_name(name) != like]
         found += [_of_name(file, name, networks, key) for name in others]
     return [fit for fit in found if fit is not None and not fit.difference]

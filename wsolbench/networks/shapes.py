@@ -37,7 +37,7 @@ def build_shapes(spec: BackboneSpec, num_classes: int, steps: Sequence[str] = ()
         num_classes: Number of classes of its head.
         steps: Methods that turn it into another form, called in order in eval mode.
     """
-    with torch.device("meta"), _WithoutValues():
+    with torch.device("meta"), WithoutValues():
         network = build_network(spec, num_classes)
         return transform(network, steps) if steps else network
 
@@ -50,7 +50,7 @@ def transform(network: Any, steps: Sequence[str]) -> Any:
     return network
 
 
-class _WithoutValues(TorchFunctionMode):
+class WithoutValues(TorchFunctionMode):
     """A context in which tensors without memory are not filled."""
 
     def __torch_function__(self, function: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None) -> Any:

@@ -115,16 +115,21 @@ def fitting(shapes: Mapping[str, tuple[int, ...]], like: str) -> Iterator[str | 
     """
     own = {key: shape for key, shape in shapes.items() if not key.endswith(_COUNTER)}
     begun = {name: _ends(name)[1] for name in timm.list_models() if _has_layer(shapes, _ends(name)[0])}
-    left = [name for name, end in begun.items() if _has_layer(shapes, end)] or list(begun)
+    left = _ordered([name for name, end in begun.items() if _has_layer(shapes, end)] or list(begun), like)
     while left:
-        name = min(left, key=lambda name: (*_unlikeness(name, like), _is_published_whole(name), len(name)))
-        left.remove(name)
+        name = left.pop(0)
         with torch.device("meta"):
             classes = shapes.get(f"{_ends(name)[1]}.weight", (0,))[0]
             entries = timm.create_model(name, num_classes=classes).state_dict()
         fits = own == {key: tuple(value.shape) for key, value in entries.items() if not key.endswith(_COUNTER)}
-        like = name if fits else like  # its twins follow
+        if fits:
+            left = _ordered(left, name)  # its twins follow
         yield name if fits else None
+
+
+def _ordered(names: list[str], like: str) -> list[str]:
+    """Return names with those first that are like a name, and then the usual ones."""
+    return sorted(names, key=lambda name: (*_unlikeness(name, like), _is_published_whole(name), len(name)))
 
 
 def _has_layer(shapes: Mapping[str, tuple[int, ...]], layer: str) -> bool:
