@@ -37,6 +37,13 @@ def few_networks(monkeypatch):
     monkeypatch.setattr(diagnosis, "diagnose", diagnose)
 
 
+@pytest.fixture
+def short_search(monkeypatch):
+    """Look in zoos for a moment, where the file is of no network in them."""
+    monkeypatch.setattr(diagnosis, "_ZOO_SECONDS", 0.2)
+    monkeypatch.setattr(diagnosis, "_TWIN_SECONDS", 0.2)
+
+
 @pytest.mark.usefixtures("few_networks")
 def test_a_file_is_told_with_its_classes_and_the_command_that_runs_it(cli, saved):
     path = saved("replknet_nano")
@@ -64,11 +71,13 @@ def test_the_size_of_the_input_is_told_with_what_says_it(cli, saved):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("few_networks", "short_search")
 def test_merged_branches_are_recognised(cli, saved):
     assert "fits replknet_nano, branches merged: 7 classes" in cli("weights", saved("replknet_nano", merged=True)).out
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("few_networks", "short_search")
 def test_early_names_are_shown_with_what_they_map_to(cli, saved):
     def early(state):
         return {key.replace("LoRA", "Decom"): value for key, value in state.items()}
@@ -79,6 +88,7 @@ def test_early_names_are_shown_with_what_they_map_to(cli, saved):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("few_networks", "short_search")
 def test_what_is_missing_and_too_much_is_listed(cli, saved):
     def spoil(state):
         return {"extra": torch.zeros(2), **{key: value for key, value in state.items() if key != "norm.weight"}}
@@ -91,6 +101,7 @@ def test_what_is_missing_and_too_much_is_listed(cli, saved):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("short_search")
 def test_a_file_like_nothing_is_told_so(cli, tmp_path):
     torch.save({"alpha": torch.zeros(3)}, tmp_path / "w.pth")
     done = cli("weights", tmp_path / "w.pth")
@@ -99,6 +110,7 @@ def test_a_file_like_nothing_is_told_so(cli, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("short_search")
 def test_the_reason_why_a_plugin_cannot_take_a_file_is_shown(cli, saved, tmp_path):
     def undecomposed(state):
         return {key.replace("LoRA1", "lkb_origin"): value for key, value in state.items() if "LoRA2" not in key}
@@ -114,6 +126,7 @@ def test_the_reason_why_a_plugin_cannot_take_a_file_is_shown(cli, saved, tmp_pat
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("short_search")
 def test_a_few_names_in_common_do_not_make_a_file_like_a_network(cli, saved):
     def other(state):
         return {key if key.startswith("head") else f"body.{key}": value for key, value in state.items()}
@@ -124,6 +137,7 @@ def test_a_few_names_in_common_do_not_make_a_file_like_a_network(cli, saved):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("few_networks", "short_search")
 def test_the_same_network_in_another_width_is_recognised_by_its_names(cli, saved):
     def wider(state):
         return {key: torch.zeros([size + 1 for size in value.shape]) for key, value in state.items()}
@@ -154,6 +168,7 @@ def test_what_is_no_weights_file_is_refused(cli, tmp_path, content, words):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("short_search")
 def test_the_authors_cub_files_are_recognised(cli, shared_data, tmp_path):
     for file, name in (
         ("cba_convnext_base_384_in22ft1k_CUB", "convnext_base_cub"),
@@ -186,6 +201,7 @@ def test_a_file_of_a_zoos_network_is_told_with_those_that_it_fits_too(cli, tmp_p
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("few_networks", "short_search")
 def test_the_state_dicts_of_a_file_are_listed_as_a_run_lists_them(cli, saved):
     state = NETWORKS["replknet_nano"].build(7).state_dict()
     path = saved(

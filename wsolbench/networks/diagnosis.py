@@ -230,9 +230,9 @@ def look_in_zoos(file: WeightsFile, found: Diagnosis, networks: Catalogue[Backbo
     if networks.zoos and possible and not (fits and all(":" not in name for name in offered)):
         shapes = {name: tuple(value.shape) for name, value in found.entries.items()}
         like = next((plain_name(name) for name in offered), file.path.stem)
-        certain = any(fit.offer.name in offered and not fit.difference for fit in fits)
+        known = any(not fit.difference for fit in fits)
         with WithoutValues():
-            looked = networks.fitting(shapes, like, _TWIN_SECONDS if certain else _ZOO_SECONDS, _TWIN_SECONDS)
+            looked = networks.fitting(shapes, like, _TWIN_SECONDS if known else _ZOO_SECONDS, _TWIN_SECONDS)
         for name in looked.names:
             _add(fits, _of_name(file, name, networks, key))
         zoos = " and ".join(zoo.name for zoo in networks.zoos)
@@ -300,11 +300,11 @@ def looks_like(
 
 def _size_that_fits(file: WeightsFile, offer: Offer[BackboneSpec], key: str | None) -> int | None:
     """Return a usual size of images for which a network has the very entries of a file; None if there is none."""
-    own, at_size, began = offer.spec.input.size, offer.spec.at_size, time.monotonic()
+    own, at_size, began = offer.spec.input.size, offer.spec.at_size, time.process_time()
     if at_size is None:
         return None
     for size in _USUAL_SIZES:
-        if size != own and time.monotonic() - began < _SIZE_SECONDS:
+        if size != own and time.process_time() - began < _SIZE_SECONDS:
             try:
                 with blaming(offer.provider, f"building '{offer.name}' for {size} pixels"):
                     spec = replace(at_size(size), convert_weights=None)  # nothing is resized
