@@ -1,3 +1,4 @@
+import json
 import pickle
 import shutil
 import subprocess
@@ -111,29 +112,28 @@ def test_a_wrong_seed_of_a_training_is_one_line(refused, seed, words):
 
 
 TYPED = """
-import sys
+import json, sys
 from wsolbench.cli.app import main
-try:
-    main(sys.argv[1:])
-except SystemExit as ended:
-    print(ended.code, "torch" in sys.modules)
+for words in json.loads(sys.argv[1]):
+    try:
+        main(words)
+    except SystemExit as ended:
+        print(ended.code, "torch" in sys.modules)
 """
 
 
-@each(
-    "words",
-    [
+def test_a_mistyped_name_is_found_before_torch_is_imported():
+    commands = [
         ("run", "--backbone", "replknet", "--method", "cma"),
         ("run", "--backbone", "replkent", "--method", "cam"),
         ("run", "--backbone", "replknet", "--method", "cam", "--dataset", "critter"),
         ("train", "--backbone", "replknet_nano", "--recipe", "onecyle"),
         ("evaluate", "--dataset", "critter", "--scoremaps", "maps"),
-    ],
-)
-def test_a_mistyped_name_is_found_before_torch_is_imported(words):
-    done = subprocess.run([sys.executable, "-c", TYPED, *words], capture_output=True, text=True)
-    assert done.stdout.split() == ["2", "False"], done.stderr
-    assert "Did you mean" in done.stderr
+    ]
+    done = subprocess.run([sys.executable, "-c", TYPED, json.dumps(commands)], capture_output=True, text=True)
+    assert done.stdout.splitlines() == ["2 False"] * len(commands), done.stderr
+    said = done.stderr.split("error: ")[1:]
+    assert ["Did you mean" in error for error in said] == [True] * len(commands), done.stderr
 
 
 @each("missing", ["--backbone", "--method"])

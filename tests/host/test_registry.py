@@ -1,5 +1,7 @@
 """Names to offers, without any plugin installed: the registry itself."""
 
+import time
+
 import pytest
 
 from wsolbench.contract import BackboneSpec, BackboneZoo, Checkpoint, InputConfig, MethodSpec, MethodZoo
@@ -191,6 +193,25 @@ def test_a_zoo_that_fails_is_named():
         PluginError, match=r"acme 1\.0 'nets' failed looking up 'broken' in 'lib': ImportError: no such"
     ):
         Registry([zoo("lib", "broken")]).backbones.get("lib:broken")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "others", "names", "compared"),
+    [(9, 9, ("lib:a", "lib:b"), 4), (9, 0, ("lib:a",), 2), (9, 0.05, ("lib:a",), 3), (0, 9, (), 1)],
+)
+def test_a_search_for_a_network_ends_after_the_time_for_it_and_for_others(seconds, others, names, compared):
+    def fitting(_shapes, _like):
+        yield None
+        yield "a"
+        began = time.process_time()
+        while time.process_time() - began < 0.06:
+            pass
+        yield None
+        yield "b"
+
+    nets = Offer(BackboneZoo("lib", tuple, dict, "a library", fitting), ACME)
+    found = Registry([nets]).backbones.fitting({}, "x", seconds, others)
+    assert (found.names, found.compared, found.whole) == (names, compared, compared == 4)
 
 
 # The family resolution of a run.
