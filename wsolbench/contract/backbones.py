@@ -3,7 +3,8 @@
 The rule for optional traits: what a network may offer beyond `Backbone` is a ``runtime_checkable`` Protocol of its own,
 usually with one method. The core asks for it with ``isinstance`` at the one place that uses it, and works without it.
 
-- A network offers a trait by having its method. It inherits from nothing and declares nothing.
+- A network offers a trait by having its method. It inherits from nothing and declares nothing; `ConvNeXtLike` is a
+  convenience, with the methods of many traits for networks of one layout.
 - ``isinstance`` compares names only. So a method is named as the libraries that networks come from name it, if they
   have it (timm: ``fuse``), and otherwise by a name that they do not use.
 - Each trait of a network has a conformance check in `wsolbench.testing`.

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from wsolbench.contract import Backbone, BackboneSpec, InputConfig
 from wsolbench.errors import UsageError
+from wsolbench.networks.network import form_of
 
 __all__ = ["ModuleSpec", "TappedModule", "module_spec"]
 
@@ -119,13 +120,17 @@ class TappedModule(nn.Module):
             for handle in handles:
                 handle.remove()
         if not isinstance(scores, Tensor) or scores.ndim != 2:
-            raise UsageError(f"{type(self.module).__name__} returns {_form(scores)}; expected the scores alone, (B, C)")
+            raise UsageError(
+                f"{type(self.module).__name__} returns {form_of(scores)}; expected the scores alone, (B, C)"
+            )
         names = [name for name, _ in calls]
         if self._layer not in names:
             raise UsageError(f"the layer '{self._layer}' is not used when {type(self.module).__name__} is run")
         features = calls[names.index(self._layer)][1]
         if not isinstance(features, Tensor) or features.ndim != 4:
-            raise UsageError(f"the layer '{self._layer}' returns {_form(features)}; expected feature maps (1, K, h, w)")
+            raise UsageError(
+                f"the layer '{self._layer}' returns {form_of(features)}; expected feature maps (1, K, h, w)"
+            )
         after = [(name, out) for name, out in calls[names.index(self._layer) :] if name != self._layer]
         if not after or after[0][1].shape != scores.shape or not torch.equal(after[0][1], scores):
             return None
@@ -176,10 +181,6 @@ class TappedModule(nn.Module):
         with self.module.get_submodule(self._layer).register_forward_hook(replace):
             scores: Tensor = self.module(blank)
         return scores
-
-
-def _form(value: object) -> str:
-    return str(tuple(value.shape)) if isinstance(value, Tensor) else type(value).__name__
 
 
 def _last_block(module: nn.Module) -> str:

@@ -168,14 +168,15 @@ def checked_features(features: Any, images: int) -> Tensor | Features:
     """
     maps, rest = maps_and_rest(features)
     if not isinstance(maps, Tensor) or maps.ndim != 4 or len(maps) != images:
-        raise TypeError(f"forward_features returned {_form(maps)}, expected feature maps ({images}, K, h, w)")
+        raise TypeError(f"forward_features returned {form_of(maps)}, expected feature maps ({images}, K, h, w)")
     for part in rest or ():
         if not isinstance(part, Tensor) or part.ndim == 0 or len(part) != images:
-            raise TypeError(f"forward_features returned {_form(part)} in the rest, expected ({images}, ...)")
+            raise TypeError(f"forward_features returned {form_of(part)} in the rest, expected ({images}, ...)")
     return with_rest(maps, rest)
 
 
-def _form(value: object) -> str:
+def form_of(value: object) -> str:
+    """Return the shape of a tensor, or the type of anything else, for messages."""
     return str(tuple(value.shape)) if isinstance(value, Tensor) else type(value).__name__
 
 
