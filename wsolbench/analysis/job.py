@@ -11,7 +11,7 @@ from typing import Any
 from wsolbench.analysis.catalogue import load_study
 from wsolbench.analysis.stored import AnalyzedNetwork, AnalyzedRecord, StoredAnalysis, read_analysis, write_findings
 from wsolbench.analysis.study import Evidence, Findings, Measured, NetworkStudy, RecordStudy
-from wsolbench.analysis.subject import Subject
+from wsolbench.analysis.subject import Subject, within_memory
 from wsolbench.config import AnalyzeConfig
 from wsolbench.contract import Split
 from wsolbench.contract.options import build_with_options
@@ -225,10 +225,15 @@ def _measure(
     network = _load(wanted, study, config, registry, dataset)
     if not wanted.random:
         report_weights(network.weights, network.warnings, reporter)
-    backbone = describe_backbone(network)
-    label = backbone.label + (" (random)" if network.weights.source == "random" else "")
-    subject = Subject(label, network, dataset, part, config.batch_size, config.workers, config.seed, reporter, registry)
-    return Measured(label, backbone, study.measure(subject))
+    smaller = f"a smaller {_size_option(study)}"
+    advice = smaller if study.input_size is not None else f"fewer images in a pass (--batch-size), {smaller}"
+    with within_memory(wanted.name, network.device, advice):
+        backbone = describe_backbone(network)
+        label = backbone.label + (" (random)" if network.weights.source == "random" else "")
+        subject = Subject(
+            label, network, dataset, part, config.batch_size, config.workers, config.seed, reporter, registry
+        )
+        return Measured(label, backbone, study.measure(subject))
 
 
 def _load(
@@ -239,7 +244,7 @@ def _load(
     if study.input_size is not None:
         if changes.size is not None:
             raise UsageError(f"--input-size: the analysis '{config.analysis}' has an input size of its own: --size")
-        changes = replace(changes, size=study.input_size)
+        changes = replace(changes, size=study.input_size, size_option=_size_option(study))
     if wanted.record is not None:
         return load_recorded(
             wanted.record, registry, classes, config.weights_root, device, random=wanted.random, changes=changes
@@ -257,6 +262,10 @@ def _load(
         tap=config.tap,
         changes=changes,
     )
+
+
+def _size_option(study: NetworkStudy[Any]) -> str:
+    return "--input-size" if study.input_size is None else "--size"
 
 
 def _facts_of_network(backbone: BackboneInfo) -> dict[str, str]:

@@ -7,7 +7,10 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zipfile import ZIP_DEFLATED, ZipFile
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from wsolbench.errors import DataError
@@ -85,6 +88,8 @@ class StoredAnalysis(_Part):
 def write_findings(findings: Findings, stored: StoredAnalysis, folder: Path) -> None:
     """Write ``NAME.json``, ``NAME.csv``, ``NAME.png`` and ``NAME.svg``, and the same for further tables and figures.
 
+    Arrays are in files ``NAME-PART.npz``, which ``numpy.load`` reads as label -> array.
+
     Args:
         findings: What was found.
         stored: The same as it is stored; its list of files is filled here.
@@ -127,7 +132,7 @@ def _contents(findings: Findings, name: str) -> dict[str, bytes]:
     contents = {f"{_stem(name, part)}.csv": _csv(table) for part, table in tables.items()}
     for part, figure in findings.figures.items():
         contents |= {f"{_stem(name, part)}{ending}": content for ending, content in _pictures(figure).items()}
-    return contents
+    return contents | {f"{_stem(name, part)}.npz": _npz(arrays) for part, arrays in findings.arrays.items()}
 
 
 def _stem(name: str, part: str) -> str:
@@ -138,6 +143,16 @@ def _csv(table: pd.DataFrame) -> bytes:
     texts = table.map(lambda value: csv_cell(value) if isinstance(value, str) else value)
     content: str = texts.to_csv(index=False, float_format="%.6g")
     return content.encode()
+
+
+def _npz(arrays: Mapping[str, NDArray[Any]]) -> bytes:
+    """Return arrays as numpy stores them; the same arrays give the same bytes. A label may be any text, also "file"."""
+    buffer = io.BytesIO()
+    with ZipFile(buffer, "w", ZIP_DEFLATED) as archive:
+        for label, array in arrays.items():
+            with archive.open(f"{label}.npy", "w") as member:
+                np.lib.format.write_array(member, array, allow_pickle=False)
+    return buffer.getvalue()
 
 
 @own_style()

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 import pandas as pd
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from wsolbench.analysis.stored import StoredAnalysis
 from wsolbench.analysis.subject import Subject
@@ -34,12 +35,14 @@ class Findings:
         figures: Name -> picture; the name of the main one is empty.
         shows: One sentence that says what the figures show, with numbers.
         details: Name -> a further table, such as the curves behind a figure.
+        arrays: Name -> label -> an array, such as a map of a network.
     """
 
     table: pd.DataFrame
     figures: Mapping[str, Figure]
     shows: str
     details: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    arrays: Mapping[str, Mapping[str, NDArray[Any]]] = field(default_factory=dict)
 
     @property
     def rows(self) -> list[dict[str, Any]]:
@@ -89,8 +92,11 @@ class NetworkStudy(_Study, Generic[M]):
     """How many images are used where the user does not say."""
     beside_random: ClassVar[bool] = False
     """Whether every trained network is also measured with random weights where the user does not say."""
-    input_size: int | None = None
-    """Side of the input in pixels where it is not the network's own and the user names none; perhaps an option."""
+
+    @property
+    def input_size(self) -> int | None:
+        """Side of the input in pixels, perhaps an option ``size``; None where ``--input-size`` decides it."""
+        return None
 
     @abstractmethod
     def measure(self, subject: Subject) -> M:

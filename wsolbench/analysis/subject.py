@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
-from contextlib import closing
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal, TypeAlias
@@ -23,7 +23,7 @@ from wsolbench.networks.class_weights import class_weights_fault
 from wsolbench.networks.network import LoadedNetwork
 from wsolbench.progress import Reporter
 
-__all__ = ["Subject", "WeightsKind"]
+__all__ = ["Subject", "WeightsKind", "within_memory"]
 
 WeightsKind: TypeAlias = Literal["raw", "effective"]
 """Class weights of the head as they are, or with the norm before it, so that they decompose the class score."""
@@ -74,12 +74,12 @@ class Subject:
         Args:
             doing: What is measured, for the progress.
             order: Positions of the images; all of them by default.
-            gradients: Whether features are differentiable with respect to the images.
+            gradients: Whether features, but not logits, are differentiable with respect to the images.
             batch_size: Images in a forward pass where it is not the user's choice.
 
         Raises:
-            DataError: An image cannot be read.
-            UsageError: Features have no spatial extent or are not finite, or the device has too little memory.
+            DataError: An image cannot be read, or its features are not finite.
+            UsageError: Features have no spatial extent.
             PluginError: The network fails.
         """
         count = len(self.part.images.ids) if order is None else len(order)
@@ -92,16 +92,10 @@ class Subject:
             gradients=gradients,
         )
         with self.reporter.phase(f"{self.label}: {doing}", count) as advance, closing(stream) as batches:
-            try:
-                for batch in batches:
-                    self._check(batch)
-                    yield batch
-                    advance(len(batch.indices))
-            except torch.OutOfMemoryError as error:
-                raise UsageError(
-                    f"'{self.label}' needs more memory than {self.network.device} has; use fewer images in a pass "
-                    "(--batch-size), a smaller input (--input-size), or --device cpu"
-                ) from error
+            for batch in batches:
+                self._check(batch)
+                yield batch
+                advance(len(batch.indices))
 
     def context(self, batch: FeatureBatch) -> MethodContext:
         """Return what a method is given beside the features of a batch; the classes are the true ones."""
@@ -161,3 +155,34 @@ class Subject:
             first = int((~finite).nonzero()[0])
             image = self.part.images.ids[int(batch.indices[first])]
             raise DataError(f"'{self.label}': the features of the image '{image}' hold NaN or infinity")
+
+
+@contextmanager
+def within_memory(label: str, device: torch.device, advice: str) -> Iterator[None]:
+    """Say in one line that a device has too little memory, where a block fails for lack of it.
+
+    Args:
+        label: What users call the network.
+        device: Where it runs.
+        advice: What they can use instead, with the names of options.
+
+    Raises:
+        UsageError: The device has too little memory.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not _is_of_memory(error):
+            raise
+        raise UsageError(
+            f"'{label}' needs more memory than {device} has; use {advice}"
+            f"{'' if device.type == 'cpu' else ', or --device cpu'}"
+        ) from error
+
+
+def _is_of_memory(error: BaseException | None) -> bool:
+    """Return whether an error comes of too little memory; code of plugins may have wrapped it."""
+    if error is None:
+        return False
+    full = isinstance(error, torch.OutOfMemoryError | MemoryError) or "you tried to allocate" in str(error)
+    return full or _is_of_memory(error.__cause__)

@@ -35,6 +35,7 @@ class InputChanges:
         mean: Of each channel of [0, 1].
         std: Of each channel.
         interpolation: Filter of the warp.
+        size_option: The option with which the user says the size, for messages.
     """
 
     size: int | None = None
@@ -42,6 +43,7 @@ class InputChanges:
     mean: Channels | None = None
     std: Channels | None = None
     interpolation: Interpolation | None = None
+    size_option: str = "--input-size"
 
     @classmethod
     def all_of(cls, config: InputConfig) -> InputChanges:
@@ -57,7 +59,7 @@ class InputChanges:
         if size is None or self.size == size:
             return self
         if self.size is not None:
-            raise UsageError(f"--input-size {self.size}: the name '{name}' says {size}; omit one of them")
+            raise UsageError(f"{self.size_option} {self.size}: the name '{name}' says {size}; omit one of them")
         return replace(self, size=size)
 
     def of(self, config: InputConfig, own: InputConfig) -> InputConfig:
@@ -68,6 +70,7 @@ class InputChanges:
             own: The network's own, which ``timm`` stands for.
         """
         changes: dict[str, Any] = {name: value for name, value in asdict(self).items() if value is not None}
+        del changes["size_option"]
         name = changes.pop("preprocessing", None)
         if name == "timm":
             config = replace(own, size=config.size)

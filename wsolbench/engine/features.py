@@ -67,7 +67,7 @@ def stream_features(
         workers: Threads that load images.
         order: Positions in the split; all of them, in their order, by default.
         observe: Called by the threads with the position and the original pixels of every image.
-        gradients: Whether features and logits are differentiable with respect to ``FeatureBatch.images``.
+        gradients: Whether features, but not logits, are differentiable with respect to ``FeatureBatch.images``.
 
     Raises:
         DataError: An image cannot be read.

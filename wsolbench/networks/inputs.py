@@ -82,7 +82,7 @@ def decide_input(offer: Offer[BackboneSpec], changes: InputChanges, asked: Asked
         notes = () if asked is None else (f"by {asked.source} images are prepared for {here}, not {there}",)
     warnings: tuple[str, ...] = ()
     if config.size != own.size:
-        offer = _at_size(offer, config.size)
+        offer = _at_size(offer, config.size, changes.size_option)
         warnings = _off_stride(offer, config.size)
     size_by = "its own" if asked is None else f"by {asked.source}"
     if config.size != theirs.size or changes.size is not None:
@@ -115,7 +115,7 @@ def _is_of_timm(spec: BackboneSpec) -> bool:
     return spec.source.startswith("timm ") or (spec.pretrained is not None and spec.pretrained.source == "timm")
 
 
-def _at_size(offer: Offer[BackboneSpec], size: int) -> Offer[BackboneSpec]:
+def _at_size(offer: Offer[BackboneSpec], size: int, option: str) -> Offer[BackboneSpec]:
     """Return a network that takes images of a size.
 
     Raises:
@@ -133,7 +133,7 @@ def _at_size(offer: Offer[BackboneSpec], size: int) -> Offer[BackboneSpec]:
     else:
         takes = f"the nearest that it takes: {' and '.join(map(str, near))}"
         takes += "" if own in near else f"; its own: {own}"
-    raise UsageError(f"--input-size {size}: '{offer.spec.name}' does not take such images ({problem}); {takes}")
+    raise UsageError(f"{option} {size}: '{offer.spec.name}' does not take such images ({problem}); {takes}")
 
 
 def _near(offer: Offer[BackboneSpec], size: int) -> list[int]:

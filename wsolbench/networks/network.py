@@ -82,7 +82,8 @@ class Network:
 
         Args:
             images: (B, 3, H, W) float32, normalised.
-            gradients: Whether features and logits are differentiable with respect to the images.
+            gradients: Whether features are differentiable with respect to the images. Logits never are: the head of a
+                tapped network would keep what a second pass needs for gradients.
 
         Raises:
             UsageError: The network fails in the chosen precision or compiled form.
@@ -91,6 +92,7 @@ class Network:
             if gradients:
                 with torch.enable_grad():
                     features = _mapped(checked_features(self._forward_features(images), len(images)), _single)
+                with torch.no_grad():
                     return features, self.module.forward_head(features)
             with torch.inference_mode():
                 features = checked_features(self._forward_features(images), len(images))
