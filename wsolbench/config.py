@@ -13,7 +13,7 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from wsolbench.contract import Conventions, DatasetRoots
 from wsolbench.contract.choices import (
@@ -116,6 +116,11 @@ class DataConfig(_Config):
         return DatasetRoots(self.data_root, self.metadata_root, self.masks, self.train_root, conventions)
 
 
+def _several(value: object) -> object:
+    """Return one τ as several, so that ``tau=0.2`` is understood."""
+    return (value,) if isinstance(value, str | float) else value
+
+
 class ScoringConfig(DataConfig):
     """How maps are scored.
 
@@ -132,7 +137,7 @@ class ScoringConfig(DataConfig):
     split: SplitName = "test"
     limit: Count | None = None
     threshold_step: ThresholdStep = DEFAULT_THRESHOLD_STEP
-    tau: tuple[TauRule, ...] = ()
+    tau: Annotated[tuple[TauRule, ...], BeforeValidator(_several)] = ()
     tau_from: Path | None = None
     workers: Count = 2
     strict: bool = False

@@ -89,7 +89,7 @@ def run(
     limit: int | None = None,
     target: Target = "gt",
     threshold_step: float = DEFAULT_THRESHOLD_STEP,
-    tau: Sequence[float | Literal["otsu"]] = (),
+    tau: float | Literal["otsu"] | Sequence[float | Literal["otsu"]] = (),
     tau_from: FilePath | None = None,
     batch_size: int = 32,
     device: str | None = None,
@@ -134,7 +134,7 @@ def run(
         limit: At most so many images of each split, always the same ones.
         target: Whether the true or the predicted class is localized.
         threshold_step: Step of the grid of τ.
-        tau: At which τ maps are scored beside the oracle's and train-fullsup's: numbers such as 0.2, or ``"otsu"``.
+        tau: At which τ maps are scored beside the oracle's and train-fullsup's: 0.2 or ``"otsu"``, or several.
         tau_from: A folder of lists in the reference layout, of pseudo boxes on which one more τ is chosen.
         batch_size: Images in a forward pass.
         device: ``"cpu"``, ``"cuda"`` ...; None for a GPU where there is one.
@@ -206,7 +206,7 @@ def evaluate(
     split: SplitName = "test",
     limit: int | None = None,
     threshold_step: float = DEFAULT_THRESHOLD_STEP,
-    tau: Sequence[float | Literal["otsu"]] = (),
+    tau: float | Literal["otsu"] | Sequence[float | Literal["otsu"]] = (),
     tau_from: FilePath | None = None,
     workers: int = 2,
     strict: bool = False,
@@ -261,7 +261,7 @@ def score(
     fullsup: Mapping[str, Keyed] | None = None,
     name: str = "memory",
     threshold_step: float = DEFAULT_THRESHOLD_STEP,
-    tau: Sequence[float | Literal["otsu"]] = (),
+    tau: float | Literal["otsu"] | Sequence[float | Literal["otsu"]] = (),
     workers: int = 2,
     strict: bool = False,
     progress: bool = False,

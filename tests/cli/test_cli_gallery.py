@@ -147,6 +147,17 @@ def test_what_cannot_be_redrawn_truthfully_is_refused(cli, runs, tmp_path, field
     assert not out.exists()
 
 
+def test_all_places_that_are_missing_are_named_at_once(cli, runs, tmp_path):
+    """The folder of the data set and that of the weights, which are both left to the user."""
+    fields = {"backbone__weights__source": "file", "backbone__weights__file": "w.pth", "dataset__name": "folder"}
+    copy = changed(runs / "resnet_nano/record-pc1.json", tmp_path, **fields)
+    gallery = ["gallery", copy, "--out", tmp_path / "side.png"]
+    weights = "'resnet_nano' was measured with the file w.pth; name the folder that holds it: --weights-root DIR"
+    data = "data set 'folder' needs its annotation files; pass --metadata-root DIR"
+    assert cli(*gallery).err == f"error: {data}; {weights}\n"
+    assert cli(*gallery, "--weights-root", tmp_path).err == f"error: {data}\n"
+
+
 def test_records_of_different_data_are_not_shown_together(cli, runs, tmp_path):
     path, out = runs / "resnet_nano/record-pc1.json", tmp_path / "side.png"
     record = read_record(path)

@@ -9,7 +9,16 @@ import pytest
 from PIL import Image
 from toys import Notes
 
-from wsolbench.contract import Annotations, Conventions, DatasetRoots, DatasetSpec, Finding, Severity, Split
+from wsolbench.contract import (
+    Annotations,
+    Conventions,
+    DatasetRoots,
+    DatasetSpec,
+    Finding,
+    ImageSplit,
+    Severity,
+    Split,
+)
 from wsolbench.data import DiskDataset
 from wsolbench.data.check.report import check_dataset
 from wsolbench.data.fingerprint import combine_digests, image_digest
@@ -48,6 +57,37 @@ def test_what_a_data_set_reports_is_shown_once():
     notes = Notes()
     open_dataset(Offer(DatasetSpec("toy", build, "here"), Provider("toys", "1", "toy")), DatasetRoots(), notes)
     assert (notes.said, notes.warned) == (["a note"], ["a warning"])
+
+
+@pytest.mark.parametrize(
+    ("labels", "published", "trained", "warned"),
+    [
+        ([0, 1, 3], 4, False, None),  # photos to evaluate on, selected from a published data set
+        ([0, 1, 3], None, False, "is a label out of range?"),
+        ([0, 1, 3], 5, False, "is a label out of range?"),
+        ([0, 1, 3], 4, True, "is a label out of range?"),
+        ([1, 2, 3], 4, False, "labels start at 0; do these start at 1?"),
+        ([0, 1, 2, 3], None, False, None),
+    ],
+)
+def test_classes_without_an_image_are_warned_of_unless_photos_are_selected(labels, published, trained, warned):
+    class Photos:
+        name, version, class_names = "photos", "1", ("a", "b", "c", "d")
+        splits = frozenset({Split.TEST, Split.TRAIN_WEAKSUP} if trained else {Split.TEST})
+
+        def images(self, _):
+            return ImageSplit(tuple(map(str, labels)), np.array(labels), lambda _: np.zeros((2, 2, 3), np.uint8))
+
+        def annotations(self, _):
+            box = np.array([[0, 0, 1, 1]])
+            return Annotations({str(label): box for label in labels}, {str(label): (2, 2) for label in labels})
+
+    notes = Notes()
+    spec = DatasetSpec("photos", lambda _: Photos(), "here", classes=published)
+    dataset = open_dataset(Offer(spec, Provider("toys", "1", "photos")), DatasetRoots(), notes)
+    dataset.report_unused_classes([dataset.open(Split.TEST)])
+    absent = min(set(range(4)) - set(labels), default=None)
+    assert notes.warned == ([] if warned is None else [f"no split has an image of 1 class ({absent}); {warned}"])
 
 
 def without_annotation(made, split, image_id):

@@ -148,11 +148,10 @@ def test_unknown_name_with_a_close_match(cli):
 
 
 def test_unknown_name_with_nothing_close(bare, our_names):
-    result = bare("describe", "zzzzzzzz", code=2)
+    result = bare("describe", "zzzz/zzzz", code=2)
     zoos = ", and there is any timm:NAME or gradcam:NAME"
     assert result.err == (
-        "error: unknown name 'zzzzzzzz'. Did you mean 'timm:zzzzzzzz'?\n"
-        f"  'wsolbench list' shows all {len(our_names) - 2}{zoos}.\n"
+        f"error: unknown name 'zzzz/zzzz'.\n  'wsolbench list' shows all {len(our_names) - 2}{zoos}.\n"
     )
 
 

@@ -118,7 +118,7 @@ def test_a_network_behind_a_prefix_is_found_and_keeps_the_prefix():
         ("lib:vit_tiny", "'lib:vit_tiny_patch16' or 'lib:vit_tiny_patch16.v2' or 'lib:davit_tiny'"),
         ("lib:dinov2_vits14", "'lib:vit_small_dinov2'"),
         ("lib:davit_tinny", "'lib:davit_tiny'"),
-        ("dinov2", "'lib:dinov2'"),
+        ("dinov2", "'lib:vit_small_dinov2'"),
     ],
 )
 def test_names_that_start_with_what_was_typed_come_first_and_then_those_with_its_words(typed, suggested):
@@ -129,6 +129,33 @@ def test_names_that_start_with_what_was_typed_come_first_and_then_those_with_its
         f"unknown backbone '{typed}'. Did you mean {suggested}?\n"
         "  'wsolbench list backbones' shows all 1, and there is any lib:NAME."
     )
+
+
+@pytest.mark.parametrize(
+    ("typed", "suggested"),
+    [
+        ("vit_tiny", "'lib:vit_tiny_patch16' or 'lib:vit_tiny_patch16.v2' or 'net_tiny'"),
+        ("net", "'net_tiny' or 'lib:net_tny_2'"),
+        ("VIT_tiny_patch16.v2", "'lib:vit_tiny_patch16.v2'"),
+        ("lib/vit_tiny_patch16.v2", "'lib:vit_tiny_patch16.v2'"),
+        ("net_tny", "'net_tiny'"),  # a slip: the zoo, which has net_tny_2, is not asked
+    ],
+)
+@pytest.mark.parametrize("of", [lambda registry: registry.backbones, lambda registry: registry])
+def test_names_in_a_zoo_are_suggested_for_one_without_its_prefix(typed, suggested, of):
+    registry = Registry(
+        [network("net_tiny"), zoo("lib", "net_tny_2", "vit_tiny_patch16.v2", "vit_tiny_patch16", "vgg")]
+    )
+    assert f"'{typed}'. Did you mean {suggested}" in str(of(registry).unknown(typed))
+
+
+def test_a_name_that_nothing_begins_with_has_no_suggestion():
+    def fails():
+        raise ImportError
+
+    for found in (zoo("lib", "vgg"), Offer(BackboneZoo("lib", fails, fails, "a library"), ACME)):
+        text = str(Registry([network("net"), found]).backbones.unknown("zzzz"))
+        assert text.startswith("unknown backbone 'zzzz'.\n")
 
 
 def test_a_method_behind_a_prefix_is_found_and_keeps_the_prefix():

@@ -46,6 +46,7 @@ def gallery(
     session = session_of(context)
     registry = session.load_plugins()
     from wsolbench.data.opened import open_dataset
+    from wsolbench.engine.recorded import lacks_weights_root
     from wsolbench.engine.redraw import draw_side_by_side
     from wsolbench.figures.side_by_side import check_format
     from wsolbench.networks.devices import choose_device
@@ -55,12 +56,17 @@ def gallery(
     with session.clean_stdout():
         runs = [_rebuild(path, registry, reporter) for path in records]
         offer = registry.datasets.get(runs[0].record.dataset.name)
-        conventions = _conventions(runs[0].record, class_map)
+        roots = DatasetRoots(data_root, metadata_root, masks, conventions=_conventions(runs[0].record, class_map))
+        try:
+            dataset = open_dataset(offer, roots)
+        except UsageError as error:  # what else has to be named is said at once
+            lacking = lacks_weights_root([run.record for run in runs], weights_root)
+            raise UsageError("; ".join(filter(None, [str(error), lacking]))) from error
         draw_side_by_side(
             out,
             runs,
             registry,
-            open_dataset(offer, DatasetRoots(data_root, metadata_root, masks, conventions=conventions)),
+            dataset,
             images=image or images,
             weights_root=weights_root,
             device=choose_device(device),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Final, Literal, TypeAlias, get_args
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 __all__ = [
     "DATASET_NAME",
@@ -32,7 +32,15 @@ __all__ = [
 SplitName: TypeAlias = Literal["test", "train-fullsup"]
 """A split that can be evaluated."""
 
-TauRule: TypeAlias = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)] | Literal["otsu"]
+
+def _in_lowercase(value: object) -> object:
+    return value.casefold() if isinstance(value, str) else value
+
+
+TauRule: TypeAlias = (
+    Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
+    | Annotated[Literal["otsu"], BeforeValidator(_in_lowercase)]
+)
 """At which τ maps are scored beside the oracle's and train-fullsup's: one of all images, or each map's by Otsu."""
 
 Target: TypeAlias = Literal["gt", "predicted"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
@@ -18,7 +19,7 @@ from wsolbench.networks.load import load_network
 from wsolbench.networks.network import Execution, LoadedNetwork
 from wsolbench.records import ResultRecord, WeightsInfo
 
-__all__ = ["load_recorded"]
+__all__ = ["lacks_weights_root", "load_recorded"]
 
 
 def load_recorded(
@@ -69,6 +70,18 @@ def load_recorded(
     return network
 
 
+def lacks_weights_root(records: Iterable[ResultRecord], weights_root: Path | None) -> str | None:
+    """Return the message that a record was measured with a weights file and nobody said where files are, or None."""
+    for network in (record.backbone for record in records):
+        if weights_root is None and network is not None and network.weights.source == "file":
+            return _no_root(network.name, network.weights)
+    return None
+
+
+def _no_root(name: str, weights: WeightsInfo) -> str:
+    return f"'{name}' was measured with the file {weights.file}; name the folder that holds it: --weights-root DIR"
+
+
 def _weights_of(name: str, weights: WeightsInfo, root: Path | None) -> Weights:
     """Return the weights of a record as they are asked for."""
     if weights.source == "random":
@@ -78,9 +91,7 @@ def _weights_of(name: str, weights: WeightsInfo, root: Path | None) -> Weights:
     if weights.source != "file":
         return None
     if root is None:
-        raise UsageError(
-            f"'{name}' was measured with the file {weights.file}; name the folder that holds it: --weights-root DIR"
-        )
+        raise UsageError(_no_root(name, weights))
     return _find_weights(root, weights)
 
 

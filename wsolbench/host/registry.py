@@ -6,6 +6,7 @@ import difflib
 import re
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Generic, TypeAlias, TypeVar
 
@@ -19,10 +20,13 @@ from wsolbench.contract import (
     Spec,
     Zoo,
 )
-from wsolbench.errors import UnknownNameError
+from wsolbench.errors import UnknownNameError, WsolbenchError
 from wsolbench.host.names import NAME_PATTERN
 from wsolbench.host.provider import Provider, blaming
 from wsolbench.texts import natural_key
+
+_SLIP = 0.9
+"""Ratio of letters in common from which a listed name is meant: zoos, whose libraries are slow, are not asked then."""
 
 Offered: TypeAlias = Spec | Zoo[Spec]
 O_co = TypeVar("O_co", bound=Offered, covariant=True)
@@ -304,6 +308,22 @@ def _nearest(name: str, known: Collection[str]) -> list[str]:
     return sorted(near, key=rank)[:3]
 
 
+def _in_zoos(zoos: Iterable[Offer[Zoo[Spec]]], typed: str) -> list[str]:
+    """Return the names in zoos that start with or contain what was typed without their prefix, or with ``/`` behind it.
+
+    A zoo that cannot list its names has none.
+    """
+    found = []
+    for zoo in zoos:
+        rest = typed.removeprefix(f"{zoo.name}/")
+        if ":" in rest or NAME_PATTERN.fullmatch(rest) is None:
+            continue
+        with suppress(WsolbenchError):
+            names = [f"{zoo.name}:{name}" for name in _names_in(zoo) if rest in name]
+            found += _nearest(f"{zoo.name}:{rest}", names) if names else []
+    return found
+
+
 def _words(name: str) -> list[str]:
     """Return the parts of a name that are at least three characters long."""
     return [word for word in re.split(r"[^a-z0-9]+", name) if len(word) >= 3]
@@ -323,14 +343,16 @@ def _unknown(
     networks: Iterable[Offer[Zoo[Spec]]],
     failures: tuple[PluginFailure, ...],
 ) -> UnknownNameError:
-    """Return the error for a name without an offer; without a close match, it suggests the prefixes of networks."""
+    """Return the error for a name without an offer, with names that are like it."""
+    typed = name.lower()
     by_lowercase = {known_name.lower(): known_name for known_name in known}
-    behind = sorted(known_name for known_name in by_lowercase if known_name.startswith(f"{name.lower()}:"))
-    near = _nearest(name.lower(), by_lowercase)
-    close = [by_lowercase[match] for match in dict.fromkeys([*behind, *near])][:3]
-    if not close and ":" not in name and NAME_PATTERN.fullmatch(name):
-        close = [f"{zoo.name}:{name}" for zoo in networks]
-    hint = f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
+    behind = sorted(known_name for known_name in by_lowercase if known_name.startswith(f"{typed}:"))
+    near = _nearest(typed, by_lowercase)
+    slip = near and difflib.SequenceMatcher(None, near[0], typed).ratio() >= _SLIP
+    zoos = [] if behind or slip else _in_zoos(networks, typed)
+    begin = [match for match in near if match.startswith(typed)]
+    close = dict.fromkeys(by_lowercase.get(match, match) for match in [*behind, *begin, *zoos, *near])
+    hint = f" Did you mean {' or '.join(map(repr, list(close)[:3]))}?" if close else ""
     message = f"unknown {kind} '{name}'.{hint}\n  {listing}."
     if failures:
         message += " Not loaded:" + "".join(f"\n  {failure}" for failure in failures)

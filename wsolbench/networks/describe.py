@@ -15,7 +15,7 @@ from wsolbench.contract.backbones import class_weights, maps_and_rest
 from wsolbench.contract.taps import tap_maps
 from wsolbench.errors import UsageError
 from wsolbench.host.provider import Provider, blaming
-from wsolbench.networks.network import kernel_sizes
+from wsolbench.networks.network import kernel_sizes, stage_kernel
 from wsolbench.networks.shapes import build_shapes
 
 _LONGER = 512
@@ -141,6 +141,7 @@ def describe_backbone(spec: BackboneSpec, provider: Provider, num_classes: int, 
         "parameters": sum(parameter.numel() for parameter in module.parameters()),
         "classes": num_classes,
         "kernel_sizes": [list(size) for size in kernel_sizes(module)],
+        "stage_kernel": stage_kernel(module),
         "features": layer,
         "feature_channels": channels,
         "feature_stride": int(stride) if stride.is_integer() else stride,

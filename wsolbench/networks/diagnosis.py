@@ -278,10 +278,10 @@ def looks_like(
     Returns:
         A clause that starts with a semicolon.
     """
-    spec, began = taken_for.spec, time.monotonic()
+    spec, began = taken_for.spec, time.process_time()
     near = [offer for offer in offers if offer.provider == taken_for.provider and offer.spec.read_weights is None]
     for other in other_keys(file, key, spec.classifier_key):
-        fit = _quietly(file, taken_for, other) if time.monotonic() - began < _HINT_SECONDS else None
+        fit = _quietly(file, taken_for, other) if time.process_time() - began < _HINT_SECONDS else None
         if fit is not None and not fit.difference:
             return f"; its state dict '{shown(other)}' fits: --weights-key {shown(other)}"
     size = _size_that_fits(file, taken_for, key)
@@ -289,7 +289,7 @@ def looks_like(
         return f"; it fits this network built for {size} pixels: --input-size {size}"
     fitting = []
     for offer in sorted(near, key=lambda offer: spec.family is None or offer.spec.family != spec.family):
-        if offer.name != taken_for.name and _may_fit(file, offer) and time.monotonic() - began < _HINT_SECONDS:
+        if offer.name != taken_for.name and _may_fit(file, offer) and time.process_time() - began < _HINT_SECONDS:
             fit = _quietly(file, offer, key)
             fitting += [f"'{offer.name}'"] if fit is not None and not fit.difference else []
     if fitting:

@@ -17,6 +17,7 @@ from wsolbench.host.provider import blaming
 from wsolbench.host.registry import Offer, Registry
 from wsolbench.networks.card import Card, read_card
 from wsolbench.networks.claims import stated_size
+from wsolbench.networks.entry_names import some
 from wsolbench.networks.inputs import AskedInput, DecidedInput, decide_input, follow
 from wsolbench.networks.network_names import named_by_file, plain_name, size_in_name
 from wsolbench.networks.plain_data import Statement, find_statements, stated_by_entries
@@ -172,11 +173,21 @@ def pretrained_of(spec: BackboneSpec, weights: FileSource | Literal["random"] | 
 
 
 def at_its_size(known: KnownWeights | None, spec: BackboneSpec, own: InputConfig) -> KnownWeights | None:
-    """Return weights whose entries fit the size that a network was built for, if that is not its own."""
+    """Return weights whose entries fit the size that a network was built for, if that is not its own.
+
+    Their notes name the entries that are resized for it.
+    """
     if known is None or spec.at_size is None or spec.input.size == own.size:
         return known
-    entries = dict(convert_entries(known.state.path, spec, dict(known.state.entries)))
-    return replace(known, state=replace(known.state, entries=entries))
+    before = known.state.entries
+    entries = dict(convert_entries(known.state.path, spec, dict(before)))
+    resized = [name for name in entries if name in before and entries[name].shape != before[name].shape]
+    notes = [f"resized for images of {spec.input.size} pixels: {some(resized)}"] if resized else []
+    return replace(
+        known,
+        state=replace(known.state, entries=entries, notes=(*known.state.notes, *notes)),
+        info=known.info.model_copy(update={"notes": [*known.info.notes, *notes]}),
+    )
 
 
 def statements_of(known: KnownWeights, offer: Offer[BackboneSpec], registry: Registry) -> list[Statement]:

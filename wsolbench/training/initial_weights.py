@@ -83,25 +83,29 @@ def read_start(
     known = replace(known, info=info, warnings=(*known.warnings, *warnings))
     sized = at_its_size(known, decided.offer.spec, offer.spec.input)
     assert sized is not None
-    notes = _changes(known, sized, decided.offer.spec)
-    return decided, replace(sized, info=sized.info.model_copy(update={"notes": [*sized.info.notes, *notes]}))
+    return decided, sized
 
 
-def _changes(known: KnownWeights, sized: KnownWeights, spec: BackboneSpec) -> list[str]:
-    """Return in which entries the start of a training is not what its weights hold, in words.
+def start_for(known: KnownWeights, spec: BackboneSpec, num_classes: int) -> KnownWeights:
+    """Return weights with a note about the classifier, where a training does not start from theirs.
 
     Args:
         known: The weights.
-        sized: The same for the size of images that the network is built for.
-        spec: The network, built for that size.
+        spec: The network.
+        num_classes: The number of classes that it is trained for.
+
+    Raises:
+        WeightsError: They are not those of the network.
     """
-    before, after = known.state.entries, sized.state.entries
-    resized = [name for name in after if name in before and after[name].shape != before[name].shape]
-    notes = [f"resized for images of {spec.input.size} pixels: {some(resized)}"] if resized else []
-    if not known.partial and spec.classifier_key not in after:
-        classifier = spec.classifier_key.rpartition(".")[0]
-        notes.append(f"it has no classifier; that of the network, {classifier}, starts at random")
-    return notes
+    if known.partial:  # their note names all layers that start at random
+        return known
+    count = count_classes(known.state.path, spec, known.state.entries)
+    if count == num_classes:
+        return known
+    classifier = spec.classifier_key.rpartition(".")[0]
+    own = f"its classifier has {count:,} classes" if count else "it has no classifier"
+    note = f"{own}; that of the network, {classifier}, starts at random for {num_classes:,} classes"
+    return replace(known, info=known.info.model_copy(update={"notes": [*known.info.notes, note]}))
 
 
 def _start_of(known: KnownWeights, offer: Offer[BackboneSpec]) -> KnownWeights:

@@ -20,7 +20,7 @@ from wsolbench.networks.configure import configure
 from wsolbench.networks.devices import choose_device
 from wsolbench.networks.load import report_weights
 from wsolbench.progress import Reporter
-from wsolbench.training.initial_weights import read_start
+from wsolbench.training.initial_weights import read_start, start_for
 from wsolbench.training.loop import TrainingPlan, build_recipe
 from wsolbench.training.state import state_path_of
 from wsolbench.training.train import WEIGHTS, carry_out
@@ -91,15 +91,17 @@ def plan_training(config: TrainConfig, registry: Registry, reporter: Reporter, *
     start, initial = read_start(
         registry, backbone, weights, config.weights_key, config.input_changes.sized(size, config.backbone)
     )
+    dataset = open_dataset(registry.datasets.get(config.dataset), config.roots, reporter)
     if initial is None:
         for warning in start.warnings:
             reporter.warn(warning)
     else:
+        initial = start_for(initial, start.offer.spec, len(dataset.class_names))
         report_weights(initial.info, initial.warnings, reporter)
     return TrainingPlan(
         backbone=start.offer,
         backbone_options=options,
-        dataset=open_dataset(registry.datasets.get(config.dataset), config.roots, reporter),
+        dataset=dataset,
         built_recipe=build_recipe(registry.recipes.get(config.recipe), config.recipe_options),
         seeds=config.seeds,
         device=choose_device(config.device),

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -23,7 +24,7 @@ from wsolbench.networks.inputs import decide_input
 from wsolbench.networks.load import load_network
 from wsolbench.networks.shapes import build_shapes
 from wsolbench.networks.weights_file import read_weights_file
-from wsolbench.training.initial_weights import read_start
+from wsolbench.training.initial_weights import read_start, start_for
 
 (ZOO,) = [spec for spec in wsolbench_backbones() if isinstance(spec, BackboneZoo)]
 FORMS = {
@@ -168,10 +169,17 @@ def test_a_network_built_for_another_size_keeps_its_name(registry):
     assert (decided.offer.spec.name, decided.offer.spec.input.size) == ("timm:test_vit", 192)
 
 
-def test_weights_that_timm_does_not_resize_are_refused():
-    entry = "blocks.0.mlp_channels.gate.proj.weight"
-    with pytest.raises(ValueError, match=rf"its entry {entry} is \(196, 196\), for images of another size than 256"):
-        zoo.resize("gmlp_ti16_224", 256, {entry: torch.zeros(196, 196)})
+@pytest.mark.parametrize(
+    ("name", "entry", "shape"),
+    [
+        ("gmlp_ti16_224", "blocks.0.mlp_channels.gate.proj.weight", (196, 196)),
+        ("levit_128s", "stages.0.blocks.0.attn.attention_biases", (4, 196)),
+    ],
+)
+def test_weights_that_timm_does_not_resize_are_refused(name, entry, shape):
+    text = re.escape(f"its entry {entry} is {shape}, for images of another size than 256, and timm does not resize it")
+    with pytest.raises(ValueError, match=text):
+        zoo.resize(name, 256, {entry: torch.zeros(shape)})
 
 
 @pytest.mark.parametrize("name", ["deit_tiny_distilled_patch16_224", "levit_128s"])
@@ -221,12 +229,24 @@ def test_what_a_training_does_not_take_from_its_weights_is_noted(registry, tmp_p
 
     def notes(size, **options):
         weights = saved(tmp_path / "start.pth", **options)
-        return read_start(registry, offer, weights, None, InputChanges(size=size))[1].info.notes
+        decided, known = read_start(registry, offer, weights, None, InputChanges(size=size))
+        return start_for(known, decided.offer.spec, 3).info.notes
 
-    headless = "it has no classifier; that of the network, head, starts at random"
+    new = "that of the network, head, starts at random for 3 classes"
+    resized = "resized for images of 192 pixels: pos_embed"
     assert notes(None, num_classes=3) == []
-    assert notes(None, num_classes=0) == [headless]
-    assert notes(192, num_classes=0) == ["resized for images of 192 pixels: pos_embed", headless]
+    assert notes(None, num_classes=1200) == [f"its classifier has 1,200 classes; {new}"]
+    assert notes(None, num_classes=0) == [f"it has no classifier; {new}"]
+    assert notes(192, num_classes=0) == [resized, f"it has no classifier; {new}"]
+    assert notes(192, num_classes=3) == [resized]
+
+
+def test_a_run_notes_which_weights_are_resized(registry, tmp_path):
+    weights = saved(tmp_path / "own.pth", num_classes=3)
+    places = {"dataset": "x", "num_classes": 3, "weights": weights, "device": torch.device("cpu"), "seed": 0}
+    loaded = load_network(registry, "timm:test_vit", **places, changes=InputChanges(size=192))
+    assert loaded.weights.notes == ["resized for images of 192 pixels: pos_embed"]
+    assert load_network(registry, "timm:test_vit", **places).weights.notes == []
 
 
 @pytest.mark.parametrize(
@@ -383,8 +403,10 @@ def test_a_network_of_tokens_is_built_for_a_size_with_its_positions_resized(regi
         ("swin_tiny_patch4_window7_224", 256),
         ("swinv2_cr_tiny_ns_224", 256),
         ("mvitv2_tiny", 256),
+        ("beit_base_patch16_224", 256),
     ],
 )
+@pytest.mark.filterwarnings("ignore:torch.searchsorted")
 def test_weights_of_another_size_give_the_logits_that_timm_gives_with_them(name, size):
     torch.manual_seed(0)
     own = timm.create_model(name, num_classes=5)
