@@ -158,9 +158,9 @@ class SplitScore:
             pointing = point_at_boxes(scoremap, self._boxes.boxes_in_frame(image_id))
         load_mask = self._part.annotations.load_mask
         if self._masks and load_mask:
-            masks = load_mask(image_id)
-            histograms = self._masks.score(scoremap, image_id, masks.foreground, masks.ignore)
-            pointing = pointing or point_at_mask(scoremap, *_masks_in_frame(masks, image_id))
+            foreground, ignore = _masks_in_frame(load_mask(image_id), image_id)
+            histograms = self._masks.score(scoremap, image_id, foreground, ignore)
+            pointing = pointing or point_at_mask(scoremap, foreground, ignore)
         assert pointing is not None  # there are boxes or masks
         return Score(kind, curves, histograms, pointing)
 

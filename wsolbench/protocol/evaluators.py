@@ -548,7 +548,9 @@ class _Ledger:
 
 def _in_frame(scoremap: NDArray[np.floating[Any]], image_id: str, frame: Frame) -> NDArray[np.floating[Any]]:
     """Return a map as it is scored."""
-    return check_scoremap(scoremap, image_id) if frame is None else scoremap_in_frame(scoremap, image_id, frame)[1]
+    if frame is None or np.shape(scoremap) == frame[::-1]:
+        return check_scoremap(scoremap, image_id)
+    return scoremap_in_frame(scoremap, image_id, frame)[1]
 
 
 def _check_outcome(mode: str, iou_threshold: float) -> None:
@@ -604,6 +606,8 @@ def mask_in_frame(mask: NDArray[np.bool_], frame: tuple[int, int], name: str) ->
     mask = np.asarray(mask)
     if mask.dtype != np.bool_ or mask.ndim != 2 or mask.size == 0:
         raise DataError(f"{name}: expected a non-empty 2-D bool array, got {mask.dtype} {mask.shape}")
+    if mask.shape == frame[::-1]:
+        return mask
     resized = cv2.resize(mask.astype(np.float32, order="C"), frame, interpolation=cv2.INTER_NEAREST)
     return np.asarray(resized > 0.5)
 
