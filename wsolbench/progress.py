@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
-__all__ = ["Advance", "Reporter"]
+__all__ = ["Advance", "NamedReporter", "Reporter"]
 
 Advance = Callable[[int], None]
 
@@ -58,3 +58,32 @@ class Reporter:
 
     def warn(self, message: str) -> None:
         """Report something that the user may have to act on."""
+
+
+class NamedReporter(Reporter):
+    """Shows the work on one thing among several under its name.
+
+    Args:
+        name: What stands before every phase and message.
+        reporter: Shows them.
+    """
+
+    def __init__(self, name: str, reporter: Reporter) -> None:
+        super().__init__()
+        self._name, self._reporter = name, reporter
+
+    def show(self, name: str, total: int | None, unit: str, beside: str) -> AbstractContextManager[Advance]:
+        """Show a phase while it lasts."""
+        return self._reporter.show(f"{self._name}: {name}", total, unit, beside)
+
+    def say(self, message: str) -> None:
+        """Report something worth knowing."""
+        self._reporter.say(f"{self._name}: {message}")
+
+    def remark(self, message: str) -> None:
+        """Report something worth knowing about data or weights, which holds for the other things too."""
+        self._reporter.remark(message)
+
+    def warn(self, message: str) -> None:
+        """Report something that the user may have to act on."""
+        self._reporter.warn(f"{self._name}: {message}")

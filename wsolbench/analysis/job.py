@@ -16,6 +16,7 @@ from wsolbench.config import AnalyzeConfig
 from wsolbench.contract import Split
 from wsolbench.contract.options import build_with_options
 from wsolbench.data.opened import OpenDataset, OpenSplit, open_dataset
+from wsolbench.engine.assembly import open_splits
 from wsolbench.engine.provenance import describe_backbone, describe_dataset, describe_environment
 from wsolbench.engine.recorded import load_recorded
 from wsolbench.errors import DataError, OutputError, UsageError
@@ -25,7 +26,7 @@ from wsolbench.networks.devices import choose_device
 from wsolbench.networks.known_weights import Weights
 from wsolbench.networks.load import load_network, report_weights
 from wsolbench.networks.network import LoadedNetwork
-from wsolbench.progress import Reporter
+from wsolbench.progress import NamedReporter, Reporter
 from wsolbench.records import BackboneInfo, ResultRecord, identity_of
 from wsolbench.records.labels import flat, tell_apart, told_as_text
 from wsolbench.records.plain import plain
@@ -159,17 +160,19 @@ def _analyze_networks(
     wanted = _wanted(config)
     dataset = open_dataset(registry.datasets.get(config.dataset), config.roots, reporter)
     limit = config.images or study.images
-    part = dataset.open(Split.labelled(config.split) if config.split else study.split, limit)
+    split = Split.labelled(config.split) if config.split else study.split
+    parts = open_splits(dataset, split, limit).parts if study.scores_maps else [dataset.open(split, limit)]
+    part = parts[0]
     part.images.load(0)
     twins = study.beside_random if config.random is None else config.random
     measured = [
-        _measure(each, study, config, registry, dataset, part, reporter)
+        _measure(each, study, config, registry, dataset, part, limit, reporter)
         for each in (_with_twins(wanted) if twins else wanted)
     ]
     labels = _told_apart([each.label for each in measured], [_facts_of_network(each.backbone) for each in measured])
     measured = [replace(each, label=label) for each, label in zip(measured, labels, strict=True)]
     return study.conclude(measured), {
-        "dataset": describe_dataset(dataset, [part], limit),
+        "dataset": describe_dataset(dataset, parts, limit),
         "image_ids_sha256": ids_sha256(part.images.ids),
         "seed": config.seed,
         "networks": [AnalyzedNetwork(label=each.label, backbone=each.backbone) for each in measured],
@@ -220,6 +223,7 @@ def _measure(
     registry: Registry,
     dataset: OpenDataset,
     part: OpenSplit,
+    limit: int | None,
     reporter: Reporter,
 ) -> Measured[Any]:
     network = _load(wanted, study, config, registry, dataset)
@@ -231,7 +235,16 @@ def _measure(
         backbone = describe_backbone(network)
         label = backbone.label + (" (random)" if network.weights.source == "random" else "")
         subject = Subject(
-            label, network, dataset, part, config.batch_size, config.workers, config.seed, reporter, registry
+            label=label,
+            network=network,
+            dataset=dataset,
+            part=part,
+            limit=limit,
+            registry=registry,
+            batch_size=config.batch_size,
+            workers=config.workers,
+            seed=config.seed,
+            reporter=NamedReporter(label, reporter),
         )
         return Measured(label, backbone, study.measure(subject))
 

@@ -24,6 +24,7 @@ from wsolbench.records import BackboneInfo, ResultRecord
 __all__ = ["Evidence", "Findings", "Measured", "NetworkStudy", "RecordStudy", "looks_of"]
 
 M = TypeVar("M")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +65,10 @@ class Measured(Generic[M]):
     backbone: BackboneInfo
     result: M
 
+    def with_result(self, result: R) -> Measured[R]:
+        """Return another result of the same network."""
+        return Measured(self.label, self.backbone, result)
+
     @property
     def is_random(self) -> bool:
         """Whether the network has random weights."""
@@ -88,10 +93,12 @@ class NetworkStudy(_Study, Generic[M]):
 
     split: ClassVar[Split] = Split.TEST
     """The images that are used where the user names no split."""
-    images: ClassVar[int]
-    """How many images are used where the user does not say."""
+    images: ClassVar[int | None]
+    """How many images are used where the user does not say; None for all."""
     beside_random: ClassVar[bool] = False
     """Whether every trained network is also measured with random weights where the user does not say."""
+    scores_maps: ClassVar[bool] = False
+    """Whether maps are scored, at a τ that is chosen on train-fullsup where that has boxes."""
 
     @property
     def input_size(self) -> int | None:

@@ -38,10 +38,11 @@ class Subject:
         network: The network, with its weights.
         dataset: The data set.
         part: The images, and their annotations where the split has any.
+        limit: At most so many images of every split are used; None for all.
         batch_size: Images in a forward pass.
         workers: Threads that load images.
         seed: Of every random draw.
-        reporter: Shows the progress.
+        reporter: Shows the progress, under the name of the network.
         registry: What the plugins offer, such as methods.
     """
 
@@ -49,6 +50,7 @@ class Subject:
     network: LoadedNetwork
     dataset: OpenDataset
     part: OpenSplit
+    limit: int | None
     batch_size: int
     workers: int
     seed: int
@@ -91,7 +93,7 @@ class Subject:
             order=order,
             gradients=gradients,
         )
-        with self.reporter.phase(f"{self.label}: {doing}", count) as advance, closing(stream) as batches:
+        with self.reporter.phase(doing, count) as advance, closing(stream) as batches:
             for batch in batches:
                 self._check(batch)
                 yield batch
@@ -99,8 +101,11 @@ class Subject:
 
     def context(self, batch: FeatureBatch) -> MethodContext:
         """Return what a method is given beside the features of a batch; the classes are the true ones."""
-        rows = batch.labels if self.class_rows is None else batch.labels.new_tensor(self.class_rows)[batch.labels]
-        return MethodContext(self.network.module, batch.images, rows, batch.logits, batch.rest)
+        return MethodContext(self.network.module, batch.images, self.rows_of(batch.labels), batch.logits, batch.rest)
+
+    def rows_of(self, labels: Tensor) -> Tensor:
+        """Return the rows of the head that are the classes of some images, int64 (B,)."""
+        return labels if self.class_rows is None else labels.new_tensor(self.class_rows)[labels]
 
     def class_weights(self, batch: FeatureBatch, kind: WeightsKind = "raw") -> Tensor:
         """Return the weight of every feature map for the true class of each image of a batch, (B, K).

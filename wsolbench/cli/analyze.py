@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -106,8 +107,11 @@ def _command_of(name: str) -> TyperCommand:
 
 def _own_parameter(option: Option) -> inspect.Parameter:
     """Return an option of an analysis as one of the command line; its text is read with the others of the analysis."""
-    help = f"{option.description or 'Of the analysis.'} Default: {option.default}."
-    annotation = Annotated[str | None, typer.Option(metavar=option.type.upper(), help=help)]
+    several = option.type == "tuple[str, ...]"
+    default = "" if several else f" Default: {option.default}."
+    metavar = "TEXT" if several else option.type.upper()
+    declared = typer.Option(metavar=metavar, help=f"{option.description or 'Of the analysis.'}{default}")
+    annotation = Annotated[list[str] | None, declared] if several else Annotated[str | None, declared]
     return inspect.Parameter(option.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
 
 
@@ -240,8 +244,11 @@ def _carry_out(config: AnalyzeConfig, session: Session, *, as_json: bool) -> Non
 
 
 def _as_text(table: pd.DataFrame) -> str:
+    import pandas as pd
+
     rows: Sequence[Sequence[Any]] = [
-        [visible(value) if isinstance(value, str) else value for value in row]
+        [visible(value) if isinstance(value, str) else None if pd.isna(value) else value for value in row]
         for row in table.itertuples(index=False, name=None)
     ]
-    return tabulate(rows, headers=[visible(name) for name in table.columns], floatfmt=".4g", missingval="")
+    headers = ["\n".join(textwrap.wrap(visible(name), 12)) for name in table.columns]
+    return tabulate(rows, headers=headers, floatfmt=".4g", missingval="")

@@ -31,7 +31,7 @@ from wsolbench.protocol import FRAME, boxes_at, cam_threshold_grid, scale_boxes,
 from wsolbench.records import ResultRecord, identity_of, network_label
 from wsolbench.records.labels import facts_of, tell_apart
 
-__all__ = ["RecordedRun", "draw_galleries", "draw_side_by_side", "picture"]
+__all__ = ["RecordedRun", "choose_images", "draw_galleries", "draw_side_by_side", "drawn_threshold", "picture"]
 
 CASES = 3
 """How many of the best, of the median and of the worst localized images a gallery shows."""
@@ -156,7 +156,7 @@ def draw_side_by_side(
     """
     check_format(path)
     part = _open_measured(runs, dataset)
-    indices = _chosen(part, images)
+    indices = choose_images(part, images)
     columns: list[Column] = []
     groups = _by_network(runs)
     for of_network in groups:
@@ -190,8 +190,12 @@ def _annotations_sha256(record: ResultRecord) -> str:
     return next(part.annotations_sha256 for part in record.splits if part.split == record.protocol.split)
 
 
-def _chosen(part: OpenSplit, images: int | Sequence[str]) -> list[int]:
-    """Return the positions of the images to show: a random choice, or those that are named."""
+def choose_images(part: OpenSplit, images: int | Sequence[str]) -> list[int]:
+    """Return the positions of the images to show: a random choice, or those that are named.
+
+    Raises:
+        UsageError: An image is not in the split.
+    """
     ids = part.images.ids
     if isinstance(images, int):
         count = min(images, len(ids))
@@ -199,7 +203,9 @@ def _chosen(part: OpenSplit, images: int | Sequence[str]) -> list[int]:
     place = {image_id: index for index, image_id in enumerate(ids)}
     unknown = [image_id for image_id in images if image_id not in place]
     if unknown:
-        raise UsageError(f"--image {unknown[0]}: {part.split.label} has no such image")
+        raise UsageError(
+            f"--image {unknown[0]}: {part.split.label} has no such image among the {len(ids)} that are used"
+        )
     return [place[image_id] for image_id in images]
 
 
@@ -250,9 +256,8 @@ def _column(each: RecordedRun, network: LoadedNetwork, part: OpenSplit, indices:
         class_rows=each.record.backbone.class_rows if each.record.backbone else None,
     )
     (scoremaps,) = maps.scoremaps(part.images, indices).values()
-    return Column(
-        _network_label(network), _method_label(each.record), _threshold(each.record), [scoremaps[i] for i in indices]
-    )
+    threshold = drawn_threshold(each.record)
+    return Column(_network_label(network), _method_label(each.record), threshold, [scoremaps[i] for i in indices])
 
 
 def _named_apart(columns: Sequence[Column], records: Sequence[ResultRecord]) -> list[Column]:
@@ -287,7 +292,7 @@ def _method_label(record: ResultRecord) -> str:
     return "\n".join([record.method.name, *changed, *(["not defined"] if record.undefined else [])])
 
 
-def _threshold(record: ResultRecord) -> float | None:
+def drawn_threshold(record: ResultRecord) -> float | None:
     """Return the τ from train-fullsup, the oracle's where there is none, or None without boxes."""
     chosen = record.metrics.fullsup_cam_threshold_single
     if chosen is not None or record.metrics.max_box_acc is None:
