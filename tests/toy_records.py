@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from wsolbench.contract.choices import iou_key
-from wsolbench.protocol import IOU_THRESHOLDS, MODES, cam_threshold_grid
+from wsolbench.protocol import FRAME, IOU_THRESHOLDS, MODES, cam_threshold_grid, object_sizes
 from wsolbench.protocol.uncertainty import CorrectRuns
 from wsolbench.records import (
     DatasetInfo,
@@ -74,6 +74,21 @@ def with_values(outcomes):
         values[name] = 0.1 + 0.2 * sum(scored.correct["single"][iou].at(best).astype(int) for iou in IOU_THRESHOLDS)
     floats = {name: np.round(np.asarray(of_images, dtype=float), 6) for name, of_images in values.items()}
     return [replace(scored, values=floats), *(replace(part, values={}) for part in fullsup)]
+
+
+def with_boxes(outcomes):
+    """Return outcomes with boxes too: objects 100 pixels wide, and predicted boxes of their height, as wide as correct.
+
+    Object i is 20 · (i + 1) pixels high; every second image has another, smaller object.
+    """
+    scored, *fullsup = with_values(outcomes)
+    ious = scored.values["fullsup_mean_iou" if fullsup else "mean_iou"]
+    rows = enumerate(np.rint(100 * ious).astype(int).tolist())
+    predicted = np.array([[20, 30, 20 + width - 1, 30 + 20 * (i + 1) - 1] for i, width in rows])
+    objects = [[[20, 30, 119, 30 + 20 * (i + 1) - 1], [200, 200, 219, 219]] for i in range(len(predicted))]
+    true = tuple(np.array(both[: 1 + i % 2]) for i, both in enumerate(objects))
+    sizes = object_sizes(true, [(FRAME, FRAME)] * len(true)).round(6)
+    return [replace(scored, sizes=sizes, true_boxes=true, predicted_boxes=predicted), *fullsup]
 
 
 def make_record(shift=0, *, test=None, fullsup="default", protocol=PROTOCOL, **changes):

@@ -10,5 +10,6 @@ def from_curves(curves, interval=0.25):
     boxes = {image_id: np.array([[0, 0, 1, 1]]) for image_id in curves}
     evaluator = BoxEvaluator(boxes, dict.fromkeys(curves, (10, 10)), interval)
     for image_id, (single, multi) in curves.items():
-        evaluator.add(image_id, IouCurves(np.array(single, dtype=float), np.array(multi, dtype=float)))
+        boxes = np.arange(len(single), dtype=np.uint64)  # another one at every threshold
+        evaluator.add(image_id, IouCurves(np.array(single, dtype=float), np.array(multi, dtype=float), boxes))
     return evaluator.compute()

@@ -5,7 +5,17 @@ from dataclasses import fields, replace
 
 import numpy as np
 import pytest
-from toy_records import FULLSUP, TEST, make_outcomes, make_record, make_runs, remade, with_values, write_sealed
+from toy_records import (
+    FULLSUP,
+    TEST,
+    make_outcomes,
+    make_record,
+    make_runs,
+    remade,
+    with_boxes,
+    with_values,
+    write_sealed,
+)
 
 from wsolbench.errors import DataError
 from wsolbench.protocol import IOU_THRESHOLDS, MODES
@@ -53,7 +63,9 @@ def uneven():
     otsu = OtsuOutcomes(np.arange(TEST) / TEST, at_otsu)
     labels, sizes = np.arange(TEST), np.linspace(0, 1, TEST).round(6)
     energy = {"energy_pointing_game": np.linspace(1, 0, TEST).round(6)}
-    return make_outcomes(correct=correct, hits=hits, otsu=otsu, labels=labels, sizes=sizes, values=energy)
+    (boxed,) = with_boxes([make_outcomes()])
+    boxes = {"true_boxes": boxed.true_boxes, "predicted_boxes": np.arange(4 * TEST).reshape(TEST, 4)}
+    return make_outcomes(correct=correct, hits=hits, otsu=otsu, labels=labels, sizes=sizes, values=energy, **boxes)
 
 
 @pytest.mark.parametrize("order", [range(TEST)[::-1], [3, 1, 4, 0, 5, 2, 6, 7], range(TEST)])
@@ -129,6 +141,44 @@ def test_numbers_of_images_that_cannot_be_are_refused(changes, words):
     changed = replace(part, values={**part.values, **changes})
     possible = all(values.max() <= 1 and name in IMAGE_VALUES for name, values in changes.items())
     assert words in contradiction(make_record(test=changed, fullsup=None) if possible else remade(record, [changed]))
+
+
+@pytest.mark.parametrize("fullsup", [None, make_outcomes("train-fullsup", FULLSUP)])
+def test_a_record_with_boxes_is_verified_and_comes_back(tmp_path, fullsup):
+    scored, *choosing = with_boxes([make_outcomes(), *([fullsup] if fullsup else [])])
+    record = make_record(test=scored, fullsup=choosing[0] if choosing else None)
+    read = read_verified(write_record(record, tmp_path, "a"))
+    (part, *_), (expected, *_) = read.outcomes, record.outcomes
+    assert [boxes.tolist() for boxes in part.true_boxes] == [boxes.tolist() for boxes in expected.true_boxes]
+    np.testing.assert_array_equal(part.predicted_boxes, expected.predicted_boxes)
+    np.testing.assert_array_equal(part.sizes, expected.sizes)  # which follow from the boxes, and are not stored
+
+
+def moved(boxes, place, box):
+    return np.array([box if at == place else of.tolist() for at, of in enumerate(boxes)])
+
+
+TURNED = np.array([[9, 0, 0, 9]])
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda p: {"predicted_boxes": moved(p.predicted_boxes, 0, [0, 0, 0, 0])}, "the IoU of the box of 'test/0' is"),
+        (lambda p: {"predicted_boxes": moved(p.predicted_boxes, 0, [20, 30, 91, 49])}, "mean_iou of its images and"),
+        (lambda p: {"predicted_boxes": moved(p.predicted_boxes, 0, [0, 0, 224, 9])}, "inside the frame of 224"),
+        (lambda p: {"predicted_boxes": moved(p.predicted_boxes, 0, TURNED[0])}, "inside the frame of 224"),
+        (lambda p: {"true_boxes": (TURNED, *p.true_boxes[1:])}, "expected true boxes"),
+        (lambda p: {"true_boxes": (p.true_boxes[0][:0], *p.true_boxes[1:])}, "an image has no true box"),
+        (lambda p: {"true_boxes": (p.true_boxes[0] // 2, *p.true_boxes[1:])}, "sizes of objects are not those"),
+        (lambda _: {"true_boxes": None}, "are there together"),
+    ],
+)
+def test_boxes_that_the_other_outcomes_contradict_are_refused(change, words):
+    (part,) = with_boxes([make_outcomes()])
+    assert contradiction(make_record(test=part, fullsup=None)) is None
+    changed = replace(part, **change(part))
+    assert words in contradiction(make_record(test=changed, fullsup=None))
 
 
 def test_an_older_record_lacks_the_later_metrics_and_says_so(tmp_path):

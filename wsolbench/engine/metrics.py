@@ -140,7 +140,10 @@ def split_outcomes(scored: ScoredSplit, selection: Selection | None = None) -> S
         selection: The thresholds from train-fullsup, for the evaluated split; None for train-fullsup itself.
     """
     boxes = scored.boxes
-    correct = None
+    correct = predicted = None
+    if boxes is not None and selection is not None:
+        reported = selection.quality_index
+        predicted = boxes.boxes_at(_oracle_index(boxes) if reported is None else reported)
     if boxes is not None:
         correct = {
             mode: {iou: _correct_runs(runs, boxes) for iou, runs in by_iou.items()}
@@ -164,6 +167,8 @@ def split_outcomes(scored: ScoredSplit, selection: Selection | None = None) -> S
         labels=scored.part.images.labels.astype(np.intp),
         sizes=None if boxes is None else np.round(boxes.sizes, DECIMALS),
         values={} if selection is None else image_values(scored, selection),
+        true_boxes=None if boxes is None or predicted is None else boxes.true_boxes,
+        predicted_boxes=predicted,
     )
 
 

@@ -15,7 +15,16 @@ from wsolbench.data.predictions import PredictedImages, read_predicted_boxes, re
 from wsolbench.engine.scoring import ScoredSplit
 from wsolbench.errors import DataError
 from wsolbench.progress import Reporter
-from wsolbench.protocol import FRAME, BoxEvaluator, IouCurves, RawMapKind, box_iou, cam_threshold_grid, scale_boxes
+from wsolbench.protocol import (
+    FRAME,
+    BoxEvaluator,
+    IouCurves,
+    RawMapKind,
+    box_iou,
+    cam_threshold_grid,
+    pack_boxes,
+    scale_boxes,
+)
 
 __all__ = ["PredictedFiles", "score_boxes", "unscored"]
 
@@ -99,7 +108,8 @@ def score_boxes(
         scaled = scale_boxes(boxes[image_id], annotations.image_sizes[image_id], (FRAME, FRAME))
         ious = box_iou(scaled, evaluator.boxes_in_frame(image_id)).max(axis=1)
         quality[index] = ious[0] if len(ious) else 0.0
-        evaluator.add(image_id, IouCurves(quality[index] * every, ious.max(initial=0.0) * every))
+        best = np.repeat(pack_boxes(scaled[:1]), len(every)) if len(scaled) else None
+        evaluator.add(image_id, IouCurves(quality[index] * every, ious.max(initial=0.0) * every, best))
     return replace(
         unscored(part),
         boxes=evaluator.compute(),

@@ -1,6 +1,19 @@
 """The evaluation protocol of weakly supervised object localization: arrays in, numbers out; no torch, no files."""
 
-from wsolbench.protocol.boxes import box_iou, check_boxes, object_sizes, scale_boxes, size_classes
+from wsolbench.protocol.boxes import (
+    NO_BOX,
+    Matches,
+    best_matches,
+    box_areas,
+    box_centres,
+    box_iou,
+    check_boxes,
+    largest_boxes,
+    object_sizes,
+    pack_boxes,
+    scale_boxes,
+    size_classes,
+)
 from wsolbench.protocol.evaluators import (
     BoxEvaluator,
     BoxResult,
@@ -46,6 +59,7 @@ __all__ = [
     "FRAME",
     "IOU_THRESHOLDS",
     "MODES",
+    "NO_BOX",
     "OBJECT_SIZES",
     "POINTING_TOLERANCE",
     "BoxEvaluator",
@@ -53,6 +67,7 @@ __all__ = [
     "IouCurves",
     "MaskEvaluator",
     "MaskResult",
+    "Matches",
     "Mode",
     "OtsuResult",
     "Pointing",
@@ -62,6 +77,9 @@ __all__ = [
     "SizeKey",
     "ThresholdSelection",
     "best_iou_curves",
+    "best_matches",
+    "box_areas",
+    "box_centres",
     "box_iou",
     "boxes_at",
     "cam_threshold_grid",
@@ -70,8 +88,10 @@ __all__ = [
     "classified_scoremap",
     "classify_raw_map",
     "fix_threshold",
+    "largest_boxes",
     "mask_in_frame",
     "object_sizes",
+    "pack_boxes",
     "point_at_boxes",
     "point_at_mask",
     "scale_boxes",

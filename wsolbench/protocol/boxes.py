@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,28 @@ from numpy.typing import NDArray
 from wsolbench.errors import DataError
 from wsolbench.protocol.grid import OBJECT_SIZES
 
-__all__ = ["box_iou", "check_boxes", "object_sizes", "scale_boxes", "size_classes"]
+__all__ = [
+    "LARGEST_SIDE",
+    "NO_BOX",
+    "Matches",
+    "best_matches",
+    "box_areas",
+    "box_centres",
+    "box_iou",
+    "check_boxes",
+    "largest_boxes",
+    "object_sizes",
+    "pack_boxes",
+    "scale_boxes",
+    "size_classes",
+    "unpack_boxes",
+]
+
+LARGEST_SIDE = 2**16 - 1
+"""Of a map, in pixels: the largest that packed boxes hold."""
+
+NO_BOX = (0, 0, -1, -1)
+"""What stands for the box of an image for which none is predicted: it covers no pixel."""
 
 
 def check_boxes(boxes: NDArray[Any], name: str) -> NDArray[np.int64]:
@@ -82,8 +104,40 @@ def box_iou(boxes_a: NDArray[np.integer[Any]], boxes_b: NDArray[np.integer[Any]]
     width = np.minimum(a[..., 2], b[..., 2]) - np.maximum(a[..., 0], b[..., 0]) + 1
     height = np.minimum(a[..., 3], b[..., 3]) - np.maximum(a[..., 1], b[..., 1]) + 1
     intersection = np.maximum(width, 0) * np.maximum(height, 0)
-    iou: NDArray[np.float64] = intersection / (_area(a) + _area(b) - intersection)
+    iou: NDArray[np.float64] = intersection / (box_areas(a) + box_areas(b) - intersection)
     return iou
+
+
+@dataclass(frozen=True, eq=False)
+class Matches:
+    """The true box that each predicted box fits best.
+
+    Attributes:
+        boxes: (N, 4) the true boxes: that of the best IoU; of equals, the one with the nearest centre; then the first.
+        ious: (N,) in [0, 1].
+    """
+
+    boxes: NDArray[np.int64]
+    ious: NDArray[np.float64]
+
+
+def best_matches(predicted: NDArray[np.integer[Any]], true: Sequence[NDArray[np.integer[Any]]]) -> Matches:
+    """Return which true box of its image each predicted box fits best.
+
+    Args:
+        predicted: (N, 4) integers, a box an image, perhaps `NO_BOX`.
+        true: For each image its true boxes, (n, 4) integers in the same pixels, n >= 1.
+    """
+    counts = np.array([len(of_image) for of_image in true])
+    boxes, image = np.concatenate(true).astype(np.int64), np.repeat(np.arange(len(true)), counts)
+    given = predicted.astype(np.int64)[image]
+    shared = np.minimum(given[:, 2:], boxes[:, 2:]) - np.maximum(given[:, :2], boxes[:, :2]) + 1
+    intersection = np.maximum(shared, 0).prod(axis=1)
+    ious = intersection / (box_areas(given) + box_areas(boxes) - intersection)
+    distances = np.square(box_centres(given) - box_centres(boxes)).sum(axis=1)
+    order = np.lexsort((distances, -ious, image))
+    best = order[np.cumsum(counts) - counts]  # the first of each image
+    return Matches(boxes[best], ious[best])
 
 
 def object_sizes(boxes: Sequence[NDArray[np.integer[Any]]], frames: Sequence[tuple[int, int]]) -> NDArray[np.float64]:
@@ -96,11 +150,20 @@ def object_sizes(boxes: Sequence[NDArray[np.integer[Any]]], frames: Sequence[tup
     Returns:
         (N,) float64.
     """
-    areas = _area(np.concatenate(boxes).astype(np.int64))
+    areas = box_areas(np.concatenate(boxes).astype(np.int64))
     first = np.cumsum([0, *map(len, boxes)])[:-1]
     largest = np.maximum.reduceat(areas, first)
     sizes: NDArray[np.float64] = np.minimum(largest / np.prod(np.array(frames, dtype=np.int64), axis=1), 1.0)
     return sizes
+
+
+def largest_boxes(boxes: Sequence[NDArray[np.integer[Any]]]) -> NDArray[np.int64]:
+    """Return the largest box of each image, the first of equals: (N, 4).
+
+    Args:
+        boxes: For each of N images its boxes, (n, 4) integers, n >= 1.
+    """
+    return np.array([of_image[box_areas(of_image).argmax()] for of_image in boxes], dtype=np.int64)
 
 
 def size_classes(sizes: NDArray[np.float64]) -> NDArray[np.intp]:
@@ -108,6 +171,28 @@ def size_classes(sizes: NDArray[np.float64]) -> NDArray[np.intp]:
     return np.digitize(sizes, list(OBJECT_SIZES.values())[1:])
 
 
-def _area(boxes: NDArray[np.int64]) -> NDArray[np.int64]:
+def box_areas(boxes: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
+    """Return how many pixels boxes (..., 4) cover."""
     area: NDArray[np.int64] = (boxes[..., 2] - boxes[..., 0] + 1) * (boxes[..., 3] - boxes[..., 1] + 1)
     return area
+
+
+def box_centres(boxes: NDArray[np.integer[Any]]) -> NDArray[np.float64]:
+    """Return the centres (..., 2) of boxes (..., 4), in pixels."""
+    centres: NDArray[np.float64] = (boxes[..., :2] + boxes[..., 2:]) / 2
+    return centres
+
+
+def pack_boxes(boxes: NDArray[np.integer[Any]]) -> NDArray[np.uint64]:
+    """Return boxes (n, 4) as one number each, (n,), which is quick to gather and to compare.
+
+    Args:
+        boxes: Corners from 0 to `LARGEST_SIDE`.
+    """
+    packed: NDArray[np.uint64] = boxes.astype(np.uint16).view(np.uint64)[:, 0]
+    return packed
+
+
+def unpack_boxes(packed: NDArray[np.uint64]) -> NDArray[np.uint16]:
+    """Return the boxes (n, 4) that `pack_boxes` packed."""
+    return np.ascontiguousarray(packed).view(np.uint16).reshape(-1, 4)

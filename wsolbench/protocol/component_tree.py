@@ -107,7 +107,7 @@ _GROUPS_8 = _group_table(2)
 _AREA_GAIN = _area_table()
 
 
-_SIGNATURE = "float64[:, ::1](uint8[:, ::1], int64[:, ::1])"
+_SIGNATURE = "Tuple((float64[:, ::1], int32[:, ::1]))(uint8[:, ::1], int64[:, ::1])"
 
 
 def _compiled(function: Callable[..., Any]) -> Any:
@@ -500,16 +500,16 @@ def _fill_holes(framed: Values, layout: Layout, nodes: Nodes, labels: Places) ->
 
 
 @_compiled
-def level_ious(quantised: NDArray[np.uint8], boxes: Boxes) -> Curve:
-    """Return the best IoU at every level, for the largest contour and for all contours.
+def level_ious(quantised: NDArray[np.uint8], boxes: Boxes) -> tuple[Curve, NDArray[np.int32]]:
+    """Return the best IoU at every level, for the largest contour and for all contours, and the box of the largest.
 
     Args:
         quantised: (H, W) uint8, C-contiguous, H and W at least 1.
         boxes: (n, 4) int64, C-contiguous, true boxes in pixels of the map.
 
     Returns:
-        (2, 256) float64 in [0, 1]: single- and multi-contour mode. At the map's maximum and above there is no
-        foreground, and the box is [0, 0, 0, 0].
+        (2, 256) float64 in [0, 1]: single- and multi-contour mode; and (256, 4), the box of the largest contour. At the
+        map's maximum and above there is no foreground, and the box is [0, 0, 0, 0].
     """
     framed, layout = _add_frame(quantised)
     highest = int(quantised.max())
@@ -525,7 +525,10 @@ def level_ious(quantised: NDArray[np.uint8], boxes: Boxes) -> Curve:
         order, following = _sort_places(framed, layout)
         masks = _find_earlier(framed, layout)
     winners = _sweep_largest(order, following, masks, layout)
+    largest = np.zeros((_LEVELS, 4), dtype=np.int32)
     for level in range(highest):
-        single[level] = _best_iou(_box(winners, np.uint32(level), _AT, layout), boxes)
+        box = _box(winners, np.uint32(level), _AT, layout)
+        single[level] = _best_iou(box, boxes)
+        largest[level, 0], largest[level, 1], largest[level, 2], largest[level, 3] = box
     curves[:, highest:] = _best_iou((0, 0, 0, 0), boxes)
-    return curves
+    return curves, largest

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsolbench.errors import DataError, ScoremapError, UsageError
-from wsolbench.protocol.boxes import check_boxes, object_sizes, scale_boxes
+from wsolbench.protocol.boxes import NO_BOX, check_boxes, object_sizes, scale_boxes, unpack_boxes
 from wsolbench.protocol.grid import DEFAULT_INTERVAL, FRAME, IOU_THRESHOLDS, MODES, Mode, cam_threshold_grid
 from wsolbench.protocol.scoremaps import check_scoremap, scoremap_in_frame
 from wsolbench.protocol.sweep import AtOtsu, IouCurves, best_iou_curves
@@ -35,7 +35,6 @@ Frame: TypeAlias = tuple[int, int] | None
 Outcomes: TypeAlias = dict[str, tuple[tuple[int, int], ...]]
 
 _BUILD_FROM_ALL = "build each from the annotations of all images, and update it with those of its part"
-_STEP = np.dtype([("start", np.int32), ("value", np.float32)])
 _OUTCOMES = [(mode, iou_threshold) for mode in MODES for iou_threshold in IOU_THRESHOLDS]
 
 
@@ -64,23 +63,32 @@ class OtsuResult:
 
 @dataclass(frozen=True, eq=False)
 class IouSteps:
-    """Curves of IoU over τ, stored as their steps: few values differ among neighbouring τ.
+    """Curves of IoU and box over τ, stored as their steps: few values differ among neighbouring τ.
 
     Attributes:
         image: (S,) the image of each step, ascending.
         start: (S,) the index of the first τ of the step, ascending in an image; the first step of an image starts at 0.
         value: (S,) float32, the IoU from there to the next step.
+        box: (S, 4) the predicted box from there to the next step.
     """
 
     image: NDArray[np.intp]
     start: NDArray[np.int32]
     value: NDArray[np.float32]
+    box: NDArray[np.unsignedinteger[Any]]
 
     def at(self, threshold_index: int, num_images: int) -> NDArray[np.float64]:
-        """Return the value of every image at one τ: (N,)."""
+        """Return the IoU of every image at one τ: (N,)."""
         begun = self.start <= threshold_index
         found = np.zeros(num_images, dtype=np.float64)
         found[self.image[begun]] = self.value[begun]  # of an image with several, the last is kept
+        return found
+
+    def boxes_at(self, threshold_index: int, num_images: int) -> NDArray[np.int64]:
+        """Return the predicted box of every image at one τ, `NO_BOX` where there is none: (N, 4)."""
+        begun = self.start <= threshold_index
+        found = np.tile(np.array(NO_BOX, dtype=np.int64), (num_images, 1))
+        found[self.image[begun]] = self.box[begun]
         return found
 
 
@@ -97,6 +105,7 @@ class BoxResult:
             start.
         iou_steps: How the best IoU of the largest contour's box changes with τ, for every image.
         sizes: (N,) the share of the frame that the largest true box covers; see `object_sizes`.
+        true_boxes: The true boxes of every image, (n, 4) each, in pixels of the frame or, without one, of the image.
         otsu: What the maps score that are cut by Otsu's method; None where that was not asked for.
     """
 
@@ -106,6 +115,7 @@ class BoxResult:
     runs: dict[Mode, dict[float, NDArray[np.int32]]]
     iou_steps: IouSteps
     sizes: NDArray[np.float64]
+    true_boxes: tuple[NDArray[np.int64], ...]
     otsu: OtsuResult | None = None
 
     @property
@@ -160,6 +170,10 @@ class BoxResult:
         """Return the best IoU of the largest contour's box at one τ, for every image: (N,), to 7 digits."""
         return self.iou_steps.at(threshold_index, self.num_images)
 
+    def boxes_at(self, threshold_index: int) -> NDArray[np.int64]:
+        """Return the box of the largest contour at one τ, for every image: (N, 4), `NO_BOX` where none is predicted."""
+        return self.iou_steps.boxes_at(threshold_index, self.num_images)
+
     def _by_image(self, runs: NDArray[np.int32]) -> Outcomes:
         pairs: list[list[tuple[int, int]]] = [[] for _ in self.image_ids]
         for image, start, stop in runs.tolist():
@@ -197,6 +211,8 @@ class BoxEvaluator:
         otsu: bool = False,
     ) -> None:
         self._frame = frame
+        corner = np.uint16 if frame is None or max(frame) > 2**8 else np.uint8
+        self._step = np.dtype([("start", np.int32), ("value", np.float32), ("box", corner, 4)])
         self._otsu: dict[str, AtOtsu] | None = {} if otsu else None
         self.thresholds = cam_threshold_grid(interval)
         self._boxes = {image_id: check_boxes(of_image, image_id) for image_id, of_image in boxes.items()}
@@ -252,15 +268,16 @@ class BoxEvaluator:
         """
         self._ledger.check_awaited(image_id)
         expected = self.thresholds.shape
-        if not curves.single.shape == curves.multi.shape == expected:
-            shapes = f"{curves.single.shape} and {curves.multi.shape}"
-            raise UsageError(f"IoU curves of '{image_id}': expected shape {expected}, got {shapes}")
+        shapes = [each.shape for each in (curves.single, curves.multi, curves.boxes) if each is not None]
+        if set(shapes) != {expected}:
+            told = " and ".join(map(str, shapes))
+            raise UsageError(f"IoU curves of '{image_id}': expected shape {expected}, got {told}")
         if self._otsu is not None:
             if curves.otsu is None:
                 raise UsageError(f"IoU curves of '{image_id}' lack the IoU at the τ of Otsu's method")
             self._otsu[image_id] = curves.otsu
         self._runs[image_id] = _encode_runs(curves).tobytes()
-        self._steps[image_id] = _encode_steps(curves.single).tobytes()
+        self._steps[image_id] = b"" if curves.boxes is None else self._encode_steps(curves.single, curves.boxes)
         self._ledger.tick([image_id])
 
     def merge(self, other: BoxEvaluator) -> BoxEvaluator:
@@ -300,16 +317,27 @@ class BoxEvaluator:
             runs[mode][iou_threshold] = rows[kind == number]
             counts[mode][iou_threshold] = _count_runs(runs[mode][iou_threshold], len(self.thresholds))
         frames = list(self._sizes.values()) if self._frame is None else [self._frame] * len(image_ids)
-        sizes = object_sizes(list((self._scaled or self._boxes).values()), frames)
+        true_boxes = tuple((self._scaled or self._boxes).values())
+        sizes = object_sizes(true_boxes, frames)
         otsu = None if self._otsu is None else OtsuResult.of([self._otsu[image_id] for image_id in image_ids])
-        return BoxResult(image_ids, self.thresholds, counts, runs, self._iou_steps(), sizes, otsu)
+        return BoxResult(image_ids, self.thresholds, counts, runs, self._iou_steps(), sizes, true_boxes, otsu)
 
     def _iou_steps(self) -> IouSteps:
         encoded = [self._steps[image_id] for image_id in self._boxes]
-        steps = np.frombuffer(b"".join(encoded), dtype=_STEP)
-        lengths = [len(part) // _STEP.itemsize for part in encoded]
+        steps = np.frombuffer(b"".join(encoded), dtype=self._step)
+        lengths = [len(part) // self._step.itemsize for part in encoded]
         image = np.repeat(np.arange(len(encoded), dtype=np.intp), lengths)
-        return IouSteps(image, steps["start"].copy(), steps["value"].copy())
+        return IouSteps(image, steps["start"].copy(), steps["value"].copy(), steps["box"].copy())
+
+    def _encode_steps(self, ious: NDArray[np.float64], boxes: NDArray[np.uint64]) -> bytes:
+        """Return (S,) steps (start, value, box): where the box over τ is another one, its IoU, and the box."""
+        changes = (boxes[1:] != boxes[:-1]).nonzero()[0]
+        steps = np.empty(len(changes) + 1, dtype=self._step)
+        starts = steps["start"]
+        starts[0] = 0
+        np.add(changes, 1, out=starts[1:], casting="same_kind")
+        steps["value"], steps["box"] = ious[starts], unpack_boxes(boxes[starts])
+        return steps.tobytes()
 
     def _same_settings(self, other: BoxEvaluator) -> bool:
         return (
@@ -580,17 +608,6 @@ def _encode_runs(curves: IouCurves) -> NDArray[np.int32]:
     runs = np.empty((len(edge) // 2, 3), dtype=np.int32)
     runs[:, 0], runs[:, 1], runs[:, 2] = outcome[::2], edge[::2], edge[1::2]
     return runs
-
-
-def _encode_steps(curve: NDArray[np.float64]) -> NDArray[np.void]:
-    """Return (S,) pairs (start, value): where a curve over τ takes another value, and which."""
-    changes = (curve[1:] != curve[:-1]).nonzero()[0]
-    steps = np.empty(len(changes) + 1, dtype=_STEP)
-    starts = steps["start"]
-    starts[0] = 0
-    np.add(changes, 1, out=starts[1:], casting="same_kind")
-    steps["value"] = curve[starts]
-    return steps
 
 
 def _count_runs(runs: NDArray[np.int32], length: int) -> NDArray[np.int64]:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from wsolbench.errors import ScoremapError, UsageError
+from wsolbench.protocol.boxes import LARGEST_SIDE
 from wsolbench.protocol.grid import FRAME
 
 __all__ = [
@@ -114,8 +115,8 @@ def check_scoremap(scoremap: NDArray[Any], name: str) -> NDArray[np.floating[Any
         name: Its name in messages: an image id or a file.
 
     Raises:
-        ScoremapError: If the dtype is not floating, the array is not 2-D or empty, or a value is not finite or lies
-            outside [0, 1].
+        ScoremapError: If the dtype is not floating, the array is not 2-D, empty or too large, or a value is not finite
+            or lies outside [0, 1].
     """
     scoremap, what = np.asarray(scoremap), f"scoremap of '{name}'"
     if not np.issubdtype(scoremap.dtype, np.floating):
@@ -124,6 +125,8 @@ def check_scoremap(scoremap: NDArray[Any], name: str) -> NDArray[np.floating[Any
     if scoremap.ndim != 2 or scoremap.size == 0:
         told = f"{what}: expected a non-empty 2-D array, got shape {scoremap.shape}"
         raise ScoremapError(f"{told}; give one map (H, W) an image")
+    if max(scoremap.shape) > LARGEST_SIDE:
+        raise ScoremapError(f"{what}: expected sides of at most {LARGEST_SIDE} pixels, got shape {scoremap.shape}")
     low, high = scoremap.min(), scoremap.max()
     if not (np.isfinite(low) and np.isfinite(high)):
         count = scoremap.size - np.count_nonzero(np.isfinite(scoremap))

@@ -15,6 +15,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from wsolbench.protocol.boxes import pack_boxes
+
 __all__ = ["AtOtsu", "IouCurves", "best_iou_curves", "boxes_at"]
 
 _NO_CONTOUR = np.zeros((1, 4), dtype=np.int64)
@@ -42,11 +44,14 @@ class IouCurves:
     Attributes:
         single: (T,) float64 in [0, 1], where the box of the largest contour is predicted.
         multi: (T,) float64 in [0, 1], where the boxes of all contours are predicted.
+        boxes: (T,) the box of the largest contour, packed (see `wsolbench.protocol.boxes.pack_boxes`); None where no
+            box is predicted.
         otsu: The same at the τ of Otsu's method, where it was asked for.
     """
 
     single: NDArray[np.float64]
     multi: NDArray[np.float64]
+    boxes: NDArray[np.uint64] | None = None
     otsu: AtOtsu | None = None
 
 
@@ -72,12 +77,12 @@ def best_iou_curves(
     highest = int(quantised.max())
     # At the map's maximum and above there is no foreground: all these levels share one entry of the curve.
     levels = np.minimum(_levels(quantised, thresholds), highest)
-    single, multi = _level_ious()(quantised, np.array(boxes, dtype=np.int64, order="C"))
+    (single, multi), largest = _level_ious()(quantised, np.array(boxes, dtype=np.int64, order="C"))
     at_otsu = None
     if otsu:
         level = otsu_level(quantised)
         at_otsu = AtOtsu(level / max(highest, 1), float(single[level]), float(multi[level]))
-    return IouCurves(single[levels], multi[levels], at_otsu)
+    return IouCurves(single[levels], multi[levels], pack_boxes(largest)[levels], at_otsu)
 
 
 def otsu_level(quantised: NDArray[np.uint8]) -> int:

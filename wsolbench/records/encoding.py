@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from wsolbench.contract.choices import iou_key
 from wsolbench.errors import DataError
-from wsolbench.protocol import IOU_THRESHOLDS, MODES, ScoreHistograms
+from wsolbench.protocol import FRAME, IOU_THRESHOLDS, MODES, ScoreHistograms, object_sizes
 from wsolbench.protocol.uncertainty import CorrectRuns
-from wsolbench.records.outcomes import OtsuOutcomes, SplitOutcomes, check_outcomes
+from wsolbench.records.outcomes import DECIMALS, OtsuOutcomes, SplitOutcomes, check_outcomes
 from wsolbench.records.record import LARGEST_COUNT, SplitInfo
 
 __all__ = [
@@ -66,8 +66,11 @@ def encode_part(part: SplitOutcomes) -> dict[str, Any]:
         }
     if part.values is not None:
         encoded["labels"] = None if part.labels is None else part.labels.tolist()
-        encoded["sizes"] = None if part.sizes is None else _short(part.sizes)
         encoded["values"] = {name: _short(values) for name, values in part.values.items()}
+    if part.true_boxes is not None and part.predicted_boxes is not None:
+        encoded["boxes"] = _encoded_boxes(part.true_boxes, part.predicted_boxes)
+    elif part.values is not None:
+        encoded["sizes"] = None if part.sizes is None else _short(part.sizes)
     return encoded
 
 
@@ -85,6 +88,8 @@ def decode_part(part: Mapping[str, Any], info: SplitInfo, ids: tuple[str, ...], 
         KeyError, TypeError, ValueError, OverflowError, AttributeError: They have another form.
     """
     correct = part["correct"]
+    true, predicted = _decoded_boxes(part["boxes"]) if "boxes" in part else (None, None)
+    sizes = _shares(part["sizes"]) if part.get("sizes") is not None else None
     made = SplitOutcomes(
         split=info.split,
         image_ids=ids,
@@ -103,8 +108,10 @@ def decode_part(part: Mapping[str, Any], info: SplitInfo, ids: tuple[str, ...], 
         histograms=_decoded_histograms(part["histograms"], thresholds) if "histograms" in part else None,
         otsu=_decoded_otsu(part["otsu"]) if "otsu" in part else None,
         labels=_whole_numbers(part["labels"]) if part.get("labels") is not None else None,
-        sizes=_shares(part["sizes"]) if part.get("sizes") is not None else None,
+        sizes=sizes if true is None else _sizes_of(true),
         values={name: _shares(values) for name, values in part["values"].items()} if "values" in part else None,
+        true_boxes=true,
+        predicted_boxes=predicted,
     )
     check_outcomes(made)
     return made
@@ -153,6 +160,30 @@ def _shares(values: Any) -> NDArray[np.float64]:
     if not isinstance(values, list) or not {type(value) for value in values} <= {int, float}:
         raise DataError("expected lists of numbers from 0 to 1")
     return np.array(values, dtype=np.float64)
+
+
+def _encoded_boxes(true: Sequence[NDArray[np.int64]], predicted: NDArray[np.int64]) -> dict[str, list[int]]:
+    """Return the boxes of images column by column, which packs better than row by row."""
+    return {
+        "counts": [len(of_image) for of_image in true],
+        "true": np.concatenate(true).T.ravel().tolist(),
+        "predicted": predicted.T.ravel().tolist(),
+    }
+
+
+def _decoded_boxes(boxes: Mapping[str, list[int]]) -> tuple[tuple[NDArray[np.int64], ...], NDArray[np.int64]]:
+    counts, true, predicted = (_whole_numbers(boxes[name]) for name in ("counts", "true", "predicted"))
+    # Each count is compared before they are summed: made-up ones must not overflow.
+    made_up = ((counts < 1) | (counts > len(true))).any() or counts.sum() * 4 != len(true)
+    if made_up or len(counts) * 4 != len(predicted):
+        raise DataError("boxes: expected at least one true box of each image, and one predicted box")
+    rows = true.reshape(4, -1).T.astype(np.int64)
+    return tuple(np.split(rows, counts.cumsum()[:-1])), predicted.reshape(4, -1).T.astype(np.int64)
+
+
+def _sizes_of(true: Sequence[NDArray[np.int64]]) -> NDArray[np.float64]:
+    """Return the sizes of objects, which are not stored where their boxes are."""
+    return object_sizes(true, [(FRAME, FRAME)] * len(true)).round(DECIMALS)
 
 
 def _encoded_runs(runs: CorrectRuns) -> dict[str, list[int]]:

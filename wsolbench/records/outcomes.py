@@ -14,10 +14,12 @@ from wsolbench.errors import DataError, UsageError
 from wsolbench.protocol import (
     FRAME,
     IOU_THRESHOLDS,
+    NO_BOX,
     Mode,
     ScoreHistograms,
     cam_threshold_grid,
     fix_threshold,
+    object_sizes,
     select_threshold,
 )
 from wsolbench.protocol.rules import OTSU, PSEUDO_BOXES, fixed_threshold
@@ -65,6 +67,9 @@ IMAGE_VALUES = ("mean_iou", "fullsup_mean_iou", "pointing_game", "pointing_game_
 DECIMALS = 6
 """Of these numbers and of sizes; more are noise from the order of additions."""
 
+_FARTHEST = 2**29
+"""Pixels from the origin to a corner of a true box, so that areas are exact."""
+
 
 @dataclass(frozen=True, eq=False)
 class OtsuOutcomes:
@@ -100,6 +105,10 @@ class SplitOutcomes:
             and in older records.
         values: Name of a metric -> its value for each image, (N,) in [0, 1]; empty of a split that chooses τ; None in
             older records.
+        true_boxes: The true boxes of each image, (n, 4) in pixels of the frame; None without boxes, of a split that
+            chooses τ, and in older records.
+        predicted_boxes: The box of the largest contour of each image, (N, 4) in pixels of the frame, at the τ of
+            `find_localized`; `NO_BOX` where none is predicted. None where there are no `true_boxes`.
     """
 
     split: PartName
@@ -116,6 +125,8 @@ class SplitOutcomes:
     labels: NDArray[np.intp] | None = None
     sizes: NDArray[np.float64] | None = None
     values: Mapping[str, NDArray[np.float64]] | None = None
+    true_boxes: tuple[NDArray[np.int64], ...] | None = None
+    predicted_boxes: NDArray[np.int64] | None = None
 
     @property
     def images(self) -> ImageOutcomes:
@@ -131,7 +142,8 @@ class SplitOutcomes:
             lengths += [len(self.otsu.thresholds)]
             lengths += [len(correct) for by_iou in self.otsu.correct.values() for correct in by_iou.values()]
         lengths += [len(values) for values in (self.values or {}).values()]
-        lengths += [len(each) for each in (self.labels, self.sizes) if each is not None]
+        of_images = (self.labels, self.sizes, self.true_boxes, self.predicted_boxes)
+        lengths += [len(each) for each in of_images if each is not None]
         if count == 0 or set(lengths) - {count}:
             raise DataError(
                 f"outcomes of {self.split}: expected one of each kind for each of {count} images, got {lengths}"
@@ -181,6 +193,8 @@ class SplitOutcomes:
             labels=None if self.labels is None else self.labels[places],
             sizes=None if self.sizes is None else self.sizes[places],
             values=None if self.values is None else {name: of[places] for name, of in self.values.items()},
+            true_boxes=None if self.true_boxes is None else tuple(self.true_boxes[place] for place in places),
+            predicted_boxes=None if self.predicted_boxes is None else self.predicted_boxes[places],
         )
 
 
@@ -257,6 +271,10 @@ def _impossible(part: SplitOutcomes, count: int) -> Iterator[str]:
         yield "expected sizes of objects from 0 to 1"
     if part.labels is not None and (part.labels < 0).any():
         yield "a label is negative"
+    if (part.true_boxes is None) != (part.predicted_boxes is None):
+        yield "true boxes and predicted boxes are there together, or neither is"
+    elif part.true_boxes is not None and part.predicted_boxes is not None:
+        yield from _impossible_boxes(part.true_boxes, part.predicted_boxes, part.sizes)
     if part.histograms is not None:
         pixels = np.stack([part.histograms.foreground, part.histograms.background])
         if (pixels < 0).any() or pixels.max() > count * FRAME**2 or pixels.sum() > count * FRAME**2:
@@ -265,6 +283,24 @@ def _impossible(part: SplitOutcomes, count: int) -> Iterator[str]:
             yield "a pixel's score is above 1"
         elif not pixels[0].any():
             yield "no pixel is of the object"
+
+
+def _impossible_boxes(
+    true: Sequence[NDArray[np.int64]], predicted: NDArray[np.int64], sizes: NDArray[np.float64] | None
+) -> Iterator[str]:
+    if not all(map(len, true)):
+        yield "an image has no true box"
+        return
+    of_all = np.concatenate(true)
+    if (of_all[:, :2] > of_all[:, 2:]).any() or (np.abs(of_all) > _FARTHEST).any():
+        yield "expected true boxes (x0, y0, x1, y1) with x0 <= x1 and y0 <= y1"
+        return
+    given = predicted[(predicted != NO_BOX).any(axis=1)]
+    if (given[:, :2] > given[:, 2:]).any() or (given < 0).any() or (given >= FRAME).any():
+        yield f"expected predicted boxes inside the frame of {FRAME} pixels"
+    expected = object_sizes(true, [(FRAME, FRAME)] * len(true)).round(DECIMALS)
+    if sizes is None or not np.array_equal(sizes, expected):
+        yield "sizes of objects are not those of their boxes"
 
 
 def _impossible_at_otsu(otsu: OtsuOutcomes) -> Iterator[str]:

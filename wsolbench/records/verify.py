@@ -11,12 +11,13 @@ import numpy as np
 
 from wsolbench.contract.choices import IOU_KEYS, iou_key
 from wsolbench.errors import DataError, WsolbenchError
-from wsolbench.protocol import IOU_THRESHOLDS, Mode, cam_threshold_grid
+from wsolbench.protocol import IOU_THRESHOLDS, Mode, best_matches, cam_threshold_grid
 from wsolbench.protocol.rules import OTSU, PSEUDO_BOXES, fixed_threshold
 from wsolbench.protocol.uncertainty import KIND, LEVEL, RESAMPLES, SEED
 from wsolbench.records.identity import content_sha256
 from wsolbench.records.missing import FULLSUP_WITHOUT_BOXES, explain_missing, reasons_without_fullsup, why_undefined
 from wsolbench.records.outcomes import (
+    DECIMALS,
     SplitOutcomes,
     check_outcomes,
     claimed_at_rules,
@@ -135,6 +136,7 @@ def _contradictions(record: ResultRecord) -> Iterator[str]:
     yield from _wrong_thresholds(record)
     yield from _wrong_rules(record)
     yield from _wrong_values(record)
+    yield from _wrong_boxes(record)
     yield from _wrong_pxap(record)
     yield from _wrong_reasons(record)
     yield from _wrong_intervals(record)
@@ -151,8 +153,10 @@ def _wrong_splits(record: ResultRecord) -> Iterator[str]:
     for info, expected in zip(record.splits, describe_splits(outcomes), strict=True):
         if info != expected:
             yield f"splits and outcomes of {info.split} disagree"
-    if record.migrated_from is not None and any(part.histograms or part.values is not None for part in outcomes):
-        yield f"migrated_from is {record.migrated_from}, but outcomes of that version have no histograms and values"
+    if record.migrated_from is not None and any(
+        part.histograms or part.values is not None or part.true_boxes is not None for part in outcomes
+    ):
+        yield f"migrated_from is {record.migrated_from}, but outcomes of that version have no histograms, values, boxes"
     if outcomes_sha256(outcomes) != record.outcomes_sha256:
         yield "outcomes_sha256 is not the hash of its outcomes"
     bare = without_rules(outcomes)
@@ -248,6 +252,29 @@ def _wrong_values(record: ResultRecord) -> Iterator[str]:
     exact, near = ((scored.values or {}).get(name) for name in ("pointing_game_exact", "pointing_game"))
     if exact is not None and near is not None and (exact > near).any():
         yield "a maximum is on the object, but not near it"
+
+
+def _wrong_boxes(record: ResultRecord) -> Iterator[str]:
+    """Yield where a predicted box overlaps the true ones by another amount than the outcomes say at its τ."""
+    scored, fullsup = record.evaluated, _fullsup(record)
+    true, predicted = scored.true_boxes, scored.predicted_boxes
+    if true is None or predicted is None:
+        return
+    if scored.correct is None:
+        yield "it has boxes, and no outcomes of them"
+        return
+    name, choosing = "mean_iou", scored
+    if fullsup is not None and fullsup.correct is not None:
+        name, choosing = "fullsup_mean_iou", fullsup
+    best, found = int(choosing.box_acc("single", 0.5).argmax()), best_matches(predicted, true).ious
+    for iou in IOU_THRESHOLDS:
+        wrong = np.flatnonzero((found >= iou) != scored.correct["single"][iou].at(best))
+        if wrong.size:
+            image_id, value = scored.image_ids[wrong[0]], found[wrong[0]]
+            yield f"the IoU of the box of '{image_id}' is {value:.6f}, but its outcomes say otherwise"
+    claimed = (scored.values or {}).get(name)
+    if claimed is not None and not np.allclose(claimed, found, rtol=0, atol=10.0**-DECIMALS):
+        yield f"{name} of its images and the IoUs of their boxes disagree"
 
 
 def _wrong_pxap(record: ResultRecord) -> Iterator[str]:
