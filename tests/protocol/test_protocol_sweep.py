@@ -15,6 +15,7 @@ from scoremap_zoo import KINDS, draw_boxes, draw_map, in_other_forms, paint, rea
 
 import wsolbench
 from wsolbench.protocol import best_iou_curves, box_iou, boxes_at, cam_threshold_grid
+from wsolbench.protocol.boxes import unpack_boxes
 
 
 def assert_like_oracle(scoremap, boxes, thresholds):
@@ -99,6 +100,7 @@ def test_boxes_that_are_drawn_are_those_that_are_scored(kind):
         for index, tau in enumerate(thresholds):
             single, multi = boxes_at(scoremap, tau)
             assert curves.single[index] == box_iou(single[None], boxes).max()
+            assert unpack_boxes(curves.boxes)[index].tolist() == single.tolist()
             assert curves.multi[index] == box_iou(multi, boxes).max()
 
 
