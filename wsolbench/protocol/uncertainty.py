@@ -9,7 +9,7 @@ Davison & Hinkley, "Bootstrap Methods and their Application", 1997, section 5.2.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from statistics import NormalDist
@@ -36,6 +36,7 @@ __all__ = [
     "Shares",
     "bootstrap",
     "draw_images",
+    "draw_resamples",
     "interval",
     "score",
 ]
@@ -209,20 +210,33 @@ def bootstrap(
     Returns:
         (resamples,) percent for each metric.
     """
-    parts = (scored, fullsup, rules.pseudo)
+    drawn = draw_resamples(scored, fullsup, rules.pseudo, resamples=resamples, seed=seed)
+    chunks = [_score_resamples(scored, fullsup, rules, weights) for weights in drawn]
+    return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
+
+
+def draw_resamples(
+    scored: ImageOutcomes, *others: ImageOutcomes | None, resamples: int = RESAMPLES, seed: int = SEED
+) -> Iterator[list[Weights | None]]:
+    """Yield chunks of resamples: of every split, how often each of its images is in each resample, (rows, N).
+
+    Args:
+        scored: The evaluated split, which comes first.
+        others: Splits that choose τ; None for one that is not there.
+        resamples: How many there are in all chunks together.
+        seed: Of all draws.
+    """
+    parts = (scored, *others)
     generators = np.random.default_rng(seed).spawn(len(parts))
     sizes = [part.num_images for part in parts if part is not None]
     grids = [runs.num_thresholds for runs in (scored.correct or {}).get("single", {}).values()]
     rows = max(1, _CHUNK // max(sizes + grids))
-    chunks = []
     for first in range(0, resamples, rows):
         count = min(rows, resamples - first)
-        weights = [
+        yield [
             None if part is None else draw_images(random, count, part.num_images)
             for part, random in zip(parts, generators, strict=True)
         ]
-        chunks.append(_score_resamples(scored, fullsup, rules, weights))
-    return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
 
 
 def draw_images(random: np.random.Generator, count: int, size: int) -> Weights:
