@@ -109,7 +109,7 @@ def resample_threshold_range(scored: ImageOutcomes, points: float) -> ThresholdR
     runs = _single(scored)
     first, best, last = (int(place[0]) for place in _range_of(runs.box_acc(np.ones((1, scored.num_images))), points))
 
-    def measure(weights: Weights, _: Weights | None) -> NDArray[np.float64]:
+    def measure(weights: Weights, unused: Weights | None) -> NDArray[np.float64]:  # noqa: ARG001
         begins, _, ends = _range_of(runs.box_acc(weights), points)
         return ((ends - begins + 1) * 100.0 / runs.num_thresholds)[:, None]
 
@@ -134,7 +134,8 @@ def _single(outcomes: ImageOutcomes | None) -> CorrectRuns:
 def _sums(weights: Weights, groups: NDArray[np.intp], count: int) -> NDArray[np.float64]:
     """Return the sum of weights (B, N) over each group of images: (B, count)."""
     cells = np.arange(len(weights))[:, None] * count + groups
-    return np.bincount(cells.ravel(), weights.ravel(), len(weights) * count).reshape(-1, count)
+    sums: NDArray[np.float64] = np.bincount(cells.ravel(), weights.ravel(), len(weights) * count).astype(np.float64)
+    return sums.reshape(-1, count)
 
 
 def _resampled(
