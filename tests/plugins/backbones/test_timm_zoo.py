@@ -406,7 +406,7 @@ def test_a_network_of_tokens_is_built_for_a_size_with_its_positions_resized(regi
         ("beit_base_patch16_224", 256),
     ],
 )
-@pytest.mark.filterwarnings("ignore:torch.searchsorted")
+@pytest.mark.filterwarnings("ignore::UserWarning:timm.layers.interpolate")
 def test_weights_of_another_size_give_the_logits_that_timm_gives_with_them(name, size):
     torch.manual_seed(0)
     own = timm.create_model(name, num_classes=5)
