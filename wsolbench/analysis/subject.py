@@ -38,24 +38,24 @@ class Subject:
         network: The network, with its weights.
         dataset: The data set.
         part: The images, and their annotations where the split has any.
-        limit: At most so many images of every split are used; None for all.
         batch_size: Images in a forward pass.
         workers: Threads that load images.
         seed: Of every random draw.
         reporter: Shows the progress, under the name of the network.
         registry: What the plugins offer, such as methods.
+        limit: At most so many images of every split are used; None for all.
     """
 
     label: str
     network: LoadedNetwork
     dataset: OpenDataset
     part: OpenSplit
-    limit: int | None
     batch_size: int
     workers: int
     seed: int
     reporter: Reporter
     registry: Registry
+    limit: int | None = None
     _checked: set[str] = field(default_factory=set, init=False, repr=False)
 
     @cached_property
