@@ -243,6 +243,7 @@ class TrainConfig(DataConfig, InputSettings):
         precision: Of a training step.
         workers: Threads that load images.
         watch: Splits whose accuracy is logged after every epoch.
+        keep_every: The weights of the first seed are kept after every so many epochs; None for the end only.
         choose: How many trainings with options drawn at random there are, of which the best on train-fullsup is kept;
             None for one training without a choice.
         choose_by: The score of the choice; by default MaxBoxAccV2, and PxAP where there are masks only.
@@ -263,6 +264,7 @@ class TrainConfig(DataConfig, InputSettings):
     precision: TrainingPrecision = "fp32"
     workers: Count = 2
     watch: tuple[SplitName, ...] = ()
+    keep_every: Count | None = None
     choose: Count | None = None
     choose_by: ChoiceMetric | None = None
     method: str = "cam"

@@ -354,6 +354,7 @@ def train(
     precision: TrainingPrecision = "fp32",
     workers: int = 2,
     watch: Sequence[SplitName] = (),
+    keep_every: int | None = None,
     choose: int | None = None,
     choose_by: ChoiceMetric | None = None,
     method: str | MethodSpec = "cam",
@@ -389,6 +390,7 @@ def train(
         precision: Of a training step.
         workers: Threads that load images.
         watch: Splits whose accuracy is logged after every epoch; nothing is chosen by it.
+        keep_every: The weights of the first seed are kept after every so many epochs; None for the end only.
         choose: Train so many times with options drawn at random, and keep the best on train-fullsup; None trains once.
         choose_by: The score of the choice; by default MaxBoxAccV2, and PxAP where there are masks only.
         method: Of a choice: the method whose maps are scored.

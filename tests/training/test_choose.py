@@ -12,6 +12,8 @@ from toys import PlainRecipe, TrainableNet
 
 import wsolbench
 from wsolbench.api import BackboneSpec, Choice, InputConfig, LogUniform, RecipeSpec, UsageError, after_pooling
+from wsolbench.files import sha256
+from wsolbench.networks.card import Card
 from wsolbench.records.identity import identity_of
 from wsolbench.training import choose
 
@@ -90,6 +92,14 @@ def test_the_best_of_all_draws_on_train_fullsup_is_kept_and_recorded(data, tmp_p
     (plain,) = wsolbench.run(NETWORK, "cam", **data, weights=by_hand[chosen.draw][1].weights)
     assert record.metrics == plain.metrics
     assert identity_of(record) != identity_of(plain)
+
+
+def test_weights_over_the_chosen_training_are_those_of_the_choice(data, tmp_path):
+    done = chosen_of(data, tmp_path / "out", count=2, keep_every=1)
+    card = Card.model_validate_json((tmp_path / "out" / "weights-epoch-001.json").read_text())
+    assert (card.epoch, card.chosen) == (1, done.card.chosen)
+    assert sha256(tmp_path / "out" / "weights-epoch-001.safetensors") == card.weights_sha256
+    assert sorted(path.name for path in tmp_path.glob("out*")) == ["out"]
 
 
 def test_an_interrupted_choice_goes_on_where_it_was(data, tmp_path, monkeypatch):

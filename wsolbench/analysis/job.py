@@ -282,9 +282,9 @@ def _size_option(study: NetworkStudy[Any]) -> str:
 
 
 def _facts_of_network(backbone: BackboneInfo) -> dict[str, str]:
-    weights = backbone.weights
-    seed = weights.training.seed if weights.training else None
-    return {"seed": str(seed), "key": str(weights.key), "weights": str(weights.sha256)}
+    weights, training = backbone.weights, backbone.weights.training
+    trained = {"epoch": str(training.epoch or "last"), "seed": str(training.seed)} if training else {}
+    return {**trained, "key": str(weights.key), "weights": str(weights.sha256)}
 
 
 def _told_apart(labels: Sequence[str], facts: Sequence[dict[str, str]]) -> list[str]:

@@ -90,6 +90,12 @@ def train(
             help="Log the accuracy on this split after every epoch; repeatable. No choice depends on it.",
         ),
     ] = None,
+    keep_every: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", min=1, help="Also keep the weights after every N-th epoch: weights-epoch-NNN.safetensors."
+        ),
+    ] = None,
     choose: Annotated[
         int | None,
         typer.Option(
@@ -147,6 +153,7 @@ def train(
         precision=precision,
         workers=workers,
         watch=tuple(watch or []),
+        keep_every=keep_every,
         choose=choose,
         choose_by=choose_by,
         method=method,

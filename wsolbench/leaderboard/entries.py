@@ -237,8 +237,9 @@ def _shortened(stem: str) -> str:
 
 
 def _recipe(training: TrainingInfo) -> str:
-    """Return the name of a training's recipe, with its precision unless it is the usual."""
-    return training.recipe + ("" if training.precision == "fp32" else f"-{training.precision}")
+    """Return the name of a training's recipe, with a precision that is not the usual and an epoch before the end."""
+    precision = "" if training.precision == "fp32" else f"-{training.precision}"
+    return training.recipe + precision + ("" if training.epoch is None else f"-epoch-{training.epoch}")
 
 
 def group_tables(entries: Iterable[Entry]) -> list[Table]:

@@ -37,7 +37,8 @@ class Card(BaseModel):
     `checkpoint` is ``last`` for the weights after the last step and ``ema`` for their average over the steps.
     `chosen` says how the training was chosen among several, if it was; their scores are on train-fullsup.
     `train_sha256` covers ids, labels and pixels of train-weaksup. `class_names` are those of the rows of the head, in
-    their order. `preprocessing` is how images became the network's input; null where as the network itself has it.
+    their order. `epoch` is that after which the weights were kept, null for those at the end. `preprocessing` is how
+    images became the network's input; null where as the network itself has it.
     """
 
     backbone: str
@@ -56,6 +57,7 @@ class Card(BaseModel):
     recipe_options: dict[str, Any]
     precision: TrainingPrecision = "fp32"
     checkpoint: Literal["last", "ema"]
+    epoch: int | None = None
     results: Annotated[list[SeedResult], Field(min_length=1)]
     command: str
     chosen: ChoiceInfo | None = None
@@ -82,6 +84,7 @@ class Card(BaseModel):
             initial_weights=self.initial_weights,
             command=self.command,
             chosen=self.chosen,
+            epoch=self.epoch,
         )
 
 

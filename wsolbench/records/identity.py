@@ -173,7 +173,7 @@ def _weights(weights: WeightsInfo, seed: int | None) -> Facts:
     key = () if weights.key is None else (("weights key", weights.key),)
     if training is None:
         return (("weights", weights.source), ("weights hash", weights.sha256 or f"seed {seed}"), *key)
-    usual = ("preprocessing",) if training.preprocessing is None else ()  # older records have none
+    usual = {name for name in ("preprocessing", "epoch") if getattr(training, name) is None}  # older records have none
     asked = training.model_dump(exclude={"initial_weights", "command", "chosen", *usual})
     return (
         ("training", _plain(asked)),

@@ -277,6 +277,9 @@ class TrainingInfo(_Part):
     initial_weights: WeightsInfo = Field(description="what it started from, with the training of that, where known")
     command: Command
     chosen: ChoiceInfo | None = Field(default=None, description="null where this is no choice among several trainings")
+    epoch: PositiveCount | None = Field(
+        default=None, description="the epoch of the recipe after which the weights were kept; null at the end"
+    )
 
     @property
     def history(self) -> list[TrainingInfo]:

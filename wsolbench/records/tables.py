@@ -514,7 +514,8 @@ def _weights(backbone: BackboneInfo) -> str:
     if weights.key is not None:
         text += f" ({weights.key})"
     if weights.source == "file" and weights.training is not None:  # files of several seeds have one name
-        text += f" ({weights.training.recipe}, seed {weights.training.seed})"
+        epoch = "" if weights.training.epoch is None else f", epoch {weights.training.epoch}"
+        text += f" ({weights.training.recipe}, seed {weights.training.seed}{epoch})"
     return text if backbone.precision == "fp32" else f"{text} in {backbone.precision}"
 
 

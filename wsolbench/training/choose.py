@@ -317,6 +317,7 @@ def _best(draws: list[DrawInfo]) -> int | None:
 def _publish(config: TrainConfig, chosen: ChoiceInfo, draw: Path) -> Card:
     """Put the results of the chosen draw in place, with the card that says how it was chosen and the table of draws."""
     card = _read_card(draw).model_copy(update={"chosen": chosen})
+    cards = {path.name: Card.model_validate_json(read_regular(path, _LARGEST)) for path in draw.glob("*.json")}
     rows = [
         {
             "draw": number,
@@ -331,7 +332,9 @@ def _publish(config: TrainConfig, chosen: ChoiceInfo, draw: Path) -> Card:
     ]
     with atomic_folder(config.out) as folder:
         shutil.copytree(draw, folder, dirs_exist_ok=True)
-        (folder / CARD).write_text(card.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        for name, each in cards.items():
+            content = each.model_copy(update={"chosen": chosen}).model_dump_json(indent=2)
+            (folder / name).write_text(content + "\n", encoding="utf-8")
         pd.DataFrame(rows).to_csv(folder / DRAWS, index=False)
     return card
 
@@ -352,7 +355,7 @@ def _asked(config: TrainConfig, registry: Registry, plan: TrainingPlan, fullsup:
         plan: The training without a draw, which holds what the continuation of any training is held to.
         fullsup: Train-fullsup, on which draws are scored.
     """
-    free = {"choose", "choose_by", "out", "resume", "workers", "watch"}
+    free = {"choose", "choose_by", "out", "resume", "workers", "watch", "keep_every"}
     in_training = {"backbone", "recipe", "device", "precision"}
     return {
         **config.model_dump(mode="json", exclude=free | in_training),

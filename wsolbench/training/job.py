@@ -21,6 +21,7 @@ from wsolbench.networks.devices import choose_device
 from wsolbench.networks.load import report_weights
 from wsolbench.progress import Reporter
 from wsolbench.training.initial_weights import read_start, start_for
+from wsolbench.training.kept_epochs import KeptEpochs
 from wsolbench.training.loop import TrainingPlan, build_recipe
 from wsolbench.training.state import state_path_of
 from wsolbench.training.train import WEIGHTS, carry_out
@@ -62,7 +63,7 @@ def train(
     if state_path.exists() and not config.resume:
         raise UsageError(f"{state_path} holds a training that was interrupted; add --resume, or delete it")
     with (
-        _removed_when_complete(state_path),
+        _removed_when_complete(state_path, KeptEpochs(state_path, config.keep_every)),
         atomic_folder(config.out) as draft,
         nullcontext() if of_a_choice else _saying_how_to_resume(state_path, config.out, reporter),
     ):
@@ -110,6 +111,7 @@ def plan_training(config: TrainConfig, registry: Registry, reporter: Reporter, *
         command=command,
         initial=initial,
         changed_input=tuple(changed_input(start.offer.spec.input, backbone.spec.input)),
+        keep_every=config.keep_every,
         watch=tuple(dict.fromkeys(Split.labelled(split) for split in config.watch)),
     )
 
@@ -129,14 +131,16 @@ def one_network(registry: Registry, name: str) -> Offer[BackboneSpec]:
 
 
 @contextmanager
-def _removed_when_complete(state_path: Path) -> Iterator[None]:
-    """Remove the state of a training that is complete, under whatever name."""
+def _removed_when_complete(state_path: Path, epochs: KeptEpochs) -> Iterator[None]:
+    """Remove the state of a training that is complete, under whatever name, and its copies of kept weights."""
     try:
         yield
     except ElsewhereError:
         state_path.unlink(missing_ok=True)
+        epochs.remove()
         raise
     state_path.unlink(missing_ok=True)
+    epochs.remove()
 
 
 @contextmanager

@@ -90,6 +90,7 @@ class TrainingPlan:
         precision: bf16 for torch's autocast; weights and loss are always float32.
         backbone_options: Options that the network is built with, those that were given.
         changed_input: Settings of the network's input that are not its own.
+        keep_every: The weights of the first seed are kept after every so many epochs; None for the end only.
     """
 
     backbone: Offer[BackboneSpec]
@@ -104,6 +105,7 @@ class TrainingPlan:
     precision: TrainingPrecision = "fp32"
     backbone_options: Mapping[str, Any] = field(default_factory=dict)
     changed_input: tuple[InputSetting, ...] = ()
+    keep_every: int | None = None
 
     @property
     def recipe(self) -> Recipe:
@@ -189,6 +191,10 @@ class SeedTraining:
     def kept(self) -> Any:
         """The network whose weights are kept: as it is after the last step, or the average over the steps."""
         return self._network if self._average is None else self._average.module
+
+    def weights(self) -> dict[str, Tensor]:
+        """Return the weights that are kept, as they are written to files."""
+        return {key: value.detach().cpu().contiguous() for key, value in self.kept.state_dict().items()}
 
     def run(self, reporter: Reporter, save: Callable[[], None], due: Callable[[], bool]) -> None:
         """Train to the end.

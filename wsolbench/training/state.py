@@ -39,6 +39,7 @@ class TrainingState:
         current: The state of the seed in training.
         digests: (N, 16) uint8, hashes of the images.
         seconds: Wall-clock time so far.
+        epochs: Of the weights that were kept after an epoch of the first seed: the epoch, and the hash of the file.
     """
 
     results: list[dict[str, Any]] = field(default_factory=list)
@@ -46,6 +47,7 @@ class TrainingState:
     current: dict[str, Any] | None = None
     digests: torch.Tensor | None = None
     seconds: float = 0.0
+    epochs: list[dict[str, Any]] = field(default_factory=list)
 
 
 class StateFile:

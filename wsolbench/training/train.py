@@ -22,6 +22,7 @@ from wsolbench.networks.card import CARD, Card, SeedResult
 from wsolbench.progress import Reporter
 from wsolbench.records import WeightsInfo
 from wsolbench.training.images import TrainingImages
+from wsolbench.training.kept_epochs import KeptEpochs
 from wsolbench.training.loop import SeedTraining, TrainingPlan, forward_context
 from wsolbench.training.state import StateFile, TrainingState
 
@@ -50,9 +51,10 @@ def carry_out(plan: TrainingPlan, folder: Path, reporter: Reporter, *, state_pat
     _check_plan(plan)
     images = TrainingImages(plan.dataset.images(Split.TRAIN_WEAKSUP))
     state_file = StateFile(state_path, _identity(plan, images))
-    state = TrainingState()
+    state, epochs = TrainingState(), KeptEpochs(state_path, plan.keep_every)
     if resume and state_path.exists():
         state = state_file.read()
+        epochs.check(state.epochs, state_path)
         assert state.digests is not None
         images = TrainingImages(images.split, state.digests.numpy())
         reporter.say(f"continued from {state_path}")
@@ -62,7 +64,9 @@ def carry_out(plan: TrainingPlan, folder: Path, reporter: Reporter, *, state_pat
         if state.current is not None:
             training.load_state_dict(state.current)
 
-        def save_state(training: SeedTraining = training) -> None:
+        def save_state(training: SeedTraining = training, seed: int = seed) -> None:
+            if seed == plan.seeds[0] and epochs.due(training.log, state.epochs):
+                state.epochs.append(epochs.keep(training.weights(), training.log[-1]))
             state.current, state.digests = training.state_dict(), torch.from_numpy(images.digests)
             state.seconds = before + time.monotonic() - started
             state_file.write(state)
@@ -70,6 +74,7 @@ def carry_out(plan: TrainingPlan, folder: Path, reporter: Reporter, *, state_pat
         training.run(reporter, save_state, lambda: state_file.due)
         _finish_seed(state, plan, seed, training)
     card = _write_results(plan, folder, state, images, seconds=before + time.monotonic() - started)
+    epochs.publish(state.epochs, folder, card)
     for finding in images.findings():
         show_finding(finding, reporter)
     return card
@@ -80,6 +85,11 @@ def _check_plan(plan: TrainingPlan) -> None:
     for name, value in (("epochs", plan.recipe.epochs), ("batch_size", plan.recipe.batch_size)):
         if value < 1:
             raise UsageError(f"the recipe '{plan.built_recipe.name}' needs {name} of at least 1, got {value}")
+    if plan.keep_every is not None and plan.keep_every > plan.recipe.epochs:
+        raise UsageError(
+            f"--keep-every {plan.keep_every}: the training has {plan.recipe.epochs} epochs, so nothing would be kept; "
+            "name a smaller number"
+        )
     _check_precision(plan)
     for split in plan.watch:
         plan.dataset.images(split)
@@ -141,6 +151,7 @@ def _identity(plan: TrainingPlan, images: TrainingImages) -> dict[str, Any]:
         **options,
         "seeds": ", ".join(str(seed) for seed in plan.seeds),
         "precision": plan.precision,
+        **({"weights kept every": f"{plan.keep_every} epochs"} if plan.keep_every is not None else {}),
         "watched splits": ", ".join(split.label for split in plan.watch) or "none",
         "device": plan.device.type,
         "threads": torch.get_num_threads(),
@@ -160,7 +171,7 @@ def _finish_seed(state: TrainingState, plan: TrainingPlan, seed: int, training: 
     if seed == plan.seeds[0]:
         seconds = sum(line.seconds for line in training.log)
         state.kept = {
-            "weights": {key: value.detach().cpu().contiguous() for key, value in training.kept.state_dict().items()},
+            "weights": training.weights(),
             "log": [asdict(line) for line in training.log],
             "parameters": sum(parameter.numel() for parameter in training.kept.parameters()),
             "images_per_second": round(training.images_per_epoch * len(training.log) / max(seconds, 0.01), 1),

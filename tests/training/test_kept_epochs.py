@@ -1,0 +1,137 @@
+"""Weights after every N-th epoch: those of the training at that time, whether it is cut short or not."""
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from wsolbench.contract import Split
+from wsolbench.errors import UsageError
+from wsolbench.files import sha256
+from wsolbench.networks.card import read_card
+
+STEPS = 2
+
+pytestmark = pytest.mark.usefixtures("no_curve")
+
+
+@pytest.fixture(autouse=True)
+def no_revision(monkeypatch):
+    """Start no other program in trainings of milliseconds."""
+    monkeypatch.setattr("wsolbench.training.train.git_revision", lambda: None)
+
+
+def kept_in(folder):
+    """Return file name -> content of everything that was kept after an epoch."""
+    return {path.name: path.read_bytes() for path in folder.glob("weights-epoch-*.safetensors")}
+
+
+def recording(made):
+    """Let the recipe of a plan write down the weights of the head after every step, seed after seed."""
+    steps, optimizer = [], made.recipe.optimizer
+
+    def recorded(network, total_steps):
+        chosen, schedule = optimizer(network, total_steps)
+        chosen.register_step_post_hook(lambda *_: steps.append(network.head.weight.detach().clone()))
+        return chosen, schedule
+
+    made.recipe.optimizer = recorded
+    return steps
+
+
+@pytest.mark.parametrize("seeds", [(0,), (3, 4)])
+def test_weights_after_every_other_epoch_with_cards(plan, trained, seeds):
+    made = plan(epochs=5, keep_every=2, seeds=seeds, watch=(Split.TEST,))
+    steps = recording(made)
+    card, folder = trained(made)
+    assert sorted(kept_in(folder)) == ["weights-epoch-002.safetensors", "weights-epoch-004.safetensors"]
+    log = (folder / "log.csv").read_text().splitlines()
+    for epoch in (2, 4):
+        path = folder / f"weights-epoch-{epoch:03}.safetensors"
+        torch.testing.assert_close(load_file(path)["head.weight"], steps[epoch * STEPS - 1], rtol=0, atol=0)
+        of_epoch = read_card(path, sha256(path))
+        assert (of_epoch.epoch, of_epoch.training.epoch) == (epoch, epoch)
+        assert [result.seed for result in of_epoch.results] == [seeds[0]]
+        assert of_epoch.results[0].test_top1 == float(log[epoch].split(",")[5])
+        changed = {"epoch", "weights_sha256", "results"}
+        assert of_epoch.model_dump(exclude=changed) == card.model_dump(exclude=changed)
+    assert card.epoch is None
+
+
+def test_keeping_changes_nothing_and_the_last_epoch_is_the_end(plan, trained):
+    plain, without = trained(plan(epochs=2), "plain")
+    kept, folder = trained(plan(epochs=2, keep_every=1), "kept")
+    assert plain.weights_sha256 == kept.weights_sha256
+    assert not kept_in(without)
+    assert kept_in(folder)["weights-epoch-002.safetensors"] == (folder / "weights.safetensors").read_bytes()
+    assert read_card(folder / "weights.safetensors", kept.weights_sha256).epoch is None
+
+
+class Killed(KeyboardInterrupt):
+    """Stands for the end of the process."""
+
+
+def cut_short(trained, made, after):
+    """Start a training that ends in the step after some steps."""
+    loss, left = made.recipe.loss, iter(range(after))
+
+    def dying(logits, targets):
+        if next(left, None) is None:
+            raise Killed
+        return loss(logits, targets)
+
+    made.recipe.loss = dying
+    with pytest.raises(Killed):
+        trained(made, "cut")
+
+
+def test_a_continued_training_keeps_the_same(plan, trained, toys):
+    whole, folder = trained(plan(epochs=4, keep_every=1, seeds=(0, 1)), "whole")
+    cut_short(trained, plan(epochs=4, keep_every=1, seeds=(0, 1)), 2 * STEPS + 1)
+    assert sorted(kept_in(toys.folder / "cut.epochs")) == [f"weights-epoch-00{epoch}.safetensors" for epoch in (1, 2)]
+    card, continued = trained(plan(epochs=4, keep_every=1, seeds=(0, 1)), "cut", resume=True)
+    assert kept_in(continued) == kept_in(folder)
+    assert card.weights_sha256 == whole.weights_sha256
+
+
+@pytest.mark.parametrize(
+    ("every", "change", "words"),
+    [
+        (
+            1,
+            lambda path: path.unlink(),
+            "weights-epoch-001.safetensors is missing or has changed; restore it",
+        ),
+        (1, lambda path: path.write_bytes(b"other"), "is missing or has changed"),
+        (2, lambda _: None, "with weights kept every 1 epochs, and this one has 2 epochs"),
+        (None, lambda _: None, "with weights kept every 1 epochs, and this one has None"),
+    ],
+)
+def test_what_cannot_be_continued_is_refused(plan, trained, toys, every, change, words):
+    cut_short(trained, plan(epochs=4, keep_every=1), 2 * STEPS)
+    change(toys.folder / "cut.epochs" / "weights-epoch-001.safetensors")
+    with pytest.raises(UsageError) as refused:
+        trained(plan(epochs=4, keep_every=every), "cut", resume=True)
+    assert words in str(refused.value)
+
+
+def test_a_number_above_that_of_epochs_is_refused(plan, trained):
+    with pytest.raises(UsageError, match="--keep-every 4: the training has 3 epochs, so nothing would be kept"):
+        trained(plan(epochs=3, keep_every=4))
+
+
+@pytest.mark.filterwarnings("ignore:.*holds the training so far")
+def test_only_the_folder_of_results_is_left(cli, tmp_path, folder_set):
+    made = folder_set(train=4, val=2, test=2)
+    where = ("--dataset", "folder", "--data-root", made.images, "--metadata-root", made.metadata)
+    recipe = ("--recipe-opt", "epochs=2", "--recipe-opt", "batch_size=4", "--workers", "1")
+    done = cli("train", "--backbone", "resnet_nano", *where, *recipe, "--keep-every", 1, "--out", tmp_path / "out")
+    assert done.code == 0, done.err
+    assert [path.name for path in tmp_path.glob("out*")] == ["out"]
+    card = json.loads((tmp_path / "out" / "weights-epoch-001.json").read_text())
+    assert card["epoch"] == 1
+    weights = [tmp_path / "out" / f"weights-epoch-00{epoch}.safetensors" for epoch in (1, 2)]
+    given = [part for path in weights for part in ("--backbone", "resnet_nano", "--weights", path)]
+    done = cli("analyze", "noise", *given, *where, "--no-random", "--json", "--out", tmp_path / "noise")
+    assert [row["network"] for row in json.loads(done.out)] == ["resnet_nano (epoch 1)", "resnet_nano (epoch 2)"]
