@@ -50,10 +50,11 @@ def problem(arguments):
     """Return why the command line would not accept arguments, or None; nothing is run and no file looked for."""
     command, rest = wsolbench_command, Session.from_arguments(arguments).remaining
     rest = [argument for argument in rest if argument != ELLIPSIS]
-    while hasattr(command, "commands"):
-        if not rest or rest[0] not in command.commands:
+    while hasattr(command, "list_commands"):
+        context = command.context_class(command)
+        if not rest or rest[0] not in command.list_commands(context):
             return f"no subcommand {rest[:1]}"
-        command, rest = command.commands[rest[0]], rest[1:]
+        command, rest = command.get_command(context, rest[0]), rest[1:]
     if rest == ["--help"]:
         return None
     try:
