@@ -5,6 +5,7 @@ import json
 import zlib
 from hashlib import sha256
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -314,3 +315,13 @@ def test_an_outcomes_file_that_is_no_json_object_is_refused(tmp_path, content):
     summary = json.loads(path.read_text()) | {"outcomes_sha256": sha256(content).hexdigest()}
     write_sealed(path, summary)
     refused(path, str(outcomes_path(path)))
+
+
+COMMITTED = sorted((Path(__file__).parents[2] / "leaderboard" / "records").iterdir())
+
+
+@pytest.mark.parametrize("folder", COMMITTED, ids=lambda folder: folder.name)
+def test_records_of_earlier_commits_keep_their_hashes(folder):
+    paths = sorted(folder.glob("*.json"))
+    for path in (paths[0], paths[len(paths) // 2], paths[-1]):
+        assert read_verified(path).outcomes_sha256 == json.loads(path.read_text())["outcomes_sha256"]

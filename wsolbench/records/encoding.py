@@ -64,13 +64,13 @@ def encode_part(part: SplitOutcomes) -> dict[str, Any]:
                 for mode in MODES
             },
         }
-    if part.values is not None:
+    if part.values is not None:  # their order is that of older records, whose hash depends on it
         encoded["labels"] = None if part.labels is None else part.labels.tolist()
+        if part.true_boxes is None:
+            encoded["sizes"] = None if part.sizes is None else _short(part.sizes)
         encoded["values"] = {name: _short(values) for name, values in part.values.items()}
     if part.true_boxes is not None and part.predicted_boxes is not None:
         encoded["boxes"] = _encoded_boxes(part.true_boxes, part.predicted_boxes)
-    elif part.values is not None:
-        encoded["sizes"] = None if part.sizes is None else _short(part.sizes)
     return encoded
 
 
