@@ -98,29 +98,36 @@ def _analyze_records(study: RecordStudy, config: AnalyzeConfig) -> tuple[Finding
     evidence = _read_evidence(config.records)
     if not evidence.records:
         raise UsageError(f"the analysis '{config.analysis}' reads records; name their files")
-    labels = _told_apart([_record_label(record) for record in evidence.records], _facts_of_records(evidence.records))
     read = [
         AnalyzedRecord(label=label, outcomes_sha256=record.outcomes_sha256)
-        for label, record in zip(labels, evidence.records, strict=True)
+        for label, record in zip(evidence.labels, evidence.records, strict=True)
     ]
     return study.conclude(evidence), {"records": read}
 
 
 def _read_evidence(paths: Sequence[Path]) -> Evidence:
-    """Read files of records and of analyses, whichever each is."""
+    """Read files of records and of analyses, whichever each is; a record that is named twice is read once."""
     records: list[ResultRecord] = []
     analyses: list[StoredAnalysis] = []
     for path in paths:
         try:
             analyses.append(read_analysis(path))
         except DataError:
-            records.append(read_verified(path))
-    return Evidence(records, analyses)
+            record = read_verified(path)
+            if record not in records:
+                records.append(record)
+    labels = _told_apart(_record_labels(records), _facts_of_records(records))
+    return Evidence(records, analyses, labels)
 
 
-def _record_label(record: ResultRecord) -> str:
-    network = record.backbone.label if record.backbone else "maps"
-    return f"{network}, {record.method.name} on {record.dataset.name}"
+def _record_labels(records: Sequence[ResultRecord]) -> list[str]:
+    """Return network and method of each record, and the data set where there are several."""
+    several = len({record.dataset.name for record in records}) > 1
+    return [
+        f"{record.backbone.label if record.backbone else record.protocol.scored}, {record.method.name}"
+        + (f" on {record.dataset.name}" if several else "")
+        for record in records
+    ]
 
 
 def _facts_of_records(records: Sequence[ResultRecord]) -> list[dict[str, str]]:

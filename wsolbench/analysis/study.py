@@ -132,10 +132,12 @@ class Evidence:
     Attributes:
         records: Records with their outcomes.
         analyses: What earlier analyses found.
+        labels: What tables and figures call each record; no two have one label.
     """
 
     records: Sequence[ResultRecord]
     analyses: Sequence[StoredAnalysis] = ()
+    labels: Sequence[str] = ()
 
 
 class RecordStudy(_Study):

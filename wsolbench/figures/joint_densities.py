@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -15,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from wsolbench.escaping import visible
-from wsolbench.figures.style import Look, own_style
+from wsolbench.figures.style import Look, folded, own_style
 
 __all__ = ["JointDensity", "draw_joint_densities"]
 
@@ -62,7 +61,7 @@ def draw_joint_densities(
     """
     columns = min(COLUMNS, len(panels))
     rows = -(-len(panels) // columns)
-    titles = {label: f"{_folded(label)}\n{density.caption}" for label, density in panels.items()}
+    titles = {label: f"{folded(label, 36)}\n{density.caption}" for label, density in panels.items()}
     heading = 0.13 * max(title.count("\n") + 1 for title in titles.values()) + 0.05  # inches
     between = heading + 0.3
     figure = Figure(figsize=(_SIDE * columns + 0.5, _SIDE * rows + between * (rows - 1) + heading + 0.55), dpi=120)
@@ -74,12 +73,6 @@ def draw_joint_densities(
     figure.supxlabel(visible(across), fontsize=9, y=0.08 / height)
     figure.supylabel(visible(up), fontsize=9, x=0.08 / width)
     return figure
-
-
-def _folded(label: str) -> str:
-    """Return a name in at most three lines as wide as a panel."""
-    lines = textwrap.wrap(visible(label), 36)
-    return "\n".join([*lines[:2], *textwrap.wrap(" ".join(lines[2:]), 36, max_lines=1, placeholder="…")])
 
 
 def _draw_panel(figure: Figure, place: SubplotSpec, title: str, density: JointDensity, look: Look) -> None:

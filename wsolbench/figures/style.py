@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -10,7 +11,9 @@ from itertools import cycle
 
 import matplotlib.style
 
-__all__ = ["Look", "own_style", "palette"]
+from wsolbench.escaping import visible
+
+__all__ = ["Look", "folded", "own_style", "palette"]
 
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F3C8D", "#8C6D31", "#555555")
 """Colours that people who do not see red or green can tell apart: those of Okabe and Ito, and a few more."""
@@ -48,6 +51,12 @@ class Look:
 def palette(names: Iterable[str]) -> dict[str, str]:
     """Return name -> colour, in the order in which names first appear; after nine, colours come again."""
     return dict(zip(dict.fromkeys(names), cycle(_COLOURS), strict=False))
+
+
+def folded(label: str, width: int) -> str:
+    """Return a name in visible characters, in at most three lines of so many."""
+    lines = textwrap.wrap(visible(label), width)
+    return "\n".join([*lines[:2], *textwrap.wrap(" ".join(lines[2:]), width, max_lines=1, placeholder="…")])
 
 
 @contextmanager

@@ -34,6 +34,7 @@ __all__ = [
     "check_comparable",
     "compare",
     "difference_of",
+    "in_order_of_ids",
     "mean_scores",
     "scores_of",
     "shared_rules",
@@ -172,7 +173,7 @@ def scores_of(record: ResultRecord, rules: Collection[str]) -> Scores:
     Raises:
         DataError: The outcomes contradict themselves.
     """
-    outcomes = _in_order_of_ids(record)
+    outcomes = in_order_of_ids(record)
     resampled = bootstrap_scores(outcomes, record.protocol, rules)
     scores = recompute_scores(outcomes, record.protocol, rules)
     return {name: (value, resampled[name]) for name, value in scores.items()}
@@ -218,9 +219,9 @@ def _shares(rule: str, first: ResultRecord, second: ResultRecord) -> bool:
 
 
 def _discordant(first: ResultRecord, second: ResultRecord) -> Discordant | None:
-    outcomes = _in_order_of_ids(first)
+    outcomes = in_order_of_ids(first)
     ours = find_localized(outcomes, first.protocol)
-    theirs = find_localized(_in_order_of_ids(second), second.protocol)
+    theirs = find_localized(in_order_of_ids(second), second.protocol)
     if ours is None or theirs is None:
         return None
     ids = next(part.image_ids for part in outcomes if part.split == first.protocol.split)
@@ -263,7 +264,7 @@ def _by_split(outcomes: Sequence[SplitOutcomes]) -> list[SplitOutcomes]:
     return sorted(outcomes, key=lambda part: part.split)
 
 
-def _in_order_of_ids(record: ResultRecord) -> list[SplitOutcomes]:
+def in_order_of_ids(record: ResultRecord) -> list[SplitOutcomes]:
     """Return outcomes in an order of images that is the same for all records of these images and decides nothing."""
     return [_sorted_by_id(part) for part in record.outcomes]
 

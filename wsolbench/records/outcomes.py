@@ -52,6 +52,7 @@ __all__ = [
     "claimed_at_rules",
     "claimed_scores",
     "compute_intervals",
+    "evaluated_and_choosing",
     "find_localized",
     "recompute_pxap",
     "recompute_scores",
@@ -478,6 +479,18 @@ def _rules(outcomes: Sequence[SplitOutcomes], protocol: ProtocolInfo, names: Col
     except UsageError as error:
         raise DataError(str(error)) from None
     return Rules(places, pseudo if PSEUDO_BOXES in names else None, OTSU in names)
+
+
+def evaluated_and_choosing(
+    outcomes: Sequence[SplitOutcomes], protocol: ProtocolInfo
+) -> tuple[ImageOutcomes, ImageOutcomes | None]:
+    """Return the outcomes of the evaluated split, and of the split with boxes that its τ is chosen on, or None.
+
+    Raises:
+        DataError: The outcomes contradict themselves.
+    """
+    scored, fullsup = _splits(outcomes, protocol)
+    return scored, None if fullsup is None or fullsup.correct is None else fullsup
 
 
 def _splits(outcomes: Sequence[SplitOutcomes], protocol: ProtocolInfo) -> tuple[ImageOutcomes, ImageOutcomes | None]:
