@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -18,7 +19,7 @@ from wsolbench.figures.style import own_style
 __all__ = ["HeatMap", "draw_heat_maps"]
 
 _ABREAST = 4
-"""Columns beside each other; further ones are drawn below."""
+"""The most columns beside each other; further ones are drawn below."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,8 +47,8 @@ def draw_heat_maps(columns: Sequence[Sequence[HeatMap | None]], scale: str) -> F
         columns: Columns of as many maps each; None leaves a place free.
         scale: What the colours stand for.
     """
-    bands = [columns[start : start + _ABREAST] for start in range(0, len(columns), _ABREAST)]
-    rows, abreast = max(map(len, columns)), min(_ABREAST, len(columns))
+    rows, abreast = max(map(len, columns)), ceil(len(columns) / ceil(len(columns) / _ABREAST))
+    bands = [columns[start : start + abreast] for start in range(0, len(columns), abreast)]
     figure = Figure(figsize=(1.1 + 2.1 * abreast, 2.5 * rows * len(bands)), dpi=120, layout="constrained")
     grid = figure.subplots(rows * len(bands), abreast, squeeze=False)
     for panel in grid.flat:

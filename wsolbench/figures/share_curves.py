@@ -36,10 +36,11 @@ def draw_share_curves(
     figure = Figure(figsize=(7.6, 4.0), dpi=120, layout="constrained")
     axes = figure.subplots()
     axes.plot([0, 1], [0, 1], ":", color="#888888", lw=1, label="uniform")
-    for label, curve in curves.items():
+    widths = np.linspace(3, 1, len(curves))  # a curve that lies on another one does not hide it
+    for (label, curve), width in zip(curves.items(), widths, strict=True):
         look = looks[label]
         name = "\n".join(textwrap.wrap(visible(label), 34))
-        axes.plot(shares, curve, look.line, color=look.colour, alpha=look.alpha, marker="o", ms=3, lw=1.5, label=name)
+        axes.plot(shares, curve, look.line, color=look.colour, alpha=look.alpha, marker="o", ms=3, lw=width, label=name)
     axes.set(xlabel=visible(x), ylabel=visible(y), xlim=(0, 1), ylim=(0, 1.02))
     axes.grid(alpha=0.25)
     figure.legend(loc="outside right upper", fontsize=8, frameon=False)

@@ -4,6 +4,9 @@ The steps are those of the script that RepLKNet's authors published: ReLU of the
 maps, the sum over channels; its gradient with respect to the normalised image; ReLU, the sum over the colours; the mean
 A over images; D = log10(A + 1) over its maximum. The contribution of a square is its share of the sum of D.
 
+The cell lies half a cell right of and below the middle of the image if the maps have an even side; the squares have the
+pixel (H // 2, W // 2) in the middle. Both are as published.
+
 Where paper and script are silent, and where this differs from them:
 
 * Images: the first of the test split in a fixed random order. The paper takes 100 of CUB and does not say which.
@@ -108,7 +111,7 @@ class Study(NetworkStudy[Gradients]):
         curves = pd.concat([found.table(label) for label, found in squares.items()], ignore_index=True)
         ratios = {label: found.ratios for label, found in squares.items()}
         ordered = table.sort_values("ERF size", kind="stable")
-        sizes = ", ".join(f"{row['network']} {row['ERF size']:.3f}" for _, row in ordered.iterrows())
+        sizes = ", ".join(f"{row['network']} {row['ERF size']:.3g}" for _, row in ordered.iterrows())
         return Findings(
             table,
             {
@@ -186,11 +189,10 @@ class Squares:
         return int(np.flatnonzero(share == SHARES)[0])
 
 
-def find_squares(contributions: NDArray[np.float64]) -> Squares:
-    """Return the smallest squares around the pixel (H // 2, H // 2) that hold more than each share.
+def held_shares(contributions: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return what share of a contribution the square of the side 2 i + 1 holds, for every i (H // 2 + 1,).
 
-    Squares have sides 2 i + 1 from 3 to below H. What a square holds more than the next smaller one is the sum over
-    the pixels at the distance i, so all of them are sums of one pass.
+    What a square holds more than the next smaller one is the sum over the pixels at the distance i.
 
     Args:
         contributions: D (H, H), not negative and positive somewhere.
@@ -199,7 +201,20 @@ def find_squares(contributions: NDArray[np.float64]) -> Squares:
     offset = np.abs(np.arange(height) - height // 2)
     distance = np.maximum(offset[:, None], offset[None, :])
     held = np.bincount(distance.ravel(), weights=contributions.ravel()).cumsum()
-    halves = np.searchsorted(held[1 : height // 2] / held[-1], SHARES, side="right") + 1
+    shares: NDArray[np.float64] = held / held[-1]
+    return shares
+
+
+def find_squares(contributions: NDArray[np.float64]) -> Squares:
+    """Return the smallest squares around the pixel (H // 2, H // 2) that hold more than each share.
+
+    Their sides are odd, from 3 to below H, as published.
+
+    Args:
+        contributions: D (H, H), not negative and positive somewhere.
+    """
+    (height, _) = contributions.shape
+    halves = np.searchsorted(held_shares(contributions)[1 : height // 2], SHARES, side="right") + 1
     reached = halves < height // 2
     sides = np.where(reached, 2 * halves + 1, height)
     return Squares(sides, sides**2 / height**2, reached)
