@@ -123,8 +123,11 @@ class Subject:
             raise WeightsError(f"'{self.label}': class weights hold NaN or infinity")
         return weights
 
-    def require_class_weights(self) -> None:
+    def require_class_weights(self, instead: str = "an analysis that needs none, such as noise") -> None:
         """Refuse a network that has no class weights.
+
+        Args:
+            instead: What serves a network without them.
 
         Raises:
             UsageError: It has none.
@@ -132,8 +135,8 @@ class Subject:
         if class_weights(self.network.module) is None:
             tap = "" if self.network.tap is None else f" at the tap '{self.network.tap}'"
             raise UsageError(
-                f"'{self.label}' has no linear head on its feature maps{tap}, so it has no class weights; use an "
-                "analysis that needs none, such as noise, or a network with a linear head"
+                f"'{self.label}' has no linear head on its feature maps{tap}, so it has no class weights; use "
+                f"{instead}, or a network with a linear head"
             )
 
     def _check_class_weights(self, batch: FeatureBatch) -> None:

@@ -24,7 +24,7 @@ def draw_violins(
     """Draw a panel for every quantity, and in it a violin for every label, with its median.
 
     Args:
-        panels: Quantity -> label -> values, at least one and of any number.
+        panels: Quantity -> label -> values, of any number; a label without values has an empty row.
         looks: Label -> how its violin looks.
         logarithmic: The quantities whose axis is logarithmic.
     """
@@ -36,6 +36,8 @@ def draw_violins(
     for axes, (quantity, values) in zip(all_axes, panels.items(), strict=True):
         shown = [np.log10(each) if quantity in logarithmic else each for each in values.values()]
         for place, each, label in zip(places, shown, values, strict=True):
+            if each.size == 0:
+                continue
             if np.ptp(each) > 0:  # values that are all equal have no density
                 (body,) = axes.violinplot([each], [place], orientation="horizontal", widths=0.8, showextrema=False)[
                     "bodies"
