@@ -74,9 +74,9 @@ class Study(NetworkStudy[Components]):
     images: ClassVar[int | None] = 1000
     beside_random: ClassVar[bool] = True
     cannot_say: ClassVar[str] = (
-        "A large share says that the maps of an image resemble one another, not that what they share is the object: maps "
-        "that are 0 nearly everywhere differ mostly in the sign of their weights, and so random weights can have a "
-        "large share too."
+        "A large share says that the maps of an image resemble one another, not that what they share is the object; "
+        "maps that are 0 nearly everywhere differ mostly in the sign of their weights, and so random weights can have "
+        "a large share too."
     )
 
     method: Annotated[
