@@ -1,4 +1,4 @@
-"""BoxAcc against τ with the range of τ at which it is nearly the best, a curve for every label."""
+"""BoxAcc against τ with the τ at which it is nearly the best, a curve for every label."""
 
 from __future__ import annotations
 
@@ -21,21 +21,25 @@ class RangedCurve:
     Attributes:
         thresholds: (T,) the grid of τ.
         values: (T,) percent.
-        first: Place of the lowest τ of the range.
-        best: Of the best τ.
-        last: Of the highest τ of the range.
+        within: (T,) bool, which τ are of the range; one at least.
+        best: Place of the best τ.
     """
 
     thresholds: NDArray[np.float64]
     values: NDArray[np.float64]
-    first: int
+    within: NDArray[np.bool_]
     best: int
-    last: int
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """The lowest and the highest τ of the range."""
+        within = self.thresholds[self.within]
+        return float(within[0]), float(within[-1])
 
 
 @own_style()
 def draw_threshold_ranges(curves: Mapping[str, RangedCurve], looks: Mapping[str, Look], *, caption: str) -> Figure:
-    """Draw the curves, the range of each as a thick line, its ends on the τ axis below, and its best τ as a dot.
+    """Draw the curves, the range of each as thick lines, which stand below too, and its best τ as a dot.
 
     Args:
         curves: Label -> curve; at least one.
@@ -47,13 +51,15 @@ def draw_threshold_ranges(curves: Mapping[str, RangedCurve], looks: Mapping[str,
     figure = Figure(figsize=(6.0, 2.9 + strip + legend), dpi=120, layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(2.6, strip))
     for place, (label, curve) in enumerate(curves.items()):
-        look, within = looks[label], slice(curve.first, curve.last + 1)
+        look = looks[label]
         style = {"color": look.colour, "alpha": look.alpha}
         above.plot(curve.thresholds, curve.values, look.line, lw=1, **style)
-        above.plot(curve.thresholds[within], curve.values[within], lw=3.5, solid_capstyle="butt", **style)
-        ends = curve.thresholds[[curve.first, curve.last]]
-        told = f"{folded(label, 60)}: τ {ends[0]:.3g} to {ends[1]:.3g}"
-        below.plot(ends, [-place, -place], lw=3.5, solid_capstyle="butt", label=told, **style)
+        above.plot(
+            curve.thresholds, np.where(curve.within, curve.values, np.nan), lw=3.5, solid_capstyle="butt", **style
+        )
+        told = f"{folded(label, 60)}: τ {curve.ends[0]:.3g} to {curve.ends[1]:.3g}"
+        heights = np.where(curve.within, -place, np.nan)
+        below.plot(curve.thresholds, heights, lw=3.5, solid_capstyle="butt", label=told, **style)
         for axes, height in ((above, curve.values[curve.best]), (below, -place)):
             axes.plot(curve.thresholds[curve.best], height, "o", ms=5, mfc="white", mec=look.colour)
     above.set(xlim=(0, 1), ylim=(0, 100))

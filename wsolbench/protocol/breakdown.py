@@ -82,47 +82,42 @@ def resample_shares(scored: ImageOutcomes, groups: NDArray[np.intp], count: int)
     return _resampled(scored, None, lambda weights, _: _sums(weights, groups, count) * 100.0 / scored.num_images)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ThresholdRange:
-    """The τ around the best one at which BoxAcc is nearly as good: largest contour, δ 0.5.
+    """The τ at which BoxAcc is nearly as good as at the best one: largest contour, δ 0.5.
 
     Attributes:
-        first: Place in the grid of the lowest of them.
-        best: Of the best τ, the first of several.
-        last: Of the highest of them; between the first and the last there is none that is worse.
-        width: How many τ they are, as a share of the grid in percent.
+        within: (T,) bool, which τ of the grid they are.
+        best: Place of the best τ, the first of several.
+        width: How many τ they are, in percent of the grid.
     """
 
-    first: int
+    within: NDArray[np.bool_]
     best: int
-    last: int
     width: Resampled
 
 
 def resample_threshold_range(scored: ImageOutcomes, points: float) -> ThresholdRange:
-    """Return the range of τ within some points of the best BoxAcc, which is the oracle's.
+    """Return the τ within some points of the best BoxAcc, which is the oracle's.
 
     Args:
         scored: The evaluated split, with boxes.
         points: How many percentage points below the best a τ may be.
     """
     runs = _single(scored)
-    first, best, last = (int(place[0]) for place in _range_of(runs.box_acc(np.ones((1, scored.num_images))), points))
+
+    def within(weights: Weights) -> NDArray[np.bool_]:
+        curves = runs.box_acc(weights)
+        near: NDArray[np.bool_] = curves >= curves.max(axis=1, keepdims=True) - points - _ROUNDING
+        return near
 
     def measure(weights: Weights, unused: Weights | None) -> NDArray[np.float64]:  # noqa: ARG001
-        begins, _, ends = _range_of(runs.box_acc(weights), points)
-        return ((ends - begins + 1) * 100.0 / runs.num_thresholds)[:, None]
+        widths: NDArray[np.float64] = within(weights).mean(axis=1, keepdims=True) * 100.0
+        return widths
 
-    return ThresholdRange(first, best, last, _resampled(scored, None, measure))
-
-
-def _range_of(curves: NDArray[np.float64], points: float) -> tuple[NDArray[np.intp], ...]:
-    """Return the first, best and last place of the range of τ around the best one of curves (B, T): (B,) each."""
-    places, best = np.arange(curves.shape[1]), curves.argmax(axis=1)
-    worse = curves < curves.max(axis=1, keepdims=True) - points - _ROUNDING
-    before = np.where(worse & (places < best[:, None]), places, -1).max(axis=1)
-    after = np.where(worse & (places > best[:, None]), places, curves.shape[1]).min(axis=1)
-    return before + 1, best, after - 1
+    once = np.ones((1, scored.num_images))
+    best = int(runs.box_acc(once)[0].argmax())
+    return ThresholdRange(within(once)[0], best, _resampled(scored, None, measure))
 
 
 def _single(outcomes: ImageOutcomes | None) -> CorrectRuns:

@@ -48,6 +48,7 @@ PARTS = (ALL, "size", "position", "objects", "class", ERRORS, TAU)
 """What a record is broken down into."""
 DETAILS = ("position", "class")
 """Those that have too many groups for the table that is printed."""
+UNKNOWN = "not known"
 _FILES = {TAU: "tau"}
 _OLDER = "the record is older than boxes in outcomes"
 
@@ -76,6 +77,7 @@ class Study(RecordStudy):
         broken = break_down(evidence, self.points)
         tables = tables_of(broken)
         printed = pd.concat([table for what, table in tables.items() if what not in DETAILS], ignore_index=True)
+        printed = printed[~printed["group"].str.startswith(UNKNOWN)]  # which a sentence says
         return Findings(
             _side_by_side(printed),
             self._figures(broken),
@@ -210,13 +212,13 @@ class Broken:
         if self.range is None:
             return None
         grid = cam_threshold_grid(self.record.protocol.threshold_step)
-        return RangedCurve(grid, self.part.box_acc("single", 0.5), self.range.first, self.range.best, self.range.last)
+        return RangedCurve(grid, self.part.box_acc("single", 0.5), self.range.within, self.range.best)
 
     @property
     def _range_name(self) -> str:
         assert self.curve is not None
-        first, best, last = self.curve.thresholds[[self.curve.first, self.curve.best, self.curve.last]].tolist()
-        return f"{first:.4g} to {last:.4g}, best {best:.4g}"
+        first, last = self.curve.ends
+        return f"{first:.4g} to {last:.4g}, best {self.curve.thresholds[self.curve.best]:.4g}"
 
     @property
     def images(self) -> pd.DataFrame:
@@ -254,7 +256,7 @@ class Broken:
     def rows(self, what: str, first: Broken) -> list[_Row]:
         """Return the rows of a part, with the differences from the first record where they are paired."""
         if what not in self.numbers:
-            return [self._row(what, f"not known: {self.why_unknown(what)}", None, [np.nan] * 6)]
+            return [self._row(what, f"{UNKNOWN}: {self.why_unknown(what)}", None, [np.nan] * 6)]
         values, unpaired = self.table(what), np.full((len(self.names(what)), 3), np.nan)
         numbers = np.column_stack([values, unpaired if first is self else self._differences(what, first, unpaired)])
         rows = zip(self.names(what), self.counts(what), numbers.tolist(), strict=True)
@@ -334,10 +336,15 @@ def _panels(broken: Sequence[Broken]) -> dict[str, GroupedIntervals]:
 
 
 def _unknown(broken: Sequence[Broken]) -> list[str]:
-    """Return a sentence for every reason why some parts of a record are not known."""
-    reasons: dict[str, list[str]] = {}
+    """Return a sentence for every reason why some parts of some records are not known."""
+    labels: dict[tuple[str, str], list[str]] = {}
     for each in broken:
-        for what in PARTS:
-            if what not in each.numbers:
-                reasons.setdefault(f"{each.label}: {each.why_unknown(what)}", []).append(what)
-    return [f"Not known ({', '.join(parts)}) of {why}." for why, parts in reasons.items()]
+        unknown = [what for what in PARTS if what not in each.numbers]
+        for why in dict.fromkeys(each.why_unknown(what) for what in unknown):
+            parts = ", ".join(what for what in unknown if each.why_unknown(what) == why)
+            labels.setdefault((parts, why), []).append(each.label)
+    every = len(broken)
+    return [
+        f"Not known of {'any record' if len(names) == every > 1 else '; '.join(names)}: {parts}, because {why}."
+        for (parts, why), names in labels.items()
+    ]
