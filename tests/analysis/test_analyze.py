@@ -34,7 +34,10 @@ def test_every_analysis_says_what_it_is(name):
 
 def test_files_say_what_was_done(stored):
     names = {path.name for path in stored.iterdir()}
-    assert names == {"noise.json", "noise.csv", "noise.png", "noise.svg", "noise-images.csv"}
+    assert names == {
+        *("noise.json", "noise.csv", "noise.png", "noise.svg"),
+        *("noise-images.csv", "noise-maps.png", "noise-maps.svg"),
+    }
     analysis = read_analysis(stored / "noise.json")
     assert [each.label for each in analysis.networks] == ["resnet_nano", "resnet_nano (random)"]
     assert analysis.networks[0].backbone.weights.sha256 is not None
@@ -43,7 +46,7 @@ def test_files_say_what_was_done(stored):
     table = pd.read_csv(stored / "noise.csv")
     assert table["network"].tolist() == ["resnet_nano", "resnet_nano (random)"]
     np.testing.assert_allclose(
-        [row["entropy (median)"] for row in analysis.table], table["entropy (median)"], rtol=1e-5
+        [row["entropy as area (median)"] for row in analysis.table], table["entropy as area (median)"], rtol=1e-5
     )
     with Image.open(stored / "noise.png") as picture:
         assert picture.size[0] > 600
@@ -65,7 +68,7 @@ def test_networks_of_records_and_by_name(cli, tmp_path, without_galleries):
     rows = json.loads(done.out)
     assert [row["network"] for row in rows] == ["resnet_nano", "resnet_nano (random)", "replknet_nano (random)"]
     by_name = wsolbench.analyze("noise", "resnet_nano", images=6, random=False)
-    assert by_name["entropy (median)"][0] == rows[0]["entropy (median)"]
+    assert by_name["entropy as area (median)"][0] == rows[0]["entropy as area (median)"]
 
 
 def test_a_network_that_is_named_twice_is_measured_once():

@@ -145,6 +145,7 @@ class _Wanted:
     record: ResultRecord | None = None
     weights: Weights = None
     random: bool = False
+    records: tuple[ResultRecord, ...] = ()
 
     @property
     def is_random(self) -> bool:
@@ -193,18 +194,21 @@ def _wanted(config: AnalyzeConfig) -> list[_Wanted]:
         UsageError: There is none, or the number of weights is not that of networks.
         DataError: A record cannot be read, or has no network.
     """
-    records: dict[object, _Wanted] = {}
+    records: dict[object, list[ResultRecord]] = {}
     for path in config.records:
         record = read_verified(path)
         if record.backbone is None:
             raise DataError(f"{path}: its maps were read from files; there is no network to analyze")
         key = (record.backbone.label, record.backbone.weights.sha256, record.environment.seed)
-        records.setdefault(key, _Wanted(record.backbone.name, record))
+        records.setdefault(key, []).append(record)
     if not records and not config.backbones:
         raise UsageError(f"the analysis '{config.analysis}' measures networks; name them: --backbone NAME, or records")
     sources = config.weights_of_backbones
     named = [_Wanted(name, None, _weights(text)) for name, text in zip(config.backbones, sources, strict=True)]
-    return [*records.values(), *dict.fromkeys(named)]
+    recorded = [
+        _Wanted(of.backbone.name, of, records=tuple(group)) for group in records.values() if (of := group[0]).backbone
+    ]
+    return [*recorded, *dict.fromkeys(named)]
 
 
 def _with_twins(wanted: Sequence[_Wanted]) -> list[_Wanted]:
@@ -215,7 +219,7 @@ def _with_twins(wanted: Sequence[_Wanted]) -> list[_Wanted]:
         found.append(each)
         if each.architecture not in with_twin:
             with_twin.add(each.architecture)
-            found.append(replace(each, random=True))
+            found.append(replace(each, random=True, records=()))
     return found
 
 
@@ -253,7 +257,7 @@ def _measure(
             seed=config.seed,
             reporter=NamedReporter(label, reporter),
         )
-        return Measured(label, backbone, study.measure(subject))
+        return Measured(label, backbone, study.measure(subject), wanted.records)
 
 
 def _load(

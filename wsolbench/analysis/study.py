@@ -59,15 +59,17 @@ class Measured(Generic[M]):
         label: What tables and figures call the network; no two have one label.
         backbone: The network, its options and its weights.
         result: What the analysis measured.
+        records: The records of the network that the user gave; none of its random twin.
     """
 
     label: str
     backbone: BackboneInfo
     result: M
+    records: tuple[ResultRecord, ...] = ()
 
     def with_result(self, result: R) -> Measured[R]:
         """Return another result of the same network."""
-        return Measured(self.label, self.backbone, result)
+        return Measured(self.label, self.backbone, result, self.records)
 
     @property
     def is_random(self) -> bool:

@@ -1,7 +1,9 @@
 """How clean feature maps are: total variation, entropy, and the share of the first component (Sec. 4.5).
 
-The paper explains with the noise of feature maps why networks localize differently, and shows maps; here noise is a
-number. Source: Yasuki and Taki, "CAM Back Again", CVPR 2024, Sec. 4.5.
+The paper explains with the noise of feature maps why networks localize differently, and shows maps; here noise is three
+numbers that hardly depend on the resolution of the maps.
+
+Source: Yasuki and Taki, "CAM Back Again", CVPR 2024, Sec. 4.5.
 """
 
 from __future__ import annotations
@@ -16,77 +18,167 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from wsolbench.analysis.correlation import Estimate, image_draws, rank_correlations
 from wsolbench.analysis.study import Findings, Measured, NetworkStudy, looks_of
 from wsolbench.analysis.subject import Subject
+from wsolbench.engine.redraw import picture
 from wsolbench.figures.distributions import draw_violins
+from wsolbench.figures.map_table import Cell, FeatureMap, Row, draw_map_table
+from wsolbench.figures.panels import short_id
+from wsolbench.records import ResultRecord
 
-QUANTITIES = ("total variation", "entropy", "first component")
+VARIATION = "total variation"
+QUANTITIES = (VARIATION, "entropy as area", "first component")
+EXTREMES = ("cleanest image", "noisiest image")
+
+
+@dataclass(frozen=True, eq=False)
+class Noise:
+    """The noise of a network's feature maps.
+
+    Attributes:
+        ids: The images.
+        quantities: Name -> its value for each image (N,).
+        cells: What is drawn of the cleanest and of the noisiest image.
+    """
+
+    ids: Sequence[str]
+    quantities: dict[str, NDArray[np.float64]]
+    cells: Sequence[Cell]
 
 
 @dataclass(frozen=True)
-class Study(NetworkStudy[dict[str, NDArray[np.float64]]]):
-    """The noise of the feature maps of each image."""
+class Study(NetworkStudy[Noise]):
+    """The noise of the feature maps of each image, and its correlation with the IoU of records that are given."""
 
     images: ClassVar[int] = 300
     beside_random: ClassVar[bool] = True
     cannot_say: ClassVar[str] = (
-        "Smooth maps need not be right maps: a map of one large blob is clean wherever the blob lies, and coarse maps "
-        "vary less from position to position than fine ones."
+        "Smooth maps need not be right maps: a map of one large blob is clean wherever the blob lies, and maps of few "
+        "cells cannot show fine noise."
     )
 
-    def measure(self, subject: Subject) -> dict[str, NDArray[np.float64]]:
-        """Return the three quantities of every image (N,)."""
+    def measure(self, subject: Subject) -> Noise:
+        """Measure the three quantities of every image, and collect what is drawn of the two extreme images."""
         batches = [
-            torch.stack([map_variation(batch.features), map_entropy(batch.features), first_share(batch.features)])
+            torch.stack([map_variation(batch.features), map_area(batch.features), first_share(batch.features)])
             for batch in subject.stream("noise of the maps")
         ]
-        return dict(zip(QUANTITIES, torch.cat(batches, dim=1).cpu().double().numpy(), strict=True))
+        quantities = dict(zip(QUANTITIES, torch.cat(batches, dim=1).cpu().double().numpy(), strict=True))
+        extremes = [int(quantities[VARIATION].argmin()), int(quantities[VARIATION].argmax())]
+        shown = {index: _cells(subject, index, quantities[VARIATION][index]) for index in sorted(set(extremes))}
+        return Noise(subject.part.images.ids, quantities, [cell for index in extremes for cell in shown[index]])
 
-    def conclude(self, measured: Sequence[Measured[dict[str, NDArray[np.float64]]]]) -> Findings:
+    def conclude(self, measured: Sequence[Measured[Noise]]) -> Findings:
         """Compare the distributions of the networks."""
         table = pd.DataFrame(
             {
                 "network": each.label,
-                "images": len(each.result["entropy"]),
-                **{f"{name} (median)": float(np.median(each.result[name])) for name in QUANTITIES},
+                "maps": " × ".join(map(str, each.backbone.feature_shape)),
+                "images": len(each.result.ids),
+                **{f"{name} (median)": float(np.median(each.result.quantities[name])) for name in QUANTITIES},
+                **_correlations(each),
             }
             for each in measured
         )
-        ordered = table.sort_values("total variation (median)", kind="stable")["network"].tolist()
-        images = pd.concat(
-            [pd.DataFrame({"network": each.label, **each.result}) for each in measured], ignore_index=True
-        )
-        panels = {name: {each.label: each.result[name] for each in measured} for name in QUANTITIES}
+        ordered = table.sort_values(f"{VARIATION} (median)", kind="stable")["network"].tolist()
+        images = [
+            pd.DataFrame({"network": each.label, "image": list(each.result.ids), **each.result.quantities})
+            for each in measured
+        ]
+        panels = {name: {each.label: each.result.quantities[name] for each in measured} for name in QUANTITIES}
+        rows = [Row(each.label, each.result.cells) for each in measured]
+        title = "Mean of the maps, and one map of median total variation (TV); above the image its mean TV"
         return Findings(
             table,
-            {"": draw_violins(panels, looks_of(measured))},
+            {
+                "": draw_violins(panels, looks_of(measured)),
+                "maps": draw_map_table(dict.fromkeys(EXTREMES, 3), rows, title),
+            },
             f"From the smoothest maps to the most uneven: {', '.join(ordered)}.",
-            {"images": images},
+            {"images": pd.concat(images, ignore_index=True)},
         )
 
 
-def map_variation(features: Tensor) -> Tensor:
-    """Return how uneven the maps of each image are (B,): total variation over range, the mean over maps.
+def _cells(subject: Subject, index: int, variation: float) -> list[Cell]:
+    """Return an image, the mean of its feature maps, and a typical one of them."""
+    (batch,) = subject.stream("an extreme image", order=[index])
+    maps, of_maps = batch.features[0].cpu(), variations(batch.features)[0].cpu()
+    uneven = int(of_maps.isfinite().sum())
+    typical = int(of_maps.argsort()[max(uneven - 1, 0) // 2])  # NaN is sorted to the end
+    return [
+        (f"{short_id(subject.part.images.ids[index], 16)}: TV {variation:.2f}", picture(subject.part, index)),
+        ("mean map", FeatureMap(maps.mean(dim=0).numpy())),
+        (f"map {typical}: TV {float(of_maps[typical]):.2f}", FeatureMap(maps[typical].numpy())),
+    ]
 
-    The total variation of a map is the mean absolute difference between neighbours, in both directions. A constant map
-    has none and is left out; an image of constant maps only has 0.
+
+def _correlations(measured: Measured[Noise]) -> dict[str, float]:
+    """Return the rank correlations of total variation with the IoU of records of the network, with their intervals."""
+    found: dict[str, float] = {}
+    for record in measured.records:
+        estimate = _correlation(measured.result, record)
+        if estimate is not None:
+            name = f"correlation of {VARIATION} with IoU of {record.method.name}"
+            found |= {name: estimate.value, f"{name}, low": estimate.low, f"{name}, high": estimate.high}
+    return found
+
+
+def _correlation(noise: Noise, record: ResultRecord) -> Estimate | None:
+    """Return the correlation over the images that the record has too; None where it has no IoU of any."""
+    values = record.evaluated.values or {}
+    overlap = values.get("fullsup_mean_iou", values.get("mean_iou"))
+    if overlap is None:
+        return None
+    of_record = dict(zip(record.evaluated.image_ids, overlap.tolist(), strict=True))
+    pairs = [
+        (variation, of_record[image_id])
+        for image_id, variation in zip(noise.ids, noise.quantities[VARIATION].tolist(), strict=True)
+        if image_id in of_record
+    ]
+    if not pairs:
+        return None
+    variation, iou = (np.array(column)[:, None] for column in zip(*pairs, strict=True))
+    return rank_correlations(variation, {"IoU": iou}, image_draws(len(pairs)))["IoU"]
+
+
+def variations(features: Tensor) -> Tensor:
+    """Return how uneven every map is (B, K): total variation from side to side, over range; NaN for constant maps.
+
+    The total variation of a line is the sum of the absolute differences between neighbours; that of a map is the mean
+    over its lines, of rows and columns alike. It says how often a map goes up and down through its range from one side
+    to the other, so it is nearly the same for a map at any resolution. The mean difference between neighbours would
+    halve where the resolution doubles.
 
     Args:
         features: (B, K, h, w).
     """
-    steps = [(features.diff(dim=axis)).abs().flatten(2) for axis in (2, 3) if features.shape[axis] > 1]
-    variation = torch.cat(steps, dim=2).mean(dim=2)
+    sides = [axis for axis in (2, 3) if features.shape[axis] > 1]
+    of_lines = torch.stack([features.diff(dim=axis).abs().sum(dim=axis).mean(dim=2) for axis in sides])
     extent = features.amax(dim=(2, 3)) - features.amin(dim=(2, 3))
-    uneven = extent > 0
-    ratio: Tensor = torch.where(uneven, variation / extent.clamp_min(torch.finfo(extent.dtype).tiny), 0)
-    return ratio.sum(dim=1) / uneven.sum(dim=1).clamp_min(1)
+    ratio: Tensor = (of_lines.mean(dim=0) / extent).where(extent > 0, torch.nan)
+    return ratio
 
 
-def map_entropy(features: Tensor) -> Tensor:
-    """Return how widely the energy of each image's maps is spread over positions (B,), from 0 to 1.
+def map_variation(features: Tensor) -> Tensor:
+    """Return how uneven the maps of each image are (B,): the mean of `variations` over maps that are not constant.
 
-    It is the entropy of the squares of a map, as a share of that of a uniform map; the mean over maps that are not 0
-    everywhere.
+    Every map counts alike, whatever its scale: in some networks a few maps are a hundred times larger than the others.
+    An image of constant maps only has 0.
+
+    Args:
+        features: (B, K, h, w).
+    """
+    mean: Tensor = variations(features).nanmean(dim=1).nan_to_num(0)
+    return mean
+
+
+def map_area(features: Tensor) -> Tensor:
+    """Return over which share of the positions the energy of each image's maps is spread (B,), from 1/hw to 1.
+
+    It is the exponential of the entropy of the squares of a map, over the number of positions: a map that is 1 on a
+    share of its positions and 0 elsewhere has this share, at any resolution. The mean is over maps that are not 0
+    everywhere; an image without any has 0.
 
     Args:
         features: (B, K, h, w).
@@ -94,9 +186,9 @@ def map_entropy(features: Tensor) -> Tensor:
     energy = features.flatten(2).double().square()
     total = energy.sum(dim=2, keepdim=True)
     shares = energy / total.clamp_min(torch.finfo(torch.float64).tiny)
-    entropy = torch.special.entr(shares).sum(dim=2) / np.log(energy.shape[2])
+    area = torch.special.entr(shares).sum(dim=2).exp() / energy.shape[2]
     present = total.squeeze(2) > 0
-    mean: Tensor = (entropy * present).sum(dim=1) / present.sum(dim=1).clamp_min(1)
+    mean: Tensor = (area * present).sum(dim=1) / present.sum(dim=1).clamp_min(1)
     return mean.to(features.dtype)
 
 
