@@ -20,8 +20,8 @@ __all__ = ["JointDensity", "draw_joint_densities"]
 
 COLUMNS = 4
 """Panels in a row, at most."""
-_CELLS = 30
-"""Hexagons across a panel."""
+_CELLS, _STOREYS = 30, 18
+"""Hexagons across a panel, and up."""
 _SIDE = 2.7
 """Of a panel, in inches."""
 
@@ -85,7 +85,7 @@ def _draw_panel(figure: Figure, place: SubplotSpec, title: str, density: JointDe
     middle.hexbin(
         density.x,
         density.y,
-        gridsize=(_CELLS, _CELLS * 3 // 5),
+        gridsize=(_CELLS, _STOREYS),
         extent=(-reach, reach, low, high),
         norm=LogNorm(vmin=1),
         cmap=shades,
@@ -100,7 +100,7 @@ def _draw_panel(figure: Figure, place: SubplotSpec, title: str, density: JointDe
     top.hist(density.x, bins=2 * _CELLS, range=(-reach, reach), color=look.colour, alpha=look.alpha)
     right.hist(
         density.y,
-        bins=2 * _CELLS,
+        bins=_STOREYS,
         range=(low, high),
         orientation="horizontal",
         log=True,  # many values are 0
@@ -116,9 +116,10 @@ def _draw_panel(figure: Figure, place: SubplotSpec, title: str, density: JointDe
 
 
 def _limits(values: NDArray[np.float64]) -> tuple[float, float]:
-    """Return the ends of an axis that holds all values, with a little room."""
+    """Return the ends of an axis that holds all values, with a little room; a constant lies at the lower end."""
     low, high = float(values.min()), float(values.max())
-    room = 0.03 * (high - low) or 0.5
+    high = high if high > low else low + 1
+    room = 0.03 * (high - low)
     return low - room, high + room
 
 

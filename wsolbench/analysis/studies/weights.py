@@ -171,8 +171,14 @@ class _Network:
             y=values.ravel(),
             cut=float(np.median(values)),
             line=(line["weight"].to_numpy(), line["mean"].to_numpy()),
-            caption=f"ρ = {self.correlations[quantity]}",
+            caption=self._caption(quantity),
         )
+
+    def _caption(self, quantity: str) -> str:
+        found, values = self.correlations[quantity], self.quantities[quantity]
+        if np.isnan(found.value):
+            return f"all values are {values.flat[0]:g}" if np.ptp(values) == 0 else "all weights are equal"
+        return f"ρ = {found}"
 
 
 _UNDEFINED = Estimate(np.nan, np.nan, np.nan)
