@@ -145,12 +145,12 @@ class PartsStudy(NetworkStudy[Parts]):
             weights, features = subject.class_weights(batch).cpu(), batch.features.cpu()
             for index, maps, of_class in zip(batch.indices.tolist(), features, weights, strict=True):
                 shown = picture(subject.part, index)
-                cells: list[Cell] = [("", shown)]
+                cells: list[Cell] = [(short_id(shown.name, 24), shown)]
                 for part in self.parts:
                     cells += self._feature_maps(maps, of_class, part)
                 cells += [_heatmap(shown, scoremaps[method][index], method, scores) for method in scoremaps]
                 name = subject.dataset.class_names[int(subject.part.images.labels[index])]
-                rows[index] = Row(f"{name} {short_id(shown.name, 24)}", cells)
+                rows[index] = Row(name, cells)
         return [rows[index] for index in indices]
 
     def _feature_maps(self, features: Tensor, weights: Tensor, part: Part) -> list[Cell]:

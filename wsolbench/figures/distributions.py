@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from wsolbench.escaping import visible
-from wsolbench.figures.style import Look, own_style
+from wsolbench.figures.style import Look, folded, own_style
 
 __all__ = ["draw_violins"]
 
@@ -28,7 +28,7 @@ def draw_violins(
         looks: Label -> how its violin looks.
         logarithmic: The quantities whose axis is logarithmic.
     """
-    labels = [visible(label) for label in next(iter(panels.values()))]
+    labels = [folded(label, 30) for label in next(iter(panels.values()))]
     height = 1.0 + 0.38 * len(labels)
     figure = Figure(figsize=(1.6 + 2.9 * len(panels), height), dpi=120, layout="constrained")
     all_axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]

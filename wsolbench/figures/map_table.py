@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 
 from wsolbench.escaping import visible
 from wsolbench.figures.panels import PREDICTED, Picture, draw_box, draw_picture
-from wsolbench.figures.style import own_style
+from wsolbench.figures.style import folded, own_style
 from wsolbench.protocol import boxes_at
 
 __all__ = ["Cell", "FeatureMap", "Heatmap", "Row", "draw_map_table"]
@@ -83,7 +82,8 @@ def draw_map_table(groups: Mapping[str, int], rows: Sequence[Row], title: str) -
     def at(x: float, y: float) -> tuple[float, float]:  # inches from the upper left corner
         return x / width, 1 - y / height
 
-    figure.text(*at(_GAP, _HEADING / 2), visible(title), fontsize=10, va="center")
+    size = min(10, 125 * width / max(len(title), 1))  # points; a letter of 10 is about 0.08 inches wide
+    figure.text(*at(_GAP, _HEADING / 2), visible(title), fontsize=size, va="center")
     first = 0
     for heading, count in groups.items():
         left, right = lefts[first], lefts[first + count - 1] + _SIDE
@@ -93,10 +93,8 @@ def draw_map_table(groups: Mapping[str, int], rows: Sequence[Row], title: str) -
         first += count
     for number, row in enumerate(rows):
         top = 2 * _HEADING + number * (_SIDE + _CAPTION + _GAP)
-        label = "\n".join(textwrap.wrap(visible(row.label), 24)[:3])
-        figure.text(
-            *at(_LABEL / 2, top + _CAPTION + _SIDE / 2), label, fontsize=7, rotation=90, ha="center", va="center"
-        )
+        middle = at(_LABEL / 2, top + _CAPTION + _SIDE / 2)
+        figure.text(*middle, folded(row.label, 21), fontsize=7, rotation=90, ha="center", va="center")
         for left, (caption, content) in zip(lefts, row.cells, strict=True):
             x, y = at(left, top + _CAPTION + _SIDE)
             panel = figure.add_axes((x, y, _SIDE / width, _SIDE / height))

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from wsolbench.escaping import visible
-from wsolbench.figures.style import Look, own_style
+from wsolbench.figures.style import Look, folded, own_style
 
 __all__ = ["Dot", "draw_score_dots"]
 
@@ -55,7 +55,7 @@ def draw_score_dots(
                 offset = (len(methods) - 1 - 2 * number) * 0.1
                 _draw_dot(axes, place + offset, of_networks[label][method], _MARKERS[number], looks[label])
         axes.set_xlabel(f"{visible(metric)} (%)", fontsize=9)
-        axes.set_yticks(places, [visible(label) for label in labels], fontsize=8)
+        axes.set_yticks(places, [folded(label, 30) for label in labels], fontsize=8)
         axes.set_ylim(-0.6, len(labels) - 0.4)
         axes.tick_params(axis="x", labelsize=8)
         axes.grid(axis="x", alpha=0.25)
