@@ -26,7 +26,15 @@ from wsolbench.records.record import LATER_METRICS
 from wsolbench.records.store import with_outcomes
 from wsolbench.records.verify import contradiction, read_verified
 
-OF_THE_SPLIT = {"split", "nan_maps", "constant_maps", "annotations_sha256", "images_sha256", "histograms"}
+OF_THE_SPLIT = {
+    "split",
+    "nan_maps",
+    "constant_maps",
+    "annotations_sha256",
+    "images_sha256",
+    "histograms",
+    "class_names",
+}
 """Fields that say nothing of one image; every other field holds one thing for each."""
 
 
@@ -146,11 +154,13 @@ def test_numbers_of_images_that_cannot_be_are_refused(changes, words):
 @pytest.mark.parametrize("fullsup", [None, make_outcomes("train-fullsup", FULLSUP)])
 def test_a_record_with_boxes_is_verified_and_comes_back(tmp_path, fullsup):
     scored, *choosing = with_boxes([make_outcomes(), *([fullsup] if fullsup else [])])
+    scored = replace(scored, class_names={0: "gr\u00fcn", 2: "a, b"})
     record = make_record(test=scored, fullsup=choosing[0] if choosing else None)
     read = read_verified(write_record(record, tmp_path, "a"))
     (part, *_), (expected, *_) = read.outcomes, record.outcomes
     assert [boxes.tolist() for boxes in part.true_boxes] == [boxes.tolist() for boxes in expected.true_boxes]
     np.testing.assert_array_equal(part.predicted_boxes, expected.predicted_boxes)
+    assert part.class_names == {0: "gr\u00fcn", 2: "a, b"}
     np.testing.assert_array_equal(part.sizes, expected.sizes)  # which follow from the boxes, and are not stored
 
 
@@ -172,6 +182,8 @@ TURNED = np.array([[9, 0, 0, 9]])
         (lambda p: {"true_boxes": (p.true_boxes[0][:0], *p.true_boxes[1:])}, "an image has no true box"),
         (lambda p: {"true_boxes": (p.true_boxes[0] // 2, *p.true_boxes[1:])}, "sizes of objects are not those"),
         (lambda _: {"true_boxes": None}, "are there together"),
+        (lambda _: {"class_names": {0: "a\nb"}}, "the name of class 0"),
+        (lambda _: {"class_names": {9: "owl"}}, "class 9 has a name and no image"),
     ],
 )
 def test_boxes_that_the_other_outcomes_contradict_are_refused(change, words):

@@ -49,7 +49,7 @@ def groupings_of(part: SplitOutcomes) -> Mapping[str, Grouping | str]:
     - size: that of the largest true box, as a share of the frame.
     - position: the cell of a 3×3 grid over the frame in which the centre of the largest true box lies.
     - objects: the number of true boxes.
-    - class: named after the folder in which all of its images, and no others, lie; otherwise by its label.
+    - class: the name of each or, where the record has none, its label.
 
     Args:
         part: What happened to every image of a split with boxes.
@@ -71,14 +71,11 @@ def groupings_of(part: SplitOutcomes) -> Mapping[str, Grouping | str]:
         found["objects"] = Grouping(tuple(_NUMBERS), np.digitize(numbers, list(_NUMBERS.values())[1:]))
     if labels is not None:
         present, groups = np.unique(labels, return_inverse=True)
-        found["class"] = Grouping(_class_names(part.image_ids, groups, present), groups.astype(np.intp))
+        given = part.class_names or {}
+        names = [given.get(label, f"class {label}") for label in present.tolist()]
+        twice = {name for name in names if names.count(name) > 1}
+        told = (
+            f"{name} ({label})" if name in twice else name for name, label in zip(names, present.tolist(), strict=True)
+        )
+        found["class"] = Grouping(tuple(told), groups.astype(np.intp))
     return found
-
-
-def _class_names(image_ids: tuple[str, ...], groups: NDArray[np.intp], present: NDArray[np.intp]) -> tuple[str, ...]:
-    """Return the folder of every class or, where the images of one lie in several or with others, labels."""
-    folders = [image_id.rpartition("/")[0] for image_id in image_ids]
-    pairs = set(zip(groups.tolist(), folders, strict=True))
-    if len(pairs) == len(present) == len(set(folders)) and all(folders):
-        return tuple(folder.rpartition("/")[2] for _, folder in sorted(pairs))
-    return tuple(f"class {label}" for label in present.tolist())

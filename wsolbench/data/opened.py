@@ -10,6 +10,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Generic, TypeVar
 
+import numpy as np
+
 from wsolbench.contract import (
     Annotations,
     Conventions,
@@ -63,6 +65,8 @@ class OpenSplit:
     """The labels of all images of the split, also where only some of them are evaluated."""
     is_pseudo: bool = False
     """Whether the boxes are pseudo boxes, on which τ is chosen."""
+    class_names: Mapping[int, str] = field(default_factory=dict)
+    """Label -> the name of the class, for those of the images that are evaluated."""
 
     @property
     def label(self) -> str:
@@ -219,6 +223,7 @@ class OpenDataset:
             annotated = self.select_annotated(split, everything, annotations)
             images = limit_split(annotated, limit)
             boxes = {image_id: annotations.boxes[image_id] for image_id in images.ids} if annotations.boxes else {}
+            class_names = dict(enumerate(self.class_names))
             changes = {image_id: done for image_id in images.ids if (done := annotations.changes.get(image_id))}
         for finding in findings_of_changes(split.label, changes):
             self.on_finding(finding)
@@ -228,7 +233,9 @@ class OpenDataset:
         noted = None if guarded is None else NotedMasks(guarded, facts)
         omitted = len(everything.ids) - len(annotated.ids)
         placed = Annotations(boxes, annotations.image_sizes, noted, changes=changes)
-        return OpenSplit(split, images, placed, omitted, facts, frozenset(everything.labels.tolist()))
+        labels = frozenset(everything.labels.tolist())
+        named = {label: class_names[label] for label in np.unique(images.labels).tolist() if label in class_names}
+        return OpenSplit(split, images, placed, omitted, facts, labels, class_names=named)
 
     def report_unused_classes(self, parts: Iterable[OpenSplit]) -> None:
         """Warn where no image of any split is of some class; the images to train on are asked last.

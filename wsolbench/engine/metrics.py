@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from wsolbench.contract import Split
 from wsolbench.contract.choices import Target, iou_key
+from wsolbench.data.opened import OpenSplit
 from wsolbench.engine.scoring import ScoredSplit
 from wsolbench.protocol import (
     IOU_THRESHOLDS,
@@ -28,8 +29,9 @@ from wsolbench.protocol.rules import PSEUDO_BOXES
 from wsolbench.protocol.uncertainty import CorrectRuns
 from wsolbench.records import Metrics, OtsuOutcomes, SplitOutcomes
 from wsolbench.records.missing import FULLSUP_WITHOUT_BOXES, explain_missing
-from wsolbench.records.outcomes import DECIMALS
+from wsolbench.records.outcomes import DECIMALS, LONGEST_NAME
 from wsolbench.records.record import PartName
+from wsolbench.texts import printable
 
 __all__ = ["Selection", "compute_metrics", "select_thresholds", "split_outcomes"]
 
@@ -169,7 +171,12 @@ def split_outcomes(scored: ScoredSplit, selection: Selection | None = None) -> S
         values={} if selection is None else image_values(scored, selection),
         true_boxes=None if boxes is None or predicted is None else boxes.true_boxes,
         predicted_boxes=predicted,
+        class_names=None if selection is None else _class_names(scored.part),
     )
+
+
+def _class_names(part: OpenSplit) -> dict[int, str]:
+    return {label: printable(str(name), LONGEST_NAME) for label, name in part.class_names.items() if name}
 
 
 def _oracle_index(boxes: BoxResult) -> int:

@@ -69,6 +69,8 @@ def encode_part(part: SplitOutcomes) -> dict[str, Any]:
         if part.true_boxes is None:
             encoded["sizes"] = None if part.sizes is None else _short(part.sizes)
         encoded["values"] = {name: _short(values) for name, values in part.values.items()}
+    if part.class_names is not None:
+        encoded["class_names"] = {str(label): name for label, name in sorted(part.class_names.items())}
     if part.true_boxes is not None and part.predicted_boxes is not None:
         encoded["boxes"] = _encoded_boxes(part.true_boxes, part.predicted_boxes)
     return encoded
@@ -112,6 +114,7 @@ def decode_part(part: Mapping[str, Any], info: SplitInfo, ids: tuple[str, ...], 
         values={name: _shares(values) for name, values in part["values"].items()} if "values" in part else None,
         true_boxes=true,
         predicted_boxes=predicted,
+        class_names=_decoded_names(part["class_names"]) if "class_names" in part else None,
     )
     check_outcomes(made)
     return made
@@ -179,6 +182,12 @@ def _decoded_boxes(boxes: Mapping[str, list[int]]) -> tuple[tuple[NDArray[np.int
         raise DataError("boxes: expected at least one true box of each image, and one predicted box")
     rows = true.reshape(4, -1).T.astype(np.int64)
     return tuple(np.split(rows, counts.cumsum()[:-1])), predicted.reshape(4, -1).T.astype(np.int64)
+
+
+def _decoded_names(names: Mapping[str, str]) -> dict[int, str]:
+    if not all(isinstance(name, str) and label == str(int(label)) for label, name in names.items()):
+        raise DataError("expected names of classes, label by label")
+    return {int(label): name for label, name in names.items()}
 
 
 def _sizes_of(true: Sequence[NDArray[np.int64]]) -> NDArray[np.float64]:

@@ -44,6 +44,7 @@ from wsolbench.texts import printable, text_problem
 __all__ = [
     "DECIMALS",
     "IMAGE_VALUES",
+    "LONGEST_NAME",
     "Localized",
     "OtsuOutcomes",
     "SplitOutcomes",
@@ -67,6 +68,9 @@ IMAGE_VALUES = ("mean_iou", "fullsup_mean_iou", "pointing_game", "pointing_game_
 
 DECIMALS = 6
 """Of these numbers and of sizes; more are noise from the order of additions."""
+
+LONGEST_NAME = 200
+"""Characters of the name of a class."""
 
 _FARTHEST = 2**29
 """Pixels from the origin to a corner of a true box, so that areas are exact."""
@@ -110,6 +114,8 @@ class SplitOutcomes:
             chooses τ, and in older records.
         predicted_boxes: The box of the largest contour of each image, (N, 4) in pixels of the frame, at the τ of
             `find_localized`; `NO_BOX` where none is predicted. None where there are no `true_boxes`.
+        class_names: Label -> the name of the class, as far as the data set names it; None of a split that chooses τ,
+            and in older records.
     """
 
     split: PartName
@@ -128,6 +134,7 @@ class SplitOutcomes:
     values: Mapping[str, NDArray[np.float64]] | None = None
     true_boxes: tuple[NDArray[np.int64], ...] | None = None
     predicted_boxes: NDArray[np.int64] | None = None
+    class_names: Mapping[int, str] | None = None
 
     @property
     def images(self) -> ImageOutcomes:
@@ -272,6 +279,12 @@ def _impossible(part: SplitOutcomes, count: int) -> Iterator[str]:
         yield "expected sizes of objects from 0 to 1"
     if part.labels is not None and (part.labels < 0).any():
         yield "a label is negative"
+    for label, name in (part.class_names or {}).items():
+        problem = text_problem(name, LONGEST_NAME) if name else "expected a name, got none"
+        if problem is not None:
+            yield f"the name of class {label}, '{printable(name, 100)}': {problem}"
+        elif part.labels is None or label not in part.labels:
+            yield f"class {label} has a name and no image"
     if (part.true_boxes is None) != (part.predicted_boxes is None):
         yield "true boxes and predicted boxes are there together, or neither is"
     elif part.true_boxes is not None and part.predicted_boxes is not None:

@@ -154,7 +154,8 @@ def _wrong_splits(record: ResultRecord) -> Iterator[str]:
         if info != expected:
             yield f"splits and outcomes of {info.split} disagree"
     if record.migrated_from is not None and any(
-        part.histograms or part.values is not None or part.true_boxes is not None for part in outcomes
+        part.histograms or any(each is not None for each in (part.values, part.true_boxes, part.class_names))
+        for part in outcomes
     ):
         yield f"migrated_from is {record.migrated_from}, but outcomes of that version have no histograms, values, boxes"
     if outcomes_sha256(outcomes) != record.outcomes_sha256:

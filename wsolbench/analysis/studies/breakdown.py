@@ -111,7 +111,7 @@ class Study(RecordStudy):
             figures["class"] = draw_ranked_groups(classes, looks, across="images of a class that are localized (%)")
         curves = {each.label: curve for each in broken if (curve := each.curve) is not None}
         if curves:
-            caption = f"thick: within {self.points:g} of the best"
+            caption = f"thick: at most {self.points:g} % below the best"
             figures["tau"] = draw_threshold_ranges(curves, looks, caption=caption)
         return figures
 
