@@ -10,7 +10,7 @@ from PIL import Image
 import wsolbench
 from wsolbench.analysis.catalogue import list_studies, load_study
 from wsolbench.analysis.stored import read_analysis
-from wsolbench.analysis.study import NetworkStudy, RecordStudy
+from wsolbench.analysis.study import CompositeStudy, NetworkStudy, RecordStudy
 from wsolbench.errors import DataError
 
 QUICK = ["--images", "6", "--workers", "1"]
@@ -27,7 +27,7 @@ def stored(tmp_path_factory, compiled_sweep):  # noqa: ARG001
 @pytest.mark.parametrize("name", list_studies())
 def test_every_analysis_says_what_it_is(name):
     study = load_study(name)
-    assert issubclass(study, NetworkStudy | RecordStudy)
+    assert issubclass(study, NetworkStudy | RecordStudy | CompositeStudy)
     assert study.cannot_say.endswith(".")
     assert list_studies()[name].endswith(".")
 

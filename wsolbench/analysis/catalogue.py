@@ -6,14 +6,16 @@ import ast
 import difflib
 from importlib import import_module
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from wsolbench.errors import UnknownNameError
 
 if TYPE_CHECKING:
-    from wsolbench.analysis.study import NetworkStudy, RecordStudy
+    from wsolbench.analysis.study import CompositeStudy, NetworkStudy, RecordStudy
 
-__all__ = ["list_studies", "load_study"]
+__all__ = ["StudyKind", "list_studies", "load_study"]
+
+StudyKind: TypeAlias = "type[NetworkStudy[Any]] | type[RecordStudy] | type[CompositeStudy]"
 
 _PACKAGE = "wsolbench.analysis.studies"
 
@@ -28,7 +30,7 @@ def list_studies() -> dict[str, str]:
     }
 
 
-def load_study(name: str) -> type[NetworkStudy[Any]] | type[RecordStudy]:
+def load_study(name: str) -> StudyKind:
     """Return the class of an analysis, whose fields are its options.
 
     Raises:
@@ -39,7 +41,7 @@ def load_study(name: str) -> type[NetworkStudy[Any]] | type[RecordStudy]:
         close = difflib.get_close_matches(name, known, n=1)
         hint = f" Did you mean '{close[0]}'?" if close else ""
         raise UnknownNameError(f"there is no analysis '{name}'.{hint} The analyses are {', '.join(known)}")
-    study: type[NetworkStudy[Any]] | type[RecordStudy] = import_module(f"{_PACKAGE}.{name.replace('-', '_')}").Study
+    study: StudyKind = import_module(f"{_PACKAGE}.{name.replace('-', '_')}").Study
     return study
 
 

@@ -9,8 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from wsolbench.analysis.catalogue import load_study
-from wsolbench.analysis.stored import AnalyzedNetwork, AnalyzedRecord, StoredAnalysis, read_analysis, write_findings
-from wsolbench.analysis.study import Evidence, Findings, Measured, NetworkStudy, RecordStudy
+from wsolbench.analysis.composite import Refuse, carry_out_parts
+from wsolbench.analysis.stored import (
+    AnalyzedNetwork,
+    AnalyzedRecord,
+    StoredAnalysis,
+    is_analysis,
+    read_analysis,
+    write_findings,
+)
+from wsolbench.analysis.study import CompositeStudy, Evidence, Findings, Measured, NetworkStudy, RecordStudy
 from wsolbench.analysis.subject import Subject, within_memory
 from wsolbench.config import AnalyzeConfig
 from wsolbench.contract import Split
@@ -19,7 +27,7 @@ from wsolbench.data.opened import OpenDataset, OpenSplit, open_dataset
 from wsolbench.engine.assembly import open_splits
 from wsolbench.engine.provenance import describe_backbone, describe_dataset, describe_environment
 from wsolbench.engine.recorded import load_recorded
-from wsolbench.errors import DataError, OutputError, UsageError
+from wsolbench.errors import DataError, OutputError, UsageError, WsolbenchError
 from wsolbench.files import atomic_folder
 from wsolbench.host.registry import Registry
 from wsolbench.networks.devices import choose_device
@@ -48,38 +56,8 @@ def analyze(config: AnalyzeConfig, registry: Registry, reporter: Reporter, *, co
     Raises:
         WsolbenchError: Whatever the user can mend.
     """
-    kind = load_study(config.analysis)
-    study: NetworkStudy[Any] | RecordStudy
-    study, options = build_with_options(f"the analysis '{config.analysis}'", kind, config.options)
     with nullcontext(None) if config.out is None else atomic_folder(config.out) as draft:
-        if isinstance(study, NetworkStudy):
-            findings, read = _analyze_networks(study, config, registry, reporter)
-        else:
-            findings, read = _analyze_records(study, config)
-        if draft is not None:
-            stored = StoredAnalysis(
-                analysis=config.analysis,
-                options=plain(options),
-                environment=describe_environment(
-                    registry.providers,
-                    command=command,
-                    device=str(choose_device(config.device)),
-                    seed=config.seed,
-                    batch_size=config.batch_size,
-                ),
-                config=plain(config.model_dump(mode="json")),
-                shows=findings.shows,
-                cannot_say=study.cannot_say,
-                table=findings.rows,
-                files=[],
-                **read,
-            )
-            try:
-                write_findings(findings, stored, draft)
-            except OSError as error:
-                raise OutputError(f"--out {config.out}: cannot be written ({error.strerror})") from error
-    findings.table.attrs = {"shows": findings.shows, "cannot_say": study.cannot_say}
-    return findings
+        return _Job(config, registry, reporter, command).carry_out(draft)
 
 
 def dataset_of(records: Sequence[Path]) -> str:
@@ -91,11 +69,97 @@ def dataset_of(records: Sequence[Path]) -> str:
     return read_verified(records[0]).dataset.name if records else "critters"
 
 
+@dataclass(frozen=True)
+class _Job:
+    """What an analysis is carried out with, alone or as a part of a composite."""
+
+    config: AnalyzeConfig
+    registry: Registry
+    reporter: Reporter
+    command: str
+    refuse: Refuse | None = None
+    """Called with a network that cannot be measured, and the reason; None where this is an error."""
+    evidence: Evidence | None = None
+    """Of an analysis of records; None where its files have to be read."""
+
+    def carry_out(self, draft: Path | None) -> Findings:
+        """Return what the analysis finds, and write its files into a folder.
+
+        Args:
+            draft: The folder, which may not exist yet; None writes none.
+        """
+        kind = load_study(self.config.analysis)
+        study: NetworkStudy[Any] | RecordStudy | CompositeStudy
+        study, options = build_with_options(f"the analysis '{self.config.analysis}'", kind, self.config.options)
+        if isinstance(study, NetworkStudy):
+            findings, read = _analyze_networks(study, self)
+        elif isinstance(study, RecordStudy):
+            findings, read = _analyze_records(study, self)
+        else:
+            findings, read = _compose(study, self, draft), {}
+        if draft is not None:
+            self._store(findings, study.cannot_say, options, read, draft)
+        findings.table.attrs = {"shows": findings.shows, "cannot_say": study.cannot_say}
+        return findings
+
+    def _store(
+        self, findings: Findings, cannot_say: str, options: dict[str, Any], read: dict[str, Any], draft: Path
+    ) -> None:
+        config = self.config
+        stored = StoredAnalysis(
+            analysis=config.analysis,
+            options=plain(options),
+            environment=describe_environment(
+                self.registry.providers,
+                command=self.command,
+                device=str(choose_device(config.device)),
+                seed=config.seed,
+                batch_size=config.batch_size,
+            ),
+            config=plain(config.model_dump(mode="json")),
+            shows=findings.shows,
+            cannot_say=cannot_say,
+            table=findings.rows,
+            files=[],
+            **read,
+        )
+        try:
+            draft.mkdir(exist_ok=True)
+            write_findings(findings, stored, draft)
+        except OSError as error:
+            raise OutputError(f"--out {config.out}: cannot be written ({error.strerror})") from error
+
+
+# ---------------------------------------------------------------------------------------------------------- composites
+
+
+def _compose(study: CompositeStudy, job: _Job, draft: Path | None) -> Findings:
+    """Carry out the parts of a composite, and conclude from them.
+
+    Raises:
+        UsageError: There is no folder for the parts, nothing to analyze, or no part could be carried out.
+    """
+    config = job.config
+    if draft is None:
+        raise UsageError(f"the analysis '{config.analysis}' writes files; name a new folder for them: out")
+    evidence = _read_evidence(config.records)
+    if not (evidence.records or config.backbones):
+        raise UsageError(f"the analysis '{config.analysis}' needs networks or records: --backbone NAME, or files")
+
+    def carry_out(part: AnalyzeConfig, known: Evidence, refuse: Refuse) -> None:
+        replace(job, config=part, refuse=refuse, evidence=known).carry_out(draft / part.analysis)
+
+    records = tuple(path for path in config.records if not is_analysis(path))
+    parts = carry_out_parts(study, config.model_copy(update={"records": records}), evidence, draft, carry_out)
+    return study.conclude(parts, job.command)
+
+
 # ------------------------------------------------------------------------------------------------------------- records
 
 
-def _analyze_records(study: RecordStudy, config: AnalyzeConfig) -> tuple[Findings, dict[str, Any]]:
-    evidence = _read_evidence(config.records)
+def _analyze_records(study: RecordStudy, job: _Job) -> tuple[Findings, dict[str, Any]]:
+    config = job.config
+    evidence = job.evidence or _read_evidence(config.records)
     if not evidence.records:
         raise UsageError(f"the analysis '{config.analysis}' reads records; name their files")
     read = [
@@ -110,9 +174,9 @@ def _read_evidence(paths: Sequence[Path]) -> Evidence:
     records: list[ResultRecord] = []
     analyses: list[StoredAnalysis] = []
     for path in paths:
-        try:
+        if is_analysis(path):
             analyses.append(read_analysis(path))
-        except DataError:
+        else:
             record = read_verified(path)
             if record not in records:
                 records.append(record)
@@ -148,6 +212,11 @@ class _Wanted:
     records: tuple[ResultRecord, ...] = ()
 
     @property
+    def label(self) -> str:
+        """What messages call it."""
+        return self.name + (" (random)" if self.is_random else "")
+
+    @property
     def is_random(self) -> bool:
         """Whether its weights are random."""
         if self.record is None or self.record.backbone is None:
@@ -162,9 +231,8 @@ class _Wanted:
         return (self.record.backbone.label, self.record.environment.seed)
 
 
-def _analyze_networks(
-    study: NetworkStudy[Any], config: AnalyzeConfig, registry: Registry, reporter: Reporter
-) -> tuple[Findings, dict[str, Any]]:
+def _analyze_networks(study: NetworkStudy[Any], job: _Job) -> tuple[Findings, dict[str, Any]]:
+    config, registry, reporter = job.config, job.registry, job.reporter
     wanted = _wanted(config)
     dataset = open_dataset(registry.datasets.get(config.dataset), config.roots, reporter)
     limit = config.images or study.images
@@ -173,10 +241,16 @@ def _analyze_networks(
     part = parts[0]
     part.images.load(0)
     twins = study.beside_random if config.random is None else config.random
-    measured = [
-        _measure(each, study, config, registry, dataset, part, limit, reporter)
-        for each in (_with_twins(wanted) if twins else wanted)
-    ]
+    measured: list[Measured[Any]] = []
+    for each in _with_twins(wanted) if twins else wanted:
+        try:
+            measured.append(_measure(each, study, config, registry, dataset, part, limit, reporter))
+        except WsolbenchError as error:
+            if job.refuse is None:
+                raise
+            job.refuse(each.label, error)
+    if not measured:
+        raise UsageError("no network could be measured")
     labels = _told_apart([each.label for each in measured], [_facts_of_network(each.backbone) for each in measured])
     measured = [replace(each, label=label) for each, label in zip(measured, labels, strict=True)]
     return study.conclude(measured), {

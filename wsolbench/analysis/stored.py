@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from wsolbench.analysis.study import Findings
 
-__all__ = ["AnalyzedNetwork", "AnalyzedRecord", "StoredAnalysis", "read_analysis", "write_findings"]
+__all__ = ["AnalyzedNetwork", "AnalyzedRecord", "StoredAnalysis", "is_analysis", "read_analysis", "write_findings"]
 
 _LARGEST = 64 * 2**20
 
@@ -88,7 +88,7 @@ class StoredAnalysis(_Part):
 def write_findings(findings: Findings, stored: StoredAnalysis, folder: Path) -> None:
     """Write ``NAME.json``, ``NAME.csv``, ``NAME.png`` and ``NAME.svg``, and the same for further tables and figures.
 
-    Arrays are in files ``NAME-PART.npz``, which ``numpy.load`` reads as label -> array.
+    Pages are in ``NAME.html``. Arrays are in files ``NAME-PART.npz``, which ``numpy.load`` reads as label -> array.
 
     Args:
         findings: What was found.
@@ -105,6 +105,15 @@ def write_findings(findings: Findings, stored: StoredAnalysis, folder: Path) -> 
     (folder / f"{stored.analysis}.json").write_text(
         finite_json(complete.model_dump(mode="json"), indent=1) + "\n", encoding="utf-8"
     )
+
+
+def is_analysis(path: Path) -> bool:
+    """Return whether a file is what an analysis found, or pretends to be; records have no entry ``analysis``."""
+    try:
+        content = parse(read_regular(path, _LARGEST))
+    except (OSError, ValueError):
+        return False
+    return isinstance(content, dict) and "analysis" in content
 
 
 def read_analysis(path: Path) -> StoredAnalysis:
@@ -132,6 +141,7 @@ def _contents(findings: Findings, name: str) -> dict[str, bytes]:
     contents = {f"{_stem(name, part)}.csv": _csv(table) for part, table in tables.items()}
     for part, figure in findings.figures.items():
         contents |= {f"{_stem(name, part)}{ending}": content for ending, content in _pictures(figure).items()}
+    contents |= {f"{_stem(name, part)}.html": page.encode() for part, page in findings.pages.items()}
     return contents | {f"{_stem(name, part)}.npz": _npz(arrays) for part, arrays in findings.arrays.items()}
 
 

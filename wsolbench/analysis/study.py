@@ -1,7 +1,7 @@
 """What an analysis is: a dataclass whose fields are its options, which measures and concludes.
 
 An analysis of networks measures one network after the other, so that only one is in memory, and concludes from all
-measurements. An analysis of records reads no network and no image.
+measurements. An analysis of records reads no network and no image. A composite concludes from other analyses.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from wsolbench.contract import Split
 from wsolbench.figures.style import Look, palette
 from wsolbench.records import BackboneInfo, ResultRecord
 
-__all__ = ["Evidence", "Findings", "Measured", "NetworkStudy", "RecordStudy", "looks_of"]
+__all__ = ["CompositeStudy", "Evidence", "Findings", "Measured", "NetworkStudy", "Part", "RecordStudy", "looks_of"]
 
 M = TypeVar("M")
 R = TypeVar("R")
@@ -37,6 +37,7 @@ class Findings:
         shows: One sentence that says what the figures show, with numbers.
         details: Name -> a further table, such as the curves behind a figure.
         arrays: Name -> label -> an array, such as a map of a network.
+        pages: Name -> an HTML page; the name of the main one is empty.
     """
 
     table: pd.DataFrame
@@ -44,6 +45,7 @@ class Findings:
     shows: str
     details: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     arrays: Mapping[str, Mapping[str, NDArray[Any]]] = field(default_factory=dict)
+    pages: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def rows(self) -> list[dict[str, Any]]:
@@ -88,6 +90,8 @@ class _Study(ABC):
 
     cannot_say: ClassVar[str]
     """One sentence on what must not be concluded from the figures."""
+    quick: ClassVar[Mapping[str, Any]] = {}
+    """Options that make a slow analysis quick, for a first look: name -> value."""
 
 
 class NetworkStudy(_Study, Generic[M]):
@@ -97,6 +101,8 @@ class NetworkStudy(_Study, Generic[M]):
     """The images that are used where the user names no split."""
     images: ClassVar[int | None]
     """How many images are used where the user does not say; None for all."""
+    quick_images: ClassVar[int | None] = None
+    """How many are enough for a first look; None where it is quick with all of them."""
     beside_random: ClassVar[bool] = False
     """Whether every trained network is also measured with random weights where the user does not say."""
     scores_maps: ClassVar[bool] = False
@@ -154,4 +160,59 @@ class RecordStudy(_Study):
 
         Raises:
             DataError: Records lack what is asked of them.
+        """
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """One of the analyses that a composite concludes from.
+
+    Attributes:
+        name: Its name.
+        title: The first sentence of its description.
+        stored: What it found; None where it could not be carried out.
+        refused: Pairs of a network that could not be measured and the reason; the network is empty where the analysis
+            could not be carried out at all.
+        quick: Settings for a first look that are not those of the analysis itself: name -> value.
+    """
+
+    name: str
+    title: str
+    stored: StoredAnalysis | None
+    refused: Sequence[tuple[str, str]] = ()
+    quick: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def refusals(self) -> list[str]:
+        """What could not be done, in words that name the network."""
+        return [
+            why if not network or network.rpartition(":")[2] in why else f"{network}: {why}"
+            for network, why in self.refused
+        ]
+
+
+class CompositeStudy(_Study):
+    """An analysis that carries out others, and concludes from what they find."""
+
+    full: bool
+    """Whether the others have their own settings instead of those for a first look."""
+
+    @abstractmethod
+    def choose(self, names: Sequence[str]) -> Sequence[str]:
+        """Return which analyses are carried out.
+
+        Args:
+            names: All that are no composites.
+
+        Raises:
+            UnknownNameError: There is no analysis of a name that is asked for.
+        """
+
+    @abstractmethod
+    def conclude(self, parts: Sequence[Part], command: str) -> Findings:
+        """Return what the analyses say together.
+
+        Args:
+            parts: At least one of them found something.
+            command: How the composite was asked for.
         """

@@ -107,6 +107,9 @@ def _command_of(name: str) -> TyperCommand:
 
 def _own_parameter(option: Option) -> inspect.Parameter:
     """Return an option of an analysis as one of the command line; its text is read with the others of the analysis."""
+    if option.type == "bool":
+        flag = Annotated[bool | None, typer.Option(help=f"{option.description} Default: {option.default}.")]
+        return inspect.Parameter(option.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=flag)
     several = option.type == "tuple[str, ...]"
     default = "" if several else f" Default: {option.default}."
     metavar = "TEXT" if several else option.type.upper()
@@ -118,7 +121,7 @@ def _own_parameter(option: Option) -> inspect.Parameter:
 def _of_networks(
     context: typer.Context,
     analysis: str,
-    options: dict[str, str],
+    options: dict[str, str | bool],
     *,
     records: Annotated[
         list[Path] | None, typer.Argument(metavar="[RECORD]...", help="Files of records whose networks are measured.")
@@ -210,7 +213,7 @@ def _of_networks(
 def _of_records(
     context: typer.Context,
     analysis: str,
-    options: dict[str, str],
+    options: dict[str, str | bool],
     *,
     records: Annotated[
         list[Path], typer.Argument(metavar="RECORD...", help="Files of records, and of earlier analyses.")

@@ -26,7 +26,7 @@ CVPR 2022; Luo et al., "Understanding the Effective Receptive Field in Deep Conv
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
@@ -73,6 +73,8 @@ class Study(NetworkStudy[Gradients]):
 
     images: ClassVar[int] = 100
     beside_random: ClassVar[bool] = True
+    quick: ClassVar[Mapping[str, Any]] = {"size": 256}
+    quick_images: ClassVar[int | None] = 20
     cannot_say: ClassVar[str] = (
         "Sizes depend on the scale of the gradients, by the logarithm, and on the input size, and are of the centre of "
         "the maps alone: a network with a larger ERF need not localize better."
