@@ -59,7 +59,9 @@ def draw_heat_maps(columns: Sequence[Sequence[HeatMap | None]], scale: str) -> F
                 if heat_map is not None:
                     _draw(grid[number * rows + row, column], heat_map)
     colours = next(panel.images[0] for panel in grid.flat if panel.images)
-    figure.colorbar(colours, ax=grid, label=scale, shrink=min(1, 1.2 / len(grid)), aspect=25)
+    bar = figure.colorbar(colours, ax=grid, shrink=min(1, 1.2 / len(grid)), aspect=25)
+    bar.set_label(visible(scale), fontsize=8)
+    bar.ax.tick_params(labelsize=8)
     return figure
 
 

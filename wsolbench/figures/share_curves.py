@@ -33,15 +33,16 @@ def draw_share_curves(
         x: What the shares are of.
         y: What the part of the image is.
     """
-    figure = Figure(figsize=(7.6, 4.0), dpi=120, layout="constrained")
+    names = {label: "\n".join(textwrap.wrap(visible(label), 44)) for label in curves}
+    lines = sum(name.count("\n") + 1.4 for name in names.values())
+    figure = Figure(figsize=(8.4, max(4.0, 0.5 + 0.13 * lines)), dpi=120, layout="constrained")
     axes = figure.subplots()
     axes.plot([0, 1], [0, 1], ":", color="#888888", lw=1, label="uniform")
-    widths = np.linspace(3, 1, len(curves))  # a curve that lies on another one does not hide it
+    widths = np.linspace(2.5, 1, len(curves))  # a curve that lies on another one does not hide it
     for (label, curve), width in zip(curves.items(), widths, strict=True):
-        look = looks[label]
-        name = "\n".join(textwrap.wrap(visible(label), 34))
-        axes.plot(shares, curve, look.line, color=look.colour, alpha=look.alpha, marker="o", ms=3, lw=width, label=name)
+        drawn = {"color": looks[label].colour, "alpha": looks[label].alpha, "lw": width, "label": names[label]}
+        axes.plot(shares, curve, looks[label].line, marker="o", ms=3, **drawn)
     axes.set(xlabel=visible(x), ylabel=visible(y), xlim=(0, 1), ylim=(0, 1.02))
     axes.grid(alpha=0.25)
-    figure.legend(loc="outside right upper", fontsize=8, frameon=False)
+    figure.legend(loc="outside right upper", fontsize=7.5, frameon=False)
     return figure
