@@ -70,9 +70,9 @@ def rank_correlations(
         pairs = counts[of_image]
         centred = {name: each.centred_ranks(pairs) for name, each in ranked.items()}
         ours = centred.pop("")
-        spread = float(pairs @ ours**2)
+        spread = _sum(pairs, ours, ours)
         return [
-            _ratio(float((pairs * ours) @ theirs), np.sqrt(spread * float(pairs @ theirs**2)))
+            _ratio(_sum(pairs, ours, theirs), np.sqrt(spread * _sum(pairs, theirs, theirs)))
             for theirs in centred.values()
         ]
 
@@ -93,6 +93,11 @@ class _Ranked:
         middle = np.cumsum(sizes) - sizes / 2 - sizes.sum() / 2
         ranks: NDArray[np.float64] = middle[self._groups]
         return ranks
+
+
+def _sum(weights: NDArray[np.float64], one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
+    """Return the weighted sum of products, without large arrays in between."""
+    return float(np.einsum("i,i,i->", weights, one, other))
 
 
 def _ratio(numerator: float, denominator: float) -> float:
