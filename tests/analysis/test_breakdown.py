@@ -153,7 +153,8 @@ def test_differences_are_paired_where_the_images_are_the_same():
     assert tables(one, elsewhere)["errors"]["difference"].isna().all()
 
 
-def test_an_older_record_says_what_it_does_not_tell():
+def test_an_older_record_says_what_it_does_not_tell(monkeypatch):
+    monkeypatch.setattr("wsolbench.analysis.studies.breakdown.FEWEST", 3)
     values = with_values([make_outcomes(), make_outcomes("train-fullsup", FULLSUP)])
     old, middle = make_record(), make_record(test=values[0], fullsup=values[1])
     findings = Study().conclude(evidence(old, middle, boxed_record()))

@@ -48,6 +48,8 @@ PARTS = (ALL, "size", "position", "objects", "class", ERRORS, TAU)
 """What a record is broken down into."""
 DETAILS = ("position", "class")
 """Those that have too many groups for the table that is printed."""
+FEWEST = 10
+"""Images of a class that is ranked in the figure: of a few images every class is at 0 or 100 %."""
 UNKNOWN = "not known"
 _FILES = {TAU: "tau"}
 _OLDER = "the record is older than boxes in outcomes"
@@ -106,9 +108,10 @@ class Study(RecordStudy):
             figures["position"] = draw_cell_grids(
                 cells, title="where the centre of the object lies in the image", scale="images localized (%)"
             )
-        classes = {each.label: (each.names("class"), each.table("class")) for each in broken if "class" in each.numbers}
+        classes = {each.label: ranked for each in broken if (ranked := each.ranked) is not None}
         if classes:
-            figures["class"] = draw_ranked_groups(classes, looks, across="images of a class that are localized (%)")
+            across = f"images of a class that are localized (%); classes of at least {FEWEST} images"
+            figures["class"] = draw_ranked_groups(classes, looks, across=across)
         curves = {each.label: curve for each in broken if (curve := each.curve) is not None}
         if curves:
             caption = f"thick: at most {self.points:g} % below the best"
@@ -201,6 +204,15 @@ class Broken:
             return None
         return self.numbers["position"].value.reshape(3, 3), np.array(self.counts("position")).reshape(3, 3)
 
+    @property
+    def ranked(self) -> tuple[tuple[str, ...], NDArray[np.float64]] | None:
+        """Names and BoxAcc of the classes that have images enough; None where none has."""
+        if "class" not in self.numbers:
+            return None
+        enough = np.flatnonzero(np.array(self.counts("class")) >= FEWEST)
+        names = self.names("class")
+        return (tuple(names[place] for place in enough), self.table("class")[enough]) if len(enough) else None
+
     @cached_property
     def range(self) -> ThresholdRange | None:
         """The range of good τ; None for boxes, which have no τ."""
@@ -260,7 +272,11 @@ class Broken:
         values, unpaired = self.table(what), np.full((len(self.names(what)), 3), np.nan)
         numbers = np.column_stack([values, unpaired if first is self else self._differences(what, first, unpaired)])
         rows = zip(self.names(what), self.counts(what), numbers.tolist(), strict=True)
-        return [self._row(what, name, count, value) for name, count, value in rows if name != "right"]
+        return [
+            self._row(what, f"{name} (none)" if np.isnan(value[0]) else name, count, value)
+            for name, count, value in rows
+            if name != "right"
+        ]
 
     def why_unknown(self, what: str) -> str:
         """Return why the record does not tell a part."""
