@@ -2,6 +2,7 @@
 
 import math
 from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,7 @@ import torch
 from torch.nn.functional import interpolate
 
 import wsolbench
-from wsolbench.analysis.studies.noise import first_share, map_area, map_variation
+from wsolbench.analysis.studies.noise import _correlations, first_share, map_area, map_variation
 
 
 def of_loops(maps):
@@ -74,6 +75,8 @@ def test_correlation_with_iou_and_pictures_of_extremes(tmp_path, without_galleri
     name = "correlation of total variation with IoU of cam"
     assert table[name][0] == pytest.approx(expected, abs=1e-4)
     assert table[f"{name}, low"][0] <= expected <= table[f"{name}, high"][0]
+    bare = SimpleNamespace(method=record.method, evaluated=SimpleNamespace(values=None))  # of an earlier version
+    assert "run it again" in _correlations(SimpleNamespace(result=None, records=[bare]))["note"]
     drawing = (tmp_path / "out" / "noise-maps.svg").read_text()
     ordered = images.sort_values("total variation")
     assert all(str(image) in drawing for image in (ordered["image"].iloc[0], ordered["image"].iloc[-1]))

@@ -113,13 +113,15 @@ def _cells(subject: Subject, index: int, variation: float) -> list[Cell]:
     ]
 
 
-def _correlations(measured: Measured[Noise]) -> dict[str, float]:
+def _correlations(measured: Measured[Noise]) -> dict[str, float | str]:
     """Return the rank correlations of total variation with the IoU of records of the network, with their intervals."""
-    found: dict[str, float] = {}
+    found: dict[str, float | str] = {}
     for record in measured.records:
         estimate = _correlation(measured.result, record)
-        if estimate is not None:
-            name = f"correlation of {VARIATION} with IoU of {record.method.name}"
+        name = f"correlation of {VARIATION} with IoU of {record.method.name}"
+        if estimate is None:
+            found["note"] = f"the record of {record.method.name} holds no IoU of these images; run it again"
+        else:
             found |= {name: estimate.value, f"{name}, low": estimate.low, f"{name}, high": estimate.high}
     return found
 
