@@ -36,6 +36,8 @@ def draw_box_comparison(
     all_axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
     for axes in all_axes.flat[len(panels) :]:
         axes.axis("off")
+    for axes in all_axes.flat[len(panels) - columns : len(panels)]:  # the lowest of each column
+        axes.tick_params(labelbottom=True)
     for axes, (label, (ratios, distances)) in zip(all_axes.flat, panels.items(), strict=False):
         axes.hexbin(
             np.minimum(distances, _FARTHEST),

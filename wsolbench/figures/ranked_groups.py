@@ -37,6 +37,8 @@ def draw_ranked_groups(
     all_axes = figure.subplots(rows, columns, squeeze=False, sharex=True)
     for axes in all_axes.flat[len(panels) :]:
         axes.axis("off")
+    for axes in all_axes.flat[len(panels) - columns : len(panels)]:  # the lowest of each column
+        axes.tick_params(labelbottom=True)
     for axes, (label, (names, values)) in zip(all_axes.flat, panels.items(), strict=False):
         _draw_panel(axes, names, values, looks[label])
         axes.set_title(folded(label, 40), fontsize=8)
