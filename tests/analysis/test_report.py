@@ -14,9 +14,10 @@ import wsolbench
 from wsolbench.analysis.catalogue import list_studies
 from wsolbench.analysis.page import render_page
 from wsolbench.analysis.stored import StoredAnalysis, read_analysis
+from wsolbench.analysis.studies.report import Study
 from wsolbench.analysis.study import Part
 from wsolbench.contract import InputConfig, Split
-from wsolbench.errors import UnknownNameError, UsageError
+from wsolbench.errors import UnknownNameError, UsageError, WeightsError
 from wsolbench.testing.toys import ToyNetwork
 
 HOSTILE = "<script>alert(1)</script>\u202e\"'&{{ 7 * 7 }}"
@@ -141,10 +142,10 @@ def test_only_some(tmp_path):
     with pytest.raises(UsageError, match=r"no analysis could be carried out; weights: .* has no linear head"):
         wsolbench.analyze("report", ToyTokens(2).eval(), data, options=only, out=tmp_path / "out", **options)
     assert list(tmp_path.iterdir()) == []
-    done = wsolbench.analyze("report", ToyNetwork(), data, options={"only": "noise"}, out=tmp_path / "out", **options)
-    assert done["analysis"].tolist() == ["noise"]
-    page = Page((tmp_path / "out" / "report.html").read_text(encoding="utf-8"))
-    assert page.of("img")[0]["src"] == "noise/noise.png"
+    assert Study(only=("weights", "noise")).choose(PARTS) == ["noise", "weights"]
+    assert Study().choose(PARTS) == PARTS
+    with pytest.raises(WeightsError, match="does not exist"):
+        wsolbench.analyze("report", "resnet_nano", weights="absent", images=2, out=tmp_path / "out")
     with pytest.raises(UsageError, match="writes files"):
         wsolbench.analyze("report", ToyNetwork(), data, **options)
     with pytest.raises(UsageError, match="needs networks or records"):

@@ -12,7 +12,7 @@ from wsolbench.analysis.stored import read_analysis
 from wsolbench.analysis.study import CompositeStudy, Evidence, NetworkStudy, Part, RecordStudy
 from wsolbench.config import AnalyzeConfig
 from wsolbench.contract.options import list_options
-from wsolbench.errors import UsageError, WsolbenchError
+from wsolbench.errors import UsageError, WeightsError, WsolbenchError
 
 __all__ = ["Refuse", "carry_out_parts"]
 
@@ -41,6 +41,7 @@ def carry_out_parts(
 
     Raises:
         UsageError: No part could be carried out.
+        WeightsError: The weights of a network cannot be read.
     """
     titles = list_studies()
     kinds = {name: load_study(name) for name in titles}
@@ -59,11 +60,13 @@ def carry_out_parts(
         try:
             carry_out(_config_of(name, kinds[name], config, settings), known, refuse)
             stored = read_analysis(folder / name / f"{name}.json")
+        except WeightsError:
+            raise  # these are not the networks that the user means
         except WsolbenchError as error:
             stored, refused = None, refused or [("", str(error))]
         parts[name] = Part(name, titles[name], stored, refused, settings)
     if all(part.stored is None for part in parts.values()):
-        first = parts[names[0]]
+        first = next(iter(parts.values()))
         raise UsageError(f"no analysis could be carried out; {first.name}: {first.refused[0][1]}")
     return [parts[name] for name in names]
 

@@ -27,7 +27,7 @@ from wsolbench.data.opened import OpenDataset, OpenSplit, open_dataset
 from wsolbench.engine.assembly import open_splits
 from wsolbench.engine.provenance import describe_backbone, describe_dataset, describe_environment
 from wsolbench.engine.recorded import load_recorded
-from wsolbench.errors import DataError, OutputError, UsageError, WsolbenchError
+from wsolbench.errors import DataError, OutputError, UsageError, WeightsError, WsolbenchError
 from wsolbench.files import atomic_folder
 from wsolbench.host.registry import Registry
 from wsolbench.networks.devices import choose_device
@@ -246,7 +246,7 @@ def _analyze_networks(study: NetworkStudy[Any], job: _Job) -> tuple[Findings, di
         try:
             measured.append(_measure(each, study, config, registry, dataset, part, limit, reporter))
         except WsolbenchError as error:
-            if job.refuse is None:
+            if job.refuse is None or isinstance(error, WeightsError):
                 raise
             job.refuse(each.label, error)
     if not measured:
