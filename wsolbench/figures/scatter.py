@@ -12,6 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.text import Annotation, Text
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 from matplotlib.transforms import Bbox
 
 from wsolbench.escaping import visible
@@ -22,6 +23,8 @@ __all__ = ["Arrow", "Dot", "draw_scatter"]
 _LINES = ("-", "--", ":", "-.")
 _AREA = 11
 """Points² of a dot for each cell of its kernel."""
+_WIDE = 10
+"""Of a logarithmic axis: the ratio of its ends from which its ticks are powers of ten and their multiples."""
 _STEPS = (6, 14, 24, 36, 50, 66, 84, 104, 126)
 """How far a name may be from its dot, in points."""
 
@@ -88,7 +91,7 @@ def draw_scatter(
         start, end = (arrow.start.x, arrow.start.y), (arrow.end.x, arrow.end.y)
         axes.annotate("", end, start, arrowprops={**style, "shrinkB": 5}, zorder=2)
     if logarithmic:
-        axes.set_xscale("log")
+        _scale(axes, [dot.x for dot in dots])
     axes.margins(x=0.14, y=0.22)
     axes.set_xlabel(x, fontsize=9)
     axes.set_ylabel(visible(y), fontsize=9)
@@ -102,6 +105,15 @@ def draw_scatter(
     )
     _write_names(figure, axes, dots)
     return figure
+
+
+def _scale(axes: Axes, values: Sequence[float]) -> None:
+    """Make the horizontal axis logarithmic, with numbers that are no powers, and some in a narrow range too."""
+    axes.set_xscale("log")
+    wide = max(values) > _WIDE * min(values)
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)) if wide else MaxNLocator(6))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_locator(NullLocator())
 
 
 def _size(kernel: int) -> float:
