@@ -25,7 +25,7 @@ from wsolbench.host.names import NAME_PATTERN
 from wsolbench.host.provider import Provider, blaming
 from wsolbench.texts import natural_key
 
-_SLIP = 0.9
+_SLIP = 0.85
 """Ratio of letters in common from which a listed name is meant: zoos, whose libraries are slow, are not asked then."""
 
 Offered: TypeAlias = Spec | Zoo[Spec]

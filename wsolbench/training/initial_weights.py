@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+from torch import Tensor
 
 from wsolbench.contract import BackboneSpec
 from wsolbench.contract.inputs import InputChanges
@@ -22,7 +25,7 @@ from wsolbench.networks.known_weights import (
     statements_of,
 )
 from wsolbench.networks.shapes import build_shapes
-from wsolbench.networks.weights import count_classes, load_state
+from wsolbench.networks.weights import check_fit, count_classes, load_state
 
 
 def read_initial_weights(offer: Offer[BackboneSpec], weights: Path, key: str | None = None) -> KnownWeights:
@@ -102,10 +105,21 @@ def start_for(known: KnownWeights, spec: BackboneSpec, num_classes: int) -> Know
     count = count_classes(known.state.path, spec, known.state.entries)
     if count == num_classes:
         return known
+    _check_start(known, spec, num_classes)
     classifier = spec.classifier_key.rpartition(".")[0]
     own = f"its classifier has {count:,} classes" if count else "it has no classifier"
     note = f"{own}; that of the network, {classifier}, starts at random for {num_classes:,} classes"
     return replace(known, info=known.info.model_copy(update={"notes": [*known.info.notes, note]}))
+
+
+def _check_start(known: KnownWeights, spec: BackboneSpec, num_classes: int) -> None:
+    """Check that weights fit a network but for its classifier. Raises ``WeightsError``."""
+    try:
+        own = build_shapes(spec, num_classes).state_dict()
+    except Exception:  # a network that cannot be built without memory is compared when it is built
+        return
+    entries = _with_own_classifier(known, spec, own, num_classes)
+    check_fit(replace(known.state, entries=entries), spec, num_classes)
 
 
 def _start_of(known: KnownWeights, offer: Offer[BackboneSpec]) -> KnownWeights:
@@ -152,11 +166,25 @@ def start_from(known: KnownWeights, spec: BackboneSpec, network: Any, num_classe
     if known.partial:
         load_state(replace(known.state, entries={**network.state_dict(), **known.state.entries}), spec, network)
         return
+    entries = _with_own_classifier(known, spec, network.state_dict(), num_classes)
+    load_state(replace(known.state, entries=entries), spec, network)
+
+
+def _with_own_classifier(
+    known: KnownWeights, spec: BackboneSpec, own: Mapping[str, Tensor], num_classes: int
+) -> dict[str, Tensor]:
+    """Return the entries of weights, those of the classifier from the network itself if the number of classes differs.
+
+    Args:
+        known: The weights.
+        spec: The network's spec.
+        own: The network's own entries.
+        num_classes: Its number of classes.
+    """
     entries = dict(known.state.entries)
     known_classes = count_classes(known.state.path, spec, entries)
     if known_classes != num_classes:
         classifier = spec.classifier_key.rpartition(".")[0] + "."
-        own = network.state_dict()
         lacking = () if known_classes else own.keys() - entries.keys()
         entries.update({key: value for key, value in own.items() if key.startswith(classifier) or key in lacking})
-    load_state(replace(known.state, entries=entries), spec, network)
+    return entries
