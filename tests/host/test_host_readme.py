@@ -28,5 +28,5 @@ def test_the_readme_has_exactly_the_two_commands_that_set_everything_up():
     commands = re.findall(r"^python3 -m venv .*$", README, re.MULTILINE)
     assert [command.split(" && ")[-1] for command in commands] == [
         ".venv/bin/wsolbench run --backbone replknet --method pc1",
-        ".venv/bin/python -m pytest",
+        ".venv/bin/python -m pytest -n 2 --dist loadfile",
     ]
