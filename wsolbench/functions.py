@@ -7,8 +7,10 @@ import inspect
 import re
 import textwrap
 import warnings
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from os import PathLike
 from pathlib import Path
@@ -522,10 +524,17 @@ def analyze(
     from wsolbench.analysis.job import analyze as carry_out
     from wsolbench.analysis.job import dataset_of
 
+    seen: Counter[str] = Counter()
+
+    def specify(module: Any) -> BackboneSpec:  # modules of one class are networks of their own
+        spec = _backbone_spec(module, layer, input)
+        seen[spec.name] += 1
+        return spec if seen[spec.name] == 1 else replace(spec, name=f"{spec.name}-{seen[spec.name]}")
+
     paths = tuple(map(Path, _several(records)))
     chosen = dataset_of(paths) if dataset is None else call.register(dataset, _dataset_spec)
     config = AnalyzeConfig.of(
-        backbones=[call.register(each, lambda module: _backbone_spec(module, layer, input)) for each in given],
+        backbones=[call.register(each, specify) for each in {id(each): each for each in given}.values()],
         dataset=chosen,
         records=paths,
         options=dict(options or {}),
@@ -642,7 +651,8 @@ def _provider(given: object) -> Provider:
     where = named if hasattr(named, "__qualname__") else type(named)
     module = str(getattr(where, "__module__", None) or "python")
     version = _source_version(given.build if isinstance(given, MethodSpec) else given)
-    return Provider(module.partition(".")[0], version, str(getattr(where, "__qualname__", "object")))
+    package = module.partition(".")[0].strip("_")  # that of a script or a notebook is "__main__"
+    return Provider(package or "python", version, str(getattr(where, "__qualname__", "object")))
 
 
 def _source_version(function: Any) -> str:

@@ -5,13 +5,16 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
 
 import wsolbench
 from wsolbench.analysis.catalogue import list_studies, load_study
 from wsolbench.analysis.stored import read_analysis
 from wsolbench.analysis.study import CompositeStudy, NetworkStudy, RecordStudy
-from wsolbench.errors import DataError
+from wsolbench.contract import InputConfig
+from wsolbench.errors import DataError, UsageError
+from wsolbench.testing.toys import ToyNetwork
 
 QUICK = ["--images", "6", "--workers", "1"]
 
@@ -107,3 +110,21 @@ def test_a_file_that_is_no_analysis(stored, tmp_path):
     path.write_text("[")
     with pytest.raises(DataError, match="this is no analysis"):
         read_analysis(path)
+
+
+class Net(ToyNetwork):
+    """A module of the tests."""
+
+
+def test_modules_of_one_class_are_networks_of_their_own(monkeypatch):
+    monkeypatch.setattr(Net, "__module__", "__main__")  # as of a script or a notebook
+    one, other = Net(), Net()
+    with torch.no_grad():
+        other.conv.weight.mul_(0).add_(1)
+    table = wsolbench.analyze("noise", [one, other, one], input=InputConfig(32), images=2)
+    assert table["network"].tolist() == ["net", "net-2"]
+    alone = wsolbench.analyze("noise", other, input=InputConfig(32), images=2)
+    quantity = next(name for name in table if "variation" in name)
+    assert alone[quantity][0] == table[quantity][1] != table[quantity][0]
+    with pytest.raises(UsageError, match="a module with its own weights"):
+        wsolbench.analyze("noise", one, input=InputConfig(32), images=2, random=True)

@@ -30,6 +30,7 @@ from wsolbench.engine.recorded import load_recorded
 from wsolbench.errors import DataError, OutputError, UsageError, WeightsError, WsolbenchError
 from wsolbench.files import atomic_folder
 from wsolbench.host.registry import Registry
+from wsolbench.networks.adapt import ModuleSpec
 from wsolbench.networks.devices import choose_device
 from wsolbench.networks.known_weights import Weights
 from wsolbench.networks.load import load_network, report_weights
@@ -242,7 +243,7 @@ def _analyze_networks(study: NetworkStudy[Any], job: _Job) -> tuple[Findings, di
     part.images.load(0)
     twins = study.beside_random if config.random is None else config.random
     measured: list[Measured[Any]] = []
-    for each in _with_twins(wanted) if twins else wanted:
+    for each in _with_twins(wanted, registry, asked=bool(config.random)) if twins else wanted:
         try:
             measured.append(_measure(each, study, config, registry, dataset, part, limit, reporter))
         except WsolbenchError as error:
@@ -251,6 +252,7 @@ def _analyze_networks(study: NetworkStudy[Any], job: _Job) -> tuple[Findings, di
             job.refuse(each.label, error)
     if not measured:
         raise UsageError("no network could be measured")
+    measured = _once(measured)
     labels = _told_apart([each.label for each in measured], [_facts_of_network(each.backbone) for each in measured])
     measured = [replace(each, label=label) for each, label in zip(measured, labels, strict=True)]
     return study.conclude(measured), {
@@ -285,16 +287,38 @@ def _wanted(config: AnalyzeConfig) -> list[_Wanted]:
     return [*recorded, *dict.fromkeys(named)]
 
 
-def _with_twins(wanted: Sequence[_Wanted]) -> list[_Wanted]:
-    """Return networks, each followed by itself with random weights; trainings of one network share their twin."""
+def _with_twins(wanted: Sequence[_Wanted], registry: Registry, *, asked: bool) -> list[_Wanted]:
+    """Return networks, each followed by itself with random weights; trainings of one network share their twin.
+
+    Args:
+        wanted: The networks; a torch module has no twin, since nobody knows how it is built.
+        registry: What the plugins offer.
+        asked: Whether the user asked for twins.
+
+    Raises:
+        UsageError: The user asked for the twin of a module.
+    """
     found: list[_Wanted] = []
     with_twin = {each.architecture for each in wanted if each.is_random}
     for each in wanted:
         found.append(each)
-        if each.architecture not in with_twin:
+        if any(isinstance(offer.spec, ModuleSpec) for offer in registry.backbones.find(each.name)):
+            if asked:
+                raise UsageError(
+                    f"random: '{each.name}' is a module with its own weights; pass one with random ones too"
+                )
+        elif each.architecture not in with_twin:
             with_twin.add(each.architecture)
             found.append(replace(each, random=True, records=()))
     return found
+
+
+def _once(measured: Sequence[Measured[Any]]) -> list[Measured[Any]]:
+    """Return measurements without those of a network that a record and a name stand for, and of a second twin."""
+    first: dict[str, Measured[Any]] = {}
+    for each in measured:
+        first.setdefault(each.backbone.model_dump_json(exclude={"requested"}), each)
+    return list(first.values())
 
 
 def _weights(text: str | None) -> Weights:
