@@ -75,6 +75,7 @@ def test_correlation_with_iou_and_pictures_of_extremes(tmp_path, without_galleri
     name = "correlation of total variation with IoU of cam"
     assert table[name][0] == pytest.approx(expected, abs=1e-4)
     assert table[f"{name}, low"][0] <= expected <= table[f"{name}, high"][0]
+    assert table[f"{name}, images"][0] == 8
     bare = SimpleNamespace(method=record.method, evaluated=SimpleNamespace(values=None))  # of an earlier version
     assert "run it again" in _correlations(SimpleNamespace(result=None, records=[bare]))["note"]
     drawing = (tmp_path / "out" / "noise-maps.svg").read_text()

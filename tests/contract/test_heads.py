@@ -36,13 +36,15 @@ def test_pooling(features):
     check(features, after_pooling(head, CLASSES), head(features.mean(dim=(2, 3))))
 
 
-def test_batch_norm(features):
-    norm, head = perturbed(nn.BatchNorm2d(6)), nn.Linear(6, 4)
+@pytest.mark.parametrize("affine", [True, False])
+def test_batch_norm(features, affine):
+    norm, head = perturbed(nn.BatchNorm2d(6, affine=affine)), nn.Linear(6, 4)
     check(features, after_batch_norm(norm, head, CLASSES), head(norm(features).mean(dim=(2, 3))))
 
 
-def test_layer_norm(features):
-    norm, head = perturbed(nn.LayerNorm(6, eps=1e-3)), nn.Linear(6, 4)
+@pytest.mark.parametrize("affine", [{}, {"bias": False}, {"elementwise_affine": False}])
+def test_layer_norm(features, affine):
+    norm, head = perturbed(nn.LayerNorm(6, eps=1e-3, **affine)), nn.Linear(6, 4)
     decomposed = after_layer_norm(features, norm, head, CLASSES)
     check(features, decomposed, head(norm(features.mean(dim=(2, 3)))))
     torch.testing.assert_close(decomposed[0].sum(dim=1), torch.zeros(2))

@@ -349,6 +349,7 @@ def _measure(
             dataset=dataset,
             part=part,
             limit=limit,
+            size_option=_size_option(study),
             registry=registry,
             batch_size=config.batch_size,
             workers=config.workers,

@@ -44,6 +44,7 @@ class Subject:
         reporter: Shows the progress, under the name of the network.
         registry: What the plugins offer, such as methods.
         limit: At most so many images of every split are used; None for all.
+        size_option: The option with which the user says the size of the input, for messages.
     """
 
     label: str
@@ -56,6 +57,7 @@ class Subject:
     reporter: Reporter
     registry: Registry
     limit: int | None = None
+    size_option: str = "--input-size"
     _checked: set[str] = field(default_factory=set, init=False, repr=False)
 
     @cached_property
@@ -156,7 +158,7 @@ class Subject:
         if height * width == 1:
             raise UsageError(
                 f"the features of '{self.label}' have one position at {self.network.spec.input.size} px, and an "
-                "analysis needs several; choose a larger --input-size or an earlier --tap"
+                f"analysis needs several; choose a larger {self.size_option} or an earlier --tap"
             )
         finite = batch.features.detach().isfinite().flatten(1).all(dim=1)
         if not bool(finite.all()):

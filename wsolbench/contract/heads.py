@@ -44,8 +44,9 @@ def after_batch_norm(norm: nn.BatchNorm2d, head: nn.Linear, classes: Tensor) -> 
     """
     assert norm.running_mean is not None
     assert norm.running_var is not None
-    scale = norm.weight / (norm.running_var + norm.eps).sqrt()
-    shift = norm.bias - norm.running_mean * scale
+    gain, offset = _affine(norm, norm.running_var)
+    scale = gain / (norm.running_var + norm.eps).sqrt()
+    shift = offset - norm.running_mean * scale
     raw = head.weight[classes]
     return raw * scale, raw @ shift + _biases(head, classes)
 
@@ -68,8 +69,15 @@ def after_layer_norm(features: Tensor, norm: nn.LayerNorm, head: nn.Linear, clas
     pooled = features.mean(dim=(2, 3))
     spread = (pooled.var(dim=1, keepdim=True, correction=0) + norm.eps).sqrt()
     raw = head.weight[classes]
-    scaled = raw * norm.weight
-    return (scaled - scaled.mean(dim=1, keepdim=True)) / spread, raw @ norm.bias + _biases(head, classes)
+    gain, offset = _affine(norm, raw[0])
+    scaled = raw * gain
+    return (scaled - scaled.mean(dim=1, keepdim=True)) / spread, raw @ offset + _biases(head, classes)
+
+
+def _affine(norm: nn.LayerNorm | nn.BatchNorm2d, like: Tensor) -> tuple[Tensor, Tensor]:
+    """Return weight and bias (K,) of a norm: 1 and 0 where it has none; `like` (K,) says on which device."""
+    weight = like.new_ones(like.shape) if norm.weight is None else norm.weight
+    return weight, like.new_zeros(like.shape) if norm.bias is None else norm.bias
 
 
 def _biases(head: nn.Linear | nn.Conv2d, classes: Tensor) -> Tensor:

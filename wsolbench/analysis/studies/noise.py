@@ -117,21 +117,22 @@ def _correlations(measured: Measured[Noise]) -> dict[str, float | str]:
     """Return the rank correlations of total variation with the IoU of records of the network, with their intervals."""
     found: dict[str, float | str] = {}
     for record in measured.records:
-        estimate = _correlation(measured.result, record)
+        estimate, count = _correlation(measured.result, record)
         name = f"correlation of {VARIATION} with IoU of {record.method.name}"
         if estimate is None:
             found["note"] = f"the record of {record.method.name} holds no IoU of these images; run it again"
         else:
             found |= {name: estimate.value, f"{name}, low": estimate.low, f"{name}, high": estimate.high}
+            found[f"{name}, images"] = count
     return found
 
 
-def _correlation(noise: Noise, record: ResultRecord) -> Estimate | None:
-    """Return the correlation over the images that the record has too; None where it has no IoU of any."""
+def _correlation(noise: Noise, record: ResultRecord) -> tuple[Estimate | None, int]:
+    """Return the correlation over the images that the record has too, and their number; None without IoU of any."""
     values = record.evaluated.values or {}
     overlap = values.get("fullsup_mean_iou", values.get("mean_iou"))
     if overlap is None:
-        return None
+        return None, 0
     of_record = dict(zip(record.evaluated.image_ids, overlap.tolist(), strict=True))
     pairs = [
         (variation, of_record[image_id])
@@ -139,9 +140,9 @@ def _correlation(noise: Noise, record: ResultRecord) -> Estimate | None:
         if image_id in of_record
     ]
     if not pairs:
-        return None
+        return None, 0
     variation, iou = (np.array(column)[:, None] for column in zip(*pairs, strict=True))
-    return rank_correlations(variation, {"IoU": iou}, image_draws(len(pairs)))["IoU"]
+    return rank_correlations(variation, {"IoU": iou}, image_draws(len(pairs)))["IoU"], len(pairs)
 
 
 def variations(features: Tensor) -> Tensor:
