@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from functools import partial
 
 import numpy as np
@@ -92,6 +93,13 @@ SAID = {
 }
 
 
+def has(folder, pattern):
+    """Whether a path of a pattern exists; folders may vanish while they are searched."""
+    with suppress(FileNotFoundError):
+        return any(folder.glob(pattern))
+    return False
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("number", SAID)
 @pytest.mark.parametrize(
@@ -101,7 +109,7 @@ def test_a_signal_is_one_line_and_leaves_nothing(tmp_path, sign, number):
     work = tmp_path / "work"
     work.mkdir()
     with start(command(work / "new" / "out", work / "maps")) as process:
-        while process.poll() is None and not any(work.glob(sign)):
+        while process.poll() is None and not has(work, sign):
             time.sleep(0.01)
         process.send_signal(number)
         process.send_signal(number)  # as ``timeout`` does
