@@ -15,11 +15,10 @@ from wsolbench.contract import MethodContext
 from wsolbench.contract.backbones import class_weights
 from wsolbench.data.opened import OpenDataset, OpenSplit
 from wsolbench.engine.features import FeatureBatch, stream_features
-from wsolbench.errors import DataError, PluginError, UsageError, WeightsError
-from wsolbench.host.provider import blaming
+from wsolbench.errors import DataError, UsageError, WeightsError
 from wsolbench.host.registry import Registry
-from wsolbench.networks.class_rows import choose_rows
-from wsolbench.networks.class_weights import class_weights_fault
+from wsolbench.networks.class_rows import choose_rows, rows_of
+from wsolbench.networks.class_weights import check_class_weights
 from wsolbench.networks.network import LoadedNetwork
 from wsolbench.progress import Reporter
 
@@ -107,7 +106,7 @@ class Subject:
 
     def rows_of(self, labels: Tensor) -> Tensor:
         """Return the rows of the head that are the classes of some images, int64 (B,)."""
-        return labels if self.class_rows is None else labels.new_tensor(self.class_rows)[labels]
+        return rows_of(labels, self.class_rows)
 
     def class_weights(self, batch: FeatureBatch, kind: WeightsKind = "raw") -> Tensor:
         """Return the weight of every feature map for the true class of each image of a batch, (B, K).
@@ -146,11 +145,7 @@ class Subject:
         if "class weights" in self._checked:
             return
         self._checked.add("class weights")
-        provider, name = self.network.offer.provider, self.network.spec.name
-        with blaming(provider, f"comparing the class weights of '{name}' with its class scores"):
-            fault = class_weights_fault(self.network.module, batch.head_input, batch.logits)
-        if fault is not None:
-            raise PluginError(f"plugin {provider}: {fault} in '{name}'")
+        check_class_weights(self.network, batch.head_input, batch.logits)
 
     def _check(self, batch: FeatureBatch) -> None:
         """Refuse features of which no analysis can say anything."""

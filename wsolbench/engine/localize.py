@@ -20,9 +20,9 @@ from wsolbench.engine.features import FeatureBatch, stream_features
 from wsolbench.engine.guards import MethodGuard
 from wsolbench.engine.methods import BuiltMethod, MethodMaps, apply_method
 from wsolbench.engine.sources import MapBatch
-from wsolbench.errors import PluginError, WeightsError
-from wsolbench.host.provider import blaming
-from wsolbench.networks.class_weights import class_weights_fault
+from wsolbench.errors import WeightsError
+from wsolbench.networks.class_rows import rows_of
+from wsolbench.networks.class_weights import check_class_weights
 from wsolbench.networks.network import LoadedNetwork
 from wsolbench.protocol import classified_scoremap, to_scoremap
 
@@ -101,7 +101,7 @@ class NetworkMaps:
                         for name, made in maps.items()
                     },
                     {name: made.statistics for name, made in maps.items()},
-                    _class_hits(batch.logits.float().cpu(), self._rows(batch.labels).cpu()),
+                    _class_hits(batch.logits.float().cpu(), rows_of(batch.labels, self.class_rows).cpu()),
                     [digests.pop(int(index)) for index in batch.indices],
                     [remarks.pop(int(index)) for index in batch.indices],
                 )
@@ -136,14 +136,7 @@ class NetworkMaps:
         if "class weights" in self._checked:
             return
         self._checked.add("class weights")
-        name, provider = self.network.spec.name, self.network.offer.provider
-        with blaming(provider, f"comparing the class weights of '{name}' with its class scores"):
-            fault = class_weights_fault(self.network.module, batch.head_input, batch.logits)
-        if fault is not None:
-            raise PluginError(
-                f"plugin {provider}: {fault} in '{name}'; a network without class weights has none to give: let "
-                "classifier_weight be None"
-            )
+        check_class_weights(self.network, batch.head_input, batch.logits)
 
     def _check_values(self, batch: FeatureBatch, images: ImageSplit) -> None:
         """Refuse weights that give class scores, or features without a classifier, that are not finite."""
@@ -166,14 +159,10 @@ class NetworkMaps:
     @torch.no_grad()
     def _apply_methods(self, batch: FeatureBatch, images: ImageSplit, guard: MethodGuard) -> dict[str, MethodMaps]:
         self._check_values(batch, images)
-        classes = batch.logits.argmax(dim=1) if self.target == "predicted" else self._rows(batch.labels)
+        classes = batch.logits.argmax(dim=1) if self.target == "predicted" else rows_of(batch.labels, self.class_rows)
         context = MethodContext(self.network.module, batch.images, classes, batch.logits, batch.rest)
         ids = [images.ids[index] for index in batch.indices]
         return {built.name: apply_method(built, batch.features, context, ids, guard) for built in self.built}
-
-    def _rows(self, labels: Tensor) -> Tensor:
-        """Return the rows of the head that are the classes of some images, int64 (B,)."""
-        return labels if self.class_rows is None else labels.new_tensor(self.class_rows)[labels]
 
 
 def _class_hits(logits: Tensor, labels: Tensor) -> dict[int, NDArray[np.bool_]]:

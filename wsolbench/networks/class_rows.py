@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+from torch import Tensor
 
 from wsolbench.contract import ImageSplit
 from wsolbench.data.class_map import ANY, MapLine, close_names, find_label, names_of_classes, read_class_map, some
@@ -87,6 +88,16 @@ def choose_rows(network: LoadedNetwork, dataset: OpenDataset, parts: Sequence[Im
         remark = f"the weights know {rows} classes and the data set {count}; its labels are taken for the first {count}"
         return ClassRows(remark=f"{remark} of them" if rows > count else "", certain=False)
     raise _unknown_rows(network, dataset, known, [(names[label][0], found[label]) for label in undecided])
+
+
+def rows_of(labels: Tensor, rows: tuple[int, ...] | None) -> Tensor:
+    """Return the rows of a head that are the classes of some images, int64 (B,).
+
+    Args:
+        labels: The classes, int64 (B,).
+        rows: Label -> row; None where every label is the row of its number.
+    """
+    return labels if rows is None else labels.new_tensor(rows)[labels]
 
 
 def _unknown_rows(

@@ -14,8 +14,11 @@ from torch import Tensor
 
 from wsolbench.contract import Features, SpatialHead
 from wsolbench.contract.backbones import class_weights, maps_and_rest, with_rest
+from wsolbench.errors import PluginError
+from wsolbench.host.provider import blaming
+from wsolbench.networks.network import LoadedNetwork
 
-__all__ = ["class_weights_fault", "has_gradients"]
+__all__ = ["check_class_weights", "class_weights_fault", "has_gradients"]
 
 _IMAGES, _CLASSES = 4, 16
 """So many are enough."""
@@ -28,6 +31,27 @@ _LEAST_AGREEMENT = 0.5
 def has_gradients(module: Any, features: Tensor | Features) -> bool:
     """Return whether the logits of a network can be differentiated with respect to its feature maps."""
     return _differentiable_logits(module, features)[1].requires_grad
+
+
+def check_class_weights(network: LoadedNetwork, features: Tensor | Features, logits: Tensor) -> None:
+    """Refuse a network whose class weights are not those of its class scores.
+
+    Args:
+        network: The network.
+        features: What its ``forward_features`` returned for some images.
+        logits: Its logits (B, C) of them.
+
+    Raises:
+        PluginError: They are not.
+    """
+    name, provider = network.spec.name, network.offer.provider
+    with blaming(provider, f"comparing the class weights of '{name}' with its class scores"):
+        fault = class_weights_fault(network.module, features, logits)
+    if fault is not None:
+        raise PluginError(
+            f"plugin {provider}: {fault} in '{name}'; a network without class weights has none to give: let "
+            "classifier_weight be None"
+        )
 
 
 @torch.no_grad()
