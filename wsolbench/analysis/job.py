@@ -39,7 +39,7 @@ from wsolbench.progress import NamedReporter, Reporter
 from wsolbench.records import BackboneInfo, ResultRecord, identity_of
 from wsolbench.records.labels import flat, tell_apart, told_as_text
 from wsolbench.records.plain import plain
-from wsolbench.records.store import ids_sha256
+from wsolbench.records.store import ids_sha256, read_summary
 from wsolbench.records.verify import read_verified
 
 __all__ = ["analyze", "dataset_of"]
@@ -67,7 +67,7 @@ def dataset_of(records: Sequence[Path]) -> str:
     Raises:
         DataError: The record cannot be read.
     """
-    return read_verified(records[0]).dataset.name if records else "critters"
+    return read_summary(records[0]).dataset.name if records else "critters"
 
 
 @dataclass(frozen=True)

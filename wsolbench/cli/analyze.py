@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from typer._click import Context, HelpFormatter
 
     from wsolbench.config import AnalyzeConfig
+    from wsolbench.host.registry import Registry
 
 Out = Annotated[Path | None, typer.Option(metavar="DIR", help="New folder; default runs/<time>-<analysis>.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the table as JSON, and nothing else.")]
@@ -207,7 +208,7 @@ def _of_networks(
     for each, source in zip(config.backbones, config.weights_of_backbones, strict=True):
         check_names(registry, dataset=config.dataset, backbone=each)
         check_weights(registry, each, source)
-    _carry_out(config, session, as_json=json)
+    _carry_out(config, session, registry, as_json=json)
 
 
 def _of_records(
@@ -228,11 +229,10 @@ def _of_records(
     config = AnalyzeConfig.of(
         analysis=analysis, options=options, records=tuple(records), out=out or fresh_folder(analysis)
     )
-    _carry_out(config, session, as_json=json)
+    _carry_out(config, session, session.load_plugins(), as_json=json)
 
 
-def _carry_out(config: AnalyzeConfig, session: Session, *, as_json: bool) -> None:
-    registry = session.load_plugins()
+def _carry_out(config: AnalyzeConfig, session: Session, registry: Registry, *, as_json: bool) -> None:
     from wsolbench.analysis.job import analyze as carry_out
 
     with session.clean_stdout():
