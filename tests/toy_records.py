@@ -101,7 +101,7 @@ def make_record(shift=0, *, test=None, fullsup="default", protocol=PROTOCOL, **c
         "missing": make_missing(changes.get("metrics", metrics), outcomes, protocol),
         "intervals": compute_intervals(outcomes, protocol),
         "dataset": DatasetInfo(
-            **{"name": "birds", "version": "1", "num_classes": 2, "limit": None},
+            **{"name": "birds", "version": "1", "num_classes": 3, "limit": None},
             content_sha256=content_sha256((part.split, part.annotations_sha256) for part in outcomes),
             split_sizes={part.split: len(part.image_ids) for part in outcomes},
         ),

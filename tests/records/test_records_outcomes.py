@@ -19,7 +19,7 @@ from toy_records import (
 
 from wsolbench.errors import DataError
 from wsolbench.protocol import IOU_THRESHOLDS, MODES
-from wsolbench.records import write_record
+from wsolbench.records import read_record, write_record
 from wsolbench.records.missing import OLDER_RECORD
 from wsolbench.records.outcomes import IMAGE_VALUES, OtsuOutcomes, SplitOutcomes, claimed_scores, recompute_scores
 from wsolbench.records.record import LATER_METRICS
@@ -184,6 +184,13 @@ TURNED = np.array([[9, 0, 0, 9]])
         (lambda _: {"true_boxes": None}, "are there together"),
         (lambda _: {"class_names": {0: "a\nb"}}, "the name of class 0"),
         (lambda _: {"class_names": {9: "owl"}}, "class 9 has a name and no image"),
+        (lambda p: {"labels": p.labels - 1}, "the label of 'test/0' is -1; labels count from 0"),
+        (lambda p: {"labels": p.labels + 1}, "the label of 'test/2' is 3, but the data set has 3 classes"),
+        (
+            lambda _: {"class_names": {0: "owl"}, "true_boxes": None, "predicted_boxes": None},
+            "they name classes and have no boxes",
+        ),
+        (lambda _: {"class_names": {}, "values": None}, "they name classes and have no values"),
     ],
 )
 def test_boxes_that_the_other_outcomes_contradict_are_refused(change, words):
@@ -191,6 +198,13 @@ def test_boxes_that_the_other_outcomes_contradict_are_refused(change, words):
     assert contradiction(make_record(test=part, fullsup=None)) is None
     changed = replace(part, **change(part))
     assert words in contradiction(make_record(test=changed, fullsup=None))
+
+
+def test_labels_that_are_no_classes_are_refused_when_a_file_is_read(tmp_path):
+    (part,) = with_boxes([make_outcomes()])
+    path = write_record(make_record(test=replace(part, labels=part.labels + 8), fullsup=None), tmp_path, "a")
+    with pytest.raises(DataError, match=r"a\.outcomes\.json\.gz: outcomes of test: the label of 'test/0' is 8, but the"):
+        read_record(path)
 
 
 def test_an_older_record_lacks_the_later_metrics_and_says_so(tmp_path):

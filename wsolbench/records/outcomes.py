@@ -49,6 +49,7 @@ __all__ = [
     "OtsuOutcomes",
     "SplitOutcomes",
     "bootstrap_scores",
+    "check_labels",
     "check_outcomes",
     "claimed_at_rules",
     "claimed_scores",
@@ -253,6 +254,25 @@ def check_outcomes(part: SplitOutcomes) -> None:
         raise DataError(f"outcomes of {part.split}: {problem}")
 
 
+def check_labels(part: SplitOutcomes, num_classes: int) -> None:
+    """Check that the labels of images are classes of their data set.
+
+    Args:
+        part: The outcomes of a split.
+        num_classes: Classes of the data set; 0 where nobody named them, as of maps in memory.
+
+    Raises:
+        DataError: A label is beyond the last class.
+    """
+    if part.labels is None or num_classes == 0:
+        return
+    for image in np.flatnonzero(part.labels >= num_classes):
+        raise DataError(
+            f"outcomes of {part.split}: the label of '{part.image_ids[image]}' is {part.labels[image]}, but the data "
+            f"set has {num_classes} classes, whose labels count from 0"
+        )
+
+
 def _impossible(part: SplitOutcomes, count: int) -> Iterator[str]:
     """Yield what cannot be so in outcomes of some images."""
     for name in (*part.image_ids, *part.statistics):
@@ -278,7 +298,10 @@ def _impossible(part: SplitOutcomes, count: int) -> Iterator[str]:
     if part.sizes is not None and not _are_shares(part.sizes):
         yield "expected sizes of objects from 0 to 1"
     if part.labels is not None and (part.labels < 0).any():
-        yield "a label is negative"
+        image = int((part.labels < 0).argmax())
+        yield f"the label of '{part.image_ids[image]}' is {part.labels[image]}; labels count from 0"
+    if part.class_names is not None:
+        yield from _absent_beside_names(part)
     for label, name in (part.class_names or {}).items():
         problem = text_problem(name, LONGEST_NAME) if name else "expected a name, got none"
         if problem is not None:
@@ -297,6 +320,18 @@ def _impossible(part: SplitOutcomes, count: int) -> Iterator[str]:
             yield "a pixel's score is above 1"
         elif not pixels[0].any():
             yield "no pixel is of the object"
+
+
+def _absent_beside_names(part: SplitOutcomes) -> Iterator[str]:
+    """Yield what outcomes lack that came before names of classes did, so that no record has one without the other."""
+    lacks = {
+        "labels": part.labels is None,
+        "values": part.values is None,
+        "boxes": part.true_boxes is None and part.correct is not None,
+    }
+    for name, lacking in lacks.items():
+        if lacking:
+            yield f"they name classes and have no {name}; older outcomes have neither, so these were changed"
 
 
 def _impossible_boxes(

@@ -34,7 +34,7 @@ from wsolbench.files import atomic_write, read_regular
 from wsolbench.protocol import cam_threshold_grid
 from wsolbench.records.encoding import decode_part, encode_outcomes, encode_part, read_ids
 from wsolbench.records.missing import OLDER_RECORD
-from wsolbench.records.outcomes import SplitOutcomes, without_rules
+from wsolbench.records.outcomes import SplitOutcomes, check_labels, without_rules
 from wsolbench.records.plain import SEAL, differences, parse, problem_of, summary_sha256
 from wsolbench.records.record import LATER_METRICS, SCHEMA_VERSION, ResultRecord, SplitInfo
 from wsolbench.records.version1 import upgrade
@@ -439,6 +439,8 @@ def _decoded(
         raise DataError(f"{where}: outcomes of {', '.join(parts)}, where the record has other splits")
     try:
         outcomes = [decode_part(parts[info.split], info, ids[info.split], thresholds) for info in record.splits]
+        for part in outcomes:
+            check_labels(part, record.dataset.num_classes)
     except DataError as error:
         raise DataError(f"{where}: {error}") from None
     except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:

@@ -19,6 +19,7 @@ from wsolbench.records.missing import FULLSUP_WITHOUT_BOXES, explain_missing, re
 from wsolbench.records.outcomes import (
     DECIMALS,
     SplitOutcomes,
+    check_labels,
     check_outcomes,
     claimed_at_rules,
     claimed_scores,
@@ -43,7 +44,7 @@ __all__ = ["CLAIMED", "MARKED", "contradiction", "parse_verified", "read_verifie
 CLAIMED: Mapping[str, str] = {
     "dataset.name": "the name of the data set",
     "dataset.version": "the version of the data set",
-    "dataset.num_classes": "the number of classes",
+    "dataset.num_classes": "the number of classes; checked: no label is beyond it",
     "dataset.limit": "the limit on images; checked: no split has more",
     "dataset.omitted": "how many images were left out",
     "dataset.remarks": "what was decided about image files; checked: on no more images than there are",
@@ -148,6 +149,7 @@ def _wrong_splits(record: ResultRecord) -> Iterator[str]:
     outcomes = record.outcomes
     for part in outcomes:
         check_outcomes(part)
+        check_labels(part, record.dataset.num_classes)
     if len(record.splits) != len(outcomes):
         yield f"it names {len(record.splits)} splits, and there are outcomes of {len(outcomes)}"
     for info, expected in zip(record.splits, describe_splits(outcomes), strict=True):
