@@ -203,7 +203,7 @@ def test_boxes_that_the_other_outcomes_contradict_are_refused(change, words):
 def test_labels_that_are_no_classes_are_refused_when_a_file_is_read(tmp_path):
     (part,) = with_boxes([make_outcomes()])
     path = write_record(make_record(test=replace(part, labels=part.labels + 8), fullsup=None), tmp_path, "a")
-    with pytest.raises(DataError, match=r"a\.outcomes\.json\.gz: outcomes of test: the label of 'test/0' is 8, but the"):
+    with pytest.raises(DataError, match=r"a\.outcomes\.json\.gz: outcomes of test: the label of 'test/0' is 8, but"):
         read_record(path)
 
 
