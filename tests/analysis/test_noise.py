@@ -8,14 +8,18 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from matplotlib.figure import Figure
 from torch.nn.functional import interpolate
+from toys import ToyDataset
 
 import wsolbench
-from wsolbench.analysis.studies.noise import _correlations, first_share, map_area, map_variation
+from wsolbench.analysis.studies.noise import _correlations, energy_share, map_area, map_variation
+from wsolbench.contract import InputConfig, Split
+from wsolbench.testing.toys import ToyNetwork
 
 
 def of_loops(maps):
-    """Return variation, area and first share of the maps (K, h, w) of one image."""
+    """Return variation, area and energy share of the maps (K, h, w) of one image."""
     variations, areas = [], []
     for each in maps:
         lines = [line for line in (each, each.T) if line.shape[1] > 1]
@@ -28,8 +32,8 @@ def of_loops(maps):
             areas.append(math.exp(-sum(p * math.log(p) for p in shares if p > 0)) / len(shares))
     points = maps.reshape(len(maps), -1)
     variances = np.linalg.eigvalsh(np.cov(points))
-    share = variances[-1] / variances.sum() if variances.sum() > 0 else 0
-    return [np.mean(variations) if variations else 0, np.mean(areas) if areas else 0, share]
+    share = variances[-1] / variances.sum() if variations else np.nan
+    return [np.mean(variations) if variations else np.nan, np.mean(areas) if areas else np.nan, share]
 
 
 @pytest.mark.parametrize("shape", [(3, 5, 4), (6, 1, 7), (2, 2, 2)])
@@ -39,7 +43,7 @@ def test_quantities(shape):
     maps[1] = 2.5
     maps[2] = 0
     features = torch.tensor(maps)
-    found = torch.stack([map_variation(features), map_area(features), first_share(features)], dim=1)
+    found = torch.stack([map_variation(features), map_area(features), energy_share(features)], dim=1)
     np.testing.assert_allclose(found, [of_loops(each) for each in maps], atol=1e-9)
 
 
@@ -49,11 +53,15 @@ def test_known_answers():
     assert map_variation(board) == 3  # a chess board: each of the three steps of a line is the whole range
     assert map_area(board) == pytest.approx(0.5)
     assert map_area(torch.ones(1, 2, 4, 4)) == pytest.approx(1)
-    assert map_variation(torch.ones(1, 2, 4, 4)) == 0
+    assert map_variation(torch.full((1, 2, 4, 4), 0.1)).isnan()
+    assert energy_share(torch.full((1, 2, 4, 4), 0.1)).isnan()
     one = torch.zeros(1, 1, 4, 4)
     one[0, 0, 2, 2] = 3
     assert map_area(one) == pytest.approx(1 / 16)
-    assert first_share(torch.cat([board, 2 * board], dim=1)) == pytest.approx(1)
+    assert energy_share(torch.cat([board, 2 * board + 7], dim=1)) == pytest.approx(1)  # each map is centred
+    stripes = torch.tensor([0.0, 1, 0, 1])[None, None, None].expand(1, 1, 4, 4)
+    both = torch.cat([3 * (2 * board - 1), 2 * stripes - 1], dim=1)  # orthogonal, with energies 9 and 1
+    assert energy_share(both) == pytest.approx(0.9)
 
 
 def test_resolution_does_not_matter():
@@ -76,8 +84,35 @@ def test_correlation_with_iou_and_pictures_of_extremes(tmp_path, without_galleri
     assert table[name][0] == pytest.approx(expected, abs=1e-4)
     assert table[f"{name}, low"][0] <= expected <= table[f"{name}, high"][0]
     assert table[f"{name}, images"][0] == 8
+    assert f"resnet_nano, cam {expected:.2f} [" in table.attrs["shows"]
+    assert "] over 8 images." in table.attrs["shows"]
     bare = SimpleNamespace(method=record.method, evaluated=SimpleNamespace(values=None))  # of an earlier version
-    assert "run it again" in _correlations(SimpleNamespace(result=None, records=[bare]))["note"]
+    (old,) = _correlations(SimpleNamespace(result=None, records=[bare]))
+    assert "run it again" in old.columns["note"]
+    noise = SimpleNamespace(ids=["elsewhere"], quantities={"total variation": np.ones(1)})
+    (other,) = _correlations(SimpleNamespace(result=noise, records=[record]))
+    assert other.columns == {"note": "the record of cam is of other images"}
     drawing = (tmp_path / "out" / "noise-maps.svg").read_text()
     ordered = images.sort_values("total variation")
     assert all(str(image) in drawing for image in (ordered["image"].iloc[0], ordered["image"].iloc[-1]))
+
+
+def test_images_of_constant_maps_are_counted(monkeypatch):
+    monkeypatch.setattr("wsolbench.analysis.studies.noise.draw_map_table", lambda *_: Figure())
+    network = ToyNetwork(3, 2).eval()
+    with torch.no_grad():
+        network.conv.weight.zero_()
+    table = wsolbench.analyze("noise", network, ToyDataset({Split.TEST: 2}), input=InputConfig(32), random=False)
+    assert table[["images", "not defined"]].iloc[0].tolist() == [2, 2]
+    assert table[["total variation (median)", "energy share (median)"]].isna().all(axis=None)
+    assert "none is defined" in table.attrs["shows"]
+
+
+def test_the_help_says_what_columns_are(cli):
+    said = " ".join(cli("analyze", "noise", "--help").out.split())
+    for words in (
+        "exp(entropy of the energy)",
+        "the mean of every map over its cells was removed",
+        "bootstrap over images",
+    ):
+        assert words in said

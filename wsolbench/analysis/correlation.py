@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from wsolbench.protocol.uncertainty import RESAMPLES, SEED, draw_images, interval
 
-__all__ = ["Estimate", "estimate", "image_draws", "rank_correlations"]
+__all__ = ["UNDEFINED", "Estimate", "estimate", "image_draws", "rank_correlations"]
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,10 @@ class Estimate:
         if np.isnan(self.value):
             return "not defined"
         return f"{self.value:.2f}" + ("" if np.isnan(self.low) else f" [{self.low:.2f}, {self.high:.2f}]")
+
+
+UNDEFINED = Estimate(np.nan, np.nan, np.nan)
+"""Of what is not defined."""
 
 
 def image_draws(images: int, resamples: int = RESAMPLES, seed: int = SEED) -> NDArray[np.float64]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from wsolbench.analysis.catalogue import load_study
 from wsolbench.analysis.composite import Refuse, carry_out_parts
@@ -43,6 +43,8 @@ from wsolbench.records.store import ids_sha256, read_summary
 from wsolbench.records.verify import read_verified
 
 __all__ = ["analyze", "dataset_of"]
+
+AnyStudy: TypeAlias = NetworkStudy[Any] | RecordStudy | CompositeStudy
 
 
 def analyze(config: AnalyzeConfig, registry: Registry, reporter: Reporter, *, command: str) -> Findings:
@@ -90,7 +92,7 @@ class _Job:
             draft: The folder, which may not exist yet; None writes none.
         """
         kind = load_study(self.config.analysis)
-        study: NetworkStudy[Any] | RecordStudy | CompositeStudy
+        study: AnyStudy
         study, options = build_with_options(f"the analysis '{self.config.analysis}'", kind, self.config.options)
         if isinstance(study, NetworkStudy):
             findings, read = _analyze_networks(study, self)
@@ -99,12 +101,12 @@ class _Job:
         else:
             findings, read = _compose(study, self, draft), {}
         if draft is not None:
-            self._store(findings, study.cannot_say, options, read, draft)
+            self._store(findings, study, options, read, draft)
         findings.table.attrs = {"shows": findings.shows, "cannot_say": study.cannot_say}
         return findings
 
     def _store(
-        self, findings: Findings, cannot_say: str, options: dict[str, Any], read: dict[str, Any], draft: Path
+        self, findings: Findings, study: AnyStudy, options: dict[str, Any], read: dict[str, Any], draft: Path
     ) -> None:
         config = self.config
         stored = StoredAnalysis(
@@ -119,7 +121,8 @@ class _Job:
             ),
             config=plain(config.model_dump(mode="json")),
             shows=findings.shows,
-            cannot_say=cannot_say,
+            cannot_say=study.cannot_say,
+            terms=dict(study.terms),
             table=findings.rows,
             files=[],
             **read,

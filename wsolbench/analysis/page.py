@@ -77,6 +77,11 @@ class _Section:
         return [[_cell(row[name]) for name in self.columns] for row in self.stored.table] if self.stored else []
 
     @property
+    def terms(self) -> dict[str, str]:
+        """What words of the table and the figures mean."""
+        return self.stored.terms if self.stored else {}
+
+    @property
     def facts(self) -> list[tuple[str, str]]:
         """What was analyzed, and how."""
         return list(_facts(self.stored)) if self.stored else []

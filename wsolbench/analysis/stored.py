@@ -65,6 +65,7 @@ class StoredAnalysis(_Part):
         config: The settings of the call.
         shows: What the figures show.
         cannot_say: What must not be concluded from them.
+        terms: Words of tables and figures -> what they mean.
         table: The rows of the table, column -> value.
         files: The other files of the analysis.
     """
@@ -81,6 +82,7 @@ class StoredAnalysis(_Part):
     config: dict[str, Any]
     shows: str
     cannot_say: str
+    terms: dict[str, str] = {}
     table: list[dict[str, Any]]
     files: list[str]
 

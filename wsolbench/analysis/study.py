@@ -90,6 +90,8 @@ class _Study(ABC):
 
     cannot_say: ClassVar[str]
     """One sentence on what must not be concluded from the figures."""
+    terms: ClassVar[Mapping[str, str]] = {}
+    """Words of tables and figures -> what they mean, in a sentence or two; help, files and pages show them."""
     quick: ClassVar[Mapping[str, Any]] = {}
     """Options that make a slow analysis quick, for a first look: name -> value."""
 

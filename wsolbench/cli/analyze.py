@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -69,6 +69,19 @@ class _Analyses(TyperGroup):
             formatter.write_dl(list(list_studies().items()))
 
 
+class _Analysis(TyperCommand):
+    """A subcommand whose help says what the words of its tables and figures mean."""
+
+    terms: Mapping[str, str] = {}
+
+    def format_options(self, ctx: Context, formatter: HelpFormatter) -> None:
+        if self.terms:
+            with formatter.section("Words of the table and the figures"):
+                for term, meaning in self.terms.items():
+                    formatter.write_text(f"{term}: {meaning}")
+        super().format_options(ctx, formatter)
+
+
 analyze = typer.Typer(
     help="Measure what feature maps or records say besides localization; figures, tables and provenance.",
     no_args_is_help=True,
@@ -100,9 +113,10 @@ def _command_of(name: str) -> TyperCommand:
     command.__signature__ = signature  # type: ignore[attr-defined]
     command.__annotations__ = {each.name: each.annotation for each in signature.parameters.values()}
     app = typer.Typer(add_completion=False, rich_markup_mode=None)
-    app.command(name, help=list_studies()[name], epilog=EVERYWHERE)(command)
+    app.command(name, cls=_Analysis, help=list_studies()[name], epilog=EVERYWHERE)(command)
     built = typer.main.get_command(app)
-    assert isinstance(built, TyperCommand)
+    assert isinstance(built, _Analysis)
+    built.terms = study.terms
     return built
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from wsolbench.escaping import visible
 from wsolbench.figures.panels import PREDICTED, Picture, draw_box, draw_picture
-from wsolbench.figures.style import folded, own_style
+from wsolbench.figures.style import Caption, folded, own_style
 from wsolbench.protocol import boxes_at
 
 __all__ = ["Cell", "FeatureMap", "Heatmap", "Row", "draw_map_table"]
@@ -67,16 +67,19 @@ class Row:
 
 
 @own_style()
-def draw_map_table(groups: Mapping[str, int], rows: Sequence[Row], title: str) -> Figure:
+def draw_map_table(groups: Mapping[str, int], rows: Sequence[Row], title: str, caption: Sequence[str] = ()) -> Figure:
     """Draw the table.
 
     Args:
         groups: What stands above a group of columns -> their number, from left to right.
         rows: At least one, each with a cell for every column.
         title: What stands above all.
+        caption: Sentences on how rows and columns are chosen and ordered; colours and boxes are explained.
     """
     lefts = _lefts(list(groups.values()))
-    width, height = lefts[-1] + _SIDE + _GAP, 2 * _HEADING + len(rows) * (_SIDE + _CAPTION + _GAP)
+    width = lefts[-1] + _SIDE + _GAP
+    below = Caption.of([*caption, *_legend(rows)], width)
+    height = 2 * _HEADING + len(rows) * (_SIDE + _CAPTION + _GAP) + below.height
     figure = Figure(figsize=(width, height), dpi=120)
 
     def at(x: float, y: float) -> tuple[float, float]:  # inches from the upper left corner
@@ -101,7 +104,25 @@ def draw_map_table(groups: Mapping[str, int], rows: Sequence[Row], title: str) -
             panel.axis("off")
             panel.set_title(visible(caption), fontsize=7, pad=2)
             _draw(panel, content)
+    below.write(figure)
     return figure
+
+
+def _legend(rows: Sequence[Row]) -> list[str]:
+    """Return what colours and boxes mean, as far as they are drawn."""
+    contents = [content for row in rows for _, content in row.cells]
+    maps = [each for each in contents if isinstance(each, Heatmap)]
+    pictures = [each for each in contents if isinstance(each, Picture)] + [each.picture for each in maps]
+    boxes = ["green, the true ones"] if any(each.true_boxes.size for each in pictures) else []
+    boxes += ["red, that of the heatmap"] if any(each.threshold is not None for each in maps) else []
+    legend = {
+        "Feature maps, cell by cell: red positive, blue negative, white 0; each has a scale of its own.": any(
+            isinstance(each, FeatureMap) for each in contents
+        ),
+        "Heatmaps: from blue (low) to red (high), each from its minimum to its maximum.": bool(maps),
+        f"Boxes: {'; '.join(boxes)}.": bool(boxes),
+    }
+    return [" ".join(sentence for sentence, drawn in legend.items() if drawn)]
 
 
 def _lefts(counts: Sequence[int]) -> list[float]:

@@ -8,12 +8,14 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import cycle
+from typing import Any
 
 import matplotlib.style
+from matplotlib.figure import Figure
 
 from wsolbench.escaping import visible
 
-__all__ = ["Look", "folded", "own_style", "palette"]
+__all__ = ["Caption", "Look", "folded", "own_style", "palette"]
 
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F3C8D", "#8C6D31", "#555555")
 """Colours that people who do not see red or green can tell apart: those of Okabe and Ito, and a few more."""
@@ -46,6 +48,37 @@ class Look:
     def line(self) -> str:
         """The style of lines."""
         return "--" if self.is_random else "-"
+
+
+@dataclass(frozen=True)
+class Caption:
+    """Small text below a picture, which says what is drawn.
+
+    Attributes:
+        text: Its lines.
+    """
+
+    text: str
+
+    @classmethod
+    def of(cls, sentences: Iterable[str], width: float) -> Caption:
+        """Fold sentences, each from a line of its own, to a width in inches."""
+        letters = max(24, int(17 * width))
+        return cls("\n".join(line for each in sentences for line in textwrap.wrap(visible(each), letters)))
+
+    @property
+    def height(self) -> float:
+        """The room that it takes, in inches."""
+        return 0.135 * len(self.text.splitlines()) + 0.15 if self.text else 0.0
+
+    def write(self, figure: Figure) -> None:
+        """Write it at the lower end of a figure that has room for it, or whose layout makes room."""
+        width, height = figure.get_size_inches()
+        look: dict[str, Any] = {"fontsize": 7.5, "color": "0.3", "ha": "left", "va": "bottom"}
+        if figure.get_layout_engine() is None:
+            figure.text(0.08 / width, 0.06 / height, self.text, **look)
+        else:
+            figure.supxlabel(self.text, x=0.08 / width, **look)
 
 
 def palette(names: Iterable[str]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""How clean feature maps are: total variation, entropy, and the share of the first component (Sec. 4.5).
+"""How clean feature maps are: total variation, entropy, and the energy of the strongest pattern (Sec. 4.5).
 
 The paper explains with the noise of feature maps why networks localize differently, and shows maps; here noise is three
 numbers that hardly depend on the resolution of the maps.
@@ -8,7 +8,7 @@ Source: Yasuki and Taki, "CAM Back Again", CVPR 2024, Sec. 4.5.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -18,17 +18,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from wsolbench.analysis.correlation import Estimate, image_draws, rank_correlations
+from wsolbench.analysis.correlation import UNDEFINED, Estimate, image_draws, rank_correlations
 from wsolbench.analysis.study import Findings, Measured, NetworkStudy, looks_of
 from wsolbench.analysis.subject import Subject
 from wsolbench.engine.redraw import picture
 from wsolbench.figures.distributions import draw_violins
 from wsolbench.figures.map_table import Cell, FeatureMap, Row, draw_map_table
 from wsolbench.figures.panels import short_id
-from wsolbench.records import ResultRecord
 
 VARIATION = "total variation"
-QUANTITIES = (VARIATION, "entropy as area", "first component")
+AREA, ENERGY = "entropy as area", "energy share"
+QUANTITIES = (VARIATION, AREA, ENERGY)
+CORRELATION = f"correlation of {VARIATION} with IoU of {{method}}"
 EXTREMES = ("cleanest image", "noisiest image")
 
 
@@ -38,13 +39,18 @@ class Noise:
 
     Attributes:
         ids: The images.
-        quantities: Name -> its value for each image (N,).
+        quantities: Name -> its value for each image (N,); NaN where it is not defined.
         cells: What is drawn of the cleanest and of the noisiest image.
     """
 
     ids: Sequence[str]
     quantities: dict[str, NDArray[np.float64]]
     cells: Sequence[Cell]
+
+    def defined(self, name: str) -> NDArray[np.float64]:
+        """Return the values of a quantity without those that are not defined."""
+        values = self.quantities[name]
+        return values[~np.isnan(values)]
 
 
 @dataclass(frozen=True)
@@ -57,47 +63,92 @@ class Study(NetworkStudy[Noise]):
         "Smooth maps need not be right maps: a map of one large blob is clean wherever the blob lies, and maps of few "
         "cells cannot show fine noise."
     )
+    terms: ClassVar[Mapping[str, str]] = {
+        VARIATION: "how often a map goes up and down through its range: the sum of the absolute differences between "
+        "neighbours in a row or column over the range (maximum - minimum) of the map, the mean over all rows and "
+        "columns; of an image, the mean over its maps that are not constant.",
+        AREA: "over which share of the cells the energy of a map, its squared values, is spread: exp(entropy of the "
+        "energy) / number of cells; of an image, the mean over its maps that are not 0 everywhere.",
+        ENERGY: "which share of the energy of an image's maps is along their first component, after the mean of every "
+        "map over its cells was removed: maps are variables, cells are samples, nothing is normalised, so large maps "
+        "count most. It is not the PC1 share of 'components', where maps are samples and normalised.",
+        "(median)": "the median over images.",
+        "not defined": "images all of whose maps are constant: they have no total variation and no energy share.",
+        CORRELATION.format(method="METHOD"): "Spearman's rank correlation over images, one for each record that is "
+        "given; the IoU is that of the record's box (largest contour) at its τ from train-fullsup, or at its best τ "
+        "without one; low and high are the ends of the 95 % interval (bootstrap over images); images is the number of "
+        "images that it is over.",
+    }
 
     def measure(self, subject: Subject) -> Noise:
         """Measure the three quantities of every image, and collect what is drawn of the two extreme images."""
         batches = [
-            torch.stack([map_variation(batch.features), map_area(batch.features), first_share(batch.features)])
+            torch.stack([map_variation(batch.features), map_area(batch.features), energy_share(batch.features)])
             for batch in subject.stream("noise of the maps")
         ]
         quantities = dict(zip(QUANTITIES, torch.cat(batches, dim=1).cpu().double().numpy(), strict=True))
-        extremes = [int(quantities[VARIATION].argmin()), int(quantities[VARIATION].argmax())]
-        shown = {index: _cells(subject, index, quantities[VARIATION][index]) for index in sorted(set(extremes))}
+        variation = quantities[VARIATION]
+        if np.isnan(variation).all():
+            return Noise(subject.part.images.ids, quantities, [("all maps are constant", None), *[("", None)] * 5])
+        extremes = [int(np.nanargmin(variation)), int(np.nanargmax(variation))]
+        shown = {index: _cells(subject, index, variation[index]) for index in sorted(set(extremes))}
         return Noise(subject.part.images.ids, quantities, [cell for index in extremes for cell in shown[index]])
 
     def conclude(self, measured: Sequence[Measured[Noise]]) -> Findings:
         """Compare the distributions of the networks."""
+        defined = {name: {each.label: each.result.defined(name) for each in measured} for name in QUANTITIES}
+        correlations = {each.label: list(_correlations(each)) for each in measured}
         table = pd.DataFrame(
             {
                 "network": each.label,
                 "maps": " × ".join(map(str, each.backbone.feature_shape)),
                 "images": len(each.result.ids),
-                **{f"{name} (median)": float(np.median(each.result.quantities[name])) for name in QUANTITIES},
-                **_correlations(each),
+                "not defined": len(each.result.ids) - len(defined[VARIATION][each.label]),
+                **{f"{name} (median)": _median(defined[name][each.label]) for name in QUANTITIES},
+                **{name: value for found in correlations[each.label] for name, value in found.columns.items()},
             }
             for each in measured
         )
-        ordered = table.sort_values(f"{VARIATION} (median)", kind="stable")["network"].tolist()
         images = [
             pd.DataFrame({"network": each.label, "image": list(each.result.ids), **each.result.quantities})
             for each in measured
         ]
-        panels = {name: {each.label: each.result.quantities[name] for each in measured} for name in QUANTITIES}
         rows = [Row(each.label, each.result.cells) for each in measured]
-        title = "Mean of the maps, and one map of median total variation (TV); above the image its mean TV"
         return Findings(
             table,
             {
-                "": draw_violins(panels, looks_of(measured)),
-                "maps": draw_map_table(dict.fromkeys(EXTREMES, 3), rows, title),
+                "": draw_violins(
+                    defined, looks_of(measured), caption=[f"{name}: {self.terms[name]}" for name in QUANTITIES]
+                ),
+                "maps": draw_map_table(
+                    dict.fromkeys(EXTREMES, 3),
+                    rows,
+                    "The images with the smallest and the largest total variation (TV) of each network",
+                    [
+                        "A row is a network, in the order in which they are named. Above an image stands the mean TV "
+                        "of its maps; beside it are the mean of all its maps, and the one map whose TV is the median."
+                    ],
+                ),
             },
-            f"From the smoothest maps to the most uneven: {', '.join(ordered)}.",
+            _shows(table, correlations),
             {"images": pd.concat(images, ignore_index=True)},
         )
+
+
+def _median(values: NDArray[np.float64]) -> float | None:
+    return float(np.median(values)) if values.size else None
+
+
+def _shows(table: pd.DataFrame, correlations: Mapping[str, Sequence[Correlation]]) -> str:
+    """Return the networks in their order, and the correlations with the IoU of records."""
+    median = f"{VARIATION} (median)"
+    ordered = table.dropna(subset=[median]).sort_values(median, kind="stable")
+    told = [f"{label} {value:.2f}" for label, value in zip(ordered["network"], ordered[median], strict=True)]
+    found = [each.told(label) for label, of_network in correlations.items() for each in of_network]
+    order = (
+        f"From the smoothest maps to the most uneven, medians of {VARIATION}: {', '.join(told) or 'none is defined'}"
+    )
+    return order + (f"; rank correlation of {VARIATION} with IoU: {'; '.join(found)}" if found else "") + "."
 
 
 def _cells(subject: Subject, index: int, variation: float) -> list[Cell]:
@@ -113,36 +164,57 @@ def _cells(subject: Subject, index: int, variation: float) -> list[Cell]:
     ]
 
 
-def _correlations(measured: Measured[Noise]) -> dict[str, float | str]:
-    """Return the rank correlations of total variation with the IoU of records of the network, with their intervals."""
-    found: dict[str, float | str] = {}
+@dataclass(frozen=True)
+class Correlation:
+    """The rank correlation of total variation with the IoU of a record, over images.
+
+    Attributes:
+        method: The method of the record, with the options that were changed.
+        images: The number of images that it is over.
+        found: The correlation; not defined over one image, or where a quantity is the same in all.
+        why_not: Why there is none; None where there are images to correlate.
+    """
+
+    method: str
+    images: int
+    found: Estimate
+    why_not: str | None = None
+
+    @property
+    def columns(self) -> dict[str, float | str | None]:
+        """The columns of the table."""
+        if self.why_not is not None:
+            return {"note": f"the record of {self.method} {self.why_not}"}
+        name, numbers = CORRELATION.format(method=self.method), (self.found.value, self.found.low, self.found.high)
+        value, low, high = (None if np.isnan(number) else number for number in numbers)
+        return {name: value, f"{name}, low": low, f"{name}, high": high, f"{name}, images": self.images}
+
+    def told(self, network: str) -> str:
+        """Return it in words."""
+        if self.why_not is not None:
+            return f"{network} none, since the record of {self.method} {self.why_not}"
+        return f"{network}, {self.method} {self.found} over {self.images} image{'' if self.images == 1 else 's'}"
+
+
+def _correlations(measured: Measured[Noise]) -> Iterator[Correlation]:
+    """Yield the correlations of a network with the IoU of its records."""
     for record in measured.records:
-        estimate, count = _correlation(measured.result, record)
-        name = f"correlation of {VARIATION} with IoU of {record.method.name}"
-        if estimate is None:
-            found["note"] = f"the record of {record.method.name} holds no IoU of these images; run it again"
-        else:
-            found |= {name: estimate.value, f"{name}, low": estimate.low, f"{name}, high": estimate.high}
-            found[f"{name}, images"] = count
-    return found
-
-
-def _correlation(noise: Noise, record: ResultRecord) -> tuple[Estimate | None, int]:
-    """Return the correlation over the images that the record has too, and their number; None without IoU of any."""
-    values = record.evaluated.values or {}
-    overlap = values.get("fullsup_mean_iou", values.get("mean_iou"))
-    if overlap is None:
-        return None, 0
-    of_record = dict(zip(record.evaluated.image_ids, overlap.tolist(), strict=True))
-    pairs = [
-        (variation, of_record[image_id])
-        for image_id, variation in zip(noise.ids, noise.quantities[VARIATION].tolist(), strict=True)
-        if image_id in of_record
-    ]
-    if not pairs:
-        return None, 0
-    variation, iou = (np.array(column)[:, None] for column in zip(*pairs, strict=True))
-    return rank_correlations(variation, {"IoU": iou}, image_draws(len(pairs)))["IoU"], len(pairs)
+        changed = ", ".join(f"{name}={value}" for name, value in record.method.changed_options.items())
+        method = f"{record.method.name} ({changed})" if changed else record.method.name
+        values = record.evaluated.values or {}
+        overlap = values.get("fullsup_mean_iou", values.get("mean_iou"))
+        if overlap is None:
+            yield Correlation(method, 0, UNDEFINED, "holds no IoU of its images; run it again")
+            continue
+        of_record = dict(zip(record.evaluated.image_ids, overlap.tolist(), strict=True))
+        of_images = zip(measured.result.ids, measured.result.quantities[VARIATION].tolist(), strict=True)
+        pairs = [(value, of_record[name]) for name, value in of_images if name in of_record and not np.isnan(value)]
+        if not pairs:
+            yield Correlation(method, 0, UNDEFINED, "is of other images")
+            continue
+        variation, iou = (np.array(column)[:, None] for column in zip(*pairs, strict=True))
+        found = rank_correlations(variation, {"IoU": iou}, image_draws(len(pairs)))["IoU"]
+        yield Correlation(method, len(pairs), found)
 
 
 def variations(features: Tensor) -> Tensor:
@@ -167,12 +239,12 @@ def map_variation(features: Tensor) -> Tensor:
     """Return how uneven the maps of each image are (B,): the mean of `variations` over maps that are not constant.
 
     Every map counts alike, whatever its scale: in some networks a few maps are a hundred times larger than the others.
-    An image of constant maps only has 0.
+    It is NaN for an image of constant maps only, which is neither clean nor noisy.
 
     Args:
         features: (B, K, h, w).
     """
-    mean: Tensor = variations(features).nanmean(dim=1).nan_to_num(0)
+    mean: Tensor = variations(features).nanmean(dim=1)
     return mean
 
 
@@ -181,7 +253,7 @@ def map_area(features: Tensor) -> Tensor:
 
     It is the exponential of the entropy of the squares of a map, over the number of positions: a map that is 1 on a
     share of its positions and 0 elsewhere has this share, at any resolution. The mean is over maps that are not 0
-    everywhere; an image without any has 0.
+    everywhere; it is NaN for an image without any.
 
     Args:
         features: (B, K, h, w).
@@ -191,18 +263,23 @@ def map_area(features: Tensor) -> Tensor:
     shares = energy / total.clamp_min(torch.finfo(torch.float64).tiny)
     area = torch.special.entr(shares).sum(dim=2).exp() / energy.shape[2]
     present = total.squeeze(2) > 0
-    mean: Tensor = (area * present).sum(dim=1) / present.sum(dim=1).clamp_min(1)
+    mean: Tensor = (area * present).sum(dim=1) / present.sum(dim=1)
     return mean.to(features.dtype)
 
 
-def first_share(features: Tensor) -> Tensor:
-    """Return the share of the variance over positions that lies along the first component of each image (B,).
+def energy_share(features: Tensor) -> Tensor:
+    """Return the share of the energy of each image's maps that is along their first component (B,), from 0 to 1.
+
+    The energy is the sum of squares after the mean of every map over its positions was removed: channels are variables,
+    positions are samples. Nothing is normalised, so that maps of large values count most. It is 1 where all maps are
+    multiples of one map, each shifted by a constant, and NaN for an image of constant maps only.
 
     Args:
         features: (B, K, h, w).
     """
-    centred = features.flatten(2).double()
-    centred = centred - centred.mean(dim=2, keepdim=True)
-    variances = torch.linalg.svdvals(centred).square()
-    share: Tensor = variances[:, 0] / variances.sum(dim=1).clamp_min(torch.finfo(torch.float64).tiny)
+    maps = features.flatten(2).double()
+    varies = maps.amax(dim=2, keepdim=True) > maps.amin(dim=2, keepdim=True)
+    centred = (maps - maps.mean(dim=2, keepdim=True)) * varies  # the mean of equal numbers may differ from them
+    energies = torch.linalg.svdvals(centred).square()
+    share: Tensor = (energies[:, 0] / energies.sum(dim=1)).where(varies.any(dim=(1, 2)), torch.nan)
     return share.to(features.dtype)

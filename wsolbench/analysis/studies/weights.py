@@ -25,7 +25,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import Field
 
-from wsolbench.analysis.correlation import Estimate, estimate, image_draws, rank_correlations
+from wsolbench.analysis.correlation import UNDEFINED, Estimate, estimate, image_draws, rank_correlations
 from wsolbench.analysis.study import Findings, Measured, NetworkStudy, looks_of
 from wsolbench.analysis.subject import Subject, WeightsKind
 from wsolbench.figures.joint_densities import JointDensity, draw_joint_densities
@@ -133,7 +133,7 @@ class _Network:
         self.label, self.maps, self.quantities = label, maps, quantities
         self.correlations = rank_correlations(maps.weights, quantities, draws)
         self.pillars = {
-            name: pillar(maps.weights, values, draws) if values is not maps.means else _UNDEFINED
+            name: pillar(maps.weights, values, draws) if values is not maps.means else UNDEFINED
             for name, values in quantities.items()
         }
 
@@ -179,9 +179,6 @@ class _Network:
         if np.isnan(found.value):
             return f"all values are {values.flat[0]:g}" if np.ptp(values) == 0 else "all weights are equal"
         return f"ρ = {found}"
-
-
-_UNDEFINED = Estimate(np.nan, np.nan, np.nan)
 
 
 def pillar(weights: NDArray[np.float64], areas: NDArray[np.float64], draws: NDArray[np.float64]) -> Estimate:
