@@ -1,6 +1,8 @@
 """Weights after every N-th epoch: those of the training at that time, whether it is cut short or not."""
 
 import json
+from itertools import count
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -54,9 +56,29 @@ def test_weights_after_every_other_epoch_with_cards(plan, trained, seeds):
         assert (of_epoch.epoch, of_epoch.training.epoch) == (epoch, epoch)
         assert [result.seed for result in of_epoch.results] == [seeds[0]]
         assert of_epoch.results[0].test_top1 == float(log[epoch].split(",")[5])
-        changed = {"epoch", "weights_sha256", "results"}
+        assert of_epoch.checkpoint == "epoch"
+        changed = {"epoch", "weights_sha256", "results", "checkpoint", "seconds"}
         assert of_epoch.model_dump(exclude=changed) == card.model_dump(exclude=changed)
     assert card.epoch is None
+
+
+def test_a_card_after_an_epoch_says_what_was_so_then(plan, trained, monkeypatch):
+    clock = count(0.0, 10.0)
+    monkeypatch.setattr("wsolbench.training.train.time", SimpleNamespace(monotonic=lambda: next(clock)))
+    card, folder = trained(plan(epochs=3, keep_every=1))
+    written = [json.loads((folder / f"weights-epoch-00{epoch}.json").read_text()) for epoch in (1, 2, 3)]
+    measured = {"seed", "final_loss", "train_fullsup_top1", "test_top1"}
+    assert [set(each["results"][0]) for each in written] == [{"seed", "final_loss"}, {"seed", "final_loss"}, measured]
+    assert written[2]["results"] == json.loads((folder / "card.json").read_text())["results"]  # the same weights
+    assert [each["seconds"] for each in written] == [10, 20, 30]
+    assert card.seconds == 40
+
+
+def test_averages_say_so(plan, trained):
+    made = plan(epochs=2, keep_every=1)
+    made.recipe.ema = 0.9
+    _, folder = trained(made)
+    assert json.loads((folder / "weights-epoch-001.json").read_text())["checkpoint"] == "epoch-ema"
 
 
 def test_keeping_changes_nothing_and_the_last_epoch_is_the_end(plan, trained):
@@ -104,8 +126,8 @@ def test_a_continued_training_keeps_the_same(plan, trained, toys):
             "weights-epoch-001.safetensors is missing or has changed; restore it",
         ),
         (1, lambda path: path.write_bytes(b"other"), "is missing or has changed"),
-        (2, lambda _: None, "with weights kept every 1 epochs, and this one has 2 epochs"),
-        (None, lambda _: None, "with weights kept every 1 epochs, and this one has None"),
+        (2, lambda _: None, "with --keep-every 1, and this one has 2; type --keep-every 1, or delete the file"),
+        (None, lambda _: None, "with --keep-every 1, and this one has none; type --keep-every 1, or delete"),
     ],
 )
 def test_what_cannot_be_continued_is_refused(plan, trained, toys, every, change, words):
@@ -114,6 +136,12 @@ def test_what_cannot_be_continued_is_refused(plan, trained, toys, every, change,
     with pytest.raises(UsageError) as refused:
         trained(plan(epochs=4, keep_every=every), "cut", resume=True)
     assert words in str(refused.value)
+
+
+def test_a_training_that_keeps_none_is_continued_so(plan, trained):
+    cut_short(trained, plan(epochs=4), 2 * STEPS)
+    with pytest.raises(UsageError, match="a training without --keep-every, and this one has 2; omit --keep-every, or"):
+        trained(plan(epochs=4, keep_every=2), "cut", resume=True)
 
 
 def test_a_number_above_that_of_epochs_is_refused(plan, trained):

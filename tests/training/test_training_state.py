@@ -121,7 +121,7 @@ def test_a_training_killed_before_its_first_save_starts_anew(augmented, trained,
     ("changes", "words"),
     [
         ({"options": {"epochs": 30}}, "with the recipe's epochs 3, and this one has 30"),
-        ({"options": {}}, "with the recipe's epochs 3, and this one has None"),
+        ({"options": {}}, "with the recipe's epochs 3, and this one has none"),
         ({"name": "fancy"}, "with recipe plain of acme 1.0 'toys', and this one has fancy of acme 1.0 'toys'"),
         ({"seeds": (0, 1)}, "with seeds 0, and this one has 0, 1"),
         ({"watch": (Split.TEST,)}, "with watched splits none, and this one has test"),
@@ -132,7 +132,7 @@ def test_another_training_is_refused(augmented, trained, toys, changes, words):
     kill(trained, augmented(), "out", STEPS + 1)
     changes, built = dict(changes), augmented().built_recipe
     options = {**built.options, **changes.pop("options", {})}
-    if words.endswith("None"):
+    if words.endswith("has none"):
         del options["epochs"]
     offer = replace(built.offer, spec=replace(built.offer.spec, name=changes.pop("name", built.name)))
     other = replace(built, offer=offer, options=options)

@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, SerializerFunctionWrapHandler, ValidationError, model_serializer
 
 from wsolbench.contract.choices import TrainingPrecision
 from wsolbench.errors import WeightsError
@@ -23,18 +23,26 @@ _LONGEST = 20_000
 
 
 class SeedResult(BaseModel):
-    """The result of training with one seed; accuracies are in percent, for information: no choice depends on them."""
+    """The result of training with one seed; accuracies are in percent, for information: no choice depends on them.
+
+    A card does not have those that were not measured.
+    """
 
     seed: int
     final_loss: float
-    train_fullsup_top1: float | None
-    test_top1: float | None
+    train_fullsup_top1: float | None = None
+    test_top1: float | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_unmeasured(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in serialize(self).items() if value is not None}
 
 
 class Card(BaseModel):
     """How a checkpoint was made. The weights are those of the first seed at the end of training, whatever its scores.
 
-    `checkpoint` is ``last`` for the weights after the last step and ``ema`` for their average over the steps.
+    `checkpoint` is ``last`` for the weights after the last step and ``ema`` for their average over the steps. Of those
+    that were kept after an epoch it is ``epoch`` or ``epoch-ema``, and `results` and `seconds` are those until then.
     `chosen` says how the training was chosen among several, if it was; their scores are on train-fullsup.
     `train_sha256` covers ids, labels and pixels of train-weaksup. `class_names` are those of the rows of the head, in
     their order. `epoch` is that after which the weights were kept, null for those at the end. `preprocessing` is how
@@ -56,7 +64,7 @@ class Card(BaseModel):
     recipe: str
     recipe_options: dict[str, Any]
     precision: TrainingPrecision = "fp32"
-    checkpoint: Literal["last", "ema"]
+    checkpoint: Literal["last", "ema", "epoch", "epoch-ema"]
     epoch: int | None = None
     results: Annotated[list[SeedResult], Field(min_length=1)]
     command: str

@@ -36,7 +36,7 @@ from wsolbench.records import ChoiceInfo, DrawInfo
 from wsolbench.records.identity import difference
 from wsolbench.training.job import TrainedClassifier, one_network, plan_training, train
 from wsolbench.training.loop import TrainingPlan
-from wsolbench.training.state import state_path_of
+from wsolbench.training.state import refuse_changes, state_path_of
 from wsolbench.training.train import WEIGHTS, continued_facts
 
 __all__ = ["choose", "train_or_choose"]
@@ -384,11 +384,7 @@ def _open_work(config: TrainConfig, asked: Mapping[str, Any]) -> Path:
         before = json.loads(read_regular(work / _ASKED, _LARGEST))
     except ValueError:
         raise UsageError(f"--resume: {work / _ASKED} is damaged; delete {work} to start again") from None
-    for name, now, then in difference(known, before):
-        raise UsageError(
-            f"--resume: {work} is of a choice with {name} {then}, and this one has {now}; use the same, or delete the "
-            "folder to start again"
-        )
+    refuse_changes(f"{work} is of a choice", "the folder", asked=known, before=before)
     return work
 
 

@@ -43,8 +43,13 @@ class KeptEpochs:
         """Return whether the epoch that ended last is to be kept, and is not yet."""
         return self._every is not None and len(log) // self._every > len(kept)
 
-    def keep(self, weights: Mapping[str, Tensor], line: EpochLog) -> dict[str, Any]:
+    def keep(self, weights: Mapping[str, Tensor], line: EpochLog, seconds: float) -> dict[str, Any]:
         """Write the weights after an epoch, and return what the state and later the card say of it.
+
+        Args:
+            weights: The weights.
+            line: What the log says of the epoch.
+            seconds: Wall-clock time of the training until then.
 
         Raises:
             OutputError: They cannot be written.
@@ -57,6 +62,7 @@ class KeptEpochs:
             raise OutputError(f"the weights {path} cannot be written ({error.strerror})") from error
         return {
             "epoch": line.epoch,
+            "seconds": round(seconds, 1),
             "sha256": hashlib.sha256(content).hexdigest(),
             "loss": line.loss,
             "train_fullsup_top1": line.train_fullsup_top1,
@@ -87,14 +93,7 @@ class KeptEpochs:
         for each in kept:
             name = epoch_weights(each["epoch"])
             shutil.copyfile(self._folder / name, folder / name)
-            result = SeedResult(
-                seed=card.results[0].seed,
-                final_loss=each["loss"],
-                train_fullsup_top1=each["train_fullsup_top1"],
-                test_top1=each["test_top1"],
-            )
-            changes = {"epoch": each["epoch"], "weights_sha256": each["sha256"], "results": [result]}
-            content = card.model_copy(update=changes).model_dump_json(indent=2)
+            content = _card_of(each, card).model_dump_json(indent=2)
             (folder / name).with_suffix(".json").write_text(content + "\n", encoding="utf-8")
 
     def remove(self) -> None:
@@ -103,3 +102,26 @@ class KeptEpochs:
             path.unlink(missing_ok=True)
         with suppress(OSError):
             self._folder.rmdir()
+
+
+def _card_of(kept: Mapping[str, Any], card: Card) -> Card:
+    """Return the card of weights after an epoch.
+
+    Args:
+        kept: What `KeptEpochs.keep` returned of them.
+        card: That of the weights at the end, whose results are also those of the last epoch.
+    """
+    result = SeedResult(
+        seed=card.results[0].seed,
+        final_loss=kept["loss"],
+        train_fullsup_top1=kept["train_fullsup_top1"],
+        test_top1=kept["test_top1"],
+    )
+    changes = {
+        "epoch": kept["epoch"],
+        "checkpoint": "epoch" if card.checkpoint == "last" else "epoch-ema",
+        "weights_sha256": kept["sha256"],
+        "seconds": kept["seconds"],
+        "results": [card.results[0] if kept["sha256"] == card.weights_sha256 else result],
+    }
+    return card.model_copy(update=changes)

@@ -39,7 +39,8 @@ class TrainingState:
         current: The state of the seed in training.
         digests: (N, 16) uint8, hashes of the images.
         seconds: Wall-clock time so far.
-        epochs: Of the weights that were kept after an epoch of the first seed: the epoch, and the hash of the file.
+        epochs: Of the weights that were kept after an epoch of the first seed: the epoch, the hash of the file, the
+            wall-clock time until then, and results.
     """
 
     results: list[dict[str, Any]] = field(default_factory=list)
@@ -97,12 +98,28 @@ class StateFile:
             raise UsageError(f"--resume: {self.path} is not a training state; delete it to start again") from error
         if not known:
             raise UsageError(f"--resume: {self.path} was written by another version; delete it to start again")
-        self._compare(identity)
+        refuse_changes(f"{self.path} belongs to a training", "the file", asked=self._identity, before=identity)
         return state
 
-    def _compare(self, identity: Mapping[str, Any]) -> None:
-        for name, now, then in difference(self._identity, identity):
-            raise UsageError(
-                f"--resume: {self.path} belongs to a training with {name} {then}, and this one has {now}; "
-                "use the same, or delete the file to start again"
-            )
+
+def refuse_changes(what: str, to_delete: str, *, asked: Mapping[str, Any], before: Mapping[str, Any]) -> None:
+    """Refuse to continue something that was asked for otherwise.
+
+    Args:
+        what: What is there, as ``out.state belongs to a training``.
+        to_delete: What is deleted to start again.
+        asked: Name -> value of what is asked for now; a name may be an option.
+        before: The same of what was asked for before.
+
+    Raises:
+        UsageError: They differ; the message names the first difference and what to type.
+    """
+    for name, now, then in difference(asked, before):
+        had = f"without {name}" if then is None else f"with {name} {then}"
+        same = "use the same"
+        if name.startswith("--"):
+            same = f"omit {name}" if then is None else f"type {name} {then}"
+        raise UsageError(
+            f"--resume: {what} {had}, and this one has {'none' if now is None else now}; {same}, or delete {to_delete} "
+            "to start again"
+        )

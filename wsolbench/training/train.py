@@ -65,10 +65,10 @@ def carry_out(plan: TrainingPlan, folder: Path, reporter: Reporter, *, state_pat
             training.load_state_dict(state.current)
 
         def save_state(training: SeedTraining = training, seed: int = seed) -> None:
-            if seed == plan.seeds[0] and epochs.due(training.log, state.epochs):
-                state.epochs.append(epochs.keep(training.weights(), training.log[-1]))
-            state.current, state.digests = training.state_dict(), torch.from_numpy(images.digests)
             state.seconds = before + time.monotonic() - started
+            if seed == plan.seeds[0] and epochs.due(training.log, state.epochs):
+                state.epochs.append(epochs.keep(training.weights(), training.log[-1], state.seconds))
+            state.current, state.digests = training.state_dict(), torch.from_numpy(images.digests)
             state_file.write(state)
 
         training.run(reporter, save_state, lambda: state_file.due)
@@ -151,7 +151,7 @@ def _identity(plan: TrainingPlan, images: TrainingImages) -> dict[str, Any]:
         **options,
         "seeds": ", ".join(str(seed) for seed in plan.seeds),
         "precision": plan.precision,
-        **({"weights kept every": f"{plan.keep_every} epochs"} if plan.keep_every is not None else {}),
+        **({"--keep-every": plan.keep_every} if plan.keep_every is not None else {}),
         "watched splits": ", ".join(split.label for split in plan.watch) or "none",
         "device": plan.device.type,
         "threads": torch.get_num_threads(),
