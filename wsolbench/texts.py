@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 __all__ = [
     "LONGEST",
     "counted",
     "first_names",
+    "in_pixels",
     "natural_key",
     "natural_order",
     "one_line",
+    "percentage",
     "printable",
     "singular",
     "text_problem",
@@ -69,6 +71,20 @@ def first_names(names: Sequence[str], most: int, show: Callable[[str], str] = st
         show: How a name is written.
     """
     return ", ".join(map(show, names[:most])) + (", ..." if len(names) > most else "")
+
+
+def in_pixels(sizes: Iterable[int]) -> str:
+    """Return the different sizes of inputs: ``1,024 px``, or ``64, 224 and 384 px``."""
+    *others, largest = (f"{size:,}" for size in sorted(set(sizes)))
+    return f"{', '.join(others)} and {largest} px" if others else f"{largest} px"
+
+
+def percentage(share: float) -> str:
+    """Return a share of 1 in percent, of which a small one is not 0: ``<0.1 %``, ``4.2 %`` or ``37 %``."""
+    percent = 100 * share
+    if 0 < percent < 0.1:
+        return "<0.1 %"
+    return f"{percent:.0f} %" if percent == 0 or percent >= 9.95 else f"{percent:.1f} %"
 
 
 def counted(count: int, things: str) -> str:

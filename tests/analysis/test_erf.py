@@ -1,6 +1,7 @@
 """Effective receptive fields: known answers, the published procedure told literally, and one line for faults."""
 
 import importlib.util
+import json
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,8 @@ from torch import nn
 
 import wsolbench
 from wsolbench.analysis.stored import read_analysis
-from wsolbench.analysis.studies.erf import SHARES, Study, contribution, find_squares
+from wsolbench.analysis.studies.erf import SHARES, Gradients, Study, contribution, find_squares
+from wsolbench.analysis.study import Measured
 from wsolbench.analysis.subject import Subject, within_memory
 from wsolbench.contract import Split
 from wsolbench.contract.inputs import InputChanges
@@ -23,6 +25,8 @@ from wsolbench.errors import DataError, PluginError, UsageError
 from wsolbench.figures.heat_maps import HeatMap, draw_heat_maps
 from wsolbench.networks.load import load_network
 from wsolbench.networks.shapes import build_network
+from wsolbench.records import BackboneInfo, Preprocessing, WeightsInfo
+from wsolbench.texts import in_pixels, percentage
 
 SIDE = 32  # of the images of toys
 
@@ -63,6 +67,16 @@ def subject(toys, registry):
         return Subject("toynet", network, dataset, part, 2, 1, 0, toys.notes, registry)
 
     return make
+
+
+def network_info(side):
+    """Return what is stored of a network with inputs of a size."""
+    return BackboneInfo(
+        **{"requested": "net", "name": "net", "family": "net", "provider": "p 1", "reparameterized": False},
+        **{"parameters": 10, "largest_kernel": 3, "stage_kernel": 3, "feature_shape": (4, 7, 7), "options": {}},
+        weights=WeightsInfo(source="random", file="w.pt", sha256=None),
+        preprocessing=Preprocessing(size=side, mean=(0, 0, 0), std=(1, 1, 1), interpolation="bilinear"),
+    )
 
 
 def depthwise(kernel, dilation=1):
@@ -299,7 +313,51 @@ def test_heat_maps_have_a_panel_each_and_none_is_empty(count):
         return HeatMap(f"a network of a long name <b>{number}</b>, kernel_size 13", np.eye(16), 5, "half")
 
     columns = [[picture(number), None if number else picture(number), picture(number)] for number in range(count)]
-    figure = draw_heat_maps(columns, "scale")
+    figure = draw_heat_maps(columns, "a title", "scale")
     assert isinstance(figure, Figure)
     assert sum(bool(panel.images) for panel in figure.axes) == 2 * count + 1  # only the first column is full
     assert not any(panel.axison for panel in figure.axes[:-1])  # all but the scale
+
+
+@pytest.mark.parametrize(
+    "size", [(), pytest.param(("--size", "none"), marks=pytest.mark.slow)], ids=["default", "none"]
+)
+def test_a_size_behind_a_name_counts_more_than_the_default(cli, tmp_path, size):
+    names = ("--backbone", "resnet_nano_96", "--images", 1)
+    done = cli("analyze", "erf", *names, *size, "--out", tmp_path / "out", "--json")
+    assert done.code == 0, done.err
+    assert [row["input"] for row in json.loads(done.out)] == [96, 96]  # and of its random twin
+
+
+def test_another_size_than_that_behind_a_name_is_refused(cli, tmp_path):
+    done = cli("analyze", "erf", "--backbone", "resnet_nano_96", "--size", "64", "--out", tmp_path / "out")
+    assert done.refused("--size 64", "the name 'resnet_nano_96' says 96", "omit one of them")
+
+
+@pytest.mark.slow
+def test_a_size_behind_a_name_counts_more_than_that_of_a_first_look(cli, tmp_path):
+    folder = tmp_path / "out"
+    done = cli("analyze", "report", "--backbone", "resnet_nano_96", "--only", "erf", "--images", 1, "--out", folder)
+    assert done.code == 0, done.err
+    assert [row["input"] for row in read_analysis(folder / "erf" / "erf.json").table] == [96, 96]
+
+
+def test_small_shares_are_no_zeros_and_sizes_are_listed_once():
+    assert [percentage(share) for share in (0, 8.6e-6, 0.0042, 0.0999, 0.1, 0.999, 1)] == [
+        "0 %", "<0.1 %", "0.4 %", "10 %", "10 %", "100 %", "100 %",
+    ]  # fmt: skip
+    assert [in_pixels(sizes) for sizes in ([1024], [64, 96, 64], [384, 64, 224])] == [
+        "1,024 px", "64 and 96 px", "64, 224 and 384 px",
+    ]  # fmt: skip
+
+
+def test_networks_of_different_inputs_are_not_mixed_silently():
+    measured = [
+        Measured(f"net {side}", network_info(side), Gradients(np.ones((side, side)), 1, 0)) for side in (32, 64)
+    ]
+    found = Study().conclude(measured)
+    assert "with inputs of 32 and 64 px" in found.shows
+    assert "Inputs differ in size" in found.shows
+    assert "Inputs differ" not in Study().conclude(measured[:1]).shows
+    titles = found.figures[""].get_suptitle(), found.figures["curve"].legends[0].get_title().get_text()
+    assert all("input 32 and 64 px" in " ".join(title.split()) for title in titles)

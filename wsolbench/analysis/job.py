@@ -22,6 +22,7 @@ from wsolbench.analysis.study import CompositeStudy, Evidence, Findings, Measure
 from wsolbench.analysis.subject import Subject, within_memory
 from wsolbench.config import AnalyzeConfig
 from wsolbench.contract import Split
+from wsolbench.contract.inputs import InputChanges
 from wsolbench.contract.options import build_with_options
 from wsolbench.data.opened import OpenDataset, OpenSplit, open_dataset
 from wsolbench.engine.assembly import open_splits
@@ -84,6 +85,10 @@ class _Job:
     """Called with a network that cannot be measured, and the reason; None where this is an error."""
     evidence: Evidence | None = None
     """Of an analysis of records; None where its files have to be read."""
+
+    def says(self, option: str) -> bool:
+        """Return whether the user says an option of the analysis; nobody says those of a part of a composite."""
+        return option in self.config.options and self.refuse is None
 
     def carry_out(self, draft: Path | None) -> Findings:
         """Return what the analysis finds, and write its files into a folder.
@@ -248,7 +253,7 @@ def _analyze_networks(study: NetworkStudy[Any], job: _Job) -> tuple[Findings, di
     measured: list[Measured[Any]] = []
     for each in _with_twins(wanted, registry, asked=bool(config.random)) if twins else wanted:
         try:
-            measured.append(_measure(each, study, config, registry, dataset, part, limit, reporter))
+            measured.append(_measure(each, study, job, dataset, part, limit))
         except WsolbenchError as error:
             if job.refuse is None or isinstance(error, WeightsError):
                 raise
@@ -331,14 +336,13 @@ def _weights(text: str | None) -> Weights:
 def _measure(
     wanted: _Wanted,
     study: NetworkStudy[Any],
-    config: AnalyzeConfig,
-    registry: Registry,
+    job: _Job,
     dataset: OpenDataset,
     part: OpenSplit,
     limit: int | None,
-    reporter: Reporter,
 ) -> Measured[Any]:
-    network = _load(wanted, study, config, registry, dataset)
+    config, registry, reporter = job.config, job.registry, job.reporter
+    network = _load(wanted, study, job, dataset)
     if not wanted.random:
         report_weights(network.weights, network.warnings, reporter)
     smaller = f"a smaller {_size_option(study)}"
@@ -362,15 +366,10 @@ def _measure(
         return Measured(label, backbone, study.measure(subject), wanted.records)
 
 
-def _load(
-    wanted: _Wanted, study: NetworkStudy[Any], config: AnalyzeConfig, registry: Registry, dataset: OpenDataset
-) -> LoadedNetwork:
+def _load(wanted: _Wanted, study: NetworkStudy[Any], job: _Job, dataset: OpenDataset) -> LoadedNetwork:
+    config, registry = job.config, job.registry
     classes, device = len(dataset.class_names), choose_device(config.device)
-    changes = config.input_changes
-    if study.input_size is not None:
-        if changes.size is not None:
-            raise UsageError(f"--input-size: the analysis '{config.analysis}' has an input size of its own: --size")
-        changes = replace(changes, size=study.input_size, size_option=_size_option(study))
+    changes = _input_changes(wanted, study, job)
     if wanted.record is not None:
         return load_recorded(
             wanted.record, registry, classes, config.weights_root, device, random=wanted.random, changes=changes
@@ -388,6 +387,22 @@ def _load(
         tap=config.tap,
         changes=changes,
     )
+
+
+def _input_changes(wanted: _Wanted, study: NetworkStudy[Any], job: _Job) -> InputChanges:
+    """Return what is different in the input of a network; a size in its name counts more than that of the analysis.
+
+    Raises:
+        UsageError: The user says the size of the input with the wrong option.
+    """
+    changes = job.config.input_changes
+    if study.input_size is None:
+        return changes
+    if changes.size is not None:
+        raise UsageError(f"--input-size: the analysis '{job.config.analysis}' has an input size of its own: --size")
+    _, named = (wanted.name, None) if wanted.record else job.registry.sized(wanted.name)
+    size = study.input_size if named is None or job.says("size") else named
+    return replace(changes, size=size, size_option=_size_option(study))
 
 
 def _size_option(study: NetworkStudy[Any]) -> str:

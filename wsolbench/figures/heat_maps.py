@@ -14,7 +14,7 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from wsolbench.escaping import visible
-from wsolbench.figures.style import own_style
+from wsolbench.figures.style import Caption, own_style
 
 __all__ = ["HeatMap", "draw_heat_maps"]
 
@@ -40,16 +40,22 @@ class HeatMap:
 
 
 @own_style()
-def draw_heat_maps(columns: Sequence[Sequence[HeatMap | None]], scale: str) -> Figure:
+def draw_heat_maps(
+    columns: Sequence[Sequence[HeatMap | None]], title: str, scale: str, caption: Sequence[str] = ()
+) -> Figure:
     """Draw maps in columns, all in the same colours.
 
     Args:
         columns: Columns of as many maps each; None leaves a place free.
+        title: What the maps are of.
         scale: What the colours stand for.
+        caption: Sentences on what is drawn.
     """
     rows, abreast = max(map(len, columns)), ceil(len(columns) / ceil(len(columns) / _ABREAST))
     bands = [columns[start : start + abreast] for start in range(0, len(columns), abreast)]
-    figure = Figure(figsize=(1.1 + 2.1 * abreast, 2.5 * rows * len(bands)), dpi=120, layout="constrained")
+    width = 1.1 + 2.1 * abreast
+    below = Caption.of(caption, width)
+    figure = Figure(figsize=(width, 0.3 + 2.5 * rows * len(bands) + below.height), dpi=120, layout="constrained")
     grid = figure.subplots(rows * len(bands), abreast, squeeze=False)
     for panel in grid.flat:
         panel.set_axis_off()
@@ -62,6 +68,8 @@ def draw_heat_maps(columns: Sequence[Sequence[HeatMap | None]], scale: str) -> F
     bar = figure.colorbar(colours, ax=grid, shrink=min(1, 1.2 / len(grid)), aspect=25)
     bar.set_label(visible(scale), fontsize=8)
     bar.ax.tick_params(labelsize=8)
+    figure.suptitle("\n".join(textwrap.wrap(visible(title), 34 * abreast)), fontsize=9)
+    below.write(figure)
     return figure
 
 

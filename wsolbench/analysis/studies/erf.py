@@ -44,6 +44,7 @@ from wsolbench.errors import DataError, UsageError
 from wsolbench.figures.heat_maps import HeatMap, draw_heat_maps
 from wsolbench.figures.share_curves import draw_share_curves
 from wsolbench.host.provider import blaming
+from wsolbench.texts import in_pixels, percentage
 
 SHARES = np.array([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99])
 """The shares t of the contribution for which a square is sought."""
@@ -81,8 +82,27 @@ class Study(NetworkStudy[Gradients]):
         "the maps alone: a network with a larger ERF need not localize better."
     )
 
+    terms: ClassVar[Mapping[str, str]] = {
+        "contribution": "of a pixel, D = log10(A + 1) over its maximum; A is the positive part of the gradient of the "
+        "centre of the maps with respect to the pixel, the mean over images.",
+        "side (t=...), ratio (t=...)": "the smallest centred square that holds more than the share t of the sum of all "
+        "contributions: its side in pixels, and its area over the area of the image.",
+        "ERF size": "the area under the curve of the ratio against t, from t = 0.1 to 0.99, by the trapezoidal rule; "
+        "equal contributions of all pixels have about 0.49.",
+        "ERF size / 0.89": "the same over the length of this range, 0.99 - 0.1, so that it is a mean ratio; equal "
+        "contributions of all pixels have about 0.55.",
+        "input": "the side of the input in pixels; ERF sizes at different ones are not comparable.",
+        "mean gradient": "the mean of A over the pixels; by the logarithm, sizes depend on it.",
+        "shares not reached": "t that no square below the whole image holds; their ratio counts as 1.",
+    }
+
     size: Annotated[
-        int | None, Field(ge=4, description="Side of the input in pixels, or 'none' for each network's own.")
+        int | None,
+        Field(
+            ge=4,
+            description="Side of the input in pixels, or 'none' for each network's own. A size behind the name of a "
+            "network, as in NAME_224, counts more than the default.",
+        ),
     ] = 1024
 
     @property
@@ -113,17 +133,32 @@ class Study(NetworkStudy[Gradients]):
         table = pd.DataFrame(_row(each, squares[each.label]) for each in measured)
         curves = pd.concat([found.table(label) for label, found in squares.items()], ignore_index=True)
         ratios = {label: found.ratios for label, found in squares.items()}
-        ordered = table.sort_values("ERF size", kind="stable")
-        sizes = ", ".join(f"{row['network']} {row['ERF size']:.3g}" for _, row in ordered.iterrows())
+        sizes = {label: f"ERF size {found.size:.3g}" for label, found in squares.items()}
+        at = in_pixels(len(each.result.mean) for each in measured)
         return Findings(
             table,
             {
-                "": draw_heat_maps(_columns(measured, squares), "log10(A + 1), maximum 1"),
+                "": draw_heat_maps(
+                    _columns(measured, squares),
+                    f"contribution of each pixel to the centre of the maps; input {at}",
+                    "D = log10(A + 1), maximum 1",
+                    caption=[
+                        f"Contribution {self.terms['contribution']}",
+                        f"The square is the smallest centred one that holds {percentage(DRAWN)} of their sum.",
+                    ],
+                ),
                 "curve": draw_share_curves(
-                    SHARES, ratios, looks_of(measured), x="share t of the contribution", y="area of the square / image"
+                    SHARES,
+                    ratios,
+                    looks_of(measured),
+                    title=f"smallest centred square that holds a share of the contribution; input {at}",
+                    x="share t of the contribution",
+                    y="area of the square / area of the image",
+                    notes=sizes,
+                    caption=[f"{name}: {self.terms[name]}" for name in ("contribution", "ERF size")],
                 ),
             },
-            f"From the smallest effective receptive field to the largest: {sizes}.",
+            _shows(table, at),
             {"curve": curves},
             {"gradients": {each.label: each.result.mean.astype(np.float32) for each in measured}},
         )
@@ -244,6 +279,16 @@ def _row(measured: Measured[Gradients], squares: Squares) -> dict[str, Any]:
     }
 
 
+def _shows(table: pd.DataFrame, at: str) -> str:
+    """Return what the figures show, in one or two sentences."""
+    ordered = table.sort_values("ERF size", kind="stable")
+    sizes = ", ".join(f"{row['network']} {row['ERF size']:.3g}" for _, row in ordered.iterrows())
+    shows = f"ERF size, the part of the image, with inputs of {at}, from the smallest to the largest: {sizes}."
+    if table["input"].nunique() > 1:
+        shows += " Inputs differ in size, so that a larger size need not be a larger field."
+    return shows
+
+
 def _columns(measured: Sequence[Measured[Gradients]], squares: dict[str, Squares]) -> list[list[HeatMap | None]]:
     """Return a column of pictures for every network: its trainings, and below them the one with random weights."""
     groups: dict[str, tuple[list[HeatMap], list[HeatMap]]] = {}
@@ -260,5 +305,5 @@ def _filled(pictures: list[HeatMap], rows: int) -> list[HeatMap | None]:
 
 def _picture(measured: Measured[Gradients], squares: Squares) -> HeatMap:
     place = squares.at(DRAWN)
-    note = f"{100 * DRAWN:g} % in {100 * squares.ratios[place]:.2g} % of the area"
+    note = f"{percentage(DRAWN)} in {percentage(float(squares.ratios[place]))} of the area"
     return HeatMap(measured.label, contribution(measured.result.mean), int(squares.sides[place]), note)
