@@ -64,6 +64,7 @@ def draw_share_curves(
     logarithmic.set_title("the same, logarithmic", fontsize=9)
     handles, labels = linear.get_legend_handles_labels()
     legend = figure.legend(handles, labels, loc="outside upper left", fontsize=8, frameon=False, alignment="left")
-    legend.set_title(visible(title), {"size": 10})
+    legend.set_title(visible(title))
+    legend.get_title().set_fontsize(10)
     below.write(figure)
     return figure
