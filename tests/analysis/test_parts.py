@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 from toys import ToyDataset, ToyNet
 
 import wsolbench
@@ -14,12 +15,15 @@ from wsolbench.config import AnalyzeConfig
 from wsolbench.contract import BackboneSpec, InputConfig, Split
 from wsolbench.engine.methods import build_method
 from wsolbench.errors import DataError, UnknownNameError, UsageError, WeightsError
+from wsolbench.figures.score_dots import Dot, draw_score_dots
+from wsolbench.figures.style import Look
 from wsolbench.host.registry import Registry
 from wsolbench.progress import Reporter
 from wsolbench.testing.toys import scene
 
 IMAGES = 5
 DATA = ToyDataset({Split.TEST: IMAGES, Split.TRAIN_FULLSUP: 4})
+BRIGHTNESS = torch.tensor([DATA.images(Split.TEST).load(index).mean() / 255 for index in range(IMAGES)])
 
 
 class Signed(ToyNet):
@@ -48,6 +52,33 @@ class Headless(Signed):
     """A network without class weights."""
 
     classifier_weight = None
+
+
+class Withheld(Signed):
+    """Some features are negative, but none of a negative weight, so that the maps of negative weights are constant."""
+
+    def forward_features(self, images):
+        features = super().forward_features(images)
+        return torch.stack([features[:, 0], features[:, 1], features[:, 2].relu()], dim=1)
+
+
+class Drowned(Signed):
+    """The negative weight outweighs the positive ones everywhere, so that no map of all channels is left."""
+
+    def __init__(self, num_classes=2):
+        super().__init__(num_classes)
+        self.head.weight.data[:, 2] = -2
+
+    def forward_features(self, images):
+        return super().forward_features(images).mean(dim=1, keepdim=True).relu().expand(-1, 3, -1, -1)
+
+
+class Dark(Signed):
+    """Sees nothing in dark images."""
+
+    def forward_features(self, images):
+        bright = images.mean(dim=(1, 2, 3), keepdim=True) > BRIGHTNESS.median()
+        return super().forward_features(images) * bright
 
 
 class Broken(Signed):
@@ -117,8 +148,8 @@ def test_scores_are_those_of_a_run_and_files_hold_them(tmp_path, compiled_sweep)
     assert drawing.index("test/3") < drawing.index("test/1")
 
 
-def test_a_part_without_maps_and_one_image(compiled_sweep, monkeypatch):  # noqa: ARG001
-    monkeypatch.setattr("wsolbench.analysis.parts.draw_map_table", lambda *_: None)
+@pytest.mark.usefixtures("compiled_sweep", "no_maps_drawn")
+def test_a_part_without_maps_and_one_image():
     with pytest.warns(UserWarning, match=r"rectified \(random\): .* of 'cam-neg'"):
         table = study("signs", Rectified, images=1)
     whole, positive, negative = table.to_dict("records")
@@ -128,6 +159,57 @@ def test_a_part_without_maps_and_one_image(compiled_sweep, monkeypatch):  # noqa
     assert np.isnan(positive["MaxBoxAcc low"])
     assert np.isnan(whole["MaxBoxAcc difference"])
     assert "has no maps for 1" in table.attrs["shows"]
+
+
+@pytest.fixture
+def no_maps_drawn(monkeypatch):
+    monkeypatch.setattr("wsolbench.analysis.parts.draw_map_table", lambda *_: Figure())
+
+
+@pytest.mark.usefixtures("compiled_sweep", "no_maps_drawn")
+@pytest.mark.filterwarnings("ignore:.*one value only")
+def test_maps_that_are_constant_on_all_images_are_no_maps_to_score(tmp_path):
+    table = study("signs", Withheld, out=tmp_path / "out")
+    _, positive, negative = table.to_dict("records")
+    assert negative["note"] == "not defined: all maps are constant"
+    assert negative["constant maps"] == IMAGES
+    assert all(np.isnan(negative[name]) for name in ("MaxBoxAcc", "MaxBoxAccV2", "MaxBoxAccV2 low", "τ"))
+    assert positive["constant maps"] == 0
+    assert "cam-neg is better than cam for 0 and worse for 0, and has no maps for 1" in table.attrs["shows"]
+    assert "No maps to score: cam-neg of withheld (random) (all maps are constant)." in table.attrs["shows"]
+    assert "cam-neg not defined: all maps are constant" in (tmp_path / "out" / "signs.svg").read_text()
+
+
+@pytest.mark.usefixtures("compiled_sweep", "no_maps_drawn")
+@pytest.mark.filterwarnings("ignore:.*one value only")
+def test_a_whole_without_maps_has_no_differences():
+    table = study("signs", Drowned)
+    whole, positive, _ = table.to_dict("records")
+    assert whole["note"] == "not defined: all maps are constant"
+    assert positive["MaxBoxAcc"] >= 0
+    assert np.isnan(positive["MaxBoxAcc difference"])
+    assert np.isnan(positive["MaxBoxAcc low"])
+
+
+@pytest.mark.usefixtures("compiled_sweep", "no_maps_drawn")
+@pytest.mark.filterwarnings("ignore:.*one value only")
+def test_images_with_constant_maps_are_counted():
+    dark = 3  # of five images, those up to the median
+    table = study("signs", Dark)
+    assert table["constant maps"].tolist() == [dark] * 3
+    assert table["MaxBoxAcc"].notna().all()
+    assert f"cam-pos of dark (random) in {dark} of {IMAGES} images" in table.attrs["shows"]
+    assert table["note"].tolist() == [f"constant in {dark} of {IMAGES} images"] * 3
+
+
+def test_bars_are_within_what_a_score_can_be():
+    dots = {"cam": Dot(4), "cam-pos": Dot(3, -9, 15), "cam-neg": Dot(99, 96, 108)}
+    figure = draw_score_dots({"MaxBoxAcc": {"net": dots}}, {"net": Look("blue", False)}, "cam")
+    drawn = [line.get_xdata() for line in figure.axes[0].lines]
+    bars = [(min(x), max(x)) for x in drawn if len(x) == 2]
+    assert bars == [(0, 15), (96, 100)]
+    low, high = figure.axes[0].get_xlim()
+    assert low < 0 < 100 < high
 
 
 def test_named_images_and_the_value_of_small_weights(cli, tmp_path):

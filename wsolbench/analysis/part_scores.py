@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from wsolbench.analysis.study import Measured, looks_of
 from wsolbench.analysis.subject import Subject
 from wsolbench.config import RunConfig
+from wsolbench.contract.methods import NOT_DEFINED
 from wsolbench.engine.methods import BuiltMethod
 from wsolbench.engine.redraw import drawn_threshold
 from wsolbench.engine.run import RunPlan, carry_out
@@ -38,6 +39,8 @@ WHOLE = "cam"
 BOX_METRICS = {"max_box_acc": "MaxBoxAcc", "max_box_acc_v2": "MaxBoxAccV2"}
 MASK_METRICS = {"pxap": "PxAP"}
 """The scores that are shown: those of boxes where there are boxes."""
+ALL_CONSTANT = f"{NOT_DEFINED}all maps are constant"
+"""Why there is no map to score where the method gives no reason of its own."""
 
 
 @dataclass(frozen=True)
@@ -46,15 +49,27 @@ class PartScore:
 
     Attributes:
         channels: The mean number of channels that it sums, over images.
-        threshold: The τ from train-fullsup, or the best one where there is none; None without boxes.
-        undefined: Why there are no maps; None where there are.
-        metrics: Metric -> its value and the difference to the whole, with an interval where there are several images.
+        images: The number of images that were scored.
+        constant: How many of them have a constant map, which counts as a zero map.
+        undefined: Why there is no map to score, as where all are constant; None where there is one.
+        threshold: The τ from train-fullsup, or the best one where there is none; None without boxes or maps.
+        metrics: Metric -> its value and the difference to the whole, with an interval where there are several images;
+            none without maps. The difference is NaN where the whole has no maps.
     """
 
     channels: float
-    threshold: float | None
+    images: int
+    constant: int
     undefined: str | None
+    threshold: float | None
     metrics: Mapping[str, Difference]
+
+    @property
+    def note(self) -> str | None:
+        """What is said of constant maps; None where there are none."""
+        if self.undefined is not None or self.constant == 0:
+            return self.undefined
+        return f"constant in {self.constant} of {self.images} images"
 
 
 Scores = Mapping[str, PartScore]
@@ -84,13 +99,15 @@ def measure_scores(subject: Subject, methods: tuple[BuiltMethod, ...], channels:
     )
     plan = RunPlan(config, subject.dataset, subject.network, methods, subject.registry.providers)
     records = carry_out(plan, subject.reporter, command="wsolbench analyze")
-    found = [scores_of(record, ()) for record in records]
+    found = [scores_of(record, ()) if record.has_maps else {} for record in records]
     return {
         record.method.name: PartScore(
-            count,
-            None if record.undefined else drawn_threshold(record),
-            record.undefined,
-            _differences(records[0], found[0], record, scores),
+            channels=count,
+            images=record.splits[0].images,
+            constant=record.splits[0].constant_maps,
+            undefined=None if record.has_maps else record.undefined or ALL_CONSTANT,
+            threshold=drawn_threshold(record) if record.has_maps else None,
+            metrics=_differences(records[0], found[0], record, scores) if record.has_maps else {},
         )
         for record, scores, count in zip(records, found, channels, strict=True)
     }
@@ -99,13 +116,17 @@ def measure_scores(subject: Subject, methods: tuple[BuiltMethod, ...], channels:
 def _differences(
     whole: ResultRecord, of_whole: ResampledScores, record: ResultRecord, scores: ResampledScores
 ) -> dict[str, Difference]:
-    """Return the differences of a record to that of the whole, on the same images."""
-    metrics = {name: difference_of(of_whole, scores, name) for name in scores if name in of_whole}
-    if record.dataset.split_sizes[record.protocol.split] == 1:
+    """Return the differences of a record to that of the whole, on the same images; the whole may have no maps."""
+    metrics = {
+        name: difference_of(of_whole, scores, name) if name in of_whole else Difference(math.nan, value, None, None)
+        for name, (value, _) in scores.items()
+    }
+    if record.splits[0].images == 1:
         # Resamples of one image are all the same, so its interval would be a point.
         metrics = {name: Difference(each.first, each.second, None, None) for name, each in metrics.items()}
-    if whole.metrics.pxap is not None and record.metrics.pxap is not None:
-        metrics["pxap"] = Difference(whole.metrics.pxap, record.metrics.pxap, None, None)
+    if record.metrics.pxap is not None:
+        of = whole.metrics.pxap if whole.has_maps else None
+        metrics["pxap"] = Difference(math.nan if of is None else of, record.metrics.pxap, None, None)
     return metrics
 
 
@@ -118,13 +139,14 @@ def score_table(measured: Sequence[Measured[Scores]]) -> pd.DataFrame:
                 "network": each.label,
                 "method": method,
                 "channels": score.channels,
+                "constant maps": score.constant,
                 "τ": score.threshold,
             }
             for metric, title in metrics.items():
                 of = _numbers(score.metrics.get(metric), method)
                 row[title] = of.pop("value")
                 row |= {f"{title} {name}": number for name, number in of.items()}
-            rows.append(row | ({"note": score.undefined} if score.undefined else {}))
+            rows.append(row | ({"note": score.note} if score.note else {}))
     return pd.DataFrame(rows)
 
 
@@ -147,11 +169,18 @@ def draw_scores(measured: Sequence[Measured[Scores]]) -> Figure:
         }
         for metric, title in _metrics(measured).items()
     }
-    return draw_score_dots(panels, looks_of(measured), WHOLE)
+    notes = {
+        each.label: [f"{method} {score.note}" for method, score in each.result.items() if score.note]
+        for each in measured
+    }
+    return draw_score_dots(panels, looks_of(measured), WHOLE, notes)
 
 
 def verdict(measured: Sequence[Measured[Scores]]) -> str:
-    """Say for how many networks each part is better or worse than the whole; trained ones, where there are any."""
+    """Say for how many networks each part is better or worse than the whole, and which maps are constant.
+
+    Trained networks are counted, where there are any.
+    """
     trained = [each for each in measured if not each.is_random]
     counted = trained or measured
     kind = "trained" if trained else "random"
@@ -165,13 +194,20 @@ def verdict(measured: Sequence[Measured[Scores]]) -> str:
         undefined = sum(each.result[method].undefined is not None for each in counted)
         said[-1] += f", and has no maps for {undefined}" if undefined else ""
     networks = f"{len(counted)} {kind} network{'' if len(counted) == 1 else 's'}"
-    return f"By {title}, of {networks}: {'; '.join(said)} (95 % intervals of the difference exclude 0)."
+    text = f"By {title}, of {networks}: {'; '.join(said)} (95 % intervals of the difference exclude 0)."
+    scores = [(f"{method} of {each.label}", of) for each in measured for method, of in each.result.items()]
+    empty = [f"{name} ({of.undefined.removeprefix(NOT_DEFINED)})" for name, of in scores if of.undefined]
+    partly = [
+        f"{name} in {of.constant} of {of.images} images" for name, of in scores if of.constant and not of.undefined
+    ]
+    text += f" No maps to score: {'; '.join(empty)}." if empty else ""
+    return text + (f" Constant maps, which localize nothing: {'; '.join(partly)}." if partly else "")
 
 
 def _metrics(measured: Sequence[Measured[Scores]]) -> Mapping[str, str]:
-    """Return the scores that are shown -> what figures call them."""
-    has_boxes = any("max_box_acc" in score.metrics for each in measured for score in each.result.values())
-    return BOX_METRICS if has_boxes else MASK_METRICS
+    """Return the scores that are shown -> what figures call them: those of boxes, unless there are masks alone."""
+    known = {metric for each in measured for score in each.result.values() for metric in score.metrics}
+    return MASK_METRICS if "pxap" in known and "max_box_acc" not in known else BOX_METRICS
 
 
 def _numbers(of: Difference | None, method: str) -> dict[str, float]:

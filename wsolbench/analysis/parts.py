@@ -80,6 +80,16 @@ class PartsStudy(NetworkStudy[Parts]):
     images: ClassVar[int | None] = None
     beside_random: ClassVar[bool] = True
     scores_maps: ClassVar[bool] = True
+    terms: ClassVar[Mapping[str, str]] = {
+        "channels": "how many channels a method sums, the mean over images (classes have other weights).",
+        "constant maps": "images whose map has one value only: it counts as a zero map, and localizes nothing. Where "
+        "all maps of a method are constant, there is no map to score: scores are empty, and a note says so.",
+        "τ": "the threshold at which boxes are drawn, chosen on train-fullsup; the best one where that has no boxes.",
+        "MaxBoxAcc, MaxBoxAccV2": "share of the images that are localized, in %, at the best τ: by the box of the "
+        "largest contour with IoU 0.5; by any box, the mean over IoU 0.3, 0.5 and 0.7.",
+        "difference, low, high": f"to {WHOLE} on the same images, and the ends of its 95 % interval: bootstrap over "
+        "images, with the best τ chosen anew in every resample.",
+    }
 
     image: Annotated[
         tuple[str, ...], Field(description="Id of an image to show; repeatable. By default images are drawn at random.")
@@ -107,8 +117,21 @@ class PartsStudy(NetworkStudy[Parts]):
         figures = {"": draw_scores(scores)}
         for number, each in enumerate(measured, start=1):
             stem = f"{number}-{file_name(each.label.replace(' (', '-').replace(')', ''))}"
-            figures[stem[:80]] = draw_map_table(columns, each.result.rows, _title(each))
+            figures[stem[:80]] = draw_map_table(
+                columns, each.result.rows, each.label, self._caption(each.result.scores)
+            )
         return Findings(score_table(scores), figures, verdict(scores), {"scores": all_scores_table(scores)})
+
+    def _caption(self, scores: Scores) -> list[str]:
+        """Return how images and feature maps of a picture are chosen and ordered, and where boxes are drawn."""
+        images = "those that are named" if self.image else "drawn at random, the same for all networks"
+        thresholds = [f"{method} {of.threshold:g}" for method, of in scores.items() if of.threshold is not None]
+        return [
+            f"Rows: images, {images}; their class stands on the left. Maps of the class: as they are scored"
+            + (f"; IoU and box at τ: {', '.join(thresholds)}." if thresholds else "."),
+            f"Feature maps: of each part the {self.maps} strongest for the image, the strongest first, by |w| times "
+            "the mean of |map|; above them the number of the channel, from 0, and its weight w for the class.",
+        ]
 
     def _build(self, subject: Subject) -> tuple[BuiltMethod, ...]:
         """Build the methods of the whole and of the parts.
@@ -178,15 +201,11 @@ def strongest(features: Tensor, weights: Tensor, held: Tensor, count: int) -> li
     return channels
 
 
-def _title(measured: Measured[Parts]) -> str:
-    thresholds = {method: score.threshold for method, score in measured.result.scores.items()}
-    shown = ", ".join(f"{method} {value:g}" for method, value in thresholds.items() if value is not None)
-    return f"{measured.label}; boxes at τ: {shown}" if shown else measured.label
-
-
 def _heatmap(shown: Picture, scoremap: NDArray[Any], method: str, scores: Scores) -> Cell:
     if scores[method].undefined:
-        return f"{method}: not defined", Heatmap(shown, scoremap, None)
+        return f"{method}: not defined", shown
+    if scoremap.min() == scoremap.max():
+        return f"{method}: constant", shown
     threshold = scores[method].threshold
     if threshold is None:
         return method, Heatmap(shown, scoremap, None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from wsolbench.escaping import visible
-from wsolbench.figures.style import Look, folded, own_style
+from wsolbench.figures.style import Caption, Look, folded, own_style
 
 __all__ = ["Dot", "draw_score_dots"]
 
@@ -34,7 +34,10 @@ class Dot:
 
 @own_style()
 def draw_score_dots(
-    panels: Mapping[str, Mapping[str, Mapping[str, Dot]]], looks: Mapping[str, Look], reference: str
+    panels: Mapping[str, Mapping[str, Mapping[str, Dot]]],
+    looks: Mapping[str, Look],
+    reference: str,
+    notes: Mapping[str, Sequence[str]] | None = None,
 ) -> Figure:
     """Draw a panel for every metric, in it a line for every network, and on it a mark for every method.
 
@@ -42,10 +45,20 @@ def draw_score_dots(
         panels: Metric -> network -> method -> its score.
         looks: Network -> its colour; with random weights it is drawn faint.
         reference: The method that intervals are of differences to.
+        notes: Network -> lines that stand beside it on the right, such as why a method has no score.
     """
     first = next(iter(panels.values()))
     labels, methods = list(first), list(next(iter(first.values())))
-    figure = Figure(figsize=(2.2 + 3.4 * len(panels), 1.5 + 0.42 * len(labels)), dpi=120, layout="constrained")
+    beside = {label: "\n".join(folded(line, 44) for line in (notes or {}).get(label, ())) for label in labels}
+    width = 2.2 + 3.4 * len(panels) + (2.2 if any(beside.values()) else 0)
+    below = Caption.of(
+        [
+            f"Bars: 95 % interval of the difference to {reference}, put at the score of {reference} and cut at 0 and "
+            f"100 %. A method differs from {reference} where its bar does not reach the mark of {reference}."
+        ],
+        width,
+    )
+    figure = Figure(figsize=(width, 1.3 + 0.42 * len(labels) + below.height), dpi=120, layout="constrained")
     all_axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     places = np.arange(len(labels))[::-1]
     for axes, (metric, of_networks) in zip(all_axes, panels.items(), strict=True):
@@ -60,15 +73,17 @@ def draw_score_dots(
         axes.tick_params(axis="x", labelsize=8)
         axes.grid(axis="x", alpha=0.25)
         axes.set_axisbelow(True)
-        low, high = axes.get_xlim()
-        axes.set_xlim(max(low, -2), min(high, 102))  # an interval may leave what a score can be
+        low, high = axes.get_xlim() if axes.lines else (0, 100)
+        axes.set_xlim(max(low, -2), min(high, 102))  # room for the marks of 0 and 100, and no more
+    for place, label in zip(places, labels, strict=True):
+        right = {"xycoords": ("axes fraction", "data"), "va": "center", "annotation_clip": False}
+        all_axes[-1].annotate(beside[label], (1.02, place), fontsize=7, color="0.3", **right)
     marks = [
         all_axes[0].plot([], [], _MARKERS[number], color="0.3", ms=5, label=visible(method))[0]
         for number, method in enumerate(methods)
     ]
     figure.legend(handles=marks, loc="outside upper center", ncols=len(methods), fontsize=8, frameon=False)
-    bars = f"bars: 95 % interval of the difference to {reference}, drawn from its score"
-    figure.supxlabel(visible(bars), fontsize=7.5, color="0.35")
+    below.write(figure)
     return figure
 
 
@@ -76,5 +91,6 @@ def _draw_dot(axes: Axes, height: float, dot: Dot, marker: str, look: Look) -> N
     if dot.value is None:
         return
     if dot.low is not None and dot.high is not None:
-        axes.plot([dot.low, dot.high], [height, height], color=look.colour, alpha=0.5 * look.alpha, lw=2.5)
+        ends = np.clip([dot.low, dot.high], 0, 100)  # a difference may leave what a score can be
+        axes.plot(ends, [height, height], color=look.colour, alpha=0.5 * look.alpha, lw=2.5, solid_capstyle="butt")
     axes.plot(dot.value, height, marker, color=look.colour, alpha=look.alpha, ms=5)

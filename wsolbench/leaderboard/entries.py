@@ -52,9 +52,8 @@ class Entry:
 
     @property
     def has_maps(self) -> bool:
-        """Whether any map holds scores; records of earlier versions have metrics of maps that hold none."""
-        evaluated = self.record.splits[0]
-        return self.record.undefined is None and evaluated.constant_maps < evaluated.images
+        """Whether any map holds scores."""
+        return self.record.has_maps
 
     @property
     def is_pretrained(self) -> bool:

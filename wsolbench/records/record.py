@@ -496,6 +496,12 @@ class ResultRecord(_Part):
         return reason if reason.startswith(NOT_DEFINED) else None
 
     @property
+    def has_maps(self) -> bool:
+        """Whether any map of the evaluated split is no constant; metrics may be numbers where none is."""
+        evaluated = self.splits[0]
+        return self.undefined is None and evaluated.constant_maps < evaluated.images
+
+    @property
     def pxap_is_claimed(self) -> bool:
         """Whether PxAP cannot be verified, because the outcomes do not say how many pixels have which score."""
         verifiable = self.has_outcomes and self.evaluated.histograms is not None

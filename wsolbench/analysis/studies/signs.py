@@ -5,6 +5,7 @@ Source: Yasuki and Taki, "CAM Back Again", CVPR 2024.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -19,6 +20,12 @@ class Study(PartsStudy):
         "A part that localizes badly alone may still help the whole, and which sign a channel has is of little meaning "
         "where its features have both signs: w F does not change if both change their sign."
     )
+
+    terms: ClassVar[Mapping[str, str]] = {
+        "cam, cam-pos, cam-neg": "maps of the true class, summed over all channels, over those of positive class "
+        "weights, and over those of negative ones.",
+        **PartsStudy.terms,
+    }
 
     @property
     def parts(self) -> tuple[Part, Part]:

@@ -5,6 +5,7 @@ Source: Yasuki and Taki, "CAM Back Again", CVPR 2024.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
@@ -21,6 +22,12 @@ class Study(PartsStudy):
         "The scale of weights differs between networks, so one value parts the channels of each in other shares: "
         "compare the parts of one network, and read the numbers of channels first."
     )
+
+    terms: ClassVar[Mapping[str, str]] = {
+        "cam, cam-small, cam-large": "maps of the true class, summed over all channels, over those of positive class "
+        "weights up to --value, and over those of larger ones.",
+        **PartsStudy.terms,
+    }
 
     value: Annotated[
         float, Field(ge=0, allow_inf_nan=False, description="The largest small weight; the paper's is 0.04.")
