@@ -9,12 +9,15 @@ from wsolbench.contract.choices import iou_key
 from wsolbench.protocol import FRAME, IOU_THRESHOLDS, MODES, cam_threshold_grid, object_sizes
 from wsolbench.protocol.uncertainty import CorrectRuns
 from wsolbench.records import (
+    BackboneInfo,
     DatasetInfo,
     Environment,
     MethodInfo,
     Metrics,
+    Preprocessing,
     ProtocolInfo,
     SplitOutcomes,
+    WeightsInfo,
     compute_intervals,
     content_sha256,
     new_record,
@@ -217,3 +220,15 @@ def _part_as_version1(part):
         }
         or None,
     }
+
+
+def make_backbone(name="net", kernel=3, sha="a", size=64, options=None, source="file", parameters=1000):
+    """Return what is stored of a network."""
+    weights = WeightsInfo(source=source, file="w.pt", sha256=None if source == "random" else sha * 64)
+    return BackboneInfo(
+        **{"requested": name, "name": name, "family": name, "provider": "p 1", "reparameterized": False},
+        **{"parameters": parameters, "largest_kernel": 31, "stage_kernel": kernel, "feature_shape": (4, 7, 7)},
+        options=options or {},
+        weights=weights,
+        preprocessing=Preprocessing(size=size, mean=(0, 0, 0), std=(1, 1, 1), interpolation="bilinear"),
+    )

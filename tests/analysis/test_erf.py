@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 from torch import nn
+from toy_records import make_backbone
 
 import wsolbench
 from wsolbench.analysis.stored import read_analysis
@@ -25,7 +26,6 @@ from wsolbench.errors import DataError, PluginError, UsageError
 from wsolbench.figures.heat_maps import HeatMap, draw_heat_maps
 from wsolbench.networks.load import load_network
 from wsolbench.networks.shapes import build_network
-from wsolbench.records import BackboneInfo, Preprocessing, WeightsInfo
 from wsolbench.texts import in_pixels, percentage
 
 SIDE = 32  # of the images of toys
@@ -67,16 +67,6 @@ def subject(toys, registry):
         return Subject("toynet", network, dataset, part, 2, 1, 0, toys.notes, registry)
 
     return make
-
-
-def network_info(side):
-    """Return what is stored of a network with inputs of a size."""
-    return BackboneInfo(
-        **{"requested": "net", "name": "net", "family": "net", "provider": "p 1", "reparameterized": False},
-        **{"parameters": 10, "largest_kernel": 3, "stage_kernel": 3, "feature_shape": (4, 7, 7), "options": {}},
-        weights=WeightsInfo(source="random", file="w.pt", sha256=None),
-        preprocessing=Preprocessing(size=side, mean=(0, 0, 0), std=(1, 1, 1), interpolation="bilinear"),
-    )
 
 
 def depthwise(kernel, dilation=1):
@@ -353,7 +343,7 @@ def test_small_shares_are_no_zeros_and_sizes_are_listed_once():
 
 def test_networks_of_different_inputs_are_not_mixed_silently():
     measured = [
-        Measured(f"net {side}", network_info(side), Gradients(np.ones((side, side)), 1, 0)) for side in (32, 64)
+        Measured(f"net {side}", make_backbone(size=side), Gradients(np.ones((side, side)), 1, 0)) for side in (32, 64)
     ]
     found = Study().conclude(measured)
     assert "with inputs of 32 and 64 px" in found.shows

@@ -6,14 +6,14 @@ from html.parser import HTMLParser
 from importlib.resources import files
 
 import pytest
-from toy_records import ENVIRONMENT
+from toy_records import ENVIRONMENT, make_backbone
 from toy_tokens import ToyTokens
 from toys import ToyDataset
 
 import wsolbench
 from wsolbench.analysis.catalogue import list_studies
 from wsolbench.analysis.page import render_page
-from wsolbench.analysis.stored import StoredAnalysis, read_analysis
+from wsolbench.analysis.stored import AnalyzedNetwork, AnalyzedRecord, StoredAnalysis, read_analysis
 from wsolbench.analysis.studies.report import Study
 from wsolbench.analysis.study import Part
 from wsolbench.contract import InputConfig, Split
@@ -29,7 +29,7 @@ class Page(HTMLParser):
 
     def __init__(self, text):
         super().__init__()
-        self.tags, self.texts = [], []
+        self.tags, self.texts, self.links = [], [], []
         self.feed(text)
 
     def handle_starttag(self, tag, attrs):
@@ -37,6 +37,8 @@ class Page(HTMLParser):
 
     def handle_data(self, data):
         self.texts.append(data.strip())
+        if self.tags and self.tags[-1][0] == "a" and len(self.links) < len(self.of("a")):
+            self.links.append(data)
 
     def of(self, tag):
         return [attributes for name, attributes in self.tags if name == tag]
@@ -131,6 +133,38 @@ def test_hostile_names_are_plain_text():
     assert "{{ 7 * 7 }}" in text
     assert page.of("img")[0]["alt"].startswith("Figure of noise. <script>alert(1)</script>\\u202e")
     assert "0.1235" in page.texts
+
+
+def test_tables_and_pictures_are_read_aloud_in_a_sensible_way():
+    network = AnalyzedNetwork(label="net (64 px)", backbone=make_backbone())
+    stored = StoredAnalysis(
+        analysis="erf",
+        options={},
+        environment=ENVIRONMENT,
+        config={},
+        networks=[network, network.model_copy(update={"label": "net (64 px) (random)"})],
+        records=[AnalyzedRecord(label="net, cam", outcomes_sha256="a")],
+        shows="It shows something.",
+        cannot_say=".",
+        table=[{"network": "net", "kind": None, "value": 0.5}, {"network": "other", "kind": "b", "value": None}],
+        files=["erf.png", "erf.svg", "erf-curve.png", "erf-curve.svg", "erf-curve.csv", "erf-map.png", "erf-map.svg"],
+    )
+    page = Page(render_page([Part("erf", "Title.", stored)], "wsolbench", "."))
+    assert [each["alt"] for each in page.of("img")] == [
+        "Figure of erf. It shows something.",
+        "Figure of erf: curve. Its numbers are in erf-curve.csv.",
+        "Figure of erf: map. Its numbers are in the table below.",
+    ]
+    assert page.of("th") == [
+        {"scope": "col", "class": "text"}, {"scope": "col", "class": "text"}, {"scope": "col"},
+        {"scope": "row"}, {"scope": "row"},
+    ]  # fmt: skip
+    assert page.of("td") == [{"class": "text"}, {}] * 2
+    assert {"class": "scroll", "tabindex": "0", "role": "region", "aria-label": "Table of erf"} in page.of("div")
+    links = {(each["href"], text) for each, text in zip(page.of("a"), page.links, strict=True)}
+    assert len(links) == len({href for href, _ in links}) == len({text for _, text in links})  # no two read alike
+    assert page.texts.count(f"Analyses of {network.backbone.name}") == 2  # title and heading; its random twin is none
+    assert "net, cam" in page.texts
 
 
 def test_only_some(tmp_path):

@@ -5,32 +5,21 @@ from itertools import permutations
 import numpy as np
 import pytest
 from scipy.stats import rankdata, spearmanr
-from toy_records import ENVIRONMENT, make_record
+from toy_records import ENVIRONMENT, make_backbone, make_record
 
 from wsolbench.analysis.single_settings import settings_of, steps_between
 from wsolbench.analysis.stored import AnalyzedNetwork, StoredAnalysis
 from wsolbench.analysis.studies.scatter import Study, rank_correlation
 from wsolbench.analysis.study import Evidence
 from wsolbench.errors import DataError
-from wsolbench.records import BackboneInfo, MethodInfo, Preprocessing, WeightsInfo
+from wsolbench.records import MethodInfo
 
 CAM = MethodInfo(name="cam", provider="p 1", options={}, changed_options={}, reads_network=True)
 
 
-def network(name, kernel=3, sha="a", size=64, options=None, source="file", parameters=1000):
-    weights = WeightsInfo(source=source, file="w.pt", sha256=None if source == "random" else sha * 64)
-    return BackboneInfo(
-        **{"requested": name, "name": name, "family": name, "provider": "p 1", "reparameterized": False},
-        **{"parameters": parameters, "largest_kernel": 31, "stage_kernel": kernel, "feature_shape": (4, 7, 7)},
-        options=options or {},
-        weights=weights,
-        preprocessing=Preprocessing(size=size, mean=(0, 0, 0), std=(1, 1, 1), interpolation="bilinear"),
-    )
-
-
 def record(shift, *args, method=CAM, seed=0, **kinds):
     environment = ENVIRONMENT.model_copy(update={"seed": seed})
-    return make_record(shift, backbone=network(*args, **kinds), method=method, environment=environment)
+    return make_record(shift, backbone=make_backbone(*args, **kinds), method=method, environment=environment)
 
 
 def erf_of(*networks, size=256, seed=0):
@@ -53,7 +42,7 @@ def records():
 
 
 def test_quantities_are_joined_by_network_and_weights(records):
-    analysis = erf_of(*(network(f"net{n}", 3, sha, size=1024) for n, sha in enumerate("abce")))
+    analysis = erf_of(*(make_backbone(f"net{n}", 3, sha, size=1024) for n, sha in enumerate("abce")))
     table = Study().conclude(Evidence(records, [analysis]))
     joined = table.details["networks"].set_index("network")
     assert joined["ERF size"].tolist()[:3] == pytest.approx([0.1, 0.2, 0.3])
@@ -137,13 +126,13 @@ def test_trainings_that_differ_in_their_seeds_are_one_network():
 
 
 def test_what_cannot_be_compared_is_refused(records):
-    other = make_record(backbone=network("x"), method=CAM)
+    other = make_record(backbone=make_backbone("x"), method=CAM)
     elsewhere = other.model_copy(update={"dataset": other.dataset.model_copy(update={"name": "fish"})})
     with pytest.raises(DataError, match="differ in data set: birds and fish"):
         Study().conclude(Evidence([*records, elsewhere]))
     with pytest.raises(DataError, match="the erf analysis is of other networks or weights"):
-        Study().conclude(Evidence(records, [erf_of(network("net0", 3, "e"))]))
-    analyses = [erf_of(network("net0", 3, "a"), size=size) for size in (256, 512)]
+        Study().conclude(Evidence(records, [erf_of(make_backbone("net0", 3, "e"))]))
+    analyses = [erf_of(make_backbone("net0", 3, "a"), size=size) for size in (256, 512)]
     with pytest.raises(DataError, match="different settings"):
         Study().conclude(Evidence(records, analyses))
     with pytest.raises(DataError, match="no record has the quantity 'erf'; measure it with"):
@@ -152,8 +141,8 @@ def test_what_cannot_be_compared_is_refused(records):
         Study(score="top1_loc").conclude(Evidence([make_record()]))
 
 
-def test_baselines_have_no_network(records):
-    centre = make_record(backbone=network("x"), method=changed_method("centre"))
+def test_baselines_have_no_make_backbone(records):
+    centre = make_record(backbone=make_backbone("x"), method=changed_method("centre"))
     found = Study(x="kernel").conclude(Evidence([*records, centre]))
     assert found.details["networks"]["network"].tolist() == ["net0", "net1", "net2", "net3"]
 

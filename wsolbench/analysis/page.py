@@ -35,11 +35,11 @@ def render_page(parts: Sequence[Part], command: str, cannot_say: str) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    networks = dict.fromkeys(each.label for part in parts if part.stored for each in part.stored.networks)
+    subjects = _subjects([part.stored for part in parts if part.stored])
     return templates.get_template("report.html.jinja").render(
         sections=[_Section(part) for part in parts],
-        networks=list(networks),
-        datasets=list(dict.fromkeys(_datasets(parts))),
+        title=f"Analyses of {', '.join(subjects['networks']) or 'records'}",
+        subjects=subjects,
         command=command,
         cannot_say=cannot_say,
         version=__version__,
@@ -52,7 +52,16 @@ class _Picture:
 
     source: str
     link: str
+    vector: str
     alt: str
+
+
+@dataclass(frozen=True)
+class _Column:
+    """A column of the table of an analysis; one of texts is aligned on the left."""
+
+    name: str
+    is_text: bool
 
 
 class _Section:
@@ -67,14 +76,17 @@ class _Section:
         self.pictures = [_picture(part, name) for name in _in_order(files, part.name) if name.endswith(".png")]
 
     @property
-    def columns(self) -> list[str]:
+    def columns(self) -> list[_Column]:
         """The columns of the table."""
-        return list(self.stored.table[0]) if self.stored and self.stored.table else []
+        table = self.stored.table if self.stored else []
+        return [_Column(name, any(isinstance(row[name], str) for row in table)) for name in (table[0] if table else ())]
 
     @property
     def rows(self) -> list[list[str]]:
         """The cells of the table."""
-        return [[_cell(row[name]) for name in self.columns] for row in self.stored.table] if self.stored else []
+        return (
+            [[_cell(row[column.name]) for column in self.columns] for row in self.stored.table] if self.stored else []
+        )
 
     @property
     def terms(self) -> dict[str, str]:
@@ -107,8 +119,13 @@ def _facts(stored: StoredAnalysis) -> Iterable[tuple[str, str]]:
     yield "computed", f"{environment.created}, wsolbench {environment.wsolbench}{revision}, {environment.device}"
 
 
-def _datasets(parts: Sequence[Part]) -> Iterable[str]:
-    return (part.stored.dataset.name for part in parts if part.stored and part.stored.dataset)
+def _subjects(found: Sequence[StoredAnalysis]) -> dict[str, list[str]]:
+    """Return what was analyzed, each thing once: networks whatever their weights and input, records, and data sets."""
+    networks = (network.backbone.name for each in found for network in each.networks)
+    records = (record.label for each in found for record in each.records)
+    datasets = (each.dataset.name for each in found if each.dataset)
+    named = {"networks": networks, "records": records, "data": datasets}
+    return {kind: list(dict.fromkeys(names)) for kind, names in named.items()}
 
 
 def _in_order(files: Sequence[str], name: str) -> list[str]:
@@ -118,9 +135,14 @@ def _in_order(files: Sequence[str], name: str) -> list[str]:
 
 def _picture(part: Part, file: str) -> _Picture:
     assert part.stored is not None
-    which = Path(file).stem.removeprefix(part.name).removeprefix("-")
-    alt = f"Figure of {part.name}{f', {which}' if which else ''}. {part.stored.shows}"
-    return _Picture(_link(part, file), _link(part, f"{Path(file).stem}.svg"), alt)
+    stem = Path(file).stem
+    which = stem.removeprefix(part.name).removeprefix("-")
+    if not which:
+        alt = f"Figure of {part.name}. {part.stored.shows}"
+    else:
+        numbers = f"{stem}.csv" if f"{stem}.csv" in part.stored.files else "the table below"
+        alt = f"Figure of {part.name}: {which}. Its numbers are in {numbers}."
+    return _Picture(_link(part, file), _link(part, f"{stem}.svg"), f"{stem}.svg", alt)
 
 
 def _link(part: Part, file: str) -> str:
