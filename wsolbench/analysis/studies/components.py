@@ -3,14 +3,15 @@
 Components are those of the method ``pc1``: maps are samples and positions variables, so a component is a map. Every map
 is multiplied by its class weight and then min-max normalised, so only the sign of the weight counts. At every position
 of an image the mean over its maps is removed; images have nothing in common. The share of a component is its eigenvalue
-over the sum of all. `noise` has another share: there positions are samples, and nothing is normalised.
+over the sum of all. The energy share of `noise` is another number, which ``pc1-patches`` has too: there positions are
+samples, and nothing is normalised.
 
 Source: Yasuki and Taki, "CAM Back Again", CVPR 2024, Fig. 7 and 8: 1,000 images of train-fullsup, maps of 12×12.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
@@ -34,8 +35,17 @@ from wsolbench.protocol import to_scoremap
 
 SHOWN = {"PC1": "pc1-corrected", "PC2": "pc2", "PC3": "pc3", "PC4": "pc4"}
 """What pictures call a component, and the method that makes it; all have the sign that makes the border dark."""
-SHARE = "variance_share"
-"""The statistic of a map that methods of components report."""
+STATISTIC = "variance_share"
+"""What methods of components report of a map."""
+SHARE = "PC1 share"
+"""What tables and figures call it."""
+
+
+SIGN = (
+    "a component has no sign of its own. It is scaled so that its largest value is 1 in magnitude, and has the sign "
+    "with which most cells of the border are below its mean; 'inverted' says that its largest value is -1 then: the "
+    "border is blue, and white or red is what stands out from it."
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,11 +54,16 @@ class ShownImage:
 
     Attributes:
         title: Its class and its name.
-        cells: What is drawn of one network.
+        cells: What is drawn of one network: the image, perhaps components, and the map as it is scored.
     """
 
     title: str
     cells: Sequence[Cell]
+
+    @property
+    def has_components(self) -> bool:
+        """Whether components are drawn."""
+        return len(self.cells) > 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +93,15 @@ class Study(NetworkStudy[Components]):
         "maps that are 0 nearly everywhere differ mostly in the sign of their weights, and so random weights can have "
         "a large share too."
     )
+    terms: ClassVar[Mapping[str, str]] = {
+        SHARE: "the share of the variance of an image's maps along their first component: its eigenvalue over the sum "
+        "of all. Maps are samples and cells are variables: every map is multiplied by the sign of its class weight and "
+        "min-max normalised, then the mean over the maps is removed at every cell. With --method pc1-unsigned all "
+        "signs are positive; with pc1-patches cells are samples, and it is the energy share of 'noise'.",
+        "(lower quartile), (median), (upper quartile)": "over images.",
+        "not defined": "images whose maps are all constant or all equal; they are in no quartile.",
+        "PC1 to PC4, inverted": SIGN,
+    }
 
     method: Annotated[
         Literal["pc1", "pc1-unsigned", "pc1-patches"],
@@ -97,7 +121,7 @@ class Study(NetworkStudy[Components]):
         shown: dict[int, ShownImage] = {}
         for batch in subject.stream("first components"):
             made = _apply(measured, subject, batch, guard)
-            shares.append(made.statistics[SHARE])
+            shares.append(made.statistics[STATISTIC])
             if set(indices) & set(batch.indices.tolist()):
                 components = {name: _apply(other, subject, batch, guard) for name, other in others.items()}
                 for row, index in enumerate(batch.indices.tolist()):
@@ -119,18 +143,19 @@ class Study(NetworkStudy[Components]):
         )
         images = pd.concat(
             [
-                pd.DataFrame({"network": each.label, "image": each.result.ids, "share": each.result.shares})
+                pd.DataFrame({"network": each.label, "image": each.result.ids, SHARE: each.result.shares})
                 for each in measured
             ],
             ignore_index=True,
         )
-        figures = {"": draw_violins({"share of the variance along PC1": shares}, looks_of(measured))}
+        figures = {"": draw_violins({SHARE: shares}, looks_of(measured), caption=[f"{SHARE}: {self.terms[SHARE]}"])}
         for number, one in enumerate(measured[0].result.shown):
             rows = [Row(each.label, each.result.shown[number].cells) for each in measured]
-            figures[f"image-{number + 1}"] = draw_map_table(self._groups(one), rows, one.title)
-        ordered = table.dropna(subset=["median"]).sort_values("median", ascending=False, kind="stable")
-        told = [f"{label} {share:.2f}" for label, share in zip(ordered["network"], ordered["median"], strict=True)]
-        text = "From the largest share of the first component to the smallest, medians over images"
+            figures[f"image-{number + 1}"] = draw_map_table(self._groups(one), rows, one.title, self._caption(one))
+        median = f"{SHARE} (median)"
+        ordered = table.dropna(subset=[median]).sort_values(median, ascending=False, kind="stable")
+        told = [f"{label} {share:.2f}" for label, share in zip(ordered["network"], ordered[median], strict=True)]
+        text = "From the largest share of the variance along PC1 to the smallest, medians over images"
         return Findings(table, figures, f"{text}: {', '.join(told) or 'none is defined'}.", {"images": images})
 
     def _build(self, subject: Subject) -> tuple[BuiltMethod, dict[str, BuiltMethod]]:
@@ -153,8 +178,22 @@ class Study(NetworkStudy[Components]):
 
     def _groups(self, one: ShownImage) -> dict[str, int]:
         """Return the headings of the columns of a picture."""
-        components = {"components (red positive, blue negative)": len(SHOWN)} if len(one.cells) > 2 else {}
-        return {"": 1, **components, "map": 1}
+        return {"": 1, **({"components": len(SHOWN)} if one.has_components else {}), "map": 1}
+
+    def _caption(self, one: ShownImage) -> list[str]:
+        """Return how the rows of a picture are chosen, and the signs of its maps."""
+        chosen = "named" if self.image else "drawn at random, the same for all networks"
+        rows = f"The image is {chosen}. A row is a network, in the order in which they are named."
+        if not one.has_components:
+            return [f"{rows} The map is that of {self.method}, as it is scored."]
+        authors = (
+            "The map on the right is PC1 as it is scored, with the authors' sign: 1 - PC1 where their count of the"
+        )
+        return [
+            rows,
+            f"PC1 to PC4, with their shares of the variance: {SIGN}",
+            f"{authors} border finds more than half of it above the mean.",
+        ]
 
 
 def _apply(method: BuiltMethod, subject: Subject, batch: FeatureBatch, guard: MethodGuard) -> MethodMaps:
@@ -169,7 +208,10 @@ def _shown(
     image = picture(subject.part, index)
     cells: list[Cell] = [("", image)]
     for name, of_component in components.items():
-        cells.append((f"{name}: {100 * of_component.statistics[SHARE][row]:.1f} %", FeatureMap(of_component.maps[row])))
+        share, values = of_component.statistics[STATISTIC][row], of_component.maps[row]
+        inverted = " inverted" if values.max() < -values.min() else ""
+        told = "not defined" if np.isnan(share) else f"{100 * share:.1f} %"
+        cells.append((f"{name}{inverted}: {told}", FeatureMap(values)))
     cells.append((method, Heatmap(image, to_scoremap(made.maps[row]), None)))
     name = subject.dataset.class_names[int(subject.part.images.labels[index])]
     return ShownImage(f"{name}, {short_id(image.name)}", cells)
@@ -177,6 +219,6 @@ def _shown(
 
 def _quartiles(shares: NDArray[np.float64]) -> dict[str, float | None]:
     """Return the columns of the table; None where no share is defined."""
-    names = ("lower quartile", "median", "upper quartile")
+    names = [f"{SHARE} ({name})" for name in ("lower quartile", "median", "upper quartile")]
     found = np.quantile(shares, (0.25, 0.5, 0.75)).tolist() if shares.size else [None] * 3
     return dict(zip(names, found, strict=True))

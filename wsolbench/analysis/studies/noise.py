@@ -71,7 +71,7 @@ class Study(NetworkStudy[Noise]):
         "energy) / number of cells; of an image, the mean over its maps that are not 0 everywhere.",
         ENERGY: "which share of the energy of an image's maps is along their first component, after the mean of every "
         "map over its cells was removed: maps are variables, cells are samples, nothing is normalised, so large maps "
-        "count most. It is not the PC1 share of 'components', where maps are samples and normalised.",
+        "count most. For the PC1 share of 'components', maps are samples and are normalised.",
         "(median)": "the median over images.",
         "not defined": "images all of whose maps are constant: they have no total variation and no energy share.",
         CORRELATION.format(method="METHOD"): "Spearman's rank correlation over images, one for each record that is "
