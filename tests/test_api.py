@@ -65,7 +65,12 @@ API = [
     "after_batch_norm",
     "after_layer_norm",
     "after_pooling",
+    "change_network",
+    "channels_of",
     "hookimpl",
+    "kept_layers",
+    "min_max",
+    "remove_head",
     "visit_layers",
     "warp",
 ]

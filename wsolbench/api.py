@@ -42,10 +42,11 @@ from wsolbench.contract import (
     StochasticDepth,
     Tapped,
 )
+from wsolbench.contract.changed import change_network, channels_of, min_max, remove_head
 from wsolbench.contract.heads import after_batch_norm, after_layer_norm, after_pooling
 from wsolbench.contract.options import BelowOne, Count, NonNegative, Positive, Probability
 from wsolbench.contract.search import Choice, LogUniform, Uniform
-from wsolbench.contract.taps import visit_layers
+from wsolbench.contract.taps import kept_layers, visit_layers
 from wsolbench.data.images import warp
 from wsolbench.errors import (
     DataError,
@@ -130,7 +131,12 @@ __all__ = [
     "after_batch_norm",
     "after_layer_norm",
     "after_pooling",
+    "change_network",
+    "channels_of",
     "hookimpl",
+    "kept_layers",
+    "min_max",
+    "remove_head",
     "visit_layers",
     "warp",
 ]

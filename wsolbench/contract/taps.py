@@ -6,8 +6,8 @@ The maps are those of `Tapped.forward_tapped`; `visit_layers` implements it for 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from wsolbench.contract.backbones import Tapped
 
-__all__ = ["check_taps", "tap_gradients", "tap_maps", "visit_layers"]
+__all__ = ["check_taps", "kept_layers", "tap_gradients", "tap_maps", "visit_layers"]
 
 
 def visit_layers(network: nn.Module, images: Tensor, visit: Mapping[str, Callable[[Tensor], Tensor]]) -> Tensor:
@@ -30,6 +30,35 @@ def visit_layers(network: nn.Module, images: Tensor, visit: Mapping[str, Callabl
         visit: Name of a module, as in ``named_modules()``, whose output is maps (B, K, h, w) -> a function of the maps;
             the pass goes on with the maps that it returns.
     """
+    with _visited(network, visit):
+        logits: Tensor = network(images)
+    return logits
+
+
+@contextmanager
+def kept_layers(network: nn.Module, names: Iterable[str]) -> Iterator[dict[str, Tensor]]:
+    """A context in which the outputs of modules are kept, whichever pass runs them: features and layers in one pass.
+
+    Args:
+        network: The network.
+        names: Modules, as in ``named_modules()``, whose output is a tensor.
+
+    Yields:
+        Name -> the last output, with its graph; empty before the pass.
+    """
+    kept: dict[str, Tensor] = {}
+
+    def keep(name: str, maps: Tensor) -> Tensor:
+        kept[name] = maps.clone()  # the next layer may work in place
+        return maps
+
+    with _visited(network, {name: partial(keep, name) for name in names}):
+        yield kept
+
+
+@contextmanager
+def _visited(network: nn.Module, visit: Mapping[str, Callable[[Tensor], Tensor]]) -> Iterator[None]:
+    """A context in which functions see the outputs of modules, and replace them by what they return."""
 
     def show(function: Callable[[Tensor], Tensor], _module: nn.Module, _inputs: Any, maps: Tensor) -> Tensor:
         return function(maps)
@@ -37,8 +66,7 @@ def visit_layers(network: nn.Module, images: Tensor, visit: Mapping[str, Callabl
     with ExitStack() as hooks:
         for name, function in visit.items():
             hooks.enter_context(network.get_submodule(name).register_forward_hook(partial(show, function)))
-        logits: Tensor = network(images)
-    return logits
+        yield
 
 
 def check_taps(backbone: Tapped, names: Iterable[str], of: str) -> None:

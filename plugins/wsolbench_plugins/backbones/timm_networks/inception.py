@@ -29,6 +29,7 @@ class InceptionWSOL(nn.Module):
 
     def __init__(self, num_classes: int) -> None:
         super().__init__()
+        self.dropout = 0.5
         published: Any = timm.create_model("inception_v3", num_classes=0, aux_logits=False)
         for name, module in published.named_children():
             if _BODY.match(name):
@@ -44,16 +45,16 @@ class InceptionWSOL(nn.Module):
                 nn.init.zeros_(parameter) if name.endswith("bias") else nn.init.xavier_uniform_(parameter)
 
     def forward_features(self, images: Tensor) -> Tensor:
-        """Return the feature maps (B, 1024, H/8, W/8), never negative; half of them are dropped in training."""
+        """Return the feature maps (B, 1024, H/8, W/8), never negative; `dropout` of them are dropped in training."""
         x = images
         for name, block in self.named_children():  # in their order
             if name in ("Conv2d_3b_1x1", "Mixed_5b"):
                 x = F.max_pool2d(x, 3, stride=2, padding=1, ceil_mode=True)
             if _BODY.match(name):
                 x = _mixed_6a(block, x) if name == "Mixed_6a" else block(x)
-        x = self.SPG_A3_1b(F.dropout(x, 0.5, self.training))
-        x = self.SPG_A3_2b(F.dropout(x, 0.5, self.training))
-        return F.dropout(x, 0.5, self.training)
+        x = self.SPG_A3_1b(F.dropout(x, self.dropout, self.training))
+        x = self.SPG_A3_2b(F.dropout(x, self.dropout, self.training))
+        return F.dropout(x, self.dropout, self.training)
 
     def forward_head(self, features: Tensor) -> Tensor:
         """Return the logits (B, C)."""

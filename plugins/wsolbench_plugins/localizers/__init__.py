@@ -1,0 +1,1 @@
+"""Systems that are trained to localize, one module each."""

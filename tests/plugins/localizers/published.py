@@ -1,0 +1,69 @@
+"""Outputs of the reference code, and how they are compared; see ``systems/README.md`` of the shared data."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "backbones"))
+
+from reference_fill import filled
+
+LABELS = torch.tensor([1, 3])
+
+
+class Published:
+    """The outputs of one network or layer.
+
+    Args:
+        folder: The shared data.
+        name: Such as ``resnet50_acol``.
+    """
+
+    def __init__(self, folder, name):
+        self.arrays = np.load(folder / "systems" / f"{name}.npz")
+        keys = folder / "systems" / "keys" / f"{name}.json"
+        self.keys = json.loads(keys.read_text(encoding="utf-8")) if keys.exists() else {}
+
+    def __getitem__(self, name):
+        return torch.from_numpy(self.arrays[name])
+
+    def __contains__(self, name):
+        return name in self.arrays.files or f"{name}__sample" in self.arrays.files
+
+    def weights(self):
+        """Return the reference's state dict with its reproducible values."""
+        entries = filled({key: torch.empty(shape) for key, shape in self.keys.items() if shape or "batches" not in key})
+        return {key: entries.get(key, torch.tensor(0)) for key in self.keys}
+
+    def images(self):
+        """Return the images (2, 3, 64, 64)."""
+        i = np.arange(2 * 3 * 64 * 64, dtype=np.float64)
+        waves = float(self.arrays["input_amplitude"]) * (np.sin(0.05 * i) + np.sin(0.0007 * i) + np.cos(0.31 * i))
+        return torch.from_numpy(waves.astype(np.float32).reshape(2, 3, 64, 64))
+
+    def agrees(self, name, ours, tolerance):
+        """Check an array of ours, of which the file may hold a sample only."""
+        ours = ours.detach().double().numpy()
+        if f"{name}__sample" in self.arrays.files:
+            assert ours.shape == tuple(self.arrays[f"{name}__shape"])
+            ours, theirs = ours.reshape(-1)[:: int(self.arrays[f"{name}__stride"])], self.arrays[f"{name}__sample"]
+        else:
+            theirs = self.arrays[name]
+        assert ours.shape == theirs.shape, name
+        deviation = np.abs(ours - theirs).max() / np.abs(theirs).max()
+        assert deviation <= tolerance, f"{name}: {deviation:.1e} of its largest value"
+        return True
+
+    def same_gradients(self, network, convert, tolerance=5e-2):
+        """Check the norm of the gradient of every parameter, in the order of the reference."""
+        own = dict(network.named_parameters())
+        names = [key for key in self.keys if not key.endswith(("running_mean", "running_var", "num_batches_tracked"))]
+        norms = []
+        for name in names:
+            (ours,) = convert({name: torch.empty(1, 1)}).keys() & own.keys()
+            norms.append(own[ours].grad.norm())
+        assert len(names) == len(own)
+        return self.agrees("train_grad_l2", torch.stack(norms), tolerance)

@@ -1,0 +1,250 @@
+"""SPG: literal forms of its formulas, and outputs of the reference code where they are at hand."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from published import LABELS, Published
+from torch import nn
+from torch.nn import functional as F
+from wsolbench_plugins.localizers.spg import in_own_names
+from wsolbench_plugins.localizers.spg.guidance import IGNORED, guided, seeds
+from wsolbench_plugins.localizers.spg.network import with_branches
+
+from wsolbench.errors import UsageError
+from wsolbench.testing.toys import ToyNetwork
+
+
+def build(registry, name, classes=4):
+    spec = registry.backbones.get(name).spec
+    return with_branches(spec.build(classes), size=spec.input.size, name=spec.name, key=spec.classifier_key)
+
+
+def literal_seeds(maps, high, low):
+    """Return targets as the paper and the reference set them, pixel by pixel."""
+    targets = torch.full_like(maps, IGNORED)
+    for image, target in zip(maps[:, 0], targets[:, 0], strict=True):
+        pixels = [(row, column) for row in range(image.shape[0]) for column in range(image.shape[1])]
+        bound = high
+        if sum(float(image[pixel]) > high for pixel in pixels) / len(pixels) < 30 / 224**2:
+            bound = 0.7 * float(image.max())
+        for pixel in pixels:
+            if float(image[pixel]) > bound:
+                target[pixel] = 1
+            if float(image[pixel]) < low:
+                target[pixel] = 0
+    return targets
+
+
+def test_seeds_are_the_surest_pixels():
+    maps = torch.rand(3, 1, 6, 6)
+    maps[1] *= 0.5  # nothing above 0.7, so above 0.7 of its maximum
+    maps[2] = -maps[2]  # nothing above 0.7 of a negative maximum
+    for high, low in ((0.7, 0.1), (0.3, 0.6)):
+        assert torch.equal(seeds(maps, high, low), literal_seeds(maps, high, low))
+    found = seeds(maps, 0.7, 0.1)
+    assert all((found[image] == 1).any() for image in (0, 1))
+    assert (found[2] == 0).all()
+
+
+def test_the_bound_of_one_image_is_not_that_of_the_next():
+    """As in the reference; in the authors' code it stays for the rest of the batch."""
+    maps = torch.rand(2, 1, 6, 6)
+    maps[0] *= 0.5
+    assert torch.equal(seeds(maps, 0.7, 0.1)[1:], seeds(maps[1:], 0.7, 0.1))
+
+
+def test_background_wins():
+    maps = torch.tensor([0.1, 0.15, 0.5, 0.9]).reshape(1, 1, 2, 2)
+    assert seeds(maps, 0.05, 0.2).flatten().tolist() == [0, 0, 1, 1]
+
+
+def test_a_few_pixels_are_thirty_of_a_frame_of_224():
+    maps = torch.full((1, 1, 224, 224), 0.5)
+    maps[0, 0, 0, :29] = 0.8
+    assert (seeds(maps, 0.7, 0.1) == 1).sum() == 29  # above 0.56
+    maps[0, 0, 0, 0] = 1.0
+    maps[0, 0, 1, :100] = 0.699
+    assert (seeds(maps, 0.7, 0.1) == 1).sum() == 1 + 28  # above 0.7: 29 pixels, so above 0.7 of 1
+    maps[0, 0, 0, 1] = 0.6999
+    maps[0, 0, 0, 29:31] = 0.8
+    assert (seeds(maps, 0.6, 0.1) == 1).sum() == 31 + 100
+
+
+def test_the_loss_is_the_mean_over_pixels_with_a_target():
+    logits = torch.tensor([2.0, -1.0, 0.5, 3.0]).reshape(1, 1, 2, 2)
+    targets = torch.tensor([1.0, 0.0, IGNORED, 0.0]).reshape(1, 1, 2, 2)
+    p = 1 / (1 + np.exp([-2.0, 1.0, -3.0]))
+    expected = -(np.log(p[0]) + np.log(1 - p[1]) + np.log(1 - p[2])) / 3
+    assert guided(logits, targets) == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_constant_class_map_teaches_nothing():
+    """In the reference the loss of such a batch is NaN, the mean over no pixel; here it is 0, and others go on."""
+    logits = torch.randn(2, 1, 4, 4, requires_grad=True)
+    maps = torch.rand(2, 1, 4, 4)
+    maps[0] = torch.nan
+    assert (seeds(maps, 0.7, 0.1)[0] == IGNORED).all()
+    assert torch.equal(guided(logits, seeds(maps, 0.7, 0.1)), guided(logits[1:], seeds(maps[1:], 0.7, 0.1)))
+    loss = guided(logits, seeds(torch.full_like(maps, torch.nan), 0.7, 0.1))
+    loss.backward()
+    assert loss == 0
+    assert torch.equal(logits.grad, torch.zeros_like(logits))
+
+
+@pytest.mark.parametrize(
+    ("name", "places"),
+    [
+        ("resnet_nano", ("layer2", "layer3")),
+        pytest.param("convnext_nano", ("stages.1", "stages.2"), marks=pytest.mark.slow),
+        pytest.param("replknet_nano", ("stages.0", "stages.1"), marks=pytest.mark.slow),
+        pytest.param("slak_nano", ("stages.0", "stages.1"), marks=pytest.mark.slow),
+    ],
+)
+def test_branches_read_the_taps_before_the_last(registry, name, places):
+    base = registry.backbones.get(name).spec
+    network = build(registry, name).eval()
+    assert network.places == places
+    images, labels = torch.randn(2, 3, base.input.size, base.input.size), torch.tensor([3, 1])
+    outputs = network.training_outputs(images, labels)
+    logits = network(images)
+    assert torch.allclose(outputs["logits"], logits, atol=1e-5)
+    kept = {}
+    network.forward_tapped(images, {place: lambda maps, place=place: kept.setdefault(place, maps) for place in places})
+    for place, branch, key in zip(places, ("SPG_B_1a", "SPG_B_2a"), ("logits_b1", "logits_b2"), strict=True):
+        expected = network.SPG_B_shared(getattr(network, branch)(kept[place]))
+        assert torch.allclose(outputs[key], expected, atol=1e-4)
+    assert torch.allclose(outputs["logits_c"], network.SPG_C(network.forward_features(images)), atol=1e-4)
+
+
+class Deep(ToyNetwork):
+    """A toy of three layers, whose features are those of the third."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Conv2d(6, 6, 3, padding=1) for _ in range(2))
+
+    taps = ("conv", "layers.0", "layers.1")
+
+    def forward_features(self, images):
+        return self.layers[1](self.layers[0](self.conv(images)))
+
+
+@torch.no_grad()
+def test_attention_is_the_resized_class_map_of_the_label():
+    network = with_branches(Deep(), size=40, name="deep", key="head.weight").eval()
+    images, labels = torch.randn(2, 3, 48, 48), torch.tensor([3, 1])
+    outputs = network.training_outputs(images, labels)
+    maps = torch.einsum("bk,bkhw->bhw", network.head.weight[labels], network.forward_features(images))
+    resized = F.interpolate(maps[:, None], (40, 40), mode="bilinear", align_corners=False)
+    low, high = resized.amin(dim=(2, 3), keepdim=True), resized.amax(dim=(2, 3), keepdim=True)
+    assert torch.allclose(outputs["attention"], (resized - low) / (high - low), atol=1e-4)
+    said = [F.interpolate(outputs[key], (40, 40), mode="bilinear").sigmoid() for key in ("logits_b1", "logits_b2")]
+    assert torch.allclose(outputs["fused_attention"], sum(said) / 2, atol=1e-5)
+
+
+def test_no_gradient_reaches_a_target():
+    network = with_branches(Deep(), size=40, name="deep", key="head.weight")
+    outputs = network.training_outputs(torch.randn(2, 3, 48, 48), torch.tensor([0, 1]))
+    assert [key for key, value in outputs.items() if not value.requires_grad] == ["attention", "fused_attention"]
+
+
+def test_what_it_cannot_serve_is_one_line():
+    with pytest.raises(UsageError, match=r"^'spg' of 'toy' needs three taps, .*, and the network has conv$"):
+        with_branches(ToyNetwork(), size=48, name="toy", key="head.weight")
+    untapped = Deep()
+    untapped.__class__ = type("Untapped", (nn.Module,), {"classifier_weight": Deep.classifier_weight})
+    with pytest.raises(UsageError, match=r"and the network has none$"):
+        with_branches(untapped, size=48, name="toy", key="head.weight")
+
+
+def test_layers_agree_with_the_reference(shared_data):
+    published = Published(shared_data, "layer_spg")
+
+    def resize(maps):
+        return F.interpolate(maps, (224, 224), mode="bilinear")
+
+    attention = resize(published["class_map"][[0, 1], published["labels"]][:, None])
+    low, high = attention.amin(dim=(2, 3), keepdim=True), attention.amax(dim=(2, 3), keepdim=True)
+    attention = (attention - low) / (high - low)
+    assert published.agrees("attention", attention, 1e-5)
+    said = {branch: resize(published[f"logits_{branch}"]) for branch in ("b1", "b2", "c")}
+    fused = (said["b1"].sigmoid() + said["b2"].sigmoid()) / 2
+    targets = {
+        "b2": seeds(attention, 0.7, 0.01),
+        "b1": seeds(said["b2"].sigmoid(), 0.5, 0.05),
+        "c": seeds(fused, 0.7, 0.1),
+    }
+    parts = [F.cross_entropy(published["logits"], published["labels"])]
+    for branch, target in targets.items():
+        assert counts(target).tolist() == published[f"mask_{branch}_counts"].tolist()
+        parts.append(guided(said[branch], target))
+    assert published.agrees("loss_parts", torch.stack(parts), 1e-5)
+    assert published.agrees("loss", sum(parts), 1e-5)
+    overwritten = counts(seeds(attention, 0.05, 0.2))
+    assert overwritten.sum() == published["overwrite_counts"].sum()
+
+
+def counts(targets):
+    """Return the numbers of pixels of the object, of the background, and without target, of each image."""
+    return torch.stack([(targets == value).sum(dim=(1, 2, 3)) for value in (1, 0, IGNORED)], dim=1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["resnet50", "vgg16", "inception_v3"])
+def test_networks_agree_with_the_reference(registry, shared_data, name):
+    published = Published(shared_data, f"{name}_spg")
+    network = build(registry, f"wsolbench:{name}_wsol", 10)
+    convert = partial(in_own_names, f"{name}_wsol")
+    weights = convert(published.weights())
+    images = published.images()
+    for dropout in ("", "dropout_") if "train_dropout_loss" in published else ("",):
+        network.dropout = 0.5 if dropout else 0.0
+        network.load_state_dict(weights)
+        if not dropout:
+            check_test_time(network.eval(), published, images)
+        network.load_state_dict(weights)
+        check_training(network.train(), published, images, f"train_{dropout}")
+        if not dropout:
+            assert published.same_gradients(network, convert)
+
+
+@torch.no_grad()
+def check_test_time(network, published, images):
+    features = network.forward_features(images)
+    logits = network.forward_head(features)
+    assert published.agrees("eval_logits", logits, 1e-4)
+    bias = (network.fc if hasattr(network, "fc") else network.SPG_A4).bias
+    maps = network.class_maps(features, LABELS)[:, 0] + bias[LABELS][:, None, None]
+    assert published.agrees("eval_map", maps, 1e-4)
+    outputs = network.training_outputs(images, logits.argmax(dim=1))
+    for key in ("logits_b1", "logits_b2", "logits_c", "attention", "fused_attention"):
+        assert published.agrees(f"eval_{key}", outputs[key], 1e-4)
+    attention = network.training_outputs(images, LABELS)["attention"]
+    assert published.agrees("eval_labels_attention", attention, 1e-4)
+
+
+def check_training(network, published, images, prefix):
+    network.zero_grad()
+    torch.manual_seed(0)
+    outputs = network.training_outputs(images, LABELS)
+    for key in ("logits", "logits_b1", "logits_b2", "logits_c"):
+        assert published.agrees(f"{prefix}{key}", outputs[key], 1e-3)
+    for key in ("attention", "fused_attention"):
+        assert published.agrees(f"{prefix}{key}", outputs[key], 2e-3)
+    said = {branch: network.resize(outputs[f"logits_{branch}"]) for branch in ("b1", "b2", "c")}
+    targets = {
+        "b2": seeds(outputs["attention"], 0.7, 0.01),
+        "b1": seeds(said["b2"].detach().sigmoid(), 0.5, 0.05),
+        "c": seeds(outputs["fused_attention"], 0.7, 0.1),
+    }
+    for branch, target in targets.items():
+        assert (counts(target) - published[f"{prefix}mask_{branch}_counts"]).abs().max() <= 10
+    parts = [
+        F.cross_entropy(outputs["logits"], LABELS),
+        *(guided(said[name], target) for name, target in targets.items()),
+    ]
+    assert published.agrees(f"{prefix}loss_parts", torch.stack(parts), 1e-3)
+    assert published.agrees(f"{prefix}loss", sum(parts), 1e-3)
+    sum(parts).backward()

@@ -1,0 +1,108 @@
+"""Networks that a system changes after they are built: a new head on an old body, branches beside it.
+
+A changed network is the network itself with other layers and a mixin before its class, so that what the mixin does not
+override, such as taps and stochastic depth, stays, and entries of its state dict keep their names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from wsolbench.contract.taps import kept_layers
+from wsolbench.errors import UsageError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+__all__ = ["change_network", "channels_of", "min_max", "remove_head"]
+
+
+def change_network(network: Any, mixin: type) -> Any:
+    """Put a mixin before the class of a network, in place, and return the network."""
+    own = type(network)
+    network.__class__ = type(own.__name__, (mixin, own), {})
+    return network
+
+
+def channels_of(network: Any, size: int, called: str, layers: Iterable[str] = ()) -> tuple[int, ...]:
+    """Return the number of channels of layers of a network, and last that of its features.
+
+    Args:
+        network: The network.
+        size: Side of its input in pixels.
+        called: Who asks, and for which network, for messages: ``'spg' of 'resnet_nano'``.
+        layers: Names of modules.
+
+    Raises:
+        UsageError: Its head reads more than its feature maps, or a layer has no maps (B, K, h, w).
+    """
+    with kept_layers(network, layers) as kept:
+        maps, _ = _on_meta(network, size, called)
+    for layer in layers:
+        if layer not in kept or kept[layer].ndim != 4 or kept[layer].shape[2] != kept[layer].shape[3]:
+            raise UsageError(f"{called} needs maps (B, K, h, w) at '{layer}', which has none")
+    return (*(kept[layer].shape[1] for layer in layers), maps.shape[1])
+
+
+def remove_head(network: Any, size: int, called: str) -> None:
+    """Remove the layers that the features of a network do not depend on, in place; each becomes an identity.
+
+    Args:
+        network: The network.
+        size: Side of its input in pixels.
+        called: Who asks, and for which network, for messages: ``'acol' of 'resnet_nano'``.
+
+    Raises:
+        UsageError: Its head reads more than its feature maps.
+    """
+    from torch import nn
+
+    _, of_head = _on_meta(network, size, called)
+    for layer in list(_whole_layers(network, of_head)):
+        owner, _, attribute = layer.rpartition(".")
+        setattr(network.get_submodule(owner), attribute, nn.Identity())
+
+
+def _on_meta(network: Any, size: int, called: str) -> tuple[Tensor, set[str]]:
+    """Return the feature maps of a network without memory, and the parameters that they do not depend on."""
+    import torch
+
+    class Body(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = network
+
+        def forward(self, images: Tensor) -> Any:
+            return self.network.forward_features(images)
+
+    with torch.inference_mode(False), torch.enable_grad():
+        entries = {
+            f"network.{name}": torch.empty_like(value, device="meta") for name, value in network.state_dict().items()
+        }
+        parameters = {name: entries[name].requires_grad_() for name, _ in Body().named_parameters()}
+        maps = torch.func.functional_call(Body(), entries, (torch.zeros(2, 3, size, size, device="meta"),))
+        if not isinstance(maps, torch.Tensor):
+            raise UsageError(
+                f"{called} needs a head that reads nothing but the feature maps; this one reads more, such as a class "
+                "token"
+            )
+        gradients = torch.autograd.grad(maps.sum(), list(parameters.values()), allow_unused=True)
+    unused = {key for key, gradient in zip(parameters, gradients, strict=True) if gradient is None}
+    return maps, {key.removeprefix("network.") for key in unused}
+
+
+def _whole_layers(network: nn.Module, parameters: set[str], prefix: str = "") -> Iterator[str]:
+    """Yield the outermost layers that have parameters, and none but those of a set."""
+    for name, layer in network.named_children():
+        own = {f"{prefix}{name}.{key}" for key, _ in layer.named_parameters()}
+        if own and own <= parameters:
+            yield f"{prefix}{name}"
+        elif own & parameters:
+            yield from _whole_layers(layer, parameters, f"{prefix}{name}.")
+
+
+def min_max(maps: Tensor) -> Tensor:
+    """Return maps (..., h, w), each scaled to [0, 1] by its own minimum and maximum; a constant one becomes NaN."""
+    low, high = maps.amin(dim=(-2, -1), keepdim=True), maps.amax(dim=(-2, -1), keepdim=True)
+    return (maps - low) / (high - low)
