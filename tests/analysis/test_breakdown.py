@@ -1,5 +1,7 @@
 """Records broken down, against loops over images and resamples; and what records do not tell."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -21,8 +23,10 @@ from wsolbench.analysis.groupings import groupings_of
 from wsolbench.analysis.studies.breakdown import PARTS, Study, break_down, tables_of
 from wsolbench.analysis.study import Evidence
 from wsolbench.errors import DataError
-from wsolbench.protocol import IOU_THRESHOLDS, MODES
+from wsolbench.figures.threshold_ranges import RangedCurve
+from wsolbench.protocol import IOU_THRESHOLDS, MODES, cam_threshold_grid
 from wsolbench.protocol.box_errors import KINDS
+from wsolbench.protocol.boxes import NO_BOX
 from wsolbench.protocol.breakdown import resample_groups, resample_threshold_range
 from wsolbench.protocol.uncertainty import draw_resamples, interval
 from wsolbench.records import write_record
@@ -172,6 +176,44 @@ def test_an_older_record_says_what_it_does_not_tell(monkeypatch):
     assert not findings.table["group"].str.contains("not known").any()
     assert set(findings.figures) == {"", "errors", "boxes", "position", "class", "tau"}
     assert set(Study().conclude(evidence(old)).figures) == {"", "tau"}
+
+
+@pytest.mark.parametrize(
+    ("within", "told"),
+    [
+        ([0, 1, 1, 1, 0, 0, 0, 0, 0, 0], "0.1 to 0.3"),
+        ([1, 0, 0, 1, 1, 0, 0, 0, 0, 1], "0, 0.3 to 0.4, 0.9"),
+        ([1, 0, 1, 0, 1, 0, 1, 0, 1, 1], "0, 0.2, 0.4, 0.6, 1 more"),
+    ],
+)
+def test_a_range_with_gaps_is_told_with_all_its_parts(within, told):
+    curve = RangedCurve(np.arange(10) / 10, np.zeros(10), np.array(within, dtype=bool), 1)
+    assert curve.told == told
+
+
+def test_the_width_of_a_range_is_that_of_its_parts():
+    record = boxed_record(4)
+    part = record.outcomes[0]
+    curve = part.box_acc("single", 0.5)
+    (row,) = tables(record)["range of τ"].to_dict("records")
+    near = [place for place, value in enumerate(curve) if value >= max(curve) - 1]
+    assert row["percent"] == pytest.approx(100 * len(near) / GRID)
+    places = [place for place in near if place - 1 not in near]
+    assert row["group"].count(",") == len(places) - 1
+    assert row["group"].endswith(f"(best {cam_threshold_grid(1 / GRID)[np.argmax(curve)]:.4g})")
+
+
+def test_pictures_of_one_group_or_of_no_box_are_left_out():
+    (part,) = with_boxes([random_part(0)])
+    same = {
+        "true_boxes": tuple(np.array([[60, 60, 160, 160]]) for _ in range(TEST)),
+        "labels": np.zeros(TEST, dtype=int),
+        "sizes": np.full(TEST, 0.2),
+        "predicted_boxes": np.tile(NO_BOX, (TEST, 1)),
+    }
+    figures = Study().conclude(evidence(make_record(test=replace(part, **same), fullsup=None))).figures
+    assert not {"boxes", "position", "class"} & set(figures)
+    assert [tick.get_text() for tick in figures[""].axes[0].get_xticklabels()] == [f"all images\nn={TEST}"]
 
 
 def test_what_has_no_boxes_is_refused():

@@ -23,10 +23,19 @@ class GroupedIntervals:
     Attributes:
         groups: G names.
         values: Label -> (G, 3) number, lower and upper end; NaN where a group has none.
+        counts: Label -> (G,) of how many images each number is.
     """
 
     groups: tuple[str, ...]
     values: Mapping[str, NDArray[np.float64]]
+    counts: Mapping[str, NDArray[np.intp]]
+
+    @property
+    def told(self) -> list[str]:
+        """Groups with their numbers of images, which may differ between labels."""
+        counts = np.array(list(self.counts.values()))
+        ends = zip(self.groups, counts.min(axis=0).tolist(), counts.max(axis=0).tolist(), strict=True)
+        return [f"{visible(name)}\nn={low:,}" + ("" if low == high else f" to {high:,}") for name, low, high in ends]
 
 
 @own_style()
@@ -40,7 +49,7 @@ def draw_grouped_intervals(panels: Mapping[str, GroupedIntervals], looks: Mappin
     """
     widths = [max(2.2, 0.45 * len(panel.groups) * (1 + 0.35 * len(panel.values))) for panel in panels.values()]
     legend = 0.16 * len(looks) + 0.15
-    figure = Figure(figsize=(sum(widths) + 0.9, 2.7 + legend), dpi=120, layout="constrained")
+    figure = Figure(figsize=(sum(widths) + 0.9, 2.85 + legend), dpi=120, layout="constrained")
     all_axes = figure.subplots(1, len(panels), sharey=True, squeeze=False, width_ratios=widths)[0]
     for axes, (name, panel) in zip(all_axes, panels.items(), strict=True):
         _draw_panel(axes, panel, looks)
@@ -73,7 +82,7 @@ def _draw_panel(axes: Axes, panel: GroupedIntervals, looks: Mapping[str, Look]) 
             alpha=look.alpha,
             label=label,
         )
-    axes.set_xticks(places, [visible(group) for group in panel.groups], fontsize=8)
+    axes.set_xticks(places, panel.told, fontsize=8)
     axes.set_xlim(-0.5, len(places) - 0.5)
     axes.set_ylim(0, 100)
     axes.tick_params(axis="y", labelsize=8)

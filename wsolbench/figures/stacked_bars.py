@@ -18,12 +18,15 @@ _NARROWEST = 4.0
 
 
 @own_style()
-def draw_stacked_bars(parts: Sequence[str], bars: Mapping[str, NDArray[np.float64]], *, across: str) -> Figure:
+def draw_stacked_bars(
+    parts: Sequence[str], bars: Mapping[str, NDArray[np.float64]], notes: Mapping[str, str], *, across: str
+) -> Figure:
     """Draw a horizontal bar for every label, the parts in one order, with their numbers where there is room.
 
     Args:
         parts: K names.
         bars: Label -> (K,) percent; at least one label.
+        notes: Label -> what stands behind its bar.
         across: What the whole is.
     """
     labels = list(bars)
@@ -38,11 +41,14 @@ def draw_stacked_bars(parts: Sequence[str], bars: Mapping[str, NDArray[np.float6
         axes.barh(places, widths, left=left, height=0.75, color=colours[part], alpha=0.85, label=visible(part))
         for place, start, width in zip(places, left, widths, strict=True):
             if width >= _NARROWEST:
-                axes.text(start + width / 2, place, f"{width:.0f}", ha="center", va="center", fontsize=8, color="black")
+                axes.text(start + width / 2, place, f"{width:.1f}", ha="center", va="center", fontsize=8, color="black")
         left += widths
+    for place, end, label in zip(places, left, labels, strict=True):
+        axes.text(end, place, f" {visible(notes[label])}", ha="left", va="center", fontsize=8, color="0.3")
     axes.set_yticks(places, [folded(label, 34) for label in labels], fontsize=8)
     axes.set_xlabel(visible(across), fontsize=9)
-    axes.set_xlim(0, 1.02 * max(float(left.max()), 1.0))
+    axes.set_xlim(0, 1.2 * max(float(left.max()), 1.0))  # room for the notes
+    axes.set_xticks([tick for tick in axes.get_xticks() if 0 <= tick <= 100])
     axes.tick_params(axis="x", labelsize=8)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)

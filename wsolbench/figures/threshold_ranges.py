@@ -13,6 +13,9 @@ from wsolbench.figures.style import Look, folded, own_style
 
 __all__ = ["RangedCurve", "draw_threshold_ranges"]
 
+_NAMED = 4
+"""Parts of a range that are named."""
+
 
 @dataclass(frozen=True, eq=False)
 class RangedCurve:
@@ -21,20 +24,24 @@ class RangedCurve:
     Attributes:
         thresholds: (T,) the grid of τ.
         values: (T,) percent.
-        within: (T,) bool, which τ are of the range; one at least.
+        within: (T,) bool, which τ are of the range; one at least, perhaps with gaps.
         best: Place of the best τ.
+        note: What the legend says of the range beside its ends.
     """
 
     thresholds: NDArray[np.float64]
     values: NDArray[np.float64]
     within: NDArray[np.bool_]
     best: int
+    note: str = ""
 
     @property
-    def ends(self) -> tuple[float, float]:
-        """The lowest and the highest τ of the range."""
-        within = self.thresholds[self.within]
-        return float(within[0]), float(within[-1])
+    def told(self) -> str:
+        """The ends of all parts of the range: ``0.41 to 0.45, 0.47``; of many, those of the first ones."""
+        changes = np.flatnonzero(np.diff(np.concatenate([[False], self.within, [False]]).astype(np.int8)))
+        parts = [self.thresholds[[start, stop - 1]] for start, stop in changes.reshape(-1, 2)]
+        told = [f"{low:.4g}" if low == high else f"{low:.4g} to {high:.4g}" for low, high in parts]
+        return ", ".join(told[:_NAMED]) + (f", {len(told) - _NAMED} more" if len(told) > _NAMED else "")
 
 
 @own_style()
@@ -47,7 +54,7 @@ def draw_threshold_ranges(curves: Mapping[str, RangedCurve], looks: Mapping[str,
         caption: What the range is.
     """
     strip = 0.16 * len(curves) + 0.2
-    legend = 0.16 * len(curves) + 0.15
+    legend = 0.16 * sum(1 + len(f"{label}{curve.told}{curve.note}") // 88 for label, curve in curves.items()) + 0.15
     figure = Figure(figsize=(6.0, 2.9 + strip + legend), dpi=120, layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(2.6, strip))
     for place, (label, curve) in enumerate(curves.items()):
@@ -57,7 +64,7 @@ def draw_threshold_ranges(curves: Mapping[str, RangedCurve], looks: Mapping[str,
         above.plot(
             curve.thresholds, np.where(curve.within, curve.values, np.nan), lw=3.5, solid_capstyle="butt", **style
         )
-        told = f"{folded(label, 60)}: τ {curve.ends[0]:.3g} to {curve.ends[1]:.3g}"
+        told = folded(f"{label}: τ {curve.told}{curve.note and f'; {curve.note}'}", 96)
         heights = np.where(curve.within, -place, np.nan)
         below.plot(curve.thresholds, heights, lw=3.5, solid_capstyle="butt", label=told, **style)
         for axes, height in ((above, curve.values[curve.best]), (below, -place)):

@@ -2,9 +2,10 @@
 
 BoxAcc is that of the largest contour's box at δ 0.5, at the τ that was chosen on train-fullsup or, without one, at the
 oracle's. Groups of images are those of `wsolbench.analysis.groupings`, kinds of errors those of
-`wsolbench.protocol.box_errors`, and the range of τ is that around the oracle's. Intervals are bootstrap intervals over
-images with τ chosen anew in every resample, as in records; those of kinds hold τ. Differences from the first record are
-paired, and there where both are of the same images.
+`wsolbench.protocol.box_errors`. The range of τ is every τ of the grid whose BoxAcc is at most one point below that of
+the oracle's τ; it may have gaps, and its width is how many they are. Intervals are bootstrap intervals over images with
+τ chosen anew in every resample, as in records; those of kinds hold τ. Differences from the first record are paired, and
+there where both are of the same images.
 """
 
 from __future__ import annotations
@@ -66,6 +67,22 @@ class Study(RecordStudy):
         "than large ones, so that a difference between groups is no effect of size."
     )
 
+    terms: ClassVar[Mapping[str, str]] = {
+        "percent": "of all images and of groups: images that are localized (BoxAcc: box of the largest contour, δ 0.5, "
+        "at the τ chosen on train-fullsup or, without one, at the best τ). Of errors: images with this error, of all.",
+        "low, high": "the ends of the 95 % interval (bootstrap over images).",
+        "difference, its low, its high": "to the first record, on the same images, with its interval.",
+        "size": "the share of the frame that the largest true box covers.",
+        "position": "the cell of a 3×3 grid over the image in which the centre of the largest true box is.",
+        "objects": "the number of true boxes.",
+        "errors": "of boxes with an IoU below 0.5, the first that applies. no box: there is none; elsewhere: it meets "
+        "no true box; several objects: it fits the box around all true boxes; too small, too large: its area is below "
+        "half, or above twice that of the true box; off-centre: moved onto the true centre it would be right; wrong "
+        "shape: it would not.",
+        "range of τ": "the good τ: all whose BoxAcc is at most --points below the best one. The range may have gaps: "
+        "the group lists its parts, and percent is how many τ of the grid they are together, without the gaps.",
+    }
+
     points: Annotated[
         float, Field(gt=0, le=100, description="How far below the best BoxAcc, in percent, a τ of the range may be.")
     ] = 1.0
@@ -94,27 +111,29 @@ class Study(RecordStudy):
         looks = {each.label: Look(colours[each.label], each.is_random) for each in broken}
         figures = {"": draw_grouped_intervals(_panels(broken), looks, up="images localized (%)")}
         with_errors = {each.label: each for each in broken if each.errors is not None}
-        if with_errors:
+        shares = {label: each.numbers[ERRORS].value[1:] for label, each in with_errors.items()}
+        if any(of_record.any() for of_record in shares.values()):
             figures["errors"] = draw_stacked_bars(
                 KINDS[1:],
-                {label: each.numbers[ERRORS].value[1:] for label, each in with_errors.items()},
+                shares,
+                {label: each.wrong for label, each in with_errors.items()},
                 across="images that are not localized (% of all images)",
             )
-            figures["boxes"] = draw_box_comparison(
-                {label: each.compared for label, each in with_errors.items()}, looks, cut=0.5
-            )
+        compared = {label: each.compared for label, each in with_errors.items() if len(each.compared[0])}
+        if compared:
+            figures["boxes"] = draw_box_comparison(compared, looks, cut=0.5)
         cells = {each.label: cells for each in broken if (cells := each.cells) is not None}
-        if cells:
+        if any(np.count_nonzero(counts) > 1 for _, counts in cells.values()):
             figures["position"] = draw_cell_grids(
                 cells, title="where the centre of the object lies in the image", scale="images localized (%)"
             )
         classes = {each.label: ranked for each in broken if (ranked := each.ranked) is not None}
-        if classes:
+        if any(len(names) > 1 for names, _ in classes.values()):
             across = f"images of a class that are localized (%); classes of at least {FEWEST} images"
             figures["class"] = draw_ranked_groups(classes, looks, across=across)
         curves = {each.label: curve for each in broken if (curve := each.curve) is not None}
         if curves:
-            caption = f"thick: at most {self.points:g} % below the best"
+            caption = f"thick: good τ, at most {self.points:g} % below the best"
             figures["tau"] = draw_threshold_ranges(curves, looks, caption=caption)
         return figures
 
@@ -191,6 +210,12 @@ class Broken:
         return None if true is None or predicted is None else compare_boxes(predicted, true)
 
     @property
+    def wrong(self) -> str:
+        """How many images are not localized, in words."""
+        assert self.errors is not None
+        return f"{np.count_nonzero(self.errors.kinds):,} of {len(self.errors.kinds):,} images"
+
+    @property
     def compared(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Ratios of areas and distances of centres, of the images with a box."""
         assert self.errors is not None
@@ -224,13 +249,13 @@ class Broken:
         if self.range is None:
             return None
         grid = cam_threshold_grid(self.record.protocol.threshold_step)
-        return RangedCurve(grid, self.part.box_acc("single", 0.5), self.range.within, self.range.best)
+        width = f"{self.range.width.value[0]:.1f} % of the grid"
+        return RangedCurve(grid, self.part.box_acc("single", 0.5), self.range.within, self.range.best, width)
 
     @property
     def _range_name(self) -> str:
         assert self.curve is not None
-        first, last = self.curve.ends
-        return f"{first:.4g} to {last:.4g}, best {self.curve.thresholds[self.curve.best]:.4g}"
+        return f"{self.curve.told} (best {self.curve.thresholds[self.curve.best]:.4g})"
 
     @property
     def images(self) -> pd.DataFrame:
@@ -262,7 +287,8 @@ class Broken:
             worst = int(shares.argmax())
             told.append(f"its most frequent error is '{KINDS[worst + 1]}', {shares[worst]:.1f} % of all images")
         if TAU in self.numbers:
-            told.append(f"the range of good τ is {self.numbers[TAU].value[0]:.1f} % of the grid")
+            width = self.numbers[TAU].value[0]
+            told.append(f"the good τ, at most {self._points:g} % below the best, are {width:.1f} % of the grid")
         return f"{'; '.join(told)}."
 
     def rows(self, what: str, first: Broken) -> list[_Row]:
@@ -347,8 +373,16 @@ def _panels(broken: Sequence[Broken]) -> dict[str, GroupedIntervals]:
         there = np.flatnonzero(np.sum([each.counts(what) for each in known], axis=0)) if known else np.arange(0)
         if len(there) > 1:
             groups = tuple(known[0].names(what)[place] for place in there.tolist())
-            panels[name] = GroupedIntervals(groups, {each.label: each.table(what)[there] for each in known})
-    return panels or {"": GroupedIntervals((ALL,), {each.label: each.table(ALL) for each in broken})}
+            panels[name] = _panel(what, groups, known, there)
+    return panels or {"": _panel(ALL, (ALL,), broken, np.arange(1))}
+
+
+def _panel(what: str, groups: tuple[str, ...], known: Sequence[Broken], there: NDArray[np.intp]) -> GroupedIntervals:
+    return GroupedIntervals(
+        groups,
+        {each.label: each.table(what)[there] for each in known},
+        {each.label: np.array(each.counts(what))[there] for each in known},
+    )
 
 
 def _unknown(broken: Sequence[Broken]) -> list[str]:
