@@ -74,6 +74,9 @@ def test_the_table_is_that_of_numpy(network, toys, tmp_path):
             assert row["near 0"] == pytest.approx(values[near].mean() / values[~near].mean(), rel=1e-6)
         else:
             assert np.isnan(row["near 0"])
+    drawing = (tmp_path / "out" / "weights.svg").read_text()
+    for words in ("Line:", "Dotted:", "Hexagons:", "Histograms:", "quadrants", "count (log)"):
+        assert words in drawing, words
     names = {"weights", "weights-threshold", "weights-mean"}
     pictures = {f"{name}.{ending}" for name in names for ending in ("png", "svg")}
     assert {path.name for path in (tmp_path / "out").iterdir()} == pictures | {
@@ -133,6 +136,12 @@ def test_known_answers():
     assert pillar(weights, areas, draws).value == pytest.approx(3)
     assert np.isnan(pillar(weights, areas * 0, draws).value)
     assert list(quadrants(weights, weights).values()) == [0.5, 0, 0, 0.5]
+
+
+def test_the_help_says_what_columns_are(cli):
+    said = " ".join(cli("analyze", "weights", "--help").out.split())
+    for words in ("99th percentile of all values of the image's maps", "nearest to 0", "the quadrants: shares of all"):
+        assert words in said, words
 
 
 @pytest.mark.usefixtures("no_pictures")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from wsolbench.escaping import visible
-from wsolbench.figures.style import Look, folded, own_style
+from wsolbench.figures.style import Caption, Look, folded, own_style
 
 __all__ = ["JointDensity", "draw_joint_densities"]
 
@@ -47,7 +47,13 @@ class JointDensity:
 
 @own_style()
 def draw_joint_densities(
-    panels: Mapping[str, JointDensity], looks: Mapping[str, Look], *, across: str, up: str
+    panels: Mapping[str, JointDensity],
+    looks: Mapping[str, Look],
+    *,
+    across: str,
+    up: str,
+    point: str,
+    caption: Sequence[str] = (),
 ) -> Figure:
     """Draw a panel for every label: hexagons on a logarithmic scale of colour, histograms at the margins.
 
@@ -58,21 +64,36 @@ def draw_joint_densities(
         looks: Label -> how it looks.
         across: What x is.
         up: What y is.
+        point: What a point is.
+        caption: Sentences on x, y, the line and the cut; the other marks are explained.
     """
     columns = min(COLUMNS, len(panels))
     rows = -(-len(panels) // columns)
     titles = {label: f"{folded(label, 36)}\n{density.caption}" for label, density in panels.items()}
     heading = 0.13 * max(title.count("\n") + 1 for title in titles.values()) + 0.05  # inches
     between = heading + 0.3
-    figure = Figure(figsize=(_SIDE * columns + 0.5, _SIDE * rows + between * (rows - 1) + heading + 0.55), dpi=120)
-    width, height = figure.get_size_inches()
+    width = _SIDE * columns + 0.5
+    below = Caption.of([*caption, *_legend(point)], width)
+    height = _SIDE * rows + between * (rows - 1) + heading + 0.55 + below.height
+    figure = Figure(figsize=(width, height), dpi=120)
     grid = figure.add_gridspec(rows, columns, wspace=0.24, hspace=between / _SIDE)
-    grid.update(left=0.68 / width, right=1 - 0.06 / width, bottom=0.5 / height, top=1 - (heading + 0.05) / height)
+    bottom, top = (0.5 + below.height) / height, 1 - (heading + 0.05) / height
+    grid.update(left=0.68 / width, right=1 - 0.06 / width, bottom=bottom, top=top)
     for place, (label, density) in enumerate(panels.items()):
         _draw_panel(figure, grid[divmod(place, columns)], titles[label], density, looks[label])
-    figure.supxlabel(visible(across), fontsize=9, y=0.08 / height)
-    figure.supylabel(visible(up), fontsize=9, x=0.08 / width)
+    figure.supxlabel(visible(across), fontsize=9, y=(0.08 + below.height) / height)
+    figure.supylabel(visible(up), fontsize=9, x=0.08 / width, y=(bottom + top) / 2)
+    below.write(figure)
     return figure
+
+
+def _legend(point: str) -> list[str]:
+    """Return what every panel has."""
+    return [
+        f"A point is {point}. Hexagons: from grey (one point) over the colour to black (the most points of the panel), "
+        "on a logarithmic scale. Histograms: above on a linear scale, on the right on a logarithmic one. Per cent: "
+        "shares of the points in the quadrants that the dotted line and 0 make. Every panel has axes of its own."
+    ]
 
 
 def _draw_panel(figure: Figure, place: SubplotSpec, title: str, density: JointDensity, look: Look) -> None:
@@ -109,6 +130,7 @@ def _draw_panel(figure: Figure, place: SubplotSpec, title: str, density: JointDe
     )
     for margin in (top, right):
         margin.axis("off")
+    right.set_title("count (log)", fontsize=6.5, color="0.3", pad=2)
     for axis in (middle.xaxis, middle.yaxis):
         axis.set_major_locator(MaxNLocator(4))
     middle.tick_params(labelsize=7)
@@ -116,10 +138,10 @@ def _draw_panel(figure: Figure, place: SubplotSpec, title: str, density: JointDe
 
 
 def _limits(values: NDArray[np.float64]) -> tuple[float, float]:
-    """Return the ends of an axis that holds all values, with a little room; a constant lies at the lower end."""
+    """Return the ends of an axis that holds all values, with room for shares; a constant lies at the lower end."""
     low, high = float(values.min()), float(values.max())
     high = high if high > low else low + 1
-    room = 0.03 * (high - low)
+    room = 0.09 * (high - low)
     return low - room, high + room
 
 

@@ -72,6 +72,7 @@ class Study(NetworkStudy[Noise]):
         ENERGY: "which share of the energy of an image's maps is along their first component, after the mean of every "
         "map over its cells was removed: maps are variables, cells are samples, nothing is normalised, so large maps "
         "count most. For the PC1 share of 'components', maps are samples and are normalised.",
+        "maps": "channels × rows × columns.",
         "(median)": "the median over images.",
         "not defined": "images all of whose maps are constant: they have no total variation and no energy share.",
         CORRELATION.format(method="METHOD"): "Spearman's rank correlation over images, one for each record that is "

@@ -36,6 +36,8 @@ NEAR_ZERO = 0.2
 """The share of all maps whose weights count as near 0."""
 BINS = 10
 """Of weights, with equally many maps in each."""
+_FIGURES = {"": "area above R of the 99th percentile", "threshold": "area above T", "mean": "mean (GAP)"}
+"""The name of a figure -> the term of its quantity."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +74,22 @@ class Study(NetworkStudy[WeighedMaps]):
         "background; and intervals are of other images, not of another training or another draw of random weights."
     )
 
+    terms: ClassVar[Mapping[str, str]] = {
+        "class weight": "the weight of a map for the true class of the image: of the head as it is (raw), or with the "
+        "norm before it (effective).",
+        "area above R of the 99th percentile": "the share of a map's cells above R (--relative) times the 99th "
+        "percentile of all values of the image's maps.",
+        "area above T": "the share of a map's cells above T (--threshold; the paper's is 10).",
+        "mean (GAP)": "the mean of a map over its cells, its global average pooling.",
+        "mean": "the mean of the quantity over all maps of all images.",
+        "rank correlation": "Spearman's ρ of class weight and quantity, over all pairs of an image and a map.",
+        "near 0": "the mean area of the fifth of all maps whose weights are nearest to 0, over the mean area of the "
+        "others: above 1 is the paper's pillar, 1 where weights say nothing of areas.",
+        "low, high": "the ends of the 95 % interval: bootstrap over images.",
+        "share w > 0, above (and so on)": "the quadrants: shares of all maps with a positive or another weight, and a "
+        "quantity above its median over all maps or not.",
+    }
+
     threshold: Annotated[float, Field(allow_inf_nan=False, description="Pixels of a map above it are activated.")] = 10
     relative: Annotated[
         float,
@@ -104,8 +122,13 @@ class Study(NetworkStudy[WeighedMaps]):
                 looks,
                 across="class weight" if self.class_weights == "raw" else "effective class weight",
                 up=quantity,
+                point="a feature map of an image",
+                caption=[
+                    f"{quantity}: {self.terms[term]} Line: its mean in {BINS} bins of the weight with equally many "
+                    "maps. Dotted: its median. ρ: rank correlation of both, with its 95 % interval over images."
+                ],
             )
-            for name, quantity in zip(("", "threshold", "mean"), parts[0].quantities, strict=True)
+            for (name, term), quantity in zip(_FIGURES.items(), parts[0].quantities, strict=True)
         }
         bins = pd.concat([part.bins for part in parts], ignore_index=True)
         return Findings(pd.DataFrame(rows), figures, self._shows(parts), {"bins": bins})
