@@ -77,9 +77,8 @@ def _on_meta(network: Any, size: int, called: str) -> tuple[Tensor, set[str]]:
             return self.network.forward_features(images)
 
     with torch.inference_mode(False), torch.enable_grad():
-        entries = {
-            f"network.{name}": torch.empty_like(value, device="meta") for name, value in network.state_dict().items()
-        }
+        known = (*Body().named_parameters(), *Body().named_buffers())  # some buffers are not in the state dict
+        entries = {name: torch.empty_like(value, device="meta") for name, value in known}
         parameters = {name: entries[name].requires_grad_() for name, _ in Body().named_parameters()}
         maps = torch.func.functional_call(Body(), entries, (torch.zeros(2, 3, size, size, device="meta"),))
         if not isinstance(maps, torch.Tensor):

@@ -90,7 +90,7 @@ class TimmBackbone:
             for name, function in visit.items():
                 show = partial(self._show, name, images, function)
                 hooks.enter_context(self.get_submodule(name).register_forward_hook(show))
-            return self._timms_logits(images)
+            return self._logits(images)
 
     def _show(
         self,
@@ -111,8 +111,8 @@ class TimmBackbone:
         prefix, last = getattr(self, "num_prefix_tokens", None), getattr(self, "output_fmt", None) == "NHWC"
         return find_layout(output, images, prefix, channels_last=last)
 
-    def _timms_logits(self, images: Tensor) -> Tensor:
-        """Return the logits (B, C) of timm's own forward pass."""
+    def _logits(self, images: Tensor) -> Tensor:
+        """Return the logits (B, C) of timm's own forward pass, which does not come here again."""
         output = self.timms_features(images)
         return images.new_zeros(len(images), 0) if self.headless else self._timms_head(output)
 
@@ -168,6 +168,10 @@ class FinalMaps(TimmBackbone):
         layout = self._final
         maps = layout.maps(output, images)
         return Features(maps, (output[:, : layout.prefix],)) if layout.prefix else maps
+
+    def _logits(self, images: Tensor) -> Tensor:
+        """Return the logits (B, C), also where a system has given the network another head."""
+        return self.forward(images)
 
     def forward_head(self, features: Tensor | Features) -> Tensor:
         """Return the logits (B, C)."""

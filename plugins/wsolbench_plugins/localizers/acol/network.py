@@ -41,6 +41,10 @@ class TwoClassifiers(nn.Module):
         logits: Tensor = self.classifier_A[-1](features.maps).mean(dim=(2, 3))
         return logits
 
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the logits (B, C) of images (B, 3, H, W)."""
+        return self.forward_head(self.forward_features(images))
+
     @property
     def classifier_weight(self) -> Tensor:
         """The weights (C, K) of the 1×1 convolution of the first classifier."""
