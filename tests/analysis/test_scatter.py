@@ -47,6 +47,9 @@ def test_quantities_are_joined_by_network_and_weights(records):
     joined = table.details["networks"].set_index("network")
     assert joined["ERF size"].tolist()[:3] == pytest.approx([0.1, 0.2, 0.3])
     assert np.isnan(joined["ERF size"]["net3"])  # its weights are others
+    assert joined["input of the ERF size"].tolist()[:3] == ["1,024 px"] * 3
+    assert table.figures[""].axes[0].get_xlabel() == "ERF size, inputs of 1,024 px"
+    assert joined["parameters (millions)"].tolist() == [0.001] * 4
     assert joined["side of the largest kernel that looks around a position, in cells"].tolist() == [3, 7, 5, 31]
     rows = table.table.set_index("quantity")
     assert rows.loc["erf", "networks"] == 3
@@ -54,6 +57,34 @@ def test_quantities_are_joined_by_network_and_weights(records):
     scores = [each.metrics.fullsup_box_acc_v2 for each in records]
     assert rows.loc["kernel", "rank correlation"] == pytest.approx(spearmanr([3, 7, 5, 31], scores).statistic)
     assert set(table.figures) == {"", "kernel"}  # one input size, one number of parameters: no figure
+
+
+def test_without_a_rank_correlation_the_networks_are_the_table(records):
+    found = Study().conclude(Evidence(records[:2], [erf_of(make_backbone("net0", 3, "a"))]))
+    assert found.table["network"].tolist() == ["net0", "net1"]
+    assert found.shows == (
+        "There is no rank correlation of MaxBoxAccV2, fullsup τ with erf (it needs 3 trained networks, and is known "
+        "of 1); kernel, parameters, top1, input (it needs 3 trained networks, and there are 2)."
+    )
+    assert set(found.figures) == {""}
+
+
+def test_quantities_without_a_rank_correlation_have_no_row(records):
+    found = Study().conclude(Evidence(records))
+    assert found.table["quantity"].tolist() == ["kernel"]
+    assert found.table["rank correlation"].notna().all()
+    assert "There is no rank correlation of MaxBoxAccV2, fullsup τ with" in found.shows
+    assert "parameters, top1, input (it is the same in all networks)" in found.shows
+
+
+def test_fields_of_different_inputs_are_not_mixed_silently(records):
+    sizes = (64, 64, 96)
+    networks = [make_backbone(f"net{n}", 3, sha, size=sizes[n]) for n, sha in enumerate("abc")]
+    found = Study(x="erf").conclude(Evidence(records, [erf_of(*networks, size=None)]))
+    assert "ERF sizes are of inputs of 64 and 96 px, so that they are not comparable" in found.shows
+    assert found.figures[""].axes[0].get_xlabel() == "ERF size, inputs of 64 and 96 px"
+    alike = Study(x="erf").conclude(Evidence(records, [erf_of(*networks[:2], size=None)]))
+    assert "not comparable" not in alike.shows
 
 
 @pytest.mark.parametrize("ties", [False, True])

@@ -9,7 +9,8 @@ Arrows lead from one dot to another where one setting differs and all else that 
 the input size, an option of the network, a setting of the training, or what the training started from. Of several
 values of a setting, neighbours are joined.
 
-The size of the effective receptive field is that of stored ``erf`` analyses of the very weights.
+The size of the effective receptive field is that of stored ``erf`` analyses of the very weights; it depends on the size
+of the input, which the axis names.
 
 Source: Yasuki and Taki, "CAM Back Again", CVPR 2024, Fig. 1, 10 and 11.
 """
@@ -39,6 +40,7 @@ from wsolbench.records import BackboneInfo, ResultRecord, identity_of
 from wsolbench.records.identity import difference
 from wsolbench.records.labels import tell_apart, told_as_text
 from wsolbench.records.tables import LABELS
+from wsolbench.texts import in_pixels
 
 Axis = Literal["erf", "kernel", "parameters", "top1", "input"]
 AXES: dict[Axis, str] = {
@@ -64,6 +66,15 @@ class Study(RecordStudy):
         "matters; where only one setting differs, an arrow shows it, for these networks and this data set."
     )
 
+    terms: ClassVar[Mapping[str, str]] = {
+        "erf": "the ERF size of 'analyze erf' for the weights of the record.",
+        **{axis: f"the {AXES[axis]}." for axis in AXES if axis != "erf"},
+        "networks": "trained networks that have the quantity; trainings that differ in their seeds alone are one.",
+        "rank correlation": f"Spearman's, of the score with the quantity over at least {FEWEST} networks; low and high "
+        "are the ends of the 95 % interval (bootstrap over networks).",
+        "order by chance": "the share of all orders of the networks whose rank correlation is as strong or stronger.",
+    }
+
     x: Annotated[Literal["all"] | Axis, Field(description="The quantity, or all of them.")] = "all"
     score: Annotated[
         Literal["fullsup_box_acc_v2", "max_box_acc_v2", "fullsup_box_acc", "max_box_acc", "top1_loc", "pxap"],
@@ -78,14 +89,16 @@ class Study(RecordStudy):
         axes: list[Axis] = list(AXES) if self.x == "all" else [self.x]
         if self.x != "all" and all(dot.quantities[self.x] is None for dot in dots):
             raise DataError(f"no record has the quantity '{self.x}'{_HOW_TO_GET.get(self.x, '')}")
-        rows = [row for axis in axes for row in _correlations(axis, dots)]
+        found = [correlation for axis in axes for correlation in _correlations(axis, dots)]
         figures = {axis: _draw(axis, dots, steps, LABELS[self.score]) for axis in axes if _varies(axis, dots)}
         first = next(iter(figures), None)
+        networks = pd.DataFrame(dot.row for dot in dots)
+        rows = [each.row for each in found if not each.why_not]
         return Findings(
-            pd.DataFrame(rows),
+            pd.DataFrame(rows) if rows else networks,
             {"" if axis == first else axis: figure for axis, figure in figures.items()},
-            _shows(rows, LABELS[self.score]),
-            {"networks": pd.DataFrame(dot.row for dot in dots), "arrows": _arrows_table(dots, steps)},
+            _shows(found, dots, LABELS[self.score]),
+            {"networks": networks, "arrows": _arrows_table(dots, steps)},
         )
 
 
@@ -105,6 +118,14 @@ def _require_one_data(records: Sequence[ResultRecord]) -> None:
 # -------------------------------------------------------------------------------------------------------------- points
 
 
+@dataclass(frozen=True)
+class _Field:
+    """The size of an effective receptive field, and the side of the input at which it was measured."""
+
+    size: float
+    input: int
+
+
 @dataclass(frozen=True, eq=False)
 class _Point:
     """A network with a method: the records of trainings that differ in their seeds alone."""
@@ -113,7 +134,7 @@ class _Point:
     settings: Mapping[str, str]
     records: Sequence[ResultRecord]
     scores: Sequence[float]
-    erf: float | None
+    fields: Sequence[_Field]
 
     @property
     def backbone(self) -> BackboneInfo:
@@ -138,7 +159,7 @@ class _Point:
         top1 = [record.metrics.top1_acc for record in self.records if record.metrics.top1_acc is not None]
         kernel = self.backbone.stage_kernel
         return {
-            "erf": self.erf,
+            "erf": float(np.mean([field.size for field in self.fields])) if self.fields else None,
             "kernel": None if kernel is None else float(kernel),
             "parameters": self.backbone.parameters / 1e6,
             "top1": float(np.mean(top1)) if top1 else None,
@@ -148,9 +169,10 @@ class _Point:
     @property
     def row(self) -> dict[str, Any]:
         random = " (random)" if self.is_random else ""
-        quantities = {AXES[axis].partition(" (")[0]: value for axis, value in self.quantities.items()}
+        quantities = {AXES[axis]: value for axis, value in self.quantities.items()}
         head = {"network": self.name + random, "method": self.method, "trainings": len(self.records)}
-        return {**head, "score": self.score, **quantities}
+        inputs = in_pixels(field.input for field in self.fields) if self.fields else None
+        return {**head, "score": self.score, **quantities, "input of the ERF size": inputs}
 
 
 def _points(evidence: Evidence, metric: str) -> list[_Point]:
@@ -166,12 +188,12 @@ def _points(evidence: Evidence, metric: str) -> list[_Point]:
     for record in scored:
         groups.setdefault(tuple(settings_of(record).items()), []).append(record)
     settings = [dict(key) for key in groups]
-    sizes = _erf_sizes(evidence.analyses, scored)
+    measured = _erf_sizes(evidence.analyses, scored)
     points = []
     for name, key, records in zip(_names(list(groups.values()), settings), settings, groups.values(), strict=True):
-        erf = [sizes[_weights_key(record)] for record in records if _weights_key(record) in sizes]
+        fields = [measured[_weights_key(record)] for record in records if _weights_key(record) in measured]
         scores = [value for record in records if (value := _score(record, metric)) is not None]
-        points.append(_Point(name, key, records, scores, float(np.mean(erf)) if erf else None))
+        points.append(_Point(name, key, records, scores, fields))
     return points
 
 
@@ -204,7 +226,7 @@ def _network_key(backbone: BackboneInfo, seed: int | None) -> tuple[str, ...]:
     return (backbone.name, options, str(backbone.tap), content, str(backbone.weights.key))
 
 
-def _erf_sizes(analyses: Sequence[StoredAnalysis], records: Sequence[ResultRecord]) -> dict[tuple[str, ...], float]:
+def _erf_sizes(analyses: Sequence[StoredAnalysis], records: Sequence[ResultRecord]) -> dict[tuple[str, ...], _Field]:
     """Return the ERF size by network and weights.
 
     Raises:
@@ -214,13 +236,14 @@ def _erf_sizes(analyses: Sequence[StoredAnalysis], records: Sequence[ResultRecor
     measured = {str((each.options, each.dataset and (each.dataset.name, each.dataset.split_sizes))) for each in erf}
     if len(measured) > 1:
         raise DataError(f"erf analyses of different settings are not compared: {' and '.join(sorted(measured))}")
-    found: dict[tuple[str, ...], float] = {}
+    found: dict[tuple[str, ...], _Field] = {}
     for each in erf:
         sizes = {row.get("network"): row.get("ERF size") for row in each.table}
         for network in each.networks:
             size = sizes.get(network.label)
             if isinstance(size, float):
-                found[_network_key(network.backbone, each.seed)] = size
+                key = _network_key(network.backbone, each.seed)
+                found[key] = _Field(size, network.backbone.preprocessing.size)
     if erf and not any(_weights_key(record) in found for record in records):
         names = ", ".join(dict.fromkeys(network.label for each in erf for network in each.networks))
         raise DataError(
@@ -233,32 +256,62 @@ def _erf_sizes(analyses: Sequence[StoredAnalysis], records: Sequence[ResultRecor
 # -------------------------------------------------------------------------------------------------------- correlations
 
 
-def _correlations(axis: Axis, points: Sequence[_Point]) -> list[dict[str, Any]]:
-    """Return a row of the table for each method."""
+@dataclass(frozen=True)
+class _Correlation:
+    """The rank correlation of scores with a quantity over the trained networks of a method, or why there is none."""
+
+    axis: Axis
+    method: str
+    networks: int
+    found: Estimate
+    chance: float
+    lacking: Sequence[str]
+    why_not: str
+
+    @property
+    def row(self) -> dict[str, Any]:
+        """The row of the table."""
+        numbers = {
+            "rank correlation": self.found.value,
+            "rank correlation low": self.found.low,
+            "rank correlation high": self.found.high,
+            "order by chance": self.chance,
+        }
+        return {
+            "quantity": self.axis,
+            "method": self.method,
+            "networks": self.networks,
+            **{name: None if math.isnan(number) else number for name, number in numbers.items()},
+            "without the quantity": ", ".join(self.lacking),
+        }
+
+    @property
+    def told(self) -> str:
+        """The correlation in words."""
+        interval = "" if math.isnan(self.found.low) else f" [{self.found.low:.2f}, {self.found.high:.2f}]"
+        return f"{self.axis}, {self.method} {self.found.value:.2f}{interval}"
+
+
+def _correlations(axis: Axis, points: Sequence[_Point]) -> list[_Correlation]:
+    """Return the correlation for each method."""
     return [
-        _correlation(axis, method, [point for point in points if point.method == method])
+        _correlation(axis, method, [point for point in points if point.method == method and not point.is_random])
         for method in dict.fromkeys(point.method for point in points)
     ]
 
 
-def _correlation(axis: Axis, method: str, points: Sequence[_Point]) -> dict[str, Any]:
-    trained = [point for point in points if not point.is_random]
+def _correlation(axis: Axis, method: str, trained: Sequence[_Point]) -> _Correlation:
     pairs = [(x, point.score) for point in trained if (x := point.quantities[axis]) is not None]
     lacking = [point.name for point in trained if point.quantities[axis] is None]
     found, chance = rank_correlation(np.array(pairs).reshape(-1, 2))
-    numbers = {
-        "rank correlation": found.value,
-        "rank correlation low": found.low,
-        "rank correlation high": found.high,
-        "order by chance": chance,
-    }
-    return {
-        "quantity": axis,
-        "method": method,
-        "networks": len(pairs),
-        **{name: None if math.isnan(number) else number for name, number in numbers.items()},
-        "without the quantity": ", ".join(lacking),
-    }
+    why_not = ""
+    if len(pairs) < FEWEST:
+        known = "is known of" if lacking else "there are"
+        why_not = f"it needs {FEWEST} trained networks, and {known} {len(pairs) or 'none'}"
+    elif math.isnan(found.value):
+        why_not = "it is" if len({x for x, _ in pairs}) == 1 else "their scores are"
+        why_not += " the same in all networks"
+    return _Correlation(axis, method, len(pairs), found, chance, lacking, why_not)
 
 
 def rank_correlation(pairs: NDArray[np.float64]) -> tuple[Estimate, float]:
@@ -300,17 +353,24 @@ def _centred_ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return centred
 
 
-def _shows(rows: Sequence[Mapping[str, Any]], metric: str) -> str:
-    """Return what the figures show, in one sentence."""
-    told = []
-    for row in rows:
-        if row["rank correlation"] is not None:
-            low, high = row["rank correlation low"], row["rank correlation high"]
-            interval = "" if low is None else f" [{low:.2f}, {high:.2f}]"
-            told.append(f"{row['quantity']}, {row['method']} {row['rank correlation']:.2f}{interval}")
-    if not told:
-        return f"No quantity varies over {FEWEST} trained networks, so that {metric} has no rank correlation with any."
-    return f"Rank correlation of {metric} over networks with {'; '.join(told)}."
+def _shows(found: Sequence[_Correlation], points: Sequence[_Point], metric: str) -> str:
+    """Return what the figures show: the correlations, why others are not defined, and what is not comparable."""
+    told = [each.told for each in found if not each.why_not]
+    sentences = [f"Rank correlation of {metric} over networks with {'; '.join(told)}."] if told else []
+    reasons: dict[str, list[str]] = {}
+    for each in found:
+        if each.why_not:
+            reasons.setdefault(each.why_not, []).append(each.axis)
+    without = [f"{', '.join(dict.fromkeys(axes))} ({why})" for why, axes in reasons.items()]
+    if without:
+        sentences.append(f"There is no rank correlation of {metric} with {'; '.join(without)}.")
+    inputs = {field.input for point in points for field in point.fields}
+    if len(inputs) > 1 and any(each.axis == "erf" for each in found):
+        sentences.append(
+            f"ERF sizes are of inputs of {in_pixels(inputs)}, so that they are not comparable; measure them at one "
+            "size with 'wsolbench analyze erf --size N'."
+        )
+    return " ".join(sentences)
 
 
 # ---------------------------------------------------------------------------------------------------------- pictures
@@ -358,7 +418,9 @@ def _draw(axis: Axis, points: Sequence[_Point], steps: Sequence[Step], score: st
     groups = palette(sorted({dot.group for dot in dots.values()}))
     title = score if len(methods) > 1 else f"{score}, {methods[0]}"
     logarithmic = axis in ("parameters", "input")
-    return draw_scatter(list(dots.values()), arrows, groups, x=AXES[axis], y=title + " (%)", logarithmic=logarithmic)
+    inputs = {field.input for point in points for field in point.fields}
+    across = f"{AXES[axis]}, inputs of {in_pixels(inputs)}" if axis == "erf" else AXES[axis]
+    return draw_scatter(list(dots.values()), arrows, groups, x=across, y=title + " (%)", logarithmic=logarithmic)
 
 
 def _family(point: _Point) -> str:
