@@ -158,7 +158,8 @@ def test_a_part_without_maps_and_one_image():
     assert not np.isnan(positive["MaxBoxAcc difference"])
     assert np.isnan(positive["MaxBoxAcc low"])
     assert np.isnan(whole["MaxBoxAcc difference"])
-    assert "has no maps for 1" in table.attrs["shows"]
+    assert "One image gives no intervals" in table.attrs["shows"]
+    assert "cam-neg of rectified (random) (features ≥ 0)" in table.attrs["shows"]
 
 
 @pytest.fixture

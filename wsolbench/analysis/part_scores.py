@@ -195,6 +195,8 @@ def verdict(measured: Sequence[Measured[Scores]]) -> str:
         said[-1] += f", and has no maps for {undefined}" if undefined else ""
     networks = f"{len(counted)} {kind} network{'' if len(counted) == 1 else 's'}"
     text = f"By {title}, of {networks}: {'; '.join(said)} (95 % intervals of the difference exclude 0)."
+    if counted[0].result[WHOLE].images == 1:
+        text = f"One image gives no intervals, so no part is better or worse than {WHOLE} by {title}; use several."
     scores = [(f"{method} of {each.label}", of) for each in measured for method, of in each.result.items()]
     empty = [f"{name} ({of.undefined.removeprefix(NOT_DEFINED)})" for name, of in scores if of.undefined]
     partly = [

@@ -130,7 +130,7 @@ def _draw_panel(figure: Figure, place: SubplotSpec, title: str, density: JointDe
     )
     for margin in (top, right):
         margin.axis("off")
-    right.set_title("count (log)", fontsize=6.5, color="0.3", pad=2)
+    right.set_title("count (log)", fontsize=6, color="0.3", pad=2)
     for axis in (middle.xaxis, middle.yaxis):
         axis.set_major_locator(MaxNLocator(4))
     middle.tick_params(labelsize=7)

@@ -183,7 +183,7 @@ class Study(NetworkStudy[Components]):
     def _caption(self, one: ShownImage) -> list[str]:
         """Return how the rows of a picture are chosen, and the signs of its maps."""
         chosen = "named" if self.image else "drawn at random, the same for all networks"
-        rows = f"The image is {chosen}. A row is a network, in the order in which they are named."
+        rows = f"The image is {chosen}. Rows: networks, in the order in which they are named."
         if not one.has_components:
             return [f"{rows} The map is that of {self.method}, as it is scored."]
         authors = (

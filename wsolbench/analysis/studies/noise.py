@@ -31,6 +31,8 @@ AREA, ENERGY = "entropy as area", "energy share"
 QUANTITIES = (VARIATION, AREA, ENERGY)
 CORRELATION = f"correlation of {VARIATION} with IoU of {{method}}"
 EXTREMES = ("cleanest image", "noisiest image")
+CELLS = 3
+"""What is drawn of each: the image, the mean of its maps, and one of them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,9 +91,7 @@ class Study(NetworkStudy[Noise]):
         ]
         quantities = dict(zip(QUANTITIES, torch.cat(batches, dim=1).cpu().double().numpy(), strict=True))
         variation = quantities[VARIATION]
-        if np.isnan(variation).all():
-            return Noise(subject.part.images.ids, quantities, [("all maps are constant", None), *[("", None)] * 5])
-        extremes = [int(np.nanargmin(variation)), int(np.nanargmax(variation))]
+        extremes = [] if np.isnan(variation).all() else [int(np.nanargmin(variation)), int(np.nanargmax(variation))]
         shown = {index: _cells(subject, index, variation[index]) for index in sorted(set(extremes))}
         return Noise(subject.part.images.ids, quantities, [cell for index in extremes for cell in shown[index]])
 
@@ -114,7 +114,9 @@ class Study(NetworkStudy[Noise]):
             pd.DataFrame({"network": each.label, "image": list(each.result.ids), **each.result.quantities})
             for each in measured
         ]
-        rows = [Row(each.label, each.result.cells) for each in measured]
+        several = len(measured[0].result.ids) > 1
+        extremes = EXTREMES if several else ["the image"]
+        rows = [Row(each.label, _filled(each.result.cells, CELLS * len(extremes))) for each in measured]
         return Findings(
             table,
             {
@@ -122,11 +124,12 @@ class Study(NetworkStudy[Noise]):
                     defined, looks_of(measured), caption=[f"{name}: {self.terms[name]}" for name in QUANTITIES]
                 ),
                 "maps": draw_map_table(
-                    dict.fromkeys(EXTREMES, 3),
+                    dict.fromkeys(extremes, CELLS),
                     rows,
-                    "The images with the smallest and the largest total variation (TV) of each network",
+                    f"{VARIATION.capitalize()} (TV)"
+                    + (": the images with the smallest and the largest one of each network" if several else ""),
                     [
-                        "A row is a network, in the order in which they are named. Above an image stands the mean TV "
+                        "Rows: networks, in the order in which they are named. Above an image stands the mean TV "
                         "of its maps; beside it are the mean of all its maps, and the one map whose TV is the median."
                     ],
                 ),
@@ -134,6 +137,11 @@ class Study(NetworkStudy[Noise]):
             _shows(table, correlations),
             {"images": pd.concat(images, ignore_index=True)},
         )
+
+
+def _filled(cells: Sequence[Cell], count: int) -> list[Cell]:
+    """Return so many cells, where there may be none since all maps are constant."""
+    return list(cells[:count]) or [("all maps are constant", None), *[("", None)] * (count - 1)]
 
 
 def _median(values: NDArray[np.float64]) -> float | None:
