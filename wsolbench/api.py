@@ -39,13 +39,20 @@ from wsolbench.contract import (
     Reparameterizable,
     SpatialHead,
     Split,
+    Stage,
     StochasticDepth,
+    System,
+    SystemSpec,
     Tapped,
+    TargetImages,
+    Trainable,
+    TrainingStep,
 )
 from wsolbench.contract.changed import change_network, channels_of, min_max, remove_head
 from wsolbench.contract.heads import after_batch_norm, after_layer_norm, after_pooling
 from wsolbench.contract.options import BelowOne, Count, NonNegative, Positive, Probability
 from wsolbench.contract.search import Choice, LogUniform, Uniform
+from wsolbench.contract.systems import BOXES, classification, rebuilt
 from wsolbench.contract.taps import kept_layers, visit_layers
 from wsolbench.data.images import warp
 from wsolbench.errors import (
@@ -75,6 +82,7 @@ else:
 
 
 __all__ = [
+    "BOXES",
     "FRAME",
     "Annotations",
     "Attention",
@@ -121,8 +129,14 @@ __all__ = [
     "ScoremapError",
     "SpatialHead",
     "Split",
+    "Stage",
     "StochasticDepth",
+    "System",
+    "SystemSpec",
     "Tapped",
+    "TargetImages",
+    "Trainable",
+    "TrainingStep",
     "Uniform",
     "UnknownNameError",
     "UsageError",
@@ -133,9 +147,11 @@ __all__ = [
     "after_pooling",
     "change_network",
     "channels_of",
+    "classification",
     "hookimpl",
     "kept_layers",
     "min_max",
+    "rebuilt",
     "remove_head",
     "visit_layers",
     "warp",

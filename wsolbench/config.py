@@ -232,9 +232,10 @@ class TrainConfig(DataConfig, InputSettings):
     """A training of a classifier from image labels.
 
     Args:
-        backbone: The network.
+        backbone: The network; behind the name of a system, as in ``adl:resnet_nano``, that system trains it.
         recipe: How it is trained.
         recipe_options: Option -> value, or the text that stands for it.
+        system_options: Option of the system before the network -> value, or the text that stands for it.
         backbone_options: Option of the network -> value, or the text that stands for it.
         weights: A file or a source of pretrained weights to start from; None for random ones.
         weights_key: Which state dict of a weights file that holds several; None for the usual one.
@@ -256,6 +257,7 @@ class TrainConfig(DataConfig, InputSettings):
     backbone: str
     recipe: str = "onecycle"
     recipe_options: OptionValues = {}
+    system_options: OptionValues = {}
     backbone_options: OptionValues = {}
     weights: str | None = None
     weights_key: str | None = None

@@ -336,6 +336,7 @@ def train(
     out: FilePath,
     recipe: str | RecipeSpec = "onecycle",
     recipe_options: Mapping[str, Any] | None = None,
+    system_options: Mapping[str, Any] | None = None,
     backbone_options: Mapping[str, Any] | None = None,
     weights: FilePath | None = None,
     weights_key: str | None = None,
@@ -359,7 +360,7 @@ def train(
     keep_every: int | None = None,
     choose: int | None = None,
     choose_by: ChoiceMetric | None = None,
-    method: str | MethodSpec = "cam",
+    method: str | MethodSpec | None = None,
     method_options: Mapping[str, Any] | None = None,
     resume: bool = False,
     progress: bool = False,
@@ -367,11 +368,12 @@ def train(
     """Train a classifier from image labels only.
 
     Args:
-        backbone: A registered name or a specification.
+        backbone: A registered name, also behind that of a system (``adl:resnet_nano``), or a specification.
         dataset: A registered name, a specification, or an object with the interface of `Dataset`.
         out: A new folder for weights, card, log and curve.
         recipe: A registered name or a specification.
         recipe_options: Option -> value.
+        system_options: Option of the system -> value.
         backbone_options: Option of the network -> value.
         weights: A file or a source of pretrained weights to start from; None for random ones.
         weights_key: Which state dict of a weights file that holds several.
@@ -395,7 +397,7 @@ def train(
         keep_every: The weights of the first seed are kept after every so many epochs; None for the end only.
         choose: Train so many times with options drawn at random, and keep the best on train-fullsup; None trains once.
         choose_by: The score of the choice; by default MaxBoxAccV2, and PxAP where there are masks only.
-        method: Of a choice: the method whose maps are scored.
+        method: Of a choice: the method whose maps are scored; None for that of the system, or ``cam``.
         method_options: Of a choice: option of the method -> value.
         resume: Whether to continue a training of the same settings and `out` that was interrupted.
         progress: Whether the progress is shown on standard error.
@@ -407,16 +409,18 @@ def train(
         WsolbenchError: Whatever the caller can mend.
     """
     call = _Call(dict(locals()), progress)
+    network = call.register(backbone, None)
     config = TrainConfig.of(
-        backbone=call.register(backbone, None),
+        backbone=network,
         dataset=call.register(dataset, _dataset_spec),
         recipe=call.register(recipe, None),
         recipe_options=dict(recipe_options or {}),
+        system_options=dict(system_options or {}),
         backbone_options=dict(backbone_options or {}),
         weights=None if weights is None else str(weights),
         seeds=seeds,
         watch=watch,
-        method=call.register(method, None),
+        method=call.registry.usual_method(network) if method is None else call.register(method, None),
         method_options=dict(method_options or {}),
         **call.settings(
             TrainConfig,
@@ -424,6 +428,7 @@ def train(
             "dataset",
             "recipe",
             "recipe_options",
+            "system_options",
             "backbone_options",
             "weights",
             "seeds",

@@ -52,6 +52,7 @@ def test_trained_weights_come_with_a_true_card_and_run(cli, made, tmp_path):
         "dataset": "folder",
         "recipe": "onecycle",
         "recipe_options": card["recipe_options"],
+        "system": None,
         "precision": "fp32",
         "preprocessing": None,
         "seed": 3,

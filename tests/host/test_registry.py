@@ -174,6 +174,7 @@ def test_zoos_of_two_kinds_do_not_mix():
         ["lib", "kit"],
         [],
         [],
+        [],
     ]
 
 

@@ -1,7 +1,7 @@
 """The suite as a whole: what is public is also run."""
 
 from wsolbench import testing
-from wsolbench.api import BackboneSpec, DatasetSpec, InputConfig, MethodSpec, RecipeSpec
+from wsolbench.api import BackboneSpec, DatasetSpec, InputConfig, MethodSpec, RecipeSpec, SystemSpec
 
 
 def nothing(*_):
@@ -14,6 +14,7 @@ def test_every_check_is_part_of_a_suite():
         MethodSpec("m", nothing, "s"),
         DatasetSpec("d", nothing, "s"),
         RecipeSpec("r", nothing, "s"),
+        SystemSpec("y", nothing, nothing, "s"),
     ]
     in_suites = {name for spec in specs for name, _ in testing.conformance_checks(spec)}
     assert in_suites == {name for name in testing.__all__ if name.startswith("check_")}

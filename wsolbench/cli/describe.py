@@ -1,4 +1,4 @@
-"""``wsolbench describe``: facts about a backbone, method, data set or recipe."""
+"""``wsolbench describe``: facts about a backbone, method, data set, recipe or system."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from wsolbench.cli.arguments import (
     read_input,
 )
 from wsolbench.cli.session import session_of
-from wsolbench.contract import BackboneSpec, DatasetSpec, MethodSpec, RecipeSpec, Spec
+from wsolbench.contract import BackboneSpec, DatasetSpec, MethodSpec, RecipeSpec, Spec, SystemSpec
 from wsolbench.contract.inputs import NO_CHANGES, InputChanges
 from wsolbench.errors import UsageError
 from wsolbench.escaping import finite_json, visible
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 def describe(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(help="A backbone, a family of backbones, a method, a data set or a recipe.")],
+    name: Annotated[str, typer.Argument(help="A backbone, a family, a method, a data set, a recipe or a system.")],
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     state_dict: Annotated[
         bool, typer.Option("--state-dict", help="Of a backbone: print {entry: shape} as JSON.")
@@ -44,7 +44,7 @@ def describe(
     interpolation: WarpFilter = None,
     merged: Annotated[bool, typer.Option("--merged", help="Of a backbone: after its branches are merged.")] = False,
 ) -> None:
-    """Describe a backbone (source, size, kernels, features, input), a method, a data set or a recipe (options)."""
+    """Describe a backbone (source, size, kernels, features, input), a method, data set, recipe or system."""
     session = session_of(context)
     from wsolbench.config import InputSettings
 
@@ -139,6 +139,8 @@ def _describe(registry: Registry, offer: Offer[Spec], classes: int, *, merged: b
         return {**about, **facts, "options": options}
     if isinstance(spec, MethodSpec | RecipeSpec):
         return {**about, "options": _options(offer)}
+    if isinstance(spec, SystemSpec):
+        return {**about, "train": f"{spec.name}:BACKBONE", "method": spec.method, "options": _options(offer)}
     assert isinstance(spec, DatasetSpec)
     shipping = [
         backbone.name for backbone in registry.backbones for c in backbone.spec.checkpoints if c.dataset == spec.name
@@ -165,7 +167,13 @@ def _option(option: Option) -> dict[str, Any]:
 
 
 def _kind(spec: Spec) -> str:
-    kinds = {BackboneSpec: "backbone", MethodSpec: "method", DatasetSpec: "dataset", RecipeSpec: "recipe"}
+    kinds = {
+        BackboneSpec: "backbone",
+        MethodSpec: "method",
+        DatasetSpec: "dataset",
+        RecipeSpec: "recipe",
+        SystemSpec: "system",
+    }
     return next(word for kind, word in kinds.items() if isinstance(spec, kind))
 
 

@@ -23,13 +23,14 @@ class Kind(enum.StrEnum):
     METHODS = "methods"
     DATASETS = "datasets"
     RECIPES = "recipes"
+    SYSTEMS = "systems"
 
 
 def list_offers(
     context: typer.Context,
     kind: Annotated[Kind | None, typer.Argument(help="List only this kind.")] = None,
 ) -> None:
-    """List backbones, methods, data sets and recipes, one a line, name first; PREFIX:NAME stands for many names."""
+    """List backbones, methods, data sets, recipes and systems, one a line, name first; PREFIX:NAME stands for many."""
     registry = session_of(context).load_plugins()
     rows = [
         row

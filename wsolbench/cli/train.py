@@ -44,7 +44,14 @@ if TYPE_CHECKING:
 
 def train(
     context: typer.Context,
-    backbone: Annotated[str, typer.Option(metavar="NAME", help="Network to train; see 'wsolbench list backbones'.")],
+    backbone: Annotated[
+        str,
+        typer.Option(
+            metavar="[SYSTEM:]NAME",
+            help="Network to train; see 'wsolbench list backbones'. Behind a system of 'wsolbench list systems', as in "
+            "adl:resnet_nano, that system trains it.",
+        ),
+    ],
     dataset: DatasetName = "critters",
     data_root: DataRoot = None,
     metadata_root: MetadataRoot = None,
@@ -59,6 +66,10 @@ def train(
     ] = "onecycle",
     recipe_opt: Annotated[
         list[str] | None, typer.Option(metavar="NAME=VALUE", help="An option of the recipe; repeatable.")
+    ] = None,
+    system_opt: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="An option of the system before the network; repeatable."),
     ] = None,
     weights: Annotated[
         str | None,
@@ -109,7 +120,10 @@ def train(
         typer.Option(help="Of --choose: the score on train-fullsup; default: V2, and PxAP of data sets with masks."),
     ] = None,
     method: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Of --choose: the method whose maps are scored; default cam.")
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Of --choose: the method whose maps are scored; default cam, or as the system says."
+        ),
     ] = None,
     method_opt: Annotated[
         list[str] | None,
@@ -129,7 +143,8 @@ def train(
     refuse_commas(watch or [], "--watch")
     if choose is None:
         _refuse_without_choose({"--choose-by": choose_by, "--method": method, "--method-opt": method_opt})
-    method = method or "cam"
+    registry = session.load_plugins()
+    method = method or registry.usual_method(backbone)
     from wsolbench.config import TrainConfig
 
     config = TrainConfig.of(
@@ -144,6 +159,7 @@ def train(
         class_map=class_map,
         recipe=recipe,
         recipe_options=parse_options(recipe_opt or [], "--recipe-opt"),
+        system_options=parse_options(system_opt or [], "--system-opt"),
         backbone_options=parse_options(backbone_opt or [], "--backbone-opt"),
         weights=weights,
         weights_key=weights_key,
@@ -161,7 +177,6 @@ def train(
         resume=resume,
         out=out or fresh_folder(f"train-{backbone}"),
     )
-    registry = session.load_plugins()
     check_names(registry, dataset=dataset, backbone=backbone, methods=[config.method] if choose else [], recipe=recipe)
     check_weights(registry, backbone, weights)
     from wsolbench.training.choose import train_or_choose as carry_out

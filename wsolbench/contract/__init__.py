@@ -22,6 +22,7 @@ from wsolbench.contract.backbones import (
     SpatialHead,
     StochasticDepth,
     Tapped,
+    Trainable,
 )
 from wsolbench.contract.convnext import ConvNeXtLike
 from wsolbench.contract.datasets import (
@@ -52,6 +53,13 @@ from wsolbench.contract.recipes import (
     Averaging,
     Recipe,
     RecipeSpec,
+)
+from wsolbench.contract.systems import (
+    Stage,
+    System,
+    SystemSpec,
+    TargetImages,
+    TrainingStep,
 )
 from wsolbench.contract.zoos import (
     BackboneZoo,
@@ -101,7 +109,13 @@ __all__ = [
     "SpatialHead",
     "Spec",
     "Split",
+    "Stage",
     "StochasticDepth",
+    "System",
+    "SystemSpec",
     "Tapped",
+    "TargetImages",
+    "Trainable",
+    "TrainingStep",
     "Zoo",
 ]

@@ -40,6 +40,7 @@ __all__ = [
     "SpatialHead",
     "StochasticDepth",
     "Tapped",
+    "Trainable",
     "class_weights",
 ]
 
@@ -162,6 +163,23 @@ class Tapped(Protocol):
             images: Normalised images (B, 3, H, W).
             visit: Name of a tap -> called once with its maps (B, K, h, w); the pass goes on with the maps of this shape
                 that it returns.
+        """
+        ...
+
+
+@runtime_checkable
+class Trainable(Protocol):
+    """A backbone whose forward pass in training gives more than logits, such as a second head; losses read it.
+
+    ``forward_features`` and ``forward_head`` stay the form in which it is scored.
+    """
+
+    def training_outputs(self, images: Tensor, labels: Tensor) -> Mapping[str, Tensor]:
+        """Return the outputs of a training step by name, of which ``logits`` (B, C) are those of the accuracy.
+
+        Args:
+            images: Normalised images (B, 3, H, W).
+            labels: Their classes, int64 (B,).
         """
         ...
 

@@ -10,6 +10,7 @@ from wsolbench.contract.backbones import BackboneSpec
 from wsolbench.contract.datasets import DatasetSpec
 from wsolbench.contract.methods import MethodSpec
 from wsolbench.contract.recipes import RecipeSpec
+from wsolbench.contract.systems import SystemSpec
 
 __all__ = [
     "BackboneZoo",
@@ -18,7 +19,7 @@ __all__ = [
     "Zoo",
 ]
 
-Spec: TypeAlias = BackboneSpec | MethodSpec | DatasetSpec | RecipeSpec
+Spec: TypeAlias = BackboneSpec | MethodSpec | DatasetSpec | RecipeSpec | SystemSpec
 
 S_co = TypeVar("S_co", bound=Spec, covariant=True)
 

@@ -1,10 +1,10 @@
-"""The four hooks. Each takes no argument, uses no disk, network or GPU, and returns a list of specs."""
+"""The five hooks. Each takes no argument, uses no disk, network or GPU, and returns a list of specs."""
 
 from __future__ import annotations
 
 import pluggy
 
-from wsolbench.contract import BackboneSpec, BackboneZoo, DatasetSpec, MethodSpec, MethodZoo, RecipeSpec
+from wsolbench.contract import BackboneSpec, BackboneZoo, DatasetSpec, MethodSpec, MethodZoo, RecipeSpec, SystemSpec
 
 PROJECT = "wsolbench"
 hookspec = pluggy.HookspecMarker(PROJECT)
@@ -29,3 +29,8 @@ def wsolbench_datasets() -> list[DatasetSpec]:  # type: ignore[empty-body]
 @hookspec
 def wsolbench_recipes() -> list[RecipeSpec]:  # type: ignore[empty-body]
     """Return training recipes."""
+
+
+@hookspec
+def wsolbench_systems() -> list[SystemSpec]:  # type: ignore[empty-body]
+    """Return systems, which train networks so that they localize."""

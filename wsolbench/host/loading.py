@@ -29,6 +29,7 @@ from wsolbench.contract import (
     MethodZoo,
     Pretrained,
     RecipeSpec,
+    SystemSpec,
     Zoo,
 )
 from wsolbench.contract.methods import Need
@@ -46,6 +47,7 @@ _KINDS: dict[str, tuple[type[Offered], ...]] = {
     "wsolbench_methods": (MethodSpec, MethodZoo),
     "wsolbench_datasets": (DatasetSpec,),
     "wsolbench_recipes": (RecipeSpec,),
+    "wsolbench_systems": (SystemSpec,),
 }
 _FIELDS: tuple[tuple[str, type | tuple[type, ...], str], ...] = (
     ("source", str, "a str"),
@@ -54,6 +56,7 @@ _FIELDS: tuple[tuple[str, type | tuple[type, ...], str], ...] = (
     ("classifier_key", str, "a str"),
     ("checkpoints", (tuple, list), "a tuple of Checkpoint"),
     ("needs", (frozenset, set), "a set of texts"),
+    ("method", str, "a str"),
     ("pretrained", (Pretrained, type(None)), "a Pretrained or None"),
 )
 SLOW = 15.0
@@ -218,11 +221,18 @@ def _checked_specs(hook: str, specs: object) -> Iterable[Offered]:
             raise _Dropped(hook, f"expected a list of {kinds[0].__name__}, got one with a {type(spec).__name__}")
         if not isinstance(spec.name, str) or not NAME_PATTERN.fullmatch(spec.name):
             raise _Dropped(hook, f"the name {spec.name!r} must consist of {NAME_CHARACTERS}")
-        for function in ("names", "find") if isinstance(spec, Zoo) else ("build",):
+        for function in _functions_of(spec):
             if not callable(getattr(spec, function)):
                 raise _Dropped(hook, f"'{function}' of '{spec.name}' is not callable")
         _check_fields(hook, spec)
     return specs
+
+
+def _functions_of(spec: Offered) -> tuple[str, ...]:
+    """Return the fields of a spec that are functions."""
+    if isinstance(spec, Zoo):
+        return ("names", "find")
+    return ("build", "network") if isinstance(spec, SystemSpec) else ("build",)
 
 
 def _check_fields(hook: str, spec: Offered) -> None:
@@ -231,7 +241,7 @@ def _check_fields(hook: str, spec: Offered) -> None:
         if hasattr(spec, field) and not isinstance(getattr(spec, field), kind):
             got = type(getattr(spec, field)).__name__
             raise _Dropped(hook, f"'{field}' of '{spec.name}' must be {expected}, got {got}")
-    if isinstance(spec, MethodSpec) and not spec.needs <= set(get_args(Need)):
+    if isinstance(spec, MethodSpec | SystemSpec) and not spec.needs <= set(get_args(Need)):
         known = " and ".join(f"'{need}'" for need in get_args(Need))
         raise _Dropped(hook, f"'needs' of '{spec.name}' may hold {known}, got {', '.join(map(str, spec.needs))}")
     if isinstance(spec, BackboneSpec):

@@ -18,9 +18,10 @@ from wsolbench.contract import (
     MethodZoo,
     RecipeSpec,
     Spec,
+    SystemSpec,
     Zoo,
 )
-from wsolbench.errors import UnknownNameError, WsolbenchError
+from wsolbench.errors import UnknownNameError, UsageError, WsolbenchError
 from wsolbench.host.names import NAME_PATTERN
 from wsolbench.host.provider import Provider, blaming
 from wsolbench.texts import natural_key
@@ -208,6 +209,97 @@ def _find_in(zoo: Offer[Zoo[S_co]], name: str) -> Offer[S_co]:
         return Offer(replace(spec, name=f"{zoo.name}:{spec.name}"), zoo.provider)
 
 
+class Networks(Catalogue[BackboneSpec]):
+    """All networks: as plugins offer them, and behind the name of a system as that system builds them."""
+
+    def __init__(
+        self,
+        offers: Iterable[Offer[BackboneSpec]],
+        failures: tuple[PluginFailure, ...],
+        zoos: Iterable[Offer[Zoo[BackboneSpec]]],
+        systems: Iterable[Offer[SystemSpec]],
+    ) -> None:
+        super().__init__("backbone", offers, failures, zoos)
+        self._systems = tuple(systems)
+
+    def find(self, name: str) -> list[Offer[BackboneSpec]]:
+        """Return all offers with a name, as `Catalogue.find` does; behind the name of a system, what it trains.
+
+        Raises:
+            UsageError: A zoo cannot offer the network, or a system cannot serve it.
+            UnknownNameError: Several plugins offer the network that stands behind the name of a system.
+            PluginError: A plugin's code fails.
+        """
+        found = super().find(name)
+        if found:
+            return found
+        for system, rest in self.split(name):
+            bases = super().find(rest)
+            if len(bases) > 1:
+                raise self.ambiguous(rest, bases)
+            found += [_served(system, base) for base in bases]
+        return found
+
+    def split(self, name: str) -> list[tuple[Offer[SystemSpec], str]]:
+        """Return the systems that a name may begin with, by their short or qualified names, each with the rest."""
+        return [
+            (system, name.removeprefix(f"{prefix}:"))
+            for system in self._systems
+            for prefix in (system.name, system.qualified_name)
+            if name.startswith(f"{prefix}:")
+        ]
+
+    def system_of(self, name: str) -> Offer[SystemSpec] | None:
+        """Return the system that trains the network of a name, which is one; None for a network alone."""
+        if super().find(name):
+            return None
+        return next((system for system, rest in self.split(name) if super(Networks, self).find(rest)), None)
+
+    def family(self, name: str) -> list[Offer[BackboneSpec]]:
+        """Return the variants of a family; empty if there is no such family.
+
+        Behind the name of a system, those that it can serve.
+
+        Raises:
+            UsageError: A system can serve none of them.
+        """
+        found = [offer for offer in self if offer.spec.family == name]
+        for system, rest in [] if found else self.split(name):
+            refused: UsageError | None = None
+            for base in self.family(rest) if ":" not in rest else []:
+                try:
+                    found.append(_served(system, base))
+                except UsageError as error:
+                    refused = refused or error
+            if refused is not None and not found:
+                raise refused
+        return found
+
+    def names_like(self, name: str) -> set[str]:
+        """Return the names to search for close matches, as `Catalogue.names_like` does, also behind systems."""
+        prefix, colon, rest = name.partition(":")
+        if not colon:
+            return super().names_like(name) | {f"{system.name}:NAME" for system in self._systems}
+        found: set[str] = set()
+        for system in self._systems:
+            if system.name == prefix:
+                found |= {f"{prefix}:{like}" for like in super().names_like(rest)}
+            with suppress(WsolbenchError):
+                found |= {f"{system.name}:{rest}"} if super().find(rest) or self.family(rest) else set()
+        return found or super().names_like(name)
+
+
+def _served(system: Offer[SystemSpec], base: Offer[BackboneSpec]) -> Offer[BackboneSpec]:
+    """Return the network that a system trains in place of another one."""
+    with blaming(system.provider, f"preparing '{base.name}' for the system '{system.name}'"):
+        try:
+            spec = system.spec.network(base.spec)
+        except UsageError as error:
+            raise UsageError(f"the system '{system.name}' cannot train '{base.name}': {error}") from error
+        family = None if spec.family is None else f"{system.name}:{spec.family}"
+        return Offer(replace(spec, name=f"{system.name}:{base.name}", family=family), system.provider)
+
+
 class Registry:
     """Everything the installed plugins offer, and the plugins that failed to load."""
 
@@ -220,10 +312,12 @@ class Registry:
         self.providers = providers
         self.failures = failures
         self._offers = tuple(offers)
-        self.backbones = Catalogue("backbone", self._of(BackboneSpec), failures, self._of(BackboneZoo))
+        systems = self._of(SystemSpec)
+        self.backbones = Networks(self._of(BackboneSpec), failures, self._of(BackboneZoo), systems)
         self.methods = Catalogue("method", self._of(MethodSpec), failures, self._of(MethodZoo))
         self.datasets: Catalogue[DatasetSpec] = Catalogue("dataset", self._of(DatasetSpec), failures)
         self.recipes: Catalogue[RecipeSpec] = Catalogue("recipe", self._of(RecipeSpec), failures)
+        self.systems: Catalogue[SystemSpec] = Catalogue("system", systems, failures)
 
     def including(self, offer: Offer[Offered]) -> Registry:
         """Return a registry that has one more offer, in place of an earlier one of its provider and name."""
@@ -235,11 +329,11 @@ class Registry:
 
     @property
     def catalogues(self) -> tuple[Catalogue[Spec], ...]:
-        """The four catalogues, in the order of the listings."""
-        return (self.backbones, self.methods, self.datasets, self.recipes)
+        """All catalogues, in the order of the listings."""
+        return (self.backbones, self.methods, self.datasets, self.recipes, self.systems)
 
     def unknown(self, name: str) -> UnknownNameError:
-        """Return the error for a name that no plugin offers as a backbone, method, data set or recipe."""
+        """Return the error for a name that no plugin offers as anything."""
         known = {offer.spec.family for offer in self.backbones if offer.spec.family}
         known |= {like for catalogue in self.catalogues for like in catalogue.names_like(name)}
         zoos = [zoo for catalogue in self.catalogues for zoo in catalogue.zoos]
@@ -255,6 +349,11 @@ class Registry:
         if behind is None or self._has_networks(name) or not self._has_networks(behind[1]):
             return name, None
         return behind[1], int(behind[2])
+
+    def usual_method(self, name: str) -> str:
+        """Return the method that makes the maps of the network of a name: that of its system, or CAM."""
+        system = self.backbones.system_of(self.sized(name)[0])
+        return "cam" if system is None else system.spec.method
 
     def _has_networks(self, name: str) -> bool:
         return bool(self.backbones.find(name) or self.family(name))
@@ -279,8 +378,8 @@ class Registry:
         return variants
 
     def family(self, name: str) -> list[Offer[BackboneSpec]]:
-        """Return the variants of a family of networks; empty if there is no such family."""
-        return [offer for offer in self.backbones if offer.spec.family == name]
+        """Return the variants of a family of networks; empty if there is no such family. See `Networks.family`."""
+        return self.backbones.family(name)
 
 
 def _replaces(offer: Offer[Offered], earlier: Offer[Offered]) -> bool:

@@ -14,7 +14,7 @@ from wsolbench.errors import WeightsError
 from wsolbench.escaping import visible
 from wsolbench.files import read_regular
 from wsolbench.networks.pickles import shown
-from wsolbench.records import ChoiceInfo, Preprocessing, TrainingInfo, WeightsInfo
+from wsolbench.records import ChoiceInfo, Preprocessing, SystemInfo, TrainingInfo, WeightsInfo
 
 CARD = "card.json"
 _MOST_BYTES = 2**20
@@ -63,6 +63,7 @@ class Card(BaseModel):
     supervision: str = "image labels of train-weaksup"
     recipe: str
     recipe_options: dict[str, Any]
+    system: SystemInfo | None = None
     precision: TrainingPrecision = "fp32"
     checkpoint: Literal["last", "ema", "epoch", "epoch-ema"]
     epoch: int | None = None
@@ -86,6 +87,7 @@ class Card(BaseModel):
             dataset=self.dataset,
             recipe=self.recipe,
             recipe_options=self.recipe_options,
+            system=self.system,
             precision=self.precision,
             preprocessing=self.preprocessing,
             seed=self.results[0].seed,

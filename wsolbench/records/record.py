@@ -263,12 +263,36 @@ class ChoiceInfo(_Part):
         }
 
 
+class StageInfo(_Part):
+    """A part of a training by a system."""
+
+    name: Text
+    epochs: PositiveCount
+    trains: list[Text] = Field(description="parts of the network, as in its names of parameters; empty for all of it")
+    pairs: PositiveCount = Field(default=1, description="images of one class that follow one another in a batch")
+    targets_sha256: Sha256 | None = Field(default=None, description="of its per-image targets; null where it has none")
+
+
+class SystemInfo(_Part):
+    """The system that trained a network so that it localizes."""
+
+    name: Name
+    options: Plain
+    stages: list[StageInfo] = Field(min_length=1)
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """What was asked for, without what came of it: another machine may make other targets."""
+        return self.model_dump(exclude={"stages": {"__all__": {"targets_sha256"}}})
+
+
 class TrainingInfo(_Part):
     """How weights were trained, as the card beside their file says."""
 
     dataset: DatasetName
     recipe: Name
     recipe_options: Plain
+    system: SystemInfo | None = Field(default=None, description="null where the recipe alone trained the network")
     precision: TrainingPrecision = Field(default="fp32", description="bf16: torch's autocast; weights are float32")
     preprocessing: Preprocessing | None = Field(
         default=None, description="how images became the network's input; null where as the network itself has it"

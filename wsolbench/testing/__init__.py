@@ -62,6 +62,13 @@ from wsolbench.testing.recipes import (
     check_recipe_step,
 )
 from wsolbench.testing.suite import Check, conformance_checks
+from wsolbench.testing.systems import (
+    check_system_classifies,
+    check_system_network,
+    check_system_stages,
+    check_system_targets,
+    check_system_trains,
+)
 
 __all__ = [
     "Check",
@@ -108,5 +115,10 @@ __all__ = [
     "check_recipe_numbers",
     "check_recipe_prepare",
     "check_recipe_step",
+    "check_system_classifies",
+    "check_system_network",
+    "check_system_stages",
+    "check_system_targets",
+    "check_system_trains",
     "conformance_checks",
 ]

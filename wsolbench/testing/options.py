@@ -1,15 +1,15 @@
-"""The check of options, which methods and recipes share."""
+"""The check of options, which methods, recipes and systems share."""
 
 from __future__ import annotations
 
-from wsolbench.contract import MethodSpec, RecipeSpec
+from wsolbench.contract import MethodSpec, RecipeSpec, SystemSpec
 from wsolbench.contract.options import build_with_options, list_options
 from wsolbench.testing.expectations import expect
 
 __all__ = ["check_options"]
 
 
-def check_options(spec: MethodSpec | RecipeSpec) -> None:
+def check_options(spec: MethodSpec | RecipeSpec | SystemSpec) -> None:
     """Every option has a default, and the default given as text is read as the same value."""
     options = list_options(spec.build)
     required = [option.name for option in options if option.required]

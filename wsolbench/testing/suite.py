@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping
 from functools import cache, partial
 from typing import Any, TypeAlias
 
-from wsolbench.contract import BackboneSpec, DatasetRoots, MethodSpec, RecipeSpec, Spec
+from wsolbench.contract import BackboneSpec, DatasetRoots, MethodSpec, RecipeSpec, Spec, SystemSpec
 from wsolbench.testing.backbones import BACKBONE_CHECKS, check_backbone_checkpoints
 from wsolbench.testing.datasets import DATASET_CHECKS
 from wsolbench.testing.methods import METHOD_CHECKS
 from wsolbench.testing.recipes import RECIPE_CHECKS
+from wsolbench.testing.systems import SYSTEM_CHECKS
 
 __all__ = ["Check", "conformance_checks"]
 
@@ -35,6 +36,8 @@ def conformance_checks(
         return _named(METHOD_CHECKS, lambda: spec)
     if isinstance(spec, RecipeSpec):
         return _named(RECIPE_CHECKS, lambda: spec)
+    if isinstance(spec, SystemSpec):
+        return _named(SYSTEM_CHECKS, lambda: spec)
     build = cache(lambda: spec.build(roots or DatasetRoots()))
     return _named(DATASET_CHECKS, build)
 

@@ -34,7 +34,7 @@ from wsolbench.networks.configure import backbone_options
 from wsolbench.progress import Advance, Reporter
 from wsolbench.records import ChoiceInfo, DrawInfo
 from wsolbench.records.identity import difference
-from wsolbench.training.job import TrainedClassifier, one_network, plan_training, train
+from wsolbench.training.job import TrainedClassifier, one_network, plan_training, system_of, train
 from wsolbench.training.loop import TrainingPlan
 from wsolbench.training.state import refuse_changes, state_path_of
 from wsolbench.training.train import WEIGHTS, continued_facts
@@ -45,7 +45,7 @@ DRAWS = "choice.csv"
 _LARGEST = 2**20
 _ASKED = "asked.json"
 _PIXELS = "pixels.json"
-RECIPE, NETWORK, METHOD = "recipe", "backbone", "method"
+RECIPE, SYSTEM, NETWORK, METHOD = "recipe", "system", "backbone", "method"
 
 
 def train_or_choose(config: TrainConfig, registry: Registry, reporter: Reporter, *, command: str) -> TrainedClassifier:
@@ -109,6 +109,9 @@ def draw_space(config: TrainConfig, registry: Registry) -> dict[str, Search]:
         NETWORK: (backbone_options(one_network(registry, network)), config.backbone_options),
         METHOD: (list_options(registry.methods.get(config.method).spec.build), config.method_options),
     }
+    system = system_of(config, registry)
+    if system is not None:
+        offered[SYSTEM] = (list_options(system.spec.build), config.system_options)
     space = {
         f"{kind}.{option.name}": option.search
         for kind, (options, given) in offered.items()
@@ -222,6 +225,7 @@ class _RandomSearch:
         self.reporter.say(f"{label}: {', '.join(f'{name}={value}' for name, value in drawn.items())}")
         changes = {
             "recipe_options": {**self.config.recipe_options, **_of_kind(RECIPE, drawn)},
+            "system_options": {**self.config.system_options, **_of_kind(SYSTEM, drawn)},
             "backbone_options": {**self.config.backbone_options, **_of_kind(NETWORK, drawn)},
             "out": folder,
             "resume": True,

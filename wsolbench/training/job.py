@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 from wsolbench.config import TrainConfig
-from wsolbench.contract import BackboneSpec, Split
+from wsolbench.contract import BackboneSpec, Split, SystemSpec
 from wsolbench.contract.inputs import changed_input
 from wsolbench.data.opened import open_dataset
 from wsolbench.drafts import ElsewhereError
@@ -23,10 +24,12 @@ from wsolbench.progress import Reporter
 from wsolbench.training.initial_weights import read_start, start_for
 from wsolbench.training.kept_epochs import KeptEpochs
 from wsolbench.training.loop import TrainingPlan, build_recipe
+from wsolbench.training.stages import build_system
 from wsolbench.training.state import state_path_of
+from wsolbench.training.targets import targets_folder
 from wsolbench.training.train import WEIGHTS, carry_out
 
-__all__ = ["TrainedClassifier", "one_network", "plan_training", "train"]
+__all__ = ["TrainedClassifier", "one_network", "plan_training", "system_of", "train"]
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,7 @@ def plan_training(config: TrainConfig, registry: Registry, reporter: Reporter, *
         registry, backbone, weights, config.weights_key, config.input_changes.sized(size, config.backbone)
     )
     dataset = open_dataset(registry.datasets.get(config.dataset), config.roots, reporter)
+    system = system_of(config, registry)
     if initial is None:
         for warning in start.warnings:
             reporter.warn(warning)
@@ -104,6 +108,7 @@ def plan_training(config: TrainConfig, registry: Registry, reporter: Reporter, *
         backbone_options=options,
         dataset=dataset,
         built_recipe=build_recipe(registry.recipes.get(config.recipe), config.recipe_options),
+        system=None if system is None else build_system(system, config.system_options),
         seeds=config.seeds,
         device=choose_device(config.device),
         precision=config.precision,
@@ -114,6 +119,23 @@ def plan_training(config: TrainConfig, registry: Registry, reporter: Reporter, *
         keep_every=config.keep_every,
         watch=tuple(dict.fromkeys(Split.labelled(split) for split in config.watch)),
     )
+
+
+def system_of(config: TrainConfig, registry: Registry) -> Offer[SystemSpec] | None:
+    """Return the system that stands before the network of a configuration; None where there is none.
+
+    Raises:
+        UsageError: Options of a system are given, and there is none.
+    """
+    name, _ = registry.sized(config.backbone)
+    system = registry.backbones.system_of(name)
+    if system is None and config.system_options:
+        option = next(iter(config.system_options))
+        raise UsageError(
+            f"--system-opt {option}: '{config.backbone}' is a network without a system; name one before it, as in "
+            f"--backbone SYSTEM:{config.backbone} ('wsolbench list systems')"
+        )
+    return system
 
 
 def one_network(registry: Registry, name: str) -> Offer[BackboneSpec]:
@@ -132,15 +154,19 @@ def one_network(registry: Registry, name: str) -> Offer[BackboneSpec]:
 
 @contextmanager
 def _removed_when_complete(state_path: Path, epochs: KeptEpochs) -> Iterator[None]:
-    """Remove the state of a training that is complete, under whatever name, and its copies of kept weights."""
+    """Remove the state of a training that is complete, under whatever name, its targets and copies of kept weights."""
+
+    def remove() -> None:
+        state_path.unlink(missing_ok=True)
+        epochs.remove()
+        shutil.rmtree(targets_folder(state_path), ignore_errors=True)
+
     try:
         yield
     except ElsewhereError:
-        state_path.unlink(missing_ok=True)
-        epochs.remove()
+        remove()
         raise
-    state_path.unlink(missing_ok=True)
-    epochs.remove()
+    remove()
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,13 +23,16 @@ from wsolbench.contract import (
     Recipe,
     RecipeSpec,
     Split,
+    Stage,
+    TrainingStep,
 )
 from wsolbench.contract.choices import TrainingPrecision
 from wsolbench.contract.inputs import InputSetting
 from wsolbench.contract.options import build_with_options
 from wsolbench.data.opened import OpenDataset
 from wsolbench.engine.features import stream_features
-from wsolbench.engine.stream import stream_batches
+from wsolbench.engine.stream import Batch, stream_batches
+from wsolbench.errors import UsageError
 from wsolbench.host.provider import blaming
 from wsolbench.host.registry import Offer
 from wsolbench.networks.known_weights import KnownWeights
@@ -37,6 +41,19 @@ from wsolbench.progress import Advance, Reporter
 from wsolbench.training.depthwise import FastDepthwiseGradients
 from wsolbench.training.images import TrainingImages
 from wsolbench.training.initial_weights import start_from
+from wsolbench.training.stages import (
+    BuiltSystem,
+    Given,
+    TrainedParts,
+    check_needs,
+    group_order,
+    images_in_order,
+    in_float32,
+    network_outputs,
+    stages_of,
+    summed,
+)
+from wsolbench.training.targets import StageTargets, WarpedImages, make_targets, mirrored, read_targets
 
 
 @dataclass(frozen=True)
@@ -91,6 +108,7 @@ class TrainingPlan:
         backbone_options: Options that the network is built with, those that were given.
         changed_input: Settings of the network's input that are not its own.
         keep_every: The weights of the first seed are kept after every so many epochs; None for the end only.
+        system: The system that trains the network; None for the recipe alone.
     """
 
     backbone: Offer[BackboneSpec]
@@ -106,6 +124,22 @@ class TrainingPlan:
     backbone_options: Mapping[str, Any] = field(default_factory=dict)
     changed_input: tuple[InputSetting, ...] = ()
     keep_every: int | None = None
+    system: BuiltSystem | None = None
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """The stages of the training; without a system there is one. Raises what `stages_of` raises."""
+        return stages_of(self.system, self.recipe.epochs, goes_on=self.initial is not None)
+
+    @property
+    def epochs(self) -> int:
+        """Number of epochs of all stages."""
+        return sum(stage.epochs for stage in self.stages)
+
+    @property
+    def trainer(self) -> BuiltSystem | BuiltRecipe:
+        """Whose loss it is: the system's, or the recipe's where there is none."""
+        return self.system or self.built_recipe
 
     @property
     def recipe(self) -> Recipe:
@@ -127,19 +161,23 @@ class EpochLog:
         learning_rate: Learning rate of the first step.
         loss: Mean over the steps.
         train_top1: Accuracy on the augmented images of train-weaksup in train mode, in percent; for a mixture of two
-            images, how often the class of the first is predicted.
+            images, how often the class of the first is predicted. None where a stage gives no logits.
         train_fullsup_top1: Accuracy on train-fullsup, in percent; None if it is not watched.
         test_top1: Accuracy on test, in percent; None if it is not watched.
         seconds: Time spent in training steps.
+        stage: The stage of the system; None without one.
+        terms: The terms of a system's loss, means over the steps; empty without one.
     """
 
     epoch: int
     learning_rate: float
     loss: float
-    train_top1: float
+    train_top1: float | None
     train_fullsup_top1: float | None
     test_top1: float | None
     seconds: float
+    stage: str | None = None
+    terms: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass
@@ -150,8 +188,16 @@ class _Epoch:
     learning_rate: float
     step: int = 0
     losses: float = 0.0
-    hits: int = 0
+    hits: int | None = 0
     seconds: float = 0.0
+    terms: dict[str, float] = field(default_factory=dict)
+
+    def add(self, terms: Mapping[str, float], loss: float, hits: int | None) -> None:
+        """Add what one step gave."""
+        self.step, self.losses = self.step + 1, self.losses + loss
+        self.hits = None if self.hits is None or hits is None else self.hits + hits
+        for name, value in terms.items():
+            self.terms[name] = self.terms.get(name, 0.0) + value
 
 
 class SeedTraining:
@@ -161,6 +207,7 @@ class SeedTraining:
         plan: What to train.
         seed: Seed of all random draws.
         images: The images of train-weaksup.
+        targets: The folder in which per-image targets are kept.
 
     Raises:
         PluginError: The recipe or the network fails, or the loss or a weight is not finite.
@@ -168,8 +215,8 @@ class SeedTraining:
         WeightsError: The initial weights do not fit.
     """
 
-    def __init__(self, plan: TrainingPlan, seed: int, images: TrainingImages) -> None:
-        self._plan, self._seed, self._images = plan, seed, images
+    def __init__(self, plan: TrainingPlan, seed: int, images: TrainingImages, targets: Path) -> None:
+        self._plan, self._seed, self._images, self._folder = plan, seed, images, targets
         torch.manual_seed(seed)
         self._generator = torch.Generator().manual_seed(seed)
         classes = len(plan.dataset.class_names)
@@ -177,15 +224,62 @@ class SeedTraining:
             network: Any = plan.backbone.spec.build(classes)
         if plan.initial is not None:
             start_from(plan.initial, plan.backbone.spec, network, classes)
+        if plan.system is not None:
+            check_needs(plan.system, network, plan.backbone.name)
         self._network = network.to(device=plan.device, memory_format=torch.channels_last)
-        self._steps = max(len(images.split.ids) // plan.recipe.batch_size, 1)
-        self.images_per_epoch = min(self._steps * plan.recipe.batch_size, len(images.split.ids))
-        with plan.built_recipe.blaming():
-            self._optimizer, self._schedule = plan.recipe.optimizer(network, self._steps * plan.recipe.epochs)
-        # The decay rises from 0 with the steps, so that the average of a short training forgets the initial weights.
-        self._average = None if plan.ema is None else ModelEmaV3(network, decay=plan.ema, use_warmup=True)
+        self._parts = TrainedParts(network)
+        self._stages = plan.stages
         self._epoch: _Epoch | None = None
         self.log: list[EpochLog] = []
+        self.targets_sha256: dict[str, str] = {}
+        self._begin(0)
+
+    def _begin(self, number: int) -> None:
+        """Begin a stage: freeze what it does not train, and make its optimizer and average.
+
+        Args:
+            number: Which of the stages.
+        """
+        plan, stage = self._plan, self._stages[number]
+        self._number = number
+        self._targets: StageTargets | None = None
+        self._parts.choose(stage, plan.trainer.name)
+        with plan.built_recipe.blaming():
+            total_steps = self._steps * stage.epochs
+            self._optimizer, self._schedule = plan.recipe.optimizer(self._network, total_steps)
+        # The decay rises from 0 with the steps, so that the average of a short training forgets the initial weights.
+        self._average = None if plan.ema is None else ModelEmaV3(self._network, decay=plan.ema, use_warmup=True)
+
+    @property
+    def _stage(self) -> Stage:
+        return self._stages[self._number]
+
+    @property
+    def _before(self) -> int:
+        """Number of epochs of the stages before this one."""
+        return sum(stage.epochs for stage in self._stages[: self._number])
+
+    @property
+    def _steps(self) -> int:
+        """Number of steps in an epoch of the stage."""
+        return max(self._images_in_order(self._stage) // self._plan.recipe.batch_size, 1)
+
+    def _images_in_order(self, stage: Stage) -> int:
+        return images_in_order(self._images.split.labels, stage.pairs)
+
+    @property
+    def images_per_epoch(self) -> int:
+        """Number of images that an epoch of the stage uses."""
+        return self._images_per_epoch(self._stage)
+
+    def _images_per_epoch(self, stage: Stage) -> int:
+        count, size = self._images_in_order(stage), self._plan.recipe.batch_size
+        return min(max(count // size, 1) * size, count)
+
+    @property
+    def images_seen(self) -> int:
+        """Number of images that all epochs together use."""
+        return sum(stage.epochs * self._images_per_epoch(stage) for stage in self._stages)
 
     @property
     def kept(self) -> Any:
@@ -204,15 +298,48 @@ class SeedTraining:
             save: Saves the state; called after every epoch, and after a step if `due` returns True.
             due: Whether the state should be saved now.
         """
-        epochs = self._plan.recipe.epochs
-        with reporter.phase(f"seed {self._seed}", epochs * self.images_per_epoch) as advance:
-            advance(len(self.log) * self.images_per_epoch)
+        epochs = self._plan.epochs
+        with reporter.phase(f"seed {self._seed}", self.images_seen) as advance:
+            for line in self.log:
+                advance(self._images_per_epoch(self._stages[self._stage_of(line.epoch)]))
             while len(self.log) < epochs:
+                number = self._stage_of(len(self.log) + 1)
+                if number != self._number:
+                    self._network.load_state_dict(self.kept.state_dict())
+                    self._begin(number)
+                self._prepare_targets(reporter)
                 self._train_epoch(advance, save, due)
                 self._check_weights()
                 self._close_epoch()
                 reporter.say(self._log_line())
                 save()
+
+    def _stage_of(self, epoch: int) -> int:
+        """Return which stage an epoch, counted from 1, belongs to."""
+        ends = np.cumsum([stage.epochs for stage in self._stages])
+        return int(np.searchsorted(ends, epoch))
+
+    def _prepare_targets(self, reporter: Reporter) -> None:
+        """Make the per-image targets of the stage, or read those from before an interruption."""
+        plan, stage = self._plan, self._stage
+        if stage.targets is None or self._targets is not None:
+            return
+        if stage.name in self.targets_sha256:
+            self._targets = read_targets(stage, self._folder, self.targets_sha256[stage.name])
+            return
+        reporter.say(f"seed {self._seed}: targets of the stage '{stage.name}' for {len(self._images.split.ids)} images")
+        images = WarpedImages(
+            self._network,
+            self._images.split,
+            plan.backbone.spec.input,
+            batch_size=plan.recipe.batch_size,
+            workers=plan.workers,
+            device=plan.device,
+            observe=self._images.observe,
+        )
+        with plan.trainer.blaming():
+            self._targets = make_targets(stage, images, self._folder)
+        self.targets_sha256[stage.name] = self._targets.sha256
 
     def _train_epoch(self, advance: Advance, save: Callable[[], None], due: Callable[[], bool]) -> None:
         plan, size = self._plan, self._plan.recipe.batch_size
@@ -221,7 +348,7 @@ class SeedTraining:
         epoch = self._epoch
         order = self._order(epoch)
         advance(min(epoch.step * size, len(order)))
-        self._network.train()
+        self._parts.train()
         stream = stream_batches(
             self._images.split,
             plan.backbone.spec.input,
@@ -230,15 +357,15 @@ class SeedTraining:
             device=plan.device,
             order=order[epoch.step * size :],
             observe=self._images.observe,
-            transform=self._augmentation(len(self.log)),
+            transform=self._augmentation(len(self.log)) if self._targets is None else None,
         )
         with closing(stream) as batches:
             started = time.monotonic()
             for batch in batches:
-                loss, hits = self._step(batch.images, batch.labels)
-                epoch.step, epoch.losses, epoch.hits = epoch.step + 1, epoch.losses + loss, epoch.hits + hits
+                epoch.add(*self._step(batch))
                 if self._average is not None:
-                    self._average.update(self._network, len(self.log) * self._steps + epoch.step)
+                    done = (len(self.log) - self._before) * self._steps
+                    self._average.update(self._network, done + epoch.step)
                 advance(len(batch.indices))
                 epoch.seconds += time.monotonic() - started
                 started = time.monotonic()
@@ -253,7 +380,7 @@ class SeedTraining:
         """
         draws = torch.Generator()
         draws.set_state(epoch.order)
-        order: NDArray[np.int64] = torch.randperm(len(self._images.split.ids), generator=draws).numpy()
+        order = group_order(self._images.split.labels, self._stage.pairs, draws)
         if epoch.step == 0:
             self._generator.set_state(draws.get_state())
         return order[: self.images_per_epoch]
@@ -274,25 +401,72 @@ class SeedTraining:
 
         return augment
 
-    def _step(self, images: Tensor, labels: Tensor) -> tuple[float, int]:
-        """Take one step of the optimizer; return the loss and the number of correct predictions."""
-        plan, recipe = self._plan, self._plan.recipe
-        with self._plan.built_recipe.blaming():
-            inputs, targets = recipe.prepare(images, labels, self._generator)
-        with (
-            blaming(plan.backbone.provider, f"in '{plan.backbone.name}' while training"),
-            forward_context(plan.device, plan.precision),
-        ):
-            logits = self._network.forward_head(self._network.forward_features(inputs))
-        with self._plan.built_recipe.blaming():
-            loss = recipe.loss(logits.float(), targets)
-            if not loss.isfinite():
-                raise FloatingPointError(f"the loss became {loss.item()}; a lower learning rate may help")
+    def _step(self, batch: Batch) -> tuple[dict[str, float], float, int | None]:
+        """Take one step of the optimizer.
+
+        Returns:
+            The terms of the loss, their sum, and the number of correct predictions, None without logits.
+        """
+        plan, stage = self._plan, self._stage
+        images, targets, prepared = self._prepare(batch)
+        with self._blaming_forward(), forward_context(plan.device, plan.precision):
+            outputs = (stage.forward or network_outputs)(self._network, images, batch.labels)
+        step = self._training_step(images, batch.labels, targets, outputs, prepared)
+        with plan.trainer.blaming():
+            terms = stage.loss(step)
+            loss = summed(terms)
+        with plan.built_recipe.blaming():
             self._optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             self._optimizer.step()
             self._schedule.step()
-        return loss.item(), int((logits.argmax(dim=1) == labels).sum())
+        logits = outputs.get("logits")
+        hits = None if logits is None else int((logits.argmax(dim=1) == batch.labels).sum())
+        return {name: term.item() for name, term in terms.items()}, loss.item(), hits
+
+    def _prepare(self, batch: Batch) -> tuple[Tensor, Any, dict[str, Tensor]]:
+        """Return the images of a step, the recipe's targets, and the stage's own."""
+        if self._targets is not None:
+            prepared = self._targets.of(batch.indices, self._plan.device)
+            images, prepared = mirrored(batch.images, prepared, self._generator)
+            return images, batch.labels, prepared
+        with self._plan.built_recipe.blaming():
+            images, targets = self._plan.recipe.prepare(batch.images, batch.labels, self._generator)
+        if not self._stage.mixed and not (isinstance(targets, Tensor) and torch.equal(targets, batch.labels)):
+            raise UsageError(
+                f"the stage '{self._stage.name}' of '{self._plan.trainer.name}' needs one class an image, and the "
+                f"recipe '{self._plan.built_recipe.name}' mixes images; use a recipe that does not mix"
+            )
+        return images, targets, {}
+
+    def _blaming_forward(self) -> AbstractContextManager[None]:
+        """Attribute errors of the forward pass to the network, or to the system where it has a pass of its own."""
+        if self._stage.forward is not None:
+            return self._plan.trainer.blaming()
+        return blaming(self._plan.backbone.provider, f"in '{self._plan.backbone.name}' while training")
+
+    def _training_step(
+        self, images: Tensor, labels: Tensor, targets: Any, outputs: Mapping[str, Tensor], prepared: dict[str, Tensor]
+    ) -> TrainingStep:
+        reader = f"the loss of '{self._plan.trainer.name}'"
+        stage, recipe = self._stage, self._plan.built_recipe
+
+        def recipe_loss(logits: Tensor, targets: Any) -> Tensor:
+            with recipe.blaming():
+                return recipe.recipe.loss(logits, targets)
+
+        return TrainingStep(
+            network=self._network,
+            images=images,
+            labels=labels,
+            targets=targets,
+            outputs=Given(in_float32(outputs), reader, f"'{self._plan.backbone.name}'"),
+            prepared=Given(prepared, reader, f"the stage '{stage.name}'"),
+            epoch=len(self.log) - self._before + 1,
+            epochs=stage.epochs,
+            generator=self._generator,
+            recipe_loss=recipe_loss,
+        )
 
     def _check_weights(self) -> None:
         """Check that the weights are finite after the last step, whose effect no loss has shown yet."""
@@ -313,10 +487,12 @@ class SeedTraining:
                 epoch=len(self.log) + 1,
                 learning_rate=epoch.learning_rate,
                 loss=epoch.losses / self._steps,
-                train_top1=100 * epoch.hits / self.images_per_epoch,
+                train_top1=None if epoch.hits is None else 100 * epoch.hits / self.images_per_epoch,
                 train_fullsup_top1=watched.get(Split.TRAIN_FULLSUP),
                 test_top1=watched.get(Split.TEST),
                 seconds=round(epoch.seconds, 2),
+                stage=None if self._plan.system is None else self._stage.name,
+                terms={} if self._plan.system is None else {n: v / self._steps for n, v in epoch.terms.items()},
             )
         )
         self._epoch = None
@@ -334,6 +510,8 @@ class SeedTraining:
         with self._plan.built_recipe.blaming():
             recipe_state = {"optimizer": self._optimizer.state_dict(), "schedule": self._schedule.state_dict()}
         return {
+            "stage": self._number,
+            "targets": self.targets_sha256,
             "network": self._network.state_dict(),
             "average": None if self._average is None else self._average.module.state_dict(),
             **recipe_state,
@@ -346,6 +524,10 @@ class SeedTraining:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore a state, to continue from it."""
+        number = state.get("stage", 0)  # older states have neither this nor the next
+        if number != self._number:
+            self._begin(number)
+        self.targets_sha256 = dict(state.get("targets", {}))
         self._network.load_state_dict(state["network"])
         if self._average is not None:
             self._average.module.load_state_dict(state["average"])
@@ -364,8 +546,10 @@ class SeedTraining:
         return self._plan.device.type == "cuda"
 
     def _log_line(self) -> str:
-        line, epochs = self.log[-1], self._plan.recipe.epochs
-        parts = [f"loss {line.loss:.3f}", f"top-1 on train-weaksup {line.train_top1:.1f}"]
+        line, epochs = self.log[-1], self._plan.epochs
+        terms = line.terms if len(line.terms) > 1 else {}
+        parts = [f"loss {line.loss:.3f}", *(f"{name} {value:.3f}" for name, value in terms.items())]
+        parts += [] if line.train_top1 is None else [f"top-1 on train-weaksup {line.train_top1:.1f}"]
         for split, top1 in ((Split.TRAIN_FULLSUP, line.train_fullsup_top1), (Split.TEST, line.test_top1)):
             parts += [] if top1 is None else [f"on {split.label} {top1:.1f}"]
         parts.append(f"{self.images_per_epoch / max(line.seconds, 0.1):.0f} images/s")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import torch
 from safetensors.torch import save
 
 from wsolbench import __version__
-from wsolbench.contract import ImageSplit, Split
+from wsolbench.contract import ImageSplit, Split, Stage
 from wsolbench.data.opened import show_finding
 from wsolbench.engine.provenance import describe_input, git_revision, package_versions
 from wsolbench.errors import DataError, UsageError
@@ -20,11 +21,13 @@ from wsolbench.figures.training_curve import draw_curve
 from wsolbench.files import sha256
 from wsolbench.networks.card import CARD, Card, SeedResult
 from wsolbench.progress import Reporter
-from wsolbench.records import WeightsInfo
+from wsolbench.records import StageInfo, SystemInfo, WeightsInfo
 from wsolbench.training.images import TrainingImages
 from wsolbench.training.kept_epochs import KeptEpochs
 from wsolbench.training.loop import SeedTraining, TrainingPlan, forward_context
+from wsolbench.training.stages import check_batches
 from wsolbench.training.state import StateFile, TrainingState
+from wsolbench.training.targets import targets_folder
 
 WEIGHTS, LOG, CURVE = "weights.safetensors", "log.csv", "curve.png"
 
@@ -60,7 +63,7 @@ def carry_out(plan: TrainingPlan, folder: Path, reporter: Reporter, *, state_pat
         reporter.say(f"continued from {state_path}")
     before = state.seconds
     for seed in plan.seeds[len(state.results) :]:
-        training = SeedTraining(plan, seed, images)
+        training = SeedTraining(plan, seed, images, targets_folder(state_path, seed))
         if state.current is not None:
             training.load_state_dict(state.current)
 
@@ -85,9 +88,11 @@ def _check_plan(plan: TrainingPlan) -> None:
     for name, value in (("epochs", plan.recipe.epochs), ("batch_size", plan.recipe.batch_size)):
         if value < 1:
             raise UsageError(f"the recipe '{plan.built_recipe.name}' needs {name} of at least 1, got {value}")
-    if plan.keep_every is not None and plan.keep_every > plan.recipe.epochs:
+    if plan.system is not None:
+        check_batches(plan.stages, plan.system.name, plan.recipe.batch_size)
+    if plan.keep_every is not None and plan.keep_every > plan.epochs:
         raise UsageError(
-            f"--keep-every {plan.keep_every}: the training has {plan.recipe.epochs} epochs, so nothing would be kept; "
+            f"--keep-every {plan.keep_every}: the training has {plan.epochs} epochs, so nothing would be kept; "
             "name a smaller number"
         )
     _check_precision(plan)
@@ -149,6 +154,7 @@ def _identity(plan: TrainingPlan, images: TrainingImages) -> dict[str, Any]:
         "list of images and labels": images.list_sha256[:16],
         "recipe": f"{plan.built_recipe.name} of {plan.built_recipe.offer.provider}",
         **options,
+        **_identity_of_system(plan),
         "seeds": ", ".join(str(seed) for seed in plan.seeds),
         "precision": plan.precision,
         **({"--keep-every": plan.keep_every} if plan.keep_every is not None else {}),
@@ -158,6 +164,46 @@ def _identity(plan: TrainingPlan, images: TrainingImages) -> dict[str, Any]:
         "wsolbench": __version__,
         **package_versions(),
     }
+
+
+def _identity_of_system(plan: TrainingPlan) -> dict[str, Any]:
+    """Return what is said of the system; nothing where there is none, as in older states."""
+    if plan.system is None:
+        return {}
+    return {
+        "system": f"{plan.system.name} of {plan.system.offer.provider}",
+        **{f"the system's {name}": value for name, value in plan.system.options.items()},
+        "stages": "; ".join(_told(stage) for stage in plan.stages),
+    }
+
+
+def _system_info(plan: TrainingPlan, targets: Mapping[str, str]) -> SystemInfo | None:
+    """Return what the card says of the system.
+
+    Args:
+        plan: The training.
+        targets: Stage -> hash of its per-image targets.
+    """
+    if plan.system is None:
+        return None
+    stages = [
+        StageInfo(
+            name=stage.name,
+            epochs=stage.epochs,
+            trains=list(stage.trains),
+            pairs=stage.pairs,
+            targets_sha256=targets.get(stage.name),
+        )
+        for stage in plan.stages
+    ]
+    return SystemInfo(name=plan.system.name, options=plan.system.options, stages=stages)
+
+
+def _told(stage: Stage) -> str:
+    """Return a stage in words."""
+    trains = "all" if "" in stage.trains else " and ".join(stage.trains)
+    pairs = f", {stage.pairs} of a class together" if stage.pairs > 1 else ""
+    return f"{stage.name} {stage.epochs} epochs, trains {trains}{pairs}"
 
 
 def _finish_seed(state: TrainingState, plan: TrainingPlan, seed: int, training: SeedTraining) -> None:
@@ -173,11 +219,22 @@ def _finish_seed(state: TrainingState, plan: TrainingPlan, seed: int, training: 
         state.kept = {
             "weights": training.weights(),
             "log": [asdict(line) for line in training.log],
+            "targets": training.targets_sha256,
             "parameters": sum(parameter.numel() for parameter in training.kept.parameters()),
-            "images_per_second": round(training.images_per_epoch * len(training.log) / max(seconds, 0.01), 1),
+            "images_per_second": round(training.images_seen / max(seconds, 0.01), 1),
         }
     state.results.append(result.model_dump())
     state.current = None
+
+
+def _log_of(lines: list[dict[str, Any]], plan: TrainingPlan) -> pd.DataFrame:
+    """Return the log as a table; where there is a system, with the stage and a column for each term of its loss."""
+    plain = pd.DataFrame(lines).drop(columns=["stage", "terms"], errors="ignore")
+    if plan.system is None:
+        return plain
+    terms = pd.DataFrame([line["terms"] for line in lines])
+    terms = terms.rename(columns=lambda name: f"{name} of the loss" if name in plain else name)
+    return pd.concat([plain, pd.DataFrame({"stage": [line["stage"] for line in lines]}), terms], axis=1)
 
 
 def _write_results(
@@ -186,10 +243,11 @@ def _write_results(
     """Write weights, log, curve and card into a folder."""
     assert state.kept is not None
     (folder / WEIGHTS).write_bytes(save(state.kept["weights"]))  # save_file makes files that only their owner can read
-    log = pd.DataFrame(state.kept["log"])
+    log = _log_of(state.kept["log"], plan)
     log.to_csv(folder / LOG, index=False)
     draw_curve(log, f"{plan.backbone.name} on {plan.dataset.name}, {plan.built_recipe.name}", folder / CURVE)
-    providers = (plan.backbone.provider, plan.dataset.provider, plan.built_recipe.offer.provider)
+    providers = [plan.backbone.provider, plan.dataset.provider, plan.built_recipe.offer.provider]
+    providers += [] if plan.system is None else [plan.system.offer.provider]
     card = Card(
         backbone=plan.backbone.name,
         backbone_options=dict(plan.backbone_options),
@@ -204,6 +262,7 @@ def _write_results(
         train_sha256=images.content_sha256(),
         recipe=plan.built_recipe.name,
         recipe_options=plan.built_recipe.options,
+        system=_system_info(plan, state.kept.get("targets", {})),
         precision=plan.precision,
         checkpoint="last" if plan.ema is None else "ema",
         results=[SeedResult(**result) for result in state.results],

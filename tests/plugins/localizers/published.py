@@ -1,14 +1,9 @@
 """Outputs of the reference code, and how they are compared; see ``systems/README.md`` of the shared data."""
 
 import json
-import sys
-from pathlib import Path
 
 import numpy as np
 import torch
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "backbones"))
-
 from reference_fill import filled
 
 LABELS = torch.tensor([1, 3])

@@ -1,0 +1,52 @@
+"""Systems on the command line: trained, run, described, and refused in one line."""
+
+import json
+
+import pandas as pd
+import pytest
+
+pytestmark = pytest.mark.usefixtures("no_curve", "no_gallery")
+
+SHORT = ["--recipe-opt", "epochs=1", "--recipe-opt", "batch_size=8"]
+
+
+def test_a_network_is_trained_by_a_system_and_run(cli, folder_set, tmp_path):
+    made, out = folder_set(train=16, val=2, test=4), tmp_path / "trained"
+    options = ["--system-opt", "threshold=0.6", "--system-opt", "places=layer4"]
+    done = cli("train", "--backbone", "adl:resnet_nano", *made.options, *SHORT, *options, "--out", out)
+    assert done.code == 0, done.err
+    card = json.loads((out / "card.json").read_text(encoding="utf-8"))
+    assert (card["backbone"], card["recipe"]) == ("adl:resnet_nano", "onecycle")
+    assert card["system"] == {
+        "name": "adl",
+        "options": {"drop_rate": 0.75, "threshold": 0.6, "places": ["layer4"]},
+        "stages": [{"name": "training", "epochs": 1, "trains": [""], "pairs": 1, "targets_sha256": None}],
+    }
+    assert {"stage", "classification"} <= set(pd.read_csv(out / "log.csv"))
+    run = ["run", "--backbone", "adl:resnet_nano", "--weights", out / "weights.safetensors", "--method", "cam"]
+    (record,) = cli(*run, *made.options, "--interval", "0.1", "--json", "--out", tmp_path / "run").records
+    assert record["backbone"]["name"] == "adl:resnet_nano"
+    assert record["backbone"]["weights"]["training"]["system"] == card["system"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--backbone", "adl:resnet_nano", "--system-opt", "treshold=0.6"], ("no option 'treshold'", "'threshold'")),
+        (["--backbone", "resnet_nano", "--system-opt", "a=1"], ("--system-opt a", "SYSTEM:resnet_nano")),
+        (["--backbone", "adk:resnet_nano"], ("unknown backbone 'adk:resnet_nano'", "'adl:resnet_nano'")),
+        (["--backbone", "adl:resnet"], ("'adl:resnet' is a family", "adl:resnet_nano")),
+        (["--backbone", "adl:resnet_nano", "--system-opt", "places=layr4"], ("no tap 'layr4'", "layer4")),
+    ],
+)
+def test_what_cannot_be_trained_is_one_line(cli, folder_set, tmp_path, arguments, words):
+    made = folder_set(train=16, val=2, test=4)
+    assert cli("train", *arguments, *made.options, *SHORT, "--out", tmp_path / "out").refused(*words)
+    assert not (tmp_path / "out").exists()
+
+
+def test_systems_are_listed_and_described(cli):
+    assert "adl\tsystem\t" in cli("list", "systems").out
+    described = json.loads(cli("describe", "adl", "--json").out)
+    assert (described["kind"], described["method"], described["train"]) == ("system", "cam", "adl:BACKBONE")
+    assert described["options"]["threshold"]["default"] == 0.9

@@ -1,0 +1,121 @@
+"""Names of networks behind those of systems, without any plugin installed."""
+
+from dataclasses import replace
+
+import pytest
+
+from wsolbench.contract import BackboneSpec, BackboneZoo, Checkpoint, InputConfig, SystemSpec
+from wsolbench.contract.options import list_options
+from wsolbench.contract.systems import rebuilt
+from wsolbench.errors import PluginError, UnknownNameError, UsageError
+from wsolbench.host.provider import Provider
+from wsolbench.host.registry import Offer, Registry
+
+ACME, BOLT = Provider("acme", "1.0", "nets"), Provider("bolt", "2.0", "more")
+
+
+def network(name, provider=ACME, family=None):
+    spec = BackboneSpec(name, dict, InputConfig(8), "s", family=family, checkpoints=(Checkpoint("critters", None),))
+    return Offer(spec, provider)
+
+
+def system(name, network=rebuilt, provider=ACME, method="cam"):
+    return Offer(SystemSpec(name, dict, network, "s", method), provider)
+
+
+def zoo():
+    return Offer(BackboneZoo("lib", lambda: ["net", "tokens"], lambda name: network(name).spec, "s"), ACME)
+
+
+def no_tokens(base):
+    if "tokens" in base.name:
+        raise UsageError("needs a network with maps")
+    return rebuilt(base)
+
+
+REGISTRY = Registry(
+    [
+        network("res_nano", family="res"),
+        network("res_tokens", family="res"),
+        network("tokens", family="all_tokens"),
+        network("res_224"),
+        zoo(),
+        system("acol", no_tokens, method="native"),
+        system("adl"),
+    ]
+)
+
+
+def test_a_system_stands_before_networks_families_zoos_and_sizes():
+    backbones = REGISTRY.backbones
+    assert backbones.get("acol:res_nano").spec == replace(
+        network("res_nano").spec, name="acol:res_nano", family="acol:res", checkpoints=()
+    )
+    assert backbones.get("acme:acol:res_nano") == backbones.get("acol:res_nano") == backbones.get("acol:acme:res_nano")
+    assert backbones.get("acol:lib:net").name == "acol:lib:net"
+    assert [offer.name for offer in REGISTRY.networks("adl:res")] == ["adl:res_nano", "adl:res_tokens"]
+    assert [offer.name for offer in REGISTRY.networks("acol:res")] == ["acol:res_nano"]
+    assert REGISTRY.sized("acol:res_nano_96") == ("acol:res_nano", 96)
+    assert REGISTRY.sized("acol:res_224") == ("acol:res_224", None)
+    assert {offer.name for offer in backbones} == {"res_nano", "res_tokens", "tokens", "res_224"}
+
+
+def test_the_system_of_a_name():
+    assert REGISTRY.backbones.system_of("acol:lib:net").name == "acol"
+    assert REGISTRY.backbones.system_of("res_nano") is REGISTRY.backbones.system_of("acol:nothing") is None
+    assert (REGISTRY.usual_method("acol:res_nano_96"), REGISTRY.usual_method("res_nano")) == ("native", "cam")
+    assert REGISTRY.systems.get("acol").spec.method == "native"
+
+
+@pytest.mark.parametrize("name", ["acol:tokens", "acol:lib:tokens", "acol:all_tokens"])
+def test_a_network_that_a_system_cannot_serve_is_one_line(name):
+    with pytest.raises(UsageError, match=r"the system 'acol' cannot train '(lib:)?tokens': needs a network with maps"):
+        REGISTRY.networks(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("acl:res_nano", "'acol:res_nano' or 'adl:res_nano'"),
+        ("acol:res_nan", "'acol:res_nano'"),
+        ("adl:lib:nett", "'adl:lib:net'"),
+        ("acol", "'acol:NAME'"),
+    ],
+)
+def test_an_unknown_name_behind_or_of_a_system(name, meant):
+    with pytest.raises(UnknownNameError, match=rf"unknown backbone '{name}'\. Did you mean {meant}"):
+        REGISTRY.networks(name)
+
+
+def test_a_system_does_not_stand_before_another():
+    with pytest.raises(UnknownNameError, match="unknown backbone 'acol:adl:res_nano'"):
+        REGISTRY.networks("acol:adl:res_nano")
+
+
+def test_rival_systems_and_rival_networks_are_told_apart():
+    registry = Registry([network("net"), system("acol"), system("acol", provider=BOLT)])
+    with pytest.raises(UnknownNameError, match=r"Type one of\n  acme:acol:net\n  bolt:acol:net"):
+        registry.backbones.get("acol:net")
+    assert registry.backbones.get("bolt:acol:net").provider == BOLT
+    registry = Registry([network("net"), network("net", BOLT), system("acol")])
+    with pytest.raises(UnknownNameError, match=r"the backbone 'net'\. Type one of\n  acme:net\n  bolt:net"):
+        registry.backbones.get("acol:net")
+    assert registry.backbones.get("acol:bolt:net").name == "acol:net"
+
+
+def test_a_system_that_fails_is_blamed():
+    registry = Registry([network("net"), system("acol", lambda base: base.nothing)])
+    with pytest.raises(PluginError, match=r"plugin acme 1\.0 'nets' failed preparing 'net' for the system 'acol'"):
+        registry.networks("acol:net")
+
+
+def test_a_changed_network_has_the_options_and_sizes_of_its_base():
+    def build(num_classes, width: int = 3):
+        return [num_classes, width]
+
+    base = BackboneSpec("net", build, InputConfig(8), "s")
+    base = replace(base, at_size=lambda size: replace(base, input=InputConfig(size)))
+    made = rebuilt(base, lambda network: [*network, "changed"], classifier_key="b.weight")
+    assert list_options(made.build) == list_options(build)
+    assert made.build(5, width=4) == made.at_size(16).build(5, width=4) == [5, 4, "changed"]
+    assert (made.at_size(16).input.size, made.at_size(16).classifier_key) == (16, "b.weight")

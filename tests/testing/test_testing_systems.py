@@ -1,0 +1,74 @@
+"""The checks of systems: each notices what it is there for."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+import torch
+from conformance import check_of, fails
+
+from wsolbench.api import Checkpoint, Stage, SystemSpec, UsageError, classification, rebuilt
+
+
+def maps(images):
+    for batch, _ in images:
+        yield {"maps": images.network.forward_features(batch)}
+
+
+def fit(step):
+    return {**classification(step), "maps": (step.outputs["features"] - step.prepared["maps"]).square().mean()}
+
+
+def system(*stages, network=rebuilt):
+    stages = stages or (Stage("first", 2), Stage("fit", 3, loss=fit, targets=maps, trains=("conv",)))
+    return SystemSpec("s", lambda: SimpleNamespace(stages=lambda _: stages), network, "us")
+
+
+def refuse(_base):
+    raise UsageError("needs a network of tokens")
+
+
+def ships(base):
+    return replace(base, checkpoints=(Checkpoint("critters", None),))
+
+
+def other_classes(base):
+    return replace(base, build=lambda num_classes: base.build(num_classes + 1))
+
+
+def test_a_system_that_keeps_every_rule():
+    assert fails(system()) == set()
+
+
+def test_a_system_may_refuse_the_network_of_the_checks():
+    assert fails(system(network=refuse)) == set()
+
+
+def boxes(images):
+    for batch, _ in images:
+        yield {"boxes": batch[:, 0, 0, :3]}
+
+
+@pytest.mark.parametrize(
+    ("spec", "rule"),
+    [
+        (system(Stage("s", 1), Stage("s", 1)), "system_stages"),
+        (system(Stage("s", 0)), "system_stages"),
+        (system(Stage("s", 1, trains=())), "system_stages"),
+        (system(Stage("s", 1, pairs=0)), "system_stages"),
+        (system(network=ships), "system_network"),
+        (system(network=other_classes), "system_network"),
+        (system(network=lambda base: rebuilt(base, classifier_key="fc.weight")), "system_network"),
+        (system(network=other_classes), "system_classifies"),
+        (system(Stage("s", 1, targets=boxes)), "system_targets"),
+        (system(Stage("s", 1, targets=lambda _: [{"one": torch.zeros(3)}])), "system_targets"),
+        (system(Stage("s", 1, loss=lambda step: {"a": step.outputs["logits"]})), "system_trains"),
+        (system(Stage("s", 1, loss=lambda step: {"a": step.outputs["logits"].sum() / 0})), "system_trains"),
+        (system(Stage("s", 1, loss=lambda step: {"a": 0 * step.outputs["logits"].sum()})), "system_trains"),
+        (system(Stage("s", 1, trains=("decoder",))), "system_trains"),
+    ],
+)
+def test_a_system_that_breaks_a_rule(spec, rule):
+    check = check_of(spec, rule)
+    with pytest.raises(AssertionError):
+        check()

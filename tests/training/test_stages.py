@@ -1,0 +1,430 @@
+"""A training in stages: what each one trains, its targets, its order, and that it can be left after any step."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import nn
+from toys import PROVIDER, PlainRecipe, TrainableNet
+
+from wsolbench.contract import Split, Stage, SystemSpec
+from wsolbench.data.images import warp
+from wsolbench.errors import PluginError, UsageError
+from wsolbench.host.registry import Offer
+from wsolbench.training.stages import BuiltSystem, group_order, images_in_order
+from wsolbench.training.targets import mirrored
+from wsolbench.training.train import continued_facts
+
+pytestmark = pytest.mark.usefixtures("no_curve")
+HEAD, BODY = ("head.weight", "head.bias"), ("features.0.weight", "features.1.running_mean")
+
+
+@pytest.fixture(autouse=True)
+def no_revision(monkeypatch):
+    monkeypatch.setattr("wsolbench.training.train.git_revision", lambda: None)
+
+
+class Staged:
+    """A system of given stages."""
+
+    def __init__(self, *stages):
+        self.made = stages
+
+    def stages(self, epochs):
+        return [replace(stage, epochs=epochs) if stage.epochs < 0 else stage for stage in self.made]
+
+
+@pytest.fixture
+def staged(plan):
+    """Make a plan of a training in stages; one of -1 epochs has those of the recipe."""
+
+    def make(*stages, needs=frozenset(), **settings):
+        spec = SystemSpec("sys", Staged, lambda base: base, "us", needs=needs)
+        return plan(system=BuiltSystem(Offer(spec, PROVIDER), Staged(*stages), {"size": 3}), **settings)
+
+    return make
+
+
+def weights(folder):
+    return load_file(folder / "weights.safetensors")
+
+
+def same(one, other, names):
+    return all(torch.equal(one[name], other[name]) for name in names)
+
+
+def two_losses(step):
+    extra = step.outputs["features"].square().mean()
+    return {"classification": step.classification(step.outputs["logits"]), "extra": 0.1 * extra}
+
+
+# ------------------------------------------------------------------------------------------ the recipe alone, as before
+
+
+def test_the_recipe_alone_is_the_loop_that_it_was(plan, trained):
+    """The loop of one stage, written out: the same bits."""
+    made = plan(epochs=2)
+    _, folder = trained(made)
+    torch.manual_seed(0)
+    generator = torch.Generator().manual_seed(0)
+    network, recipe = TrainableNet(2).to(memory_format=torch.channels_last), PlainRecipe(epochs=2)
+    split = made.dataset.dataset.images(Split.TRAIN_WEAKSUP)
+    optimizer, schedule = recipe.optimizer(network, 4)
+    for _ in range(2):
+        network.train()
+        order = torch.randperm(8, generator=generator).numpy()
+        for batch in (order[:4], order[4:]):
+            pixels = torch.from_numpy(np.stack([warp(split.load(int(index)), 32, "bilinear") for index in batch]))
+            images = (pixels.float().div_(255) - 0.0).permute(0, 3, 1, 2)
+            images, targets = recipe.prepare(images, torch.from_numpy(split.labels[batch]), generator)
+            loss = recipe.loss(network.forward_head(network.forward_features(images)), targets)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+    kept = weights(folder)
+    assert same(kept, network.state_dict(), kept)
+
+
+def test_a_system_of_one_plain_stage_trains_what_the_recipe_alone_does(plan, staged, trained):
+    _, alone = trained(plan(epochs=2), "alone")
+    card, folder = trained(staged(Stage("training", -1), epochs=2), "system")
+    kept = weights(folder)
+    assert same(kept, weights(alone), kept)
+    assert card.system.model_dump() == {
+        "name": "sys",
+        "options": {"size": 3},
+        "stages": [{"name": "training", "epochs": 2, "trains": [""], "pairs": 1, "targets_sha256": None}],
+    }
+    assert card.training.system == card.system
+    columns = list(pd.read_csv(folder / "log.csv"))
+    assert columns[:2] + columns[-3:] == ["epoch", "learning_rate", "seconds", "stage", "classification"]
+    assert "stage" not in pd.read_csv(alone / "log.csv")
+
+
+# --------------------------------------------------------------------------------------------------------------- stages
+
+
+def test_a_stage_trains_its_parts_and_the_rest_rests(staged, trained):
+    made = staged(Stage("head", 1, trains=("head",)), Stage("all", 2, loss=two_losses), keep_every=1)
+    _, folder = trained(made)
+    torch.manual_seed(0)
+    start = TrainableNet(2).state_dict()
+    first, last = load_file(folder / "weights-epoch-001.safetensors"), weights(folder)
+    assert same(first, start, BODY)
+    assert not any(same(first, start, [name]) for name in HEAD)
+    assert not any(same(last, first, [name]) for name in (*HEAD, *BODY))
+    log = pd.read_csv(folder / "log.csv")
+    assert log["stage"].tolist() == ["head", "all", "all"]
+    assert log["extra"].isna().tolist() == [True, False, False]
+    assert log["loss"].iloc[1:].to_numpy() == pytest.approx((log["classification"] + log["extra"]).iloc[1:].to_numpy())
+    assert log["learning_rate"].tolist() == pytest.approx([log["learning_rate"][0]] * 2 + [log["learning_rate"][2]])
+
+
+class Noted(nn.Module):
+    """Notes which modules are in training mode."""
+
+    def __init__(self, num_classes=2):
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(3, 2, 3), nn.BatchNorm2d(2), nn.Dropout(0.1))
+        self.head = nn.Linear(2, num_classes)
+        self.drop, self.modes = nn.Dropout(0.1), set()
+
+    def training_outputs(self, images, labels):
+        self.modes.add((self.body.training, self.body[2].training, self.head.training, self.drop.training))
+        return {"logits": self.head(self.drop(self.body(images).mean(dim=(2, 3)))), "labels": labels}
+
+    def forward_features(self, images):
+        return self.body(images)
+
+    def forward_head(self, features):
+        return self.head(features.mean(dim=(2, 3)))
+
+
+def with_network(made, build):
+    return replace(made, backbone=replace(made.backbone, spec=replace(made.backbone.spec, build=build)))
+
+
+def test_frozen_layers_are_in_eval_mode_and_others_in_training_mode(staged, trained):
+    built = []
+
+    def build(classes):
+        built.append(Noted(classes))
+        return built[-1]
+
+    trained(with_network(staged(Stage("head", 1, trains=("head",))), build))
+    assert built[0].modes == {(False, False, True, True)}
+    trained(with_network(staged(Stage("all", 1)), build), "all")
+    assert built[1].modes == {(True, True, True, True)}
+
+
+def test_a_loss_reads_what_the_network_gives_in_training(staged, trained):
+    seen = []
+
+    def loss(step):
+        assert step.outputs["labels"].dtype is torch.int64
+        seen.append((step.epoch, step.epochs, step.labels.tolist() == step.outputs["labels"].tolist()))
+        return {"classification": step.classification(step.outputs["logits"])}
+
+    trained(with_network(staged(Stage("first", 1), Stage("second", 2, loss=loss)), Noted))
+    assert seen == [(1, 2, True)] * 2 + [(2, 2, True)] * 2
+
+
+# -------------------------------------------------------------------------------------------------------------- targets
+
+
+def bright(images):
+    """Return, of every image, where it is bright, the columns of its square, its number and its label."""
+    assert not images.network.training
+    assert len(images) == 8
+    for batch, labels in images:
+        assert not torch.is_grad_enabled()
+        columns = (batch[:, 1] > 0.5).any(dim=1).float()
+        x0, x1 = columns.argmax(dim=1) / 32, 1 - columns.flip(1).argmax(dim=1) / 32
+        yield {
+            "bright": batch[:, 1:2] > 0.5,
+            "boxes": torch.stack([x0, torch.full_like(x0, 4 / 32), x1, torch.full_like(x0, 20 / 32)], dim=1),
+            "number": (batch[:, 0].amax(dim=(1, 2)) * 255).round(),
+            "label": labels,
+        }
+
+
+def check_targets(step):
+    """Compare the targets with the images that they belong to, and train the head."""
+    assert torch.equal(step.prepared["bright"][:, 0], step.images[:, 1] > 0.5)
+    assert torch.equal(step.prepared["number"], (step.images[:, 0].amax(dim=(1, 2)) * 255).round())
+    assert torch.equal(step.prepared["label"], step.labels)
+    for image, (x0, y0, x1, y1) in zip(step.images, step.prepared["boxes"] * 32, strict=True):
+        assert image[1, round(float(y0)) : round(float(y1)), round(float(x0)) : round(float(x1))].min() > 0.5
+    return two_losses(step)
+
+
+def test_targets_are_mirrored_with_their_images(staged, trained):
+    made = staged(Stage("start", 1), Stage("fit", 3, loss=check_targets, targets=bright))
+    card, _ = trained(made)
+    assert card.system.stages[0].targets_sha256 is None
+    assert len(card.system.stages[1].targets_sha256) == 64
+
+
+def test_mirroring_by_hand():
+    images = torch.arange(4.0).reshape(2, 1, 1, 2)
+    boxes = torch.tensor([[0.1, 0.2, 0.4, 0.5], [0.1, 0.2, 0.4, 0.5]])
+    values = {"boxes": boxes, "maps": torch.tensor([[[1, 2]], [[3, 4]]]), "row": torch.tensor([[1, 2], [3, 4]])}
+    generator = torch.Generator().manual_seed(0)
+    flips = (torch.rand(2, generator=torch.Generator().manual_seed(0)) < 0.5).tolist()
+    assert sorted(flips) == [False, True]
+    made, targets = mirrored(images, values, generator)
+    flipped, kept = flips.index(True), flips.index(False)
+    assert made[flipped, 0, 0].tolist() == images[flipped, 0, 0].tolist()[::-1]
+    assert targets["boxes"][flipped].tolist() == pytest.approx([0.6, 0.2, 0.9, 0.5])
+    assert torch.equal(targets["boxes"][kept], boxes[kept])
+    assert targets["maps"][flipped].tolist() == [values["maps"][flipped, 0].tolist()[::-1]]
+    assert torch.equal(targets["row"], values["row"])
+
+
+def drawn(images):
+    """Return targets that depend on the weights and on torch's generator."""
+    for batch, _ in images:
+        yield {"maps": images.network.forward_features(batch) + torch.rand(())}
+
+
+def fit_maps(step):
+    return {
+        "classification": step.classification(step.outputs["logits"]),
+        "maps": (step.outputs["features"] - step.prepared["maps"]).square().mean(),
+    }
+
+
+def everything(staged, **settings):
+    """Return a plan with all that stages have: frozen parts, targets, pairs, losses, an average."""
+    made = staged(
+        Stage("start", 1, pairs=2),
+        Stage("fit", 2, loss=fit_maps, targets=drawn, trains=("head", "features.0"), after="start"),
+        Stage("end", 1, loss=two_losses),
+        **settings,
+    )
+    made.recipe.ema = 0.8
+    return made
+
+
+class Killed(KeyboardInterrupt):
+    """Stands for the end of the process."""
+
+
+def outcome(card, folder):
+    log = pd.read_csv(folder / "log.csv").drop(columns="seconds").to_csv()
+    return (folder / "weights.safetensors").read_bytes(), log, card.model_dump(exclude={"seconds", "images_per_second"})
+
+
+def test_a_training_that_is_killed_at_any_step_and_continued_is_the_one_that_was_not(staged, trained, monkeypatch):
+    monkeypatch.setattr("wsolbench.training.state.SECONDS_BETWEEN_SAVES", 0)
+    expected = outcome(*trained(everything(staged), "whole"))
+    for step in range(1, 8):
+        made, name = everything(staged), f"killed-{step}"
+        calls, loss = [], made.recipe.loss
+
+        def dying(logits, targets, calls=calls, loss=loss, step=step):
+            calls.append(1)
+            if len(calls) > step:
+                raise Killed
+            return loss(logits, targets)
+
+        made.recipe.loss = dying
+        with pytest.raises(Killed):
+            trained(made, name)
+        assert outcome(*trained(everything(staged), name, resume=True)) == expected, step
+
+
+def test_targets_that_have_changed_are_noticed(staged, trained, toys, monkeypatch):
+    monkeypatch.setattr("wsolbench.training.state.SECONDS_BETWEEN_SAVES", 0)
+    made = everything(staged)
+    calls = []
+
+    def dying(step):
+        calls.append(1)
+        if len(calls) > 1:
+            raise Killed
+        return fit_maps(step)
+
+    made.system.system.made = tuple(
+        replace(stage, loss=dying) if stage.name == "fit" else stage for stage in made.system.system.made
+    )
+    with pytest.raises(Killed):
+        trained(made)
+    path = toys.folder / "out.targets" / "seed-0" / "fit" / "maps.npy"
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    with pytest.raises(UsageError, match=r"--resume: the targets of the stage 'fit' in .* are missing or have changed"):
+        trained(everything(staged), resume=True)
+
+
+@pytest.mark.parametrize(
+    ("targets", "reason"),
+    [
+        (lambda _: iter([]), "targets of 0 of 8 images: expected one for each"),
+        (lambda images: ({"a": batch} for batch, _ in [*images, *images]), "targets of the images from 8 on: expected"),
+        (lambda images: ({str(len(batch)): batch, "b": batch[1:]} for batch, _ in images), "from 0 on: expected"),
+    ],
+)
+def test_targets_that_are_not_those_of_all_images_are_the_systems_error(staged, trained, targets, reason):
+    with pytest.raises(PluginError, match=f"plugin acme .* failed in the system 'sys': ValueError: .*{reason}"):
+        trained(staged(Stage("fit", 1, targets=targets)))
+
+
+# ---------------------------------------------------------------------------------------------------------------- pairs
+
+
+@pytest.mark.parametrize("counts", [(4, 2), (5, 1, 3), (1,)])
+@pytest.mark.parametrize("pairs", [1, 2, 3])
+def test_images_of_a_class_follow_one_another(counts, pairs):
+    labels = np.random.default_rng(0).permutation(np.repeat(np.arange(len(counts)), counts))
+    generator = torch.Generator().manual_seed(0)
+    first, second = (group_order(labels, pairs, generator) for _ in range(2))
+    assert len(first) == images_in_order(labels, pairs) == sum(-(-count // pairs) * pairs for count in counts)
+    assert set(first) == set(range(len(labels)))
+    groups = labels[first].reshape(-1, pairs)
+    assert (groups == groups[:, :1]).all()
+    assert len(labels) == 1 or first.tolist() != second.tolist()
+
+
+def test_batches_are_made_of_pairs(staged, trained):
+    seen = []
+
+    def loss(step):
+        seen.append(step.labels.reshape(-1, 2))
+        return {"classification": step.classification(step.outputs["logits"])}
+
+    trained(staged(Stage("pairs", 2, loss=loss, pairs=2)))
+    assert len(seen) == 4
+    assert all(torch.equal(each[:, 0], each[:, 1]) for each in seen)
+
+
+# ------------------------------------------------------------------------------------------------------------ bad input
+
+
+def reads(name):
+    return lambda step: {"loss": step.outputs[name].mean()}
+
+
+MIXES = "needs one class an image, and the recipe 'plain' mixes images; use a recipe that does not mix"
+
+
+@pytest.mark.parametrize(
+    ("stage", "message"),
+    [
+        (
+            Stage("s", 1, loss=reads("logits_b")),
+            "the loss of 'sys' reads 'logits_b', which 'toynet' does not give (it gives features, logits)",
+        ),
+        (
+            Stage("s", 1, loss=lambda step: step.prepared["masks"]),
+            "the loss of 'sys' reads 'masks', which the stage 's' does not give (it gives nothing)",
+        ),
+        (Stage("s", 1, trains=()), "the stage 's' of 'sys' trains nothing; the network's parts: features, head"),
+        (
+            Stage("s", 1, trains=("head", "decoder")),
+            "the stage 's' of 'sys' trains 'decoder', and the network has no such part; its parts: features, head",
+        ),
+        (
+            Stage("s", 1, after="classifier"),
+            "the stage 's' of 'sys' goes on from the stage 'classifier', which this training does not have; add that "
+            "stage, or start from its weights: --weights FILE",
+        ),
+        (Stage("s", 0), "the system 'sys' has no epoch to train; give the recipe more than 1"),
+        (
+            Stage("s", 1, pairs=3),
+            "the stage 's' of 'sys' has 3 images of a class one after another, and batch_size 4 is no multiple of it; "
+            "choose one: --recipe-opt batch_size=N",
+        ),
+    ],
+)
+def test_what_cannot_be_trained_is_one_line(staged, trained, stage, message):
+    with pytest.raises(UsageError) as error:
+        trained(staged(stage))
+    assert str(error.value) == message
+
+
+def test_a_system_that_needs_what_the_network_lacks_is_one_line(staged, trained):
+    with pytest.raises(UsageError, match="the system 'sys' needs taps, which 'toynet' does not have"):
+        trained(staged(Stage("s", 1), needs=frozenset({"taps", "class weights"})))
+
+
+def test_mixed_images_are_refused_where_a_stage_needs_one_class(staged, trained):
+    made = staged(Stage("s", 1, mixed=False))
+    prepare = made.recipe.prepare
+    made.recipe.prepare = lambda *given: (prepare(*given)[0], ("mixed", 0.3))
+    with pytest.raises(UsageError, match=f"the stage 's' of 'sys' {MIXES}"):
+        trained(made)
+
+
+@pytest.mark.parametrize(
+    ("loss", "reason"),
+    [
+        (
+            lambda step: step.outputs["logits"].mean(),
+            "the loss returned Tensor, expected a mapping of one",
+        ),
+        (lambda _: {}, "the loss returned dict, expected a mapping of one"),
+        (lambda step: {"a": step.outputs["logits"]}, r"the term 'a' of the loss is \(4, 2\), expected a scalar tensor"),
+        (
+            lambda step: {"a": step.outputs["logits"].mean(), "b": step.outputs["logits"].mean() / 0},
+            r"the loss became -?inf \(its term b\)",
+        ),
+    ],
+)
+def test_a_loss_of_another_form_is_the_systems_error(staged, trained, loss, reason):
+    with pytest.raises(PluginError, match=f"failed in the system 'sys': .*{reason}"):
+        trained(staged(Stage("s", 1, loss=loss)))
+
+
+def test_system_options_and_stages_are_what_a_continuation_is_held_to(staged):
+    made = staged(Stage("s", 2), Stage("t", 1, trains=("head",), pairs=2))
+    facts = continued_facts(made)
+    assert {name: facts[name] for name in ("system", "the system's size", "stages")} == {
+        "system": "sys of acme 1.0 'toys'",
+        "the system's size": 3,
+        "stages": "s 2 epochs, trains all; t 1 epochs, trains head, 2 of a class together",
+    }
+    assert not {"system", "stages"} & continued_facts(replace(made, system=None)).keys()

@@ -1,0 +1,227 @@
+"""Systems: ways to train a network so that it localizes: a change of the network, a loss, stages.
+
+A system stands before a network, as in ``acol:resnet_nano``, and that is the name of a backbone. The recipe keeps its
+part: epochs, batches, augmentation, optimizer and the loss of the classification. So every system runs with every
+recipe.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Protocol
+
+from wsolbench.contract.backbones import BackboneSpec
+from wsolbench.contract.methods import Need
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+__all__ = [
+    "BOXES",
+    "Stage",
+    "System",
+    "SystemSpec",
+    "TargetImages",
+    "TrainingStep",
+    "classification",
+    "rebuilt",
+]
+
+BOXES = "boxes"
+"""The name of per-image targets that are boxes (B, 4) or (B, n, 4): corners x0, y0, x1, y1 in fractions of the image.
+They are mirrored with the images."""
+
+
+@dataclass(frozen=True)
+class TrainingStep:
+    """What the loss of a stage may read. It holds no box and no mask of the data set, so supervision cannot leak.
+
+    Args:
+        network: The network in training.
+        images: Augmented and normalised images (B, 3, H, W).
+        labels: Their classes, int64 (B,); where the recipe mixes images, those of the first of each two.
+        targets: What the recipe's own loss compares with: the labels, or a mixture of them.
+        outputs: What the forward pass gave, by name, floating tensors in float32. ``logits`` and ``features``, or what
+            the network's ``training_outputs`` returns, or the stage's own ``forward``.
+        prepared: The per-image targets of the stage, by name; the first dimension is B.
+        epoch: Number of the epoch in its stage, from 1.
+        epochs: Number of epochs of the stage.
+        generator: A source of randomness on the CPU, which an interrupted training continues.
+        recipe_loss: Logits (B, C) and `targets` -> the recipe's loss.
+    """
+
+    network: Any
+    images: Tensor
+    labels: Tensor
+    targets: Any
+    outputs: Mapping[str, Tensor]
+    prepared: Mapping[str, Tensor]
+    epoch: int
+    epochs: int
+    generator: torch.Generator
+    recipe_loss: Callable[[Tensor, Any], Tensor]
+
+    def classification(self, logits: Tensor) -> Tensor:
+        """Return the recipe's loss, a scalar, of logits (B, C), which may be those of any head."""
+        return self.recipe_loss(logits.float(), self.targets)
+
+
+def classification(step: TrainingStep) -> Mapping[str, Tensor]:
+    """Return the recipe's loss of the network's logits, which is the loss of a stage that states no other."""
+    return {"classification": step.classification(step.outputs["logits"])}
+
+
+class TargetImages(Protocol):
+    """The images to train on, not augmented, for making per-image targets; every iteration is one more pass.
+
+    Iterated, it gives for each batch, in the order of the split, the normalised images (B, 3, H, W) and their labels,
+    int64 (B,). No gradients are computed meanwhile.
+    """
+
+    @property
+    def network(self) -> Any:
+        """The network in eval mode, as the stage before left it."""
+        ...
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Start a pass over all images."""
+        ...
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        ...
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A part of a training.
+
+    Args:
+        name: What messages, log and card call it.
+        epochs: Number of passes over train-weaksup; a stage of 0 epochs is left out.
+        loss: The terms of the loss, scalars, by name. Their sum is minimised; each has a column in the log.
+        forward: Network, images (B, 3, H, W) and labels (B,) -> the outputs of a training step by name. None for the
+            network's own: `Trainable.training_outputs`, or else ``logits`` and ``features``.
+        trains: Names of the parts of the network that are trained, as in ``named_parameters()``: ``layer4`` is
+            ``layer4.0.conv1.weight`` too; an empty name is the whole network. Everything else is frozen: it keeps its
+            weights, and layers without trained parameters stay in eval mode.
+        targets: Images -> per-image targets by name, for one batch after another in their order. They are made once,
+            before the stage, and kept beside the state of the training. A tensor of three dimensions or more is a map
+            over the image. In such a stage images are warped and mirrored only, and targets are mirrored with them:
+            maps, and `BOXES`.
+        pairs: How many images of one class follow one another in a batch; 1 for a random order.
+        after: The stage that this one goes on from. Without that stage, it needs weights to start from.
+        mixed: Whether the loss makes sense where a recipe mixes images and labels.
+    """
+
+    name: str
+    epochs: int
+    loss: Callable[[TrainingStep], Mapping[str, Tensor]] = classification
+    forward: Callable[[Any, Tensor, Tensor], Mapping[str, Tensor]] | None = None
+    trains: tuple[str, ...] = ("",)
+    targets: Callable[[TargetImages], Iterable[Mapping[str, Tensor]]] | None = None
+    pairs: int = 1
+    after: str | None = None
+    mixed: bool = True
+
+
+class System(Protocol):
+    """A way to train a network so that it localizes."""
+
+    def stages(self, epochs: int) -> Sequence[Stage]:
+        """Return the stages in their order; `epochs` is the number that the recipe has."""
+        ...
+
+
+@dataclass(frozen=True)
+class SystemSpec:
+    """A system that a plugin offers; users type it before a network, as in ``acol:resnet_nano``.
+
+    Args:
+        name: What users type, lowercase ``[a-z0-9_.+-]``.
+        build: Class or function that takes the system's options by keyword and returns the system; see `MethodSpec`.
+        network: The specification of a network -> that of the network which the system trains; see `rebuilt`. Raises
+            ``UsageError`` that says what it needs for a network that it cannot serve.
+        source: Paper or repository.
+        method: The method that makes its maps, ``native`` for those that the network makes itself.
+        needs: What a network has to offer for it: ``taps``, ``class weights``, ``attention``; see `MethodSpec`.
+    """
+
+    name: str
+    build: Callable[..., System]
+    network: Callable[[BackboneSpec], BackboneSpec]
+    source: str
+    method: str = "cam"
+    needs: frozenset[Need] = frozenset()
+
+
+def rebuilt(
+    base: BackboneSpec,
+    change: Callable[[Any], Any] | None = None,
+    *,
+    classifier_key: str | None = None,
+    convert_weights: Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]] | None = None,
+) -> BackboneSpec:
+    """Return the specification of a network that is another one, changed: for `SystemSpec.network`.
+
+    It has the options, the input and the sizes of the other network, and no shipped weights. A training can start from
+    whatever a training of the other one can start from, and from its trained weights: from the entries that both have.
+
+    Args:
+        base: The other network.
+        change: Network -> the changed network, which may be the same object; None where nothing changes.
+        classifier_key: Its own, where it has another one.
+        convert_weights: For files that have other names than the changed network; without it, those of the base are
+            converted as the base does it.
+    """
+    at_size, own = base.at_size, base if change is None else replace(base, build=_changing(base.build, change))
+    sized = None
+    if at_size is not None:
+
+        def sized(size: int) -> BackboneSpec:
+            return rebuilt(at_size(size), change, classifier_key=classifier_key, convert_weights=convert_weights)
+
+    return replace(
+        own,
+        checkpoints=(),
+        classifier_key=classifier_key or base.classifier_key,
+        convert_weights=convert_weights or base.convert_weights,
+        start_weights=base.start_weights if classifier_key is None else _start_from(base, own.build),
+        at_size=sized,
+    )
+
+
+def _changing(build: Callable[..., Any], change: Callable[[Any], Any]) -> Callable[..., Any]:
+    """Return a build function with the options of another one, whose networks are changed."""
+
+    def built(*given: Any, **options: Any) -> Any:
+        return change(build(*given, **options))
+
+    built.__signature__ = inspect.signature(build, eval_str=True)  # type: ignore[attr-defined]
+    return built
+
+
+def _start_from(base: BackboneSpec, build: Callable[..., Any]) -> Callable[[Mapping[str, Tensor]], dict[str, Tensor]]:
+    """Return what takes, of weights of a base network or of what it can start from, the entries of a changed one."""
+
+    def start(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        import torch
+
+        if base.classifier_key not in state and base.start_weights is not None:
+            state = base.start_weights(state)
+        with torch.device("meta"):
+            own = build(2).state_dict()
+        head = base.classifier_key.rpartition(".")[0] + "."
+        taken = {
+            name: value
+            for name, value in state.items()
+            if name in own and own[name].shape == value.shape and not name.startswith(head)
+        }
+        if not taken:
+            raise ValueError(f"it has no entry of '{base.name}', such as '{next(iter(own))}'")
+        return taken
+
+    return start

@@ -1,0 +1,193 @@
+"""The rules of systems, checked on a small network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from wsolbench.contract import BackboneSpec, InputConfig, Stage, SystemSpec, Trainable, TrainingStep
+from wsolbench.contract.options import list_options
+from wsolbench.contract.systems import BOXES
+from wsolbench.errors import UsageError
+from wsolbench.testing.expectations import expect, expect_finite, seeded
+from wsolbench.testing.options import check_options
+from wsolbench.testing.toys import CLASSES, ToyNetwork
+
+__all__ = [
+    "SYSTEM_CHECKS",
+    "check_system_classifies",
+    "check_system_network",
+    "check_system_stages",
+    "check_system_targets",
+    "check_system_trains",
+]
+
+_TOY = BackboneSpec("toy", lambda num_classes: ToyNetwork(classes=num_classes), InputConfig(size=32), "wsolbench")
+_BATCH = 6
+
+
+def check_system_stages(spec: SystemSpec) -> None:
+    """For recipes of any length there are stages with names of their own and epochs, and each trains something."""
+    for epochs in (1, 2, 12, 100):
+        stages = spec.build().stages(epochs)
+        names = [stage.name for stage in stages]
+        expect(f"names of the stages of {epochs} epochs", list(dict.fromkeys(names)), names)
+        assert sum(stage.epochs for stage in stages) > 0, f"stages of {epochs} epochs: expected epochs, got none"
+        for stage in stages:
+            assert stage.epochs >= 0, f"epochs of '{stage.name}': expected 0 or more, got {stage.epochs}"
+            assert stage.pairs >= 1, f"pairs of '{stage.name}': expected 1 or more, got {stage.pairs}"
+            assert stage.trains, f"'{stage.name}': expected parts that it trains, got none"
+
+
+def check_system_network(spec: SystemSpec) -> None:
+    """Its network keeps the options and the input of the one that it is made of, and ships no weights of that."""
+    made = _network(spec, _TOY)
+    if made is None:
+        return
+    expect("options of the network", list_options(_TOY.build), list_options(made.build))
+    expect("input of the network", _TOY.input, made.input)
+    expect("shipped weights", (), tuple(made.checkpoints))
+    entry = _built(made).state_dict().get(made.classifier_key)
+    assert entry is not None, f"classifier key: expected an entry of the network, got '{made.classifier_key}'"
+    expect(f"first dimension of '{made.classifier_key}'", CLASSES, len(entry))
+
+
+def check_system_classifies(spec: SystemSpec) -> None:
+    """In eval mode its network gives finite logits, which do not depend on the rest of the batch."""
+    made = _network(spec, _TOY)
+    if made is None:
+        return
+    network, (images, _) = _built(made).eval(), _batch()
+    with torch.no_grad():
+        logits = network.forward_head(network.forward_features(images))
+        first = network.forward_head(network.forward_features(images[:1]))
+    expect("shape of the logits", (_BATCH, CLASSES), tuple(logits.shape))
+    expect_finite("logits", logits)
+    assert torch.allclose(logits[:1], first, atol=1e-5), "logits of one image: expected those in a batch, got others"
+
+
+def check_system_targets(spec: SystemSpec) -> None:
+    """Per-image targets are tensors with a row for every image, under the same names; boxes have four numbers."""
+    made = _network(spec, _TOY)
+    for stage in spec.build().stages(8) if made is not None else ():
+        if stage.targets is not None:
+            targets = _targets(stage, _built(made))
+            for name, values in targets.items():
+                expect(f"targets '{name}' of '{stage.name}'", 2 * _BATCH, len(values))
+                if name == BOXES:
+                    expect("numbers of a box", 4, values.shape[-1])
+
+
+def check_system_trains(spec: SystemSpec) -> None:
+    """In each stage the terms of the loss are finite scalars with the same names, and steps change what is trained."""
+    made = _network(spec, _TOY)
+    if made is None:
+        return
+    with seeded():
+        network: Any = _built(made)
+        for stage in spec.build().stages(8):
+            _check_stage(stage, network)
+
+
+SYSTEM_CHECKS: tuple[Callable[[Any], None], ...] = (
+    check_system_stages,
+    check_system_network,
+    check_system_classifies,
+    check_system_targets,
+    check_system_trains,
+    check_options,
+)
+
+
+def _check_stage(stage: Stage, network: Any) -> None:
+    prepared = {} if stage.targets is None else _targets(stage, network)
+    named = dict(network.named_parameters())
+    trained = {
+        name: parameter
+        for name, parameter in named.items()
+        if any(not part or name == part or name.startswith(f"{part}.") for part in stage.trains)
+    }
+    assert trained, f"'{stage.name}' trains {', '.join(stage.trains)}: expected parts of the network, got none"
+    before = {name: parameter.detach().clone() for name, parameter in trained.items()}
+    optimizer = torch.optim.SGD(trained.values(), lr=0.1)
+    names: list[list[str]] = []
+    for epoch in (1, stage.epochs or 1):
+        terms = stage.loss(_step(stage, network.train(), prepared, epoch))
+        for name, term in terms.items():
+            expect(f"shape of the term '{name}' of '{stage.name}'", (), tuple(term.shape))
+            expect_finite(f"the term '{name}' of '{stage.name}'", term)
+        names.append(sorted(terms))
+        optimizer.zero_grad()
+        torch.stack(list(terms.values())).sum().backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    expect(f"terms of '{stage.name}'", names[0], names[1])
+    changed = any(not torch.equal(before[name], parameter) for name, parameter in trained.items())
+    assert changed, f"what '{stage.name}' trains: expected a change after two steps, got none"
+
+
+def _step(stage: Stage, network: Any, prepared: Mapping[str, Tensor], epoch: int) -> TrainingStep:
+    images, labels = _batch()
+    if stage.forward is not None:
+        outputs = stage.forward(network, images, labels)
+    elif isinstance(network, Trainable):
+        outputs = network.training_outputs(images, labels)
+    else:
+        features = network.forward_features(images)
+        outputs = {"features": features, "logits": network.forward_head(features)}
+    return TrainingStep(
+        network=network,
+        images=images,
+        labels=labels,
+        targets=labels,
+        outputs=outputs,
+        prepared={name: values[:_BATCH] for name, values in prepared.items()},
+        epoch=epoch,
+        epochs=max(stage.epochs, epoch),
+        generator=torch.Generator().manual_seed(0),
+        recipe_loss=F.cross_entropy,
+    )
+
+
+class _TwoBatches:
+    """Two batches of images, as `TargetImages`."""
+
+    def __init__(self, network: nn.Module) -> None:
+        self.network = network.eval()
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        yield from (_batch(), _batch())
+
+    def __len__(self) -> int:
+        return 2 * _BATCH
+
+
+def _targets(stage: Stage, network: Any) -> dict[str, Tensor]:
+    assert stage.targets is not None
+    with torch.no_grad():
+        made: Iterable[Mapping[str, Tensor]] = list(stage.targets(_TwoBatches(network)))
+    names = [sorted(batch) for batch in made]
+    expect(f"names of the targets of '{stage.name}'", names[:1] * len(names), names)
+    return {name: torch.cat([batch[name] for batch in made]) for name in names[0]}
+
+
+def _network(spec: SystemSpec, base: BackboneSpec) -> BackboneSpec | None:
+    """Return the network that a system makes of a toy; None where it refuses it, in the way that it should."""
+    try:
+        return spec.network(base)
+    except UsageError:
+        return None
+
+
+def _built(spec: BackboneSpec | None) -> Any:
+    assert spec is not None
+    with seeded():
+        return spec.build(CLASSES)
+
+
+def _batch() -> tuple[Tensor, Tensor]:
+    with seeded():
+        return torch.randn(_BATCH, 3, 32, 32), torch.arange(_BATCH) // 2 % CLASSES

@@ -1,0 +1,286 @@
+"""The stages of a training: a recipe alone has one, a system has its own; what each trains, and what its loss reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import reduce
+from operator import add
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from wsolbench.contract import Attentive, Stage, System, SystemSpec, Tapped, Trainable
+from wsolbench.contract.backbones import class_weights, maps_and_rest
+from wsolbench.contract.options import build_with_options
+from wsolbench.errors import UsageError
+from wsolbench.host.provider import blaming
+from wsolbench.host.registry import Offer
+
+__all__ = [
+    "BuiltSystem",
+    "Given",
+    "TrainedParts",
+    "build_system",
+    "check_batches",
+    "check_needs",
+    "group_order",
+    "images_in_order",
+    "in_float32",
+    "network_outputs",
+    "stages_of",
+    "summed",
+]
+
+
+@dataclass(frozen=True)
+class BuiltSystem:
+    """A system that was built from its options, with the offer it comes from."""
+
+    offer: Offer[SystemSpec]
+    system: System
+    options: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """The short name."""
+        return self.offer.name
+
+    def blaming(self) -> AbstractContextManager[None]:
+        """Attribute errors to the system's plugin."""
+        return blaming(self.offer.provider, f"in the system '{self.name}'")
+
+
+def build_system(offer: Offer[SystemSpec], given: Mapping[str, Any]) -> BuiltSystem:
+    """Build a system with its options.
+
+    Args:
+        offer: The system.
+        given: Option -> value, or the text of a value.
+
+    Raises:
+        UsageError: An option is unknown or out of range.
+        PluginError: The plugin's code fails.
+    """
+    with blaming(offer.provider, f"building the system '{offer.name}'"):
+        system, options = build_with_options(f"the system '{offer.name}'", offer.spec.build, given)
+    return BuiltSystem(offer, system, options)
+
+
+def stages_of(built: BuiltSystem | None, epochs: int, *, goes_on: bool) -> tuple[Stage, ...]:
+    """Return the stages of a training that have epochs; a training without a system has one.
+
+    Args:
+        built: The system.
+        epochs: Those of the recipe.
+        goes_on: Whether the training starts from weights.
+
+    Raises:
+        UsageError: No stage has epochs, or one needs another that there is not.
+        PluginError: The system fails, or two stages have one name.
+    """
+    if built is None:
+        return (Stage("training", epochs),)
+    with built.blaming():
+        stages = tuple(stage for stage in built.system.stages(epochs) if stage.epochs)
+        names = [stage.name for stage in stages]
+        if len(set(names)) < len(names) or any(stage.epochs < 0 or stage.pairs < 1 for stage in stages):
+            raise ValueError(f"stages {', '.join(names)}: expected names of their own, epochs and pairs of at least 1")
+    if not stages:
+        raise UsageError(f"the system '{built.name}' has no epoch to train; give the recipe more than {epochs}")
+    for place, stage in enumerate(stages):
+        if stage.after is not None and stage.after not in names[:place] and not goes_on:
+            raise UsageError(
+                f"the stage '{stage.name}' of '{built.name}' goes on from the stage '{stage.after}', which this "
+                f"training does not have; add that stage, or start from its weights: --weights FILE"
+            )
+    return stages
+
+
+def check_needs(built: BuiltSystem, network: Any, called: str) -> None:
+    """Refuse a system that needs what a network does not offer. Raises ``UsageError``."""
+    offered = {
+        "class weights": class_weights(network) is not None,
+        "taps": isinstance(network, Tapped) and bool(network.taps),
+        "attention": isinstance(network, Attentive),
+    }
+    for need in sorted(built.offer.spec.needs):
+        if not offered.get(need, True):
+            raise UsageError(f"the system '{built.name}' needs {need}, which '{called}' does not have")
+
+
+class TrainedParts:
+    """What of a network a stage trains: its parameters, and the modules that are in training mode.
+
+    Args:
+        network: The network, of which any part may be frozen for good.
+    """
+
+    def __init__(self, network: torch.nn.Module) -> None:
+        self._network = network
+        self._trainable = {name for name, parameter in network.named_parameters() if parameter.requires_grad}
+        self._resting: list[torch.nn.Module] = []
+
+    def choose(self, stage: Stage, system: str) -> None:
+        """Freeze everything that a stage does not train.
+
+        Args:
+            stage: The stage.
+            system: The name of the system, for messages.
+
+        Raises:
+            UsageError: It names a part that the network does not have, or trains nothing.
+        """
+        names = [name for name, _ in self._network.named_parameters()]
+        parts = ", ".join(dict.fromkeys(name.partition(".")[0] for name in names))
+        for part in stage.trains:
+            if not any(_within(name, part) for name in names):
+                raise UsageError(
+                    f"the stage '{stage.name}' of '{system}' trains '{part}', and the network has no such part; "
+                    f"its parts: {parts}"
+                )
+        trained = {name for name in self._trainable if any(_within(name, part) for part in stage.trains)}
+        if not trained:
+            raise UsageError(f"the stage '{stage.name}' of '{system}' trains nothing; the network's parts: {parts}")
+        for name, parameter in self._network.named_parameters():
+            parameter.requires_grad_(name in trained)
+        whole = trained == self._trainable
+        self._resting = [] if whole else [each for each in self._network.modules() if _is_frozen(each)]
+
+    def train(self) -> None:
+        """Put the network in training mode, but for modules whose parameters are all frozen."""
+        self._network.train()
+        for module in self._resting:
+            module.eval()
+
+
+def _within(name: str, part: str) -> bool:
+    """Return whether a parameter belongs to a part, which is itself, a module that it is in, or the whole network."""
+    return not part or name == part or name.startswith(f"{part}.")
+
+
+def _is_frozen(module: torch.nn.Module) -> bool:
+    parameters = list(module.parameters())
+    return bool(parameters) and not any(parameter.requires_grad for parameter in parameters)
+
+
+class Given(Mapping[str, Tensor]):
+    """Tensors by name; one that is not there is an error that says what reads it, and what there is.
+
+    Args:
+        tensors: Name -> tensor.
+        reader: What reads them, for messages.
+        giver: What gives them.
+    """
+
+    def __init__(self, tensors: Mapping[str, Tensor], reader: str, giver: str) -> None:
+        self._tensors, self._reader, self._giver = tensors, reader, giver
+
+    def __getitem__(self, name: str) -> Tensor:
+        if name not in self._tensors:
+            known = ", ".join(sorted(self._tensors)) or "nothing"
+            raise UsageError(f"{self._reader} reads '{name}', which {self._giver} does not give (it gives {known})")
+        return self._tensors[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._tensors
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._tensors)
+
+    def __len__(self) -> int:
+        return len(self._tensors)
+
+
+def network_outputs(network: Any, images: Tensor, labels: Tensor) -> Mapping[str, Tensor]:
+    """Return what a network gives in a training step: its training outputs, or else logits and features.
+
+    Args:
+        network: The network.
+        images: Normalised images (B, 3, H, W).
+        labels: Their classes, int64 (B,).
+
+    Raises:
+        TypeError: The training outputs are no mapping.
+    """
+    if not isinstance(network, Trainable):
+        features = network.forward_features(images)
+        return {"features": maps_and_rest(features)[0], "logits": network.forward_head(features)}
+    outputs = network.training_outputs(images, labels)
+    if not isinstance(outputs, Mapping):
+        raise TypeError(f"training_outputs returned {type(outputs).__name__}, expected a mapping: name -> tensor")
+    return outputs
+
+
+def in_float32(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return tensors of which the floating ones are in float32: those of a narrow forward pass are converted."""
+    return {name: each.float() if each.is_floating_point() else each for name, each in tensors.items()}
+
+
+def summed(terms: object) -> Tensor:
+    """Return the sum of the terms of a loss.
+
+    Raises:
+        TypeError: They are no mapping from names to scalars.
+        FloatingPointError: The sum is not finite; the message names the terms that are not.
+    """
+    if not isinstance(terms, Mapping) or not terms:
+        raise TypeError(f"the loss returned {type(terms).__name__}, expected a mapping of one term or more")
+    for name, term in terms.items():
+        if not isinstance(name, str) or not isinstance(term, Tensor) or term.shape != ():
+            shape = tuple(term.shape) if isinstance(term, Tensor) else type(term).__name__
+            raise TypeError(f"the term {name!r} of the loss is {shape}, expected a scalar tensor")
+    loss: Tensor = reduce(add, terms.values())
+    if not loss.isfinite():
+        wrong = [name for name, term in terms.items() if not term.isfinite()] if len(terms) > 1 else []
+        where = f" (its term {', '.join(wrong)})" if wrong else ""
+        raise FloatingPointError(f"the loss became {loss.item()}{where}; a lower learning rate may help")
+    return loss
+
+
+def group_order(labels: NDArray[np.int64], pairs: int, draws: torch.Generator) -> NDArray[np.int64]:
+    """Return an order of images: random, with so many of one class one after another.
+
+    Every image is in it. Where the images of a class cannot be divided so, others of the class fill the last group.
+
+    Args:
+        labels: The class of each image, (N,).
+        pairs: Images of a class that follow one another.
+        draws: The source of randomness.
+
+    Returns:
+        Indices, (N,) or a few more.
+    """
+    if pairs == 1:
+        order: NDArray[np.int64] = torch.randperm(len(labels), generator=draws).numpy()
+        return order
+    groups: list[NDArray[np.int64]] = []
+    for label in np.unique(labels):
+        images = np.flatnonzero(labels == label)
+        mixed = images[torch.randperm(len(images), generator=draws).numpy()]
+        filled = np.resize(mixed, -(-len(images) // pairs) * pairs)  # repeats the first ones at the end
+        groups += list(filled.reshape(-1, pairs))
+    shuffled = torch.randperm(len(groups), generator=draws).numpy()
+    return np.concatenate([groups[place] for place in shuffled])
+
+
+def images_in_order(labels: NDArray[np.int64], pairs: int) -> int:
+    """Return how many images `group_order` gives."""
+    if pairs == 1:
+        return len(labels)
+    _, counts = np.unique(labels, return_counts=True)
+    return int((-(-counts // pairs) * pairs).sum())
+
+
+def check_batches(stages: Sequence[Stage], system: str, batch_size: int) -> None:
+    """Refuse a batch that is not made of whole pairs. Raises ``UsageError``."""
+    for stage in stages:
+        if batch_size % stage.pairs:
+            raise UsageError(
+                f"the stage '{stage.name}' of '{system}' has {stage.pairs} images of a class one after another, and "
+                f"batch_size {batch_size} is no multiple of it; choose one: --recipe-opt batch_size=N"
+            )

@@ -1,0 +1,182 @@
+"""Per-image targets of a stage: made once by the network as the stage before left it, kept in files, hashed."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.lib.format import open_memmap
+from numpy.typing import NDArray
+from torch import Tensor
+
+from wsolbench.contract import ImageSplit, InputConfig, Stage
+from wsolbench.contract.systems import BOXES
+from wsolbench.engine.stream import stream_batches
+from wsolbench.errors import UsageError
+from wsolbench.files import sha256
+
+__all__ = ["StageTargets", "WarpedImages", "make_targets", "mirrored", "read_targets", "targets_folder"]
+
+
+def targets_folder(state_path: Path, seed: int | None = None) -> Path:
+    """Return the folder with the targets of a training, beside its state; of one seed, or of all."""
+    folder = state_path.with_suffix(".targets")
+    return folder if seed is None else folder / f"seed-{seed}"
+
+
+class WarpedImages:
+    """The images of train-weaksup for makers of targets, warped and not augmented; see `TargetImages`.
+
+    Args:
+        network: The network in eval mode.
+        split: The images.
+        config: The network's input.
+        batch_size: Images in a batch.
+        workers: Threads that load.
+        device: Where the batches go.
+        observe: Called with the position and the pixels of every image that is loaded.
+    """
+
+    def __init__(
+        self,
+        network: Any,
+        split: ImageSplit,
+        config: InputConfig,
+        *,
+        batch_size: int,
+        workers: int,
+        device: torch.device,
+        observe: Any,
+    ) -> None:
+        self.network = network
+        self._split, self._config = split, config
+        self._how = {"batch_size": batch_size, "workers": workers, "device": device, "observe": observe}
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        with closing(stream_batches(self._split, self._config, **self._how)) as batches:
+            for batch in batches:
+                yield batch.images, batch.labels
+
+    def __len__(self) -> int:
+        return len(self._split.ids)
+
+
+class StageTargets:
+    """The targets of all images, in files of which parts are read as they are needed.
+
+    Args:
+        arrays: Name -> values, the first dimension is N.
+        sha256: The hash of the files.
+    """
+
+    def __init__(self, arrays: Mapping[str, NDArray[Any]], sha256: str) -> None:
+        self._arrays = arrays
+        self.sha256 = sha256
+
+    def of(self, indices: NDArray[np.int64], device: torch.device) -> dict[str, Tensor]:
+        """Return the targets of some images by name, (B, ...)."""
+        return {name: torch.from_numpy(values[indices]).to(device) for name, values in self._arrays.items()}
+
+
+def make_targets(stage: Stage, images: WarpedImages, folder: Path) -> StageTargets:
+    """Make the targets of a stage and write them, a file for each name.
+
+    Args:
+        stage: The stage.
+        images: The images that they are made of.
+        folder: Where the files go; what is there is replaced.
+
+    Raises:
+        ValueError: They are not those of all images, or not all of one form.
+    """
+    assert stage.targets is not None
+    place = folder / stage.name
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir(parents=True)
+    training = images.network.training
+    images.network.eval()
+    with torch.no_grad():
+        _write(stage.targets(images), len(images), place)
+    images.network.train(training)
+    return _open(place)
+
+
+def _write(made: Iterable[Mapping[str, Tensor]], count: int, place: Path) -> None:
+    """Write targets that come in batches into one file for each name."""
+    files: dict[str, Any] = {}
+    done = 0
+    for batch in made:
+        values = {name: each.detach().cpu().numpy() for name, each in batch.items()}
+        size = {len(each) for each in values.values()}
+        if done == 0:
+            for name, each in values.items():
+                shape = (count, *each.shape[1:])
+                files[name] = open_memmap(place / f"{name}.npy", mode="w+", dtype=each.dtype, shape=shape)
+        if len(size) != 1 or values.keys() != files.keys() or done + max(size) > count:
+            raise ValueError(f"targets of the images from {done} on: expected the same names and one for each image")
+        for name, each in values.items():
+            files[name][done : done + len(each)] = each
+        done += max(size)
+    if done != count:
+        raise ValueError(f"targets of {done} of {count} images: expected one for each")
+    for file in files.values():
+        file.flush()
+
+
+def read_targets(stage: Stage, folder: Path, expected: str) -> StageTargets:
+    """Return the targets that a training made before it was interrupted.
+
+    Args:
+        stage: The stage.
+        folder: Where they are.
+        expected: Their hash.
+
+    Raises:
+        UsageError: They are not there, or are others.
+    """
+    try:
+        found = _open(folder / stage.name)
+    except (OSError, ValueError):
+        found = None
+    if found is None or found.sha256 != expected:
+        raise UsageError(
+            f"--resume: the targets of the stage '{stage.name}' in {folder / stage.name} are missing or have changed; "
+            "restore them, or delete the state beside them to start again"
+        )
+    return found
+
+
+def _open(place: Path) -> StageTargets:
+    paths = sorted(place.glob("*.npy"))
+    whole = hashlib.sha256("\n".join(f"{path.name} {sha256(path)}" for path in paths).encode())
+    arrays = {path.stem: np.load(path, mmap_mode="r", allow_pickle=False) for path in paths}
+    return StageTargets(arrays, whole.hexdigest())
+
+
+def mirrored(
+    images: Tensor, targets: Mapping[str, Tensor], generator: torch.Generator
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Mirror half of the images (B, 3, H, W) left to right, and their targets with them.
+
+    Maps over the image, which have three dimensions or more, are mirrored along the last one, boxes in their fractions;
+    other targets stay as they are.
+    """
+    flip = torch.rand(len(images), generator=generator) < 0.5
+
+    def choose(mirror: Tensor, values: Tensor) -> Tensor:
+        return torch.where(flip.to(values.device).reshape(-1, *[1] * (values.ndim - 1)), mirror, values)
+
+    changed = {}
+    for name, values in targets.items():
+        if name == BOXES:
+            x0, y0, x1, y1 = values.unbind(dim=-1)
+            changed[name] = choose(torch.stack([1 - x1, y0, 1 - x0, y1], dim=-1), values)
+        else:
+            changed[name] = choose(values.flip(-1), values) if values.ndim > 2 else values
+    return choose(images.flip(3), images).contiguous(memory_format=torch.channels_last), changed
