@@ -1,7 +1,7 @@
 """Many inputs of one rule in one test, which checks all of them and names each that breaks the rule."""
 
 import inspect
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -52,3 +52,17 @@ def _subfolder(folder: Path, number: int) -> Path:
     made = folder / f"input{number}"
     made.mkdir()
     return made
+
+
+def replacing(command: Sequence[object], options: Sequence[object], *but: str) -> list[object]:
+    """Return a command with options in place of those of the same names, each of which has one value.
+
+    Args:
+        command: The command.
+        options: The options.
+        but: Names of those that are added instead.
+    """
+    names = {each for each in options if isinstance(each, str) and each.startswith("--")} - {*but}
+    places = [place for place, each in enumerate(command) if each in names]
+    kept = [each for place, each in enumerate(command) if not {place, place - 1} & {*places}]
+    return [*kept, *options]

@@ -38,6 +38,7 @@ from wsolbench.contract.choices import (
 from wsolbench.contract.inputs import InputChanges
 from wsolbench.contract.options import list_options
 from wsolbench.errors import UsageError
+from wsolbench.texts import counted
 
 __all__ = ["AnalyzeConfig", "EvaluateConfig", "RunConfig", "TrainConfig"]
 
@@ -326,8 +327,8 @@ class AnalyzeConfig(DataConfig, InputSettings):
         count = len(self.backbones)
         if len(self.weights) not in (0, 1, count):
             raise UsageError(
-                f"{len(self.weights)} weights for {count} networks: give none, one for all, or one for each, in their "
-                "order"
+                f"{len(self.weights)} weights for {counted(count, 'networks')}: give none, one for all, or one for "
+                "each, in their order"
             )
         return self.weights if len(self.weights) == count else (self.weights or (None,)) * count
 

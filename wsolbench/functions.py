@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import inspect
 import re
 import textwrap
 import warnings
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Never, TypeAlias
 
 import numpy as np
 
@@ -32,6 +33,7 @@ from wsolbench.contract.choices import (
     TrainingPrecision,
     Unannotated,
 )
+from wsolbench.contract.options import list_options
 from wsolbench.contract.zoos import Spec
 from wsolbench.data.memory import Keyed, MemoryDataset, MemorySplit, keyed
 from wsolbench.data.opened import OpenDataset
@@ -447,7 +449,7 @@ def analyze(
     backbones: str | BackboneSpec | nn.Module | Sequence[str | BackboneSpec | nn.Module] = (),
     dataset: str | DatasetSpec | Dataset | None = None,
     *,
-    records: FilePath | Sequence[FilePath] = (),
+    records: FilePath | ResultRecord | Sequence[FilePath | ResultRecord] = (),
     options: Mapping[str, Any] | None = None,
     weights: FilePath | Sequence[FilePath] | None = None,
     weights_root: FilePath | None = None,
@@ -477,6 +479,7 @@ def analyze(
     seed: int = 0,
     out: FilePath | None = None,
     progress: bool = False,
+    **unknown: Never,
 ) -> pd.DataFrame:
     """Measure what feature maps or records say besides localization.
 
@@ -484,7 +487,7 @@ def analyze(
         analysis: Its name, as ``"erf"``; ``wsolbench analyze --help`` lists them.
         backbones: Networks, as `run` takes them.
         dataset: Whose images are used; None for that of the first record, or critters.
-        records: Files of records, whose networks are measured or which are read, and of earlier analyses.
+        records: Records or their files, whose networks are measured or which are read, and files of earlier analyses.
         options: Option of the analysis -> value, as ``{"size": 512}``.
         weights: Of `backbones`: None for those that ship, one for all, or one for each.
         weights_root: The folder below which the weights files that records name lie.
@@ -514,6 +517,7 @@ def analyze(
         seed: Of every random draw.
         out: A new folder for figures and tables; None writes none.
         progress: Whether the progress is shown on standard error.
+        unknown: None; an option of the analysis that is given as an argument is refused with what to write.
 
     Returns:
         The table of the analysis. Its ``attrs`` hold what it shows and what it cannot say.
@@ -524,10 +528,12 @@ def analyze(
     Example:
         ``wsolbench.analyze("noise", ["replknet", "timm:resnet18"], weights="random", images=20)``
     """
-    call = _Call(dict(locals()), progress)
+    arguments = dict(locals())
+    _refuse_unknown(analysis, arguments.pop("unknown"), arguments)
+    call = _Call(arguments, progress)
     given = [backbones] if isinstance(backbones, str) or not isinstance(backbones, Sequence) else list(backbones)
+    from wsolbench.analysis.given import dataset_of
     from wsolbench.analysis.job import analyze as carry_out
-    from wsolbench.analysis.job import dataset_of
 
     seen: Counter[str] = Counter()
 
@@ -536,24 +542,44 @@ def analyze(
         seen[spec.name] += 1
         return spec if seen[spec.name] == 1 else replace(spec, name=f"{spec.name}-{seen[spec.name]}")
 
-    paths = tuple(map(Path, _several(records)))
-    chosen = dataset_of(paths) if dataset is None else call.register(dataset, _dataset_spec)
+    read = [each if isinstance(each, ResultRecord) else _path(each) for each in _several(records)]
+    chosen = dataset_of(analysis, read, call.registry) if dataset is None else call.register(dataset, _dataset_spec)
     config = AnalyzeConfig.of(
         backbones=[call.register(each, specify) for each in {id(each): each for each in given}.values()],
         dataset=chosen,
-        records=paths,
+        records=[each for each in read if isinstance(each, Path)],
         options=dict(options or {}),
         weights=[str(each) for each in _several(weights)],
         backbone_options=dict(backbone_options or {}),
         **call.settings(AnalyzeConfig, "backbones", "dataset", "records", "options", "weights", "backbone_options"),
     )
-    return carry_out(config, call.registry, call.reporter, command=call.command("analyze")).table
+    in_memory = [each for each in read if isinstance(each, ResultRecord)]
+    command = call.command("analyze")
+    return carry_out(config, call.registry, call.reporter, command=command, in_memory=in_memory).table
 
 
-def _several(given: FilePath | Sequence[FilePath] | None) -> list[FilePath]:
+def _refuse_unknown(analysis: str, unknown: Mapping[str, Any], known: Iterable[str]) -> None:
+    """Refuse arguments that `analyze` does not have.
+
+    Raises:
+        UsageError: There is one; it may be an option of the analysis, or a slip.
+    """
+    from wsolbench.analysis.catalogue import load_study
+
+    for name, value in unknown.items():
+        options = [option.name for option in list_options(load_study(analysis))]
+        if name in options:
+            raise UsageError(f"{name} is an option of the analysis '{analysis}': write options={{{name!r}: {value!r}}}")
+        close = difflib.get_close_matches(name, [*known, *options], n=1)
+        hint = f" Did you mean '{close[0]}'?" if close else ""
+        raise UsageError(f"analyze has no argument '{name}', and the analysis '{analysis}' has no such option.{hint}")
+
+
+def _several(given: Any) -> list[Any]:
+    """Return one or several as a list, none of nothing."""
     if given is None:
         return []
-    return [given] if isinstance(given, str | PathLike) else list(given)
+    return list(given) if isinstance(given, Sequence) and not isinstance(given, str) else [given]
 
 
 def compare(first: ResultRecord | FilePath, second: ResultRecord | FilePath) -> Comparison:

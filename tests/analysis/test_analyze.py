@@ -1,6 +1,8 @@
 """``wsolbench analyze``: networks by name and from records, files that can be read again, and one line for faults."""
 
 import json
+import re
+import weakref
 
 import numpy as np
 import pandas as pd
@@ -12,8 +14,10 @@ import wsolbench
 from wsolbench.analysis.catalogue import list_studies, load_study
 from wsolbench.analysis.stored import read_analysis
 from wsolbench.analysis.study import CompositeStudy, NetworkStudy, RecordStudy
-from wsolbench.contract import InputConfig
+from wsolbench.contract import BackboneSpec, DatasetRoots, InputConfig, Split
+from wsolbench.data.opened import open_dataset
 from wsolbench.errors import DataError, UsageError
+from wsolbench.records import write_record
 from wsolbench.testing.toys import ToyNetwork
 
 QUICK = ["--images", "6", "--workers", "1"]
@@ -87,11 +91,23 @@ def test_a_network_that_is_named_twice_is_measured_once():
         (("noise", "--backbone", "resnet_nan"), ("unknown backbone 'resnet_nan'",)),
         (
             ("noise", "--backbone", "resnet_nano", "--weights", "random", "--weights", "random"),
-            ("2 weights for 1 networks",),
+            ("2 weights for 1 network:",),
         ),
         (("noise", "--backbone", "resnet_nano", "--dataset", "criters"), ("criters",)),
         (("noise", "--backbone", "resnet_nano", "--input-size", "8"), ("feature maps would be of one cell",)),
         (("noise", "nowhere.json"), ("nowhere.json",)),
+        (("noise", "resnet_nano"), ("'resnet_nano' is a network and no file; name it with --backbone resnet_nano",)),
+        (("noise", "replknet", "--dataset", "critters"), ("name it with --backbone replknet",)),
+        (("breakdown", "resnet_nano"), ("'breakdown' reads records", "run --backbone resnet_nano --method cam")),
+        (("breakdown", "--backbone", "resnet_nano"), ("--backbone: 'breakdown' reads records, no network: name",)),
+        (("scatter", "--input-size=64", "a.json"), ("--input-size: 'scatter' reads records",)),
+        (("noise", "--backbone", "a,b"), ("--backbone a,b: repeat the option: --backbone a --backbone b",)),
+        (("report", "--backbone", "replknet", "--only", "noise, erf"), ("the option: --only noise --only erf",)),
+        (("erf", "--backbone", "replknet", "--size", "abc"), ("a whole number of at least 4, or none, not 'abc'",)),
+        (
+            ("components", "--backbone", "resnet_nano", "--images", "4", "--image", "val/0001.png"),
+            ("--image val/0001.png: train-fullsup has no such image among the 4",),
+        ),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(cli, tmp_path, arguments, words):
@@ -128,3 +144,117 @@ def test_modules_of_one_class_are_networks_of_their_own(monkeypatch):
     assert alone[quantity][0] == table[quantity][1] != table[quantity][0]
     with pytest.raises(UsageError, match="a module with its own weights"):
         wsolbench.analyze("noise", one, input=InputConfig(32), images=2, random=True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"analysis": "erf", "size": 128}, r"size is an option of the analysis 'erf': write options={'size': 128}"),
+        ({"analysis": "noise", "imags": 3}, "analyze has no argument 'imags'.* Did you mean 'images'"),
+        ({"analysis": "erf", "sise": 3}, "Did you mean 'size'"),
+        ({"analysis": "noise", "records": "resnet_nano"}, "'resnet_nano' is a network and no file"),
+        ({"analysis": "breakdown", "records": 3}, "expected a record or the path of its file, got int"),
+    ],
+)
+def test_what_is_wrong_in_python_is_said_in_one_line(arguments, words):
+    with pytest.raises(UsageError, match=words):
+        wsolbench.analyze(**arguments)
+
+
+def test_an_image_beyond_those_that_are_used_is_named_with_what_to_type(registry):
+    critters = open_dataset(registry.datasets.get("critters"), DatasetRoots())
+    ids = critters.images(Split.TRAIN_FULLSUP).ids
+    used = critters.images(Split.TRAIN_FULLSUP, 2).ids
+    beyond = next(each for each in ids if each not in used)
+    words = (
+        f"--image {beyond}: it is not among the 2 images of train-fullsup that are used; --images {len(ids)} uses all"
+    )
+    with pytest.raises(UsageError, match=re.escape(words)):
+        wsolbench.analyze("components", "resnet_nano", images=2, random=False, options={"image": (beyond,)})
+
+
+@pytest.fixture(scope="module")
+def records():
+    """Two records of one run that nobody wrote to a file."""
+    return wsolbench.run("resnet_nano", ["cam", "pc1"], limit=6, threshold_step=0.1)
+
+
+def test_records_in_memory_are_analyzed_as_those_in_files(records, tmp_path):
+    path = write_record(records[0], tmp_path, "cam")
+    found = wsolbench.analyze("breakdown", records=[path, records[1]], out=tmp_path / "out")
+    pd.testing.assert_frame_equal(found, wsolbench.analyze("breakdown", records=records))
+    read = read_analysis(tmp_path / "out" / "breakdown.json").records
+    assert [each.file for each in read] == ["cam.json", "in memory"]
+    assert [each.outcomes_sha256 for each in read] == [record.outcomes_sha256 for record in records]
+    changed = records[0].model_copy(update={"metrics": records[1].metrics})
+    with pytest.raises(DataError, match="resnet_nano, cam on critters"):
+        wsolbench.analyze("breakdown", records=changed)
+
+
+def test_a_network_of_records_and_by_name_is_measured_once(records, monkeypatch):
+    measured = []
+    original = load_study("noise").measure
+    monkeypatch.setattr(load_study("noise"), "measure", lambda *of: measured.append(of[1].label) or original(*of))
+    table = wsolbench.analyze("noise", "resnet_nano", records=records, images=2, random=False)
+    assert table["network"].tolist() == measured == ["resnet_nano"]
+
+
+def test_one_network_is_in_memory_at_a_time():
+    made, alive = [], []
+
+    class Watched(ToyNetwork):
+        def __init__(self, classes):
+            super().__init__(classes=classes)
+            made.append(weakref.ref(self))
+
+        def forward_features(self, images):
+            alive.append(sum(each() is not None for each in made))
+            return super().forward_features(images)
+
+    specs = [BackboneSpec(f"net{number}", Watched, InputConfig(32), "tests") for number in range(4)]
+    table = wsolbench.analyze("noise", specs, weights="random", images=2)
+    assert len(table) == 4
+    assert set(alive) == {1}
+
+
+class _FailingBackward(torch.autograd.Function):
+    """Passes maps on, and has no memory for their gradients."""
+
+    error: BaseException
+
+    @staticmethod
+    def forward(ctx, maps):  # noqa: ARG004
+        return maps.clone()
+
+    @staticmethod
+    def backward(ctx, _gradients):  # noqa: ARG004
+        raise _FailingBackward.error
+
+
+OUT_OF_MEMORY = [
+    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has a total capacity of 8 GiB"),
+    RuntimeError(
+        "[enforce fail at alloc_cpu.cpp:124] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to "
+        "allocate 4294967296 bytes. Error code 12 (Cannot allocate memory)"
+    ),
+    RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+]
+
+
+@pytest.mark.parametrize("error", OUT_OF_MEMORY)
+@pytest.mark.parametrize("place", ["forward", "backward"])
+def test_too_little_memory_is_one_line_that_says_what_to_type(error, place):
+    class Full(ToyNetwork):
+        def forward_features(self, images):
+            if place == "forward" and len(images) and images.abs().sum() > 0:  # not the blank image of the load
+                raise error
+            return _FailingBackward.apply(super().forward_features(images))
+
+    _FailingBackward.error = error
+    with pytest.raises(UsageError) as caught:
+        wsolbench.analyze("erf", Full(), input=InputConfig(32), images=1, options={"size": 32})
+    assert str(caught.value) == "'test_analyze:full' needs more memory than cpu has; use a smaller --size"
+    if place == "forward":
+        with pytest.raises(UsageError) as caught:
+            wsolbench.analyze("noise", Full(), input=InputConfig(32), images=1)
+        assert "use fewer images in a pass (--batch-size), a smaller --input-size" in str(caught.value)

@@ -8,6 +8,7 @@ from importlib.resources import files
 import jsonschema
 import numpy as np
 import pytest
+from cases import replacing
 from PIL import Image
 
 from wsolbench import console
@@ -56,7 +57,8 @@ def critters_run(cli, tmp_path):
     def run(name, *options):
         out = tmp_path / name
         methods = ["--method", "cam", "--method", "pc1"]
-        return cli(*NANO, "--limit", 12, "--interval", 0.02, *methods, "--out", out, *options), out
+        usual = [*NANO, "--limit", 12, "--interval", 0.02, *methods, "--out", out]
+        return cli(*replacing(usual, options)), out
 
     return run
 

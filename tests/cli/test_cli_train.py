@@ -5,6 +5,7 @@ import json
 import pandas as pd
 import pytest
 import torch
+from cases import replacing
 from safetensors.torch import load_file
 
 from wsolbench.files import sha256
@@ -364,7 +365,7 @@ def test_without_out_a_fresh_folder_in_runs_is_made(cli, folder_set, tmp_path, m
 def test_what_cannot_be_trained_is_one_line_and_leaves_nothing(cli, made, tmp_path, monkeypatch, options, words):
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")
-    done = cli(*TRAIN, *made.options, *options)
+    done = cli(*replacing([*TRAIN, *made.options], options))
     assert done.refused(words)
     assert list((tmp_path / "work").iterdir()) == []
 

@@ -5,7 +5,7 @@ import torch
 from timm.layers import DropPath
 from torch import nn
 
-from wsolbench.api import ConvNeXtLike, UsageError
+from wsolbench.api import ConvNeXtLike, PluginError, UsageError
 
 
 class PublishedNet(nn.Module):
@@ -93,3 +93,30 @@ def test_stochastic_depth_grows_linearly_and_a_network_without_it_refuses(networ
     assert rates == pytest.approx([0, 0.1, 0.2, 0.3])
     with pytest.raises(UsageError, match="Ours has no stochastic depth"):
         Ours(3, lambda width: nn.Conv2d(width, width, 1)).set_drop_path(0.1)
+
+
+@pytest.mark.parametrize(
+    ("break_it", "words"),
+    [
+        (lambda net: delattr(net, "norm"), "^Ours has no norm: ConvNeXtLike needs downsample_layers, stages, norm and"),
+        (lambda net: setattr(net, "norm", None), "^Ours has no norm: "),
+        (lambda net: (delattr(net, "norm"), delattr(net, "head")), "^Ours has no norm and no head: "),
+        (lambda net: delattr(net, "stages"), "^Ours has no stages: "),
+        (lambda net: net.downsample_layers.append(nn.Identity()), "^Ours has 3 downsample_layers and 2 stages; "),
+        (
+            lambda net: delattr(net.downsample_layers, "1"),
+            "^Ours has 1 downsample_layer and 2 stages; .* stem first",
+        ),
+    ],
+)
+def test_a_network_of_another_layout_is_named_with_what_it_lacks(network, break_it, words):
+    break_it(network)
+    with pytest.raises(PluginError, match=words) as caught:
+        network(torch.zeros(1, 3, 16, 16))
+    assert "\n" not in str(caught.value)
+
+
+def test_layers_of_five_stages_have_no_numbers(network):
+    network.stages.extend(nn.Identity() for _ in range(3))
+    with pytest.raises(PluginError, match="Ours has 5 stages, and the layers of ConvNeXt's recipe are numbered for 4"):
+        network.layer_ids()

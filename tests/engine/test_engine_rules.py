@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
+from cases import replacing
 
 import wsolbench
 from wsolbench.protocol import BoxEvaluator, box_iou, boxes_at, scale_boxes
@@ -32,7 +33,7 @@ def made(tmp_path, folder_set):
 
 
 def scored(cli, data, *options):
-    done = cli(*RUN, *data.options, "--interval", "0.01", "--json", *options)
+    done = cli(*replacing([*RUN, *data.options, "--interval", "0.01", "--json"], options))
     assert done.code == 0, done.err
     return json.loads(done.out)
 

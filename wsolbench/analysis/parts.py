@@ -29,7 +29,7 @@ from wsolbench.analysis.subject import Subject
 from wsolbench.contract.backbones import class_weights
 from wsolbench.engine.localize import NetworkMaps
 from wsolbench.engine.methods import BuiltMethod, build_methods
-from wsolbench.engine.redraw import choose_images, picture
+from wsolbench.engine.redraw import picture
 from wsolbench.errors import UnknownNameError
 from wsolbench.figures.map_table import Cell, FeatureMap, Heatmap, Row, draw_map_table
 from wsolbench.figures.panels import Picture, short_id
@@ -105,7 +105,7 @@ class PartsStudy(NetworkStudy[Parts]):
     def measure(self, subject: Subject) -> Parts:
         """Score the maps of the whole and of both parts, and collect what is shown of a few images."""
         subject.require_class_weights()
-        indices = choose_images(subject.part, self.image or self.shown)
+        indices = subject.choose_images(self.image, self.shown)
         methods = self._build(subject)
         scores = measure_scores(subject, methods, self._count_channels(subject))
         return Parts(scores, self._rows(subject, methods, scores, indices))

@@ -43,9 +43,10 @@ class AnalyzedNetwork(_Part):
 
 
 class AnalyzedRecord(_Part):
-    """A record that was read."""
+    """A record that was read: the name of its file, or ``in memory``; None in older files of analyses."""
 
     label: str
+    file: str | None = None
     outcomes_sha256: str
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
 import pandas as pd
@@ -143,11 +144,13 @@ class Evidence:
         records: Records with their outcomes.
         analyses: What earlier analyses found.
         labels: What tables and figures call each record; no two have one label.
+        files: The file of each record; None of one in memory.
     """
 
     records: Sequence[ResultRecord]
     analyses: Sequence[StoredAnalysis] = ()
     labels: Sequence[str] = ()
+    files: Sequence[Path | None] = ()
 
 
 class RecordStudy(_Study):

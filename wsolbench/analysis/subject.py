@@ -15,6 +15,7 @@ from wsolbench.contract import MethodContext
 from wsolbench.contract.backbones import class_weights
 from wsolbench.data.opened import OpenDataset, OpenSplit
 from wsolbench.engine.features import FeatureBatch, stream_features
+from wsolbench.engine.redraw import choose_images
 from wsolbench.errors import DataError, UsageError, WeightsError
 from wsolbench.host.registry import Registry
 from wsolbench.networks.class_rows import choose_rows, rows_of
@@ -23,6 +24,9 @@ from wsolbench.networks.network import LoadedNetwork
 from wsolbench.progress import Reporter
 
 __all__ = ["Subject", "WeightsKind", "within_memory"]
+
+_OF_MEMORY = ("can't allocate memory", "you tried to allocate", "out of memory", "alloc_failed")
+"""What torch says of a CPU, and of a GPU by way of its drivers and libraries, in errors of no type of their own."""
 
 WeightsKind: TypeAlias = Literal["raw", "effective"]
 """Class weights of the head as they are, or with the norm before it, so that they decompose the class score."""
@@ -99,6 +103,25 @@ class Subject:
                 self._check(batch)
                 yield batch
                 advance(len(batch.indices))
+
+    def choose_images(self, named: Sequence[str], count: int) -> list[int]:
+        """Return the positions of the images to show: those that are named, or some drawn at random.
+
+        Args:
+            named: Ids of images.
+            count: How many are drawn where none is named.
+
+        Raises:
+            UsageError: An image is not among those that are used.
+        """
+        used, everything = set(self.part.images.ids), set(self.dataset.images(self.part.split).ids)
+        for image in named:
+            if image in everything - used:
+                raise UsageError(
+                    f"--image {image}: it is not among the {len(used):,} images of {self.part.split.label} that are "
+                    f"used; --images {len(everything)} uses all"
+                )
+        return choose_images(self.part, list(named) or count)
 
     def context(self, batch: FeatureBatch) -> MethodContext:
         """Return what a method is given beside the features of a batch; the classes are the true ones."""
@@ -189,5 +212,6 @@ def _is_of_memory(error: BaseException | None) -> bool:
     """Return whether an error comes of too little memory; code of plugins may have wrapped it."""
     if error is None:
         return False
-    full = isinstance(error, torch.OutOfMemoryError | MemoryError) or "you tried to allocate" in str(error)
+    said = str(error).casefold()
+    full = isinstance(error, torch.OutOfMemoryError | MemoryError) or any(words in said for words in _OF_MEMORY)
     return full or _is_of_memory(error.__cause__)

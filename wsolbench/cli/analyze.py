@@ -34,10 +34,13 @@ from wsolbench.cli.arguments import (
     check_weights,
     parse_options,
     read_input,
+    refuse_commas,
 )
+from wsolbench.cli.command import Command
 from wsolbench.cli.session import EVERYWHERE, Session, session_of
 from wsolbench.contract.choices import LARGEST_SEED, SplitName
 from wsolbench.contract.options import Option, list_options
+from wsolbench.errors import UsageError
 from wsolbench.escaping import finite_json, visible
 from wsolbench.files import fresh_folder
 
@@ -69,10 +72,21 @@ class _Analyses(TyperGroup):
             formatter.write_dl(list(list_studies().items()))
 
 
-class _Analysis(TyperCommand):
+class _Analysis(Command):
     """A subcommand whose help says what the words of its tables and figures mean."""
 
     terms: Mapping[str, str] = {}
+    instead: Mapping[str, str] = {}
+    """Options that other analyses have -> what to type instead."""
+
+    def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except typer.TyperException as error:
+            option = str(getattr(error, "option_name", None))
+            if option in self.instead:
+                raise UsageError(f"{option}: {self.instead[option]}") from error
+            raise
 
     def format_options(self, ctx: Context, formatter: HelpFormatter) -> None:
         if self.terms:
@@ -117,7 +131,16 @@ def _command_of(name: str) -> TyperCommand:
     built = typer.main.get_command(app)
     assert isinstance(built, _Analysis)
     built.terms = study.terms
+    if common is _of_records:
+        instead = (
+            f"'{name}' reads records, no network: name files that wsolbench run --backbone NAME --method cam writes"
+        )
+        built.instead = dict.fromkeys(map(_as_option, inspect.signature(_of_networks).parameters), instead)
     return built
+
+
+def _as_option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 def _own_parameter(option: Option) -> inspect.Parameter:
@@ -187,9 +210,10 @@ def _of_networks(
 ) -> None:
     """Carry out an analysis of networks."""
     session = session_of(context)
-    from wsolbench.analysis.job import dataset_of
+    from wsolbench.analysis.given import dataset_of
     from wsolbench.config import AnalyzeConfig
 
+    refuse_commas(backbone or [], "--backbone")
     registry = session.load_plugins()
     config = AnalyzeConfig.of(
         analysis=analysis,
@@ -203,7 +227,7 @@ def _of_networks(
         tap=tap,
         **read_input(input_size, preprocessing, mean, std, interpolation),
         random=random,
-        dataset=dataset or dataset_of(records or []),
+        dataset=dataset or dataset_of(analysis, records or [], registry),
         data_root=data_root,
         metadata_root=metadata_root,
         masks=masks,

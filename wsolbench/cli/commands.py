@@ -21,6 +21,7 @@ from wsolbench.cli import (
     train,
     weights,
 )
+from wsolbench.cli.command import Command
 from wsolbench.cli.session import EVERYWHERE
 
 app = typer.Typer(
@@ -32,16 +33,16 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-app.command(epilog=EVERYWHERE)(run.run)
-app.command(epilog=EVERYWHERE)(evaluate.evaluate)
-app.command(epilog=EVERYWHERE)(compare.compare)
-app.command(epilog=EVERYWHERE)(train.train)
-app.command(epilog=EVERYWHERE)(gallery.gallery)
-app.command("list", epilog=EVERYWHERE)(listing.list_offers)
-app.command(epilog=EVERYWHERE)(listing.plugins)
-app.command(epilog=EVERYWHERE)(describe.describe)
-app.command(epilog=EVERYWHERE)(weights.weights)
-app.command(epilog=EVERYWHERE)(schema.schema)
+app.command(cls=Command, epilog=EVERYWHERE)(run.run)
+app.command(cls=Command, epilog=EVERYWHERE)(evaluate.evaluate)
+app.command(cls=Command, epilog=EVERYWHERE)(compare.compare)
+app.command(cls=Command, epilog=EVERYWHERE)(train.train)
+app.command(cls=Command, epilog=EVERYWHERE)(gallery.gallery)
+app.command("list", cls=Command, epilog=EVERYWHERE)(listing.list_offers)
+app.command(cls=Command, epilog=EVERYWHERE)(listing.plugins)
+app.command(cls=Command, epilog=EVERYWHERE)(describe.describe)
+app.command(cls=Command, epilog=EVERYWHERE)(weights.weights)
+app.command(cls=Command, epilog=EVERYWHERE)(schema.schema)
 app.add_typer(analyze.analyze, name="analyze")
 app.add_typer(data.data, name="data")
 app.add_typer(leaderboard.leaderboard, name="leaderboard")

@@ -19,6 +19,7 @@ from wsolbench.cli.arguments import (
     UnannotatedImages,
     Workers,
 )
+from wsolbench.cli.command import Command
 from wsolbench.cli.session import EVERYWHERE, session_of
 from wsolbench.contract import Conventions, DatasetRoots, Severity
 from wsolbench.contract.choices import LARGEST_SEED
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 data = typer.Typer(help="Check, cut or download a data set.", no_args_is_help=True)
 
 
-@data.command(epilog=EVERYWHERE)
+@data.command(cls=Command, epilog=EVERYWHERE)
 def check(
     context: typer.Context,
     name: Annotated[str, typer.Argument(help="Data set; see 'wsolbench list datasets'.")],
@@ -69,7 +70,7 @@ def check(
         raise DataError(f"{count} in the data set '{name}': a run would fail or violate the protocol")
 
 
-@data.command(epilog=EVERYWHERE)
+@data.command(cls=Command, epilog=EVERYWHERE)
 def split(
     context: typer.Context,
     name: Annotated[str, typer.Argument(help="Data set with boxes; see 'wsolbench list datasets'.")],
@@ -113,7 +114,7 @@ def split(
     typer.echo(f"run: wsolbench run --dataset folder {places} --backbone NAME --weights FILE --method NAME")
 
 
-@data.command(epilog=EVERYWHERE)
+@data.command(cls=Command, epilog=EVERYWHERE)
 def prepare(
     context: typer.Context,
     name: Annotated[str, typer.Argument(help="Data set; see 'wsolbench list datasets'.")],

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from wsolbench.cli.command import Command
 from wsolbench.cli.session import session_of
 from wsolbench.errors import DataError
 
@@ -16,7 +17,7 @@ Folder = Annotated[Path, typer.Option("--folder", metavar="DIR", help="Holds rec
 DEFAULT = Path("leaderboard")
 
 
-@leaderboard.command()
+@leaderboard.command(cls=Command)
 def add(
     context: typer.Context,
     records: Annotated[list[Path], typer.Argument(help="Record files of runs.")],
@@ -29,7 +30,7 @@ def add(
         typer.echo(path)
 
 
-@leaderboard.command()
+@leaderboard.command(cls=Command)
 def build(context: typer.Context, folder: Folder = DEFAULT) -> None:
     """Write tables (Markdown, CSV, JSON, LaTeX) and figures (PNG, SVG) from the records.
 
@@ -42,7 +43,7 @@ def build(context: typer.Context, folder: Folder = DEFAULT) -> None:
         typer.echo(path)
 
 
-@leaderboard.command()
+@leaderboard.command(cls=Command)
 def check(context: typer.Context, folder: Folder = DEFAULT) -> None:
     """Fail where a table or figure is not what the records give, or a record contradicts itself.
 
@@ -62,7 +63,7 @@ def check(context: typer.Context, folder: Folder = DEFAULT) -> None:
     )
 
 
-@leaderboard.command()
+@leaderboard.command(cls=Command)
 def migrate(context: typer.Context, folder: Folder = DEFAULT) -> None:
     """Write records of schema versions 1 and 2 as version 3, verified before and after; then build again.
 

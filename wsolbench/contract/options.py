@@ -224,9 +224,7 @@ def _accepts(annotation: Any) -> str:
     """Return the values that an annotation allows, in words."""
     origin, parts = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
-        within = _range(annotation)
-        joint = " of " if within.startswith("at ") else " "
-        return f"{_accepts(parts[0])}{joint}{within}".rstrip()
+        return _within(parts[0], _range(annotation))
     if origin in (Union, UnionType):
         return ", or ".join(map(_accepts, parts))
     if origin in (tuple, list):
@@ -234,6 +232,15 @@ def _accepts(annotation: Any) -> str:
         count = f"{len(items)} " if origin is tuple and ... not in parts else ""
         return f"{count}values separated by commas, each {' or '.join(dict.fromkeys(map(_accepts, items)))}"
     return _NOUNS.get(annotation) or _type(annotation)
+
+
+def _within(annotation: Any, range: str) -> str:
+    """Return the values of a type in a range, in words; the range is of numbers, not of ``none`` beside them."""
+    if get_origin(annotation) in (Union, UnionType) and NoneType in get_args(annotation):
+        numbers = [part for part in get_args(annotation) if part is not NoneType]
+        return ", or ".join([*(_within(part, range) for part in numbers), _NOUNS[NoneType]])
+    joint = " of " if range.startswith("at ") else " "
+    return f"{_accepts(annotation)}{joint}{range}".rstrip()
 
 
 def _range(annotation: Any) -> str:

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 from wsolbench.records.identity import Facts, identity_of
 from wsolbench.records.record import ResultRecord
 
-__all__ = ["Told", "facts_of", "flat", "tell_apart", "told_as_text"]
+__all__ = ["Told", "facts_of", "flat", "label_apart", "tell_apart", "told_as_text"]
 
 Told: TypeAlias = tuple[tuple[str, str], ...]
 """The facts that tell something apart, as pairs of a name and a value, both short."""
@@ -42,6 +42,12 @@ def tell_apart(labels: Sequence[Hashable], facts: Sequence[Mapping[str, str]]) -
 def told_as_text(told: Told) -> str:
     """Return the facts for a label, as in ``key ema, weights 3fa4b2c1``."""
     return ", ".join(f"{name} {value}" for name, value in told)
+
+
+def label_apart(labels: Sequence[str], facts: Sequence[Mapping[str, str]]) -> list[str]:
+    """Return labels of which no two are the same as far as facts tell them apart; see `tell_apart`."""
+    told = tell_apart(labels, facts)
+    return [f"{label} ({told_as_text(each)})" if each else label for label, each in zip(labels, told, strict=True)]
 
 
 def facts_of(record: ResultRecord) -> dict[str, str]:

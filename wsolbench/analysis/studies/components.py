@@ -26,7 +26,7 @@ from wsolbench.contract import Split
 from wsolbench.engine.features import FeatureBatch
 from wsolbench.engine.guards import MethodGuard
 from wsolbench.engine.methods import BuiltMethod, MethodMaps, apply_method, build_methods
-from wsolbench.engine.redraw import choose_images, picture
+from wsolbench.engine.redraw import picture
 from wsolbench.errors import UnknownNameError
 from wsolbench.figures.distributions import draw_violins
 from wsolbench.figures.map_table import Cell, FeatureMap, Heatmap, Row, draw_map_table
@@ -116,7 +116,7 @@ class Study(NetworkStudy[Components]):
         """Return the share of the first component of every image, and the first components of a few."""
         measured, others = self._build(subject)
         guard = MethodGuard(subject.network.module, subject.seed)
-        indices = choose_images(subject.part, self.image or self.shown)
+        indices = subject.choose_images(self.image, self.shown)
         shares: list[NDArray[np.float64]] = []
         shown: dict[int, ShownImage] = {}
         for batch in subject.stream("first components"):

@@ -18,7 +18,7 @@ from pydantic import Field
 
 from wsolbench.analysis.page import render_page
 from wsolbench.analysis.study import CompositeStudy, Findings, Part
-from wsolbench.errors import UnknownNameError
+from wsolbench.errors import UnknownNameError, UsageError
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,9 @@ class Study(CompositeStudy):
     def choose(self, names: Sequence[str]) -> Sequence[str]:
         """Return the analyses of the report."""
         for name in self.only:
+            if "," in name:
+                repeated = " ".join(f"--only {each.strip()}" for each in name.split(",") if each.strip())
+                raise UsageError(f"--only {name}: repeat the option: {repeated}")
             if name not in names:
                 close = difflib.get_close_matches(name, names, n=1)
                 hint = f" Did you mean '{close[0]}'?" if close else ""
