@@ -158,7 +158,7 @@ def test_a_part_without_maps_and_one_image():
     assert not np.isnan(positive["MaxBoxAcc difference"])
     assert np.isnan(positive["MaxBoxAcc low"])
     assert np.isnan(whole["MaxBoxAcc difference"])
-    assert "One image gives no intervals" in table.attrs["shows"]
+    assert "(one image gives no intervals, use several)" in table.attrs["shows"]
     assert "cam-neg of rectified (random) (features ≥ 0)" in table.attrs["shows"]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -183,27 +183,47 @@ def verdict(measured: Sequence[Measured[Scores]]) -> str:
     """
     trained = [each for each in measured if not each.is_random]
     counted = trained or measured
-    kind = "trained" if trained else "random"
     metric, title = list(_metrics(measured).items())[-1]
+    found = {method: [each.result[method].metrics.get(metric) for each in counted] for method in counted[0].result}
+    sure = any(of is not None and of.low is not None for differences in found.values() for of in differences)
     said = []
-    for method in list(counted[0].result)[1:]:
-        found = [each.result[method].metrics.get(metric) for each in counted]
-        better = sum(of is not None and of.low is not None and of.low > 0 for of in found)
-        worse = sum(of is not None and of.high is not None and of.high < 0 for of in found)
-        said.append(f"{method} is better than {WHOLE} for {better} and worse for {worse}")
+    for method in list(found)[1:]:
+        signs = [_sign(of, sure=sure) for of in found[method]]
         undefined = sum(each.result[method].undefined is not None for each in counted)
+        said.append(f"{method} is better than {WHOLE} for {signs.count(1)} and worse for {signs.count(-1)}")
         said[-1] += f", and has no maps for {undefined}" if undefined else ""
-    networks = f"{len(counted)} {kind} network{'' if len(counted) == 1 else 's'}"
-    text = f"By {title}, of {networks}: {'; '.join(said)} (95 % intervals of the difference exclude 0)."
-    if counted[0].result[WHOLE].images == 1:
-        text = f"One image gives no intervals, so no part is better or worse than {WHOLE} by {title}; use several."
-    scores = [(f"{method} of {each.label}", of) for each in measured for method, of in each.result.items()]
+    networks = f"{len(counted)} {'trained' if trained else 'random'} network{'' if len(counted) == 1 else 's'}"
+    alone = counted[0].result[WHOLE].images == 1
+    without = "one image gives no intervals, use several" if alone else "without intervals"
+    how = "95 % intervals of the difference exclude 0" if sure else without
+    return " ".join([f"By {title}, of {networks}: {'; '.join(said)} ({how}).", *_constant_maps(measured)])
+
+
+def _sign(of: Difference | None, *, sure: bool) -> int:
+    """Return 1 for a part that is better than the whole, -1 for one that is worse, and 0 where neither is said.
+
+    Args:
+        of: The difference; None where there is none.
+        sure: Whether its interval has to exclude 0.
+    """
+    if of is None or (sure and (of.low is None or of.high is None)):
+        return 0
+    low, high = (of.low, of.high) if sure else (of.difference, of.difference)
+    assert low is not None
+    assert high is not None
+    return int(low > 0) - int(high < 0)
+
+
+def _constant_maps(measured: Sequence[Measured[Scores]]) -> Iterator[str]:
+    """Yield a sentence on methods without maps to score, and one on constant maps of others."""
+    scores = [(f"{method} of {each.label}", score) for each in measured for method, score in each.result.items()]
     empty = [f"{name} ({of.undefined.removeprefix(NOT_DEFINED)})" for name, of in scores if of.undefined]
-    partly = [
-        f"{name} in {of.constant} of {of.images} images" for name, of in scores if of.constant and not of.undefined
-    ]
-    text += f" No maps to score: {'; '.join(empty)}." if empty else ""
-    return text + (f" Constant maps, which localize nothing: {'; '.join(partly)}." if partly else "")
+    if empty:
+        yield f"No maps to score: {'; '.join(empty)}."
+    partly = [(name, of) for name, of in scores if of.constant and not of.undefined]
+    if partly:
+        told = [f"{name} in {of.constant} of {of.images} images" for name, of in partly]
+        yield f"Constant maps, which localize nothing: {'; '.join(told)}."
 
 
 def _metrics(measured: Sequence[Measured[Scores]]) -> Mapping[str, str]:

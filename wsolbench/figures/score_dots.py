@@ -51,13 +51,12 @@ def draw_score_dots(
     labels, methods = list(first), list(next(iter(first.values())))
     beside = {label: "\n".join(folded(line, 44) for line in (notes or {}).get(label, ())) for label in labels}
     width = 2.2 + 3.4 * len(panels) + (2.2 if any(beside.values()) else 0)
-    below = Caption.of(
-        [
-            f"Bars: 95 % interval of the difference to {reference}, put at the score of {reference} and cut at 0 and "
-            f"100 %. A method differs from {reference} where its bar does not reach the mark of {reference}."
-        ],
-        width,
+    bars = any(dot.low is not None for of_all in panels.values() for each in of_all.values() for dot in each.values())
+    told = (
+        f"Bars: 95 % interval of the difference to {reference}, put at the score of {reference} and cut at 0 and "
+        f"100 %. A method differs from {reference} where its bar does not reach the mark of {reference}."
     )
+    below = Caption.of([told] if bars else [], width)
     figure = Figure(figsize=(width, 1.3 + 0.42 * len(labels) + below.height), dpi=120, layout="constrained")
     all_axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     places = np.arange(len(labels))[::-1]

@@ -212,7 +212,9 @@ def _shown(
         inverted = " inverted" if values.max() < -values.min() else ""
         told = "not defined" if np.isnan(share) else f"{100 * share:.1f} %"
         cells.append((f"{name}{inverted}: {told}", FeatureMap(values)))
-    cells.append((method, Heatmap(image, to_scoremap(made.maps[row]), None)))
+    scoremap = to_scoremap(made.maps[row])
+    is_map = scoremap.min() < scoremap.max()
+    cells.append((method, Heatmap(image, scoremap, None)) if is_map else (f"{method}: not defined", image))
     name = subject.dataset.class_names[int(subject.part.images.labels[index])]
     return ShownImage(f"{name}, {short_id(image.name)}", cells)
 

@@ -143,7 +143,7 @@ class Study(NetworkStudy[WeighedMaps]):
 
     def _shows(self, parts: Sequence[_Network]) -> str:
         first = next(iter(parts[0].quantities))
-        told = [f"{part.label} {part.correlations[first]} (near 0: ×{part.pillars[first]})" for part in parts]
+        told = [f"{part.label} {part.correlations[first]} (near 0: {part.pillars[first]})" for part in parts]
         alone = "" if len(parts[0].maps.weights) > 1 else "; one image gives no intervals, use several"
         return f"Rank correlation of class weight and {first}: {'; '.join(told)}{alone}."
 
