@@ -520,7 +520,7 @@ def analyze(
         unknown: None; an option of the analysis that is given as an argument is refused with what to write.
 
     Returns:
-        The table of the analysis. Its ``attrs`` hold what it shows and what it cannot say.
+        The table of the analysis. Its ``attrs`` hold what it shows, what it cannot say, and its terms.
 
     Raises:
         WsolbenchError: Whatever the caller can mend.

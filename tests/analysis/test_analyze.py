@@ -39,6 +39,15 @@ def test_every_analysis_says_what_it_is(name):
     assert list_studies()[name].endswith(".")
 
 
+@pytest.mark.parametrize("name", list_studies())
+def test_the_help_defines_the_words_of_tables_and_figures(cli, name):
+    study = load_study(name)
+    assert study.terms or issubclass(study, CompositeStudy)
+    said = " ".join(cli("analyze", name, "--help").out.split())
+    assert [term for term, meaning in study.terms.items() if f"{term}: {meaning}" not in said] == []
+    assert [term for term, meaning in study.terms.items() if not meaning.endswith(".")] == []
+
+
 def test_files_say_what_was_done(stored):
     names = {path.name for path in stored.iterdir()}
     assert names == {
@@ -49,6 +58,7 @@ def test_files_say_what_was_done(stored):
     assert [each.label for each in analysis.networks] == ["resnet_nano", "resnet_nano (random)"]
     assert analysis.networks[0].backbone.weights.sha256 is not None
     assert analysis.dataset.split_sizes == {"test": 6}
+    assert "total variation" in analysis.terms
     assert analysis.environment.command.startswith("wsolbench.analyze(analysis='noise'")
     table = pd.read_csv(stored / "noise.csv")
     assert table["network"].tolist() == ["resnet_nano", "resnet_nano (random)"]

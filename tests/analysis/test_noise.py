@@ -106,13 +106,3 @@ def test_images_of_constant_maps_are_counted(monkeypatch):
     assert table[["images", "not defined"]].iloc[0].tolist() == [2, 2]
     assert table[["total variation (median)", "energy share (median)"]].isna().all(axis=None)
     assert "none is defined" in table.attrs["shows"]
-
-
-def test_the_help_says_what_columns_are(cli):
-    said = " ".join(cli("analyze", "noise", "--help").out.split())
-    for words in (
-        "exp(entropy of the energy)",
-        "the mean of every map over its cells was removed",
-        "bootstrap over images",
-    ):
-        assert words in said

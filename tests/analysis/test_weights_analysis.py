@@ -138,12 +138,6 @@ def test_known_answers():
     assert list(quadrants(weights, weights).values()) == [0.5, 0, 0, 0.5]
 
 
-def test_the_help_says_what_columns_are(cli):
-    said = " ".join(cli("analyze", "weights", "--help").out.split())
-    for words in ("99th percentile of all values of the image's maps", "nearest to 0", "the quadrants: shares of all"):
-        assert words in said, words
-
-
 @pytest.mark.usefixtures("no_pictures")
 def test_one_image_has_no_intervals(network, toys):
     table = analyze(network, toys, images=1)

@@ -103,7 +103,7 @@ class _Job:
             findings, read = _compose(study, self, draft), {}
         if draft is not None:
             self._store(findings, study, options, read, draft)
-        findings.table.attrs = {"shows": findings.shows, "cannot_say": study.cannot_say}
+        findings.table.attrs = {"shows": findings.shows, "cannot_say": study.cannot_say, "terms": dict(study.terms)}
         return findings
 
     def _store(
