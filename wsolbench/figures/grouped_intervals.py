@@ -48,7 +48,8 @@ def draw_grouped_intervals(panels: Mapping[str, GroupedIntervals], looks: Mappin
         up: What the numbers are.
     """
     widths = [max(2.2, 0.45 * len(panel.groups) * (1 + 0.35 * len(panel.values))) for panel in panels.values()]
-    legend = 0.16 * len(looks) + 0.15
+    names = {label: folded(label, 80) for label in looks}
+    legend = 0.16 * sum(name.count("\n") + 1 for name in names.values()) + 0.15
     figure = Figure(figsize=(sum(widths) + 0.9, 2.85 + legend), dpi=120, layout="constrained")
     all_axes = figure.subplots(1, len(panels), sharey=True, squeeze=False, width_ratios=widths)[0]
     for axes, (name, panel) in zip(all_axes, panels.items(), strict=True):
@@ -59,7 +60,7 @@ def draw_grouped_intervals(panels: Mapping[str, GroupedIntervals], looks: Mappin
         label: handle for axes in all_axes for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
     }
     figure.legend(
-        shown.values(), [folded(label, 80) for label in shown], loc="outside upper left", fontsize=8, frameon=False
+        shown.values(), [names[label] for label in shown], loc="outside upper left", fontsize=8, frameon=False
     )
     return figure
 

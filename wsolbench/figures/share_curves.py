@@ -40,7 +40,7 @@ def draw_share_curves(
         notes: Label -> what the legend says of its curve.
         caption: Sentences on what is drawn.
     """
-    names = {label: f"{folded(label, 60)}: {visible(notes[label])}" for label in curves}
+    names = {label: f"{folded(label, 96)}: {visible(notes[label])}" for label in curves}
     lines = sum(name.count("\n") + 1.35 for name in names.values()) + 3
     below = Caption.of(caption, 8.4)
     figure = Figure(figsize=(8.4, 3.9 + 0.135 * lines + below.height), dpi=120, layout="constrained")

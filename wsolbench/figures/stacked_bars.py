@@ -29,9 +29,10 @@ def draw_stacked_bars(
         notes: Label -> what stands behind its bar.
         across: What the whole is.
     """
-    labels = list(bars)
+    labels, names = list(bars), [folded(label, 34) for label in bars]
     colours, places = palette(parts), np.arange(len(labels))[::-1]
-    figure = Figure(figsize=(8.4, 1.25 + 0.36 * len(labels)), dpi=120, layout="constrained")
+    room = max(0.36, 0.16 * max(name.count("\n") + 1 for name in names))
+    figure = Figure(figsize=(8.4, 1.25 + room * len(labels)), dpi=120, layout="constrained")
     axes = figure.subplots()
     left = np.zeros(len(labels))
     for number, part in enumerate(parts):
@@ -45,7 +46,7 @@ def draw_stacked_bars(
         left += widths
     for place, end, label in zip(places, left, labels, strict=True):
         axes.text(end, place, f" {visible(notes[label])}", ha="left", va="center", fontsize=8, color="0.3")
-    axes.set_yticks(places, [folded(label, 34) for label in labels], fontsize=8)
+    axes.set_yticks(places, names, fontsize=8)
     axes.set_xlabel(visible(across), fontsize=9)
     axes.set_xlim(0, 1.2 * max(float(left.max()), 1.0))  # room for the notes
     axes.set_xticks([tick for tick in axes.get_xticks() if 0 <= tick <= 100])
