@@ -36,6 +36,7 @@ API = [
     "InputConfig",
     "Layered",
     "LinearHead",
+    "Localizing",
     "LogUniform",
     "Maps",
     "MaskPair",

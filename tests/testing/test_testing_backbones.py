@@ -91,6 +91,38 @@ class SaysOtherWeights(Net):
         return after_pooling(self.head, class_indices + 1)
 
 
+class OwnMap(Net):
+    """It makes its own map, and gives more than logits in training."""
+
+    def localize(self, features, images, class_indices):  # noqa: ARG002
+        return features[torch.arange(len(features)), class_indices]
+
+    def training_outputs(self, images, labels):
+        features = self.forward_features(images)
+        return {"logits": self.forward_head(features), "map": self.localize(features, images, labels)}
+
+
+class FlatMap(OwnMap):
+    def localize(self, features, images, class_indices):
+        return super().localize(features, images, class_indices).flatten(1)
+
+
+class MapOfTheBatch(OwnMap):
+    def localize(self, features, images, class_indices):
+        return super().localize(features, images, class_indices) - features.mean()
+
+
+class NoLogitsInTraining(OwnMap):
+    def training_outputs(self, images, labels):
+        outputs = super().training_outputs(images, labels)
+        return {"map": outputs["map"]}
+
+
+class OneOutputInTraining(OwnMap):
+    def training_outputs(self, images, labels):
+        return super().training_outputs(images, labels)["logits"]
+
+
 class DropsBlocks(Net):
     """Its only block is a residual one, left out with a probability; layers are numbered."""
 
@@ -255,7 +287,9 @@ def backbone(build, **changes):
     return BackboneSpec("net", build, changes.pop("input", InputConfig(32)), "s", **changes)
 
 
-@pytest.mark.parametrize("build", [Net, SaysItsWeights, DropsBlocks, Tapped, ToyTokens, MeanTokens, NeedsClasses])
+@pytest.mark.parametrize(
+    "build", [Net, SaysItsWeights, OwnMap, DropsBlocks, Tapped, ToyTokens, MeanTokens, NeedsClasses]
+)
 def test_a_network_that_keeps_every_rule(build):
     assert fails(backbone(build)) == set()
 
@@ -287,6 +321,10 @@ def test_a_network_that_keeps_every_rule(build):
         (WritesToItsTokens, "backbone_head"),
         (HeadLooksAround, "backbone_head"),
         (NotDifferentiable, "backbone_head"),
+        (FlatMap, "backbone_localizes"),
+        (MapOfTheBatch, "backbone_localizes"),
+        (NoLogitsInTraining, "backbone_training_outputs"),
+        (OneOutputInTraining, "backbone_training_outputs"),
         (NoTaps, "backbone_taps"),
         (SameTapTwice, "backbone_taps"),
         (FlatTap, "backbone_taps"),

@@ -24,6 +24,8 @@ from wsolbench.contract.choices import Interpolation
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from wsolbench.contract.methods import Maps
+
 __all__ = [
     "Attention",
     "Attentive",
@@ -35,6 +37,7 @@ __all__ = [
     "InputConfig",
     "Layered",
     "LinearHead",
+    "Localizing",
     "Pretrained",
     "Reparameterizable",
     "SpatialHead",
@@ -180,6 +183,21 @@ class Trainable(Protocol):
         Args:
             images: Normalised images (B, 3, H, W).
             labels: Their classes, int64 (B,).
+        """
+        ...
+
+
+@runtime_checkable
+class Localizing(Protocol):
+    """A backbone that makes the map of a class itself, as its paper does at test time: the method ``native``."""
+
+    def localize(self, features: Any, images: Tensor, class_indices: Tensor) -> Tensor | Maps:
+        """Return raw maps (B, h', w'), any size and range, higher where the object is; alone or with statistics.
+
+        Args:
+            features: What ``forward_features`` returns for the images.
+            images: Normalised images (B, 3, H, W).
+            class_indices: The class to localize in each image, int64 (B,).
         """
         ...
 

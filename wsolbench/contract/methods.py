@@ -11,6 +11,7 @@ from wsolbench.contract.backbones import (
     Attention,
     Attentive,
     Backbone,
+    Localizing,
     SpatialHead,
     Tapped,
     class_weights,
@@ -33,7 +34,7 @@ __all__ = [
 ]
 
 
-Need: TypeAlias = Literal["class weights", "class scores", "gradients", "taps", "attention"]
+Need: TypeAlias = Literal["class weights", "class scores", "gradients", "taps", "attention", "native"]
 
 
 @dataclass(frozen=True)
@@ -152,6 +153,20 @@ class MethodContext:
             raise UsageError(f"{name} does not offer its attention; use a method that does not need it")
         return self.backbone.forward_attention(self.images)
 
+    def localize(self, features: Tensor) -> Tensor | Maps:
+        """Return the maps (B, h', w') that the network itself makes of features; see `Localizing`.
+
+        Args:
+            features: Feature maps (B, K, h, w).
+
+        Raises:
+            UsageError: The backbone makes none.
+        """
+        if not isinstance(self.backbone, Localizing):
+            name = type(self.backbone).__name__
+            raise UsageError(f"{name} makes no map itself; use a method that does not need it")
+        return self.backbone.localize(with_rest(features, self.rest), self.images, self.class_indices)
+
 
 NOT_DEFINED = "not defined: "
 """How the name of a statistic begins that says where a method has no map; see `Maps`."""
@@ -220,8 +235,9 @@ class MethodSpec:
         reads_network: False for a baseline whose maps do not depend on the network; tables then name no network.
         needs: What a network has to offer for it: ``class weights`` (`LinearHead`), ``class scores`` (a classifier),
             ``gradients`` (of the logits with respect to the features), ``taps`` (`Tapped`), ``attention``
-            (`Attentive`). On a network without it, the method is refused before the work begins. A method that needs
-            taps and has an attribute ``taps``, their names, is refused where the network has none of a name.
+            (`Attentive`), ``native`` (`Localizing`). On a network without it, the method is refused before the work
+            begins. A method that needs taps and has an attribute ``taps``, their names, is refused where the network
+            has none of a name.
     """
 
     name: str

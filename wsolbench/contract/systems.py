@@ -168,7 +168,8 @@ def rebuilt(
     """Return the specification of a network that is another one, changed: for `SystemSpec.network`.
 
     It has the options, the input and the sizes of the other network, and no shipped weights. A training can start from
-    whatever a training of the other one can start from, and from its trained weights: from the entries that both have.
+    trained weights of the other one, and from whatever a training of the other one can start from: the entries that
+    both have are taken.
 
     Args:
         base: The other network.
@@ -189,7 +190,7 @@ def rebuilt(
         checkpoints=(),
         classifier_key=classifier_key or base.classifier_key,
         convert_weights=convert_weights or base.convert_weights,
-        start_weights=base.start_weights if classifier_key is None else _start_from(base, own.build),
+        start_weights=base.start_weights if change is None else _start_from(base, own.build),
         at_size=sized,
     )
 
@@ -213,13 +214,8 @@ def _start_from(base: BackboneSpec, build: Callable[..., Any]) -> Callable[[Mapp
         if base.classifier_key not in state and base.start_weights is not None:
             state = base.start_weights(state)
         with torch.device("meta"):
-            own = build(2).state_dict()
-        head = base.classifier_key.rpartition(".")[0] + "."
-        taken = {
-            name: value
-            for name, value in state.items()
-            if name in own and own[name].shape == value.shape and not name.startswith(head)
-        }
+            own = {name: value.shape[1:] for name, value in build(2).state_dict().items()}
+        taken = {name: value for name, value in state.items() if own.get(name) == value.shape[1:]}
         if not taken:
             raise ValueError(f"it has no entry of '{base.name}', such as '{next(iter(own))}'")
         return taken

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic_core import to_json
 from torch import Tensor
 
-from wsolbench.contract import Maps, Method, MethodContext, MethodSpec, Tapped
+from wsolbench.contract import Localizing, Maps, Method, MethodContext, MethodSpec, Tapped
 from wsolbench.contract.backbones import class_weights
 from wsolbench.contract.methods import Need
 from wsolbench.contract.options import build_with_options
@@ -44,6 +44,9 @@ class BuiltMethod:
     def name(self) -> str:
         """The short name."""
         return self.offer.name
+
+
+_IN_WORDS: Mapping[Need, str] = {"native": "a map that the network itself makes"}
 
 
 def build_methods(registry: Registry, options: Mapping[str, Mapping[str, Any]]) -> tuple[BuiltMethod, ...]:
@@ -91,7 +94,7 @@ def check_needs(built: Sequence[BuiltMethod], network: LoadedNetwork, registry: 
     if refused is None:
         _check_asked_taps(built, network)
         return
-    needed = " and ".join(sorted(refused.offer.spec.needs & lacking))
+    needed = " and ".join(_IN_WORDS.get(need, need) for need in sorted(refused.offer.spec.needs & lacking))
     where = "" if network.tap is None else f" at the tap '{network.tap}'"
     reason = "" if network.num_classes else ": its weights have no classifier"
     lacking = _lacking(network, registry.methods)
@@ -127,6 +130,8 @@ def _offers(network: LoadedNetwork, need: Need) -> bool:
                 return network.num_classes > 0 and has_gradients(module, network.blank_features)
             case "taps":
                 return isinstance(module, Tapped)
+            case "native":
+                return isinstance(module, Localizing)
             case "attention":
                 return shows_attention(module, network.blank_image)
 

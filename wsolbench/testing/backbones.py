@@ -14,10 +14,13 @@ from wsolbench.contract import (
     Features,
     Fusable,
     Layered,
+    Localizing,
+    Maps,
     Reparameterizable,
     SpatialHead,
     StochasticDepth,
     Tapped,
+    Trainable,
 )
 from wsolbench.contract.backbones import class_weights, maps_and_rest, with_rest
 from wsolbench.contract.choices import Interpolation
@@ -43,10 +46,12 @@ __all__ = [
     "check_backbone_fuse",
     "check_backbone_head",
     "check_backbone_layers",
+    "check_backbone_localizes",
     "check_backbone_on_meta",
     "check_backbone_reparameterize",
     "check_backbone_shapes",
     "check_backbone_taps",
+    "check_backbone_training_outputs",
     "check_backbone_without_classifier",
     "check_input_config",
 ]
@@ -296,6 +301,37 @@ def _pass_by(network: Tapped, images: Tensor, name: str) -> tuple[list[Tensor], 
     return shown, logits
 
 
+def check_backbone_localizes(spec: BackboneSpec) -> None:
+    """Maps that the network itself makes, if it does, are finite, one an image, and the same alone and in a batch."""
+    network, images = _network(spec)
+    if not isinstance(network, Localizing):
+        return
+    classes = torch.arange(len(images)) % CLASSES
+    with torch.no_grad():
+        made = network.localize(network.forward_features(images), images, classes)
+        alone = network.localize(network.forward_features(images[1:2]), images[1:2], classes[1:2])
+    maps, one = (each.maps if isinstance(each, Maps) else each for each in (made, alone))
+    expect("dimensions of the network's own maps", 3, maps.ndim)
+    expect("number of the network's own maps", len(images), len(maps))
+    expect_finite("the network's own maps", maps)
+    expect_close("the network's own map of an image alone", maps[1:2], one, _TOLERANCE)
+
+
+def check_backbone_training_outputs(spec: BackboneSpec) -> None:
+    """What the network gives in training, if it says so, are finite tensors by name, among them logits (B, C)."""
+    network, images = _network(spec)
+    if not isinstance(network, Trainable):
+        return
+    with seeded(), torch.no_grad():
+        outputs = network.train().training_outputs(images, torch.arange(len(images)) % CLASSES)
+    assert isinstance(outputs, Mapping), f"training_outputs: expected a mapping, got {type(outputs).__name__}"
+    for name, values in outputs.items():
+        assert isinstance(values, Tensor), f"training output '{name}': expected a tensor, got {type(values).__name__}"
+    assert "logits" in outputs, f"training outputs: expected 'logits' among them, got {', '.join(outputs)}"
+    expect("shape of the logits in training", (len(images), CLASSES), tuple(outputs["logits"].shape))
+    expect_finite("logits in training", outputs["logits"])
+
+
 def check_backbone_attention(spec: BackboneSpec) -> None:
     """Attention, if the network shows any, is (B, heads, N, N) in every block; rows are shares of prefix and grid."""
     network, images = _network(spec)
@@ -345,6 +381,8 @@ BACKBONE_CHECKS = (
     check_backbone_effective_weights,
     check_backbone_taps,
     check_backbone_attention,
+    check_backbone_localizes,
+    check_backbone_training_outputs,
     check_backbone_drop_path,
     check_backbone_layers,
 )

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from wsolbench.contract import BackboneSpec, InputConfig, Stage, SystemSpec, Trainable, TrainingStep
+from wsolbench.contract import BackboneSpec, InputConfig, Localizing, Stage, SystemSpec, Trainable, TrainingStep
 from wsolbench.contract.options import list_options
 from wsolbench.contract.systems import BOXES
 from wsolbench.errors import UsageError
@@ -51,7 +51,10 @@ def check_system_network(spec: SystemSpec) -> None:
     expect("options of the network", list_options(_TOY.build), list_options(made.build))
     expect("input of the network", _TOY.input, made.input)
     expect("shipped weights", (), tuple(made.checkpoints))
-    entry = _built(made).state_dict().get(made.classifier_key)
+    network = _built(made)
+    if spec.method == "native":
+        assert isinstance(network, Localizing), "method 'native': expected a network with 'localize', got one without"
+    entry = network.state_dict().get(made.classifier_key)
     assert entry is not None, f"classifier key: expected an entry of the network, got '{made.classifier_key}'"
     expect(f"first dimension of '{made.classifier_key}'", CLASSES, len(entry))
 

@@ -57,6 +57,10 @@ class ToyNetwork(nn.Module):
         weights = torch.stack([scores, -scores], dim=1).softmax(dim=-1)
         return Attention((weights, weights.flip(1)), 1, (features.shape[2], features.shape[3]))
 
+    def localize(self, features: Tensor, images: Tensor, class_indices: Tensor) -> Tensor:  # noqa: ARG002
+        """Return the class maps (B, h, w)."""
+        return torch.einsum("bkhw,bk->bhw", features, self.head.weight[class_indices])
+
     @property
     def classifier_weight(self) -> Tensor:
         """The class weights (C, K)."""

@@ -133,15 +133,17 @@ def _start_of(known: KnownWeights, offer: Offer[BackboneSpec]) -> KnownWeights:
         WeightsError: The plugin finds none in them.
     """
     spec, entries = offer.spec, known.state.entries
-    if spec.start_weights is None or spec.classifier_key in entries:
+    if spec.start_weights is None:
+        return known
+    with blaming(offer.provider, f"building '{spec.name}'"):
+        own = build_shapes(spec, 2).state_dict()
+    if spec.classifier_key in entries and all(name in entries or is_counter(name) for name in own):
         return known
     with blaming(offer.provider, f"reading weights that '{spec.name}' starts from"):
         try:
             taken = dict(spec.start_weights(entries))
         except ValueError as error:
             raise WeightsError(f"weights file {known.state.path} is not for '{spec.name}': {error}") from error
-    with blaming(offer.provider, f"building '{spec.name}'"):
-        own = build_shapes(spec, 2).state_dict()
     new = dict.fromkeys(name.rpartition(".")[0] for name in own if name not in taken and not is_counter(name))
     note = f"{len(taken)} of its {len(entries)} entries are taken; the new layers {some(new)} start at random"
     info = known.info.model_copy(update={"notes": [*known.info.notes, note]})
@@ -164,7 +166,13 @@ def start_from(known: KnownWeights, spec: BackboneSpec, network: Any, num_classe
         WeightsError: The weights do not fit.
     """
     if known.partial:
-        load_state(replace(known.state, entries={**network.state_dict(), **known.state.entries}), spec, network)
+        own, classifier = network.state_dict(), spec.classifier_key.rpartition(".")[0] + "."
+        taken = {
+            name: value
+            for name, value in known.state.entries.items()
+            if not name.startswith(classifier) or own[name].shape == value.shape
+        }
+        load_state(replace(known.state, entries={**own, **taken}), spec, network)
         return
     entries = _with_own_classifier(known, spec, network.state_dict(), num_classes)
     load_state(replace(known.state, entries=entries), spec, network)
