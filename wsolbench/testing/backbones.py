@@ -304,26 +304,27 @@ def _pass_by(network: Tapped, images: Tensor, name: str) -> tuple[list[Tensor], 
 def check_backbone_localizes(spec: BackboneSpec) -> None:
     """Maps that the network itself makes, if it does, are finite, one an image, and the same alone and in a batch."""
     network, images = _network(spec)
+    forward = network.forward_features
     if not isinstance(network, Localizing):
         return
     classes = torch.arange(len(images)) % CLASSES
     with torch.no_grad():
-        made = network.localize(network.forward_features(images), images, classes)
-        alone = network.localize(network.forward_features(images[1:2]), images[1:2], classes[1:2])
+        made, alone = (network.localize(forward(batch), batch, classes[: len(batch)]) for batch in (images, images[:1]))
     maps, one = (each.maps if isinstance(each, Maps) else each for each in (made, alone))
     expect("dimensions of the network's own maps", 3, maps.ndim)
     expect("number of the network's own maps", len(images), len(maps))
     expect_finite("the network's own maps", maps)
-    expect_close("the network's own map of an image alone", maps[1:2], one, _TOLERANCE)
+    expect_close("the network's own map of an image alone", maps[:1], one, _TOLERANCE)
 
 
 def check_backbone_training_outputs(spec: BackboneSpec) -> None:
     """What the network gives in training, if it says so, are finite tensors by name, among them logits (B, C)."""
     network, images = _network(spec)
+    network.train()
     if not isinstance(network, Trainable):
         return
     with seeded(), torch.no_grad():
-        outputs = network.train().training_outputs(images, torch.arange(len(images)) % CLASSES)
+        outputs = network.training_outputs(images, torch.arange(len(images)) % CLASSES)
     assert isinstance(outputs, Mapping), f"training_outputs: expected a mapping, got {type(outputs).__name__}"
     for name, values in outputs.items():
         assert isinstance(values, Tensor), f"training output '{name}': expected a tensor, got {type(values).__name__}"
