@@ -123,6 +123,7 @@ def test_hostile_names_are_plain_text():
         config={},
         shows=HOSTILE,
         cannot_say=HOSTILE,
+        terms={HOSTILE: HOSTILE, "value": "what it is."},
         table=[{HOSTILE: HOSTILE, "value": 0.123456}],
         files=["noise.png", "noise.csv"],
     )
@@ -133,6 +134,7 @@ def test_hostile_names_are_plain_text():
     assert "{{ 7 * 7 }}" in text
     assert page.of("img")[0]["alt"].startswith("Figure of noise. <script>alert(1)</script>\\u202e")
     assert "0.1235" in page.texts
+    assert "what it is." in page.texts
 
 
 def test_tables_and_pictures_are_read_aloud_in_a_sensible_way():
