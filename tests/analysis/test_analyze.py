@@ -267,4 +267,4 @@ def test_too_little_memory_is_one_line_that_says_what_to_type(error, place):
     if place == "forward":
         with pytest.raises(UsageError) as caught:
             wsolbench.analyze("noise", Full(), input=InputConfig(32), images=1)
-        assert "use fewer images in a pass (--batch-size), a smaller --input-size" in str(caught.value)
+        assert "use fewer images in a pass (--batch-size) or a smaller --input-size" in str(caught.value)

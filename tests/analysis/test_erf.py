@@ -245,7 +245,7 @@ def test_too_little_memory_is_one_line_wherever_it_is_noticed(error):
     of_plugin = PluginError("plugin x failed")
     of_plugin.__cause__ = error
     for raised in (error, of_plugin):
-        words = r"^'net' needs more memory than cuda has; use a smaller --size, or --device cpu$"
+        words = r"^'net' needs more memory than cuda has; use a smaller --size or --device cpu$"
         with pytest.raises(UsageError, match=words), within_memory("net", torch.device("cuda"), "a smaller --size"):
             raise raised
 

@@ -235,9 +235,8 @@ class _Measuring:
     def _measure(self, wanted: WantedNetwork, seen: set[str]) -> Measured[Any] | None:
         """Return what is measured of a network, or None where it was measured before."""
         config, registry, reporter = self.job.config, self.job.registry, self.job.reporter
-        smaller = f"a smaller {self._size_option}"
-        advice = smaller if self.study.input_size is not None else f"fewer images in a pass (--batch-size), {smaller}"
-        with within_memory(wanted.name, choose_device(config.device), advice):
+        fewer = [] if self.study.input_size is not None else ["fewer images in a pass (--batch-size)"]
+        with within_memory(wanted.name, choose_device(config.device), *fewer, f"a smaller {self._size_option}"):
             network = load_wanted(wanted, config, registry, self.dataset, self._changes(wanted))
             backbone = describe_backbone(network)
             what = backbone.model_dump_json(exclude={"requested"})

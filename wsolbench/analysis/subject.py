@@ -186,7 +186,7 @@ class Subject:
 
 
 @contextmanager
-def within_memory(label: str, device: torch.device, advice: str) -> Iterator[None]:
+def within_memory(label: str, device: torch.device, *advice: str) -> Iterator[None]:
     """Say in one line that a device has too little memory, where a block fails for lack of it.
 
     Args:
@@ -202,10 +202,8 @@ def within_memory(label: str, device: torch.device, advice: str) -> Iterator[Non
     except Exception as error:
         if not _is_of_memory(error):
             raise
-        raise UsageError(
-            f"'{label}' needs more memory than {device} has; use {advice}"
-            f"{'' if device.type == 'cpu' else ', or --device cpu'}"
-        ) from error
+        ways = " or ".join([*advice, *([] if device.type == "cpu" else ["--device cpu"])])
+        raise UsageError(f"'{label}' needs more memory than {device} has; use {ways}") from error
 
 
 def _is_of_memory(error: BaseException | None) -> bool:
