@@ -217,7 +217,7 @@ def test_named_images_and_the_value_of_small_weights(cli, tmp_path):
     named = ["--image", "test/00005.png", "--image", "test/00000.png", "--out", tmp_path / "out"]
     quick = ["--backbone", "resnet_nano", "--weights", "random", "--workers", "1"]
     refused = cli("analyze", "small-large", *quick, "--images", 2, *named)
-    assert refused.refused("--image test/0000", "test has no such image among the 2 that are used")
+    assert refused.refused("--image test/0000", "not among the 2 images of test that are used; --images ")
     assert not (tmp_path / "out").exists()
     refused = cli("analyze", "small-large", *quick, "--value", "-1")
     assert refused.refused("option 'value' takes a number of at least 0, not '-1'")
