@@ -168,7 +168,7 @@ class PartsStudy(NetworkStudy[Parts]):
             weights, features = subject.class_weights(batch).cpu(), batch.features.cpu()
             for index, maps, of_class in zip(batch.indices.tolist(), features, weights, strict=True):
                 shown = picture(subject.part, index)
-                cells: list[Cell] = [(short_id(shown.name, 24), shown)]
+                cells: list[Cell] = [(short_id(shown.name, 22), shown)]
                 for part in self.parts:
                     cells += self._feature_maps(maps, of_class, part)
                 cells += [_heatmap(shown, scoremaps[method][index], method, scores) for method in scoremaps]

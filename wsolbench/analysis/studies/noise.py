@@ -167,7 +167,7 @@ def _cells(subject: Subject, index: int, variation: float) -> list[Cell]:
     uneven = int(of_maps.isfinite().sum())
     typical = int(of_maps.argsort()[max(uneven - 1, 0) // 2])  # NaN is sorted to the end
     return [
-        (f"{short_id(subject.part.images.ids[index], 16)}: TV {variation:.2f}", picture(subject.part, index)),
+        (f"{short_id(subject.part.images.ids[index], 13)}: TV {variation:.2f}", picture(subject.part, index)),
         ("mean map", FeatureMap(maps.mean(dim=0).numpy())),
         (f"map {typical}: TV {float(of_maps[typical]):.2f}", FeatureMap(maps[typical].numpy())),
     ]
