@@ -3,6 +3,7 @@
 import json
 import re
 import weakref
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -265,6 +266,8 @@ def test_too_little_memory_is_one_line_that_says_what_to_type(error, place):
         wsolbench.analyze("erf", Full(), input=InputConfig(32), images=1, options={"size": 32})
     assert str(caught.value) == "'test_analyze:full' needs more memory than cpu has; use a smaller --size"
     if place == "forward":
-        with pytest.raises(UsageError) as caught:
-            wsolbench.analyze("noise", Full(), input=InputConfig(32), images=1)
-        assert "use fewer images in a pass (--batch-size) or a smaller --input-size" in str(caught.value)
+        noise = partial(wsolbench.analyze, "noise", Full(), images=1)
+        for call in (noise, partial(wsolbench.run, Full(classes=12), "cam", limit=1)):
+            with pytest.raises(UsageError) as caught:
+                call(input=InputConfig(32))
+            assert "use fewer images in a pass (--batch-size) or a smaller --input-size" in str(caught.value)

@@ -18,12 +18,13 @@ import wsolbench
 from wsolbench.analysis.stored import read_analysis
 from wsolbench.analysis.studies.erf import SHARES, Gradients, Study, contribution, find_squares
 from wsolbench.analysis.study import Measured
-from wsolbench.analysis.subject import Subject, within_memory
+from wsolbench.analysis.subject import Subject
 from wsolbench.contract import Split
 from wsolbench.contract.inputs import InputChanges
 from wsolbench.data.opened import OpenDataset
 from wsolbench.errors import DataError, PluginError, UsageError
 from wsolbench.figures.heat_maps import HeatMap, draw_heat_maps
+from wsolbench.networks.devices import within_memory
 from wsolbench.networks.load import load_network
 from wsolbench.networks.shapes import build_network
 from wsolbench.texts import in_pixels, percentage

@@ -13,7 +13,7 @@ from wsolbench.analysis.composite import Refuse, carry_out_parts
 from wsolbench.analysis.given import check_files, read_evidence
 from wsolbench.analysis.stored import AnalyzedNetwork, AnalyzedRecord, StoredAnalysis, is_analysis, write_findings
 from wsolbench.analysis.study import CompositeStudy, Evidence, Findings, Measured, NetworkStudy, RecordStudy
-from wsolbench.analysis.subject import Subject, within_memory
+from wsolbench.analysis.subject import Subject
 from wsolbench.analysis.wanted import WantedNetwork, list_wanted, load_wanted
 from wsolbench.config import AnalyzeConfig
 from wsolbench.contract import Split
@@ -25,7 +25,7 @@ from wsolbench.engine.provenance import describe_backbone, describe_dataset, des
 from wsolbench.errors import DataError, OutputError, UsageError, WeightsError, WsolbenchError
 from wsolbench.files import atomic_folder
 from wsolbench.host.registry import Registry
-from wsolbench.networks.devices import choose_device
+from wsolbench.networks.devices import choose_device, within_memory
 from wsolbench.networks.load import report_weights
 from wsolbench.progress import NamedReporter, Reporter
 from wsolbench.records import BackboneInfo, ResultRecord

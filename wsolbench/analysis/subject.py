@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal, TypeAlias
 
-import torch
 from torch import Tensor
 
 from wsolbench.contract import MethodContext
@@ -23,10 +22,7 @@ from wsolbench.networks.class_weights import check_class_weights
 from wsolbench.networks.network import LoadedNetwork
 from wsolbench.progress import Reporter
 
-__all__ = ["Subject", "WeightsKind", "within_memory"]
-
-_OF_MEMORY = ("can't allocate memory", "you tried to allocate", "out of memory", "alloc_failed")
-"""What torch says of a CPU, and of a GPU by way of its drivers and libraries, in errors of no type of their own."""
+__all__ = ["Subject", "WeightsKind"]
 
 WeightsKind: TypeAlias = Literal["raw", "effective"]
 """Class weights of the head as they are, or with the norm before it, so that they decompose the class score."""
@@ -183,33 +179,3 @@ class Subject:
             first = int((~finite).nonzero()[0])
             image = self.part.images.ids[int(batch.indices[first])]
             raise DataError(f"'{self.label}': the features of the image '{image}' hold NaN or infinity")
-
-
-@contextmanager
-def within_memory(label: str, device: torch.device, *advice: str) -> Iterator[None]:
-    """Say in one line that a device has too little memory, where a block fails for lack of it.
-
-    Args:
-        label: What users call the network.
-        device: Where it runs.
-        advice: What they can use instead, with the names of options.
-
-    Raises:
-        UsageError: The device has too little memory.
-    """
-    try:
-        yield
-    except Exception as error:
-        if not _is_of_memory(error):
-            raise
-        ways = " or ".join([*advice, *([] if device.type == "cpu" else ["--device cpu"])])
-        raise UsageError(f"'{label}' needs more memory than {device} has; use {ways}") from error
-
-
-def _is_of_memory(error: BaseException | None) -> bool:
-    """Return whether an error comes of too little memory; code of plugins may have wrapped it."""
-    if error is None:
-        return False
-    said = str(error).casefold()
-    full = isinstance(error, torch.OutOfMemoryError | MemoryError) or any(words in said for words in _OF_MEMORY)
-    return full or _is_of_memory(error.__cause__)

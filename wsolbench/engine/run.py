@@ -31,7 +31,7 @@ from wsolbench.files import atomic_folder, check_writable, file_name
 from wsolbench.host.provider import Provider
 from wsolbench.host.registry import Registry
 from wsolbench.networks.class_rows import choose_rows
-from wsolbench.networks.devices import choose_device
+from wsolbench.networks.devices import choose_device, within_memory
 from wsolbench.networks.load import load_network, report_weights
 from wsolbench.networks.network import Execution, LoadedNetwork
 from wsolbench.progress import Reporter
@@ -71,7 +71,9 @@ def run(config: RunConfig, registry: Registry, reporter: Reporter, *, command: s
     Raises:
         WsolbenchError: Whatever the user can mend.
     """
-    return carry_out(plan_run(config, registry, reporter), reporter, command=command)
+    less = ("fewer images in a pass (--batch-size)", "a smaller --input-size")
+    with within_memory(config.backbone, choose_device(config.device), *less):
+        return carry_out(plan_run(config, registry, reporter), reporter, command=command)
 
 
 def plan_run(config: RunConfig, registry: Registry, reporter: Reporter) -> RunPlan:
