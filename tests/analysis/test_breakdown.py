@@ -174,6 +174,8 @@ def test_an_older_record_says_what_it_does_not_tell(monkeypatch):
     }
     assert "Not known of r0: size, because the record is older than sizes of objects in outcomes." in findings.shows
     assert not findings.table["group"].str.contains("not known").any()
+    whole, by_size, _ = findings.figures[""].axes  # a record that does not tell sizes has its place in the first panel
+    assert [len(axes.containers) for axes in (whole, by_size)] == [3, 2]
     assert set(findings.figures) == {"", "errors", "boxes", "position", "class", "tau"}
     assert set(Study().conclude(evidence(old)).figures) == {"", "tau"}
 

@@ -47,10 +47,15 @@ def draw_grouped_intervals(panels: Mapping[str, GroupedIntervals], looks: Mappin
         looks: Label -> how it looks.
         up: What the numbers are.
     """
-    widths = [max(2.2, 0.45 * len(panel.groups) * (1 + 0.35 * len(panel.values))) for panel in panels.values()]
+    widths = [
+        max(1.1 if len(panel.groups) == 1 else 2.2, 0.45 * len(panel.groups) * (1 + 0.35 * len(panel.values)))
+        for panel in panels.values()
+    ]
     names = {label: folded(label, 80) for label in looks}
     legend = 0.16 * sum(name.count("\n") + 1 for name in names.values()) + 0.15
-    figure = Figure(figsize=(sum(widths) + 0.9, 2.85 + legend), dpi=120, layout="constrained")
+    longest = max(len(line) for name in names.values() for line in name.splitlines())
+    width = max(sum(widths) + 0.9, 0.07 * longest + 0.6)  # room for the legend
+    figure = Figure(figsize=(width, 2.85 + legend), dpi=120, layout="constrained")
     all_axes = figure.subplots(1, len(panels), sharey=True, squeeze=False, width_ratios=widths)[0]
     for axes, (name, panel) in zip(all_axes, panels.items(), strict=True):
         _draw_panel(axes, panel, looks)
@@ -85,6 +90,6 @@ def _draw_panel(axes: Axes, panel: GroupedIntervals, looks: Mapping[str, Look]) 
         )
     axes.set_xticks(places, panel.told, fontsize=8)
     axes.set_xlim(-0.5, len(places) - 0.5)
-    axes.set_ylim(0, 100)
+    axes.set_ylim(-2, 102)  # room for the dots of 0 and 100
     axes.tick_params(axis="y", labelsize=8)
     axes.grid(axis="y", alpha=0.25)

@@ -365,16 +365,16 @@ def _side_by_side(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _panels(broken: Sequence[Broken]) -> dict[str, GroupedIntervals]:
-    """Return the groups by size and by number of objects; those without images, and single ones, say nothing."""
+    """Return all images, and groups by size and number of objects; those without images and single ones say nothing."""
     axes = {"size": "size of the object (share of the frame)", "objects": "number of objects"}
-    panels: dict[str, GroupedIntervals] = {}
+    panels = {"": _panel(ALL, (ALL,), broken, np.arange(1))}
     for what, name in axes.items():
         known = [each for each in broken if what in each.numbers]
         there = np.flatnonzero(np.sum([each.counts(what) for each in known], axis=0)) if known else np.arange(0)
         if len(there) > 1:
             groups = tuple(known[0].names(what)[place] for place in there.tolist())
             panels[name] = _panel(what, groups, known, there)
-    return panels or {"": _panel(ALL, (ALL,), broken, np.arange(1))}
+    return panels
 
 
 def _panel(what: str, groups: tuple[str, ...], known: Sequence[Broken], there: NDArray[np.intp]) -> GroupedIntervals:
