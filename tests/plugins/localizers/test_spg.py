@@ -9,7 +9,7 @@ from published import LABELS, Published
 from torch import nn
 from torch.nn import functional as F
 from wsolbench_plugins.localizers.spg import in_own_names
-from wsolbench_plugins.localizers.spg.guidance import IGNORED, guided, seeds
+from wsolbench_plugins.localizers.spg.guidance import IGNORED, guided, resize, seeds
 from wsolbench_plugins.localizers.spg.network import with_branches
 
 from wsolbench.errors import UsageError
@@ -162,14 +162,11 @@ def test_what_it_cannot_serve_is_one_line():
 def test_layers_agree_with_the_reference(shared_data):
     published = Published(shared_data, "layer_spg")
 
-    def resize(maps):
-        return F.interpolate(maps, (224, 224), mode="bilinear")
-
-    attention = resize(published["class_map"][[0, 1], published["labels"]][:, None])
+    attention = resize(published["class_map"][[0, 1], published["labels"]][:, None], 224)
     low, high = attention.amin(dim=(2, 3), keepdim=True), attention.amax(dim=(2, 3), keepdim=True)
     attention = (attention - low) / (high - low)
     assert published.agrees("attention", attention, 1e-5)
-    said = {branch: resize(published[f"logits_{branch}"]) for branch in ("b1", "b2", "c")}
+    said = {branch: resize(published[f"logits_{branch}"], 224) for branch in ("b1", "b2", "c")}
     fused = (said["b1"].sigmoid() + said["b2"].sigmoid()) / 2
     targets = {
         "b2": seeds(attention, 0.7, 0.01),
@@ -233,7 +230,7 @@ def check_training(network, published, images, prefix):
         assert published.agrees(f"{prefix}{key}", outputs[key], 1e-3)
     for key in ("attention", "fused_attention"):
         assert published.agrees(f"{prefix}{key}", outputs[key], 2e-3)
-    said = {branch: network.resize(outputs[f"logits_{branch}"]) for branch in ("b1", "b2", "c")}
+    said = {branch: resize(outputs[f"logits_{branch}"], 224) for branch in ("b1", "b2", "c")}
     targets = {
         "b2": seeds(outputs["attention"], 0.7, 0.01),
         "b1": seeds(said["b2"].detach().sigmoid(), 0.5, 0.05),

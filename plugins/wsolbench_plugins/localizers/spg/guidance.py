@@ -39,3 +39,8 @@ def guided(logits: Tensor, targets: Tensor) -> Tensor:
     labelled = targets < IGNORED
     losses = F.binary_cross_entropy_with_logits(logits, targets.where(labelled, 0), reduction="none")
     return losses.where(labelled, 0).sum() / labelled.sum().clamp(min=1)
+
+
+def resize(maps: Tensor, side: int) -> Tensor:
+    """Return maps (B, 1, side, side), float32, of maps (B, 1, h, w), bilinear between the centres of cells."""
+    return F.interpolate(maps.float(), (side, side), mode="bilinear")

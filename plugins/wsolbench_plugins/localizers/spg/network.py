@@ -6,9 +6,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from wsolbench.api import SpatialHead, Tapped, UsageError, change_network, channels_of, kept_layers, min_max
+from wsolbench_plugins.localizers.spg.guidance import resize
 
 _PLACES = {
     "resnet50_wsol": ("layer3.0", "layer3"),
@@ -59,14 +59,14 @@ class SelfProduced(nn.Module):
             features = self.forward_features(images)
         logits_b1 = self.SPG_B_shared(self.SPG_B_1a(kept[self.places[0]]))
         logits_b2 = self.SPG_B_shared(self.SPG_B_2a(kept[self.places[1]]))
-        said = [self.resize(logits.detach()).sigmoid() for logits in (logits_b1, logits_b2)]
+        said = [resize(logits.detach(), self.side).sigmoid() for logits in (logits_b1, logits_b2)]
         return {
             "features": features,
             "logits": self.forward_head(features),
             "logits_b1": logits_b1,
             "logits_b2": logits_b2,
             "logits_c": self.SPG_C(features),
-            "attention": min_max(self.resize(self.class_maps(features.detach(), labels))),
+            "attention": min_max(resize(self.class_maps(features.detach(), labels), self.side)),
             "fused_attention": (said[0] + said[1]) / 2,
         }
 
@@ -81,10 +81,6 @@ class SelfProduced(nn.Module):
         linear = isinstance(self, SpatialHead)
         weights: Tensor = self.effective_weights(features, classes)[0] if linear else self.classifier_weight[classes]
         return (weights[:, :, None, None] * features).sum(dim=1, keepdim=True)
-
-    def resize(self, maps: Tensor) -> Tensor:
-        """Return maps (B, 1, side, side) of maps (B, 1, h, w)."""
-        return F.interpolate(maps.float(), (self.side, self.side), mode="bilinear")
 
 
 def with_branches(network: Any, *, size: int, name: str, key: str) -> Any:
