@@ -23,8 +23,6 @@ FOLDERS = {
     "systems": "localizers",
 }
 """Kind of plugin -> the folder of ours."""
-NOT_YET = {"acol", "spg"}
-"""Modules whose networks are there before their systems."""
 FLOORS = (
     "errors",
     "drafts",
@@ -271,7 +269,7 @@ def test_every_plugin_module_is_registered():
         for path in (PLUGINS / folder).iterdir()
         if not path.name.startswith("_") and (path.suffix == ".py" or (path / "__init__.py").exists())
     }
-    assert files - NOT_YET == entry_points - NOT_YET
+    assert files == entry_points
 
 
 def test_the_package_itself_imports_nothing_heavy():

@@ -25,46 +25,44 @@ def change_network(network: Any, mixin: type) -> Any:
     return network
 
 
-def channels_of(network: Any, size: int, called: str, layers: Iterable[str] = ()) -> tuple[int, ...]:
+def channels_of(network: Any, size: int, layers: Iterable[str] = ()) -> tuple[int, ...]:
     """Return the number of channels of layers of a network, and last that of its features.
 
     Args:
         network: The network.
         size: Side of its input in pixels.
-        called: Who asks, and for which network, for messages: ``'spg' of 'resnet_nano'``.
         layers: Names of modules.
 
     Raises:
         UsageError: Its head reads more than its feature maps, or a layer has no maps (B, K, h, w).
     """
     with kept_layers(network, layers) as kept:
-        maps, _ = _on_meta(network, size, called)
+        maps, _ = _on_meta(network, size)
     for layer in layers:
         if layer not in kept or kept[layer].ndim != 4 or kept[layer].shape[2] != kept[layer].shape[3]:
-            raise UsageError(f"{called} needs maps (B, K, h, w) at '{layer}', which has none")
+            raise UsageError(f"needs maps (B, K, h, w) at '{layer}', which has none")
     return (*(kept[layer].shape[1] for layer in layers), maps.shape[1])
 
 
-def remove_head(network: Any, size: int, called: str) -> None:
+def remove_head(network: Any, size: int) -> None:
     """Remove the layers that the features of a network do not depend on, in place; each becomes an identity.
 
     Args:
         network: The network.
         size: Side of its input in pixels.
-        called: Who asks, and for which network, for messages: ``'acol' of 'resnet_nano'``.
 
     Raises:
         UsageError: Its head reads more than its feature maps.
     """
     from torch import nn
 
-    _, of_head = _on_meta(network, size, called)
+    _, of_head = _on_meta(network, size)
     for layer in list(_whole_layers(network, of_head)):
         owner, _, attribute = layer.rpartition(".")
         setattr(network.get_submodule(owner), attribute, nn.Identity())
 
 
-def _on_meta(network: Any, size: int, called: str) -> tuple[Tensor, set[str]]:
+def _on_meta(network: Any, size: int) -> tuple[Tensor, set[str]]:
     """Return the feature maps of a network without memory, and the parameters that they do not depend on."""
     import torch
 
@@ -83,8 +81,7 @@ def _on_meta(network: Any, size: int, called: str) -> tuple[Tensor, set[str]]:
         maps = torch.func.functional_call(Body(), entries, (torch.zeros(2, 3, size, size, device="meta"),))
         if not isinstance(maps, torch.Tensor):
             raise UsageError(
-                f"{called} needs a head that reads nothing but the feature maps; this one reads more, such as a class "
-                "token"
+                "needs a head that reads nothing but the feature maps; this one reads more, such as a class token"
             )
         gradients = torch.autograd.grad(maps.sum(), list(parameters.values()), allow_unused=True)
     unused = {key for key, gradient in zip(parameters, gradients, strict=True) if gradient is None}

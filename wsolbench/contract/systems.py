@@ -164,6 +164,7 @@ def rebuilt(
     *,
     classifier_key: str | None = None,
     convert_weights: Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]] | None = None,
+    renamed: Mapping[str, str] | None = None,
 ) -> BackboneSpec:
     """Return the specification of a network that is another one, changed: for `SystemSpec.network`.
 
@@ -174,24 +175,20 @@ def rebuilt(
     Args:
         base: The other network.
         change: Network -> the changed network, which may be the same object; None where nothing changes.
-        classifier_key: Its own, where it has another one.
+        classifier_key: That of the changed network, where its entries are others than those of the base.
         convert_weights: For files that have other names than the changed network; without it, those of the base are
             converted as the base does it.
+        renamed: Layers of the base -> their names in the changed network, where they differ.
     """
     at_size, own = base.at_size, base if change is None else replace(base, build=_changing(base.build, change))
-    sized = None
-    if at_size is not None:
-
-        def sized(size: int) -> BackboneSpec:
-            return rebuilt(at_size(size), change, classifier_key=classifier_key, convert_weights=convert_weights)
-
+    about: dict[str, Any] = {"classifier_key": classifier_key, "convert_weights": convert_weights, "renamed": renamed}
     return replace(
         own,
         checkpoints=(),
         classifier_key=classifier_key or base.classifier_key,
         convert_weights=convert_weights or base.convert_weights,
-        start_weights=base.start_weights if change is None else _start_from(base, own.build),
-        at_size=sized,
+        start_weights=base.start_weights if change is None else _start_from(base, own, renamed or {}),
+        at_size=None if at_size is None else lambda size: rebuilt(at_size(size), change, **about),
     )
 
 
@@ -205,19 +202,39 @@ def _changing(build: Callable[..., Any], change: Callable[[Any], Any]) -> Callab
     return built
 
 
-def _start_from(base: BackboneSpec, build: Callable[..., Any]) -> Callable[[Mapping[str, Tensor]], dict[str, Tensor]]:
+def _start_from(
+    base: BackboneSpec, own: BackboneSpec, renamed: Mapping[str, str]
+) -> Callable[[Mapping[str, Tensor]], dict[str, Tensor]]:
     """Return what takes, of weights of a base network or of what it can start from, the entries of a changed one."""
 
     def start(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        import torch
+        entries = {name: value.shape[1:] for name, value in _entries(own).items()}
 
-        if base.classifier_key not in state and base.start_weights is not None:
-            state = base.start_weights(state)
-        with torch.device("meta"):
-            own = {name: value.shape[1:] for name, value in build(2).state_dict().items()}
-        taken = {name: value for name, value in state.items() if own.get(name) == value.shape[1:]}
-        if not taken:
-            raise ValueError(f"it has no entry of '{base.name}', such as '{next(iter(own))}'")
+        def shared(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+            named = {_renamed(name, renamed): value for name, value in state.items()}
+            return {name: value for name, value in named.items() if entries.get(name) == value.shape[1:]}
+
+        if base.start_weights is not None and base.classifier_key not in state:
+            return shared(base.start_weights(state))
+        taken, classifier = shared(state), base.classifier_key.rpartition(".")[0] + "."
+        for name in shared(_entries(base)).keys() - taken.keys():
+            if not name.startswith(classifier) and not name.endswith("num_batches_tracked"):
+                raise ValueError(f"it is not of '{base.name}' either: it has no '{name}', or one of another shape")
         return taken
 
     return start
+
+
+def _entries(spec: BackboneSpec) -> dict[str, Tensor]:
+    """Return the state dict of a network without memory."""
+    import torch
+
+    with torch.device("meta"):
+        network: Any = spec.build(2)
+    entries: dict[str, Tensor] = network.state_dict()
+    return entries
+
+
+def _renamed(name: str, layers: Mapping[str, str]) -> str:
+    layer, _, entry = name.rpartition(".")
+    return f"{layers[layer]}.{entry}" if layer in layers else name

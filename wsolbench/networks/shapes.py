@@ -51,13 +51,16 @@ def transform(network: Any, steps: Sequence[str]) -> Any:
 
 
 class WithoutValues(TorchFunctionMode):
-    """A context in which tensors without memory are not filled."""
+    """A context in which tensors without memory are not filled.
+
+    Those that were computed from others are changed as ever: a build may run a part of its network.
+    """
 
     def __torch_function__(self, function: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Skip calls that would fill a tensor without memory; run all others."""
         kwargs = kwargs or {}
         filled = args[0] if args else kwargs.get("tensor")
-        if isinstance(filled, Tensor) and filled.is_meta and _fills(function):
+        if isinstance(filled, Tensor) and filled.is_meta and filled.grad_fn is None and _fills(function):
             return filled
         return function(*args, **kwargs)
 

@@ -1,4 +1,4 @@
-"""The rules of systems, checked on a small network."""
+"""The rules of systems, checked on a small network with three taps."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from wsolbench.contract.systems import BOXES
 from wsolbench.errors import UsageError
 from wsolbench.testing.expectations import expect, expect_finite, seeded
 from wsolbench.testing.options import check_options
-from wsolbench.testing.toys import CLASSES, ToyNetwork
+from wsolbench.testing.toys import CLASSES, DeepToy
 
 __all__ = [
     "SYSTEM_CHECKS",
@@ -26,7 +26,7 @@ __all__ = [
     "check_system_trains",
 ]
 
-_TOY = BackboneSpec("toy", lambda num_classes: ToyNetwork(classes=num_classes), InputConfig(size=32), "wsolbench")
+_TOY = BackboneSpec("toy", lambda num_classes: DeepToy(classes=num_classes), InputConfig(size=32), "wsolbench")
 _BATCH = 6
 
 

@@ -1,4 +1,4 @@
-"""A small network and a batch of features, on which the checks of methods and recipes run."""
+"""Small networks and a batch of features, on which the checks of methods and recipes run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from wsolbench.contract import Attention, MethodContext
 from wsolbench.contract.taps import visit_layers
 from wsolbench.testing.expectations import seeded
 
-__all__ = ["CLASSES", "ToyNetwork", "scene"]
+__all__ = ["CLASSES", "DeepToy", "ToyNetwork", "scene"]
 
 CLASSES = 5
 """Classes of every network that the checks build."""
@@ -65,6 +65,24 @@ class ToyNetwork(nn.Module):
     def classifier_weight(self) -> Tensor:
         """The class weights (C, K)."""
         return self.head.weight
+
+
+class DeepToy(ToyNetwork):
+    """The toy with two more convolutions behind the first, so that it has three taps."""
+
+    def __init__(self, channels: int = 6, classes: int = CLASSES) -> None:
+        super().__init__(channels, classes)
+        self.layers = nn.Sequential(*(nn.Conv2d(channels, channels, 3, padding=1) for _ in range(2)))
+
+    def forward_features(self, images: Tensor) -> Tensor:
+        """Map images (B, 3, H, W) to features (B, K, H/8, W/8)."""
+        features: Tensor = self.layers(self.conv(images))
+        return features
+
+    @property
+    def taps(self) -> tuple[str, ...]:
+        """The convolutions."""
+        return ("conv", "layers.0", "layers.1")
 
 
 def scene(channels: int = 6, height: int = 7, width: int = 7) -> tuple[Tensor, MethodContext]:

@@ -1,6 +1,7 @@
 """SPG: literal forms of its formulas, and outputs of the reference code where they are at hand."""
 
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,17 +9,12 @@ import torch
 from published import LABELS, Published
 from torch import nn
 from torch.nn import functional as F
-from wsolbench_plugins.localizers.spg import in_own_names
+from wsolbench_plugins.localizers.spg import SPG, in_own_names
 from wsolbench_plugins.localizers.spg.guidance import IGNORED, guided, resize, seeds
 from wsolbench_plugins.localizers.spg.network import with_branches
 
 from wsolbench.errors import UsageError
-from wsolbench.testing.toys import ToyNetwork
-
-
-def build(registry, name, classes=4):
-    spec = registry.backbones.get(name).spec
-    return with_branches(spec.build(classes), size=spec.input.size, name=spec.name, key=spec.classifier_key)
+from wsolbench.testing.toys import DeepToy, ToyNetwork
 
 
 def literal_seeds(maps, high, low):
@@ -93,6 +89,25 @@ def test_a_constant_class_map_teaches_nothing():
     assert torch.equal(logits.grad, torch.zeros_like(logits))
 
 
+def test_the_terms_of_the_loss_have_the_seeds_of_the_options():
+    torch.manual_seed(0)
+    outputs = {name: torch.randn(2, 1, 4, 4) for name in ("logits_b1", "logits_b2", "logits_c")}
+    outputs |= {name: torch.rand(2, 1, 8, 8) for name in ("attention", "fused_attention")}
+    options = {"attention_high": 0.6, "attention_low": 0.2, "b2_high": 0.55, "b2_low": 0.45, "fused_high": 0.8}
+    (stage,) = SPG(**options, fused_low=0.3).stages(3)
+    step = SimpleNamespace(outputs={**outputs, "logits": 5.0}, classification=lambda logits: logits)
+    terms = stage.loss(step)
+    b1, b2, c = (
+        F.interpolate(outputs[f"logits_{name}"], scale_factor=2, mode="bilinear") for name in ("b1", "b2", "c")
+    )
+    assert terms == {
+        "classification": 5.0,
+        "b2": guided(b2, literal_seeds(outputs["attention"], 0.6, 0.2)),
+        "b1": guided(b1, literal_seeds(b2.sigmoid(), 0.55, 0.45)),
+        "c": guided(c, literal_seeds(outputs["fused_attention"], 0.8, 0.3)),
+    }
+
+
 @pytest.mark.parametrize(
     ("name", "places"),
     [
@@ -104,7 +119,7 @@ def test_a_constant_class_map_teaches_nothing():
 )
 def test_branches_read_the_taps_before_the_last(registry, name, places):
     base = registry.backbones.get(name).spec
-    network = build(registry, name).eval()
+    network = registry.backbones.get(f"spg:{name}").spec.build(4).eval()
     assert network.places == places
     images, labels = torch.randn(2, 3, base.input.size, base.input.size), torch.tensor([3, 1])
     outputs = network.training_outputs(images, labels)
@@ -118,22 +133,9 @@ def test_branches_read_the_taps_before_the_last(registry, name, places):
     assert torch.allclose(outputs["logits_c"], network.SPG_C(network.forward_features(images)), atol=1e-4)
 
 
-class Deep(ToyNetwork):
-    """A toy of three layers, whose features are those of the third."""
-
-    def __init__(self):
-        super().__init__()
-        self.layers = nn.ModuleList(nn.Conv2d(6, 6, 3, padding=1) for _ in range(2))
-
-    taps = ("conv", "layers.0", "layers.1")
-
-    def forward_features(self, images):
-        return self.layers[1](self.layers[0](self.conv(images)))
-
-
 @torch.no_grad()
 def test_attention_is_the_resized_class_map_of_the_label():
-    network = with_branches(Deep(), size=40, name="deep", key="head.weight").eval()
+    network = with_branches(DeepToy(), size=40, name="deep", key="head.weight").eval()
     images, labels = torch.randn(2, 3, 48, 48), torch.tensor([3, 1])
     outputs = network.training_outputs(images, labels)
     maps = torch.einsum("bk,bkhw->bhw", network.head.weight[labels], network.forward_features(images))
@@ -145,16 +147,16 @@ def test_attention_is_the_resized_class_map_of_the_label():
 
 
 def test_no_gradient_reaches_a_target():
-    network = with_branches(Deep(), size=40, name="deep", key="head.weight")
+    network = with_branches(DeepToy(), size=40, name="deep", key="head.weight")
     outputs = network.training_outputs(torch.randn(2, 3, 48, 48), torch.tensor([0, 1]))
     assert [key for key, value in outputs.items() if not value.requires_grad] == ["attention", "fused_attention"]
 
 
 def test_what_it_cannot_serve_is_one_line():
-    with pytest.raises(UsageError, match=r"^'spg' of 'toy' needs three taps, .*, and the network has conv$"):
+    with pytest.raises(UsageError, match=r"^needs three taps, .*, and the network has conv$"):
         with_branches(ToyNetwork(), size=48, name="toy", key="head.weight")
-    untapped = Deep()
-    untapped.__class__ = type("Untapped", (nn.Module,), {"classifier_weight": Deep.classifier_weight})
+    untapped = DeepToy()
+    untapped.__class__ = type("Untapped", (nn.Module,), {"classifier_weight": DeepToy.classifier_weight})
     with pytest.raises(UsageError, match=r"and the network has none$"):
         with_branches(untapped, size=48, name="toy", key="head.weight")
 
@@ -192,9 +194,10 @@ def counts(targets):
 @pytest.mark.parametrize("name", ["resnet50", "vgg16", "inception_v3"])
 def test_networks_agree_with_the_reference(registry, shared_data, name):
     published = Published(shared_data, f"{name}_spg")
-    network = build(registry, f"wsolbench:{name}_wsol", 10)
-    convert = partial(in_own_names, f"{name}_wsol")
-    weights = convert(published.weights())
+    spec = registry.backbones.get(f"spg:{name}_wsol").spec
+    network = spec.build(10)
+    weights = spec.convert_weights(published.weights())
+    assert spec.convert_weights(network.state_dict()).keys() == network.state_dict().keys()
     images = published.images()
     for dropout in ("", "dropout_") if "train_dropout_loss" in published else ("",):
         network.dropout = 0.5 if dropout else 0.0
@@ -204,7 +207,7 @@ def test_networks_agree_with_the_reference(registry, shared_data, name):
         network.load_state_dict(weights)
         check_training(network.train(), published, images, f"train_{dropout}")
         if not dropout:
-            assert published.same_gradients(network, convert)
+            assert published.same_gradients(network, partial(in_own_names, f"{name}_wsol"))
 
 
 @torch.no_grad()
@@ -230,18 +233,18 @@ def check_training(network, published, images, prefix):
         assert published.agrees(f"{prefix}{key}", outputs[key], 1e-3)
     for key in ("attention", "fused_attention"):
         assert published.agrees(f"{prefix}{key}", outputs[key], 2e-3)
-    said = {branch: resize(outputs[f"logits_{branch}"], 224) for branch in ("b1", "b2", "c")}
     targets = {
         "b2": seeds(outputs["attention"], 0.7, 0.01),
-        "b1": seeds(said["b2"].detach().sigmoid(), 0.5, 0.05),
+        "b1": seeds(resize(outputs["logits_b2"].detach(), 224).sigmoid(), 0.5, 0.05),
         "c": seeds(outputs["fused_attention"], 0.7, 0.1),
     }
     for branch, target in targets.items():
         assert (counts(target) - published[f"{prefix}mask_{branch}_counts"]).abs().max() <= 10
-    parts = [
-        F.cross_entropy(outputs["logits"], LABELS),
-        *(guided(said[name], target) for name, target in targets.items()),
-    ]
+    (stage,) = SPG().stages(1)
+    step = SimpleNamespace(outputs=outputs, classification=lambda logits: F.cross_entropy(logits, LABELS))
+    terms = stage.loss(step)
+    assert list(terms) == ["classification", "b2", "b1", "c"]
+    parts = list(terms.values())
     assert published.agrees(f"{prefix}loss_parts", torch.stack(parts), 1e-3)
     assert published.agrees(f"{prefix}loss", sum(parts), 1e-3)
     sum(parts).backward()

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 _RENAMED = {"vgg16_wsol": {"features.23": "features.24", "features.25": "features.26", "features.27": "features.28"}}
 """Network -> its layers behind a pool that only ACoL's has, and their names there."""
 
+_THRESHOLD = "classifier_B.threshold"
+
 
 @dataclass(frozen=True, config={"extra": "forbid", "strict": True, "defer_build": True})
 class ACoL:
@@ -96,7 +98,7 @@ def with_threshold(state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
     """Return weights with the threshold that those of the WSOL evaluation were trained with by default, if any is."""
     import torch
 
-    return state if "threshold" in state else {**state, "threshold": torch.tensor(0.7)}
+    return state if _THRESHOLD in state else {**state, _THRESHOLD: torch.tensor(0.7)}
 
 
 @hookimpl

@@ -22,14 +22,19 @@ class TwoClassifiers(nn.Module):
 
     Attributes:
         classifier_A: The first; its scores are those of the network.
-        classifier_B: The second.
-        threshold: Cells at or above it, of the first classifier's map scaled to [0, 1], are erased; saved with the
-            weights, because the second map depends on it at test time too.
+        classifier_B: The second, with the threshold.
     """
 
     classifier_A: nn.Sequential  # noqa: N815  # as in files of the reference
     classifier_B: nn.Sequential  # noqa: N815
-    threshold: Tensor
+
+    @property
+    def threshold(self) -> Tensor:
+        """Cells at or above it, of the first classifier's map of a class scaled to [0, 1], are erased.
+
+        It is saved with the weights, because the second map depends on it at test time too.
+        """
+        return self.get_buffer("classifier_B.threshold")
 
     def forward_features(self, images: Tensor) -> Features:
         """Return the hidden maps (B, K, h, w) of the first classifier, and beside them the body's (B, K', h, w)."""
@@ -134,12 +139,11 @@ def with_two_classifiers(network: Any, *, size: int, name: str, key: str) -> Any
     if name == "inception_v3_wsol":
         network.dropout = 0.0
         network.SPG_A3_1b = network.SPG_A3_2b = nn.Identity()
-    called = f"'acol' of '{name}'"
-    remove_head(network, size, called)
-    (channels,) = channels_of(network, size, called)
+    remove_head(network, size)
+    (channels,) = channels_of(network, size)
     network.classifier_A = _classifier(channels, num_classes)
     network.classifier_B = _classifier(channels, num_classes)
-    network.register_buffer("threshold", torch.tensor(THRESHOLD))
+    network.classifier_B.register_buffer("threshold", torch.tensor(THRESHOLD))
     return change_network(network, TwoClassifiers)
 
 

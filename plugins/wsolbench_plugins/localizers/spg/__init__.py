@@ -88,12 +88,7 @@ def network_of(base: BackboneSpec) -> BackboneSpec:
     """
     import torch
 
-    changed = rebuilt(
-        base,
-        partial(_changed, base),
-        classifier_key=base.classifier_key,
-        convert_weights=partial(_converted, base),
-    )
+    changed = rebuilt(base, partial(_changed, base), convert_weights=partial(_converted, base))
     with torch.device("meta"):
         changed.build(2)
     return changed

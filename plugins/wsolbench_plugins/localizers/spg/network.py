@@ -98,11 +98,10 @@ def with_branches(network: Any, *, size: int, name: str, key: str) -> Any:
     if name == "vgg16_wsol":
         network.conv6 = nn.Sequential(_convolution(512, 512), nn.ReLU(inplace=True), _convolution(512, 512))
         network.fc = nn.Linear(512, len(network.state_dict()[key]))
-    called = f"'spg' of '{name}'"
     if getattr(network, "classifier_weight", None) is None:
-        raise UsageError(f"{called} needs class weights, and the network has none")
-    places = _PLACES.get(name) or _places(network, called)
-    first, second, last = channels_of(network, size, called, places)
+        raise UsageError("needs class weights, and the network has none")
+    places = _PLACES.get(name) or _places(network)
+    first, second, last = channels_of(network, size, places)
     shared, own = _width(second, 1024), _width(last, 512)
     network.SPG_B_1a = nn.Sequential(_convolution(first, shared), nn.ReLU(inplace=True))
     network.SPG_B_2a = nn.Sequential(_convolution(second, shared), nn.ReLU(inplace=True))
@@ -112,12 +111,12 @@ def with_branches(network: Any, *, size: int, name: str, key: str) -> Any:
     return change_network(network, SelfProduced)
 
 
-def _places(network: Any, called: str) -> tuple[str, str]:
+def _places(network: Any) -> tuple[str, str]:
     """Return the layers that B1 and B2 read: the last two taps before the last one."""
     taps = network.taps if isinstance(network, Tapped) else ()
     if len(taps) < 3:
         raise UsageError(
-            f"{called} needs three taps, two for its branches and one behind them, and the network has "
+            "needs three taps, two for its branches and one behind them, and the network has "
             f"{', '.join(taps) or 'none'}"
         )
     return taps[-3], taps[-2]
