@@ -25,6 +25,7 @@ from wsolbench.contract.choices import (
     STORED_BOXES,
     STORED_MAPS,
     BoxConvention,
+    CheckpointRule,
     ChoiceMetric,
     Interpolation,
     Precision,
@@ -248,8 +249,9 @@ class TrainConfig(DataConfig, InputSettings):
         keep_every: The weights of the first seed are kept after every so many epochs; None for the end only.
         choose: How many trainings with options drawn at random there are, of which the best on train-fullsup is kept;
             None for one training without a choice.
-        choose_by: The score of the choice; by default MaxBoxAccV2, and PxAP where there are masks only.
-        method: The method whose maps are scored for the choice.
+        checkpoint: Whether the last weights are kept, or those of the epoch that localizes best on train-fullsup.
+        choose_by: The score of such a choice; by default MaxBoxAccV2, and PxAP where there are masks only.
+        method: The method whose maps are scored for a choice.
         method_options: Option of this method -> value, or the text that stands for it.
         resume: Whether to continue a training of the same settings that was interrupted.
         out: The new folder of weights, card, log and curve.
@@ -269,6 +271,7 @@ class TrainConfig(DataConfig, InputSettings):
     watch: tuple[SplitName, ...] = ()
     keep_every: Count | None = None
     choose: Count | None = None
+    checkpoint: CheckpointRule = "last"
     choose_by: ChoiceMetric | None = None
     method: str = "cam"
     method_options: OptionValues = {}

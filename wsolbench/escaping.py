@@ -80,6 +80,7 @@ _LATEX = {
     ">": r"\ensuremath{>}",
     "†": r"\dag{}",
     "‡": r"\ddag{}",
+    "§": r"\S{}",
     **{character: rf"\{character}" for character in "&%$#_{}"},
 }
 

@@ -24,6 +24,7 @@ from wsolbench.contract import BackboneSpec, Dataset, DatasetSpec, InputConfig, 
 from wsolbench.contract.choices import (
     DEFAULT_THRESHOLD_STEP,
     BoxConvention,
+    CheckpointRule,
     ChoiceMetric,
     Interpolation,
     Precision,
@@ -361,6 +362,7 @@ def train(
     watch: Sequence[SplitName] = (),
     keep_every: int | None = None,
     choose: int | None = None,
+    checkpoint: CheckpointRule = "last",
     choose_by: ChoiceMetric | None = None,
     method: str | MethodSpec | None = None,
     method_options: Mapping[str, Any] | None = None,
@@ -398,7 +400,9 @@ def train(
         watch: Splits whose accuracy is logged after every epoch; nothing is chosen by it.
         keep_every: The weights of the first seed are kept after every so many epochs; None for the end only.
         choose: Train so many times with options drawn at random, and keep the best on train-fullsup; None trains once.
-        choose_by: The score of the choice; by default MaxBoxAccV2, and PxAP where there are masks only.
+        checkpoint: ``last`` weights, or ``best-on-train-fullsup``: those of the epoch that localizes best on
+            train-fullsup, whose boxes or masks are used for it.
+        choose_by: The score of a choice; by default MaxBoxAccV2, and PxAP where there are masks only.
         method: Of a choice: the method whose maps are scored; None for that of the system, or ``cam``.
         method_options: Of a choice: option of the method -> value.
         resume: Whether to continue a training of the same settings and `out` that was interrupted.

@@ -60,6 +60,7 @@ def test_trained_weights_come_with_a_true_card_and_run(cli, made, tmp_path):
         "initial_weights": random_weights,
         "command": card["command"],
         "chosen": None,
+        "best_epoch": None,
         "epoch": None,
     }
     assert record["metrics"]["top1_acc"] == card["results"][0]["test_top1"]

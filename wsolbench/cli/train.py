@@ -34,7 +34,7 @@ from wsolbench.cli.arguments import (
     refuse_commas,
 )
 from wsolbench.cli.session import session_of
-from wsolbench.contract.choices import LARGEST_SEED, ChoiceMetric, TrainingPrecision
+from wsolbench.contract.choices import LARGEST_SEED, CheckpointRule, ChoiceMetric, TrainingPrecision
 from wsolbench.errors import UsageError
 from wsolbench.files import fresh_folder
 
@@ -115,19 +115,26 @@ def train(
             help="Train N times with options drawn at random; keep the best on train-fullsup. The protocol's N is 30.",
         ),
     ] = None,
+    checkpoint: Annotated[
+        CheckpointRule,
+        typer.Option(
+            help="Keep the last weights, or those of the epoch that localizes best on train-fullsup. The latter uses "
+            "its boxes or masks; card, records and tables say so."
+        ),
+    ] = "last",
     choose_by: Annotated[
         ChoiceMetric | None,
-        typer.Option(help="Of --choose: the score on train-fullsup; default: V2, and PxAP of data sets with masks."),
+        typer.Option(help="Of a choice: the score on train-fullsup; default: V2, and PxAP of data sets with masks."),
     ] = None,
     method: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME", help="Of --choose: the method whose maps are scored; default cam, or as the system says."
+            metavar="NAME", help="Of a choice: the method whose maps are scored; default cam, or as the system says."
         ),
     ] = None,
     method_opt: Annotated[
         list[str] | None,
-        typer.Option(metavar="METHOD.NAME=VALUE", help="Of --choose: an option of the method; repeatable."),
+        typer.Option(metavar="METHOD.NAME=VALUE", help="Of a choice: an option of the method; repeatable."),
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue an interrupted training with the same command and --out.")
@@ -141,7 +148,7 @@ def train(
     if out is None and resume:
         raise UsageError("--resume needs the --out of the training to continue")
     refuse_commas(watch or [], "--watch")
-    if choose is None:
+    if choose is None and checkpoint == "last":
         _refuse_without_choose({"--choose-by": choose_by, "--method": method, "--method-opt": method_opt})
     registry = session.load_plugins()
     method = method or registry.usual_method(backbone)
@@ -171,13 +178,20 @@ def train(
         watch=tuple(watch or []),
         keep_every=keep_every,
         choose=choose,
+        checkpoint=checkpoint,
         choose_by=choose_by,
         method=method,
         method_options=read_method_options([method], method_opt or [])[method],
         resume=resume,
         out=out or fresh_folder(f"train-{backbone}"),
     )
-    check_names(registry, dataset=dataset, backbone=backbone, methods=[config.method] if choose else [], recipe=recipe)
+    check_names(
+        registry,
+        dataset=dataset,
+        backbone=backbone,
+        methods=[config.method] if choose or checkpoint != "last" else [],
+        recipe=recipe,
+    )
     check_weights(registry, backbone, weights)
     from wsolbench.training.choose import train_or_choose as carry_out
 
@@ -187,6 +201,10 @@ def train(
         for result in trained.card.results:
             accuracy = "not measured (no test split)" if result.test_top1 is None else f"{result.test_top1:.1f} %"
             typer.echo(f"seed {result.seed}: top-1 on test {accuracy}")
+        if trained.card.best_epoch is not None:
+            best = trained.card.best_epoch
+            score = best.scores[best.epoch - best.first]
+            typer.echo(f"kept the weights after epoch {best.epoch}: {best.metric} {score:.1f} on train-fullsup")
         if trained.card.chosen is not None:
             typer.echo(_told(trained.card.chosen))
         typer.echo(f"weights, card, log and curve: {trained.folder}")
@@ -200,7 +218,10 @@ def _refuse_without_choose(given: Mapping[str, object]) -> None:
     """
     for option, value in given.items():
         if value is not None:
-            raise UsageError(f"{option} is an option of a choice on train-fullsup; add --choose N")
+            raise UsageError(
+                f"{option} is an option of a choice on train-fullsup; add --choose N or --checkpoint "
+                "best-on-train-fullsup"
+            )
 
 
 def _told(chosen: ChoiceInfo) -> str:

@@ -16,6 +16,7 @@ __all__ = [
     "STORED_BOXES",
     "STORED_MAPS",
     "BoxConvention",
+    "CheckpointRule",
     "ChoiceMetric",
     "Interpolation",
     "IouKey",
@@ -49,6 +50,8 @@ Target: TypeAlias = Literal["gt", "predicted"]
 Precision: TypeAlias = Literal["fp32", "bf16", "fp16"]
 """What a network computes its features in."""
 
+CheckpointRule: TypeAlias = Literal["last", "best-on-train-fullsup"]
+"""Which weights of a training are kept: those at the end, or of the epoch that localizes best on train-fullsup."""
 ChoiceMetric: TypeAlias = Literal["max_box_acc_v2", "max_box_acc", "pxap"]
 """The score on train-fullsup by which a training is chosen among several."""
 

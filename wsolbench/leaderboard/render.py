@@ -15,7 +15,7 @@ from wsolbench.escaping import csv_cell, finite_json, latex_text, markdown_text,
 from wsolbench.leaderboard.entries import Entry, Table
 from wsolbench.leaderboard.seeds import group_seeds, name_trainings
 from wsolbench.records import SCHEMA_VERSION
-from wsolbench.records.marks import CLAIMED, UNSEALED, explain_marks, marked, marks_of
+from wsolbench.records.marks import CLAIMED, explain_marks, marked, marks_of, network_marked
 from wsolbench.records.plain import sealed
 
 DASH = "–"
@@ -163,7 +163,7 @@ def _seed_rows(table: Table) -> list[_Row]:
         name, _, parameters, kernel, method = _names(group[0])
         seeds = DASH if group[0].is_baseline else str(len(group))
         marks = marks_of(entry.record for entry in group)
-        names = [marked(name, UNSEALED, marks), training, parameters, kernel, method, seeds]
+        names = [network_marked(name, marks), training, parameters, kernel, method, seeds]
         rows.append(_Row(names, [_spread(group, column) for column in COLUMNS], marks))
     return rows
 
@@ -218,7 +218,7 @@ def _facts(entry: Entry) -> dict[str, str | int | bool | None]:
 def _row(entry: Entry) -> _Row:
     marks = marks_of([entry.record])
     name, *others = _names(entry)
-    return _Row([marked(name, UNSEALED, marks), *others], [_cell(entry, column) for column in COLUMNS], marks)
+    return _Row([network_marked(name, marks), *others], [_cell(entry, column) for column in COLUMNS], marks)
 
 
 def _names(entry: Entry) -> list[str]:

@@ -14,7 +14,7 @@ from wsolbench.errors import WeightsError
 from wsolbench.escaping import visible
 from wsolbench.files import read_regular
 from wsolbench.networks.pickles import shown
-from wsolbench.records import ChoiceInfo, Preprocessing, SystemInfo, TrainingInfo, WeightsInfo
+from wsolbench.records import BestEpochInfo, ChoiceInfo, Preprocessing, SystemInfo, TrainingInfo, WeightsInfo
 
 CARD = "card.json"
 _MOST_BYTES = 2**20
@@ -40,6 +40,8 @@ class SeedResult(BaseModel):
 
 class Card(BaseModel):
     """How a checkpoint was made. The weights are those of the first seed at the end of training, whatever its scores.
+
+    Only `best_epoch` says otherwise: then they are those of the epoch that localizes best on train-fullsup.
 
     `checkpoint` is ``last`` for the weights after the last step and ``ema`` for their average over the steps. Of those
     that were kept after an epoch it is ``epoch`` or ``epoch-ema``, and `results` and `seconds` are those until then.
@@ -70,6 +72,7 @@ class Card(BaseModel):
     results: Annotated[list[SeedResult], Field(min_length=1)]
     command: str
     chosen: ChoiceInfo | None = None
+    best_epoch: BestEpochInfo | None = None
     weights_sha256: str
     seconds: float
     images_per_second: float
@@ -94,6 +97,7 @@ class Card(BaseModel):
             initial_weights=self.initial_weights,
             command=self.command,
             chosen=self.chosen,
+            best_epoch=self.best_epoch,
             epoch=self.epoch,
         )
 

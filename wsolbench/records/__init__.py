@@ -10,6 +10,7 @@ from wsolbench.records.outcomes import (
 from wsolbench.records.record import (
     SCHEMA_VERSION,
     BackboneInfo,
+    BestEpochInfo,
     ChoiceInfo,
     DatasetInfo,
     DrawInfo,
@@ -39,6 +40,7 @@ from wsolbench.records.store import (
 __all__ = [
     "SCHEMA_VERSION",
     "BackboneInfo",
+    "BestEpochInfo",
     "ChoiceInfo",
     "DatasetInfo",
     "DrawInfo",

@@ -174,11 +174,12 @@ def _weights(weights: WeightsInfo, seed: int | None) -> Facts:
     if training is None:
         return (("weights", weights.source), ("weights hash", weights.sha256 or f"seed {seed}"), *key)
     usual = {name for name in ("preprocessing", "epoch") if getattr(training, name) is None}  # older records have none
-    asked = training.model_dump(exclude={"initial_weights", "command", "chosen", "system", *usual})
+    asked = training.model_dump(exclude={"initial_weights", "command", "chosen", "system", "best_epoch", *usual})
     return (
         ("training", _plain(asked)),
-        *((("system", _plain(training.system.asked)),) if training.system is not None else ()),
+        *((("system", _plain(training.system.without_targets.model_dump())),) if training.system is not None else ()),
         *((("chosen among trainings", _plain(training.chosen.asked)),) if training.chosen is not None else ()),
+        *((("epoch chosen", _plain(training.best_epoch.asked)),) if training.best_epoch is not None else ()),
         ("trained from", _plain(dict(_weights(training.initial_weights, training.seed)))),
         *key,
     )

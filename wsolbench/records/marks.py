@@ -6,12 +6,13 @@ from collections.abc import Collection, Iterable
 
 from wsolbench.records.record import ResultRecord
 
-__all__ = ["CLAIMED", "UNSEALED", "explain_marks", "marked", "marks_of"]
+__all__ = ["CLAIMED", "explain_marks", "marked", "marks_of", "network_marked"]
 
-CLAIMED, UNSEALED = "†", "‡"
+CLAIMED, UNSEALED, BEST_EPOCH = "†", "‡", "§"
 _MEANINGS = {
     CLAIMED: "PxAP is a claim: the record holds no numbers of pixels to verify it with",
     UNSEALED: "measured with schema version 1 or 2: no hash covered its claims, such as network, weights and options",
+    BEST_EPOCH: "weights of the epoch that localizes best on train-fullsup: its boxes or masks were used in training",
 }
 
 
@@ -23,12 +24,25 @@ def marks_of(records: Iterable[ResultRecord]) -> frozenset[str]:
             found.add(CLAIMED)
         if record.migrated_from is not None:
             found.add(UNSEALED)
+        if _used_boxes(record):
+            found.add(BEST_EPOCH)
     return frozenset(found)
 
 
 def marked(text: str, mark: str, marks: Collection[str]) -> str:
     """Return a text with a mark behind it where the mark is one of those given."""
     return f"{text} {mark}" if mark in marks else text
+
+
+def _used_boxes(record: ResultRecord) -> bool:
+    """Return whether boxes or masks decided which epoch's weights were kept, in any training behind a record."""
+    training = record.backbone.weights.training if record.backbone is not None else None
+    return training is not None and any(each.best_epoch is not None for each in training.history)
+
+
+def network_marked(text: str, marks: Collection[str]) -> str:
+    """Return what was measured with the marks behind it that are about the whole of a record or its weights."""
+    return marked(marked(text, UNSEALED, marks), BEST_EPOCH, marks)
 
 
 def explain_marks(marks: Collection[str]) -> list[str]:

@@ -263,6 +263,33 @@ class ChoiceInfo(_Part):
         }
 
 
+class BestEpochInfo(_Part):
+    """Which epoch's weights were kept: those that localize best on train-fullsup, with its boxes or masks."""
+
+    split: Literal["train-fullsup"] = "train-fullsup"
+    images: PositiveCount = Field(description="of train-fullsup")
+    annotations_sha256: Sha256 = Field(description="of train-fullsup")
+    metric: ChoiceMetric
+    method: Name = Field(description="whose maps were scored")
+    method_options: Plain
+    first: PositiveCount = Field(description="the first epoch that was scored: the first of the last stage")
+    scores: list[Percent | None] = Field(min_length=1, description="after each epoch from then on, at its oracle τ")
+    epoch: PositiveCount = Field(description="the epoch whose weights were kept; of equal scores the first")
+
+    @model_validator(mode="after")
+    def _is_the_best(self) -> Self:
+        """Refuse an epoch that is not the first of the best scores."""
+        scores = [-1.0 if each is None else each for each in self.scores]
+        if max(scores) < 0 or self.first + scores.index(max(scores)) != self.epoch:
+            raise ValueError(f"epoch {self.epoch} is not the first with the best score on train-fullsup")
+        return self
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """What was asked for, without what came of it: another machine may keep another epoch."""
+        return self.model_dump(exclude={"images", "first", "scores", "epoch"})
+
+
 class StageInfo(_Part):
     """A part of a training by a system."""
 
@@ -281,9 +308,10 @@ class SystemInfo(_Part):
     stages: list[StageInfo] = Field(min_length=1)
 
     @property
-    def asked(self) -> dict[str, Any]:
-        """What was asked for, without what came of it: another machine may make other targets."""
-        return self.model_dump(exclude={"stages": {"__all__": {"targets_sha256"}}})
+    def without_targets(self) -> SystemInfo:
+        """The same without what came of it: another machine or seed may make other targets."""
+        stages = [stage.model_copy(update={"targets_sha256": None}) for stage in self.stages]
+        return self.model_copy(update={"stages": stages})
 
 
 class TrainingInfo(_Part):
@@ -301,6 +329,9 @@ class TrainingInfo(_Part):
     initial_weights: WeightsInfo = Field(description="what it started from, with the training of that, where known")
     command: Command
     chosen: ChoiceInfo | None = Field(default=None, description="null where this is no choice among several trainings")
+    best_epoch: BestEpochInfo | None = Field(
+        default=None, description="null where no boxes or masks decided which epoch's weights were kept"
+    )
     epoch: PositiveCount | None = Field(
         default=None, description="the epoch of the recipe after which the weights were kept; null at the end"
     )
@@ -320,7 +351,12 @@ class TrainingInfo(_Part):
         start = self.initial_weights
         if start.training is not None and start.training.seed == self.seed:
             start = start.model_copy(update={"file": None, "sha256": None, "training": start.training.without_seed()})
-        return self.model_copy(update={"seed": 0, "command": "", "initial_weights": start})
+        changes: dict[str, Any] = {"seed": 0, "command": "", "initial_weights": start}
+        if self.system is not None:
+            changes["system"] = self.system.without_targets
+        if self.best_epoch is not None:
+            changes["best_epoch"] = self.best_epoch.model_copy(update={"scores": [], "first": 1, "epoch": 1})
+        return self.model_copy(update=changes)
 
 
 class WeightsInfo(_Part):

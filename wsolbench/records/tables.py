@@ -25,7 +25,7 @@ from wsolbench.protocol.rules import OTSU, PSEUDO_BOXES, fixed_threshold
 from wsolbench.records import BackboneInfo, ResultRecord, ThresholdScores
 from wsolbench.records.compare import Comparison, Difference, Discordant
 from wsolbench.records.contrasts import Cell, Contrast, Contrasts
-from wsolbench.records.marks import CLAIMED, UNSEALED, explain_marks, marked, marks_of
+from wsolbench.records.marks import CLAIMED, explain_marks, marked, marks_of, network_marked
 from wsolbench.records.outcomes import Localized
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ def results_html(records: Sequence[ResultRecord]) -> str:
 
 
 def _metrics_table(records: Sequence[ResultRecord], form: str = "simple", *, further: bool = False) -> str:
-    names = [marked(visible(record.method.name), UNSEALED, marks_of([record])) for record in records]
+    names = [network_marked(visible(record.method.name), marks_of([record])) for record in records]
     columns = [_columns(record, further=further) for record in records]
     rules = list(records[0].thresholds)  # the same for all methods of a run
     has_fullsup = any(fullsup for column in columns for _, fullsup, *_ in column.values())
@@ -176,7 +176,7 @@ def contrasts_table(contrasts: Contrasts, metric: str | None) -> str:
     rows = [
         [
             visible(cell.method),
-            marked(visible(cell.network), UNSEALED, marks_of(cell.records)),
+            network_marked(visible(cell.network), marks_of(cell.records)),
             str(len(cell.records)),
             _value(score),
             "" if score.difference is None else f"{score.difference.difference:+.2f}",
@@ -199,7 +199,7 @@ def contrasts_markdown(contrasts: Contrasts, metric: str | None) -> str:
         text = _value(score)
         if score.difference is not None:
             text += f" ({score.difference.difference:+.2f}, {_ends(score.difference)})"
-        network = marked(cell.network, UNSEALED, marks_of(cell.records))
+        network = network_marked(cell.network, marks_of(cell.records))
         rows.setdefault(network, {})[cell.method] = text
     lines = [[markdown_text(network), *(row.get(method, "") for method in methods)] for network, row in rows.items()]
     headers = ["network", *map(markdown_text, methods)]
@@ -247,7 +247,7 @@ def _compared(comparison: Comparison) -> list[str]:
     return [
         _images(comparison.first),
         *(
-            f"{which:7} {marked(_made_by(record), UNSEALED, marks_of([record]))}"
+            f"{which:7} {network_marked(_made_by(record), marks_of([record]))}"
             for which, record in (("first", comparison.first), ("second", comparison.second))
         ),
         "all values in percent; difference: second - first; intervals: resamples of the same images",

@@ -19,13 +19,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from wsolbench.config import RunConfig, TrainConfig
-from wsolbench.contract import Split
+from wsolbench.config import TrainConfig
 from wsolbench.contract.choices import ChoiceMetric
 from wsolbench.contract.options import list_options
 from wsolbench.contract.search import Search
-from wsolbench.data.opened import ADVICE_WITHOUT_FULLSUP, OpenSplit, open_dataset
-from wsolbench.engine.run import RunPlan, carry_out, plan_run
+from wsolbench.data.opened import OpenSplit
+from wsolbench.engine.run import carry_out
 from wsolbench.errors import PluginError, UsageError
 from wsolbench.files import atomic_folder, atomic_write, check_writable, read_regular
 from wsolbench.host.registry import Registry
@@ -34,6 +33,7 @@ from wsolbench.networks.configure import backbone_options
 from wsolbench.progress import Advance, Reporter
 from wsolbench.records import ChoiceInfo, DrawInfo
 from wsolbench.records.identity import difference
+from wsolbench.training.fullsup import open_fullsup, plan_scoring
 from wsolbench.training.job import TrainedClassifier, one_network, plan_training, system_of, train
 from wsolbench.training.loop import TrainingPlan
 from wsolbench.training.state import refuse_changes, state_path_of
@@ -70,8 +70,9 @@ def choose(config: TrainConfig, registry: Registry, reporter: Reporter, *, comma
     assert config.choose is not None
     check_writable(config.out, "--out")
     space = draw_space(config, registry)
-    part = _check(config, registry)
-    metric = config.choose_by or ("max_box_acc_v2" if part.has_boxes else "pxap")
+    if len(config.seeds) > 1:
+        raise UsageError("--choose trains with one seed; then train with the others and the options that it chose")
+    part, metric = open_fullsup(config, registry, "--choose")
     told = {name: str(search) for name, search in space.items()}
     plan = plan_training(config, registry, reporter, command=command)
     work = _open_work(config, {"space": told, "metric": metric, **_asked(config, registry, plan, part)})
@@ -124,44 +125,6 @@ def draw_space(config: TrainConfig, registry: Registry) -> dict[str, Search]:
             f"method '{config.method}' declare no range for an option that is not given"
         )
     return space
-
-
-def _check(config: TrainConfig, registry: Registry) -> OpenSplit:
-    """Refuse what would fail after the first training, and return train-fullsup.
-
-    Raises:
-        UsageError: The data set has no train-fullsup, or several seeds are given, or the method does not fit.
-        DataError: train-fullsup has no annotations.
-    """
-    if len(config.seeds) > 1:
-        raise UsageError("--choose trains with one seed; then train with the others and the options that it chose")
-    dataset = open_dataset(registry.datasets.get(config.dataset), config.roots)
-    if Split.TRAIN_FULLSUP not in dataset.splits:
-        raise UsageError(
-            f"--choose needs train-fullsup, which the data set '{dataset.name}' does not have{ADVICE_WITHOUT_FULLSUP}"
-        )
-    part = dataset.open(Split.TRAIN_FULLSUP)
-    needs = "masks" if config.choose_by == "pxap" else "boxes" if config.choose_by else None
-    has = {"masks": part.annotations.load_mask is not None, "boxes": part.has_boxes, None: True}
-    if not has[needs]:
-        raise UsageError(f"--choose-by {config.choose_by}: train-fullsup has no {needs}")
-    _plan_scoring(config, registry, {}, None)
-    return part
-
-
-def _plan_scoring(config: TrainConfig, registry: Registry, drawn: Mapping[str, Any], weights: Path | None) -> RunPlan:
-    """Return the plan of scoring weights on train-fullsup; without weights, of random ones, for checks alone."""
-    names = RunConfig.model_fields.keys() & TrainConfig.model_fields.keys() - {"out", "precision"}
-    settings: dict[str, Any] = {
-        **{name: getattr(config, name) for name in names},
-        "methods": {config.method: {**config.method_options, **_of_kind(METHOD, drawn)}},
-        "backbone_options": {**config.backbone_options, **_of_kind(NETWORK, drawn)},
-        "weights": "random" if weights is None else str(weights),
-        "weights_key": None,
-        "split": Split.TRAIN_FULLSUP.label,
-        "seed": config.seeds[0],
-    }
-    return plan_run(RunConfig.of(**settings), registry, Reporter())
 
 
 @dataclass(frozen=True)
@@ -240,7 +203,13 @@ class _RandomSearch:
             self.reporter.say(f"{label}: {error.__cause__}")
             state_path_of(folder).unlink(missing_ok=True)
             return DrawInfo(options=drawn, score=None, failed=str(error.__cause__))
-        plan = _plan_scoring(self.config, self.registry, drawn, folder / WEIGHTS)
+        plan = plan_scoring(
+            self.config,
+            self.registry,
+            folder / WEIGHTS,
+            method_options=_of_kind(METHOD, drawn),
+            backbone_options=_of_kind(NETWORK, drawn),
+        )
         try:
             (record,) = carry_out(plan, self.reporter, command=self.command)
         except UsageError as error:  # an option was drawn that the method cannot have on this network

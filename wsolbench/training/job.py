@@ -21,6 +21,7 @@ from wsolbench.networks.configure import configure
 from wsolbench.networks.devices import choose_device
 from wsolbench.networks.load import report_weights
 from wsolbench.progress import Reporter
+from wsolbench.training.fullsup import fullsup_scorer
 from wsolbench.training.initial_weights import read_start, start_for
 from wsolbench.training.kept_epochs import KeptEpochs
 from wsolbench.training.loop import TrainingPlan, build_recipe
@@ -108,6 +109,7 @@ def plan_training(config: TrainConfig, registry: Registry, reporter: Reporter, *
         backbone_options=options,
         dataset=dataset,
         built_recipe=build_recipe(registry.recipes.get(config.recipe), config.recipe_options),
+        scorer=None if config.checkpoint == "last" else fullsup_scorer(config, registry),
         system=None if system is None else build_system(system, config.system_options),
         seeds=config.seeds,
         device=choose_device(config.device),

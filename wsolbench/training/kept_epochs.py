@@ -119,6 +119,7 @@ def _card_of(kept: Mapping[str, Any], card: Card) -> Card:
     )
     changes = {
         "epoch": kept["epoch"],
+        "best_epoch": None,
         "checkpoint": "epoch" if card.checkpoint == "last" else "epoch-ema",
         "weights_sha256": kept["sha256"],
         "seconds": kept["seconds"],

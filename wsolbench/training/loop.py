@@ -38,7 +38,9 @@ from wsolbench.host.registry import Offer
 from wsolbench.networks.known_weights import KnownWeights
 from wsolbench.networks.network import Network
 from wsolbench.progress import Advance, Reporter
+from wsolbench.records import BestEpochInfo
 from wsolbench.training.depthwise import FastDepthwiseGradients
+from wsolbench.training.fullsup import FullsupScorer
 from wsolbench.training.images import TrainingImages
 from wsolbench.training.initial_weights import start_from
 from wsolbench.training.stages import (
@@ -109,6 +111,8 @@ class TrainingPlan:
         changed_input: Settings of the network's input that are not its own.
         keep_every: The weights of the first seed are kept after every so many epochs; None for the end only.
         system: The system that trains the network; None for the recipe alone.
+        scorer: What scores the weights after every epoch of the last stage, of which the best are kept; None keeps the
+            last ones.
     """
 
     backbone: Offer[BackboneSpec]
@@ -125,6 +129,7 @@ class TrainingPlan:
     changed_input: tuple[InputSetting, ...] = ()
     keep_every: int | None = None
     system: BuiltSystem | None = None
+    scorer: FullsupScorer | None = None
 
     @property
     def stages(self) -> tuple[Stage, ...]:
@@ -167,6 +172,7 @@ class EpochLog:
         seconds: Time spent in training steps.
         stage: The stage of the system; None without one.
         terms: The terms of a system's loss, means over the steps; empty without one.
+        score: Localization on train-fullsup, in percent, where the best epoch is kept.
     """
 
     epoch: int
@@ -178,6 +184,7 @@ class EpochLog:
     seconds: float
     stage: str | None = None
     terms: Mapping[str, float] = field(default_factory=dict)
+    score: float | None = None
 
 
 @dataclass
@@ -232,6 +239,7 @@ class SeedTraining:
         self._epoch: _Epoch | None = None
         self.log: list[EpochLog] = []
         self.targets_sha256: dict[str, str] = {}
+        self._best: dict[str, Tensor] | None = None
         self._begin(0)
 
     def _begin(self, number: int) -> None:
@@ -313,6 +321,29 @@ class SeedTraining:
                 self._close_epoch()
                 reporter.say(self._log_line())
                 save()
+        if self._best is not None:
+            self.kept.load_state_dict(self._best)
+
+    def best_epoch(self) -> BestEpochInfo | None:
+        """Return what is to be said of the epoch whose weights are kept; None where they are the last ones.
+
+        Raises:
+            UsageError: No epoch has a score.
+        """
+        if self._plan.scorer is None:
+            return None
+        best = self._best_line()
+        if best is None:
+            raise UsageError(
+                f"--checkpoint best-on-train-fullsup: no epoch has a score by '{self._plan.scorer.config.method}'; "
+                "omit the option, or name another --method"
+            )
+        return self._plan.scorer.info(self._before + 1, [line.score for line in self.log[self._before :]], best.epoch)
+
+    def _best_line(self) -> EpochLog | None:
+        """Return the line of the epoch with the best score, the first of several; None where none has a score."""
+        scored = [line for line in self.log[self._before :] if line.score is not None]
+        return max(scored, key=lambda line: line.score or 0.0, default=None)
 
     def _stage_of(self, epoch: int) -> int:
         """Return which stage an epoch, counted from 1, belongs to."""
@@ -493,9 +524,17 @@ class SeedTraining:
                 seconds=round(epoch.seconds, 2),
                 stage=None if self._plan.system is None else self._stage.name,
                 terms={} if self._plan.system is None else {n: v / self._steps for n, v in epoch.terms.items()},
+                score=self._score(),
             )
         )
         self._epoch = None
+        if self.log[-1].score is not None and self._best_line() is self.log[-1]:
+            self._best = {key: value.clone() for key, value in self.weights().items()}
+
+    def _score(self) -> float | None:
+        """Return how well the kept weights localize on train-fullsup, if the best epoch of the last stage is kept."""
+        scorer = self._plan.scorer if self._number == len(self._stages) - 1 else None
+        return None if scorer is None else scorer.score(self.weights())
 
     def top1(self, split: Split) -> float | None:
         """Return the accuracy of the kept network on a split in percent, or None if the data set lacks the split."""
@@ -512,6 +551,7 @@ class SeedTraining:
         return {
             "stage": self._number,
             "targets": self.targets_sha256,
+            "best": self._best,
             "network": self._network.state_dict(),
             "average": None if self._average is None else self._average.module.state_dict(),
             **recipe_state,
@@ -528,6 +568,7 @@ class SeedTraining:
         if number != self._number:
             self._begin(number)
         self.targets_sha256 = dict(state.get("targets", {}))
+        self._best = state.get("best")
         self._network.load_state_dict(state["network"])
         if self._average is not None:
             self._average.module.load_state_dict(state["average"])
@@ -552,6 +593,7 @@ class SeedTraining:
         parts += [] if line.train_top1 is None else [f"top-1 on train-weaksup {line.train_top1:.1f}"]
         for split, top1 in ((Split.TRAIN_FULLSUP, line.train_fullsup_top1), (Split.TEST, line.test_top1)):
             parts += [] if top1 is None else [f"on {split.label} {top1:.1f}"]
+        parts += [] if line.score is None else [f"localization on train-fullsup {line.score:.1f}"]
         parts.append(f"{self.images_per_epoch / max(line.seconds, 0.1):.0f} images/s")
         left = (epochs - line.epoch) * line.seconds
         parts += [f"{left / 60:.0f} min left"] if left >= 60 else []

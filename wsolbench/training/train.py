@@ -155,6 +155,7 @@ def _identity(plan: TrainingPlan, images: TrainingImages) -> dict[str, Any]:
         "recipe": f"{plan.built_recipe.name} of {plan.built_recipe.offer.provider}",
         **options,
         **_identity_of_system(plan),
+        **({f"the checkpoint's {name}": value for name, value in plan.scorer.facts.items()} if plan.scorer else {}),
         "seeds": ", ".join(str(seed) for seed in plan.seeds),
         "precision": plan.precision,
         **({"--keep-every": plan.keep_every} if plan.keep_every is not None else {}),
@@ -208,6 +209,7 @@ def _told(stage: Stage) -> str:
 
 def _finish_seed(state: TrainingState, plan: TrainingPlan, seed: int, training: SeedTraining) -> None:
     """Store the result of a seed; of the first seed also weights and log."""
+    best = training.best_epoch()
     result = SeedResult(
         seed=seed,
         final_loss=training.log[-1].loss,
@@ -220,6 +222,7 @@ def _finish_seed(state: TrainingState, plan: TrainingPlan, seed: int, training: 
             "weights": training.weights(),
             "log": [asdict(line) for line in training.log],
             "targets": training.targets_sha256,
+            "best_epoch": best and best.model_dump(),
             "parameters": sum(parameter.numel() for parameter in training.kept.parameters()),
             "images_per_second": round(training.images_seen / max(seconds, 0.01), 1),
         }
@@ -229,7 +232,9 @@ def _finish_seed(state: TrainingState, plan: TrainingPlan, seed: int, training: 
 
 def _log_of(lines: list[dict[str, Any]], plan: TrainingPlan) -> pd.DataFrame:
     """Return the log as a table; where there is a system, with the stage and a column for each term of its loss."""
-    plain = pd.DataFrame(lines).drop(columns=["stage", "terms"], errors="ignore")
+    unused = ["stage", "terms", *(["score"] if plan.scorer is None else [])]
+    plain = pd.DataFrame(lines).drop(columns=unused, errors="ignore")
+    plain = plain.rename(columns={"score": f"train_fullsup_{plan.scorer.metric}"} if plan.scorer else {})
     if plan.system is None:
         return plain
     terms = pd.DataFrame([line["terms"] for line in lines])
@@ -265,6 +270,7 @@ def _write_results(
         system=_system_info(plan, state.kept.get("targets", {})),
         precision=plan.precision,
         checkpoint="last" if plan.ema is None else "ema",
+        best_epoch=state.kept.get("best_epoch"),
         results=[SeedResult(**result) for result in state.results],
         command=plan.command,
         weights_sha256=sha256(folder / WEIGHTS),
