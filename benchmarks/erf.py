@@ -41,6 +41,7 @@ from wsolbench.host.loading import load_plugins
 from wsolbench.networks.load import load_network
 from wsolbench.networks.shapes import build_network
 from wsolbench.progress import Reporter
+from wsolbench.texts import counted
 
 SEED = 0
 CLASSES = 12
@@ -200,7 +201,7 @@ def without_rounding(task: Task) -> str:
 def off(one: NDArray[np.float64], other: NDArray[np.float64]) -> str:
     """Return in words by how much two maps differ."""
     differences = np.abs(one - other)
-    return f"{differences.max():.1e} ({np.sum(differences > SAME)} pixels by more than {SAME:g})"
+    return f"{differences.max():.1e} ({counted(int(np.sum(differences > SAME)), 'pixels')} by more than {SAME:g})"
 
 
 def main() -> None:
