@@ -16,8 +16,9 @@ Where paper and script are silent, and where this differs from them:
   EfficientNet among timm's have their features after a norm. It matters little: after the norm, the ERF size of
   replknet_nano on critters is 2 % smaller, and that of slak_nano 5 %.
 * Rounding: a ReLU whose input is close to 0 can be open in the merged network and closed in the unmerged one. At a few
-  pixels of RepLKNet-31B, D then differs by about 1e-3 from that in double precision, in the script as much as here;
-  sizes and ratios do not. With the same ReLUs open, all three agree within 1e-6 (`benchmarks/erf.py`).
+  pixels of RepLKNet-31B at 512 px, D then differs by about 1e-3 from that in double precision, in the script as much
+  as here. With the same ReLUs open, all agree within 1e-6 at 256 px. Ratios and ERF size are equal at 1024 px
+  (`benchmarks/erf.py`).
 * A gradient that is not finite is an error. The script skips the image.
 * A share that no square reaches has the area ratio 1, and the table names it. The script stops with an error.
 * ERF size: the area under the ratio by the trapezoidal rule, from the first share to the last. The paper does not say
