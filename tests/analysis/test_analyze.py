@@ -190,7 +190,8 @@ def records():
     return wsolbench.run("resnet_nano", ["cam", "pc1"], limit=6, threshold_step=0.1)
 
 
-def test_records_in_memory_are_analyzed_as_those_in_files(records, tmp_path):
+def test_records_in_memory_are_analyzed_as_those_in_files(records, tmp_path, monkeypatch):
+    monkeypatch.setattr("wsolbench.analysis.stored._pictures", lambda _: {})  # which take the time
     path = write_record(records[0], tmp_path, "cam")
     found = wsolbench.analyze("breakdown", records=[path, records[1]], out=tmp_path / "out")
     pd.testing.assert_frame_equal(found, wsolbench.analyze("breakdown", records=records))
