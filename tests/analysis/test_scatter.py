@@ -164,7 +164,9 @@ def test_what_cannot_be_compared_is_refused(records):
     with pytest.raises(DataError, match="the erf analysis is of other networks or weights"):
         Study().conclude(Evidence(records, [erf_of(make_backbone("net0", 3, "e"))]))
     analyses = [erf_of(make_backbone("net0", 3, "a"), size=size) for size in (256, 512)]
-    with pytest.raises(DataError, match="different settings"):
+    with pytest.raises(
+        DataError, match="different settings are not compared: size 256 and size 512; name those of one"
+    ):
         Study().conclude(Evidence(records, analyses))
     with pytest.raises(DataError, match="no record has the quantity 'erf'; measure it with"):
         Study(x="erf").conclude(Evidence(records))

@@ -40,7 +40,7 @@ from wsolbench.records import BackboneInfo, ResultRecord, identity_of
 from wsolbench.records.identity import difference
 from wsolbench.records.labels import tell_apart, told_as_text
 from wsolbench.records.tables import LABELS
-from wsolbench.texts import in_pixels
+from wsolbench.texts import counted, in_pixels
 
 Axis = Literal["erf", "kernel", "parameters", "top1", "input"]
 AXES: dict[Axis, str] = {
@@ -233,9 +233,11 @@ def _erf_sizes(analyses: Sequence[StoredAnalysis], records: Sequence[ResultRecor
         DataError: Analyses have different settings, or all of them are of other weights.
     """
     erf = [each for each in analyses if each.analysis == "erf"]
-    measured = {str((each.options, each.dataset and (each.dataset.name, each.dataset.split_sizes))) for each in erf}
+    measured = dict.fromkeys(map(_settings_told, erf))
     if len(measured) > 1:
-        raise DataError(f"erf analyses of different settings are not compared: {' and '.join(sorted(measured))}")
+        raise DataError(
+            f"erf analyses of different settings are not compared: {' and '.join(measured)}; name those of one setting"
+        )
     found: dict[tuple[str, ...], _Field] = {}
     for each in erf:
         sizes = {row.get("network"): row.get("ERF size") for row in each.table}
@@ -251,6 +253,15 @@ def _erf_sizes(analyses: Sequence[StoredAnalysis], records: Sequence[ResultRecor
             "'wsolbench analyze erf RECORD...'"
         )
     return found
+
+
+def _settings_told(analysis: StoredAnalysis) -> str:
+    """Return the options and images of an analysis for people: ``size 1024, critters, 100 images of test``."""
+    told = [f"{name} {'none' if value is None else value}" for name, value in analysis.options.items()]
+    if analysis.dataset is not None:
+        told.append(analysis.dataset.name)
+        told += [f"{counted(count, 'images')} of {split}" for split, count in analysis.dataset.split_sizes.items()]
+    return ", ".join(told)
 
 
 # -------------------------------------------------------------------------------------------------------- correlations
