@@ -15,6 +15,8 @@ def test_a_network_is_trained_by_a_system_and_run(cli, folder_set, tmp_path):
     options = ["--system-opt", "threshold=0.6", "--system-opt", "places=layer4"]
     done = cli("train", "--backbone", "adl:resnet_nano", *made.options, *SHORT, *options, "--out", out)
     assert done.code == 0, done.err
+    typed = ["--backbone", "adl:resnet_nano", "--weights", str(out / "weights.safetensors"), "--method", "cam"]
+    assert done.out.splitlines()[-1] == f"run it with {' '.join(typed)}"
     card = json.loads((out / "card.json").read_text(encoding="utf-8"))
     assert (card["backbone"], card["recipe"]) == ("adl:resnet_nano", "onecycle")
     assert card["system"] == {
@@ -23,10 +25,12 @@ def test_a_network_is_trained_by_a_system_and_run(cli, folder_set, tmp_path):
         "stages": [{"name": "training", "epochs": 1, "trains": [""], "pairs": 1, "targets_sha256": None}],
     }
     assert {"stage", "classification"} <= set(pd.read_csv(out / "log.csv"))
-    run = ["run", "--backbone", "adl:resnet_nano", "--weights", out / "weights.safetensors", "--method", "cam"]
-    (record,) = cli(*run, *made.options, "--interval", "0.1", "--json", "--out", tmp_path / "run").records
+    scored = [*made.options, "--interval", "0.1", "--json"]
+    (record,) = cli("run", *typed, *scored, "--out", tmp_path / "run").records
     assert record["backbone"]["name"] == "adl:resnet_nano"
     assert record["backbone"]["weights"]["training"]["system"] == card["system"]
+    plain = cli("run", "--backbone", "resnet_nano", *typed[2:], *scored, "--out", tmp_path / "plain")
+    assert "by their card the weights are those of 'adl:resnet_nano'; they are loaded into 'resnet_nano'" in plain.err
 
 
 @pytest.mark.parametrize(

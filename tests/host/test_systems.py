@@ -49,10 +49,12 @@ REGISTRY = Registry(
 def test_a_system_stands_before_networks_families_zoos_and_sizes():
     backbones = REGISTRY.backbones
     assert backbones.get("acol:res_nano").spec == replace(
-        network("res_nano").spec, name="acol:res_nano", family="acol:res", checkpoints=()
+        network("res_nano").spec, name="acol:res_nano", family="acol:res", checkpoints=(), system="acol"
     )
     assert backbones.get("acme:acol:res_nano") == backbones.get("acol:res_nano") == backbones.get("acol:acme:res_nano")
     assert backbones.get("acol:lib:net").name == "acol:lib:net"
+    named = ("acol:lib:net", "lib:net", "acol:res_nano", "res_nano")
+    assert [backbones.get(name).spec.is_of_a_zoo for name in named] == [True, True, False, False]
     assert [offer.name for offer in REGISTRY.networks("adl:res")] == ["adl:res_nano", "adl:res_tokens"]
     assert [offer.name for offer in REGISTRY.networks("acol:res")] == ["acol:res_nano"]
     assert REGISTRY.sized("acol:res_nano_96") == ("acol:res_nano", 96)

@@ -208,6 +208,9 @@ def train(
         if trained.card.chosen is not None:
             typer.echo(_told(trained.card.chosen))
         typer.echo(f"weights, card, log and curve: {trained.folder}")
+        if trained.card.system is not None and trained.card.chosen is None:
+            weights = f"--weights {trained.weights} --method {registry.usual_method(backbone)}"
+            typer.echo(f"run it with --backbone {backbone} {weights}")
 
 
 def _refuse_without_choose(given: Mapping[str, object]) -> None:

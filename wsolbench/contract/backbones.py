@@ -330,6 +330,7 @@ class BackboneSpec:
         at_size: Side of the input in pixels -> the network built for images of this size; its ``convert_weights`` also
             resizes entries whose shape depends on it, such as position embeddings. Raises ``UsageError`` that says
             which sizes there are. None for a network that is the same for every size.
+        system: The system that trains it, whose name stands before its own; set by the core, see `SystemSpec`.
     """
 
     name: str
@@ -344,3 +345,9 @@ class BackboneSpec:
     convert_weights: Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]] | None = None
     start_weights: Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]] | None = None
     at_size: Callable[[int], BackboneSpec] | None = None
+    system: str | None = None
+
+    @property
+    def is_of_a_zoo(self) -> bool:
+        """Whether its name stands behind the prefix of a zoo."""
+        return ":" in self.name.removeprefix(f"{self.system}:")

@@ -297,7 +297,8 @@ def _served(system: Offer[SystemSpec], base: Offer[BackboneSpec]) -> Offer[Backb
         except UsageError as error:
             raise UsageError(f"the system '{system.name}' cannot train '{base.name}': {error}") from error
         family = None if spec.family is None else f"{system.name}:{spec.family}"
-        return Offer(replace(spec, name=f"{system.name}:{base.name}", family=family), system.provider)
+        made = replace(spec, name=f"{system.name}:{base.name}", family=family, system=system.name)
+        return Offer(made, system.provider)
 
 
 class Registry:

@@ -342,7 +342,7 @@ def fits_too(
         and offer.spec.read_weights is None
     ]
     found = [_quietly(file, offer, key) for offer in variants]
-    if ":" in spec.name:
+    if spec.is_of_a_zoo:
         entries = choose_entries(file, key, spec.classifier_key).tensors
         like = plain_name(spec.name)
         shapes = {name: tuple(value.shape) for name, value in entries.items()}

@@ -128,9 +128,9 @@ def read_weights(
             entries = dict(pretrained.fetch())
         fetched = StateDict(Path(str(pretrained)), entries)
         check_values(fetched)
-        return KnownWeights(
-            fetched, WeightsInfo(source="pretrained", file=str(pretrained), sha256=state_sha256(entries))
-        )
+        info = WeightsInfo(source="pretrained", file=str(pretrained), sha256=state_sha256(entries))
+        untrained = () if spec.system is None else (f"{pretrained}: the system '{spec.system}' did not train them",)
+        return KnownWeights(fetched, info.model_copy(update={"notes": list(untrained)}), warnings=untrained)
     source = weights if isinstance(weights, FileSource) else FileSource(_shipped_file(spec, dataset))
     with blaming(offer.provider, f"reading weights for '{spec.name}'"):
         state = source.state(spec)
@@ -194,7 +194,7 @@ def statements_of(known: KnownWeights, offer: Offer[BackboneSpec], registry: Reg
     """Return what a weights file that the user named states, its name and the descriptions beside it included."""
     if known.source is None or offer.spec.read_weights is not None:
         return []
-    zoos = ":" in offer.spec.name  # elsewhere their libraries are not loaded for a name alone
+    zoos = offer.spec.is_of_a_zoo  # elsewhere their libraries are not loaded for a name alone
     return [
         *find_statements(known.source.file),
         *stated_by_entries(known.state.beside),
@@ -247,10 +247,12 @@ def _input_on_card(card: Card | None, spec: BackboneSpec) -> AskedInput | None:
 
 
 def _of_another_network(card: Card | None, spec: BackboneSpec, options: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return a warning if the card of weights names another network, or the same with other options."""
+    """Return a warning if the card names another network, or the same with other options or another system."""
     if card is None:
         return ()
     theirs, ours = network_label(card.backbone, card.backbone_options), network_label(spec.name, options)
-    if plain_name(card.backbone) == plain_name(spec.name) and to_json(card.backbone_options) == to_json(options):
+    same_system = spec.system == (None if card.system is None else card.system.name)
+    same_network = plain_name(card.backbone) == plain_name(spec.name)
+    if same_network and same_system and to_json(card.backbone_options) == to_json(options):
         return ()
     return (f"by their card the weights are those of '{theirs}'; they are loaded into '{ours}'",)

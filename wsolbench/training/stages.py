@@ -30,7 +30,6 @@ __all__ = [
     "check_needs",
     "group_order",
     "images_in_order",
-    "in_float32",
     "network_outputs",
     "stages_of",
     "summed",
@@ -169,7 +168,9 @@ def _is_frozen(module: torch.nn.Module) -> bool:
 
 
 class Given(Mapping[str, Tensor]):
-    """Tensors by name; one that is not there is an error that says what reads it, and what there is.
+    """Tensors by name, floating ones in float32, converted when they are read.
+
+    One that is not there is an error that says what reads it, and what there is.
 
     Args:
         tensors: Name -> tensor.
@@ -184,7 +185,8 @@ class Given(Mapping[str, Tensor]):
         if name not in self._tensors:
             known = ", ".join(sorted(self._tensors)) or "nothing"
             raise UsageError(f"{self._reader} reads '{name}', which {self._giver} does not give (it gives {known})")
-        return self._tensors[name]
+        found = self._tensors[name]
+        return found.float() if found.is_floating_point() else found
 
     def __contains__(self, name: object) -> bool:
         return name in self._tensors
@@ -214,11 +216,6 @@ def network_outputs(network: Any, images: Tensor, labels: Tensor) -> Mapping[str
     if not isinstance(outputs, Mapping):
         raise TypeError(f"training_outputs returned {type(outputs).__name__}, expected a mapping: name -> tensor")
     return outputs
-
-
-def in_float32(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return tensors of which the floating ones are in float32: those of a narrow forward pass are converted."""
-    return {name: each.float() if each.is_floating_point() else each for name, each in tensors.items()}
 
 
 def summed(terms: object) -> Tensor:
