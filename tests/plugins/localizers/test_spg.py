@@ -51,6 +51,11 @@ def test_the_bound_of_one_image_is_not_that_of_the_next():
     assert torch.equal(seeds(maps, 0.7, 0.1)[1:], seeds(maps[1:], 0.7, 0.1))
 
 
+def test_a_pixel_at_a_bound_has_no_target():
+    maps = torch.tensor([0.75, 0.75, 0.25, 0.875]).reshape(1, 1, 2, 2)
+    assert seeds(maps, 0.75, 0.25).flatten().tolist() == [IGNORED, IGNORED, IGNORED, 1]
+
+
 def test_background_wins():
     maps = torch.tensor([0.1, 0.15, 0.5, 0.9]).reshape(1, 1, 2, 2)
     assert seeds(maps, 0.05, 0.2).flatten().tolist() == [0, 0, 1, 1]

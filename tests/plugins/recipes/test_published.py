@@ -67,6 +67,9 @@ def names_of(module, optimizer):
         ("replknet_nano", ("head.",)),
         ("slak_nano", ("head.",)),
         ("vgg16_gap", ("conv6.", "fc.")),
+        ("inception_v3_wsol", ("SPG_A3_1b.", "SPG_A3_2b.", "SPG_A4.")),
+        ("acol:resnet_nano", ("layer4.", "classifier_A.", "classifier_B.")),
+        ("spg:resnet_nano", ("layer4.", "fc.", "SPG_B_", "SPG_C.")),
     ],
 )
 def test_classifier_and_added_layers_learn_ten_times_as_fast(backbone, fast):

@@ -28,16 +28,18 @@ if TYPE_CHECKING:
 
 _MARGIN = 256 / 224
 """Side of the image before the crop, as a multiple of the side of the network's input."""
-_ADDED_FOR_CAM = re.compile(r"(^|\.)(layer4|conv6)\.")
-"""Layers that the reference trains at the classifier's rate: ResNet's last stage and VGG-GAP's convolution."""
+_AT_THE_CLASSIFIERS_RATE = re.compile(r"(^|\.)(layer4|conv6|classifier_[AB]|SPG_\w+)\.")
+"""Layers that the reference trains at the classifier's rate: ResNet's last stage, VGG-GAP's convolution, those that
+Inception-v3 has for WSOL, and the heads of ACoL and SPG, which in its ResNet-50 alone have the lower rate."""
 
 
 @dataclass(frozen=True, config={"extra": "forbid", "strict": True, "defer_build": True})
 class Plain:
     """SGD with Nesterov momentum 0.9, a learning rate that drops by steps, random crops and flips.
 
-    Images are warped to 8/7 of the input's side before the crop. The classifier, ``layer4`` of ResNets and ``conv6`` of
-    VGG-GAP have a higher learning rate.
+    Images are warped to 8/7 of the input's side before the crop. The classifier, ``layer4`` of ResNets, ``conv6`` of
+    VGG-GAP, the last convolutions of ``inception_v3_wsol`` and the heads of ``acol`` and ``spg`` have a higher learning
+    rate.
 
     Args:
         epochs: Number of passes over train-weaksup.
@@ -143,7 +145,7 @@ class CutMix(Plain):
 
 
 def _split(network: Any) -> tuple[list[Tensor], list[Tensor]]:
-    """Return the parameters of the pretrained layers, and those of the classifier and the layers added for CAM."""
+    """Return the parameters of the pretrained layers, and those of the classifier and of the layers at its rate."""
     classifier = getattr(network, "classifier_weight", None)
     if classifier is None:
         raise UsageError(f"{type(network).__name__} has no class weights, whose layer this recipe trains faster")
@@ -154,6 +156,6 @@ def _split(network: Any) -> tuple[list[Tensor], list[Tensor]]:
         if any(own.data_ptr() == weight for own in module.parameters(recurse=False))
         for parameter in module.parameters(recurse=False)
     }
-    fast |= {id(parameter) for name, parameter in network.named_parameters() if _ADDED_FOR_CAM.search(name)}
+    fast |= {id(parameter) for name, parameter in network.named_parameters() if _AT_THE_CLASSIFIERS_RATE.search(name)}
     trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
     return [p for p in trained if id(p) not in fast], [p for p in trained if id(p) in fast]
