@@ -54,3 +54,11 @@ def test_systems_are_listed_and_described(cli):
     described = json.loads(cli("describe", "adl", "--json").out)
     assert (described["kind"], described["method"], described["train"]) == ("system", "cam", "adl:BACKBONE")
     assert described["options"]["threshold"]["default"] == 0.9
+
+
+def test_a_network_behind_a_system_is_described_with_it(cli):
+    described = json.loads(cli("describe", "acol:resnet_nano_64", "--json").out)
+    assert described["system"].startswith("acol: Zhang et al., Adversarial Complementary Learning")
+    assert (described["name"], described["method"]) == ("acol:resnet_nano", "native")
+    assert described["source"].startswith("He et al.")
+    assert "system" not in json.loads(cli("describe", "resnet_nano", "--json").out)

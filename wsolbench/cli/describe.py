@@ -130,6 +130,9 @@ def _describe(registry: Registry, offer: Offer[Spec], classes: int, *, merged: b
     spec = offer.spec
     about: dict[str, Any] = {"name": spec.name, "kind": _kind(spec), "provider": str(offer.provider)}
     about["source"] = spec.source
+    system = registry.backbones.system_of(spec.name) if isinstance(spec, BackboneSpec) else None
+    if system is not None:
+        about |= {"system": f"{system.name}: {system.spec.source}", "method": system.spec.method}
     if isinstance(spec, BackboneSpec):
         from wsolbench.networks.configure import backbone_options
         from wsolbench.networks.describe import describe_backbone

@@ -11,6 +11,7 @@ from wsolbench_plugins.datasets.critters import dataset as critters
 from wsolbench.contract import Split
 from wsolbench.contract.inputs import NO_CHANGES
 from wsolbench.errors import WeightsError
+from wsolbench.testing.backbones import BACKBONE_CHECKS
 from wsolbench.training.initial_weights import read_start, start_from
 
 TERMS = {"acol": ["classification", "classification_b"], "spg": ["classification", "b2", "b1", "c"]}
@@ -38,6 +39,14 @@ def test_a_network_is_trained_on_critters_and_run(cli, tmp_path, monkeypatch, sy
     records = cli("run", "--backbone", name, *weights, *methods, "--json", "--out", tmp_path / "run").records
     assert len(records) == len(methods) // 2
     assert all(record["backbone"]["weights"]["training"]["system"] == card["system"] for record in records)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["acol:resnet_nano", "spg:resnet_nano", "acol:replknet_nano"])
+def test_their_networks_conform(registry, name):
+    spec = registry.backbones.get(name).spec
+    for check in BACKBONE_CHECKS:
+        check(spec)
 
 
 def published_vgg():
