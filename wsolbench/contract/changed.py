@@ -79,13 +79,26 @@ def _on_meta(network: Any, size: int) -> tuple[Tensor, set[str]]:
         entries = {name: torch.empty_like(value, device="meta") for name, value in known}
         parameters = {name: entries[name].requires_grad_() for name, _ in Body().named_parameters()}
         maps = torch.func.functional_call(Body(), entries, (torch.zeros(2, 3, size, size, device="meta"),))
-        if not isinstance(maps, torch.Tensor):
-            raise UsageError(
-                "needs a head that reads nothing but the feature maps; this one reads more, such as a class token"
-            )
-        gradients = torch.autograd.grad(maps.sum(), list(parameters.values()), allow_unused=True)
-    unused = {key for key, gradient in zip(parameters, gradients, strict=True) if gradient is None}
-    return maps, {key.removeprefix("network.") for key in unused}
+    if not isinstance(maps, torch.Tensor):
+        raise UsageError(
+            "needs a head that reads nothing but the feature maps; this one reads more, such as a class token"
+        )
+    used = _leaves(maps)
+    return maps, {name.removeprefix("network.") for name, value in parameters.items() if id(value) not in used}
+
+
+def _leaves(computed: Tensor) -> set[int]:
+    """Return the identities of the tensors that a tensor was computed from and that gradients are kept for."""
+    seen, left = set(), [computed.grad_fn]
+    found: set[int] = set()
+    while left:
+        step = left.pop()
+        if step is None or step in seen:
+            continue
+        seen.add(step)
+        found |= {id(step.variable)} if hasattr(step, "variable") else set()
+        left += [before for before, _ in step.next_functions]
+    return found
 
 
 def _whole_layers(network: nn.Module, parameters: set[str], prefix: str = "") -> Iterator[str]:
