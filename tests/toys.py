@@ -27,7 +27,7 @@ from wsolbench.host.registry import Offer
 from wsolbench.networks.network import LoadedNetwork
 from wsolbench.progress import Reporter
 from wsolbench.records import WeightsInfo
-from wsolbench.training.loop import BuiltRecipe, TrainingPlan
+from wsolbench.training.plan import BuiltRecipe, TrainingPlan
 from wsolbench.training.train import carry_out as train
 
 PROVIDER = Provider("acme", "1.0", "toys")

@@ -14,7 +14,7 @@ from wsolbench.errors import UsageError
 from wsolbench.host.registry import Offer
 from wsolbench.records import BestEpochInfo
 from wsolbench.records.identity import identity_of
-from wsolbench.records.tables import results_table
+from wsolbench.records.tables import records_frame, results_table
 from wsolbench.training.stages import BuiltSystem
 
 pytestmark = pytest.mark.usefixtures("no_gallery", "no_curve")
@@ -56,6 +56,7 @@ def test_the_weights_of_the_best_epoch_are_kept_and_everything_says_so(data, tmp
     told = "§ weights of the epoch that localizes best on train-fullsup: its boxes or masks were used in training"
     assert "cam §" in results_table([record])
     assert told in results_table([record])
+    assert records_frame([record])["best_epoch"].tolist() == [info.epoch]
     (other,) = wsolbench.run(NETWORK, "cam", **data, weights=plain.weights)
     assert "§" not in results_table([other])
     assert dict(identity_of(record).network)["epoch chosen"]

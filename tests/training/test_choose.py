@@ -11,7 +11,8 @@ from PIL import Image, ImageOps
 from toys import PlainRecipe, TrainableNet
 
 import wsolbench
-from wsolbench.api import BackboneSpec, Choice, InputConfig, LogUniform, RecipeSpec, UsageError, after_pooling
+from wsolbench.api import BackboneSpec, Choice, InputConfig, LogUniform, RecipeSpec, Uniform, UsageError, after_pooling
+from wsolbench.config import TrainConfig
 from wsolbench.files import sha256
 from wsolbench.networks.card import Card
 from wsolbench.records.identity import identity_of
@@ -100,6 +101,12 @@ def test_weights_over_the_chosen_training_are_those_of_the_choice(data, tmp_path
     assert (card.epoch, card.chosen) == (1, done.card.chosen)
     assert sha256(tmp_path / "out" / "weights-epoch-001.safetensors") == card.weights_sha256
     assert sorted(path.name for path in tmp_path.glob("out*")) == ["out"]
+
+
+def test_options_of_a_system_are_drawn_too(registry, tmp_path):
+    config = TrainConfig.of(backbone="adl:resnet_nano", out=tmp_path, system_options={"threshold": 0.7})
+    assert choose.draw_space(config, registry)["system.drop_rate"] == Uniform(0, 1)
+    assert "system.threshold" not in choose.draw_space(config, registry)
 
 
 def test_an_interrupted_choice_goes_on_where_it_was(data, tmp_path, monkeypatch):

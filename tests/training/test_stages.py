@@ -14,7 +14,7 @@ from wsolbench.contract import Split, Stage, SystemSpec
 from wsolbench.data.images import warp
 from wsolbench.errors import PluginError, UsageError
 from wsolbench.host.registry import Offer
-from wsolbench.training.stages import BuiltSystem, group_order, images_in_order
+from wsolbench.training.stages import BuiltSystem, Timetable, group_order
 from wsolbench.training.targets import mirrored
 from wsolbench.training.train import continued_facts
 
@@ -322,11 +322,23 @@ def test_images_of_a_class_follow_one_another(counts, pairs):
     labels = np.random.default_rng(0).permutation(np.repeat(np.arange(len(counts)), counts))
     generator = torch.Generator().manual_seed(0)
     first, second = (group_order(labels, pairs, generator) for _ in range(2))
-    assert len(first) == images_in_order(labels, pairs) == sum(-(-count // pairs) * pairs for count in counts)
+    assert len(first) == sum(-(-count // pairs) * pairs for count in counts)
+    assert Timetable([], labels, 1).images_per_epoch(Stage("s", 1, pairs=pairs)) == len(first)
     assert set(first) == set(range(len(labels)))
     groups = labels[first].reshape(-1, pairs)
     assert (groups == groups[:, :1]).all()
     assert len(labels) == 1 or first.tolist() != second.tolist()
+
+
+def test_the_timetable_counts_steps_and_images():
+    stages = [Stage("a", 2), Stage("b", 1, pairs=2)]
+    timetable = Timetable(stages, np.array([0, 0, 0, 1, 1, 1, 1]), 3)
+    assert [timetable.steps(stage) for stage in stages] == [7 // 3, 8 // 3]
+    assert [timetable.images_per_epoch(stage) for stage in stages] == [6, 6]
+    assert (timetable.epochs, timetable.images_seen(), timetable.images_seen(1)) == (3, 18, 6)
+    assert [timetable.stage_of(epoch) for epoch in (1, 2, 3)] == [0, 0, 1]
+    small = Timetable(stages, np.array([0, 1, 1]), 4)
+    assert [(small.steps(stage), small.images_per_epoch(stage)) for stage in stages] == [(1, 3), (1, 4)]
 
 
 def test_batches_are_made_of_pairs(staged, trained):

@@ -212,6 +212,7 @@ def _facts(entry: Entry) -> dict[str, str | int | bool | None]:
         "method": entry.method,
         "migrated_from": entry.record.migrated_from,
         "pxap_claimed": entry.record.pxap_is_claimed,
+        "best_epoch": entry.record.best_epoch,
     }
 
 

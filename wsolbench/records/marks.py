@@ -24,7 +24,7 @@ def marks_of(records: Iterable[ResultRecord]) -> frozenset[str]:
             found.add(CLAIMED)
         if record.migrated_from is not None:
             found.add(UNSEALED)
-        if _used_boxes(record):
+        if record.best_epoch is not None:
             found.add(BEST_EPOCH)
     return frozenset(found)
 
@@ -32,12 +32,6 @@ def marks_of(records: Iterable[ResultRecord]) -> frozenset[str]:
 def marked(text: str, mark: str, marks: Collection[str]) -> str:
     """Return a text with a mark behind it where the mark is one of those given."""
     return f"{text} {mark}" if mark in marks else text
-
-
-def _used_boxes(record: ResultRecord) -> bool:
-    """Return whether boxes or masks decided which epoch's weights were kept, in any training behind a record."""
-    training = record.backbone.weights.training if record.backbone is not None else None
-    return training is not None and any(each.best_epoch is not None for each in training.history)
 
 
 def network_marked(text: str, marks: Collection[str]) -> str:

@@ -225,7 +225,7 @@ class Preprocessing(_Part):
 class DrawInfo(_Part):
     """One of several trainings with options drawn at random."""
 
-    options: Plain = Field(description="what was drawn, as recipe.learning_rate, backbone.… and method.…")
+    options: Plain = Field(description="what was drawn, as recipe.learning_rate, system.…, backbone.… and method.…")
     score: Percent | None = Field(description="on train-fullsup, at its oracle τ; null where it failed")
     failed: Text | None = Field(default=None, description="why there is no score")
     train_fullsup_top1: Percent | None = Field(default=None, description="for information; no choice depends on it")
@@ -560,6 +560,13 @@ class ResultRecord(_Part):
         """Whether any map of the evaluated split is no constant; metrics may be numbers where none is."""
         evaluated = self.splits[0]
         return self.undefined is None and evaluated.constant_maps < evaluated.images
+
+    @property
+    def best_epoch(self) -> int | None:
+        """The epoch that boxes or masks of train-fullsup chose, in the last training behind the weights; else None."""
+        training = None if self.backbone is None else self.backbone.weights.training
+        chosen = [each.best_epoch for each in (training.history if training else []) if each.best_epoch is not None]
+        return chosen[-1].epoch if chosen else None
 
     @property
     def pxap_is_claimed(self) -> bool:

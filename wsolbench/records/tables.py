@@ -290,6 +290,7 @@ def _row(record: ResultRecord) -> dict[str, Any]:
         "options": record.method.changed_options,
         "migrated_from": record.migrated_from,
         "pxap_claimed": record.pxap_is_claimed,
+        "best_epoch": record.best_epoch,
     }
     for name, value in record.metrics.model_dump().items():
         terms = {f"{name}.{key}": term for key, term in value.items()} if isinstance(value, dict) else {name: value}

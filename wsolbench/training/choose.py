@@ -35,7 +35,7 @@ from wsolbench.records import ChoiceInfo, DrawInfo
 from wsolbench.records.identity import difference
 from wsolbench.training.fullsup import open_fullsup, plan_scoring
 from wsolbench.training.job import TrainedClassifier, one_network, plan_training, system_of, train
-from wsolbench.training.loop import TrainingPlan
+from wsolbench.training.plan import TrainingPlan
 from wsolbench.training.state import refuse_changes, state_path_of
 from wsolbench.training.train import WEIGHTS, continued_facts
 

@@ -24,7 +24,7 @@ from wsolbench.progress import Reporter
 from wsolbench.training.fullsup import fullsup_scorer
 from wsolbench.training.initial_weights import read_start, start_for
 from wsolbench.training.kept_epochs import KeptEpochs
-from wsolbench.training.loop import TrainingPlan, build_recipe
+from wsolbench.training.plan import TrainingPlan, build_recipe
 from wsolbench.training.stages import build_system
 from wsolbench.training.state import state_path_of
 from wsolbench.training.targets import targets_folder

@@ -17,143 +17,33 @@ from torch import Tensor
 
 from wsolbench.contract import (
     Augmenting,
-    Averaging,
-    BackboneSpec,
     ImageSplit,
-    Recipe,
-    RecipeSpec,
     Split,
     Stage,
     TrainingStep,
 )
 from wsolbench.contract.choices import TrainingPrecision
-from wsolbench.contract.inputs import InputSetting
-from wsolbench.contract.options import build_with_options
-from wsolbench.data.opened import OpenDataset
 from wsolbench.engine.features import stream_features
 from wsolbench.engine.stream import Batch, stream_batches
 from wsolbench.errors import UsageError
 from wsolbench.host.provider import blaming
-from wsolbench.host.registry import Offer
-from wsolbench.networks.known_weights import KnownWeights
 from wsolbench.networks.network import Network
 from wsolbench.progress import Advance, Reporter
 from wsolbench.records import BestEpochInfo
 from wsolbench.training.depthwise import FastDepthwiseGradients
-from wsolbench.training.fullsup import FullsupScorer
 from wsolbench.training.images import TrainingImages
 from wsolbench.training.initial_weights import start_from
+from wsolbench.training.plan import TrainingPlan
 from wsolbench.training.stages import (
-    BuiltSystem,
     Given,
+    Timetable,
     TrainedParts,
     check_needs,
     group_order,
-    images_in_order,
     network_outputs,
-    stages_of,
     summed,
 )
 from wsolbench.training.targets import StageTargets, WarpedImages, make_targets, mirrored, read_targets
-
-
-@dataclass(frozen=True)
-class BuiltRecipe:
-    """A recipe that was built from its options, with the offer it comes from."""
-
-    offer: Offer[RecipeSpec]
-    recipe: Recipe
-    options: dict[str, Any]
-
-    @property
-    def name(self) -> str:
-        """The short name."""
-        return self.offer.name
-
-    def blaming(self) -> AbstractContextManager[None]:
-        """Attribute errors to the recipe's plugin."""
-        return blaming(self.offer.provider, f"in the recipe '{self.name}'")
-
-
-def build_recipe(offer: Offer[RecipeSpec], given: Mapping[str, Any]) -> BuiltRecipe:
-    """Build a recipe with its options.
-
-    Args:
-        offer: The recipe.
-        given: Option -> value, or the text of a value.
-
-    Raises:
-        UsageError: An option is unknown or out of range.
-        PluginError: The plugin's code fails.
-    """
-    with blaming(offer.provider, f"building the recipe '{offer.name}'"):
-        recipe, options = build_with_options(f"the recipe '{offer.name}'", offer.spec.build, given)
-    return BuiltRecipe(offer, recipe, options)
-
-
-@dataclass(frozen=True)
-class TrainingPlan:
-    """The inputs of a training.
-
-    Args:
-        backbone: The network.
-        dataset: The data set, opened.
-        built_recipe: The recipe.
-        seeds: One training runs for each.
-        device: Where the network is trained.
-        workers: Number of threads that load images.
-        command: The command or call that started the training, for the card.
-        initial: Initial weights; None for random ones.
-        watch: Splits whose accuracy is logged after every epoch; no choice depends on it.
-        precision: bf16 for torch's autocast; weights and loss are always float32.
-        backbone_options: Options that the network is built with, those that were given.
-        changed_input: Settings of the network's input that are not its own.
-        keep_every: The weights of the first seed are kept after every so many epochs; None for the end only.
-        system: The system that trains the network; None for the recipe alone.
-        scorer: What scores the weights after every epoch of the last stage, of which the best are kept; None keeps the
-            last ones.
-    """
-
-    backbone: Offer[BackboneSpec]
-    dataset: OpenDataset
-    built_recipe: BuiltRecipe
-    seeds: tuple[int, ...]
-    device: torch.device
-    workers: int
-    command: str
-    initial: KnownWeights | None = None
-    watch: tuple[Split, ...] = ()
-    precision: TrainingPrecision = "fp32"
-    backbone_options: Mapping[str, Any] = field(default_factory=dict)
-    changed_input: tuple[InputSetting, ...] = ()
-    keep_every: int | None = None
-    system: BuiltSystem | None = None
-    scorer: FullsupScorer | None = None
-
-    @property
-    def stages(self) -> tuple[Stage, ...]:
-        """The stages of the training; without a system there is one. Raises what `stages_of` raises."""
-        return stages_of(self.system, self.recipe.epochs, goes_on=self.initial is not None)
-
-    @property
-    def epochs(self) -> int:
-        """Number of epochs of all stages."""
-        return sum(stage.epochs for stage in self.stages)
-
-    @property
-    def trainer(self) -> BuiltSystem | BuiltRecipe:
-        """Whose loss it is: the system's, or the recipe's where there is none."""
-        return self.system or self.built_recipe
-
-    @property
-    def recipe(self) -> Recipe:
-        """The recipe object."""
-        return self.built_recipe.recipe
-
-    @property
-    def ema(self) -> float | None:
-        """The final decay of the average of the weights; None if the weights after the last step are kept."""
-        return self.recipe.ema if isinstance(self.recipe, Averaging) else None
 
 
 @dataclass(frozen=True)
@@ -234,7 +124,7 @@ class SeedTraining:
             check_needs(plan.system, network, plan.backbone.name)
         self._network = network.to(device=plan.device, memory_format=torch.channels_last)
         self._parts = TrainedParts(network)
-        self._stages = plan.stages
+        self._timetable = Timetable(plan.stages, images.split.labels, plan.recipe.batch_size)
         self._epoch: _Epoch | None = None
         self.log: list[EpochLog] = []
         self.targets_sha256: dict[str, str] = {}
@@ -247,46 +137,29 @@ class SeedTraining:
         Args:
             number: Which of the stages.
         """
-        plan, stage = self._plan, self._stages[number]
+        plan, stage = self._plan, self._timetable.stages[number]
         self._number = number
         self._targets: StageTargets | None = None
         self._parts.choose(stage, plan.trainer.name)
         with plan.built_recipe.blaming():
-            total_steps = self._steps * stage.epochs
+            total_steps = self._timetable.steps(stage) * stage.epochs
             self._optimizer, self._schedule = plan.recipe.optimizer(self._network, total_steps)
         # The decay rises from 0 with the steps, so that the average of a short training forgets the initial weights.
         self._average = None if plan.ema is None else ModelEmaV3(self._network, decay=plan.ema, use_warmup=True)
 
     @property
     def _stage(self) -> Stage:
-        return self._stages[self._number]
+        return self._timetable.stages[self._number]
 
     @property
     def _before(self) -> int:
         """Number of epochs of the stages before this one."""
-        return sum(stage.epochs for stage in self._stages[: self._number])
-
-    @property
-    def _steps(self) -> int:
-        """Number of steps in an epoch of the stage."""
-        return max(self._images_in_order(self._stage) // self._plan.recipe.batch_size, 1)
-
-    def _images_in_order(self, stage: Stage) -> int:
-        return images_in_order(self._images.split.labels, stage.pairs)
-
-    @property
-    def images_per_epoch(self) -> int:
-        """Number of images that an epoch of the stage uses."""
-        return self._images_per_epoch(self._stage)
-
-    def _images_per_epoch(self, stage: Stage) -> int:
-        count, size = self._images_in_order(stage), self._plan.recipe.batch_size
-        return min(max(count // size, 1) * size, count)
+        return self._timetable.before(self._number)
 
     @property
     def images_seen(self) -> int:
         """Number of images that all epochs together use."""
-        return sum(stage.epochs * self._images_per_epoch(stage) for stage in self._stages)
+        return self._timetable.images_seen()
 
     @property
     def kept(self) -> Any:
@@ -305,12 +178,11 @@ class SeedTraining:
             save: Saves the state; called after every epoch, and after a step if `due` returns True.
             due: Whether the state should be saved now.
         """
-        epochs = self._plan.epochs
-        with reporter.phase(f"seed {self._seed}", self.images_seen) as advance:
-            for line in self.log:
-                advance(self._images_per_epoch(self._stages[self._stage_of(line.epoch)]))
-            while len(self.log) < epochs:
-                number = self._stage_of(len(self.log) + 1)
+        timetable = self._timetable
+        with reporter.phase(f"seed {self._seed}", timetable.images_seen()) as advance:
+            advance(timetable.images_seen(len(self.log)))
+            while len(self.log) < timetable.epochs:
+                number = timetable.stage_of(len(self.log) + 1)
                 if number != self._number:
                     self._network.load_state_dict(self.kept.state_dict())
                     self._begin(number)
@@ -343,11 +215,6 @@ class SeedTraining:
         """Return the line of the epoch with the best score, the first of several; None where none has a score."""
         scored = [line for line in self.log[self._before :] if line.score is not None]
         return max(scored, key=lambda line: line.score or 0.0, default=None)
-
-    def _stage_of(self, epoch: int) -> int:
-        """Return which stage an epoch, counted from 1, belongs to."""
-        ends = np.cumsum([stage.epochs for stage in self._stages])
-        return int(np.searchsorted(ends, epoch))
 
     def _prepare_targets(self, reporter: Reporter) -> None:
         """Make the per-image targets of the stage, or read those from before an interruption."""
@@ -394,7 +261,7 @@ class SeedTraining:
             for batch in batches:
                 epoch.add(*self._step(batch))
                 if self._average is not None:
-                    done = (len(self.log) - self._before) * self._steps
+                    done = (len(self.log) - self._before) * self._timetable.steps(self._stage)
                     self._average.update(self._network, done + epoch.step)
                 advance(len(batch.indices))
                 epoch.seconds += time.monotonic() - started
@@ -413,7 +280,7 @@ class SeedTraining:
         order = group_order(self._images.split.labels, self._stage.pairs, draws)
         if epoch.step == 0:
             self._generator.set_state(draws.get_state())
-        return order[: self.images_per_epoch]
+        return order[: self._timetable.images_per_epoch(self._stage)]
 
     def _augmentation(self, epoch: int) -> Callable[[int, NDArray[np.uint8]], NDArray[np.uint8]] | None:
         """Return the recipe's augmentation of the images in an epoch, or None if images are only warped."""
@@ -509,20 +376,21 @@ class SeedTraining:
                 )
 
     def _close_epoch(self) -> None:
-        epoch = self._epoch
+        epoch, stage = self._epoch, self._stage
         assert epoch is not None
+        steps, images = self._timetable.steps(stage), self._timetable.images_per_epoch(stage)
         watched = {split: self.top1(split) for split in self._plan.watch}
         self.log.append(
             EpochLog(
                 epoch=len(self.log) + 1,
                 learning_rate=epoch.learning_rate,
-                loss=epoch.losses / self._steps,
-                train_top1=None if epoch.hits is None else 100 * epoch.hits / self.images_per_epoch,
+                loss=epoch.losses / steps,
+                train_top1=None if epoch.hits is None else 100 * epoch.hits / images,
                 train_fullsup_top1=watched.get(Split.TRAIN_FULLSUP),
                 test_top1=watched.get(Split.TEST),
                 seconds=round(epoch.seconds, 2),
-                stage=None if self._plan.system is None else self._stage.name,
-                terms={} if self._plan.system is None else {n: v / self._steps for n, v in epoch.terms.items()},
+                stage=None if self._plan.system is None else stage.name,
+                terms={} if self._plan.system is None else {name: total / steps for name, total in epoch.terms.items()},
                 score=self._score(),
             )
         )
@@ -532,7 +400,7 @@ class SeedTraining:
 
     def _score(self) -> float | None:
         """Return how well the kept weights localize on train-fullsup, if the best epoch of the last stage is kept."""
-        scorer = self._plan.scorer if self._number == len(self._stages) - 1 else None
+        scorer = self._plan.scorer if self._number == len(self._timetable.stages) - 1 else None
         return None if scorer is None else scorer.score(self.weights())
 
     def top1(self, split: Split) -> float | None:
@@ -586,14 +454,15 @@ class SeedTraining:
         return self._plan.device.type == "cuda"
 
     def _log_line(self) -> str:
-        line, epochs = self.log[-1], self._plan.epochs
+        line, epochs = self.log[-1], self._timetable.epochs
+        images = self._timetable.images_per_epoch(self._stage)
         terms = line.terms if len(line.terms) > 1 else {}
         parts = [f"loss {line.loss:.3f}", *(f"{name} {value:.3f}" for name, value in terms.items())]
         parts += [] if line.train_top1 is None else [f"top-1 on train-weaksup {line.train_top1:.1f}"]
         for split, top1 in ((Split.TRAIN_FULLSUP, line.train_fullsup_top1), (Split.TEST, line.test_top1)):
             parts += [] if top1 is None else [f"on {split.label} {top1:.1f}"]
         parts += [] if line.score is None else [f"localization on train-fullsup {line.score:.1f}"]
-        parts.append(f"{self.images_per_epoch / max(line.seconds, 0.1):.0f} images/s")
+        parts.append(f"{images / max(line.seconds, 0.1):.0f} images/s")
         left = (epochs - line.epoch) * line.seconds
         parts += [f"{left / 60:.0f} min left"] if left >= 60 else []
         return f"seed {self._seed} epoch {line.epoch}/{epochs}: {', '.join(parts)}"

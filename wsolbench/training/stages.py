@@ -24,12 +24,12 @@ from wsolbench.host.registry import Offer
 __all__ = [
     "BuiltSystem",
     "Given",
+    "Timetable",
     "TrainedParts",
     "build_system",
     "check_batches",
     "check_needs",
     "group_order",
-    "images_in_order",
     "network_outputs",
     "stages_of",
     "summed",
@@ -265,12 +265,49 @@ def group_order(labels: NDArray[np.int64], pairs: int, draws: torch.Generator) -
     return np.concatenate([groups[place] for place in shuffled])
 
 
-def images_in_order(labels: NDArray[np.int64], pairs: int) -> int:
-    """Return how many images `group_order` gives."""
-    if pairs == 1:
-        return len(labels)
-    _, counts = np.unique(labels, return_counts=True)
-    return int((-(-counts // pairs) * pairs).sum())
+class Timetable:
+    """How many steps and images the epochs of stages have.
+
+    Args:
+        stages: The stages in their order, each with epochs.
+        labels: The class of each image, (N,).
+        batch_size: Images in a step; what is left at the end of an epoch is left out.
+    """
+
+    def __init__(self, stages: Sequence[Stage], labels: NDArray[np.int64], batch_size: int) -> None:
+        self.stages = tuple(stages)
+        self._counts = np.unique(labels, return_counts=True)[1]
+        self._batch_size = batch_size
+
+    @property
+    def epochs(self) -> int:
+        """Number of epochs of all stages."""
+        return self.before(len(self.stages))
+
+    def before(self, number: int) -> int:
+        """Return the number of epochs of the stages before one, by its place."""
+        return sum(stage.epochs for stage in self.stages[:number])
+
+    def stage_of(self, epoch: int) -> int:
+        """Return the place of the stage that an epoch, counted from 1, belongs to."""
+        return next(number for number in range(len(self.stages)) if epoch <= self.before(number + 1))
+
+    def steps(self, stage: Stage) -> int:
+        """Return the number of steps in an epoch."""
+        return max(self._in_order(stage) // self._batch_size, 1)
+
+    def images_per_epoch(self, stage: Stage) -> int:
+        """Return the number of images that an epoch uses."""
+        return min(self.steps(stage) * self._batch_size, self._in_order(stage))
+
+    def images_seen(self, epochs: int | None = None) -> int:
+        """Return the number of images that the first epochs use, or all of them."""
+        numbers = range(1, 1 + (self.epochs if epochs is None else epochs))
+        return sum(self.images_per_epoch(self.stages[self.stage_of(number)]) for number in numbers)
+
+    def _in_order(self, stage: Stage) -> int:
+        """Return how many images `group_order` gives."""
+        return int((-(-self._counts // stage.pairs) * stage.pairs).sum())
 
 
 def check_batches(stages: Sequence[Stage], system: str, batch_size: int) -> None:

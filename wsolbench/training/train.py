@@ -24,7 +24,8 @@ from wsolbench.progress import Reporter
 from wsolbench.records import StageInfo, SystemInfo, WeightsInfo
 from wsolbench.training.images import TrainingImages
 from wsolbench.training.kept_epochs import KeptEpochs
-from wsolbench.training.loop import SeedTraining, TrainingPlan, forward_context
+from wsolbench.training.loop import SeedTraining, forward_context
+from wsolbench.training.plan import TrainingPlan
 from wsolbench.training.stages import check_batches
 from wsolbench.training.state import StateFile, TrainingState
 from wsolbench.training.targets import targets_folder

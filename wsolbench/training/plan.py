@@ -1,0 +1,122 @@
+"""What a training is: the network, the data, the recipe, perhaps a system, and how they are used."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from wsolbench.contract import Averaging, BackboneSpec, Recipe, RecipeSpec, Split, Stage
+from wsolbench.contract.choices import TrainingPrecision
+from wsolbench.contract.inputs import InputSetting
+from wsolbench.contract.options import build_with_options
+from wsolbench.data.opened import OpenDataset
+from wsolbench.host.provider import blaming
+from wsolbench.host.registry import Offer
+from wsolbench.networks.known_weights import KnownWeights
+from wsolbench.training.fullsup import FullsupScorer
+from wsolbench.training.stages import BuiltSystem, stages_of
+
+__all__ = ["BuiltRecipe", "TrainingPlan", "build_recipe"]
+
+
+@dataclass(frozen=True)
+class BuiltRecipe:
+    """A recipe that was built from its options, with the offer it comes from."""
+
+    offer: Offer[RecipeSpec]
+    recipe: Recipe
+    options: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """The short name."""
+        return self.offer.name
+
+    def blaming(self) -> AbstractContextManager[None]:
+        """Attribute errors to the recipe's plugin."""
+        return blaming(self.offer.provider, f"in the recipe '{self.name}'")
+
+
+def build_recipe(offer: Offer[RecipeSpec], given: Mapping[str, Any]) -> BuiltRecipe:
+    """Build a recipe with its options.
+
+    Args:
+        offer: The recipe.
+        given: Option -> value, or the text of a value.
+
+    Raises:
+        UsageError: An option is unknown or out of range.
+        PluginError: The plugin's code fails.
+    """
+    with blaming(offer.provider, f"building the recipe '{offer.name}'"):
+        recipe, options = build_with_options(f"the recipe '{offer.name}'", offer.spec.build, given)
+    return BuiltRecipe(offer, recipe, options)
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """The inputs of a training.
+
+    Args:
+        backbone: The network.
+        dataset: The data set, opened.
+        built_recipe: The recipe.
+        seeds: One training runs for each.
+        device: Where the network is trained.
+        workers: Number of threads that load images.
+        command: The command or call that started the training, for the card.
+        initial: Initial weights; None for random ones.
+        watch: Splits whose accuracy is logged after every epoch; no choice depends on it.
+        precision: bf16 for torch's autocast; weights and loss are always float32.
+        backbone_options: Options that the network is built with, those that were given.
+        changed_input: Settings of the network's input that are not its own.
+        keep_every: The weights of the first seed are kept after every so many epochs; None for the end only.
+        system: The system that trains the network; None for the recipe alone.
+        scorer: What scores the weights after every epoch of the last stage, of which the best are kept; None keeps the
+            last ones.
+    """
+
+    backbone: Offer[BackboneSpec]
+    dataset: OpenDataset
+    built_recipe: BuiltRecipe
+    seeds: tuple[int, ...]
+    device: torch.device
+    workers: int
+    command: str
+    initial: KnownWeights | None = None
+    watch: tuple[Split, ...] = ()
+    precision: TrainingPrecision = "fp32"
+    backbone_options: Mapping[str, Any] = field(default_factory=dict)
+    changed_input: tuple[InputSetting, ...] = ()
+    keep_every: int | None = None
+    system: BuiltSystem | None = None
+    scorer: FullsupScorer | None = None
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """The stages of the training; without a system there is one. Raises what `stages_of` raises."""
+        return stages_of(self.system, self.recipe.epochs, goes_on=self.initial is not None)
+
+    @property
+    def epochs(self) -> int:
+        """Number of epochs of all stages."""
+        return sum(stage.epochs for stage in self.stages)
+
+    @property
+    def trainer(self) -> BuiltSystem | BuiltRecipe:
+        """Whose loss it is: the system's, or the recipe's where there is none."""
+        return self.system or self.built_recipe
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe object."""
+        return self.built_recipe.recipe
+
+    @property
+    def ema(self) -> float | None:
+        """The final decay of the average of the weights; None if the weights after the last step are kept."""
+        return self.recipe.ema if isinstance(self.recipe, Averaging) else None
