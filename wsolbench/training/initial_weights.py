@@ -100,12 +100,13 @@ def start_for(known: KnownWeights, spec: BackboneSpec, num_classes: int) -> Know
     Raises:
         WeightsError: They are not those of the network.
     """
-    if known.partial:  # their note names all layers that start at random
+    if known.partial and spec.classifier_key not in known.state.entries:  # their note names what starts at random
         return known
     count = count_classes(known.state.path, spec, known.state.entries)
     if count == num_classes:
         return known
-    _check_start(known, spec, num_classes)
+    if not known.partial:
+        _check_start(known, spec, num_classes)
     classifier = spec.classifier_key.rpartition(".")[0]
     own = f"its classifier has {count:,} classes" if count else "it has no classifier"
     note = f"{own}; that of the network, {classifier}, starts at random for {num_classes:,} classes"

@@ -12,7 +12,7 @@ from wsolbench.contract import Split
 from wsolbench.contract.inputs import NO_CHANGES
 from wsolbench.errors import WeightsError
 from wsolbench.testing.backbones import BACKBONE_CHECKS
-from wsolbench.training.initial_weights import read_start, start_from
+from wsolbench.training.initial_weights import read_start, start_for, start_from
 
 TERMS = {"acol": ["classification", "classification_b"], "spg": ["classification", "b2", "b1", "c"]}
 
@@ -63,6 +63,7 @@ def published_vgg():
 def started(registry, name, path, classes):
     """Return a network as a training starts it from a file, and what is said about the file."""
     decided, known = read_start(registry, registry.backbones.get(name), path, None, NO_CHANGES)
+    known = start_for(known, decided.offer.spec, classes)
     network = decided.offer.spec.build(classes)
     start_from(known, decided.offer.spec, network, classes)
     return network, " ".join(known.info.notes)
@@ -84,7 +85,10 @@ def test_a_training_starts_from_weights_of_the_base(registry, tmp_path, name, no
         if not key.startswith("fc."):
             assert torch.equal(network.state_dict()[key], value)
     if name.startswith("spg"):  # the classifier is that of the base, and taken where the classes are as many
-        assert torch.equal(started(registry, name, tmp_path / "base.pth", 3)[0].fc.weight, base.fc.weight)
+        assert "its classifier has 3 classes; that of the network, fc, starts at random for 5 classes" in said
+        same, said = started(registry, name, tmp_path / "base.pth", 3)
+        assert torch.equal(same.fc.weight, base.fc.weight)
+        assert "classes" not in said
     torch.save(network.state_dict(), tmp_path / "own.pth")
     again, _ = started(registry, name, tmp_path / "own.pth", 5)
     assert all(torch.equal(value, network.state_dict()[key]) for key, value in again.state_dict().items())
