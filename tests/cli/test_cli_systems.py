@@ -30,7 +30,10 @@ def test_a_network_is_trained_by_a_system_and_run(cli, folder_set, tmp_path):
     assert record["backbone"]["name"] == "adl:resnet_nano"
     assert record["backbone"]["weights"]["training"]["system"] == card["system"]
     plain = cli("run", "--backbone", "resnet_nano", *typed[2:], *scored, "--out", tmp_path / "plain")
-    assert "by their card the weights are those of 'adl:resnet_nano'; they are loaded into 'resnet_nano'" in plain.err
+    assert "the weights were trained by the system 'adl', and run as 'resnet_nano': the name of" in plain.err
+    told = cli("weights", out / "weights.safetensors").out
+    assert "by its card it is 'adl:resnet_nano'" in told
+    assert f"wsolbench run --backbone adl:resnet_nano --weights {out / 'weights.safetensors'}" in told
 
 
 @pytest.mark.parametrize(

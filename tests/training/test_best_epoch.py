@@ -47,7 +47,8 @@ def test_the_weights_of_the_best_epoch_are_kept_and_everything_says_so(data, tmp
     assert (info.metric, info.method, info.images) == ("max_box_acc_v2", "cam", 6)
     assert best.weights.read_bytes() == (plain.folder / kept[info.epoch - 1]).read_bytes()
     assert pd.read_csv(best.folder / "log.csv")["train_fullsup_max_box_acc_v2"].tolist() == by_hand
-    assert plain.card.best_epoch is None
+    assert best.card.supervision == "image labels of train-weaksup; boxes or masks of train-fullsup chose the epoch"
+    assert (plain.card.best_epoch, plain.card.supervision) == (None, "image labels of train-weaksup")
     assert not {"score", "train_fullsup_max_box_acc_v2"} & set(pd.read_csv(plain.folder / "log.csv"))
 
     (record,) = wsolbench.run(NETWORK, "cam", **data, weights=best.weights, out=tmp_path / "run")

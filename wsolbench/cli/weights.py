@@ -35,12 +35,14 @@ def weights(
     from wsolbench.networks.weights_file import read_weights_file
 
     content = read_weights_file(file)  # before the libraries are imported that compute: what is wrong is said at once
-    from wsolbench.networks.diagnosis import diagnose, look_in_zoos
+    from wsolbench.networks.diagnosis import diagnose, diagnose_by_card, look_in_zoos
     from wsolbench.networks.entry_names import is_counter, some
 
     with session.clean_stdout():
-        found = diagnose(content, registry.backbones, weights_key)
-        found = look_in_zoos(content, found, registry.backbones, weights_key)
+        found = diagnose_by_card(content, registry.backbones, weights_key)
+        if found is None:
+            found = diagnose(content, registry.backbones, weights_key)
+            found = look_in_zoos(content, found, registry.backbones, weights_key)
     lines = [_summary(file, found.entries), *found.notes, *found.said]
     if len(found.fits) > 1:
         lines.append(f"ambiguous: its entries fit {len(found.fits)} networks, which differ in what no entry shows")
@@ -76,6 +78,7 @@ def _about(fit: Fit, registry: Registry, file: WeightsFile, key: str | None, siz
         which = "" if key is None else f" --weights-key {key}"
         which += "" if size is None else f" --input-size {size}"
         method = ("cam" if fit.class_weights else "grad-cam") if fit.classes else "pc1-unsigned"
+        method = registry.usual_method(name) if fit.offer.spec.system else method
         run = f"wsolbench run --backbone {name} --weights {file.path}{which}"
         lines.append(f"  {run} --dataset DATASET --method {method}")
     return lines

@@ -17,6 +17,8 @@ from wsolbench.networks.pickles import shown
 from wsolbench.records import BestEpochInfo, ChoiceInfo, Preprocessing, SystemInfo, TrainingInfo, WeightsInfo
 
 CARD = "card.json"
+LABELS_ALONE = "image labels of train-weaksup"
+LABELS_AND_BOXES = f"{LABELS_ALONE}; boxes or masks of train-fullsup chose the epoch"
 _MOST_BYTES = 2**20
 _LONGEST = 20_000
 """Characters of a text in a card; a command with many options is long."""
@@ -62,7 +64,7 @@ class Card(BaseModel):
     dataset_version: str
     train_images: int
     train_sha256: str
-    supervision: str = "image labels of train-weaksup"
+    supervision: str = LABELS_ALONE
     recipe: str
     recipe_options: dict[str, Any]
     system: SystemInfo | None = None

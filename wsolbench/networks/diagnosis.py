@@ -14,7 +14,9 @@ from wsolbench.contract.backbones import class_weights
 from wsolbench.errors import PluginError, WeightsError, WsolbenchError
 from wsolbench.host.provider import blaming
 from wsolbench.host.registry import Catalogue, Offer
+from wsolbench.networks.card import read_card
 from wsolbench.networks.claims import names_of_networks
+from wsolbench.networks.configure import configure
 from wsolbench.networks.describe import feature_size
 from wsolbench.networks.entries import Entries, choose_entries, has_entry, other_keys
 from wsolbench.networks.network_names import named_by_file, plain_name
@@ -205,6 +207,26 @@ def diagnose(file: WeightsFile, offers: Iterable[Offer[BackboneSpec]], key: str 
     alike = [fit for fit in fits if 2 * fit.known >= len(chosen.tensors)]
     closest = sorted(alike, key=lambda fit: (-fit.matched, fit.difference.size))[:1]
     return Diagnosis(chosen.tensors, chosen.notes, tuple(closest), tuple(dict.fromkeys(refusals)))
+
+
+def diagnose_by_card(file: WeightsFile, networks: Catalogue[BackboneSpec], key: str | None) -> Diagnosis | None:
+    """Return the comparison with the network of a system that the card beside a file names.
+
+    No list has these networks. None where there is no such card, or the file does not fit.
+    """
+    card = read_card(file.path, file.sha256)
+    if card is None or card.system is None:
+        return None
+    try:
+        fits = [
+            compare(file, configure(offer, card.backbone_options)[0], key) for offer in networks.find(card.backbone)
+        ]
+    except WsolbenchError:  # the system is not installed, or is another one
+        return None
+    exact = tuple(fit for fit in fits if fit is not None and not fit.difference)
+    chosen = choose_entries(file, key)
+    said = (f"by its card it is '{card.backbone}'",)
+    return Diagnosis(chosen.tensors, chosen.notes, exact, (), said) if exact else None
 
 
 def look_in_zoos(file: WeightsFile, found: Diagnosis, networks: Catalogue[BackboneSpec], key: str | None) -> Diagnosis:

@@ -129,8 +129,7 @@ def read_weights(
         fetched = StateDict(Path(str(pretrained)), entries)
         check_values(fetched)
         info = WeightsInfo(source="pretrained", file=str(pretrained), sha256=state_sha256(entries))
-        untrained = () if spec.system is None else (f"{pretrained}: the system '{spec.system}' did not train them",)
-        return KnownWeights(fetched, info.model_copy(update={"notes": list(untrained)}), warnings=untrained)
+        return KnownWeights(fetched, info)
     source = weights if isinstance(weights, FileSource) else FileSource(_shipped_file(spec, dataset))
     with blaming(offer.provider, f"reading weights for '{spec.name}'"):
         state = source.state(spec)
@@ -148,6 +147,25 @@ def read_weights(
     class_names = tuple(card.class_names) if card else ()
     asked = _input_on_card(card, spec)
     return KnownWeights(state, info, source if weights else None, warnings, class_names, asked)
+
+
+def told_of_systems(known: KnownWeights, spec: BackboneSpec) -> KnownWeights:
+    """Return weights with a warning where the system of the network, or its lack of one, did not train them.
+
+    What nobody says of the weights is not warned of.
+    """
+    training = known.info.training
+    if training is None and known.info.source != "pretrained":
+        return known
+    system = None if training is None or training.system is None else training.system.name
+    if system == spec.system:
+        return known
+    by = "trained without a system" if system is None else f"trained by the system '{system}'"
+    plain = spec.name.removeprefix(f"{spec.system}:")
+    name = plain if system is None else f"{system}:{plain}"
+    warning = f"the weights were {by}, and run as '{spec.name}': the name of their network is '{name}'"
+    info = known.info.model_copy(update={"notes": [*known.info.notes, warning]})
+    return replace(known, info=info, warnings=(*known.warnings, warning))
 
 
 def shipped_checkpoint(spec: BackboneSpec, dataset: str) -> Checkpoint | None:
@@ -247,12 +265,10 @@ def _input_on_card(card: Card | None, spec: BackboneSpec) -> AskedInput | None:
 
 
 def _of_another_network(card: Card | None, spec: BackboneSpec, options: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return a warning if the card names another network, or the same with other options or another system."""
+    """Return a warning if the card of weights names another network, or the same with other options."""
     if card is None:
         return ()
     theirs, ours = network_label(card.backbone, card.backbone_options), network_label(spec.name, options)
-    same_system = spec.system == (None if card.system is None else card.system.name)
-    same_network = plain_name(card.backbone) == plain_name(spec.name)
-    if same_network and same_system and to_json(card.backbone_options) == to_json(options):
+    if plain_name(card.backbone) == plain_name(spec.name) and to_json(card.backbone_options) == to_json(options):
         return ()
     return (f"by their card the weights are those of '{theirs}'; they are loaded into '{ours}'",)

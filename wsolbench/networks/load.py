@@ -36,6 +36,7 @@ from wsolbench.networks.known_weights import (
     read_weights,
     source_of,
     statements_of,
+    told_of_systems,
 )
 from wsolbench.networks.network import USUAL, Execution, LoadedNetwork, largest_kernel, stage_kernel
 from wsolbench.networks.plain_data import Statement
@@ -101,6 +102,7 @@ def load_network(
         loaded = _load_object(name, offer, changes, device, execution)
     else:
         known = read_weights(offer, dataset, source, chosen)
+        known = None if known is None else told_of_systems(known, offer.spec)
         said = [] if known is None else statements_of(known, offer, registry)
         decided = input_of_weights(known, said, offer, changes)
         offer, known = decided.offer, at_its_size(known, decided.offer.spec, own)

@@ -19,7 +19,7 @@ from wsolbench.engine.provenance import describe_input, git_revision, package_ve
 from wsolbench.errors import DataError, UsageError
 from wsolbench.figures.training_curve import draw_curve
 from wsolbench.files import sha256
-from wsolbench.networks.card import CARD, Card, SeedResult
+from wsolbench.networks.card import CARD, LABELS_ALONE, LABELS_AND_BOXES, Card, SeedResult
 from wsolbench.progress import Reporter
 from wsolbench.records import StageInfo, SystemInfo, WeightsInfo
 from wsolbench.training.images import TrainingImages
@@ -266,6 +266,7 @@ def _write_results(
         dataset_version=plan.dataset.version,
         train_images=len(images.split.ids),
         train_sha256=images.content_sha256(),
+        supervision=LABELS_ALONE if plan.scorer is None else LABELS_AND_BOXES,
         recipe=plan.built_recipe.name,
         recipe_options=plan.built_recipe.options,
         system=_system_info(plan, state.kept.get("targets", {})),

@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic.dataclasses import dataclass
 
-from wsolbench.api import BackboneSpec, Probability, Stage, SystemSpec, Uniform, UsageError, hookimpl, rebuilt
+from wsolbench.api import (
+    Attentive,
+    BackboneSpec,
+    Probability,
+    Stage,
+    SystemSpec,
+    Uniform,
+    UsageError,
+    hookimpl,
+    rebuilt,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,7 +44,7 @@ class ADL:
         drop_rate: Probability of the mask.
         threshold: Cells of at least this share of an image's largest mean are hidden.
         places: Taps behind which there is a layer; None for those of the reference, where it has the network, and for
-            the last two taps of any other network.
+            the last two stages or blocks of any other network; of tokens, the two before the last.
 
     Source:
         Equations and places as in clovaai/wsolevaluation, ``wsol/method/adl.py``, whose defaults these are.
@@ -70,12 +80,23 @@ class ADL:
         return (attention < self.threshold * attention.amax(dim=(2, 3), keepdim=True)).to(attention.dtype)
 
     def _places(self, network: Any) -> tuple[str, ...]:
-        own: tuple[str, ...] = getattr(network, "adl_places", network.taps[-2:])
+        own: tuple[str, ...] = getattr(network, "adl_places", None) or _last_blocks(network)
         for name in self.places or ():
             if name not in {*network.taps, *own}:
                 taps = ", ".join(network.taps)
                 raise UsageError(f"places: {type(network).__name__} has no tap {name!r}; its taps: {taps}")
         return self.places or own
+
+
+def _last_blocks(network: Any) -> tuple[str, ...]:
+    """Return the last two taps that are no norms; of a network of tokens, those before its last block.
+
+    Behind the last block nothing that a class token is made of reads the patches.
+    """
+    blocks = [name for name in network.taps if "norm" not in name.rpartition(".")[2]]
+    if isinstance(network, Attentive) and len(blocks) > 1:
+        del blocks[-1]
+    return tuple(blocks[-2:])
 
 
 def network_of(base: BackboneSpec) -> BackboneSpec:

@@ -7,6 +7,7 @@ import pytest
 import torch
 from reference_fill import agrees, filled
 
+import wsolbench
 from wsolbench.contract import InputConfig
 from wsolbench.errors import UsageError
 from wsolbench.networks.shapes import build_shapes
@@ -122,3 +123,18 @@ def test_a_system_keeps_the_options_and_the_input_of_its_network(registry):
     assert (spec.input, spec.checkpoints, spec.family) == (base.input, (), "adl:convnext")
     assert isinstance(spec.input, InputConfig)
     assert spec.build(3, kernel_size=3).stages[0].blocks[0].conv_dw.kernel_size == (3, 3)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("no_curve")
+@pytest.mark.parametrize("name", ["resnet_micro", "replknet_nano", "timm:vit_tiny_patch16_224"])
+def test_small_networks_of_several_kinds_are_trained(folder_set, tmp_path, name):
+    made = folder_set(train=8, test=2)
+    data = {"dataset": "folder", "data_root": made.images, "metadata_root": made.metadata, "input_size": 64}
+    recipe = {"epochs": 1, "batch_size": 4}
+    adl, plain = (
+        wsolbench.train(f"{system}{name}", **data, recipe_options=recipe, out=tmp_path / (system or "alone"))
+        for system in ("adl:", "")
+    )
+    assert adl.card.parameters == plain.card.parameters
+    assert adl.card.weights_sha256 != plain.card.weights_sha256
