@@ -1,5 +1,6 @@
 """The checks of systems: each notices what it is there for."""
 
+import itertools
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -49,6 +50,26 @@ def boxes(images):
         yield {"boxes": batch[:, 0, 0, :3]}
 
 
+def warm_up(step):
+    terms = classification(step)
+    return terms if step.epoch == 1 else {**terms, "extra": step.outputs["features"].square().mean()}
+
+
+def test_epochs_of_a_warm_up_may_lack_a_term():
+    assert fails(system(Stage("s", 3, loss=warm_up))) == set()
+
+
+def changing():
+    """Return a loss that has one more term in every second step."""
+    steps = itertools.count()
+
+    def loss(step):
+        terms = classification(step)
+        return terms if next(steps) % 2 else {**terms, "extra": step.outputs["features"].square().mean()}
+
+    return loss
+
+
 @pytest.mark.parametrize(
     ("spec", "rule"),
     [
@@ -66,6 +87,7 @@ def boxes(images):
         (system(Stage("s", 1, loss=lambda step: {"a": step.outputs["logits"].sum() / 0})), "system_trains"),
         (system(Stage("s", 1, loss=lambda step: {"a": 0 * step.outputs["logits"].sum()})), "system_trains"),
         (system(Stage("s", 1, trains=("decoder",))), "system_trains"),
+        (system(Stage("s", 3, loss=changing())), "system_trains"),
     ],
 )
 def test_a_system_that_breaks_a_rule(spec, rule):

@@ -7,8 +7,8 @@ The remedies are those of Bae et al., "Rethinking Class Activation Mapping for W
 ECCV 2020, which names three flaws. Global average pooling favours channels that activate few pixels (remedy:
 thresholded average pooling, TAP). Negative weights darken the object (negative weight clamping, NWC). The maximum of a
 map is an unstable reference for thresholds (percentile as a standard, PaS). NWC clamps the weights of the map only, so
-its map is that of ``cam-pos``. The paper applies the three together, to a classifier trained with TAP; here each is
-applied alone, to a classifier as it is.
+its map is that of ``cam-pos``. The paper applies the three together, to a classifier trained with TAP: that is the
+system ``tap`` with ``cam-nwc-pas``. Here each is also applied alone, to a classifier as it is.
 """
 
 from __future__ import annotations
@@ -193,6 +193,18 @@ class PercentileCAM(CAM):
         return torch.from_numpy(clipped).to(features.device)
 
 
+@dataclass(frozen=True)
+class PositivePercentileCAM(PercentileCAM):
+    """The CAM of the positive weights, with thresholds that are fractions of a percentile; see `PercentileCAM`.
+
+    For a classifier trained with TAP, this is the map of the paper.
+    """
+
+    def channel_weights(self, features: Tensor, context: MethodContext) -> Tensor:
+        """Return the weights (B, K), negative ones set to 0."""
+        return super().channel_weights(features, context).clamp(min=0)
+
+
 def _clip(raw_map: NDArray[np.float64], percentile: float) -> NDArray[np.float64]:
     """Return a raw map (h, w) resized to the evaluation frame as in the core, and clipped at its percentile.
 
@@ -228,4 +240,5 @@ def wsolbench_methods() -> list[MethodSpec]:
         spec("cam-tap", ThresholdedPoolingCAM, f"{bae}, thresholded average pooling, as read for a trained head"),
         spec("cam-nwc", PositiveCAM, f"{bae}, negative weight clamping: the map of cam-pos"),
         spec("cam-pas", PercentileCAM, f"{bae}, percentile as a standard for thresholding"),
+        spec("cam-nwc-pas", PositivePercentileCAM, f"{bae}, both together: the map of its system, tap"),
     ]
