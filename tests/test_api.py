@@ -20,6 +20,7 @@ API = [
     "BackboneSpec",
     "BackboneZoo",
     "BelowOne",
+    "Boxes",
     "Checkpoint",
     "Choice",
     "ConvNeXtLike",

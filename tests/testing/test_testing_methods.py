@@ -5,7 +5,7 @@ import torch
 from conformance import check_of, fails
 
 from wsolbench import testing
-from wsolbench.api import Maps, MethodSpec
+from wsolbench.api import Boxes, Maps, MethodSpec
 
 
 def in_place(features, _):
@@ -104,6 +104,33 @@ def test_a_method_that_breaks_a_rule(rule, method):
 def test_a_fit_that_breaks_a_rule(build):
     with pytest.raises(AssertionError, match=r"expected .*, got "):
         testing.check_method_fit(MethodSpec("m", lambda: build(), "s"))
+
+
+def boxed(change):
+    """Return a method that makes two boxes an image, the second of which is not there, and changes them."""
+
+    def method(features, _):
+        corner = features.mean(dim=(1, 2, 3)).sigmoid()[:, None] * torch.tensor([0.4, 0.4, 0.9, 1.1])
+        return Boxes(change(torch.stack([corner, torch.full_like(corner, float("nan"))], dim=1)))
+
+    return MethodSpec("m", lambda: method, "s")
+
+
+def test_a_method_may_make_boxes():
+    assert fails(boxed(lambda boxes: boxes)) == set()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda boxes: boxes[:1], r"boxes \(1, 2, 4\) for the images"),
+        (lambda boxes: boxes.flip(2), "expected corners with x0 <= x1"),
+        (lambda boxes: boxes * 224, "expected corners in fractions of the image"),
+    ],
+)
+def test_boxes_that_break_a_rule(change, words):
+    with pytest.raises(AssertionError, match=words):
+        testing.check_method_maps(boxed(change))
 
 
 def test_a_method_that_is_not_deterministic():

@@ -102,7 +102,10 @@ def run(
         int, typer.Option(metavar="N", min=0, max=LARGEST_SEED, help="Of every random draw, such as random weights.")
     ] = 0,
     save_scoremaps: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Write the maps as DIR/METHOD/(val|test)/IMAGE.npy.")
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Write maps as DIR/METHOD/(val|test)/IMAGE.npy, and boxes as DIR/METHOD/(val|test).csv."
+        ),
     ] = None,
     all_metrics: FurtherMetrics = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON record a line, and nothing else.")] = False,

@@ -43,6 +43,7 @@ from wsolbench.contract.datasets import (
     Split,
 )
 from wsolbench.contract.methods import (
+    Boxes,
     FittedMethod,
     Maps,
     Method,
@@ -78,6 +79,7 @@ __all__ = [
     "Backbone",
     "BackboneSpec",
     "BackboneZoo",
+    "Boxes",
     "Checkpoint",
     "ConvNeXtLike",
     "Conventions",

@@ -24,7 +24,7 @@ from wsolbench.contract.choices import Interpolation
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from wsolbench.contract.methods import Maps
+    from wsolbench.contract.methods import Boxes, Maps
 
 __all__ = [
     "Attention",
@@ -189,10 +189,10 @@ class Trainable(Protocol):
 
 @runtime_checkable
 class Localizing(Protocol):
-    """A backbone that makes the map of a class itself, as its paper does at test time: the method ``native``."""
+    """A backbone that makes the map or box of a class itself, as its paper does at test time: the method ``native``."""
 
-    def localize(self, features: Any, images: Tensor, class_indices: Tensor) -> Tensor | Maps:
-        """Return raw maps (B, h', w'), any size and range, higher where the object is; alone or with statistics.
+    def localize(self, features: Any, images: Tensor, class_indices: Tensor) -> Tensor | Maps | Boxes:
+        """Return raw maps (B, h', w'), any size and range, higher where the object is; or `Boxes`.
 
         Args:
             features: What ``forward_features`` returns for the images.

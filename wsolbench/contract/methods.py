@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, runtime_checkable
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "NOT_DEFINED",
+    "Boxes",
     "FittedMethod",
     "Maps",
     "Method",
@@ -153,8 +154,8 @@ class MethodContext:
             raise UsageError(f"{name} does not offer its attention; use a method that does not need it")
         return self.backbone.forward_attention(self.images)
 
-    def localize(self, features: Tensor) -> Tensor | Maps:
-        """Return the maps (B, h', w') that the network itself makes of features; see `Localizing`.
+    def localize(self, features: Tensor) -> Tensor | Maps | Boxes:
+        """Return the maps (B, h', w') or boxes that the network itself makes of features; see `Localizing`.
 
         Args:
             features: Feature maps (B, K, h, w).
@@ -190,18 +191,39 @@ class Maps:
     statistics: Mapping[str, Tensor]
 
 
-class Method(Protocol):
-    """Turns features into raw maps; higher means more likely the object."""
+@dataclass(frozen=True)
+class Boxes:
+    """Predicted boxes, in place of maps: a box is right at every τ or at none.
 
-    def __call__(self, features: Tensor, context: MethodContext) -> Tensor | Maps:
-        """Return raw maps.
+    Corners become whole pixels of the original image as those of a list in fractions do: truncated, both inclusive. A
+    box is cut at the border of its image; one that is wholly outside is none, and so is one of four NaN. Corners that
+    are equal are one pixel.
+
+    Args:
+        boxes: (B, 4), or (B, n, 4) for several boxes an image: corners x0, y0, x1, y1 in fractions of the image, which
+            the network's input shows whole, with x0 <= x1 and y0 <= y1. NaN stands for a box that is not there; an
+            image without any box counts as wrong.
+        scores: (B,) or (B, n); the box with the highest one is the best. None where the first box is the best.
+        statistics: Name -> one number for each image, as of `Maps`.
+    """
+
+    boxes: Tensor
+    scores: Tensor | None = None
+    statistics: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+class Method(Protocol):
+    """Turns features into raw maps; higher means more likely the object. Or into boxes, then of all images."""
+
+    def __call__(self, features: Tensor, context: MethodContext) -> Tensor | Maps | Boxes:
+        """Return raw maps, or boxes.
 
         Args:
             features: Feature maps (B, K, h, w); not to be changed.
             context: The other inputs; not to be changed.
 
         Returns:
-            Raw maps (B, h', w'), any size and range, alone or with statistics.
+            Raw maps (B, h', w'), any size and range, alone or with statistics; or boxes.
         """
         ...
 

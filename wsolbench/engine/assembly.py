@@ -16,11 +16,18 @@ from wsolbench.data.opened import OpenDataset, OpenSplit, show_finding
 from wsolbench.data.pseudo_boxes import open_pseudo_boxes
 from wsolbench.engine.metrics import Selection, compute_metrics, select_thresholds, split_outcomes
 from wsolbench.engine.rules import score_rules
-from wsolbench.engine.scoring import ScoredSplit, report_bad_maps, report_readings, report_remarks, score_maps
+from wsolbench.engine.scoring import (
+    ScoredSplit,
+    report_bad_maps,
+    report_boxes,
+    report_readings,
+    report_remarks,
+    score_maps,
+)
 from wsolbench.engine.sources import MapSource
-from wsolbench.errors import UsageError
+from wsolbench.errors import DataError, UsageError
 from wsolbench.progress import Reporter
-from wsolbench.protocol import FRAME, IOU_THRESHOLDS, select_threshold
+from wsolbench.protocol import FRAME, IOU_THRESHOLDS, select_on_fullsup, select_threshold
 from wsolbench.protocol.compilation import load_sweep
 from wsolbench.protocol.rules import OTSU
 from wsolbench.records import (
@@ -62,7 +69,7 @@ class OpenSplits:
 
 @dataclass(frozen=True)
 class Scored:
-    """The scores of one method's maps."""
+    """The scores of one method's maps or boxes."""
 
     evaluated: ScoredSplit
     fullsup: ScoredSplit | None
@@ -84,6 +91,18 @@ class Scored:
         bare = [None if part is None else part.without_scores() for part in (fullsup, pseudo)]
         return cls(evaluated.without_scores(), bare[0], Selection(None, reason), bare[1])
 
+    @classmethod
+    def of_boxes(cls, evaluated: ScoredSplit, fullsup: ScoredSplit | None) -> Scored:
+        """Put the scores of boxes together: every τ is the best one, and train-fullsup chooses none.
+
+        Raises:
+            DataError: The evaluated split has no boxes to compare them with.
+        """
+        if evaluated.boxes is None:
+            raise DataError(f"the split {evaluated.part.split.label} has no boxes to compare predicted boxes with")
+        bare = None if fullsup is None else fullsup.without_scores()
+        return cls.of(evaluated, bare, Selection(select_on_fullsup(evaluated.boxes), None))
+
     @property
     def undefined(self) -> str | None:
         """Why the method has no map of any image, or None where it has one."""
@@ -91,9 +110,9 @@ class Scored:
 
     @property
     def threshold(self) -> tuple[float, Literal["fullsup", "oracle"]] | None:
-        """The τ at which the largest contour's box is drawn, and where it was chosen; None without boxes."""
+        """The τ at which the largest contour's box is drawn, and where it was chosen; None without boxes of maps."""
         boxes, fullsup = self.evaluated.boxes, self.selection.fullsup
-        if boxes is None:
+        if boxes is None or not self.evaluated.of_maps:
             return None
         if fullsup is not None:
             return fullsup.single_threshold, "fullsup"
@@ -153,17 +172,37 @@ def score_splits(source: MapSource, splits: OpenSplits, config: ScoringConfig, r
     fullsup: dict[str, ScoredSplit] = {}
     if splits.fullsup is not None:
         fullsup = _score(source, splits.fullsup, config, reporter, {})
+        _check_boxes(fullsup, splits.evaluated)
     pseudo: dict[str, ScoredSplit] = {}
     if splits.pseudo is not None:
         pseudo = _score(source, splits.pseudo, config, reporter, {})
     chosen = {method: select_thresholds(fullsup.get(method), splits.why_none) for method in source.methods}
     places = {method: selection.quality_index for method, selection in chosen.items()}
     scored = _score(source, splits.evaluated, config, reporter, places, otsu=OTSU in config.tau)
+    _check_boxes(scored, splits.evaluated)
+    report_boxes(scored, reporter)
     report_readings([*list(fullsup.values())[:1], *list(scored.values())[:1]], reporter)
+    of_boxes = [method for method, split in scored.items() if not split.of_maps]
+    if of_boxes and (config.tau or splits.pseudo):
+        option = "--tau" if config.tau else "--tau-from"
+        reporter.say(f"{option} has no effect on {', '.join(of_boxes)}: boxes have no τ")
     return {
-        method: Scored.of(scored[method], fullsup.get(method), chosen[method], pseudo.get(method))
+        method: Scored.of_boxes(scored[method], fullsup.get(method))
+        if method in of_boxes
+        else Scored.of(scored[method], fullsup.get(method), chosen[method], pseudo.get(method))
         for method in source.methods
     }
+
+
+def _check_boxes(scored: Mapping[str, ScoredSplit], evaluated: OpenSplit) -> None:
+    """Refuse methods that make boxes where no box is known.
+
+    Raises:
+        DataError: There is one.
+    """
+    for method, split in scored.items():
+        if not split.of_maps and not evaluated.has_boxes:
+            raise DataError(f"the method '{method}' makes boxes, and the split {evaluated.split.label} has none")
 
 
 def _score(
@@ -218,7 +257,8 @@ def assemble_record(
     """Put a record together: the numbers of one method, beside the descriptions of what made them."""
     headless = backbone is not None and backbone.classes == 0
     metrics, missing = compute_metrics(scored.evaluated, scored.selection, target=protocol.target, headless=headless)
-    thresholds = {} if config is None else score_rules(config, scored.evaluated, scored.pseudo)
+    has_rules = config is not None and scored.evaluated.of_maps
+    thresholds = score_rules(config, scored.evaluated, scored.pseudo) if config is not None and has_rules else {}
     choosing = [part for part in (*scored.parts[1:], scored.pseudo) if part is not None]
     outcomes = [split_outcomes(scored.evaluated, scored.selection), *map(split_outcomes, choosing)]
     remarks = {part.part.split.label: counts for part in scored.parts if (counts := _count_remarks(part))}

@@ -21,18 +21,17 @@ from wsolbench.engine.assembly import (
     open_splits,
     score_splits,
 )
-from wsolbench.engine.metrics import Selection
-from wsolbench.engine.predictions import PredictedFiles, score_boxes, unscored
+from wsolbench.engine.predictions import PredictedFiles, StoredBoxes, unscored
 from wsolbench.engine.provenance import describe_dataset, describe_environment
 from wsolbench.engine.rules import check_rules
 from wsolbench.engine.scoremap_files import ScoremapFolder
+from wsolbench.engine.scoring import score_maps
 from wsolbench.engine.sources import MapSource, StoredMaps
 from wsolbench.errors import DataError, UsageError
 from wsolbench.files import atomic_folder, file_name
 from wsolbench.host.provider import Provider
 from wsolbench.host.registry import Registry
 from wsolbench.progress import Reporter
-from wsolbench.protocol import select_on_fullsup
 from wsolbench.records import Environment, MethodInfo, ResultRecord, write_record
 from wsolbench.records.missing import NO_FULLSUP_MAPS
 
@@ -123,10 +122,11 @@ def _evaluate_boxes(
     part = splits.evaluated
     files = PredictedFiles(dataset, part, dataset.images(part.split).ids)
     boxes = files.boxes(config.predicted_boxes, reporter)
-    evaluated = score_boxes(part, boxes, files.hits(config.predictions), config.threshold_step)
-    assert evaluated.boxes is not None
-    selection = Selection(select_on_fullsup(evaluated.boxes), None)  # every τ is the best one
-    scored = Scored.of(evaluated, None if splits.fullsup is None else unscored(splits.fullsup), selection)
+    source = StoredBoxes(boxes, (config.method,), files.hits(config.predictions))
+    (score,) = score_maps(
+        source, part, threshold_step=config.threshold_step, workers=config.workers, reporter=reporter
+    ).values()
+    scored = Scored.of_boxes(score.result(), None if splits.fullsup is None else unscored(splits.fullsup))
     return assemble_record(
         scored,
         dataset=describe_dataset(dataset, splits.parts, config.limit),

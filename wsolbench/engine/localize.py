@@ -16,11 +16,12 @@ from wsolbench.contract import ImageSplit, MethodContext
 from wsolbench.contract.choices import Target
 from wsolbench.data.fingerprint import image_digest
 from wsolbench.data.opened import OpenSplit
+from wsolbench.engine.boxes import boxes_in_pixels
 from wsolbench.engine.features import FeatureBatch, stream_features
 from wsolbench.engine.guards import MethodGuard
-from wsolbench.engine.methods import BuiltMethod, MethodMaps, apply_method
+from wsolbench.engine.methods import BuiltMethod, MethodBoxes, MethodMaps, apply_method, maps_of
 from wsolbench.engine.sources import MapBatch
-from wsolbench.errors import WeightsError
+from wsolbench.errors import PluginError, WeightsError
 from wsolbench.networks.class_rows import rows_of
 from wsolbench.networks.class_weights import check_class_weights
 from wsolbench.networks.network import LoadedNetwork
@@ -31,7 +32,7 @@ __all__ = ["NetworkMaps"]
 
 @dataclass(frozen=True)
 class NetworkMaps:
-    """A source of maps: a network, its methods, and how they are put to work.
+    """A source of maps or boxes: a network, its methods, and how they are put to work.
 
     Args:
         network: What computes features and logits.
@@ -52,6 +53,7 @@ class NetworkMaps:
     class_rows: tuple[int, ...] | None = None
     fate_of_constants: str = "count as zero maps"
     _checked: set[str] = field(default_factory=set, init=False, repr=False, compare=False)
+    _makes: dict[str, type] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -68,18 +70,22 @@ class NetworkMaps:
         return f"that of '{split.images.ids[index]}'"
 
     def stream(self, split: OpenSplit, positions: Sequence[int]) -> Generator[MapBatch, None, None]:
-        """Yield the maps of the images at some positions.
+        """Yield the maps or boxes of the images at some positions.
 
         Raises:
             DataError: An image cannot be read.
-            PluginError: The network or a method fails, or a map has a wrong shape.
+            PluginError: The network or a method fails, or a map has a wrong shape, or a box is none.
         """
         digests: dict[int, str] = {}
         remarks: dict[int, tuple[str, ...]] = {}
+        sizes: dict[int, tuple[int, int]] = {}
+        listed = split.annotations.image_sizes
 
         def look(index: int, image: NDArray[np.uint8]) -> None:
+            size = (image.shape[1], image.shape[0])
             digests[index] = image_digest(image)
-            remarks[index] = split.remarks_on(index, (image.shape[1], image.shape[0]))
+            remarks[index] = split.remarks_on(index, size)
+            sizes[index] = listed.get(split.images.ids[index], size)
 
         stream = stream_features(
             self.network,
@@ -93,17 +99,24 @@ class NetworkMaps:
         with closing(stream) as batches:
             for batch in batches:
                 self._check_class_weights(batch)
-                maps = self._apply_methods(batch, split.images, guard)
+                found = self._apply_methods(batch, split.images, guard)
+                of_images = [sizes.pop(int(index)) for index in batch.indices]
                 yield MapBatch(
                     batch.indices,
                     {
                         name: [partial(classified_scoremap, raw_map) for raw_map in made.maps]
-                        for name, made in maps.items()
+                        for name, made in found.items()
+                        if isinstance(made, MethodMaps)
                     },
-                    {name: made.statistics for name, made in maps.items()},
+                    {name: made.statistics for name, made in found.items()},
                     _class_hits(batch.logits.float().cpu(), rows_of(batch.labels, self.class_rows).cpu()),
                     [digests.pop(int(index)) for index in batch.indices],
                     [remarks.pop(int(index)) for index in batch.indices],
+                    {
+                        name: list(map(boxes_in_pixels, made.boxes, of_images))
+                        for name, made in found.items()
+                        if isinstance(made, MethodBoxes)
+                    },
                 )
         guard.check_values(self.built)
 
@@ -113,6 +126,7 @@ class NetworkMaps:
         Raises:
             DataError: An image cannot be read.
             PluginError: The network or a method fails, or a map has a wrong shape.
+            UsageError: A method makes boxes.
         """
         scoremaps: dict[str, dict[int, NDArray[np.float32]]] = {name: {} for name in self.methods}
         stream = stream_features(
@@ -121,9 +135,10 @@ class NetworkMaps:
         guard = self._guard
         with closing(stream) as batches:
             for batch in batches:
-                for name, made in self._apply_methods(batch, images, guard).items():
-                    found = zip(batch.indices.tolist(), map(to_scoremap, made.maps), strict=True)
-                    scoremaps[name].update(found)
+                made = self._apply_methods(batch, images, guard)
+                for built in self.built:
+                    maps = maps_of(built, made[built.name]).maps
+                    scoremaps[built.name].update(zip(batch.indices.tolist(), map(to_scoremap, maps), strict=True))
         guard.check_values(self.built)
         return scoremaps
 
@@ -157,12 +172,26 @@ class NetworkMaps:
         return MethodGuard(self.network.module, self.seed)
 
     @torch.no_grad()
-    def _apply_methods(self, batch: FeatureBatch, images: ImageSplit, guard: MethodGuard) -> dict[str, MethodMaps]:
+    def _apply_methods(
+        self, batch: FeatureBatch, images: ImageSplit, guard: MethodGuard
+    ) -> dict[str, MethodMaps | MethodBoxes]:
         self._check_values(batch, images)
         classes = batch.logits.argmax(dim=1) if self.target == "predicted" else rows_of(batch.labels, self.class_rows)
         context = MethodContext(self.network.module, batch.images, classes, batch.logits, batch.rest)
         ids = [images.ids[index] for index in batch.indices]
-        return {built.name: apply_method(built, batch.features, context, ids, guard) for built in self.built}
+        made = {built.name: apply_method(built, batch.features, context, ids, guard) for built in self.built}
+        for built in self.built:
+            self._check_kind(built, type(made[built.name]), ids[0])
+        return made
+
+    def _check_kind(self, built: BuiltMethod, kind: type, first: str) -> None:
+        """Refuse a method that makes maps of some images, and boxes of others."""
+        if self._makes.setdefault(built.name, kind) is not kind:
+            now, before = ("boxes", "maps") if kind is MethodBoxes else ("maps", "boxes")
+            raise PluginError(
+                f"plugin {built.offer.provider}: the method '{built.name}' returned {now} for the images from "
+                f"'{first}' on, and {before} for those before; it has to return one of the two for all images"
+            )
 
 
 def _class_hits(logits: Tensor, labels: Tensor) -> dict[int, NDArray[np.bool_]]:

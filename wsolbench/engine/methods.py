@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from pydantic_core import to_json
 from torch import Tensor
 
-from wsolbench.contract import Localizing, Maps, Method, MethodContext, MethodSpec, Tapped
+from wsolbench.contract import Boxes, Localizing, Maps, Method, MethodContext, MethodSpec, Tapped
 from wsolbench.contract.backbones import class_weights
 from wsolbench.contract.methods import Need
 from wsolbench.contract.options import build_with_options
 from wsolbench.contract.taps import check_taps
+from wsolbench.engine.boxes import FractionBoxes, sorted_boxes
 from wsolbench.engine.guards import MethodGuard, PrivateContext, refusing_writes
 from wsolbench.errors import PluginError, UsageError
 from wsolbench.files import file_name
@@ -144,9 +145,28 @@ class MethodMaps:
     statistics: dict[str, NDArray[np.float64]]
 
 
+@dataclass(frozen=True)
+class MethodBoxes:
+    """What a method made of a batch in place of maps: the boxes of each image, and statistics as those of maps."""
+
+    boxes: list[FractionBoxes]
+    statistics: dict[str, NDArray[np.float64]]
+
+
+def maps_of(built: BuiltMethod, made: MethodMaps | MethodBoxes) -> MethodMaps:
+    """Return the maps that a method made, where nothing but maps will do.
+
+    Raises:
+        UsageError: It made boxes.
+    """
+    if isinstance(made, MethodBoxes):
+        raise UsageError(f"the method '{built.name}' makes boxes, not maps, and maps are needed here; name another one")
+    return made
+
+
 def apply_method(
     built: BuiltMethod, features: Tensor, context: MethodContext, ids: Sequence[str], guard: MethodGuard
-) -> MethodMaps:
+) -> MethodMaps | MethodBoxes:
     """Run a method on a batch and check what comes back; if it fails, find the image that it fails on.
 
     Args:
@@ -170,6 +190,8 @@ def apply_method(
                 one = slice(position, position + 1)
                 _called(built, features[one], context[one], f"{doing} on the image '{image_id}'")
             raise
+        if isinstance(made, Boxes):
+            return MethodBoxes(_checked_boxes(built, made, ids), _checked_statistics(built, made.statistics, ids))
         maps, statistics = (made.maps, made.statistics) if isinstance(made, Maps) else (made, {})
         return MethodMaps(_checked_maps(built, maps, ids), _checked_statistics(built, statistics, ids))
 
@@ -187,6 +209,13 @@ def _checked_maps(built: BuiltMethod, maps: object, ids: Sequence[str]) -> NDArr
     if maps.numel() > LARGEST_MAPS:
         raise _refused(built, f"{_form(maps)} for", ids, f"expected at most {LARGEST_MAPS} numbers")
     return _own_array(maps)
+
+
+def _checked_boxes(built: BuiltMethod, boxes: Boxes, ids: Sequence[str]) -> list[FractionBoxes]:
+    try:
+        return sorted_boxes(boxes, ids)
+    except ValueError as error:
+        raise PluginError(f"plugin {built.offer.provider}: the method '{built.name}' returned {error}") from None
 
 
 def _checked_statistics(built: BuiltMethod, statistics: object, ids: Sequence[str]) -> dict[str, NDArray[np.float64]]:

@@ -115,7 +115,7 @@ def _fullsup_metrics(
         "fullsup_box_acc_v2": at_fullsup.box_acc_v2,
         "fullsup_box_acc_by_iou": _by_iou_key(at_fullsup.box_acc_by_iou),
         "fullsup_box_acc_by_size": _by_size(boxes, fullsup.single_index),
-        "gt_known_loc": at_fullsup.box_acc if target == "gt" or not scored.of_maps else None,
+        "gt_known_loc": at_fullsup.box_acc if target == "gt" or (target is None and not scored.of_maps) else None,
         **{f"top{k}_loc": top_k_loc(localized, hit) for k, hit in scored.hits.items()},
     }
     if scored.of_maps:

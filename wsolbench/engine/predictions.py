@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wsolbench.contract import Split
+from wsolbench.contract.choices import Target
 from wsolbench.data.opened import OpenDataset, OpenSplit
 from wsolbench.data.predictions import PredictedImages, read_predicted_boxes, read_predicted_classes
+from wsolbench.engine.boxes import ImageBoxes
 from wsolbench.engine.scoring import ScoredSplit
+from wsolbench.engine.sources import MapBatch
 from wsolbench.errors import DataError
 from wsolbench.progress import Reporter
-from wsolbench.protocol import (
-    FRAME,
-    BoxEvaluator,
-    IouCurves,
-    RawMapKind,
-    box_iou,
-    cam_threshold_grid,
-    pack_boxes,
-    scale_boxes,
-)
+from wsolbench.protocol import RawMapKind
 
-__all__ = ["PredictedFiles", "score_boxes", "unscored"]
+__all__ = ["PredictedFiles", "StoredBoxes", "unscored"]
 
 FIVE = 5
 
@@ -86,50 +80,40 @@ class PredictedFiles:
         return [image_id for split in splits for image_id in self.dataset.images(split).ids]
 
 
-def score_boxes(
-    part: OpenSplit,
-    boxes: Mapping[str, NDArray[np.int64]],
-    hits: Mapping[int, NDArray[np.bool_]],
-    threshold_step: float,
-) -> ScoredSplit:
-    """Return the scores of predicted boxes, the same at every τ: of the best box, and of whichever fits best.
+@dataclass(frozen=True)
+class StoredBoxes:
+    """A source of boxes in place of maps: those of a file.
 
-    Args:
-        part: The split.
-        boxes: Image id -> (n, 4) inclusive corners in original pixels, the best first; without any, the IoU is 0.
+    Attributes:
+        boxes: Image id -> (n, 4) inclusive corners in original pixels, the best first.
+        methods: What they are called.
         hits: k -> whether an image's class is among the k best predictions, (N,).
-        threshold_step: Step of the grid of τ.
     """
-    annotations, every = part.annotations, np.ones(len(cam_threshold_grid(threshold_step)))
-    true = {image_id: annotations.boxes[image_id] for image_id in part.images.ids}
-    evaluator = BoxEvaluator(true, annotations.image_sizes, threshold_step)
-    quality = np.zeros(len(part.images.ids))
-    for index, image_id in enumerate(part.images.ids):
-        scaled = scale_boxes(boxes[image_id], annotations.image_sizes[image_id], (FRAME, FRAME))
-        ious = box_iou(scaled, evaluator.boxes_in_frame(image_id)).max(axis=1)
-        quality[index] = ious[0] if len(ious) else 0.0
-        best = np.repeat(pack_boxes(scaled[:1]), len(every)) if len(scaled) else None
-        evaluator.add(image_id, IouCurves(quality[index] * every, ious.max(initial=0.0) * every, best))
-    return replace(
-        unscored(part),
-        boxes=evaluator.compute(),
-        hits=hits,
-        quality=quality,
-        remarks=_remarks(part),
-    )
+
+    boxes: Mapping[str, NDArray[np.int64]]
+    methods: tuple[str]
+    hits: Mapping[int, NDArray[np.bool_]]
+    target: Target | None = None
+    ahead: int = 64
+    fate_of_constants: str = ""
+
+    def stream(self, split: OpenSplit, positions: Sequence[int]) -> Generator[MapBatch, None, None]:
+        """Yield the boxes of the images at some positions."""
+        indices, remarks = np.array(positions, dtype=np.int64), split.images.remarks
+        yield MapBatch(
+            indices,
+            {},
+            hits={k: hit[indices] for k, hit in self.hits.items()},
+            remarks=[] if remarks is None else [tuple(remarks(index)) for index in positions],
+            boxes={self.methods[0]: [ImageBoxes(self.boxes[split.images.ids[index]]) for index in positions]},
+        )
+
+    def locate(self, split: OpenSplit, index: int) -> str:
+        """Return the image's id."""
+        return f"that of '{split.images.ids[index]}'"
 
 
 def unscored(part: OpenSplit) -> ScoredSplit:
     """Return a split of which no prediction is scored, as train-fullsup: boxes have no τ that it could choose."""
     bad: dict[RawMapKind, Sequence[int]] = {"nan": [], "constant": []}
     return ScoredSplit(part, None, None, {}, {}, bad, None, {}, None, {}, of_maps=False)
-
-
-def _remarks(part: OpenSplit) -> dict[str, list[int]]:
-    """Return what was decided about sizes that were read from the files of the images -> positions of the images."""
-    found: dict[str, list[int]] = {}
-    if part.images.remarks is not None:
-        for index in range(len(part.images.ids)):
-            for remark in part.images.remarks(index):
-                found.setdefault(remark, []).append(index)
-    return found

@@ -21,7 +21,7 @@ from wsolbench.engine.methods import BuiltMethod
 from wsolbench.engine.recorded import load_recorded
 from wsolbench.errors import DataError, UsageError
 from wsolbench.figures.gallery import Case, draw_gallery
-from wsolbench.figures.panels import Picture
+from wsolbench.figures.panels import Picture, is_no_box
 from wsolbench.figures.side_by_side import Column, check_format, draw_columns, save_figure
 from wsolbench.files import file_name
 from wsolbench.host.registry import Registry
@@ -67,16 +67,22 @@ def draw_galleries(
 def _cases(maps: NetworkMaps, part: OpenSplit, scored: Scored) -> list[list[Case]]:
     quality, threshold = scored.evaluated.quality, scored.threshold
     rows = {"": _evenly(len(part.images.ids))} if quality is None else _best_median_worst(quality)
-    (scoremaps,) = maps.scoremaps(part.images, [index for row in rows.values() for index in row]).values()
+    boxes = scored.evaluated.boxes
+    own_boxes = None if boxes is None or scored.evaluated.of_maps else boxes.boxes_at(0)  # the same at every τ
+    scoremaps: dict[int, NDArray[np.float32]] = {}
+    if scored.evaluated.of_maps:
+        (scoremaps,) = maps.scoremaps(part.images, [index for row in rows.values() for index in row]).values()
+
+    def predicted(index: int) -> NDArray[np.int64] | None:
+        if own_boxes is not None:
+            return np.array(own_boxes[index])
+        return None if threshold is None else boxes_at(scoremaps[index], threshold[0])[0]
 
     def case(label: str, index: int) -> Case:
-        scoremap = scoremaps[index]
-        return Case(
-            picture(part, index),
-            scoremap,
-            None if threshold is None else boxes_at(scoremap, threshold[0])[0],
-            "" if quality is None else f"{label}: IoU {quality[index]:.2f}",
-        )
+        box, text = predicted(index), "" if quality is None else f"{label}: IoU {quality[index]:.2f}"
+        if box is not None and is_no_box(box):
+            box, text = None, f"{label}: no box"
+        return Case(picture(part, index), scoremaps.get(index), box, text)
 
     return [[case(label, index) for index in row] for label, row in rows.items()]
 
@@ -102,6 +108,8 @@ def _evenly(total: int) -> list[int]:
 def _title(title: str, scored: Scored) -> str:
     if scored.undefined is not None:
         return f"{title} — {scored.undefined}"
+    if not scored.evaluated.of_maps:
+        return f"{title} — true box green, predicted box red"
     if scored.threshold is None:
         return title
     threshold, selection = scored.threshold
@@ -162,7 +170,8 @@ def draw_side_by_side(
     for of_network in groups:
         network = load_recorded(of_network[0].record, registry, len(dataset.class_names), weights_root, device)
         for each in of_network:
-            _fit_again(each, network, dataset, reporter)
+            if each.record.protocol.scored == "maps":
+                _fit_again(each, network, dataset, reporter)
         columns += [_column(each, network, part, indices) for each in of_network]
     columns = _named_apart(columns, [each.record for of_network in groups for each in of_network])
     figure = draw_columns([picture(part, index) for index in indices], columns)
@@ -244,7 +253,16 @@ def _fit_again(each: RecordedRun, network: LoadedNetwork, dataset: OpenDataset, 
 
 
 def _column(each: RecordedRun, network: LoadedNetwork, part: OpenSplit, indices: list[int]) -> Column:
-    """Compute the maps of one record; one by one, as two records may be of one method with different options."""
+    """Compute the maps of one record; one by one, as two records may be of one method with different options.
+
+    Boxes of a method that makes boxes are those of the record.
+    """
+    network_label, method_label = _network_label(network), _method_label(each.record)
+    if each.record.protocol.scored == "boxes":
+        outcomes = each.record.evaluated
+        assert outcomes.predicted_boxes is not None  # records of methods that make boxes have them
+        boxes = dict(zip(outcomes.image_ids, outcomes.predicted_boxes, strict=True))
+        return Column(network_label, method_label, None, None, [boxes[part.images.ids[index]] for index in indices])
     target = each.record.protocol.target or "gt"
     maps = NetworkMaps(
         network,
@@ -257,7 +275,7 @@ def _column(each: RecordedRun, network: LoadedNetwork, part: OpenSplit, indices:
     )
     (scoremaps,) = maps.scoremaps(part.images, indices).values()
     threshold = drawn_threshold(each.record)
-    return Column(_network_label(network), _method_label(each.record), threshold, [scoremaps[i] for i in indices])
+    return Column(network_label, method_label, threshold, [scoremaps[index] for index in indices])
 
 
 def _named_apart(columns: Sequence[Column], records: Sequence[ResultRecord]) -> list[Column]:

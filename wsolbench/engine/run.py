@@ -204,7 +204,9 @@ def _records(
             dataset=dataset,
             backbone=describe_backbone(plan.network, rows),
             method=describe_method(built, fitted.get(built.name)),
-            protocol=describe_protocol(plan.config, plan.config.target),
+            protocol=describe_protocol(
+                plan.config, plan.config.target, "maps" if scored[built.name].evaluated.of_maps else "boxes"
+            ),
             environment=describe_environment(
                 [*providers, built.offer.provider],
                 command=command,

@@ -1,4 +1,4 @@
-"""The one scorer: maps of a split, from whatever source, against its annotations."""
+"""The one scorer: maps or boxes of a split, from whatever source, against its annotations."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from wsolbench.contract import MaskPair
 from wsolbench.data.fingerprint import combine_digests
 from wsolbench.data.opened import OpenSplit, show_finding
 from wsolbench.data.remarks import findings_of_readings, findings_of_remarks
+from wsolbench.engine.boxes import ImageBoxes
 from wsolbench.engine.sources import LazyScoremap, MapBatch, MapSource
 from wsolbench.errors import DataError, ScoremapError, UsageError
 from wsolbench.progress import Reporter
@@ -27,10 +28,14 @@ from wsolbench.protocol import (
     Pointing,
     RawMapKind,
     ScoreHistograms,
+    box_iou,
     mask_in_frame,
+    pack_boxes,
     point_at_boxes,
     point_at_mask,
+    scale_boxes,
 )
+from wsolbench.protocol.sweep import AtOtsu
 from wsolbench.records.missing import why_undefined
 from wsolbench.records.outcomes import DECIMALS
 from wsolbench.texts import counted
@@ -41,6 +46,7 @@ __all__ = [
     "ScoredSplit",
     "SplitScore",
     "report_bad_maps",
+    "report_boxes",
     "report_readings",
     "report_remarks",
     "score_maps",
@@ -59,12 +65,13 @@ POINTING: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class Score:
-    """What one scoremap scored."""
+    """What one scoremap scored, or the boxes of one image."""
 
     kind: RawMapKind
     curves: IouCurves | None
-    histograms: ScoreHistograms | None
-    pointing: Pointing
+    histograms: ScoreHistograms | None = None
+    pointing: Pointing | None = None
+    boxes: ImageBoxes | None = None
 
 
 @dataclass(frozen=True)
@@ -83,6 +90,8 @@ class ScoredSplit:
         quality: How well every image is localized, (N,): the IoU of the largest contour's box; None without boxes.
         remarks: What was decided about sizes and orientations -> positions of the images.
         of_maps: Whether maps were scored; otherwise boxes were.
+        without_box: Positions of the images for which no box is predicted, of boxes.
+        cut: The number of boxes that are partly or wholly outside their image.
     """
 
     part: OpenSplit
@@ -96,6 +105,8 @@ class ScoredSplit:
     quality: NDArray[np.float64] | None
     remarks: Mapping[str, Sequence[int]]
     of_maps: bool = True
+    without_box: Sequence[int] = ()
+    cut: int = 0
 
     @property
     def undefined(self) -> str | None:
@@ -103,12 +114,12 @@ class ScoredSplit:
         return why_undefined([self.statistics])
 
     def without_scores(self) -> ScoredSplit:
-        """Return the split of a method that has no maps."""
+        """Return the split of a method that has no maps, or train-fullsup where boxes have no τ to choose."""
         return replace(self, boxes=None, masks=None, pointing={}, quality=None)
 
 
 class SplitScore:
-    """What the maps of one method score on a split, image by image.
+    """What the maps or boxes of one method score on a split, image by image.
 
     `score` is pure and may run in threads; `add` and `note` store. Parts of a split that were scored apart, perhaps in
     other processes, are merged: the result is that of the whole to the last bit.
@@ -147,11 +158,14 @@ class SplitScore:
         self._digests: dict[int, str] = {}
         self._remarks: dict[int, Sequence[str]] = {}
         self._noted = np.zeros(len(ids), dtype=np.bool_)
+        self._predicted: dict[int, tuple[int, int]] = {}
 
-    def score(self, index: int, make: LazyScoremap) -> Score:
-        """Make the map of the image at a position, and score it."""
+    def score(self, index: int, made: LazyScoremap | ImageBoxes) -> Score:
+        """Make the map of the image at a position, and score it; or score its boxes."""
+        if isinstance(made, ImageBoxes):
+            return self._score_boxes(index, made)
         image_id = self._part.images.ids[index]
-        kind, scoremap = make()
+        kind, scoremap = made()
         curves = histograms = pointing = None
         if self._boxes:
             curves = self._boxes.score(scoremap, image_id)
@@ -161,8 +175,19 @@ class SplitScore:
             foreground, ignore = _masks_in_frame(load_mask(image_id), image_id)
             histograms = self._masks.score(scoremap, image_id, foreground, ignore)
             pointing = pointing or point_at_mask(scoremap, foreground, ignore)
-        assert pointing is not None  # there are boxes or masks
         return Score(kind, curves, histograms, pointing)
+
+    def _score_boxes(self, index: int, predicted: ImageBoxes) -> Score:
+        """Score boxes, the same at every τ: the best box alone, and whichever fits best; without any, the IoU is 0."""
+        if self._boxes is None:
+            return Score("ok", None, boxes=predicted)
+        image_id, every = self._part.images.ids[index], np.ones(len(self._boxes.thresholds))
+        scaled = scale_boxes(predicted.corners, self._part.annotations.image_sizes[image_id], (FRAME, FRAME))
+        ious = box_iou(scaled, self._boxes.boxes_in_frame(image_id)).max(axis=1)
+        single, multi = (float(ious[0]), float(ious.max())) if len(ious) else (0.0, 0.0)
+        best = np.repeat(pack_boxes(scaled[:1]), len(every)) if len(scaled) else None
+        curves = IouCurves(single * every, multi * every, best, AtOtsu(0.0, single, multi))
+        return Score("ok", curves, boxes=predicted)
 
     def add(self, index: int, score: Score) -> None:
         """Store the score of the image at a position."""
@@ -176,7 +201,9 @@ class SplitScore:
             self._masks.add(image_id, score.histograms)
         if score.kind in self._bad:
             self._bad[score.kind].add(index)
-        for name, values in self._pointing.items():
+        if score.boxes is not None:
+            self._predicted[index] = len(score.boxes.corners), score.boxes.cut
+        for name, values in self._pointing.items() if score.pointing else ():
             values[index] = getattr(score.pointing, POINTING[name])
 
     def note(self, batch: MapBatch, method: str) -> None:
@@ -185,6 +212,7 @@ class SplitScore:
         self._store(batch.indices, batch.hits, batch.statistics.get(method, {}))
         if batch.digests:  # images were read
             self._digests.update(zip(batch.indices.tolist(), batch.digests, strict=True))
+        if batch.remarks:
             self._remarks.update(zip(batch.indices.tolist(), batch.remarks, strict=True))
 
     def merge(self, other: SplitScore) -> SplitScore:
@@ -214,6 +242,7 @@ class SplitScore:
             {k: hit[scored] for k, hit in other._hits.items()},
             {name: values[scored] for name, values in other._statistics.items()},
         )
+        self._predicted.update(other._predicted)
         self._digests.update(other._digests)
         self._remarks.update(other._remarks)
         return self
@@ -235,7 +264,7 @@ class SplitScore:
         return self._part.split, self._part.annotations_sha256, self._quality_index, kinds
 
     def result(self) -> ScoredSplit:
-        """Return the scores of all maps of the split.
+        """Return the scores of all maps or boxes of the split.
 
         Raises:
             ScoremapError: An image has no map yet; none is left out of the denominator.
@@ -247,17 +276,21 @@ class SplitScore:
         for index in sorted(self._remarks):
             for remark in self._remarks[index]:
                 remarks.setdefault(remark, []).append(index)
+        boxes, of_maps = self._boxes.compute() if self._boxes else None, not self._predicted
         return ScoredSplit(
             part=self._part,
-            boxes=self._boxes.compute() if self._boxes else None,
-            masks=self._masks.compute() if self._masks else None,
+            boxes=boxes if of_maps or boxes is None else replace(boxes, otsu=None),
+            masks=self._masks.compute() if self._masks and of_maps else None,
             hits=self._hits,
             statistics=dict(sorted(self._statistics.items())),
             bad={kind: sorted(indices) for kind, indices in self._bad.items()},
             images_sha256=None if digests is None else combine_digests(digests),
-            pointing={name: np.round(values, DECIMALS) for name, values in self._pointing.items()},
+            pointing={name: np.round(values, DECIMALS) for name, values in self._pointing.items() if of_maps},
             quality=self._quality if self._boxes else None,
             remarks=remarks,
+            of_maps=of_maps,
+            without_box=[index for index, (count, _) in sorted(self._predicted.items()) if count == 0],
+            cut=sum(cut for _, cut in self._predicted.values()),
         )
 
 
@@ -296,16 +329,17 @@ def score_maps(
     scores = {method: SplitScore(part, threshold_step, indices.get(method), otsu=otsu) for method in source.methods}
     where = range(len(part.images.ids)) if positions is None else positions
 
-    def maps() -> Generator[tuple[str, int, LazyScoremap], None, None]:
+    def maps() -> Generator[tuple[str, int, LazyScoremap | ImageBoxes], None, None]:
         with closing(source.stream(part, where)) as batches:
             for batch in batches:
-                for method, scoremaps in batch.scoremaps.items():
+                made: Mapping[str, Sequence[LazyScoremap | ImageBoxes]] = {**batch.scoremaps, **batch.boxes}
+                for method, of_images in made.items():
                     scores[method].note(batch, method)
-                    yield from zip([method] * len(scoremaps), batch.indices.tolist(), scoremaps, strict=True)
+                    yield from zip([method] * len(of_images), batch.indices.tolist(), of_images, strict=True)
 
-    def score(item: tuple[str, int, LazyScoremap]) -> tuple[str, int, Score]:
-        method, index, make = item
-        return method, index, scores[method].score(index, make)
+    def score(item: tuple[str, int, LazyScoremap | ImageBoxes]) -> tuple[str, int, Score]:
+        method, index, made = item
+        return method, index, scores[method].score(index, made)
 
     beside = counted(len(scores), "methods") if len(scores) > 1 else ""
     with (
@@ -339,6 +373,20 @@ def report_bad_maps(
             fate = source.fate_of_constants if kind == "constant" else "count as zero maps"
             because = f": {split.undefined}" if split.undefined else f" and {fate}"
             warn(f"{message}{because}; the first is {where}")
+
+
+def report_boxes(scored: Mapping[str, ScoredSplit], reporter: Reporter) -> None:
+    """Show of methods that make boxes which boxes were cut or left out because they are outside their image, and how many images have none."""
+    for method, split in scored.items():
+        total, label = len(split.part.images.ids), split.part.label
+        if split.cut:
+            reporter.say(f"{counted(split.cut, 'boxes')} of '{method}' on {label} outside the image, cut at its border")
+        if split.without_box:
+            first = split.part.images.ids[split.without_box[0]]
+            reporter.say(
+                f"{len(split.without_box)} of {total} images of {label} have no box of '{method}' and count as wrong; "
+                f"the first is '{first}'"
+            )
 
 
 def report_remarks(scored: ScoredSplit, reporter: Reporter) -> None:

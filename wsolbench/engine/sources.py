@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 from wsolbench.contract import Split
 from wsolbench.contract.choices import STORED_MAPS, Target
 from wsolbench.data.opened import OpenSplit
+from wsolbench.data.predictions import write_predicted_boxes
+from wsolbench.engine.boxes import ImageBoxes
 from wsolbench.engine.scoremap_files import ScoremapFolder, save_scoremap
 from wsolbench.errors import ScoremapError
 from wsolbench.protocol import RawMapKind, scoremap_in_frame
@@ -48,6 +50,7 @@ class MapBatch:
         digests: A hash of every image's pixels; empty where no image was read.
         remarks: What was decided about every image's size and orientation, as records have it; empty where no image was
             read.
+        boxes: Method -> the boxes of every image, of methods that make boxes in place of maps.
     """
 
     indices: NDArray[np.int64]
@@ -56,6 +59,7 @@ class MapBatch:
     hits: Mapping[int, NDArray[np.bool_]] = field(default_factory=dict)
     digests: Sequence[str] = ()
     remarks: Sequence[Sequence[str]] = ()
+    boxes: Mapping[str, Sequence[ImageBoxes]] = field(default_factory=dict)
 
 
 class MapSource(Protocol):
@@ -171,11 +175,11 @@ def _in_frame(scoremap: NDArray[Any], image_id: str) -> tuple[RawMapKind, Scorem
 
 @dataclass(frozen=True)
 class SavedMaps:
-    """The maps of another source, written to disk as they are scored.
+    """The maps or boxes of another source, written to disk as they are scored.
 
     Args:
         source: Where the maps come from.
-        folders: Method -> the folder that its maps go to, below it ``<split>/<image id>.npy``.
+        folders: Method -> the folder that its maps go to, below it ``<split>/<image id>.npy``; boxes ``<split>.csv``.
     """
 
     source: MapSource
@@ -206,7 +210,8 @@ class SavedMaps:
         return self.source.locate(split, index)
 
     def stream(self, split: OpenSplit, positions: Sequence[int]) -> Generator[MapBatch, None, None]:
-        """Yield the other source's maps, which are written when they are asked for."""
+        """Yield the other source's maps, which are written when they are asked for; boxes when all are known."""
+        found: dict[str, dict[str, ImageBoxes]] = {}
         with closing(self.source.stream(split, positions)) as batches:
             for batch in batches:
                 ids = [split.images.ids[index] for index in batch.indices]
@@ -214,7 +219,16 @@ class SavedMaps:
                     method: _saving(maps, self.folders[method] / split.split.value, ids)
                     for method, maps in batch.scoremaps.items()
                 }
+                for method, boxes in batch.boxes.items():
+                    found.setdefault(method, {}).update(zip(ids, boxes, strict=True))
                 yield replace(batch, scoremaps=scoremaps)
+        for method, of_method in found.items():
+            _save_boxes(self.folders[method] / f"{split.split.value}.csv", of_method)
+
+
+def _save_boxes(path: Path, boxes: Mapping[str, ImageBoxes]) -> None:
+    scores = {image_id: each.scores for image_id, each in boxes.items() if each.scores is not None}
+    write_predicted_boxes(path, {image_id: each.corners for image_id, each in boxes.items()}, scores or None)
 
 
 def _saving(maps: Iterable[LazyScoremap], folder: Path, ids: Iterable[str]) -> list[LazyScoremap]:

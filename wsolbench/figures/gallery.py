@@ -1,4 +1,4 @@
-"""The picture of a run: images with true boxes, and beside each its heatmap with the predicted box."""
+"""The picture of a run: images with true boxes, and beside each its heatmap, if it has one, with the predicted box."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ class Case:
 
     Attributes:
         picture: The image with its true boxes.
-        scoremap: (FRAME, FRAME) in [0, 1].
+        scoremap: (FRAME, FRAME) in [0, 1]; None of a method that makes boxes.
         predicted: The predicted box (4,), or None.
         label: What is written above the heatmap.
     """
 
     picture: Picture
-    scoremap: NDArray[np.float32]
+    scoremap: NDArray[np.float32] | None
     predicted: NDArray[np.int64] | None
     label: str
 

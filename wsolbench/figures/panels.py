@@ -11,8 +11,9 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from wsolbench.escaping import visible
+from wsolbench.protocol import NO_BOX
 
-__all__ = ["PREDICTED", "TRUE", "Picture", "draw_box", "draw_picture", "short_id"]
+__all__ = ["PREDICTED", "TRUE", "Picture", "draw_box", "draw_picture", "is_no_box", "short_id"]
 
 TRUE, PREDICTED = "#2ca02c", "#ff1f5b"
 """The colours of true and of predicted boxes."""
@@ -48,6 +49,11 @@ def draw_box(panel: Axes, box: NDArray[np.integer[Any]], colour: str) -> None:
     panel.add_patch(
         Rectangle((x0 - 0.5, y0 - 0.5), x1 - x0 + 1, y1 - y0 + 1, fill=False, edgecolor=colour, linewidth=2)
     )
+
+
+def is_no_box(box: NDArray[np.integer[Any]]) -> bool:
+    """Return whether this is what stands for the box of an image for which none is predicted."""
+    return tuple(box.tolist()) == NO_BOX
 
 
 def short_id(image_id: str, most: int = 36) -> str:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from wsolbench.errors import OutputError, UsageError
 from wsolbench.escaping import terminal_text, visible
-from wsolbench.figures.panels import PREDICTED, Picture, draw_box, draw_picture, short_id
+from wsolbench.figures.panels import PREDICTED, Picture, draw_box, draw_picture, is_no_box, short_id
 from wsolbench.figures.style import own_style
 from wsolbench.files import atomic_write
 from wsolbench.protocol import box_iou, boxes_at
@@ -29,19 +29,21 @@ FORMATS = {".png": "Source", ".svg": "Description", ".pdf": "Subject"}
 
 @dataclass(frozen=True, eq=False)
 class Column:
-    """The maps of one record.
+    """The maps or boxes of one record.
 
     Attributes:
         network: What stands above all columns of the network.
         method: What stands above the column, perhaps in several lines.
-        threshold: The τ at which boxes are drawn; None without boxes.
-        scoremaps: One map (FRAME, FRAME) for every picture.
+        threshold: The τ at which boxes of maps are drawn; None without boxes.
+        scoremaps: One map (FRAME, FRAME) for every picture; None of boxes.
+        boxes: One box (4,) for every picture, of a method that makes boxes; None of maps.
     """
 
     network: str
     method: str
     threshold: float | None
-    scoremaps: Sequence[NDArray[np.float32]]
+    scoremaps: Sequence[NDArray[np.float32]] | None
+    boxes: Sequence[NDArray[np.int64]] | None = None
 
 
 def check_format(path: Path) -> None:
@@ -68,7 +70,11 @@ def draw_columns(pictures: Sequence[Picture], columns: Sequence[Column]) -> Figu
         _caption(panel, short_id(picture.name, 18))
         for number, column in enumerate(columns, start=1):
             panel = _panel(figure, grid[row, number])
-            _draw_map(panel, picture, column.scoremaps[row], column.threshold)
+            if column.scoremaps is not None:
+                _draw_map(panel, picture, column.scoremaps[row], column.threshold)
+            elif column.boxes is not None:
+                draw_picture(panel, picture)
+                _draw_predicted(panel, picture, column.boxes[row])
             if row == 0:
                 panel.set_title(terminal_text(column.method), fontsize=8)
     _name_networks(figure, columns)
@@ -85,7 +91,13 @@ def _draw_map(panel: Axes, picture: Picture, scoremap: NDArray[np.float32], thre
     draw_picture(panel, picture, scoremap)
     if threshold is None:
         return
-    predicted = boxes_at(scoremap, threshold)[0]
+    _draw_predicted(panel, picture, boxes_at(scoremap, threshold)[0])
+
+
+def _draw_predicted(panel: Axes, picture: Picture, predicted: NDArray[np.int64]) -> None:
+    if is_no_box(predicted):
+        _caption(panel, "no box")
+        return
     draw_box(panel, predicted, PREDICTED)
     _caption(panel, f"{box_iou(predicted[None], picture.true_boxes).max():.2f}")
 

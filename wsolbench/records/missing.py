@@ -36,6 +36,7 @@ BOXES_HAVE_NO_MAP = "boxes were predicted, not maps"
 BOXES_HAVE_NO_THRESHOLD = "boxes have no τ"
 OLDER_RECORD = "the record is older than this metric"
 OTHER_CLASS = "maps of the predicted class"
+BOXES_OF_OTHER_CLASS = "boxes of the predicted class"
 UNKNOWN_CLASS = "the files do not say for which class"
 
 
@@ -92,6 +93,7 @@ def explain_missing(
         (not hits, HEADLESS if headless else NO_CLASSIFIER, top_k),
         (5 not in hits, FEWER_THAN_FIVE, [name for name in top_k if name.startswith("top5")]),
         (no_threshold is not None, no_threshold or "", box_metrics),
+        (not of_maps, BOXES_OF_OTHER_CLASS, ("gt_known_loc",)),
         (True, OTHER_CLASS if target else UNKNOWN_CLASS, ("gt_known_loc",)),
         (True, NO_MASKS, ("pxap",)),
     )

@@ -556,6 +556,7 @@ def _with_gt_known(found: dict[str, Value], protocol: ProtocolInfo) -> dict[str,
 
     Boxes of systems of two networks are of no class: given the true one, a box is right where it is.
     """
-    if (protocol.target == "gt" or protocol.scored == "boxes") and "fullsup_box_acc" in found:
+    of_any_class = protocol.scored == "boxes" and protocol.target is None
+    if (protocol.target == "gt" or of_any_class) and "fullsup_box_acc" in found:
         return {**found, "gt_known_loc": found["fullsup_box_acc"]}
     return found

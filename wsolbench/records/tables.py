@@ -107,34 +107,43 @@ def results_table(
         advice: Reason -> the end of its line, which says what to do.
         further: Whether the table has the metrics too that it has on request alone.
     """
-    abreast = max(COLUMNS_ABREAST // (2 + len(records[0].thresholds)), 1)
+    abreast = max(COLUMNS_ABREAST // (2 + max(len(record.thresholds) for record in records)), 1)
     parts = [records[start : start + abreast] for start in range(0, len(records), abreast)]
     tables = ("\n" + _metrics_table(part, further=further) for part in parts)
     below = [*_reasons(records, advice or {}), *_without_width(records)]
-    return "\n".join([*map(visible, _heading(records[0])), *tables, *map(visible, below)])
+    return "\n".join([*map(visible, _heading(records)), *tables, *map(visible, below)])
 
 
 def results_html(records: Sequence[ResultRecord]) -> str:
     """Return the same as HTML for a notebook, with all methods in one table."""
     if not records:
         return "<p>no records</p>"
-    above = _paragraphs([*_heading(records[0]), *_reasons(records, {}), *_without_width(records)])
+    above = _paragraphs([*_heading(records), *_reasons(records, {}), *_without_width(records)])
     return f"<div>{above}{_metrics_table(records, 'html')}</div>"
 
 
 def _metrics_table(records: Sequence[ResultRecord], form: str = "simple", *, further: bool = False) -> str:
     names = [network_marked(visible(record.method.name), marks_of([record])) for record in records]
     columns = [_columns(record, further=further) for record in records]
-    rules = list(records[0].thresholds)  # the same for all methods of a run
-    has_fullsup = any(fullsup for column in columns for _, fullsup, *_ in column.values())
-    thresholds = {0: "oracle τ", **({1: "fullsup τ"} if has_fullsup else {})}
-    thresholds |= {place: rule_label(rule) for place, rule in enumerate(rules, start=2)}
-    if records[0].protocol.scored == "boxes":  # their cells at the fullsup τ are those at every τ
-        thresholds = {1: "boxes, no τ"}
-    headers = ["", *(f"{name}\n{threshold}" for name in names for threshold in thresholds.values())]
-    cells = {label: [column[label][place] for column in columns for place in thresholds] for label in columns[0]}
+    of_maps = [column for column, record in zip(columns, records, strict=True) if record.protocol.scored == "maps"]
+    has_fullsup = any(fullsup for column in of_maps for _, fullsup, *_ in column.values())
+    shown = [_shown_thresholds(record, has_fullsup=has_fullsup) for record in records]
+    named = [(name, threshold) for name, of_one in zip(names, shown, strict=True) for threshold in of_one.values()]
+    headers = ["", *map("\n".join, named)]
+    cells = {
+        label: [column[label][place] for column, labels in zip(columns, shown, strict=True) for place in labels]
+        for label in columns[0]
+    }
     rows = [[label, *row] for label, row in cells.items() if any(row)]
     return str(tabulate(rows, headers, form, disable_numparse=True, stralign="right", colalign=("left",)))
+
+
+def _shown_thresholds(record: ResultRecord, *, has_fullsup: bool) -> dict[int, str]:
+    """Return which cells of a method a table shows: their place -> the τ."""
+    if record.protocol.scored == "boxes":  # their cells at the fullsup τ are those at every τ
+        return {1: "boxes, no τ"}
+    rules = {place: rule_label(rule) for place, rule in enumerate(record.thresholds, start=2)}
+    return {0: "oracle τ", **({1: "fullsup τ"} if has_fullsup else {}), **rules}
 
 
 def comparison_table(comparison: Comparison, *, further: bool = False) -> str:
@@ -520,7 +529,9 @@ def _weights(backbone: BackboneInfo) -> str:
     return text if backbone.precision == "fp32" else f"{text} in {backbone.precision}"
 
 
-def _heading(record: ResultRecord) -> list[str]:
+def _heading(records: Sequence[ResultRecord]) -> list[str]:
+    """Return what is shown above the table of a run; what is said of τ is said of the methods that make maps."""
+    record = next((each for each in records if each.protocol.scored == "maps"), records[0])
     lines = [_images(record)]
     if record.backbone is not None:
         parameters = record.backbone.parameters / 1e6
@@ -528,7 +539,7 @@ def _heading(record: ResultRecord) -> list[str]:
         if record.metrics.top1_acc is not None and record.metrics.top5_acc is not None:
             lines[-1] += f"; top-1 {record.metrics.top1_acc:.1f}, top-5 {record.metrics.top5_acc:.1f}"
         if record.protocol.target == "predicted":
-            lines.append("maps of the predicted class, not the true one")
+            lines.append(f"{record.protocol.scored} of the predicted class, not the true one")
     elif record.metrics.top1_acc is not None:
         five = "" if record.metrics.top5_acc is None else f", top-5 {record.metrics.top5_acc:.1f}"
         lines.append(f"predicted classes: top-1 {record.metrics.top1_acc:.1f}{five}")

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from wsolbench.contract import (
     Attentive,
     BackboneSpec,
+    Boxes,
     Features,
     Fusable,
     Layered,
@@ -28,7 +29,7 @@ from wsolbench.errors import UsageError
 from wsolbench.networks.class_weights import class_weights_fault, has_gradients
 from wsolbench.networks.shapes import build_shapes
 from wsolbench.networks.weights import check_values, count_classes, load_state, read_state
-from wsolbench.testing.expectations import expect, expect_close, expect_finite, seeded
+from wsolbench.testing.expectations import expect, expect_boxes, expect_close, expect_finite, seeded
 from wsolbench.testing.toys import CLASSES
 
 __all__ = [
@@ -302,7 +303,7 @@ def _pass_by(network: Tapped, images: Tensor, name: str) -> tuple[list[Tensor], 
 
 
 def check_backbone_localizes(spec: BackboneSpec) -> None:
-    """Maps that the network itself makes, if it does, are finite, one an image, and the same alone and in a batch."""
+    """Maps or boxes that the network makes, if it does, are finite, of each image, the same alone and in a batch."""
     network, images = _network(spec)
     forward = network.forward_features
     if not isinstance(network, Localizing):
@@ -310,11 +311,19 @@ def check_backbone_localizes(spec: BackboneSpec) -> None:
     classes = torch.arange(len(images)) % CLASSES
     with torch.no_grad():
         made, alone = (network.localize(forward(batch), batch, classes[: len(batch)]) for batch in (images, images[:1]))
-    maps, one = (each.maps if isinstance(each, Maps) else each for each in (made, alone))
+    expect("what the network makes of an image alone", type(made), type(alone))
+    if isinstance(made, Boxes):
+        expect_boxes(made, len(images))
+        own, one = (each.boxes.nan_to_num() for each in (made, alone) if isinstance(each, Boxes))
+        expect_close("the network's own boxes of an image alone", own[:1], one, _TOLERANCE)
+        return
+    maps, first = (each.maps if isinstance(each, Maps) else each for each in (made, alone))
+    assert isinstance(maps, Tensor), f"the network's own maps: expected a tensor, got {type(maps).__name__}"
+    assert isinstance(first, Tensor), f"the network's own map: expected a tensor, got {type(first).__name__}"
     expect("dimensions of the network's own maps", 3, maps.ndim)
     expect("number of the network's own maps", len(images), len(maps))
     expect_finite("the network's own maps", maps)
-    expect_close("the network's own map of an image alone", maps[:1], one, _TOLERANCE)
+    expect_close("the network's own map of an image alone", maps[:1], first, _TOLERANCE)
 
 
 def check_backbone_training_outputs(spec: BackboneSpec) -> None:

@@ -8,7 +8,10 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-__all__ = ["expect", "expect_close", "expect_finite", "seeded"]
+from wsolbench.contract import Boxes
+from wsolbench.engine.boxes import sorted_boxes
+
+__all__ = ["expect", "expect_boxes", "expect_close", "expect_finite", "seeded"]
 
 
 def expect(what: str, expected: object, actual: object) -> None:
@@ -28,6 +31,14 @@ def expect_finite(what: str, values: Tensor) -> None:
     """Require that no value is infinite or NaN."""
     broken = int((~values.isfinite()).sum())
     assert broken == 0, f"{what}: expected finite values, got {broken} of {values.numel()} that are not"
+
+
+def expect_boxes(made: Boxes, count: int) -> None:
+    """Require that boxes of so many images are corners in fractions of them, or NaN where there is none."""
+    try:
+        sorted_boxes(made, [f"image {number}" for number in range(count)])
+    except ValueError as error:
+        raise AssertionError(f"boxes: got {error}") from None
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The checks of a method: its maps, its statistics, its fit, and what it leaves untouched."""
+"""The checks of a method: its maps or boxes, its statistics, its fit, and what it leaves untouched."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from wsolbench.contract import FittedMethod, Maps, MethodContext, MethodSpec
+from wsolbench.contract import Boxes, FittedMethod, Maps, MethodContext, MethodSpec
 from wsolbench.contract.options import build_with_options
-from wsolbench.testing.expectations import expect, expect_close, expect_finite, seeded
+from wsolbench.testing.expectations import expect, expect_boxes, expect_close, expect_finite, seeded
 from wsolbench.testing.options import check_options
 from wsolbench.testing.toys import scene
 
@@ -31,7 +31,7 @@ _TOLERANCE = 1e-6
 
 
 def check_method_maps(spec: MethodSpec) -> None:
-    """Raw maps are (B, h', w'), floating and finite."""
+    """Raw maps are (B, h', w'), floating and finite; boxes are corners in fractions of the image."""
     _check_maps(spec, *scene())
 
 
@@ -49,15 +49,17 @@ def check_method_one_channel(spec: MethodSpec) -> None:
 def check_method_deterministic(spec: MethodSpec) -> None:
     """The same features give the same bits twice."""
     features, context = scene()
-    same = torch.equal(_maps(spec, features, context), _maps(spec, features, context))
-    assert same, "raw maps: expected the same values twice, got others the second time"
+    once, again = (_values(_made(spec, features, context)).nan_to_num() for _ in range(2))
+    assert torch.equal(once, again), "raw maps or boxes: expected the same values twice, got others the second time"
 
 
 def check_method_batch_invariance(spec: MethodSpec) -> None:
     """An image's map does not depend on what else is in its batch."""
     features, context = scene()
-    alone = torch.cat([made.maps for made in _run_on_single_images(spec, features, context)])
-    expect_close("raw maps of a batch and of single images", _maps(spec, features, context), alone, _TOLERANCE)
+    alone = torch.cat([_values(made) for made in _run_on_single_images(spec, features, context)])
+    together = _values(_made(spec, features, context))
+    what = "raw maps or boxes of a batch and of single images"
+    expect_close(what, together.nan_to_num(), alone.nan_to_num(), _TOLERANCE)
 
 
 def check_method_statistics(spec: MethodSpec) -> None:
@@ -93,8 +95,8 @@ def check_method_fit(spec: MethodSpec) -> None:
     with torch.no_grad():
         method.partial_fit(seen)
     assert torch.equal(seen, before), "features given to partial_fit: expected no change, got others"
-    once, in_parts = (_made(spec, features, context, batches=count).maps for count in (1, 3))
-    expect_close("raw maps after a fit on one batch and on three", once, in_parts, _TOLERANCE)
+    once, in_parts = (_values(_made(spec, features, context, batches=count)).nan_to_num() for count in (1, 3))
+    expect_close("raw maps or boxes after a fit on one batch and on three", once, in_parts, _TOLERANCE)
 
 
 def check_method_leaves_its_input(spec: MethodSpec) -> None:
@@ -109,7 +111,7 @@ def check_method_leaves_its_input(spec: MethodSpec) -> None:
         **network.state_dict(),
     }
     before = {what: value.clone() for what, value in given.items()}
-    _maps(spec, features, context)
+    _made(spec, features, context)
     changed = [what for what, value in given.items() if not torch.equal(value, before[what])]
     assert not changed, f"what a method is given: expected no change, got {', '.join(changed)} changed"
     assert not network.training, "mode of the network: expected eval mode, got train mode"
@@ -130,7 +132,7 @@ METHOD_CHECKS: tuple[Callable[[Any], None], ...] = (
 )
 
 
-def _made(spec: MethodSpec, features: Tensor, context: MethodContext, *, batches: int = 1) -> Maps:
+def _made(spec: MethodSpec, features: Tensor, context: MethodContext, *, batches: int = 1) -> Maps | Boxes:
     """Run a method as the core does, without gradients around it and with a seed; a fitted method is fitted first.
 
     Args:
@@ -145,13 +147,16 @@ def _made(spec: MethodSpec, features: Tensor, context: MethodContext, *, batches
             for part in _fit_features(context).chunk(batches):
                 method.partial_fit(part)
         made = method(features, context)
-    made = made if isinstance(made, Maps) else Maps(made, {})
-    assert isinstance(made.maps, Tensor), f"raw maps: expected a tensor, got {type(made.maps).__name__}"
+    made = made if isinstance(made, Maps | Boxes) else Maps(made, {})
+    assert isinstance(_values(made), Tensor), (
+        f"raw maps or boxes: expected a tensor, got {type(_values(made)).__name__}"
+    )
     return made
 
 
-def _maps(spec: MethodSpec, features: Tensor, context: MethodContext) -> Tensor:
-    return _made(spec, features, context).maps
+def _values(made: Maps | Boxes) -> Tensor:
+    """Return raw maps (B, h', w'), or boxes (B, 4) or (B, n, 4)."""
+    return made.boxes if isinstance(made, Boxes) else made.maps
 
 
 def _fit_features(context: MethodContext) -> Tensor:
@@ -164,7 +169,11 @@ def _fit_features(context: MethodContext) -> Tensor:
 
 
 def _check_maps(spec: MethodSpec, features: Tensor, context: MethodContext) -> None:
-    maps = _maps(spec, features, context)
+    made = _made(spec, features, context)
+    if isinstance(made, Boxes):
+        expect_boxes(made, len(features))
+        return
+    maps = made.maps
     expect("dimensions of the raw maps", 3, maps.ndim)
     expect("raw maps", len(features), len(maps))
     assert maps.numel() > 0, f"raw maps: expected (B, h', w'), got {tuple(maps.shape)}"
@@ -172,5 +181,5 @@ def _check_maps(spec: MethodSpec, features: Tensor, context: MethodContext) -> N
     expect_finite("raw maps", maps)
 
 
-def _run_on_single_images(spec: MethodSpec, features: Tensor, context: MethodContext) -> list[Maps]:
+def _run_on_single_images(spec: MethodSpec, features: Tensor, context: MethodContext) -> list[Maps | Boxes]:
     return [_made(spec, features[one], context[one]) for one in (slice(i, i + 1) for i in range(len(features)))]

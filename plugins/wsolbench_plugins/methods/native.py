@@ -1,4 +1,4 @@
-"""``native``: the map that a network makes itself, as its paper does at test time."""
+"""``native``: the map or the box that a network makes itself, as its paper does at test time."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from wsolbench.api import MethodContext, MethodSpec, hookimpl
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from wsolbench.api import Maps
+    from wsolbench.api import Boxes, Maps
 
 
 class Native:
-    """The network's own map of the class to localize; see `Localizing`."""
+    """The network's own map or box of the class to localize; see `Localizing`."""
 
-    def __call__(self, features: Tensor, context: MethodContext) -> Tensor | Maps:
-        """Return raw maps (B, h, w)."""
+    def __call__(self, features: Tensor, context: MethodContext) -> Tensor | Maps | Boxes:
+        """Return raw maps (B, h, w), or boxes."""
         return context.localize(features)
 
 

@@ -25,7 +25,7 @@ from wsolbench.analysis.subject import Subject
 from wsolbench.contract import Split
 from wsolbench.engine.features import FeatureBatch
 from wsolbench.engine.guards import MethodGuard
-from wsolbench.engine.methods import BuiltMethod, MethodMaps, apply_method, build_methods
+from wsolbench.engine.methods import BuiltMethod, MethodMaps, apply_method, build_methods, maps_of
 from wsolbench.engine.redraw import picture
 from wsolbench.errors import UnknownNameError
 from wsolbench.figures.distributions import draw_violins
@@ -198,7 +198,7 @@ class Study(NetworkStudy[Components]):
 
 def _apply(method: BuiltMethod, subject: Subject, batch: FeatureBatch, guard: MethodGuard) -> MethodMaps:
     ids = [subject.part.images.ids[index] for index in batch.indices]
-    return apply_method(method, batch.features, subject.context(batch), ids, guard)
+    return maps_of(method, apply_method(method, batch.features, subject.context(batch), ids, guard))
 
 
 def _shown(

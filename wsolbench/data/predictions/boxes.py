@@ -1,7 +1,9 @@
-"""Predicted boxes of images, the best first, from CSV, JSON or COCO's results."""
+"""Predicted boxes of images, the best first, from CSV, JSON or COCO's results; written as CSV."""
 
 from __future__ import annotations
 
+import csv
+import io
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +22,7 @@ from wsolbench.data.predictions.tables import check_kind, find_image_column, pla
 from wsolbench.data.units import check_units, find_fractions
 from wsolbench.errors import DataError
 
-__all__ = ["OPTION", "PredictedBoxes", "read_predicted_boxes"]
+__all__ = ["OPTION", "PredictedBoxes", "read_predicted_boxes", "write_predicted_boxes"]
 
 OPTION = "--predicted-boxes"
 CORNERS = (
@@ -96,6 +98,29 @@ def read_predicted_boxes(path: Path, images: PredictedImages, sizes: Mapping[str
     placed = _Placed(path, rule)
     boxes = {image_id: placed.corners(_ordered(by_image[image_id]), image_id, sizes) for image_id in images.ids}
     return PredictedBoxes(boxes, placed.notes(boxes), tuple(doubt.text for doubt in doubts))
+
+
+def write_predicted_boxes(
+    path: Path,
+    boxes: Mapping[str, NDArray[np.int64]],
+    scores: Mapping[str, NDArray[np.float64]] | None = None,
+) -> None:
+    """Write boxes as CSV that `read_predicted_boxes` reads as the same; an image without a box has empty numbers.
+
+    Args:
+        path: The file, in a folder that nobody reads yet.
+        boxes: Image id -> (n, 4) inclusive corners in original pixels, the best first.
+        scores: Image id -> (n,) descending; None without scores.
+    """
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(["image", *CORNERS[0], *([] if scores is None else SCORES[:1])])
+    for image_id, corners in boxes.items():
+        of_image = [[]] * len(corners) if scores is None else [[score] for score in scores[image_id].tolist()]
+        rows = [[image_id, *box, *score] for box, score in zip(corners.tolist(), of_image, strict=True)]
+        writer.writerows(rows or [[image_id, *[""] * (4 if scores is None else 5)]])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(buffer.getvalue(), encoding="utf-8")
 
 
 def _check_numbers(path: Path, entries: Sequence[_Entry]) -> None:
