@@ -376,7 +376,7 @@ def report_bad_maps(
 
 
 def report_boxes(scored: Mapping[str, ScoredSplit], reporter: Reporter) -> None:
-    """Show of methods that make boxes which boxes were cut or left out because they are outside their image, and how many images have none."""
+    """Show how many boxes reach beyond their image, and how many images have no box, of methods that make boxes."""
     for method, split in scored.items():
         total, label = len(split.part.images.ids), split.part.label
         if split.cut:
