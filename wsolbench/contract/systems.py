@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from wsolbench.contract.backbones import BackboneSpec
 from wsolbench.contract.methods import Need
+from wsolbench.errors import UsageError
 
 if TYPE_CHECKING:
     import torch
@@ -174,13 +175,14 @@ def rebuilt(
 
     Args:
         base: The other network.
-        change: Network -> the changed network, which may be the same object; None where nothing changes.
+        change: Network -> the changed network, which may be the same object; None where nothing changes. Raises
+            ``UsageError`` that says what it needs for a network that it cannot change.
         classifier_key: That of the changed network, where its entries are others than those of the base.
         convert_weights: For files that have other names than the changed network; without it, those of the base are
             converted as the base does it.
         renamed: Layers of the base -> their names in the changed network, where they differ.
     """
-    at_size, own = base.at_size, base if change is None else replace(base, build=_changing(base.build, change))
+    at_size, own = base.at_size, base if change is None else replace(base, build=_changing(base, change))
     about: dict[str, Any] = {"classifier_key": classifier_key, "convert_weights": convert_weights, "renamed": renamed}
     return replace(
         own,
@@ -192,13 +194,17 @@ def rebuilt(
     )
 
 
-def _changing(build: Callable[..., Any], change: Callable[[Any], Any]) -> Callable[..., Any]:
-    """Return a build function with the options of another one, whose networks are changed."""
+def _changing(base: BackboneSpec, change: Callable[[Any], Any]) -> Callable[..., Any]:
+    """Return a build function with the options of a network, whose networks are changed."""
 
     def built(*given: Any, **options: Any) -> Any:
-        return change(build(*given, **options))
+        network = base.build(*given, **options)
+        try:
+            return change(network)
+        except UsageError as error:
+            raise UsageError(f"'{base.name}' cannot be trained by this system: {error}") from error
 
-    built.__signature__ = inspect.signature(build, eval_str=True)  # type: ignore[attr-defined]
+    built.__signature__ = inspect.signature(base.build, eval_str=True)  # type: ignore[attr-defined]
     return built
 
 

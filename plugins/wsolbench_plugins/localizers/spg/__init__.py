@@ -81,17 +81,8 @@ class SPG:
 
 
 def network_of(base: BackboneSpec) -> BackboneSpec:
-    """Return a network with the branches of SPG beside its classifier.
-
-    Raises:
-        UsageError: It has no class weights, too few taps, or a head that reads more than its feature maps.
-    """
-    import torch
-
-    changed = rebuilt(base, partial(_changed, base), convert_weights=partial(_converted, base))
-    with torch.device("meta"):
-        changed.build(2)
-    return changed
+    """Return a network with the branches of SPG beside its classifier; its build refuses one of too few taps."""
+    return rebuilt(base, partial(_changed, base), convert_weights=partial(_converted, base))
 
 
 def _changed(base: BackboneSpec, network: Any) -> Any:
