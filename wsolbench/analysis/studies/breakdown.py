@@ -133,7 +133,7 @@ class Study(RecordStudy):
             figures["class"] = draw_ranked_groups(classes, looks, across=across)
         curves = {each.label: curve for each in broken if (curve := each.curve) is not None}
         if curves:
-            caption = f"thick: good τ, at most {self.points:g} % below the best"
+            caption = f"thick: good τ, at most {_told_points(self.points)} below the best"
             figures["tau"] = draw_threshold_ranges(curves, looks, caption=caption)
         return figures
 
@@ -288,7 +288,7 @@ class Broken:
             told.append(f"its most frequent error is '{KINDS[worst + 1]}', {shares[worst]:.1f} % of all images")
         if TAU in self.numbers:
             width = self.numbers[TAU].value[0]
-            told.append(f"the good τ, at most {self._points:g} % below the best, are {width:.1f} % of the grid")
+            told.append(f"the good τ, at most {_told_points(self._points)} below the best, are {width:.1f} % of the grid")
         return f"{'; '.join(told)}."
 
     def rows(self, what: str, first: Broken) -> list[_Row]:
@@ -356,6 +356,10 @@ def _in_one_order(records: Sequence[ResultRecord]) -> list[Sequence[SplitOutcome
 
 def _with_intervals(found: Resampled) -> NDArray[np.float64]:
     return np.column_stack([found.value, found.intervals()])
+
+
+def _told_points(points: float) -> str:
+    return f"{points:g} {'point' if points == 1 else 'points'}"
 
 
 def _side_by_side(table: pd.DataFrame) -> pd.DataFrame:
