@@ -288,7 +288,8 @@ class Broken:
             told.append(f"its most frequent error is '{KINDS[worst + 1]}', {shares[worst]:.1f} % of all images")
         if TAU in self.numbers:
             width = self.numbers[TAU].value[0]
-            told.append(f"the good τ, at most {_told_points(self._points)} below the best, are {width:.1f} % of the grid")
+            reach = _told_points(self._points)
+            told.append(f"the good τ, at most {reach} below the best, are {width:.1f} % of the grid")
         return f"{'; '.join(told)}."
 
     def rows(self, what: str, first: Broken) -> list[_Row]:
