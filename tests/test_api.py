@@ -84,6 +84,7 @@ API = [
     "remove_head",
     "visit_layers",
     "warp",
+    "without_memory",
 ]
 
 DATA = [

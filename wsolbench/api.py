@@ -50,7 +50,7 @@ from wsolbench.contract import (
     Trainable,
     TrainingStep,
 )
-from wsolbench.contract.changed import change_network, channels_of, min_max, remove_head
+from wsolbench.contract.changed import change_network, channels_of, min_max, remove_head, without_memory
 from wsolbench.contract.heads import after_batch_norm, after_layer_norm, after_pooling
 from wsolbench.contract.options import BelowOne, Count, NonNegative, Positive, Probability
 from wsolbench.contract.search import Choice, LogUniform, Uniform
@@ -159,4 +159,5 @@ __all__ = [
     "remove_head",
     "visit_layers",
     "warp",
+    "without_memory",
 ]

@@ -6,7 +6,7 @@ override, such as taps and stochastic depth, stays, and entries of its state dic
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from wsolbench.contract.taps import kept_layers
@@ -15,7 +15,7 @@ from wsolbench.errors import UsageError
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-__all__ = ["change_network", "channels_of", "min_max", "remove_head"]
+__all__ = ["change_network", "channels_of", "min_max", "remove_head", "without_memory"]
 
 
 def change_network(network: Any, mixin: type) -> Any:
@@ -66,25 +66,44 @@ def _on_meta(network: Any, size: int) -> tuple[Tensor, set[str]]:
     """Return the feature maps of a network without memory, and the parameters that they do not depend on."""
     import torch
 
-    class Body(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.network = network
+    def features(network: Any) -> Any:
+        return network.forward_features(torch.zeros(2, 3, size, size, device="meta"))
 
-        def forward(self, images: Tensor) -> Any:
-            return self.network.forward_features(images)
-
-    with torch.inference_mode(False), torch.enable_grad():
-        known = (*Body().named_parameters(), *Body().named_buffers())  # some buffers are not in the state dict
-        entries = {name: torch.empty_like(value, device="meta") for name, value in known}
-        parameters = {name: entries[name].requires_grad_() for name, _ in Body().named_parameters()}
-        maps = torch.func.functional_call(Body(), entries, (torch.zeros(2, 3, size, size, device="meta"),))
+    maps, parameters = without_memory(network, features)
     if not isinstance(maps, torch.Tensor):
         raise UsageError(
             "needs a head that reads nothing but the feature maps; this one reads more, such as a class token"
         )
     used = _leaves(maps)
-    return maps, {name.removeprefix("network.") for name, value in parameters.items() if id(value) not in used}
+    return maps, {name for name, value in parameters.items() if id(value) not in used}
+
+
+def without_memory(network: Any, run: Callable[[Any], Any]) -> tuple[Any, dict[str, Tensor]]:
+    """Run a part of a network for shapes alone, on the meta device, whichever device the network is on.
+
+    Args:
+        network: The network, which stays as it is.
+        run: A function of the network, whose tensors are on the meta device.
+
+    Returns:
+        What the function returns, and the parameters that it was given, by name.
+    """
+    import torch
+
+    class Run(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = network
+
+        def forward(self) -> Any:
+            return run(self.network)
+
+    with torch.inference_mode(False), torch.enable_grad():
+        known = (*Run().named_parameters(), *Run().named_buffers())  # some buffers are not in the state dict
+        entries = {name: torch.empty_like(value, device="meta") for name, value in known}
+        parameters = {name: entries[name].requires_grad_() for name, _ in Run().named_parameters()}
+        result = torch.func.functional_call(Run(), entries, ())
+    return result, {name.removeprefix("network."): value for name, value in parameters.items()}
 
 
 def _leaves(computed: Tensor) -> set[int]:

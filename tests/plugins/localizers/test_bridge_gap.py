@@ -280,12 +280,19 @@ def test_networks_that_it_cannot_serve_are_refused():
         classifier_weight = None
 
     assert network_of(spec_of(DeepToy())).build(CLASSES).taps == DeepToy().taps
-    with pytest.raises(UsageError, match=r"^needs two taps, .*, and the network has conv$"):
-        network_of(spec_of(ToyNetwork()))
-    with pytest.raises(UsageError, match=r"^needs a head that reads nothing but the feature maps"):
-        network_of(spec_of(WithToken()))
-    with pytest.raises(UsageError, match=r"^needs class weights, and the network has none$"):
-        network_of(spec_of(WithoutWeights()))
+    with pytest.raises(
+        UsageError, match=r"^'toy' cannot be trained by .*: needs two taps, .*, and the network has conv$"
+    ):
+        network_of(spec_of(ToyNetwork())).build(CLASSES)
+    with pytest.raises(
+        UsageError,
+        match=r"^'toy' cannot be trained by .*: needs a head that reads nothing but the feature maps",
+    ):
+        network_of(spec_of(WithToken())).build(CLASSES)
+    with pytest.raises(
+        UsageError, match=r"^'toy' cannot be trained by .*: needs class weights, and the network has none$"
+    ):
+        network_of(spec_of(WithoutWeights())).build(CLASSES)
 
 
 def test_places_and_norms_that_make_no_sense_are_refused():

@@ -123,9 +123,14 @@ def test_networks_that_it_cannot_serve_are_refused():
         def forward_head(self, features):
             return self.head(features.flatten(1))
 
-    with pytest.raises(UsageError, match=r"^needs a head that reads nothing but the feature maps"):
-        network_of(spec_of(WithToken()))
-    with pytest.raises(UsageError, match=r"^needs class weights, and the network has none$"):
-        network_of(spec_of(WithoutWeights()))
-    with pytest.raises(UsageError, match=r"^needs a head that reads maps of any size"):
-        network_of(spec_of(Flattened().to("meta")))
+    with pytest.raises(
+        UsageError,
+        match=r"^'toy' cannot be trained by .*: needs a head that reads nothing but the feature maps",
+    ):
+        network_of(spec_of(WithToken())).build(5)
+    with pytest.raises(
+        UsageError, match=r"^'toy' cannot be trained by .*: needs class weights, and the network has none$"
+    ):
+        network_of(spec_of(WithoutWeights())).build(5)
+    with pytest.raises(UsageError, match=r"^'toy' cannot be trained by .*: needs a head that reads maps of any size"):
+        network_of(spec_of(Flattened())).build(5)

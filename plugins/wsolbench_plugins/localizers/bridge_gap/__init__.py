@@ -7,6 +7,7 @@ that has class weights and two taps, can be trained.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic.dataclasses import dataclass
@@ -147,15 +148,16 @@ class BridgeGap:
 
 
 def network_of(base: BackboneSpec) -> BackboneSpec:
+    """Return the network itself; its build refuses one that has too few taps or another head."""
+    return rebuilt(base, partial(_checked, base))
+
+
+def _checked(base: BackboneSpec, network: Any) -> Any:
     """Return the network itself.
 
     Raises:
         UsageError: It has fewer than two taps or no class weights, or its head reads more than its feature maps.
     """
-    import torch
-
-    with torch.device("meta"):
-        network: Any = base.build(2)
     taps = network.taps if isinstance(network, Tapped) else ()
     if len(taps) < 2:
         raise UsageError(
@@ -164,7 +166,7 @@ def network_of(base: BackboneSpec) -> BackboneSpec:
     if getattr(network, "classifier_weight", None) is None:
         raise UsageError("needs class weights, and the network has none")
     channels_of(network, base.input.size, taps[-2:-1])
-    return rebuilt(base)
+    return network
 
 
 @hookimpl

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from wsolbench.api import SpatialHead, UsageError, change_network, channels_of
+from wsolbench.api import SpatialHead, UsageError, change_network, channels_of, without_memory
 
 THRESHOLD = 0.1
 """The authors' share of the maximum of a channel."""
@@ -66,27 +66,19 @@ def with_thresholded_pool(network: Any, *, size: int) -> Any:
         size: Side of its input in pixels.
 
     Raises:
-        UsageError: It has no class weights, or its head reads more than its feature maps.
+        UsageError: It has no class weights, or its head reads more than its feature maps, or only maps of one size.
     """
     if getattr(network, "classifier_weight", None) is None:
         raise UsageError("needs class weights, and the network has none")
-    channels_of(network, size)
+    _check_head(network, size)
     network.register_buffer("tap_threshold", torch.tensor(THRESHOLD))
     return change_network(network, SpatialThresholdedPool if isinstance(network, SpatialHead) else ThresholdedPool)
 
 
-def check_head(network: Any, size: int) -> None:
-    """Refuse a network whose head cannot read maps of one cell.
-
-    Args:
-        network: The network on the meta device.
-        size: Side of its input in pixels.
-
-    Raises:
-        UsageError: Its head cannot.
-    """
+def _check_head(network: Any, size: int) -> None:
+    """Refuse a network whose head cannot read maps of one cell. Raises ``UsageError``."""
     (channels,) = channels_of(network, size)
     try:
-        network.forward_head(torch.zeros(2, channels, 1, 1, device="meta"))
+        without_memory(network, lambda network: network.forward_head(torch.zeros(2, channels, 1, 1, device="meta")))
     except RuntimeError as error:
         raise UsageError("needs a head that reads maps of any size, behind another pool") from error
