@@ -143,22 +143,13 @@ def _describe(registry: Registry, offer: Offer[Spec], classes: int, *, merged: b
     if isinstance(spec, MethodSpec | RecipeSpec):
         return {**about, "options": _options(offer)}
     if isinstance(spec, SystemSpec):
-        refused = [each.name for each in registry.backbones if not _serves(registry, spec, each.qualified_name)]
         facts = {"train": f"{spec.name}:BACKBONE", "method": spec.method, "needs": sorted(spec.needs)}
-        return {**about, **facts, "cannot train": refused, "options": _options(offer)}
+        return {**about, **facts, "options": _options(offer)}
     assert isinstance(spec, DatasetSpec)
     shipping = [
         backbone.name for backbone in registry.backbones for c in backbone.spec.checkpoints if c.dataset == spec.name
     ]
     return {**about, "backbones with shipped weights": shipping}
-
-
-def _serves(registry: Registry, system: SystemSpec, network: str) -> bool:
-    """Return whether a system can train a network, as far as its specification shows."""
-    try:
-        return bool(registry.backbones.find(f"{system.name}:{network}"))
-    except UsageError:
-        return False
 
 
 def _options(offer: Offer[Spec]) -> dict[str, dict[str, Any]]:
