@@ -26,6 +26,7 @@ from wsolbench.contract import (
     Fusable,
     ImageSplit,
     InputConfig,
+    LabelFittedMethod,
     Layered,
     LinearHead,
     Localizing,
@@ -51,8 +52,10 @@ from wsolbench.contract import (
     TrainingStep,
 )
 from wsolbench.contract.changed import change_network, channels_of, min_max, remove_head, without_memory
+from wsolbench.contract.descriptors import Descriptors
 from wsolbench.contract.heads import after_batch_norm, after_layer_norm, after_pooling
 from wsolbench.contract.options import BelowOne, Count, NonNegative, Positive, Probability
+from wsolbench.contract.regions import region_boxes
 from wsolbench.contract.search import Choice, LogUniform, Uniform
 from wsolbench.contract.systems import BOXES, classification, rebuilt
 from wsolbench.contract.taps import kept_layers, visit_layers
@@ -105,11 +108,13 @@ __all__ = [
     "Dataset",
     "DatasetRoots",
     "DatasetSpec",
+    "Descriptors",
     "Features",
     "FittedMethod",
     "Fusable",
     "ImageSplit",
     "InputConfig",
+    "LabelFittedMethod",
     "Layered",
     "LinearHead",
     "Localizing",
@@ -156,6 +161,7 @@ __all__ = [
     "kept_layers",
     "min_max",
     "rebuilt",
+    "region_boxes",
     "remove_head",
     "visit_layers",
     "warp",

@@ -1,15 +1,17 @@
 """The stage before anything is localized: what fitted methods are given, how much of it, and what is recorded."""
 
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from wsolbench.contract import ImageSplit, Split
-from wsolbench.engine.fit import fit_methods, open_fit_images
+from wsolbench.engine.fit import Fit, fit_methods, open_fit_images
 from wsolbench.engine.run import carry_out, check_first_images
 from wsolbench.errors import DataError, PluginError, UsageError
-from wsolbench.records import read_record
+from wsolbench.records import identity_of, read_record
 
 pytestmark = pytest.mark.usefixtures("no_gallery")
 
@@ -192,5 +194,119 @@ def test_the_fit_is_a_phase_of_its_own_with_every_image_counted(toys):
     methods = [toys.method(method=Watcher(7))]
     images = open_fit_images(methods, toys.plan(dataset=toys.dataset(weaksup=9)).dataset)
     fitted = fit_methods(methods, toys.network(), images, seed=0, batch_size=4, workers=2, reporter=toys.notes)
-    assert fitted == {"green": 7}
+    assert fitted == {"green": Fit(7)}
     assert phases == {"fit": [7, 7]}
+
+
+class Counter:
+    """A method fitted with labels in rounds: how many images each class has, and the sum of their numbers."""
+
+    def __init__(self, fit_rounds=2, fit_images=None):
+        self.fit_rounds, self.fit_images = fit_rounds, fit_images
+        self.given, self.ended = [], []
+
+    def partial_fit(self, *given, **named):
+        assert not given
+        assert sorted(named) == ["features", "labels"]
+        self.given.append((len(self.ended), named["features"].clone(), named["labels"].clone()))
+
+    def merge(self, other):
+        self.given += other.given
+
+    def end_round(self):
+        self.ended.append(len(self.given))
+
+    def fit_state(self):
+        labels = torch.cat([labels for _, _, labels in self.given])
+        return {"images": labels.bincount(minlength=2), "means": torch.stack([f.mean() for _, f, _ in self.given])}
+
+    def __call__(self, features, _context):
+        return features[:, 1]
+
+
+def test_a_fit_with_labels_sees_features_and_labels_of_every_round_and_nothing_else(toys):
+    counter, plain, watched = Counter(fit_rounds=3), Watcher(), toys.network()
+    dataset = Told(toys.dataset(weaksup=6))
+    methods = [toys.method("counter", counter), toys.method("plain", plain)]
+    records = toys.run(*methods, dataset=dataset, network=watched)
+    assert Split.TRAIN_WEAKSUP not in dataset.asked
+    assert [(number, len(labels)) for number, _, labels in counter.given] == [
+        (n, size) for n in range(3) for size in (4, 2)
+    ]
+    assert counter.ended == [2, 4, 6]
+    for position, (_, features, labels) in enumerate(counter.given):
+        assert torch.equal(features, counter.given[position % 2][1])
+        assert labels.tolist() == ((features[:, 0].mean(dim=(1, 2)) * 255).round().long() % 2).tolist()
+    assert [len(features) for (features,), _ in plain.given] == [4, 2]
+    info = records[0].method
+    assert (info.fitted_images, info.fit_rounds, len(info.fit_state_sha256)) == (6, 3, 64)
+    assert (records[1].method.fit_rounds, records[1].method.fit_state_sha256) == (None, None)
+    saved = load_file(toys.folder / "out" / "fit-counter.safetensors")
+    assert saved["images"].tolist() == [9, 9]
+    assert not (toys.folder / "out" / "fit-plain.safetensors").exists()
+
+
+def state_of(toys, name, **settings):
+    (record,) = toys.run(toys.method(method=Counter()), out=toys.folder / name, **settings)
+    return record.method.fit_state_sha256, identity_of(record).sha256
+
+
+def test_the_state_hangs_on_images_and_seed_alone_and_no_annotation_reaches_it(toys):
+    first = state_of(toys, "a", dataset=toys.dataset(weaksup=12))
+    assert state_of(toys, "b", dataset=toys.dataset(weaksup=12)) == first
+    assert state_of(toys, "c", dataset=toys.dataset(weaksup=12, masks=False))[0] == first[0]
+    other = toys.dataset(weaksup=12)
+    annotations = other.annotations
+
+    def moved(split):
+        assert split is not Split.TRAIN_WEAKSUP
+        found = annotations(split)
+        boxes = {name: box // 2 for name, box in found.boxes.items()}
+        return replace(found, boxes=boxes)
+
+    other.annotations = moved
+    assert state_of(toys, "d", dataset=other)[0] == first[0]
+    assert state_of(toys, "e", dataset=toys.dataset(weaksup=12), seed=5)[0] != first[0]
+
+
+def test_a_class_without_an_image_in_the_fit_is_one_line(toys):
+    def refused(words, **settings):
+        with pytest.raises(UsageError, match=words):
+            toys.run(toys.method("counter", Counter(**settings.pop("counter", {}))), **settings)
+        assert list(toys.folder.iterdir()) == []
+
+    words = (
+        "the method 'counter' is fitted on 1 image of train-weaksup, none of them of '(even|odd)'; it needs images of"
+    )
+    refused(words, dataset=toys.dataset(weaksup=8), counter={"fit_images": 1})
+    refused(words, dataset=toys.dataset(weaksup=1))
+    dataset = toys.dataset(weaksup=8)
+    plain = dataset.images
+    dataset.images = lambda split: replace(
+        plain(split), labels=plain(split).labels * (split is not Split.TRAIN_WEAKSUP)
+    )
+    refused("is fitted on 8 images of train-weaksup, none of them of 'odd'; it needs", dataset=dataset)
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        ({}, "returned dict as the state of its fit; expected a mapping: name -> tensor"),
+        ({"a": 1}, "returned int as 'a' of its fit; expected a real tensor"),
+        ({3: torch.zeros(1)}, "returned 3 as a name in the state of its fit; expected text"),
+    ],
+)
+def test_a_state_that_cannot_be_saved_is_one_line(toys, state, words):
+    counter = Counter()
+    counter.fit_state = lambda: state
+    with pytest.raises(PluginError, match=words):
+        toys.run(toys.method(method=counter), dataset=toys.dataset(weaksup=4))
+
+
+def test_rounds_and_parts_of_the_contract_that_are_missing_are_one_line(toys):
+    with pytest.raises(UsageError, match="the method 'green' cannot be fitted in 0 rounds; say 1 or more"):
+        toys.run(toys.method(method=Counter(fit_rounds=0)), dataset=toys.dataset(weaksup=4))
+    half = Watcher()
+    half.fit_rounds = 2
+    with pytest.raises(UsageError, match=r"'green' has fit_rounds, .* and lacks one of partial_fit, merge, end_round"):
+        toys.run(toys.method(method=half), dataset=toys.dataset(weaksup=4))

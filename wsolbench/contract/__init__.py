@@ -45,6 +45,7 @@ from wsolbench.contract.datasets import (
 from wsolbench.contract.methods import (
     Boxes,
     FittedMethod,
+    LabelFittedMethod,
     Maps,
     Method,
     MethodContext,
@@ -95,6 +96,7 @@ __all__ = [
     "InputConfig",
     "Inspectable",
     "KnownSplit",
+    "LabelFittedMethod",
     "Layered",
     "LinearHead",
     "Localizing",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol, Self, TypeAlias, runtime_checkable
 
 from wsolbench.contract.backbones import (
     Attention,
@@ -27,6 +27,7 @@ __all__ = [
     "NOT_DEFINED",
     "Boxes",
     "FittedMethod",
+    "LabelFittedMethod",
     "Maps",
     "Method",
     "MethodContext",
@@ -242,6 +243,52 @@ class FittedMethod(Method, Protocol):
 
     def partial_fit(self, features: Tensor) -> None:
         """Fit on one more batch of features (B, K, h, w), which are not to be changed."""
+        ...
+
+
+@runtime_checkable
+class LabelFittedMethod(Method, Protocol):
+    """A method that is fitted on images of train-weaksup and their classes before it localizes.
+
+    It receives features and image labels: no box and no mask. It is given images of every class of the evaluated
+    images, or the run is refused.
+
+    Each round is a pass over the same images: ``partial_fit`` for every batch, then ``end_round``. Where parts of the
+    images are given to several objects of one method, they are merged before the round ends.
+    """
+
+    @property
+    def fit_images(self) -> int | None:
+        """The number of images, which are drawn at random with the seed of the run; None for all."""
+        ...
+
+    @property
+    def fit_rounds(self) -> int:
+        """The number of passes over the images, 1 or more."""
+        ...
+
+    def partial_fit(self, features: Tensor, labels: Tensor) -> None:
+        """Fit on one more batch, which is not to be changed.
+
+        Args:
+            features: Feature maps (B, K, h, w).
+            labels: Their classes, int64 (B,), numbered as `MethodContext.class_indices` are.
+        """
+        ...
+
+    def merge(self, other: Self) -> None:
+        """Take over what another one of the same options was given in this round; it was given the rounds before too.
+
+        The result is, but for rounding, that of one object that was given all of the images.
+        """
+        ...
+
+    def end_round(self) -> None:
+        """Draw the conclusions from all images of the round."""
+        ...
+
+    def fit_state(self) -> Mapping[str, Tensor]:
+        """Return what the fit found, after the last round: name -> tensor; it is saved, and its hash recorded."""
         ...
 
 

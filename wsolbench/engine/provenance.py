@@ -18,6 +18,7 @@ from wsolbench.host.provider import Provider
 from wsolbench.records import BackboneInfo, DatasetInfo, Environment, MethodInfo, Preprocessing, content_sha256
 
 if TYPE_CHECKING:  # a description of stored maps needs no torch
+    from wsolbench.engine.fit import Fit
     from wsolbench.engine.methods import BuiltMethod
     from wsolbench.networks.network import LoadedNetwork
 
@@ -89,8 +90,8 @@ def describe_input(config: InputConfig) -> Preprocessing:
     return Preprocessing(size=config.size, mean=config.mean, std=config.std, interpolation=config.interpolation)
 
 
-def describe_method(built: BuiltMethod, fitted_images: int | None) -> MethodInfo:
-    """Describe a method and its options."""
+def describe_method(built: BuiltMethod, fit: Fit | None) -> MethodInfo:
+    """Describe a method, its options, and its fit where it has one."""
     defaults = {option.name: option.default for option in list_options(built.offer.spec.build)}
     return MethodInfo(
         name=built.name,
@@ -98,7 +99,9 @@ def describe_method(built: BuiltMethod, fitted_images: int | None) -> MethodInfo
         options=built.options,
         changed_options={name: value for name, value in built.options.items() if value != defaults[name]},
         reads_network=built.offer.spec.reads_network,
-        fitted_images=fitted_images,
+        fitted_images=None if fit is None else fit.images,
+        fit_rounds=None if fit is None else fit.rounds,
+        fit_state_sha256=None if fit is None else fit.state_sha256,
     )
 
 

@@ -240,15 +240,16 @@ def _fit_again(each: RecordedRun, network: LoadedNetwork, dataset: OpenDataset, 
         [each.method],
         network,
         images,
+        class_rows=record.backbone.class_rows if record.backbone else None,
         seed=environment.seed or 0,
         batch_size=environment.batch_size or 1,
         workers=1,
         reporter=reporter,
     )
-    if fitted[each.method.name] != record.method.fitted_images:
+    if fitted[each.method.name].images != record.method.fitted_images:
         raise DataError(
             f"'{record.method.name}' was measured after a fit on {record.method.fitted_images} images, and "
-            f"train-weaksup of '{dataset.name}' now gives {fitted[each.method.name]}"
+            f"train-weaksup of '{dataset.name}' now gives {fitted[each.method.name].images}"
         )
 
 

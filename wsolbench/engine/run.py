@@ -20,7 +20,7 @@ from wsolbench.engine.assembly import (
     open_splits,
     score_splits,
 )
-from wsolbench.engine.fit import fit_methods, open_fit_images
+from wsolbench.engine.fit import Fit, check_fit_classes, fit_methods, open_fit_images, save_state
 from wsolbench.engine.localize import NetworkMaps
 from wsolbench.engine.methods import BuiltMethod, build_methods, check_needs
 from wsolbench.engine.provenance import describe_backbone, describe_dataset, describe_environment, describe_method
@@ -158,7 +158,7 @@ def carry_out(plan: RunPlan, reporter: Reporter, *, command: str) -> list[Result
             rows = _choose_rows(plan, [*splits.parts, *([splits.pseudo] if splits.pseudo else [])], reporter)
             dataset = describe_dataset(plan.dataset, splits.parts, config.limit)  # hashes annotations, reads masks
             check_masks(splits, reporter)
-        fitted = _fit(plan, reporter)
+        fitted = _fit(plan, splits.parts, rows, reporter)
         maps = NetworkMaps(
             plan.network, plan.methods, config.target, config.batch_size, config.workers, config.seed, rows
         )
@@ -172,6 +172,8 @@ def carry_out(plan: RunPlan, reporter: Reporter, *, command: str) -> list[Result
             draw_galleries(draft, maps, splits.evaluated, scored, reporter)
         records = _records(plan, scored, fitted, dataset, rows, reporter, command)
         if draft is not None:
+            for name, fit in fitted.items():
+                save_state(fit, draft, name)
             for record in records:
                 write_record(record, draft, f"record-{file_name(record.method.name)}")
     return records
@@ -180,7 +182,7 @@ def carry_out(plan: RunPlan, reporter: Reporter, *, command: str) -> list[Result
 def _records(
     plan: RunPlan,
     scored: Mapping[str, Scored],
-    fitted: Mapping[str, int],
+    fitted: Mapping[str, Fit],
     dataset: DatasetInfo,
     rows: tuple[int, ...] | None,
     reporter: Reporter,
@@ -191,7 +193,7 @@ def _records(
     Args:
         plan: What was run.
         scored: Method -> its scores.
-        fitted: Method -> number of images that it was fitted on, for those that are fitted.
+        fitted: Method -> its fit, for those that are fitted.
         dataset: The description of the data set.
         rows: Rows of the head that are the classes; None where every label is the row of its number.
         reporter: Knows how long the phases took.
@@ -221,15 +223,17 @@ def _records(
     ]
 
 
-def _fit(plan: RunPlan, reporter: Reporter) -> dict[str, int]:
-    """Fit the methods that are to be fitted; return how many images each was fitted on."""
+def _fit(plan: RunPlan, parts: Sequence[OpenSplit], rows: tuple[int, ...] | None, reporter: Reporter) -> dict[str, Fit]:
+    """Fit the methods that are to be fitted, for some splits and rows of the head that are their classes."""
     images = open_fit_images(plan.methods, plan.dataset, plan.config.limit)
     if images is None:
         return {}
+    check_fit_classes(plan.methods, plan.dataset, images, parts, plan.config.seed)
     return fit_methods(
         plan.methods,
         plan.network,
         images,
+        class_rows=rows,
         seed=plan.config.seed,
         batch_size=plan.config.batch_size,
         workers=plan.config.workers,

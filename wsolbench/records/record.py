@@ -444,6 +444,12 @@ class MethodInfo(_Part):
     fitted_images: PositiveCount | None = Field(
         default=None, description="images of train-weaksup that it was fitted on; null for a method without a fit"
     )
+    fit_rounds: PositiveCount | None = Field(
+        default=None, description="passes over them; null for a method that is not fitted with their labels"
+    )
+    fit_state_sha256: Sha256 | None = Field(
+        default=None, description="of what a fit with labels found; null for a method without one"
+    )
 
 
 class ProtocolInfo(_Part):

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from copy import deepcopy
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from wsolbench.contract import Boxes, FittedMethod, Maps, MethodContext, MethodSpec
+from wsolbench.contract import Boxes, FittedMethod, LabelFittedMethod, Maps, MethodContext, MethodSpec
 from wsolbench.contract.options import build_with_options
 from wsolbench.testing.expectations import expect, expect_boxes, expect_close, expect_finite, seeded
 from wsolbench.testing.options import check_options
-from wsolbench.testing.toys import scene
+from wsolbench.testing.toys import CLASSES, scene
 
 __all__ = [
     "METHOD_CHECKS",
     "check_method_batch_invariance",
     "check_method_deterministic",
     "check_method_fit",
+    "check_method_fit_with_labels",
     "check_method_leaves_its_input",
     "check_method_maps",
     "check_method_not_square",
@@ -83,20 +85,53 @@ def check_method_statistics(spec: MethodSpec) -> None:
 
 def check_method_fit(spec: MethodSpec) -> None:
     """A fit, if there is one, wants some images or all, leaves features alone and does not depend on the batches."""
-    method, _ = build_with_options(f"the method '{spec.name}'", spec.build, {})
+    method = _unfitted(spec)
     if not isinstance(method, FittedMethod):
         return
     wish = method.fit_images
     assert wish is None or isinstance(wish, int), f"fit_images: expected a whole number or None, got {wish!r}"
     assert wish is None or wish > 0, f"fit_images: expected a positive number, got {wish}"
     features, context = scene()
-    seen = _fit_features(context)
-    before = seen.clone()
+    given = _fit_input(method, context)
+    before = [each.clone() for each in given]
     with torch.no_grad():
-        method.partial_fit(seen)
-    assert torch.equal(seen, before), "features given to partial_fit: expected no change, got others"
+        method.partial_fit(*given)
+    for what, now, then in zip(("features", "labels"), given, before, strict=False):
+        assert torch.equal(now, then), f"{what} given to partial_fit: expected no change, got others"
     once, in_parts = (_values(_made(spec, features, context, batches=count)).nan_to_num() for count in (1, 3))
     expect_close("raw maps or boxes after a fit on one batch and on three", once, in_parts, _TOLERANCE)
+
+
+def check_method_fit_with_labels(spec: MethodSpec) -> None:
+    """A fit with labels, if there is one, has rounds, and a state of finite tensors; merged parts are the whole."""
+    whole, halves = _unfitted(spec), (_unfitted(spec), _unfitted(spec))
+    if not isinstance(whole, LabelFittedMethod):
+        lacking = [name for name in ("merge", "end_round", "fit_state") if not hasattr(whole, name)]
+        assert not hasattr(whole, "fit_rounds"), f"a fit with labels: expected all of it, got none of {lacking}"
+        return
+    rounds = whole.fit_rounds
+    assert isinstance(rounds, int), f"fit_rounds: expected a whole number, got {rounds!r}"
+    assert rounds > 0, f"fit_rounds: expected a positive number, got {rounds}"
+    _, context = scene()
+    given = _fit_input(whole, context)
+    with seeded(), torch.no_grad():
+        _fit(whole, context, batches=2)
+        for _ in range(rounds):
+            for half, *part in zip(halves, *(each.chunk(2) for each in given), strict=True):
+                half.partial_fit(*part)
+            copy = deepcopy(halves[0])
+            halves[0].merge(halves[1])
+            halves[1].merge(copy)
+            for half in halves:
+                half.end_round()
+    state, merged = whole.fit_state(), halves[0].fit_state()
+    assert isinstance(state, Mapping), f"fit_state: expected a mapping, got {type(state).__name__}"
+    assert state, "fit_state: expected a tensor at least, got none"
+    expect("names in the states of a fit on all images and of merged fits on parts", sorted(state), sorted(merged))
+    for name, values in state.items():
+        assert isinstance(values, Tensor), f"'{name}' of fit_state: expected a tensor, got {type(values).__name__}"
+        expect_finite(f"'{name}' of fit_state", values)
+        expect_close(f"'{name}' of fits on all images and of merged fits on parts", values, merged[name], _TOLERANCE)
 
 
 def check_method_leaves_its_input(spec: MethodSpec) -> None:
@@ -127,6 +162,7 @@ METHOD_CHECKS: tuple[Callable[[Any], None], ...] = (
     check_method_batch_invariance,
     check_method_statistics,
     check_method_fit,
+    check_method_fit_with_labels,
     check_method_leaves_its_input,
     check_options,
 )
@@ -141,17 +177,38 @@ def _made(spec: MethodSpec, features: Tensor, context: MethodContext, *, batches
         context: The context of these features.
         batches: Number of batches that the same images are divided into for the fit.
     """
-    method, _ = build_with_options(f"the method '{spec.name}'", spec.build, {})
+    method = _unfitted(spec)
     with seeded(), torch.no_grad():
-        if isinstance(method, FittedMethod):
-            for part in _fit_features(context).chunk(batches):
-                method.partial_fit(part)
+        _fit(method, context, batches=batches)
         made = method(features, context)
     made = made if isinstance(made, Maps | Boxes) else Maps(made, {})
     assert isinstance(_values(made), Tensor), (
         f"raw maps or boxes: expected a tensor, got {type(_values(made)).__name__}"
     )
     return made
+
+
+def _unfitted(spec: MethodSpec) -> Any:
+    method, _ = build_with_options(f"the method '{spec.name}'", spec.build, {})
+    return method
+
+
+def _fit(method: Any, context: MethodContext, *, batches: int) -> None:
+    """Fit a method on eight images, if it is to be fitted."""
+    if not isinstance(method, FittedMethod):
+        return
+    parts = list(zip(*(each.chunk(batches) for each in _fit_input(method, context)), strict=True))
+    for _ in range(method.fit_rounds if isinstance(method, LabelFittedMethod) else 1):
+        for part in parts:
+            method.partial_fit(*part)
+        if isinstance(method, LabelFittedMethod):
+            method.end_round()
+
+
+def _fit_input(method: Any, context: MethodContext) -> tuple[Tensor, ...]:
+    """Return features (8, K, h, w), and labels of all classes (8,) for a method that is fitted with them."""
+    features = _fit_features(context)
+    return (features, torch.arange(len(features)) % CLASSES) if isinstance(method, LabelFittedMethod) else (features,)
 
 
 def _values(made: Maps | Boxes) -> Tensor:

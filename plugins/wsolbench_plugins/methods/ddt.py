@@ -1,4 +1,6 @@
-"""``ddt``: deep descriptors projected onto the first principal component of those of a whole data set.
+"""Deep descriptors projected onto the first principal component of those of many images.
+
+``ddt``: of a whole data set; ``ddt-per-class``: of the images of one class at a time.
 
 Wei et al., "Unsupervised Object Discovery and Co-Localization by Deep Descriptor Transforming", Pattern Recognition 88,
 2019.
@@ -6,12 +8,13 @@ Wei et al., "Unsupervised Object Discovery and Co-Localization by Deep Descripto
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pydantic import validate_call
 
-from wsolbench.api import Count, MethodContext, MethodSpec, hookimpl
+from wsolbench.api import Boxes, Count, Descriptors, MethodContext, MethodSpec, UsageError, hookimpl, region_boxes
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,10 +31,10 @@ class DDT:
     the border shows background more often than objects. If that mean is 0, the largest entry of ξ is positive. (The
     authors' code takes the sign that its library returns.)
 
-    Unlike the paper, it is fitted once on the whole data set, not on the images of one class at a time: ξ is what
-    objects of all classes have in common. If the descriptors of different classes are further apart than those of
-    objects and background, ξ separates classes instead, and many maps are zero. Features have one scale, and
-    resizing, threshold and box are those of the protocol.
+    Unlike the paper, it is fitted once on the whole data set, not on the images of one class at a time (see
+    `ClassDDT`): ξ is what objects of all classes have in common. If the descriptors of different classes are further
+    apart than those of objects and background, ξ separates classes instead, and many maps are zero. Features have one
+    scale, and resizing, threshold and box are those of the protocol.
 
     Args:
         fit_images: Number of images of train-weaksup that it is fitted on; None for all. Images whose features are not
@@ -41,14 +44,14 @@ class DDT:
     @validate_call(config={"strict": True, "defer_build": True})
     def __init__(self, *, fit_images: Count | None = 5000) -> None:
         self.fit_images = fit_images
-        self._seen: _Descriptors | None = None
+        self._seen: _Seen | None = None
         self._axis: Tensor | None = None
 
     def partial_fit(self, features: Tensor) -> None:
         """Add the descriptors of features (B, K, h, w) to the fit."""
         features = features[features.isfinite().flatten(1).all(dim=1)]
         if len(features) > 0:
-            added = _Descriptors.of(features.double())
+            added = _Seen.of(features.double())
             self._seen = added if self._seen is None else self._seen.merged(added)
             self._axis = None
 
@@ -64,69 +67,143 @@ class DDT:
             raise RuntimeError("it has been fitted on no image with finite features")
         if self._axis is None:
             self._axis = self._seen.first_axis()
-        deviation = features.double() - self._seen.mean[:, None, None]
+        deviation = features.double() - self._seen.descriptors.mean[:, None, None]
         return torch.einsum("k,bkhw->bhw", self._axis, deviation).clamp(min=0)
 
 
 @dataclass(frozen=True)
-class _Descriptors:
-    """Summary of descriptors (n, K), in float64.
-
-    Two summaries are merged without cancellation, because squares are of deviations from the mean.
+class _Seen:
+    """Summary of descriptors (n, K), and of those on the border of a feature map.
 
     Args:
-        count: n.
-        mean: Mean of the descriptors, (K,).
-        scatter: Sum of the outer products of their deviations from the mean, (K, K).
-        border_count: Number of descriptors on the border of a feature map.
+        descriptors: The summary of all.
+        border_count: Number of descriptors on the border.
         border_mean: Mean of the descriptors on the border, (K,).
-
-    Source:
-        Chan, Golub & LeVeque, "Updating formulae and a pairwise algorithm for computing sample variances", 1979.
     """
 
-    count: int
-    mean: Tensor
-    scatter: Tensor
+    descriptors: Descriptors
     border_count: int
     border_mean: Tensor
 
     @classmethod
-    def of(cls, features: Tensor) -> _Descriptors:
+    def of(cls, features: Tensor) -> _Seen:
         """Summarise the descriptors of features (B, K, h, w)."""
         import torch
 
         on_border = torch.ones(features.shape[2:], dtype=torch.bool, device=features.device)
         on_border[1:-1, 1:-1] = False
-        maps = features.permute(0, 2, 3, 1)
-        descriptors, border = maps.flatten(0, 2), maps[:, on_border].flatten(0, 1)
-        mean = descriptors.mean(dim=0)
-        deviation = descriptors - mean
-        return cls(len(descriptors), mean, deviation.mT @ deviation, len(border), border.mean(dim=0))
+        border = features.permute(0, 2, 3, 1)[:, on_border].flatten(0, 1)
+        return cls(Descriptors.of(features), len(border), border.mean(dim=0))
 
-    def merged(self, other: _Descriptors) -> _Descriptors:
+    def merged(self, other: _Seen) -> _Seen:
         """Return the summary of both sets of descriptors together."""
-        count, border_count = self.count + other.count, self.border_count + other.border_count
-        apart, border_apart = other.mean - self.mean, other.border_mean - self.border_mean
-        return _Descriptors(
-            count,
-            self.mean + other.count / count * apart,
-            self.scatter + other.scatter + self.count * other.count / count * apart.outer(apart),
+        border_count = self.border_count + other.border_count
+        border_apart = other.border_mean - self.border_mean
+        return _Seen(
+            self.descriptors.merged(other.descriptors),
             border_count,
             self.border_mean + other.border_count / border_count * border_apart,
         )
 
     def first_axis(self) -> Tensor:
         """Return the first principal axis (K,), of length 1, with the sign that `DDT` defines."""
+        axis = self.descriptors.first_axis()
+        return -axis if axis @ (self.border_mean - self.descriptors.mean) > 0 else axis
+
+
+class ClassDDT:
+    """``ξ_c · (x - x̄_c)`` for the descriptor x (K,) of every pixel: mean and first axis of the images of class c.
+
+    It is fitted on the images of each class apart, by their labels, and localizes by those of the class to localize.
+    The largest entry of ξ_c is positive, as in scikit-learn from version 1.5 on. Positive values are the object. A map
+    keeps its negative values, and its threshold is that of the protocol.
+
+    With ``boxes``, the method makes boxes instead, as PSOL does: of the largest region of positive cells, which may
+    touch at corners only, and of the whole image where no cell is positive.
+
+    During the fit it holds 8 K² bytes for every class.
+
+    Args:
+        boxes: Whether it makes boxes, without a threshold, in place of maps.
+        fit_images: Number of images of train-weaksup that it is fitted on; None for all. Images whose features are not
+            finite are omitted.
+
+    Source:
+        Zhang, Cao & Wu, "Rethinking the Route Towards Weakly Supervised Object Localization", CVPR 2020 (PSOL), for
+        classes and boxes.
+    """
+
+    fit_rounds = 1
+
+    @validate_call(config={"strict": True, "defer_build": True})
+    def __init__(self, *, boxes: bool = False, fit_images: Count | None = None) -> None:
+        self.boxes = boxes
+        self.fit_images = fit_images
+        self._seen: dict[int, Descriptors] = {}
+        self._projections: dict[int, tuple[Tensor, Tensor]] = {}
+
+    def partial_fit(self, features: Tensor, labels: Tensor) -> None:
+        """Add the descriptors of features (B, K, h, w) to those of their classes, (B,)."""
+        finite = features.isfinite().flatten(1).all(dim=1)
+        for label in sorted(set(labels[finite].tolist())):
+            self._add(label, Descriptors.of(features[finite & (labels == label)]))
+
+    def merge(self, other: ClassDDT) -> None:
+        """Add the descriptors that another one has seen."""
+        for label, seen in other._seen.items():
+            self._add(label, seen)
+
+    def end_round(self) -> None:
+        """Find means and axes; the sums are needed no more."""
+        self._projections = {label: (seen.mean, seen.first_axis()) for label, seen in sorted(self._seen.items())}
+        self._seen = {}
+
+    def fit_state(self) -> Mapping[str, Tensor]:
+        """Return the classes (n,), and their means and axes, (n, K) both."""
         import torch
 
-        axis: Tensor = torch.linalg.eigh(self.scatter / self.count).eigenvectors[:, -1]
-        at_border = axis @ (self.border_mean - self.mean)
-        wrong = at_border > 0 if at_border != 0 else axis[axis.abs().argmax()] < 0
-        return -axis if wrong else axis
+        if not self._projections:
+            raise RuntimeError("it has been fitted on no image with finite features")
+        means, axes = zip(*self._projections.values(), strict=True)
+        return {
+            "classes": torch.tensor(list(self._projections)),
+            "means": torch.stack(means),
+            "axes": torch.stack(axes),
+        }
+
+    def __call__(self, features: Tensor, context: MethodContext) -> Tensor | Boxes:
+        """Return raw maps (B, h, w), float64, of features (B, K, h, w), or boxes.
+
+        Raises:
+            UsageError: It was fitted on no image of a class.
+        """
+        import torch
+
+        means, axes = map(torch.stack, zip(*map(self._of_class, context.class_indices.tolist()), strict=True))
+        maps = torch.einsum("bk,bkhw->bhw", axes, features.double() - means[:, :, None, None])
+        if not self.boxes:
+            return maps
+        finite = maps.isfinite().flatten(1).all(dim=1)
+        return Boxes(region_boxes(maps > 0).where(finite[:, None], float("nan")))
+
+    def _add(self, label: int, added: Descriptors) -> None:
+        self._seen[label] = self._seen[label].merged(added) if label in self._seen else added
+
+    def _of_class(self, label: int) -> tuple[Tensor, Tensor]:
+        """Return the mean and the axis (K,) of a class."""
+        if label not in self._projections:
+            raise UsageError(
+                f"'ddt-per-class' was fitted on no image of class {label}, counted from 0, and is to localize it; fit "
+                "it on more images, or localize the true class (--target gt)"
+            )
+        return self._projections[label]
 
 
 @hookimpl
 def wsolbench_methods() -> list[MethodSpec]:
-    """Offer the method."""
-    return [MethodSpec("ddt", DDT, "Wei et al., Pattern Recognition 88, 2019")]
+    """Offer both."""
+    source = "Wei et al., Pattern Recognition 88, 2019"
+    return [
+        MethodSpec("ddt", DDT, source),
+        MethodSpec("ddt-per-class", ClassDDT, f"{source}; class by class as Zhang et al., PSOL, CVPR 2020"),
+    ]
