@@ -42,7 +42,7 @@ def test_a_network_is_trained_on_critters_and_run(cli, tmp_path, monkeypatch, sy
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["acol:resnet_nano", "spg:resnet_nano", "acol:replknet_nano"])
+@pytest.mark.parametrize("name", ["acol:resnet_nano", "spg:resnet_nano"])
 def test_their_networks_conform(registry, name):
     spec = registry.backbones.get(name).spec
     for check in BACKBONE_CHECKS:
