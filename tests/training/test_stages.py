@@ -13,6 +13,7 @@ from toys import PROVIDER, PlainRecipe, TrainableNet
 from wsolbench.contract import Split, Stage, SystemSpec
 from wsolbench.data.images import warp
 from wsolbench.errors import PluginError, UsageError
+from wsolbench.figures.training_curve import draw_curve
 from wsolbench.host.registry import Offer
 from wsolbench.training.stages import BuiltSystem, Timetable, group_order
 from wsolbench.training.targets import mirrored
@@ -440,3 +441,23 @@ def test_system_options_and_stages_are_what_a_continuation_is_held_to(staged):
         "stages": "s 2 epochs, trains all; t 1 epochs, trains head, 2 of a class together",
     }
     assert not {"system", "stages"} & continued_facts(replace(made, system=None)).keys()
+
+
+# -------------------------------------------------------------------------------------------------------------- picture
+
+
+@pytest.mark.parametrize("top1", [[None, 40.0, 50.0], [None] * 3])
+def test_the_curve_of_stages_has_no_empty_panel_and_names_terms_and_stages(tmp_path, monkeypatch, top1):
+    drawn = []
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda figure, path: drawn.append((figure, path)))
+    log = pd.DataFrame({"epoch": [1, 2, 3], "learning_rate": 0.1, "loss": [3.0, 2.0, 1.0], "train_top1": top1})
+    log[["train_fullsup_top1", "test_top1"]] = None
+    log = log.assign(stage=["warm-up", "all", "all"], first=[3.0, 1.5, 0.5], second=[None, 0.5, 0.5])
+    draw_curve(log, "a network", tmp_path / "curve.png")
+    (figure, path), *_ = drawn
+    loss, *others = figure.axes
+    assert path == tmp_path / "curve.png"
+    assert [line.get_label() for line in loss.lines[:3]] == ["sum", "first", "second"]
+    assert [text.get_text() for text in loss.texts] == ["warm-up", "all"]
+    assert len(others) == (2 if top1[1] else 1)
+    assert all(axes.lines for axes in figure.axes)
