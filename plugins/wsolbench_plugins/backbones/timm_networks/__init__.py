@@ -1,13 +1,23 @@
-"""Networks that timm builds: ResNet, ConvNeXt and ConvNeXt V2, VGG-16 with a GAP head, Inception-v3, and its zoo."""
+"""Networks that timm builds: ResNets, ConvNeXts, VGG-16 with a GAP head, Inception-v3, small ViTs, and its zoo."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from wsolbench.api import Backbone, BackboneSpec, BackboneZoo, Checkpoint, InputConfig, Pretrained, hookimpl
+from wsolbench.api import (
+    Backbone,
+    BackboneSpec,
+    BackboneZoo,
+    Checkpoint,
+    InputConfig,
+    Pretrained,
+    UsageError,
+    hookimpl,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,6 +28,7 @@ CONVNEXT = "Liu et al., A ConvNet for the 2020s, CVPR 2022; built by timm"
 CONVNEXT_V2 = (
     "Woo et al., ConvNeXt V2: Co-designing and Scaling ConvNets with Masked Autoencoders, CVPR 2023; built by timm"
 )
+VIT = "Dosovitskiy et al., ICLR 2021, with the convolutions of Xiao et al., NeurIPS 2021, before it; built by timm"
 VGG_GAP = "Simonyan & Zisserman, ICLR 2015, with the GAP head of Zhou et al., CVPR 2016, section 3"
 INCEPTION_WSOL = "Szegedy et al., CVPR 2016, in the form of Zhang et al. (SPG), ECCV 2018, and Choe et al., CVPR 2020"
 INCEPTION = "Szegedy et al., Rethinking the Inception Architecture for Computer Vision, CVPR 2016; built by timm"
@@ -37,7 +48,7 @@ def wsolbench_backbones() -> list[BackboneSpec | BackboneZoo]:
     """Return the variants, and a zoo of all other timm networks that have feature maps."""
     source = "timm's networks that have feature maps"
     zoo = BackboneZoo("timm", _names_in_timm, _find_in_timm, source, _fitting_in_timm)
-    return [*_resnets(), *_convnexts(), *_second_convnexts(), *_others(), zoo]
+    return [*_resnets(), *_convnexts(), *_second_convnexts(), *_vits(), *_others(), zoo]
 
 
 def _resnets() -> list[BackboneSpec]:
@@ -82,6 +93,30 @@ def _second_convnexts() -> list[BackboneSpec]:
         )
         for size in (*convolutional, "tiny", "base", "large", "huge")
     ]
+
+
+def _vits() -> list[BackboneSpec]:
+    return [_vit("vit_nano", _NANO_INPUT), _vit("vit_micro", _MICRO_INPUT)]
+
+
+def _vit(name: str, input_config: InputConfig) -> BackboneSpec:
+    size = input_config.size
+    return BackboneSpec(
+        name=name,
+        build=partial(_build_vit, name, size),
+        input=input_config,
+        source=VIT,
+        family="vit",
+        convert_weights=partial(_resize_vit, size),
+        at_size=lambda size: _vit(name, replace(input_config, size=_of_whole_patches(size))),
+    )
+
+
+def _of_whole_patches(size: int) -> int:
+    """Return a size of images. Raises ``UsageError`` where its patches of 8×8 pixels would be cut off."""
+    if size % 8:
+        raise UsageError("they are not whole patches of 8×8 pixels")
+    return size
 
 
 def _others() -> list[BackboneSpec]:
@@ -130,6 +165,19 @@ def _build_small_convnext(name: str, num_classes: int, kernel_size: OddSize = 7)
 
     network: Backbone = networks.build(name, num_classes, kernel_size=kernel_size)
     return network
+
+
+def _build_vit(name: str, image_size: int, num_classes: int) -> Backbone:
+    from wsolbench_plugins.backbones.timm_networks.vits import small_vit
+
+    network: Backbone = small_vit(name, num_classes, image_size=image_size)
+    return network
+
+
+def _resize_vit(image_size: int, state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    from wsolbench_plugins.backbones.timm_networks.vits import resized
+
+    return resized(state, image_size=image_size)
 
 
 def _names_in_timm() -> Collection[str]:
