@@ -184,6 +184,7 @@ class RunConfig(ScoringConfig, InputSettings):
         precision: Of the network up to its features.
         compile: Whether torch compiles the network.
         seed: Of every random draw.
+        classifier: The record of another network, or a file of predicted classes, whose classes are scored.
         save_scoremaps: Where the maps are written, if anywhere.
         out: The new folder of records and galleries; None writes none.
     """
@@ -200,6 +201,7 @@ class RunConfig(ScoringConfig, InputSettings):
     precision: Precision = "fp32"
     compile: bool = False
     seed: Seed = 0
+    classifier: Path | None = None
     save_scoremaps: Path | None = None
     out: Path | None = None
 
@@ -211,7 +213,7 @@ class EvaluateConfig(ScoringConfig):
         scoremaps: The folder of the evaluated split's maps.
         fullsup_scoremaps: The same for train-fullsup, for choosing τ.
         predicted_boxes: A file of boxes of the evaluated split, in place of maps.
-        predictions: A file of predicted classes of the evaluated split.
+        predictions: A file of predicted classes of the evaluated split, or the record of a network that predicts them.
         name: What the maps or boxes are called in the record, in place of a method; None for ``precomputed`` and
             ``predicted-boxes``.
         out: The new folder of the record; None writes none.

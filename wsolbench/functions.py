@@ -103,6 +103,7 @@ def run(
     workers: int = 2,
     seed: int = 0,
     strict: bool = False,
+    classifier: FilePath | None = None,
     save_scoremaps: FilePath | None = None,
     out: FilePath | None = None,
     progress: bool = False,
@@ -148,6 +149,7 @@ def run(
         workers: Threads that load images and score maps.
         seed: Of every random draw.
         strict: Whether a map of NaN or of one value is an error.
+        classifier: The record of another network, or a file of predicted classes, whose classes count for Top-k Loc.
         save_scoremaps: A folder for the maps; None writes none.
         out: A new folder for records and galleries; None writes none.
         progress: Whether the progress is shown on standard error.
@@ -225,7 +227,7 @@ def evaluate(
         dataset: What the maps were made for; ``"folder"`` stands for lists in the reference layout.
         fullsup_scoremaps: The same for train-fullsup, for choosing τ.
         predicted_boxes: A file of boxes of every image in place of maps, CSV or JSON; see docs/data.md.
-        predictions: A file of the predicted class of every image, or of the five best, CSV or JSON.
+        predictions: A file of the predicted class of every image, or of the five best, CSV or JSON; or a record.
         name: What the maps or boxes are called in the record, in place of a method.
         data_root: Where the data set is; see `run` for this and the other arguments.
         metadata_root: Where its lists are.

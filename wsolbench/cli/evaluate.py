@@ -42,7 +42,12 @@ def evaluate(
     ] = None,
     predictions: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Class of every image, or the five best: CSV or JSON; for Top-k Loc."),
+        typer.Option(
+            "--predictions",
+            "--classifier",
+            metavar="FILE|RECORD",
+            help="Class of every image, or the five best: CSV or JSON; or a network's record. For Top-k Loc.",
+        ),
     ] = None,
     dataset: Annotated[str | None, typer.Option(metavar="NAME", help="Data set that the maps were made for.")] = None,
     data_root: DataRoot = None,

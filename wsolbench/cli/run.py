@@ -101,6 +101,13 @@ def run(
     seed: Annotated[
         int, typer.Option(metavar="N", min=0, max=LARGEST_SEED, help="Of every random draw, such as random weights.")
     ] = 0,
+    classifier: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RECORD|FILE",
+            help="Whose classes count for Top-k Loc: the record of another network, or CSV or JSON as for 'evaluate'.",
+        ),
+    ] = None,
     save_scoremaps: Annotated[
         Path | None,
         typer.Option(
@@ -145,6 +152,7 @@ def run(
         workers=workers,
         seed=seed,
         strict=session.strict,
+        classifier=classifier,
         save_scoremaps=save_scoremaps,
         out=out or fresh_folder(backbone),
     )

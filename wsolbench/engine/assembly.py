@@ -9,6 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from wsolbench.config import ScoringConfig
 from wsolbench.contract import Split
 from wsolbench.contract.choices import Target
@@ -32,6 +35,7 @@ from wsolbench.protocol.compilation import load_sweep
 from wsolbench.protocol.rules import OTSU
 from wsolbench.records import (
     BackboneInfo,
+    ClassifierInfo,
     DatasetInfo,
     Environment,
     MethodInfo,
@@ -102,6 +106,10 @@ class Scored:
             raise DataError(f"the split {evaluated.part.split.label} has no boxes to compare predicted boxes with")
         bare = None if fullsup is None else fullsup.without_scores()
         return cls.of(evaluated, bare, Selection(select_on_fullsup(evaluated.boxes), None))
+
+    def with_hits(self, hits: Mapping[int, NDArray[np.bool_]]) -> Scored:
+        """Return the scores with the classes of another network: k -> whether an image's is among its k best, (N,)."""
+        return replace(self, evaluated=replace(self.evaluated, hits=hits))
 
     @property
     def undefined(self) -> str | None:
@@ -249,6 +257,7 @@ def assemble_record(
     dataset: DatasetInfo,
     backbone: BackboneInfo | None,
     method: MethodInfo,
+    classifier: ClassifierInfo | None = None,
     protocol: ProtocolInfo,
     environment: Environment,
     config: ScoringConfig | None,
@@ -269,6 +278,7 @@ def assemble_record(
         dataset=dataset.model_copy(update={"remarks": remarks}),
         backbone=backbone,
         method=method,
+        classifier=classifier,
         protocol=protocol,
         environment=environment,
         config=None if config is None else config.model_dump(mode="json"),

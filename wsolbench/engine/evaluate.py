@@ -32,10 +32,12 @@ from wsolbench.files import atomic_folder, file_name
 from wsolbench.host.provider import Provider
 from wsolbench.host.registry import Registry
 from wsolbench.progress import Reporter
-from wsolbench.records import Environment, MethodInfo, ResultRecord, write_record
+from wsolbench.records import ClassifierInfo, Environment, MethodInfo, ResultRecord, write_record
 from wsolbench.records.missing import NO_FULLSUP_MAPS
 
 __all__ = ["evaluate", "score_source"]
+
+PREDICTIONS = "--predictions"
 
 
 def evaluate(config: EvaluateConfig, registry: Registry, reporter: Reporter, *, command: str) -> ResultRecord:
@@ -105,9 +107,13 @@ def _evaluate_maps(
         ids[splits.pseudo.split] = (splits.pseudo.images if of_any else dataset.images(splits.pseudo.split)).ids
     folders = _open_folders(dataset, roots, splits, ids, reporter)
     evaluated = splits.evaluated
-    hits = PredictedFiles(dataset, evaluated, ids[evaluated.split]).hits(config.predictions)
-    source = StoredMaps(folders, (config.method,), hits={evaluated.split: hits})
-    return score_source(source, dataset, splits, config, reporter, command=command, providers=providers)
+    classes = PredictedFiles(dataset, evaluated, ids[evaluated.split]).classes(config.predictions, PREDICTIONS)
+    hits = {} if classes is None else {evaluated.split: classes.hits}
+    source = StoredMaps(folders, (config.method,), hits=hits)
+    classifier = None if classes is None else classes.info
+    return score_source(
+        source, dataset, splits, config, reporter, command=command, providers=providers, classifier=classifier
+    )
 
 
 def _evaluate_boxes(
@@ -122,7 +128,8 @@ def _evaluate_boxes(
     part = splits.evaluated
     files = PredictedFiles(dataset, part, dataset.images(part.split).ids)
     boxes = files.boxes(config.predicted_boxes, reporter)
-    source = StoredBoxes(boxes, (config.method,), files.hits(config.predictions))
+    classes = files.classes(config.predictions, PREDICTIONS)
+    source = StoredBoxes(boxes, (config.method,), {} if classes is None else classes.hits)
     (score,) = score_maps(
         source, part, threshold_step=config.threshold_step, workers=config.workers, reporter=reporter
     ).values()
@@ -132,6 +139,7 @@ def _evaluate_boxes(
         dataset=describe_dataset(dataset, splits.parts, config.limit),
         backbone=None,
         method=_describe_stored(config.method),
+        classifier=None if classes is None else classes.info,
         protocol=describe_protocol(config, None, "boxes"),
         environment=_describe_environment(dataset, providers, command),
         config=config,
@@ -148,6 +156,7 @@ def score_source(
     *,
     command: str,
     providers: Sequence[Provider] = (),
+    classifier: ClassifierInfo | None = None,
 ) -> ResultRecord:
     """Return the record of maps that no network of ours made.
 
@@ -159,6 +168,7 @@ def score_source(
         reporter: Shows the progress.
         command: How the evaluation was asked for, for the record.
         providers: All plugins that were loaded, for the record.
+        classifier: Whose predicted classes the source has, if it has any.
 
     Raises:
         DataError: There is nothing to score against, or a mask cannot be read.
@@ -174,6 +184,7 @@ def score_source(
         dataset=described,
         backbone=None,
         method=_describe_stored(name),
+        classifier=classifier,
         protocol=describe_protocol(config, source.target),
         environment=_describe_environment(dataset, providers, command),
         config=config,

@@ -17,17 +17,34 @@ from wsolbench.engine.boxes import ImageBoxes
 from wsolbench.engine.scoring import ScoredSplit
 from wsolbench.engine.sources import MapBatch
 from wsolbench.errors import DataError
+from wsolbench.files import sha256
 from wsolbench.progress import Reporter
 from wsolbench.protocol import RawMapKind
+from wsolbench.records import ClassifierInfo, ResultRecord
+from wsolbench.records.store import is_record, read_file
+from wsolbench.records.verify import parse_verified
 
-__all__ = ["PredictedFiles", "StoredBoxes", "unscored"]
+__all__ = ["PredictedClasses", "PredictedFiles", "StoredBoxes", "unscored"]
 
 FIVE = 5
 
 
 @dataclass(frozen=True)
+class PredictedClasses:
+    """Classes that another network predicts.
+
+    Attributes:
+        hits: k -> whether an image's class is among the k best predictions, (N,).
+        info: Whose they are.
+    """
+
+    hits: Mapping[int, NDArray[np.bool_]]
+    info: ClassifierInfo
+
+
+@dataclass(frozen=True)
 class PredictedFiles:
-    """The files of predictions of an evaluation.
+    """The files of predictions of an evaluation, or of a run.
 
     Attributes:
         dataset: The data set.
@@ -39,21 +56,53 @@ class PredictedFiles:
     part: OpenSplit
     whole: tuple[str, ...]
 
-    def hits(self, path: Path | None) -> dict[int, NDArray[np.bool_]]:
-        """Return k -> whether an image's class is among the k best predictions, (N,); empty without a file.
+    def classes(self, path: Path | None, option: str) -> PredictedClasses | None:
+        """Return the classes that a file predicts, or the network of a record; None without a file.
 
-        Top-5 needs five classes an image, or all of a data set that has fewer.
+        Args:
+            path: CSV, JSON or a record.
+            option: The option that names it, for messages.
 
         Raises:
             DataError: The file is of another form, or does not fit the images and classes.
         """
         if path is None:
-            return {}
+            return None
+        if path.is_file() and is_record(content := read_file(path)):
+            record = parse_verified(content, path)
+            return PredictedClasses(self._hits_of(record, path, option), _describe(record, path))
+        hits = self._hits(path, option)
+        return PredictedClasses(hits, ClassifierInfo(file=path.name, network=None, sha256=sha256(path)))
+
+    def _hits(self, path: Path, option: str) -> dict[int, NDArray[np.bool_]]:
+        """Return the hits of a file of classes. Top-5 needs five classes an image, or all where there are fewer."""
         count = self.dataset.num_classes
-        classes = read_predicted_classes(path, self._images, self.dataset.class_names, count)
+        classes = read_predicted_classes(path, self._images, self.dataset.class_names, count, option)
         right = classes == self.part.images.labels[:, None]
         hits = {1: right[:, 0]}
         return hits if classes.shape[1] < min(FIVE, count) else {**hits, FIVE: right[:, :FIVE].any(axis=1)}
+
+    def _hits_of(self, record: ResultRecord, path: Path, option: str) -> dict[int, NDArray[np.bool_]]:
+        """Return the hits of a record on the images of the split, which are among its own and of the same classes."""
+        told, ids, label = record.evaluated, self.part.images.ids, self.part.split.label
+        if not told.hits:
+            raise DataError(f"{option} {path}: the record has no classes: {record.missing.get('top1_acc', 'none')}")
+        places = {image_id: place for place, image_id in enumerate(told.image_ids)}
+        absent = [image_id for image_id in ids if image_id not in places]
+        if absent:
+            whose = f"{record.dataset.name}, {record.protocol.split}"
+            raise DataError(
+                f"{option} {path}: the record is of {len(places)} images of {whose}, and {len(absent)} of {len(ids)} "
+                f"images of {label} are not among them, such as '{absent[0]}'"
+            )
+        order = [places[image_id] for image_id in ids]
+        if told.labels is None:
+            if told.annotations_sha256 != self.part.annotations_sha256:
+                raise DataError(f"{option} {path}: the older record is of other annotations of {label}, or images")
+        elif (other := np.flatnonzero(told.labels[order] != self.part.images.labels)).size:
+            image_id = ids[other[0]]
+            raise DataError(f"{option} {path}: in the record '{image_id}' is of another class than in {label}")
+        return {k: hit[order] for k, hit in told.hits.items()}
 
     def boxes(self, path: Path, reporter: Reporter) -> Mapping[str, NDArray[np.int64]]:
         """Return the predicted boxes of every image, the best first; what was decided about them is shown.
@@ -78,6 +127,14 @@ class PredictedFiles:
         """Return the images of the other splits that are scored on."""
         splits = {Split.TEST, Split.TRAIN_FULLSUP} & self.dataset.splits - {self.part.split}
         return [image_id for split in splits for image_id in self.dataset.images(split).ids]
+
+
+def _describe(record: ResultRecord, path: Path) -> ClassifierInfo:
+    """Say whose classes those of a record are."""
+    network = None if record.backbone is None else record.backbone.label
+    if record.classifier is not None:
+        network = record.classifier.network
+    return ClassifierInfo(file=path.name, network=network, sha256=record.outcomes_sha256)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ from typing import Literal
 
 from wsolbench.config import RunConfig
 from wsolbench.contract import Split
-from wsolbench.contract.choices import Target
 from wsolbench.data.opened import OpenDataset, OpenSplit, open_dataset
 from wsolbench.engine.assembly import (
     Scored,
@@ -23,6 +22,7 @@ from wsolbench.engine.assembly import (
 from wsolbench.engine.fit import Fit, check_fit_classes, fit_methods, open_fit_images, save_state
 from wsolbench.engine.localize import NetworkMaps
 from wsolbench.engine.methods import BuiltMethod, build_methods, check_needs
+from wsolbench.engine.predictions import PredictedClasses, PredictedFiles
 from wsolbench.engine.provenance import describe_backbone, describe_dataset, describe_environment, describe_method
 from wsolbench.engine.rules import check_rules
 from wsolbench.engine.sources import MapSource, SavedMaps
@@ -105,7 +105,7 @@ def plan_run(config: RunConfig, registry: Registry, reporter: Reporter) -> RunPl
         changes=config.input_changes,
     )
     report_weights(network.weights, network.warnings, reporter)
-    _check_target(config.target, network)
+    _check_target(config, network)
     check_needs(methods, network, registry)
     if config.precision != "fp32":
         reporter.say(f"features are computed in {config.precision}: scores will differ from those of fp32")
@@ -115,9 +115,14 @@ def plan_run(config: RunConfig, registry: Registry, reporter: Reporter) -> RunPl
     return RunPlan(config, dataset, network, methods, registry.providers)
 
 
-def _check_target(target: Target, network: LoadedNetwork) -> None:
-    """Refuse maps of the predicted class where none is predicted."""
-    if target == "predicted" and network.num_classes == 0:
+def _check_target(config: RunConfig, network: LoadedNetwork) -> None:
+    """Refuse maps of the predicted class where none is predicted, or where another network predicts it."""
+    if config.target == "predicted" and config.classifier is not None:
+        raise UsageError(
+            "--classifier: with --target predicted, maps are of the classes that the network itself predicts; omit "
+            "one of the two"
+        )
+    if config.target == "predicted" and network.num_classes == 0:
         raise UsageError(
             f"--target predicted: '{network.spec.name}' has no classifier with these weights, and predicts no class; "
             "omit the option"
@@ -158,6 +163,7 @@ def carry_out(plan: RunPlan, reporter: Reporter, *, command: str) -> list[Result
             rows = _choose_rows(plan, [*splits.parts, *([splits.pseudo] if splits.pseudo else [])], reporter)
             dataset = describe_dataset(plan.dataset, splits.parts, config.limit)  # hashes annotations, reads masks
             check_masks(splits, reporter)
+        classes = _read_classes(plan, splits.evaluated)
         fitted = _fit(plan, splits.parts, rows, reporter)
         maps = NetworkMaps(
             plan.network, plan.methods, config.target, config.batch_size, config.workers, config.seed, rows
@@ -166,11 +172,13 @@ def carry_out(plan: RunPlan, reporter: Reporter, *, command: str) -> list[Result
         if config.save_scoremaps is not None:
             source = SavedMaps(maps, _scoremap_folders(plan, config.save_scoremaps, draft, stack))
         scored = score_splits(source, splits, config, reporter)
+        if classes is not None:
+            scored = {name: of_method.with_hits(classes.hits) for name, of_method in scored.items()}
         if draft is not None:
             from wsolbench.engine.redraw import draw_galleries  # brings the drawing library, which errors do not need
 
             draw_galleries(draft, maps, splits.evaluated, scored, reporter)
-        records = _records(plan, scored, fitted, dataset, rows, reporter, command)
+        records = _records(plan, scored, fitted, classes, dataset, rows, reporter, command)
         if draft is not None:
             for name, fit in fitted.items():
                 save_state(fit, draft, name)
@@ -183,6 +191,7 @@ def _records(
     plan: RunPlan,
     scored: Mapping[str, Scored],
     fitted: Mapping[str, Fit],
+    classes: PredictedClasses | None,
     dataset: DatasetInfo,
     rows: tuple[int, ...] | None,
     reporter: Reporter,
@@ -194,6 +203,7 @@ def _records(
         plan: What was run.
         scored: Method -> its scores.
         fitted: Method -> its fit, for those that are fitted.
+        classes: The classes of another network, where they are scored.
         dataset: The description of the data set.
         rows: Rows of the head that are the classes; None where every label is the row of its number.
         reporter: Knows how long the phases took.
@@ -206,6 +216,7 @@ def _records(
             dataset=dataset,
             backbone=describe_backbone(plan.network, rows),
             method=describe_method(built, fitted.get(built.name)),
+            classifier=None if classes is None else classes.info,
             protocol=describe_protocol(
                 plan.config, plan.config.target, "maps" if scored[built.name].evaluated.of_maps else "boxes"
             ),
@@ -221,6 +232,14 @@ def _records(
         )
         for built in plan.methods
     ]
+
+
+def _read_classes(plan: RunPlan, evaluated: OpenSplit) -> PredictedClasses | None:
+    """Return the classes of another network, where they are asked for."""
+    if plan.config.classifier is None:
+        return None
+    whole = plan.dataset.images(evaluated.split).ids
+    return PredictedFiles(plan.dataset, evaluated, whole).classes(plan.config.classifier, "--classifier")
 
 
 def _fit(plan: RunPlan, parts: Sequence[OpenSplit], rows: tuple[int, ...] | None, reporter: Reporter) -> dict[str, Fit]:

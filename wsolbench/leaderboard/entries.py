@@ -128,9 +128,12 @@ class Entry:
 
     @property
     def method(self) -> str:
-        """The method's name with the options that were set to something else than their default."""
+        """The method's name with the options that are not their defaults, and whose classes its Top-k Loc is of."""
+        classifier = self.record.classifier
         changed = self.record.method.changed_options
         options = ", ".join(f"{name}={value}" for name, value in changed.items())
+        if classifier is not None:
+            options = "; ".join(filter(None, [options, f"classes of {classifier.network or classifier.file}"]))
         return f"{self.record.method.name} ({options})" if options else self.record.method.name
 
 

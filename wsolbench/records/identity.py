@@ -20,6 +20,7 @@ from typing import Any, TypeAlias
 from wsolbench.protocol.rules import PSEUDO_BOXES
 from wsolbench.records.record import (
     BackboneInfo,
+    ClassifierInfo,
     DatasetInfo,
     MethodInfo,
     ProtocolInfo,
@@ -82,6 +83,7 @@ def identify(
     method: MethodInfo,
     protocol: ProtocolInfo,
     seed: int | None,
+    classifier: ClassifierInfo | None = None,
     maps_sha256: str | None = None,
     images_sha256: Mapping[str, str] | None = None,
 ) -> Identity:
@@ -93,6 +95,7 @@ def identify(
         method: What makes the maps.
         protocol: The settings.
         seed: Of every random draw.
+        classifier: Whose classes are scored, where these are not the network's own.
         maps_sha256: For maps that are read, the hash of their outcomes: nothing else is known of them.
         images_sha256: Split -> the hash of its images' pixels, where they were read.
     """
@@ -113,7 +116,7 @@ def identify(
             ("method provider", method.provider and _distribution(method.provider)),
             ("method options", _plain(method.options)),
             ("seed", seed),
-            *((("maps", maps_sha256),) if backbone is None else ()),
+            *((("maps", maps_sha256),) if backbone is None else _classifier(classifier)),
         ),
         pixels=tuple((f"pixels of {split}", digest) for split, digest in sorted((images_sha256 or {}).items())),
     )
@@ -127,6 +130,7 @@ def identity_of(record: ResultRecord) -> Identity:
         method=record.method,
         protocol=record.protocol,
         seed=record.environment.seed,
+        classifier=record.classifier,
         maps_sha256=record.maps_sha256 or record.outcomes_sha256,
         images_sha256={
             part.split: part.images_sha256
@@ -148,6 +152,13 @@ def difference(one: Mapping[str, Any] | Facts, other: Mapping[str, Any] | Facts)
     ours, theirs = dict(one), dict(other)
     pairs = [(name, ours.get(name), theirs.get(name)) for name in {**ours, **theirs}]
     return [(name, mine, yours) for name, mine, yours in pairs if mine != yours]
+
+
+def _classifier(classifier: ClassifierInfo | None) -> Facts:
+    """Return what distinguishes predicted classes; of maps that were read, the hash of their outcomes does."""
+    if classifier is None:
+        return ()
+    return (("classifier", classifier.label), ("classifier hash", classifier.sha256))
 
 
 def _network(backbone: BackboneInfo, seed: int | None) -> Facts:

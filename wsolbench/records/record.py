@@ -452,6 +452,19 @@ class MethodInfo(_Part):
     )
 
 
+class ClassifierInfo(_Part):
+    """Whose predicted classes Top-k Loc and the accuracies are of, where it is not the network that made the maps."""
+
+    file: FileName = Field(description="the file of predicted classes, or the record, without its folder")
+    network: Text | None = Field(description="of a record; null where a file does not say whose classes they are")
+    sha256: Sha256 = Field(description="of the file; of a record, its outcomes_sha256")
+
+    @property
+    def label(self) -> str:
+        """Whose classes they are, for people."""
+        return self.file if self.network is None else f"{self.network}, {self.file}"
+
+
 class ProtocolInfo(_Part):
     """The settings that make two records comparable."""
 
@@ -494,6 +507,9 @@ class ResultRecord(_Part):
     dataset: DatasetInfo
     backbone: BackboneInfo | None = Field(description="null for maps that were read from files")
     method: MethodInfo
+    classifier: ClassifierInfo | None = Field(
+        default=None, description="null where classes are those of the backbone, unknown, or the record is older"
+    )
     protocol: ProtocolInfo
     environment: Environment
     config: Plain | None = Field(default=None, description="the settings of the job; null in older records")

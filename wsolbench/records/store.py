@@ -47,6 +47,7 @@ __all__ = [
     "embedded_outcomes",
     "files_beside",
     "ids_sha256",
+    "is_record",
     "new_record",
     "outcomes_path",
     "outcomes_sha256",
@@ -205,6 +206,15 @@ def read_file(path: Path) -> bytes:
         return read_regular(path, LARGEST)
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def is_record(content: bytes) -> bool:
+    """Return whether the content of a file says that it is a record, damaged or not."""
+    try:
+        summary = json.loads(content)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(summary, dict) and {"schema_version", "metrics", "protocol"} <= summary.keys()
 
 
 def parse_record(content: bytes, path: Path) -> ResultRecord:

@@ -297,6 +297,7 @@ def _row(record: ResultRecord) -> dict[str, Any]:
         "weights": _weights(network) if network else None,
         "method": record.method.name,
         "options": record.method.changed_options,
+        "classes_of": None if record.classifier is None else record.classifier.label,
         "migrated_from": record.migrated_from,
         "pxap_claimed": record.pxap_is_claimed,
         "best_epoch": record.best_epoch,
@@ -394,10 +395,11 @@ def _selected(of: Localized) -> str:
 
 
 def _made_by(record: ResultRecord) -> str:
+    classes = "" if record.classifier is None else f", classes of {record.classifier.label}"
     if record.backbone is None:
-        return record.method.name
+        return record.method.name + classes
     changed = "".join(f", {name}={value}" for name, value in record.method.changed_options.items())
-    return f"{record.backbone.label}, {_weights(record.backbone)}, {record.method.name}{changed}"
+    return f"{record.backbone.label}, {_weights(record.backbone)}, {record.method.name}{changed}{classes}"
 
 
 def _columns(record: ResultRecord, *, further: bool) -> dict[str, tuple[str, ...]]:
@@ -536,13 +538,15 @@ def _heading(records: Sequence[ResultRecord]) -> list[str]:
     if record.backbone is not None:
         parameters = record.backbone.parameters / 1e6
         lines.append(f"{record.backbone.label}, {_weights(record.backbone)}, {parameters:.2f} M parameters")
-        if record.metrics.top1_acc is not None and record.metrics.top5_acc is not None:
+        own_classes = record.classifier is None
+        if own_classes and record.metrics.top1_acc is not None and record.metrics.top5_acc is not None:
             lines[-1] += f"; top-1 {record.metrics.top1_acc:.1f}, top-5 {record.metrics.top5_acc:.1f}"
         if record.protocol.target == "predicted":
             lines.append(f"{record.protocol.scored} of the predicted class, not the true one")
-    elif record.metrics.top1_acc is not None:
+    if record.metrics.top1_acc is not None and (record.backbone is None or record.classifier is not None):
         five = "" if record.metrics.top5_acc is None else f", top-5 {record.metrics.top5_acc:.1f}"
-        lines.append(f"predicted classes: top-1 {record.metrics.top1_acc:.1f}{five}")
+        whose = "" if record.classifier is None else f" of {record.classifier.label}"
+        lines.append(f"predicted classes{whose}: top-1 {record.metrics.top1_acc:.1f}{five}")
     of_boxes = record.protocol.scored == "boxes"
     lines.append("all values in percent" + ("" if of_boxes else ", except τ"))
     if record.intervals is not None and "max_box_acc" in record.intervals.metrics:

@@ -51,6 +51,7 @@ CLAIMED: Mapping[str, str] = {
     "splits": "hashes of annotations and pixels, and how many maps had no score; checked: the outcomes say the same",
     "metrics.pxap": "PxAP of a record without numbers of pixels, as of versions 1 and 2; tables mark it with †",
     "backbone": "the network, its weights and their training, and the preprocessing",
+    "classifier": "whose predicted classes are scored, where these are not the network's own",
     "method": "the method, its provider and its options; checked: changed options are among the options",
     "protocol.target": "the class that maps are made for; checked: only maps of the true class have GT-known Loc",
     "config": "the settings of the job; checked: split, step of τ, target, limit, batch size, seed are the record's",

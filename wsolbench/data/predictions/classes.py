@@ -37,7 +37,7 @@ class _Entry:
 
 
 def read_predicted_classes(
-    path: Path, images: PredictedImages, class_names: Sequence[str], num_classes: int
+    path: Path, images: PredictedImages, class_names: Sequence[str], num_classes: int, option: str = OPTION
 ) -> NDArray[np.int64]:
     """Return the labels that a file predicts, the best first: (N, k), in the order of the evaluated images.
 
@@ -49,12 +49,13 @@ def read_predicted_classes(
         images: The images.
         class_names: One name a class, in the order of the labels.
         num_classes: The number of classes.
+        option: The option that names the file, for messages.
 
     Raises:
         DataError: The file is of another form, an image has no entry or two, a class is none of the data set or may
             be two, or some classes are numbers and others names.
     """
-    entries = _read_json(path) if check_kind(path, OPTION) == "json" else _read_csv(path)
+    entries = _read_json(path) if check_kind(path, option) == "json" else _read_csv(path)
     ids = images.find([entry.image for entry in entries], [entry.place for entry in entries], "predictions")
     found: dict[str, _Entry] = {}
     for image_id, entry in zip(ids, entries, strict=True):
