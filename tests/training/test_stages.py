@@ -1,6 +1,6 @@
 """A training in stages: what each one trains, its targets, its order, and that it can be left after any step."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -10,11 +10,15 @@ from safetensors.torch import load_file
 from torch import nn
 from toys import PROVIDER, PlainRecipe, TrainableNet
 
+from wsolbench.config import TrainConfig
 from wsolbench.contract import Split, Stage, SystemSpec
+from wsolbench.contract.systems import rebuilt
 from wsolbench.data.images import warp
 from wsolbench.errors import PluginError, UsageError
 from wsolbench.figures.training_curve import draw_curve
 from wsolbench.host.registry import Offer
+from wsolbench.progress import Reporter
+from wsolbench.training.job import train
 from wsolbench.training.stages import BuiltSystem, Timetable, group_order
 from wsolbench.training.targets import mirrored
 from wsolbench.training.train import continued_facts
@@ -461,3 +465,55 @@ def test_the_curve_of_stages_has_no_empty_panel_and_names_terms_and_stages(tmp_p
     assert [text.get_text() for text in loss.texts] == ["warm-up", "all"]
     assert len(others) == (2 if top1[1] else 1)
     assert all(axes.lines for axes in figure.axes)
+
+
+# --------------------------------------------------------------------------------------------------- what is left behind
+
+
+@dataclass(frozen=True)
+class WithTargets:
+    """A system whose second stage has targets; it ends after some calls of its loss."""
+
+    calls: int = 100
+
+    def stages(self, epochs):
+        left = iter(range(self.calls))
+
+        def loss(step):
+            if next(left, None) is None:
+                raise Killed
+            return fit_maps(step)
+
+        return [Stage("start", epochs), Stage("fit", epochs, loss=loss, targets=drawn, after="start")]
+
+
+def test_targets_lie_beside_the_state_until_the_training_is_complete(registry, folder_set, tmp_path):
+    made = folder_set(train=8, test=2)
+    offer = Offer(SystemSpec("sys", WithTargets, rebuilt, "us"), PROVIDER)
+    config = TrainConfig.of(
+        backbone="sys:resnet_nano",
+        dataset="folder",
+        data_root=made.images,
+        metadata_root=made.metadata,
+        recipe_options={"epochs": 1, "batch_size": 4},
+        input_size=32,
+        out=tmp_path / "out",
+    )
+
+    def left():
+        return sorted(path.name for path in tmp_path.glob("out*"))
+
+    with pytest.raises(Killed):
+        train(
+            config.model_copy(update={"system_options": {"calls": 1}}),
+            registry.including(offer),
+            Reporter(),
+            command="",
+        )
+    assert left() == ["out.state", "out.targets"]
+    with pytest.raises(UsageError, match="belongs to a training with the system's calls 1, and this one has 100"):
+        train(config.model_copy(update={"resume": True}), registry, Reporter(), command="")
+    (tmp_path / "out.state").unlink()
+    done = train(config, registry, Reporter(), command="")
+    assert [stage.name for stage in done.card.system.stages] == ["start", "fit"]
+    assert left() == ["out"]
