@@ -467,7 +467,7 @@ def test_the_curve_of_stages_has_no_empty_panel_and_names_terms_and_stages(tmp_p
     assert all(axes.lines for axes in figure.axes)
 
 
-# --------------------------------------------------------------------------------------------------- what is left behind
+# ---------------------------------------------------------------------------------------------------- left behind
 
 
 @dataclass(frozen=True)
@@ -503,13 +503,9 @@ def test_targets_lie_beside_the_state_until_the_training_is_complete(registry, f
     def left():
         return sorted(path.name for path in tmp_path.glob("out*"))
 
+    registry, killed = registry.including(offer), config.model_copy(update={"system_options": {"calls": 1}})
     with pytest.raises(Killed):
-        train(
-            config.model_copy(update={"system_options": {"calls": 1}}),
-            registry.including(offer),
-            Reporter(),
-            command="",
-        )
+        train(killed, registry, Reporter(), command="")
     assert left() == ["out.state", "out.targets"]
     with pytest.raises(UsageError, match="belongs to a training with the system's calls 1, and this one has 100"):
         train(config.model_copy(update={"resume": True}), registry, Reporter(), command="")
