@@ -22,6 +22,7 @@ Rule = Literal["authors", "corrected"]
 Weighting = Literal["sign", "magnitude"]
 
 AT_ONCE = 8  # images: the fastest number, because the memory of their float64 copies is used again
+MANY_CELLS = 4  # a channel: from here on the products of channels are solved; 56×56 cells would take seconds an image
 
 
 @dataclass(frozen=True, config={"extra": "forbid", "strict": True, "defer_build": True})
@@ -188,14 +189,16 @@ def _axis(rows: Tensor, number: int) -> tuple[Tensor, Tensor, Tensor]:
     """
     import torch
 
-    pixels, eps = rows.shape[2], torch.finfo(rows.dtype).eps
-    variances, components = torch.linalg.eigh(rows.mT @ rows)
+    (channels, pixels), eps = rows.shape[1:], torch.finfo(rows.dtype).eps
+    few = MANY_CELLS * channels < pixels
+    variances, vectors = torch.linalg.eigh(rows @ rows.mT if few else rows.mT @ rows)
     rounding = pixels * eps * variances[:, -1].clamp(min=eps)
-    place = -min(number, pixels)
-    variance, component = variances[:, place] * (number <= pixels), components[:, :, place]
+    place = -min(number, variances.shape[1])
+    variance, vector = variances[:, place] * (number <= variances.shape[1]), vectors[:, :, place]
+    component = (vector[:, None, :] @ rows)[:, 0] if few else vector
     total = variances.sum(dim=1).where(variances[:, -1] > rounding, 0)
     peak = component.gather(1, component.abs().argmax(dim=1, keepdim=True))
-    return variance.where(variance > rounding, 0), total, component / peak
+    return variance.where(variance > rounding, 0), total, component / peak.where(peak != 0, 1)
 
 
 def _oriented_as_published(maps: Tensor) -> Tensor:

@@ -88,7 +88,7 @@ def toy_features(shape, seed=3):
     return features, rng.normal(size=shape[0])
 
 
-SHAPES = [(40, 7, 7), (24, 12, 12), (64, 5, 9), (200, 4, 4)]
+SHAPES = [(8, 9, 8), (40, 7, 7), (24, 12, 12), (64, 5, 9), (200, 4, 4)]
 
 
 # ------------------------------------------------------------------------------------------------------- the authors'
@@ -268,7 +268,7 @@ def test_classes_without_weights_give_a_zero_map():
     assert not maps_of(PrincipalComponent(), torch.randn(1, 4, 6, 6), torch.zeros(1, 4)).any()
 
 
-@pytest.mark.parametrize(("channels", "shape"), [(3, (6, 6)), (50, (1, 2))])
+@pytest.mark.parametrize(("channels", "shape"), [(3, (3, 3)), (3, (6, 6)), (50, (1, 2))])
 def test_a_component_beyond_the_rank_is_a_zero_map_with_a_share_of_nothing(channels, shape):
     """Three channels differ in two directions only, two pixels make two components."""
     torch.manual_seed(0)
