@@ -9,7 +9,13 @@ import wsolbench
 from wsolbench.contract import Boxes, MethodSpec, Split
 from wsolbench.engine.localize import NetworkMaps
 from wsolbench.engine.methods import build_methods
+from wsolbench.engine.predictions import StoredBoxes
+from wsolbench.engine.scoring import score_maps
 from wsolbench.errors import DataError, PluginError, UsageError
+from wsolbench.figures.panels import Picture
+from wsolbench.figures.side_by_side import Column, draw_columns
+from wsolbench.progress import Reporter
+from wsolbench.protocol import FRAME
 from wsolbench.records.tables import results_table
 from wsolbench.records.verify import contradiction, verified
 
@@ -219,3 +225,38 @@ def test_a_network_may_make_boxes_itself(toys, registry):
     native = build_methods(registry, {"native": {}})
     (record,) = toys.run(*native, network=toys.network(Regressor()))
     assert (record.method.name, record.protocol.scored, record.metrics.max_box_acc) == ("native", "boxes", 100)
+
+
+def test_parts_of_a_split_that_are_scored_apart_give_the_same(toys):
+    part = toys.plan().dataset.open(Split.TEST)
+    boxes = [np.array([[4 + number, 4, 19 + number, 19], [0, 0, 9, 9]])[: number % 3] for number in range(6)]
+    corners = dict(zip(part.images.ids, boxes, strict=True))
+    source = StoredBoxes(corners, ("boxes",), {1: np.arange(6) % 2 == 0})
+
+    def scored(positions):
+        (score,) = score_maps(
+            source, part, threshold_step=0.05, workers=1, reporter=Reporter(), positions=positions
+        ).values()
+        return score
+
+    whole, merged = scored(range(6)).result(), scored([4, 0, 3]).merge(scored([1, 2, 5])).result()
+    assert whole.without_box == merged.without_box == [0, 3]
+    assert not merged.of_maps
+    assert (merged.boxes.boxes_at(0) == whole.boxes.boxes_at(0)).all()
+    assert merged.boxes.max_box_acc == whole.boxes.max_box_acc == pytest.approx(400 / 6)
+    assert (merged.hits[1] == whole.hits[1]).all()
+
+
+def test_boxes_are_drawn_beside_maps_with_their_iou():
+    image = np.zeros((FRAME, FRAME, 3), np.uint8)
+    pictures = [Picture(name, image, np.array([[0, 0, 99, 99]])) for name in ("one", "two")]
+    boxes = [np.array([0, 0, 99, 49]), np.array([0, 0, -1, -1])]
+    columns = [
+        Column("net", "map", 0.5, [np.eye(FRAME, dtype=np.float32)] * 2),
+        Column("net", "box", None, None, boxes),
+    ]
+    panels = draw_columns(pictures, columns).axes
+    written = [[text.get_text() for text in panel.texts] for panel in panels]
+    assert (written[2], written[5]) == (["0.50"], ["no box"])
+    assert [len(panel.images) for panel in panels[:3]] == [1, 2, 1]
+    assert len(panels[2].patches) == len(panels[5].patches) + 1

@@ -275,17 +275,18 @@ def test_a_class_without_an_image_in_the_fit_is_one_line(toys):
             toys.run(toys.method("counter", Counter(**settings.pop("counter", {}))), **settings)
         assert list(toys.folder.iterdir()) == []
 
-    words = (
-        "the method 'counter' is fitted on 1 image of train-weaksup, none of them of '(even|odd)'; it needs images of"
-    )
-    refused(words, dataset=toys.dataset(weaksup=8), counter={"fit_images": 1})
+    words = "the method 'counter' is fitted on 1 image of train-weaksup, none of them of '(even|odd)', and localizes"
+    refused(f"{words} .*; raise its option fit_images", dataset=toys.dataset(weaksup=8), counter={"fit_images": 1})
     refused(words, dataset=toys.dataset(weaksup=1))
     dataset = toys.dataset(weaksup=8)
     plain = dataset.images
     dataset.images = lambda split: replace(
         plain(split), labels=plain(split).labels * (split is not Split.TRAIN_WEAKSUP)
     )
-    refused("is fitted on 8 images of train-weaksup, none of them of 'odd'; it needs", dataset=dataset)
+    refused(
+        "is fitted on 8 images of train-weaksup, none of them of 'odd', and localizes .*; use another one",
+        dataset=dataset,
+    )
 
 
 @pytest.mark.parametrize(

@@ -96,7 +96,12 @@ def open_fit_images(
 
 
 def check_fit_classes(
-    methods: Sequence[BuiltMethod], dataset: OpenDataset, images: ImageSplit, parts: Sequence[OpenSplit], seed: int
+    methods: Sequence[BuiltMethod],
+    dataset: OpenDataset,
+    images: ImageSplit,
+    parts: Sequence[OpenSplit],
+    seed: int,
+    limit: int | None,
 ) -> None:
     """Refuse a fit with labels that is given no image of a class that is localized.
 
@@ -106,6 +111,7 @@ def check_fit_classes(
         images: All that may be drawn from, see `open_fit_images`.
         parts: The splits that are localized.
         seed: Of the order.
+        limit: At most so many images of each split.
 
     Raises:
         UsageError: There is such a class.
@@ -118,12 +124,13 @@ def check_fit_classes(
         given = images.labels[order[: built.method.fit_images]]
         absent = sorted(localized - set(given.tolist()))
         if absent:
-            names = dataset.class_names
+            names, of_fit = dataset.class_names, counted(len(given), "images")
             first = f"'{names[absent[0]]}'" if absent[0] < len(names) else str(absent[0])
-            of_fit = counted(len(given), "images")
+            is_part = limit is not None or len(given) < len(images.ids)
+            advice = f"raise its option fit_images or --limit above {len(given)}" if is_part else "use another one"
             raise UsageError(
-                f"the method '{built.name}' is fitted on {of_fit} of train-weaksup, none of them "
-                f"of {first}{_and_more(len(absent) - 1)}; it needs images of every class that it localizes"
+                f"the method '{built.name}' is fitted on {of_fit} of train-weaksup, none of them of "
+                f"{first}{_and_more(len(absent) - 1)}, and localizes by what it has seen of each class; {advice}"
             )
 
 

@@ -247,7 +247,7 @@ def _fit(plan: RunPlan, parts: Sequence[OpenSplit], rows: tuple[int, ...] | None
     images = open_fit_images(plan.methods, plan.dataset, plan.config.limit)
     if images is None:
         return {}
-    check_fit_classes(plan.methods, plan.dataset, images, parts, plan.config.seed)
+    check_fit_classes(plan.methods, plan.dataset, images, parts, plan.config.seed, plan.config.limit)
     return fit_methods(
         plan.methods,
         plan.network,
