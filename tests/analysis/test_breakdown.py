@@ -116,6 +116,23 @@ def test_groups_are_those_of_their_definitions():
     }
 
 
+def test_only_the_kind_without_an_error_has_no_row():
+    (part,) = with_boxes([random_part(2)])
+    labels = np.arange(TEST) % 2
+    named = replace(part, labels=labels, class_names={0: "right", 1: "left"})
+    found = tables(make_record(test=named, fullsup=None))
+    places = groupings_of(named)["position"]
+    there = places.groups == places.names.index("right")
+    position = found["position"].set_index("group")
+    assert position.index.str.removesuffix(" (none)").tolist() == list(places.names)
+    assert position["images"].tolist()[places.names.index("right")] == there.sum()
+    assert dict(zip(found["class"]["group"], found["class"]["images"], strict=True)) == {
+        "right": (labels == 0).sum(),
+        "left": (labels == 1).sum(),
+    }
+    assert "right" not in set(found["errors"]["group"])
+
+
 def curve_of(part, drawn):
     """Return BoxAcc at every τ of a resample, image by image."""
     runs = part.correct["single"][0.5]

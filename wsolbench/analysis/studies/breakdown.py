@@ -302,7 +302,7 @@ class Broken:
         return [
             self._row(what, f"{name} (none)" if np.isnan(value[0]) else name, count, value)
             for name, count, value in rows
-            if name != "right"
+            if (what, name) != (ERRORS, KINDS[0])  # no error
         ]
 
     def why_unknown(self, what: str) -> str:

@@ -5,7 +5,7 @@ maps, the sum over channels; its gradient with respect to the normalised image; 
 A over images; D = log10(A + 1) over its maximum. The contribution of a square is its share of the sum of D.
 
 The cell lies half a cell right of and below the middle of the image if the maps have an even side; the squares have the
-pixel (H // 2, W // 2) in the middle. Both are as published.
+pixel (H // 2, W // 2) in the middle, and odd sides from 3 up. All this is as published.
 
 Where paper and script are silent, and where this differs from them:
 
@@ -87,10 +87,12 @@ class Study(NetworkStudy[Gradients]):
     )
 
     terms: ClassVar[Mapping[str, str]] = {
-        "contribution": "of a pixel, D = log10(A + 1) over its maximum; A is the positive part of the gradient of the "
-        "centre of the maps with respect to the pixel, the mean over images.",
+        "contribution": "of a pixel, D = log10(A + 1) over its maximum. A is the positive part of the gradient of s "
+        "with respect to the pixel, summed over its colours, the mean over images; s is the sum over channels of "
+        "ReLU(maps) in the centre cell, so that channels that are negative there do not count. As published.",
         "side (t=...), ratio (t=...)": "the smallest centred square that holds more than the share t of the sum of all "
-        "contributions: its side in pixels, and its area over the area of the image.",
+        "contributions: its side in pixels, and its area over the area of the image. Sides are odd, from 3 up, as "
+        "published: where one pixel contributes all, the side is 3.",
         "ERF size": "the area under the curve of the ratio against t, from t = 0.1 to 0.99, by the trapezoidal rule; "
         "equal contributions of all pixels have about 0.49.",
         "ERF size / 0.89": "the same over the length of this range, 0.99 - 0.1, so that it is a mean ratio; equal "
