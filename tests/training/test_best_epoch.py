@@ -37,11 +37,12 @@ def train(data, out, **settings):
 def test_the_weights_of_the_best_epoch_are_kept_and_everything_says_so(data, tmp_path):
     best, plain = train(data, tmp_path / "best", **BEST), train(data, tmp_path / "plain")
     kept = [f"weights-epoch-00{epoch}.safetensors" for epoch in range(1, EPOCHS + 1)]
-    by_hand = []
+    by_epoch = []
     for name in kept:
         assert (best.folder / name).read_bytes() == (plain.folder / name).read_bytes()  # scoring changed nothing
         (record,) = wsolbench.run(NETWORK, "cam", **data, weights=plain.folder / name, split="train-fullsup")
-        by_hand.append(record.metrics.max_box_acc_v2)
+        by_epoch.append(record)
+    by_hand = [each.metrics.max_box_acc_v2 for each in by_epoch]
     info = best.card.best_epoch
     assert (info.scores, info.epoch, info.first) == (by_hand, int(np.argmax(by_hand)) + 1, 1)
     assert (info.metric, info.method, info.images) == ("max_box_acc_v2", "cam", 6)
@@ -58,10 +59,8 @@ def test_the_weights_of_the_best_epoch_are_kept_and_everything_says_so(data, tmp
     assert "cam §" in results_table([record])
     assert told in results_table([record])
     assert records_frame([record])["best_epoch"].tolist() == [info.epoch]
-    (other,) = wsolbench.run(NETWORK, "cam", **data, weights=plain.weights)
-    assert "§" not in results_table([other])
+    assert "§" not in results_table([by_epoch[0]])
     assert dict(identity_of(record).network)["epoch chosen"]
-    assert told in "\n".join(wsolbench.compare(record, other).notes)
 
 
 class Scorer:

@@ -42,6 +42,8 @@ def draw_curve(log: pd.DataFrame, title: str, path: Path) -> None:
         axes.legend()
     _draw(rate, log, "learning_rate")
     rate.set(ylabel="learning rate", xlabel="epoch", ylim=(0, None))
+    if len(log) == 1:
+        rate.set_xlim(0.5, 1.5)
     rate.xaxis.set_major_locator(MaxNLocator(integer=True))
     for axes in (loss, *accuracy, rate):
         axes.grid(alpha=0.3)
