@@ -260,3 +260,13 @@ def test_boxes_are_drawn_beside_maps_with_their_iou():
     assert (written[2], written[5]) == (["0.50"], ["no box"])
     assert [len(panel.images) for panel in panels[:3]] == [1, 2, 1]
     assert len(panels[2].patches) == len(panels[5].patches) + 1
+
+
+def test_a_method_that_has_no_box_of_any_image_for_a_reason_has_no_scores(toys):
+    def nowhere(features, _context):
+        return Boxes(torch.full((len(features), 4), NAN), None, {"not defined: no object": torch.ones(len(features))})
+
+    (record,) = toys.run(toys.method("nowhere", nowhere))
+    assert record.undefined == "not defined: no object"
+    assert contradiction(verified(record)) is None
+    assert "MaxBoxAcc    not defined" in results_table([record])

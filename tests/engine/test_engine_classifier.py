@@ -126,14 +126,16 @@ def test_classes_of_another_network_do_not_choose_the_maps(toys, other, cli, fol
 
 def test_evaluate_takes_records_too(toys, cli, folder_set):
     made = folder_set(val=2, test=5)
-    network = ["--backbone", "resnet_nano", "--weights", "random", "--method", "centred-box"]
-    done = cli("run", *network, *made.options, "--interval", "0.25", "--out", toys.folder / "net")
-    assert done.code == 0, done.err
-    ran = read_record(toys.folder / "net" / "record-centred-box.json")
-    boxes = toys.folder / "boxes.csv"
-    boxes.write_text("\n".join(["image,x0,y0,x1,y1", *(f"{name},2,2,9,9" for name in ran.evaluated.image_ids)]))
-    classifier = ["--classifier", toys.folder / "net" / "record-centred-box.json"]
-    scored = cli("evaluate", "--metadata-root", made.metadata, "--predicted-boxes", boxes, *classifier, "--json")
-    (record,) = scored.records
-    assert record["classifier"]["network"] == "resnet_nano"
-    assert record["metrics"]["top1_acc"] == ran.metrics.top1_acc
+    boxes, classes = toys.folder / "boxes.csv", toys.folder / "classes.csv"
+    names = [f"test/{number:02d}.png" for number in range(5)]
+    boxes.write_text("\n".join(["image,x0,y0,x1,y1", *(f"{name},2,2,9,9" for name in names)]))
+    classes.write_text("\n".join(f"{name},{number % 3 % 2}" for number, name in enumerate(names)))
+    evaluate = ["evaluate", "--metadata-root", made.metadata, "--predicted-boxes", boxes]
+    assert cli(*evaluate, "--predictions", classes, "--out", toys.folder / "first").code == 0
+    first = read_record(toys.folder / "first" / "record-predicted-boxes.json")
+    assert (first.classifier.file, first.classifier.network) == ("classes.csv", None)
+    file = toys.folder / "first" / "record-predicted-boxes.json"
+    (second,) = cli(*evaluate, "--classifier", file, "--json").records
+    assert second["classifier"]["sha256"] == first.outcomes_sha256
+    assert second["metrics"]["top1_acc"] == first.metrics.top1_acc
+    assert 0 < first.metrics.top1_acc < 100

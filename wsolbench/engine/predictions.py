@@ -21,7 +21,7 @@ from wsolbench.files import sha256
 from wsolbench.progress import Reporter
 from wsolbench.protocol import RawMapKind
 from wsolbench.records import ClassifierInfo, ResultRecord
-from wsolbench.records.store import is_record, read_file
+from wsolbench.records.store import LARGEST, is_record, read_file
 from wsolbench.records.verify import parse_verified
 
 __all__ = ["PredictedClasses", "PredictedFiles", "StoredBoxes", "unscored"]
@@ -68,8 +68,8 @@ class PredictedFiles:
         """
         if path is None:
             return None
-        if path.is_file() and is_record(content := read_file(path)):
-            record = parse_verified(content, path)
+        record = _read_record(path)
+        if record is not None:
             return PredictedClasses(self._hits_of(record, path, option), _describe(record, path))
         hits = self._hits(path, option)
         return PredictedClasses(hits, ClassifierInfo(file=path.name, network=None, sha256=sha256(path)))
@@ -127,6 +127,14 @@ class PredictedFiles:
         """Return the images of the other splits that are scored on."""
         splits = {Split.TEST, Split.TRAIN_FULLSUP} & self.dataset.splits - {self.part.split}
         return [image_id for split in splits for image_id in self.dataset.images(split).ids]
+
+
+def _read_record(path: Path) -> ResultRecord | None:
+    """Return the record that a file is; None of another file."""
+    if path.suffix.lower() not in (".json", ".jsonl") or not path.is_file() or path.stat().st_size > LARGEST:
+        return None
+    content = read_file(path)
+    return parse_verified(content, path) if is_record(content) else None
 
 
 def _describe(record: ResultRecord, path: Path) -> ClassifierInfo:

@@ -10,6 +10,7 @@ from typing import Literal
 
 from wsolbench.config import RunConfig
 from wsolbench.contract import Split
+from wsolbench.contract.choices import Target
 from wsolbench.data.opened import OpenDataset, OpenSplit, open_dataset
 from wsolbench.engine.assembly import (
     Scored,
@@ -85,6 +86,11 @@ def plan_run(config: RunConfig, registry: Registry, reporter: Reporter) -> RunPl
     if config.out is not None:
         check_writable(config.out, "--out")
     check_rules(config)
+    if config.target == "predicted" and config.classifier is not None:
+        raise UsageError(
+            "--classifier: with --target predicted, maps are of the classes that the network itself predicts; omit "
+            "one of the two"
+        )
     methods = build_methods(registry, config.methods)
     if config.save_scoremaps is not None:
         _check_scoremap_folders(config.save_scoremaps, config.out, [built.name for built in methods])
@@ -105,7 +111,7 @@ def plan_run(config: RunConfig, registry: Registry, reporter: Reporter) -> RunPl
         changes=config.input_changes,
     )
     report_weights(network.weights, network.warnings, reporter)
-    _check_target(config, network)
+    _check_target(config.target, network)
     check_needs(methods, network, registry)
     if config.precision != "fp32":
         reporter.say(f"features are computed in {config.precision}: scores will differ from those of fp32")
@@ -115,14 +121,9 @@ def plan_run(config: RunConfig, registry: Registry, reporter: Reporter) -> RunPl
     return RunPlan(config, dataset, network, methods, registry.providers)
 
 
-def _check_target(config: RunConfig, network: LoadedNetwork) -> None:
-    """Refuse maps of the predicted class where none is predicted, or where another network predicts it."""
-    if config.target == "predicted" and config.classifier is not None:
-        raise UsageError(
-            "--classifier: with --target predicted, maps are of the classes that the network itself predicts; omit "
-            "one of the two"
-        )
-    if config.target == "predicted" and network.num_classes == 0:
+def _check_target(target: Target, network: LoadedNetwork) -> None:
+    """Refuse maps of the predicted class where none is predicted."""
+    if target == "predicted" and network.num_classes == 0:
         raise UsageError(
             f"--target predicted: '{network.spec.name}' has no classifier with these weights, and predicts no class; "
             "omit the option"

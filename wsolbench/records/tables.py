@@ -429,13 +429,13 @@ def _cells_of_rule(record: ResultRecord, rule: str, scores: ThresholdScores) -> 
 
 def _main_cells(record: ResultRecord) -> dict[str, tuple[str, str]]:
     """Return, for every line of the table, its cell at the oracle τ and its cell at the fullsup τ."""
-    metrics = record.metrics
+    metrics, of_boxes = record.metrics, record.protocol.scored == "boxes"
     oracle, fullsup = metrics.max_box_acc_by_iou, metrics.fullsup_box_acc_by_iou
     oracle_threshold, fullsup_threshold = _oracle_threshold(record), metrics.fullsup_cam_threshold_single
     return {
         "MaxBoxAcc": (
             "not defined" if record.undefined else _percent(metrics.max_box_acc),
-            _percent(metrics.fullsup_box_acc),
+            "not defined" if record.undefined and of_boxes else _percent(metrics.fullsup_box_acc),
         ),
         "MaxBoxAcc, 95 %": (_interval(record, "max_box_acc"), _interval(record, "fullsup_box_acc")),
         "MaxBoxAccV2": (_percent(metrics.max_box_acc_v2), _percent(metrics.fullsup_box_acc_v2)),
