@@ -436,6 +436,12 @@ def test_a_loss_of_another_form_is_the_systems_error(staged, trained, loss, reas
         trained(staged(Stage("s", 1, loss=loss)))
 
 
+@pytest.mark.parametrize("give", [lambda network, images, _: network.forward_features(images), lambda *_: None])
+def test_a_forward_pass_that_gives_no_mapping_is_the_systems_error(staged, trained, give):
+    with pytest.raises(PluginError, match=r"in the system 'sys': TypeError: the forward pass returned \w+, expected"):
+        trained(staged(Stage("s", 1, forward=give)))
+
+
 def test_system_options_and_stages_are_what_a_continuation_is_held_to(staged):
     made = staged(Stage("s", 2), Stage("t", 1, trains=("head",), pairs=2))
     facts = continued_facts(made)

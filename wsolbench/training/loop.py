@@ -40,7 +40,7 @@ from wsolbench.training.stages import (
     TrainedParts,
     check_needs,
     group_order,
-    network_outputs,
+    outputs_of,
     summed,
 )
 from wsolbench.training.targets import StageTargets, WarpedImages, make_targets, mirrored, read_targets
@@ -307,7 +307,7 @@ class SeedTraining:
         plan, stage = self._plan, self._stage
         images, targets, prepared = self._prepare(batch)
         with self._blaming_forward(), forward_context(plan.device, plan.precision):
-            outputs = (stage.forward or network_outputs)(self._network, images, batch.labels)
+            outputs = outputs_of(stage, self._network, images, batch.labels)
         step = self._training_step(images, batch.labels, targets, outputs, prepared)
         with plan.trainer.blaming():
             terms = stage.loss(step)

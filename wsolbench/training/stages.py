@@ -30,7 +30,7 @@ __all__ = [
     "check_batches",
     "check_needs",
     "group_order",
-    "network_outputs",
+    "outputs_of",
     "stages_of",
     "summed",
 ]
@@ -198,23 +198,29 @@ class Given(Mapping[str, Tensor]):
         return len(self._tensors)
 
 
-def network_outputs(network: Any, images: Tensor, labels: Tensor) -> Mapping[str, Tensor]:
-    """Return what a network gives in a training step: its training outputs, or else logits and features.
+def outputs_of(stage: Stage, network: Any, images: Tensor, labels: Tensor) -> Mapping[str, Tensor]:
+    """Return what the forward pass of a training step gives, by name.
+
+    That is what the stage's own pass gives, or else the network's training outputs, or else logits and features.
 
     Args:
+        stage: The stage.
         network: The network.
         images: Normalised images (B, 3, H, W).
         labels: Their classes, int64 (B,).
 
     Raises:
-        TypeError: The training outputs are no mapping.
+        TypeError: The outputs are no mapping.
     """
-    if not isinstance(network, Trainable):
+    if stage.forward is not None:
+        outputs = stage.forward(network, images, labels)
+    elif isinstance(network, Trainable):
+        outputs = network.training_outputs(images, labels)
+    else:
         features = network.forward_features(images)
         return {"features": maps_and_rest(features)[0], "logits": network.forward_head(features)}
-    outputs = network.training_outputs(images, labels)
     if not isinstance(outputs, Mapping):
-        raise TypeError(f"training_outputs returned {type(outputs).__name__}, expected a mapping: name -> tensor")
+        raise TypeError(f"the forward pass returned {type(outputs).__name__}, expected a mapping: name -> tensor")
     return outputs
 
 
