@@ -103,7 +103,8 @@ class Stage:
     Args:
         name: What messages, log and card call it.
         epochs: Number of passes over train-weaksup; a stage of 0 epochs is left out.
-        loss: The terms of the loss, scalars, by name. Their sum is minimised; each has a column in the log.
+        loss: The terms of the loss, scalars, by name. Their sum is minimised; each has a column in the log, which is
+            empty for epochs without the term, such as those of a warm-up. All steps of an epoch have the same terms.
         forward: Network, images (B, 3, H, W) and labels (B,) -> the outputs of a training step by name. None for the
             network's own: `Trainable.training_outputs`, or else ``logits`` and ``features``.
         trains: Names of the parts of the network that are trained, as in ``named_parameters()``: ``layer4`` is

@@ -146,7 +146,9 @@ def _start_of(known: KnownWeights, offer: Offer[BackboneSpec]) -> KnownWeights:
         except ValueError as error:
             raise WeightsError(f"weights file {known.state.path} is not for '{spec.name}': {error}") from error
     new = dict.fromkeys(name.rpartition(".")[0] for name in own if name not in taken and not is_counter(name))
-    note = f"{len(taken)} of its {len(entries)} entries are taken; the new layers {some(new)} start at random"
+    new.pop("", None)  # entries of no layer, such as a threshold, have their initial values
+    note = f"{len(taken)} of its {len(entries)} entries are taken"
+    note += f"; the new layers {some(new)} start at random" if new else ""
     info = known.info.model_copy(update={"notes": [*known.info.notes, note]})
     return replace(known, state=replace(known.state, entries=taken), info=info, partial=True)
 

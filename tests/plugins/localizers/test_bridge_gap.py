@@ -174,7 +174,7 @@ def test_cells_are_dropped_one_by_one_above_a_share_of_the_maximum():
     [
         ("resnet_nano", ("layer4.",)),
         pytest.param("convnext_nano", ("stages.3.",), marks=pytest.mark.slow),
-        ("replknet_nano", ("stages.2.", "transitions.1.")),
+        pytest.param("replknet_nano", ("stages.2.", "transitions.1."), marks=pytest.mark.slow),
         pytest.param("vgg16_wsol", (), marks=pytest.mark.slow),
     ],
 )

@@ -9,6 +9,8 @@ from safetensors.torch import load_file, save_file
 from wsolbench_plugins.datasets.critters import dataset as critters
 
 from wsolbench.contract import Split
+from wsolbench.contract.inputs import NO_CHANGES
+from wsolbench.training.initial_weights import read_start, start_from
 
 TERMS = {"bridge-gap": ["classification", "drop", "similarity", "norm"], "tap": ["classification"]}
 OPTIONS = {"bridge-gap": "warm_up=0.34", "tap": "threshold=0.2"}
@@ -50,7 +52,7 @@ def test_a_network_is_trained_on_critters_and_run(cli, tmp_path, system, network
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["bridge-gap:drn_d_22"], "cannot train 'drn_d_22': needs two taps, one to drop cells at and one behind it"),
+        (["bridge-gap:drn_d_22"], "needs two taps, one to drop cells at and one behind it, and the network has none"),
         (["bridge-gap:resnet_nano", "--system-opt", "background=0.5"], "background 0.5 is above foreground 0.4"),
         *(
             pytest.param(arguments, words, marks=pytest.mark.slow)
@@ -77,3 +79,15 @@ def test_weights_of_the_network_alone_are_not_those_of_the_system(cli, registry,
     save_file(registry.backbones.get("resnet_nano").spec.build(12).state_dict(), tmp_path / "plain.safetensors")
     run = ["run", "--backbone", "tap:resnet_nano", "--weights", tmp_path / "plain.safetensors", "--dataset", "critters"]
     assert cli(*run, "--method", "cam", "--out", tmp_path / "out").refused("tap_threshold")
+
+
+@pytest.mark.parametrize("name", ["tap", "bridge-gap"])
+def test_a_training_starts_from_all_weights_of_the_network(registry, tmp_path, name):
+    base = registry.backbones.get("resnet_nano").spec.build(5)
+    torch.save(base.state_dict(), tmp_path / "base.pth")
+    offer = registry.backbones.get(f"{name}:resnet_nano")
+    decided, known = read_start(registry, offer, tmp_path / "base.pth", None, NO_CHANGES)
+    network = decided.offer.spec.build(5)
+    start_from(known, decided.offer.spec, network, 5)
+    assert "layers" not in " ".join(known.info.notes)
+    assert all(torch.equal(value, network.state_dict()[key]) for key, value in base.state_dict().items())
