@@ -51,14 +51,14 @@ from wsolbench.contract import (
     Trainable,
     TrainingStep,
 )
-from wsolbench.contract.changed import change_network, channels_of, min_max, remove_head, without_memory
+from wsolbench.contract.changed import as_before, change_network, channels_of, min_max, remove_head, without_memory
 from wsolbench.contract.descriptors import Descriptors
 from wsolbench.contract.heads import after_batch_norm, after_layer_norm, after_pooling
 from wsolbench.contract.options import BelowOne, Count, NonNegative, Positive, Probability
 from wsolbench.contract.regions import region_boxes
 from wsolbench.contract.search import Choice, LogUniform, Uniform
 from wsolbench.contract.systems import BOXES, classification, rebuilt
-from wsolbench.contract.taps import kept_layers, visit_layers
+from wsolbench.contract.taps import kept_layers, tap_maps, visit_layers
 from wsolbench.data.images import warp
 from wsolbench.errors import (
     DataError,
@@ -154,6 +154,7 @@ __all__ = [
     "after_batch_norm",
     "after_layer_norm",
     "after_pooling",
+    "as_before",
     "change_network",
     "channels_of",
     "classification",
@@ -163,6 +164,7 @@ __all__ = [
     "rebuilt",
     "region_boxes",
     "remove_head",
+    "tap_maps",
     "visit_layers",
     "warp",
     "without_memory",

@@ -7,15 +7,16 @@ override, such as taps and stochastic depth, stays, and entries of its state dic
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from wsolbench.contract.taps import kept_layers
+from wsolbench.contract.taps import kept_layers, tap_maps
 from wsolbench.errors import UsageError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-__all__ = ["change_network", "channels_of", "min_max", "remove_head", "without_memory"]
+__all__ = ["as_before", "change_network", "channels_of", "min_max", "remove_head", "without_memory"]
 
 
 def change_network(network: Any, mixin: type) -> Any:
@@ -23,6 +24,20 @@ def change_network(network: Any, mixin: type) -> Any:
     own = type(network)
     network.__class__ = type(own.__name__, (mixin, own), {})
     return network
+
+
+@contextmanager
+def as_before(network: Any) -> Iterator[None]:
+    """A context in which a network that `change_network` changed is of its own class again.
+
+    A pass that the mixin starts then finds the network's own forms of what the mixin overrides, not the mixin's.
+    """
+    changed = type(network)
+    network.__class__ = changed.__bases__[1]
+    try:
+        yield
+    finally:
+        network.__class__ = changed
 
 
 def channels_of(network: Any, size: int, layers: Iterable[str] = ()) -> tuple[int, ...]:
@@ -44,30 +59,32 @@ def channels_of(network: Any, size: int, layers: Iterable[str] = ()) -> tuple[in
     return (*(kept[layer].shape[1] for layer in layers), maps.shape[1])
 
 
-def remove_head(network: Any, size: int) -> None:
+def remove_head(network: Any, size: int, tap: str | None = None) -> None:
     """Remove the layers that the features of a network do not depend on, in place; each becomes an identity.
 
     Args:
         network: The network.
         size: Side of its input in pixels.
+        tap: A tap whose maps are kept in place of the features.
 
     Raises:
         UsageError: Its head reads more than its feature maps.
     """
     from torch import nn
 
-    _, of_head = _on_meta(network, size)
+    _, of_head = _on_meta(network, size, tap)
     for layer in list(_whole_layers(network, of_head)):
         owner, _, attribute = layer.rpartition(".")
         setattr(network.get_submodule(owner), attribute, nn.Identity())
 
 
-def _on_meta(network: Any, size: int) -> tuple[Tensor, set[str]]:
-    """Return the feature maps of a network without memory, and the parameters that they do not depend on."""
+def _on_meta(network: Any, size: int, tap: str | None = None) -> tuple[Tensor, set[str]]:
+    """Return the feature maps or a tap of a network without memory, and the parameters that they do not depend on."""
     import torch
 
     def features(network: Any) -> Any:
-        return network.forward_features(torch.zeros(2, 3, size, size, device="meta"))
+        images = torch.zeros(2, 3, size, size, device="meta")
+        return network.forward_features(images) if tap is None else tap_maps(network, images, [tap])[tap]
 
     maps, parameters = without_memory(network, features)
     if not isinstance(maps, torch.Tensor):
