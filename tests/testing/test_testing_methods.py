@@ -106,6 +106,89 @@ def test_a_fit_that_breaks_a_rule(build):
         testing.check_method_fit(MethodSpec("m", lambda: build(), "s"))
 
 
+class Classwise:
+    """Means of each class, refined in a second round; every rule is kept, subclasses break one each."""
+
+    fit_images, fit_rounds = None, 2
+
+    def __init__(self):
+        self.sums, self.means = {}, {}
+
+    def partial_fit(self, features, labels):
+        for feature, label in zip(features.double().mean(dim=(2, 3)), labels.tolist(), strict=True):
+            apart = feature - self.means.get(label, 0)
+            self.sums[label] = self.sums.get(label, 0) + torch.cat([apart, torch.ones(1, dtype=torch.float64)])
+
+    def merge(self, other):
+        for label, values in other.sums.items():
+            self.sums[label] = self.sums.get(label, 0) + values
+
+    def end_round(self):
+        for label, values in self.sums.items():
+            self.means[label] = self.means.get(label, 0) + 0.5 * values[:-1] / values[-1]
+        self.sums = {}
+
+    def fit_state(self):
+        return {"means": torch.stack([self.means[label] for label in sorted(self.means)])}
+
+    def __call__(self, features, context):
+        means = torch.stack([self.means[label] for label in context.class_indices.tolist()])
+        return torch.einsum("bk,bkhw->bhw", means, features.double())
+
+
+class ForgetsOther(Classwise):
+    def merge(self, other):
+        pass
+
+
+class NoRounds(Classwise):
+    fit_rounds = 0
+
+
+class NoState(Classwise):
+    def fit_state(self):
+        return {}
+
+
+class NotFiniteState(Classwise):
+    def fit_state(self):
+        return {"means": torch.tensor([float("nan")])}
+
+
+class LacksMerge(Classwise):
+    merge = property()
+
+
+class ChangesLabels(Classwise):
+    def partial_fit(self, features, labels):
+        super().partial_fit(features, labels)
+        labels.zero_()
+
+
+def test_a_fit_with_labels_that_keeps_every_rule():
+    assert fails(MethodSpec("m", lambda: Classwise(), "s")) == set()
+
+
+@pytest.mark.parametrize(
+    ("method", "words"),
+    [
+        (ForgetsOther, "'means' of fits on all images and of merged fits on parts"),
+        (NoRounds, "fit_rounds: expected a positive number, got 0"),
+        (NoState, "fit_state: expected a tensor at least, got none"),
+        (NotFiniteState, "'means' of fit_state: expected finite values"),
+        (LacksMerge, r"a fit with labels: expected all of it, got none of \['merge'\]"),
+    ],
+)
+def test_a_fit_with_labels_that_breaks_a_rule(method, words):
+    with pytest.raises(AssertionError, match=words):
+        testing.check_method_fit_with_labels(MethodSpec("m", lambda: method(), "s"))
+
+
+def test_labels_are_not_to_be_changed():
+    with pytest.raises(AssertionError, match="labels given to partial_fit: expected no change"):
+        testing.check_method_fit(MethodSpec("m", lambda: ChangesLabels(), "s"))
+
+
 def boxed(change):
     """Return a method that makes two boxes an image, the second of which is not there, and changes them."""
 
