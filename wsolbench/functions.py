@@ -536,6 +536,7 @@ def analyze(
     """
     arguments = dict(locals())
     _refuse_unknown(analysis, arguments.pop("unknown"), arguments)
+    _refuse_unread(analysis, arguments)
     call = _Call(arguments, progress)
     given = [backbones] if isinstance(backbones, str) or not isinstance(backbones, Sequence) else list(backbones)
     from wsolbench.analysis.given import dataset_of
@@ -559,9 +560,8 @@ def analyze(
         backbone_options=dict(backbone_options or {}),
         **call.settings(AnalyzeConfig, "backbones", "dataset", "records", "options", "weights", "backbone_options"),
     )
-    in_memory = [each for each in read if isinstance(each, ResultRecord)]
     command = call.command("analyze")
-    return carry_out(config, call.registry, call.reporter, command=command, in_memory=in_memory).table
+    return carry_out(config, call.registry, call.reporter, command=command, given=read).table
 
 
 def _refuse_unknown(analysis: str, unknown: Mapping[str, Any], known: Iterable[str]) -> None:
@@ -579,6 +579,33 @@ def _refuse_unknown(analysis: str, unknown: Mapping[str, Any], known: Iterable[s
         close = difflib.get_close_matches(name, [*known, *options], n=1)
         hint = f" Did you mean '{close[0]}'?" if close else ""
         raise UsageError(f"analyze has no argument '{name}', and the analysis '{analysis}' has no such option.{hint}")
+
+
+def _refuse_unread(analysis: str, arguments: Mapping[str, Any]) -> None:
+    """Refuse arguments of `analyze` that an analysis of records does not read, unless they are as if nobody gave them.
+
+    Raises:
+        UsageError: There is one.
+    """
+    from wsolbench.analysis.catalogue import load_study
+    from wsolbench.analysis.study import RecordStudy
+
+    if not issubclass(load_study(analysis), RecordStudy):
+        return
+    defaults = {each.name: each.default for each in inspect.signature(analyze).parameters.values()}
+    for name, value in arguments.items():
+        default = defaults[name]
+        is_default = value is default or (type(value) is type(default) and value == default)
+        is_empty = isinstance(value, Sequence | Mapping) and not value
+        if name not in _READ_WITH_RECORDS and not is_default and not is_empty:
+            raise UsageError(
+                f"{name}: the analysis '{analysis}' reads records, no network and no image: give it records, which "
+                "wsolbench.run returns, or their files, as records=..."
+            )
+
+
+_READ_WITH_RECORDS = ("analysis", "records", "options", "out", "progress")
+"""The arguments of `analyze` that an analysis of records reads."""
 
 
 def _several(given: Any) -> list[Any]:

@@ -164,6 +164,12 @@ def test_modules_of_one_class_are_networks_of_their_own(monkeypatch):
         ({"analysis": "noise", "imags": 3}, "analyze has no argument 'imags'.* Did you mean 'images'"),
         ({"analysis": "erf", "sise": 3}, "Did you mean 'size'"),
         ({"analysis": "noise", "records": "resnet_nano"}, "'resnet_nano' is a network and no file"),
+        ({"analysis": "breakdown", "backbones": "resnet_nano"}, "backbones: the analysis 'breakdown' reads records"),
+        ({"analysis": "breakdown", "records": "r.json", "weights": "random"}, "weights: the analysis 'breakdown'"),
+        ({"analysis": "breakdown", "records": "r.json", "dataset": "critters"}, "dataset: the analysis"),
+        ({"analysis": "scatter", "records": "r.json", "images": 3}, "images: the analysis 'scatter' reads records"),
+        ({"analysis": "scatter", "records": "r.json", "random": False}, "random: .* as records="),
+        ({"analysis": "scatter", "records": "r.json", "seed": 1}, "seed: "),
         ({"analysis": "breakdown", "records": 3}, "expected a record or the path of its file, got int"),
     ],
 )
@@ -198,6 +204,8 @@ def test_records_in_memory_are_analyzed_as_those_in_files(records, tmp_path, mon
     read = read_analysis(tmp_path / "out" / "breakdown.json").records
     assert [each.file for each in read] == ["cam.json", "in memory"]
     assert [each.outcomes_sha256 for each in read] == [record.outcomes_sha256 for record in records]
+    around = wsolbench.analyze("breakdown", records=[records[1], path])  # files have no precedence
+    assert around["record"].tolist() == found["record"].tolist()[::-1]
     changed = records[0].model_copy(update={"metrics": records[1].metrics})
     with pytest.raises(DataError, match="resnet_nano, cam on critters"):
         wsolbench.analyze("breakdown", records=changed)

@@ -44,7 +44,7 @@ def analyze(
     reporter: Reporter,
     *,
     command: str,
-    in_memory: Sequence[ResultRecord] = (),
+    given: Sequence[Path | ResultRecord] | None = None,
 ) -> Findings:
     """Carry an analysis out, and write its files where the configuration names a folder.
 
@@ -53,14 +53,15 @@ def analyze(
         registry: What the plugins offer.
         reporter: Shows the progress.
         command: How the analysis was asked for, for its JSON file.
-        in_memory: Records beside those in files.
+        given: The files of records that the configuration names and records in memory, in the order in which the user
+            names them; None where there are files alone.
 
     Raises:
         WsolbenchError: Whatever the user can mend.
     """
     check_files(config.analysis, config.records, registry)
     with nullcontext(None) if config.out is None else atomic_folder(config.out) as draft:
-        return _Job(config, registry, reporter, command, tuple(in_memory)).carry_out(draft)
+        return _Job(config, registry, reporter, command, config.records if given is None else given).carry_out(draft)
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ class _Job:
     registry: Registry
     reporter: Reporter
     command: str
-    in_memory: tuple[ResultRecord, ...] = ()
+    given: Sequence[Path | ResultRecord]
     refuse: Refuse | None = None
     """Called with a network that cannot be measured, and the reason; None where this is an error."""
     evidence: Evidence | None = None
@@ -80,7 +81,7 @@ class _Job:
     @property
     def read(self) -> Evidence:
         """What the analysis is given, read."""
-        return self.evidence or read_evidence([*self.config.records, *self.in_memory])
+        return self.evidence or read_evidence(self.given)
 
     def says(self, option: str) -> bool:
         """Return whether the user says an option of the analysis; nobody says those of a part of a composite."""

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from wsolbench.errors import DataError
 from wsolbench.escaping import csv_cell, finite_json
-from wsolbench.figures.style import own_style
+from wsolbench.figures.style import encoded, own_style
 from wsolbench.files import read_regular
 from wsolbench.records import BackboneInfo, DatasetInfo, Environment
 from wsolbench.records.plain import parse
@@ -171,9 +171,5 @@ def _npz(arrays: Mapping[str, NDArray[Any]]) -> bytes:
 @own_style()
 def _pictures(figure: Figure) -> Mapping[str, bytes]:
     """Return a picture as PNG and SVG; the same picture gives the same bytes."""
-    pictures: dict[str, bytes] = {}
-    for ending, metadata in ((".png", {"Software": None}), (".svg", {"Date": None})):
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format=ending[1:], metadata=metadata)
-        pictures[ending] = buffer.getvalue()
-    return pictures
+    metadata: dict[str, dict[str, str | None]] = {".png": {"Software": None}, ".svg": {"Date": None}}
+    return {ending: encoded(figure, ending[1:], said) for ending, said in metadata.items()}

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from wsolbench.escaping import visible
 from wsolbench.figures.panels import PREDICTED, Picture, draw_box, draw_picture, short_id
-from wsolbench.figures.style import own_style
+from wsolbench.figures.style import encoded, own_style
 
 __all__ = ["Case", "draw_gallery"]
 
@@ -47,7 +47,7 @@ def draw_gallery(path: Path, rows: Sequence[Sequence[Case]], title: str) -> None
         for column, case in enumerate(row):
             _draw_case(case, panels[line, 2 * column], panels[line, 2 * column + 1])
     figure.suptitle(visible(title), fontsize=11)
-    figure.savefig(path, metadata={"Software": None})
+    path.write_bytes(encoded(figure, "png", {"Software": None}))
 
 
 def _draw_case(case: Case, left: Axes, right: Axes) -> None:

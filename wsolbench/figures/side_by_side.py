@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 from wsolbench.errors import OutputError, UsageError
 from wsolbench.escaping import terminal_text, visible
 from wsolbench.figures.panels import PREDICTED, Picture, draw_box, draw_picture, is_no_box, short_id
-from wsolbench.figures.style import own_style
+from wsolbench.figures.style import encoded, own_style
 from wsolbench.files import atomic_write
 from wsolbench.protocol import box_iou, boxes_at
 
@@ -137,10 +136,9 @@ def save_figure(figure: Figure, path: Path, records: Sequence[str]) -> None:
     """
     metadata: dict[str, str | None] = {FORMATS[path.suffix]: "records:" + ",".join(records)}
     metadata |= {".png": {"Software": None}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}[path.suffix]
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format=path.suffix[1:], metadata=metadata)
+    content = encoded(figure, path.suffix[1:], metadata)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        atomic_write(path, buffer.getvalue())
+        atomic_write(path, content)
     except OSError as error:
         raise OutputError(f"--out {path}: cannot be written ({error.strerror})") from error

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import textwrap
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import cycle
@@ -15,7 +16,7 @@ from matplotlib.figure import Figure
 
 from wsolbench.escaping import visible
 
-__all__ = ["Caption", "Look", "folded", "own_style", "palette"]
+__all__ = ["Caption", "Look", "encoded", "folded", "own_style", "palette"]
 
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F3C8D", "#8C6D31", "#555555")
 """Colours that people who do not see red or green can tell apart: those of Okabe and Ito, and a few more."""
@@ -90,6 +91,36 @@ def folded(label: str, width: int) -> str:
     """Return a name in visible characters, in at most three lines of so many."""
     lines = textwrap.wrap(visible(label), width)
     return "\n".join([*lines[:2], *textwrap.wrap(" ".join(lines[2:]), width, max_lines=1, placeholder="…")])
+
+
+def encoded(figure: Figure, ending: str, metadata: Mapping[str, str | None]) -> bytes:
+    """Return a picture as the content of a file; the same picture gives the same bytes.
+
+    Args:
+        figure: The picture; its layout is settled here.
+        ending: ``png``, ``svg`` or ``pdf``.
+        metadata: What the file says of itself; None leaves an entry out.
+    """
+    _settle_layout(figure)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=ending, metadata=dict(metadata))
+    return buffer.getvalue()
+
+
+def _settle_layout(figure: Figure) -> None:
+    """Lay a figure out once and for all, at positions that are round numbers.
+
+    The solver of the layout goes through its variables in the order of their addresses, so the last digits of its
+    positions differ from one process to the next; an SVG names clip paths by a hash of all digits.
+    """
+    engine = figure.get_layout_engine()
+    if engine is None:
+        return
+    engine.execute(figure)
+    figure.set_layout_engine("none")
+    for axes in figure.axes:
+        left, bottom, width, height = axes.get_position(original=True).bounds
+        axes.set_position((round(left, 6), round(bottom, 6), round(width, 6), round(height, 6)))
 
 
 @contextmanager

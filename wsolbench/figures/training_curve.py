@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from wsolbench.escaping import visible
-from wsolbench.figures.style import own_style
+from wsolbench.figures.style import encoded, own_style
 
 ACCURACIES = {
     "train_top1": "top-1 on train-weaksup, as trained",
@@ -59,7 +59,7 @@ def draw_curve(log: pd.DataFrame, title: str, path: Path) -> None:
             fontsize="small",
             color="0.3",
         )
-    figure.savefig(path)
+    path.write_bytes(encoded(figure, path.suffix[1:], {}))
 
 
 def _draw_loss(axes: Axes, log: pd.DataFrame) -> None:

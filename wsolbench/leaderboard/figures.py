@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -14,7 +13,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from wsolbench.escaping import visible
-from wsolbench.figures.style import own_style
+from wsolbench.figures.style import encoded, own_style
 from wsolbench.leaderboard.entries import Entry, Table
 from wsolbench.leaderboard.equal import equal_methods
 from wsolbench.protocol import cam_threshold_grid
@@ -227,8 +226,6 @@ def _curve(entry: Entry) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _encoded(figure: Figure, ending: str, fingerprint: str) -> bytes:
-    buffer = io.BytesIO()
     source = f"records:{fingerprint}"
     metadata = {"Software": None, "Source": source} if ending == "png" else {"Date": None, "Description": source}
-    figure.savefig(buffer, format=ending, metadata=metadata)
-    return buffer.getvalue()
+    return encoded(figure, ending, metadata)
