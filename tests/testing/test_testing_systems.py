@@ -1,7 +1,9 @@
 """The checks of systems: each notices what it is there for."""
 
 import itertools
+import re
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -39,6 +41,14 @@ def other_classes(base):
 
 def test_a_system_that_keeps_every_rule():
     assert fails(system()) == set()
+
+
+def test_the_system_of_the_page_of_plugins_keeps_every_rule():
+    page = (Path(__file__).parents[2] / "docs" / "plugins.md").read_text(encoding="utf-8")
+    names = {"__name__": "wsol_twoheads"}
+    exec(re.search(r"```python\n(# wsol_twoheads.py\n.*?)```", page, re.DOTALL)[1], names)
+    (spec,) = names["wsolbench_systems"]()
+    assert fails(spec) == set()
 
 
 def test_a_system_may_refuse_the_network_of_the_checks():
