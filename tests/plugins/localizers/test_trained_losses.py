@@ -19,7 +19,7 @@ METHODS = {"bridge-gap": "cam", "tap": "cam-nwc-pas"}
 
 @pytest.fixture
 def few_critters(monkeypatch):
-    for split, count in ((Split.TRAIN_WEAKSUP, 320), (Split.TRAIN_FULLSUP, 36), (Split.TEST, 36)):
+    for split, count in ((Split.TRAIN_WEAKSUP, 208), (Split.TRAIN_FULLSUP, 24), (Split.TEST, 24)):
         monkeypatch.setitem(critters.SIZES, split, count)
 
 
