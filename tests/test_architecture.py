@@ -234,6 +234,19 @@ def test_the_contract_and_the_host_need_no_torch():
     assert offenders == []
 
 
+def test_stored_maps_and_boxes_are_scored_without_torch():
+    reached, waiting = set(), ["wsolbench.engine.evaluate"]
+    while waiting:
+        module = waiting.pop()
+        if module in MODULES and module not in reached:
+            reached.add(module)
+            waiting += imported_modules(module, functions=False, types=False)
+    heavy = {"torch", "safetensors", "matplotlib", "pandas"}
+    offenders = [module for module in sorted(reached) if packages(module, functions=False, types=False) & heavy]
+    assert "wsolbench.engine.scoring" in reached
+    assert offenders == []
+
+
 def test_compiled_code_is_in_the_protocol_alone():
     users = {module for module in MODULES if "numba" in packages(module)}
     assert users == {"wsolbench.protocol.component_tree", "wsolbench.protocol.compilation"}

@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from wsolbench.contract import Boxes
 from wsolbench.data.boxes import BoxRule, format_quad
@@ -76,9 +74,11 @@ def sorted_boxes(made: Boxes, ids: Sequence[str]) -> list[FractionBoxes]:
 
 
 def _array(values: object, what: str) -> NDArray[np.float64]:
-    if not isinstance(values, Tensor) or values.is_complex() or values.layout is not torch.strided:
+    from torch import Tensor, float64, strided  # not at the top: stored maps and boxes are scored without torch
+
+    if not isinstance(values, Tensor) or values.is_complex() or values.layout is not strided:
         raise ValueError(f"{type(values).__name__} as {what}; expected a tensor of real numbers")
-    array: NDArray[np.float64] = values.detach().to("cpu", torch.float64, copy=True).numpy()
+    array: NDArray[np.float64] = values.detach().to("cpu", float64, copy=True).numpy()
     return array
 
 
