@@ -541,6 +541,7 @@ def analyze(
     given = [backbones] if isinstance(backbones, str) or not isinstance(backbones, Sequence) else list(backbones)
     from wsolbench.analysis.given import dataset_of
     from wsolbench.analysis.job import analyze as carry_out
+    from wsolbench.analysis.spelling import PYTHON
 
     seen: Counter[str] = Counter()
 
@@ -550,7 +551,10 @@ def analyze(
         return spec if seen[spec.name] == 1 else replace(spec, name=f"{spec.name}-{seen[spec.name]}")
 
     read = [each if isinstance(each, ResultRecord) else _path(each) for each in _several(records)]
-    chosen = dataset_of(analysis, read, call.registry) if dataset is None else call.register(dataset, _dataset_spec)
+    if dataset is None:
+        chosen = dataset_of(analysis, read, call.registry, PYTHON)
+    else:
+        chosen = call.register(dataset, _dataset_spec)
     config = AnalyzeConfig.of(
         backbones=[call.register(each, specify) for each in {id(each): each for each in given}.values()],
         dataset=chosen,
@@ -561,7 +565,8 @@ def analyze(
         **call.settings(AnalyzeConfig, "backbones", "dataset", "records", "options", "weights", "backbone_options"),
     )
     command = call.command("analyze")
-    return carry_out(config, call.registry, call.reporter, command=command, given=read).table
+    how: dict[str, Any] = {"command": command, "given": read, "spelling": PYTHON}
+    return carry_out(config, call.registry, call.reporter, **how).table
 
 
 def _refuse_unknown(analysis: str, unknown: Mapping[str, Any], known: Iterable[str]) -> None:
@@ -571,11 +576,12 @@ def _refuse_unknown(analysis: str, unknown: Mapping[str, Any], known: Iterable[s
         UsageError: There is one; it may be an option of the analysis, or a slip.
     """
     from wsolbench.analysis.catalogue import load_study
+    from wsolbench.analysis.spelling import PYTHON
 
     for name, value in unknown.items():
         options = [option.name for option in list_options(load_study(analysis))]
         if name in options:
-            raise UsageError(f"{name} is an option of the analysis '{analysis}': write options={{{name!r}: {value!r}}}")
+            raise UsageError(f"{name} is an option of the analysis '{analysis}': write {PYTHON.option(name, value)}")
         close = difflib.get_close_matches(name, [*known, *options], n=1)
         hint = f" Did you mean '{close[0]}'?" if close else ""
         raise UsageError(f"analyze has no argument '{name}', and the analysis '{analysis}' has no such option.{hint}")
@@ -798,7 +804,7 @@ def _backbone_spec(module: Any, layer: str | None, config: InputConfig | None) -
         raise UsageError(f"input: expected an InputConfig, such as InputConfig(224), got {config!r}")
     if not isinstance(module, nn.Module):
         raise UsageError(f"backbone: expected a name, a specification or a torch.nn.Module, got {module!r}")
-    return module_spec(module, name=_name(type(module).__name__), layer=layer, config=config or InputConfig(224))
+    return module_spec(module, name=_name(type(module).__name__), layer=layer, config=config)
 
 
 def _dataset_spec(dataset: Any) -> DatasetSpec:

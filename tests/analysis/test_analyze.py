@@ -17,7 +17,7 @@ from wsolbench.analysis.stored import read_analysis
 from wsolbench.analysis.study import CompositeStudy, NetworkStudy, RecordStudy
 from wsolbench.contract import BackboneSpec, DatasetRoots, InputConfig, Split
 from wsolbench.data.opened import open_dataset
-from wsolbench.errors import DataError, UsageError
+from wsolbench.errors import DataError, UsageError, WeightsError
 from wsolbench.records import write_record
 from wsolbench.testing.toys import ToyNetwork
 
@@ -117,7 +117,7 @@ def test_a_network_that_is_named_twice_is_measured_once():
         (("erf", "--backbone", "replknet", "--size", "abc"), ("a whole number of at least 4, or none, not 'abc'",)),
         (
             ("components", "--backbone", "resnet_nano", "--images", "4", "--image", "val/0001.png"),
-            ("--image val/0001.png: train-fullsup has no such image among the 4",),
+            ("--image val/0001.png: train-fullsup has no such image among its 300",),
         ),
     ],
 )
@@ -157,19 +157,80 @@ def test_modules_of_one_class_are_networks_of_their_own(monkeypatch):
         wsolbench.analyze("noise", one, input=InputConfig(32), images=2, random=True)
 
 
+class Classifier(torch.nn.Module):
+    """A module with a linear head on the mean of its maps.
+
+    Args:
+        scale: What its maps are multiplied by.
+    """
+
+    def __init__(self, scale=1.0):
+        super().__init__()
+        torch.manual_seed(0)
+        self.body, self.head, self.scale = torch.nn.Conv2d(3, 4, 3, 2, 1), torch.nn.Linear(4, 12), scale
+
+    def forward(self, images):
+        return self.head(self.body(images * self.scale).mean((2, 3)))
+
+
+HALF = {"layer": "body", "input": InputConfig(24), "images": 1}
+
+
+@pytest.mark.parametrize(
+    ("given", "size"), [({}, 24), ({"options": {"size": 24}}, 24), ({"input": None, "options": {"size": 32}}, 32)]
+)
+def test_the_input_of_a_module_counts_more_than_the_default(given, size):
+    assert wsolbench.analyze("erf", [Classifier()], **HALF | given)["input"].tolist() == [size]
+
+
+def test_two_sizes_of_a_module_are_refused():
+    with pytest.raises(UsageError) as caught:
+        wsolbench.analyze("erf", Classifier(), **HALF, options={"size": 32})
+    given = "the input of 'test_analyze:classifier' is given as 24 px; omit one of them"
+    assert str(caught.value) == f'options={{"size": 32}}: {given}'
+
+
+@pytest.mark.parametrize("name", [name for name in list_studies() if issubclass(load_study(name), NetworkStudy)])
+def test_a_module_of_nan_is_refused_with_the_image(name):
+    said = r"the (features of the image|class scores of 'classifier' .* for the image) '(test|val)/\d+.png'"
+    with pytest.raises((DataError, WeightsError), match=said):
+        wsolbench.analyze(name, Classifier(scale=float("nan")), **HALF, split="test")
+
+
+def test_a_record_of_a_module_asks_for_the_module():
+    module, said = Classifier(), {"layer": "body", "input": InputConfig(24)}
+    (record,) = wsolbench.run(module, "cam", limit=3, threshold_step=0.1, **said)
+    with pytest.raises(UsageError, match=r"record of 'classifier' is of a torch module.*: pass the module too"):
+        wsolbench.analyze("noise", records=record, images=3)
+    table = wsolbench.analyze("noise", module, records=record, images=3, **said)
+    assert table["network"].tolist() == ["classifier"]
+    assert table["correlation of total variation with IoU of cam, images"].tolist() == [3]
+    changed = Classifier()
+    torch.nn.init.ones_(changed.head.bias)
+    with pytest.raises(WeightsError, match="the module is not the one that 'classifier' was measured with"):
+        wsolbench.analyze("noise", changed, records=record, **said)
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"analysis": "erf", "size": 128}, r"size is an option of the analysis 'erf': write options={'size': 128}"),
+        ({"analysis": "erf", "size": 128}, "size is an option of the analysis 'erf': write options={\"size\": 128}"),
         ({"analysis": "noise", "imags": 3}, "analyze has no argument 'imags'.* Did you mean 'images'"),
         ({"analysis": "erf", "sise": 3}, "Did you mean 'size'"),
-        ({"analysis": "noise", "records": "resnet_nano"}, "'resnet_nano' is a network and no file"),
         ({"analysis": "breakdown", "backbones": "resnet_nano"}, "backbones: the analysis 'breakdown' reads records"),
         ({"analysis": "breakdown", "records": "r.json", "weights": "random"}, "weights: the analysis 'breakdown'"),
         ({"analysis": "breakdown", "records": "r.json", "dataset": "critters"}, "dataset: the analysis"),
         ({"analysis": "scatter", "records": "r.json", "images": 3}, "images: the analysis 'scatter' reads records"),
         ({"analysis": "scatter", "records": "r.json", "random": False}, "random: .* as records="),
         ({"analysis": "scatter", "records": "r.json", "seed": 1}, "seed: "),
+        ({"analysis": "noise", "records": "resnet_nano"}, 'no file; name it with backbones="resnet_nano"'),
+        ({"analysis": "breakdown", "records": "resnet_nano"}, r'records=wsolbench.run\(network, "cam"\)'),
+        ({"analysis": "scatter"}, r'reads records: pass them: records=wsolbench.run\(network, "cam"\)'),
+        ({"analysis": "noise"}, 'measures networks; name them: backbones="NAME", or records'),
+        (
+            {"analysis": "erf", "backbones": "resnet_nano", "input_size": 48},
+            "input_size: the analysis 'erf' has an input size of its own: options={\"size\": 48}",
+        ),
         ({"analysis": "breakdown", "records": 3}, "expected a record or the path of its file, got int"),
     ],
 )
@@ -184,7 +245,8 @@ def test_an_image_beyond_those_that_are_used_is_named_with_what_to_type(registry
     used = critters.images(Split.TRAIN_FULLSUP, 2).ids
     beyond = next(each for each in ids if each not in used)
     words = (
-        f"--image {beyond}: it is not among the 2 images of train-fullsup that are used; --images {len(ids)} uses all"
+        f'options={{"image": "{beyond}"}}: it is not among the 2 images of train-fullsup that are used; '
+        f"images={len(ids)} uses all"
     )
     with pytest.raises(UsageError, match=re.escape(words)):
         wsolbench.analyze("components", "resnet_nano", images=2, random=False, options={"image": (beyond,)})
@@ -273,10 +335,11 @@ def test_too_little_memory_is_one_line_that_says_what_to_type(error, place):
     _FailingBackward.error = error
     with pytest.raises(UsageError) as caught:
         wsolbench.analyze("erf", Full(), input=InputConfig(32), images=1, options={"size": 32})
-    assert str(caught.value) == "'test_analyze:full' needs more memory than cpu has; use a smaller --size"
+    assert str(caught.value) == "'test_analyze:full' needs more memory than cpu has; use a smaller options[\"size\"]"
     if place == "forward":
         noise = partial(wsolbench.analyze, "noise", Full(), images=1)
-        for call in (noise, partial(wsolbench.run, Full(classes=12), "cam", limit=1)):
+        run = partial(wsolbench.run, Full(classes=12), "cam", limit=1)
+        for call, size, batch in ((noise, "input_size", "batch_size"), (run, "--input-size", "--batch-size")):
             with pytest.raises(UsageError) as caught:
                 call(input=InputConfig(32))
-            assert "use fewer images in a pass (--batch-size) or a smaller --input-size" in str(caught.value)
+            assert f"use fewer images in a pass ({batch}) or a smaller {size}" in str(caught.value)

@@ -116,9 +116,15 @@ def test_a_share_that_is_not_defined_is_counted(network, toys):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({}, "no linear head on its feature maps.* use --method pc1-unsigned, or a network with a linear head"),
+        (
+            {},
+            'no linear head on its feature maps.* use options={"method": "pc1-unsigned"}, or a network with',
+        ),
         ({"method": "cam"}, "method.*pc1-unsigned"),
-        ({"method": "pc1-unsigned", "image": ("nowhere",)}, "--image nowhere: train-fullsup has no such image"),
+        (
+            {"method": "pc1-unsigned", "image": ("nowhere",)},
+            'options={"image": "nowhere"}: train-fullsup has no such image among its 5',
+        ),
     ],
 )
 def test_what_cannot_be_measured_is_refused(toys, options, words):

@@ -322,7 +322,7 @@ def test_a_size_behind_a_name_counts_more_than_the_default(cli, tmp_path, size):
 
 def test_another_size_than_that_behind_a_name_is_refused(cli, tmp_path):
     done = cli("analyze", "erf", "--backbone", "resnet_nano_96", "--size", "64", "--out", tmp_path / "out")
-    assert done.refused("--size 64", "the name 'resnet_nano_96' says 96", "omit one of them")
+    assert done.refused("--size 64", "the input of 'resnet_nano_96' is given as 96 px", "omit one of them")
 
 
 @pytest.mark.slow

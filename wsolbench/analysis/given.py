@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from wsolbench.analysis.catalogue import load_study
+from wsolbench.analysis.spelling import COMMAND_LINE, Spelling
 from wsolbench.analysis.stored import StoredAnalysis, is_analysis, read_analysis
 from wsolbench.analysis.study import Evidence, RecordStudy
 from wsolbench.errors import UnknownNameError, UsageError
@@ -18,13 +19,14 @@ from wsolbench.records.verify import read_verified, verified
 __all__ = ["check_files", "dataset_of", "read_evidence"]
 
 
-def check_files(analysis: str, files: Sequence[Path], registry: Registry) -> None:
+def check_files(analysis: str, files: Sequence[Path], registry: Registry, spelling: Spelling = COMMAND_LINE) -> None:
     """Refuse the name of a network where a file is expected.
 
     Args:
         analysis: The name of the analysis.
         files: What is given as files.
         registry: What the plugins offer.
+        spelling: How the user types what to do instead.
 
     Raises:
         UsageError: A file is not there, and there is a network of its name.
@@ -32,16 +34,15 @@ def check_files(analysis: str, files: Sequence[Path], registry: Registry) -> Non
     for path in files:
         if not path.exists() and _is_network(str(path), registry):
             reads_records = issubclass(load_study(analysis), RecordStudy)
-            raise UsageError(f"'{path}' is a network and no file; {_instead(analysis, str(path), reads_records)}")
+            raise UsageError(
+                f"'{path}' is a network and no file; {_instead(analysis, str(path), reads_records, spelling)}"
+            )
 
 
-def _instead(analysis: str, network: str, reads_records: bool) -> str:
+def _instead(analysis: str, network: str, reads_records: bool, spelling: Spelling) -> str:
     if reads_records:
-        return (
-            f"the analysis '{analysis}' reads records: write one with wsolbench run --backbone {network} --method cam, "
-            "and name its file"
-        )
-    return f"name it with --backbone {network}"
+        return f"the analysis '{analysis}' reads records: {spelling.records_of(network)}"
+    return f"name it with {spelling.backbone(network)}"
 
 
 def _is_network(name: str, registry: Registry) -> bool:
@@ -51,14 +52,19 @@ def _is_network(name: str, registry: Registry) -> bool:
         return False
 
 
-def dataset_of(analysis: str, given: Sequence[Path | ResultRecord], registry: Registry) -> str:
+def dataset_of(
+    analysis: str,
+    given: Sequence[Path | ResultRecord],
+    registry: Registry,
+    spelling: Spelling = COMMAND_LINE,
+) -> str:
     """Return the data set that networks are measured on where nobody names one: that of the first record, or critters.
 
     Raises:
         DataError: The record cannot be read.
         UsageError: A network is named where a file is expected.
     """
-    check_files(analysis, [each for each in given if isinstance(each, Path)], registry)
+    check_files(analysis, [each for each in given if isinstance(each, Path)], registry, spelling)
     for each in given:
         if isinstance(each, ResultRecord):
             return each.dataset.name

@@ -11,10 +11,11 @@ from typing import Any, TypeAlias
 from wsolbench.analysis.catalogue import load_study
 from wsolbench.analysis.composite import Refuse, carry_out_parts
 from wsolbench.analysis.given import check_files, read_evidence
+from wsolbench.analysis.spelling import COMMAND_LINE, Spelling
 from wsolbench.analysis.stored import AnalyzedNetwork, AnalyzedRecord, StoredAnalysis, is_analysis, write_findings
 from wsolbench.analysis.study import CompositeStudy, Evidence, Findings, Measured, NetworkStudy, RecordStudy
 from wsolbench.analysis.subject import Subject
-from wsolbench.analysis.wanted import WantedNetwork, list_wanted, load_wanted
+from wsolbench.analysis.wanted import WantedNetwork, list_wanted, load_wanted, said_size
 from wsolbench.config import AnalyzeConfig
 from wsolbench.contract import Split
 from wsolbench.contract.inputs import InputChanges
@@ -45,6 +46,7 @@ def analyze(
     *,
     command: str,
     given: Sequence[Path | ResultRecord] | None = None,
+    spelling: Spelling = COMMAND_LINE,
 ) -> Findings:
     """Carry an analysis out, and write its files where the configuration names a folder.
 
@@ -55,13 +57,15 @@ def analyze(
         command: How the analysis was asked for, for its JSON file.
         given: The files of records that the configuration names and records in memory, in the order in which the user
             names them; None where there are files alone.
+        spelling: How the user types what messages advise.
 
     Raises:
         WsolbenchError: Whatever the user can mend.
     """
-    check_files(config.analysis, config.records, registry)
+    check_files(config.analysis, config.records, registry, spelling)
     with nullcontext(None) if config.out is None else atomic_folder(config.out) as draft:
-        return _Job(config, registry, reporter, command, config.records if given is None else given).carry_out(draft)
+        named = config.records if given is None else given
+        return _Job(config, registry, reporter, command, spelling, named).carry_out(draft)
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,7 @@ class _Job:
     registry: Registry
     reporter: Reporter
     command: str
+    spelling: Spelling
     given: Sequence[Path | ResultRecord]
     refuse: Refuse | None = None
     """Called with a network that cannot be measured, and the reason; None where this is an error."""
@@ -150,7 +155,9 @@ def _compose(study: CompositeStudy, job: _Job, draft: Path | None) -> Findings:
         raise UsageError(f"the analysis '{config.analysis}' writes files; name a new folder for them: out")
     evidence = job.read
     if not (evidence.records or config.backbones):
-        raise UsageError(f"the analysis '{config.analysis}' needs networks or records: --backbone NAME, or files")
+        raise UsageError(
+            f"the analysis '{config.analysis}' needs networks or records: {job.spelling.backbone('NAME')}, or files"
+        )
 
     def carry_out(part: AnalyzeConfig, known: Evidence, refuse: Refuse) -> None:
         replace(job, config=part, refuse=refuse, evidence=known).carry_out(draft / part.analysis)
@@ -166,7 +173,9 @@ def _compose(study: CompositeStudy, job: _Job, draft: Path | None) -> Findings:
 def _analyze_records(study: RecordStudy, job: _Job) -> tuple[Findings, dict[str, Any]]:
     evidence = job.read
     if not evidence.records:
-        raise UsageError(f"the analysis '{job.config.analysis}' reads records; name their files")
+        names = job.config.backbones
+        instead = job.spelling.records_of(names[0] if len(names) == 1 else None)
+        raise UsageError(f"the analysis '{job.config.analysis}' reads records: {instead}")
     read = [
         AnalyzedRecord(label=label, file=file.name if file else "in memory", outcomes_sha256=record.outcomes_sha256)
         for label, file, record in zip(evidence.labels, evidence.files, evidence.records, strict=True)
@@ -186,7 +195,7 @@ def _analyze_networks(study: NetworkStudy[Any], job: _Job) -> tuple[Findings, di
             "measures networks, so name records or --backbone NAME"
         )
     twins = study.beside_random if config.random is None else config.random
-    wanted = list_wanted(evidence, config, registry, with_twins=twins)
+    wanted = list_wanted(evidence, config, registry, with_twins=twins, spelling=job.spelling)
     dataset = open_dataset(registry.datasets.get(config.dataset), config.roots, job.reporter)
     limit = config.images or study.images
     split = Split.labelled(config.split) if config.split else study.split
@@ -236,7 +245,11 @@ class _Measuring:
     def _measure(self, wanted: WantedNetwork, seen: set[str]) -> Measured[Any] | None:
         """Return what is measured of a network, or None where it was measured before."""
         config, registry, reporter = self.job.config, self.job.registry, self.job.reporter
-        fewer = [] if self.study.input_size is not None else ["fewer images in a pass (--batch-size)"]
+        fewer = (
+            []
+            if self.study.input_size is not None
+            else [f"fewer images in a pass ({self.job.spelling.setting('batch_size')})"]
+        )
         with within_memory(wanted.name, choose_device(config.device), *fewer, f"a smaller {self._size_option}"):
             network = load_wanted(wanted, config, registry, self.dataset, self._changes(wanted))
             backbone = describe_backbone(network)
@@ -254,6 +267,7 @@ class _Measuring:
                 part=self.part,
                 limit=self.limit,
                 size_option=self._size_option,
+                spelling=self.job.spelling,
                 registry=registry,
                 batch_size=config.batch_size,
                 workers=config.workers,
@@ -263,23 +277,32 @@ class _Measuring:
             return Measured(label, backbone, self.study.measure(subject), wanted.records)
 
     def _changes(self, wanted: WantedNetwork) -> InputChanges:
-        """Return what is different in the input of a network; a size in its name counts more than that of the analysis.
+        """Return what is different in the input of a network; what is said of it counts more than the analysis.
 
         Raises:
-            UsageError: The user says the size of the input with the wrong option.
+            UsageError: The user says the size of the input with the wrong option, or two sizes.
         """
         job, own = self.job, self.study.input_size
         changes = job.config.input_changes
         if own is None:
             return changes
         if changes.size is not None:
-            raise UsageError(f"--input-size: the analysis '{job.config.analysis}' has an input size of its own: --size")
-        _, named = (wanted.name, None) if wanted.record else job.registry.sized(wanted.name)
-        return replace(changes, size=own if named is None or job.says("size") else named, size_option=self._size_option)
+            raise UsageError(
+                f"{job.spelling.setting('input_size')}: the analysis '{job.config.analysis}' has an input size of its "
+                f"own: {job.spelling.option('size', changes.size)}"
+            )
+        said = said_size(wanted, job.registry)
+        if not job.says("size"):
+            return replace(changes, size=said or own, size_option=self._size_option)
+        if said not in (None, own):
+            asked = job.spelling.option("size", own)
+            raise UsageError(f"{asked}: the input of '{wanted.name}' is given as {said} px; omit one of them")
+        return replace(changes, size=own, size_option=self._size_option)
 
     @property
     def _size_option(self) -> str:
-        return "--input-size" if self.study.input_size is None else "--size"
+        spelling = self.job.spelling
+        return spelling.setting("input_size") if self.study.input_size is None else spelling.option("size")
 
 
 def _facts_of_network(backbone: BackboneInfo) -> dict[str, str]:

@@ -10,6 +10,7 @@ from typing import Literal, TypeAlias
 
 from torch import Tensor
 
+from wsolbench.analysis.spelling import COMMAND_LINE, Spelling
 from wsolbench.contract import MethodContext
 from wsolbench.contract.backbones import class_weights
 from wsolbench.data.opened import OpenDataset, OpenSplit
@@ -44,6 +45,7 @@ class Subject:
         registry: What the plugins offer, such as methods.
         limit: At most so many images of every split are used; None for all.
         size_option: The option with which the user says the size of the input, for messages.
+        spelling: How the user types other settings, for messages.
     """
 
     label: str
@@ -57,6 +59,7 @@ class Subject:
     registry: Registry
     limit: int | None = None
     size_option: str = "--input-size"
+    spelling: Spelling = COMMAND_LINE
     _checked: set[str] = field(default_factory=set, init=False, repr=False)
 
     @cached_property
@@ -112,10 +115,16 @@ class Subject:
         """
         used, everything = set(self.part.images.ids), set(self.dataset.images(self.part.split).ids)
         for image in named:
-            if image in everything - used:
+            if image not in everything:
                 raise UsageError(
-                    f"--image {image}: it is not among the {len(used):,} images of {self.part.split.label} that are "
-                    f"used; --images {len(everything)} uses all"
+                    f"{self.spelling.option('image', image)}: {self.part.split.label} has no such image among its "
+                    f"{len(everything):,}"
+                )
+            if image not in used:
+                everyone = self.spelling.setting("images", len(everything))
+                raise UsageError(
+                    f"{self.spelling.option('image', image)}: it is not among the {len(used):,} images of "
+                    f"{self.part.split.label} that are used; {everyone} uses all"
                 )
         return choose_images(self.part, list(named) or count)
 
@@ -172,7 +181,8 @@ class Subject:
         if height * width == 1:
             raise UsageError(
                 f"the features of '{self.label}' have one position at {self.network.spec.input.size} px, and an "
-                f"analysis needs several; choose a larger {self.size_option} or an earlier --tap"
+                f"analysis needs several; choose a larger {self.size_option} or an earlier "
+                f"{self.spelling.setting('tap')}"
             )
         finite = batch.features.detach().isfinite().flatten(1).all(dim=1)
         if not bool(finite.all()):

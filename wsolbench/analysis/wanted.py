@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from wsolbench.analysis.spelling import Spelling
 from wsolbench.analysis.study import Evidence
 from wsolbench.config import AnalyzeConfig
 from wsolbench.contract.inputs import InputChanges
@@ -20,7 +21,7 @@ from wsolbench.networks.load import load_network
 from wsolbench.networks.network import LoadedNetwork
 from wsolbench.records import ResultRecord
 
-__all__ = ["WantedNetwork", "list_wanted", "load_wanted"]
+__all__ = ["WantedNetwork", "list_wanted", "load_wanted", "said_size"]
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class WantedNetwork:
 
 
 def list_wanted(
-    evidence: Evidence, config: AnalyzeConfig, registry: Registry, *, with_twins: bool
+    evidence: Evidence, config: AnalyzeConfig, registry: Registry, *, with_twins: bool, spelling: Spelling
 ) -> list[WantedNetwork]:
     """Return the networks that are asked for, those of records first; several records may be of one network.
 
@@ -71,6 +72,7 @@ def list_wanted(
         config: Names the other networks, with their weights.
         registry: What the plugins offer.
         with_twins: Whether each network is followed by itself with random weights.
+        spelling: How the user types what is missing.
 
     Raises:
         UsageError: There is none, the number of weights is not that of networks, or the user asks for the twin of a
@@ -82,7 +84,9 @@ def list_wanted(
     named = [WantedNetwork(name, None, _weights(source)) for name, source in zip(names, sources, strict=True)]
     wanted = [*recorded, *dict.fromkeys(named)]
     if not wanted:
-        raise UsageError(f"the analysis '{config.analysis}' measures networks; name them: --backbone NAME, or records")
+        raise UsageError(
+            f"the analysis '{config.analysis}' measures networks; name them: {spelling.backbone('NAME')}, or records"
+        )
     return _with_twins(wanted, registry, asked=bool(config.random)) if with_twins else wanted
 
 
@@ -119,6 +123,14 @@ def load_wanted(
         tap=config.tap,
         changes=changes,
     )
+
+
+def said_size(wanted: WantedNetwork, registry: Registry) -> int | None:
+    """Return the side of the input that the user says with a network: behind its name, or as the input of a module."""
+    for offer in registry.backbones.find(wanted.name):
+        if isinstance(offer.spec, ModuleSpec):
+            return offer.spec.input.size if offer.spec.says_input else None
+    return None if wanted.record else registry.sized(wanted.name)[1]
 
 
 def _of_records(evidence: Evidence) -> list[WantedNetwork]:

@@ -44,11 +44,16 @@ def load_recorded(
         changes: What is to be different in its input from that of the record.
 
     Raises:
-        UsageError: The weights are in a file, and nobody said where files are.
+        UsageError: The weights are in a file, and nobody said where files are; or the record is of a module.
         WeightsError: Weights cannot be found, or are not those of the record.
     """
     backbone = record.backbone
     assert backbone is not None
+    if backbone.weights.source == "object" and not registry.backbones.find(backbone.name):
+        raise UsageError(
+            f"the record of '{backbone.name}' is of a torch module, which a record does not hold: pass the module too, "
+            "as to wsolbench.analyze beside its records"
+        )
     weights: Weights = "random" if random else _weights_of(backbone.name, backbone.weights, weights_root)
     measured_input = InputConfig(**backbone.preprocessing.model_dump())
     network = load_network(
@@ -66,7 +71,8 @@ def load_recorded(
         changes=InputChanges.all_of(changes.of(measured_input, measured_input)),
     )
     if not random and network.weights.sha256 != backbone.weights.sha256:
-        raise WeightsError(f"{network.weights.file} is not the file that '{backbone.name}' was measured with")
+        what, kind = (f"{network.weights.file}", "file") if network.weights.file else ("the module", "one")
+        raise WeightsError(f"{what} is not the {kind} that '{backbone.name}' was measured with")
     return network
 
 

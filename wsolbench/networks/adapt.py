@@ -20,17 +20,23 @@ __all__ = ["ModuleSpec", "TappedModule", "module_spec"]
 
 @dataclass(frozen=True)
 class ModuleSpec(BackboneSpec):
-    """The spec of a network that was passed as an object with its weights; a copy is run, the object never changes."""
+    """The spec of a network that was passed as an object with its weights; a copy is run, the object never changes.
+
+    Attributes:
+        says_input: Whether the user said how images become its input.
+    """
+
+    says_input: bool = False
 
 
-def module_spec(module: nn.Module, *, name: str, layer: str | None, config: InputConfig) -> ModuleSpec:
+def module_spec(module: nn.Module, *, name: str, layer: str | None, config: InputConfig | None) -> ModuleSpec:
     """Return the spec of a network that is a torch module.
 
     Args:
         module: A `Backbone`, or any classifier whose scores depend on the output of one of its layers alone.
         name: Its name in records.
         layer: The layer whose output is the feature maps, as in ``module.named_modules()``; None for a `Backbone`.
-        config: How images are prepared for it.
+        config: How images are prepared for it; None for 224×224 with the usual mean and deviation.
 
     Raises:
         UsageError: The module is not a `Backbone` and no layer is given, the layer does not exist, its output is not
@@ -41,8 +47,9 @@ def module_spec(module: nn.Module, *, name: str, layer: str | None, config: Inpu
     except Exception as error:  # a module may hold anything
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
         raise UsageError(f"{type(module).__name__} cannot be copied ({reason}); register a Backbone") from error
+    prepared = config or InputConfig(224)
     if layer is not None:
-        network = TappedModule(network, layer, config)
+        network = TappedModule(network, layer, prepared)
     elif not isinstance(module, Backbone):
         raise UsageError(
             f"{type(module).__name__} does not have forward_features and forward_head; "
@@ -54,7 +61,8 @@ def module_spec(module: nn.Module, *, name: str, layer: str | None, config: Inpu
             f"{type(module).__name__} returns feature maps as {module.output_fmt}, not (B, K, h, w); pass its name in "
             "place of the module, such as 'timm:swin_tiny_patch4_window7_224', or a Backbone that returns them so"
         )
-    return ModuleSpec(name, lambda _classes: copy.deepcopy(network), config, source=type(module).__qualname__)
+    source, says = type(module).__qualname__, config is not None
+    return ModuleSpec(name, lambda _classes: copy.deepcopy(network), prepared, source=source, says_input=says)
 
 
 class TappedModule(nn.Module):
@@ -132,9 +140,10 @@ class TappedModule(nn.Module):
                 f"the layer '{self._layer}' returns {form_of(features)}; expected feature maps (1, K, h, w)"
             )
         after = [(name, out) for name, out in calls[names.index(self._layer) :] if name != self._layer]
-        if not after or after[0][1].shape != scores.shape or not torch.equal(after[0][1], scores):
+        if not after or after[0][1].shape != scores.shape:
             return None
-        return after[0][0]
+        name, output = after[0]
+        return name if torch.allclose(output, scores, rtol=0, atol=0, equal_nan=True) else None
 
     @torch.no_grad()
     def _check(self, blank: Tensor) -> None:

@@ -169,7 +169,7 @@ class Study(NetworkStudy[Components]):
             (measured,) = build_methods(subject.registry, {self.method: {}})
             if "class weights" not in measured.offer.spec.needs:
                 return measured, {}
-            subject.require_class_weights("--method pc1-unsigned")
+            subject.require_class_weights(subject.spelling.option("method", "pc1-unsigned"))
             others = build_methods(subject.registry, {method: {} for method in SHOWN.values()})
         except UnknownNameError as error:
             needed = ", ".join([self.method, *SHOWN.values()])

@@ -129,7 +129,7 @@ class Study(NetworkStudy[Gradients]):
         if without == images:
             raise UsageError(
                 f"the centre of the features of '{subject.label}' depends on no pixel of the {images} images: none of "
-                "them is positive there, or their gradients are 0; choose another --tap"
+                f"them is positive there, or their gradients are 0; choose another {subject.spelling.setting('tap')}"
             )
         return Gradients(total / images, images, without)
 
