@@ -9,7 +9,7 @@ from wsolbench.errors import UsageError
 from wsolbench.host.loading import load_plugins
 
 SYSTEMS = [offer.name for offer in load_plugins().systems]
-NETWORKS = ("resnet_nano", "timm:vit_tiny_patch16_224")
+NETWORKS = ("resnet_nano", "vit_nano")
 SIDE = 64
 
 
