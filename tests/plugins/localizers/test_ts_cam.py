@@ -83,6 +83,7 @@ def test_maps_couple_the_attention_of_all_blocks_with_class_maps(built):
     for ours, theirs in zip(network.forward_attention(images).weights, attention.weights, strict=True):
         assert torch.equal(ours, theirs)
     assert network.classifier_weight is None
+    assert network.feature_layer == "norm"
 
 
 @torch.no_grad()

@@ -73,6 +73,11 @@ class SemanticHead(nn.Module):
         return self.forward_head(Features(patches[0], ()))
 
     @property
+    def feature_layer(self) -> str:
+        """The layer whose maps are the features."""
+        return self.tokens
+
+    @property
     def classifier_weight(self) -> None:
         """None: a kernel of the classifier reads 3×3 patches."""
         return None
