@@ -4,6 +4,7 @@ import json
 from itertools import count
 from types import SimpleNamespace
 
+import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -57,7 +58,7 @@ def test_weights_after_every_other_epoch_with_cards(plan, trained, seeds):
         assert [result.seed for result in of_epoch.results] == [seeds[0]]
         assert of_epoch.results[0].test_top1 == float(log[epoch].split(",")[5])
         assert of_epoch.checkpoint == "epoch"
-        changed = {"epoch", "weights_sha256", "results", "checkpoint", "seconds"}
+        changed = {"epoch", "weights_sha256", "results", "checkpoint", "seconds", "images_per_second"}
         assert of_epoch.model_dump(exclude=changed) == card.model_dump(exclude=changed)
     assert card.epoch is None
 
@@ -65,6 +66,8 @@ def test_weights_after_every_other_epoch_with_cards(plan, trained, seeds):
 def test_a_card_after_an_epoch_says_what_was_so_then(plan, trained, monkeypatch):
     clock = count(0.0, 10.0)
     monkeypatch.setattr("wsolbench.training.train.time", SimpleNamespace(monotonic=lambda: next(clock)))
+    slower = (float(number**2) for number in count())  # every step takes longer than the one before
+    monkeypatch.setattr("wsolbench.training.loop.time", SimpleNamespace(monotonic=lambda: next(slower)))
     card, folder = trained(plan(epochs=3, keep_every=1))
     written = [json.loads((folder / f"weights-epoch-00{epoch}.json").read_text()) for epoch in (1, 2, 3)]
     measured = {"seed", "final_loss", "train_fullsup_top1", "test_top1"}
@@ -72,6 +75,10 @@ def test_a_card_after_an_epoch_says_what_was_so_then(plan, trained, monkeypatch)
     assert written[2]["results"] == json.loads((folder / "card.json").read_text())["results"]  # the same weights
     assert [each["seconds"] for each in written] == [10, 20, 30]
     assert card.seconds == 40
+    taken = pd.read_csv(folder / "log.csv")["seconds"].cumsum()
+    speeds = [round(card.train_images * epoch / taken[epoch - 1], 1) for epoch in (1, 2, 3)]
+    assert [each["images_per_second"] for each in written] == speeds == sorted(set(speeds), reverse=True)
+    assert card.images_per_second == speeds[-1]
 
 
 def test_averages_say_so(plan, trained):

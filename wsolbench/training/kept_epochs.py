@@ -43,13 +43,16 @@ class KeptEpochs:
         """Return whether the epoch that ended last is to be kept, and is not yet."""
         return self._every is not None and len(log) // self._every > len(kept)
 
-    def keep(self, weights: Mapping[str, Tensor], line: EpochLog, seconds: float) -> dict[str, Any]:
+    def keep(
+        self, weights: Mapping[str, Tensor], line: EpochLog, seconds: float, images_per_second: float
+    ) -> dict[str, Any]:
         """Write the weights after an epoch, and return what the state and later the card say of it.
 
         Args:
             weights: The weights.
             line: What the log says of the epoch.
             seconds: Wall-clock time of the training until then.
+            images_per_second: Speed of the epochs until then.
 
         Raises:
             OutputError: They cannot be written.
@@ -63,6 +66,7 @@ class KeptEpochs:
         return {
             "epoch": line.epoch,
             "seconds": round(seconds, 1),
+            "images_per_second": images_per_second,
             "sha256": hashlib.sha256(content).hexdigest(),
             "loss": line.loss,
             "train_fullsup_top1": line.train_fullsup_top1,
@@ -123,6 +127,7 @@ def _card_of(kept: Mapping[str, Any], card: Card) -> Card:
         "checkpoint": "epoch" if card.checkpoint == "last" else "epoch-ema",
         "weights_sha256": kept["sha256"],
         "seconds": kept["seconds"],
+        "images_per_second": kept.get("images_per_second", card.images_per_second),  # older states have none
         "results": [card.results[0] if kept["sha256"] == card.weights_sha256 else result],
     }
     return card.model_copy(update=changes)

@@ -157,9 +157,10 @@ class SeedTraining:
         return self._timetable.before(self._number)
 
     @property
-    def images_seen(self) -> int:
-        """Number of images that all epochs together use."""
-        return self._timetable.images_seen()
+    def images_per_second(self) -> float:
+        """Speed of the epochs so far."""
+        seconds = sum(line.seconds for line in self.log)
+        return round(self._timetable.images_seen(len(self.log)) / max(seconds, 0.01), 1)
 
     @property
     def kept(self) -> Any:

@@ -40,7 +40,7 @@ class TrainingState:
         digests: (N, 16) uint8, hashes of the images.
         seconds: Wall-clock time so far.
         epochs: Of the weights that were kept after an epoch of the first seed: the epoch, the hash of the file, the
-            wall-clock time until then, and results.
+            wall-clock time and speed until then, and results.
     """
 
     results: list[dict[str, Any]] = field(default_factory=list)

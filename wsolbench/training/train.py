@@ -71,7 +71,8 @@ def carry_out(plan: TrainingPlan, folder: Path, reporter: Reporter, *, state_pat
         def save_state(training: SeedTraining = training, seed: int = seed) -> None:
             state.seconds = before + time.monotonic() - started
             if seed == plan.seeds[0] and epochs.due(training.log, state.epochs):
-                state.epochs.append(epochs.keep(training.weights(), training.log[-1], state.seconds))
+                line, speed = training.log[-1], training.images_per_second
+                state.epochs.append(epochs.keep(training.weights(), line, state.seconds, speed))
             state.current, state.digests = training.state_dict(), torch.from_numpy(images.digests)
             state_file.write(state)
 
@@ -218,14 +219,13 @@ def _finish_seed(state: TrainingState, plan: TrainingPlan, seed: int, training: 
         test_top1=training.top1(Split.TEST),
     )
     if seed == plan.seeds[0]:
-        seconds = sum(line.seconds for line in training.log)
         state.kept = {
             "weights": training.weights(),
             "log": [asdict(line) for line in training.log],
             "targets": training.targets_sha256,
             "best_epoch": best and best.model_dump(),
             "parameters": sum(parameter.numel() for parameter in training.kept.parameters()),
-            "images_per_second": round(training.images_seen / max(seconds, 0.01), 1),
+            "images_per_second": training.images_per_second,
         }
     state.results.append(result.model_dump())
     state.current = None
