@@ -296,7 +296,8 @@ class AnalyzeConfig(DataConfig, InputSettings):
         tap: The layer whose maps are their features; None for those before their heads.
         random: Whether every trained network is measured with random weights too; None as the analysis usually does.
         split: The images that are used; None for those that the analysis usually uses.
-        images: How many of them, always the same ones; None for as many as the analysis usually uses.
+        images: How many of them: the same number gives the same images, another one draws anew; None for as many as the
+            analysis usually uses or, where it compares records, those of the first.
         batch_size: Images in a forward pass.
         device: None for a GPU where there is one.
         workers: Threads that load images.

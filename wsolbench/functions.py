@@ -137,7 +137,7 @@ def run(
         unannotated: What happens to images without box and mask where others have one.
         class_map: A file that puts class folders, categories and rows of the network's head together.
         split: The split that is scored.
-        limit: At most so many images of each split, always the same ones.
+        limit: At most so many images of each split; the same number gives the same images, another one draws anew.
         target: Whether the true or the predicted class is localized.
         threshold_step: Step of the grid of τ.
         tau: At which τ maps are scored beside the oracle's and train-fullsup's: 0.2 or ``"otsu"``, or several.
@@ -516,7 +516,8 @@ def analyze(
         unannotated: What happens to images without box and mask where others have one.
         class_map: A file that puts class folders, categories and rows of the networks' heads together.
         split: The images that are used; None for those that the analysis usually uses.
-        images: How many of them, always the same ones; None for as many as the analysis usually uses.
+        images: How many of them: the same number gives the same images, those of `run` with this limit, and another one
+            draws anew. None for as many as the analysis usually uses or, where it compares records, those of the first.
         batch_size: Images in a forward pass.
         device: ``"cpu"``, ``"cuda"`` ...; None for a GPU where there is one.
         workers: Threads that load images.

@@ -10,9 +10,11 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
+from toy_records import make_record
 
 import wsolbench
 from wsolbench.analysis.catalogue import list_studies, load_study
+from wsolbench.analysis.job import _limit_of_records
 from wsolbench.analysis.stored import read_analysis
 from wsolbench.analysis.study import CompositeStudy, NetworkStudy, RecordStudy
 from wsolbench.contract import BackboneSpec, DatasetRoots, InputConfig, Split
@@ -279,6 +281,15 @@ def test_a_network_of_records_and_by_name_is_measured_once(records, monkeypatch)
     monkeypatch.setattr(load_study("noise"), "measure", lambda *of: measured.append(of[1].label) or original(*of))
     table = wsolbench.analyze("noise", "resnet_nano", records=records, images=2, random=False)
     assert table["network"].tolist() == measured == ["resnet_nano"]
+
+
+def test_as_many_images_as_in_the_first_record_of_them():
+    of_test = make_record()
+    limited = of_test.model_copy(update={"dataset": of_test.dataset.model_copy(update={"limit": 70})})
+    assert _limit_of_records([limited, of_test], "birds", Split.TEST) == 70
+    assert _limit_of_records([of_test, limited], "birds", Split.TEST) is None
+    assert _limit_of_records([limited], "birds", Split.TRAIN_FULLSUP) is None
+    assert _limit_of_records([limited], "fish", Split.TEST) is None
 
 
 def test_one_network_is_in_memory_at_a_time():

@@ -11,11 +11,13 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 from torch.nn.functional import interpolate
+from toy_records import make_outcomes, make_record, with_values
 from toys import ToyDataset
 
 import wsolbench
-from wsolbench.analysis.studies.noise import _correlations, energy_share, map_area, map_variation
+from wsolbench.analysis.studies.noise import _columns, _correlations, energy_share, map_area, map_variation
 from wsolbench.contract import InputConfig, Split
+from wsolbench.records.store import with_outcomes
 from wsolbench.testing.toys import ToyNetwork
 
 
@@ -76,7 +78,7 @@ def test_resolution_does_not_matter():
 def test_correlation_with_iou_and_pictures_of_extremes(tmp_path, without_galleries, compiled_sweep):  # noqa: ARG001
     with without_galleries():
         (record,) = wsolbench.run("resnet_nano", "cam", limit=8, out=tmp_path / "run")
-    table = wsolbench.analyze("noise", records=tmp_path / "run" / "record-cam.json", images=8, out=tmp_path / "out")
+    table = wsolbench.analyze("noise", records=tmp_path / "run" / "record-cam.json", out=tmp_path / "out")
     images = pd.read_csv(tmp_path / "out" / "noise-images.csv").query("network == 'resnet_nano'")
     evaluated = record.evaluated
     iou = dict(zip(evaluated.image_ids, evaluated.values["fullsup_mean_iou"], strict=True))
@@ -87,15 +89,46 @@ def test_correlation_with_iou_and_pictures_of_extremes(tmp_path, without_galleri
     assert table[f"{name}, images"][0] == 8
     assert f"resnet_nano, cam {expected:.2f} [" in table.attrs["shows"]
     assert "] over 8 images." in table.attrs["shows"]
-    bare = SimpleNamespace(method=record.method, evaluated=SimpleNamespace(values=None))  # of an earlier version
-    (old,) = _correlations(SimpleNamespace(result=None, records=[bare]))
-    assert "run it again" in old.columns["note"]
-    noise = SimpleNamespace(ids=["elsewhere"], quantities={"total variation": np.ones(1)})
-    (other,) = _correlations(SimpleNamespace(result=noise, records=[record]))
-    assert other.columns == {"note": "the record of cam is of other images"}
     drawing = (tmp_path / "out" / "noise-maps.svg").read_text()
     ordered = images.sort_values("total variation")
     assert all(f"{Path(image).name}: TV" in drawing for image in (ordered["image"].iloc[0], ordered["image"].iloc[-1]))
+
+
+def noise_of(*ids):
+    """Return noise of images, which grows from one to the next."""
+    return SimpleNamespace(ids=ids, quantities={"total variation": np.arange(1.0, len(ids) + 1)})
+
+
+def renamed(record, name):
+    return record.model_copy(update={"method": record.method.model_copy(update={"name": name})})
+
+
+def test_everything_is_noted_of_every_record():
+    record = make_record(fullsup=None, test=with_values([make_outcomes()])[0])
+    old = renamed(with_outcomes(record, [make_outcomes()]), "old")  # of an earlier version, without IoUs
+    limited = record.model_copy(update={"dataset": record.dataset.model_copy(update={"limit": 8})})
+    elsewhere = "the record of precomputed is of other images: --dataset birds --split test --images 8"
+    cases = [
+        (("elsewhere",), [limited], elsewhere),
+        (
+            ("test/1", "test/2", "elsewhere"),
+            [limited, record],
+            "the record of precomputed has 2 of the 3 images; --images 8 measures those that it has; "
+            "the record of precomputed has 2 of the 3 images",
+        ),
+        (
+            ("elsewhere",),
+            [limited, old],
+            f"{elsewhere}; the record of old holds no IoU of its images; run it again",
+        ),
+    ]
+    for ids, records, note in cases:
+        assert _columns(list(_correlations(SimpleNamespace(result=noise_of(*ids), records=records))))["note"] == note
+    other = make_record(fullsup=None, test=with_values([make_outcomes(shift=1)])[0])
+    whole = SimpleNamespace(result=noise_of(*record.evaluated.image_ids), records=[record, other])
+    columns = _columns(list(_correlations(whole)))
+    assert "note" not in columns
+    assert len([name for name in columns if name.endswith(", images")]) == 2  # of one method, and told apart
 
 
 def test_images_of_constant_maps_are_counted(monkeypatch):

@@ -11,8 +11,8 @@ from wsolbench.analysis.stored import StoredAnalysis, is_analysis, read_analysis
 from wsolbench.analysis.study import Evidence, RecordStudy
 from wsolbench.errors import UnknownNameError, UsageError
 from wsolbench.host.registry import Registry
-from wsolbench.records import ResultRecord, identity_of
-from wsolbench.records.labels import flat, label_apart
+from wsolbench.records import ResultRecord
+from wsolbench.records.labels import label_apart, recorded_facts
 from wsolbench.records.store import read_summary
 from wsolbench.records.verify import read_verified, verified
 
@@ -90,7 +90,7 @@ def read_evidence(given: Sequence[Path | ResultRecord]) -> Evidence:
         if record not in records:
             records.append(record)
             files.append(each if isinstance(each, Path) else None)
-    return Evidence(records, analyses, label_apart(_labels(records), list(map(_facts, records))), files)
+    return Evidence(records, analyses, label_apart(_labels(records), list(map(recorded_facts, records))), files)
 
 
 def _labels(records: Sequence[ResultRecord]) -> list[str]:
@@ -101,7 +101,3 @@ def _labels(records: Sequence[ResultRecord]) -> list[str]:
         + (f" on {record.dataset.name}" if several else "")
         for record in records
     ]
-
-
-def _facts(record: ResultRecord) -> dict[str, str]:
-    return {**flat(identity_of(record).comparable[0]), "outcomes": record.outcomes_sha256}

@@ -197,8 +197,9 @@ def _analyze_networks(study: NetworkStudy[Any], job: _Job) -> tuple[Findings, di
     twins = study.beside_random if config.random is None else config.random
     wanted = list_wanted(evidence, config, registry, with_twins=twins, spelling=job.spelling)
     dataset = open_dataset(registry.datasets.get(config.dataset), config.roots, job.reporter)
-    limit = config.images or study.images
     split = Split.labelled(config.split) if config.split else study.split
+    recorded = _limit_of_records(evidence.records, dataset.name, split) if study.beside_records else None
+    limit = config.images or recorded or study.images
     parts = open_splits(dataset, split, limit).parts if study.scores_maps else [dataset.open(split, limit)]
     part = parts[0]
     part.images.load(0)
@@ -213,6 +214,14 @@ def _analyze_networks(study: NetworkStudy[Any], job: _Job) -> tuple[Findings, di
         "seed": config.seed,
         "networks": [AnalyzedNetwork(label=each.label, backbone=each.backbone) for each in measured],
     }
+
+
+def _limit_of_records(records: Sequence[ResultRecord], dataset: str, split: Split) -> int | None:
+    """Return the limit on images of the first record of a split; None where there is none, or it has all images."""
+    limits = (
+        each.dataset.limit for each in records if (each.dataset.name, each.protocol.split) == (dataset, split.label)
+    )
+    return next(limits, None)
 
 
 @dataclass(frozen=True, eq=False)

@@ -108,6 +108,9 @@ class NetworkStudy(_Study, Generic[M]):
     """How many are enough for a first look; None where it is quick with all of them."""
     beside_random: ClassVar[bool] = False
     """Whether every trained network is also measured with random weights where the user does not say."""
+    beside_records: ClassVar[bool] = False
+    """Whether it compares images with what records say of them: then as many are used as in the first record of them,
+    where the user does not say."""
     scores_maps: ClassVar[bool] = False
     """Whether maps are scored, at a τ that is chosen on train-fullsup where that has boxes."""
 

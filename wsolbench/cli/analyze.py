@@ -200,7 +200,14 @@ def _of_networks(
     unannotated: UnannotatedImages = "error",
     class_map: ClassMap = None,
     split: Annotated[SplitName | None, typer.Option(help="The images; default: as the analysis says.")] = None,
-    images: Annotated[int | None, typer.Option(metavar="N", min=1, help="How many, always the same ones.")] = None,
+    images: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="How many; the same N gives the same images, those of run --limit N; another N draws anew.",
+        ),
+    ] = None,
     batch_size: Annotated[int, typer.Option(metavar="N", min=1, help="Images in a forward pass.")] = 32,
     device: Device = None,
     workers: Workers = 2,

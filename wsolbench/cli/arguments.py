@@ -103,7 +103,12 @@ FurtherMetrics = Annotated[
     bool, typer.Option("--all-metrics", help="Also show mean IoU, object sizes and pointing games, as records have.")
 ]
 Limit = Annotated[
-    int | None, typer.Option(metavar="N", min=1, help="At most so many images of each split, always the same ones.")
+    int | None,
+    typer.Option(
+        metavar="N",
+        min=1,
+        help="At most so many images of each split; the same N gives the same images, another N draws anew.",
+    ),
 ]
 EvaluatedSplit = Annotated[SplitName, typer.Option(help="The split that is scored.")]
 

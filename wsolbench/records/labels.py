@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 from wsolbench.records.identity import Facts, identity_of
 from wsolbench.records.record import ResultRecord
 
-__all__ = ["Told", "facts_of", "flat", "label_apart", "tell_apart", "told_as_text"]
+__all__ = ["Told", "facts_of", "flat", "label_apart", "recorded_facts", "tell_apart", "told_as_text"]
 
 Told: TypeAlias = tuple[tuple[str, str], ...]
 """The facts that tell something apart, as pairs of a name and a value, both short."""
@@ -55,6 +55,11 @@ def facts_of(record: ResultRecord) -> dict[str, str]:
     measured = identity_of(record)
     weights = record.backbone.weights.sha256 if record.backbone else None
     return {**flat(measured.method), **flat(measured.network), "file/weights": weights or "not recorded"}
+
+
+def recorded_facts(record: ResultRecord) -> dict[str, str]:
+    """Return all that a record says of what was measured and how as facts without structure, the outcomes last."""
+    return {**flat(identity_of(record).comparable[0]), "outcomes": record.outcomes_sha256}
 
 
 def flat(facts: Facts | Iterable[tuple[str, Any]]) -> dict[str, str]:

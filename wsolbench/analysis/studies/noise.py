@@ -25,6 +25,8 @@ from wsolbench.engine.redraw import picture
 from wsolbench.figures.distributions import draw_violins
 from wsolbench.figures.map_table import Cell, FeatureMap, Row, draw_map_table
 from wsolbench.figures.panels import short_id
+from wsolbench.records import ResultRecord
+from wsolbench.records.labels import label_apart, recorded_facts
 
 VARIATION = "total variation"
 AREA, ENERGY = "entropy as area", "energy share"
@@ -61,6 +63,7 @@ class Study(NetworkStudy[Noise]):
 
     images: ClassVar[int] = 300
     beside_random: ClassVar[bool] = True
+    beside_records: ClassVar[bool] = True
     cannot_say: ClassVar[str] = (
         "Smooth maps need not be right maps: a map of one large blob is clean wherever the blob lies, and maps of few "
         "cells cannot show fine noise."
@@ -106,7 +109,7 @@ class Study(NetworkStudy[Noise]):
                 "images": len(each.result.ids),
                 "not defined": len(each.result.ids) - len(defined[VARIATION][each.label]),
                 **{f"{name} (median)": _median(defined[name][each.label]) for name in QUANTITIES},
-                **{name: value for found in correlations[each.label] for name, value in found.columns.items()},
+                **_columns(correlations[each.label]),
             }
             for each in measured
         )
@@ -137,6 +140,13 @@ class Study(NetworkStudy[Noise]):
             _shows(table, correlations),
             {"images": pd.concat(images, ignore_index=True)},
         )
+
+
+def _columns(correlations: Sequence[Correlation]) -> dict[str, float | str | None]:
+    """Return the columns of the table for the records of a network; what is to note of each is in one column."""
+    columns = {name: value for each in correlations for name, value in each.columns.items()}
+    notes = [f"the record of {each.method} {each.note}" for each in correlations if each.note is not None]
+    return {**columns, **({"note": "; ".join(notes)} if notes else {})}
 
 
 def _filled(cells: Sequence[Cell], count: int) -> list[Cell]:
@@ -178,38 +188,37 @@ class Correlation:
     """The rank correlation of total variation with the IoU of a record, over images.
 
     Attributes:
-        method: The method of the record, with the options that were changed.
+        method: The method of the record, with the options that were changed; no two of a network are the same.
         images: The number of images that it is over.
         found: The correlation; not defined over one image, or where a quantity is the same in all.
-        why_not: Why there is none; None where there are images to correlate.
+        note: What is to note of the record: why there is no correlation, or that it lacks many of the images.
     """
 
     method: str
     images: int
     found: Estimate
-    why_not: str | None = None
+    note: str | None = None
 
     @property
     def columns(self) -> dict[str, float | str | None]:
-        """The columns of the table."""
-        if self.why_not is not None:
-            return {"note": f"the record of {self.method} {self.why_not}"}
+        """The columns of the table; none where there are no images to correlate."""
+        if self.images == 0:
+            return {}
         name, numbers = CORRELATION.format(method=self.method), (self.found.value, self.found.low, self.found.high)
         value, low, high = (None if np.isnan(number) else number for number in numbers)
         return {name: value, f"{name}, low": low, f"{name}, high": high, f"{name}, images": self.images}
 
     def told(self, network: str) -> str:
         """Return it in words."""
-        if self.why_not is not None:
-            return f"{network} none, since the record of {self.method} {self.why_not}"
+        if self.images == 0:
+            return f"{network} none, since the record of {self.method} {self.note}"
         return f"{network}, {self.method} {self.found} over {self.images} image{'' if self.images == 1 else 's'}"
 
 
 def _correlations(measured: Measured[Noise]) -> Iterator[Correlation]:
     """Yield the correlations of a network with the IoU of its records."""
-    for record in measured.records:
-        changed = ", ".join(f"{name}={value}" for name, value in record.method.changed_options.items())
-        method = f"{record.method.name} ({changed})" if changed else record.method.name
+    methods = label_apart([_told(record) for record in measured.records], list(map(recorded_facts, measured.records)))
+    for record, method in zip(measured.records, methods, strict=True):
         values = record.evaluated.values or {}
         overlap = values.get("fullsup_mean_iou", values.get("mean_iou"))
         if overlap is None:
@@ -218,12 +227,30 @@ def _correlations(measured: Measured[Noise]) -> Iterator[Correlation]:
         of_record = dict(zip(record.evaluated.image_ids, overlap.tolist(), strict=True))
         of_images = zip(measured.result.ids, measured.result.quantities[VARIATION].tolist(), strict=True)
         pairs = [(value, of_record[name]) for name, value in of_images if name in of_record and not np.isnan(value)]
+        common = len(of_record.keys() & set(measured.result.ids))
+        note = None if common == len(measured.result.ids) else _lacking(record, common, len(measured.result.ids))
         if not pairs:
-            yield Correlation(method, 0, UNDEFINED, "is of other images")
+            yield Correlation(method, 0, UNDEFINED, note or "is of images all of whose maps are constant")
             continue
         variation, iou = (np.array(column)[:, None] for column in zip(*pairs, strict=True))
         found = rank_correlations(variation, {"IoU": iou}, image_draws(len(pairs)))["IoU"]
-        yield Correlation(method, len(pairs), found)
+        yield Correlation(method, len(pairs), found, note)
+
+
+def _told(record: ResultRecord) -> str:
+    """Return the method of a record, with the options that were changed."""
+    changed = ", ".join(f"{name}={value}" for name, value in record.method.changed_options.items())
+    return f"{record.method.name} ({changed})" if changed else record.method.name
+
+
+def _lacking(record: ResultRecord, common: int, images: int) -> str:
+    """Say that a record lacks images that were measured, and which options measure those that it has."""
+    limit = record.dataset.limit
+    if common == 0:
+        of_limit = "" if limit is None else f" --images {limit}"
+        return f"is of other images: --dataset {record.dataset.name} --split {record.protocol.split}{of_limit}"
+    instead = "" if limit is None else f"; --images {limit} measures those that it has"
+    return f"has {common} of the {images} images{instead}"
 
 
 def variations(features: Tensor) -> Tensor:
