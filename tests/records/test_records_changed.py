@@ -3,6 +3,7 @@
 import copy
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from toy_records import (
     as_version1,
     make_outcomes,
     make_record,
+    with_boxes,
     write_sealed,
 )
 
@@ -32,6 +34,7 @@ from wsolbench.records import (
     verify,
     write_record,
 )
+from wsolbench.records.store import with_outcomes
 from wsolbench.records.verify import CLAIMED, contradiction, read_verified
 
 MISSING = object()
@@ -315,3 +318,45 @@ def test_the_docs_name_every_claim():
     assert [line for line in page.splitlines() if line.startswith("| `")] == [
         f"| `{name}` | {what} |" for name, what in CLAIMED.items()
     ]
+
+
+FORGED = {
+    "true boxes with fractions": (
+        lambda part: replace(part, true_boxes=tuple(boxes + 0.5 for boxes in part.true_boxes)),
+        "outcomes of test: expected boxes in whole pixels",
+    ),
+    "predicted boxes with fractions": (
+        lambda part: replace(part, predicted_boxes=part.predicted_boxes + 0.0),
+        "outcomes of test: expected boxes in whole pixels",
+    ),
+    "labels with fractions": (
+        lambda part: replace(part, labels=part.labels + 0.5, class_names=None),
+        "outcomes of test: expected labels as whole numbers",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", FORGED)
+def test_outcomes_in_memory_are_refused_as_those_of_a_file(kind):
+    change, words = FORGED[kind]
+    (part,) = with_boxes([make_outcomes()])
+    original = make_record(test=part, fullsup=None)
+    assert contradiction(original) is None
+    assert contradiction(with_outcomes(original, [change(part)])) == words
+
+
+def test_no_classes_beside_labels_of_a_network_with_a_classifier(record, tmp_path):
+    (part,) = with_boxes([make_outcomes()])
+    part = replace(part, class_names=None, labels=part.labels + 2**40)
+    original = make_record(test=part, fullsup=None)
+    unnamed = original.model_copy(update={"dataset": original.dataset.model_copy(update={"num_classes": 0})})
+    assert contradiction(unnamed) is None  # of maps in memory
+    forged = with_outcomes(unnamed.model_copy(update={"backbone": record.backbone}), [part])
+    words = f"is {2**40}, but the data set has 0 classes"
+    assert words in contradiction(forged)
+    with pytest.raises(DataError, match=words):
+        read_verified(write_record(forged, tmp_path, "r"))
+    headless = record.backbone.model_copy(update={"classes": 0})
+    assert words not in str(contradiction(forged.model_copy(update={"backbone": headless})))
+    named = replace(part, class_names={2**40: "owl"})
+    assert words in contradiction(with_outcomes(unnamed, [named]))

@@ -254,17 +254,19 @@ def check_outcomes(part: SplitOutcomes) -> None:
         raise DataError(f"outcomes of {part.split}: {problem}")
 
 
-def check_labels(part: SplitOutcomes, num_classes: int) -> None:
+def check_labels(part: SplitOutcomes, num_classes: int, *, classified: bool) -> None:
     """Check that the labels of images are classes of their data set.
 
     Args:
         part: The outcomes of a split.
         num_classes: Classes of the data set; 0 where nobody named them, as of maps in memory.
+        classified: Whether a network with a classifier made the maps, which needs classes.
 
     Raises:
         DataError: A label is beyond the last class.
     """
-    if part.labels is None or num_classes == 0:
+    nobody_named_them = num_classes == 0 and not classified and not part.class_names
+    if part.labels is None or nobody_named_them:
         return
     for image in np.flatnonzero(part.labels >= num_classes):
         raise DataError(
@@ -297,7 +299,9 @@ def _impossible(part: SplitOutcomes, count: int) -> Iterator[str]:
             yield f"'{printable(name, 100)}': expected {expected}"
     if part.sizes is not None and not _are_shares(part.sizes):
         yield "expected sizes of objects from 0 to 1"
-    if part.labels is not None and (part.labels < 0).any():
+    if part.labels is not None and part.labels.dtype.kind != "i":
+        yield "expected labels as whole numbers"
+    elif part.labels is not None and (part.labels < 0).any():
         image = int((part.labels < 0).argmax())
         yield f"the label of '{part.image_ids[image]}' is {part.labels[image]}; labels count from 0"
     if part.class_names is not None:
@@ -341,6 +345,9 @@ def _impossible_boxes(
         yield "an image has no true box"
         return
     of_all = np.concatenate(true)
+    if of_all.dtype.kind != "i" or predicted.dtype.kind != "i":
+        yield "expected boxes in whole pixels"
+        return
     if (of_all[:, :2] > of_all[:, 2:]).any() or (np.abs(of_all) > _FARTHEST).any():
         yield "expected true boxes (x0, y0, x1, y1) with x0 <= x1 and y0 <= y1"
         return

@@ -567,6 +567,11 @@ class ResultRecord(_Part):
         return next(part for part in self.outcomes if part.split == self.protocol.split)
 
     @property
+    def is_classified(self) -> bool:
+        """Whether the network has a classifier, which needs the classes of the data set; older ones all had."""
+        return self.backbone is not None and self.backbone.classes != 0
+
+    @property
     def has_outcomes(self) -> bool:
         """Whether the outcomes of every image are there, so that the metrics can be verified."""
         return self._outcomes is not None

@@ -450,7 +450,7 @@ def _decoded(
     try:
         outcomes = [decode_part(parts[info.split], info, ids[info.split], thresholds) for info in record.splits]
         for part in outcomes:
-            check_labels(part, record.dataset.num_classes)
+            check_labels(part, record.dataset.num_classes, classified=record.is_classified)
     except DataError as error:
         raise DataError(f"{where}: {error}") from None
     except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:

@@ -150,7 +150,7 @@ def _wrong_splits(record: ResultRecord) -> Iterator[str]:
     outcomes = record.outcomes
     for part in outcomes:
         check_outcomes(part)
-        check_labels(part, record.dataset.num_classes)
+        check_labels(part, record.dataset.num_classes, classified=record.is_classified)
     if len(record.splits) != len(outcomes):
         yield f"it names {len(record.splits)} splits, and there are outcomes of {len(outcomes)}"
     for info, expected in zip(record.splits, describe_splits(outcomes), strict=True):
