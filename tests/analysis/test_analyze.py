@@ -51,6 +51,27 @@ def test_the_help_defines_the_words_of_tables_and_figures(cli, name):
     assert [term for term, meaning in study.terms.items() if not meaning.endswith(".")] == []
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("erf", ("The images. Default: test.", "another N draws anew. Default: 100.", "or not. Default: --random.")),
+        ("components", ("The images. Default: train-fullsup.", "draws anew. Default: 1000.")),
+        ("signs", ("draws anew. Default: all.",)),
+        ("report", ("A first look: erf with size 256, images 20.", "Default: that of each analysis.")),
+    ],
+)
+def test_the_help_states_the_defaults_of_the_analysis(cli, name, said):
+    told = " ".join(cli("analyze", name, "--help").out.split())
+    assert [words for words in said if words not in told] == []
+
+
+def test_what_is_printed_names_data_and_further_tables(cli, tmp_path, monkeypatch):
+    monkeypatch.setattr("wsolbench.analysis.stored._pictures", lambda _: {})  # which take the time
+    done = cli("analyze", "noise", "--backbone", "resnet_nano", "--no-random", *QUICK, "--out", tmp_path / "out")
+    assert "\ndata: critters, 6 images of test\n" in done.out
+    assert "further tables there: noise-images.csv\n" in done.out
+
+
 def test_files_say_what_was_done(stored):
     names = {path.name for path in stored.iterdir()}
     assert names == {

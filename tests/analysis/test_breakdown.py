@@ -133,6 +133,30 @@ def test_only_the_kind_without_an_error_has_no_row():
     assert "right" not in set(found["errors"]["group"])
 
 
+def test_groups_without_images_are_printed_only_where_there_are_several_with_images():
+    (part,) = with_boxes([random_part(2)])
+    sizes = np.array([0.01, 0.9] * (TEST // 2))
+    ones = tuple(np.array([[60, 60, 160, 160]]) for _ in range(TEST))
+    named = replace(part, sizes=sizes, true_boxes=ones)
+    findings = Study().conclude(evidence(make_record(test=named, fullsup=None)))
+    printed = {what: table["group"].tolist() for what, table in findings.table.groupby("what")}
+    assert printed["objects"] == ["1"]
+    assert len(printed["size"]) == len(findings.details["size"]) > 2
+    assert sum(group.endswith("(none)") for group in printed["size"]) == len(printed["size"]) - 2
+    assert len(findings.details["objects"]) == 4
+
+
+def test_a_stored_analysis_is_refused(cli, tmp_path, monkeypatch):
+    monkeypatch.setattr("wsolbench.analysis.stored._pictures", lambda _: {})  # which take the time
+    path = write_record(boxed_record(1), tmp_path, "r")
+    assert cli("analyze", "breakdown", path, "--out", tmp_path / "first").code == 0
+    done = cli("analyze", "breakdown", path, tmp_path / "first" / "breakdown.json", "--out", tmp_path / "out")
+    assert done.refused("an analysis 'breakdown' is among the records", "reads records alone, so leave it out")
+    assert not (tmp_path / "out").exists()
+    said = [" ".join(cli("analyze", name, "--help").out.split()) for name in ("breakdown", "scatter")]
+    assert ["Files of records. And files of earlier analyses." in each for each in said] == [False, True]
+
+
 def curve_of(part, drawn):
     """Return BoxAcc at every τ of a resample, image by image."""
     runs = part.correct["single"][0.5]
@@ -248,6 +272,8 @@ def test_the_command(cli, tmp_path):
     done = cli("analyze", "breakdown", *paths, paths[0], "--points", "5", "--out", tmp_path / "out")
     assert done.code == 0, done.err
     assert "range of τ" in done.out
+    assert "breakdown-position.csv" in done.out
+    assert "breakdown-class.csv" in done.out
     names = {path.name for path in (tmp_path / "out").iterdir()}
     tables = {f"breakdown-{what}.csv" for what in (*GROUPED, "errors", "tau", "images")}
     assert tables <= names

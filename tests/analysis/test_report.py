@@ -155,7 +155,7 @@ def test_tables_and_pictures_are_read_aloud_in_a_sensible_way():
     assert [each["alt"] for each in page.of("img")] == [
         "Figure of erf. It shows something.",
         "Figure of erf: curve. Its numbers are in erf-curve.csv.",
-        "Figure of erf: map. Its numbers are in the table below.",
+        "Figure of erf: map.",
     ]
     assert page.of("th") == [
         {"scope": "col", "class": "text"}, {"scope": "col", "class": "text"}, {"scope": "col"},

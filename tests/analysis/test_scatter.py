@@ -9,7 +9,7 @@ from toy_records import ENVIRONMENT, make_backbone, make_record
 
 from wsolbench.analysis.single_settings import settings_of, steps_between
 from wsolbench.analysis.stored import AnalyzedNetwork, StoredAnalysis
-from wsolbench.analysis.studies.scatter import Study, rank_correlation
+from wsolbench.analysis.studies.scatter import Study, _Correlation, rank_correlation
 from wsolbench.analysis.study import Evidence
 from wsolbench.errors import DataError
 from wsolbench.records import MethodInfo
@@ -103,6 +103,8 @@ def test_a_perfect_order_of_four_has_no_interval():
     assert found.value == pytest.approx(1)
     assert np.isnan([found.low, found.high]).all()
     assert chance == pytest.approx(1 / 12)
+    told = _Correlation("kernel", "cam", 4, found, chance, [], "").told
+    assert told == "kernel, cam 1.00 (no interval: the order of all 4 networks is perfect, in resamples too)"
     assert np.isnan(rank_correlation(np.ones((5, 2)))[0].value)
     assert np.isnan(rank_correlation(np.array([[1, 1], [2, 2]], dtype=float))[0].value)
 

@@ -14,7 +14,7 @@ from wsolbench.config import AnalyzeConfig
 from wsolbench.contract.options import list_options
 from wsolbench.errors import UsageError, WeightsError, WsolbenchError
 
-__all__ = ["Refuse", "carry_out_parts"]
+__all__ = ["Refuse", "carry_out_parts", "told_quick_settings"]
 
 Refuse: TypeAlias = Callable[[str, WsolbenchError], None]
 """Is called with a network that cannot be measured, and the reason."""
@@ -69,6 +69,19 @@ def carry_out_parts(
         first = next(iter(parts.values()))
         raise UsageError(f"no analysis could be carried out; {first.name}: {first.refused[0][1]}")
     return [parts[name] for name in names]
+
+
+def told_quick_settings() -> str:
+    """Return the settings of slow analyses for a first look, for people: ``erf with size 256, images 20``."""
+    told = []
+    for name in list_studies():
+        kind = load_study(name)
+        quick = dict(kind.quick)
+        if issubclass(kind, NetworkStudy) and kind.quick_images is not None:
+            quick["images"] = kind.quick_images
+        if quick:
+            told.append(f"{name} with {', '.join(f'{setting} {value}' for setting, value in quick.items())}")
+    return "; ".join(told)
 
 
 def _quick_settings(kind: StudyKind, config: AnalyzeConfig) -> dict[str, Any]:

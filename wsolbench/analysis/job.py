@@ -12,7 +12,14 @@ from wsolbench.analysis.catalogue import load_study
 from wsolbench.analysis.composite import Refuse, carry_out_parts
 from wsolbench.analysis.given import check_files, read_evidence
 from wsolbench.analysis.spelling import COMMAND_LINE, Spelling
-from wsolbench.analysis.stored import AnalyzedNetwork, AnalyzedRecord, StoredAnalysis, is_analysis, write_findings
+from wsolbench.analysis.stored import (
+    AnalyzedNetwork,
+    AnalyzedRecord,
+    StoredAnalysis,
+    is_analysis,
+    told_images,
+    write_findings,
+)
 from wsolbench.analysis.study import CompositeStudy, Evidence, Findings, Measured, NetworkStudy, RecordStudy
 from wsolbench.analysis.subject import Subject
 from wsolbench.analysis.wanted import WantedNetwork, list_wanted, load_wanted, said_size
@@ -110,6 +117,8 @@ class _Job:
         if draft is not None:
             self._store(findings, study, options, read, draft)
         findings.table.attrs = {"shows": findings.shows, "cannot_say": study.cannot_say, "terms": dict(study.terms)}
+        if "dataset" in read:
+            findings.table.attrs["data"] = told_images(read["dataset"])
         return findings
 
     def _store(
@@ -176,6 +185,11 @@ def _analyze_records(study: RecordStudy, job: _Job) -> tuple[Findings, dict[str,
         names = job.config.backbones
         instead = job.spelling.records_of(names[0] if len(names) == 1 else None)
         raise UsageError(f"the analysis '{job.config.analysis}' reads records: {instead}")
+    if job.evidence is None and evidence.analyses and not study.reads_analyses:
+        raise DataError(
+            f"an analysis '{evidence.analyses[0].analysis}' is among the records; the analysis '{job.config.analysis}' "
+            "reads records alone, so leave it out"
+        )
     read = [
         AnalyzedRecord(label=label, file=file.name if file else "in memory", outcomes_sha256=record.outcomes_sha256)
         for label, file, record in zip(evidence.labels, evidence.files, evidence.records, strict=True)

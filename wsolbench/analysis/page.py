@@ -140,8 +140,9 @@ def _picture(part: Part, file: str) -> _Picture:
     if not which:
         alt = f"Figure of {part.name}. {part.stored.shows}"
     else:
-        numbers = f"{stem}.csv" if f"{stem}.csv" in part.stored.files else "the table below"
-        alt = f"Figure of {part.name}: {which}. Its numbers are in {numbers}."
+        alt = f"Figure of {part.name}: {which}."
+        if f"{stem}.csv" in part.stored.files:
+            alt += f" Its numbers are in {stem}.csv."
     return _Picture(_link(part, file), _link(part, f"{stem}.svg"), f"{stem}.svg", alt)
 
 

@@ -19,6 +19,7 @@ from wsolbench.figures.style import encoded, own_style
 from wsolbench.files import read_regular
 from wsolbench.records import BackboneInfo, DatasetInfo, Environment
 from wsolbench.records.plain import parse
+from wsolbench.texts import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,7 +27,15 @@ if TYPE_CHECKING:
 
     from wsolbench.analysis.study import Findings
 
-__all__ = ["AnalyzedNetwork", "AnalyzedRecord", "StoredAnalysis", "is_analysis", "read_analysis", "write_findings"]
+__all__ = [
+    "AnalyzedNetwork",
+    "AnalyzedRecord",
+    "StoredAnalysis",
+    "is_analysis",
+    "read_analysis",
+    "told_images",
+    "write_findings",
+]
 
 _LARGEST = 64 * 2**20
 
@@ -107,6 +116,13 @@ def write_findings(findings: Findings, stored: StoredAnalysis, folder: Path) -> 
     complete = stored.model_copy(update={"files": sorted(contents)})
     (folder / f"{stored.analysis}.json").write_text(
         finite_json(complete.model_dump(mode="json"), indent=1) + "\n", encoding="utf-8"
+    )
+
+
+def told_images(dataset: DatasetInfo) -> str:
+    """Return data and images for people: ``critters, 100 images of test``."""
+    return ", ".join(
+        [dataset.name, *(f"{counted(count, 'images')} of {split}" for split, count in dataset.split_sizes.items())]
     )
 
 

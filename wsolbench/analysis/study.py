@@ -159,6 +159,9 @@ class Evidence:
 class RecordStudy(_Study):
     """An analysis of records, and perhaps of what earlier analyses found."""
 
+    reads_analyses: ClassVar[bool] = False
+    """Whether it reads what earlier analyses found."""
+
     @abstractmethod
     def conclude(self, evidence: Evidence) -> Findings:
         """Return what records say.

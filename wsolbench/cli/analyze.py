@@ -5,8 +5,9 @@ from __future__ import annotations
 import inspect
 import textwrap
 from collections.abc import Mapping, Sequence
+from copy import copy
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 from tabulate import tabulate
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from typer._click import Context, HelpFormatter
 
+    from wsolbench.analysis.catalogue import StudyKind
     from wsolbench.config import AnalyzeConfig
     from wsolbench.host.registry import Registry
 
@@ -123,7 +125,10 @@ def _command_of(name: str) -> TyperCommand:
     parameters = inspect.signature(common, eval_str=True).parameters
     shared = [each for each in parameters.values() if each.name not in ("context", "analysis", "options")]
     first = inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
-    signature = inspect.Signature([first, *map(_own_parameter, own), *shared])
+    usual = _usual_settings(study)
+    every = [*map(_own_parameter, own), *shared]
+    stated = [_with_default(each, usual[each.name]) if each.name in usual else each for each in every]
+    signature = inspect.Signature([first, *stated])
     command.__signature__ = signature  # type: ignore[attr-defined]
     command.__annotations__ = {each.name: each.annotation for each in signature.parameters.values()}
     app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -137,6 +142,33 @@ def _command_of(name: str) -> TyperCommand:
         )
         built.instead = dict.fromkeys(map(_as_option, inspect.signature(_of_networks).parameters), instead)
     return built
+
+
+def _usual_settings(study: StudyKind) -> dict[str, str]:
+    """Return settings that analyses have defaults of their own for, or read differently: name -> what its help adds."""
+    from wsolbench.analysis.composite import told_quick_settings
+    from wsolbench.analysis.study import CompositeStudy, NetworkStudy, RecordStudy
+
+    if issubclass(study, RecordStudy):
+        return {"records": " And files of earlier analyses." if study.reads_analyses else ""}
+    if issubclass(study, NetworkStudy):
+        return {
+            "split": f" Default: {study.split.label}.",
+            "images": f" Default: {study.images or 'all'}.",
+            "random": f" Default: {'--random' if study.beside_random else '--no-random'}.",
+        }
+    assert issubclass(study, CompositeStudy)
+    quick = told_quick_settings()
+    own = dict.fromkeys(("split", "random"), " Default: that of each analysis.")
+    return own | {"images": " Default: that of each analysis, or of a first look.", "full": f" A first look: {quick}."}
+
+
+def _with_default(parameter: inspect.Parameter, told: str) -> inspect.Parameter:
+    """Return a parameter whose help says its default."""
+    plain, option = get_args(parameter.annotation)
+    stated = copy(option)
+    stated.help = f"{option.help}{told}"
+    return parameter.replace(annotation=Annotated[plain, stated])
 
 
 def _as_option(name: str) -> str:
@@ -199,7 +231,7 @@ def _of_networks(
     first_pixel: FirstPixel = None,
     unannotated: UnannotatedImages = "error",
     class_map: ClassMap = None,
-    split: Annotated[SplitName | None, typer.Option(help="The images; default: as the analysis says.")] = None,
+    split: Annotated[SplitName | None, typer.Option(help="The images.")] = None,
     images: Annotated[
         int | None,
         typer.Option(
@@ -261,9 +293,7 @@ def _of_records(
     analysis: str,
     options: dict[str, str | bool],
     *,
-    records: Annotated[
-        list[Path], typer.Argument(metavar="RECORD...", help="Files of records, and of earlier analyses.")
-    ],
+    records: Annotated[list[Path], typer.Argument(metavar="RECORD...", help="Files of records.")],
     json: Json = False,
     out: Out = None,
 ) -> None:
@@ -287,8 +317,13 @@ def _carry_out(config: AnalyzeConfig, session: Session, registry: Registry, *, a
             typer.echo(finite_json(findings.rows))
             return
         typer.echo(_as_text(findings.table))
+        if "data" in findings.table.attrs:
+            typer.echo(f"\ndata: {visible(findings.table.attrs['data'])}")
         typer.echo(f"\n{visible(findings.shows)}\n{findings.table.attrs['cannot_say']}")
         typer.echo(f"\nfigures and tables: {config.out}")
+        if findings.details:
+            further = ", ".join(f"{config.analysis}-{name}.csv" for name in findings.details)
+            typer.echo(f"further tables there: {further}")
 
 
 def _as_text(table: pd.DataFrame) -> str:

@@ -9,7 +9,7 @@ from matplotlib.colors import LinearSegmentedColormap, LogNorm
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from wsolbench.figures.style import Look, folded, own_style
+from wsolbench.figures.style import Caption, Look, folded, own_style
 
 __all__ = ["draw_box_comparison"]
 
@@ -32,7 +32,9 @@ def draw_box_comparison(
     """
     columns = min(_COLUMNS, len(panels))
     rows = -(-len(panels) // columns)
-    figure = Figure(figsize=(2.6 * columns + 0.6, 2.75 * rows + 0.4), dpi=120, layout="constrained")
+    width = 2.6 * columns + 0.6
+    below = Caption.of(_legend(cut), width)
+    figure = Figure(figsize=(width, 2.75 * rows + 0.4 + below.height), dpi=120, layout="constrained")
     all_axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
     for axes in all_axes.flat[len(panels) :]:
         axes.axis("off")
@@ -56,6 +58,17 @@ def draw_box_comparison(
         axes.set(xlim=(0, _FARTHEST), ylim=(-_DOUBLINGS, _DOUBLINGS))
         axes.set_yticks([-4, -2, 0, 2, 4], ["≤1/16", "1/4", "1", "4", "≥16"], fontsize=8)
         axes.set_xticks([0, 0.5, 1, 1.5, 2, 2.5], ["0", "0.5", "1", "1.5", "2", "≥2.5"], fontsize=8)
-    figure.supxlabel("distance between the centres (half diagonals of the true box)", fontsize=9)
+        axes.set_xlabel("distance of the centres", fontsize=9)
     figure.supylabel("predicted area / true area", fontsize=9)
+    below.write(figure)
     return figure
+
+
+def _legend(cut: float) -> list[str]:
+    """Return what every panel has."""
+    return [
+        "Distance between the centres of the predicted and the true box in half diagonals of the true box. Hexagons: "
+        "from grey (one image) over the colour to black (the most images of the panel), on a logarithmic scale; boxes "
+        f"beyond the axes lie at the border. Line: equal areas. Dotted: {cut:g} and {1 / cut:g} times the true area; "
+        f"no box beyond them has an IoU of {cut:g}."
+    ]

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, LogNorm
 from matplotlib.figure import Figure
 from matplotlib.gridspec import SubplotSpec
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
@@ -114,7 +115,8 @@ def _draw_panel(figure: Figure, place: SubplotSpec, title: str, density: JointDe
         linewidths=0.1,
     )
     middle.axvline(0, color="0.4", lw=0.7)
-    middle.axhline(density.cut, color="0.4", lw=0.7, ls=":")
+    above_hexagons = [withStroke(linewidth=2.2, foreground="white")]  # which may be as dark as the line
+    middle.axhline(density.cut, color="black", lw=0.9, ls=":", zorder=3, path_effects=above_hexagons)
     middle.plot(*density.line, "o-", color="black", mfc="white", ms=3, lw=1)
     _write_shares(middle, density)
     middle.set(xlim=(-reach, reach), ylim=(low, high))

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from wsolbench.escaping import visible
-from wsolbench.figures.style import Look, folded, own_style
+from wsolbench.figures.style import Caption, Look, folded, own_style
 
 __all__ = ["draw_ranked_groups"]
 
@@ -33,7 +33,9 @@ def draw_ranked_groups(
     columns = min(_COLUMNS, len(panels))
     rows = -(-len(panels) // columns)
     most = max(min(len(names), 2 * _NAMED + 1) for names, _ in panels.values())
-    figure = Figure(figsize=(3.3 * columns, (0.19 * most + 0.75) * rows), dpi=120, layout="constrained")
+    below = Caption.of([f"{across}. Every panel has an order of its own, the best above."], 3.3 * columns)
+    height = (0.19 * most + 0.75) * rows + below.height
+    figure = Figure(figsize=(3.3 * columns, height), dpi=120, layout="constrained")
     all_axes = figure.subplots(rows, columns, squeeze=False, sharex=True)
     for axes in all_axes.flat[len(panels) :]:
         axes.axis("off")
@@ -42,7 +44,7 @@ def draw_ranked_groups(
     for axes, (label, (names, values)) in zip(all_axes.flat, panels.items(), strict=False):
         _draw_panel(axes, names, values, looks[label])
         axes.set_title(folded(label, 40), fontsize=8)
-    figure.supxlabel(visible(across), fontsize=9)
+    below.write(figure)
     return figure
 
 

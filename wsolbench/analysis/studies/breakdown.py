@@ -97,6 +97,7 @@ class Study(RecordStudy):
         tables = tables_of(broken)
         printed = pd.concat([table for what, table in tables.items() if what not in DETAILS], ignore_index=True)
         printed = printed[~printed["group"].str.startswith(UNKNOWN)]  # which a sentence says
+        printed = printed[~_says_nothing(printed)]
         return Findings(
             _side_by_side(printed),
             self._figures(broken),
@@ -129,7 +130,7 @@ class Study(RecordStudy):
             )
         classes = {each.label: ranked for each in broken if (ranked := each.ranked) is not None}
         if any(len(names) > 1 for names, _ in classes.values()):
-            across = f"images of a class that are localized (%); classes of at least {FEWEST} images"
+            across = f"Images of a class that are localized (%), with intervals; classes of at least {FEWEST} images"
             figures["class"] = draw_ranked_groups(classes, looks, across=across)
         curves = {each.label: curve for each in broken if (curve := each.curve) is not None}
         if curves:
@@ -361,6 +362,13 @@ def _with_intervals(found: Resampled) -> NDArray[np.float64]:
 
 def _told_points(points: float) -> str:
     return f"{points:g} {'point' if points == 1 else 'points'}"
+
+
+def _says_nothing(table: pd.DataFrame) -> pd.Series[bool]:
+    """Return which rows are of groups without images where all images of all records are in one group."""
+    there = table["percent"].notna()
+    groups = table["group"].where(there).groupby(table["what"]).transform("nunique")
+    return ~there & (groups == 1)
 
 
 def _side_by_side(table: pd.DataFrame) -> pd.DataFrame:

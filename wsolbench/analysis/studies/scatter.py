@@ -31,7 +31,7 @@ from pydantic import Field
 
 from wsolbench.analysis.correlation import Estimate, image_draws, rank_correlations
 from wsolbench.analysis.single_settings import Step, settings_of, steps_between
-from wsolbench.analysis.stored import StoredAnalysis
+from wsolbench.analysis.stored import StoredAnalysis, told_images
 from wsolbench.analysis.study import Evidence, Findings, RecordStudy
 from wsolbench.errors import DataError
 from wsolbench.figures.scatter import Arrow, Dot, draw_scatter
@@ -40,7 +40,7 @@ from wsolbench.records import BackboneInfo, ResultRecord, identity_of
 from wsolbench.records.identity import difference
 from wsolbench.records.labels import tell_apart, told_as_text
 from wsolbench.records.tables import LABELS
-from wsolbench.texts import counted, in_pixels
+from wsolbench.texts import in_pixels
 
 Axis = Literal["erf", "kernel", "parameters", "top1", "input"]
 AXES: dict[Axis, str] = {
@@ -61,6 +61,7 @@ ORDERS = 10_000
 class Study(RecordStudy):
     """Scores against one quantity after the other."""
 
+    reads_analyses: ClassVar[bool] = True
     cannot_say: ClassVar[str] = (
         "Networks differ in many things at once, and a rank correlation of a few of them does not say which one "
         "matters; where only one setting differs, an arrow shows it, for these networks and this data set."
@@ -71,7 +72,8 @@ class Study(RecordStudy):
         **{axis: f"the {AXES[axis]}." for axis in AXES if axis != "erf"},
         "networks": "trained networks that have the quantity; trainings that differ in their seeds alone are one.",
         "rank correlation": f"Spearman's, of the score with the quantity over at least {FEWEST} networks; low and high "
-        "are the ends of the 95 % interval (bootstrap over networks).",
+        "are the ends of the 95 % interval (bootstrap over networks), empty where the order is perfect, since every "
+        "resample has the same order then.",
         "order by chance": "the share of all orders of the networks whose rank correlation is as strong or stronger.",
     }
 
@@ -259,8 +261,7 @@ def _settings_told(analysis: StoredAnalysis) -> str:
     """Return the options and images of an analysis for people: ``size 1024, critters, 100 images of test``."""
     told = [f"{name} {'none' if value is None else value}" for name, value in analysis.options.items()]
     if analysis.dataset is not None:
-        told.append(analysis.dataset.name)
-        told += [f"{counted(count, 'images')} of {split}" for split, count in analysis.dataset.split_sizes.items()]
+        told.append(told_images(analysis.dataset))
     return ", ".join(told)
 
 
@@ -299,7 +300,9 @@ class _Correlation:
     @property
     def told(self) -> str:
         """The correlation in words."""
-        interval = "" if math.isnan(self.found.low) else f" [{self.found.low:.2f}, {self.found.high:.2f}]"
+        interval = f" [{self.found.low:.2f}, {self.found.high:.2f}]"
+        if math.isnan(self.found.low):
+            interval = f" (no interval: the order of all {self.networks} networks is perfect, in resamples too)"
         return f"{self.axis}, {self.method} {self.found.value:.2f}{interval}"
 
 
