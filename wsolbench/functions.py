@@ -527,7 +527,7 @@ def analyze(
         unknown: None; an option of the analysis that is given as an argument is refused with what to write.
 
     Returns:
-        The table of the analysis. Its ``attrs`` hold what it shows, what it cannot say, and its terms.
+        The table of the analysis. Its ``attrs`` hold what it shows, what it cannot say, its terms, and its images.
 
     Raises:
         WsolbenchError: Whatever the caller can mend.

@@ -57,6 +57,7 @@ def test_the_help_defines_the_words_of_tables_and_figures(cli, name):
         ("erf", ("The images. Default: test.", "another N draws anew. Default: 100.", "or not. Default: --random.")),
         ("components", ("The images. Default: train-fullsup.", "draws anew. Default: 1000.")),
         ("signs", ("draws anew. Default: all.",)),
+        ("noise", ("Default: those of the first record, or 300.",)),
         ("report", ("A first look: erf with size 256, images 20.", "Default: that of each analysis.")),
     ],
 )

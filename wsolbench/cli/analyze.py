@@ -154,7 +154,7 @@ def _usual_settings(study: StudyKind) -> dict[str, str]:
     if issubclass(study, NetworkStudy):
         return {
             "split": f" Default: {study.split.label}.",
-            "images": f" Default: {study.images or 'all'}.",
+            "images": f" Default: {'those of the first record, or ' * study.beside_records}{study.images or 'all'}.",
             "random": f" Default: {'--random' if study.beside_random else '--no-random'}.",
         }
     assert issubclass(study, CompositeStudy)
