@@ -9,7 +9,16 @@ import pytest
 from wsolbench import files
 from wsolbench.drafts import ElsewhereError
 from wsolbench.errors import OutputError
-from wsolbench.files import atomic_folder, atomic_write, check_empty, check_writable, fresh_folder, read_regular, sha256
+from wsolbench.files import (
+    atomic_folder,
+    atomic_write,
+    check_empty,
+    check_parents,
+    check_writable,
+    fresh_folder,
+    read_regular,
+    sha256,
+)
 
 
 def names(folder: Path) -> list[str]:
@@ -146,6 +155,16 @@ def test_an_interrupt_after_the_last_rename_says_where_the_results_are(tmp_path,
     with pytest.raises(KeyboardInterrupt, match=r"the results are in .*out"), atomic_folder(tmp_path / "out") as draft:
         (draft / "mine").touch()
     assert names(tmp_path) == ["out"]
+
+
+@pytest.mark.parametrize("place", ["file/below", "file/deep/below"])
+def test_a_file_where_a_folder_is_needed_is_named(tmp_path, place):
+    (tmp_path / "file").touch()
+    for refuse in (check_writable, check_parents):
+        with pytest.raises(OutputError) as caught:
+            refuse(tmp_path / place, "--out")
+        assert str(caught.value) == f"--out {tmp_path / place}: {tmp_path / 'file'} is a file; name a place in a folder"
+    check_parents(tmp_path / "new" / "deep", "--out")
 
 
 @pytest.mark.parametrize("place", ["full", "file", "file/below", "/proc/wsolbench/out"])

@@ -43,9 +43,10 @@ def check_empty(folder: Path, option: str) -> None:
         option: The option that named it, for the message.
 
     Raises:
-        OutputError: It is a file, a folder that is not empty, the current folder, or a mount point.
+        OutputError: It is a file or below one, a folder that is not empty, the current folder, or a mount point.
     """
     try:
+        check_parents(folder, option)
         if folder.is_dir() and any(folder.iterdir()):
             raise OutputError(f"{option} {folder}: the folder is not empty; name a new one")
         if folder.exists() and not folder.is_dir():
@@ -54,6 +55,21 @@ def check_empty(folder: Path, option: str) -> None:
             raise OutputError(f"{option} {folder}: this folder cannot be replaced; name a new one inside it")
     except OSError as error:
         raise OutputError(f"{option} {folder}: {error.strerror}") from error
+
+
+def check_parents(path: Path, option: str) -> None:
+    """Check that what a file or folder is to be made in is a folder, or can become one.
+
+    Args:
+        path: The file or folder.
+        option: The option that named it, for the message.
+
+    Raises:
+        OutputError: A parent of it is a file.
+    """
+    above = next((parent for parent in path.parents if parent.exists()), None)
+    if above is not None and not above.is_dir():
+        raise OutputError(f"{option} {path}: {above} is a file; name a place in a folder")
 
 
 @contextmanager

@@ -140,8 +140,11 @@ def test_a_network_that_is_named_twice_is_measured_once():
         (("report", "--backbone", "replknet", "--only", "noise, erf"), ("the option: --only noise --only erf",)),
         (("erf", "--backbone", "replknet", "--size", "abc"), ("a whole number of at least 4, or none, not 'abc'",)),
         (
-            ("components", "--backbone", "resnet_nano", "--images", "4", "--image", "val/0001.png"),
-            ("--image val/0001.png: train-fullsup has no such image among its 300",),
+            ("components", "--backbone", "resnet_nano", "--images", "4", "--image", "val/0001.png,b.png"),
+            (
+                "--image val/0001.png,b.png: train-fullsup has no such image among its 300",
+                "several are --image val/0001.png --image b.png",
+            ),
         ),
     ],
 )

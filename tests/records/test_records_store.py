@@ -293,6 +293,12 @@ FORMS = {
 }
 
 
+def test_files_beside_a_record_are_refused_with_its_name(path):
+    refused(path.with_name("record-cam.outcomes.json.gz"), "the outcomes of the one beside it: name record-cam.json")
+    for ids in path.parent.glob("images-*"):
+        refused(ids, "the ids of its images: name the .json file beside it")
+
+
 @each("kind", FORMS)
 def test_outcomes_of_another_form_are_refused_under_their_own_hash(tmp_path, kind):
     path = written(tmp_path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +30,12 @@ class Spelling:
         if self.in_python:
             return f'options["{name}"]' if value is None else f'options={{"{name}": {_literal(value)}}}'
         return _on_the_command_line(name, value)
+
+    def options(self, name: str, values: Sequence[str]) -> str:
+        """Return an option with several values, as ``--image a --image b`` or ``options={"image": ["a", "b"]}``."""
+        if self.in_python:
+            return f'options={{"{name}": [{", ".join(map(_literal, values))}]}}'
+        return " ".join(_on_the_command_line(name, value) for value in values)
 
     def backbone(self, name: str) -> str:
         """Return a network by its name, as ``--backbone NAME`` or ``backbones="NAME"``."""

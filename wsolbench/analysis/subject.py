@@ -116,9 +116,11 @@ class Subject:
         used, everything = set(self.part.images.ids), set(self.dataset.images(self.part.split).ids)
         for image in named:
             if image not in everything:
+                several = [name.strip() for name in image.split(",")]
+                hint = f"; several are {self.spelling.options('image', several)}" if len(several) > 1 else ""
                 raise UsageError(
                     f"{self.spelling.option('image', image)}: {self.part.split.label} has no such image among its "
-                    f"{len(everything):,}"
+                    f"{len(everything):,}{hint}"
                 )
             if image not in used:
                 everyone = self.spelling.setting("images", len(everything))

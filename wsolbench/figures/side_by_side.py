@@ -17,7 +17,7 @@ from wsolbench.errors import OutputError, UsageError
 from wsolbench.escaping import terminal_text, visible
 from wsolbench.figures.panels import PREDICTED, Picture, draw_box, draw_picture, is_no_box, short_id
 from wsolbench.figures.style import encoded, own_style
-from wsolbench.files import atomic_write
+from wsolbench.files import atomic_write, check_parents
 from wsolbench.protocol import box_iou, boxes_at
 
 __all__ = ["FORMATS", "Column", "check_format", "draw_columns", "save_figure"]
@@ -136,6 +136,7 @@ def save_figure(figure: Figure, path: Path, records: Sequence[str]) -> None:
     """
     metadata: dict[str, str | None] = {FORMATS[path.suffix]: "records:" + ",".join(records)}
     metadata |= {".png": {"Software": None}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}[path.suffix]
+    check_parents(path, "--out")
     content = encoded(figure, path.suffix[1:], metadata)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

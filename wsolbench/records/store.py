@@ -21,6 +21,7 @@ import gzip
 import hashlib
 import io
 import json
+import re
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -63,6 +64,7 @@ __all__ = [
 
 OUTCOMES_SUFFIX = ".outcomes.json.gz"
 
+_IDS_NAME = re.compile(r"images-[0-9a-f]{16}\.txt\.gz")
 _ABSENT = object()
 
 LARGEST = 2**25
@@ -200,8 +202,13 @@ def read_file(path: Path) -> bytes:
     """Return the content of a record's file.
 
     Raises:
-        DataError: It cannot be read, or is larger than any record is.
+        DataError: It cannot be read, is larger than any record is, or is one of the files beside a record.
     """
+    if path.name.endswith(OUTCOMES_SUFFIX):
+        record = f"{path.name.removesuffix(OUTCOMES_SUFFIX)}.json"
+        raise DataError(f"{path}: not a result record, but the outcomes of the one beside it: name {record}")
+    if _IDS_NAME.fullmatch(path.name):
+        raise DataError(f"{path}: not a result record, but the ids of its images: name the .json file beside it")
     try:
         return read_regular(path, LARGEST)
     except OSError as error:
