@@ -58,6 +58,7 @@ def test_stored_maps_of_critters_score_the_same(cli, tmp_path, evaluate):
     assert again["method"] == {
         **{"name": "precomputed", "provider": None, "options": {}},
         **{"changed_options": {}, "reads_network": True, "fitted_images": None},
+        **{"fit_rounds": None, "fit_state_sha256": None},
     }
     for name in ("top1_loc", "top5_loc", "top1_acc", "top5_acc"):
         assert again["metrics"][name] is None

@@ -221,7 +221,7 @@ def test_an_ending_of_no_picture_and_a_place_that_cannot_be_written_are_refused(
     record = runs / "resnet_nano/record-pc1.json"
     assert cli("gallery", record, "--out", tmp_path / "side.gif").refused(".png, .svg, .pdf")
     (tmp_path / "file").write_text("x")
-    assert cli("gallery", record, "--images", 1, "--out", tmp_path / "file" / "a.png").refused("cannot be written")
+    assert cli("gallery", record, "--images", 1, "--out", tmp_path / "file" / "a.png").refused("is a file")
 
 
 def test_the_leaderboard_shows_a_gallery_of_its_own_records_only(cli, runs, tmp_path):

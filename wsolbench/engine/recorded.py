@@ -71,7 +71,8 @@ def load_recorded(
         changes=InputChanges.all_of(changes.of(measured_input, measured_input)),
     )
     if not random and network.weights.sha256 != backbone.weights.sha256:
-        what, kind = (f"{network.weights.file}", "file") if network.weights.file else ("the module", "one")
+        of_module = backbone.weights.source == "object"
+        what, kind = ("the module", "one") if of_module else (network.weights.file or "the weights file", "file")
         raise WeightsError(f"{what} is not the {kind} that '{backbone.name}' was measured with")
     return network
 
