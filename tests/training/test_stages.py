@@ -459,7 +459,7 @@ def test_system_options_and_stages_are_what_a_continuation_is_held_to(staged):
 @pytest.mark.parametrize("top1", [[None, 40.0, 50.0], [None] * 3])
 def test_the_curve_of_stages_has_no_empty_panel_and_names_terms_and_stages(tmp_path, monkeypatch, top1):
     drawn = []
-    monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda figure, *to, **how: drawn.append(figure))
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda figure, *_, **__: drawn.append(figure))
     log = pd.DataFrame({"epoch": [1, 2, 3], "learning_rate": 0.1, "loss": [3.0, 2.0, 1.0], "train_top1": top1})
     log[["train_fullsup_top1", "test_top1"]] = None
     log = log.assign(stage=["warm-up", "all", "all"], first=[3.0, 1.5, 0.5], second=[None, 0.5, 0.5])
