@@ -39,7 +39,7 @@ from wsolbench.contract.choices import (
 from wsolbench.contract.inputs import InputChanges
 from wsolbench.contract.options import list_options
 from wsolbench.errors import UsageError
-from wsolbench.texts import counted
+from wsolbench.texts import counted, printable
 
 __all__ = ["AnalyzeConfig", "EvaluateConfig", "RunConfig", "TrainConfig"]
 
@@ -351,7 +351,8 @@ def _in_one_line(error: ValidationError, cls: type[_Config]) -> str:
         hint = f" Did you mean '{close[0]}'?" if close else ""
         return f"there is no setting {name!r}.{hint} The settings are {', '.join(settings)}"
     if first["type"] == "value_error":
-        return f"{'.'.join(map(str, first['loc']))} takes finite numbers, not {first['input']!r}"
+        place = printable(".".join(map(str, first["loc"])))  # names of options come from files
+        return f"{place} takes finite numbers, not {first['input']!r}"
     accepts = settings[name].accepts
     if first["type"] == "missing":
         return f"the setting '{name}' is missing; it takes {accepts}"

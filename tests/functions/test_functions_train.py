@@ -88,6 +88,7 @@ def test_configurations_come_back_from_json_and_name_what_is_wrong():
     [
         ('"methods": {"cam": {"relu": NUMBER}}', "methods.cam.relu"),
         ('"methods": {}, "backbone_options": {"width": NUMBER}', "backbone_options.width"),
+        (r'"methods": {"cam": {"\n": NUMBER}}', "methods.cam.\N{REPLACEMENT CHARACTER}"),
     ],
 )
 def test_a_number_that_json_does_not_have_is_no_setting(number, settings, place):
