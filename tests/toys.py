@@ -27,7 +27,8 @@ from wsolbench.host.registry import Offer
 from wsolbench.networks.network import LoadedNetwork
 from wsolbench.progress import Reporter
 from wsolbench.records import WeightsInfo
-from wsolbench.training.plan import BuiltRecipe, TrainingPlan
+from wsolbench.training.built import Built
+from wsolbench.training.plan import TrainingPlan
 from wsolbench.training.train import carry_out as train
 
 PROVIDER = Provider("acme", "1.0", "toys")
@@ -231,7 +232,7 @@ def plan(toys):
         plan = TrainingPlan(
             backbone=Offer(replace(offer.spec, build=TrainableNet), offer.provider),
             dataset=OpenDataset(dataset, offer.provider),
-            built_recipe=BuiltRecipe(
+            built_recipe=Built(
                 Offer(RecipeSpec("plain", PlainRecipe, "us"), offer.provider), recipe, dict(vars(recipe))
             ),
             seeds=(0,),

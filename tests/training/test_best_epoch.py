@@ -15,7 +15,7 @@ from wsolbench.host.registry import Offer
 from wsolbench.records import BestEpochInfo
 from wsolbench.records.identity import identity_of
 from wsolbench.records.tables import records_frame, results_table
-from wsolbench.training.stages import BuiltSystem
+from wsolbench.training.built import Built
 
 pytestmark = pytest.mark.usefixtures("no_gallery", "no_curve")
 BEST = {"checkpoint": "best-on-train-fullsup"}
@@ -86,7 +86,7 @@ class Staged:
 
 
 def test_the_epochs_of_the_last_stage_are_scored_and_the_first_of_equal_ones_counts(plan, trained):
-    system = BuiltSystem(Offer(SystemSpec("sys", Staged, lambda base: base, "us"), PROVIDER), Staged(), {})
+    system = Built(Offer(SystemSpec("sys", Staged, lambda base: base, "us"), PROVIDER), Staged(), {})
     scorer = Scorer(None, 40.0, 40.0, 20.0)
     card, folder = trained(plan(epochs=4, system=system, scorer=scorer, keep_every=1))
     assert (card.best_epoch.first, card.best_epoch.epoch, card.best_epoch.scores) == (2, 3, [None, 40.0, 40.0, 20.0])

@@ -18,8 +18,9 @@ from wsolbench.errors import PluginError, UsageError
 from wsolbench.figures.training_curve import draw_curve
 from wsolbench.host.registry import Offer
 from wsolbench.progress import Reporter
+from wsolbench.training.built import Built
 from wsolbench.training.job import train
-from wsolbench.training.stages import BuiltSystem, Timetable, group_order
+from wsolbench.training.stages import Timetable, group_order
 from wsolbench.training.targets import mirrored
 from wsolbench.training.train import continued_facts
 
@@ -48,7 +49,7 @@ def staged(plan):
 
     def make(*stages, needs=frozenset(), **settings):
         spec = SystemSpec("sys", Staged, lambda base: base, "us", needs=needs)
-        return plan(system=BuiltSystem(Offer(spec, PROVIDER), Staged(*stages), {"size": 3}), **settings)
+        return plan(system=Built(Offer(spec, PROVIDER), Staged(*stages), {"size": 3}), **settings)
 
     return make
 
@@ -294,8 +295,8 @@ def test_targets_that_have_changed_are_noticed(staged, trained, toys, monkeypatc
             raise Killed
         return fit_maps(step)
 
-    made.system.system.made = tuple(
-        replace(stage, loss=dying) if stage.name == "fit" else stage for stage in made.system.system.made
+    made.system.made.made = tuple(
+        replace(stage, loss=dying) if stage.name == "fit" else stage for stage in made.system.made.made
     )
     with pytest.raises(Killed):
         trained(made)

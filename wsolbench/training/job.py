@@ -21,11 +21,11 @@ from wsolbench.networks.configure import configure
 from wsolbench.networks.devices import choose_device
 from wsolbench.networks.load import report_weights
 from wsolbench.progress import Reporter
+from wsolbench.training.built import build
 from wsolbench.training.fullsup import fullsup_scorer
 from wsolbench.training.initial_weights import read_start, start_for
 from wsolbench.training.kept_epochs import KeptEpochs
-from wsolbench.training.plan import TrainingPlan, build_recipe
-from wsolbench.training.stages import build_system
+from wsolbench.training.plan import TrainingPlan
 from wsolbench.training.state import state_path_of
 from wsolbench.training.targets import targets_folder
 from wsolbench.training.train import WEIGHTS, carry_out
@@ -108,9 +108,9 @@ def plan_training(config: TrainConfig, registry: Registry, reporter: Reporter, *
         backbone=start.offer,
         backbone_options=options,
         dataset=dataset,
-        built_recipe=build_recipe(registry.recipes.get(config.recipe), config.recipe_options),
+        built_recipe=build(registry.recipes.get(config.recipe), config.recipe_options),
         scorer=None if config.checkpoint == "last" else fullsup_scorer(config, registry),
-        system=None if system is None else build_system(system, config.system_options),
+        system=None if system is None else build(system, config.system_options),
         seeds=config.seeds,
         device=choose_device(config.device),
         precision=config.precision,

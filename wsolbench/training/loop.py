@@ -351,7 +351,7 @@ class SeedTraining:
 
         def recipe_loss(logits: Tensor, targets: Any) -> Tensor:
             with recipe.blaming():
-                return recipe.recipe.loss(logits, targets)
+                return recipe.made.loss(logits, targets)
 
         return TrainingStep(
             network=self._network,

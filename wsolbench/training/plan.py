@@ -3,58 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
-from wsolbench.contract import Averaging, BackboneSpec, Recipe, RecipeSpec, Split, Stage
+from wsolbench.contract import Averaging, BackboneSpec, Recipe, Split, Stage, System
 from wsolbench.contract.choices import TrainingPrecision
 from wsolbench.contract.inputs import InputSetting
-from wsolbench.contract.options import build_with_options
 from wsolbench.data.opened import OpenDataset
-from wsolbench.host.provider import blaming
 from wsolbench.host.registry import Offer
 from wsolbench.networks.known_weights import KnownWeights
+from wsolbench.training.built import Built
 from wsolbench.training.fullsup import FullsupScorer
-from wsolbench.training.stages import BuiltSystem, stages_of
+from wsolbench.training.stages import stages_of
 
-__all__ = ["BuiltRecipe", "TrainingPlan", "build_recipe"]
-
-
-@dataclass(frozen=True)
-class BuiltRecipe:
-    """A recipe that was built from its options, with the offer it comes from."""
-
-    offer: Offer[RecipeSpec]
-    recipe: Recipe
-    options: dict[str, Any]
-
-    @property
-    def name(self) -> str:
-        """The short name."""
-        return self.offer.name
-
-    def blaming(self) -> AbstractContextManager[None]:
-        """Attribute errors to the recipe's plugin."""
-        return blaming(self.offer.provider, f"in the recipe '{self.name}'")
-
-
-def build_recipe(offer: Offer[RecipeSpec], given: Mapping[str, Any]) -> BuiltRecipe:
-    """Build a recipe with its options.
-
-    Args:
-        offer: The recipe.
-        given: Option -> value, or the text of a value.
-
-    Raises:
-        UsageError: An option is unknown or out of range.
-        PluginError: The plugin's code fails.
-    """
-    with blaming(offer.provider, f"building the recipe '{offer.name}'"):
-        recipe, options = build_with_options(f"the recipe '{offer.name}'", offer.spec.build, given)
-    return BuiltRecipe(offer, recipe, options)
+__all__ = ["TrainingPlan"]
 
 
 @dataclass(frozen=True)
@@ -82,7 +46,7 @@ class TrainingPlan:
 
     backbone: Offer[BackboneSpec]
     dataset: OpenDataset
-    built_recipe: BuiltRecipe
+    built_recipe: Built[Recipe]
     seeds: tuple[int, ...]
     device: torch.device
     workers: int
@@ -93,7 +57,7 @@ class TrainingPlan:
     backbone_options: Mapping[str, Any] = field(default_factory=dict)
     changed_input: tuple[InputSetting, ...] = ()
     keep_every: int | None = None
-    system: BuiltSystem | None = None
+    system: Built[System] | None = None
     scorer: FullsupScorer | None = None
 
     @property
@@ -107,14 +71,14 @@ class TrainingPlan:
         return sum(stage.epochs for stage in self.stages)
 
     @property
-    def trainer(self) -> BuiltSystem | BuiltRecipe:
+    def trainer(self) -> Built[System | Recipe]:
         """Whose loss it is: the system's, or the recipe's where there is none."""
         return self.system or self.built_recipe
 
     @property
     def recipe(self) -> Recipe:
         """The recipe object."""
-        return self.built_recipe.recipe
+        return self.built_recipe.made
 
     @property
     def ema(self) -> float | None:

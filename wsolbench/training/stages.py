@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from functools import reduce
 from operator import add
 from typing import Any
@@ -14,19 +12,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from wsolbench.contract import Attentive, Stage, System, SystemSpec, Tapped, Trainable
+from wsolbench.contract import Attentive, Stage, System, Tapped, Trainable
 from wsolbench.contract.backbones import class_weights, maps_and_rest
-from wsolbench.contract.options import build_with_options
 from wsolbench.errors import UsageError
-from wsolbench.host.provider import blaming
-from wsolbench.host.registry import Offer
+from wsolbench.training.built import Built
 
 __all__ = [
-    "BuiltSystem",
     "Given",
     "Timetable",
     "TrainedParts",
-    "build_system",
     "check_batches",
     "check_needs",
     "group_order",
@@ -36,41 +30,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True)
-class BuiltSystem:
-    """A system that was built from its options, with the offer it comes from."""
-
-    offer: Offer[SystemSpec]
-    system: System
-    options: dict[str, Any]
-
-    @property
-    def name(self) -> str:
-        """The short name."""
-        return self.offer.name
-
-    def blaming(self) -> AbstractContextManager[None]:
-        """Attribute errors to the system's plugin."""
-        return blaming(self.offer.provider, f"in the system '{self.name}'")
-
-
-def build_system(offer: Offer[SystemSpec], given: Mapping[str, Any]) -> BuiltSystem:
-    """Build a system with its options.
-
-    Args:
-        offer: The system.
-        given: Option -> value, or the text of a value.
-
-    Raises:
-        UsageError: An option is unknown or out of range.
-        PluginError: The plugin's code fails.
-    """
-    with blaming(offer.provider, f"building the system '{offer.name}'"):
-        system, options = build_with_options(f"the system '{offer.name}'", offer.spec.build, given)
-    return BuiltSystem(offer, system, options)
-
-
-def stages_of(built: BuiltSystem | None, epochs: int, *, goes_on: bool) -> tuple[Stage, ...]:
+def stages_of(built: Built[System] | None, epochs: int, *, goes_on: bool) -> tuple[Stage, ...]:
     """Return the stages of a training that have epochs; a training without a system has one.
 
     Args:
@@ -85,7 +45,7 @@ def stages_of(built: BuiltSystem | None, epochs: int, *, goes_on: bool) -> tuple
     if built is None:
         return (Stage("training", epochs),)
     with built.blaming():
-        stages = tuple(stage for stage in built.system.stages(epochs) if stage.epochs)
+        stages = tuple(stage for stage in built.made.stages(epochs) if stage.epochs)
         names = [stage.name for stage in stages]
         if len(set(names)) < len(names) or any(stage.epochs < 0 or stage.pairs < 1 for stage in stages):
             raise ValueError(f"stages {', '.join(names)}: expected names of their own, epochs and pairs of at least 1")
@@ -100,7 +60,7 @@ def stages_of(built: BuiltSystem | None, epochs: int, *, goes_on: bool) -> tuple
     return stages
 
 
-def check_needs(built: BuiltSystem, network: Any, called: str) -> None:
+def check_needs(built: Built[System], network: Any, called: str) -> None:
     """Refuse a system that needs what a network does not offer. Raises ``UsageError``."""
     offered = {
         "class weights": class_weights(network) is not None,

@@ -27,7 +27,7 @@ from wsolbench.contract.taps import visit_layers
 from wsolbench.errors import UsageError
 from wsolbench.host.registry import Offer
 from wsolbench.testing.backbones import BACKBONE_CHECKS
-from wsolbench.training.stages import BuiltSystem
+from wsolbench.training.built import Built
 
 
 class Small(nn.Module):
@@ -354,7 +354,7 @@ def staged(plan, monkeypatch):
         made = plan(epochs=1)
         spec = replace(network_of(BackboneSpec("small", build, CONFIG, "us")), input=made.backbone.spec.input)
         (offered,) = wsolbench_systems()
-        system = BuiltSystem(Offer(offered, PROVIDER), FCAM(erosion=3, **options), options)
+        system = Built(Offer(offered, PROVIDER), FCAM(erosion=3, **options), options)
         return replace(made, backbone=Offer(spec, PROVIDER), system=system)
 
     return make
