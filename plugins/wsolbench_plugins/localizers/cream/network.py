@@ -83,7 +83,7 @@ class ContextEmbeddings(nn.Module):
 def cells_of(features: Tensor) -> Tensor:
     """Return the cells (B, K, N) of feature maps (B, K, h, w), those of an image divided by their largest norm."""
     cells = features.flatten(2)
-    largest = torch.linalg.vector_norm(cells, dim=1).amax(dim=1)
+    largest: Tensor = cells.norm(dim=1).amax(dim=1)
     return cells / largest.where(largest > 0, 1)[:, None, None]
 
 
