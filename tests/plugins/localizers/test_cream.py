@@ -21,7 +21,7 @@ from wsolbench.errors import UsageError
 from wsolbench.host.registry import Offer
 from wsolbench.testing.backbones import BACKBONE_CHECKS
 from wsolbench.testing.toys import ToyNetwork
-from wsolbench.training.stages import BuiltSystem
+from wsolbench.training.built import Built
 
 BUFFERS = ["cream_foreground", "cream_background", "cream_steps", "cream_temperature"]
 
@@ -205,7 +205,7 @@ def systematic(plan, monkeypatch):
         made = plan(epochs=2, **settings)
         spec = replace(network_of(replace(made.backbone.spec, build=build)), input=made.backbone.spec.input)
         (offered,) = wsolbench_systems()
-        return replace(made, backbone=Offer(spec, PROVIDER), system=BuiltSystem(Offer(offered, PROVIDER), CREAM(), {}))
+        return replace(made, backbone=Offer(spec, PROVIDER), system=Built(Offer(offered, PROVIDER), CREAM(), {}))
 
     return make
 
