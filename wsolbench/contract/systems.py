@@ -87,6 +87,10 @@ class TargetImages(Protocol):
         """The network in eval mode, as the stage before left it."""
         ...
 
+    def at_size(self, size: int) -> TargetImages:
+        """Return the same images, warped to squares of another side in pixels."""
+        ...
+
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Start a pass over all images."""
         ...
@@ -117,6 +121,8 @@ class Stage:
         pairs: How many images of one class follow one another in a batch; 1 for a random order.
         after: The stage that this one goes on from. Without that stage, it needs weights to start from.
         mixed: Whether the loss makes sense where a recipe mixes images and labels.
+        begin: Changes weights of the network, which is as the stage before left it, before anything else of the stage;
+            for layers that start from trained ones, such as a copy of them.
     """
 
     name: str
@@ -128,6 +134,7 @@ class Stage:
     pairs: int = 1
     after: str | None = None
     mixed: bool = True
+    begin: Callable[[Any], None] | None = None
 
 
 class System(Protocol):

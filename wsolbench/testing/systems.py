@@ -110,6 +110,9 @@ SYSTEM_CHECKS: tuple[Callable[[Any], None], ...] = (
 
 
 def _check_stage(stage: Stage, network: Any) -> None:
+    if stage.begin is not None:
+        with torch.no_grad():
+            stage.begin(network)
     prepared = {} if stage.targets is None else _targets(stage, network)
     named = dict(network.named_parameters())
     trained = {
@@ -160,11 +163,16 @@ def _step(stage: Stage, network: Any, prepared: Mapping[str, Tensor], epoch: int
 class _TwoBatches:
     """Two batches of images, as `TargetImages`."""
 
-    def __init__(self, network: nn.Module) -> None:
-        self.network = network.eval()
+    def __init__(self, network: nn.Module, size: int = 32) -> None:
+        self.network, self._size = network.eval(), size
+
+    def at_size(self, size: int) -> _TwoBatches:
+        """Return the same images with another side."""
+        return _TwoBatches(self.network, size)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        yield from (_batch(), _batch())
+        for images, labels in (_batch(), _batch()):
+            yield F.interpolate(images, (self._size, self._size)), labels
 
     def __len__(self) -> int:
         return 2 * _BATCH

@@ -140,6 +140,9 @@ class SeedTraining:
         plan, stage = self._plan, self._timetable.stages[number]
         self._number = number
         self._targets: StageTargets | None = None
+        if stage.begin is not None:
+            with plan.trainer.blaming(), torch.no_grad():
+                stage.begin(self._network)
         self._parts.choose(stage, plan.trainer.name)
         with plan.built_recipe.blaming():
             total_steps = self._timetable.steps(stage) * stage.epochs

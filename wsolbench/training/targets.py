@@ -6,6 +6,7 @@ import hashlib
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,11 @@ class WarpedImages:
     ) -> None:
         self.network = network
         self._split, self._config = split, config
-        self._how = {"batch_size": batch_size, "workers": workers, "device": device, "observe": observe}
+        self._how: dict[str, Any] = {"batch_size": batch_size, "workers": workers, "device": device, "observe": observe}
+
+    def at_size(self, size: int) -> WarpedImages:
+        """Return the same images, warped to squares of another side in pixels."""
+        return WarpedImages(self.network, self._split, replace(self._config, size=size), **self._how)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         with closing(stream_batches(self._split, self._config, **self._how)) as batches:
