@@ -69,6 +69,26 @@ def test_epochs_of_a_warm_up_may_lack_a_term():
     assert fails(system(Stage("s", 3, loss=warm_up))) == set()
 
 
+def doubled(network):
+    network.conv.weight.mul_(2)
+    network.begun = True
+
+
+def begun(step):
+    assert step.network.begun
+    return classification(step)
+
+
+def larger(images):
+    for batch, _ in images.at_size(48):
+        assert batch.shape[2:] == (48, 48)
+        yield {"maps": batch}
+
+
+def test_a_stage_may_begin_with_other_weights_and_make_targets_of_another_size():
+    assert fails(system(Stage("s", 3, loss=begun, begin=doubled, targets=larger))) == set()
+
+
 def changing():
     """Return a loss that has one more term in every second step."""
     steps = itertools.count()

@@ -319,6 +319,57 @@ def test_targets_that_are_not_those_of_all_images_are_the_systems_error(staged, 
         trained(staged(Stage("fit", 1, targets=targets)))
 
 
+def test_targets_may_be_made_of_images_of_another_size(staged, trained):
+    seen, sizes = [], {}
+
+    def targets(images):
+        for size in (32, 12):
+            for batch, labels in images.at_size(size):
+                sizes.setdefault(size, []).append(batch)
+                assert images.at_size(size).network is images.network
+                seen.extend(labels.tolist())
+        for (batch, _), same_size in zip(images, sizes[32], strict=True):
+            assert torch.equal(batch, same_size)
+            yield {"maps": batch}
+
+    made = staged(Stage("fit", 1, targets=targets))
+    trained(made)
+    config, split = made.backbone.spec.input, made.dataset.images(Split.TRAIN_WEAKSUP)
+    small = torch.cat(sizes[12])
+    assert small.shape == (8, 3, 12, 12)
+    warped = warp(split.load(5), 12, config.interpolation)
+    expected = (torch.from_numpy(warped).permute(2, 0, 1) / 255 - torch.tensor(config.mean)[:, None, None]) / (
+        torch.tensor(config.std)[:, None, None]
+    )
+    assert torch.allclose(small[5], expected, atol=1e-5)
+    assert seen == 2 * split.labels.tolist()
+
+
+def test_a_stage_begins_with_what_the_one_before_left(staged, trained):
+    """What it changes is there before its targets are made, and is what it trains from."""
+    found = []
+
+    def begin(network):
+        found.append(network.head.bias.detach().clone())
+        network.head.bias.fill_(7)
+
+    def targets(images):
+        assert (images.network.head.bias == 7).all()
+        for batch, _ in images:
+            yield {"maps": batch}
+
+    stages = [Stage("start", 1), Stage("fit", 1, trains=("features",), targets=targets, begin=begin)]
+    _, folder = trained(staged(*stages, keep_every=1))
+    assert torch.equal(found[0], load_file(folder / "weights-epoch-001.safetensors")["head.bias"])
+    assert (weights(folder)["head.bias"] == 7).all()
+    assert len(found) == 1
+
+
+def test_a_stage_that_cannot_begin_is_the_systems_error(staged, trained):
+    with pytest.raises(PluginError, match=r"plugin acme .* failed in the system 'sys': AttributeError: .*'decoder'"):
+        trained(staged(Stage("fit", 1, begin=lambda network: network.decoder.reset())))
+
+
 # ---------------------------------------------------------------------------------------------------------------- pairs
 
 
