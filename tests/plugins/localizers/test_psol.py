@@ -14,13 +14,14 @@ import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
+from timm.layers import DropPath
 from torch import nn
 from toys import PROVIDER
 from wsolbench_plugins.datasets.critters import dataset as critters
 from wsolbench_plugins.localizers.psol import PSOL, network_of, wsolbench_systems
 from wsolbench_plugins.localizers.psol.object_boxes import mean_squared_error, object_boxes
 
-from wsolbench.contract import BackboneSpec, Boxes, Features, InputConfig, Split
+from wsolbench.contract import BackboneSpec, Boxes, Features, InputConfig, Layered, Split, StochasticDepth
 from wsolbench.engine.boxes import boxes_in_pixels, sorted_boxes
 from wsolbench.errors import UsageError
 from wsolbench.host.registry import Offer
@@ -257,6 +258,30 @@ def test_the_classifier_is_that_of_the_base(network):
     assert torch.equal(network(images), base(images))
     assert {name.split(".")[0] for name in own} == {"body", "head", "regressor"}
     assert not any(name.startswith("regressor.body.head") for name in own)
+
+
+@pytest.mark.parametrize("name", ["resnet_nano", "replknet_nano"])
+def test_both_bodies_have_the_depth_and_the_layer_numbers_of_the_base(registry, name):
+    """Those of the base alone, twice; the layers behind the second body have the number of the classifier."""
+
+    def rates(network):
+        return [module.drop_prob for module in network.modules() if isinstance(module, DropPath)]
+
+    base, both = (registry.backbones.get(each).spec.build(3) for each in (name, f"psol:{name}"))
+    for network in (base, both):
+        network.set_drop_path(0.3)
+    assert max(rates(base)) == 0.3
+    assert rates(both) == 2 * rates(base)
+    assert list(both.state_dict())[: len(base.state_dict())] == list(base.state_dict())
+    own, numbers = base.layer_ids(), both.layer_ids()
+    expected = {f"regressor.body.{layer}": number for layer, number in own.items()}
+    last = {layer: max(own.values()) for layer in numbers if layer.startswith("regressor.head.")}
+    assert len(last) == 4
+    assert numbers == {layer: {**own, **expected, **last}[layer] for layer, _ in both.named_parameters()}
+
+
+def test_a_network_without_depth_and_numbers_claims_neither(network):
+    assert not isinstance(network, StochasticDepth | Layered)
 
 
 def test_the_system_conforms():

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from wsolbench.api import Boxes, change_network, channels_of, remove_head
+from wsolbench.api import Boxes, Layered, StochasticDepth, change_network, channels_of, remove_head
 
 _WIDTH = 512
 """Of the layer between features and box."""
@@ -38,6 +40,38 @@ class WithRegressor(nn.Module):
         """
         found = self.regressor(images).double()
         return Boxes(torch.cat([found[:, :2], found[:, :2] + found[:, 2:]], dim=1))
+
+
+class _TwoDepths(WithRegressor):
+    """Of a network with stochastic depth, both bodies have it, each from its first block to its last."""
+
+    def set_drop_path(self, rate: float) -> None:
+        """Set the probabilities of skipping a block; see `StochasticDepth`."""
+        with _without_regressor(self):
+            super().set_drop_path(rate)  # type: ignore[misc]
+        self.regressor.body.set_drop_path(rate)
+
+
+class _TwiceNumbered(WithRegressor):
+    """Of a network that numbers its layers, those of the regressor's body have the same numbers, its head the last."""
+
+    def layer_ids(self) -> dict[str, int]:
+        """Return the layer of every name of ``named_parameters``; see `Layered`."""
+        with _without_regressor(self):
+            own: Mapping[str, int] = super().layer_ids()  # type: ignore[misc]
+        last = max(own.values())
+        return {name: own.get(name.removeprefix("regressor.body."), last) for name, _ in self.named_parameters()}
+
+
+@contextmanager
+def _without_regressor(network: WithRegressor) -> Iterator[None]:
+    """A context in which a network has no regressor, so that its own methods walk over its own layers."""
+    regressor = network.regressor
+    del network.regressor
+    try:
+        yield
+    finally:
+        network.regressor = regressor
 
 
 class Regressor(nn.Module):
@@ -74,5 +108,7 @@ def with_regressor(network: Any, size: int) -> Any:
     body = copy.deepcopy(network)
     remove_head(body, size)
     changed = change_network(network, WithRegressor)
+    for trait, mixin in ((StochasticDepth, _TwoDepths), (Layered, _TwiceNumbered)):
+        changed = change_network(changed, mixin) if isinstance(changed, trait) else changed
     changed.regressor = Regressor(body, channels)
     return changed
