@@ -27,7 +27,7 @@ from wsolbench.errors import UsageError
 from wsolbench.host.registry import Offer
 from wsolbench.testing.backbones import BACKBONE_CHECKS
 from wsolbench.testing.systems import SYSTEM_CHECKS
-from wsolbench.training.stages import BuiltSystem
+from wsolbench.training.built import Built
 from wsolbench.training.targets import mirrored
 
 STORED = Path(os.environ.get("WSOLBENCH_SHARED_DATA", "absent"), "systems", "ddt_per_class.npz")
@@ -305,7 +305,7 @@ def staged(plan, monkeypatch):
         return replace(
             made,
             backbone=Offer(spec, PROVIDER),
-            system=BuiltSystem(Offer(offered, PROVIDER), PSOL(**options), options),
+            system=Built(Offer(offered, PROVIDER), PSOL(**options), options),
         )
 
     return make
