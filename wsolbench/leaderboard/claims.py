@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain, product
+from operator import attrgetter
 from typing import Literal, TypeAlias
 
 from tabulate import tabulate
@@ -222,9 +223,9 @@ def _only_the_kernel(entries: Sequence[Entry]) -> list[Pair]:
     return [
         (smallest, entry)
         for group in groups.values()
-        for smallest in [min(group, key=_kernel)]
-        for entry in sorted(group, key=_kernel)
-        if _kernel(entry) > _kernel(smallest) and _differs_in_one_option(smallest, entry)
+        for smallest in [min(group, key=attrgetter("kernel"))]
+        for entry in sorted(group, key=attrgetter("kernel"))
+        if entry.kernel > smallest.kernel and _differs_in_one_option(smallest, entry)
     ]
 
 
@@ -237,17 +238,17 @@ def _largest_and_smallest(entries: Sequence[Entry]) -> list[Pair]:
     return [
         (smaller, larger)
         for group in groups.values()
-        for low, high in [(min(map(_kernel, group)), max(map(_kernel, group)))]
+        for low, high in [(min(map(attrgetter("kernel"), group)), max(map(attrgetter("kernel"), group)))]
         if low < high >= LARGE
         for smaller, larger in product(group, group)
-        if (_kernel(smaller), _kernel(larger)) == (low, high) and _name(smaller) != _name(larger)
+        if (smaller.kernel, larger.kernel) == (low, high) and _name(smaller) != _name(larger)
     ]
 
 
 def _none_is_large(entries: Sequence[Entry]) -> str | None:
     if not entries:
         return None
-    if (largest := max(map(_kernel, entries))) < LARGE:
+    if (largest := max(map(attrgetter("kernel"), entries))) < LARGE:
         return f"no kernel is larger than {largest}×{largest}"
     if any(_trained(entry) is None for entry in entries):
         return "trainings differ, or are not known"
@@ -268,14 +269,6 @@ def _trained(entry: Entry) -> Hashable | None:
         return entry.training.without_seed().model_dump_json(), entry.training.seed
     network = entry.network
     return network.provider.partition(" ")[0] if network and network.weights.source == "shipped" else None
-
-
-def _kernel(entry: Entry) -> int:
-    """Return the kernel of a network's stages; of older records the largest of all, which may be that of the stem."""
-    if entry.network is None:
-        return 0
-    kernel = entry.network.stage_kernel
-    return entry.network.largest_kernel if kernel is None else kernel
 
 
 def _is_kernel_known(entry: Entry) -> bool:
@@ -389,14 +382,14 @@ def _conditions(results: Sequence[Result], tables: Sequence[Table]) -> list[str]
 def _kernels_here(results: Sequence[Result], pretrained: bool) -> str | None:
     """Say which networks of a kind have large kernels, or how large the largest one is."""
     tried = [trial.networks[0] for each in results if each.pretrained == pretrained for trial in each.trials]
-    kernels = {entry.backbone: _kernel(entry) for entry in tried if _is_kernel_known(entry)}
+    kernels = {entry.backbone: entry.kernel for entry in tried if _is_kernel_known(entry)}
     if not kernels:
         return None
     ours = "pretrained ones" if pretrained else "ones trained with wsolbench"
     large = sorted(name for name, kernel in kernels.items() if kernel >= LARGE)
     if not large:
         side = max(kernels.values())
-        old = any(_kernel(entry) == side and not _is_stage_recorded(entry) for entry in tried)
+        old = any(entry.kernel == side and not _is_stage_recorded(entry) for entry in tried)
         stem = ", first layers and patch embeddings included" if old else ""
         return f"The {ours} here have kernels of at most {side}×{side}{stem}."
     return f"Of the {ours}, these have kernels of at least {LARGE}×{LARGE}: {markdown_text(', '.join(large))}."
@@ -457,7 +450,7 @@ def _networks(trial: Trial) -> str:
 
 def _label(entry: Entry) -> str:
     apart = f" ({entry.apart})" if entry.apart and entry.training is None else ""
-    return f"{entry.backbone}{apart}, {'kernel' if _is_stage_recorded(entry) else 'largest kernel'} {_kernel(entry)}"
+    return f"{entry.backbone}{apart}, {'kernel' if _is_stage_recorded(entry) else 'largest kernel'} {entry.kernel}"
 
 
 def _trainings(trial: Trial) -> str:

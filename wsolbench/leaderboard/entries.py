@@ -75,6 +75,14 @@ class Entry:
         return name if precision == "fp32" else f"{name} ({precision})"
 
     @property
+    def kernel(self) -> int:
+        """The largest kernel of the network's stages; of older records that of all layers, perhaps the stem's."""
+        if self.network is None:
+            return 0
+        kernel = self.network.stage_kernel
+        return self.network.largest_kernel if kernel is None else kernel
+
+    @property
     def training(self) -> TrainingInfo | None:
         """How the weights were trained, where they came with a card and not with a plugin."""
         weights = self.network.weights if self.network else None

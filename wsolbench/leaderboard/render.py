@@ -13,33 +13,13 @@ from tabulate import tabulate
 
 from wsolbench.escaping import csv_cell, finite_json, latex_text, markdown_text, visible
 from wsolbench.leaderboard.entries import Entry, Table
+from wsolbench.leaderboard.rows import COLUMNS, Column
 from wsolbench.leaderboard.seeds import group_seeds, name_trainings
 from wsolbench.records import SCHEMA_VERSION
 from wsolbench.records.marks import CLAIMED, explain_marks, marked, marks_of, network_marked
 from wsolbench.records.plain import sealed
 
 DASH = "–"
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column: its heading as papers print it, its key in CSV and JSON, its digits, whether its interval is shown."""
-
-    heading: str
-    key: str
-    digits: int
-    with_interval: bool = False
-
-
-COLUMNS = (
-    Column("MaxBoxAcc", "max_box_acc", 1),
-    Column("MaxBoxAcc @fullsup", "fullsup_box_acc", 1),
-    Column("V2", "max_box_acc_v2", 1),
-    Column("V2 @fullsup [95 %]", "fullsup_box_acc_v2", 1, with_interval=True),
-    Column("Top-1 Loc", "top1_loc", 1),
-    Column("top-1", "top1_acc", 1),
-    Column("PxAP", "pxap", 1),
-)
 
 
 SEEDS_EXPLAINED = "mean ± standard deviation over the seeds of the training"
