@@ -34,6 +34,7 @@ from wsolbench.leaderboard.render import (
     seeds_as_markdown,
 )
 from wsolbench.leaderboard.seeds import uncounted
+from wsolbench.leaderboard.systems import systems_as_markdown
 from wsolbench.progress import Reporter
 from wsolbench.records.store import files_beside
 
@@ -208,8 +209,7 @@ def _page(tables: list[Table], galleries: Collection[str], refused: int) -> str:
     if refused:
         them = "record is" if refused == 1 else "records are"
         parts.append(f"**{refused} {them} left out**: `wsolbench leaderboard check` says why.\n")
-    claims = claims_as_markdown(tables)
-    parts += [claims] if claims else []
+    parts += [section for section in (claims_as_markdown(tables), systems_as_markdown(tables)) if section]
     for table in tables:
         parts.append(f"## {markdown_text(table.title)}\n")
         parts += [f"{line}\n" for line in (_selection(table, tables), _pretrained(table)) if line]

@@ -19,7 +19,7 @@ from wsolbench.leaderboard.entries import Entry, Table, whole_of
 from wsolbench.records.compare import Difference, Scores, difference_of, mean_scores, scores_of
 from wsolbench.records.identity import identity_of
 
-__all__ = ["CLAIMS", "Claim", "Result", "Trial", "claims_as_markdown", "try_claims", "verdict_of"]
+__all__ = ["CLAIMS", "Claim", "Result", "Trial", "claims_as_markdown", "shown_difference", "try_claims", "verdict_of"]
 
 FULLSUP, ORACLE = "fullsup_box_acc_v2", "max_box_acc_v2"
 """The score that is compared, and the one that takes its place where a record has no train-fullsup."""
@@ -356,7 +356,7 @@ def _summary(results: Sequence[Result]) -> str:
             _kind(result.pretrained),
             markdown_text(result.compared),
             str(len(result.trials)),
-            _shown(result.mean, result.metric),
+            shown_difference(result.mean, result.metric),
             f"**{result.verdict}**",
             *(str(result.count(verdict)) for verdict in VERDICTS),
         ]
@@ -416,7 +416,7 @@ def _details(results: Sequence[Result]) -> str:
             *map(markdown_text, (_images(result.table), _networks(trial), _trainings(trial), result.compared)),
             f"{trial.difference.first:.1f}",
             f"{trial.difference.second:.1f}",
-            _shown(trial.difference, result.metric),
+            shown_difference(trial.difference, result.metric),
             verdict_of(trial.difference),
         ]
         for result in results
@@ -467,7 +467,8 @@ def _seeds(seeds: Sequence[str]) -> str:
     return f"seed{'' if len(seeds) == 1 else 's'} {', '.join(seeds)}"
 
 
-def _shown(difference: Difference, metric: str) -> str:
+def shown_difference(difference: Difference, metric: str) -> str:
+    """Return a difference and its interval for people; one of oracle scores says so."""
     shown = f"{difference.difference:+.1f} [{difference.low:+.1f}, {difference.high:+.1f}]".replace("-", "−")
     return shown if metric == FULLSUP else f"{shown} (oracle)"
 

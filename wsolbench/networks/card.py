@@ -14,7 +14,15 @@ from wsolbench.errors import WeightsError
 from wsolbench.escaping import visible
 from wsolbench.files import read_regular
 from wsolbench.networks.pickles import shown
-from wsolbench.records import BestEpochInfo, ChoiceInfo, Preprocessing, SystemInfo, TrainingInfo, WeightsInfo
+from wsolbench.records import (
+    BestEpochInfo,
+    ChoiceInfo,
+    Preprocessing,
+    SystemInfo,
+    TrainingInfo,
+    TrainingTime,
+    WeightsInfo,
+)
 
 CARD = "card.json"
 LABELS_ALONE = "image labels of train-weaksup"
@@ -101,6 +109,7 @@ class Card(BaseModel):
             chosen=self.chosen,
             best_epoch=self.best_epoch,
             epoch=self.epoch,
+            time=TrainingTime(seconds=self.seconds, device=self.device, threads=self.threads),
         )
 
 

@@ -185,7 +185,9 @@ def _weights(weights: WeightsInfo, seed: int | None) -> Facts:
     if training is None:
         return (("weights", weights.source), ("weights hash", weights.sha256 or f"seed {seed}"), *key)
     usual = {name for name in ("preprocessing", "epoch") if getattr(training, name) is None}  # older records have none
-    asked = training.model_dump(exclude={"initial_weights", "command", "chosen", "system", "best_epoch", *usual})
+    asked = training.model_dump(
+        exclude={"initial_weights", "command", "chosen", "system", "best_epoch", "time", *usual}
+    )
     return (
         ("training", _plain(asked)),
         *((("system", _plain(training.system.without_targets.model_dump())),) if training.system is not None else ()),

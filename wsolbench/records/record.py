@@ -314,6 +314,14 @@ class SystemInfo(_Part):
         return self.model_copy(update={"stages": stages})
 
 
+class TrainingTime(_Part):
+    """How long a training took, and on what."""
+
+    seconds: Annotated[float, Field(ge=0)] = Field(description="wall clock of its command, all stages and seeds")
+    device: Text
+    threads: PositiveCount = Field(description="of the main process on the CPU")
+
+
 class TrainingInfo(_Part):
     """How weights were trained, as the card beside their file says."""
 
@@ -335,6 +343,7 @@ class TrainingInfo(_Part):
     epoch: PositiveCount | None = Field(
         default=None, description="the epoch of the recipe after which the weights were kept; null at the end"
     )
+    time: TrainingTime | None = Field(default=None, description="null in older records; no part of an identity")
 
     @property
     def history(self) -> list[TrainingInfo]:
@@ -351,7 +360,7 @@ class TrainingInfo(_Part):
         start = self.initial_weights
         if start.training is not None and start.training.seed == self.seed:
             start = start.model_copy(update={"file": None, "sha256": None, "training": start.training.without_seed()})
-        changes: dict[str, Any] = {"seed": 0, "command": "", "initial_weights": start}
+        changes: dict[str, Any] = {"seed": 0, "command": "", "initial_weights": start, "time": None}
         if self.system is not None:
             changes["system"] = self.system.without_targets
         if self.best_epoch is not None:

@@ -1,0 +1,185 @@
+"""Systems that train a network to localize, each beside the same network that was trained without it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from tabulate import tabulate
+
+from wsolbench.escaping import markdown_text
+from wsolbench.leaderboard.claims import FULLSUP, ORACLE, Pair, shown_difference
+from wsolbench.leaderboard.entries import Entry, Table
+from wsolbench.records import TrainingInfo
+from wsolbench.records.compare import Difference, Scores, difference_of, mean_scores, scores_of
+from wsolbench.records.identity import identity_of
+
+__all__ = ["PLAIN", "SystemTrial", "systems_as_markdown", "try_systems"]
+
+PLAIN = ("cam", "class-attention")
+"""The method beside a system: the first that the network without it has."""
+
+
+@dataclass(frozen=True)
+class SystemTrial:
+    """A system on one network, beside the network without it: a difference of means over its trainings.
+
+    Attributes:
+        table: The table of the network without the system.
+        pairs: A pair for every training: the network without the system, and with it.
+        metric: What is compared.
+        difference: Of the means of the pairs, system less network without it.
+    """
+
+    table: Table
+    pairs: tuple[Pair, ...]
+    metric: str
+    difference: Difference
+
+    @property
+    def system(self) -> str:
+        """The system's name, with the options that tell it apart."""
+        training = self.pairs[0][1].training
+        assert training is not None
+        assert training.system is not None
+        return training.system.name
+
+
+def try_systems(tables: Sequence[Table]) -> list[SystemTrial]:
+    """Return every system on every network that was also measured without it, data set by data set.
+
+    Networks are the same without a system if they have the same name and options, and either were trained alike with
+    the same seed, or are what the system's training started from.
+
+    Raises:
+        DataError: The outcomes of a record contradict themselves.
+    """
+    known: dict[str, Scores] = {}
+    groups: dict[tuple[str, str], tuple[Table, list[Pair]]] = {}
+    for table, plain, entry in _pairs(tables):
+        assert entry.training is not None
+        key = f"{entry.backbone} {entry.method} {entry.training.without_seed().model_dump_json()}"
+        groups.setdefault((table.slug, key), (table, []))[1].append((plain, entry))
+    trials = [_trial(table, pairs, known) for table, pairs in groups.values()]
+    places = {table.slug: place for place, table in enumerate(tables)}
+    return sorted(
+        trials, key=lambda each: (places[each.table.slug], each.pairs[0][0].backbone, -each.difference.difference)
+    )
+
+
+def _pairs(tables: Sequence[Table]) -> Iterator[tuple[Table, Entry, Entry]]:
+    """Yield each entry of a system with its network without it, and the table of that; boxes have their own table."""
+    plain: dict[tuple[object, ...], list[tuple[Table, Entry]]] = {}
+    for table in tables:
+        for entry in table.entries:
+            if entry.method in PLAIN and entry.training is not None and entry.training.system is None:
+                plain.setdefault(_images_of(entry), []).append((table, entry))
+    for entry in (each for table in tables for each in table.entries):
+        if entry.training is not None and entry.training.system is not None and entry.has_maps:
+            twins = [each for each in plain.get(_images_of(entry), []) if _is_without(each[1], entry)]
+            if twins:
+                table, twin = min(twins, key=lambda each: PLAIN.index(each[1].method))
+                yield table, twin, entry
+
+
+def _images_of(entry: Entry) -> tuple[object, ...]:
+    """Return what two records have in common that are compared; boxes have neither a target nor a τ step."""
+    measured = identity_of(entry.record)
+    settings = tuple(fact for fact in measured.protocol if fact[0] not in ("target", "τ step"))
+    return (*measured.data, *measured.pixels, *settings)
+
+
+def _is_without(plain: Entry, entry: Entry) -> bool:
+    """Tell whether a network is that of a system without it."""
+    assert plain.training is not None
+    assert entry.training is not None
+    assert entry.training.system is not None
+    ours, theirs = plain.record.backbone, entry.record.backbone
+    if ours is None or theirs is None or theirs.name != f"{entry.training.system.name}:{ours.name}":
+        return False
+    started = entry.training.initial_weights.sha256
+    return ours.options == theirs.options and (
+        (started is not None and started == plain.weights_sha256) or _how(plain.training) == _how(entry.training)
+    )
+
+
+def _how(training: TrainingInfo) -> TrainingInfo:
+    return training.model_copy(update={"system": None, "command": ""})
+
+
+def _trial(table: Table, pairs: Sequence[Pair], known: dict[str, Scores]) -> SystemTrial:
+    for entry in (entry for pair in pairs for entry in pair):
+        if entry.name not in known:
+            known[entry.name] = scores_of(entry.record, ())
+    metric = FULLSUP if all(FULLSUP in known[entry.name] for pair in pairs for entry in pair) else ORACLE
+    first, second = (mean_scores([known[entry.name] for entry in side]) for side in zip(*pairs, strict=True))
+    return SystemTrial(table, tuple(pairs), metric, difference_of(first, second, metric))
+
+
+# ----------------------------------------------------------------------------------------------------------------- page
+
+
+def systems_as_markdown(tables: Sequence[Table]) -> str | None:
+    """Return the section of the page, a table for every data set; None where no system has its network beside it.
+
+    Raises:
+        DataError: The outcomes of a record contradict themselves.
+    """
+    trials = try_systems(tables)
+    if not trials:
+        return None
+    parts = ["## Systems that are trained to localize\n", _EXPLAINED, ""]
+    for table in tables:
+        own = [trial for trial in trials if trial.table.slug == table.slug]
+        if own:
+            parts += [f"### {markdown_text(table.title)}\n", f"{_summary(own)}\n"]
+    return "\n".join(parts)
+
+
+def _summary(trials: Iterable[SystemTrial]) -> str:
+    headings = ["Network", "Without", "V2", "System", "Map", "V2", "Difference [95 %]", "Seeds", "Epochs", "Minutes"]
+    rows = [
+        [
+            *map(markdown_text, (plain.backbone, plain.method)),
+            f"{trial.difference.first:.1f}",
+            *map(markdown_text, (trial.system, entry.method)),
+            f"{trial.difference.second:.1f}",
+            shown_difference(trial.difference, trial.metric),
+            ", ".join(str(entry.seed) for _, entry in trial.pairs),
+            " + ".join(str(sum(_epochs(each))) for each in entry.history),
+            _minutes([entry for _, entry in trial.pairs]),
+        ]
+        for trial in trials
+        for plain, entry in trial.pairs[:1]
+    ]
+    align = ["left", "left", "right", "left", "left", "right", "right", "left", "right", "right"]
+    return tabulate(rows, headings, tablefmt="pipe", disable_numparse=True, colalign=align)
+
+
+def _epochs(training: TrainingInfo) -> list[int]:
+    """Return the epochs of each stage of a training."""
+    if training.system is not None:
+        return [stage.epochs for stage in training.system.stages]
+    return [epochs for epochs in [training.recipe_options.get("epochs")] if isinstance(epochs, int)]
+
+
+def _minutes(entries: Sequence[Entry]) -> str:
+    """Return the mean time of trainings, with those that they went on from; a dash where cards did not say it."""
+    times = [each.time for entry in entries for each in entry.history]
+    if any(time is None for time in times):
+        return "–"
+    return f"{sum(time.seconds for time in times if time) / 60 / len(entries):.1f}"
+
+
+_EXPLAINED = """A system changes the network, the loss or the stages of a training. Beside each stands the same network
+that was trained without it: alike and with the same seed, or as what the system's training started from.
+
+- The map without the system is `cam`, or `class-attention` of a network without class weights. That of the system is
+  its own. Boxes (`psol`) have no τ, so all their scores are the same at every τ.
+- V2 is at the τ chosen on train-fullsup, in percent; the difference is that of the system less that without it, in
+  percentage points. Scores are means over the seeds, in every resample too; the 95 % interval is from resamples of the
+  same images for both. It says how sure the difference is for these trainings, not for others.
+- Epochs are those of the trainings one after another; minutes are their wall clock, the mean over seeds. Commands stand
+  with the tables of the data sets, the device in the records.
+- A system was trained for these epochs, on these images, with its defaults where the command says nothing else. One
+  that does not help here may help the networks and trainings that it was published with."""
