@@ -11,6 +11,7 @@ from pathlib import Path
 from wsolbench.errors import DataError
 from wsolbench.escaping import fence, markdown_text, visible
 from wsolbench.leaderboard.claims import claims_as_markdown
+from wsolbench.leaderboard.details import DETAILS, details_of
 from wsolbench.leaderboard.entries import RECORDS, Table, group_tables, read_all, whole_of
 from wsolbench.leaderboard.equal import equal_on
 from wsolbench.leaderboard.figures import (
@@ -23,7 +24,8 @@ from wsolbench.leaderboard.figures import (
     records_shown,
 )
 from wsolbench.leaderboard.lock import locked
-from wsolbench.leaderboard.output import MANIFEST, PAGE, ROWS, check_own, leftovers, listed, mark_of, publish
+from wsolbench.leaderboard.output import INDEX, MANIFEST, PAGE, ROWS, check_own, leftovers, listed, mark_of, publish
+from wsolbench.leaderboard.page import Part, render_page
 from wsolbench.leaderboard.render import (
     SEEDS_EXPLAINED,
     as_csv,
@@ -33,16 +35,18 @@ from wsolbench.leaderboard.render import (
     seeds_as_latex,
     seeds_as_markdown,
 )
+from wsolbench.leaderboard.rows import rows_of, score_of
 from wsolbench.leaderboard.seeds import uncounted
 from wsolbench.leaderboard.systems import systems_as_markdown
 from wsolbench.progress import Reporter
+from wsolbench.records.compare import scores_of
 from wsolbench.records.store import files_beside
 
 FIGURES = "figures"
 
 
 def build(folder: Path, reporter: Reporter | None = None) -> list[Path]:
-    """Write README.md, leaderboard.csv, leaderboard.json, LaTeX files for every table, and the figures.
+    """Write the page, README.md, leaderboard.csv, leaderboard.json, LaTeX files for every table, and the figures.
 
     A record that contradicts itself is left out, and named when everything else is written. A file that was changed
     since it was built is never replaced. Files of an earlier build that no record produces any more are removed,
@@ -69,7 +73,7 @@ def build(folder: Path, reporter: Reporter | None = None) -> list[Path]:
         check_own(folder, contents)
         removed, changed = leftovers(folder, contents)
         publish(folder, contents, removed)
-    for name in removed:
+    for name in (name for name in removed if not name.startswith(f"{DETAILS}/")):  # a name there says nothing
         reporter.say(f"removed {folder / name}, which no record produces any more")
     for name in changed:
         reporter.say(f"kept {folder / name}, which no record produces any more: it was changed since it was built")
@@ -160,10 +164,28 @@ def _changed(path: Path) -> str:
 
 def _texts(tables: list[Table], folder: Path, refused: int = 0) -> dict[str, bytes]:
     galleries = {name for name in _galleries(tables) if (folder / name).is_file()}
+    parts = [_part(table, tables, galleries) for table in tables]
     texts = {PAGE: _page(tables, galleries, refused), ROWS: as_csv(tables)}
     texts.update({f"{table.slug}.tex": as_latex(table) for table in tables})
     texts.update({f"{table.slug}-seeds.tex": seeds for table in tables if (seeds := seeds_as_latex(table))})
-    return {name: text.encode() for name, text in texts.items()}
+    encoded = {name: text.encode() for name, text in texts.items()}
+    for table in tables:
+        encoded |= details_of(table, {entry.name: scores_of(entry.record, ()) for entry in table.entries})
+    return {INDEX: render_page(parts, refused), **encoded}
+
+
+def _part(table: Table, tables: Sequence[Table], galleries: Collection[str]) -> Part:
+    """Return a table as the page shows it."""
+    methods, gallery = methods_drawn(table, tables), f"{FIGURES}/{table.slug}-gallery.png"
+    return Part(
+        slug=table.slug,
+        name=table.entries[0].record.dataset.name,
+        title=table.title,
+        rows=rows_of(table),
+        score=score_of(table),
+        figures={TITLES[name]: f"{FIGURES}/{table.slug}-{name}.svg" for name in figures_of(table, methods)},
+        gallery=gallery if gallery in galleries else None,
+    )
 
 
 def _fingerprint(table: Table, methods: list[str]) -> str:

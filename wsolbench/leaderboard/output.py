@@ -13,12 +13,12 @@ from wsolbench.errors import OutputError
 from wsolbench.files import read_regular
 from wsolbench.records.plain import SEAL, summary_sha256
 
-__all__ = ["MANIFEST", "PAGE", "ROWS", "check_own", "leftovers", "listed", "mark_of", "publish"]
+__all__ = ["INDEX", "MANIFEST", "PAGE", "ROWS", "check_own", "leftovers", "listed", "mark_of", "publish"]
 
-PAGE, ROWS, MANIFEST = "README.md", "leaderboard.csv", "leaderboard.json"
+INDEX, PAGE, ROWS, MANIFEST = "index.html", "README.md", "leaderboard.csv", "leaderboard.json"
 
 _LARGEST = 2**28
-_NAME = re.compile(r"(figures/)?[A-Za-z0-9_.+=-]+\.(tex|png|svg)")
+_NAME = re.compile(r"(figures/)?[A-Za-z0-9_.+=-]+\.(tex|png|svg)|details/[a-z0-9-]+\.js")
 """What may be removed, so that no list of files, whoever wrote it, names one elsewhere."""
 
 

@@ -1,0 +1,330 @@
+"""The leaderboard as one HTML page: it opens from disk, holds all rows, and asks no server for anything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib.resources import files
+from typing import Any
+from urllib.parse import quote
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from wsolbench import __version__
+from wsolbench.escaping import csv_cell, finite_json, latex_text, markdown_text, visible
+from wsolbench.leaderboard.architectures import Architecture, architectures_of
+from wsolbench.leaderboard.details import COMPARED, DETAILS
+from wsolbench.leaderboard.rows import COLUMNS, Column, Row
+from wsolbench.records.marks import explain_marks
+
+__all__ = ["Part", "render_page"]
+
+PAPER_METHODS = {"cam": "CAM", "pc1": "PC1", "cam-pos": "pos", "cam-neg": "neg"}
+"""The methods that the table of architectures has side by side, and their headings."""
+
+_FACTS = {
+    "rank": "Rank",
+    "method": "Method",
+    "weights": "Weights",
+    "parameters": "Params (M)",
+    "kernel": "Kernel",
+    "family": "Family",
+    "precision": "Precision",
+}
+"""The columns of a row beside its network and its metrics, and their headings."""
+
+_HEADINGS = {
+    **{column.key: column.heading.partition(" [")[0] for column in COLUMNS},
+    **_FACTS,
+    **PAPER_METHODS,
+    "network": "Network",
+    "best": "Best method",
+}
+"""Column -> its heading."""
+
+_COLUMNS = sorted(COLUMNS, key=lambda column: "_v2" not in column.key or "fullsup" not in column.key)
+"""The metrics, that of ranks first."""
+
+_HIDDEN = ("family", "precision", "max_box_acc", "max_box_acc_v2", "top1_acc", "pxap")
+"""Columns that a reader turns on."""
+
+_MINOR = ("parameters", "kernel", "weights", "top1_loc", "max_box_acc_v2", "cam-pos", "cam-neg")
+"""Columns that a phone shows when its reader asks for them."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A table as the page shows it.
+
+    Attributes:
+        slug: Its name in addresses and files.
+        name: The data set.
+        title: What makes its rows comparable.
+        rows: Its rows, the best first; the row of a mean before those of its trainings.
+        score: The metric that it is sorted and ranked by.
+        figures: What a figure shows -> its file.
+        gallery: The file of its gallery, or None.
+    """
+
+    slug: str
+    name: str
+    title: str
+    rows: Sequence[Row]
+    score: str
+    figures: Mapping[str, str] = field(default_factory=dict)
+    gallery: str | None = None
+
+    @property
+    def is_reported(self) -> bool:
+        """Whether nothing of it was measured."""
+        return all(row.kind == "reported" for row in self.rows)
+
+    @property
+    def images(self) -> int | None:
+        """How many images its rows are of; None where a paper does not say."""
+        return self.rows[0].images
+
+    @property
+    def notes(self) -> list[str]:
+        """What the marks behind its rows mean, a line each."""
+        return explain_marks({mark for row in self.rows for mark in row.marks})
+
+    @property
+    def peaks(self) -> list[tuple[Column, Row]]:
+        """The best row by each metric that any row has."""
+        found = []
+        for column in COLUMNS:
+            values = [(value, row) for row in self.rows if (value := row.metrics.get(column.key)) is not None]
+            found += [(column, max(values, key=lambda each: each[0])[1])] if values else []
+        return found
+
+    @cached_property
+    def measured(self) -> list[Row]:
+        """The rows of networks."""
+        return [row for row in self.rows if row.kind in ("measured", "submitted")]
+
+    @cached_property
+    def baselines(self) -> list[Row]:
+        """The rows that no network has a part in."""
+        return [row for row in self.rows if row.kind == "baseline"]
+
+    @cached_property
+    def architectures(self) -> list[Architecture]:
+        """A line for every trained network."""
+        return architectures_of(self.rows, self.score)
+
+    @cached_property
+    def lines(self) -> list[Architecture | Row]:
+        """The architectures with the baselines among them, by score; one that was measured again is there once."""
+
+        def place(line: Architecture | Row) -> float:
+            value = (line.best if isinstance(line, Architecture) else line).metrics[self.score]
+            return 1.0 if value is None else -value
+
+        baselines = {(row.method, row.metrics[self.score]): row for row in reversed(self.baselines)}
+        return sorted([*self.architectures, *baselines.values()], key=place)
+
+    @cached_property
+    def place_of(self) -> dict[str, int]:
+        """The place of the architecture that a row is of: id -> place."""
+        return {row: place for place, each in enumerate(self.architectures) for row in each.rows}
+
+
+@dataclass(frozen=True)
+class Strip:
+    """A line of the summary: the best row of a table, between the others.
+
+    Attributes:
+        part: The table.
+        best: Its best row.
+        value: Its score.
+        ends: Of its interval; of a mean without one, mean ± sd.
+        others: The best scores of the other networks.
+        rivals: How many other networks may be as good.
+        baseline: The best row that no network has a part in, with its score.
+    """
+
+    part: Part
+    best: Row
+    value: float
+    ends: tuple[float, float] | None
+    others: Sequence[tuple[str, float]]
+    rivals: int | None
+    baseline: tuple[Row, float] | None
+
+
+def render_page(parts: Sequence[Part], left_out: int = 0) -> bytes:
+    """Return ``index.html``.
+
+    Args:
+        parts: The tables: those of what was measured, and then those of what papers report of other data sets.
+        left_out: How many records are wrong, and so are in no table.
+    """
+    templates = Environment(
+        loader=PackageLoader("wsolbench.leaderboard", "templates"),
+        autoescape=True,
+        finalize=_finalize,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    measured = [part for part in parts if not part.is_reported]
+    strips = [strip for part in parts if (strip := _strip(part)) is not None]
+    rows = [row for part in parts for row in part.rows]
+    page = templates.get_template("index.html.jinja").render(
+        parts=parts,
+        strips=strips,
+        axis=_axis(strips),
+        facets=_facets(parts, rows),
+        counts=_counts(measured, rows),
+        columns=_COLUMNS,
+        facts=_FACTS,
+        headings=_HEADINGS,
+        paper_methods=PAPER_METHODS,
+        hidden=_HIDDEN,
+        minor=_MINOR,
+        left_out=left_out,
+        settings=_json(_settings(parts, rows)),
+        style=_asset("page.css"),
+        scripts=[_asset(name) for name in _SCRIPTS],
+        version=__version__,
+        number=_number,
+        link=quote,
+        detail=_detail,
+        short=_short,
+    )
+    return (page + "\n").encode()
+
+
+_SCRIPTS = ("state.js", "tables.js", "details.js", "intervals.js", "compare.js", "export.js", "start.js")
+
+
+def _asset(name: str) -> Markup:
+    return Markup((files(__package__) / "templates" / name).read_text(encoding="utf-8"))
+
+
+def _json(value: Any) -> Markup:
+    """Return a value for a script element, which nothing in it ends."""
+    return Markup(finite_json(value).replace("<", "\\u003c"))
+
+
+def _settings(parts: Sequence[Part], rows: Sequence[Row]) -> dict[str, Any]:
+    """Return what the scripts have to know: it has one home, which is not in them."""
+    return {
+        "details": DETAILS,
+        "compared": list(COMPARED),
+        "metrics": [*(column.key for column in COLUMNS), *PAPER_METHODS],
+        "references": [],
+        "headings": _HEADINGS,
+        "escaped": _escaped(parts, rows),
+        "version": __version__,
+    }
+
+
+def _escaped(parts: Sequence[Part], rows: Sequence[Row]) -> dict[str, dict[str, str]]:
+    """Return the texts of the page that a format writes otherwise: format -> text -> how it is written there."""
+    names = (
+        text
+        for row in rows
+        for text in (row.network, row.method, row.weights, row.family, row.precision, row.source, *row.marks)
+    )
+    titles = (text for part in parts for text in (part.name, part.title))
+    known = sorted({visible(text) for text in (*names, *titles, *_HEADINGS.values()) if text})
+    formats = {"latex": latex_text, "markdown": markdown_text, "csv": csv_cell}
+    return {
+        name: {text: written for text in known if (written := escape(text)) != text} for name, escape in formats.items()
+    }
+
+
+def _strip(part: Part) -> Strip | None:
+    """Return the line of a table in the summary; None where no network has a score."""
+    scored = [(each, value) for each in part.architectures if (value := each.best.metrics[part.score]) is not None]
+    if not scored:
+        return None
+    (first, value), *others = scored
+    best = first.best
+    ends = best.intervals.get(part.score)
+    if ends is None and part.score in best.sd:
+        ends = value - best.sd[part.score], value + best.sd[part.score]
+    baselines = [(row, found) for row in part.baselines if (found := row.metrics[part.score]) is not None]
+    first_of = {part.place_of.get(row.id) for row in part.measured if row.rank is not None and row.rank[0] == 1}
+    return Strip(
+        part,
+        best,
+        value,
+        ends,
+        [(each.best.network or "–", found) for each, found in others],
+        len(first_of - {0, None}) if best.rank is not None else None,
+        max(baselines, key=lambda each: each[1], default=None),
+    )
+
+
+def _axis(strips: Iterable[Strip]) -> tuple[int, int]:
+    """Return whole tens around all that the summary draws."""
+    drawn = [
+        value
+        for strip in strips
+        for value in (
+            strip.value,
+            *(strip.ends or ()),
+            *(found for _, found in strip.others),
+            *([strip.baseline[1]] if strip.baseline else []),
+        )
+    ]
+    if not drawn:
+        return 0, 100
+    return int(min(drawn) // 10 * 10), min(100, int(max(drawn) // 10 * 10 + 10))
+
+
+def _facets(parts: Sequence[Part], rows: Sequence[Row]) -> dict[str, tuple[str, list[tuple[str, str]]]]:
+    """Return by what rows are filtered: name -> heading, and the values with what they are called."""
+
+    def values(found: Iterable[str | None]) -> list[tuple[str, str]]:
+        return [(value, value) for value in sorted({value for value in found if value}, key=str.casefold)]
+
+    kinds = {row.kind for row in rows}
+    return {
+        "data": ("Data set", [(part.slug, _label(part)) for part in parts]),
+        "family": ("Architecture", values(row.family for row in rows)),
+        "method": ("Method", values(row.method for row in rows)),
+        "weights": ("Weights", values(row.weights_kind for row in rows)),
+        "kind": ("Source", [(kind, kind) for kind in _KINDS if kind in kinds]),
+    }
+
+
+def _label(part: Part) -> str:
+    return f"{part.name}, {part.images:,} images" if part.images else part.name
+
+
+_KINDS = ("measured", "submitted", "baseline", "reported")
+
+
+def _counts(parts: Sequence[Part], rows: Sequence[Row]) -> dict[str, int]:
+    measured = [row for row in rows if row.kind != "reported" and not row.is_mean]
+    return {
+        "rows": len(measured),
+        "networks": len({row.network for row in measured if row.network}),
+        "methods": len({row.method for row in measured if row.kind != "baseline"}),
+        "data": len({part.name for part in parts}),
+    }
+
+
+def _detail(row: Row) -> str | None:
+    """Return the name of the file with the details of a row; None of what no record has."""
+    return row.record_sha256[:16] if row.record_sha256 else None
+
+
+def _number(value: float | None, digits: int = 1) -> str:
+    return "–" if value is None else f"{value:.{digits}f}"
+
+
+def _short(value: float) -> str:
+    """Return a number for a script: digits beyond these decide nothing."""
+    return f"{value:.6g}"
+
+
+def _finalize(value: Any) -> Any:
+    """Return what an expression of the template becomes: texts have no hidden characters."""
+    return visible(value) if type(value) is str else value
