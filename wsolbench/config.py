@@ -213,7 +213,8 @@ class EvaluateConfig(ScoringConfig):
         scoremaps: The folder of the evaluated split's maps.
         fullsup_scoremaps: The same for train-fullsup, for choosing τ.
         predicted_boxes: A file of boxes of the evaluated split, in place of maps.
-        predictions: A file of predicted classes of the evaluated split, or the record of a network that predicts them.
+        predictions: Where maps or boxes are given, as `classifier`; where they are not, as `predicted_boxes`.
+        classifier: A file of predicted classes of the evaluated split, or the record of a network that predicts them.
         name: What the maps or boxes are called in the record, in place of a method; None for ``precomputed`` and
             ``predicted-boxes``.
         out: The new folder of the record; None writes none.
@@ -223,13 +224,29 @@ class EvaluateConfig(ScoringConfig):
     fullsup_scoremaps: Path | None = None
     predicted_boxes: Path | None = None
     predictions: Path | None = None
+    classifier: Path | None = None
     name: MapsName | None = None
     out: Path | None = None
 
     @property
+    def predictions_are_boxes(self) -> bool:
+        """Whether the file of predictions is what is evaluated, as nothing else is."""
+        return self.predictions is not None and self.scoremaps is None and self.predicted_boxes is None
+
+    @property
+    def boxes_file(self) -> Path | None:
+        """The file of boxes in place of maps."""
+        return self.predictions if self.predictions_are_boxes else self.predicted_boxes
+
+    @property
+    def classes_file(self) -> Path | None:
+        """The file of predicted classes, or the record of a network."""
+        return self.classifier if self.predictions_are_boxes else self.classifier or self.predictions
+
+    @property
     def method(self) -> str:
         """What the record calls the maps or boxes."""
-        return self.name or (STORED_MAPS if self.predicted_boxes is None else STORED_BOXES)
+        return self.name or (STORED_MAPS if self.boxes_file is None else STORED_BOXES)
 
 
 class TrainConfig(DataConfig, InputSettings):

@@ -202,6 +202,7 @@ def evaluate(
     fullsup_scoremaps: FilePath | None = None,
     predicted_boxes: FilePath | None = None,
     predictions: FilePath | None = None,
+    classifier: FilePath | None = None,
     name: str | None = None,
     data_root: FilePath | None = None,
     metadata_root: FilePath | None = None,
@@ -227,7 +228,8 @@ def evaluate(
         dataset: What the maps were made for; ``"folder"`` stands for lists in the reference layout.
         fullsup_scoremaps: The same for train-fullsup, for choosing τ.
         predicted_boxes: A file of boxes of every image in place of maps, CSV or JSON; see docs/data.md.
-        predictions: A file of the predicted class of every image, or of the five best, CSV or JSON; or a record.
+        predictions: What a system predicts: without maps and `predicted_boxes` its boxes, beside them the classes.
+        classifier: A file of the predicted class of every image, or of the five best, CSV or JSON; or a record.
         name: What the maps or boxes are called in the record, in place of a method.
         data_root: Where the data set is; see `run` for this and the other arguments.
         metadata_root: Where its lists are.

@@ -130,6 +130,21 @@ def test_boxes_of_every_form_score_as_loops_over_boxes_say(tmp_path, made, predi
     assert "boxes, no τ" in str(record)
 
 
+def test_predictions_alone_are_boxes_and_beside_boxes_classes(cli, tmp_path, made, predicted):
+    boxes = write_boxes(tmp_path, predicted[0], "boxes.json")
+    (tmp_path / "classes.json").write_text(json.dumps(predicted[1]))
+    classes, metrics = tmp_path / "classes.json", []
+    for given in (
+        ("--predictions", boxes, "--classifier", classes),
+        ("--predicted-boxes", boxes, "--predictions", classes),
+        ("--boxes", boxes, "--classifier", classes),
+    ):
+        done = cli("evaluate", "--metadata-root", made.metadata, *given, "--json")
+        metrics.append(json.loads(done.out)["metrics"])
+    assert metrics[0] == metrics[1] == metrics[2]
+    assert metrics[0]["top1_loc"] is not None
+
+
 def test_boxes_and_maps_of_the_same_images_compare(cli, tmp_path, made, predicted):
     boxes = write_boxes(tmp_path, predicted[0], "boxes.json")
     options = [*made.options, "--interval", "0.25"]
@@ -371,13 +386,20 @@ def test_a_doubt_about_the_unit_is_a_warning(cli, tmp_path, made):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ([], "say what is evaluated: --scoremaps DIR, or --predicted-boxes FILE"),
+        ([], "say what is evaluated: --scoremaps DIR, or --predictions FILE of boxes"),
         (["--boxes", "halfopen"], "--boxes halfopen: neither inclusive, half-open, clip nor a file"),
         (["--predicted-boxes", "absent.csv"], "--predicted-boxes absent.csv: there is no such file"),
         (["--predicted-boxes", "b.csv", "--scoremaps", "maps"], "--scoremaps: boxes are scored in place of maps"),
         (["--predicted-boxes", "b.csv", "--fullsup-scoremaps", "maps"], "--fullsup-scoremaps: boxes have no τ"),
         (["--predicted-boxes", "b.csv", "--tau", "0.2"], "--tau: boxes have no τ"),
         (["--predicted-boxes", "b.csv", "--boxes", "c.csv"], "--boxes c.csv: expected inclusive, half-open, clip"),
+        (["--predictions", "absent.csv"], "--predictions absent.csv: there is no such file"),
+        (["--predictions", "b.csv", "--tau", "0.2"], "--tau: boxes have no τ; omit it, or omit --predictions"),
+        (["--classifier", "c.csv"], "say what is evaluated"),
+        (
+            ["--predicted-boxes", "b.csv", "--predictions", "c.csv", "--classifier", "c.csv"],
+            "--predictions and --classifier: both name predicted classes; omit one",
+        ),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(cli, made, options, words):

@@ -43,8 +43,14 @@ def evaluate(
     predictions: Annotated[
         Path | None,
         typer.Option(
-            "--predictions",
-            "--classifier",
+            metavar="FILE|RECORD",
+            help="What a system predicts. Alone: its boxes, as --predicted-boxes. Beside maps or boxes: the classes, "
+            "as --classifier.",
+        ),
+    ] = None,
+    classifier: Annotated[
+        Path | None,
+        typer.Option(
             metavar="FILE|RECORD",
             help="Class of every image, or the five best: CSV or JSON; or a network's record. For Top-k Loc.",
         ),
@@ -86,7 +92,7 @@ def evaluate(
     session = session_of(context)
     convention, predicted_boxes = _boxes(boxes, predicted_boxes)
     if dataset is None and metadata_root is None:
-        what = "scoremaps were made" if predicted_boxes is None else "boxes were predicted"
+        what = "scoremaps were made" if predicted_boxes is None and scoremaps is not None else "boxes were predicted"
         raise UsageError(f"say what the {what} for: --dataset NAME or --metadata-root DIR")
     from wsolbench.config import EvaluateConfig
 
@@ -95,6 +101,7 @@ def evaluate(
         fullsup_scoremaps=fullsup_scoremaps,
         predicted_boxes=predicted_boxes,
         predictions=predictions,
+        classifier=classifier,
         name=name,
         dataset=dataset or REFERENCE_LAYOUT,
         data_root=data_root,

@@ -37,8 +37,6 @@ from wsolbench.records.missing import NO_FULLSUP_MAPS
 
 __all__ = ["evaluate", "score_source"]
 
-PREDICTIONS = "--predictions"
-
 
 def evaluate(config: EvaluateConfig, registry: Registry, reporter: Reporter, *, command: str) -> ResultRecord:
     """Score the stored scoremaps of a split, at the oracle τ and, where train-fullsup maps are given, at theirs.
@@ -61,7 +59,7 @@ def evaluate(config: EvaluateConfig, registry: Registry, reporter: Reporter, *, 
     _check_what_is_given(config)
     dataset = open_dataset(registry.datasets.get(config.dataset), config.roots, reporter)
     with nullcontext() if config.out is None else atomic_folder(config.out) as draft:
-        carry_out = _evaluate_maps if config.predicted_boxes is None else _evaluate_boxes
+        carry_out = _evaluate_maps if config.boxes_file is None else _evaluate_boxes
         record = carry_out(config, dataset, reporter, command=command, providers=registry.providers)
         if draft is not None:
             write_record(record, draft, f"record-{file_name(config.method)}")
@@ -74,9 +72,11 @@ def _check_what_is_given(config: EvaluateConfig) -> None:
     Raises:
         UsageError: They do.
     """
-    if config.scoremaps is None and config.predicted_boxes is None:
-        raise UsageError("say what is evaluated: --scoremaps DIR, or --predicted-boxes FILE")
-    if config.predicted_boxes is None:
+    if config.predictions is not None and config.classifier is not None and not config.predictions_are_boxes:
+        raise UsageError("--predictions and --classifier: both name predicted classes; omit one")
+    if config.scoremaps is None and config.boxes_file is None:
+        raise UsageError("say what is evaluated: --scoremaps DIR, or --predictions FILE of boxes")
+    if config.boxes_file is None:
         return
     of_maps = {
         "--scoremaps": config.scoremaps,
@@ -87,7 +87,17 @@ def _check_what_is_given(config: EvaluateConfig) -> None:
     given = next((option for option, value in of_maps.items() if value), None)
     if given is not None:
         why = "boxes are scored in place of maps" if given == "--scoremaps" else "boxes have no τ"
-        raise UsageError(f"{given}: {why}; omit it, or omit --predicted-boxes")
+        raise UsageError(f"{given}: {why}; omit it, or omit {_boxes_option(config)}")
+
+
+def _boxes_option(config: EvaluateConfig) -> str:
+    """Return the option that names the file of boxes, for messages."""
+    return "--predictions" if config.predictions_are_boxes else "--predicted-boxes"
+
+
+def _classes_option(config: EvaluateConfig) -> str:
+    """Return the option that names the predicted classes, for messages."""
+    return "--predictions" if config.classifier is None else "--classifier"
 
 
 def _evaluate_maps(
@@ -107,7 +117,9 @@ def _evaluate_maps(
         ids[splits.pseudo.split] = (splits.pseudo.images if of_any else dataset.images(splits.pseudo.split)).ids
     folders = _open_folders(dataset, roots, splits, ids, reporter)
     evaluated = splits.evaluated
-    classes = PredictedFiles(dataset, evaluated, ids[evaluated.split]).classes(config.predictions, PREDICTIONS)
+    classes = PredictedFiles(dataset, evaluated, ids[evaluated.split]).classes(
+        config.classes_file, _classes_option(config)
+    )
     hits = {} if classes is None else {evaluated.split: classes.hits}
     source = StoredMaps(folders, (config.method,), hits=hits)
     classifier = None if classes is None else classes.info
@@ -123,12 +135,12 @@ def _evaluate_boxes(
     if config.threshold_step != DEFAULT_THRESHOLD_STEP:
         reporter.say("--threshold-step (--interval) has no effect: boxes have no τ")
         config = config.model_copy(update={"threshold_step": DEFAULT_THRESHOLD_STEP})
-    assert config.predicted_boxes is not None
+    assert config.boxes_file is not None
     splits = open_splits(dataset, Split.labelled(config.split), config.limit)
     part = splits.evaluated
     files = PredictedFiles(dataset, part, dataset.images(part.split).ids)
-    boxes = files.boxes(config.predicted_boxes, reporter)
-    classes = files.classes(config.predictions, PREDICTIONS)
+    boxes = files.boxes(config.boxes_file, reporter, _boxes_option(config))
+    classes = files.classes(config.classes_file, _classes_option(config))
     source = StoredBoxes(boxes, (config.method,), {} if classes is None else classes.hits)
     (score,) = score_maps(
         source, part, threshold_step=config.threshold_step, workers=config.workers, reporter=reporter

@@ -104,15 +104,20 @@ class PredictedFiles:
             raise DataError(f"{option} {path}: in the record '{image_id}' is of another class than in {label}")
         return {k: hit[order] for k, hit in told.hits.items()}
 
-    def boxes(self, path: Path, reporter: Reporter) -> Mapping[str, NDArray[np.int64]]:
+    def boxes(self, path: Path, reporter: Reporter, option: str) -> Mapping[str, NDArray[np.int64]]:
         """Return the predicted boxes of every image, the best first; what was decided about them is shown.
+
+        Args:
+            path: CSV, JSON or COCO's results.
+            reporter: Is told what was decided.
+            option: The option that names the file, for messages.
 
         Raises:
             DataError: The file is of another form, or does not fit the images; or there are no true boxes.
         """
         if not self.part.has_boxes:
             raise DataError(f"the split {self.part.split.label} has no boxes to compare predicted boxes with")
-        predicted = read_predicted_boxes(path, self._images, self.part.annotations.image_sizes)
+        predicted = read_predicted_boxes(path, self._images, self.part.annotations.image_sizes, option)
         for note in predicted.notes:
             reporter.say(note)
         for doubt in predicted.doubts:

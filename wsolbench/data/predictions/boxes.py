@@ -69,7 +69,9 @@ class PredictedBoxes:
     doubts: tuple[str, ...] = ()
 
 
-def read_predicted_boxes(path: Path, images: PredictedImages, sizes: Mapping[str, tuple[int, int]]) -> PredictedBoxes:
+def read_predicted_boxes(
+    path: Path, images: PredictedImages, sizes: Mapping[str, tuple[int, int]], option: str = OPTION
+) -> PredictedBoxes:
     """Return the boxes that a file predicts, those with the highest score first, else in the order of the file.
 
     Corners are inclusive; fractions of a pixel are truncated. An edge that is a little beyond the image, as detectors
@@ -79,12 +81,13 @@ def read_predicted_boxes(path: Path, images: PredictedImages, sizes: Mapping[str
         path: CSV under a header, JSON that maps images to boxes, or COCO's results.
         images: The images.
         sizes: Image id -> (width, height).
+        option: The option that names the file, for messages.
 
     Raises:
         DataError: The file is of another form, an image has no entry, an entry is of no image, a box is not inside
             its image, or boxes are in another unit than pixels of their images.
     """
-    entries, extents = _read_json(path) if check_kind(path, OPTION) == "json" else _read_csv(path)
+    entries, extents = _read_json(path) if check_kind(path, option) == "json" else _read_csv(path)
     _check_numbers(path, entries)
     ids = images.find([entry.image for entry in entries], [entry.place for entry in entries], "boxes")
     by_image: dict[str, list[_Entry]] = {}
