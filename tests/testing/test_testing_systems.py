@@ -11,6 +11,7 @@ import torch
 from conformance import check_of, fails
 
 from wsolbench.api import Checkpoint, Stage, SystemSpec, UsageError, classification, rebuilt
+from wsolbench.testing.systems import TOY
 
 
 def maps(images):
@@ -51,8 +52,19 @@ def test_the_system_of_the_page_of_plugins_keeps_every_rule():
     assert fails(spec) == set()
 
 
-def test_a_system_may_refuse_the_network_of_the_checks():
-    assert fails(system(network=refuse)) == set()
+ON_NETWORK = {"system_network", "system_classifies", "system_targets", "system_trains"}
+
+
+def refuse_the_toy(base):
+    return refuse(base) if base.name == "toy" else rebuilt(base)
+
+
+def test_a_system_that_refuses_the_network_of_the_checks_has_to_be_checked_on_another_one():
+    assert fails(system(network=refuse)) == ON_NETWORK
+    assert fails(system(network=refuse_the_toy)) == ON_NETWORK
+    assert fails(system(network=refuse_the_toy), base=replace(TOY, name="other")) == set()
+    with pytest.raises(AssertionError, match=r"refuses 'toy' \(needs a network of tokens\); name one .*base=\.\.\.\)"):
+        check_of(system(network=refuse), "system_trains")()
 
 
 def boxes(images):

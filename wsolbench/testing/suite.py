@@ -11,7 +11,7 @@ from wsolbench.testing.backbones import BACKBONE_CHECKS, check_backbone_checkpoi
 from wsolbench.testing.datasets import DATASET_CHECKS
 from wsolbench.testing.methods import METHOD_CHECKS
 from wsolbench.testing.recipes import RECIPE_CHECKS
-from wsolbench.testing.systems import SYSTEM_CHECKS
+from wsolbench.testing.systems import SYSTEM_CHECKS, SYSTEM_NETWORK_CHECKS, TOY
 
 __all__ = ["Check", "conformance_checks"]
 
@@ -20,7 +20,11 @@ Check: TypeAlias = Callable[[], None]
 
 
 def conformance_checks(
-    spec: Spec, *, roots: DatasetRoots | None = None, class_counts: Mapping[str, int] | None = None
+    spec: Spec,
+    *,
+    roots: DatasetRoots | None = None,
+    class_counts: Mapping[str, int] | None = None,
+    base: BackboneSpec | None = None,
 ) -> list[tuple[str, Check]]:
     """Return the checks of a spec, with names; nothing is built before a check is called.
 
@@ -28,6 +32,8 @@ def conformance_checks(
         spec: What a plugin offers.
         roots: Where a data set is on disk; of no use to other specs.
         class_counts: Data set -> its number of classes, for the checkpoints of a backbone; of no use to other specs.
+        base: A network that a system trains, for one that refuses the small network of the checks; of no use to other
+            specs.
     """
     if isinstance(spec, BackboneSpec):
         checkpoints: Check = partial(check_backbone_checkpoints, spec, class_counts or {})
@@ -37,7 +43,8 @@ def conformance_checks(
     if isinstance(spec, RecipeSpec):
         return _named(RECIPE_CHECKS, lambda: spec)
     if isinstance(spec, SystemSpec):
-        return _named(SYSTEM_CHECKS, lambda: spec)
+        on_network = [(check.__name__, partial(check, spec, base or TOY)) for check in SYSTEM_NETWORK_CHECKS]
+        return [*_named(SYSTEM_CHECKS, lambda: spec), *on_network]
     build = cache(lambda: spec.build(roots or DatasetRoots()))
     return _named(DATASET_CHECKS, build)
 

@@ -1,4 +1,4 @@
-"""The rules of systems, checked on a small network with three taps."""
+"""The rules of systems, checked on a network that they train: a small one with three taps, or one that is named."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ from wsolbench.testing.toys import CLASSES, DeepToy
 
 __all__ = [
     "SYSTEM_CHECKS",
+    "SYSTEM_NETWORK_CHECKS",
+    "TOY",
     "check_system_classifies",
     "check_system_network",
     "check_system_stages",
@@ -26,7 +28,7 @@ __all__ = [
     "check_system_trains",
 ]
 
-_TOY = BackboneSpec("toy", lambda num_classes: DeepToy(classes=num_classes), InputConfig(size=32), "wsolbench")
+TOY = BackboneSpec("toy", lambda num_classes: DeepToy(classes=num_classes), InputConfig(size=32), "wsolbench")
 _BATCH = 6
 
 
@@ -43,13 +45,11 @@ def check_system_stages(spec: SystemSpec) -> None:
             assert stage.trains, f"'{stage.name}': expected parts that it trains, got none"
 
 
-def check_system_network(spec: SystemSpec) -> None:
+def check_system_network(spec: SystemSpec, base: BackboneSpec = TOY) -> None:
     """Its network keeps the options and the input of the one that it is made of, and ships no weights of that."""
-    made = _network(spec, _TOY)
-    if made is None:
-        return
-    expect("options of the network", list_options(_TOY.build), list_options(made.build))
-    expect("input of the network", _TOY.input, made.input)
+    made = _network(spec, base)
+    expect("options of the network", list_options(base.build), list_options(made.build))
+    expect("input of the network", base.input, made.input)
     expect("shipped weights", (), tuple(made.checkpoints))
     network = _built(made)
     if spec.method == "native":
@@ -59,12 +59,10 @@ def check_system_network(spec: SystemSpec) -> None:
     expect(f"first dimension of '{made.classifier_key}'", CLASSES, len(entry))
 
 
-def check_system_classifies(spec: SystemSpec) -> None:
+def check_system_classifies(spec: SystemSpec, base: BackboneSpec = TOY) -> None:
     """In eval mode its network gives finite logits, which do not depend on the rest of the batch."""
-    made = _network(spec, _TOY)
-    if made is None:
-        return
-    network, (images, _) = _built(made).eval(), _batch()
+    made = _network(spec, base)
+    network, (images, _) = _built(made).eval(), _batch(made.input.size)
     with torch.no_grad():
         logits = network.forward_head(network.forward_features(images))
         first = network.forward_head(network.forward_features(images[:1]))
@@ -73,47 +71,47 @@ def check_system_classifies(spec: SystemSpec) -> None:
     assert torch.allclose(logits[:1], first, atol=1e-5), "logits of one image: expected those in a batch, got others"
 
 
-def check_system_targets(spec: SystemSpec) -> None:
+def check_system_targets(spec: SystemSpec, base: BackboneSpec = TOY) -> None:
     """Per-image targets are tensors with a row for every image, under the same names; boxes have four numbers."""
-    made = _network(spec, _TOY)
-    for stage in spec.build().stages(8) if made is not None else ():
+    made = _network(spec, base)
+    for stage in spec.build().stages(8):
         if stage.targets is not None:
-            targets = _targets(stage, _built(made))
+            targets = _targets(stage, _built(made), made.input.size)
             for name, values in targets.items():
                 expect(f"targets '{name}' of '{stage.name}'", 2 * _BATCH, len(values))
                 if name == BOXES:
                     expect("numbers of a box", 4, values.shape[-1])
 
 
-def check_system_trains(spec: SystemSpec) -> None:
+def check_system_trains(spec: SystemSpec, base: BackboneSpec = TOY) -> None:
     """In each stage the terms of the loss are finite scalars, and steps change what is trained.
 
     The steps of an epoch have the same terms; those of a warm-up may lack some.
     """
-    made = _network(spec, _TOY)
-    if made is None:
-        return
+    made = _network(spec, base)
     with seeded():
         network: Any = _built(made)
         for stage in spec.build().stages(8):
-            _check_stage(stage, network)
+            _check_stage(stage, network, made.input.size)
 
 
-SYSTEM_CHECKS: tuple[Callable[[Any], None], ...] = (
-    check_system_stages,
+SYSTEM_CHECKS: tuple[Callable[[SystemSpec], None], ...] = (check_system_stages, check_options)
+"""The checks that need no network."""
+
+SYSTEM_NETWORK_CHECKS: tuple[Callable[[SystemSpec, BackboneSpec], None], ...] = (
     check_system_network,
     check_system_classifies,
     check_system_targets,
     check_system_trains,
-    check_options,
 )
+"""Those of the network that a system makes of another one."""
 
 
-def _check_stage(stage: Stage, network: Any) -> None:
+def _check_stage(stage: Stage, network: Any, size: int) -> None:
     if stage.begin is not None:
         with torch.no_grad():
             stage.begin(network)
-    prepared = {} if stage.targets is None else _targets(stage, network)
+    prepared = {} if stage.targets is None else _targets(stage, network, size)
     named = dict(network.named_parameters())
     trained = {
         name: parameter
@@ -125,7 +123,7 @@ def _check_stage(stage: Stage, network: Any) -> None:
     optimizer = torch.optim.SGD(trained.values(), lr=0.1)
     names: dict[int, list[str]] = {}
     for epoch in (1, 1, stage.epochs or 1, stage.epochs or 1):
-        terms = stage.loss(_step(stage, network.train(), prepared, epoch))
+        terms = stage.loss(_step(stage, network.train(), prepared, epoch, size))
         for name, term in terms.items():
             expect(f"shape of the term '{name}' of '{stage.name}'", (), tuple(term.shape))
             expect_finite(f"the term '{name}' of '{stage.name}'", term)
@@ -137,8 +135,8 @@ def _check_stage(stage: Stage, network: Any) -> None:
     assert changed, f"what '{stage.name}' trains: expected a change after four steps, got none"
 
 
-def _step(stage: Stage, network: Any, prepared: Mapping[str, Tensor], epoch: int) -> TrainingStep:
-    images, labels = _batch()
+def _step(stage: Stage, network: Any, prepared: Mapping[str, Tensor], epoch: int, size: int) -> TrainingStep:
+    images, labels = _batch(size)
     if stage.forward is not None:
         outputs = stage.forward(network, images, labels)
     elif isinstance(network, Trainable):
@@ -163,7 +161,7 @@ def _step(stage: Stage, network: Any, prepared: Mapping[str, Tensor], epoch: int
 class _TwoBatches:
     """Two batches of images, as `TargetImages`."""
 
-    def __init__(self, network: nn.Module, size: int = 32) -> None:
+    def __init__(self, network: nn.Module, size: int) -> None:
         self.network, self._size = network.eval(), size
 
     def at_size(self, size: int) -> _TwoBatches:
@@ -171,36 +169,43 @@ class _TwoBatches:
         return _TwoBatches(self.network, size)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        for images, labels in (_batch(), _batch()):
-            yield F.interpolate(images, (self._size, self._size)), labels
+        yield from (_batch(self._size), _batch(self._size))
 
     def __len__(self) -> int:
         return 2 * _BATCH
 
 
-def _targets(stage: Stage, network: Any) -> dict[str, Tensor]:
+def _targets(stage: Stage, network: Any, size: int) -> dict[str, Tensor]:
     assert stage.targets is not None
     with torch.no_grad():
-        made: Iterable[Mapping[str, Tensor]] = list(stage.targets(_TwoBatches(network)))
+        made: Iterable[Mapping[str, Tensor]] = list(stage.targets(_TwoBatches(network, size)))
     names = [sorted(batch) for batch in made]
     expect(f"names of the targets of '{stage.name}'", names[:1] * len(names), names)
     return {name: torch.cat([batch[name] for batch in made]) for name in names[0]}
 
 
-def _network(spec: SystemSpec, base: BackboneSpec) -> BackboneSpec | None:
-    """Return the network that a system makes of a toy; None where it refuses it, in the way that it should."""
+def _network(spec: SystemSpec, base: BackboneSpec) -> BackboneSpec:
+    """Return the network that a system makes of another one.
+
+    Raises:
+        AssertionError: It refuses that.
+    """
     try:
-        return spec.network(base)
-    except UsageError:
-        return None
+        made = spec.network(base)
+        _built(made)
+    except UsageError as error:
+        raise AssertionError(
+            f"system '{spec.name}': expected a network that it trains, but it refuses '{base.name}' ({error}); "
+            "name one that it serves: conformance_checks(spec, base=...)"
+        ) from error
+    return made
 
 
-def _built(spec: BackboneSpec | None) -> Any:
-    assert spec is not None
+def _built(spec: BackboneSpec) -> Any:
     with seeded():
         return spec.build(CLASSES)
 
 
-def _batch() -> tuple[Tensor, Tensor]:
+def _batch(size: int) -> tuple[Tensor, Tensor]:
     with seeded():
-        return torch.randn(_BATCH, 3, 32, 32), torch.arange(_BATCH) // 2 % CLASSES
+        return torch.randn(_BATCH, 3, size, size), torch.arange(_BATCH) // 2 % CLASSES
