@@ -15,14 +15,11 @@ from typing import Literal, TypeAlias
 from tabulate import tabulate
 
 from wsolbench.escaping import markdown_text
-from wsolbench.leaderboard.entries import Entry, Table, whole_of
-from wsolbench.records.compare import Difference, Scores, difference_of, mean_scores, scores_of
+from wsolbench.leaderboard.entries import COMPARED, Entry, Table, whole_of
+from wsolbench.records.compare import Difference, difference_of, mean_scores
 from wsolbench.records.identity import identity_of
 
 __all__ = ["CLAIMS", "Claim", "Result", "Trial", "claims_as_markdown", "shown_difference", "try_claims", "verdict_of"]
-
-FULLSUP, ORACLE = "fullsup_box_acc_v2", "max_box_acc_v2"
-"""The score that is compared, and the one that takes its place where a record has no train-fullsup."""
 
 LARGE = 9
 """The side of a large kernel: no kernel in a stage of a classic network has it."""
@@ -121,9 +118,8 @@ def try_claims(tables: Sequence[Table]) -> list[Result]:
     Raises:
         DataError: The outcomes of a record contradict themselves.
     """
-    known: dict[str, Scores] = {}
     return [
-        _result(claim, table, pretrained, pairs, known)
+        _result(claim, table, pretrained, pairs)
         for claim, table, pretrained in product(CLAIMS, tables, (True, False))
         for pairs in _by_methods(claim.pairs(list(filter(_is_scored, _of_kind(table, pretrained=pretrained)))))
     ]
@@ -173,15 +169,10 @@ def _network_of(entry: Entry) -> Hashable:
     return entry.backbone, entry.history[0].without_seed().model_dump_json()
 
 
-def _result(claim: Claim, table: Table, pretrained: bool, pairs: Sequence[Pair], known: dict[str, Scores]) -> Result:
-    for entry in chain.from_iterable(pairs):
-        if entry.name not in known:
-            known[entry.name] = scores_of(entry.record, ())
-    metric = FULLSUP if all(FULLSUP in known[entry.name] for entry in chain.from_iterable(pairs)) else ORACLE
+def _result(claim: Claim, table: Table, pretrained: bool, pairs: Sequence[Pair]) -> Result:
+    metric = next(name for name in COMPARED if all(name in entry.resampled for entry in chain.from_iterable(pairs)))
     groups = _by_networks(pairs)
-    means = [
-        [mean_scores([known[entry.name] for entry in side]) for side in zip(*each, strict=True)] for each in groups
-    ]
+    means = [[mean_scores([entry.resampled for entry in side]) for side in zip(*each, strict=True)] for each in groups]
     trials = [
         Trial(tuple(each), difference_of(first, second, metric))
         for each, (first, second) in zip(groups, means, strict=True)
@@ -470,7 +461,7 @@ def _seeds(seeds: Sequence[str]) -> str:
 def shown_difference(difference: Difference, metric: str) -> str:
     """Return a difference and its interval for people; one of oracle scores says so."""
     shown = f"{difference.difference:+.1f} [{difference.low:+.1f}, {difference.high:+.1f}]".replace("-", "−")
-    return shown if metric == FULLSUP else f"{shown} (oracle)"
+    return shown if metric == COMPARED[0] else f"{shown} (oracle)"
 
 
 _EXPLAINED = f"""Claims of *CAM Back Again* (Yasuki & Taki, CVPR 2024), tried on all records of this page, whichever way

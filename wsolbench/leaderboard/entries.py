@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import groupby
 from pathlib import Path
 
@@ -13,12 +14,16 @@ from wsolbench.errors import DataError, WsolbenchError
 from wsolbench.files import file_name, open_regular
 from wsolbench.progress import Reporter
 from wsolbench.records import BackboneInfo, ResultRecord, TrainingInfo
+from wsolbench.records.compare import Scores, is_in_order, scores_of
 from wsolbench.records.identity import Facts, identity_of
 from wsolbench.records.labels import facts_of, flat, tell_apart, told_as_text
 from wsolbench.records.store import read_file
-from wsolbench.records.verify import parse_verified
+from wsolbench.records.verify import Recomputed, parse_recomputed
 
 RECORDS = "records"
+COMPARED = ("fullsup_box_acc_v2", "max_box_acc_v2")
+"""The score by which entries of a table are compared, and the one in its place where one has no train-fullsup."""
+
 LONGEST_STEM = 160
 """Characters of the name of a record's file without its ending."""
 
@@ -34,6 +39,16 @@ class Entry:
     """Options of its trainings, by place in their history and name, that tell it apart from others in its table."""
     apart: str = ""
     """What else tells it apart from a row with the same label."""
+    kept: Scores | None = field(default=None, compare=False, repr=False)
+    """What `resampled` is, where it was computed already."""
+
+    @cached_property
+    def resampled(self) -> Scores:
+        """Those of the scores `COMPARED` that it has; entries of a table have the same images in each resample."""
+        if self.kept is not None:
+            return self.kept
+        scores = scores_of(self.record, ())
+        return {name: scores[name] for name in COMPARED if name in scores}
 
     @property
     def is_baseline(self) -> bool:
@@ -219,7 +234,16 @@ def read_entry(path: Path, name: str) -> Entry:
         DataError: The file is no record, or contradicts itself.
     """
     content = read_file(path)
-    return Entry(name, hashlib.sha256(content).hexdigest(), parse_verified(content, path))
+    record, recomputed = parse_recomputed(content, path)
+    return Entry(name, hashlib.sha256(content).hexdigest(), record, kept=_compared(record, recomputed))
+
+
+def _compared(record: ResultRecord, recomputed: Recomputed) -> Scores | None:
+    """Return the scores that a record was verified with, where their resamples are of images in the order of ids."""
+    if not is_in_order(record):
+        return None
+    known = [name for name in COMPARED if name in recomputed.scores]
+    return {name: (recomputed.scores[name], recomputed.resampled[name]) for name in known}
 
 
 def file_stem(entry: Entry) -> str:

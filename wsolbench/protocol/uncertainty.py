@@ -9,8 +9,9 @@ Davison & Hinkley, "Bootstrap Methods and their Application", 1997, section 5.2.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import chain
 from statistics import NormalDist
 from typing import Final, Literal, TypeAlias
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 from wsolbench.errors import DataError
 from wsolbench.protocol.boxes import size_classes
 from wsolbench.protocol.grid import IOU_THRESHOLDS, OBJECT_SIZES, Mode
+from wsolbench.protocol.resampled_curves import Drawn, best_of, counts_where, groups_where
 from wsolbench.protocol.rules import OTSU, PSEUDO_BOXES
 
 __all__ = [
@@ -38,6 +40,7 @@ __all__ = [
     "draw_images",
     "draw_resamples",
     "interval",
+    "intervals",
     "score",
 ]
 
@@ -57,7 +60,10 @@ KIND: Final[IntervalKind] = "bias-corrected"
 _NORMAL: Final = NormalDist()
 
 _CHUNK: Final = 2**17
-"""Numbers in the largest array of a chunk of resamples, which bounds the memory."""
+"""Numbers in the largest array that is made of a chunk of resamples, which bounds the memory."""
+
+_DRAWN: Final = 2**22
+"""Numbers in a chunk of resamples that scores are made of."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,7 +194,7 @@ def score(scored: ImageOutcomes, fullsup: ImageOutcomes | None = None, rules: Ru
         Name of the metric in records, with δ after a dot, -> percent; those of a rule are behind its name and a dot.
     """
     parts = (scored, fullsup, rules.pseudo)
-    once = [None if part is None else np.ones((1, part.num_images)) for part in parts]
+    once = [None if part is None else Drawn.of(np.ones((1, part.num_images))) for part in parts]
     return {name: float(values[0]) for name, values in _score_resamples(scored, fullsup, rules, once).items()}
 
 
@@ -210,8 +216,8 @@ def bootstrap(
     Returns:
         (resamples,) percent for each metric.
     """
-    drawn = draw_resamples(scored, fullsup, rules.pseudo, resamples=resamples, seed=seed)
-    chunks = [_score_resamples(scored, fullsup, rules, weights) for weights in drawn]
+    sizes = tuple(None if part is None else part.num_images for part in (scored, fullsup, rules.pseudo))
+    chunks = [_score_resamples(scored, fullsup, rules, drawn) for drawn in _drawn(sizes, resamples, seed)]
     return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
 
 
@@ -226,17 +232,47 @@ def draw_resamples(
         resamples: How many there are in all chunks together.
         seed: Of all draws.
     """
-    parts = (scored, *others)
-    generators = np.random.default_rng(seed).spawn(len(parts))
-    sizes = [part.num_images for part in parts if part is not None]
+    sizes = [None if part is None else part.num_images for part in (scored, *others)]
     grids = [runs.num_thresholds for runs in (scored.correct or {}).get("single", {}).values()]
-    rows = max(1, _CHUNK // max(sizes + grids))
-    for first in range(0, resamples, rows):
-        count = min(rows, resamples - first)
+    yield from _draw(sizes, resamples, seed, _CHUNK // max([*filter(None, sizes), *grids]))
+
+
+def _draw(sizes: Sequence[int | None], resamples: int, seed: int, rows: int) -> Iterator[list[Weights | None]]:
+    """Yield chunks of resamples: of splits of some sizes, how often each image is in each resample, (rows, N).
+
+    Args:
+        sizes: Images of every split; None for one that is not there.
+        resamples: How many there are in all chunks together.
+        seed: Of all draws.
+        rows: Resamples in a chunk; 0 counts as one.
+    """
+    generators = np.random.default_rng(seed).spawn(len(sizes))
+    for first in range(0, resamples, max(1, rows)):
+        count = min(max(1, rows), resamples - first)
         yield [
-            None if part is None else draw_images(random, count, part.num_images)
-            for part, random in zip(parts, generators, strict=True)
+            None if size is None else draw_images(random, count, size)
+            for size, random in zip(sizes, generators, strict=True)
         ]
+
+
+def _drawn(sizes: tuple[int | None, ...], resamples: int, seed: int) -> Iterable[list[Drawn | None]]:
+    """Return the same as scores need it; the draws of the last sizes are kept where they are one chunk."""
+    rows = _DRAWN // max(filter(None, sizes))
+    return (
+        [_kept_draw(sizes, resamples, seed)]
+        if resamples <= rows
+        else map(_as_drawn, _draw(sizes, resamples, seed, rows))
+    )
+
+
+@lru_cache(maxsize=2)
+def _kept_draw(sizes: tuple[int | None, ...], resamples: int, seed: int) -> list[Drawn | None]:
+    (weights,) = _draw(sizes, resamples, seed, resamples)
+    return _as_drawn(weights)
+
+
+def _as_drawn(weights: Iterable[Weights | None]) -> list[Drawn | None]:
+    return [None if each is None else Drawn.of(each) for each in weights]
 
 
 def draw_images(random: np.random.Generator, count: int, size: int) -> Weights:
@@ -254,33 +290,56 @@ def draw_images(random: np.random.Generator, count: int, size: int) -> Weights:
 def interval(
     estimate: float, resampled: NDArray[np.float64], kind: IntervalKind = KIND, level: float = LEVEL
 ) -> tuple[float, float]:
-    """Return the bootstrap interval of a number, in its unit.
+    """Return the bootstrap interval of a number, in its unit; see `intervals`."""
+    ((low, high),) = intervals(np.array([estimate]), resampled[None], kind, level).tolist()
+    return low, high
+
+
+def intervals(
+    estimates: NDArray[np.float64], resampled: NDArray[np.float64], kind: IntervalKind = KIND, level: float = LEVEL
+) -> NDArray[np.float64]:
+    """Return the bootstrap intervals of numbers, in their units: (M, 2).
 
     Args:
-        estimate: The number itself.
-        resampled: (B,) the same of every resample; NaN where it is not defined, as without an image of some size.
+        estimates: (M,) the numbers themselves.
+        resampled: (M, B) the same of every resample; NaN where it is not defined, as without an image of some size.
         kind: With q the quantiles of the resamples, ``percentile`` is from q(α) to q(1 - α); ``basic`` reflects this in
             the estimate; ``bias-corrected`` is from q(Φ(2z + Φ⁻¹(α))) to q(Φ(2z + Φ⁻¹(1 - α))), where Φ(z) is the share
             of resamples below the estimate plus half of the share equal to it.
         level: 1 - 2α.
     """
-    resampled = resampled[~np.isnan(resampled)]
-    tails = np.array([(1 - level) / 2, (1 + level) / 2])
+    defined = (~np.isnan(resampled)).sum(axis=1)
+    tails = np.tile([(1 - level) / 2, (1 + level) / 2], (len(estimates), 1))
     if kind == "bias-corrected":
         # Scores are fractions of whole numbers: rounding must not decide what is a tie, differently on each machine.
-        gaps = np.round(resampled - estimate, 9)
-        below = np.mean(gaps < 0) + np.mean(gaps == 0) / 2
+        gaps = np.round(resampled - estimates[:, None], 9)
+        below = ((gaps < 0).sum(axis=1) + (gaps == 0).sum(axis=1) / 2) / defined
         # If all resamples were on one side, the shift would be infinite and the interval a single point.
-        below = np.clip(below, 0.5 / len(resampled), 1 - 0.5 / len(resampled))
-        shift = 2 * _NORMAL.inv_cdf(float(below))
-        tails = np.array([_NORMAL.cdf(shift + _NORMAL.inv_cdf(float(tail))) for tail in tails])
-    low, high = np.quantile(resampled, tails)
-    ends = (2 * estimate - high, 2 * estimate - low) if kind == "basic" else (low, high)
-    return float(ends[0]), float(ends[1])
+        below = np.clip(below, 0.5 / defined, 1 - 0.5 / defined)
+        shifts = [2 * _NORMAL.inv_cdf(share) for share in below.tolist()]
+        usual = [_NORMAL.inv_cdf(tail) for tail in tails[0].tolist()]
+        tails = np.array([[_NORMAL.cdf(shift + tail) for tail in usual] for shift in shifts])
+    ends = _quantiles(np.sort(resampled, axis=1), defined, tails)
+    return 2 * estimates[:, None] - ends[:, ::-1] if kind == "basic" else ends
+
+
+def _quantiles(ascending: NDArray[np.float64], defined: NDArray[np.intp], shares: NDArray[np.float64]) -> Weights:
+    """Return quantiles, linear between neighbours: (M, Q).
+
+    Args:
+        ascending: (M, B) numbers, NaN last.
+        defined: (M,) how many are not NaN.
+        shares: (M, Q) which quantiles.
+    """
+    places = shares * (defined - 1)[:, None]
+    lower = np.floor(places).astype(np.intp)
+    upper = np.minimum(lower + 1, (defined - 1)[:, None])
+    low, high = np.take_along_axis(ascending, lower, axis=1), np.take_along_axis(ascending, upper, axis=1)
+    return low + (high - low) * (places - lower)
 
 
 def _score_resamples(
-    scored: ImageOutcomes, fullsup: ImageOutcomes | None, rules: Rules, drawn: Sequence[Weights | None]
+    scored: ImageOutcomes, fullsup: ImageOutcomes | None, rules: Rules, resamples: Sequence[Drawn | None]
 ) -> dict[str, NDArray[np.float64]]:
     """Return (B,) percent for each metric, from how often each image was drawn.
 
@@ -288,39 +347,45 @@ def _score_resamples(
         scored: The evaluated split.
         fullsup: The train-fullsup split.
         rules: At which other τ the split is scored.
-        drawn: (B, N) of the evaluated split, of train-fullsup and of the images with pseudo boxes.
+        resamples: Of the evaluated split, of train-fullsup and of the images with pseudo boxes.
     """
-    weights, fullsup_weights, pseudo_weights = drawn
-    assert weights is not None
-    scores = {f"top{k}_acc": weights @ hit * 100.0 / scored.num_images for k, hit in scored.hits.items()}
+    drawn, of_fullsup, of_pseudo = resamples
+    assert drawn is not None
+    count = scored.num_images
+    hits = {k: (hit.astype(np.float32) @ drawn.brief).astype(np.float64) for k, hit in scored.hits.items()}
+    scores = {f"top{k}_acc": counts * 100.0 / count for k, counts in hits.items()}
     if scored.shares:
-        sums = weights @ np.stack([shares.parts for shares in scored.shares.values()], axis=1).astype(np.float64)
-        wholes = np.array([shares.whole for shares in scored.shares.values()]) * scored.num_images
-        scores |= dict(zip(scored.shares, (sums * 100.0 / wholes).T, strict=True))
+        sums = np.stack([shares.parts for shares in scored.shares.values()]).astype(np.float64) @ drawn.counts
+        wholes = [shares.whole * count for shares in scored.shares.values()]
+        scores |= {name: each * 100.0 / whole for name, each, whole in zip(scored.shares, sums, wholes, strict=True)}
     if scored.correct is None:
         return scores
-    single, multi = _curves(scored.correct, weights)
-    scores |= _box_scores("max_", single.max(axis=1), {iou: curve.max(axis=1) for iou, curve in multi.items()})
+    single, multi = _curves(scored.correct)
+    best, oracle = best_of(single, drawn)
+    by_iou = {iou: best_of(runs, drawn)[0] for iou, runs in multi.items()}
+    scores |= _box_scores("max_", count, best, by_iou)
     places: dict[tuple[str, str], _Places] = {}  # what stands before the names of boxes' scores, and of Top-k Loc
-    if fullsup is not None and fullsup.correct is not None and fullsup_weights is not None:
-        places[FULLSUP, ""] = _best_places(fullsup.correct, fullsup_weights)
-    if rules.pseudo is not None and rules.pseudo.correct is not None and pseudo_weights is not None:
-        places[_prefixes(PSEUDO_BOXES)] = _best_places(rules.pseudo.correct, pseudo_weights)
+    if fullsup is not None and fullsup.correct is not None and of_fullsup is not None:
+        places[FULLSUP, ""] = _best_places(fullsup.correct, of_fullsup)
+    if rules.pseudo is not None and rules.pseudo.correct is not None and of_pseudo is not None:
+        places[_prefixes(PSEUDO_BOXES)] = _best_places(rules.pseudo.correct, of_pseudo)
     for rule, index in rules.fixed.items():
-        place = np.full(len(weights), index)
+        place = np.full(len(oracle), index)
         places[_prefixes(rule)] = place, dict.fromkeys(IOU_THRESHOLDS, place)
-    runs, hits = scored.correct["single"][0.5], np.stack(list(scored.hits.values()), axis=1) if scored.hits else None
-    for (prefix, front), (place, by_iou) in places.items():
-        scores |= _box_scores(prefix, _at(single, place), {iou: _at(multi[iou], by_iou[iou]) for iou in multi})
-        if hits is not None:
-            localized = _count_localized(runs, weights, place, hits) * 100.0 / scored.num_images
-            scores |= {f"{front}top{k}_loc": shares for k, shares in zip(scored.hits, localized.T, strict=True)}
-    if scored.sizes is not None:
-        chosen = {"max_": single.argmax(axis=1), **{name: of[0] for (name, _), of in places.items() if name == FULLSUP}}
-        for prefix, place in chosen.items():
-            scores |= _scores_by_size(prefix, runs, scored.sizes, weights, place)
+    sizes = None if scored.sizes is None else size_classes(scored.sizes)[:, None] == np.arange(len(OBJECT_SIZES))
+    if sizes is not None:
+        scores |= _scores_by_size("max_", groups_where(single, oracle, drawn, sizes), sizes, drawn)
+    for (prefix, front), (place, of_multi) in places.items():
+        by_iou = {iou: counts_where(runs, of_multi[iou], drawn) for iou, runs in multi.items()}
+        with_sizes = sizes if prefix == FULLSUP and sizes is not None else np.empty((count, 0), dtype=np.bool_)
+        groups = np.column_stack([np.ones(count, dtype=np.bool_), *scored.hits.values(), with_sizes])
+        localized, *others = groups_where(single, place, drawn, groups).T
+        scores |= _box_scores(prefix, count, localized, by_iou)
+        scores |= {f"{front}top{k}_loc": each * 100.0 / count for k, each in zip(scored.hits, others, strict=False)}
+        if prefix == FULLSUP and sizes is not None:
+            scores |= _scores_by_size(prefix, np.stack(others[len(scored.hits) :], axis=1), sizes, drawn)
     if rules.otsu and scored.otsu is not None:
-        scores |= _otsu_scores(scored.otsu, scored.hits, weights)
+        scores |= _otsu_scores(scored.otsu, scored.hits, drawn)
     return scores
 
 
@@ -328,20 +393,21 @@ _Places: TypeAlias = tuple[NDArray[np.intp], Mapping[float, NDArray[np.intp]]]
 """Places in the grid of the τ of every resample, (B,): for the largest contour, and for all contours at every δ."""
 
 
-def _best_places(correct: Mapping[Mode, Mapping[float, CorrectRuns]], weights: Weights) -> _Places:
-    single, multi = _curves(correct, weights)
-    return single.argmax(axis=1), {iou: curve.argmax(axis=1) for iou, curve in multi.items()}
+def _best_places(correct: Mapping[Mode, Mapping[float, CorrectRuns]], drawn: Drawn) -> _Places:
+    single, multi = _curves(correct)
+    return best_of(single, drawn)[1], {iou: best_of(runs, drawn)[1] for iou, runs in multi.items()}
 
 
 def _otsu_scores(
-    correct: Mapping[Mode, Mapping[float, NDArray[np.bool_]]], hits: Mapping[int, NDArray[np.bool_]], weights: Weights
+    correct: Mapping[Mode, Mapping[float, NDArray[np.bool_]]], hits: Mapping[int, NDArray[np.bool_]], drawn: Drawn
 ) -> dict[str, NDArray[np.float64]]:
-    def share(of_images: NDArray[np.bool_]) -> NDArray[np.float64]:
-        return weights @ of_images * 100.0 / len(of_images)
+    def count(of_images: NDArray[np.bool_]) -> NDArray[np.float64]:
+        counts: NDArray[np.float64] = of_images.astype(np.float64) @ drawn.counts
+        return counts
 
-    single, (prefix, front) = correct["single"][0.5], _prefixes(OTSU)
-    scores = _box_scores(prefix, share(single), {iou: share(correct["multi"][iou]) for iou in IOU_THRESHOLDS})
-    return scores | {f"{front}top{k}_loc": share(single & hit) for k, hit in hits.items()}
+    single, (prefix, front), images = correct["single"][0.5], _prefixes(OTSU), len(drawn.counts)
+    scores = _box_scores(prefix, images, count(single), {iou: count(correct["multi"][iou]) for iou in IOU_THRESHOLDS})
+    return scores | {f"{front}top{k}_loc": count(single & hit) * 100.0 / images for k, hit in hits.items()}
 
 
 def _prefixes(rule: str) -> tuple[str, str]:
@@ -349,52 +415,34 @@ def _prefixes(rule: str) -> tuple[str, str]:
 
 
 def _scores_by_size(
-    prefix: str, runs: CorrectRuns, sizes: NDArray[np.float64], weights: Weights, chosen: NDArray[np.intp]
+    prefix: str, localized: NDArray[np.float64], sizes: NDArray[np.bool_], drawn: Drawn
 ) -> dict[str, NDArray[np.float64]]:
     """Return the percentage of images that are correct among those of every size that the split has: (B,).
 
     In a resample without an image of some size, it is NaN.
+
+    Args:
+        prefix: What stands before the name of the score.
+        localized: (B, S) how many images of each size are correct.
+        sizes: (N, S) which images are of each size.
+        drawn: The resamples.
     """
-    groups = size_classes(sizes)[:, None] == np.arange(len(OBJECT_SIZES))
     with np.errstate(invalid="ignore"):
-        shares = _count_localized(runs, weights, chosen, groups) * 100.0 / (weights @ groups.astype(np.float64))
-    found = zip(OBJECT_SIZES, shares.T, groups.T, strict=True)
+        shares = localized * 100.0 / (drawn.brief.T @ sizes.astype(np.float32)).astype(np.float64)
+    found = zip(OBJECT_SIZES, shares.T, sizes.T, strict=True)
     return {f"{prefix}box_acc_by_size.{size}": values for size, values, images in found if images.any()}
 
 
-def _count_localized(
-    runs: CorrectRuns, weights: Weights, chosen: NDArray[np.intp], groups: NDArray[np.bool_]
-) -> NDArray[np.float64]:
-    """Return how many images of each group are correct in every resample at its own τ: (B, G).
-
-    Args:
-        runs: At which τ each image is correct.
-        weights: (B, N) how often each image is drawn.
-        chosen: (B,) the index of the τ of every resample; few differ.
-        groups: (N, G) which images are of each group.
-    """
-    counts = np.empty((len(weights), groups.shape[1]))
-    for index in np.unique(chosen):
-        resamples = chosen == index
-        counts[resamples] = weights[resamples] @ (groups & runs.at(index)[:, None]).astype(np.float64)
-    return counts
-
-
-def _curves(
-    correct: Mapping[Mode, Mapping[float, CorrectRuns]], weights: Weights
-) -> tuple[NDArray[np.float64], dict[float, NDArray[np.float64]]]:
-    """Return the (B, T) curves behind the metrics: largest contour at δ = 0.5, and all contours at every δ."""
-    multi = {iou: correct["multi"][iou].box_acc(weights) for iou in IOU_THRESHOLDS}
-    return correct["single"][0.5].box_acc(weights), multi
+def _curves(correct: Mapping[Mode, Mapping[float, CorrectRuns]]) -> tuple[CorrectRuns, dict[float, CorrectRuns]]:
+    """Return what the metrics are about: the largest contour at δ = 0.5, and all contours at every δ."""
+    return correct["single"][0.5], {iou: correct["multi"][iou] for iou in IOU_THRESHOLDS}
 
 
 def _box_scores(
-    prefix: str, single: NDArray[np.float64], multi: Mapping[float, NDArray[np.float64]]
+    prefix: str, images: int, single: NDArray[np.float64], multi: Mapping[float, NDArray[np.float64]]
 ) -> dict[str, NDArray[np.float64]]:
-    by_iou = {f"{prefix}box_acc_by_iou.{iou}": values for iou, values in multi.items()}
-    return {f"{prefix}box_acc": single, f"{prefix}box_acc_v2": np.mean(list(multi.values()), axis=0), **by_iou}
-
-
-def _at(curves: NDArray[np.float64], chosen: NDArray[np.intp]) -> NDArray[np.float64]:
-    """Return the value of every resample at its own τ: (B,)."""
-    return curves[np.arange(len(curves)), chosen]
+    """Return the scores of boxes from how many images are correct in every resample, (B,)."""
+    shares = {iou: counts * 100.0 / images for iou, counts in multi.items()}
+    by_iou = {f"{prefix}box_acc_by_iou.{iou}": values for iou, values in shares.items()}
+    mean: NDArray[np.float64] = np.mean(list(shares.values()), axis=0)
+    return {f"{prefix}box_acc": single * 100.0 / images, f"{prefix}box_acc_v2": mean, **by_iou}

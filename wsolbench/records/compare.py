@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from statistics import mean
 from typing import Any, TypeAlias
 
@@ -35,6 +36,7 @@ __all__ = [
     "compare",
     "difference_of",
     "in_order_of_ids",
+    "is_in_order",
     "mean_scores",
     "scores_of",
     "shared_rules",
@@ -269,6 +271,18 @@ def in_order_of_ids(record: ResultRecord) -> list[SplitOutcomes]:
     return [_sorted_by_id(part) for part in record.outcomes]
 
 
+def is_in_order(record: ResultRecord) -> bool:
+    """Return whether the outcomes of a record are in that order already."""
+    return all(_order(part.image_ids) is None for part in record.outcomes)
+
+
 def _sorted_by_id(part: SplitOutcomes) -> SplitOutcomes:
-    order = natural_order(part.image_ids)
-    return part if order == list(range(len(order))) else part.select(order)
+    order = _order(part.image_ids)
+    return part if order is None else part.select(order)
+
+
+@lru_cache(maxsize=16)
+def _order(image_ids: tuple[str, ...]) -> list[int] | None:
+    """Return the places of ids in their order, or None where they are in it; many records are of the same images."""
+    order = natural_order(image_ids)
+    return None if order == list(range(len(order))) else order

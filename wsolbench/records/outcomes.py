@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any, Literal, TypeVar
 
@@ -35,7 +36,7 @@ from wsolbench.protocol.uncertainty import (
     Rules,
     Shares,
     bootstrap,
-    interval,
+    intervals,
     score,
 )
 from wsolbench.records.record import Intervals, Metrics, PartName, ProtocolInfo, ThresholdScores
@@ -54,6 +55,7 @@ __all__ = [
     "claimed_at_rules",
     "claimed_scores",
     "compute_intervals",
+    "ends_of",
     "evaluated_and_choosing",
     "find_localized",
     "recompute_pxap",
@@ -277,11 +279,9 @@ def check_labels(part: SplitOutcomes, num_classes: int, *, classified: bool) -> 
 
 def _impossible(part: SplitOutcomes, count: int) -> Iterator[str]:
     """Yield what cannot be so in outcomes of some images."""
-    for name in (*part.image_ids, *part.statistics):
-        problem = text_problem(name) if name else "expected a name, got none"
-        if problem is not None:
-            yield f"'{printable(name, 100)}': {problem}"
-    if len(set(part.image_ids)) < count:
+    yield from _wrong_names(part.image_ids)
+    yield from _wrong_names(tuple(part.statistics))
+    if _are_repeated(part.image_ids):
         yield "an image is there twice"
     if part.nan_maps < 0 or part.constant_maps < 0 or part.nan_maps + part.constant_maps > count:
         yield f"{part.nan_maps} + {part.constant_maps} maps without a score, of {count} images"
@@ -324,6 +324,18 @@ def _impossible(part: SplitOutcomes, count: int) -> Iterator[str]:
             yield "a pixel's score is above 1"
         elif not pixels[0].any():
             yield "no pixel is of the object"
+
+
+@lru_cache(maxsize=16)
+def _wrong_names(names: tuple[str, ...]) -> list[str]:
+    """Return what is wrong with names; many records are of the same images, whose names are checked once."""
+    problems = ((name, text_problem(name) if name else "expected a name, got none") for name in names)
+    return [f"'{printable(name, 100)}': {problem}" for name, problem in problems if problem is not None]
+
+
+@lru_cache(maxsize=16)
+def _are_repeated(names: tuple[str, ...]) -> bool:
+    return len(set(names)) < len(names)
 
 
 def _absent_beside_names(part: SplitOutcomes) -> Iterator[str]:
@@ -485,8 +497,19 @@ def compute_intervals(
     if not scores:
         return None
     resampled = bootstrap_scores(outcomes, protocol, rules, resamples=resamples, seed=seed)
-    found = {name: interval(value, resampled[name], kind, level) for name, value in scores.items()}
-    return Intervals(kind=kind, level=level, resamples=resamples, seed=seed, metrics=found)
+    metrics = ends_of(scores, resampled, kind, level)
+    return Intervals(kind=kind, level=level, resamples=resamples, seed=seed, metrics=metrics)
+
+
+def ends_of(
+    scores: Mapping[str, float],
+    resampled: Mapping[str, NDArray[np.float64]],
+    kind: IntervalKind = KIND,
+    level: float = LEVEL,
+) -> dict[str, tuple[float, float]]:
+    """Return the ends of the interval of every score, from the same scores of resamples."""
+    ends = intervals(np.array([*scores.values()]), np.stack([resampled[name] for name in scores]), kind, level)
+    return {name: (low, high) for name, (low, high) in zip(scores, ends.tolist(), strict=True)}
 
 
 def claimed_scores(metrics: Metrics) -> dict[str, float]:

@@ -25,6 +25,7 @@ import re
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -437,10 +438,15 @@ def _read_ids(path: Path, digest: str) -> tuple[str, ...]:
     content = _unpacked(path)
     if hashlib.sha256(content).hexdigest() != digest:
         raise DataError(f"{path} does not hold the images of the record: its hash is another one")
-    ids = content.decode(errors="replace").split("\n")
-    if ids.pop():
+    if not content.endswith(b"\n"):
         raise DataError(f"{path}: expected an image id a line")
-    return tuple(ids)
+    return _ids_of(content)
+
+
+@lru_cache(maxsize=16)
+def _ids_of(content: bytes) -> tuple[str, ...]:
+    """Return the ids in the lines of a file; records of the same images share them."""
+    return tuple(content.decode(errors="replace").removesuffix("\n").split("\n"))
 
 
 def _decoded(

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from wsolbench.contract.choices import IOU_KEYS, iou_key
 from wsolbench.errors import DataError, WsolbenchError
@@ -19,11 +21,12 @@ from wsolbench.records.missing import FULLSUP_WITHOUT_BOXES, explain_missing, re
 from wsolbench.records.outcomes import (
     DECIMALS,
     SplitOutcomes,
+    bootstrap_scores,
     check_labels,
     check_outcomes,
     claimed_at_rules,
     claimed_scores,
-    compute_intervals,
+    ends_of,
     recompute_pxap,
     recompute_scores,
     without_rules,
@@ -39,7 +42,16 @@ from wsolbench.records.store import (
     refusing,
 )
 
-__all__ = ["CLAIMED", "MARKED", "contradiction", "parse_verified", "read_verified", "verified"]
+__all__ = [
+    "CLAIMED",
+    "MARKED",
+    "Recomputed",
+    "contradiction",
+    "parse_recomputed",
+    "parse_verified",
+    "read_verified",
+    "verified",
+]
 
 CLAIMED: Mapping[str, str] = {
     "dataset.name": "the name of the data set",
@@ -67,6 +79,24 @@ MARKED = ("metrics.pxap", "migrated_from")
 _ROUNDING = 1e-9  # percent
 
 
+class Recomputed:
+    """The scores that follow from the outcomes of a record, and those of resamples of its images: each made once."""
+
+    def __init__(self, record: ResultRecord) -> None:
+        """Take a record, whose outcomes are read when they are needed."""
+        self._record = record
+
+    @cached_property
+    def scores(self) -> dict[str, float]:
+        """Every metric that follows from the outcomes, in percent; see `recompute_scores`."""
+        return recompute_scores(self._record.outcomes, self._record.protocol, self._record.thresholds)
+
+    @cached_property
+    def resampled(self) -> dict[str, NDArray[np.float64]]:
+        """The same for resamples of the images, in the order in which the record has them, (resamples,)."""
+        return bootstrap_scores(self._record.outcomes, self._record.protocol, self._record.thresholds)
+
+
 def read_verified(path: Path) -> ResultRecord:
     """Read a record with its outcomes, and check that its numbers follow from them.
 
@@ -77,7 +107,16 @@ def read_verified(path: Path) -> ResultRecord:
 
 
 def parse_verified(content: bytes, path: Path) -> ResultRecord:
-    """Return the record that the content of a file is, verified; its outcomes may be beside the file.
+    """Return the record that the content of a file is, verified; see `parse_recomputed`."""
+    return parse_recomputed(content, path)[0]
+
+
+def parse_recomputed(content: bytes, path: Path) -> tuple[ResultRecord, Recomputed]:
+    """Return the record that the content of a file is, verified, and the scores that it was verified with.
+
+    Args:
+        content: What the file holds.
+        path: The file; the outcomes may be beside it.
 
     Raises:
         DataError: It is no record, its outcomes are missing or altered, or it contradicts itself.
@@ -89,11 +128,12 @@ def parse_verified(content: bytes, path: Path) -> ResultRecord:
         raise DataError(
             f"{path} was changed after it was written ({what}); put back the file that the run wrote, or run it again"
         ) from None
+    recomputed = Recomputed(record)
     with refusing(path):
-        problem = contradiction(record)
+        problem = contradiction(record, recomputed)
     if problem is not None:
         raise DataError(f"{path}: {problem}")
-    return record
+    return record, recomputed
 
 
 def _what_was_changed(content: bytes, path: Path) -> str:
@@ -121,27 +161,32 @@ def verified(given: ResultRecord | Path) -> ResultRecord:
     return given
 
 
-def contradiction(record: ResultRecord) -> str | None:
-    """Say where a record's numbers do not follow from the outcomes of its images, or None where all do."""
+def contradiction(record: ResultRecord, recomputed: Recomputed | None = None) -> str | None:
+    """Say where a record's numbers do not follow from the outcomes of its images, or None where all do.
+
+    Args:
+        record: The record.
+        recomputed: Its scores, which are kept there.
+    """
     try:
-        for problem in _contradictions(record):
+        for problem in _contradictions(record, recomputed or Recomputed(record)):
             return problem
     except WsolbenchError as error:
         return str(error)
     return None
 
 
-def _contradictions(record: ResultRecord) -> Iterator[str]:
+def _contradictions(record: ResultRecord, recomputed: Recomputed) -> Iterator[str]:
     """Yield what does not follow; each step may rely on those before it."""
     yield from _wrong_splits(record)
-    yield from _wrong_scores(record)
+    yield from _wrong_scores(record, recomputed)
     yield from _wrong_thresholds(record)
     yield from _wrong_rules(record)
     yield from _wrong_values(record)
     yield from _wrong_boxes(record)
     yield from _wrong_pxap(record)
     yield from _wrong_reasons(record)
-    yield from _wrong_intervals(record)
+    yield from _wrong_intervals(record, recomputed)
     yield from _wrong_settings(record)
 
 
@@ -176,8 +221,8 @@ def _wrong_splits(record: ResultRecord) -> Iterator[str]:
         yield "dataset.content_sha256 is not the hash of its splits' annotations_sha256"
 
 
-def _wrong_scores(record: ResultRecord) -> Iterator[str]:
-    found = recompute_scores(record.outcomes, record.protocol, record.thresholds)
+def _wrong_scores(record: ResultRecord, recomputed: Recomputed) -> Iterator[str]:
+    found = recomputed.scores
     claimed = claimed_scores(record.metrics) | claimed_at_rules(record.thresholds)
     for name in sorted(found.keys() ^ claimed.keys()):
         yield f"{name} and its outcomes disagree"
@@ -324,7 +369,7 @@ def _wrong_reasons(record: ResultRecord) -> Iterator[str]:
             yield f"missing.{name} is {record.missing.get(name)!r}, but its outcomes give {expected.get(name)!r}"
 
 
-def _wrong_intervals(record: ResultRecord) -> Iterator[str]:
+def _wrong_intervals(record: ResultRecord, recomputed: Recomputed) -> Iterator[str]:
     """Yield which interval does not follow from the outcomes; the settings are those that tables name."""
     claimed = record.intervals
     if claimed is None:
@@ -335,12 +380,11 @@ def _wrong_intervals(record: ResultRecord) -> Iterator[str]:
     for name, value in settings.items():
         if getattr(claimed, name) != value:
             yield f"intervals.{name} is {getattr(claimed, name)}, expected {value}"
-    found = compute_intervals(record.outcomes, record.protocol, record.thresholds)
-    ends = {} if found is None else found.metrics
+    ends = ends_of(recomputed.scores, recomputed.resampled) if recomputed.scores else {}
     for name in sorted(ends.keys() ^ claimed.metrics.keys()):
         yield f"the interval of {name} and its outcomes disagree"
     for name, expected in ends.items():
-        if not np.allclose(claimed.metrics[name], expected, rtol=0, atol=_ROUNDING):
+        if not all(abs(one - other) <= _ROUNDING for one, other in zip(claimed.metrics[name], expected, strict=True)):
             yield f"the interval of {name} is {_told(claimed.metrics[name])}, but its outcomes give {_told(expected)}"
 
 
