@@ -1,6 +1,7 @@
 """Bootstrap over images: the fast counts against an explicit loop over dense outcomes, and the kinds of intervals."""
 
 from dataclasses import replace
+from statistics import NormalDist
 from unittest import mock
 
 import numpy as np
@@ -11,7 +12,17 @@ from hypothesis import strategies as st
 
 from wsolbench.errors import DataError
 from wsolbench.protocol import IOU_THRESHOLDS, MODES, select_on_fullsup, top_k_loc, uncertainty
-from wsolbench.protocol.uncertainty import CorrectRuns, ImageOutcomes, Shares, bootstrap, interval, score
+from wsolbench.protocol.resampled_curves import Drawn, best_of, contenders
+from wsolbench.protocol.uncertainty import (
+    CorrectRuns,
+    ImageOutcomes,
+    Shares,
+    bootstrap,
+    draw_images,
+    interval,
+    intervals,
+    score,
+)
 
 # ------------------------------------------------------------------------------------- dense outcomes and a slow oracle
 
@@ -256,3 +267,35 @@ def test_at_a_fixed_threshold_intervals_cover(share):
         low, high = interval(score(test)["max_box_acc"], bootstrap(test, seed=seed)["max_box_acc"])
         covered += low <= 100 * share <= high
     assert 930 <= covered <= 970
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_best_threshold_is_found_among_a_few_contenders_as_among_all(seed):
+    """Ranges of τ around one that differs from image to image, some of them empty, some of equal edges."""
+    random = np.random.default_rng(seed)
+    centre, width = random.normal(60, 12, 300), random.exponential(25, 300)
+    edges = [np.clip(np.rint([c - w, c + w]), 0, 200).astype(int).tolist() for c, w in zip(centre, width, strict=True)]
+    runs = CorrectRuns.from_flat([each if each[0] < each[1] else [] for each in edges], 200)
+    weights = draw_images(random, 500, 300)
+    curves = runs.box_acc(weights)
+    counts, places = best_of(runs, Drawn.of(weights))
+    assert len(contenders(runs)) < 120
+    assert places.tolist() == curves.argmax(axis=1).tolist()
+    assert (counts * 100.0 / 300).tolist() == curves.max(axis=1).tolist()
+
+
+def test_intervals_of_many_numbers_are_those_of_each():
+    random = np.random.default_rng(0)
+    resampled = random.normal(50, 3, (6, 400))
+    resampled[4, ::7] = np.nan
+    estimates = resampled[:, 0] + random.normal(0, 1, 6)
+    estimates[4] = 50.0
+    for kind in ("percentile", "basic", "bias-corrected"):
+        found = intervals(estimates, resampled, kind)
+        for estimate, values, ends in zip(estimates, resampled, found, strict=True):
+            known = values[~np.isnan(values)]
+            shift = NormalDist().inv_cdf(np.mean(known < estimate)) if kind == "bias-corrected" else 0.0
+            tails = [NormalDist().cdf(2 * shift + NormalDist().inv_cdf(tail)) for tail in (0.025, 0.975)]
+            low, high = np.quantile(known, tails)
+            expected = (2 * estimate - high, 2 * estimate - low) if kind == "basic" else (low, high)
+            assert ends.tolist() == pytest.approx(expected)

@@ -140,8 +140,8 @@ def accepts(path, record):
 
 
 @pytest.fixture(autouse=True)
-def _intervals_once(monkeypatch):
-    """Compute the intervals of the same outcomes once."""
+def _resamples_once(monkeypatch):
+    """Compute the resamples of the same outcomes once."""
     found = {}
 
     def compute(outcomes, protocol, rules):
@@ -150,8 +150,8 @@ def _intervals_once(monkeypatch):
             found[key] = original(outcomes, protocol, rules)
         return found[key]
 
-    original = verify.compute_intervals
-    monkeypatch.setattr(verify, "compute_intervals", compute)
+    original = verify.bootstrap_scores
+    monkeypatch.setattr(verify, "bootstrap_scores", compute)
 
 
 some_or_all = pytest.mark.parametrize("every", [11, pytest.param(1, marks=pytest.mark.slow)])

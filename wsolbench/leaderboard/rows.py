@@ -14,8 +14,13 @@ from importlib.resources import files
 from statistics import mean, stdev
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from wsolbench.leaderboard.entries import Entry, Table
+import numpy as np
+
+from wsolbench.leaderboard.entries import COMPARED, Entry, Table
+from wsolbench.leaderboard.ranks import rank_ranges
 from wsolbench.leaderboard.seeds import group_seeds, name_trainings
+from wsolbench.protocol.uncertainty import interval
+from wsolbench.records.compare import mean_scores
 from wsolbench.records.marks import marks_of
 
 if TYPE_CHECKING:
@@ -122,28 +127,44 @@ class Row:
 
 
 def rows_of(table: Table) -> list[Row]:
-    """Return the rows of a table, the best first; the row of a mean stands directly before those of its trainings."""
+    """Return the rows of a table, the best first; the row of a mean stands directly before those of its trainings.
+
+    What counts in a mean has no rank of its own; baselines and incomplete rows have none either.
+    """
     score = score_of(table)
     groups = [group for group in group_seeds(table) if len(group) > 1]
     singles = {entry.name: _row(entry, table.slug, score) for entry in table.entries}
-    means = []
+    heads: list[tuple[Row, Sequence[Entry]]] = []
     for group, training in zip(groups, name_trainings(groups), strict=True):
-        of_seeds = [singles[entry.name] for entry in group]
-        means.append(_mean_row(of_seeds, training))
-        singles |= {entry.name: replace(row, group=means[-1].id) for entry, row in zip(group, of_seeds, strict=True)}
-    heads = [*means, *(row for row in singles.values() if row.group is None)]
-    heads.sort(key=lambda row: _place(row, score))
-    members: dict[str, list[Row]] = {}
+        mean_row = _mean_row([singles[entry.name] for entry in group], training, group)
+        heads.append((mean_row, group))
+        singles |= {entry.name: replace(singles[entry.name], group=mean_row.id) for entry in group}
+    heads += [(singles[entry.name], [entry]) for entry in table.entries if singles[entry.name].group is None]
+    members: dict[str | None, list[Row]] = {}
     for row in singles.values():
-        if row.group is not None:
-            members.setdefault(row.group, []).append(row)
-    return [row for head in heads for row in (head, *members.get(head.id, ()))]
+        members.setdefault(row.group, []).append(row)
+    ranked = sorted(_ranked(heads, score), key=lambda row: _place(row, score))
+    return [row for head in ranked for row in (head, *(members[head.id] if head.is_mean else ()))]
+
+
+def _ranked(heads: Iterable[tuple[Row, Sequence[Entry]]], score: str) -> list[Row]:
+    """Return rows with their ranks, from the entries that each is the mean of."""
+    scores = {
+        row.id: mean_scores([entry.resampled for entry in entries])[score]
+        for row, entries in heads
+        if row.kind != "baseline" and row.incomplete is None and score in COMPARED
+    }
+    if not scores:
+        return [row for row, _ in heads]
+    estimates, resampled = zip(*scores.values(), strict=True)
+    ranks = dict(zip(scores, rank_ranges(np.array(estimates), np.stack(resampled)), strict=True))
+    return [replace(row, rank=ranks.get(row.id)) for row, _ in heads]
 
 
 def score_of(table: Table) -> str:
     """Return by which metric the rows of a table are compared: V2 at the fullsup τ or, where none has it, the next."""
     known = [entry.record.metrics for entry in table.entries]
-    wanted = ("fullsup_box_acc_v2", "max_box_acc_v2", "pxap")
+    wanted = (*COMPARED, "pxap")
     return next((key for key in wanted if any(getattr(each, key) is not None for each in known)), wanted[0])
 
 
@@ -248,13 +269,13 @@ def _incomplete(entry: Entry, score: str) -> str | None:
     return record.missing.get(score) if _metric(entry, score) is None else None
 
 
-def _mean_row(rows: Sequence[Row], training: str) -> Row:
+def _mean_row(rows: Sequence[Row], training: str, entries: Sequence[Entry]) -> Row:
     """Return the row of the mean over trainings; a metric that one of them lacks has none."""
     first = rows[0]
     values = {key: [row.metrics[key] for row in rows] for key in first.metrics}
     known = {key: [value for value in each if value is not None] for key, each in values.items()}
     whole = {key: each for key, each in known.items() if len(each) == len(rows)}
-    why = [row.incomplete for row in rows if row.incomplete is not None]
+    scores = mean_scores([entry.resampled for entry in entries])
     return replace(
         first,
         id=f"{first.id}//mean",
@@ -262,8 +283,8 @@ def _mean_row(rows: Sequence[Row], training: str) -> Row:
         seeds=tuple(seed for row in rows for seed in row.seeds),
         metrics={key: mean(whole[key]) if key in whole else None for key in values},
         sd={key: stdev(each) for key, each in whole.items()},
-        intervals={},
-        incomplete=why[0] if why else None,
+        intervals={key: interval(*of_mean) for key, of_mean in scores.items()},
+        incomplete=next((row.incomplete for row in rows if row.incomplete is not None), None),
         marks=tuple(sorted({mark for row in rows for mark in row.marks})),
         record=None,
         record_sha256=None,

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from tabulate import tabulate
 
 from wsolbench.escaping import markdown_text
-from wsolbench.leaderboard.claims import FULLSUP, ORACLE, Pair, shown_difference
-from wsolbench.leaderboard.entries import Entry, Table
+from wsolbench.leaderboard.claims import Pair, shown_difference
+from wsolbench.leaderboard.entries import COMPARED, Entry, Table
 from wsolbench.records import TrainingInfo
-from wsolbench.records.compare import Difference, Scores, difference_of, mean_scores, scores_of
+from wsolbench.records.compare import Difference, difference_of, mean_scores
 from wsolbench.records.identity import identity_of
 
 __all__ = ["PLAIN", "SystemTrial", "systems_as_markdown", "try_systems"]
@@ -54,13 +54,12 @@ def try_systems(tables: Sequence[Table]) -> list[SystemTrial]:
     Raises:
         DataError: The outcomes of a record contradict themselves.
     """
-    known: dict[str, Scores] = {}
     groups: dict[tuple[str, str], tuple[Table, list[Pair]]] = {}
     for table, plain, entry in _pairs(tables):
         assert entry.training is not None
         key = f"{entry.backbone} {entry.method} {entry.training.without_seed().model_dump_json()}"
         groups.setdefault((table.slug, key), (table, []))[1].append((plain, entry))
-    trials = [_trial(table, pairs, known) for table, pairs in groups.values()]
+    trials = [_trial(table, pairs) for table, pairs in groups.values()]
     places = {table.slug: place for place, table in enumerate(tables)}
     return sorted(
         trials, key=lambda each: (places[each.table.slug], each.pairs[0][0].backbone, -each.difference.difference)
@@ -107,12 +106,9 @@ def _how(training: TrainingInfo) -> TrainingInfo:
     return training.model_copy(update={"system": None, "command": ""})
 
 
-def _trial(table: Table, pairs: Sequence[Pair], known: dict[str, Scores]) -> SystemTrial:
-    for entry in (entry for pair in pairs for entry in pair):
-        if entry.name not in known:
-            known[entry.name] = scores_of(entry.record, ())
-    metric = FULLSUP if all(FULLSUP in known[entry.name] for pair in pairs for entry in pair) else ORACLE
-    first, second = (mean_scores([known[entry.name] for entry in side]) for side in zip(*pairs, strict=True))
+def _trial(table: Table, pairs: Sequence[Pair]) -> SystemTrial:
+    metric = next(name for name in COMPARED if all(name in entry.resampled for pair in pairs for entry in pair))
+    first, second = (mean_scores([entry.resampled for entry in side]) for side in zip(*pairs, strict=True))
     return SystemTrial(table, tuple(pairs), metric, difference_of(first, second, metric))
 
 
