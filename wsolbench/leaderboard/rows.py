@@ -89,6 +89,7 @@ class Row:
         record_sha256: The hash of that file.
         commands: What trained the network and measured it, in order.
         source: Paper, table and footnote of a reported row.
+        printed: Key -> a reported figure as the paper prints it, with its mark.
         delta: Key -> reported less measured, where the same was measured.
     """
 
@@ -118,6 +119,7 @@ class Row:
     record_sha256: str | None = None
     commands: tuple[str, ...] = ()
     source: str | None = None
+    printed: Mapping[str, str] = field(default_factory=dict)
     delta: Mapping[str, float] = field(default_factory=dict)
 
     @property
@@ -176,7 +178,7 @@ def frame_of(rows: Iterable[Row]) -> pd.DataFrame:
     import pandas as pd
 
     rows = list(rows)
-    plain = [each.name for each in fields(Row) if each.name not in ("metrics", "sd", "intervals", "delta")]
+    plain = [each.name for each in fields(Row) if each.name not in ("metrics", "sd", "intervals", "printed", "delta")]
     frame = pd.DataFrame({name: [getattr(row, name) for row in rows] for name in plain}, dtype=object)
     for key in (column.key for column in COLUMNS):
         ends = [row.intervals.get(key, (None, None)) for row in rows]
