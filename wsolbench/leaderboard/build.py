@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import shlex
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from wsolbench.errors import DataError
 from wsolbench.escaping import fence, markdown_text, visible
 from wsolbench.leaderboard.claims import claims_as_markdown
 from wsolbench.leaderboard.details import DETAILS, details_of
-from wsolbench.leaderboard.entries import RECORDS, Table, group_tables, read_all, whole_of
+from wsolbench.leaderboard.entries import RANKED, RECORDS, Table, group_tables, read_all, whole_of
 from wsolbench.leaderboard.equal import equal_on
 from wsolbench.leaderboard.figures import (
     TITLES,
@@ -35,11 +36,11 @@ from wsolbench.leaderboard.render import (
     seeds_as_latex,
     seeds_as_markdown,
 )
+from wsolbench.leaderboard.reported import ReportedTable, read_reported, reported_rows
 from wsolbench.leaderboard.rows import rows_of, score_of
 from wsolbench.leaderboard.seeds import uncounted
 from wsolbench.leaderboard.systems import systems_as_markdown
 from wsolbench.progress import Reporter
-from wsolbench.records.compare import scores_of
 from wsolbench.records.store import files_beside
 
 FIGURES = "figures"
@@ -164,13 +165,13 @@ def _changed(path: Path) -> str:
 
 def _texts(tables: list[Table], folder: Path, refused: int = 0) -> dict[str, bytes]:
     galleries = {name for name in _galleries(tables) if (folder / name).is_file()}
-    parts = [_part(table, tables, galleries) for table in tables]
+    parts = _with_reported([_part(table, tables, galleries) for table in tables], read_reported(folder))
     texts = {PAGE: _page(tables, galleries, refused), ROWS: as_csv(tables)}
     texts.update({f"{table.slug}.tex": as_latex(table) for table in tables})
     texts.update({f"{table.slug}-seeds.tex": seeds for table in tables if (seeds := seeds_as_latex(table))})
     encoded = {name: text.encode() for name, text in texts.items()}
     for table in tables:
-        encoded |= details_of(table, {entry.name: scores_of(entry.record, ()) for entry in table.entries})
+        encoded |= details_of(table)
     return {INDEX: render_page(parts, refused), **encoded}
 
 
@@ -186,6 +187,19 @@ def _part(table: Table, tables: Sequence[Table], galleries: Collection[str]) -> 
         figures={TITLES[name]: f"{FIGURES}/{table.slug}-{name}.svg" for name in figures_of(table, methods)},
         gallery=gallery if gallery in galleries else None,
     )
+
+
+def _with_reported(parts: Sequence[Part], reported: Mapping[str, ReportedTable]) -> list[Part]:
+    """Return the tables with what papers report of their data sets, and tables of what they report of others."""
+    measured = [row for part in parts for row in part.rows]
+    rows = reported_rows(reported, measured, {part.slug: part.name for part in parts})
+    own = {part.slug for part in parts}
+    joined = [replace(part, rows=[*part.rows, *(row for row in rows if row.table == part.slug)]) for part in parts]
+    others = [name for name in dict.fromkeys(row.table for row in rows) if name not in own]
+    return joined + [
+        Part(name, name, f"{name}, as papers report it", [row for row in rows if row.table == name], RANKED[0])
+        for name in others
+    ]
 
 
 def _fingerprint(table: Table, methods: list[str]) -> str:

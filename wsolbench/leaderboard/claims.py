@@ -15,7 +15,7 @@ from typing import Literal, TypeAlias
 from tabulate import tabulate
 
 from wsolbench.escaping import markdown_text
-from wsolbench.leaderboard.entries import COMPARED, Entry, Table, whole_of
+from wsolbench.leaderboard.entries import RANKED, Entry, Table, whole_of
 from wsolbench.records.compare import Difference, difference_of, mean_scores
 from wsolbench.records.identity import identity_of
 
@@ -170,7 +170,7 @@ def _network_of(entry: Entry) -> Hashable:
 
 
 def _result(claim: Claim, table: Table, pretrained: bool, pairs: Sequence[Pair]) -> Result:
-    metric = next(name for name in COMPARED if all(name in entry.resampled for entry in chain.from_iterable(pairs)))
+    metric = next(name for name in RANKED if all(name in entry.resampled for entry in chain.from_iterable(pairs)))
     groups = _by_networks(pairs)
     means = [[mean_scores([entry.resampled for entry in side]) for side in zip(*each, strict=True)] for each in groups]
     trials = [
@@ -461,7 +461,7 @@ def _seeds(seeds: Sequence[str]) -> str:
 def shown_difference(difference: Difference, metric: str) -> str:
     """Return a difference and its interval for people; one of oracle scores says so."""
     shown = f"{difference.difference:+.1f} [{difference.low:+.1f}, {difference.high:+.1f}]".replace("-", "−")
-    return shown if metric == COMPARED[0] else f"{shown} (oracle)"
+    return shown if metric == RANKED[0] else f"{shown} (oracle)"
 
 
 _EXPLAINED = f"""Claims of *CAM Back Again* (Yasuki & Taki, CVPR 2024), tried on all records of this page, whichever way

@@ -7,40 +7,32 @@ with an object. Scores of resamples are whole numbers of images; `resampled` has
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wsolbench.escaping import finite_json
-from wsolbench.leaderboard.entries import Entry, Table
+from wsolbench.leaderboard.entries import COMPARED, Entry, Table
 from wsolbench.leaderboard.rows import COLUMNS
 from wsolbench.protocol import IOU_THRESHOLDS, cam_threshold_grid
 from wsolbench.records import ResultRecord
 from wsolbench.records.compare import Scores, in_order_of_ids
 from wsolbench.records.outcomes import find_localized
 
-__all__ = ["COMPARED", "DETAILS", "detail_of", "details_of", "images_of"]
+__all__ = ["DETAILS", "detail_of", "details_of", "images_of"]
 
 DETAILS = "details"
 """The folder beside the page."""
-
-COMPARED = ("fullsup_box_acc_v2", "fullsup_box_acc", "max_box_acc_v2", "max_box_acc", "top1_loc")
-"""The metrics that the page compares two rows by."""
 
 _MOST_POINTS = 101
 """Points of a curve, so that a pixel has one."""
 
 
-def details_of(table: Table, scores: Mapping[str, Scores]) -> dict[str, bytes]:
-    """Return the files of a table: of every record, and of the ids of its images.
-
-    Args:
-        table: The table.
-        scores: Name of a record -> its scores, and those of resamples of its images.
-    """
-    files = {f"{DETAILS}/{entry.sha256[:16]}.js": detail_of(entry, scores[entry.name]) for entry in table.entries}
+def details_of(table: Table) -> dict[str, bytes]:
+    """Return the files of a table: of every record, and of the ids of its images."""
+    files = {f"{DETAILS}/{entry.sha256[:16]}.js": detail_of(entry) for entry in table.entries}
     return files | {f"{DETAILS}/{images_of(entry)}.js": _images(entry) for entry in table.entries[:1]}
 
 
@@ -51,14 +43,9 @@ def images_of(entry: Entry) -> str:
     return f"images-{digest[:16]}"
 
 
-def detail_of(entry: Entry, scores: Scores) -> bytes:
-    """Return the file of a record.
-
-    Args:
-        entry: The record.
-        scores: Its scores, and those of resamples of its images.
-    """
-    record = entry.record
+def detail_of(entry: Entry) -> bytes:
+    """Return the file of a record."""
+    record, scores = entry.record, entry.resampled
     localized = find_localized(in_order_of_ids(record), record.protocol)
     detail = {
         "record": entry.name,

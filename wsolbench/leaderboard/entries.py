@@ -21,8 +21,11 @@ from wsolbench.records.store import read_file
 from wsolbench.records.verify import Recomputed, parse_recomputed
 
 RECORDS = "records"
-COMPARED = ("fullsup_box_acc_v2", "max_box_acc_v2")
-"""The score by which entries of a table are compared, and the one in its place where one has no train-fullsup."""
+RANKED = ("fullsup_box_acc_v2", "max_box_acc_v2")
+"""The score by which entries of a table are ranked, and the one in its place where one has no train-fullsup."""
+
+COMPARED = (*RANKED, "fullsup_box_acc", "max_box_acc", "top1_loc")
+"""The scores by which two entries of a table are compared."""
 
 LONGEST_STEM = 160
 """Characters of the name of a record's file without its ending."""

@@ -15,7 +15,8 @@ from markupsafe import Markup
 from wsolbench import __version__
 from wsolbench.escaping import csv_cell, finite_json, latex_text, markdown_text, visible
 from wsolbench.leaderboard.architectures import Architecture, architectures_of
-from wsolbench.leaderboard.details import COMPARED, DETAILS
+from wsolbench.leaderboard.details import DETAILS
+from wsolbench.leaderboard.entries import COMPARED
 from wsolbench.leaderboard.rows import COLUMNS, Column, Row
 from wsolbench.records.marks import explain_marks
 

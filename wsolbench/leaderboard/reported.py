@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal, Self, TypeAlias
@@ -110,7 +110,7 @@ def _read(path: Path) -> ReportedTable:
         raise DataError(f"{path}: no TOML ({printable(str(error), 300)})") from None
 
 
-def reported_rows(tables: dict[str, ReportedTable], measured: Sequence[Row], names: dict[str, str]) -> list[Row]:
+def reported_rows(tables: Mapping[str, ReportedTable], measured: Sequence[Row], names: Mapping[str, str]) -> list[Row]:
     """Return reported tables as rows, unranked, each with its difference to the same measurement where there is one.
 
     Args:
@@ -156,7 +156,7 @@ def _row(stem: str, number: int, table: ReportedTable, row: ReportedRow) -> Row:
     )
 
 
-def _with_delta(row: Row, reported: ReportedRow, measured: Iterable[Row], names: dict[str, str]) -> Row:
+def _with_delta(row: Row, reported: ReportedRow, measured: Iterable[Row], names: Mapping[str, str]) -> Row:
     """Return a row with its differences to the mean, or else to the best, of the same measurement.
 
     A figure with a mark was measured in another way.

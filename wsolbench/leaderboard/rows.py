@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
-from wsolbench.leaderboard.entries import COMPARED, Entry, Table
+from wsolbench.leaderboard.entries import RANKED, Entry, Table
 from wsolbench.leaderboard.ranks import rank_ranges
 from wsolbench.leaderboard.seeds import group_seeds, name_trainings
 from wsolbench.protocol.uncertainty import interval
@@ -154,7 +154,7 @@ def _ranked(heads: Iterable[tuple[Row, Sequence[Entry]]], score: str) -> list[Ro
     scores = {
         row.id: mean_scores([entry.resampled for entry in entries])[score]
         for row, entries in heads
-        if row.kind != "baseline" and row.incomplete is None and score in COMPARED
+        if row.kind != "baseline" and row.incomplete is None and score in RANKED
     }
     if not scores:
         return [row for row, _ in heads]
@@ -166,7 +166,7 @@ def _ranked(heads: Iterable[tuple[Row, Sequence[Entry]]], score: str) -> list[Ro
 def score_of(table: Table) -> str:
     """Return by which metric the rows of a table are compared: V2 at the fullsup τ or, where none has it, the next."""
     known = [entry.record.metrics for entry in table.entries]
-    wanted = (*COMPARED, "pxap")
+    wanted = (*RANKED, "pxap")
     return next((key for key in wanted if any(getattr(each, key) is not None for each in known)), wanted[0])
 
 
@@ -285,7 +285,7 @@ def _mean_row(rows: Sequence[Row], training: str, entries: Sequence[Entry]) -> R
         seeds=tuple(seed for row in rows for seed in row.seeds),
         metrics={key: mean(whole[key]) if key in whole else None for key in values},
         sd={key: stdev(each) for key, each in whole.items()},
-        intervals={key: interval(*of_mean) for key, of_mean in scores.items()},
+        intervals={key: interval(*of_mean) for key, of_mean in scores.items() if whole.get(key)},
         incomplete=next((row.incomplete for row in rows if row.incomplete is not None), None),
         marks=tuple(sorted({mark for row in rows for mark in row.marks})),
         record=None,

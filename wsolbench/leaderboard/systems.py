@@ -9,7 +9,7 @@ from tabulate import tabulate
 
 from wsolbench.escaping import markdown_text
 from wsolbench.leaderboard.claims import Pair, shown_difference
-from wsolbench.leaderboard.entries import COMPARED, Entry, Table
+from wsolbench.leaderboard.entries import RANKED, Entry, Table
 from wsolbench.records import TrainingInfo
 from wsolbench.records.compare import Difference, difference_of, mean_scores
 from wsolbench.records.identity import identity_of
@@ -107,7 +107,7 @@ def _how(training: TrainingInfo) -> TrainingInfo:
 
 
 def _trial(table: Table, pairs: Sequence[Pair]) -> SystemTrial:
-    metric = next(name for name in COMPARED if all(name in entry.resampled for pair in pairs for entry in pair))
+    metric = next(name for name in RANKED if all(name in entry.resampled for pair in pairs for entry in pair))
     first, second = (mean_scores([entry.resampled for entry in side]) for side in zip(*pairs, strict=True))
     return SystemTrial(table, tuple(pairs), metric, difference_of(first, second, metric))
 
