@@ -12,17 +12,18 @@ from typing import Annotated, Literal, Self, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from wsolbench.errors import DataError
+from wsolbench.escaping import visible
 from wsolbench.files import read_regular
 from wsolbench.leaderboard.rows import COLUMNS, Row, family_of
 from wsolbench.records.record import DatasetName
-from wsolbench.texts import printable
 
 __all__ = ["REPORTED", "ReportedRow", "ReportedTable", "read_reported", "reported_rows"]
 
 REPORTED = "reported"
 """The folder of a leaderboard that holds the files."""
 
-_LARGEST = 2**20
+_LARGEST, _LONGEST = 2**20, 300
+"""Bytes of a file, and characters of what is said of it."""
 _NUMBER = re.compile(r"[0-9.]+")
 
 Text = Annotated[str, Field(min_length=1, max_length=400)]
@@ -107,7 +108,7 @@ def _read(path: Path) -> ReportedTable:
             f"{path}: no reported table ({': '.join(filter(None, [printable(place, 200), told]))})"
         ) from None
     except ValueError as error:
-        raise DataError(f"{path}: no TOML ({printable(str(error), 300)})") from None
+        raise DataError(f"{path}: no TOML ({visible(str(error))[:_LONGEST]})") from None
 
 
 def reported_rows(tables: Mapping[str, ReportedTable], measured: Sequence[Row], names: Mapping[str, str]) -> list[Row]:
