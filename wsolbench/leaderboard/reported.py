@@ -103,10 +103,8 @@ def _read(path: Path) -> ReportedTable:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(step) for step in first["loc"])
-        told = printable(first["msg"].removeprefix("Value error, "), 300)
-        raise DataError(
-            f"{path}: no reported table ({': '.join(filter(None, [printable(place, 200), told]))})"
-        ) from None
+        told = ": ".join(filter(None, [place, first["msg"].removeprefix("Value error, ")]))
+        raise DataError(f"{path}: no reported table ({visible(told)[:_LONGEST]})") from None
     except ValueError as error:
         raise DataError(f"{path}: no TOML ({visible(str(error))[:_LONGEST]})") from None
 
