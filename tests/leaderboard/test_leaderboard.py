@@ -16,8 +16,10 @@ from toy_records import remade, write_sealed
 
 from wsolbench.errors import DataError
 from wsolbench.leaderboard import add, build, check
-from wsolbench.leaderboard.entries import group_tables, read_all
+from wsolbench.leaderboard.entries import group_tables, read_all, read_entry
+from wsolbench.leaderboard.rows import rows_of as rows_of_table
 from wsolbench.leaderboard.seeds import group_seeds, uncounted
+from wsolbench.leaderboard.shown import FIELDS
 from wsolbench.progress import Reporter
 from wsolbench.records import compute_intervals, read_record, write_record
 from wsolbench.records.store import outcomes_path
@@ -92,28 +94,27 @@ def test_what_was_built_is_fresh_and_building_again_changes_nothing(board):
 
 
 def test_every_format_has_every_row(board):
-    page = (board / "README.md").read_text()
+    page = (board / "index.html").read_text()
     rows = list(csv.DictReader((board / "leaderboard.csv").read_text().splitlines()))
     tables = json.loads((board / "leaderboard.json").read_text())["tables"]
     latex = (board / "critters.tex").read_text()
     assert len(rows) == len(tables[0]["rows"]) == 4
     for row in rows:
-        assert f"| {row['method']} " in page.replace("  ", " ") or row["method"] in page
+        assert f'data-id="{row["id"]}"' in page
         assert row["method"] in latex
     assert float(rows[0]["max_box_acc"]) == tables[0]["rows"][0]["metrics"]["max_box_acc"]
 
 
 def test_v2_at_the_fullsup_threshold_stands_with_its_interval(board):
-    page, latex = ((board / name).read_text() for name in ("README.md", "critters.tex"))
+    latex = (board / "critters.tex").read_text()
     rows = list(csv.DictReader((board / "leaderboard.csv").read_text().splitlines()))
     for row, listed in zip(
         rows, json.loads((board / "leaderboard.json").read_text())["tables"][0]["rows"], strict=True
     ):
         value, low, high = (float(row[f"fullsup_box_acc_v2{end}"]) for end in ("", "_low", "_high"))
-        shown = f"{value:.1f} [{low:.1f}, {high:.1f}]"
-        assert shown in page
-        assert shown in latex
-        assert listed["intervals"]["metrics"]["fullsup_box_acc_v2"] == [low, high]
+        assert f" [{low:.1f}, {high:.1f}]" in latex
+        assert f"{value:.1f}" in latex
+        assert listed["intervals"]["fullsup_box_acc_v2"] == [low, high]
 
 
 def test_the_leaderboard_and_comparisons_need_no_torch():
@@ -135,10 +136,14 @@ def test_less_precision_is_a_row_of_its_own(board, tmp_path):
     build(board)
     assert (board / "records" / "critters" / "resnet_nano-bf16__cam__shipped.json").exists()
     assert "| resnet_nano (bf16) " in (board / "README.md").read_text()
-    rows = csv.DictReader((board / "leaderboard.csv").read_text().splitlines())
-    assert [row["record"] for row in rows if row["precision"] == "bf16"] == [
+    assert [row["record"] for row in listed(board) if row["precision"] == "bf16"] == [
         "critters/resnet_nano-bf16__cam__shipped.json"
     ]
+
+
+def listed(board):
+    """Return the rows of the CSV file."""
+    return list(csv.DictReader((board / "leaderboard.csv").read_text().splitlines()))
 
 
 def trained(path, seed, **training):
@@ -170,21 +175,19 @@ def test_seeds_are_rows_of_their_own_and_a_table_of_means(board, tmp_path):
     names = {path.name for path in record_files(board)}
     assert {f"resnet_nano__cam__plain-seed{seed}.json" for seed in range(3)} < names
     assert "resnet_nano__cam__modern-seed7.json" in names
-    page = (board / "README.md").read_text()
-    assert page.count("plain, seed") == 3
-    assert page.count("modern, seed") == 1
-    assert page.count("wsolbench train --seed") == 4
+    rows = [row for row in listed(board) if row["recipe"] == "plain"]
+    assert [row["seeds"] for row in rows] == ["0 1 2", "0", "1", "2"]
+    mean, *singles = rows
+    assert {row["group"] for row in singles} == {mean["id"]}
     score = json.loads(first.read_text())["metrics"]["fullsup_box_acc_v2"]
-    (row,) = [line for line in page.splitlines() if line.startswith("|") and " ± " in line]
-    cells = [cell.strip() for cell in row.strip("|").split("|")]
-    assert cells[:2] + cells[4:6] == ["resnet_nano", "plain", "cam", "3"]
-    assert f"{score:.1f} ± 0.0" in cells
-    means = page.partition("a row for every seed.")[2].split("\n\n")[1].splitlines()[2:]
-    assert [line.split("|")[5].strip() for line in means if line.startswith("| – ")] == ["centred-box"]
-    assert len(means) == 2
-    assert " ± " in (board / "critters-seeds.tex").read_text()
-    rows = list(csv.DictReader((board / "leaderboard.csv").read_text().splitlines()))
-    assert sorted(row["seed"] for row in rows if row["recipe"] == "plain") == ["0", "1", "2"]
+    assert float(mean["fullsup_box_acc_v2"]) == pytest.approx(score)
+    assert float(mean["fullsup_box_acc_v2_sd"]) == pytest.approx(0)
+    assert mean["weights"] == "plain"
+    assert f"{score:.1f} ± 0.0" in (board / "README.md").read_text()
+    latex = (board / "critters.tex").read_text()
+    assert f"{score:.1f} ± 0.0" in latex
+    assert "plain, seed" not in latex
+    assert latex.count("modern, seed 7") == 1
 
 
 def continued(path, seed, first):
@@ -205,14 +208,12 @@ def test_continued_trainings_stand_beside_the_first_ones_with_all_commands_in_or
     names = {path.name for path in record_files(board)}
     for recipes in ("plain", "plain+plain-bf16"):
         assert {f"resnet_nano__cam__{recipes}-seed{seed}.json" for seed in range(2)} < names
-    page = (board / "README.md").read_text()
-    assert [line for line in page.splitlines() if line.startswith("wsolbench train")] == [
-        *("wsolbench train --seed 0", "wsolbench train --seed 0 --weights first0.safetensors"),
-        *("wsolbench train --seed 1", "wsolbench train --seed 1 --weights first1.safetensors"),
-    ]
-    assert page.count("| plain, seed") == page.count("| plain + plain-bf16, seed") == 2
-    means = [line.split("|")[2].strip() for line in page.splitlines() if " ± " in line and line.startswith("|")]
-    assert sorted(means) == ["plain", "plain + plain-bf16"]
+    second = next(row for row in listed(board) if row["weights"].startswith("plain + plain-bf16, seed 1"))
+    detail = (board / "details" / f"{second['record_sha256'][:16]}.js").read_text()
+    assert detail.index('"wsolbench train --seed 1"') < detail.index(
+        '"wsolbench train --seed 1 --weights first1.safetensors"'
+    )
+    assert sorted(row["weights"] for row in listed(board) if " " in row["seeds"]) == ["plain", "plain + plain-bf16"]
     assert groups(board) == [[0, 1], [0, 1]]
 
 
@@ -233,8 +234,8 @@ def test_weights_of_two_files_stand_side_by_side_and_are_told_by_their_names(boa
     names = [path.name for path in record_files(board) if path.name.startswith("resnet_nano__cam__file")]
     assert len(names) == 2
     assert names[1] == "resnet_nano__cam__file.json"
-    page = (board / "README.md").read_text()
-    assert page.count("| mine.pth ") == page.count("| yours.pth ") == 1
+    latex = (board / "critters.tex").read_text()
+    assert latex.count("& mine.pth ") == latex.count("& yours.pth ") == 1
 
 
 def test_measuring_again_replaces_the_record(board, tmp_path):
@@ -279,10 +280,10 @@ def test_trainings_by_other_options_are_told_apart_by_them(board, tmp_path):
             write_sealed(tmp_path / f"{epochs}-{seed}.json", record)
     add(board, sorted(tmp_path.glob("*-?.json")))
     build(board)
-    page = (board / "README.md").read_text()
+    weights = [row["weights"] for row in listed(board)]
     for epochs in (2, 30):
-        assert page.count(f"| plain (epochs={epochs}), seed ") == 2
-        assert page.count(f"| plain (epochs={epochs}) ") == 1
+        assert sum(each.startswith(f"plain (epochs={epochs}), seed ") for each in weights) == 2
+        assert weights.count(f"plain (epochs={epochs})") == 1
     assert groups(board) == [[0, 1], [0, 1]]
 
 
@@ -353,24 +354,14 @@ def groups(board):
     return sorted([entry.training.seed for entry in group] for group in repeated)
 
 
-def test_the_spread_over_seeds_is_that_of_the_scores(board):
-    """Records of different methods pass for seeds of one, so that their scores differ."""
-    from wsolbench.leaderboard.render import COLUMNS, _spread
-
-    entries = read_entries(board / "records")[:2]
-    column = next(column for column in COLUMNS if column.key == "max_box_acc_v2")
-    a, b = (entry.record.metrics.max_box_acc_v2 for entry in entries)
-    assert a != b
-    assert _spread(entries, column) == f"{(a + b) / 2:.1f} ± {abs(a - b) / 2**0.5:.1f}"
-
-
 def test_a_baseline_names_no_network_and_no_top_1(board):
-    line = next(
-        line for line in (board / "README.md").read_text().splitlines() if "centred-box" in line and "|" in line
-    )
-    cells = [cell.strip() for cell in line.strip("|").split("|")]
-    assert cells[:4] == ["–"] * 4
-    assert cells[-3:-1] == ["–", "–"]
+    (row,) = [row for row in listed(board) if row["method"] == "centred-box"]
+    assert (row["kind"], row["network"], row["weights"], row["rank_best"]) == ("baseline", "", "", "")
+    assert (row["top1_loc"], row["top1_acc"]) == ("", "")
+    (line,) = [line for line in (board / "critters.tex").read_text().splitlines() if "centred-box" in line]
+    cells = [cell.strip() for cell in line.split("&")]
+    assert cells[:3] == ["–"] * 3
+    assert cells[-2] == "–"
 
 
 @pytest.mark.parametrize("which", range(4))
@@ -471,7 +462,7 @@ def test_figures_of_many_methods_show_those_of_most_records_and_the_best(board, 
     assert len(others) == 10
     assert all(f">{method}</text>" in drawn for method in shown)
     assert not [method for method in others[7:] if f">{method}</text>" in drawn]
-    assert (board / "README.md").read_text().count("| other-") == 9
+    assert sum(row["method"].startswith("other-") for row in listed(board)) == 9
 
 
 def test_a_figure_drawn_from_other_records_is_noticed(board):
@@ -558,12 +549,16 @@ def rows_of(path):
     return rows
 
 
-def test_the_rows_of_the_readme_are_rows_of_the_leaderboard():
+def test_the_rows_of_the_readme_are_those_of_records():
     root = Path(__file__).parents[2]
-    shown, known = rows_of(root / "README.md"), rows_of(root / "leaderboard" / "README.md")
-    assert len(shown) >= 5
-    for row in shown:
-        assert any(row.items() <= other.items() for other in known), row
+    rows = rows_of(root / "README.md")
+    assert len(rows) >= 5
+    for row in rows:
+        pattern = f"{row['Network'] if row['Network'] != '–' else '*'}__{row['Method']}__shipped.json"
+        path = min((root / "leaderboard" / "records" / "critters").glob(pattern))
+        (table,) = group_tables([read_entry(path, path.name)])
+        shown = {field.heading: field.text(rows_of_table(table)[0]) for field in FIELDS.values()}
+        assert row.items() <= shown.items()
     assert (root / "leaderboard" / "figures" / "critters-gallery.png").is_file()
 
 

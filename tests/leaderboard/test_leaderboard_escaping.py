@@ -10,14 +10,17 @@ from xml.etree import ElementTree
 import matplotlib as mpl
 import pytest
 from hostile import HOSTILE
+from leaderboards import parts_of, readme_of, rows_in
 from markdown_it import MarkdownIt
 from toy_networks import trained_record
 
 from wsolbench.escaping import visible
-from wsolbench.leaderboard.build import _page
+from wsolbench.leaderboard.data import as_csv, as_json
 from wsolbench.leaderboard.entries import Entry, Table
 from wsolbench.leaderboard.figures import draw_figures
-from wsolbench.leaderboard.render import as_csv, as_json, as_latex
+from wsolbench.leaderboard.latex import as_latex
+from wsolbench.leaderboard.markdown import as_markdown
+from wsolbench.leaderboard.shown import FIELDS
 from wsolbench.records.compare import compare
 from wsolbench.records.tables import comparison_html, comparison_table, results_html, results_table
 
@@ -73,22 +76,28 @@ PLAIN = "ordinary"
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_the_page_has_the_structure_of_an_ordinary_one(text):
-    assert shape(_page([table_of(text)], set(), 0)) == shape(_page([table_of(PLAIN)], set(), 0))
+    assert shape(readme_of([table_of(text)])) == shape(readme_of([table_of(PLAIN)]))
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_tables_of_markdown_have_the_structure_of_an_ordinary_one(text):
+    ours, plain = (as_markdown(rows_in([table_of(each)]), [*FIELDS.values()]) for each in (text, PLAIN))
+    assert shape(ours) == shape(plain)
 
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_rows_are_read_back_from_csv_and_json(text):
-    (row,) = csv.DictReader(io.StringIO(as_csv([table_of(text)])))
+    (row,) = csv.DictReader(io.StringIO(as_csv(rows_in([table_of(text)]))))
     assert None not in row
-    assert row["backbone"].removeprefix("'") == visible(text).removeprefix("'")
+    assert row["network"].removeprefix("'") == visible(text).removeprefix("'")
     assert row["max_box_acc"] == "50.0"
     assert not [cell for cell in row.values() if cell.lstrip()[:1] in tuple("=+-@")]
 
     def refuse(name):
         raise AssertionError(name)
 
-    content = json.loads(as_json([table_of(text)], {}), parse_constant=refuse)
-    assert content["tables"][0]["rows"][0]["backbone"] == text
+    content = json.loads(as_json(parts_of([table_of(text)])), parse_constant=refuse)
+    assert content["tables"][0]["rows"][0]["network"] == text
 
 
 @pytest.mark.parametrize("text", HOSTILE)
@@ -96,7 +105,7 @@ def test_latex_tables_have_the_lines_and_cells_of_an_ordinary_one(text):
     def structure(table):
         return [
             line[:1] if line[:1] == "%" else (len(re.findall(r"(?<!\\)&", line)), line.endswith(r"\\"))
-            for line in as_latex(table).splitlines()
+            for line in as_latex(table.title, rows_in([table]), [*FIELDS.values()], "fullsup_box_acc_v2").splitlines()
         ]
 
     assert structure(table_of(text)) == structure(table_of(PLAIN))

@@ -6,17 +6,17 @@ import warnings
 from types import SimpleNamespace
 
 import pytest
+from leaderboards import readme_of, rows_in
 from toy_networks import METHOD, trained_record
 from toy_records import make_outcomes
 
 from wsolbench.engine.redraw import _method_label, _title
 from wsolbench.figures.panels import short_id
 from wsolbench.figures.style import own_style
-from wsolbench.leaderboard.build import _page
+from wsolbench.leaderboard.data import as_csv
 from wsolbench.leaderboard.entries import Entry, group_tables
 from wsolbench.leaderboard.equal import equal_methods
 from wsolbench.leaderboard.figures import ONE_SIZE, draw_figures, figures_of, left_out, methods_drawn
-from wsolbench.leaderboard.render import as_csv
 from wsolbench.records.compare import compare
 from wsolbench.records.missing import NO_BOXES, NO_FULLSUP_MAPS
 
@@ -64,8 +64,8 @@ def test_a_figure_that_would_be_empty_is_left_out_with_its_reason(name):
     assert figures_of(table, ["cam"]) == figures
     assert left_out(table, ["cam"]) == reasons
     assert sorted(drawn(table)) == sorted(f"birds-{each}.{ending}" for each in figures for ending in ("png", "svg"))
-    page = _page([table], (), 0)
-    assert page.count("![") == len(figures)
+    page = readme_of([table])
+    assert page.count("](figures/") == len(figures)
     for why in reasons.values():
         assert f": {why}.\n" in page
 
@@ -92,15 +92,15 @@ def test_equal_methods_are_one_entry_of_a_legend_and_a_note_below_the_table():
     for name, content in drawn(table).items():
         assert name.endswith("png") or content.count(b">cam = grad</text>") == 1
     note = "come to the same map there: cam = grad on two; cam = grad = hires on one; hires = pc1 on two."
-    assert note in _page([table], (), 0)
+    assert note in readme_of([table])
 
 
 def test_the_page_and_the_csv_give_a_baseline_no_accuracy():
     baseline = METHOD.model_copy(update={"name": "centred-box", "reads_network": False})
     table = table_of(trained_record(), trained_record(method=baseline))
-    rows = {row["method"]: row for row in csv.DictReader(io.StringIO(as_csv([table])))}
-    assert (rows["centred-box"]["backbone"], rows["centred-box"]["top1_acc"]) == ("", "")
-    assert rows["cam"]["backbone"] == "toy"
+    rows = {row["method"]: row for row in csv.DictReader(io.StringIO(as_csv(rows_in([table]))))}
+    assert (rows["centred-box"]["network"], rows["centred-box"]["top1_acc"]) == ("", "")
+    assert rows["cam"]["network"] == "toy"
 
 
 def test_a_table_of_predicted_boxes_is_titled_and_named_so():

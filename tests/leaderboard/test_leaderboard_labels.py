@@ -2,11 +2,14 @@
 
 import csv
 
+from leaderboards import rows_in
 from toy_networks import METHOD, trained_record
 
 from wsolbench.leaderboard import add
+from wsolbench.leaderboard.data import as_csv
 from wsolbench.leaderboard.entries import Entry, group_tables
-from wsolbench.leaderboard.render import as_csv, as_markdown
+from wsolbench.leaderboard.markdown import as_markdown
+from wsolbench.leaderboard.shown import FIELDS
 from wsolbench.records import read_record, write_record
 from wsolbench.records.labels import tell_apart, told_as_text
 
@@ -26,15 +29,16 @@ def with_options(**options):
 def shown(*records):
     """Return the labels of the rows of records, as a page and as CSV have them."""
     (table,) = group_tables(Entry(f"r{number}.json", "0" * 64, record) for number, record in enumerate(records))
-    lines = as_markdown(table).splitlines()[2 : 2 + len(records)]
-    page = sorted(" ".join(line.split("|")[place].strip() for place in (1, 2, 5)) for line in lines)
-    return page, sorted(csv.DictReader(as_csv([table]).splitlines()), key=lambda row: row["record"])
+    fields = [FIELDS[name] for name in ("network", "weights", "method")]
+    lines = as_markdown(rows_in([table]), fields).splitlines()[2 : 2 + len(records)]
+    page = sorted(" ".join(cell.strip() for cell in line.strip("|").split("|")) for line in lines)
+    return page, sorted(csv.DictReader(as_csv(rows_in([table])).splitlines()), key=lambda row: row["record"])
 
 
 def test_the_state_dicts_of_a_file_are_named():
     page, rows = shown(weighted(key="model"), weighted(key="model_ema"))
     assert page == ["toy toy.pth (model) cam", "toy toy.pth (model_ema) cam"]
-    assert [row["weights_key"] for row in rows] == ["model", "model_ema"]
+    assert [row["weights"] for row in rows] == ["toy.pth (model)", "toy.pth (model_ema)"]
 
 
 def test_files_of_one_name_are_told_apart_by_their_hashes():
@@ -42,7 +46,9 @@ def test_files_of_one_name_are_told_apart_by_their_hashes():
     assert page == [
         *("toy other.pth cam", "toy toy.pth (weights hash aaaaaaaa) cam", "toy toy.pth (weights hash bbbbbbbb) cam"),
     ]
-    assert [row["told_apart_by"] for row in rows] == ["weights hash aaaaaaaa", "weights hash bbbbbbbb", ""]
+    assert [row["weights"].partition(" ")[2] for row in rows] == [
+        *("(weights hash aaaaaaaa)", "(weights hash bbbbbbbb)", ""),
+    ]
 
 
 def test_a_default_that_changed_is_another_measurement(tmp_path):

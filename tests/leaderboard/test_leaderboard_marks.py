@@ -4,11 +4,15 @@ import csv
 
 import numpy as np
 import pytest
+from leaderboards import rows_in
 from toy_networks import trained_record
 from toy_records import FULLSUP, GRID, make_outcomes, remade
 
+from wsolbench.leaderboard.data import as_csv
 from wsolbench.leaderboard.entries import Entry, group_tables
-from wsolbench.leaderboard.render import as_csv, as_latex, as_markdown
+from wsolbench.leaderboard.latex import as_latex
+from wsolbench.leaderboard.markdown import as_markdown
+from wsolbench.leaderboard.shown import fields_named
 from wsolbench.protocol import FRAME, ScoreHistograms
 from wsolbench.records.compare import compare
 from wsolbench.records.outcomes import recompute_pxap
@@ -41,27 +45,23 @@ def table(records):
 
 
 def test_a_page_marks_claims_and_says_what_the_marks_mean(table):
-    lines = as_markdown(table).splitlines()
-    cells = {line.split("|")[1].strip(): line.split("|")[-2].strip() for line in lines if " toy.pth " in line}
+    lines = as_markdown(rows_in([table]), fields_named(["network", "weights", "pxap"])).splitlines()
+    cells = {line.split("|")[1].strip(): line.split("|")[-2].strip(" *") for line in lines if " toy.pth " in line}
     value = f"{recompute_pxap(HISTOGRAMS):.1f}"
     assert cells == {"one": value, "two": f"{value} †", "three ‡": f"{value} †"}
     assert [line[0] for line in lines if line and line[0] in "†‡"] == ["†", "‡"]
 
 
 def test_latex_marks_them_too(table):
-    latex = as_latex(table)
+    latex = as_latex(table.title, rows_in([table]), fields_named([]), "fullsup_box_acc_v2")
     assert latex.count(r"\dag{}") == 3
     assert latex.count(r"three \ddag{}") == 1
-    assert r"\bottomrule" + "\n" + r" \multicolumn{12}{p{\linewidth}}{\footnotesize \dag{} PxAP is a claim" in latex
+    assert r" \multicolumn{11}{p{\linewidth}}{\footnotesize \dag{} PxAP is a claim" in latex
 
 
 def test_csv_and_data_frames_have_columns_for_them(table, records):
-    rows = {row["backbone"]: row for row in csv.DictReader(as_csv([table]).splitlines())}
-    assert {name: (row["pxap_claimed"], row["migrated_from"]) for name, row in rows.items()} == {
-        "one": ("False", ""),
-        "two": ("True", ""),
-        "three": ("True", "2"),
-    }
+    rows = csv.DictReader(as_csv(rows_in([table])).splitlines())
+    assert {row["network"]: row["marks"] for row in rows} == {"one": "", "two": "†", "three": "† ‡"}
     frame = records_frame(records)
     assert frame["pxap_claimed"].tolist() == [False, True, True]
     assert frame["migrated_from"].fillna(0).tolist() == [0, 0, 2]

@@ -1,9 +1,9 @@
 """In which order tables stand on the page, and what their first lines say."""
 
+from leaderboards import readme_of
 from toy_networks import trained_record
 from toy_records import FULLSUP, make_outcomes, remade
 
-from wsolbench.leaderboard.build import _page
 from wsolbench.leaderboard.entries import Entry, group_tables
 
 
@@ -30,11 +30,11 @@ def test_photos_come_first_then_many_classes_then_small_selections_and_limited_o
         f"{name}.json" for name in ("many-few", "many-all", "many-limited", "few", "drawn")
     ]
     assert [table.slug for table in tables if table.slug in ("many", "few", "drawn")] == ["many", "few", "drawn"]
-    page = _page(tables, [], 0)
+    page = readme_of(tables)
     assert "These 3 images, listed in metadata-small, are a part of the 8 of another table." in page
     assert "These 2 images are a part of the 8 of another table." in page
 
 
 def test_pretrained_networks_stand_with_their_source_and_accuracy():
-    page = _page(group_tables([entry("net")]), [], 0)
+    page = readme_of(group_tables([entry("net")]))
     assert "Pretrained networks: toy (toy.pth, top-1 50.0)." in page

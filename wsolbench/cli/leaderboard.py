@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -61,6 +61,37 @@ def check(context: typer.Context, folder: Folder = DEFAULT) -> None:
         f"{folder}: fresh; claimed by records and not verified: {', '.join(always)}; "
         f"where tables mark it, also {' and '.join(MARKED)}"
     )
+
+
+@leaderboard.command(cls=Command)
+def table(
+    slug: Annotated[
+        str | None, typer.Argument(metavar="[TABLE]", help="Its name, as the files of tables have it.")
+    ] = None,
+    folder: Folder = DEFAULT,
+    form: Annotated[
+        Literal["latex", "markdown", "csv", "json"], typer.Option("--format", help="How it is written.")
+    ] = "latex",
+    columns: Annotated[
+        str | None, typer.Option(metavar="NAME,...", help="Its columns: fields of rows and metrics, as CSV names them.")
+    ] = None,
+    rows: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="WHICH",
+            help="means (default; over seeds), all (each training too), best (of every network), or a condition such "
+            "as method=cam; may be repeated.",
+        ),
+    ] = None,
+) -> None:
+    """Print a table of the last build for a paper or a README, with some rows and columns.
+
+    In LaTeX (booktabs), the best number is bold, the second underlined, and = marks what is tied with the best.
+    """
+    from wsolbench.leaderboard.table import write_table
+
+    names = [name.strip() for name in columns.split(",")] if columns else []
+    typer.echo(write_table(folder, slug, form, names, rows or []), nl=False)
 
 
 @leaderboard.command(cls=Command)

@@ -10,8 +10,9 @@ from itertools import chain
 from pathlib import Path
 
 from wsolbench.errors import DataError
-from wsolbench.escaping import fence, markdown_text, visible
+from wsolbench.escaping import markdown_text
 from wsolbench.leaderboard.claims import claims_as_markdown
+from wsolbench.leaderboard.data import as_csv, as_json
 from wsolbench.leaderboard.details import DETAILS, details_of
 from wsolbench.leaderboard.entries import RANKED, RECORDS, Table, group_tables, read_all, whole_of
 from wsolbench.leaderboard.equal import equal_on
@@ -24,21 +25,26 @@ from wsolbench.leaderboard.figures import (
     methods_drawn,
     records_shown,
 )
+from wsolbench.leaderboard.latex import as_latex
 from wsolbench.leaderboard.lock import locked
-from wsolbench.leaderboard.output import INDEX, MANIFEST, PAGE, ROWS, check_own, leftovers, listed, mark_of, publish
-from wsolbench.leaderboard.page import Part, render_page
-from wsolbench.leaderboard.render import (
-    SEEDS_EXPLAINED,
-    as_csv,
-    as_json,
-    as_latex,
-    as_markdown,
-    seeds_as_latex,
-    seeds_as_markdown,
+from wsolbench.leaderboard.markdown import Section, as_readme
+from wsolbench.leaderboard.output import (
+    INDEX,
+    MANIFEST,
+    PAGE,
+    ROWS,
+    SAYS,
+    check_own,
+    leftovers,
+    listed,
+    mark_of,
+    publish,
 )
+from wsolbench.leaderboard.page import Part, render_page
 from wsolbench.leaderboard.reported import ReportedTable, read_reported, reported_rows
 from wsolbench.leaderboard.rows import rows_of, score_of
 from wsolbench.leaderboard.seeds import uncounted
+from wsolbench.leaderboard.shown import fields_named, select_rows
 from wsolbench.leaderboard.systems import systems_as_markdown
 from wsolbench.progress import Reporter
 from wsolbench.records.store import files_beside
@@ -47,7 +53,7 @@ FIGURES = "figures"
 
 
 def build(folder: Path, reporter: Reporter | None = None) -> list[Path]:
-    """Write the page, README.md, leaderboard.csv, leaderboard.json, LaTeX files for every table, and the figures.
+    """Write the page, README.md, claims.md, the rows as CSV and JSON, LaTeX of every table, and the figures.
 
     A record that contradicts itself is left out, and named when everything else is written. A file that was changed
     since it was built is never replaced. Files of an earlier build that no record produces any more are removed,
@@ -64,13 +70,14 @@ def build(folder: Path, reporter: Reporter | None = None) -> list[Path]:
     _check_folder(folder)
     with locked(folder, reporter):
         tables, refused = _tables(folder, reporter)
-        contents = _texts(tables, folder, len(refused))
+        parts = _parts(tables, folder)
+        contents = _texts(parts, tables, len(refused))
         check_own(folder, {**contents, MANIFEST: b""})  # before figures are drawn, which takes long
         with reporter.phase("drawing figures", len(tables), "tables") as advance:
             for table in tables:
                 contents |= _figures(table, tables)
                 advance(1)
-        contents[MANIFEST] = as_json(tables, {name: mark_of(content) for name, content in contents.items()}).encode()
+        contents[MANIFEST] = as_json(parts, {name: mark_of(content) for name, content in contents.items()}).encode()
         check_own(folder, contents)
         removed, changed = leftovers(folder, contents)
         publish(folder, contents, removed)
@@ -131,9 +138,10 @@ def _told(refused: Sequence[str], what: str) -> str:
 
 
 def _differences(folder: Path, tables: list[Table]) -> list[str]:
-    texts, expected, marks = _texts(tables, folder), _figure_names(tables), listed(folder)
+    parts, expected, marks = _parts(tables, folder), _figure_names(tables), listed(folder)
+    texts = _texts(parts, tables)
     files = {name: mark_of(content) for name, content in texts.items()} | {name: marks.get(name) for name in expected}
-    texts[MANIFEST] = as_json(tables, files).encode()
+    texts[MANIFEST] = as_json(parts, files).encode()
     problems = []
     for name, content in texts.items():
         path = folder / name
@@ -163,12 +171,22 @@ def _changed(path: Path) -> str:
     return f"{path} was changed after it was built; move it, or delete it, before you build again"
 
 
-def _texts(tables: list[Table], folder: Path, refused: int = 0) -> dict[str, bytes]:
+def _parts(tables: Sequence[Table], folder: Path) -> list[Part]:
+    """Return the tables with their rows, and what papers report."""
     galleries = {name for name in _galleries(tables) if (folder / name).is_file()}
-    parts = _with_reported([_part(table, tables, galleries) for table in tables], read_reported(folder))
-    texts = {PAGE: _page(tables, galleries, refused), ROWS: as_csv(tables)}
-    texts.update({f"{table.slug}.tex": as_latex(table) for table in tables})
-    texts.update({f"{table.slug}-seeds.tex": seeds for table in tables if (seeds := seeds_as_latex(table))})
+    return _with_reported([_part(table, tables, galleries) for table in tables], read_reported(folder))
+
+
+def _texts(parts: Sequence[Part], tables: Sequence[Table], refused: int = 0) -> dict[str, bytes]:
+    claims = "\n".join(filter(None, (claims_as_markdown(tables), systems_as_markdown(tables))))
+    texts = {
+        PAGE: _readme(parts, tables, bool(claims), refused),
+        ROWS: as_csv(row for part in parts for row in part.rows),
+    }
+    texts |= {SAYS: f"# What the board says\n\n{claims}"} if claims else {}
+    for part in parts:
+        rows = select_rows(part.rows, (), part.score)
+        texts[f"{part.slug}.tex"] = as_latex(part.title, rows, fields_named(()), part.score)
     encoded = {name: text.encode() for name, text in texts.items()}
     for table in tables:
         encoded |= details_of(table)
@@ -223,7 +241,7 @@ def _figures(table: Table, tables: list[Table]) -> dict[str, bytes]:
     return {f"{FIGURES}/{name}": content for name, content in drawn.items()}
 
 
-def _galleries(tables: list[Table]) -> dict[str, Table]:
+def _galleries(tables: Sequence[Table]) -> dict[str, Table]:
     """Return where the gallery of each table may lie; a network is needed to draw it, so `build` does not."""
     return {f"{FIGURES}/{table.slug}-gallery.png": table for table in tables}
 
@@ -240,35 +258,32 @@ def _unused(records: Path, tables: list[Table]) -> list[Path]:
     return sorted(path for path in records.rglob("*.gz") if path not in needed)
 
 
-def _page(tables: list[Table], galleries: Collection[str], refused: int) -> str:
-    parts = [_HEAD]
-    if refused:
-        them = "record is" if refused == 1 else "records are"
-        parts.append(f"**{refused} {them} left out**: `wsolbench leaderboard check` says why.\n")
-    parts += [section for section in (claims_as_markdown(tables), systems_as_markdown(tables)) if section]
-    for table in tables:
-        parts.append(f"## {markdown_text(table.title)}\n")
-        parts += [f"{line}\n" for line in (_selection(table, tables), _pretrained(table)) if line]
-        seeds = seeds_as_markdown(table)
-        if seeds is not None:
-            heading = f"{SEEDS_EXPLAINED.capitalize()}, with the baselines. The next table has a row for every seed."
-            parts.append(f"{heading}\n\n{seeds}\n")
-        parts += [
-            f"Not counted as a seed: {markdown_text(entry.name)} {markdown_text(why)}.\n"
-            for entry, why in uncounted(table)
-        ]
-        parts.append(f"{as_markdown(table)}\n")
-        parts += [f"{line}\n" for line in [_equal_rows(table)] if line]
-        methods = methods_drawn(table, tables)
-        shown = {name: f"![{TITLES[name]}]({FIGURES}/{table.slug}-{name}.png)" for name in figures_of(table, methods)}
-        absent = left_out(table, methods)
-        shown |= {name: f"No figure of {TITLES[name]}: {markdown_text(why)}." for name, why in absent.items()}
-        parts += [f"{shown[name]}\n" for name in TITLES if name in shown]
-        gallery = f"{FIGURES}/{table.slug}-gallery.png"
-        if gallery in galleries:
-            parts.append(f"![the same images across networks and methods]({gallery})\n")
-        parts.append(f"{_commands(table)}\n")
-    return "\n".join(parts)
+def _readme(parts: Sequence[Part], tables: Sequence[Table], claims: bool, refused: int = 0) -> str:
+    measured = {table.slug: table for table in tables}
+    sections = [
+        Section(part, _remarks(measured[part.slug], tables) if part.slug in measured else [], _files(part))
+        for part in parts
+    ]
+    return as_readme(sections, SAYS if claims else "", refused)
+
+
+def _remarks(table: Table, tables: Sequence[Table]) -> list[str]:
+    """Return what has to be known to read a table, a line each, as Markdown."""
+    uncounted_lines = [
+        f"Not counted as a seed: {markdown_text(entry.name)} {markdown_text(why)}." for entry, why in uncounted(table)
+    ]
+    absent = [
+        f"No figure of {TITLES[name]}: {markdown_text(why)}."
+        for name, why in left_out(table, methods_drawn(table, tables)).items()
+    ]
+    others = (_selection(table, tables), _pretrained(table), *uncounted_lines, _equal_rows(table), *absent)
+    return [line for line in others if line]
+
+
+def _files(part: Part) -> list[tuple[str, str]]:
+    """Return the figures of a table, and what each shows."""
+    gallery = [("the same images across networks and methods", part.gallery)] if part.gallery else []
+    return [*part.figures.items(), *gallery]
 
 
 def _selection(table: Table, tables: Sequence[Table]) -> str | None:
@@ -304,36 +319,3 @@ def _equal_rows(table: Table) -> str | None:
         return None
     of = [f"{' = '.join(methods)} on {', '.join(networks)}" for methods, networks in groups.items()]
     return f"Equal on every image, as their formulas come to the same map there: {markdown_text('; '.join(of))}."
-
-
-def _commands(table: Table) -> str:
-    """Return the commands that trained the networks and made the records, each once."""
-    trainings = sorted({tuple(each.command for each in entry.history) for entry in table.entries if entry.history})
-    commands = [
-        *dict.fromkeys(chain.from_iterable(trainings)),
-        *sorted({entry.record.environment.command for entry in table.entries}),
-    ]
-    done = "trained these networks and measured these rows" if trainings else "measured these rows"
-    lines = "\n".join(map(visible, commands))
-    block = f"{fence(lines)}sh\n{lines}\n{fence(lines)}"
-    return f"<details><summary>The commands that {done}</summary>\n\n{block}\n\n</details>\n"
-
-
-_HEAD = """# Leaderboard
-
-`wsolbench leaderboard build` writes this page from the records in `records/`; `wsolbench leaderboard check` fails if it
-is stale.
-
-- All values are percent. A table has only rows with the same images, split, settings of the protocol and target.
-- MaxBoxAcc and V2 are at the best τ of the evaluated split (the oracle). Columns with @fullsup are at the τ chosen on
-  train-fullsup. Tables are sorted by V2 @fullsup.
-- MaxBoxAcc takes the box of the largest contour at IoU 0.5. V2 takes the best box of all contours, and is the mean over
-  IoU 0.3, 0.5 and 0.7. So the term of V2 at IoU 0.5 (in `leaderboard.json`) is not MaxBoxAcc; at the best τ it is at
-  least as large.
-- In brackets is the 95 % bootstrap interval over images; τ is chosen anew in every resample. An oracle's maximum is
-  biased upwards, and more so on fewer images.
-- Overlapping intervals do not mean that two rows are equal: `wsolbench compare RECORD RECORD` resamples both on the
-  same images.
-- A method without a map of any image is *not defined*, such as `cam-neg` if features are never negative. Records of
-  earlier versions have scores of 0.0 there.
-"""

@@ -13,12 +13,27 @@ from wsolbench.errors import OutputError
 from wsolbench.files import read_regular
 from wsolbench.records.plain import SEAL, summary_sha256
 
-__all__ = ["INDEX", "MANIFEST", "PAGE", "ROWS", "check_own", "leftovers", "listed", "mark_of", "publish"]
+__all__ = [
+    "INDEX",
+    "LARGEST",
+    "MANIFEST",
+    "PAGE",
+    "ROWS",
+    "SAYS",
+    "check_own",
+    "leftovers",
+    "listed",
+    "mark_of",
+    "parsed_manifest",
+    "publish",
+]
 
 INDEX, PAGE, ROWS, MANIFEST = "index.html", "README.md", "leaderboard.csv", "leaderboard.json"
+SAYS = "claims.md"
 
-_LARGEST = 2**28
-_NAME = re.compile(r"(figures/)?[A-Za-z0-9_.+=-]+\.(tex|png|svg)|details/[a-z0-9-]+\.js")
+LARGEST = 2**28
+"""Bytes of a file of a leaderboard; more is taken for damage."""
+_NAME = re.compile(r"(figures/)?[A-Za-z0-9_.+=-]+\.(tex|png|svg)|details/[a-z0-9-]+\.js|claims\.md")
 """What may be removed, so that no list of files, whoever wrote it, names one elsewhere."""
 
 
@@ -93,7 +108,7 @@ def publish(folder: Path, contents: Mapping[str, bytes], removed: Collection[str
 
 def listed(folder: Path) -> dict[str, str]:
     """Return what the last build wrote: name -> mark; nothing where no build listed it."""
-    files = (_parsed(_content(folder / MANIFEST) or b"") or {}).get("files")
+    files = (parsed_manifest(_content(folder / MANIFEST) or b"") or {}).get("files")
     if not isinstance(files, dict):
         return {}
     return {name: mark for name, mark in files.items() if isinstance(mark, str)}
@@ -102,7 +117,7 @@ def listed(folder: Path) -> dict[str, str]:
 def _content(path: Path) -> bytes | None:
     """Return the content of a file, or None where there is no regular one that can be read."""
     try:
-        return read_regular(path, _LARGEST)
+        return read_regular(path, LARGEST)
     except OSError:
         return None
 
@@ -115,11 +130,11 @@ def _is_own(path: Path, planned: bytes, mark: str | None) -> bool:
     if not content.strip() or content == planned:
         return True
     if path.name == MANIFEST:
-        return _parsed(content) is not None
+        return parsed_manifest(content) is not None
     return mark_of(content) == mark
 
 
-def _parsed(content: bytes) -> dict[str, object] | None:
+def parsed_manifest(content: bytes) -> dict[str, object] | None:
     """Return the content of a ``leaderboard.json`` as it was written, or None of any other file."""
     try:
         parsed = json.loads(content)

@@ -17,7 +17,7 @@ from wsolbench.escaping import csv_cell, finite_json, latex_text, markdown_text,
 from wsolbench.leaderboard.architectures import Architecture, architectures_of
 from wsolbench.leaderboard.details import DETAILS
 from wsolbench.leaderboard.entries import COMPARED
-from wsolbench.leaderboard.rows import COLUMNS, Column, Row
+from wsolbench.leaderboard.rows import COLUMNS, BoardTable, Column, Row
 from wsolbench.records.marks import explain_marks
 
 __all__ = ["Part", "render_page"]
@@ -56,24 +56,14 @@ _MINOR = ("parameters", "kernel", "weights", "top1_loc", "max_box_acc_v2", "cam-
 
 
 @dataclass(frozen=True)
-class Part:
+class Part(BoardTable):
     """A table as the page shows it.
 
     Attributes:
-        slug: Its name in addresses and files.
-        name: The data set.
-        title: What makes its rows comparable.
-        rows: Its rows, the best first; the row of a mean before those of its trainings.
-        score: The metric that it is sorted and ranked by.
         figures: What a figure shows -> its file.
         gallery: The file of its gallery, or None.
     """
 
-    slug: str
-    name: str
-    title: str
-    rows: Sequence[Row]
-    score: str
     figures: Mapping[str, str] = field(default_factory=dict)
     gallery: str | None = None
 

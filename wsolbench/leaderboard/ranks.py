@@ -23,7 +23,7 @@ __all__ = ["EXPLAINED", "holm", "p_values", "rank_ranges"]
 
 EXPLAINED: Final = (
     "Rows share a rank while the paired 95 % interval of their difference contains 0, with Holm's correction for all "
-    "pairs of a table (two-sided; the resamples of `wsolbench compare`)."
+    "pairs of a table."
 )
 
 _NORMAL: Final = NormalDist()

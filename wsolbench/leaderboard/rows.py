@@ -26,7 +26,18 @@ from wsolbench.records.marks import marks_of
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["COLUMNS", "Column", "Kind", "Row", "WeightsKind", "family_of", "frame_of", "rows_of", "score_of"]
+__all__ = [
+    "COLUMNS",
+    "BoardTable",
+    "Column",
+    "Kind",
+    "Row",
+    "WeightsKind",
+    "family_of",
+    "frame_of",
+    "rows_of",
+    "score_of",
+]
 
 Kind: TypeAlias = Literal["measured", "submitted", "baseline", "reported"]
 WeightsKind: TypeAlias = Literal["trained here", "pretrained", "random"]
@@ -126,6 +137,29 @@ class Row:
     def is_mean(self) -> bool:
         """Whether it is a mean over several trainings."""
         return len(self.seeds) > 1
+
+
+@dataclass(frozen=True)
+class BoardTable:
+    """A table with its rows.
+
+    Attributes:
+        slug: Its name in addresses and files.
+        name: The data set.
+        title: What makes its rows comparable.
+        rows: Its rows, the best first; the row of a mean before those of its trainings.
+        score: The metric that it is sorted and ranked by.
+    """
+
+    slug: str
+    name: str
+    title: str
+    rows: Sequence[Row]
+    score: str
+
+    def of(self, rows: Sequence[Row]) -> BoardTable:
+        """Return the same table with some of its rows."""
+        return BoardTable(self.slug, self.name, self.title, rows, self.score)
 
 
 def rows_of(table: Table) -> list[Row]:
