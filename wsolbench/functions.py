@@ -34,6 +34,7 @@ from wsolbench.contract.choices import (
     TrainingPrecision,
     Unannotated,
 )
+from wsolbench.contract.names import NAME_CHARACTERS, NAME_PATTERN
 from wsolbench.contract.options import list_options
 from wsolbench.contract.zoos import Spec
 from wsolbench.data.memory import Keyed, MemoryDataset, MemorySplit, keyed
@@ -41,7 +42,6 @@ from wsolbench.data.opened import OpenDataset
 from wsolbench.errors import ScoremapError, UsageError
 from wsolbench.escaping import message_text
 from wsolbench.host.loading import load_plugins
-from wsolbench.host.names import NAME_CHARACTERS, NAME_PATTERN
 from wsolbench.host.provider import Provider
 from wsolbench.host.registry import Offer, Registry
 from wsolbench.progress import Reporter

@@ -1,7 +1,7 @@
 """Names that people type, and the files that are called after them."""
 
+from wsolbench.contract.names import NAME_PATTERN
 from wsolbench.files import file_name
-from wsolbench.host.names import NAME_PATTERN
 
 
 def test_names_that_are_allowed():

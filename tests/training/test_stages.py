@@ -1,6 +1,7 @@
 """A training in stages: what each one trains, its targets, its order, and that it can be left after any step."""
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -17,7 +18,10 @@ from wsolbench.data.images import warp
 from wsolbench.errors import PluginError, UsageError
 from wsolbench.figures.training_curve import draw_curve
 from wsolbench.host.registry import Offer
+from wsolbench.networks.known_weights import KnownWeights
+from wsolbench.networks.weights import StateDict
 from wsolbench.progress import Reporter
+from wsolbench.records import WeightsInfo
 from wsolbench.training.built import Built
 from wsolbench.training.job import train
 from wsolbench.training.stages import Timetable, group_order
@@ -315,8 +319,83 @@ def test_targets_that_have_changed_are_noticed(staged, trained, toys, monkeypatc
     ],
 )
 def test_targets_that_are_not_those_of_all_images_are_the_systems_error(staged, trained, targets, reason):
-    with pytest.raises(PluginError, match=f"plugin acme .* failed in the system 'sys': ValueError: .*{reason}"):
+    with pytest.raises(PluginError, match=f"acme .* failed in the stage 'fit' of the system 'sys': .*{reason}"):
         trained(staged(Stage("fit", 1, targets=targets)))
+
+
+def later(first, second):
+    """Return targets whose first batch is of one form and whose others are of another."""
+
+    def targets(images):
+        for number, (batch, _) in enumerate(images):
+            yield {"a": (second if number else first)[: len(batch)]}
+
+    return targets
+
+
+def each(**values):
+    """Return targets that are the same in every batch."""
+    return lambda images: (values for _ in images)
+
+
+@pytest.mark.parametrize(
+    ("targets", "reason"),
+    [
+        (
+            later(torch.ones(4, dtype=torch.int64), torch.full((4,), 0.7)),
+            "'a' are not all of one form: float32 () from",
+        ),
+        (
+            later(torch.ones(4, 4, 4), torch.ones(4, 1, 1)),
+            "'a' are not all of one form: float32 (1, 1) from image 4 on",
+        ),
+        (
+            each(boxes=torch.zeros(4, 3)),
+            "'boxes' are float32 of shape (4, 3): expected floating corners x0, y0, x1, y1",
+        ),
+        (each(boxes=torch.zeros(4)), "'boxes' are float32 of shape (4,): expected"),
+        (each(boxes=torch.zeros(4, 4, dtype=torch.bool)), "'boxes' are bool of shape (4, 4): expected"),
+        (each(boxes=torch.full((4, 4), 10.0)), "'boxes' have a corner at 10: expected"),
+        (each(**{"../../x": torch.zeros(4)}), "targets '../../x': expected a name of lowercase letters, digits"),
+        (each(a=[1, 2, 3, 4]), "targets 'a' are list: expected a tensor"),
+        (
+            each(a=torch.ones(4, dtype=torch.bfloat16)),
+            "targets 'a' are bfloat16 of shape (4,): expected a row for each",
+        ),
+        (lambda _: None, "targets are NoneType: expected a mapping for one batch after another"),
+        (lambda images: [batch for batch, _ in images], "targets of a batch are Tensor: expected a mapping"),
+    ],
+)
+def test_targets_of_another_form_are_the_systems_error(staged, trained, toys, targets, reason):
+    with pytest.raises(PluginError) as error:
+        trained(staged(Stage("fit", 1, targets=targets)))
+    assert "failed in the stage 'fit' of the system 'sys': " in str(error.value)
+    assert reason in str(error.value)
+    assert not list(toys.folder.parent.rglob("x.npy"))
+
+
+def test_an_image_may_have_no_box(staged, trained):
+    seen = []
+
+    def loss(step):
+        seen.extend(step.prepared["boxes"].isnan().all(dim=1).tolist())
+        return two_losses(step)
+
+    trained(staged(Stage("fit", 1, loss=loss, targets=each(boxes=torch.full((4, 4), torch.nan)))))
+    assert seen == [True] * 8
+
+
+@pytest.mark.parametrize("name", ["/tmp/elsewhere", "../out", "..", "a/b", "", "a\0b", "Two words", 1])
+def test_the_name_of_a_stage_is_no_path(name):
+    with pytest.raises(ValueError, match=r"^the stage .*: expected a name of lowercase letters, digits, '_', '\.', "):
+        Stage(name, 1)
+
+
+def test_the_numbers_of_a_stage_are_whole():
+    with pytest.raises(ValueError, match=r"^epochs of the stage 'fit': expected a whole number, got 1\.5$"):
+        Stage("fit", 1.5)
+    with pytest.raises(ValueError, match=r"^pairs of the stage 'fit': expected a whole number, got None$"):
+        Stage("fit", 1, pairs=None)
 
 
 def test_targets_may_be_made_of_images_of_another_size(staged, trained):
@@ -366,7 +445,7 @@ def test_a_stage_begins_with_what_the_one_before_left(staged, trained):
 
 
 def test_a_stage_that_cannot_begin_is_the_systems_error(staged, trained):
-    with pytest.raises(PluginError, match=r"plugin acme .* failed in the system 'sys': AttributeError: .*'decoder'"):
+    with pytest.raises(PluginError, match=r"acme .* failed in the stage 'fit' of the system 'sys': Attr.*'decoder'"):
         trained(staged(Stage("fit", 1, begin=lambda network: network.decoder.reset())))
 
 
@@ -455,6 +534,28 @@ def test_what_cannot_be_trained_is_one_line(staged, trained, stage, message):
     assert str(error.value) == message
 
 
+@pytest.mark.parametrize("classes", [2, 3, 0])
+def test_a_stage_goes_on_from_weights_that_have_the_classifier(staged, classes):
+    """With 3 classes or none, the classifier would start at random, and make the targets of the stage."""
+    entries = {f"features.{name}": torch.ones(1) for name in ("0.weight", "1.weight")}
+    entries |= {"head.weight": torch.ones(classes, 2)} if classes else {}
+    state = StateDict(Path("w.pth"), entries)
+    made = replace(
+        staged(Stage("fit", 1, after="classifier")),
+        initial=KnownWeights(state, WeightsInfo(source="file", file="w.pth", sha256=None)),
+    )
+    if classes == 2:
+        assert [stage.name for stage in made.stages] == ["fit"]
+        return
+    with pytest.raises(UsageError) as error:
+        assert made.stages
+    assert str(error.value) == (
+        "the stage 'fit' of 'sys' goes on from the stage 'classifier', which this training does not have, and the "
+        "weights that it starts from have no classifier of its classes; add that stage, or start from weights of a "
+        "training on these classes"
+    )
+
+
 def test_a_system_that_needs_what_the_network_lacks_is_one_line(staged, trained):
     with pytest.raises(UsageError, match="the system 'sys' needs taps, which 'toynet' does not have"):
         trained(staged(Stage("s", 1), needs=frozenset({"taps", "class weights"})))
@@ -484,13 +585,68 @@ def test_mixed_images_are_refused_where_a_stage_needs_one_class(staged, trained)
     ],
 )
 def test_a_loss_of_another_form_is_the_systems_error(staged, trained, loss, reason):
-    with pytest.raises(PluginError, match=f"failed in the system 'sys': .*{reason}"):
+    with pytest.raises(PluginError, match=f"failed in the stage 's' of the system 'sys': .*{reason}"):
         trained(staged(Stage("s", 1, loss=loss)))
+
+
+def of_first_steps(step, calls=[]):  # noqa: B006
+    """Return one term more in every other step."""
+    calls.append(1)
+    return dict(list(two_losses(step).items())[: 1 + len(calls) % 2])
+
+
+@pytest.mark.parametrize(
+    ("loss", "reason"),
+    [
+        *(
+            (lambda step, name=name: {name: step.outputs["logits"].mean()}, f"a term '{name}', as a column of the log")
+            for name in ("stage", "loss", "epoch", "train_fullsup_max_box_acc_v2")
+        ),
+        (
+            of_first_steps,
+            "step 2 of the epoch has the terms classification, that of the first step classification, extra: expected",
+        ),
+    ],
+)
+def test_terms_that_the_log_cannot_hold_are_the_systems_error(staged, trained, loss, reason):
+    with pytest.raises(PluginError, match=f"failed in the stage 's' of the system 'sys': .*{reason}"):
+        trained(staged(Stage("s", 1, loss=loss)))
+
+
+OUTPUTS = {
+    "float32 of shape (4,)": lambda logits: logits[:, 0],
+    "float32 of shape (2, 2)": lambda logits: logits[:2],
+    "float32 of shape (4, 6)": lambda logits: torch.cat([logits] * 3, dim=1),
+    "int64 of shape (4, 2)": lambda logits: logits.long(),
+    "list as 'logits', expected a tensor": lambda _: [1, 2],
+    "not finite, while the loss is": lambda logits: logits * torch.nan,
+}
+
+
+@pytest.mark.parametrize("reason", OUTPUTS)
+@pytest.mark.parametrize("by", ["'toynet' while it is trained by ", ""])
+def test_logits_of_another_form_are_an_error_of_who_gives_them(staged, trained, reason, by):
+    def given(network, images, _=None):
+        return {"logits": OUTPUTS[reason](network.forward_head(network.forward_features(images)))}
+
+    class Other(Noted):
+        training_outputs = given
+
+    def loss(step):
+        return {"weights": sum(parameter.square().sum() for parameter in step.network.parameters())}
+
+    made = staged(Stage("fit", 1, loss=loss, forward=None if by else given))
+    with pytest.raises(PluginError) as error:
+        trained(with_network(made, Other))
+    assert f" failed in {by}the stage 'fit' of the system 'sys': " in str(error.value)
+    assert reason in str(error.value)
 
 
 @pytest.mark.parametrize("give", [lambda network, images, _: network.forward_features(images), lambda *_: None])
 def test_a_forward_pass_that_gives_no_mapping_is_the_systems_error(staged, trained, give):
-    with pytest.raises(PluginError, match=r"in the system 'sys': TypeError: the forward pass returned \w+, expected"):
+    with pytest.raises(
+        PluginError, match=r"stage 's' of the system 'sys': TypeError: the forward pass returned \w+, expected"
+    ):
         trained(staged(Stage("s", 1, forward=give)))
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from wsolbench.contract.backbones import BackboneSpec
 from wsolbench.contract.methods import Need
+from wsolbench.contract.names import NAME_CHARACTERS, NAME_PATTERN
 from wsolbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -32,8 +33,8 @@ __all__ = [
 ]
 
 BOXES = "boxes"
-"""The name of per-image targets that are boxes (B, 4) or (B, n, 4): corners x0, y0, x1, y1 in fractions of the image.
-They are mirrored with the images."""
+"""The name of per-image targets that are boxes (B, 4) or (B, n, 4): corners x0, y0, x1, y1 in fractions of the image,
+NaN where there is none. They are mirrored with the images."""
 
 
 @dataclass(frozen=True)
@@ -105,24 +106,29 @@ class Stage:
     """A part of a training.
 
     Args:
-        name: What messages, log and card call it.
+        name: What messages, log and card call it, lowercase ``[a-z0-9_.+-]``.
         epochs: Number of passes over train-weaksup; a stage of 0 epochs is left out.
         loss: The terms of the loss, scalars, by name. Their sum is minimised; each has a column in the log, which is
             empty for epochs without the term, such as those of a warm-up. All steps of an epoch have the same terms.
+            None is called as another column is.
         forward: Network, images (B, 3, H, W) and labels (B,) -> the outputs of a training step by name. None for the
             network's own: `Trainable.training_outputs`, or else ``logits`` and ``features``.
         trains: Names of the parts of the network that are trained, as in ``named_parameters()``: ``layer4`` is
             ``layer4.0.conv1.weight`` too; an empty name is the whole network. Everything else is frozen: it keeps its
             weights, and layers without trained parameters stay in eval mode.
         targets: Images -> per-image targets by name, for one batch after another in their order. They are made once,
-            before the stage, and kept beside the state of the training. A tensor of three dimensions or more is a map
-            over the image. In such a stage images are warped and mirrored only, and targets are mirrored with them:
-            maps, and `BOXES`.
+            before the stage, and kept beside the state of the training. Names are as those of stages; all values of a
+            name have one type and, but for the first dimension, one shape. A tensor of three dimensions or more is
+            a map over the image. In such a stage images are warped and mirrored only, and targets are mirrored with
+            them: maps, and `BOXES`.
         pairs: How many images of one class follow one another in a batch; 1 for a random order.
         after: The stage that this one goes on from. Without that stage, it needs weights to start from.
         mixed: Whether the loss makes sense where a recipe mixes images and labels.
         begin: Changes weights of the network, which is as the stage before left it, before anything else of the stage;
             for layers that start from trained ones, such as a copy of them.
+
+    Raises:
+        ValueError: The name has another form, or a number is none.
     """
 
     name: str
@@ -135,6 +141,14 @@ class Stage:
     after: str | None = None
     mixed: bool = True
     begin: Callable[[Any], None] | None = None
+
+    def __post_init__(self) -> None:
+        """Check the name, which folders have too, and the numbers."""
+        if not isinstance(self.name, str) or not NAME_PATTERN.fullmatch(self.name):
+            raise ValueError(f"the stage {self.name!r}: expected a name of {NAME_CHARACTERS}")
+        for what, number in (("epochs", self.epochs), ("pairs", self.pairs)):
+            if not isinstance(number, int):
+                raise ValueError(f"{what} of the stage '{self.name}': expected a whole number, got {number!r}")
 
 
 class System(Protocol):
@@ -197,7 +211,7 @@ def rebuilt(
         checkpoints=(),
         classifier_key=classifier_key or base.classifier_key,
         convert_weights=convert_weights or base.convert_weights,
-        start_weights=base.start_weights if change is None else _start_from(base, own, renamed or {}),
+        start_weights=_start_from(base, own, renamed or {}),
         at_size=None if at_size is None else lambda size: rebuilt(at_size(size), change, **about),
     )
 
@@ -228,11 +242,11 @@ def _start_from(
             named = {_renamed(name, renamed): value for name, value in state.items()}
             return {name: value for name, value in named.items() if entries.get(name) == value.shape[1:]}
 
-        if base.start_weights is not None and base.classifier_key not in state:
-            return shared(base.start_weights(state))
         taken, classifier = shared(state), base.classifier_key.rpartition(".")[0] + "."
-        for name in shared(_entries(base)).keys() - taken.keys():
-            if not name.startswith(classifier) and not name.endswith("num_batches_tracked"):
+        for name in shared(_entries(base)):
+            if name not in taken and not name.startswith(classifier) and not name.endswith("num_batches_tracked"):
+                if base.start_weights is not None:
+                    return shared(base.start_weights(state))
                 raise ValueError(f"it is not of '{base.name}' either: it has no '{name}', or one of another shape")
         return taken
 

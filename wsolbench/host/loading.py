@@ -33,9 +33,9 @@ from wsolbench.contract import (
     Zoo,
 )
 from wsolbench.contract.methods import Need
+from wsolbench.contract.names import NAME_CHARACTERS, NAME_PATTERN
 from wsolbench.errors import PluginError
 from wsolbench.host import hookspecs
-from wsolbench.host.names import NAME_CHARACTERS, NAME_PATTERN
 from wsolbench.host.originals import Originals
 from wsolbench.host.output import plugin_output
 from wsolbench.host.provider import Provider, of_the_user

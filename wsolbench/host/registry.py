@@ -21,8 +21,8 @@ from wsolbench.contract import (
     SystemSpec,
     Zoo,
 )
+from wsolbench.contract.names import NAME_PATTERN
 from wsolbench.errors import UnknownNameError, UsageError, WsolbenchError
-from wsolbench.host.names import NAME_PATTERN
 from wsolbench.host.provider import Provider, blaming
 from wsolbench.texts import natural_key
 

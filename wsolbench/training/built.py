@@ -30,9 +30,13 @@ class Built(Generic[M_co]):
         """The short name."""
         return self.offer.name
 
-    def blaming(self) -> AbstractContextManager[None]:
-        """Attribute errors to its plugin."""
-        return blaming(self.offer.provider, f"in {_told(self.offer)}")
+    def blaming(self, stage: str | None = None) -> AbstractContextManager[None]:
+        """Attribute errors to its plugin, and to a stage where it has several."""
+        return blaming(self.offer.provider, f"in {self.told(stage)}")
+
+    def told(self, stage: str | None = None) -> str:
+        """Return what messages call it, or one of its stages."""
+        return _told(self.offer) if stage is None else f"the stage '{stage}' of {_told(self.offer)}"
 
 
 def build(offer: Offer[RecipeSpec | SystemSpec], given: Mapping[str, Any]) -> Built[Any]:

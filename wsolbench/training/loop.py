@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +76,11 @@ class EpochLog:
     score: float | None = None
 
 
+_COLUMNS = frozenset(column.name for column in fields(EpochLog))
+_OF_SPLIT = "train_fullsup_"
+"""What the column of a score begins with."""
+
+
 @dataclass
 class _Epoch:
     """The progress of an epoch; `order` is the generator's state before it drew the order of the images."""
@@ -89,7 +94,19 @@ class _Epoch:
     terms: dict[str, float] = field(default_factory=dict)
 
     def add(self, terms: Mapping[str, float], loss: float, hits: int | None) -> None:
-        """Add what one step gave."""
+        """Add what one step gave.
+
+        Raises:
+            ValueError: The terms are not those of the first step, or one is called as a column of the log is.
+        """
+        for name in terms:
+            if name in _COLUMNS or name.startswith(_OF_SPLIT):
+                raise ValueError(f"the loss has a term '{name}', as a column of the log is called; name it otherwise")
+        if self.step and terms.keys() != self.terms.keys():
+            raise ValueError(
+                f"the loss of step {self.step + 1} of the epoch has the terms {', '.join(sorted(terms))}, that of the "
+                f"first step {', '.join(sorted(self.terms))}: expected the same in all steps of an epoch"
+            )
         self.step, self.losses = self.step + 1, self.losses + loss
         self.hits = None if self.hits is None or hits is None else self.hits + hits
         for name, value in terms.items():
@@ -141,7 +158,7 @@ class SeedTraining:
         self._number = number
         self._targets: StageTargets | None = None
         if stage.begin is not None:
-            with plan.trainer.blaming(), torch.no_grad():
+            with self._blaming(), torch.no_grad():
                 stage.begin(self._network)
         self._parts.choose(stage, plan.trainer.name)
         with plan.built_recipe.blaming():
@@ -238,7 +255,7 @@ class SeedTraining:
             device=plan.device,
             observe=self._images.observe,
         )
-        with plan.trainer.blaming():
+        with self._blaming():
             self._targets = make_targets(stage, images, self._folder)
         self.targets_sha256[stage.name] = self._targets.sha256
 
@@ -263,7 +280,9 @@ class SeedTraining:
         with closing(stream) as batches:
             started = time.monotonic()
             for batch in batches:
-                epoch.add(*self._step(batch))
+                taken = self._step(batch)
+                with self._blaming():
+                    epoch.add(*taken)
                 if self._average is not None:
                     done = (len(self.log) - self._before) * self._timetable.steps(self._stage)
                     self._average.update(self._network, done + epoch.step)
@@ -311,9 +330,9 @@ class SeedTraining:
         plan, stage = self._plan, self._stage
         images, targets, prepared = self._prepare(batch)
         with self._blaming_forward(), forward_context(plan.device, plan.precision):
-            outputs = outputs_of(stage, self._network, images, batch.labels)
+            outputs = outputs_of(stage, self._network, images, batch.labels, len(plan.dataset.class_names))
         step = self._training_step(images, batch.labels, targets, outputs, prepared)
-        with plan.trainer.blaming():
+        with self._blaming():
             terms = stage.loss(step)
             loss = summed(terms)
         with plan.built_recipe.blaming():
@@ -321,8 +340,8 @@ class SeedTraining:
             loss.backward()  # type: ignore[no-untyped-call]
             self._optimizer.step()
             self._schedule.step()
-        logits = outputs.get("logits")
-        hits = None if logits is None else int((logits.argmax(dim=1) == batch.labels).sum())
+        with self._blaming_forward():
+            hits = _hits(outputs.get("logits"), batch.labels)
         return {name: term.item() for name, term in terms.items()}, loss.item(), hits
 
     def _prepare(self, batch: Batch) -> tuple[Tensor, Any, dict[str, Tensor]]:
@@ -340,11 +359,17 @@ class SeedTraining:
             )
         return images, targets, {}
 
+    def _blaming(self) -> AbstractContextManager[None]:
+        """Attribute errors to the system and its stage, or to the recipe where there is no system."""
+        return self._plan.trainer.blaming(None if self._plan.system is None else self._stage.name)
+
     def _blaming_forward(self) -> AbstractContextManager[None]:
         """Attribute errors of the forward pass to the network, or to the system where it has a pass of its own."""
         if self._stage.forward is not None:
-            return self._plan.trainer.blaming()
-        return blaming(self._plan.backbone.provider, f"in '{self._plan.backbone.name}' while training")
+            return self._blaming()
+        system = self._plan.system
+        of = "" if system is None else f" by {system.told(self._stage.name)}"
+        return blaming(self._plan.backbone.provider, f"in '{self._plan.backbone.name}' while it is trained{of}")
 
     def _training_step(
         self, images: Tensor, labels: Tensor, targets: Any, outputs: Mapping[str, Tensor], prepared: dict[str, Tensor]
@@ -478,6 +503,19 @@ def forward_context(device: torch.device, precision: TrainingPrecision) -> Itera
     narrow = torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext()
     with narrow, FastDepthwiseGradients() if device.type == "cpu" else nullcontext():
         yield
+
+
+def _hits(logits: Tensor | None, labels: Tensor) -> int | None:
+    """Return the number of correct predictions of a step; None without logits.
+
+    Raises:
+        FloatingPointError: Logits are not finite, and the loss has not read them.
+    """
+    if logits is None:
+        return None
+    if not logits.isfinite().all():
+        raise FloatingPointError("'logits' are not finite, while the loss is: expected finite numbers")
+    return int((logits.argmax(dim=1) == labels).sum())
 
 
 def top1_accuracy(network: Network, images: ImageSplit, *, workers: int) -> float:

@@ -16,7 +16,8 @@ from wsolbench.host.registry import Offer
 from wsolbench.networks.known_weights import KnownWeights
 from wsolbench.training.built import Built
 from wsolbench.training.fullsup import FullsupScorer
-from wsolbench.training.stages import stages_of
+from wsolbench.training.initial_weights import has_classifier
+from wsolbench.training.stages import Start, stages_of
 
 __all__ = ["TrainingPlan"]
 
@@ -63,7 +64,15 @@ class TrainingPlan:
     @property
     def stages(self) -> tuple[Stage, ...]:
         """The stages of the training; without a system there is one. Raises what `stages_of` raises."""
-        return stages_of(self.system, self.recipe.epochs, goes_on=self.initial is not None)
+        return stages_of(self.system, self.recipe.epochs, start=self._start)
+
+    @property
+    def _start(self) -> Start:
+        """What the training starts from."""
+        if self.initial is None:
+            return "random"
+        spec, classes = self.backbone.spec, len(self.dataset.class_names)
+        return "classifier" if has_classifier(self.initial, spec, classes) else "body"
 
     @property
     def epochs(self) -> int:

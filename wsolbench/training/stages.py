@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from functools import reduce
 from operator import add
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -19,10 +19,12 @@ from wsolbench.training.built import Built
 
 __all__ = [
     "Given",
+    "Start",
     "Timetable",
     "TrainedParts",
     "check_batches",
     "check_needs",
+    "described",
     "group_order",
     "outputs_of",
     "stages_of",
@@ -30,13 +32,17 @@ __all__ = [
 ]
 
 
-def stages_of(built: Built[System] | None, epochs: int, *, goes_on: bool) -> tuple[Stage, ...]:
+Start: TypeAlias = Literal["random", "body", "classifier"]
+"""What a training starts from: nothing, weights without a classifier of its classes, or with one."""
+
+
+def stages_of(built: Built[System] | None, epochs: int, *, start: Start) -> tuple[Stage, ...]:
     """Return the stages of a training that have epochs; a training without a system has one.
 
     Args:
         built: The system.
         epochs: Those of the recipe.
-        goes_on: Whether the training starts from weights.
+        start: What the training starts from.
 
     Raises:
         UsageError: No stage has epochs, or one needs another that there is not.
@@ -52,11 +58,17 @@ def stages_of(built: Built[System] | None, epochs: int, *, goes_on: bool) -> tup
     if not stages:
         raise UsageError(f"the system '{built.name}' has no epoch to train; give the recipe more than {epochs}")
     for place, stage in enumerate(stages):
-        if stage.after is not None and stage.after not in names[:place] and not goes_on:
-            raise UsageError(
-                f"the stage '{stage.name}' of '{built.name}' goes on from the stage '{stage.after}', which this "
-                f"training does not have; add that stage, or start from its weights: --weights FILE"
-            )
+        if stage.after is None or stage.after in names[:place] or start == "classifier":
+            continue
+        lacks = (
+            f"the stage '{stage.name}' of '{built.name}' goes on from the stage '{stage.after}', which this training "
+        )
+        if start == "random":
+            raise UsageError(f"{lacks}does not have; add that stage, or start from its weights: --weights FILE")
+        raise UsageError(
+            f"{lacks}does not have, and the weights that it starts from have no classifier of its classes; add that "
+            "stage, or start from weights of a training on these classes"
+        )
     return stages
 
 
@@ -158,7 +170,7 @@ class Given(Mapping[str, Tensor]):
         return len(self._tensors)
 
 
-def outputs_of(stage: Stage, network: Any, images: Tensor, labels: Tensor) -> Mapping[str, Tensor]:
+def outputs_of(stage: Stage, network: Any, images: Tensor, labels: Tensor, classes: int) -> Mapping[str, Tensor]:
     """Return what the forward pass of a training step gives, by name.
 
     That is what the stage's own pass gives, or else the network's training outputs, or else logits and features.
@@ -168,20 +180,38 @@ def outputs_of(stage: Stage, network: Any, images: Tensor, labels: Tensor) -> Ma
         network: The network.
         images: Normalised images (B, 3, H, W).
         labels: Their classes, int64 (B,).
+        classes: Number of classes C.
 
     Raises:
-        TypeError: The outputs are no mapping.
+        TypeError: The outputs are no mapping of tensors, or their ``logits`` are not (B, C).
     """
-    if stage.forward is not None:
-        outputs = stage.forward(network, images, labels)
-    elif isinstance(network, Trainable):
-        outputs = network.training_outputs(images, labels)
-    else:
-        features = network.forward_features(images)
-        return {"features": maps_and_rest(features)[0], "logits": network.forward_head(features)}
+    outputs = _given_by(stage, network, images, labels)
     if not isinstance(outputs, Mapping):
         raise TypeError(f"the forward pass returned {type(outputs).__name__}, expected a mapping: name -> tensor")
+    for name, value in outputs.items():
+        if not isinstance(value, Tensor):
+            raise TypeError(f"the forward pass returned {type(value).__name__} as {name!r}, expected a tensor")
+    logits, expected = outputs.get("logits"), (len(images), classes)
+    if logits is not None and (logits.shape != expected or not logits.is_floating_point()):
+        raise TypeError(
+            f"the forward pass returned 'logits' of {described(logits)}, expected floating numbers of shape {expected}"
+        )
     return outputs
+
+
+def described(values: Tensor) -> str:
+    """Return the type and shape of a tensor in words."""
+    return f"{str(values.dtype).removeprefix('torch.')} of shape {tuple(values.shape)}"
+
+
+def _given_by(stage: Stage, network: Any, images: Tensor, labels: Tensor) -> object:
+    """Return what the forward pass of a training step gives, whatever that is."""
+    if stage.forward is not None:
+        return stage.forward(network, images, labels)
+    if isinstance(network, Trainable):
+        return network.training_outputs(images, labels)
+    features = network.forward_features(images)
+    return {"features": maps_and_rest(features)[0], "logits": network.forward_head(features)}
 
 
 def summed(terms: object) -> Tensor:

@@ -17,12 +17,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from wsolbench.contract import ImageSplit, InputConfig, Stage
+from wsolbench.contract.names import NAME_CHARACTERS, NAME_PATTERN
 from wsolbench.contract.systems import BOXES
 from wsolbench.engine.stream import stream_batches
 from wsolbench.errors import UsageError
 from wsolbench.files import sha256
+from wsolbench.training.stages import described
 
 __all__ = ["StageTargets", "WarpedImages", "make_targets", "mirrored", "read_targets", "targets_folder"]
+
+_ROUNDING = 1e-3
+"""How far a corner may lie outside the image, in fractions of it."""
 
 
 def targets_folder(state_path: Path, seed: int | None = None) -> Path:
@@ -114,10 +119,12 @@ def make_targets(stage: Stage, images: WarpedImages, folder: Path) -> StageTarge
 
 def _write(made: Iterable[Mapping[str, Tensor]], count: int, place: Path) -> None:
     """Write targets that come in batches into one file for each name."""
+    if not isinstance(made, Iterable):
+        raise TypeError(f"targets are {type(made).__name__}: expected a mapping for one batch after another")
     files: dict[str, Any] = {}
     done = 0
     for batch in made:
-        values = {name: each.detach().cpu().numpy() for name, each in batch.items()}
+        values = _arrays(batch)
         size = {len(each) for each in values.values()}
         if done == 0:
             for name, each in values.items():
@@ -126,12 +133,53 @@ def _write(made: Iterable[Mapping[str, Tensor]], count: int, place: Path) -> Non
         if len(size) != 1 or values.keys() != files.keys() or done + max(size) > count:
             raise ValueError(f"targets of the images from {done} on: expected the same names and one for each image")
         for name, each in values.items():
-            files[name][done : done + len(each)] = each
+            file = files[name]
+            if each.dtype != file.dtype or each.shape[1:] != file.shape[1:]:
+                raise ValueError(
+                    f"targets '{name}' are not all of one form: {each.dtype} {each.shape[1:]} from image {done} on, "
+                    f"{file.dtype} {file.shape[1:]} before"
+                )
+            file[done : done + len(each)] = each
         done += max(size)
     if done != count:
         raise ValueError(f"targets of {done} of {count} images: expected one for each")
     for file in files.values():
         file.flush()
+
+
+def _arrays(batch: object) -> dict[str, NDArray[Any]]:
+    """Return the targets of a batch as arrays.
+
+    Raises:
+        TypeError: They are no mapping of tensors that files can hold.
+        ValueError: A name is no name of a file, or boxes are none.
+    """
+    if not isinstance(batch, Mapping):
+        raise TypeError(f"targets of a batch are {type(batch).__name__}: expected a mapping: name -> tensor")
+    arrays = {}
+    for name, values in batch.items():
+        if not isinstance(name, str) or not NAME_PATTERN.fullmatch(name):
+            raise ValueError(f"targets {name!r}: expected a name of {NAME_CHARACTERS}")
+        if not isinstance(values, Tensor):
+            raise TypeError(f"targets '{name}' are {type(values).__name__}: expected a tensor")
+        if values.ndim == 0 or values.is_complex() or values.dtype is torch.bfloat16:
+            raise TypeError(
+                f"targets '{name}' are {described(values)}: expected a row for each image, of plain numbers"
+            )
+        if name == BOXES:
+            _check_boxes(values)
+        arrays[name] = values.detach().cpu().numpy()
+    return arrays
+
+
+def _check_boxes(values: Tensor) -> None:
+    """Check per-image boxes, of which any may be NaN, where an image has none."""
+    expected = "expected floating corners x0, y0, x1, y1 in fractions of the image, of shape (B, 4) or (B, n, 4)"
+    if values.ndim not in (2, 3) or values.shape[-1] != 4 or not values.is_floating_point():
+        raise TypeError(f"targets '{BOXES}' are {described(values)}: {expected}")
+    outside = (values < -_ROUNDING) | (values > 1 + _ROUNDING)
+    if outside.any():
+        raise ValueError(f"targets '{BOXES}' have a corner at {values[outside][0]:g}: {expected}")
 
 
 def read_targets(stage: Stage, folder: Path, expected: str) -> StageTargets:

@@ -239,7 +239,6 @@ def _log_of(lines: list[dict[str, Any]], plan: TrainingPlan) -> pd.DataFrame:
     if plan.system is None:
         return plain
     terms = pd.DataFrame([line["terms"] for line in lines])
-    terms = terms.rename(columns=lambda name: f"{name} of the loss" if name in plain else name)
     return pd.concat([plain, pd.DataFrame({"stage": [line["stage"] for line in lines]}), terms], axis=1)
 
 

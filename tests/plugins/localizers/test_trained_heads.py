@@ -94,6 +94,59 @@ def test_a_training_starts_from_weights_of_the_base(registry, tmp_path, name, no
     assert all(torch.equal(value, network.state_dict()[key]) for key, value in again.state_dict().items())
 
 
+def saved(registry, name, classes, path):
+    """Save random weights of a network; returns its entries."""
+    network = registry.backbones.get(name).spec.build(classes)
+    for value in network.state_dict().values():
+        if value.is_floating_point():
+            value.uniform_(0.1, 0.9)
+    torch.save(network.state_dict(), path)
+    return network.state_dict()
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours", "taken"),
+    [
+        ("tap", "bridge-gap", "86 of its 87 entries"),
+        ("tap", "", "86 of its 87 entries"),
+        ("acol", "", " are taken; the new layers fc start at random"),
+        pytest.param("cream", "", "86 of its 90 entries", marks=pytest.mark.slow),
+        pytest.param("bridge-gap", "cream", "86 of its 86 entries", marks=pytest.mark.slow),
+        pytest.param("f-cam", "spg", "86 of its ", marks=pytest.mark.slow),
+        pytest.param("spg", "adl", "86 of its ", marks=pytest.mark.slow),
+    ],
+)
+def test_a_training_takes_what_a_network_and_that_of_another_system_both_have(registry, tmp_path, theirs, ours, taken):
+    known = saved(registry, f"{theirs}:resnet_nano", 3, tmp_path / "w.pth")
+    network, said = started(registry, f"{ours}:resnet_nano".removeprefix(":"), tmp_path / "w.pth", 3)
+    assert taken in said
+    shared = [name for name in network.state_dict() if name in known]
+    assert len(shared) > 55
+    assert all(torch.equal(network.state_dict()[name], known[name]) for name in shared)
+
+
+def test_entries_that_no_system_adds_are_refused_as_ever(registry, tmp_path):
+    known = saved(registry, "resnet_nano", 3, tmp_path / "w.pth")
+    torch.save({**known, "other.weight": torch.ones(3)}, tmp_path / "w.pth")
+    with pytest.raises(WeightsError, match=r"does not fit 'resnet_nano': 1 unexpected: other\.weight"):
+        started(registry, "resnet_nano", tmp_path / "w.pth", 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "layers"),
+    [
+        ("acol:resnet_nano", ["classifier_A.4", "classifier_B.4"]),
+        ("cream:resnet_nano", ["fc", "cream_foreground", "cream_background"]),
+    ],
+)
+def test_all_that_depends_on_the_classes_is_left_out_where_they_differ(registry, tmp_path, name, layers):
+    known = saved(registry, name, 3, tmp_path / "w.pth")
+    network, said = started(registry, name, tmp_path / "w.pth", 5)
+    assert f"its classifier has 3 classes; that of the network, {', '.join(layers)}, starts at random for 5" in said
+    for entry, value in network.state_dict().items():
+        assert torch.equal(value, known[entry]) != entry.startswith(tuple(layers))
+
+
 def test_weights_of_another_network_are_refused(registry, tmp_path):
     torch.save(registry.backbones.get("resnet_micro").spec.build(3).state_dict(), tmp_path / "micro.pth")
     with pytest.raises(

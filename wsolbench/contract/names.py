@@ -1,8 +1,10 @@
-"""The form of the names that users type."""
+"""The form of names: those that users type, and those of files."""
 
 from __future__ import annotations
 
 import re
+
+__all__ = ["NAME_CHARACTERS", "NAME_PATTERN"]
 
 NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9_.+-]*")
 NAME_CHARACTERS = "lowercase letters, digits, '_', '.', '+' and '-'"
