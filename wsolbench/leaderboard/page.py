@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from importlib.resources import files
 from typing import Any
 from urllib.parse import quote
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from wsolbench import __version__
@@ -153,18 +153,10 @@ def render_page(parts: Sequence[Part], left_out: int = 0) -> bytes:
         parts: The tables: those of what was measured, and then those of what papers report of other data sets.
         left_out: How many records are wrong, and so are in no table.
     """
-    templates = Environment(
-        loader=PackageLoader("wsolbench.leaderboard", "templates"),
-        autoescape=True,
-        finalize=_finalize,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     measured = [part for part in parts if not part.is_reported]
     strips = [strip for part in parts if (strip := _strip(part)) is not None]
     rows = [row for part in parts for row in part.rows]
-    page = templates.get_template("index.html.jinja").render(
+    page = _template().render(
         parts=parts,
         strips=strips,
         axis=_axis(strips),
@@ -189,6 +181,18 @@ def render_page(parts: Sequence[Part], left_out: int = 0) -> bytes:
     return (page + "\n").encode()
 
 
+@cache
+def _template() -> Template:
+    return Environment(
+        loader=PackageLoader("wsolbench.leaderboard", "templates"),
+        autoescape=True,
+        finalize=_finalize,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    ).get_template("index.html.jinja")
+
+
 _SCRIPTS = ("state.js", "tables.js", "details.js", "intervals.js", "compare.js", "export.js", "start.js")
 
 
@@ -207,11 +211,18 @@ def _settings(parts: Sequence[Part], rows: Sequence[Row]) -> dict[str, Any]:
         "details": DETAILS,
         "compared": list(COMPARED),
         "metrics": [*(column.key for column in COLUMNS), *PAPER_METHODS],
-        "references": [],
+        "references": [{"key": "wsolbench", "entry": _OWN_REFERENCE}],
         "headings": _HEADINGS,
         "escaped": _escaped(parts, rows),
         "version": __version__,
     }
+
+
+_OWN_REFERENCE = f"""@misc{{wsolbench,
+  title = {{wsolbench: a benchmark harness for weakly supervised object localization}},
+  note = {{Leaderboard, version {__version__}}}
+}}
+"""
 
 
 def _escaped(parts: Sequence[Part], rows: Sequence[Row]) -> dict[str, dict[str, str]]:

@@ -76,7 +76,7 @@ function scoresOf(row, details) {
   const head = element("tr", {}, element("td"), ...heads.map((text) => element("th", { scope: "col", class: "n" }, text)));
   const table = element("table", {}, element("thead", {}, head), element("tbody", {}, ...lines));
   const notes = row.incomplete ? [element("p", {}, `Incomplete: ${row.incomplete}.`)] : [];
-  return element("div", { class: details.length > 1 ? "wide" : null }, element("h4", {}, "Scores"), element("div", { class: "scroll" }, table), ...notes);
+  return element("div", { class: details.length > 1 ? "wide" : null }, element("h4", {}, "Scores"), element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": `Scores of ${nameOf(row)}` }, table), ...notes);
 }
 
 function factsOf(row, records, details) {
