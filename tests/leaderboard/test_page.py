@@ -112,7 +112,7 @@ def details():
     entries = [Entry(f"birds/{place}.json", f"{place}" * 64, record) for place, record in enumerate(records)]
     (table,) = group_tables(entries)
     scores = {entry.name: scores_of(entry.record, ()) for entry in table.entries}
-    return table, scores, details_of(table, scores)
+    return table, scores, details_of(table)
 
 
 def test_resamples_in_a_file_are_those_that_records_are_compared_by(details):

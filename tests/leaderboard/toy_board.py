@@ -1,6 +1,5 @@
 """A small board with everything that the page shows: two data sets, seeds, baselines, an undefined method, a paper."""
 
-from dataclasses import replace
 from hashlib import sha256
 
 import numpy as np
@@ -13,7 +12,6 @@ from wsolbench.leaderboard.page import Part, render_page
 from wsolbench.leaderboard.rows import Row, rows_of, score_of
 from wsolbench.protocol import IOU_THRESHOLDS, MODES
 from wsolbench.records import MethodInfo, SplitOutcomes, TrainingInfo, WeightsInfo, write_record
-from wsolbench.records.compare import scores_of
 
 IMAGES = 40
 NETWORKS = ("resnet_toy", "replknet_toy", "slak_toy")
@@ -89,20 +87,13 @@ def write_board(folder):
     """Write the page with its records and details, and return the tables."""
     tables = group_tables(toy_entries(folder / "records"))
     parts = [
-        Part(table.slug, table.entries[0].record.dataset.name, table.title, ranked(rows_of(table)), score_of(table))
+        Part(table.slug, table.entries[0].record.dataset.name, table.title, rows_of(table), score_of(table))
         for table in tables
     ]
     parts.append(Part("reported-cub", "CUB-200-2011", "A paper", [REPORTED], "max_box_acc_v2"))
     (folder / "details").mkdir()
     (folder / "index.html").write_bytes(render_page(parts))
     for table in tables:
-        scores = {entry.name: scores_of(entry.record, ()) for entry in table.entries}
-        for name, content in details_of(table, scores).items():
+        for name, content in details_of(table).items():
             (folder / name).write_bytes(content)
     return tables
-
-
-def ranked(rows):
-    """Return rows with a rank each; a page shows whatever ranges it is given."""
-    heads = [row.id for row in rows if row.group is None and row.kind == "measured"]
-    return [replace(row, rank=(heads.index(row.id) + 1, len(heads))) if row.id in heads else row for row in rows]

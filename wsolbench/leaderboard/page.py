@@ -79,8 +79,10 @@ class Part(BoardTable):
 
     @property
     def notes(self) -> list[str]:
-        """What the marks behind its rows mean, a line each."""
-        return explain_marks({mark for row in self.rows for mark in row.marks})
+        """What the marks behind its rows mean, and where reported ones are from, a line each."""
+        marks = {mark for row in self.rows for mark in row.marks}
+        told = [part for row in self.rows if row.source for part in _source_notes(row.source, row.marks)]
+        return [*dict.fromkeys(told), *explain_marks(marks)]
 
     @property
     def peaks(self) -> list[tuple[Column, Row]]:
@@ -144,6 +146,12 @@ class Strip:
     others: Sequence[tuple[str, float]]
     rivals: int | None
     baseline: tuple[Row, float] | None
+
+
+def _source_notes(source: str, marks: Sequence[str]) -> list[str]:
+    """Return where a reported row is from, and what its marks mean; what else it says is about this row alone."""
+    first, *others = source.split("; ")
+    return [first, *(part for part in others if part.partition(" ")[0] in marks)]
 
 
 def render_page(parts: Sequence[Part], left_out: int = 0) -> bytes:
@@ -230,7 +238,16 @@ def _escaped(parts: Sequence[Part], rows: Sequence[Row]) -> dict[str, dict[str, 
     names = (
         text
         for row in rows
-        for text in (row.network, row.method, row.weights, row.family, row.precision, row.source, *row.marks)
+        for text in (
+            row.network,
+            row.method,
+            row.weights,
+            row.family,
+            row.precision,
+            row.source,
+            *row.marks,
+            *row.printed.values(),
+        )
     )
     titles = (text for part in parts for text in (part.name, part.title))
     known = sorted({visible(text) for text in (*names, *titles, *_HEADINGS.values()) if text})
