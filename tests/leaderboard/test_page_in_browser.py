@@ -386,12 +386,20 @@ def test_the_visible_table_is_copied_in_every_format(open_page):
     rows = list(csv.DictReader(copied["csv"].splitlines()))
     assert {row["Network"] for row in rows} == {*NETWORKS, "no network"}
     assert all(float(row["V2 @fullsup"]) for row in rows)
-    assert copied["bibtex"].startswith("@")
+    assert copied["bibtex"].count("@") == copied["bibtex"].count("@misc{wsolbench,") == 1
     with page.expect_download() as waiting:
         bar.locator("details").evaluate("menu => menu.open = true")
         bar.locator('[data-download="csv"]').click()
     assert waiting.value.suggested_filename == "birds.csv"
     assert Path(waiting.value.path()).read_text(encoding="utf-8") == copied["csv"]
+
+
+def test_the_papers_of_reported_rows_are_cited(open_page):
+    page = open_page(permissions=["clipboard-read", "clipboard-write"])
+    bar = page.locator('.part[data-slug="reported-cub"] .bar')
+    bar.locator("summary").click()
+    bar.locator('[data-copy="bibtex"]').click()
+    assert re.findall(r"@misc\{(\w+)", page.evaluate("navigator.clipboard.readText()")) == ["wsolbench", "somebody"]
 
 
 def test_print_has_the_tables_and_no_controls(open_page):

@@ -82,6 +82,7 @@ REPORTED = Row(
     printed={"max_box_acc": "93.6*", "max_box_acc_v2": "80.4"},
     source="Somebody, A Paper, 2024, Table 3",
 )
+PAPER = "@misc{somebody, title = {A Paper}}\n"
 
 
 def write_board(folder):
@@ -91,7 +92,11 @@ def write_board(folder):
         Part(table.slug, table.entries[0].record.dataset.name, table.title, rows_of(table), score_of(table))
         for table in tables
     ]
-    parts.append(Part("reported-cub", "CUB-200-2011", "A paper", [REPORTED], "max_box_acc_v2"))
+    parts.append(
+        Part(
+            "reported-cub", "CUB-200-2011", "A paper", [REPORTED], "max_box_acc_v2", papers={"Somebody, A Paper": PAPER}
+        )
+    )
     (folder / "details").mkdir()
     (folder / "index.html").write_bytes(render_page(parts))
     for table in tables:

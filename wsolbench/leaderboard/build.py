@@ -212,12 +212,14 @@ def _with_reported(parts: Sequence[Part], reported: Mapping[str, ReportedTable])
     measured = [row for part in parts for row in part.rows]
     rows = reported_rows(reported, measured, {part.slug: part.name for part in parts})
     own = {part.slug for part in parts}
+    papers = {table.source: table.bibtex for table in reported.values() if table.bibtex is not None}
     joined = [replace(part, rows=[*part.rows, *(row for row in rows if row.table == part.slug)]) for part in parts]
     others = [name for name in dict.fromkeys(row.table for row in rows) if name not in own]
-    return joined + [
+    alone = [
         Part(name, name, f"{name}, as papers report it", [row for row in rows if row.table == name], RANKED[0])
         for name in others
     ]
+    return [replace(part, papers=papers) for part in (*joined, *alone)]
 
 
 def _fingerprint(table: Table, methods: list[str]) -> str:

@@ -62,10 +62,12 @@ class Part(BoardTable):
     Attributes:
         figures: What a figure shows -> its file.
         gallery: The file of its gallery, or None.
+        papers: What the sources of reported rows begin with -> the paper as BibTeX.
     """
 
     figures: Mapping[str, str] = field(default_factory=dict)
     gallery: str | None = None
+    papers: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def is_reported(self) -> bool:
@@ -92,6 +94,10 @@ class Part(BoardTable):
             values = [(value, row) for row in self.rows if (value := row.metrics.get(column.key)) is not None]
             found += [(column, max(values, key=lambda each: each[0])[1])] if values else []
         return found
+
+    def paper_of(self, row: Row) -> str | None:
+        """What the source of a reported row begins with, where its paper is known."""
+        return next((source for source in self.papers if (row.source or "").startswith(source)), None)
 
     @cached_property
     def measured(self) -> list[Row]:
@@ -219,7 +225,8 @@ def _settings(parts: Sequence[Part], rows: Sequence[Row]) -> dict[str, Any]:
         "details": DETAILS,
         "compared": list(COMPARED),
         "metrics": [*(column.key for column in COLUMNS), *PAPER_METHODS],
-        "references": [{"key": "wsolbench", "entry": _OWN_REFERENCE}],
+        "own_reference": _OWN_REFERENCE,
+        "papers": {source: entry for part in parts for source, entry in part.papers.items()},
         "headings": _HEADINGS,
         "escaped": _escaped(parts, rows),
         "version": __version__,

@@ -63,6 +63,7 @@ class ReportedTable(_Part):
     """A table of a paper."""
 
     source: Text
+    bibtex: Annotated[str, Field(max_length=2000)] | None = Field(default=None, description="the paper, to be cited")
     table: Text
     title: Text
     dataset: DatasetName = Field(description="the name of the data set here")

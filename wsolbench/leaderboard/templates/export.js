@@ -125,6 +125,6 @@ function latexCell(tr, cell, best) {
 
 function asBibtex(table) {
   const { lines } = visibleTable(table);
-  const keys = new Set(lines.map(({ tr }) => tr.dataset.cite).filter(Boolean));
-  return settings.references.filter(({ key }) => key === "wsolbench" || keys.has(key)).map(({ entry }) => entry).join("\n");
+  const papers = new Set(lines.map(({ tr }) => tr.dataset.paper).filter(Boolean));
+  return [settings.own_reference, ...[...papers].map((source) => settings.papers[source])].join("\n");
 }
