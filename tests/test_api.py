@@ -125,6 +125,7 @@ DATA = [
     "find_split_folders",
     "findings_of_dummies",
     "folder_names",
+    "is_blank",
     "list_class_folders",
     "lists_below",
     "match_categories",

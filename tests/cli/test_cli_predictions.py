@@ -230,7 +230,11 @@ HEADER = "image,x0,y0,x1,y1"
         ([HEADER, *GOOD, "test/01.png,1,2,3"], "line 10: expected 5 fields, as the header has"),
         (GOOD, "line 1: expected a header that says what the columns are, such as 'image,x0,y0,x1,y1'"),
         (["image,a,b,c,d", *GOOD], "expected a header that says what the columns are"),
-        ([HEADER, *(line.replace("2,2,10,10", "0.1,0.1,0.5,0.5") for line in GOOD)], "they are fractions"),
+        (
+            [HEADER, *(line.replace("2,2,10,10", "0.1,0.1,0.5,0.5") for line in GOOD[1:]), GOOD[0]],
+            "in pixels, but others",
+        ),
+        (["image,x,y,w,h", *(line.replace("2,2,10,10", "0.6,0.6,0.9,0.5") for line in GOOD)], "boxes are in fractions"),
     ],
 )
 def test_boxes_that_do_not_fit_are_refused_in_one_line(cli, tmp_path, made, lines, words):
@@ -238,6 +242,47 @@ def test_boxes_that_do_not_fit_are_refused_in_one_line(cli, tmp_path, made, line
     done = cli("evaluate", "--metadata-root", made.metadata, "--boxes", tmp_path / "boxes.csv", "--out", tmp_path / "o")
     assert done.refused(words)
     assert not (tmp_path / "o").exists()
+
+
+@pytest.mark.parametrize("form", ["x0,y0,x1,y1", "x,y,w,h", "json"])
+def test_boxes_in_fractions_are_read_as_listed_ones_are(tmp_path, form):
+    """By hand: 0.25 of 40 pixels is pixel 10; the end 0.75 is pixel 30, and the border the last pixel."""
+    sizes, ids = {"a": (40, 20), "b": (101, 50)}, ["a", "b"]
+    quads = {"a": [0.25, 0.1, 0.75, 1], "b": [0, 0.5, 0.5, 0.9999999]}
+    boxes = {"a": [10, 2, 30, 19], "b": [0, 25, 50, 49]}
+    if form == "json":
+        (file := tmp_path / "boxes.json").write_text(json.dumps(quads))
+    else:
+        extents = {
+            one: [x0, y0, x1 - x0, y1 - y0] if "w" in form else quads[one] for one, (x0, y0, x1, y1) in quads.items()
+        }
+        lines = [",".join(map(str, [one, *extents[one]])) for one in ids]
+        (file := tmp_path / "boxes.csv").write_text("\n".join([f"image,{form}", *lines]))
+    found = read_predicted_boxes(file, PredictedImages("test", ids, ids, lambda: ()), sizes)
+    assert {one: found.boxes[one].tolist() for one in ids} == {one: [boxes[one]] for one in ids}
+    assert found.notes[0].endswith(
+        "the numbers are fractions of the image's width and height, as none of them is above 1"
+    )
+
+
+def test_coco_is_in_pixels(tmp_path):
+    (file := tmp_path / "boxes.json").write_text(json.dumps([{"image_id": "a", "bbox": [0.1, 0.1, 0.5, 0.5]}]))
+    with pytest.raises(
+        DataError, match=r"they are fractions, but boxes of COCO are in pixels; multiply them .*, or write"
+    ):
+        read_predicted_boxes(file, PredictedImages("test", ["a"], ["a"], lambda: ()), {"a": (40, 20)})
+
+
+@pytest.mark.parametrize("content", ["image,x0,y0,x1,y1,score\na,nan,NaN,nan,nan,nan\nb,1,2,3,4,0.5", None])
+def test_numbers_that_are_not_there_are_no_box(tmp_path, content):
+    """Four NaN are what data frames and detectors write where there is nothing."""
+    file = tmp_path / ("boxes.csv" if content else "boxes.json")
+    file.write_text(content or json.dumps({"a": [float("nan")] * 4, "b": [1, 2, 3, 4]}))
+    found = read_predicted_boxes(
+        file, PredictedImages("test", ["a", "b"], ["a", "b"], lambda: ()), {"a": (9, 9), "b": (9, 9)}
+    )
+    assert {one: boxes.tolist() for one, boxes in found.boxes.items()} == {"a": [], "b": [[1, 2, 3, 4]]}
+    assert found.notes == (f"{file}: 1 image has no predicted box and counts as wrong",)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from toy_tokens import MeanTokens, ToyTokens
 
 from wsolbench import testing
 from wsolbench.api import Attention, BackboneSpec, Checkpoint, Features, InputConfig, after_pooling, visit_layers
+from wsolbench.contract.taps import tap_gradients, tap_maps
 from wsolbench.networks.class_weights import has_gradients
 
 
@@ -344,6 +345,23 @@ def test_a_network_that_breaks_a_rule(build, rule):
 
 
 PAGE = (Path(__file__).parents[2] / "docs/plugins.md").read_text(encoding="utf-8")
+
+
+def test_taps_as_the_documentation_adds_them_to_its_network():
+    """The network has no `forward`: all that a backbone needs is `forward_features` and `forward_head`."""
+    source = re.search(r"```python\n# wsol_smallnet.py\n(.*?)```", PAGE, re.DOTALL)[1]
+    imported, added = re.search(r"```python\n([^`]*visit_layers)\n[^`]*?    \.\.\.\n([^`]*)```", PAGE).groups()
+    namespace = {"__name__": "wsol_smallnet"}
+    exec(f"{imported}\n{source}".replace("\n\n@hookimpl", f"{added}\n\n@hookimpl", 1), namespace)
+    (spec,) = namespace["wsolbench_backbones"]()
+    assert fails(spec) == set()
+    network, images = spec.build(3).eval(), torch.randn(2, 3, 96, 96)
+    assert "forward" not in vars(type(network))
+    maps = tap_maps(network, images, ["body.1"])["body.1"]
+    torch.testing.assert_close(maps, network.forward_features(images))
+    gradient = tap_gradients(network, images, ["body.1"], torch.tensor([0, 2]))["body.1"][1]
+    by_hand = network.head.weight[[0, 2], :, None, None] / maps[0, 0].numel()
+    torch.testing.assert_close(gradient, by_hand.expand_as(maps))
 
 
 @pytest.mark.parametrize("module", ["wsol_smallnet", "wsol_ournet", "wsol_smallvit"])

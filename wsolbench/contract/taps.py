@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from wsolbench.contract.backbones import Backbone
 from wsolbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -25,12 +26,14 @@ def visit_layers(network: nn.Module, images: Tensor, visit: Mapping[str, Callabl
     """Return the logits (B, C) of images, and show the outputs of modules to functions on the way, as `Tapped` does.
 
     Args:
-        network: Its forward pass gives logits.
+        network: A backbone, whose pass is that of its features and then its head; or a module that gives logits.
         images: Normalised images (B, 3, H, W).
         visit: Name of a module, as in ``named_modules()``, whose output is maps (B, K, h, w) -> a function of the maps;
             the pass goes on with the maps that it returns.
     """
     with _visited(network, visit):
+        if isinstance(network, Backbone):  # it needs no `forward`
+            return network.forward_head(network.forward_features(images))
         logits: Tensor = network(images)
     return logits
 

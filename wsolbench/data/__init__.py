@@ -11,7 +11,7 @@ from wsolbench.data.comparison import compare_annotations
 from wsolbench.data.conventions import refuse_unused
 from wsolbench.data.disk import DiskDataset, DiskSplit, LazySplit, ListedSplit, PickedSplit, PlacedSplit
 from wsolbench.data.image_files import HeaderSizes, ImageFiles
-from wsolbench.data.lines import Line, parse_each, quote, read_file, read_lines
+from wsolbench.data.lines import Line, is_blank, parse_each, quote, read_file, read_lines
 from wsolbench.data.names import NameIndex, common_front, tidy_path, visible
 from wsolbench.data.prepared import lists_below, prepared_roots
 from wsolbench.data.published import published_lists
@@ -55,6 +55,7 @@ __all__ = [
     "find_split_folders",
     "findings_of_dummies",
     "folder_names",
+    "is_blank",
     "list_class_folders",
     "lists_below",
     "match_categories",

@@ -13,12 +13,13 @@ from wsolbench.data.ids import path_problem
 from wsolbench.errors import DataError, MissingFileError
 from wsolbench.files import read_regular
 
-__all__ = ["Line", "parse_each", "quote", "read_file", "read_lines"]
+__all__ = ["Line", "is_blank", "parse_each", "quote", "read_file", "read_lines"]
 
 _WHOLE_NUMBER = re.compile(r"(-?[0-9]{1,9})(\.0*)?")
 """Data frames write 100 as 100.0 where a column has a gap."""
 _NUMBER = re.compile(r"-?[0-9]{1,9}(\.[0-9]*)?(e[-+]?[0-9]{1,2})?", re.IGNORECASE)
 _QUOTED = 120
+_BLANK = frozenset({"", "nan", "none", "null", "na", "n/a", "<na>", "-"})
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,11 @@ class Line:
         problem = path_problem(path)
         if problem is not None:
             raise self.error(problem)
+
+
+def is_blank(text: str) -> bool:
+    """Return whether a field of a table is what data frames and spreadsheets write where there is nothing."""
+    return text.lower() in _BLANK
 
 
 def quote(value: object) -> str:

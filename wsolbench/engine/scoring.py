@@ -383,8 +383,10 @@ def report_boxes(scored: Mapping[str, ScoredSplit], reporter: Reporter) -> None:
             reporter.say(f"{counted(split.cut, 'boxes')} of '{method}' on {label} outside the image, cut at its border")
         if split.without_box:
             first = split.part.images.ids[split.without_box[0]]
+            without = len(split.without_box)
+            have, count = ("has", "counts") if without == 1 else ("have", "count")
             reporter.say(
-                f"{len(split.without_box)} of {total} images of {label} have no box of '{method}' and count as wrong; "
+                f"{without} of {total} images of {label} {have} no box of '{method}' and {count} as wrong; "
                 f"the first is '{first}'"
             )
 

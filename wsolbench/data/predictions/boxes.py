@@ -6,7 +6,7 @@ import csv
 import io
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from wsolbench.contract import Finding
 from wsolbench.contract.datasets import raise_fault
 from wsolbench.data.boxes import BoxRule, Quad, format_quad, is_far_beyond, is_inside
-from wsolbench.data.lines import Line, quote
+from wsolbench.data.lines import Line, is_blank, quote
 from wsolbench.data.predictions.images import PredictedImages
 from wsolbench.data.predictions.tables import check_kind, find_image_column, plain_title, read_json, read_rows
 from wsolbench.data.units import check_units, find_fractions
@@ -55,6 +55,17 @@ class _Entry:
 
 
 @dataclass(frozen=True)
+class _Form:
+    """How a file lists boxes: as x, y, width, height or corners, and whether as COCO does, in pixels."""
+
+    extents: bool = False
+    is_coco: bool = False
+
+
+COCO = _Form(extents=True, is_coco=True)
+
+
+@dataclass(frozen=True)
 class PredictedBoxes:
     """The predicted boxes of the evaluated images.
 
@@ -74,8 +85,9 @@ def read_predicted_boxes(
 ) -> PredictedBoxes:
     """Return the boxes that a file predicts, those with the highest score first, else in the order of the file.
 
-    Corners are inclusive; fractions of a pixel are truncated. An edge that is a little beyond the image, as detectors
-    round, is moved to its border.
+    Corners are inclusive; fractions of a pixel are truncated. Boxes in fractions of their images, all of them, become
+    pixels as listed ones do, except in COCO's files, which have pixels. An edge that is a little beyond the image, as
+    detectors round, is moved to its border.
 
     Args:
         path: CSV under a header, JSON that maps images to boxes, or COCO's results.
@@ -87,15 +99,15 @@ def read_predicted_boxes(
         DataError: The file is of another form, an image has no entry, an entry is of no image, a box is not inside
             its image, or boxes are in another unit than pixels of their images.
     """
-    entries, extents = _read_json(path) if check_kind(path, option) == "json" else _read_csv(path)
-    _check_numbers(path, entries)
+    entries, form = _read_json(path) if check_kind(path, option) == "json" else _read_csv(path)
+    rule = _rule_of(path, entries, form)
     ids = images.find([entry.image for entry in entries], [entry.place for entry in entries], "boxes")
     by_image: dict[str, list[_Entry]] = {}
     for image_id, entry in zip(ids, entries, strict=True):
         if image_id is not None:
             by_image.setdefault(image_id, []).append(entry)
     images.check_complete(by_image, path, "predicted box", NONE_ADVICE)
-    rule, doubts = BoxRule(extents=extents), list[Finding]()
+    doubts = list[Finding]()
     quads = {image_id: [entry.quad for entry in found if entry.quad] for image_id, found in by_image.items()}
     check_units(quads, sizes, rule, str(path), raise_fault, doubts.append)
     placed = _Placed(path, rule)
@@ -126,17 +138,25 @@ def write_predicted_boxes(
     path.write_text(buffer.getvalue(), encoding="utf-8")
 
 
-def _check_numbers(path: Path, entries: Sequence[_Entry]) -> None:
+def _rule_of(path: Path, entries: Sequence[_Entry], form: _Form) -> BoxRule:
+    """Return how the numbers of a file are read.
+
+    Raises:
+        DataError: One is not finite, some boxes have no score, or all are in another unit than those of their form.
+    """
     boxes = [(entry.quad, entry) for entry in entries if entry.quad is not None]
     for quad, entry in boxes:
         if not all(math.isfinite(value) for value in (*quad, entry.score or 0)):
             raise DataError(f"{entry.place}: expected finite numbers, got {format_quad(quad)}")
-    if find_fractions([quad for quad, _ in boxes], lambda position: boxes[position][1].place):
-        raise DataError(f"{path}: all numbers are from 0 to 1: they are fractions; multiply them by width and height")
+    fractions = find_fractions([quad for quad, _ in boxes], lambda position: boxes[position][1].place)
+    if fractions and form.is_coco:
+        text = "all numbers are from 0 to 1: they are fractions, but boxes of COCO are in pixels"
+        raise DataError(f"{path}: {text}; multiply them by width and height, or write a CSV file with {HEADERS}")
     scored = [entry for _, entry in boxes if entry.score is not None]
     if scored and len(scored) < len(boxes):
         without = next(entry for _, entry in boxes if entry.score is None)
         raise DataError(f"{without.place}: the box has no score, but others have; give all a score, or none")
+    return BoxRule(extents=form.extents, normalised=fractions)
 
 
 def _ordered(entries: Sequence[_Entry]) -> list[_Entry]:
@@ -169,9 +189,13 @@ class _Placed:
             raise DataError(f"{where} ends before it begins: expected {order}")
         width, height = size
         inside = (max(x0, 0), max(y0, 0), min(x1, width - 1), min(y1, height - 1))
-        begins_far = any(is_far_beyond(side - start, side) for start, side in zip(entry.quad[:2], size, strict=True))
-        if begins_far or self._rule.exceeds(entry.quad, size) or not is_inside(inside, size):
-            raise DataError(f"{where} is not inside its {width}x{height} image; boxes are in pixels of the original")
+        as_listed, frame = (
+            (replace(self._rule, normalised=False), (1, 1)) if self._rule.normalised else (self._rule, size)
+        )
+        begins_far = any(is_far_beyond(side - start, side) for start, side in zip(entry.quad[:2], frame, strict=True))
+        if begins_far or as_listed.exceeds(entry.quad, frame) or not is_inside(inside, size):
+            unit = "fractions of it" if self._rule.normalised else "pixels of the original"
+            raise DataError(f"{where} is not inside its {width}x{height} image; boxes are in {unit}")
         self._moved += inside != (x0, y0, x1, y1)
         return inside
 
@@ -179,20 +203,21 @@ class _Placed:
         """Return what was done, in sentences."""
         moved, empty = self._moved, sum(len(of_image) == 0 for of_image in boxes.values())
         notes = []
+        if self._rule.normalised:
+            notes.append("the numbers are fractions of the image's width and height, as none of them is above 1")
         if moved:
             notes.append(f"{moved:,} {'box' if moved == 1 else 'boxes'} a little beyond the image, moved to its border")
         if empty:
-            notes.append(
-                f"{empty:,} {'image has' if empty == 1 else 'images have'} no predicted box and count as wrong"
-            )
+            have, count = ("image has", "counts") if empty == 1 else ("images have", "count")
+            notes.append(f"{empty:,} {have} no predicted box and {count} as wrong")
         return tuple(f"{self._path}: {note}" for note in notes)
 
 
 # ---------------------------------------------------------------------------------------------------------------- files
 
 
-def _read_csv(path: Path) -> tuple[list[_Entry], bool]:
-    """Return the boxes of a table, and whether they are x, y, width, height."""
+def _read_csv(path: Path) -> tuple[list[_Entry], _Form]:
+    """Return the boxes of a table, and their form."""
     rows = read_rows(path)
     header, fields = rows[0]
     titles = [plain_title(field) for field in fields]
@@ -203,28 +228,28 @@ def _read_csv(path: Path) -> tuple[list[_Entry], bool]:
     (form,) = forms
     score = next((titles.index(title) for title in SCORES if title in titles), None)
     columns = [titles.index(title) for title in form]
-    return [_row(line, texts, len(fields), image, columns, score) for line, texts in rows[1:]], form in EXTENTS
+    return [_row(line, texts, len(fields), image, columns, score) for line, texts in rows[1:]], _Form(form in EXTENTS)
 
 
 def _row(line: Line, texts: list[str], count: int, image: int, columns: Sequence[int], score: int | None) -> _Entry:
     if len(texts) != count:
         raise line.error(f"expected {count} fields, as the header has")
     numbers = [texts[column] for column in columns]
-    if not any(numbers):
+    if all(map(is_blank, numbers)):
         return _Entry(texts[image], None, None, line.place)
     x0, y0, x1, y1 = line.numbers(numbers, "a box of four finite numbers")
-    said = texts[score] if score is not None else ""
-    return _Entry(texts[image], (x0, y0, x1, y1), line.numbers([said], "a score")[0] if said else None, line.place)
+    said = None if score is None or is_blank(texts[score]) else line.numbers([texts[score]], "a score")[0]
+    return _Entry(texts[image], (x0, y0, x1, y1), said, line.place)
 
 
-def _read_json(path: Path) -> tuple[list[_Entry], bool]:
-    """Return the boxes of a file of JSON, and whether they are x, y, width, height."""
+def _read_json(path: Path) -> tuple[list[_Entry], _Form]:
+    """Return the boxes of a file of JSON, and their form."""
     content = read_json(path, FORMS)
     if isinstance(content, Mapping) and isinstance(content.get("annotations"), list):
-        return _read_coco(path, content), True
+        return _read_coco(path, content), COCO
     if isinstance(content, list):
-        return [_result(path, number, entry, str) for number, entry in enumerate(content, start=1)], True
-    return [entry for image, value in content.items() for entry in _boxes_of(path, image, value)], False
+        return [_result(path, number, entry, str) for number, entry in enumerate(content, start=1)], COCO
+    return [entry for image, value in content.items() for entry in _boxes_of(path, image, value)], _Form()
 
 
 def _boxes_of(path: Path, image: str, value: Any) -> list[_Entry]:
@@ -261,7 +286,8 @@ def _result(path: Path, number: int, entry: Any, name_of: Callable[[Any], str]) 
     return _Entry(name_of(entry["image_id"]), _quad(entry["bbox"], place), score, place)
 
 
-def _quad(numbers: Any, place: str) -> Quad:
+def _quad(numbers: Any, place: str) -> Quad | None:
+    """Return the numbers of a box; None of four NaN, which some detectors write where they find nothing."""
     are_numbers = isinstance(numbers, list) and all(
         (isinstance(each, int | float) and not isinstance(each, bool) and abs(each) < 1e9) or each != each
         for each in numbers
@@ -269,4 +295,4 @@ def _quad(numbers: Any, place: str) -> Quad:
     if not are_numbers or len(numbers) != 4:
         raise DataError(f"{place}: expected a box of four numbers, got {quote(numbers)}")
     x0, y0, x1, y1 = map(float, numbers)
-    return x0, y0, x1, y1
+    return None if all(map(math.isnan, numbers)) else (x0, y0, x1, y1)

@@ -25,6 +25,7 @@ from wsolbench.data import (
     Quad,
     Severity,
     find_fractions,
+    is_blank,
     parse_each,
     quote,
     read_lines,
@@ -58,8 +59,6 @@ _HUNDRED = 100.5
 """Per cent, with what rounding adds."""
 _SEPARATOR = re.compile(r"sep=.", re.IGNORECASE)
 """A line that spreadsheets put before the header."""
-_BLANK = frozenset({"", "nan", "none", "null", "na", "n/a", "<na>", "-"})
-"""What data frames and spreadsheets write where there is nothing."""
 _LIST_OF_ONE = re.compile(r"""^\[\s*(["'])([^"',]*)\1\s*\]$""")
 """A category as tools write it that may give a box several."""
 _DECIMAL_COMMA = re.compile(r"-?[0-9]+,([0-9]{1,2}|[0-9]{4,})")
@@ -200,7 +199,7 @@ class _CsvFile:
         text = visible(text).strip()
         if text.startswith("["):
             return _LIST_OF_ONE.sub(r"\2", text)
-        return "" if text.lower() in _BLANK and not self.known.is_class(text) else text
+        return "" if is_blank(text) and not self.known.is_class(text) else text
 
     def _parse(self, line: Line, fields: Sequence[str], row: Mapping[str, str]) -> None:
         if not row:
@@ -261,7 +260,7 @@ class _CsvFile:
             texts = re.split(r"[,;\s]+", text) if text else [""] * 4
         else:
             texts = [self._number(row[name]) for name in layout.columns]
-        if all(text.lower() in _BLANK for text in texts):
+        if all(map(is_blank, texts)):
             return None
         expected = self._numbers
         if len(texts) != 4:
