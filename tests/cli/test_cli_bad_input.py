@@ -40,6 +40,11 @@ def refused(cli, tmp_path):
 WRONG_OPTIONS = [
     (["--dataset", "critter"], "unknown data set 'critter'. Did you mean 'critters'?"),
     (["--backbone", "replknt_nano"], "unknown backbone 'replknt_nano'. Did you mean 'replknet_nano'"),
+    (
+        ["--system", "acol"],
+        "No such option: --system: a system stands before the network, as in --backbone acol:resnet",
+    ),
+    (["--target", "predict"], "'predict' is not one of 'gt', 'predicted'. Did you mean 'predicted'?"),
     (["--backbone", "nothing-like-it"], "'wsolbench list backbones' shows all"),
     (["--method", "pcl1"], "unknown method 'pcl1'. Did you mean 'pc1'"),
     (["--method", "cam"], "--method: cam, cam names a method twice"),

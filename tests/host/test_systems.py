@@ -1,10 +1,11 @@
 """Names of networks behind those of systems, without any plugin installed."""
 
+import re
 from dataclasses import replace
 
 import pytest
 
-from wsolbench.contract import BackboneSpec, BackboneZoo, Checkpoint, InputConfig, SystemSpec
+from wsolbench.contract import BackboneSpec, BackboneZoo, Checkpoint, InputConfig, RecipeSpec, SystemSpec
 from wsolbench.contract.options import list_options
 from wsolbench.contract.systems import rebuilt
 from wsolbench.errors import PluginError, UnknownNameError, UsageError
@@ -78,7 +79,8 @@ def test_a_network_that_a_system_cannot_serve_is_one_line(name):
 @pytest.mark.parametrize(
     ("name", "meant"),
     [
-        ("acl:res_nano", "'acol:res_nano' or 'adl:res_nano'"),
+        ("acl:res_nano", r"'acol:res_nano' or 'adl:res_nano'\? No system is called 'acl'; 'wsolbench list systems' "),
+        ("lob:net", "'lib:net'"),
         ("acol:res_nan", "'acol:res_nano'"),
         ("adl:lib:nett", "'adl:lib:net'"),
         ("acol", "'acol:NAME'"),
@@ -89,9 +91,59 @@ def test_an_unknown_name_behind_or_of_a_system(name, meant):
         REGISTRY.networks(name)
 
 
-def test_a_system_does_not_stand_before_another():
-    with pytest.raises(UnknownNameError, match="unknown backbone 'acol:adl:res_nano'"):
-        REGISTRY.networks("acol:adl:res_nano")
+@pytest.mark.parametrize("find", [REGISTRY.networks, lambda name: REGISTRY.unknown(name)])
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("acol:adl:res_nano", "Systems do not stack; type 'acol:res_nano' or 'adl:res_nano'."),
+        ("bogus:res_nano", "No system is called 'bogus'; 'wsolbench list systems' shows all 2."),
+        ("bogus:network", "No system is called 'bogus'; 'wsolbench list systems' shows all 2."),
+    ],
+)
+def test_what_is_wrong_with_the_system_before_a_network_is_said_and_nothing_else_is_suggested(find, name, told):
+    try:
+        message = str(find(name))
+    except UnknownNameError as error:
+        message = str(error)
+    assert re.match(rf"unknown (backbone|name) '{name}'\. {re.escape(told)}\n", message)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "told"),
+    [
+        ("recipes", "acol", "It is a system, which stands before a network: --backbone acol:NAME."),
+        ("methods", "adl", "It is a system, which stands before a network: --backbone adl:NAME."),
+        ("methods", "res_nano", "It is a backbone: --backbone res_nano."),
+        ("backbones", "fast", "It is a recipe: --recipe fast."),
+    ],
+)
+def test_a_name_in_the_wrong_place_is_said_to_be_what_it_is(kind, name, told):
+    recipe = Offer(RecipeSpec("fast", dict, "s"), ACME)
+    registry = Registry([network("res_nano"), system("acol"), system("adl"), recipe])
+    with pytest.raises(UnknownNameError, match=rf"unknown {kind[:-1]} '{name}'\. {re.escape(told)}\n"):
+        getattr(registry, kind).get(name)
+
+
+def test_a_network_that_a_system_cannot_change_names_the_system_and_a_network_that_works():
+    """What only the network itself shows is found when it is built, at its own size and at another one."""
+
+    def changed(network):
+        if network["width"] < 3:
+            raise UsageError("needs more channels")
+        return network
+
+    def built(width):
+        return lambda _num_classes: {"width": width}
+
+    wide, thin = (BackboneSpec(name, built(width), InputConfig(8), "s") for name, width in (("wide", 4), ("thin", 1)))
+    thin = replace(thin, at_size=lambda size: replace(thin, input=InputConfig(size)))
+    registry = Registry([Offer(wide, ACME), Offer(thin, ACME), system("acol", lambda base: rebuilt(base, changed))])
+    spec = registry.backbones.get("acol:thin").spec
+    said = "^the system 'acol' cannot train 'thin': needs more channels; it trains, for example, 'acol:wide'$"
+    for made in (spec, spec.at_size(16)):
+        with pytest.raises(UsageError, match=said):
+            made.build(2)
+    assert registry.backbones.get("acol:wide").spec.build(2) == {"width": 4}
 
 
 def test_rival_systems_and_rival_networks_are_told_apart():

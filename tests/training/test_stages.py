@@ -24,7 +24,7 @@ from wsolbench.progress import Reporter
 from wsolbench.records import WeightsInfo
 from wsolbench.training.built import Built
 from wsolbench.training.job import train
-from wsolbench.training.stages import Timetable, group_order
+from wsolbench.training.stages import Timetable, group_order, stages_of
 from wsolbench.training.targets import mirrored
 from wsolbench.training.train import continued_facts
 
@@ -520,7 +520,7 @@ MIXES = "needs one class an image, and the recipe 'plain' mixes images; use a re
             "the stage 's' of 'sys' goes on from the stage 'classifier', which this training does not have; add that "
             "stage, or start from its weights: --weights FILE",
         ),
-        (Stage("s", 0), "the system 'sys' has no epoch to train; give the recipe more than 1"),
+        (Stage("s", 0), "the system 'sys' has no epoch to train; give the recipe more than 1: --recipe-opt epochs=N"),
         (
             Stage("s", 1, pairs=3),
             "the stage 's' of 'sys' has 3 images of a class one after another, and batch_size 4 is no multiple of it; "
@@ -554,6 +554,30 @@ def test_a_stage_goes_on_from_weights_that_have_the_classifier(staged, classes):
         "weights that it starts from have no classifier of its classes; add that stage, or start from weights of a "
         "training on these classes"
     )
+
+
+class OwnEpochs:
+    """Two stages whose epochs are options, as those of psol and f-cam."""
+
+    def __init__(self, first: int = 1, second: int = 1, weight: int = 0):
+        self.made, self.weight = {"one": first, "two": second}, weight
+
+    def stages(self, _epochs):
+        return [Stage(name, each, after="one" if name == "two" else None) for name, each in self.made.items()]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "message"),
+    [
+        (0, 0, "has no epoch to train; omit --system-opt first=0 or --system-opt second=0"),
+        (0, 1, "which this training does not have; omit --system-opt first=0, or start from its weights: "),
+    ],
+)
+def test_options_that_leave_stages_out_are_named(first, second, message):
+    offer, options = Offer(SystemSpec("sys", OwnEpochs, lambda base: base, "us"), PROVIDER), (first, second, 0)
+    built = Built(offer, OwnEpochs(*options), dict(zip(("first", "second", "weight"), options, strict=True)))
+    with pytest.raises(UsageError, match=message):
+        stages_of(built, 3, start="random")
 
 
 def test_a_system_that_needs_what_the_network_lacks_is_one_line(staged, trained):

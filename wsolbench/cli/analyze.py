@@ -197,7 +197,7 @@ def _of_networks(
         list[Path] | None, typer.Argument(metavar="[RECORD]...", help="Files of records whose networks are measured.")
     ] = None,
     backbone: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="Network, family or timm:NAME; repeatable.")
+        list[str] | None, typer.Option(metavar="[SYSTEM:]NAME", help="Network, family or timm:NAME; repeatable.")
     ] = None,
     weights: Annotated[
         list[str] | None,

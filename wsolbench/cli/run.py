@@ -47,7 +47,12 @@ from wsolbench.files import fresh_folder
 def run(
     context: typer.Context,
     backbone: Annotated[
-        str, typer.Option(metavar="NAME", help="Network, family or timm:NAME; see 'wsolbench list backbones'.")
+        str,
+        typer.Option(
+            metavar="[SYSTEM:]NAME",
+            help="Network, family or timm:NAME; see 'wsolbench list backbones'. Behind a system, as in "
+            "acol:resnet_nano, the network that it trained.",
+        ),
     ],
     method: Annotated[
         list[str],

@@ -181,6 +181,14 @@ class SystemSpec:
     needs: frozenset[Need] = frozenset()
 
 
+class NotServedError(UsageError):
+    """A network cannot be changed for a system; `reason` is what the system says."""
+
+    def __init__(self, network: str, reason: str) -> None:
+        super().__init__(f"'{network}' cannot be trained by this system: {reason}")
+        self.reason = reason
+
+
 def rebuilt(
     base: BackboneSpec,
     change: Callable[[Any], Any] | None = None,
@@ -224,7 +232,7 @@ def _changing(base: BackboneSpec, change: Callable[[Any], Any]) -> Callable[...,
         try:
             return change(network)
         except UsageError as error:
-            raise UsageError(f"'{base.name}' cannot be trained by this system: {error}") from error
+            raise NotServedError(base.name, str(error)) from error
 
     built.__signature__ = inspect.signature(base.build, eval_str=True)  # type: ignore[attr-defined]
     return built

@@ -40,7 +40,7 @@ def draw_curve(log: pd.DataFrame, title: str, path: Path) -> None:
             _draw(axes, log, name, ACCURACIES[name])
         axes.set(ylabel="%")
         axes.legend()
-    _draw(rate, log, "learning_rate")
+    _draw(rate, log, "learning_rate", divided=True)  # every stage has a schedule of its own
     rate.set(ylabel="learning rate", xlabel="epoch", ylim=(0, None))
     if len(log) == 1:
         rate.set_xlim(0.5, 1.5)

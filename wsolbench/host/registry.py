@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 import re
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Generic, TypeAlias, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 from wsolbench.contract import (
     BackboneSpec,
@@ -22,10 +23,13 @@ from wsolbench.contract import (
     Zoo,
 )
 from wsolbench.contract.names import NAME_PATTERN
+from wsolbench.contract.systems import NotServedError
 from wsolbench.errors import UnknownNameError, UsageError, WsolbenchError
 from wsolbench.host.provider import Provider, blaming
 from wsolbench.texts import natural_key
 
+_EXAMPLE_SECONDS = 2.0
+"""Time for an example in an error message; networks with a small input come first, and are built in no time."""
 _SLIP = 0.85
 """Ratio of letters in common from which a listed name is meant: zoos, whose libraries are slow, are not asked then."""
 
@@ -85,6 +89,7 @@ class Catalogue(Generic[S_co]):
     ) -> None:
         self.kind = kind
         self.zoos = tuple(zoos)
+        self.others: tuple[Catalogue[Any], ...] = ()
         self._offers = sorted(offers, key=lambda offer: (offer.name, offer.provider.distribution))
         self._failures = failures
 
@@ -179,7 +184,14 @@ class Catalogue(Generic[S_co]):
         known = self.names_like(name) | set(also)
         listing = _shown_by(f"list {self.kind}s", len(self._offers), self.zoos)
         networks = self.zoos if self.kind == "backbone" else ()
-        return _unknown(self.noun, name, known, listing, networks, self._failures)
+        return _unknown(self.noun, name, known, listing, networks, self._failures, self.misplaced(name))
+
+    def misplaced(self, name: str) -> str:
+        """Say what a name is that is typed in the place of this kind: one of another kind; empty where it is none."""
+        kind = next((other.kind for other in self.others if other.knows(name, zoos=False)), "")
+        if kind == "system":
+            return f"It is a system, which stands before a network: --backbone {name}:NAME"
+        return f"It is a {kind}: --{kind} {name}" if kind else ""
 
     def names_like(self, name: str) -> set[str]:
         """Return the names to search for close matches; behind the prefix of a zoo, the zoo's names."""
@@ -237,7 +249,7 @@ class Networks(Catalogue[BackboneSpec]):
             bases = super().find(rest)
             if len(bases) > 1:
                 raise self.ambiguous(rest, bases)
-            found += [_served(system, base) for base in bases]
+            found += [self._served(system, base) for base in bases]
         return found
 
     def split(self, name: str) -> list[tuple[Offer[SystemSpec], str]]:
@@ -248,6 +260,26 @@ class Networks(Catalogue[BackboneSpec]):
             for prefix in (system.name, system.qualified_name)
             if name.startswith(f"{prefix}:")
         ]
+
+    def misplaced(self, name: str) -> str:
+        """Say what is wrong with the system before a network; else as `Catalogue.misplaced`, but for systems alone."""
+        prefix, colon, rest = name.partition(":")
+        if not colon:
+            return "" if any(system.name == name for system in self._systems) else super().misplaced(name)
+        stacked = [(one, two, base) for one, behind in self.split(name) for two, base in self.split(behind)]
+        if stacked:
+            one, two, base = stacked[0]
+            return f"Systems do not stack; type '{one.name}:{base}' or '{two.name}:{base}'"
+        kinds: tuple[Catalogue[Any], ...] = (self, *self.others)
+        zoos = [zoo for kind in kinds for zoo in kind.zoos]
+        offers = [*self._systems, *zoos, *(offer for kind in kinds for offer in kind)]
+        named = list(dict.fromkeys(each.name for each in (*self._systems, *zoos)))
+        if prefix in (*named, *(offer.provider.distribution for offer in offers)):
+            return ""
+        close = difflib.get_close_matches(prefix.lower(), named, cutoff=0.5)
+        meant = f"Did you mean {' or '.join(repr(f'{each}:{rest}') for each in close)}? "
+        said = f"No system is called '{prefix}'; 'wsolbench list systems' shows all {len(self._systems)}"
+        return (meant if close else "") + said
 
     def system_of(self, name: str) -> Offer[SystemSpec] | None:
         """Return the system that trains the network of a name, which is one; None for a network alone."""
@@ -268,7 +300,7 @@ class Networks(Catalogue[BackboneSpec]):
             refused: UsageError | None = None
             for base in self.family(rest) if ":" not in rest else []:
                 try:
-                    found.append(_served(system, base))
+                    found.append(self._served(system, base))
                 except UsageError as error:
                     refused = refused or error
             if refused is not None and not found:
@@ -288,17 +320,62 @@ class Networks(Catalogue[BackboneSpec]):
                 found |= {f"{system.name}:{rest}"} if super().find(rest) or self.family(rest) else set()
         return found or super().names_like(name)
 
+    def _served(self, system: Offer[SystemSpec], base: Offer[BackboneSpec]) -> Offer[BackboneSpec]:
+        """Return the network that a system trains in place of another one.
 
-def _served(system: Offer[SystemSpec], base: Offer[BackboneSpec]) -> Offer[BackboneSpec]:
-    """Return the network that a system trains in place of another one."""
-    with blaming(system.provider, f"preparing '{base.name}' for the system '{system.name}'"):
+        Raises:
+            UsageError: It cannot serve the network: the specification shows it, or the network when it is built.
+            PluginError: The system's code fails.
+        """
+
+        def refusal(reason: str) -> UsageError:
+            example = self._served_by(system)
+            instead = f"; it trains, for example, '{example}'" if example else ""
+            return UsageError(f"the system '{system.name}' cannot train '{base.name}': {reason}{instead}")
+
+        with blaming(system.provider, f"preparing '{base.name}' for the system '{system.name}'"):
+            try:
+                spec = system.spec.network(base.spec)
+            except UsageError as error:
+                raise refusal(str(error)) from error
+            family = None if spec.family is None else f"{system.name}:{spec.family}"
+            made = replace(spec, name=f"{system.name}:{base.name}", family=family, system=system.name)
+            return Offer(made if spec.build is base.spec.build else _refusing(made, refusal), system.provider)
+
+    def _served_by(self, system: Offer[SystemSpec]) -> str | None:
+        """Return a network that a system can serve, with a small input; None where none is found in a short time."""
+        began = time.monotonic()
+        for offer in sorted(self, key=lambda offer: offer.spec.input.size):
+            if time.monotonic() - began < _EXAMPLE_SECONDS and _can_be_built(system, offer):
+                return f"{system.name}:{self.shown_name(offer)}"
+        return None
+
+
+def _refusing(spec: BackboneSpec, refusal: Callable[[str], UsageError]) -> BackboneSpec:
+    """Return the specification of a changed network that is refused in other words where it cannot be changed."""
+    build, at_size = spec.build, spec.at_size
+
+    def built(*given: Any, **options: Any) -> Any:
         try:
-            spec = system.spec.network(base.spec)
-        except UsageError as error:
-            raise UsageError(f"the system '{system.name}' cannot train '{base.name}': {error}") from error
-        family = None if spec.family is None else f"{system.name}:{spec.family}"
-        made = replace(spec, name=f"{system.name}:{base.name}", family=family, system=system.name)
-        return Offer(made, system.provider)
+            return build(*given, **options)
+        except NotServedError as error:
+            raise refusal(error.reason) from error
+
+    built.__signature__ = inspect.signature(build, eval_str=True)  # type: ignore[attr-defined]
+    sized = None if at_size is None else lambda size: _refusing(at_size(size), refusal)
+    return replace(spec, build=built, at_size=sized)
+
+
+def _can_be_built(system: Offer[SystemSpec], base: Offer[BackboneSpec]) -> bool:
+    """Return whether a system can serve a network, which is built without memory."""
+    import torch
+
+    try:
+        with blaming(system.provider, f"preparing '{base.name}'"), torch.device("meta"):
+            system.spec.network(base.spec).build(2)
+    except WsolbenchError:
+        return False
+    return True
 
 
 class Registry:
@@ -319,6 +396,8 @@ class Registry:
         self.datasets: Catalogue[DatasetSpec] = Catalogue("dataset", self._of(DatasetSpec), failures)
         self.recipes: Catalogue[RecipeSpec] = Catalogue("recipe", self._of(RecipeSpec), failures)
         self.systems: Catalogue[SystemSpec] = Catalogue("system", systems, failures)
+        for catalogue in self.catalogues:
+            catalogue.others = tuple(each for each in self.catalogues if each is not catalogue)
 
     def including(self, offer: Offer[Offered]) -> Registry:
         """Return a registry that has one more offer, in place of an earlier one of its provider and name."""
@@ -339,7 +418,8 @@ class Registry:
         known |= {like for catalogue in self.catalogues for like in catalogue.names_like(name)}
         zoos = [zoo for catalogue in self.catalogues for zoo in catalogue.zoos]
         listing = _shown_by("list", sum(map(len, self.catalogues)), zoos)
-        return _unknown("name", name, known, listing, self.backbones.zoos, self.failures)
+        wrong = self.backbones.misplaced(name) if ":" in name else ""
+        return _unknown("name", name, known, listing, self.backbones.zoos, self.failures, wrong)
 
     def sized(self, name: str) -> tuple[str, int | None]:
         """Return the name of a network or family, and the size of its input where that is typed behind the name.
@@ -442,8 +522,9 @@ def _unknown(
     listing: str,
     networks: Iterable[Offer[Zoo[Spec]]],
     failures: tuple[PluginFailure, ...],
+    misplaced: str = "",
 ) -> UnknownNameError:
-    """Return the error for a name without an offer, with names that are like it."""
+    """Return the error for a name without an offer, with what it is elsewhere, or names that are like it."""
     typed = name.lower()
     by_lowercase = {known_name.lower(): known_name for known_name in known}
     behind = sorted(known_name for known_name in by_lowercase if known_name.startswith(f"{typed}:"))
@@ -453,7 +534,7 @@ def _unknown(
     begin = [match for match in near if match.startswith(typed)]
     close = dict.fromkeys(by_lowercase.get(match, match) for match in [*behind, *begin, *zoos, *near])
     hint = f" Did you mean {' or '.join(map(repr, list(close)[:3]))}?" if close else ""
-    message = f"unknown {kind} '{name}'.{hint}\n  {listing}."
+    message = f"unknown {kind} '{name}'.{f' {misplaced}.' if misplaced else hint}\n  {listing}."
     if failures:
         message += " Not loaded:" + "".join(f"\n  {failure}" for failure in failures)
     return UnknownNameError(message)

@@ -300,6 +300,10 @@ def looks_like(
     Returns:
         A clause that starts with a semicolon.
     """
+    card = read_card(file.path, file.sha256)
+    if card is not None and plain_name(card.backbone) != plain_name(taken_for.name):
+        options = "".join(f" --backbone-opt {name}={value}" for name, value in card.backbone_options.items())
+        return f"; its card says '{card.backbone}': run it with --backbone {card.backbone}{options}"
     spec, began = taken_for.spec, time.process_time()
     near = [offer for offer in offers if offer.provider == taken_for.provider and offer.spec.read_weights is None]
     for other in other_keys(file, key, spec.classifier_key):

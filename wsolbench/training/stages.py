@@ -14,6 +14,7 @@ from torch import Tensor
 
 from wsolbench.contract import Attentive, Stage, System, Tapped, Trainable
 from wsolbench.contract.backbones import class_weights, maps_and_rest
+from wsolbench.contract.options import build_with_options
 from wsolbench.errors import UsageError
 from wsolbench.training.built import Built
 
@@ -56,20 +57,43 @@ def stages_of(built: Built[System] | None, epochs: int, *, start: Start) -> tupl
         if len(set(names)) < len(names) or any(stage.epochs < 0 or stage.pairs < 1 for stage in stages):
             raise ValueError(f"stages {', '.join(names)}: expected names of their own, epochs and pairs of at least 1")
     if not stages:
-        raise UsageError(f"the system '{built.name}' has no epoch to train; give the recipe more than {epochs}")
+        zero = _options_at_zero(built, epochs)
+        advice = f"omit {zero}" if zero else f"give the recipe more than {epochs}: --recipe-opt epochs=N"
+        raise UsageError(f"the system '{built.name}' has no epoch to train; {advice}")
     for place, stage in enumerate(stages):
         if stage.after is None or stage.after in names[:place] or start == "classifier":
             continue
         lacks = (
             f"the stage '{stage.name}' of '{built.name}' goes on from the stage '{stage.after}', which this training "
         )
+        zero = _options_at_zero(built, epochs, stage.after)
+        add = f"omit {zero}" if zero else "add that stage"
         if start == "random":
-            raise UsageError(f"{lacks}does not have; add that stage, or start from its weights: --weights FILE")
+            raise UsageError(f"{lacks}does not have; {add}, or start from its weights: --weights FILE")
         raise UsageError(
-            f"{lacks}does not have, and the weights that it starts from have no classifier of its classes; add that "
-            "stage, or start from weights of a training on these classes"
+            f"{lacks}does not have, and the weights that it starts from have no classifier of its classes; {add}, or "
+            "start from weights of a training on these classes"
         )
     return stages
+
+
+def _options_at_zero(built: Built[System], epochs: int, name: str | None = None) -> str:
+    """Return the options, as they are typed, by whose 0 a stage is left out; any stage, where none is named."""
+    zero = [option for option, value in built.options.items() if type(value) is int and value == 0]
+    added = {option: _stages_with(built, epochs, option) for option in zero}
+    return " or ".join(
+        f"--system-opt {option}=0" for option in zero if added[option] and name in (None, *added[option])
+    )
+
+
+def _stages_with(built: Built[System], epochs: int, option: str) -> list[str]:
+    """Return the names of the stages that have epochs where an option is 1; none where it cannot be 1."""
+    try:
+        made, _ = build_with_options(built.name, built.offer.spec.build, {**built.options, option: 1})
+    except UsageError:
+        return []
+    with built.blaming():
+        return [stage.name for stage in made.stages(epochs) if stage.epochs]
 
 
 def check_needs(built: Built[System], network: Any, called: str) -> None:

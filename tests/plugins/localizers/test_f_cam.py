@@ -433,7 +433,7 @@ class NoTaps(Small):
             Small,
             {"classifier_epochs": 0},
             "the stage 'decoder' of 'f-cam' goes on from the stage 'classifier', which this training does not have; "
-            "add that stage, or start from its weights: --weights FILE",
+            "omit --system-opt classifier_epochs=0, or start from its weights: --weights FILE",
         ),
     ],
 )

@@ -404,7 +404,7 @@ class Tokens(Small):
             Small,
             {"classifier_epochs": 0},
             "the stage 'regressor' of 'psol' goes on from the stage 'classifier', which this training does not have; "
-            "add that stage, or start from its weights: --weights FILE",
+            "omit --system-opt classifier_epochs=0, or start from its weights: --weights FILE",
         ),
     ],
 )

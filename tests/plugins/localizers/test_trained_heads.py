@@ -169,10 +169,10 @@ def test_vgg_starts_from_the_convolutions_of_a_published_file(registry, tmp_path
     [
         pytest.param(
             "acol:timm:vit_tiny_patch16_224",
-            ("'timm:vit_tiny_patch16_224' cannot be trained by this system: needs a head that reads nothing but",),
+            ("the system 'acol' cannot train 'timm:vit_tiny_patch16_224': needs a head that reads nothing but",),
             marks=pytest.mark.slow,
         ),
-        ("spg:drn_d_22", ("'drn_d_22' cannot be trained by this system: needs three taps", "the network has none")),
+        ("spg:drn_d_22", ("the system 'spg' cannot train 'drn_d_22': needs three taps", "the network has none")),
     ],
 )
 def test_a_network_that_cannot_be_served_is_one_line(cli, name, words):

@@ -141,8 +141,8 @@ def test_a_network_that_cannot_be_trained_is_refused(network, words):
 
 @pytest.mark.parametrize("system", ["ts-cam", "scm"])
 def test_a_network_without_attention_is_one_line(cli, system):
-    said = "'resnet_nano' cannot be trained by this system: needs the attention of a network of tokens"
-    assert cli("describe", f"{system}:resnet_nano").refused(said)
+    said = f"the system '{system}' cannot train 'resnet_nano': needs the attention of a network of tokens"
+    assert cli("describe", f"{system}:resnet_nano").refused(said, f"it trains, for example, '{system}:vit_micro'")
 
 
 # ------------------------------------------------------------------------------------------------------------- weights
