@@ -265,6 +265,17 @@ def test_boxes_in_fractions_are_read_as_listed_ones_are(tmp_path, form):
     )
 
 
+@pytest.mark.parametrize(
+    ("read", "name"), [(read_predicted_boxes, "test.csv"), (read_predicted_classes, "record-cam.json")]
+)
+def test_a_folder_in_place_of_a_file_is_said_to_be_one_with_what_may_be_meant(tmp_path, read, name):
+    (tmp_path / name).touch()
+    images = PredictedImages("test", ["a"], ["a"], lambda: ())
+    rest = ({"a": (9, 9)},) if read is read_predicted_boxes else (["x"], 1)
+    with pytest.raises(DataError, match=rf"{tmp_path}: it is a folder; name a file in it, such as {tmp_path / name}$"):
+        read(tmp_path, images, *rest, "--option")
+
+
 def test_coco_is_in_pixels(tmp_path):
     (file := tmp_path / "boxes.json").write_text(json.dumps([{"image_id": "a", "bbox": [0.1, 0.1, 0.5, 0.5]}]))
     with pytest.raises(

@@ -701,6 +701,9 @@ def test_the_curve_of_stages_has_no_empty_panel_and_names_terms_and_stages(tmp_p
     assert (tmp_path / "curve.png").exists()
     assert [line.get_label() for line in loss.lines[:3]] == ["sum", "first", "second"]
     assert [text.get_text() for text in loss.texts] == ["warm-up", "all"]
+    for line, values in zip(loss.lines, ([3.0, None, 2.0, 1.0], [3.0, None, 1.5, 0.5]), strict=False):
+        assert line.get_ydata().tolist() == pytest.approx([np.nan if v is None else v for v in values], nan_ok=True)
+        assert (line.get_marker(), line.get_markevery()) == ("o", [0])  # the only epoch of its stage
     assert len(others) == (2 if top1[1] else 1)
     assert all(axes.lines for axes in figure.axes)
 

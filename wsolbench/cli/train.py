@@ -34,7 +34,7 @@ from wsolbench.cli.arguments import (
     refuse_commas,
 )
 from wsolbench.cli.session import session_of
-from wsolbench.contract.choices import LARGEST_SEED, CheckpointRule, ChoiceMetric, TrainingPrecision
+from wsolbench.contract.choices import CHOICE_METRICS, LARGEST_SEED, CheckpointRule, ChoiceMetric, TrainingPrecision
 from wsolbench.errors import UsageError
 from wsolbench.files import fresh_folder
 
@@ -204,13 +204,17 @@ def train(
         if trained.card.best_epoch is not None:
             best = trained.card.best_epoch
             score = best.scores[best.epoch - best.first]
-            typer.echo(f"kept the weights after epoch {best.epoch}: {best.metric} {score:.1f} on train-fullsup")
+            metric = CHOICE_METRICS[best.metric]
+            typer.echo(f"kept the weights after epoch {best.epoch}: {metric} {score:.1f} on train-fullsup")
         if trained.card.chosen is not None:
             typer.echo(_told(trained.card.chosen))
         typer.echo(f"weights, card, log and curve: {trained.folder}")
-        if trained.card.system is not None and trained.card.chosen is None:
-            weights = f"--weights {trained.weights} --method {registry.usual_method(backbone)}"
-            typer.echo(f"run it with --backbone {backbone} {weights}")
+        if trained.card.system is not None or trained.card.chosen is not None:
+            of_method = trained.card.chosen.method_options if trained.card.chosen else config.method_options
+            options = [f"--backbone-opt {name}={value}" for name, value in trained.card.backbone_options.items()]
+            options += [f"--weights {trained.weights}", f"--method {method}"]
+            options += [f"--method-opt {method}.{name}={value}" for name, value in of_method.items()]
+            typer.echo(f"run it with --backbone {backbone} {' '.join(options)}")
 
 
 def _refuse_without_choose(given: Mapping[str, object]) -> None:
@@ -228,14 +232,11 @@ def _refuse_without_choose(given: Mapping[str, object]) -> None:
 
 
 def _told(chosen: ChoiceInfo) -> str:
-    """Say what was chosen, and with which options of the method it is to be run."""
+    """Say what was chosen."""
     best = chosen.draws[chosen.draw]
     options = ", ".join(f"{name}={value}" for name, value in best.options.items())
-    of_method = "".join(
-        f" --method-opt {chosen.method}.{name}={value}" for name, value in chosen.method_options.items()
-    )
-    text = f"chosen among {len(chosen.draws)} draws: {options} ({chosen.metric} {best.score:.1f} on train-fullsup)"
-    return f"{text}\nrun it with --method {chosen.method}{of_method}"
+    metric = CHOICE_METRICS[chosen.metric]
+    return f"chosen among {len(chosen.draws)} draws: {options} ({metric} {best.score:.1f} on train-fullsup)"
 
 
 def _read_seeds(texts: list[str]) -> tuple[int, ...]:

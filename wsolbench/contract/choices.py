@@ -7,6 +7,7 @@ from typing import Annotated, Final, Literal, TypeAlias, get_args
 from pydantic import BeforeValidator, Field
 
 __all__ = [
+    "CHOICE_METRICS",
     "DATASET_NAME",
     "DEFAULT_THRESHOLD_STEP",
     "FINEST_THRESHOLD_STEP",
@@ -54,6 +55,12 @@ CheckpointRule: TypeAlias = Literal["last", "best-on-train-fullsup"]
 """Which weights of a training are kept: those at the end, or of the epoch that localizes best on train-fullsup."""
 ChoiceMetric: TypeAlias = Literal["max_box_acc_v2", "max_box_acc", "pxap"]
 """The score on train-fullsup by which a training is chosen among several."""
+CHOICE_METRICS: dict[ChoiceMetric, str] = {
+    "max_box_acc_v2": "MaxBoxAccV2",
+    "max_box_acc": "MaxBoxAcc",
+    "pxap": "PxAP",
+}
+"""What people call them."""
 
 TrainingPrecision: TypeAlias = Literal["fp32", "bf16"]
 """What a step of training is computed in."""

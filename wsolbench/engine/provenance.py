@@ -67,6 +67,7 @@ def describe_backbone(network: LoadedNetwork, class_rows: tuple[int, ...] | None
         requested=network.requested,
         name=network.spec.name,
         family=network.spec.family,
+        system=network.spec.system,
         options=dict(network.options),
         tap=network.tap,
         provider=str(network.offer.provider),

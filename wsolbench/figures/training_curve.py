@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -63,22 +64,27 @@ def draw_curve(log: pd.DataFrame, title: str, path: Path) -> None:
 
 
 def _draw_loss(axes: Axes, log: pd.DataFrame) -> None:
-    """Draw the loss, and its terms where there are several."""
+    """Draw the loss, and its terms where there are several; no line crosses a border between stages."""
     names = list(log.columns)
     terms = names[names.index("stage") + 1 :] if "stage" in names else []
-    _draw(axes, log, "loss", "sum" if len(terms) > 1 else None)
+    _draw(axes, log, "loss", "sum" if len(terms) > 1 else None, divided=True)
     for name in terms if len(terms) > 1 else []:
-        _draw(axes, log, name, visible(name), linestyle="--")
+        _draw(axes, log, name, visible(name), linestyle="--", divided=True)
     axes.set(ylabel="loss")
     if len(terms) > 1:
         axes.legend()
 
 
-def _draw(axes: Axes, log: pd.DataFrame, name: str, label: str | None = None, linestyle: str = "-") -> None:
-    """Draw a column; a single value in it is a dot."""
-    values = log[name].astype(float)
-    marker = "o" if values.notna().sum() == 1 else None
-    axes.plot(log["epoch"], values, linestyle, marker=marker, label=label)
+def _draw(
+    axes: Axes, log: pd.DataFrame, name: str, label: str | None = None, linestyle: str = "-", *, divided: bool = False
+) -> None:
+    """Draw a column, as a line for each stage if it is to be divided; a value without neighbours is a dot."""
+    epochs, values = log["epoch"].astype(float).to_numpy(), log[name].astype(float).to_numpy()
+    borders = np.searchsorted(epochs, [begin for _, begin in _begins(log)[1:]] if divided else [])
+    epochs, values = np.insert(epochs, borders, np.nan), np.insert(values, borders, np.nan)
+    known = np.pad(np.isfinite(values), 1)
+    alone = np.flatnonzero(known[1:-1] & ~known[:-2] & ~known[2:]).tolist()
+    axes.plot(epochs, values, linestyle, marker="o" if alone else None, markevery=alone or None, label=label)
 
 
 def _begins(log: pd.DataFrame) -> list[tuple[str, int]]:

@@ -271,9 +271,9 @@ class Networks(Catalogue[BackboneSpec]):
             one, two, base = stacked[0]
             return f"Systems do not stack; type '{one.name}:{base}' or '{two.name}:{base}'"
         kinds: tuple[Catalogue[Any], ...] = (self, *self.others)
-        zoos = [zoo for kind in kinds for zoo in kind.zoos]
-        offers = [*self._systems, *zoos, *(offer for kind in kinds for offer in kind)]
-        named = list(dict.fromkeys(each.name for each in (*self._systems, *zoos)))
+        leading: list[Offer[Any]] = [*self._systems, *(zoo for kind in kinds for zoo in kind.zoos)]
+        offers = [*leading, *(offer for kind in kinds for offer in kind)]
+        named = list(dict.fromkeys(each.name for each in leading))
         if prefix in (*named, *(offer.provider.distribution for offer in offers)):
             return ""
         close = difflib.get_close_matches(prefix.lower(), named, cutoff=0.5)

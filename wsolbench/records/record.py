@@ -295,7 +295,9 @@ class StageInfo(_Part):
 
     name: Text
     epochs: PositiveCount
-    trains: list[Text] = Field(description="parts of the network, as in its names of parameters; empty for all of it")
+    trains: list[Text] = Field(
+        description="parts of the network, as in its names of parameters; an empty name is all of it"
+    )
     pairs: PositiveCount = Field(default=1, description="images of one class that follow one another in a batch")
     targets_sha256: Sha256 | None = Field(default=None, description="of its per-image targets; null where it has none")
 
@@ -395,6 +397,9 @@ class BackboneInfo(_Part):
     requested: Name = Field(description="the name that was asked for, perhaps a family")
     name: Name
     family: Name | None
+    system: Name | None = Field(
+        default=None, description="that stands before its name; null without one, and in older records"
+    )
     options: Plain = Field(default={}, description="of the network, those that were given")
     tap: Text | None = Field(default=None, description="layer whose maps are the features; null for the network's own")
     provider: Text
@@ -426,9 +431,19 @@ class BackboneInfo(_Part):
 
     @property
     def label(self) -> str:
-        """The name with the options and the tap, and the input where it is not the network's own."""
+        """The name with the options and the tap, the input where it is not its own, and weights of another system."""
         options = self.options if self.tap is None else {**self.options, "tap": self.tap}
-        return network_label(self.name, options, self.changed_settings)
+        return network_label(self.name, options, ", ".join(filter(None, (self.changed_settings, self.other_system))))
+
+    @property
+    def other_system(self) -> str:
+        """Whose the weights are, where another system than that of the name trained them, or none; else empty."""
+        training = self.weights.training
+        if training is None:
+            return ""
+        trained = None if training.system is None else training.system.name
+        named = trained if trained is not None and self.name.startswith(f"{trained}:") else self.system
+        return "" if trained == named else f"weights of {trained}" if trained else "weights of no system"
 
     @property
     def changed_settings(self) -> str:

@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 
 from wsolbench.config import TrainConfig
-from wsolbench.contract.choices import ChoiceMetric
+from wsolbench.contract.choices import CHOICE_METRICS, ChoiceMetric
 from wsolbench.contract.options import list_options
 from wsolbench.contract.search import Search
 from wsolbench.data.opened import OpenSplit
@@ -216,7 +216,8 @@ class _RandomSearch:
             self.reporter.say(f"{label}: {error}")
             return DrawInfo(options=drawn, score=None, failed=str(error))
         score = getattr(record.metrics, self.metric)
-        self.reporter.say(f"{label}: {self.metric} {'none' if score is None else f'{score:.2f}'} on train-fullsup")
+        name = CHOICE_METRICS[self.metric]
+        self.reporter.say(f"{label}: {name} {'none' if score is None else f'{score:.2f}'} on train-fullsup")
         card = _read_card(folder)
         self._check_pixels(
             folder,

@@ -207,6 +207,7 @@ class SeedTraining:
                 if number != self._number:
                     self._network.load_state_dict(self.kept.state_dict())
                     self._begin(number)
+                self._announce(reporter)
                 self._prepare_targets(reporter)
                 self._train_epoch(advance, save, due)
                 self._check_weights()
@@ -215,6 +216,17 @@ class SeedTraining:
                 save()
         if self._best is not None:
             self.kept.load_state_dict(self._best)
+
+    def _announce(self, reporter: Reporter) -> None:
+        """Say that a stage begins, where a system has several."""
+        stage, stages = self._stage, self._timetable.stages
+        if len(stages) > 1 and len(self.log) == self._before:
+            trains = "the whole network" if "" in stage.trains else ", ".join(stage.trains)
+            numbers = f"{self._before + 1} to {self._before + stage.epochs}" if stage.epochs > 1 else self._before + 1
+            reporter.say(
+                f"seed {self._seed}: stage '{stage.name}' ({self._number + 1} of {len(stages)}), "
+                f"epoch{'s' if stage.epochs > 1 else ''} {numbers}, trains {trains}"
+            )
 
     def best_epoch(self) -> BestEpochInfo | None:
         """Return what is to be said of the epoch whose weights are kept; None where they are the last ones.
@@ -486,7 +498,8 @@ class SeedTraining:
         line, epochs = self.log[-1], self._timetable.epochs
         images = self._timetable.images_per_epoch(self._stage)
         terms = line.terms if len(line.terms) > 1 else {}
-        parts = [f"loss {line.loss:.3f}", *(f"{name} {value:.3f}" for name, value in terms.items())]
+        alone = "".join(f" ({name})" for name in line.terms if not terms)
+        parts = [f"loss {line.loss:.3f}{alone}", *(f"{name} {value:.3f}" for name, value in terms.items())]
         parts += [] if line.train_top1 is None else [f"top-1 on train-weaksup {line.train_top1:.1f}"]
         for split, top1 in ((Split.TRAIN_FULLSUP, line.train_fullsup_top1), (Split.TEST, line.test_top1)):
             parts += [] if top1 is None else [f"on {split.label} {top1:.1f}"]
@@ -494,7 +507,8 @@ class SeedTraining:
         parts.append(f"{images / max(line.seconds, 0.1):.0f} images/s")
         left = (epochs - line.epoch) * line.seconds
         parts += [f"{left / 60:.0f} min left"] if left >= 60 else []
-        return f"seed {self._seed} epoch {line.epoch}/{epochs}: {', '.join(parts)}"
+        stage = f" of '{line.stage}'" if len(self._timetable.stages) > 1 else ""
+        return f"seed {self._seed} epoch {line.epoch}/{epochs}{stage}: {', '.join(parts)}"
 
 
 @contextmanager

@@ -55,7 +55,7 @@ def read_predicted_classes(
         DataError: The file is of another form, an image has no entry or two, a class is none of the data set or may
             be two, or some classes are numbers and others names.
     """
-    entries = _read_json(path) if check_kind(path, option) == "json" else _read_csv(path)
+    entries = _read_json(path) if check_kind(path, option, "record-*.json") == "json" else _read_csv(path)
     ids = images.find([entry.image for entry in entries], [entry.place for entry in entries], "predictions")
     found: dict[str, _Entry] = {}
     for image_id, entry in zip(ids, entries, strict=True):

@@ -19,8 +19,13 @@ IMAGE_TITLES = ("image", "image_id", "filename", "file_name", "file", "path", "i
 _SEPARATORS = (",", ";", "\t")
 
 
-def check_kind(path: Path, option: str) -> str:
+def check_kind(path: Path, option: str, example: str = "*.csv") -> str:
     """Return the kind of a file of predictions by its ending.
+
+    Args:
+        path: The file.
+        option: The option that names it, for messages.
+        example: What files of a folder are called that may be meant where a folder is named.
 
     Raises:
         DataError: It is another one, or there is no such file.
@@ -28,6 +33,10 @@ def check_kind(path: Path, option: str) -> str:
     kind = path.suffix.lower()
     if not path.exists():
         raise DataError(f"{option} {path}: there is no such file")
+    if path.is_dir():
+        found = sorted(path.glob(example))
+        such = f", such as {found[0]}" if found else ""
+        raise DataError(f"{option} {path}: it is a folder; name a file in it{such}")
     if kind not in (".csv", ".tsv", ".txt", ".json"):
         raise DataError(f"{option} {path}: expected a file of CSV or JSON, whose name ends in .csv or .json")
     return "json" if kind == ".json" else "csv"
