@@ -5,7 +5,16 @@ import json
 import pytest
 from toy_records import PROTOCOL, make_record
 
-from wsolbench.records import BackboneInfo, Preprocessing, TrainingInfo, WeightsInfo, identify, identity_of
+from wsolbench.records import (
+    BackboneInfo,
+    Preprocessing,
+    StageInfo,
+    SystemInfo,
+    TrainingInfo,
+    WeightsInfo,
+    identify,
+    identity_of,
+)
 from wsolbench.records.identity import difference
 
 RANDOM = WeightsInfo(source="random", file=None, sha256=None)
@@ -126,3 +135,23 @@ def test_stored_maps_are_what_came_of_them():
     assert identity_of(make_record()) == identity_of(make_record())
     assert identity_of(make_record()).sha256 != identity_of(make_record(2)).sha256
     assert identity_of(make_record()).comparable == identity_of(make_record(2)).comparable
+
+
+@pytest.mark.parametrize(
+    ("name", "named", "trained_by", "label"),
+    [
+        ("net", None, None, "net"),
+        ("net", None, "adl", "net (weights of adl)"),
+        ("adl:net", "adl", "adl", "adl:net"),
+        ("adl:net", None, "adl", "adl:net"),  # a record from before networks had a system
+        ("adl:net", "adl", "bridge-gap", "adl:net (weights of bridge-gap)"),
+        ("adl:net", "adl", None, "adl:net (weights of no system)"),
+    ],
+)
+def test_a_label_says_whose_the_weights_are_where_its_name_does_not(name, named, trained_by, label):
+    weights = trained()
+    stages = [StageInfo(name="training", epochs=1, trains=[""])]
+    system = None if trained_by is None else SystemInfo(name=trained_by, options={}, stages=stages)
+    training = weights.training.model_copy(update={"system": system})
+    weights = weights.model_copy(update={"training": training})
+    assert network(weights, name=name, system=named).label == label
