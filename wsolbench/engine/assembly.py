@@ -284,6 +284,7 @@ def assemble_record(
         config=None if config is None else config.model_dump(mode="json"),
         seconds=dict(seconds),
         thresholds=thresholds,
+        boxes_per_image=scored.evaluated.boxes_per_image,
         outcomes=outcomes,
     )
 

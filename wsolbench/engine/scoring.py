@@ -92,6 +92,7 @@ class ScoredSplit:
         of_maps: Whether maps were scored; otherwise boxes were.
         without_box: Positions of the images for which no box is predicted, of boxes.
         cut: The number of boxes that are partly or wholly outside their image.
+        boxes_per_image: The mean number of boxes, of boxes.
     """
 
     part: OpenSplit
@@ -107,6 +108,7 @@ class ScoredSplit:
     of_maps: bool = True
     without_box: Sequence[int] = ()
     cut: int = 0
+    boxes_per_image: float | None = None
 
     @property
     def undefined(self) -> str | None:
@@ -291,6 +293,7 @@ class SplitScore:
             of_maps=of_maps,
             without_box=[index for index, (count, _) in sorted(self._predicted.items()) if count == 0],
             cut=sum(cut for _, cut in self._predicted.values()),
+            boxes_per_image=None if of_maps else round(sum(each for each, _ in self._predicted.values()) / count, 4),
         )
 
 

@@ -1,4 +1,4 @@
-"""Marks for what a record claims and nobody can verify: where they stand in tables, and what they mean."""
+"""Marks in tables for claims that nobody can verify, and for what makes scores better, and what they mean."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from wsolbench.records.record import ResultRecord
 
 __all__ = ["CLAIMED", "explain_marks", "marked", "marks_of", "network_marked"]
 
-CLAIMED, UNSEALED, BEST_EPOCH = "†", "‡", "§"
+CLAIMED, UNSEALED, BEST_EPOCH, MANY_BOXES = "†", "‡", "§", "¶"
 _MEANINGS = {
     CLAIMED: "PxAP is a claim: the record holds no numbers of pixels to verify it with",
     UNSEALED: "measured with schema version 1 or 2: no hash covered its claims, such as network, weights and options",
     BEST_EPOCH: "weights of the epoch that localizes best on train-fullsup: its boxes or masks were used in training",
+    MANY_BOXES: "more than one predicted box an image: MaxBoxAccV2 counts an image as right where any of them is",
 }
 
 
@@ -26,6 +27,8 @@ def marks_of(records: Iterable[ResultRecord]) -> frozenset[str]:
             found.add(UNSEALED)
         if record.best_epoch is not None:
             found.add(BEST_EPOCH)
+        if (record.boxes_per_image or 0) > 1:
+            found.add(MANY_BOXES)
     return frozenset(found)
 
 
@@ -36,7 +39,9 @@ def marked(text: str, mark: str, marks: Collection[str]) -> str:
 
 def network_marked(text: str, marks: Collection[str]) -> str:
     """Return what was measured with the marks behind it that are about the whole of a record or its weights."""
-    return marked(marked(text, UNSEALED, marks), BEST_EPOCH, marks)
+    for mark in (UNSEALED, BEST_EPOCH, MANY_BOXES):
+        text = marked(text, mark, marks)
+    return text
 
 
 def explain_marks(marks: Collection[str]) -> list[str]:

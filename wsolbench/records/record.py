@@ -547,6 +547,12 @@ class ResultRecord(_Part):
         description="rule for τ beside oracle and train-fullsup -> scores: pseudo-boxes (chosen on images with pseudo "
         "boxes), fixed-0.2 and the like, otsu; intervals have them as otsu.box_acc",
     )
+    boxes_per_image: float | None = Field(
+        default=None,
+        ge=0,
+        description="mean number of predicted boxes of an image, any of which may be right for MaxBoxAccV2; null for "
+        "maps, and in older records",
+    )
     splits: list[SplitInfo] = Field(
         min_length=1, max_length=3, description="the evaluated split first; images with pseudo boxes last"
     )

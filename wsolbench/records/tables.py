@@ -141,7 +141,8 @@ def _metrics_table(records: Sequence[ResultRecord], form: str = "simple", *, fur
 def _shown_thresholds(record: ResultRecord, *, has_fullsup: bool) -> dict[int, str]:
     """Return which cells of a method a table shows: their place -> the τ."""
     if record.protocol.scored == "boxes":  # their cells at the fullsup τ are those at every τ
-        return {1: "boxes, no τ"}
+        count = record.boxes_per_image or 0
+        return {1: f"boxes, no τ; {count:.1f} boxes an image" if count > 1 else "boxes, no τ"}
     rules = {place: rule_label(rule) for place, rule in enumerate(record.thresholds, start=2)}
     return {0: "oracle τ", **({1: "fullsup τ"} if has_fullsup else {}), **rules}
 
@@ -301,6 +302,7 @@ def _row(record: ResultRecord) -> dict[str, Any]:
         "migrated_from": record.migrated_from,
         "pxap_claimed": record.pxap_is_claimed,
         "best_epoch": record.best_epoch,
+        "boxes_per_image": record.boxes_per_image,
     }
     for name, value in record.metrics.model_dump().items():
         terms = {f"{name}.{key}": term for key, term in value.items()} if isinstance(value, dict) else {name: value}

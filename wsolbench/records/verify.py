@@ -65,6 +65,7 @@ CLAIMED: Mapping[str, str] = {
     "backbone": "the network, its weights and their training, and the preprocessing",
     "classifier": "whose predicted classes are scored, where these are not the network's own",
     "method": "the method, its provider and its options; checked: changed options are among the options",
+    "boxes_per_image": "how many boxes an image has on average; tables mark more than one with ¶",
     "protocol.target": "the class that maps are made for; checked: only maps of the true class have GT-known Loc",
     "config": "the settings of the job; checked: split, step of τ, target, limit, batch size, seed are the record's",
     "migrated_from": "the schema version that it was measured with; checked: outcomes have what that version has",
