@@ -65,7 +65,9 @@ def test_a_box_is_right_at_every_threshold_or_at_none(boxer, toys):
     assert record.missing["fullsup_cam_threshold"] == "boxes have no τ"
     assert metrics.top1_acc == 100
     assert metrics.top1_loc == 50
+    assert record.boxes_per_image == 1
     assert "boxes, no τ" in str(record)
+    assert "an image" not in str(record)
     assert "oracle τ" not in str(record)
     assert [info.split for info in record.splits] == ["test", "train-fullsup"]
     assert record.splits[0].images_sha256 is not None
@@ -85,6 +87,10 @@ def test_of_several_boxes_the_best_score_counts_alone_and_any_for_v2(boxer):
 
     first = boxer(boxes)
     assert (first.metrics.max_box_acc, first.metrics.max_box_acc_v2) == (0, 100)
+    assert first.boxes_per_image == 2  # the third is none
+    assert "boxes, no τ; 2.0 boxes an image" in str(first)
+    assert "boxer ¶" in str(first)
+    assert "¶ more than one predicted box an image: MaxBoxAccV2 counts an image as right where any" in str(first)
 
 
 def test_scores_decide_which_box_is_the_best(boxer):

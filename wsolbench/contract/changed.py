@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["as_before", "change_network", "channels_of", "min_max", "remove_head", "without_memory"]
 
+_BATCH = 2
+
 
 def change_network(network: Any, mixin: type) -> Any:
     """Put a mixin before the class of a network, in place, and return the network."""
@@ -55,7 +57,8 @@ def channels_of(network: Any, size: int, layers: Iterable[str] = ()) -> tuple[in
         maps, _ = _on_meta(network, size)
     for layer in layers:
         if layer not in kept or kept[layer].ndim != 4 or kept[layer].shape[2] != kept[layer].shape[3]:
-            raise UsageError(f"needs maps (B, K, h, w) at '{layer}', which has none")
+            given = f"a tensor {tuple(kept[layer].shape)} of {_BATCH} images" if layer in kept else "nothing"
+            raise UsageError(f"needs maps (B, K, h, w) at '{layer}', which gives {given}")
     return (*(kept[layer].shape[1] for layer in layers), maps.shape[1])
 
 
@@ -83,7 +86,7 @@ def _on_meta(network: Any, size: int, tap: str | None = None) -> tuple[Tensor, s
     import torch
 
     def features(network: Any) -> Any:
-        images = torch.zeros(2, 3, size, size, device="meta")
+        images = torch.zeros(_BATCH, 3, size, size, device="meta")
         return network.forward_features(images) if tap is None else tap_maps(network, images, [tap])[tap]
 
     maps, parameters = without_memory(network, features)

@@ -293,6 +293,17 @@ def test_networks_that_it_cannot_serve_are_refused():
         UsageError, match=r"^'toy' cannot be trained by .*: needs class weights, and the network has none$"
     ):
         network_of(spec_of(WithoutWeights())).build(CLASSES)
+    channels_last = DeepToy()
+    layer = channels_last.get_submodule(channels_last.taps[-2])
+    layer.register_forward_hook(lambda _module, _inputs, maps: maps.movedim(1, 3))
+    channels_last.get_submodule(channels_last.taps[-1]).register_forward_pre_hook(
+        lambda _module, inputs: (inputs[0].movedim(3, 1),)
+    )
+    with pytest.raises(
+        UsageError,
+        match=r"^'toy' .*: needs maps \(B, K, h, w\) at 'layers\.\d', which gives a tensor \(2, \d+, \d+, \d+\) of 2",
+    ):
+        network_of(spec_of(channels_last)).build(CLASSES)
 
 
 def test_places_and_norms_that_make_no_sense_are_refused():

@@ -1,7 +1,7 @@
 """``bridge-gap``: a loss that turns the features of an object towards the weights of its class.
 
 The network does not change, and its map at test time is CAM. Any network whose head reads its feature maps alone, and
-that has class weights and two taps, can be trained.
+that has class weights and two taps, can be trained where the last tap but one has maps (B, K, h, w).
 """
 
 from __future__ import annotations
