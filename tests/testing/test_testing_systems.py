@@ -72,6 +72,11 @@ def boxes(images):
         yield {"boxes": batch[:, 0, 0, :3]}
 
 
+def cast(images):
+    for number, (batch, _) in enumerate(images):
+        yield {"one": torch.zeros(len(batch), dtype=torch.float32 if number else torch.int64)}
+
+
 def warm_up(step):
     terms = classification(step)
     return terms if step.epoch == 1 else {**terms, "extra": step.outputs["features"].square().mean()}
@@ -124,6 +129,7 @@ def changing():
         (system(network=lambda base: rebuilt(base, classifier_key="fc.weight")), "system_network"),
         (system(network=other_classes), "system_classifies"),
         (system(Stage("s", 1, targets=boxes)), "system_targets"),
+        (system(Stage("s", 1, targets=cast)), "system_targets"),
         (system(Stage("s", 1, targets=lambda _: [{"one": torch.zeros(3)}])), "system_targets"),
         (system(Stage("s", 1, loss=lambda step: {"a": step.outputs["logits"]})), "system_trains"),
         (system(Stage("s", 1, loss=lambda step: {"a": step.outputs["logits"].sum() / 0})), "system_trains"),

@@ -181,6 +181,9 @@ def _targets(stage: Stage, network: Any, size: int) -> dict[str, Tensor]:
         made: Iterable[Mapping[str, Tensor]] = list(stage.targets(_TwoBatches(network, size)))
     names = [sorted(batch) for batch in made]
     expect(f"names of the targets of '{stage.name}'", names[:1] * len(names), names)
+    for name in names[0]:
+        forms = [(batch[name].dtype, tuple(batch[name].shape[1:])) for batch in made]
+        expect(f"types and shapes of the targets '{name}' of '{stage.name}'", forms[:1] * len(forms), forms)
     return {name: torch.cat([batch[name] for batch in made]) for name in names[0]}
 
 

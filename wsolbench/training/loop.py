@@ -102,7 +102,7 @@ class _Epoch:
         for name in terms:
             if name in _COLUMNS or name.startswith(_OF_SPLIT):
                 raise ValueError(f"the loss has a term '{name}', as a column of the log is called; name it otherwise")
-        if self.step and terms.keys() != self.terms.keys():
+        if self.terms and terms.keys() != self.terms.keys():  # an older state has none
             raise ValueError(
                 f"the loss of step {self.step + 1} of the epoch has the terms {', '.join(sorted(terms))}, that of the "
                 f"first step {', '.join(sorted(self.terms))}: expected the same in all steps of an epoch"
