@@ -122,7 +122,7 @@ def test_kernels_are_compared_with_the_smallest_where_nothing_else_differs():
 def test_pretrained_networks_without_a_card_are_not_trained_alike():
     networks = [entry("pc1", network=name, kernel=kernel) for name, kernel in (("a", 3), ("b", 13))]
     assert tried(*networks) == {}
-    shown = claims_as_markdown(group_tables([*networks, entry("cam", network="a")])).split("### ")[4]
+    shown = claims_as_markdown(group_tables([*networks, entry("cam", network="a")])).split("## ")[4]
     assert "birds, 8 images, pretrained: not tried; trainings differ, or are not known." in shown
 
 
@@ -214,7 +214,7 @@ def test_the_verdict_is_where_the_interval_lies(low, high, verdict):
 
 def test_the_page_says_which_way_each_claim_falls():
     section = claims_as_markdown(group_tables([entry("cam", 2), entry("pc1", network="net")]))
-    first, second, third = section.split("### ")[1:4]
+    first, second, third = section.split("## ")[1:4]
     (row,) = [line for line in first.splitlines() if line.startswith("| birds, 8 images") and "pretrained" in line]
     result = try_claims(group_tables([entry("cam", 2), entry("pc1")]))[0]
     cells = [cell.strip() for cell in row.strip("|").split("|")]
@@ -230,7 +230,7 @@ def test_the_page_says_which_way_each_claim_falls():
 
 def test_the_page_says_where_a_claim_cannot_be_tried():
     entries = [entry("cam-pos"), entry("cam-neg", constant_maps=8), entry("cam"), entry("pc1")]
-    section = claims_as_markdown(group_tables(entries)).split("### ")[2]
+    section = claims_as_markdown(group_tables(entries)).split("## ")[2]
     assert "birds, 8 images, pretrained: not tried; cam-neg is the same everywhere." in section
     assert "trained with wsolbench: not tried" not in section
 
@@ -256,7 +256,7 @@ def test_the_page_says_which_networks_have_the_kernels_that_the_paper_speaks_of(
             ("res", 7, 3, training()),
         )
     ]
-    section = claims_as_markdown(group_tables(pairs)).split("### ")[1]
+    section = claims_as_markdown(group_tables(pairs)).split("## ")[1]
     assert "Source: Tables 1 and 3, on CUB" in section
     assert (
         "The paper claims this for networks with large kernels. The pretrained ones here have kernels of at most 3×3. "

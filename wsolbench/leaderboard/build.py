@@ -34,6 +34,7 @@ from wsolbench.leaderboard.output import (
     PAGE,
     ROWS,
     SAYS,
+    SYSTEMS,
     check_own,
     leftovers,
     listed,
@@ -178,12 +179,13 @@ def _parts(tables: Sequence[Table], folder: Path) -> list[Part]:
 
 
 def _texts(parts: Sequence[Part], tables: Sequence[Table], refused: int = 0) -> dict[str, bytes]:
-    claims = "\n".join(filter(None, (claims_as_markdown(tables), systems_as_markdown(tables))))
+    further = {SAYS: claims_as_markdown(tables), SYSTEMS: systems_as_markdown(tables)}
+    pages = {name: text for name, text in further.items() if text is not None}
     texts = {
-        PAGE: _readme(parts, tables, bool(claims), refused),
+        PAGE: _readme(parts, tables, pages, refused),
         ROWS: as_csv(row for part in parts for row in part.rows),
     }
-    texts |= {SAYS: f"# What the board says\n\n{claims}"} if claims else {}
+    texts |= pages
     for part in parts:
         rows = select_rows(part.rows, (), part.score)
         texts[f"{part.slug}.tex"] = as_latex(part.title, rows, fields_named(()), part.score)
@@ -260,13 +262,13 @@ def _unused(records: Path, tables: list[Table]) -> list[Path]:
     return sorted(path for path in records.rglob("*.gz") if path not in needed)
 
 
-def _readme(parts: Sequence[Part], tables: Sequence[Table], claims: bool, refused: int = 0) -> str:
+def _readme(parts: Sequence[Part], tables: Sequence[Table], pages: Collection[str], refused: int = 0) -> str:
     measured = {table.slug: table for table in tables}
     sections = [
         Section(part, _remarks(measured[part.slug], tables) if part.slug in measured else [], _files(part))
         for part in parts
     ]
-    return as_readme(sections, SAYS if claims else "", refused)
+    return as_readme(sections, pages, refused)
 
 
 def _remarks(table: Table, tables: Sequence[Table]) -> list[str]:

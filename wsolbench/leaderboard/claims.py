@@ -317,7 +317,7 @@ CLAIMS = (
 
 
 def claims_as_markdown(tables: Sequence[Table]) -> str | None:
-    """Return the section of the page: a row for every claim, table and kind of network, and one for every network.
+    """Return the page: a row for every claim, table and kind of network, and one for every network.
 
     There is none where no two records try a claim.
 
@@ -327,10 +327,10 @@ def claims_as_markdown(tables: Sequence[Table]) -> str | None:
     results = try_claims(tables)
     if not results:
         return None
-    parts = ["## What the board says\n", _EXPLAINED, ""]
+    parts = ["# What the board says\n", _EXPLAINED, ""]
     for claim in CLAIMS:
         found = [result for result in results if result.claim is claim]
-        parts += [f"### {claim.text}\n", f"Source: {claim.source}.\n"]
+        parts += [f"## {claim.text}\n", f"Source: {claim.source}.\n"]
         parts += [f"{_summary(found)}\n", *_conditions(found, tables), _details(found)] if found else [_NO_PAIR]
         parts += [f"{line}\n" for line in _not_tried(claim, tables, found)]
     return "\n".join(parts)

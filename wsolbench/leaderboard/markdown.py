@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote
@@ -52,12 +52,12 @@ def as_markdown(rows: Sequence[Row], fields: Sequence[Field]) -> str:
     return "\n\n".join([_table(cells, [field.is_number for field in fields]), *map(markdown_text, notes_of(rows))])
 
 
-def as_readme(sections: Sequence[Section], claims: str, left_out: int = 0) -> str:
+def as_readme(sections: Sequence[Section], pages: Collection[str], left_out: int = 0) -> str:
     """Return the page.
 
     Args:
         sections: The tables.
-        claims: The file with the claims that the records try; empty where there is none.
+        pages: Further pages that there are, ``claims.md`` and ``systems.md``.
         left_out: How many records are wrong, and so are in no table.
     """
     environment = Environment(
@@ -70,7 +70,7 @@ def as_readme(sections: Sequence[Section], claims: str, left_out: int = 0) -> st
     )
     return environment.get_template("README.md.jinja").render(
         sections=[_shown(section) for section in sections],
-        claims=claims,
+        pages=pages,
         left_out=left_out,
         ranks=EXPLAINED,
     )

@@ -20,6 +20,7 @@ __all__ = [
     "PAGE",
     "ROWS",
     "SAYS",
+    "SYSTEMS",
     "check_own",
     "leftovers",
     "listed",
@@ -29,11 +30,11 @@ __all__ = [
 ]
 
 INDEX, PAGE, ROWS, MANIFEST = "index.html", "README.md", "leaderboard.csv", "leaderboard.json"
-SAYS = "claims.md"
+SAYS, SYSTEMS = "claims.md", "systems.md"
 
 LARGEST = 2**28
 """Bytes of a file of a leaderboard; more is taken for damage."""
-_NAME = re.compile(r"(figures/)?[A-Za-z0-9_.+=-]+\.(tex|png|svg)|details/[a-z0-9-]+\.js|claims\.md")
+_NAME = re.compile(r"(figures/)?[A-Za-z0-9_.+=-]+\.(tex|png|svg)|details/[a-z0-9-]+\.js|(claims|systems)\.md")
 """What may be removed, so that no list of files, whoever wrote it, names one elsewhere."""
 
 

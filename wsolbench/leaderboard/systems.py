@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tabulate import tabulate
 
-from wsolbench.escaping import markdown_text
+from wsolbench.escaping import fence, markdown_text, visible
 from wsolbench.leaderboard.claims import Pair, shown_difference
 from wsolbench.leaderboard.entries import RANKED, Entry, Table
 from wsolbench.records import TrainingInfo
@@ -103,7 +103,7 @@ def _is_without(plain: Entry, entry: Entry) -> bool:
 
 
 def _how(training: TrainingInfo) -> TrainingInfo:
-    return training.model_copy(update={"system": None, "command": ""})
+    return training.model_copy(update={"system": None, "command": "", "time": None})
 
 
 def _trial(table: Table, pairs: Sequence[Pair]) -> SystemTrial:
@@ -116,7 +116,7 @@ def _trial(table: Table, pairs: Sequence[Pair]) -> SystemTrial:
 
 
 def systems_as_markdown(tables: Sequence[Table]) -> str | None:
-    """Return the section of the page, a table for every data set; None where no system has its network beside it.
+    """Return the page, a table for every data set; None where no system has its network beside it.
 
     Raises:
         DataError: The outcomes of a record contradict themselves.
@@ -124,11 +124,11 @@ def systems_as_markdown(tables: Sequence[Table]) -> str | None:
     trials = try_systems(tables)
     if not trials:
         return None
-    parts = ["## Systems that are trained to localize\n", _EXPLAINED, ""]
+    parts = ["# Systems that are trained to localize\n", _EXPLAINED, ""]
     for table in tables:
         own = [trial for trial in trials if trial.table.slug == table.slug]
         if own:
-            parts += [f"### {markdown_text(table.title)}\n", f"{_summary(own)}\n"]
+            parts += [f"## {markdown_text(table.title)}\n", f"{_summary(own)}\n", _commands(own)]
     return "\n".join(parts)
 
 
@@ -150,6 +150,18 @@ def _summary(trials: Iterable[SystemTrial]) -> str:
     ]
     align = ["left", "left", "right", "left", "left", "right", "right", "left", "right", "right"]
     return tabulate(rows, headings, tablefmt="pipe", disable_numparse=True, colalign=align)
+
+
+def _commands(trials: Iterable[SystemTrial]) -> str:
+    """Return the commands that trained the networks, and those that measured them, each once."""
+    entries = [entry for trial in trials for pair in trial.pairs for entry in pair]
+    commands = [
+        *dict.fromkeys(each.command for entry in entries for each in entry.history),
+        *dict.fromkeys(entry.record.environment.command for entry in entries),
+    ]
+    lines = "\n".join(map(visible, commands))
+    block = f"{fence(lines)}sh\n{lines}\n{fence(lines)}"
+    return f"<details><summary>The commands that trained and measured them</summary>\n\n{block}\n\n</details>\n"
 
 
 def _epochs(training: TrainingInfo) -> list[int]:
@@ -175,7 +187,7 @@ that was trained without it: alike and with the same seed, or as what the system
 - V2 is at the τ chosen on train-fullsup, in percent; the difference is that of the system less that without it, in
   percentage points. Scores are means over the seeds, in every resample too; the 95 % interval is from resamples of the
   same images for both. It says how sure the difference is for these trainings, not for others.
-- Epochs are those of the trainings one after another; minutes are their wall clock, the mean over seeds. Commands stand
-  with the tables of the data sets, the device in the records.
+- Epochs are those of the trainings one after another; minutes are their wall clock, the mean over seeds, on the device
+  that the records name.
 - A system was trained for these epochs, on these images, with its defaults where the command says nothing else. One
   that does not help here may help the networks and trainings that it was published with."""
