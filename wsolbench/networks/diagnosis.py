@@ -283,6 +283,20 @@ def _of_name(file: WeightsFile, name: str, networks: Catalogue[BackboneSpec], ke
         return None
 
 
+def said_by_card(file: WeightsFile, taken_for: Offer[BackboneSpec]) -> str:
+    """Return the end of an error message that says of which other network a file is by its card; empty where of none.
+
+    Args:
+        file: The file.
+        taken_for: The network that the user asked for.
+    """
+    card = read_card(file.path, file.sha256)
+    if card is None or plain_name(card.backbone) == plain_name(taken_for.name):
+        return ""
+    options = "".join(f" --backbone-opt {name}={value}" for name, value in card.backbone_options.items())
+    return f"; its card says '{card.backbone}': run it with --backbone {card.backbone}{options}"
+
+
 def looks_like(
     file: WeightsFile, offers: Sequence[Offer[BackboneSpec]], taken_for: Offer[BackboneSpec], key: str | None
 ) -> str:
@@ -300,10 +314,6 @@ def looks_like(
     Returns:
         A clause that starts with a semicolon.
     """
-    card = read_card(file.path, file.sha256)
-    if card is not None and plain_name(card.backbone) != plain_name(taken_for.name):
-        options = "".join(f" --backbone-opt {name}={value}" for name, value in card.backbone_options.items())
-        return f"; its card says '{card.backbone}': run it with --backbone {card.backbone}{options}"
     spec, began = taken_for.spec, time.process_time()
     near = [offer for offer in offers if offer.provider == taken_for.provider and offer.spec.read_weights is None]
     for other in other_keys(file, key, spec.classifier_key):

@@ -26,7 +26,7 @@ from wsolbench.networks.claims import (
     unused,
 )
 from wsolbench.networks.configure import backbone_options, configure
-from wsolbench.networks.diagnosis import Fit, fits_too, looks_like
+from wsolbench.networks.diagnosis import Fit, fits_too, looks_like, said_by_card
 from wsolbench.networks.inputs import DecidedInput, decide_input
 from wsolbench.networks.known_weights import (
     KnownWeights,
@@ -311,10 +311,12 @@ def _naming_similar_network(known: KnownWeights, offer: Offer[BackboneSpec], reg
         yield
     except WeightsError as error:
         taken = f" ({'; '.join(known.state.notes)})" if known.state.notes else ""
-        hint = ""
-        if _starts(offer.spec, known.state.entries):
+        hint = "" if known.source is None else said_by_card(known.source.file, offer)
+        if not hint and _starts(offer.spec, known.state.entries):
             hint = f"; a training can start from it: wsolbench train --backbone {offer.name} --weights FILE"
-        elif known.source is not None and offer.spec.read_weights is None and "the entry" not in str(error):
+        elif (
+            not hint and known.source is not None and offer.spec.read_weights is None and "the entry" not in str(error)
+        ):
             hint = looks_like(known.source.file, list(registry.backbones), offer, known.source.key)
         raise WeightsError(f"{error}{taken}{hint}") from error
 
