@@ -25,6 +25,8 @@ def test_a_network_is_trained_by_a_system_and_run(cli, folder_set, tmp_path):
         "stages": [{"name": "training", "epochs": 1, "trains": [""], "pairs": 1, "targets_sha256": None}],
     }
     assert {"stage", "classification"} <= set(pd.read_csv(out / "log.csv"))
+    other = cli("run", "--backbone", "acol:resnet_nano", *typed[2:], *made.options)
+    assert other.refused("its card says 'adl:resnet_nano': run it with --backbone adl:resnet_nano")
     scored = [*made.options, "--interval", "0.1", "--json"]
     (record,) = cli("run", *typed, *scored, "--out", tmp_path / "run").records
     assert record["backbone"]["name"] == "adl:resnet_nano"

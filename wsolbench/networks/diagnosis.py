@@ -291,7 +291,10 @@ def said_by_card(file: WeightsFile, taken_for: Offer[BackboneSpec]) -> str:
         taken_for: The network that the user asked for.
     """
     card = read_card(file.path, file.sha256)
-    if card is None or plain_name(card.backbone) == plain_name(taken_for.name):
+    if card is None:
+        return ""
+    system = None if card.system is None else card.system.name
+    if plain_name(card.backbone) == plain_name(taken_for.name) and system == taken_for.spec.system:
         return ""
     options = "".join(f" --backbone-opt {name}={value}" for name, value in card.backbone_options.items())
     return f"; its card says '{card.backbone}': run it with --backbone {card.backbone}{options}"
