@@ -17,7 +17,7 @@ from wsolbench.escaping import csv_cell, finite_json, latex_text, markdown_text,
 from wsolbench.leaderboard.architectures import Architecture, architectures_of
 from wsolbench.leaderboard.details import DETAILS
 from wsolbench.leaderboard.entries import COMPARED
-from wsolbench.leaderboard.rows import COLUMNS, BoardTable, Column, Row
+from wsolbench.leaderboard.rows import COLUMNS, BoardTable, Row
 from wsolbench.records.marks import explain_marks
 
 __all__ = ["Part", "render_page"]
@@ -45,8 +45,12 @@ _HEADINGS = {
 }
 """Column -> its heading."""
 
-_COLUMNS = sorted(COLUMNS, key=lambda column: "_v2" not in column.key or "fullsup" not in column.key)
+_FIRST = {"fullsup_box_acc_v2": 1, "fullsup_box_acc": 2, "max_box_acc_v2": 3, "max_box_acc": 4}
+_COLUMNS = sorted(COLUMNS, key=lambda column: _FIRST.get(column.key, 9))
 """The metrics, that of ranks first."""
+
+_KINDS_OF_SCORES = {"MaxBoxAcc": ("max_box_acc", "fullsup_box_acc"), "V2": ("max_box_acc_v2", "fullsup_box_acc_v2")}
+"""What papers report under one name, at the τ of train-fullsup or at the best one."""
 
 _HIDDEN = ("family", "precision", "max_box_acc", "max_box_acc_v2", "top1_acc", "pxap")
 """Columns that a reader turns on."""
@@ -87,13 +91,25 @@ class Part(BoardTable):
         return [*dict.fromkeys(told), *explain_marks(marks)]
 
     @property
-    def peaks(self) -> list[tuple[Column, Row]]:
-        """The best row by each metric that any row has."""
+    def peaks(self) -> list[tuple[str, str, Row]]:
+        """The best reported row by each kind of score, at whatever τ: name of the kind, key of the figure, row."""
         found = []
-        for column in COLUMNS:
-            values = [(value, row) for row in self.rows if (value := row.metrics.get(column.key)) is not None]
-            found += [(column, max(values, key=lambda each: each[0])[1])] if values else []
+        for name, keys in _KINDS_OF_SCORES.items():
+            figures = [
+                (value, key, row)
+                for row in self.rows
+                for key in keys
+                if (value := row.metrics.get(key)) is not None and key in row.printed
+            ]
+            found += [(name, *max(figures, key=lambda each: each[0])[1:])] if figures else []
         return found
+
+    @cached_property
+    def filled(self) -> set[str]:
+        """The columns in which any of its rows has something."""
+        metrics = {key for row in self.rows for key, value in row.metrics.items() if value is not None}
+        facts = {key for key in _FACTS for row in self.rows if getattr(row, key) is not None}
+        return metrics | facts - {"family"}  # which is read off the name
 
     def paper_of(self, row: Row) -> str | None:
         """What the source of a reported row begins with, where its paper is known."""

@@ -78,10 +78,11 @@ function sortTables(kind, tables) {
   for (const table of tables) {
     const head = headOf(table, key);
     for (const each of table.tHead.rows[0].cells) each.removeAttribute("aria-sort");
-    const shown = head ?? headOf(table, table.dataset.score);
+    const shown = head ?? (table.dataset.score && headOf(table, table.dataset.score));
     const down = head ? order.startsWith("-") : true;
-    shown?.setAttribute("aria-sort", down ? "descending" : "ascending");
-    arrange(table, head && head.cellIndex, down);
+    if (shown) shown.setAttribute("aria-sort", down ? "descending" : "ascending");
+    if (head || table.arranged) arrange(table, head?.cellIndex, down);
+    table.arranged = head !== undefined; // The page comes in order.
   }
 }
 
@@ -137,8 +138,8 @@ function showColumns() {
   const wanted = state.has("columns") ? new Set(chosen("columns")) : null;
   for (const box of boxes) box.checked = wanted ? wanted.has(box.value) : box.defaultChecked;
   const hidden = boxes.filter((box) => !box.checked).map((box) => headOf(rowTables[0], box.value).cellIndex + 1);
-  columnRules.textContent = hidden.length
-    ? `${hidden.map((place) => `table.rows > * > tr > :nth-child(${place})`).join(", ")} { display: none; }`
-    : "";
+  const which = wanted ? "table.rows" : "table.rows:not(.paper)"; // Those of papers show what is printed.
+  const cells = hidden.map((place) => `${which} > * > tr > :nth-child(${place})`);
+  columnRules.textContent = cells.length ? `${cells.join(", ")} { display: none; }` : "";
   for (const table of rowTables) table.classList.toggle("all-columns", wanted !== null);
 }
