@@ -3,6 +3,8 @@
 from pathlib import Path
 
 from wsolbench.leaderboard.build import _parts, _readme
+from wsolbench.leaderboard.figures import Drawn, draw_figures, looks_of
+from wsolbench.leaderboard.rows import rows_of, score_of
 
 NOWHERE = Path("no-leaderboard")
 
@@ -20,3 +22,13 @@ def rows_in(tables):
 def readme_of(tables):
     """Return the README."""
     return _readme(parts_of(tables), tables, claims=False)
+
+
+def drawn_of(table):
+    """Return a table as its figures show it."""
+    return Drawn(table, rows_of(table), score_of(table))
+
+
+def figures_in(table):
+    """Return the figures of a table that is alone on a leaderboard."""
+    return draw_figures(drawn_of(table), looks_of([table]), "0" * 64)

@@ -10,14 +10,13 @@ from xml.etree import ElementTree
 import matplotlib as mpl
 import pytest
 from hostile import HOSTILE
-from leaderboards import parts_of, readme_of, rows_in
+from leaderboards import figures_in, parts_of, readme_of, rows_in
 from markdown_it import MarkdownIt
 from toy_networks import trained_record
 
 from wsolbench.escaping import visible
 from wsolbench.leaderboard.data import as_csv, as_json
 from wsolbench.leaderboard.entries import Entry, Table
-from wsolbench.leaderboard.figures import draw_figures
 from wsolbench.leaderboard.latex import as_latex
 from wsolbench.leaderboard.markdown import as_markdown
 from wsolbench.leaderboard.shown import FIELDS
@@ -113,8 +112,10 @@ def test_latex_tables_have_the_lines_and_cells_of_an_ordinary_one(text):
 
 def test_figures_are_xml_with_the_texts_as_they_are():
     texts = ["$\\undefined{", "\x1b[31m\x00\ufffe", "</text><script/>", "$a$ & <b>", "日本語 l\nine"]
-    drawn = draw_figures(table_of(*texts), [entry.method for entry in table_of(*texts).entries], "0" * 64)
-    assert set(drawn) == {f"birds-{name}.{ending}" for name in ("size", "curves") for ending in ("png", "svg")}
+    drawn = figures_in(table_of(*texts))
+    assert {name.partition(".")[0] for name in drawn} == {
+        f"birds-{name}" for name in ("size", "intervals", "curves", "methods")
+    }
     for name, content in drawn.items():
         if name.endswith(".svg"):
             root = ElementTree.fromstring(content)
@@ -125,9 +126,9 @@ def test_figures_are_xml_with_the_texts_as_they_are():
 
 def test_settings_of_the_drawing_library_change_no_figure():
     """As a ``matplotlibrc`` in the working directory has them."""
-    drawn = draw_figures(table_of(PLAIN), [PLAIN], "0" * 64)
+    drawn = figures_in(table_of(PLAIN))
     with mpl.rc_context({"savefig.dpi": 10, "figure.facecolor": "red", "font.size": 30, "text.usetex": True}):
-        assert draw_figures(table_of(PLAIN), [PLAIN], "0" * 64) == drawn
+        assert figures_in(table_of(PLAIN)) == drawn
 
 
 @pytest.mark.parametrize("text", HOSTILE)

@@ -3,22 +3,35 @@
 import csv
 import io
 import warnings
+from itertools import combinations
 from types import SimpleNamespace
 
 import pytest
-from leaderboards import readme_of, rows_in
+from leaderboards import drawn_of, figures_in, readme_of, rows_in
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.text import Text
+from PIL import Image
 from toy_networks import METHOD, trained_record
 from toy_records import make_outcomes
 
 from wsolbench.engine.redraw import _method_label, _title
 from wsolbench.figures.panels import short_id
-from wsolbench.figures.style import own_style
+from wsolbench.figures.scatter import Dot, draw_scatter
+from wsolbench.figures.style import own_style, spread, strokes
 from wsolbench.leaderboard.data import as_csv
 from wsolbench.leaderboard.entries import Entry, group_tables
 from wsolbench.leaderboard.equal import equal_methods
-from wsolbench.leaderboard.figures import ONE_SIZE, draw_figures, figures_of, left_out, methods_drawn
+from wsolbench.leaderboard.figures import (
+    NO_PAIR,
+    NO_THRESHOLD,
+    ONE_METHOD,
+    ONE_SIZE,
+    figures_of,
+    fingerprint_of,
+    left_out,
+)
 from wsolbench.records.compare import compare
-from wsolbench.records.missing import NO_BOXES, NO_FULLSUP_MAPS
+from wsolbench.records.missing import NO_BOXES
 
 CAM_NEG = METHOD.model_copy(update={"name": "cam-neg"})
 WHY = "not defined: features ≥ 0"
@@ -42,27 +55,26 @@ def drawn(table):
     """Return the figures of a table, with every warning an error."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        return draw_figures(table, methods_drawn(table, [table]), "0" * 64)
+        return figures_in(table)
 
 
+ALL = ["size", "slopes", "intervals", "curves", "methods"]
+FEW = {"slopes": NO_PAIR, "methods": ONE_METHOD}
 CASES = {
-    "no train-fullsup": ({"fullsup": None}, ["curves"], {"size": NO_FULLSUP_MAPS}),
-    "no boxes": (
-        {"fullsup": None, "test": make_outcomes(correct=None)},
-        [],
-        {"size": NO_BOXES, "curves": NO_BOXES},
-    ),
-    "one size": ({"name": "two"}, ["curves"], {"size": ONE_SIZE}),
-    "all": ({}, ["size", "curves"], {}),
+    "no train-fullsup": ({"fullsup": None}, FEW),
+    "no boxes": ({"fullsup": None, "test": make_outcomes(correct=None)}, dict.fromkeys(ALL, NO_BOXES)),
+    "one size": ({"name": "two"}, {**FEW, "size": ONE_SIZE}),
+    "all": ({}, FEW),
 }
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_a_figure_that_would_be_empty_is_left_out_with_its_reason(name):
-    outcomes, figures, reasons = CASES[name]
+    outcomes, reasons = CASES[name]
     table = table_of(trained_record(**outcomes), trained_record(**{**outcomes, "name": "two"}))
-    assert figures_of(table, ["cam"]) == figures
-    assert left_out(table, ["cam"]) == reasons
+    figures = [each for each in ALL if each not in reasons]
+    assert figures_of(drawn_of(table)) == figures
+    assert left_out(drawn_of(table)) == reasons
     assert sorted(drawn(table)) == sorted(f"birds-{each}.{ending}" for each in figures for ending in ("png", "svg"))
     page = readme_of([table])
     assert page.count("](figures/") == len(figures)
@@ -70,14 +82,86 @@ def test_a_figure_that_would_be_empty_is_left_out_with_its_reason(name):
         assert f": {why}.\n" in page
 
 
-def test_a_legend_says_for_which_networks_a_method_is_not_defined():
-    other = CAM_NEG.model_copy(update={"name": "other"})
-    everywhere = [undefined(name, other) for name in ("one", "two")]
-    defined = [trained_record(name, method=CAM_NEG) for name in ("two", "three")]
-    figures = drawn(table_of(*everywhere, *defined, undefined("one")))
-    for name in ("birds-curves.svg", "birds-size.svg"):
-        assert figures[name].count(b">cam-neg (not defined for one)</text>") == 1
-        assert b"other" not in figures[name]  # defined for none, it would be a line at 0 or nothing
+def method_of(name):
+    return METHOD.model_copy(update={"name": name})
+
+
+def test_predicted_boxes_have_all_figures_but_the_one_over_thresholds():
+    def record(name, method, shift):
+        made = trained_record(name, method=method_of(method), shift=shift, fullsup=None)
+        return made.model_copy(
+            update={"protocol": made.protocol.model_copy(update={"scored": "boxes", "target": None})}
+        )
+
+    table = table_of(
+        *(record(name, method, shift) for name in ("one", "two") for shift, method in enumerate(("cam", "pc1")))
+    )
+    assert left_out(drawn_of(table)) == {"curves": NO_THRESHOLD}
+    assert b"MaxBoxAccV2 of predicted boxes" in drawn(table)["birds-intervals.svg"]
+
+
+def test_cells_say_where_a_method_is_not_defined_and_the_caption_where_it_is_defined_for_no_network():
+    everywhere = [undefined(name, method_of("other")) for name in ("one", "two")]
+    defined = [trained_record(name) for name in ("one", "two", "three")]
+    figures = drawn(table_of(*everywhere, *defined, undefined("one"), trained_record("two", method=CAM_NEG)))
+    grid = figures["birds-methods.svg"].decode()
+    assert grid.count(">n. d.</text>") == 1
+    assert "grey: not measured" in grid
+    assert "defined for no network: other" in grid
+    assert b"other" not in figures["birds-curves.svg"]  # it would be a line at 0 or nothing
+
+
+def test_slopes_and_intervals_have_the_numbers_of_the_rows():
+    """Counted by hand: image i is right at the τ from i + shift on, four of twenty; five images choose the τ."""
+    records = [trained_record("one", method=method_of(name), shift=shift) for name, shift in (("cam", 0), ("pc1", 3))]
+    table = table_of(*records)
+    cam, pc1 = (record.metrics.fullsup_box_acc_v2 for record in records)
+    figures = {name: content.decode() for name, content in drawn(table).items() if name.endswith("svg")}
+    assert f">one  {pc1 - cam:+.1f}</text>".replace("-", "−") in figures["birds-slopes.svg"]
+    low, high = records[0].intervals.metrics["fullsup_box_acc_v2"]
+    assert f">{cam:.1f} [{low:.1f}, {high:.1f}] cam</text>" in figures["birds-intervals.svg"]
+
+
+def test_panels_of_many_networks_stand_in_rows_of_four_and_the_rest_is_counted():
+    names = [f"network{number}" for number in range(14)]
+    table = table_of(*(trained_record(name, shift=number % 8) for number, name in enumerate(names)))
+    figures = drawn(table)
+    text = figures["birds-curves.svg"].decode()
+    assert "not drawn: 2 others" in text
+    assert sum(f">{name}</text>" in text for name in names) == 12
+    for name, content in figures.items():
+        if name.endswith("png"):
+            assert Image.open(io.BytesIO(content)).width <= 1600
+            assert len(content) < 150_000
+            assert fingerprint_of(content) == "0" * 64
+
+
+def test_names_of_networks_of_one_size_never_overlap():
+    sizes = [25.6 if number % 3 else 30.0 + number for number in range(24)]
+    dots = [Dot(size, 40 + place % 7, f"some_network_{place}", "cam", 7, False) for place, size in enumerate(sizes)]
+    figure = draw_scatter(dots, [], {"cam": "k"}, x="parameters", y="score")
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    (axes,) = figure.axes
+    boxes = [Text.get_window_extent(text, canvas.get_renderer()) for text in axes.texts]
+    assert sorted(text.get_text() for text in axes.texts) == sorted(dot.name for dot in dots)
+    assert len({tuple(box.extents) for box in boxes}) == 24
+    assert not [pair for pair in combinations(boxes, 2) if pair[0].overlaps(pair[1])]
+
+
+def test_places_of_names_keep_their_distance_and_order():
+    assert spread([1, 1, 5], 1, 0, 10).tolist() == [0.5, 1.5, 5]
+    assert spread([5, 4.5, 4.6], 1, 0, 5).tolist() == [5, 3, 4]
+    assert spread([], 1, 0, 5).tolist() == []
+
+
+def test_methods_that_people_compare_have_colours_of_their_own_and_no_two_methods_one_look():
+    looks = strokes(("cam", "pc1"), [f"m{number}" for number in range(24)])
+    own = {looks["cam"].colour, looks["pc1"].colour}
+    others = [look for name, look in looks.items() if name not in ("cam", "pc1")]
+    assert len(own) == 2
+    assert not own & {look.colour for look in others}
+    assert len(set(others)) == 24
 
 
 def test_equal_methods_are_one_entry_of_a_legend_and_a_note_below_the_table():
@@ -89,8 +173,7 @@ def test_equal_methods_are_one_entry_of_a_legend_and_a_note_below_the_table():
 
     table = table_of(*rows("one", cam=0, grad=0, pc1=1, hires=0), *rows("two", cam=1, grad=1, pc1=2, hires=2))
     assert equal_methods(table.entries) == [["cam", "grad"], ["hires"], ["pc1"]]
-    for name, content in drawn(table).items():
-        assert name.endswith("png") or content.count(b">cam = grad</text>") == 1
+    assert drawn(table)["birds-curves.svg"].count(b">cam = grad</text>") == 1
     note = "come to the same map there: cam = grad on two; cam = grad = hires on one; hires = pc1 on two."
     assert note in readme_of([table])
 

@@ -17,6 +17,7 @@ from toy_networks import trained_record
 from wsolbench.errors import DataError, OutputError
 from wsolbench.leaderboard import add, build, check
 from wsolbench.leaderboard import lock as locking
+from wsolbench.leaderboard.figures import figures_of
 from wsolbench.leaderboard.output import mark_of
 from wsolbench.progress import Reporter
 from wsolbench.records import read_record, write_record
@@ -32,8 +33,8 @@ def write(folder, stem="record", name="toy", shift=0, **changes):
 def _figures_without_pictures():
     """Leave of every figure its fingerprint: drawing takes longest, and is tested elsewhere."""
 
-    def draw(table, _methods, fingerprint):
-        names = (f"{table.slug}-{name}.{ending}" for name in ("size", "curves") for ending in ("png", "svg"))
+    def draw(drawn, _looks, fingerprint):
+        names = (f"{drawn.table.slug}-{name}.{ending}" for name in figures_of(drawn) for ending in ("png", "svg"))
         return dict.fromkeys(names, f"records:{fingerprint}".encode())
 
     with pytest.MonkeyPatch.context() as patch:

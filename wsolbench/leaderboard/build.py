@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shlex
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -18,11 +18,13 @@ from wsolbench.leaderboard.entries import RANKED, RECORDS, Table, group_tables, 
 from wsolbench.leaderboard.equal import equal_on
 from wsolbench.leaderboard.figures import (
     TITLES,
+    Drawn,
+    Looks,
     draw_figures,
     figures_of,
     fingerprint_of,
     left_out,
-    methods_drawn,
+    looks_of,
     records_shown,
 )
 from wsolbench.leaderboard.latex import as_latex
@@ -74,9 +76,10 @@ def build(folder: Path, reporter: Reporter | None = None) -> list[Path]:
         parts = _parts(tables, folder)
         contents = _texts(parts, tables, len(refused))
         check_own(folder, {**contents, MANIFEST: b""})  # before figures are drawn, which takes long
+        looks = looks_of(tables)
         with reporter.phase("drawing figures", len(tables), "tables") as advance:
-            for table in tables:
-                contents |= _figures(table, tables)
+            for each in _drawn(tables, parts):
+                contents |= _figures(each, looks)
                 advance(1)
         contents[MANIFEST] = as_json(parts, {name: mark_of(content) for name, content in contents.items()}).encode()
         check_own(folder, contents)
@@ -139,7 +142,8 @@ def _told(refused: Sequence[str], what: str) -> str:
 
 
 def _differences(folder: Path, tables: list[Table]) -> list[str]:
-    parts, expected, marks = _parts(tables, folder), _figure_names(tables), listed(folder)
+    parts, marks = _parts(tables, folder), listed(folder)
+    expected = _figure_names(_drawn(tables, parts), looks_of(tables))
     texts = _texts(parts, tables)
     files = {name: mark_of(content) for name, content in texts.items()} | {name: marks.get(name) for name in expected}
     texts[MANIFEST] = as_json(parts, files).encode()
@@ -175,7 +179,7 @@ def _changed(path: Path) -> str:
 def _parts(tables: Sequence[Table], folder: Path) -> list[Part]:
     """Return the tables with their rows, and what papers report."""
     galleries = {name for name in _galleries(tables) if (folder / name).is_file()}
-    return _with_reported([_part(table, tables, galleries) for table in tables], read_reported(folder))
+    return _with_reported([_part(table, galleries) for table in tables], read_reported(folder))
 
 
 def _texts(parts: Sequence[Part], tables: Sequence[Table], refused: int = 0) -> dict[str, bytes]:
@@ -195,16 +199,16 @@ def _texts(parts: Sequence[Part], tables: Sequence[Table], refused: int = 0) -> 
     return {INDEX: render_page(parts, refused), **encoded}
 
 
-def _part(table: Table, tables: Sequence[Table], galleries: Collection[str]) -> Part:
+def _part(table: Table, galleries: Collection[str]) -> Part:
     """Return a table as the page shows it."""
-    methods, gallery = methods_drawn(table, tables), f"{FIGURES}/{table.slug}-gallery.png"
+    drawn, gallery = Drawn(table, rows_of(table), score_of(table)), f"{FIGURES}/{table.slug}-gallery.png"
     return Part(
         slug=table.slug,
         name=table.entries[0].record.dataset.name,
         title=table.title,
-        rows=rows_of(table),
-        score=score_of(table),
-        figures={TITLES[name]: f"{FIGURES}/{table.slug}-{name}.svg" for name in figures_of(table, methods)},
+        rows=drawn.rows,
+        score=drawn.score,
+        figures={TITLES[name]: f"{FIGURES}/{table.slug}-{name}.svg" for name in figures_of(drawn)},
         gallery=gallery if gallery in galleries else None,
     )
 
@@ -224,25 +228,29 @@ def _with_reported(parts: Sequence[Part], reported: Mapping[str, ReportedTable])
     return [replace(part, papers=papers) for part in (*joined, *alone)]
 
 
-def _fingerprint(table: Table, methods: list[str]) -> str:
+def _drawn(tables: Iterable[Table], parts: Iterable[Part]) -> list[Drawn]:
+    """Return the tables that were measured, with their rows, as their figures show them."""
+    of_slug = {part.slug: part for part in parts}
+    return [Drawn(table, of_slug[table.slug].rows, of_slug[table.slug].score) for table in tables]
+
+
+def _fingerprint(table: Table, looks: Looks) -> str:
     records = [f"{entry.sha256} {entry.name}" for entry in table.entries]
-    return hashlib.sha256("\n".join([*records, *methods]).encode()).hexdigest()
+    return hashlib.sha256("\n".join([*records, *looks.methods, *looks.networks]).encode()).hexdigest()
 
 
-def _figure_names(tables: list[Table]) -> dict[str, str]:
+def _figure_names(drawn: Iterable[Drawn], looks: Looks) -> dict[str, str]:
     return {
-        f"{FIGURES}/{table.slug}-{name}.{ending}": _fingerprint(table, methods)
-        for table in tables
-        for methods in [methods_drawn(table, tables)]
-        for name in figures_of(table, methods)
+        f"{FIGURES}/{each.table.slug}-{name}.{ending}": _fingerprint(each.table, looks)
+        for each in drawn
+        for name in figures_of(each)
         for ending in ("png", "svg")
     }
 
 
-def _figures(table: Table, tables: list[Table]) -> dict[str, bytes]:
-    methods = methods_drawn(table, tables)
-    drawn = draw_figures(table, methods, _fingerprint(table, methods))
-    return {f"{FIGURES}/{name}": content for name, content in drawn.items()}
+def _figures(drawn: Drawn, looks: Looks) -> dict[str, bytes]:
+    figures = draw_figures(drawn, looks, _fingerprint(drawn.table, looks))
+    return {f"{FIGURES}/{name}": content for name, content in figures.items()}
 
 
 def _galleries(tables: Sequence[Table]) -> dict[str, Table]:
@@ -265,21 +273,21 @@ def _unused(records: Path, tables: list[Table]) -> list[Path]:
 def _readme(parts: Sequence[Part], tables: Sequence[Table], pages: Collection[str], refused: int = 0) -> str:
     measured = {table.slug: table for table in tables}
     sections = [
-        Section(part, _remarks(measured[part.slug], tables) if part.slug in measured else [], _files(part))
+        Section(part, _remarks(part, measured[part.slug], tables) if part.slug in measured else [], _files(part))
         for part in parts
     ]
     return as_readme(sections, pages, refused)
 
 
-def _remarks(table: Table, tables: Sequence[Table]) -> list[str]:
+def _remarks(part: Part, table: Table, tables: Sequence[Table]) -> list[str]:
     """Return what has to be known to read a table, a line each, as Markdown."""
     uncounted_lines = [
         f"Not counted as a seed: {markdown_text(entry.name)} {markdown_text(why)}." for entry, why in uncounted(table)
     ]
-    absent = [
-        f"No figure of {TITLES[name]}: {markdown_text(why)}."
-        for name, why in left_out(table, methods_drawn(table, tables)).items()
-    ]
+    without: dict[str, list[str]] = {}
+    for name, why in left_out(Drawn(table, part.rows, part.score)).items():
+        without.setdefault(why, []).append(TITLES[name])
+    absent = [f"No figure of {'; '.join(titles)}: {markdown_text(why)}." for why, titles in without.items()]
     others = (_selection(table, tables), _pretrained(table), *uncounted_lines, _equal_rows(table), *absent)
     return [line for line in others if line]
 

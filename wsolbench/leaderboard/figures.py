@@ -1,87 +1,177 @@
-"""The leaderboard's figures: score against size (as Fig. 1 of the large-kernel paper), and BoxAcc against τ."""
+"""The figures of a table, from its rows: which there are, and what each of them shows."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from itertools import cycle
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
-from wsolbench.escaping import visible
-from wsolbench.figures.style import encoded, own_style
-from wsolbench.leaderboard.entries import Entry, Table
+from wsolbench.figures.curve_panels import Curves, draw_curve_panels
+from wsolbench.figures.forest import Estimate, draw_forest
+from wsolbench.figures.scatter import Dot, draw_scatter
+from wsolbench.figures.score_grid import draw_score_grid
+from wsolbench.figures.slopes import Slope, draw_slopes
+from wsolbench.figures.style import Stroke, encoded, own_style, palette, strokes
+from wsolbench.leaderboard.architectures import COMPARED, Architecture, architectures_of
+from wsolbench.leaderboard.entries import Table
 from wsolbench.leaderboard.equal import equal_methods
+from wsolbench.leaderboard.rows import Row
 from wsolbench.protocol import cam_threshold_grid
+from wsolbench.records import ResultRecord
 
-MARKERS = "osD^vPX*<>hd"
-_BLUE, _RED, _GREY = 0, 3, 7
-STRONG = {"cam": mpl.color_sequences["tab10"][_BLUE], "pc1": mpl.color_sequences["tab10"][_RED]}
-"""The colours of the two methods that people compare; they lie above others."""
-COLOURS = [mpl.color_sequences["tab10"][place] for place in range(10) if place not in (_BLUE, _RED, _GREY)]
-"""Those of other methods; baselines are grey."""
-TITLES = {"size": "score against size", "curves": "BoxAcc against τ"}
+__all__ = ["TITLES", "Drawn", "Looks", "draw_figures", "figures_of", "fingerprint_of", "looks_of", "records_shown"]
+
+TITLES: Final = {
+    "size": "score against size",
+    "slopes": "CAM against PC1",
+    "intervals": "the best method of every network and CAM, with intervals",
+    "curves": "BoxAcc against τ",
+    "methods": "every method on every network",
+}
 """The figures of a table, and what they show."""
-LINES = ("--", ":", "-.", (0, (1, 3)))
+
 ONE_SIZE = "all networks of the table have the same number of parameters"
-MOST_METHODS = 8
-"""More cannot be distinguished in one figure."""
+ONE_METHOD = "the table has one method only"
+NO_PAIR = "no network has scores of both cam and pc1"
+NO_THRESHOLD = "predicted boxes have no τ"
+
+MOST_PANELS = 12
+"""Networks whose curves are drawn: those with the best scores."""
+
+_OTHERS = "other methods"
+_COLOURS = 96
+_POINTS = 201
+"""τ at which a curve is drawn; more cannot be seen in a panel."""
+_SCORES = {
+    "fullsup_box_acc_v2": "MaxBoxAccV2 at the fullsup τ",
+    "max_box_acc_v2": "MaxBoxAccV2 at the best τ",
+    "pxap": "PxAP",
+}
 
 
-def methods_drawn(table: Table, tables: Iterable[Table]) -> list[str]:
-    """Return the methods that the figures of a table show, at most as many as can be distinguished.
+@dataclass(frozen=True)
+class Looks:
+    """How the methods and the networks of a leaderboard look, the same in all of its figures."""
 
-    Of methods that are equal on all networks the first stands for all; those without any map are not shown.
+    methods: Mapping[str, Stroke]
+    networks: Mapping[str, str]
 
-    Those that the leaderboard has the most records of come first, so that the figures of all tables show the same
-    methods as far as they have them; among equals the best of the table.
+
+def looks_of(tables: Iterable[Table]) -> Looks:
+    """Return the looks of all that the tables of a leaderboard hold."""
+    trained = [entry for table in tables for entry in table.entries if entry.is_trained]
+    methods = strokes(COMPARED, sorted({entry.method for entry in trained}))
+    return Looks(methods, palette(sorted({entry.backbone for entry in trained})))
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A table with its rows, as figures show it.
+
+    Attributes:
+        table: The table.
+        rows: Its rows; what papers report is not drawn.
+        score: The metric by which rows are compared.
     """
-    measured = Counter(entry.method for each in tables for entry in each.entries if entry.is_trained)
-    trained = [entry for entry in table.entries if entry.is_trained]  # the best first
-    shown = [entry for entry in trained if entry.has_maps] or trained  # of no map at all, `left_out` says why
-    first = {group[0] for group in equal_methods(shown)}
-    ranked = [method for method in dict.fromkeys(entry.method for entry in shown) if method in first]
-    return sorted(sorted(ranked, key=lambda method: -measured[method])[:MOST_METHODS])
+
+    table: Table
+    rows: Sequence[Row]
+    score: str
+
+    @cached_property
+    def networks(self) -> dict[str, Architecture]:
+        """The trained networks with a score, the best first, each by a name that no other has."""
+        found = [each for each in architectures_of(self.rows, self.score) if _value(each.best, self.score) is not None]
+        count = Counter(each.best.network for each in found)
+        return {
+            f"{each.best.network}, {each.best.weights}"
+            if count[each.best.network] > 1
+            else f"{each.best.network}": each
+            for each in found
+        }
+
+    @cached_property
+    def heads(self) -> dict[str, list[Row]]:
+        """Network -> a row of each of its methods, repeated trainings as their mean."""
+        return {
+            name: [row for row in self.rows if row.group is None and _is_of(row, each)]
+            for name, each in self.networks.items()
+        }
+
+    @cached_property
+    def baselines(self) -> dict[str, Row]:
+        """The baselines with a score; what was measured twice is there once."""
+        return {row.method: row for row in reversed(self.rows) if row.kind == "baseline" and _has(row, self.score)}
+
+    @property
+    def references(self) -> dict[str, float]:
+        """Baseline -> its score."""
+        return {name: value for name, row in self.baselines.items() if (value := row.metrics[self.score]) is not None}
+
+    @property
+    def scored(self) -> str:
+        """What the scores are."""
+        boxes = self.table.entries[0].record.protocol.scored == "boxes"
+        return "MaxBoxAccV2 of predicted boxes" if boxes else _SCORES[self.score]
+
+    def singles(self, head: Row) -> list[Row]:
+        """Return the rows of the trainings that a row is the mean of; of a row of one training itself."""
+        return [row for row in self.rows if row.group == head.id] if head.is_mean else [head]
+
+    def of_method(self, name: str, method: str) -> Row | None:
+        """Return the row of a method on a network, if it has a score."""
+        return next((row for row in self.heads[name] if row.method == method and _has(row, self.score)), None)
 
 
-def figures_of(table: Table, methods: list[str]) -> list[str]:
+def figures_of(drawn: Drawn) -> list[str]:
     """Return the figures that a table has: none without trained networks, and none that would be empty."""
-    return [name for name in TITLES if _trained(table, methods) and name not in left_out(table, methods)]
+    return [name for name in TITLES if drawn.networks and name not in left_out(drawn)]
 
 
-def left_out(table: Table, methods: list[str]) -> dict[str, str]:
-    """Return the figures that a table of trained networks cannot have, each with the reason."""
-    trained = _trained(table, methods)
-    records = [entry.record for entry in trained]
-    needed = {"size": "fullsup_box_acc_v2", "curves": "max_box_acc"}
-    reasons = {
-        name: "; ".join(dict.fromkeys(record.missing[metric] for record in records if metric in record.missing))
-        for name, metric in needed.items()
-        if records and all(getattr(record.metrics, metric) is None for record in records)
-    }
-    if records and len(_network_positions(_scored(trained))) == 1:
-        reasons["size"] = ONE_SIZE
-    return reasons
+def left_out(drawn: Drawn) -> dict[str, str]:
+    """Return the figures that a table with trained networks cannot have, each with the reason."""
+    trained = [entry for entry in drawn.table.entries if entry.is_trained]
+    if not drawn.networks:
+        why = dict.fromkeys(row.incomplete for row in drawn.rows if row.kind != "baseline" and row.incomplete)
+        return dict.fromkeys(TITLES, "; ".join(map(str, why))) if trained else {}
+    found = {}
+    if len({each.best.parameters for each in drawn.networks.values()} - {None}) < 2:
+        found["size"] = ONE_SIZE
+    if not _slopes(drawn):
+        found["slopes"] = NO_PAIR
+    if trained[0].record.protocol.scored == "boxes":
+        found["curves"] = NO_THRESHOLD
+    elif all(entry.record.metrics.max_box_acc is None for entry in trained):
+        found["curves"] = "; ".join(
+            dict.fromkeys(
+                entry.record.missing["max_box_acc"] for entry in trained if "max_box_acc" in entry.record.missing
+            )
+        )
+    if len({row.method for rows in drawn.heads.values() for row in rows if _has(row, drawn.score)}) < 2:
+        found["methods"] = ONE_METHOD
+    return found
 
 
 @own_style()
-def draw_figures(table: Table, methods: list[str], fingerprint: str) -> dict[str, bytes]:
+def draw_figures(drawn: Drawn, looks: Looks, fingerprint: str) -> dict[str, bytes]:
     """Return the figures of a table, each as PNG and SVG: file name -> content.
 
     Args:
-        table: What to draw; only trained networks and, as lines, baselines.
-        methods: The methods to draw.
+        drawn: What to draw; of networks only trained ones.
+        looks: How methods and networks look.
         fingerprint: Of what the figures are drawn from; it is written into every file, so that a stale one is noticed
             without comparing pixels, which differ between versions of the drawing library.
     """
-    draw = {"size": _size_figure, "curves": _curves_figure}
-    figures = {name: draw[name](table, methods) for name in figures_of(table, methods)}
+    figures = {name: _DRAW[name](drawn, looks) for name in figures_of(drawn)}
     return {
-        f"{table.slug}-{name}.{ending}": _encoded(figure, ending, fingerprint)
+        f"{drawn.table.slug}-{name}.{ending}": _encoded(figure, ending, fingerprint)
         for name, figure in figures.items()
         for ending in ("png", "svg")
     }
@@ -99,133 +189,185 @@ def records_shown(gallery: bytes) -> list[str]:
     return found[1].decode().split(",") if found else []
 
 
-def _size_figure(table: Table, methods: list[str]) -> Figure:
-    """Draw V2 at the fullsup τ against parameters, the marker as large as the kernel."""
-    figure = Figure(figsize=(7, 4.5), dpi=120, layout="constrained")
-    axes = figure.subplots()
-    trained = _trained(table, methods)
-    for entry in trained:
-        network, score = entry.record.backbone, entry.record.metrics.fullsup_box_acc_v2
-        if network is None or score is None or not entry.has_maps:
-            continue
-        axes.scatter(
-            network.parameters / 1e6,
-            score,
-            s=12 * network.largest_kernel,
-            color=_colour(entry.method, methods),
-            alpha=0.75,
-            lw=0,
-        )
-    for x, names in _network_positions(_scored(trained)).items():
-        axes.annotate(
-            visible(", ".join(names)),
-            (x, 1.01),
-            xycoords=("data", "axes fraction"),
-            rotation=30,
-            va="bottom",
-            fontsize=8,
-        )
-    for method in methods:
-        axes.scatter([], [], s=60, color=_colour(method, methods), label=visible(_named(method, table)))
-    _baseline_lines(axes, table)
-    axes.margins(x=0.12)
-    axes.set_xlabel("parameters (M); marker area ∝ side of the largest kernel")
-    axes.set_ylabel("MaxBoxAccV2 at the fullsup τ (%)")
-    axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
-    axes.grid(alpha=0.25)
-    return figure
-
-
-def _colour(method: str, methods: list[str]) -> Any:
-    others = [name for name in methods if name not in STRONG]
-    return STRONG[method] if method in STRONG else COLOURS[others.index(method) % len(COLOURS)]
-
-
-def _height(entry: Entry) -> float:
-    """Return what lies above what: higher numbers do."""
-    return 3 if entry.method in STRONG else 2
-
-
-def _named(method: str, table: Table) -> str:
-    """Return a method for a legend, with those that equal it, and the networks for which it is not defined."""
-    trained = [entry for entry in table.entries if entry.is_trained]
-    entries = [entry for entry in trained if entry.method == method]
-    undefined = sorted({entry.backbone for entry in entries if not entry.has_maps})
-    equal = next(
-        group for group in equal_methods([each for each in trained if each.has_maps] or trained) if method in group
+def _draw_size(drawn: Drawn, looks: Looks) -> Figure:
+    """Draw the score against parameters, a dot as large as the kernel: the compared methods, and the best one."""
+    dots, best = [], {each.best.id for each in drawn.networks.values()}
+    for name, rows in drawn.heads.items():
+        method = drawn.networks[name].best.method
+        label = name if method in COMPARED else f"{name}: {method}"
+        for row in rows:
+            value, is_best, is_compared = _value(row, drawn.score), row.id in best, row.method in COMPARED
+            if value is not None and row.parameters:
+                place, group = (row.parameters / 1e6, value), row.method if is_compared else _OTHERS
+                is_minor = not is_best and not is_compared
+                dots.append(Dot(*place, label, group, row.kernel or 0, False, is_minor, is_best))
+    sizes = [dot.x for dot in dots]
+    colours = {name: looks.methods[name].colour for name in COMPARED} | {_OTHERS: "#888888"}
+    return draw_scatter(
+        dots,
+        [],
+        colours,
+        x="parameters (M); area of a dot ∝ side of the largest kernel",
+        y=f"{drawn.scored} (%)",
+        logarithmic=max(sizes) > 4 * min(sizes),
+        references=drawn.references,
+        caption=[f"{drawn.table.title}.", *_repeated(drawn, "dots are their means")],
     )
-    named = " = ".join(equal)
-    if not undefined:
-        return named
-    return f"{named} (not defined for {', '.join(undefined) if len(undefined) < 3 else f'{len(undefined)} networks'})"
 
 
-def _network_positions(trained: list[Entry]) -> dict[float, list[str]]:
-    """Return the networks by their size in millions of parameters; some have the same."""
-    positions: dict[float, list[str]] = {}
-    for name, size in sorted(
-        {(e.record.backbone.label, e.record.backbone.parameters) for e in trained if e.record.backbone}
-    ):
-        positions.setdefault(size / 1e6, []).append(name)
-    return positions
+def _draw_slopes(drawn: Drawn, looks: Looks) -> Figure:
+    slopes = _slopes(drawn)
+    colours = {name: looks.networks[f"{drawn.networks[name].best.network}"] for name in drawn.networks}
+    caption = [f"{drawn.table.title}.", "Numbers on the right are the change from CAM to PC1."]
+    return draw_slopes(
+        slopes,
+        colours,
+        drawn.references,
+        ends=("CAM", "PC1"),
+        up=drawn.scored,
+        caption=[*caption, *_repeated(drawn, "thin lines are single ones, thick lines their means")],
+    )
 
 
-def _scored(trained: list[Entry]) -> list[Entry]:
-    """Return the entries that have a place in the figure of sizes."""
-    return [entry for entry in trained if entry.record.metrics.fullsup_box_acc_v2 is not None]
+def _slopes(drawn: Drawn) -> list[Slope]:
+    found = []
+    for name in drawn.networks:
+        cam, pc1 = drawn.of_method(name, "cam"), drawn.of_method(name, "pc1")
+        if cam is None or pc1 is None:
+            continue
+        other = {row.seeds: row.metrics[drawn.score] for row in drawn.singles(pc1)}
+        pairs = [(row.metrics[drawn.score], other.get(row.seeds)) for row in drawn.singles(cam) if cam.is_mean]
+        singles = tuple((left, right) for left, right in pairs if left is not None and right is not None)
+        found.append(Slope(name, (cam.metrics[drawn.score] or 0.0, pc1.metrics[drawn.score] or 0.0), singles))
+    return found
 
 
-def _baseline_lines(axes: mpl.axes.Axes, table: Table) -> None:
-    for entry, style in _baselines(table):
-        score = entry.record.metrics.fullsup_box_acc_v2
-        if score is not None:
-            axes.axhline(score, color="0.35", lw=1, ls=style, label=visible(entry.method))
+def _draw_intervals(drawn: Drawn, looks: Looks) -> Figure:
+    lines = []
+    for name, each in drawn.networks.items():
+        rows = [each.best, drawn.of_method(name, "cam")]
+        distinct = {row.id: row for row in rows if row is not None}
+        lines.append((name, [_estimate(drawn, row) for row in distinct.values()]))
+    caption = [f"{drawn.table.title}.", "A bar is the 95 % interval over images."]
+    if any(drawn.networks[name].best.is_mean for name, _ in lines):
+        caption += _repeated(drawn, "a dot is their mean, a bar the interval of the mean; each has a stroke")
+    return draw_forest(
+        lines,
+        {name: stroke.colour for name, stroke in looks.methods.items()},
+        drawn.references,
+        along=drawn.scored,
+        caption=caption,
+    )
 
 
-def _trained(table: Table, methods: list[str]) -> list[Entry]:
-    """Return the entries of trained networks to draw."""
-    return [entry for entry in table.entries if entry.is_trained and entry.method in methods]
+def _estimate(drawn: Drawn, row: Row) -> Estimate:
+    score = drawn.score
+    singles = [single.metrics[score] for single in drawn.singles(row)] if row.is_mean else []
+    known = tuple(each for each in singles if each is not None)
+    return Estimate(row.method, row.metrics[score] or 0.0, row.intervals.get(score), known)
 
 
-def _baselines(table: Table) -> Iterator[tuple[Entry, Any]]:
-    """Yield the baselines, each with its kind of line."""
-    return zip((entry for entry in table.entries if entry.is_baseline), cycle(LINES), strict=False)
+def _draw_curves(drawn: Drawn, looks: Looks) -> Figure:
+    """Draw BoxAcc(τ) at IoU 0.5, largest contour, a panel for each trained network."""
+    entries = {entry.name: entry for entry in drawn.table.entries}
+    trained = [entry for entry in drawn.table.entries if entry.is_trained and entry.has_maps]
+    named = {method: " = ".join(group) for group in equal_methods(trained) for method in group}
+    panels: dict[str, list[Curves]] = {}
+    for name in list(drawn.networks)[:MOST_PANELS]:
+        of_label: dict[str, Curves] = {}
+        for head in drawn.heads[name]:
+            singles = [entries[row.record] for row in drawn.singles(head) if row.record]
+            if head.method in named and all(each.has_maps for each in singles):
+                curves = np.stack([_curve(each.record) for each in singles])
+                of_label.setdefault(named[head.method], Curves(named[head.method], curves))
+        panels[name] = list(of_label.values())
+    strong = {named[method] for method in COMPARED if method in named}
+    baselines = {name: entries[row.record] for name, row in drawn.baselines.items() if row.record}
+    legend: dict[str, Stroke] = {}
+    for method, stroke in looks.methods.items():
+        if method in named:
+            legend.setdefault(named[method], stroke)
+    more = len(drawn.networks) - len(panels)
+    return draw_curve_panels(
+        _thresholds(trained[0].record.protocol.threshold_step),
+        panels,
+        legend,
+        {name: _curve(entry.record) for name, entry in baselines.items()},
+        strong=sorted(strong),
+        up="images localized (%)",
+        caption=[
+            f"{drawn.table.title}.",
+            "BoxAcc(τ) at IoU 0.5, with the box of the largest contour.",
+            *([f"The {len(panels)} networks with the best scores; not drawn: {more} others."] if more else []),
+            *_repeated(drawn, "thin lines are single ones, lines in the legend their means"),
+        ],
+    )
 
 
-def _curves_figure(table: Table, methods: list[str]) -> Figure:
-    """Draw BoxAcc(τ) at IoU 0.5, largest contour, a panel for each trained network, a line for each method."""
-    trained = _trained(table, methods)
-    names = sorted({entry.backbone for entry in trained})
-    figure = Figure(figsize=(3.2 * max(len(names), 1), 3.4), dpi=120, layout="constrained")
-    panels = figure.subplots(1, max(len(names), 1), sharey=True, squeeze=False)[0]
-    for panel, name in zip(panels, names, strict=False):
-        for entry in trained:
-            if entry.backbone == name and entry.has_maps:
-                panel.plot(*_curve(entry), color=_colour(entry.method, methods), lw=1.5, zorder=_height(entry))
-        for entry, style in _baselines(table):
-            panel.plot(*_curve(entry), color="0.35", lw=1, ls=style)
-        panel.set_title(visible(name), fontsize=9)
-        panel.set_xlabel("τ")
-        panel.grid(alpha=0.25)
-    panels[0].set_ylabel("BoxAcc(τ, 0.5), largest contour (%)")
-    handles = [
-        mpl.lines.Line2D([], [], color=_colour(method, methods), label=visible(_named(method, table)))
-        for method in methods
-    ]
-    for entry, style in _baselines(table):
-        handles.append(mpl.lines.Line2D([], [], color="0.35", ls=style, lw=1, label=visible(entry.method)))
-    figure.legend(handles=handles, loc="outside lower center", ncols=4, fontsize=8, frameon=False)
-    return figure
+def _curve(record: ResultRecord) -> NDArray[np.float64]:
+    return record.evaluated.box_acc("single", 0.5)[_places(record.protocol.threshold_step)]
 
 
-def _curve(entry: Entry) -> tuple[np.ndarray, np.ndarray]:
-    scored = entry.record.evaluated
-    thresholds = cam_threshold_grid(entry.record.protocol.threshold_step)
-    values = np.full(len(thresholds), np.nan) if scored.correct is None else scored.box_acc("single", 0.5)
-    return thresholds, values
+def _thresholds(step: float) -> NDArray[np.float64]:
+    return cam_threshold_grid(step)[_places(step)]
+
+
+def _places(step: float) -> NDArray[np.intp]:
+    """Return the places of the τ at which curves are drawn."""
+    return np.unique(np.linspace(0, len(cam_threshold_grid(step)) - 1, _POINTS).round().astype(np.intp))
+
+
+def _draw_methods(drawn: Drawn, _looks: Looks) -> Figure:
+    """Draw every method on every network: those measured on the most networks first, then those of the best mean."""
+    cells = {(name, row.method): row for name, rows in drawn.heads.items() for row in reversed(rows)}
+    values = {cell: value for cell, row in cells.items() if (value := _value(row, drawn.score)) is not None}
+    of_method: dict[str, list[float]] = {}
+    for (_, method), value in values.items():
+        of_method.setdefault(method, []).append(value)
+    methods = sorted(of_method, key=lambda method: (-len(of_method[method]), -np.mean(of_method[method])))
+    empty = sorted({method for _, method in cells} - set(methods))
+    grid = [(name, method) for name in drawn.networks for method in methods]
+    scores = np.array([values.get(cell, np.nan) for cell in grid]).reshape(-1, len(methods))
+    undefined = {divmod(place, len(methods)) for place, cell in enumerate(grid) if cell in cells.keys() - values.keys()}
+    notes = [f"{drawn.scored} (%); bold: the best method of the network"]
+    notes += ["grey: not measured"] if any(cell not in cells for cell in grid) else []
+    notes += ["n. d.: the method is not defined for the network"] if undefined else []
+    notes += [f"defined for no network: {', '.join(empty)}"] if empty else []
+    caption = [f"{drawn.table.title}.", f"{'; '.join(notes)}.", *_repeated(drawn, "scores are their means")]
+    without = dict.fromkeys(undefined, "n. d.")
+    return draw_score_grid(scores, list(drawn.networks), methods, without=without, caption=caption)
+
+
+def _repeated(drawn: Drawn, how: str) -> list[str]:
+    """Return how repeated trainings are drawn, where there are some."""
+    return (
+        [f"Of repeated trainings, {how}."] if any(row.is_mean for rows in drawn.heads.values() for row in rows) else []
+    )
+
+
+def _is_of(row: Row, network: Architecture) -> bool:
+    return row.id in network.rows
+
+
+def _has(row: Row, score: str) -> bool:
+    return _value(row, score) is not None
+
+
+def _value(row: Row, score: str) -> float | None:
+    """Return the score of a complete row."""
+    return row.metrics[score] if row.incomplete is None else None
+
+
+_DRAW: Final[Mapping[str, Callable[[Drawn, Looks], Figure]]] = {
+    "size": _draw_size,
+    "slopes": _draw_slopes,
+    "intervals": _draw_intervals,
+    "curves": _draw_curves,
+    "methods": _draw_methods,
+}
 
 
 def _encoded(figure: Figure, ending: str, fingerprint: str) -> bytes:
     source = f"records:{fingerprint}"
     metadata = {"Software": None, "Source": source} if ending == "png" else {"Date": None, "Description": source}
-    return encoded(figure, ending, metadata)
+    return encoded(figure, ending, metadata, _COLOURS)
