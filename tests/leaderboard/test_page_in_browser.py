@@ -4,14 +4,16 @@ import csv
 import re
 import shutil
 import sys
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from urllib.parse import quote
 
 import numpy as np
 import pytest
-from toy_board import IMAGES, METHODS, NETWORKS, SEEDS, write_board
+from toy_board import IMAGES, METHODS, NETWORKS, REPORTED, SEEDS, write_board
 
+from wsolbench.leaderboard.page import Part, render_page
 from wsolbench.protocol.uncertainty import interval
 from wsolbench.records import read_record
 from wsolbench.records.compare import compare
@@ -400,6 +402,23 @@ def test_the_papers_of_reported_rows_are_cited(open_page):
     bar.locator("summary").click()
     bar.locator('[data-copy="bibtex"]').click()
     assert re.findall(r"@misc\{(\w+)", page.evaluate("navigator.clipboard.readText()")) == ["wsolbench", "somebody"]
+
+
+def test_two_thousand_rows_are_shown_soon(browser, tmp_path):
+    """About 0.5 s to the first paint on one busy core; the limit is what no machine should exceed."""
+    first = replace(
+        REPORTED, kind="measured", source=None, printed={}, images=200, intervals={"max_box_acc_v2": (70.0, 90.0)}
+    )
+    rows = [replace(first, id=f"birds/{number}", network=f"net_{number}") for number in range(2000)]
+    content = render_page([Part("birds", "birds", "birds, test", rows, "max_box_acc_v2")])
+    assert len(content) < 3 * 10**6
+    (tmp_path / "index.html").write_bytes(content)
+    page = browser.new_page(viewport=WIDE)
+    page.goto((tmp_path / "index.html").as_uri())
+    assert page.locator("table.rows > tbody > tr").count() == 2000
+    (painted,) = page.evaluate("performance.getEntriesByName('first-contentful-paint').map((each) => each.startTime)")
+    page.close()
+    assert painted < 5000
 
 
 def test_print_has_the_tables_and_no_controls(open_page):
