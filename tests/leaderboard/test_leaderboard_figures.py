@@ -6,6 +6,7 @@ import warnings
 from itertools import combinations
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from leaderboards import drawn_of, figures_in, readme_of, rows_in
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -15,6 +16,7 @@ from toy_networks import METHOD, trained_record
 from toy_records import make_outcomes
 
 from wsolbench.engine.redraw import _method_label, _title
+from wsolbench.figures.curve_panels import Curves, draw_curve_panels
 from wsolbench.figures.panels import short_id
 from wsolbench.figures.scatter import Dot, draw_scatter
 from wsolbench.figures.style import own_style, spread, strokes
@@ -162,6 +164,10 @@ def test_methods_that_people_compare_have_colours_of_their_own_and_no_two_method
     assert len(own) == 2
     assert not own & {look.colour for look in others}
     assert len(set(others)) == 24
+    curves = [Curves(name, np.zeros((1, 3))) for name in looks]
+    style = {"strong": ("cam",), "up": "", "caption": ()}
+    figure = draw_curve_panels(np.linspace(0, 1, 3), {"one": curves}, looks, {}, **style)
+    assert [line.get_color() for line in figure.axes[0].lines] == [look.colour for look in looks.values()]
 
 
 def test_equal_methods_are_one_entry_of_a_legend_and_a_note_below_the_table():

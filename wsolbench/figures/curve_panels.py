@@ -110,7 +110,7 @@ def _draw(
         if len(each.singles) > 1:
             for single in each.singles:
                 axes.plot(thresholds, single, lw=0.5, alpha=0.35, **look)
-        axes.plot(thresholds, each.singles.mean(axis=0), stroke.line, lw=1.7 if is_strong else 0.9, **look)
+        axes.plot(thresholds, each.singles.mean(axis=0), ls=stroke.line, lw=1.7 if is_strong else 0.9, **look)
     axes.grid(alpha=0.25)
 
 
