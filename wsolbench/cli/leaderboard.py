@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -9,9 +11,11 @@ import typer
 
 from wsolbench.cli.command import Command
 from wsolbench.cli.session import session_of
-from wsolbench.errors import DataError
+from wsolbench.errors import DataError, UsageError
 
-leaderboard = typer.Typer(help="Build the leaderboard from records, or check that it is fresh.", no_args_is_help=True)
+leaderboard = typer.Typer(
+    help="Build a leaderboard from records, check it, look at it, contribute to it.", no_args_is_help=True
+)
 
 Folder = Annotated[Path, typer.Option("--folder", metavar="DIR", help="Holds records/ and receives everything else.")]
 DEFAULT = Path("leaderboard")
@@ -92,6 +96,66 @@ def table(
 
     names = [name.strip() for name in columns.split(",")] if columns else []
     typer.echo(write_table(folder, slug, form, names, rows or []), nl=False)
+
+
+@leaderboard.command(cls=Command)
+def diff(
+    old: Annotated[
+        str, typer.Argument(metavar="OLD", help="Another leaderboard folder, a leaderboard.json, or a git revision.")
+    ],
+    folder: Folder = DEFAULT,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object, and nothing else.")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown, as for a pull request.")] = False,
+) -> None:
+    """Show which rows are new or gone, and which scores and ranks changed since OLD.
+
+    The numbers are those of the last builds, so both leaderboards have to be built.
+    """
+    if json and markdown:
+        raise UsageError("--json and --markdown: choose one")
+    from wsolbench.escaping import finite_json
+    from wsolbench.leaderboard.difference import as_markdown, as_table, compare, read, read_current
+
+    difference = compare(read(old, folder), read_current(folder), (old, str(folder)))
+    typer.echo(finite_json(difference.summary()) if json else (as_markdown if markdown else as_table)(difference))
+
+
+@leaderboard.command(cls=Command)
+def serve(
+    folder: Folder = DEFAULT,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Where it listens; 0 for any that is free.")] = 8000,
+) -> None:
+    """Serve the page of a leaderboard to browsers of this machine, until Ctrl-C.
+
+    The page opens from disk too; a server is for folders on another machine, through a forwarded port.
+    """
+    from wsolbench.leaderboard.serve import serve as carry_out
+
+    def tell(address: str) -> None:
+        typer.echo(f"{folder} is at {address}; Ctrl-C ends it")
+        sys.stdout.flush()
+
+    carry_out(folder, port, tell)
+
+
+@leaderboard.command(cls=Command)
+def submit(
+    context: typer.Context,
+    records: Annotated[list[Path], typer.Argument(metavar="RECORD...", help="Record files of runs.")],
+    folder: Folder = DEFAULT,
+) -> None:
+    """Verify records, copy them to records/submitted/, and print a pull request that contributes them.
+
+    All are copied, or none. Nothing is uploaded.
+    """
+    from wsolbench.leaderboard import submit as carry_out
+
+    submission = carry_out(folder, records, session_of(context).reporter())
+    listed = "".join(f"{path}\n" for path in submission.files)
+    typer.echo(
+        f"{listed}\nCommit these files with those beside them: git add {shlex.quote(str(folder / 'records'))}\n\n"
+        f"Title of the pull request:\n\n{submission.title}\n\nText of the pull request:\n\n{submission.body}"
+    )
 
 
 @leaderboard.command(cls=Command)

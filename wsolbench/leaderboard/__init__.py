@@ -5,5 +5,6 @@ from wsolbench.leaderboard.build import build, check
 from wsolbench.leaderboard.entries import RECORDS
 from wsolbench.leaderboard.lock import locked
 from wsolbench.leaderboard.migrate import Migrated, migrate
+from wsolbench.leaderboard.submit import Submission, submit
 
-__all__ = ["RECORDS", "Migrated", "add", "build", "check", "locked", "migrate"]
+__all__ = ["RECORDS", "Migrated", "Submission", "add", "build", "check", "locked", "migrate", "submit"]

@@ -13,7 +13,7 @@ from wsolbench.progress import Reporter
 from wsolbench.records import identity_of, write_record
 from wsolbench.records.store import files_beside, read_summary
 
-__all__ = ["add"]
+__all__ = ["add", "copy_records", "make_folder", "read_new", "targets_of"]
 
 
 def add(folder: Path, paths: Sequence[Path], reporter: Reporter | None = None) -> list[Path]:
@@ -31,18 +31,27 @@ def add(folder: Path, paths: Sequence[Path], reporter: Reporter | None = None) -
         OutputError: A file cannot be written.
     """
     reporter = reporter or Reporter()
-    entries = _read(paths, reporter)
+    entries = read_new(paths, reporter)
+    make_folder(folder)
+    with locked(folder, reporter):
+        targets = targets_of(folder / RECORDS, entries)
+        copy_records(folder, targets)
+    return sorted(targets)
+
+
+def make_folder(folder: Path) -> None:
+    """Make the folder of a leaderboard, where it is not there.
+
+    Raises:
+        OutputError: It cannot be made.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"{folder}: cannot be written ({error.strerror})") from error
-    with locked(folder, reporter):
-        targets = _targets(folder / RECORDS, entries)
-        _copy(folder, targets)
-    return sorted(targets)
 
 
-def _read(paths: Sequence[Path], reporter: Reporter) -> dict[Path, Entry]:
+def read_new(paths: Sequence[Path], reporter: Reporter) -> dict[Path, Entry]:
     """Read and verify records.
 
     Raises:
@@ -73,8 +82,12 @@ def _read_one(path: Path) -> Entry:
     return read_entry(path, path.name)
 
 
-def _targets(records: Path, entries: dict[Path, Entry]) -> dict[Path, Entry]:
+def targets_of(records: Path, entries: dict[Path, Entry]) -> dict[Path, Entry]:
     """Return where each record goes.
+
+    Args:
+        records: The folder that has a folder for every data set.
+        entries: The records, by the file that each comes from.
 
     Raises:
         DataError: Two are of the same experiment, or a record that is there already cannot be read.
@@ -107,8 +120,12 @@ def _experiment(path: Path) -> str:
         raise DataError(f"{error}; remove it, then add the new one again") from error
 
 
-def _copy(folder: Path, targets: dict[Path, Entry]) -> None:
+def copy_records(folder: Path, targets: dict[Path, Entry]) -> None:
     """Write all records to a hidden folder, then rename them: a full disk changes nothing.
+
+    Args:
+        folder: The leaderboard.
+        targets: Where each record goes.
 
     Raises:
         OutputError: A file cannot be written.

@@ -14,6 +14,7 @@ from wsolbench.escaping import markdown_text
 from wsolbench.leaderboard.claims import claims_as_markdown
 from wsolbench.leaderboard.data import as_csv, as_json
 from wsolbench.leaderboard.details import DETAILS, details_of
+from wsolbench.leaderboard.difference import as_lines, compare, read, standing_of
 from wsolbench.leaderboard.entries import RANKED, RECORDS, Table, group_tables, read_all, whole_of
 from wsolbench.leaderboard.equal import equal_on
 from wsolbench.leaderboard.figures import (
@@ -48,11 +49,14 @@ from wsolbench.leaderboard.reported import ReportedTable, read_reported, reporte
 from wsolbench.leaderboard.rows import rows_of, score_of
 from wsolbench.leaderboard.seeds import uncounted
 from wsolbench.leaderboard.shown import fields_named, select_rows
+from wsolbench.leaderboard.submissions import accepted
 from wsolbench.leaderboard.systems import systems_as_markdown
 from wsolbench.progress import Reporter
 from wsolbench.records.store import files_beside
 
 FIGURES = "figures"
+_MOST_CHANGES = 30
+"""Rows that `check` names; 'wsolbench leaderboard diff' names all."""
 
 
 def build(folder: Path, reporter: Reporter | None = None) -> list[Path]:
@@ -99,7 +103,7 @@ def check(folder: Path, reporter: Reporter | None = None) -> list[str]:
 
     Texts are compared to the letter, figures by the fingerprint of the records that they were drawn from, and with
     what the last build drew, since pixels differ between versions of the drawing library. A gallery,
-    which ``wsolbench gallery`` draws to ``figures/<table>-gallery.png``, may show only records of its table.
+    which ``wsolbench gallery`` draws to ``figures/<table>-gallery.png``, may show only records of its table. The last lines say which rows, scores and ranks are not those of the last build.
 
     Raises:
         DataError: Records cannot be read or contradict themselves; all are named.
@@ -126,6 +130,8 @@ def _without_records(folder: Path) -> str:
 def _tables(folder: Path, reporter: Reporter) -> tuple[list[Table], list[str]]:
     """Return the tables, and a line for every record that stands in none because it contradicts itself."""
     entries, refused = read_all(folder / RECORDS, reporter)
+    entries, not_accepted = accepted(entries, folder / RECORDS)
+    refused += not_accepted
     if not entries and refused:
         raise DataError(_told(refused, "wrong; no record remains"))
     if not entries:
@@ -169,7 +175,18 @@ def _differences(folder: Path, tables: list[Table]) -> list[str]:
             problems.append(f"{path} shows records that are not there; draw it again with 'wsolbench gallery'")
     problems += [f"{folder / name} belongs to no table" for name in chain(*leftovers(folder, {*texts, *expected}))]
     problems += [f"{path} belongs to no record" for path in _unused(folder / RECORDS, tables)]
-    return problems
+    return problems + (_changed_rows(folder, parts) if problems else [])
+
+
+def _changed_rows(folder: Path, parts: Sequence[Part]) -> list[str]:
+    """Return which rows differ from those of the last build, a line each; nothing where no build is known."""
+    try:
+        before = read(str(folder), folder)
+    except DataError:
+        return []
+    after = [standing_of(row) for part in parts for row in part.rows]
+    difference = compare(before, after, (str(folder), "its last build"))
+    return as_lines(difference, _MOST_CHANGES) if difference.changes else []
 
 
 def _changed(path: Path) -> str:

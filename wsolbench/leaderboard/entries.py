@@ -21,6 +21,9 @@ from wsolbench.records.store import read_file
 from wsolbench.records.verify import Recomputed, parse_recomputed
 
 RECORDS = "records"
+SUBMITTED = "submitted"
+"""The folder among the records that has those of others."""
+
 RANKED = ("fullsup_box_acc_v2", "max_box_acc_v2")
 """The score by which entries of a table are ranked, and the one in its place where one has no train-fullsup."""
 
@@ -52,6 +55,11 @@ class Entry:
             return self.kept
         scores = scores_of(self.record, ())
         return {name: scores[name] for name in COMPARED if name in scores}
+
+    @property
+    def is_submitted(self) -> bool:
+        """Whether others contributed it."""
+        return self.name.startswith(f"{SUBMITTED}/")
 
     @property
     def is_baseline(self) -> bool:

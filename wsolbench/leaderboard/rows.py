@@ -42,9 +42,6 @@ __all__ = [
 Kind: TypeAlias = Literal["measured", "submitted", "baseline", "reported"]
 WeightsKind: TypeAlias = Literal["trained here", "pretrained", "random"]
 
-SUBMITTED = "submitted/"
-"""Below the folder of records: those that others contributed."""
-
 
 @dataclass(frozen=True)
 class Column:
@@ -277,7 +274,7 @@ def _row(entry: Entry, slug: str, score: str) -> Row:
 def _kind(entry: Entry) -> Kind:
     if entry.is_baseline:
         return "baseline"
-    return "submitted" if entry.name.startswith(SUBMITTED) else "measured"
+    return "submitted" if entry.is_submitted else "measured"
 
 
 def _weights_kind(entry: Entry) -> WeightsKind | None:

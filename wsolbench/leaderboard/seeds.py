@@ -55,12 +55,15 @@ def uncounted(table: Table) -> list[tuple[Entry, str]]:
 
 
 def _groups_but_seeds(table: Table) -> list[list[Entry]]:
-    """Return the entries with trainings, grouped by all but their seeds, each group in the order of names."""
+    """Return the entries with trainings, grouped by all but their seeds, each group in the order of names.
+
+    What others submitted never changes a mean of what was measured here.
+    """
     groups: dict[tuple[object, ...], list[Entry]] = {}
     for entry in sorted(table.entries, key=lambda entry: entry.name):
         if entry.training is not None:
             how = entry.training.without_seed().model_dump_json()
-            groups.setdefault((*facts_but_seeds(entry.record), how), []).append(entry)
+            groups.setdefault((entry.is_submitted, *facts_but_seeds(entry.record), how), []).append(entry)
     return list(groups.values())
 
 
