@@ -103,7 +103,8 @@ def check(folder: Path, reporter: Reporter | None = None) -> list[str]:
 
     Texts are compared to the letter, figures by the fingerprint of the records that they were drawn from, and with
     what the last build drew, since pixels differ between versions of the drawing library. A gallery,
-    which ``wsolbench gallery`` draws to ``figures/<table>-gallery.png``, may show only records of its table. The last lines say which rows, scores and ranks are not those of the last build.
+    which ``wsolbench gallery`` draws to ``figures/<table>-gallery.png``, may show only records of its table. The last
+    lines say which rows, scores and ranks are not those of the last build.
 
     Raises:
         DataError: Records cannot be read or contradict themselves; all are named.
