@@ -109,13 +109,12 @@ def boards(built, tmp_path):
 
 def test_another_folder_its_json_and_a_revision_of_this_one_are_read(boards, cli):
     old, new = boards
-    expected = ["new"]
     for state in (old, old / "leaderboard.json"):
         done = cli("leaderboard", "diff", state, "--folder", new, "--json")
         assert done.code == 0, done.err
-        assert [
-            each["change"] for each in json.loads(done.out)["changes"] if not each["id"].endswith("mean")
-        ] == expected
+        changes = {change["network"]: change for change in json.loads(done.out)["changes"]}
+        assert {name: change["change"] for name, change in changes.items()} == EXPECTED
+        assert changes["beta"]["rank"] == {"before": [1, 2], "after": [1, 3]}
     git(new, "init", "--quiet")
     (new / "leaderboard.json").write_bytes((old / "leaderboard.json").read_bytes())
     git(new, "add", "leaderboard.json")
@@ -124,12 +123,14 @@ def test_another_folder_its_json_and_a_revision_of_this_one_are_read(boards, cli
     build(new)
     done = cli("leaderboard", "diff", "HEAD", "--folder", new)
     assert done.code == 0, done.err
-    assert "gamma" in done.out
-    assert "beta" not in done.out.partition("\n")[2]
+    assert [line.split()[0] for line in done.out.splitlines()[4:]] == [*EXPECTED.values()]
     assert cli("leaderboard", "diff", "HEAD", "--folder", new, "--markdown").out.count("| new") == 1
     for name in ("nowhere", "--output=x", "a\nb", "HEAD:x"):
         assert cli("leaderboard", "diff", "--folder", new, "--", name).refused("nor a git revision")
     assert not (new / "x").exists()
+
+
+EXPECTED = {"gamma": "new", "alpha": "rank", "beta": "rank"}
 
 
 def git(folder, *arguments):

@@ -60,7 +60,7 @@ def test_records_go_where_they_belong_with_the_text_of_a_pull_request(board, min
     tokens = MarkdownIt("commonmark", {"html": True}).enable("table").parse(body.partition(":\n\n")[2])
     cells = [token.content for token in tokens if token.type == "inline"]
     assert "submitted/birds/gamma__pc1__file.json" in " ".join(cells)
-    assert "with these records against without them: 2 new rows" in body
+    assert "with these records against the leaderboard without them: 2 new rows" in body
     (commands_block,) = [token for token in tokens if token.type == "fence"]
     assert commands_block.content == "wsolbench evaluate\n"
 

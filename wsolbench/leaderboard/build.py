@@ -186,7 +186,7 @@ def _changed_rows(folder: Path, parts: Sequence[Part]) -> list[str]:
     except DataError:
         return []
     after = [standing_of(row) for part in parts for row in part.rows]
-    difference = compare(before, after, (str(folder), "its last build"))
+    difference = compare(before, after, ("its last build", str(folder)))
     return as_lines(difference, _MOST_CHANGES) if difference.changes else []
 
 

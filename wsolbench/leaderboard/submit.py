@@ -20,6 +20,7 @@ from wsolbench.leaderboard.difference import Difference, Standing, as_markdown, 
 from wsolbench.leaderboard.entries import RECORDS, SUBMITTED, Entry, group_tables, read_entry, record_paths
 from wsolbench.leaderboard.lock import locked
 from wsolbench.leaderboard.rows import COLUMNS, Row, rows_of
+from wsolbench.leaderboard.shown import FIELDS
 from wsolbench.leaderboard.submissions import accepted, problem_of
 from wsolbench.progress import Reporter
 from wsolbench.records import identity_of
@@ -29,7 +30,8 @@ from wsolbench.texts import counted, first_names
 __all__ = ["Submission", "submit"]
 
 _MOST_NAMES = 3
-_HEADINGS = ["data set", "network", "weights", "method", *(column.heading for column in COLUMNS), "rank", "record"]
+_SHOWN = ("network", "weights", "method", *(column.key for column in COLUMNS), "rank")
+"""The columns of a row in the text of a pull request, between its table and its record."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ def submit(folder: Path, paths: Sequence[Path], reporter: Reporter | None = None
         before, after = _rows(known), _rows([*(each for each in known if each.name not in replaced), *new])
         copy_records(folder, targets)
     rows = [row for row in after if row.record in replaced]
-    difference = compare(_standings(before), _standings(after), ("with these records", "without them"))
+    difference = compare(_standings(before), _standings(after), ("the leaderboard without them", "with these records"))
     return Submission(sorted(targets), _title(new), _body(rows, difference))
 
 
@@ -160,7 +162,7 @@ def _body(rows: Sequence[Row], difference: Difference) -> str:
     commands = "\n".join(map(visible, dict.fromkeys(command for row in rows for command in row.commands)))
     return templates.get_template("pull_request.md.jinja").render(
         count=counted(len(rows), "rows"),
-        rows=Markup(tabulate([_cells(row) for row in rows], _HEADINGS, tablefmt="pipe", disable_numparse=True)),
+        rows=Markup(tabulate(map(_cells, rows), "keys", tablefmt="pipe", disable_numparse=True)),
         difference=Markup(as_markdown(difference)),
         commands=Markup(commands),
         fence=Markup(fence(commands)),
@@ -168,15 +170,7 @@ def _body(rows: Sequence[Row], difference: Difference) -> str:
     )
 
 
-def _cells(row: Row) -> list[str]:
-    """Return a row for the text of a pull request, escaped."""
-    names = (row.table, row.network or "–", row.weights or "–", row.method)
-    rank = "–" if row.rank is None else "–".join(map(str, dict.fromkeys(row.rank)))
-    return [*map(markdown_text, names), *(_score(row, column.key) for column in COLUMNS), rank, f"`{row.record}`"]
-
-
-def _score(row: Row, key: str) -> str:
-    value, ends = row.metrics.get(key), row.intervals.get(key)
-    if value is None:
-        return "–"
-    return f"{value:.1f} [{ends[0]:.1f}, {ends[1]:.1f}]" if ends else f"{value:.1f}"
+def _cells(row: Row) -> dict[str, str]:
+    """Return a row for the text of a pull request: heading -> cell, escaped."""
+    shown = {FIELDS[key].heading: markdown_text(FIELDS[key].text(row)) for key in _SHOWN}
+    return {"Table": markdown_text(row.table), **shown, "Record": f"`{row.record}`"}
