@@ -6,6 +6,7 @@ import pytest
 from toy_networks import trained_record
 
 from wsolbench.leaderboard import add, build
+from wsolbench.leaderboard.figures import figures_of
 from wsolbench.records import write_record
 
 
@@ -20,8 +21,8 @@ def board_of(folder, *names):
 def without_pictures():
     """Leave of every figure its fingerprint: drawing takes longest, and is tested elsewhere; the body of a fixture."""
 
-    def draw(table, _methods, fingerprint):
-        names = (f"{table.slug}-{name}.{ending}" for name in ("size", "curves") for ending in ("png", "svg"))
+    def draw(drawn, _looks, fingerprint):
+        names = (f"{drawn.table.slug}-{name}.{ending}" for name in figures_of(drawn) for ending in ("png", "svg"))
         return dict.fromkeys(names, f"records:{fingerprint}".encode())
 
     with pytest.MonkeyPatch.context() as patch:
