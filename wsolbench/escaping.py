@@ -72,6 +72,9 @@ def fence(text: str) -> str:
 
 # --------------------------------------------------------------------------------------------------------------- LaTeX
 
+_MATHS = {"−": "-", "τ": r"\tau", "δ": r"\delta", "≥": r"\geq", "≤": r"\leq"}
+"""Characters of tables of ours that pdfTeX does not know."""
+
 _LATEX = {
     "\\": r"\textbackslash{}",
     "^": r"\^{}",
@@ -81,6 +84,7 @@ _LATEX = {
     "†": r"\dag{}",
     "‡": r"\ddag{}",
     "§": r"\S{}",
+    **{character: rf"\ensuremath{{{command}}}" for character, command in _MATHS.items()},
     **{character: rf"\{character}" for character in "&%$#_{}"},
 }
 

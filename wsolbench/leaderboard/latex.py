@@ -33,7 +33,8 @@ def as_latex(title: str, rows: Sequence[Row], fields: Sequence[Field], score: st
 
     def written(row: Row, field: Field) -> str:
         number, bracket, ends = cell(row, field).partition(" [")
-        text = _FORMS[place_of(row, field.key, best[field.key])].format(latex_text(number)) + latex_text(bracket + ends)
+        text = _FORMS[place_of(row, field.key, best[field.key])].format(latex_text(number))
+        text += bracket + latex_text(ends)
         return text + (_TIED if several and field.key == score and is_tied_with_the_best(row) else "")
 
     lines = [[[written(row, field) for field in fields] for row in group] for group in grouped(rows)]

@@ -63,13 +63,19 @@ def _metric(row: Row, key: str) -> str:
     if key in row.printed:
         return row.printed[key]
     if value is None:
-        undefined = (row.incomplete or "").startswith(UNDEFINED) and column is COLUMNS[0]
-        return UNDEFINED if undefined else DASH
+        return DASH
     digits, spread, ends = column.digits, row.sd.get(key), row.intervals.get(key)
     text = f"{value:.{digits}f}" if spread is None else f"{value:.{digits}f} ± {spread:.{digits}f}"
     if column.with_interval and spread is None and ends is not None:
         text = f"{text} [{ends[0]:.{digits}f}, {ends[1]:.{digits}f}]"
     return marked(text, CLAIMED, row.marks) if key == "pxap" else text
+
+
+def _method(row: Row) -> str:
+    """Return the method's name; of an incomplete row with a word that says so."""
+    if row.incomplete is None:
+        return row.method
+    return f"{row.method} ({UNDEFINED if row.incomplete.startswith(UNDEFINED) else 'incomplete'})"
 
 
 def _rank(row: Row) -> str:
@@ -88,7 +94,7 @@ FIELDS: Mapping[str, Field] = {
     for each in (
         Field("rank", "Rank", _rank, is_number=True),
         Field("network", "Network", lambda row: network_marked(row.network or DASH, row.marks)),
-        Field("method", "Method", lambda row: row.method),
+        Field("method", "Method", _method),
         Field("weights", "Weights", lambda row: row.weights or DASH),
         Field("seeds", "Seeds", lambda row: str(len(row.seeds)) if row.seeds else DASH, is_number=True),
         Field(
