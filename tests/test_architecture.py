@@ -224,6 +224,7 @@ def test_the_leaderboard_reads_records_only():
         "progress",
         "protocol",
         "figures",
+        "threads",
     }
     offenders = [
         f"{module} imports {target}"

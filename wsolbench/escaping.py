@@ -112,7 +112,11 @@ def finite_json(value: Any, indent: int | None = None) -> str:
 
     Objects that JSON does not know, such as paths, become texts.
     """
-    return terminal_text(json.dumps(_finite(value), indent=indent, ensure_ascii=False, allow_nan=False, default=str))
+    try:
+        text = json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False, default=str)
+    except ValueError:  # most values have none, and walking through all of them takes longer than writing them
+        text = json.dumps(_finite(value), indent=indent, ensure_ascii=False, allow_nan=False, default=str)
+    return terminal_text(text)
 
 
 def _finite(value: Any) -> Any:

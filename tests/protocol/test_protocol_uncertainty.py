@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from wsolbench.errors import DataError
 from wsolbench.protocol import IOU_THRESHOLDS, MODES, select_on_fullsup, top_k_loc, uncertainty
-from wsolbench.protocol.resampled_curves import Drawn, best_of, contenders
+from wsolbench.protocol.resampled_curves import Drawn, best_of, contenders, largest_of
 from wsolbench.protocol.uncertainty import (
     CorrectRuns,
     ImageOutcomes,
@@ -282,6 +282,7 @@ def test_a_best_threshold_is_found_among_a_few_contenders_as_among_all(seed):
     assert len(contenders(runs)) < 120
     assert places.tolist() == curves.argmax(axis=1).tolist()
     assert (counts * 100.0 / 300).tolist() == curves.max(axis=1).tolist()
+    assert largest_of(runs, Drawn.of(weights)).tolist() == counts.tolist()
 
 
 def test_intervals_of_many_numbers_are_those_of_each():

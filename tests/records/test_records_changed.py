@@ -150,8 +150,8 @@ def _resamples_once(monkeypatch):
             found[key] = original(outcomes, protocol, rules)
         return found[key]
 
-    original = verify.bootstrap_scores
-    monkeypatch.setattr(verify, "bootstrap_scores", compute)
+    original = verify.scores_and_resamples
+    monkeypatch.setattr(verify, "scores_and_resamples", compute)
 
 
 some_or_all = pytest.mark.parametrize("every", [11, pytest.param(1, marks=pytest.mark.slow)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import groupby
@@ -19,6 +20,7 @@ from wsolbench.records.identity import Facts, identity_of
 from wsolbench.records.labels import facts_of, flat, tell_apart, told_as_text
 from wsolbench.records.store import read_file
 from wsolbench.records.verify import Recomputed, parse_recomputed
+from wsolbench.threads import ordered_map
 
 RECORDS = "records"
 SUBMITTED = "submitted"
@@ -29,6 +31,9 @@ RANKED = ("fullsup_box_acc_v2", "max_box_acc_v2")
 
 COMPARED = (*RANKED, "fullsup_box_acc", "max_box_acc", "top1_loc")
 """The scores by which two entries of a table are compared."""
+
+_WORKERS = 2
+"""Threads that read records: half of the time goes into arithmetic that leaves the others running."""
 
 LONGEST_STEM = 160
 """Characters of the name of a record's file without its ending."""
@@ -192,12 +197,20 @@ def read_all(folder: Path, reporter: Reporter) -> tuple[list[Entry], list[str]]:
     entries: list[Entry] = []
     refused: list[str] = []
     paths = record_paths(folder)
-    with reporter.phase("checking records", len(paths), "records") as advance:
-        for path in paths:
-            try:
-                entries.append(read_entry(path, path.relative_to(folder).as_posix()))
-            except WsolbenchError as error:
-                refused.append(str(error))
+
+    def read(path: Path) -> Entry | str:
+        try:
+            return read_entry(path, path.relative_to(folder).as_posix())
+        except WsolbenchError as error:
+            return str(error)
+
+    results = ordered_map(read, paths, workers=_WORKERS, ahead=_WORKERS)
+    with reporter.phase("checking records", len(paths), "records") as advance, closing(results):
+        for found in results:
+            if isinstance(found, Entry):
+                entries.append(found)
+            else:
+                refused.append(found)
             advance(1)
     return entries, refused
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
@@ -54,6 +55,7 @@ def _padded(cells: Sequence[str], widths: Sequence[int]) -> list[str]:
     return [text.ljust(width) for text, width in zip(cells, widths, strict=True)]
 
 
+@cache
 def _template() -> Template:
     environment = Environment(
         block_start_string=r"\BLOCK{",

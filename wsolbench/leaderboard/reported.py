@@ -128,8 +128,8 @@ def reported_rows(tables: Mapping[str, ReportedTable], measured: Sequence[Row], 
 def _row(stem: str, number: int, table: ReportedTable, row: ReportedRow) -> Row:
     marks = tuple(sorted({mark for mark in map(_mark_of, row.figures.values()) if mark}))
     explained = [f"{mark} {table.footnotes[mark]}" for mark in marks]
-    explained += [f"{table.printed[name]}: {value}" for name, value in row.also.items()]
     explained += [table.footnotes[name] for name in row.also if name in table.footnotes]
+    further = [f"{table.printed[name]} {value}" for name, value in row.also.items()]
     printed = {str(key): figure for key, figure in row.figures.items()}
     source = f"{table.source}, {table.table}, on {row.measured_on or table.measured_on}"
     return Row(
@@ -142,7 +142,7 @@ def _row(stem: str, number: int, table: ReportedTable, row: ReportedRow) -> Row:
         kernel=None,
         parameters=None,
         precision=None,
-        weights=row.note,
+        weights="; ".join([*filter(None, [row.note]), *further]) or None,
         weights_kind=None,
         recipe=None,
         seeds=(),

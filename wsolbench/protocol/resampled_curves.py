@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from wsolbench.protocol.uncertainty import CorrectRuns
 
-__all__ = ["Drawn", "best_of", "contenders", "counts_where", "groups_where"]
+__all__ = ["Drawn", "best_of", "contenders", "counts_where", "groups_where", "largest_of"]
 
-_SURE: Final = 60.0
-"""Minus the logarithm of the probability that a τ which is left out is the best of a resample: one in 10**26."""
+_SURE: Final = 45.0
+"""Minus the logarithm of the probability that a τ which is left out is the best of a resample: one in 10**19."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +64,20 @@ def contenders(runs: CorrectRuns) -> NDArray[np.intp]:
     return np.flatnonzero(possible & changes)
 
 
+def largest_of(runs: CorrectRuns, drawn: Drawn) -> NDArray[np.float64]:
+    """Return how many images are correct at the best τ of every resample, (B,), whichever it is.
+
+    A place all of whose images are correct at the next or the last one too has no more of them in any resample.
+    """
+    places, size = contenders(runs), runs.num_thresholds + 1
+    begun = np.bincount(runs.start, minlength=size).cumsum()[places]
+    ended = np.bincount(runs.stop, minlength=size).cumsum()[places]
+    gains, loses = np.ones((2, len(places)), dtype=np.bool_)
+    gains[1:], loses[:-1] = begun[1:] > begun[:-1], ended[1:] > ended[:-1]
+    largest: NDArray[np.float64] = _counts(runs, places[gains & loses], drawn).max(axis=1).astype(np.float64)
+    return largest
+
+
 def best_of(runs: CorrectRuns, drawn: Drawn) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
     """Return how many images are correct at the best τ of every resample, (B,), and its place, the first of several."""
     places = contenders(runs)
@@ -80,7 +94,7 @@ def counts_where(runs: CorrectRuns, chosen: NDArray[np.intp], drawn: Drawn) -> N
         chosen: (B,) the place of the τ of every resample.
         drawn: The resamples.
     """
-    places, which = np.unique(chosen, return_inverse=True)
+    places, which = _distinct(chosen, runs.num_thresholds)
     counts = _counts(runs, places, drawn)
     return counts[np.arange(len(counts)), which].astype(np.float64)
 
@@ -96,7 +110,7 @@ def groups_where(
         drawn: The resamples.
         groups: (N, G) which images are of each group.
     """
-    places, which = np.unique(chosen, return_inverse=True)
+    places, which = _distinct(chosen, runs.num_thresholds)
     images, correct = _correct(runs, places)
     localized = correct[:, which] * drawn.brief[images]
     return (localized.T @ groups[images].astype(np.float32)).astype(np.float64)
@@ -113,8 +127,15 @@ def _correct(runs: CorrectRuns, places: NDArray[np.intp]) -> tuple[NDArray[np.in
     """Return the images that are correct at any of some ascending places, and where each is, (n, K) of 0 and 1."""
     first, last = np.searchsorted(places, runs.start), np.searchsorted(places, runs.stop)
     kept = first < last
-    images, row = np.unique(runs.image[kept], return_inverse=True)
+    images, row = _distinct(runs.image[kept], runs.num_images)
     width = len(places) + 1
     steps = np.bincount(row * width + first[kept], minlength=len(images) * width)
     steps -= np.bincount(row * width + last[kept], minlength=len(images) * width)
     return images, steps.reshape(-1, width).cumsum(axis=1, dtype=np.float32)[:, :-1]
+
+
+def _distinct(numbers: NDArray[np.intp], count: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the distinct numbers from 0 to below a count, ascending, and the place of each number among them."""
+    there = np.zeros(count, dtype=np.bool_)
+    there[numbers] = True
+    return np.flatnonzero(there), (there.cumsum() - 1)[numbers]

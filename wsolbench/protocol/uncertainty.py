@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from wsolbench.errors import DataError
 from wsolbench.protocol.boxes import size_classes
 from wsolbench.protocol.grid import IOU_THRESHOLDS, OBJECT_SIZES, Mode
-from wsolbench.protocol.resampled_curves import Drawn, best_of, counts_where, groups_where
+from wsolbench.protocol.resampled_curves import Drawn, best_of, counts_where, groups_where, largest_of
 from wsolbench.protocol.rules import OTSU, PSEUDO_BOXES
 
 __all__ = [
@@ -42,6 +42,7 @@ __all__ = [
     "interval",
     "intervals",
     "score",
+    "score_and_bootstrap",
 ]
 
 IntervalKind: TypeAlias = Literal["percentile", "basic", "bias-corrected"]
@@ -216,9 +217,22 @@ def bootstrap(
     Returns:
         (resamples,) percent for each metric.
     """
+    return score_and_bootstrap(scored, fullsup, rules, resamples=resamples, seed=seed)[1]
+
+
+def score_and_bootstrap(
+    scored: ImageOutcomes,
+    fullsup: ImageOutcomes | None = None,
+    rules: Rules = NO_RULES,
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = SEED,
+) -> tuple[dict[str, float], dict[str, NDArray[np.float64]]]:
+    """Return `score` and `bootstrap`, in little more time than the latter takes: every image once is a resample too."""
     sizes = tuple(None if part is None else part.num_images for part in (scored, fullsup, rules.pseudo))
     chunks = [_score_resamples(scored, fullsup, rules, drawn) for drawn in _drawn(sizes, resamples, seed)]
-    return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
+    found = {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
+    return {name: float(values[0]) for name, values in found.items()}, {name: of[1:] for name, of in found.items()}
 
 
 def draw_resamples(
@@ -256,23 +270,23 @@ def _draw(sizes: Sequence[int | None], resamples: int, seed: int, rows: int) -> 
 
 
 def _drawn(sizes: tuple[int | None, ...], resamples: int, seed: int) -> Iterable[list[Drawn | None]]:
-    """Return the same as scores need it; the draws of the last sizes are kept where they are one chunk."""
+    """Return every image once and then resamples, as scores need them; the last draws are kept if one chunk has all."""
     rows = _DRAWN // max(filter(None, sizes))
-    return (
-        [_kept_draw(sizes, resamples, seed)]
-        if resamples <= rows
-        else map(_as_drawn, _draw(sizes, resamples, seed, rows))
-    )
+    return [_kept_draw(sizes, resamples, seed)] if resamples <= rows else _chunks(sizes, resamples, seed, rows)
 
 
 @lru_cache(maxsize=2)
 def _kept_draw(sizes: tuple[int | None, ...], resamples: int, seed: int) -> list[Drawn | None]:
-    (weights,) = _draw(sizes, resamples, seed, resamples)
-    return _as_drawn(weights)
+    (drawn,) = _chunks(sizes, resamples, seed, resamples)
+    return drawn
 
 
-def _as_drawn(weights: Iterable[Weights | None]) -> list[Drawn | None]:
-    return [None if each is None else Drawn.of(each) for each in weights]
+def _chunks(sizes: Sequence[int | None], resamples: int, seed: int, rows: int) -> Iterator[list[Drawn | None]]:
+    once = 1  # in the first chunk
+    for chunk in _draw(sizes, resamples, seed, rows):
+        padded = (None if each is None else np.pad(each, ((once, 0), (0, 0)), constant_values=1.0) for each in chunk)
+        yield [None if each is None else Drawn.of(each) for each in padded]
+        once = 0
 
 
 def draw_images(random: np.random.Generator, count: int, size: int) -> Weights:
@@ -362,7 +376,7 @@ def _score_resamples(
         return scores
     single, multi = _curves(scored.correct)
     best, oracle = best_of(single, drawn)
-    by_iou = {iou: best_of(runs, drawn)[0] for iou, runs in multi.items()}
+    by_iou = {iou: largest_of(runs, drawn) for iou, runs in multi.items()}
     scores |= _box_scores("max_", count, best, by_iou)
     places: dict[tuple[str, str], _Places] = {}  # what stands before the names of boxes' scores, and of Top-k Loc
     if fullsup is not None and fullsup.correct is not None and of_fullsup is not None:

@@ -19,9 +19,8 @@ from wsolbench.records.marks import explain_marks, marks_of
 from wsolbench.records.outcomes import (
     Localized,
     SplitOutcomes,
-    bootstrap_scores,
     find_localized,
-    recompute_scores,
+    scores_and_resamples,
     without_rules,
 )
 from wsolbench.records.record import ResultRecord
@@ -176,8 +175,7 @@ def scores_of(record: ResultRecord, rules: Collection[str]) -> Scores:
         DataError: The outcomes contradict themselves.
     """
     outcomes = in_order_of_ids(record)
-    resampled = bootstrap_scores(outcomes, record.protocol, rules)
-    scores = recompute_scores(outcomes, record.protocol, rules)
+    scores, resampled = scores_and_resamples(outcomes, record.protocol, rules)
     return {name: (value, resampled[name]) for name, value in scores.items()}
 
 

@@ -38,6 +38,7 @@ from wsolbench.protocol.uncertainty import (
     bootstrap,
     intervals,
     score,
+    score_and_bootstrap,
 )
 from wsolbench.records.record import Intervals, Metrics, PartName, ProtocolInfo, ThresholdScores
 from wsolbench.texts import printable, text_problem
@@ -60,6 +61,7 @@ __all__ = [
     "find_localized",
     "recompute_pxap",
     "recompute_scores",
+    "scores_and_resamples",
     "share_alike",
     "without_rules",
 ]
@@ -456,6 +458,18 @@ def bootstrap_scores(
     """
     of_rules = _rules(outcomes, protocol, rules)
     return _with_gt_known(bootstrap(*_splits(outcomes, protocol), of_rules, resamples=resamples, seed=seed), protocol)
+
+
+def scores_and_resamples(
+    outcomes: Sequence[SplitOutcomes], protocol: ProtocolInfo, rules: Collection[str] = ()
+) -> tuple[dict[str, float], dict[str, NDArray[np.float64]]]:
+    """Return `recompute_scores` and `bootstrap_scores`, computed together.
+
+    Raises:
+        DataError: The outcomes contradict themselves, or have nothing of a rule.
+    """
+    scores, resampled = score_and_bootstrap(*_splits(outcomes, protocol), _rules(outcomes, protocol, rules))
+    return _with_gt_known(scores, protocol), _with_gt_known(resampled, protocol)
 
 
 def find_localized(outcomes: Sequence[SplitOutcomes], protocol: ProtocolInfo) -> Localized | None:

@@ -21,14 +21,13 @@ from wsolbench.records.missing import FULLSUP_WITHOUT_BOXES, explain_missing, re
 from wsolbench.records.outcomes import (
     DECIMALS,
     SplitOutcomes,
-    bootstrap_scores,
     check_labels,
     check_outcomes,
     claimed_at_rules,
     claimed_scores,
     ends_of,
     recompute_pxap,
-    recompute_scores,
+    scores_and_resamples,
     without_rules,
 )
 from wsolbench.records.plain import SEAL, parse, sealed
@@ -87,15 +86,19 @@ class Recomputed:
         """Take a record, whose outcomes are read when they are needed."""
         self._record = record
 
-    @cached_property
+    @property
     def scores(self) -> dict[str, float]:
         """Every metric that follows from the outcomes, in percent; see `recompute_scores`."""
-        return recompute_scores(self._record.outcomes, self._record.protocol, self._record.thresholds)
+        return self._found[0]
 
-    @cached_property
+    @property
     def resampled(self) -> dict[str, NDArray[np.float64]]:
         """The same for resamples of the images, in the order in which the record has them, (resamples,)."""
-        return bootstrap_scores(self._record.outcomes, self._record.protocol, self._record.thresholds)
+        return self._found[1]
+
+    @cached_property
+    def _found(self) -> tuple[dict[str, float], dict[str, NDArray[np.float64]]]:
+        return scores_and_resamples(self._record.outcomes, self._record.protocol, self._record.thresholds)
 
 
 def read_verified(path: Path) -> ResultRecord:
