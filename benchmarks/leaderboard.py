@@ -2,8 +2,8 @@
 
     python benchmarks/leaderboard.py [REVISION]
 
-With a revision, `check` runs by turns with the code of a checkout of it and with this one, on the board of that revision.
-Every run is a process of its own.
+With a revision, `check` runs by turns with the code of a checkout of it and with this one, on the board of that
+revision. Every run is a process of its own.
 """
 
 from __future__ import annotations

@@ -5,18 +5,22 @@ import io
 import json
 import shutil
 import subprocess
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from generated_board import write_board
 from hostile import HOSTILE
 
+from wsolbench.leaderboard.build import _parts, _tables, _texts
 from wsolbench.leaderboard.data import as_json, read_board
 from wsolbench.leaderboard.latex import as_latex
 from wsolbench.leaderboard.output import MANIFEST
 from wsolbench.leaderboard.reported import read_reported, reported_rows
 from wsolbench.leaderboard.rows import BoardTable, Row
 from wsolbench.leaderboard.shown import FIELDS, fields_named
+from wsolbench.progress import Reporter
 
 SCORE = "fullsup_box_acc_v2"
 BOARD = Path(__file__).parents[2] / "leaderboard"
@@ -156,3 +160,20 @@ def test_latex_compiles(tmp_path):
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "main.tex"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace", check=False)
     assert done.returncode == 0, done.stdout[-2000:]
+
+
+@pytest.mark.slow
+def test_two_thousand_records_are_built(tmp_path):
+    """Generous: benchmarks/leaderboard.py measures it, and benchmarks/README.md has the figures."""
+    folder = write_board(tmp_path / "board")
+    started = time.process_time()
+    tables, refused = _tables(folder, Reporter())
+    texts = _texts(_parts(tables, folder), tables)
+    assert time.process_time() - started < 60
+    assert refused == []
+    assert sum(len(table.entries) for table in tables) == 2000
+    rows = list(csv.DictReader(io.StringIO(texts["leaderboard.csv"].decode())))
+    assert sum(each["record"] != "" for each in rows) == 2000
+    ranked = [each for each in rows if each["rank_best"]]
+    assert len(ranked) > 500
+    assert all(int(each["rank_best"]) <= int(each["rank_worst"]) for each in ranked)
