@@ -70,7 +70,7 @@ def check(context: typer.Context, folder: Folder = DEFAULT) -> None:
 @leaderboard.command(cls=Command)
 def table(
     slug: Annotated[
-        str | None, typer.Argument(metavar="[TABLE]", help="Its name, as the files of tables have it.")
+        str | None, typer.Argument(metavar="TABLE", help="Its name, as the files of tables have it.")
     ] = None,
     folder: Folder = DEFAULT,
     form: Annotated[
