@@ -107,27 +107,19 @@ def _marks(networks: Sequence[Architecture]) -> list[str]:
 
 def _architectures(networks: Sequence[Architecture], baselines: Sequence[Row], score: str) -> str:
     """Return the table of networks: the best method and those of the paper, each with its score."""
-    heading = next(column.heading for column in COLUMNS if column.key == score)
-    found: dict[str, list[str]] = {name: [] for name in ("Rank", "Network", "Params (M)", "Best method", heading)}
+    repeated = len({each.best.network for each in networks}) < len(networks)
+    fields = [FIELDS[key] for key in ("rank", "network", *(["weights"] if repeated else []), "parameters", "method")]
     methods = [name for name in COMPARED if any(name in each.of_method for each in networks)]
-    for each in networks:
-        for name, field in (
-            ("Rank", "rank"),
-            ("Network", "network"),
-            ("Params (M)", "parameters"),
-            ("Best method", "method"),
-        ):
-            found[name].append(markdown_text(cell(each.best, FIELDS[field])))
-        text = _text(each.best, FIELDS[score])
-        found[heading].append(f"**{text}**" if is_tied_with_the_best(each.best) else text)
-    for row in baselines:
-        first, *others = found.values()
-        texts = ("–", "*no network*", "–", markdown_text(row.method), _text(row, FIELDS[score]))
-        for column, text in zip((first, *others), texts, strict=True):
-            column.append(text)
-    of_methods = {_METHODS[name]: [_short(each.of_method.get(name), score) for each in networks] for name in methods}
-    padded = {name: [*cells, *[""] * len(baselines)] for name, cells in of_methods.items()}
-    return _table({**found, **padded}, [True, False, True, False, True, *[True] * len(methods)])
+    rows = [each.best for each in networks] + list(baselines)
+    cells = {field.heading: [_text(row, field) for row in rows] for field in fields}
+    cells[FIELDS["network"].heading][len(networks) :] = ["*no network*"] * len(baselines)
+    cells["Best method"] = cells.pop(FIELDS["method"].heading)
+    scores = [(row, _text(row, FIELDS[score])) for row in rows]
+    cells[FIELDS[score].heading] = [f"**{text}**" if is_tied_with_the_best(row) else text for row, text in scores]
+    for name in methods:
+        of_networks = [_short(each.of_method.get(name), score) for each in networks]
+        cells[_METHODS[name]] = of_networks + [""] * len(baselines)
+    return _table(cells, [field.is_number for field in fields] + [True] * (1 + len(methods)))
 
 
 def _text(row: Row, field: Field) -> str:

@@ -393,16 +393,19 @@ def share_alike(one: SplitOutcomes, other: SplitOutcomes) -> float:
     have next to none in common. Without boxes, the numbers of pixels with each score are equal, or nothing is.
     """
     ours, theirs = _traces(one), _traces(other)
-    telling = [image_id for image_id, trace in ours.items() if trace or theirs.get(image_id)]
-    if telling:
-        return sum(ours[image_id] == theirs.get(image_id) for image_id in telling) / len(telling)
+    if one.image_ids != other.image_ids:
+        of_ids = dict(zip(other.image_ids, theirs.tolist(), strict=True))
+        theirs = np.array([of_ids.get(image_id, 0) for image_id in one.image_ids], dtype=np.uint64)
+    telling = (ours > 0) | (theirs > 0)
+    if telling.any():
+        return float((ours == theirs)[telling].mean())
     if one.histograms is None or other.histograms is None:
         return 0.0
     pairs = ((getattr(part.histograms, name) for part in (one, other)) for name in ("foreground", "background"))
     return float(all(np.array_equal(*pair) for pair in pairs))
 
 
-def _traces(part: SplitOutcomes) -> dict[str, int]:
+def _traces(part: SplitOutcomes) -> NDArray[np.uint64]:
     """Return a number for every image that stands for all its runs of τ; 0 where it has none."""
     sums = np.zeros(len(part.image_ids), dtype=np.uint64)
     curves = [runs for by_iou in (part.correct or {}).values() for runs in by_iou.values()]
@@ -412,7 +415,7 @@ def _traces(part: SplitOutcomes) -> dict[str, int]:
         keys *= np.uint64(0x9E3779B97F4A7C15)  # spreads neighbours over all 64 bits
         keys ^= keys >> np.uint64(29)
         np.add.at(sums, runs.image, keys * np.uint64(0xBF58476D1CE4E5B9))
-    return dict(zip(part.image_ids, sums.tolist(), strict=True))
+    return sums
 
 
 def recompute_pxap(histograms: ScoreHistograms) -> float:
