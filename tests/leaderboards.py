@@ -21,7 +21,7 @@ def rows_in(tables):
 
 def readme_of(tables):
     """Return the README."""
-    return _readme(parts_of(tables), tables, claims=False)
+    return _readme(parts_of(tables), tables, pages=())
 
 
 def drawn_of(table):
