@@ -62,6 +62,7 @@ def test_trained_weights_come_with_a_true_card_and_run(cli, made, tmp_path):
         "chosen": None,
         "best_epoch": None,
         "epoch": None,
+        "time": {name: card[name] for name in ("seconds", "device", "threads")},
     }
     assert record["metrics"]["top1_acc"] == card["results"][0]["test_top1"]
 

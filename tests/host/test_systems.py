@@ -49,10 +49,9 @@ REGISTRY = Registry(
 
 def test_a_system_stands_before_networks_families_zoos_and_sizes():
     backbones = REGISTRY.backbones
-    assert backbones.get("acol:res_nano").spec == replace(
-        network("res_nano").spec, name="acol:res_nano", family="acol:res", checkpoints=(), system="acol"
-    )
-    assert backbones.get("acme:acol:res_nano") == backbones.get("acol:res_nano") == backbones.get("acol:acme:res_nano")
+    expected = replace(network("res_nano").spec, name="acol:res_nano", family="acol:res", checkpoints=(), system="acol")
+    for name in ("acol:res_nano", "acme:acol:res_nano", "acol:acme:res_nano"):
+        assert replace(backbones.get(name).spec, start_weights=None) == expected
     assert backbones.get("acol:lib:net").name == "acol:lib:net"
     named = ("acol:lib:net", "lib:net", "acol:res_nano", "res_nano")
     assert [backbones.get(name).spec.is_of_a_zoo for name in named] == [True, True, False, False]

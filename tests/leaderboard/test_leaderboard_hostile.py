@@ -189,7 +189,7 @@ def test_latex_has_the_commands_and_cells_of_an_ordinary_table(boards):
         text = (board / "birds.tex").read_text()
         return Counter(len(re.findall(r"(?<!\\)&", line)) for line in text.splitlines())
 
-    words = "[a-z]*rule|begin|end|multicolumn|linewidth|footnotesize|underline|text[a-z]+|ensuremath|dag|S|ddag|pm"
+    words = "[a-z]*rule|begin|end|multicolumn|linewidth|footnotesize|underline|text[a-z]+|ensuremath|dag|S|ddag|pm|par"
     known = rf"\\(?:{words})(?![a-zA-Z])" + r"|\\[\\&%$#_{}^,;~]"
     assert structure(boards[0]) == structure(boards[1])
     for line in (boards[0] / "birds.tex").read_text().splitlines():

@@ -160,8 +160,9 @@ def test_the_tap_of_the_own_features_is_the_network_itself(network):
 
 
 def test_own_features_with_a_rest_are_recognized(network):
-    own = network.forward_features
+    own, head = network.forward_features, network.forward_head
     network.forward_features = lambda images: Features(own(images), (images,))
+    network.forward_head = lambda features: head(features.maps)
     assert tapped_at(network, "second", size=16, called="toy") is network
 
 
