@@ -100,6 +100,22 @@ def test_the_page_has_the_epochs_and_the_time_of_all_trainings(seconds, shown):
     assert cells[0:2] + cells[3:5] + cells[7:] == ["net", "cam", "f-cam", "native", "0", "4 + 2", shown]
 
 
+def test_the_record_of_a_network_says_how_long_what_went_on_from_it_took_before():
+    plain = entry("cam", trained(seconds=60.0))
+    start = plain.record.backbone.weights.model_copy(update={"training": trained(seconds=None)})
+    system = entry("native", trained(0, "f-cam", start=start, epochs=2, seconds=150.0), weights=1)
+    assert "3.5" in systems_as_markdown(group_tables([plain, system]))
+
+
+def test_seeds_are_in_their_order():
+    entries = [
+        entry(method, trained(seed, system), weights=100 * len(method) + seed, shift=shift)
+        for seed, shift in ((2, 0), (0, 3), (1, 1))
+        for method, system in (("cam", None), ("native", "acol"))
+    ]
+    assert "| 0, 1, 2" in systems_as_markdown(group_tables(entries))
+
+
 def test_the_time_of_a_training_is_no_part_of_what_was_measured():
     fast, slow = (entry("cam", trained(seconds=seconds)).record for seconds in (1.0, 2.0))
     assert identity_of(fast) == identity_of(slow)

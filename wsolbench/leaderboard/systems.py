@@ -10,7 +10,7 @@ from tabulate import tabulate
 from wsolbench.escaping import fence, markdown_text, visible
 from wsolbench.leaderboard.claims import Pair, shown_difference
 from wsolbench.leaderboard.entries import RANKED, Entry, Table
-from wsolbench.records import TrainingInfo
+from wsolbench.records import TrainingInfo, TrainingTime
 from wsolbench.records.compare import Difference, difference_of, mean_scores
 from wsolbench.records.identity import identity_of
 
@@ -59,11 +59,15 @@ def try_systems(tables: Sequence[Table]) -> list[SystemTrial]:
         assert entry.training is not None
         key = f"{entry.backbone} {entry.method} {entry.training.without_seed().model_dump_json()}"
         groups.setdefault((table.slug, key), (table, []))[1].append((plain, entry))
-    trials = [_trial(table, pairs) for table, pairs in groups.values()]
+    trials = [_trial(table, sorted(pairs, key=_seed)) for table, pairs in groups.values()]
     places = {table.slug: place for place, table in enumerate(tables)}
     return sorted(
         trials, key=lambda each: (places[each.table.slug], each.pairs[0][0].backbone, -each.difference.difference)
     )
+
+
+def _seed(pair: Pair) -> int:
+    return pair[1].seed or 0
 
 
 def _pairs(tables: Sequence[Table]) -> Iterator[tuple[Table, Entry, Entry]]:
@@ -143,7 +147,7 @@ def _summary(trials: Iterable[SystemTrial]) -> str:
             shown_difference(trial.difference, trial.metric),
             ", ".join(str(entry.seed) for _, entry in trial.pairs),
             " + ".join(str(sum(_epochs(each))) for each in entry.history),
-            _minutes([entry for _, entry in trial.pairs]),
+            _minutes(trial.pairs),
         ]
         for trial in trials
         for plain, entry in trial.pairs[:1]
@@ -171,12 +175,22 @@ def _epochs(training: TrainingInfo) -> list[int]:
     return [epochs for epochs in [training.recipe_options.get("epochs")] if isinstance(epochs, int)]
 
 
-def _minutes(entries: Sequence[Entry]) -> str:
-    """Return the mean time of trainings, with those that they went on from; a dash where cards did not say it."""
-    times = [each.time for entry in entries for each in entry.history]
-    if any(time is None for time in times):
+def _minutes(pairs: Sequence[Pair]) -> str:
+    """Return the mean time of trainings, with those that they went on from; a dash where no card says it."""
+    times = [time for plain, entry in pairs for time in _times(plain, entry)]
+    if None in times:
         return "–"
-    return f"{sum(time.seconds for time in times if time) / 60 / len(entries):.1f}"
+    return f"{sum(time.seconds for time in times if time) / 60 / len(pairs):.1f}"
+
+
+def _times(plain: Entry, entry: Entry) -> list[TrainingTime | None]:
+    """Return how long each training behind an entry took; of the network without the system its own record says it."""
+    assert plain.training is not None
+    later = [*entry.history[1:], None]
+    return [
+        each.time or (plain.training.time if after and after.initial_weights.sha256 == plain.weights_sha256 else None)
+        for each, after in zip(entry.history, later, strict=True)
+    ]
 
 
 _EXPLAINED = """A system changes the network, the loss or the stages of a training. Beside each stands the same network
