@@ -67,6 +67,13 @@ def test_a_network_has_a_line_with_its_best_method_and_those_of_the_paper():
     assert net.rows == {each.id for each in rows if each.network == "net"}
 
 
+def test_methods_that_differ_in_case_alone_are_always_in_the_same_order():
+    names = [name for letter in "abcdefgh" for name in (letter.upper(), letter)]
+    page = page_of(*(row(name, 50.0) for name in reversed(names)))
+    shown = [attributes["value"] for tag, attributes in Tags(page).found if tag == "input" and "value" in attributes]
+    assert [value for value in shown if value in names] == names
+
+
 def test_texts_of_records_are_texts():
     rows = [
         row(text or "-", 50.0, network=text, weights=text, family=text, incomplete=text, source=text, precision=text)

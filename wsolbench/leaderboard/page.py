@@ -324,7 +324,10 @@ def _facets(parts: Sequence[Part], rows: Sequence[Row]) -> dict[str, tuple[str, 
     """Return by what rows are filtered: name -> heading, and the values with what they are called."""
 
     def values(found: Iterable[str | None]) -> list[tuple[str, str]]:
-        return [(value, value) for value in sorted({value for value in found if value}, key=str.casefold)]
+        return [
+            (value, value)
+            for value in sorted({value for value in found if value}, key=lambda value: (value.casefold(), value))
+        ]
 
     kinds = {row.kind for row in rows}
     return {
