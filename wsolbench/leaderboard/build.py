@@ -60,7 +60,7 @@ _MOST_CHANGES = 30
 
 
 def build(folder: Path, reporter: Reporter | None = None) -> list[Path]:
-    """Write the page, README.md, claims.md, the rows as CSV and JSON, LaTeX of every table, and the figures.
+    """Write the page, README.md, claims.md, systems.md, rows as CSV and JSON, LaTeX of every table, and the figures.
 
     A record that contradicts itself is left out, and named when everything else is written. A file that was changed
     since it was built is never replaced. Files of an earlier build that no record produces any more are removed,

@@ -16,10 +16,22 @@ from tabulate import tabulate
 
 from wsolbench.escaping import markdown_text
 from wsolbench.leaderboard.entries import RANKED, Entry, Table, whole_of
-from wsolbench.records.compare import Difference, difference_of, mean_scores
+from wsolbench.records.compare import Difference, Scores, difference_of, mean_scores
 from wsolbench.records.identity import identity_of
 
-__all__ = ["CLAIMS", "Claim", "Result", "Trial", "claims_as_markdown", "shown_difference", "try_claims", "verdict_of"]
+__all__ = [
+    "CLAIMS",
+    "Claim",
+    "Pair",
+    "Result",
+    "Trial",
+    "claims_as_markdown",
+    "means_of",
+    "shared_metric",
+    "shown_difference",
+    "try_claims",
+    "verdict_of",
+]
 
 LARGE = 9
 """The side of a large kernel: no kernel in a stage of a classic network has it."""
@@ -170,15 +182,26 @@ def _network_of(entry: Entry) -> Hashable:
 
 
 def _result(claim: Claim, table: Table, pretrained: bool, pairs: Sequence[Pair]) -> Result:
-    metric = next(name for name in RANKED if all(name in entry.resampled for entry in chain.from_iterable(pairs)))
+    metric = shared_metric(pairs)
     groups = _by_networks(pairs)
-    means = [[mean_scores([entry.resampled for entry in side]) for side in zip(*each, strict=True)] for each in groups]
+    means = [means_of(each) for each in groups]
     trials = [
         Trial(tuple(each), difference_of(first, second, metric))
         for each, (first, second) in zip(groups, means, strict=True)
     ]
     first, second = (mean_scores(side) for side in zip(*means, strict=True))
     return Result(claim, table, pretrained, metric, tuple(trials), difference_of(first, second, metric))
+
+
+def shared_metric(pairs: Iterable[Pair]) -> str:
+    """Return the first metric that rows are ranked by which all entries of pairs have."""
+    entries = list(chain.from_iterable(pairs))
+    return next(name for name in RANKED if all(name in entry.resampled for entry in entries))
+
+
+def means_of(pairs: Iterable[Pair]) -> list[Scores]:
+    """Return the mean scores of either side of pairs, in every resample too."""
+    return [mean_scores([entry.resampled for entry in side]) for side in zip(*pairs, strict=True)]
 
 
 # ---------------------------------------------------------------------------------------------------------------- pairs

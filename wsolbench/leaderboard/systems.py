@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from tabulate import tabulate
 
 from wsolbench.escaping import fence, markdown_text, visible
-from wsolbench.leaderboard.claims import Pair, shown_difference
-from wsolbench.leaderboard.entries import RANKED, Entry, Table
+from wsolbench.leaderboard.claims import Pair, means_of, shared_metric, shown_difference
+from wsolbench.leaderboard.entries import Entry, Table
 from wsolbench.records import TrainingInfo, TrainingTime
-from wsolbench.records.compare import Difference, difference_of, mean_scores
+from wsolbench.records.compare import Difference, difference_of
 from wsolbench.records.identity import identity_of
 
 __all__ = ["PLAIN", "SystemTrial", "systems_as_markdown", "try_systems"]
@@ -111,8 +111,8 @@ def _how(training: TrainingInfo) -> TrainingInfo:
 
 
 def _trial(table: Table, pairs: Sequence[Pair]) -> SystemTrial:
-    metric = next(name for name in RANKED if all(name in entry.resampled for pair in pairs for entry in pair))
-    first, second = (mean_scores([entry.resampled for entry in side]) for side in zip(*pairs, strict=True))
+    metric = shared_metric(pairs)
+    first, second = means_of(pairs)
     return SystemTrial(table, tuple(pairs), metric, difference_of(first, second, metric))
 
 
