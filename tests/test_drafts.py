@@ -1,6 +1,7 @@
 """Drafts of processes that were killed are removed by the next command, and no others."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -85,3 +86,40 @@ def test_drafts_need_no_locks(tmp_path, monkeypatch):
             pass
         assert draft.exists()
     assert names(tmp_path) == []
+
+
+def interrupted_at(moment, work):
+    """Do some work, and raise KeyboardInterrupt at a line of it, ours or shutil's; say whether the line was reached."""
+    left = moment
+
+    def trace(frame, event, argument):  # noqa: ARG001
+        nonlocal left
+        if event == "line" and frame.f_code.co_filename in (drafts.__file__, shutil.__file__):
+            left -= 1
+            if not left:
+                raise KeyboardInterrupt
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        work()
+    except (KeyboardInterrupt, OSError):  # shutil closes a folder twice if it is interrupted right after the first time
+        pass
+    finally:
+        sys.settrace(before)
+    return left <= 0
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # folders that shutil had open
+def test_a_signal_at_any_moment_leaves_nothing(tmp_path):
+    def work():
+        with draft_folder(tmp_path / "new" / "deep" / "out") as draft:
+            draft.mkdir()
+            (draft / "map.npy").touch()
+
+    moment = 1
+    while interrupted_at(moment, work):
+        assert names(tmp_path) == [], moment
+        moment += 1
+    assert moment > 40

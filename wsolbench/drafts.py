@@ -11,7 +11,7 @@ import re
 import secrets
 import shutil
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
@@ -45,44 +45,62 @@ def draft_folder(place: Path) -> Iterator[Path]:
         OSError: The folder that holds `place` cannot be created or written.
     """
     draft = place.with_name(f".{place.name}-draft-{secrets.token_hex(4)}")
-    with _parents_of(place), _locked(draft.with_name(f"{draft.name}.lock")) as lock:
+    kept = False
+
+    def remove() -> None:
+        if not kept:
+            shutil.rmtree(draft, ignore_errors=True)
+
+    with _parents_of(place), _locked(draft.with_name(f"{draft.name}.lock")) as lock, _cleaning_up(remove):
         _remove_abandoned(place.parent)
         try:
             yield draft
         except ElsewhereError:
+            kept = True
             lock.truncate(0)
             raise
-        except BaseException:
-            shutil.rmtree(draft, ignore_errors=True)
-            raise
-        shutil.rmtree(draft, ignore_errors=True)
 
 
 @contextmanager
 def _parents_of(place: Path) -> Iterator[None]:
     """Create the missing parent folders of a place, and remove those that are empty at the end."""
-    created = [parent for parent in place.parents if not parent.exists()]
-    try:
+    created = [parent for parent in place.parents if not parent.exists()]  # the innermost comes first
+
+    def remove() -> None:
+        for folder in created:
+            with suppress(OSError):
+                folder.rmdir()
+
+    with _cleaning_up(remove):
         place.parent.mkdir(parents=True, exist_ok=True)
         yield
-    finally:
-        with suppress(OSError):
-            for folder in created:  # the innermost comes first
-                folder.rmdir()
 
 
 @contextmanager
 def _locked(path: Path) -> Iterator[IO[bytes]]:
     """Hold the lock of a new lock file, which is removed at the end; beside an empty one, nothing is abandoned."""
-    try:  # a signal may arrive as soon as the file is there
-        with path.open("x+b") as file:
-            if _lock(file, wait=True):
-                file.write(_mark())  # only after it is locked
-                file.flush()
-            yield file
-    finally:
+
+    def remove() -> None:
         with suppress(OSError):
             path.unlink()
+
+    with _cleaning_up(remove), path.open("x+b") as file:  # a signal may arrive as soon as the file is there
+        if _lock(file, wait=True):
+            file.write(_mark())  # only after it is locked
+            file.flush()
+        yield file
+
+
+@contextmanager
+def _cleaning_up(clean: Callable[[], None]) -> Iterator[None]:
+    """Clean up at the end, twice: a signal, which is raised only once, may interrupt the first time at any moment."""
+    try:
+        try:
+            yield
+        finally:
+            clean()
+    finally:
+        clean()
 
 
 def _remove_abandoned(folder: Path) -> None:
