@@ -192,20 +192,6 @@ def test_the_page_and_the_csv_give_a_baseline_no_accuracy():
     assert rows["cam"]["network"] == "toy"
 
 
-def test_a_table_of_predicted_boxes_is_titled_and_named_so():
-    def record(scored, target):
-        made = trained_record()
-        return made.model_copy(
-            update={"protocol": made.protocol.model_copy(update={"scored": scored, "target": target})}
-        )
-
-    records = [record("maps", "gt"), record("maps", None), record("boxes", None)]
-    tables = group_tables(Entry(f"{place}.json", "0" * 64, each) for place, each in enumerate(records))
-    titled = {table.entries[0].record.protocol.scored: table for table in tables if len(tables) == 3}
-    assert titled["boxes"].title == "birds, test (8 images; predicted boxes, no τ)"
-    assert {table.slug for table in tables} == {"birds", "birds-gt", "birds-boxes"}
-
-
 def test_comparisons_and_galleries_say_that_a_method_is_not_defined():
     record = undefined("one")
     notes = compare(trained_record("one"), record).notes

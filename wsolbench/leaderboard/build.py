@@ -222,7 +222,7 @@ def _part(table: Table, galleries: Collection[str]) -> Part:
     drawn, gallery = Drawn(table, rows_of(table), score_of(table)), f"{FIGURES}/{table.slug}-gallery.png"
     return Part(
         slug=table.slug,
-        name=table.entries[0].record.dataset.name,
+        name=table.first.dataset.name,
         title=table.title,
         rows=drawn.rows,
         score=drawn.score,
@@ -324,7 +324,7 @@ def _selection(table: Table, tables: Sequence[Table]) -> str | None:
     lists = {(entry.record.config or {}).get("metadata_root") for entry in table.entries}
     folders = {Path(str(folder)).name for folder in lists if folder is not None}
     listed = f", listed in {markdown_text(min(folders))}," if len(folders) == len(lists) == 1 else ""
-    images = len(table.entries[0].record.evaluated.image_ids)
+    images = len(table.first.evaluated.image_ids)
     return f"These {images:,} images{listed} are a part of the {whole:,} of another table."
 
 

@@ -445,11 +445,11 @@ def _table(headings: Sequence[str], rows: Sequence[Sequence[str]], align: Sequen
 
 
 def _dataset(table: Table) -> str:
-    return table.entries[0].record.dataset.name
+    return table.first.dataset.name
 
 
 def _size(table: Table) -> int:
-    record = table.entries[0].record
+    record = table.first
     return record.dataset.split_sizes[record.protocol.split]
 
 

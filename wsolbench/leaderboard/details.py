@@ -54,8 +54,12 @@ def detail_of(entry: Entry) -> bytes:
         "commands": [*dict.fromkeys(each.command for each in entry.history), record.environment.command],
         "facts": list(_facts(entry)),
         "scores": {column.key: found for column in COLUMNS if (found := _score(record, column.key)) is not None},
-        "curves": _curves(record),
-        "threshold": localized and {"selection": localized.selection, "value": localized.threshold},
+        "curves": None if entry.makes_boxes else _curves(record),
+        "threshold": localized
+        and {
+            "selection": localized.selection,
+            "value": None if entry.makes_boxes else localized.threshold,
+        },
         "localized": localized and b64encode(np.packbits(localized.images).tobytes()).decode(),
         "resampled": {name: _resampled(name, scores, record) for name in COMPARED if name in scores},
     }

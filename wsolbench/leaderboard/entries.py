@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
+from typing import TypeAlias
 
 from wsolbench.errors import DataError, WsolbenchError
 from wsolbench.files import file_name, open_regular
@@ -85,6 +86,11 @@ class Entry:
     def has_maps(self) -> bool:
         """Whether any map holds scores."""
         return self.record.has_maps
+
+    @property
+    def makes_boxes(self) -> bool:
+        """Whether boxes were predicted, not maps: they have no τ, so that every score is the same at every τ."""
+        return self.record.protocol.scored == "boxes"
 
     @property
     def is_pretrained(self) -> bool:
@@ -183,6 +189,11 @@ class Table:
     slug: str
     title: str
     entries: tuple[Entry, ...]
+
+    @property
+    def first(self) -> ResultRecord:
+        """The best record of maps or, where none is of maps, of boxes; what all share is read off it."""
+        return _first(self.entries)
 
 
 def read_all(folder: Path, reporter: Reporter) -> tuple[list[Entry], list[str]]:
@@ -306,15 +317,10 @@ def group_tables(entries: Iterable[Entry]) -> list[Table]:
     Tables of photos come before those of drawn images, and those of the data set with the most classes first. Of one
     data set the table of the smallest selection is the first, but those of a limited number of images are the last.
     """
-    groups: dict[tuple[object, ...], list[Entry]] = {}
-    for entry in entries:
-        (data, protocol), scored = identity_of(entry.record).comparable, entry.record.protocol.scored
-        settings = tuple(fact for fact in protocol if scored == "maps" or fact[0] != "τ step")  # boxes have no τ
-        groups.setdefault((data, settings, scored), []).append(entry)
-    titled = [(title, part) for group in groups.values() for title, part in _by_pixels(group)]
+    titled = [(title, part) for group in _by_settings(entries) for title, part in _by_pixels(group)]
     titled.sort(key=lambda each: (-len(each[1]), each[0]))
     parts = [tuple(sorted(_tell_apart(_mark_varied(part)), key=rank)) for _, part in titled]
-    facts = [_facts_of_table(part[0].record) for part in parts]
+    facts = [_facts_of_table(_first(part)) for part in parts]
     same_title = tell_apart([title for title, _ in titled], facts)
     titles = [
         "; ".join(filter(None, [title, told_as_text(told)]))
@@ -323,10 +329,59 @@ def group_tables(entries: Iterable[Entry]) -> list[Table]:
     return sorted((Table(*each) for each in zip(_slugs(parts, facts), titles, parts, strict=True)), key=_place)
 
 
+def _by_settings(entries: Iterable[Entry]) -> list[list[Entry]]:
+    """Group entries by data and protocol settings; predicted boxes stand among the maps that they compare with."""
+    groups: dict[_Settings, list[Entry]] = {}
+    boxes = []
+    for entry in entries:
+        if entry.makes_boxes:
+            boxes.append(entry)
+        else:
+            groups.setdefault(identity_of(entry.record).comparable, []).append(entry)
+    places = [(_place_of_boxes(entry, groups), entry) for entry in boxes]
+    for place, entry in places:
+        groups.setdefault(place, []).append(entry)
+    return list(groups.values())
+
+
+_Settings: TypeAlias = tuple[Facts, Facts]
+
+
+def _place_of_boxes(entry: Entry, maps: Mapping[_Settings, Sequence[Entry]]) -> _Settings:
+    """Return the settings of the maps among which boxes stand, or their own without a τ step.
+
+    Of maps that differ in their grid of τ alone, those of the same pixels come first, and then the finest grid. Boxes
+    without a target are of no class: they stand among stored maps, for whose classes nobody knows, or else among maps
+    of the true class, or else of the predicted one.
+    """
+    data, protocol = identity_of(entry.record).comparable
+    step, target = (next(fact for fact in protocol if fact[0] == name) for name in ("τ step", "target"))
+    own = tuple(fact for fact in protocol if fact != step)
+    targets = [target] if target[1] is not None else [("target", name) for name in (None, "gt", "predicted")]
+    wanted = [tuple(each if fact == target else fact for fact in own) for each in targets]
+
+    def order(place: _Settings) -> tuple[int, bool, float]:
+        settings = dict(place[1])
+        pixels = {identity_of(each.record).pixels for each in maps[place]}
+        is_of_pixels = bool(pixels & {(), identity_of(entry.record).pixels})
+        return wanted.index(_without_step(place[1])), not is_of_pixels, settings["τ step"]
+
+    fitting = [place for place in maps if place[0] == data and _without_step(place[1]) in wanted]
+    return min(fitting, key=order, default=(data, own))
+
+
+def _without_step(protocol: Facts) -> Facts:
+    return tuple(fact for fact in protocol if fact[0] != "τ step")
+
+
+def _first(entries: Sequence[Entry]) -> ResultRecord:
+    return min(entries, key=lambda entry: entry.makes_boxes).record
+
+
 def _place(table: Table) -> tuple[bool, int, str, bool, int, int, str]:
     """Return by what tables are sorted."""
-    dataset = table.entries[0].record.dataset
-    images = dataset.split_sizes[table.entries[0].record.protocol.split]
+    dataset = table.first.dataset
+    images = dataset.split_sizes[table.first.protocol.split]
     limited, rows = dataset.limit is not None, len(table.entries)
     return _is_drawn(table), -dataset.num_classes, dataset.name, limited, images, -rows, table.title
 
@@ -341,14 +396,13 @@ def _is_drawn(table: Table) -> bool:
 def _facts_of_table(record: ResultRecord) -> dict[str, str]:
     """Return what tells a table apart from others of data sets with the same name."""
     measured, protocol = identity_of(record), record.protocol
-    made = "boxes" if protocol.scored == "boxes" else "stored-maps"
     facts = flat(fact for fact in (*measured.protocol, *measured.data, *measured.pixels) if fact[0] != "images")
-    return facts if protocol.target else facts | {"target": made}
+    return {"scored": protocol.scored, **facts, "target": protocol.target or "stored-maps"}
 
 
 def _slugs(parts: Sequence[Sequence[Entry]], facts: Sequence[Mapping[str, str]]) -> list[str]:
     """Return the names of the files of tables: that of the data set, in all but the largest with what is different."""
-    names = [part[0].record.dataset.name for part in parts]
+    names = [_first(part).dataset.name for part in parts]
     slugs: list[str] = []
     taken: set[str] = set()
     for name, told in zip(names, tell_apart(names, facts), strict=True):
@@ -375,11 +429,10 @@ def _by_pixels(group: Sequence[Entry]) -> list[tuple[str, list[Entry]]]:
     parts: dict[Facts, list[Entry]] = {}
     for entry in group:
         parts.setdefault(identity_of(entry.record).pixels, []).append(entry)
-    title = _title(group[0].record)
     if len(parts.keys() - {()}) < 2:
-        return [(title, list(group))]
+        return [(_title(_first(group)), list(group))]
     return [
-        (f"{title}; pixels {' and '.join(digest[:8] for _, digest in pixels) or 'not known'}", part)
+        (f"{_title(_first(part))}; pixels {' and '.join(digest[:8] for _, digest in pixels) or 'not known'}", part)
         for pixels, part in parts.items()
     ]
 
@@ -418,8 +471,8 @@ def _title(record: ResultRecord) -> str:
 
 def whole_of(table: Table, tables: Iterable[Table]) -> int | None:
     """Return how many images the largest table has of whose images these are a part; None where there is none."""
-    ids, name = set(table.entries[0].record.evaluated.image_ids), table.entries[0].record.dataset.name
-    others = (other.entries[0].record for other in tables)
+    ids, name = set(table.first.evaluated.image_ids), table.first.dataset.name
+    others = (other.first for other in tables)
     theirs = [set(other.evaluated.image_ids) for other in others if other.dataset.name == name]
     return max((len(other) for other in theirs if ids < other), default=None)
 

@@ -20,11 +20,10 @@ from wsolbench.figures.score_grid import draw_score_grid
 from wsolbench.figures.slopes import Slope, draw_slopes
 from wsolbench.figures.style import Stroke, encoded, own_style, palette, strokes
 from wsolbench.leaderboard.architectures import COMPARED, Architecture, architectures_of
-from wsolbench.leaderboard.entries import Table
+from wsolbench.leaderboard.entries import Entry, Table
 from wsolbench.leaderboard.equal import equal_methods
 from wsolbench.leaderboard.rows import Row
 from wsolbench.protocol import cam_threshold_grid
-from wsolbench.records import ResultRecord
 
 __all__ = ["TITLES", "Drawn", "Looks", "draw_figures", "figures_of", "fingerprint_of", "looks_of", "records_shown"]
 
@@ -118,7 +117,7 @@ class Drawn:
     @property
     def scored(self) -> str:
         """What the scores are."""
-        boxes = self.table.entries[0].record.protocol.scored == "boxes"
+        boxes = self.table.first.protocol.scored == "boxes"
         return "MaxBoxAccV2 of predicted boxes" if boxes else _SCORES[self.score]
 
     def singles(self, head: Row) -> list[Row]:
@@ -146,7 +145,7 @@ def left_out(drawn: Drawn) -> dict[str, str]:
         found["size"] = ONE_SIZE
     if not _slopes(drawn):
         found["slopes"] = NO_PAIR
-    if trained[0].record.protocol.scored == "boxes":
+    if all(entry.makes_boxes for entry in trained):
         found["curves"] = NO_THRESHOLD
     elif all(entry.record.metrics.max_box_acc is None for entry in trained):
         found["curves"] = "; ".join(
@@ -268,17 +267,20 @@ def _estimate(drawn: Drawn, row: Row) -> Estimate:
 
 
 def _draw_curves(drawn: Drawn, looks: Looks) -> Figure:
-    """Draw BoxAcc(τ) at IoU 0.5, largest contour, a panel for each trained network."""
+    """Draw BoxAcc(τ) at IoU 0.5, largest contour, a panel for each trained network; that of boxes is level."""
+    step = drawn.table.first.protocol.threshold_step
     entries = {entry.name: entry for entry in drawn.table.entries}
     trained = [entry for entry in drawn.table.entries if entry.is_trained and entry.has_maps]
     named = {method: " = ".join(group) for group in equal_methods(trained) for method in group}
     panels: dict[str, list[Curves]] = {}
+    has_boxes = False
     for name in list(drawn.networks)[:MOST_PANELS]:
         of_label: dict[str, Curves] = {}
         for head in drawn.heads[name]:
             singles = [entries[row.record] for row in drawn.singles(head) if row.record]
             if head.method in named and all(each.has_maps for each in singles):
-                curves = np.stack([_curve(each.record) for each in singles])
+                curves = np.stack([_curve(each, step) for each in singles])
+                has_boxes |= any(each.makes_boxes for each in singles)
                 of_label.setdefault(named[head.method], Curves(named[head.method], curves))
         panels[name] = list(of_label.values())
     strong = {named[method] for method in COMPARED if method in named}
@@ -289,23 +291,26 @@ def _draw_curves(drawn: Drawn, looks: Looks) -> Figure:
             legend.setdefault(named[method], stroke)
     more = len(drawn.networks) - len(panels)
     return draw_curve_panels(
-        _thresholds(trained[0].record.protocol.threshold_step),
+        _thresholds(step),
         panels,
         legend,
-        {name: _curve(entry.record) for name, entry in baselines.items()},
+        {name: _curve(entry, step) for name, entry in baselines.items()},
         strong=sorted(strong),
         up="images localized (%)",
         caption=[
             f"{drawn.table.title}.",
             "BoxAcc(τ) at IoU 0.5, with the box of the largest contour.",
+            *(["Predicted boxes have no τ: their lines are level."] if has_boxes else []),
             *([f"The {len(panels)} networks with the best scores; not drawn: {more} others."] if more else []),
             *_repeated(drawn, "thin lines are single ones, lines in the legend their means"),
         ],
     )
 
 
-def _curve(record: ResultRecord) -> NDArray[np.float64]:
-    return record.evaluated.box_acc("single", 0.5)[_places(record.protocol.threshold_step)]
+def _curve(entry: Entry, step: float) -> NDArray[np.float64]:
+    """Return the curve of an entry over the grid of its table, of which boxes may have another one."""
+    curve = entry.record.evaluated.box_acc("single", 0.5)
+    return np.full(len(_places(step)), curve[0]) if entry.makes_boxes else curve[_places(step)]
 
 
 def _thresholds(step: float) -> NDArray[np.float64]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
@@ -18,6 +19,7 @@ from wsolbench.leaderboard.architectures import Architecture, architectures_of
 from wsolbench.leaderboard.details import DETAILS
 from wsolbench.leaderboard.entries import COMPARED
 from wsolbench.leaderboard.rows import COLUMNS, BoardTable, Row
+from wsolbench.leaderboard.shown import NO_THRESHOLD, method_of
 from wsolbench.records.marks import explain_marks
 
 __all__ = ["Part", "render_page"]
@@ -188,6 +190,7 @@ def render_page(parts: Sequence[Part], left_out: int = 0) -> bytes:
     rows = [row for part in parts for row in part.rows]
     page = _template().render(
         parts=parts,
+        names=_names(parts),
         strips=strips,
         axis=_axis(strips),
         facets=_facets(parts, rows),
@@ -206,6 +209,7 @@ def render_page(parts: Sequence[Part], left_out: int = 0) -> bytes:
         number=_number,
         link=quote,
         detail=_detail,
+        method_of=method_of,
         short=_short,
     )
     return (page + "\n").encode()
@@ -241,6 +245,7 @@ def _settings(parts: Sequence[Part], rows: Sequence[Row]) -> dict[str, Any]:
         "details": DETAILS,
         "compared": list(COMPARED),
         "metrics": [*(column.key for column in COLUMNS), *PAPER_METHODS],
+        "no_threshold": NO_THRESHOLD,
         "own_reference": _OWN_REFERENCE,
         "papers": {source: entry for part in parts for source, entry in part.papers.items()},
         "headings": _HEADINGS,
@@ -263,7 +268,7 @@ def _escaped(parts: Sequence[Part], rows: Sequence[Row]) -> dict[str, dict[str, 
         for row in rows
         for text in (
             row.network,
-            row.method,
+            method_of(row),
             row.weights,
             row.family,
             row.precision,
@@ -329,9 +334,9 @@ def _facets(parts: Sequence[Part], rows: Sequence[Row]) -> dict[str, tuple[str, 
             for value in sorted({value for value in found if value}, key=lambda value: (value.casefold(), value))
         ]
 
-    kinds = {row.kind for row in rows}
+    kinds, names = {row.kind for row in rows}, _names(parts)
     return {
-        "data": ("Data set", [(part.slug, _label(part)) for part in parts]),
+        "data": ("Data set", [(part.slug, _label(part, names[part.slug])) for part in parts]),
         "family": ("Architecture", values(row.family for row in rows)),
         "method": ("Method", values(row.method for row in rows)),
         "weights": ("Weights", values(row.weights_kind for row in rows)),
@@ -339,8 +344,14 @@ def _facets(parts: Sequence[Part], rows: Sequence[Row]) -> dict[str, tuple[str, 
     }
 
 
-def _label(part: Part) -> str:
-    return f"{part.name}, {part.images:,} images" if part.images else part.name
+def _names(parts: Sequence[Part]) -> dict[str, str]:
+    """Return what people call tables: the data set, or the name of its files where two would look the same."""
+    count = Counter((part.name, part.images) for part in parts)
+    return {part.slug: part.name if count[part.name, part.images] == 1 else part.slug for part in parts}
+
+
+def _label(part: Part, name: str) -> str:
+    return f"{name}, {part.images:,} images" if part.images else name
 
 
 _KINDS = ("measured", "submitted", "baseline", "reported")

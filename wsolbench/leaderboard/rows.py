@@ -86,6 +86,7 @@ class Row:
         seeds: Of the trainings: one, several for a mean, none where none is known.
         group: The id of the row with the mean over seeds that this row counts in.
         method: The name with its options.
+        scored: Maps, or predicted boxes, which have no τ; None of what papers report.
         metrics: Key of `COLUMNS` -> percent; None where there is none.
         sd: Key -> standard deviation over seeds; empty for one training.
         intervals: Key -> the ends of the 95 % interval over images.
@@ -117,6 +118,7 @@ class Row:
     group: str | None
     method: str
     metrics: Mapping[str, float | None]
+    scored: Literal["maps", "boxes"] | None = None
     sd: Mapping[str, float] = field(default_factory=dict)
     intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     images: int | None = None
@@ -261,6 +263,7 @@ def _row(entry: Entry, slug: str, score: str) -> Row:
         group=None,
         method=entry.method,
         metrics=metrics,
+        scored=record.protocol.scored,
         intervals={key: intervals[key] for key, value in metrics.items() if key in intervals and value is not None},
         images=len(record.evaluated.image_ids),
         incomplete=_incomplete(entry, score),

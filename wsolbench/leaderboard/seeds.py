@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from wsolbench.leaderboard.entries import Entry, Table, rank
+from wsolbench.records import ResultRecord, SplitOutcomes
+from wsolbench.records.compare import in_order_of_ids
 from wsolbench.records.identity import facts_but_seeds
 from wsolbench.records.labels import flat, tell_apart, told_as_text
 from wsolbench.records.outcomes import share_alike
@@ -91,7 +93,24 @@ def _why_no_other_training(entry: Entry, known: Entry | None) -> str | None:
         return None
     if entry.seed == known.seed or entry.weights_sha256 == known.weights_sha256:
         return f"is of the training of {known.name}"
-    ours, theirs = entry.record, known.record
-    if ours.outcomes_sha256 == theirs.outcomes_sha256 or share_alike(ours.evaluated, theirs.evaluated) > _MOST_ALIKE:
+    if entry.record.outcomes_sha256 == known.record.outcomes_sha256 or _share_alike(entry, known) > _MOST_ALIKE:
         return f"has the outcomes of {known.name}, so that both are of one training"
     return None
+
+
+def _share_alike(entry: Entry, known: Entry) -> float:
+    """Return the share of images that are alike in two entries.
+
+    Boxes are right at every τ or at none, so that those of two trainings often are alike: the boxes themselves count,
+    where records have them.
+    """
+    if entry.makes_boxes and known.makes_boxes:
+        ours, theirs = (_evaluated(each.record).predicted_boxes for each in (entry, known))
+        if ours is not None and theirs is not None:
+            return float((ours == theirs).all(axis=1).mean())
+    return share_alike(entry.record.evaluated, known.record.evaluated)
+
+
+def _evaluated(record: ResultRecord) -> SplitOutcomes:
+    """Return the outcomes of the evaluated split, its images in an order that all records of a table have."""
+    return next(part for part in in_order_of_ids(record) if part.split == record.protocol.split)

@@ -14,6 +14,7 @@ __all__ = [
     "DASH",
     "FIELDS",
     "GROUPS",
+    "NO_THRESHOLD",
     "ROWS",
     "Field",
     "best_of",
@@ -21,12 +22,16 @@ __all__ = [
     "fields_named",
     "grouped",
     "is_tied_with_the_best",
+    "method_of",
     "notes_of",
     "place_of",
     "select_rows",
 ]
 
 DASH = "–"
+
+NO_THRESHOLD = "boxes, no τ"
+"""What rows of predicted boxes say where others have a τ: each of their scores is the same at every τ."""
 
 UNDEFINED = "not defined"
 """How the reason begins why a method has no map of any image."""
@@ -71,11 +76,16 @@ def _metric(row: Row, key: str) -> str:
     return marked(text, CLAIMED, row.marks) if key == "pxap" else text
 
 
+def method_of(row: Row) -> str:
+    """Return the method's name; of predicted boxes with the words that they have no τ."""
+    return f"{row.method} ({NO_THRESHOLD})" if row.scored == "boxes" else row.method
+
+
 def _method(row: Row) -> str:
     """Return the method's name; of an incomplete row with a word that says so."""
     if row.incomplete is None:
-        return row.method
-    return f"{row.method} ({UNDEFINED if row.incomplete.startswith(UNDEFINED) else 'incomplete'})"
+        return method_of(row)
+    return f"{method_of(row)} ({UNDEFINED if row.incomplete.startswith(UNDEFINED) else 'incomplete'})"
 
 
 def _rank(row: Row) -> str:

@@ -12,7 +12,6 @@ from wsolbench.leaderboard.claims import Pair, means_of, shared_metric, shown_di
 from wsolbench.leaderboard.entries import Entry, Table
 from wsolbench.records import TrainingInfo, TrainingTime
 from wsolbench.records.compare import Difference, difference_of
-from wsolbench.records.identity import identity_of
 
 __all__ = ["PLAIN", "SystemTrial", "systems_as_markdown", "try_systems"]
 
@@ -25,7 +24,7 @@ class SystemTrial:
     """A system on one network, beside the network without it: a difference of means over its trainings.
 
     Attributes:
-        table: The table of the network without the system.
+        table: Their table.
         pairs: A pair for every training: the network without the system, and with it.
         metric: What is compared.
         difference: Of the means of the pairs, system less network without it.
@@ -71,25 +70,18 @@ def _seed(pair: Pair) -> int:
 
 
 def _pairs(tables: Sequence[Table]) -> Iterator[tuple[Table, Entry, Entry]]:
-    """Yield each entry of a system with its network without it, and the table of that; boxes have their own table."""
-    plain: dict[tuple[object, ...], list[tuple[Table, Entry]]] = {}
+    """Yield each entry of a system with its network without it, and their table."""
     for table in tables:
-        for entry in table.entries:
-            if entry.method in PLAIN and entry.training is not None and entry.training.system is None:
-                plain.setdefault(_images_of(entry), []).append((table, entry))
-    for entry in (each for table in tables for each in table.entries):
-        if entry.training is not None and entry.training.system is not None and entry.has_maps:
-            twins = [each for each in plain.get(_images_of(entry), []) if _is_without(each[1], entry)]
-            if twins:
-                table, twin = min(twins, key=lambda each: PLAIN.index(each[1].method))
-                yield table, twin, entry
+        trained = [entry for entry in table.entries if entry.training is not None]
+        plain = [entry for entry in trained if entry.method in PLAIN and not _is_of_system(entry)]
+        for entry in filter(_is_of_system, trained):
+            twins = [each for each in plain if _is_without(each, entry)]
+            if twins and entry.has_maps:
+                yield table, min(twins, key=lambda each: PLAIN.index(each.method)), entry
 
 
-def _images_of(entry: Entry) -> tuple[object, ...]:
-    """Return what two records have in common that are compared; boxes have neither a target nor a τ step."""
-    measured = identity_of(entry.record)
-    settings = tuple(fact for fact in measured.protocol if fact[0] not in ("target", "τ step"))
-    return (*measured.data, *measured.pixels, *settings)
+def _is_of_system(entry: Entry) -> bool:
+    return entry.training is not None and entry.training.system is not None
 
 
 def _is_without(plain: Entry, entry: Entry) -> bool:

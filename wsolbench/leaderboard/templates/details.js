@@ -117,13 +117,16 @@ function drawn(name, attributes, ...children) {
 
 function curvesOf(row, details) {
   const known = details.filter((each) => each.curves);
-  if (!known.length) return null;
+  if (!known.length) {
+    const isOfBoxes = details.every(({ threshold }) => threshold && threshold.value === null);
+    return isOfBoxes ? element("div", {}, element("h4", {}, "BoxAcc against τ"), element("p", {}, `${settings.no_threshold}: every score is the same at every τ.`)) : null;
+  }
   const names = Object.keys(known[0].curves.lines);
   const shown = known.length > 1 ? names.slice(0, 1) : names;
   const paths = known.flatMap(({ curves }) =>
     shown.map((name, place) => drawn("path", { class: known.length > 1 ? `l${place} thin` : `l${place}`, d: pathOf(curves.thresholds, curves.lines[name]) })),
   );
-  const taus = known.filter((each) => each.threshold && each.threshold.selection !== "none").map((each) => x(each.threshold.value));
+  const taus = known.filter((each) => each.threshold).map((each) => x(each.threshold.value));
   const marks = taus.map((at) => drawn("line", { class: "tau", x1: at, x2: at, y1: TOP, y2: TOP + HEIGHT }));
   const keys = shown.map((name, place) =>
     element("li", {}, drawn("svg", { viewBox: "0 0 12 6", "aria-hidden": "true" }, drawn("line", { class: `l${place}`, x1: 0, x2: 12, y1: 3, y2: 3 })), name),
