@@ -1,13 +1,12 @@
 """VGG-16 and Inception-v3 in the forms of WSOL: as the reference has them, and started from published weights."""
 
-import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 import timm
 import torch
-from reference_fill import agrees, fill, shapes
+from published import LABELS, Published, agrees_at_test_time
+from reference_fill import shapes
 
 from wsolbench.contract.inputs import NO_CHANGES
 from wsolbench.errors import WeightsError
@@ -19,27 +18,25 @@ def build(registry, name, classes=10):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("name", "file"),
-    [("vgg16_wsol", "vgg16_cam"), ("inception_v3_wsol", "inception_v3_cam"), ("resnet50_wsol", "resnet50_cam")],
-)
-def test_keys_logits_and_maps_are_those_of_the_reference(registry, shared_data, name, file):
-    network = build(registry, name).eval()
-    keys = json.loads((shared_data / "systems" / "keys" / f"{file}.json").read_text(encoding="utf-8"))
-    assert shapes(network) == keys
-    fill(network)
-    published = np.load(shared_data / "systems" / f"{file}.npz")
-    i = np.arange(2 * 3 * 64 * 64, dtype=np.float64)
-    waves = float(published["input_amplitude"]) * (np.sin(0.05 * i) + np.sin(0.0007 * i) + np.cos(0.31 * i))
-    with torch.no_grad():
-        features = network.forward_features(torch.from_numpy(waves.astype(np.float32).reshape(2, 3, 64, 64)))
-        assert agrees(network.forward_head(features), published["eval_logits"], 1e-4)
-        weighted = network.classifier_weight[[1, 3], :, None, None] * features
-        if name == "inception_v3_wsol":  # the reference returns the maps of its 1×1 convolution
-            maps = weighted.sum(dim=1) + network.SPG_A4.bias[[1, 3], None, None]
-        else:
-            maps = weighted.mean(dim=1)
-    assert agrees(maps, published["eval_map"], 1e-4)
+@pytest.mark.parametrize("name", ["vgg16", "inception_v3", "resnet50"])
+def test_keys_logits_maps_and_gradients_are_those_of_the_reference(registry, shared_data, name):
+    published, network = Published(shared_data, f"{name}_cam"), build(registry, f"{name}_wsol")
+    assert shapes(network) == published.keys
+    network.load_state_dict(published.weights())
+    agrees_at_test_time(network.eval(), published)
+    for form in ("train", "train_dropout") if "train_dropout_loss" in published else ("train",):
+        network.load_state_dict(published.weights())
+        network.train().zero_grad()
+        if name == "inception_v3":
+            network.dropout = 0.5 if form == "train_dropout" else 0.0
+        torch.manual_seed(0)
+        logits = network(published.images())
+        loss = torch.nn.functional.cross_entropy(logits, LABELS)
+        loss.backward()
+        assert published.agrees(f"{form}_logits", logits, 1e-3)
+        assert published.agrees(f"{form}_loss", loss, 1e-3)
+        if form == "train":
+            assert published.same_gradients(network, dict)
 
 
 @pytest.mark.parametrize(("name", "maps"), [("vgg16_gap", 14), ("vgg16_wsol", 28), ("inception_v3_wsol", 28)])

@@ -159,9 +159,13 @@ def test_layers_agree_with_the_reference(shared_data):
     published = Published(shared_data, "layer_acol")
     attention = attention_of(published["class_map"], published["labels"])
     assert published.agrees("attention", attention, 1e-6)
-    features = published["erased_0.9"].where(attention < 0.9, 1)  # what is erased there, the file does not hold
     for threshold in (0.6, 0.7, 0.9):
-        assert published.agrees(f"erased_{threshold}", erase(features, attention >= threshold), 0)
+        assert published.agrees(f"erased_{threshold}", erase(published["feature"], attention >= threshold), 0)
+    constant = attention_of(torch.ones(1, 10, 3, 3), torch.tensor([0]))
+    assert constant.isnan().all()
+    assert published["attention_of_constant"].isnan().all()
+    kept = erase(torch.ones(1, 1, 3, 3), constant >= 0.7)
+    assert published.agrees("erased_of_constant_mask", kept, 0)
     second = attention_of(published["class_map_b"], published["labels"])
     assert published.agrees("fused_map", torch.maximum(attention, second)[:, 0], 1e-6)
     loss = sum(F.cross_entropy(published[f"logits_{head}"], published["labels"]) for head in "ab")

@@ -5,7 +5,9 @@ import json
 import numpy as np
 import pytest
 import torch
-from reference_fill import agrees, filled
+from published import LABELS, Published, agrees_at_test_time
+from reference_fill import agrees
+from torch.nn import functional as F
 
 import wsolbench
 from wsolbench.contract import InputConfig
@@ -78,43 +80,47 @@ def test_weights_in_either_numbering_are_read(registry, shared_data, name):
     assert spec.convert_weights(own) == own
 
 
+class Noting:
+    """A layer that notes the importance, the mask and the coin (1 for the mask) of each call."""
+
+    def __init__(self, system):
+        self.system, self.seen, self.drop = system, [], system.drop
+
+    def __call__(self, maps):
+        made, attention = self.drop(maps), maps.detach().mean(dim=1, keepdim=True)
+        mask = self.system.mask(attention)
+        self.seen.append((attention.sigmoid(), mask, int(torch.equal(made, maps * mask))))
+        return made
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["resnet50_wsol", "vgg16_wsol", "inception_v3_wsol"])
-def test_networks_compute_what_the_reference_does(registry, adl, shared_data, name):
-    spec = registry.backbones.get(f"adl:{name}").spec
-    file = name.removesuffix("_wsol")
-    published = np.load(shared_data / "systems" / f"{file}_adl.npz")
-    keys = json.loads((shared_data / "systems" / "keys" / f"{file}_adl.json").read_text(encoding="utf-8"))
-    entries = filled({key: torch.empty(shape) for key, shape in keys.items() if "num_batches" not in key})
+@pytest.mark.parametrize("name", ["resnet50", "vgg16", "inception_v3"])
+def test_networks_compute_what_the_reference_does(registry, adl, shared_data, monkeypatch, name):
+    published = Published(shared_data, f"{name}_adl")
+    spec = registry.backbones.get(f"adl:{name}_wsol").spec
+    weights, images = spec.convert_weights(published.weights()), published.images()
     network = spec.build(10)
-
-    def load():
-        network.load_state_dict(spec.convert_weights(entries), strict=False)
-
-    i = np.arange(2 * 3 * 64 * 64, dtype=np.float64)
-    waves = float(published["input_amplitude"]) * (np.sin(0.05 * i) + np.sin(0.0007 * i) + np.cos(0.31 * i))
-    images, labels = torch.from_numpy(waves.astype(np.float32).reshape(2, 3, 64, 64)), torch.tensor([1, 3])
-    load()
-    network.eval()
-    with torch.no_grad():
-        features = network.forward_features(images)
-        assert agrees(network.forward_head(features), published["eval_logits"], 1e-4)
-        weighted = network.classifier_weight[labels, :, None, None] * features
-        bias = network.SPG_A4.bias[labels, None, None] if file == "inception_v3" else 0
-        maps = weighted.sum(dim=1) + bias if file == "inception_v3" else weighted.mean(dim=1)
-    assert agrees(maps, published["eval_map"], 1e-4)
+    network.load_state_dict(weights)
+    agrees_at_test_time(network.eval(), published)
     for form, drop_rate in (("train", 0.75), ("train_all_importance", 0.0), ("train_all_drop", 1.0)):
-        load()
-        network.train()
+        network.load_state_dict(weights)
+        network.train().zero_grad()
+        system = adl(drop_rate=drop_rate)
+        noting = Noting(system)
+        monkeypatch.setattr(type(system), "drop", lambda _, maps, noting=noting: noting(maps))
         torch.manual_seed(0)
-        logits = adl(drop_rate=drop_rate).forward(network, images, labels)["logits"]
-        loss = torch.nn.functional.cross_entropy(logits, labels)
-        assert agrees(logits.detach(), published[f"{form}_logits"], 1e-3), form
-        assert agrees(loss.detach(), published[f"{form}_loss"], 1e-3), form
+        logits = system.forward(network, images, LABELS)["logits"]
+        monkeypatch.undo()
+        loss = F.cross_entropy(logits, LABELS)
+        loss.backward()
+        assert published.agrees(f"{form}_logits", logits, 1e-3)
+        assert published.agrees(f"{form}_loss", loss, 1e-3)
+        assert published.same_gradients(network, spec.convert_weights, name=f"{form}_grad_l2")
         if form == "train":
-            loss.backward()
-            norms = [float(each.grad.norm()) for each in network.parameters()]
-            assert np.abs(norms - published["train_grad_l2"]).max() <= 5e-2 * published["train_grad_l2"].max()
+            assert [coin for *_, coin in noting.seen] == published["train_coins"].tolist()
+            for number, (importance, mask, _) in enumerate(noting.seen):
+                assert published.agrees(f"train_layer{number}_importance", importance, 2e-3)
+                assert published.agrees(f"train_layer{number}_drop_mask", mask, 0)
 
 
 def test_a_system_keeps_the_options_and_the_input_of_its_network(registry):

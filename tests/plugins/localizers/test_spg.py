@@ -184,10 +184,27 @@ def test_layers_agree_with_the_reference(shared_data):
     for branch, target in targets.items():
         assert counts(target).tolist() == published[f"mask_{branch}_counts"].tolist()
         parts.append(guided(said[branch], target))
+        assert published.agrees(f"mask_{branch}", target, 0)
     assert published.agrees("loss_parts", torch.stack(parts), 1e-5)
     assert published.agrees("loss", sum(parts), 1e-5)
-    overwritten = counts(seeds(attention, 0.05, 0.2))
-    assert overwritten.sum() == published["overwrite_counts"].sum()
+    assert published.agrees("sigmoid_b2", said["b2"].sigmoid(), 1e-5)
+    assert published.agrees("fused_attention", fused, 1e-5)
+    assert published["loss_of_constant_attention"].isnan()  # ours is 0
+    assert guided(said["b2"], seeds(torch.full_like(attention, torch.nan), 0.7, 0.01)) == 0
+
+
+def test_few_surest_pixels_are_looked_for_again_as_in_the_reference(shared_data):
+    """Of both maps the file holds a sample and the maximum; a row below it has the maximum and background."""
+    published = Published(shared_data, "layer_spg")
+    samples, masks = (published[f"fallback_{name}__sample"].reshape(2, 1, 24, 41) for name in ("pre_mask", "mask"))
+    row = torch.full((2, 1, 1, 41), -0.9)
+    row[:, 0, 0, 0] = published["fallback_note_max"]
+    maps = torch.cat([samples, row], dim=2)
+    assert torch.equal(seeds(maps, 0.7, 0.1)[:, :, :24], masks)
+    background = seeds(maps, 0.05, 0.2)[:, :, :24]  # which wins where a pixel is both
+    assert torch.equal(background == 1, samples >= 0.2)
+    shares = (background == 1).float().mean(dim=(1, 2, 3)) * 224**2
+    assert shares.tolist() == pytest.approx(published["overwrite_counts"][:, 0].tolist(), rel=0.02)
 
 
 def counts(targets):
@@ -220,6 +237,7 @@ def check_test_time(network, published, images):
     features = network.forward_features(images)
     logits = network.forward_head(features)
     assert published.agrees("eval_logits", logits, 1e-4)
+    assert torch.equal(logits.argmax(dim=1), published["eval_argmax"])
     bias = (network.fc if hasattr(network, "fc") else network.SPG_A4).bias
     maps = network.class_maps(features, LABELS)[:, 0] + bias[LABELS][:, None, None]
     assert published.agrees("eval_map", maps, 1e-4)

@@ -179,7 +179,9 @@ def test_it_agrees_with_the_reference(registry, shared_data):
     every = [network.localize(features, images, torch.tensor([label])) for label in range(10)]
     assert published.agrees("map_class3", every[3], 1e-4)
     assert published.agrees("all_maps", torch.stack(every, dim=1), 1e-4)
-    rows = [weights.mean(dim=1)[0, 0] for weights in network.forward_attention(images).weights]
+    attention = network.forward_attention(images).weights
+    assert published.agrees("attention_block0", attention[0], 1e-4)
+    rows = [weights.mean(dim=1)[0, 0] for weights in attention]
     assert published.agrees("attention_rows", torch.stack(rows), 1e-4)
     assert published.agrees("train_logits", network.train().training_outputs(images, None)["logits"], 1e-3)
 

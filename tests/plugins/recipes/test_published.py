@@ -5,6 +5,7 @@ import random
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import product
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -169,6 +170,49 @@ def test_cutmix_mixes_a_share_of_the_batches():
     made = recipe("cutmix", probability=0.3)
     mixed = [isinstance(made.prepare(images, labels, torch_generator(seed))[1], MixedLabels) for seed in range(200)]
     assert 0.2 < sum(mixed) / 200 < 0.4
+
+
+@pytest.fixture
+def mixes(shared_data):
+    return np.load(shared_data / "systems" / "layer_mixes.npz")
+
+
+@pytest.mark.parametrize("grid", [4, 5])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_hidden_patches_are_those_of_the_reference(mixes, monkeypatch, seed, grid):
+    """The draws are its own: Python's, image by image and row by row."""
+    draws = random.Random(seed)
+
+    def drawn(*shape, generator):  # noqa: ARG001
+        return torch.tensor([draws.random() for _ in range(math.prod(shape))], dtype=torch.float64).reshape(shape)
+
+    monkeypatch.setattr("torch.rand", drawn)
+    hidden, _ = recipe("has", patch_size=grid).prepare(torch.from_numpy(mixes["input"]), torch.arange(4), None)
+    assert np.array_equal(hidden, mixes[f"has_seed{seed}_grid{grid}_rate0.5"])
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2, 3])
+def test_mixed_images_are_those_of_the_reference(mixes, monkeypatch, seed):
+    """The draws are its own: the share, row and column numpy's, the partners torch's."""
+    draws = np.random.RandomState(seed)
+    share, row, column = draws.beta(1, 1), draws.randint(12), draws.randint(12)
+    assert share == mixes[f"cutmix_seed{seed}_lambda_drawn"]
+    torch.manual_seed(seed)
+    partners, places = torch.randperm(4).numpy(), iter((row, column))
+    given_draws = SimpleNamespace(
+        random=lambda: 0.5,
+        beta=lambda *_: share,
+        permutation=lambda _: partners,
+        integers=lambda _: next(places),
+    )
+    monkeypatch.setattr("wsolbench_plugins.recipes.published.mixing.numpy_generator", lambda _: given_draws)
+    images, labels = torch.from_numpy(mixes["input"]), torch.from_numpy(mixes["labels"])
+    mixed, targets = recipe("cutmix").prepare(images, labels, None)
+    assert np.array_equal(mixed, mixes[f"cutmix_seed{seed}_output"])
+    assert np.array_equal(targets.partners, mixes[f"cutmix_seed{seed}_target_b"])
+    assert targets.share == mixes[f"cutmix_seed{seed}_lambda_used"]
+    y0, x0, y1, x1 = mixes[f"cutmix_seed{seed}_box"]
+    assert 1 - (y1 - y0) * (x1 - x0) / 144 == pytest.approx(targets.share)
 
 
 # ------------------------------------------------------------------------------------------------------------- mixing

@@ -33,10 +33,11 @@ def mixup(images: Tensor, partners: Tensor, alpha: float, generator: np.random.G
 def cutmix(images: Tensor, partners: Tensor, alpha: float, generator: np.random.Generator) -> tuple[Tensor, float]:
     """Replace a rectangle of images (B, 3, H, W) by that of their partners; return them and the fraction that stays.
 
-    The rectangle has the image's aspect and 1 − λ of its area, λ ~ Beta(α, α), before it is cut at the image's borders.
+    The rectangle has the image's aspect and 1 − λ of its area, λ ~ Beta(α, α), before it is cut at the image's borders;
+    its sides are rounded down to even numbers of pixels.
 
     Source:
-        Yun et al., ICCV 2019, section 3.1.
+        Yun et al., ICCV 2019, section 3.1; sides as in clovaai/wsolevaluation, ``wsol/method/cutmix.py``, and in timm.
     """
     height, width = images.shape[2:]
     side = math.sqrt(1 - generator.beta(alpha, alpha))
@@ -49,8 +50,8 @@ def cutmix(images: Tensor, partners: Tensor, alpha: float, generator: np.random.
 
 def _interval(length: int, share: float, generator: np.random.Generator) -> tuple[int, int]:
     """Draw the start and end of an interval: a fraction of the length around a random pixel, cut at both ends."""
-    extent, centre = int(length * share), int(generator.integers(length))
-    return max(centre - extent // 2, 0), min(centre + (extent + 1) // 2, length)
+    half, centre = int(length * share) // 2, int(generator.integers(length))
+    return max(centre - half, 0), min(centre + half, length)
 
 
 def cross_entropy(logits: Tensor, targets: Tensor | MixedLabels, smoothing: float = 0.0) -> Tensor:

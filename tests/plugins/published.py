@@ -52,13 +52,25 @@ class Published:
         assert deviation <= tolerance, f"{name}: {deviation:.1e} of its largest value"
         return True
 
-    def same_gradients(self, network, convert, tolerance=5e-2):
+    def same_gradients(self, network, convert, tolerance=5e-2, name="train_grad_l2"):
         """Check the norm of the gradient of every parameter, in the order of the reference."""
         own = dict(network.named_parameters())
         names = [key for key in self.keys if not key.endswith(("running_mean", "running_var", "num_batches_tracked"))]
-        norms = []
-        for name in names:
-            (ours,) = convert({name: torch.empty(1, 1)}).keys() & own.keys()
-            norms.append(own[ours].grad.norm())
-        assert len(names) == len(own)
-        return self.agrees("train_grad_l2", torch.stack(norms), tolerance)
+        entries = dict(zip(convert(self.weights()), self.keys, strict=False))
+        ours = {theirs: key for key, theirs in entries.items()}
+        assert {ours[each] for each in names} == own.keys()
+        return self.agrees(name, torch.stack([own[ours[each]].grad.norm() for each in names]), tolerance)
+
+
+@torch.no_grad()
+def agrees_at_test_time(network, published):
+    """Check logits and maps of a network with the classifier of the reference's CAM.
+
+    The reference gives the mean over the channels, without the bias; of Inception-v3 it gives its convolution's maps.
+    """
+    features = network.forward_features(published.images())
+    assert published.agrees("eval_logits", network.forward_head(features), 1e-4)
+    weighted = network.classifier_weight[LABELS][:, :, None, None] * features
+    inception = hasattr(network, "SPG_A4")
+    maps = weighted.sum(dim=1) + network.SPG_A4.bias[LABELS][:, None, None] if inception else weighted.mean(dim=1)
+    assert published.agrees("eval_map", maps, 1e-4)
