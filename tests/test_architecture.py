@@ -32,7 +32,7 @@ FLOORS = (
     "data records",
     "networks config api",
     "engine",
-    "training analysis leaderboard sweeps testing",
+    "training analysis leaderboard sweeps testing scaffold",
     "functions",
     "wsolbench",
     "cli",

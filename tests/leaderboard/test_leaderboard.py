@@ -504,6 +504,16 @@ def test_what_an_interrupted_replacement_left_is_replaced(board, tmp_path):
     assert check(board) == []
 
 
+def test_add_builds_where_it_is_asked_to(board, tmp_path, cli):
+    whole = add(tmp_path / "one", record_files(board)[:1])
+    done = cli("leaderboard", "add", record_files(board)[0], "--folder", tmp_path / "new", "--build")
+    assert (done.code, done.err) == (0, "")
+    added, *built = done.out.splitlines()
+    assert added == str(whole[0]).replace("/one/", "/new/")
+    assert str(tmp_path / "new" / "README.md") in built
+    assert check(tmp_path / "new") == []
+
+
 def test_names_that_leave_the_folder_and_files_that_are_not_there_are_refused(board, tmp_path, cli):
     for name in ("../../evil", "", "..", "a|b", "/tmp/x"):
         record = content_of(record_files(board)[0])

@@ -16,6 +16,7 @@ from wsolbench.cli import (
     gallery,
     leaderboard,
     listing,
+    new,
     run,
     schema,
     train,
@@ -38,6 +39,7 @@ app.command(cls=Command, epilog=EVERYWHERE)(evaluate.evaluate)
 app.command(cls=Command, epilog=EVERYWHERE)(compare.compare)
 app.command(cls=Command, epilog=EVERYWHERE)(train.train)
 app.command(cls=Command, epilog=EVERYWHERE)(gallery.gallery)
+app.command(cls=Command, epilog=EVERYWHERE)(new.new)
 app.command("list", cls=Command, epilog=EVERYWHERE)(listing.list_offers)
 app.command(cls=Command, epilog=EVERYWHERE)(listing.plugins)
 app.command(cls=Command, epilog=EVERYWHERE)(describe.describe)

@@ -26,12 +26,15 @@ def add(
     context: typer.Context,
     records: Annotated[list[Path], typer.Argument(help="Record files of runs.")],
     folder: Folder = DEFAULT,
+    and_build: Annotated[bool, typer.Option("--build", help="Then build the leaderboard.")] = False,
 ) -> None:
-    """Copy records to where the leaderboard keeps them, all or none; build it afterwards."""
+    """Copy records to where the leaderboard keeps them, all or none; without --build, build it afterwards."""
     from wsolbench.leaderboard import add as carry_out
 
     for path in carry_out(folder, records, session_of(context).reporter()):
         typer.echo(path)
+    if and_build:
+        build(context, folder)
 
 
 @leaderboard.command(cls=Command)
