@@ -34,7 +34,7 @@ from wsolbench.contract.choices import (
     TrainingPrecision,
     Unannotated,
 )
-from wsolbench.contract.names import NAME_CHARACTERS, NAME_PATTERN
+from wsolbench.contract.names import NAME_CHARACTERS, NAME_PATTERN, SOURCE
 from wsolbench.contract.options import list_options
 from wsolbench.contract.zoos import Spec
 from wsolbench.data.memory import Keyed, MemoryDataset, MemorySplit, keyed
@@ -48,7 +48,6 @@ from wsolbench.progress import Reporter
 from wsolbench.records import Records, ResultRecord, read_record
 from wsolbench.records.compare import Comparison
 from wsolbench.records.compare import compare as compare_records
-from wsolbench.records.identity import SOURCE
 from wsolbench.records.missing import NO_FULLSUP_MAPS_GIVEN
 from wsolbench.records.verify import verified
 

@@ -8,6 +8,7 @@ import pytest
 from wsolbench.api import BackboneSpec, BackboneZoo, InputConfig, MethodSpec, MethodZoo, Pretrained, hookimpl
 from wsolbench.host.loading import load_plugins
 from wsolbench.host.provider import Provider
+from wsolbench.host.sources import source_of_entry_point
 
 
 @pytest.fixture
@@ -18,8 +19,8 @@ def load(monkeypatch):
         plugin = SimpleNamespace(**{hook: hookimpl(lambda: list(offered), specname=hook)})
         monkeypatch.setattr(EntryPoint, "load", lambda _: plugin)
         entry_point = EntryPoint("nets", "acme_nets", "wsolbench")
-        found = [(Provider("acme", "1.0", "nets"), entry_point)]
-        monkeypatch.setattr("wsolbench.host.loading._entry_points", lambda: found)
+        found = [source_of_entry_point(Provider("acme", "1.0", "nets"), entry_point)]
+        monkeypatch.setattr("wsolbench.host.loading.installed_sources", lambda: found)
         return load_plugins()
 
     return load

@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _run(arguments: Sequence[str]) -> int:
     from wsolbench.cli.output import message_stream
-    from wsolbench.cli.session import Session
+    from wsolbench.cli.session import VARIABLE, Session
 
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -51,7 +51,7 @@ def _run(arguments: Sequence[str]) -> int:
     # Must be set before torch loads OpenMP, whose waiting threads would otherwise spin on cores that scoring needs.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     with message_stream(sys.stderr):
-        return _carry_out(Session.from_arguments(arguments))
+        return _carry_out(Session.from_arguments(arguments, os.environ.get(VARIABLE, "")))
 
 
 def _carry_out(session: Session) -> int:

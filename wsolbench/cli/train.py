@@ -214,7 +214,7 @@ def train(
             options = [f"--backbone-opt {name}={value}" for name, value in trained.card.backbone_options.items()]
             options += [f"--weights {trained.weights}", f"--method {method}"]
             options += [f"--method-opt {method}.{name}={value}" for name, value in of_method.items()]
-            typer.echo(f"run it with --backbone {backbone} {' '.join(options)}")
+            typer.echo(f"run it with{session.plugin_options} --backbone {backbone} {' '.join(options)}")
 
 
 def _refuse_without_choose(given: Mapping[str, object]) -> None:

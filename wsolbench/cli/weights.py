@@ -52,7 +52,7 @@ def weights(
     lines += found.refusals
     with session.clean_stdout():
         for fit in found.fits:
-            lines += ["", *_about(fit, registry, content, weights_key, input_size)]
+            lines += ["", *_about(fit, registry, content, weights_key, input_size, session.plugin_options)]
     for line in lines:
         typer.echo(visible(line))
 
@@ -62,7 +62,9 @@ def _summary(file: Path, entries: dict[str, Tensor]) -> str:
     return f"{file}: {len(entries):,} entries, {numbers / 1e6:.2f} M numbers"
 
 
-def _about(fit: Fit, registry: Registry, file: WeightsFile, key: str | None, size: int | None) -> list[str]:
+def _about(
+    fit: Fit, registry: Registry, file: WeightsFile, key: str | None, size: int | None, plugins: str
+) -> list[str]:
     name = registry.backbones.shown_name(fit.offer)
     form = ", branches merged" if fit.merged else ""
     classes = f"{fit.classes:,} classes" if fit.classes else "no classifier"
@@ -79,7 +81,7 @@ def _about(fit: Fit, registry: Registry, file: WeightsFile, key: str | None, siz
         which += "" if size is None else f" --input-size {size}"
         method = ("cam" if fit.class_weights else "grad-cam") if fit.classes else "pc1-unsigned"
         method = registry.usual_method(name) if fit.offer.spec.system else method
-        run = f"wsolbench run --backbone {name} --weights {file.path}{which}"
+        run = f"wsolbench run{plugins} --backbone {name} --weights {file.path}{which}"
         lines.append(f"  {run} --dataset DATASET --method {method}")
     return lines
 

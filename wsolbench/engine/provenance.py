@@ -113,7 +113,7 @@ def describe_environment(
     return Environment(
         wsolbench=__version__,
         git_revision=git_revision(),
-        plugins={provider.distribution: provider.version for provider in providers},
+        plugins={provider.distribution: provider.recorded_version for provider in providers},
         packages=package_versions(),
         platform=platform.platform(),
         device=device,

@@ -1,19 +1,18 @@
-"""Finds plugins, loads them and contains their failures.
+"""Loads plugins and contains their failures.
 
-A plugin is a module that an entry point of the group ``wsolbench`` names and whose functions are decorated with
-``hookimpl``. A plugin that fails at import or in a hook, or that offers an object of the wrong type, is dropped as a
-whole and the reason is kept; all others work. pluggy checks the hooks. Its loader is not used: it stops at the first
-bad plugin and drops duplicates silently.
+A plugin is a module whose functions are decorated with ``hookimpl``. An entry point of the group ``wsolbench`` names
+it, or the user names its file. A plugin that fails at import or in a hook, or that offers an object of the wrong type,
+is dropped as a whole and the reason is kept; all others work. pluggy checks the hooks. Its loader is not used: it stops
+at the first bad plugin and drops duplicates silently.
 """
 
 from __future__ import annotations
 
-import re
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
-from functools import partial
-from importlib import metadata
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass, field
 from threading import Timer
 from typing import Any, get_args
 
@@ -37,10 +36,12 @@ from wsolbench.contract.names import NAME_CHARACTERS, NAME_PATTERN
 from wsolbench.errors import PluginError
 from wsolbench.host import hookspecs
 from wsolbench.host.originals import Originals
-from wsolbench.host.output import plugin_output
+from wsolbench.host.output import noting_stdout, plugin_output
 from wsolbench.host.provider import Provider, of_the_user
 from wsolbench.host.registry import Offer, Offered, PluginFailure, Registry
 from wsolbench.host.settings import Snapshot
+from wsolbench.host.sources import PluginFile, Source, installed_sources, sources_of_files
+from wsolbench.host.tracebacks import their_part
 
 _KINDS: dict[str, tuple[type[Offered], ...]] = {
     "wsolbench_backbones": (BackboneSpec, BackboneZoo),
@@ -61,7 +62,6 @@ _FIELDS: tuple[tuple[str, type | tuple[type, ...], str], ...] = (
 )
 SLOW = 15.0
 """Seconds after which a plugin that is still being loaded is named."""
-_OBJECT_REFERENCE = re.compile(r"[\w.]+\s*(:\s*[\w.]+\s*)?(\[.*\]\s*)?")
 
 
 class _Dropped(Exception):  # noqa: N818 - control flow inside this module, never seen outside
@@ -73,61 +73,152 @@ class _Dropped(Exception):  # noqa: N818 - control flow inside this module, neve
         self.reason = reason
 
 
-def load_plugins(*, strict: bool = False, warn: Callable[[str], None] | None = None) -> Registry:
-    """Load every installed plugin into a fresh registry.
+@dataclass(frozen=True)
+class Loaded:
+    """A plugin after it was loaded.
+
+    Args:
+        source: Where it is.
+        offers: What it offers; nothing if it is dropped.
+        failure: Why it is dropped; None if it is not.
+        faults: What is put back or let pass, and what a plugin is not to do all the same; known of examined ones.
+        seconds: How long it took.
+    """
+
+    source: Source
+    offers: tuple[Offer[Offered], ...]
+    failure: PluginFailure | None
+    faults: tuple[str, ...]
+    seconds: float
+
+
+def load_plugins(
+    *, strict: bool = False, warn: Callable[[str], None] | None = None, files: Sequence[PluginFile] = ()
+) -> Registry:
+    """Load every installed plugin, and those of files, into a fresh registry.
 
     Args:
         strict: Raise at the first plugin that fails instead of dropping it.
         warn: Called with one line for every dropped plugin.
+        files: Further plugins, which the user named; one that fails is an error.
 
     Raises:
-        PluginError: A plugin failed, and `strict` is set.
+        UsageError: A file cannot be read or is no Python file.
+        PluginError: A plugin of a file failed, or another one, and `strict` is set.
     """
-    providers: list[Provider] = []
-    offers: list[Offer[Offered]] = []
-    failures: list[PluginFailure] = []
-    found_plugins = _entry_points()
-    load: Callable[[Provider, metadata.EntryPoint], list[Offer[Offered]]] = _load
-    if any(provider.distribution != hookspecs.PROJECT for provider, _ in found_plugins):
-        import wsolbench.protocol  # noqa: F401 - its functions are noted before a plugin can replace them
-
-        # Comparing takes longer than loading our own plugins, which change nothing: tests hold them to it.
-        load = partial(_load_unchanging, originals=Originals.take())
-    for provider, entry_point in found_plugins:
-        try:
-            with plugin_output(), _announcing_slow(provider):
-                found = load(provider, entry_point)
-            _check_own_duplicates(found, offers)
-        except _Dropped as dropped:
-            failures.append(PluginFailure(provider, dropped.stage, dropped.reason))
-            if strict:
-                raise PluginError(f"plugin {failures[-1]}") from dropped.__cause__
-            if warn:
-                warn(f"plugin {failures[-1]}; the plugin is not loaded")
+    loaded = []
+    for each in load_each([*installed_sources(), *sources_of_files(files)]):
+        loaded.append(each)
+        failure = each.failure
+        if failure is None:
             continue
-        providers.append(provider)
-        offers.extend(found)
-    return Registry(offers, tuple(providers), tuple(failures))
+        if each.source.named is not None:
+            raise _of_named(each.source.named, failure) from failure.error
+        if strict:
+            raise PluginError(f"plugin {failure}") from failure.error
+        if warn:
+            warn(f"plugin {failure}; the plugin is not loaded")
+    return registry_of(loaded)
 
 
-def _entry_points() -> list[tuple[Provider, metadata.EntryPoint]]:
-    """Return the entry points of all installed distributions; the first of a name counts, as in importlib.metadata."""
-    names: set[str] = set()
-    for distribution in metadata.distributions():
-        with suppress(Exception):  # a damaged installation of another package is not ours to report
-            if _of_plugins(distribution):  # the metadata of all packages would take longer than most commands
-                names.add(re.sub(r"[-_.]+", "-", distribution.metadata["Name"]).lower())
-    found: list[tuple[Provider, metadata.EntryPoint]] = []
-    for name in sorted(names):
-        with suppress(Exception):
-            first = metadata.distribution(name)
-            version = first.version  # parses the metadata
-            found += [(Provider(name, version, entry_point.name), entry_point) for entry_point in _of_plugins(first)]
-    return sorted(found, key=lambda pair: (pair[0].distribution, pair[0].entry_point))
+def _of_named(named: str, failure: PluginFailure) -> PluginError:
+    """Return the error for a file that fails; the traceback behind it begins in the file."""
+    message = f"{named} ({failure.stage}): {failure.reason}"
+    if failure.error is None:
+        return PluginError(message)
+    failure.error.__traceback__ = their_part(failure.error)
+    return PluginError(f"{message}; --debug shows the traceback")
 
 
-def _of_plugins(distribution: metadata.Distribution) -> metadata.EntryPoints:
-    return distribution.entry_points.select(group=hookspecs.PROJECT)
+def registry_of(loaded: Iterable[Loaded]) -> Registry:
+    """Return a registry of plugins that were loaded."""
+    loaded = list(loaded)
+    return Registry(
+        [offer for each in loaded for offer in each.offers],
+        tuple(each.source.provider for each in loaded if each.failure is None),
+        tuple(each.failure for each in loaded if each.failure is not None),
+    )
+
+
+def load_each(sources: Sequence[Source], *, examined: bool = False) -> Iterator[Loaded]:
+    """Load one plugin after the other.
+
+    Args:
+        sources: The plugins.
+        examined: Whether they are loaded without a network, and faults are noted that are let pass otherwise.
+
+    Raises:
+        PluginError: A plugin replaces functions that cannot be put back.
+    """
+    originals: Originals | None = None
+    names: set[tuple[type[Offered], str]] = set()
+    for source in sources:
+        # Comparing takes longer than loading our own plugins, which change nothing: tests hold them to it.
+        is_trusted = source.provider.distribution == hookspecs.PROJECT and not examined
+        if originals is None and not is_trusted:
+            import wsolbench.protocol  # noqa: F401 - its functions are noted before a plugin can replace them
+
+            originals = Originals.take()
+        loaded = _loaded(source, names, None if is_trusted else originals, examined=examined)
+        names |= {(_kind(offer.spec), offer.qualified_name) for offer in loaded.offers}
+        yield loaded
+
+
+def _loaded(
+    source: Source, names: set[tuple[type[Offered], str]], originals: Originals | None, *, examined: bool
+) -> Loaded:
+    """Load one plugin.
+
+    Args:
+        source: The plugin.
+        names: Kinds and qualified names of what others offer.
+        originals: The functions that it must not replace; None for one that is trusted.
+        examined: See `load_each`.
+    """
+    began, faults = time.perf_counter(), Faults()
+    offers: list[Offer[Offered]] = []
+    failure: PluginFailure | None = None
+    try:
+        with plugin_output(), _announcing_slow(source.provider), faults.noted() if examined else nullcontext():
+            found = _load(source) if originals is None else _load_unchanging(source, originals, faults)
+        _check_own_duplicates(found, names)
+        offers = found
+    except _Dropped as dropped:
+        failure = PluginFailure(source.provider, dropped.stage, dropped.reason, dropped.__cause__)
+    seconds = time.perf_counter() - began
+    return Loaded(source, tuple(offers), failure, faults.in_words() if examined else (), seconds)
+
+
+@dataclass
+class Faults:
+    """What a plugin does that is put back or let pass.
+
+    Args:
+        connections: What it connects to.
+        printed: What it prints to stdout.
+        settings: Settings that it changes: random generators, threads.
+    """
+
+    connections: list[str] = field(default_factory=list)
+    printed: list[str] = field(default_factory=list)
+    settings: list[str] = field(default_factory=list)
+
+    @contextmanager
+    def noted(self) -> Iterator[None]:
+        """Note inside the block what is printed, and refuse connections."""
+        from wsolbench.host.offline import offline  # loads what other commands can do without
+
+        with offline(self.connections), noting_stdout(self.printed):
+            yield
+
+    def in_words(self) -> tuple[str, ...]:
+        """Return the faults as sentences without a full stop."""
+        first = next((line.strip() for line in "".join(self.printed).splitlines() if line.strip()), None)
+        return (
+            *(f"it opens a connection to {each}" for each in dict.fromkeys(self.connections)),
+            *(f"it changes {each}" for each in self.settings),
+            *([] if first is None else [f"it prints '{first}' to stdout"]),
+        )
 
 
 @contextmanager
@@ -148,23 +239,25 @@ def _announcing_slow(provider: Provider) -> Iterator[None]:
         timer.cancel()
 
 
-def _load_unchanging(
-    provider: Provider, entry_point: metadata.EntryPoint, originals: Originals
-) -> list[Offer[Offered]]:
+def _load_unchanging(source: Source, originals: Originals, faults: Faults) -> list[Offer[Offered]]:
     """Load one plugin; drop it if it changes what the scores of others depend on, and put that back.
 
     Raises:
         PluginError: It replaces functions that cannot be put back.
     """
+    originals.note_new(source.package)  # what our own plugins have loaded in between
     settings = Snapshot.take(draws=True)
     try:
-        offers = _load(provider, entry_point)
+        offers = _load(source)
     finally:
+        faults.settings += settings.watched_changes()
         changed = settings.restore()
         replaced = originals.restore()
-        lost = originals.note_new(entry_point.value.partition(":")[0].partition(".")[0])
+        lost = originals.note_new(source.package)
     if lost:
-        raise PluginError(f"plugin {provider} replaces {', '.join(lost)}, which cannot be put back: uninstall it")
+        raise PluginError(
+            f"plugin {source.provider} replaces {', '.join(lost)}, which cannot be put back: {_remedy(source)}"
+        )
     if changed:
         raise _Dropped("import", f"it changes {', '.join(changed)}, on which scores may depend")
     if replaced:
@@ -172,12 +265,14 @@ def _load_unchanging(
     return offers
 
 
-def _load(provider: Provider, entry_point: metadata.EntryPoint) -> list[Offer[Offered]]:
+def _remedy(source: Source) -> str:
+    return "uninstall it" if source.named is None else f"omit {source.named}"
+
+
+def _load(source: Source) -> list[Offer[Offered]]:
     """Import one plugin, check its hooks and call them."""
-    if not _OBJECT_REFERENCE.fullmatch(entry_point.value):
-        raise _Dropped("import", f"the entry point '{entry_point.value}' must be written MODULE or MODULE:OBJECT")
     try:
-        plugin = entry_point.load()
+        plugin = source.load()
     except BaseException as error:
         if of_the_user(error):
             raise
@@ -190,7 +285,7 @@ def _load(provider: Provider, entry_point: metadata.EntryPoint) -> list[Offer[Of
             if of_the_user(error):
                 raise
             raise _Dropped(hook, _one_line(error)) from error
-        offers += [Offer(spec, provider) for spec in _checked_specs(hook, specs)]
+        offers += [Offer(spec, source.provider) for spec in _checked_specs(hook, specs)]
     return offers
 
 
@@ -237,10 +332,10 @@ def _functions_of(spec: Offered) -> tuple[str, ...]:
 
 def _check_fields(hook: str, spec: Offered) -> None:
     """Check the types of the fields that listings and name resolution read: they must not fail for other plugins."""
-    for field, kind, expected in _FIELDS:
-        if hasattr(spec, field) and not isinstance(getattr(spec, field), kind):
-            got = type(getattr(spec, field)).__name__
-            raise _Dropped(hook, f"'{field}' of '{spec.name}' must be {expected}, got {got}")
+    for name, kind, expected in _FIELDS:
+        if hasattr(spec, name) and not isinstance(getattr(spec, name), kind):
+            got = type(getattr(spec, name)).__name__
+            raise _Dropped(hook, f"'{name}' of '{spec.name}' must be {expected}, got {got}")
     if isinstance(spec, MethodSpec | SystemSpec) and not spec.needs <= set(get_args(Need)):
         known = " and ".join(f"'{need}'" for need in get_args(Need))
         raise _Dropped(hook, f"'needs' of '{spec.name}' may hold {known}, got {', '.join(map(str, spec.needs))}")
@@ -255,9 +350,14 @@ def _check_fields(hook: str, spec: Offered) -> None:
                 )
 
 
-def _check_own_duplicates(found: list[Offer[Offered]], before: list[Offer[Offered]]) -> None:
-    """Check that a distribution offers a name once: otherwise not even the qualified names would differ."""
-    taken = {(_kind(offer.spec), offer.qualified_name) for offer in before}
+def _check_own_duplicates(found: list[Offer[Offered]], names: set[tuple[type[Offered], str]]) -> None:
+    """Check that a distribution offers a name once: otherwise not even the qualified names would differ.
+
+    Args:
+        found: What a plugin offers.
+        names: Kinds and qualified names of what the plugins before it offer.
+    """
+    taken = set(names)
     for offer in found:
         key = (_kind(offer.spec), offer.qualified_name)
         if key in taken:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from typing import TextIO
 
-__all__ = ["plugin_output"]
+__all__ = ["noting_stdout", "plugin_output"]
 
 _STDOUT, _STDERR = 1, 2
 
@@ -53,6 +53,30 @@ class _Unclosable(io.TextIOBase):
     def encoding(self) -> str:  # type: ignore[override]
         """The encoding of the other stream."""
         return getattr(self._stream, "encoding", None) or "utf-8"
+
+
+class _Noting(_Unclosable):
+    """A stream that also notes the texts that it passes on."""
+
+    def __init__(self, stream: TextIO | None, texts: list[str]) -> None:
+        super().__init__(stream)
+        self._texts = texts
+
+    def write(self, text: str) -> int:
+        """Note a text and pass it on."""
+        self._texts.append(text)
+        return super().write(text)
+
+
+@contextmanager
+def noting_stdout(texts: list[str]) -> Iterator[None]:
+    """Note what code prints to stdout inside the block; it goes where it would go without.
+
+    Args:
+        texts: Receives the texts.
+    """
+    with redirect_stdout(_Noting(sys.stdout, texts)):
+        yield
 
 
 @contextmanager

@@ -7,19 +7,33 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from wsolbench.contract.names import SOURCE
 from wsolbench.errors import PluginError, WsolbenchError
 
 
 @dataclass(frozen=True)
 class Provider:
-    """The installed distribution and the entry point that offer a spec."""
+    """The installed distribution and the entry point that offer a spec, or a file that was named for one command.
+
+    Args:
+        distribution: The name of the distribution; of a file its name, as in ``spread.py``.
+        version: Its version; of a file `SOURCE` and the first 16 digits of its SHA-256.
+        entry_point: The name of the entry point; of a file its name without ``.py``.
+        sha256: The SHA-256 of a file; None for a distribution.
+    """
 
     distribution: str
     version: str
     entry_point: str
+    sha256: str | None = None
 
     def __str__(self) -> str:
         return f"{self.distribution} {self.version} '{self.entry_point}'"
+
+    @property
+    def recorded_version(self) -> str:
+        """The version for records and cards, which hold the whole hash of a file."""
+        return self.version if self.sha256 is None else f"{SOURCE}{self.sha256}"
 
 
 def of_the_user(error: BaseException) -> bool:

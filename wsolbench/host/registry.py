@@ -8,7 +8,7 @@ import re
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from wsolbench.contract import (
@@ -40,11 +40,12 @@ S_co = TypeVar("S_co", bound=Spec, covariant=True)
 
 @dataclass(frozen=True)
 class PluginFailure:
-    """A plugin that was dropped: at which stage, and why."""
+    """A plugin that was dropped: at which stage, why, and by which exception of its code, if by any."""
 
     provider: Provider
     stage: str
     reason: str
+    error: BaseException | None = field(default=None, compare=False)
 
     def __str__(self) -> str:
         return f"{self.provider} ({self.stage}): {self.reason}"

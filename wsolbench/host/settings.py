@@ -42,6 +42,7 @@ class Setting:
         default: The value with which the module is loaded.
         harmless: Whether it is put back without a word.
         is_draw: Whether it is the state of a random generator; always harmless.
+        is_watched: Whether the checks of plugins name a change that is harmless.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Setting:
     default: Any = _UNKNOWN
     harmless: bool = False
     is_draw: bool = False
+    is_watched: bool = False
 
     def value(self) -> Any:
         """Return the value, if its module is loaded."""
@@ -72,14 +74,30 @@ class Snapshot:
     def restore(self) -> list[str]:
         """Put back what has changed since; return the changes that may move scores, in words."""
         changed = []
-        for setting, value in self.values.items():
-            before, after = setting.default if value is _UNKNOWN else value, setting.value()
-            if before is _UNKNOWN or after is _UNKNOWN or before == after:
-                continue
+        for setting, before, after in self._changes():
             setting.restore(sys.modules[setting.module], before)
             if not (setting.harmless or setting.is_draw):
                 changed.append(f"{setting.name} (from {before} to {after})")
         return changed
+
+    def watched_changes(self) -> list[str]:
+        """Return the harmless changes since that the checks of plugins name, in words: threads, random generators."""
+        return [
+            setting.name if setting.is_draw else f"{setting.name} (from {before} to {after})"
+            for setting, before, after in self._changes()
+            if setting.is_draw or setting.is_watched
+        ]
+
+    def draws(self) -> dict[str, Any]:
+        """Return the states of the random generators by their names, of those whose module is loaded."""
+        return {each.name: value for each, value in self.values.items() if each.is_draw and value is not _UNKNOWN}
+
+    def _changes(self) -> Iterator[tuple[Setting, Any, Any]]:
+        """Yield the settings that have changed, with their values before and now."""
+        for setting, value in self.values.items():
+            before, after = setting.default if value is _UNKNOWN else value, setting.value()
+            if not (before is _UNKNOWN or after is _UNKNOWN or before == after):
+                yield setting, before, after
 
 
 @contextmanager
@@ -304,9 +322,15 @@ SETTINGS: tuple[Setting, ...] = (
         lambda torch: torch.get_num_threads(),
         lambda torch, count: torch.set_num_threads(count),
         harmless=True,
+        is_watched=True,
     ),
     Setting(
-        "OpenCV's threads", "cv2", lambda cv2: cv2.getNumThreads(), lambda cv2, n: cv2.setNumThreads(n), harmless=True
+        "OpenCV's threads",
+        "cv2",
+        lambda cv2: cv2.getNumThreads(),
+        lambda cv2, n: cv2.setNumThreads(n),
+        harmless=True,
+        is_watched=True,
     ),
     Setting(
         "optimised code of OpenCV",

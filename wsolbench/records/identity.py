@@ -17,6 +17,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from wsolbench.contract.names import SOURCE
 from wsolbench.protocol.rules import PSEUDO_BOXES
 from wsolbench.records.record import (
     BackboneInfo,
@@ -28,13 +29,10 @@ from wsolbench.records.record import (
     WeightsInfo,
 )
 
-__all__ = ["SOURCE", "Facts", "Identity", "content_sha256", "difference", "facts_but_seeds", "identify", "identity_of"]
+__all__ = ["Facts", "Identity", "content_sha256", "difference", "facts_but_seeds", "identify", "identity_of"]
 
 Facts: TypeAlias = tuple[tuple[str, Any], ...]
 """Pairs of a name, in words for people, and a plain value that can be hashed."""
-
-SOURCE = "source-"
-"""How the version of a function that was given from Python begins; a hash of its source follows."""
 
 
 @dataclass(frozen=True)
@@ -201,7 +199,8 @@ def _weights(weights: WeightsInfo, seed: int | None) -> Facts:
 def _distribution(provider: str) -> str:
     """Return the distribution of a provider without its version: another version measures the same thing again.
 
-    A function that was given from Python has no release; its source tells it apart from others of its name.
+    A function that was given from Python and a plugin in a file have no release; their source tells them apart from
+    others of their name.
     """
     distribution, _, rest = provider.partition(" ")
     version = rest.partition(" ")[0]

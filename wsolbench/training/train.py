@@ -280,7 +280,7 @@ def _write_results(
         device=str(plan.device),
         threads=torch.get_num_threads(),
         wsolbench=__version__,
-        plugins={provider.distribution: provider.version for provider in providers},
+        plugins={provider.distribution: provider.recorded_version for provider in providers},
         packages=package_versions(),
         git_revision=git_revision(),
     )
