@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from wsolbench.functions import analyze, compare, evaluate, load_record, run, score, train
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["__version__", "analyze", "compare", "evaluate", "load_record", "run", "score", "train"]
 
 
