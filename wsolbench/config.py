@@ -186,6 +186,7 @@ class RunConfig(ScoringConfig, InputSettings):
         seed: Of every random draw.
         classifier: The record of another network, or a file of predicted classes, whose classes are scored.
         save_scoremaps: Where the maps are written, if anywhere.
+        gallery: Whether the folder gets a gallery of every method.
         out: The new folder of records and galleries; None writes none.
     """
 
@@ -203,6 +204,7 @@ class RunConfig(ScoringConfig, InputSettings):
     seed: Seed = 0
     classifier: Path | None = None
     save_scoremaps: Path | None = None
+    gallery: bool = True
     out: Path | None = None
 
 

@@ -104,6 +104,7 @@ def run(
     strict: bool = False,
     classifier: FilePath | None = None,
     save_scoremaps: FilePath | None = None,
+    gallery: bool = True,
     out: FilePath | None = None,
     progress: bool = False,
 ) -> Records:
@@ -150,6 +151,7 @@ def run(
         strict: Whether a map of NaN or of one value is an error.
         classifier: The record of another network, or a file of predicted classes, whose classes count for Top-k Loc.
         save_scoremaps: A folder for the maps; None writes none.
+        gallery: Whether the folder gets a gallery of every method; drawing takes seconds.
         out: A new folder for records and galleries; None writes none.
         progress: Whether the progress is shown on standard error.
 

@@ -124,13 +124,16 @@ def evaluate(
         registry = session.load_plugins()
         check_names(registry, dataset=config.dataset)
         from wsolbench.engine.evaluate import evaluate as carry_out
-        from wsolbench.records.tables import results_table
+        from wsolbench.records.tables import results_table, terminal_width
 
     with session.clean_stdout():
         record = carry_out(config, registry, session.reporter(), command=session.command)
     with session.recorded_in(out):
-        typer.echo(record.to_line() if json else results_table([record], further=all_metrics))
-        if out is not None and not json:
+        if json:
+            typer.echo(record.to_line())
+            return
+        typer.echo(results_table([record], further=all_metrics, width=terminal_width()))
+        if out is not None:
             typer.echo(f"\nrecord: {out}")
 
 

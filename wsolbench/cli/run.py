@@ -119,6 +119,9 @@ def run(
             metavar="DIR", help="Write maps as DIR/METHOD/(val|test)/IMAGE.npy, and boxes as DIR/METHOD/(val|test).csv."
         ),
     ] = None,
+    gallery: Annotated[
+        bool, typer.Option("--gallery/--no-gallery", help="Draw the best, median and worst images; takes seconds.")
+    ] = True,
     all_metrics: FurtherMetrics = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON record a line, and nothing else.")] = False,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="New folder; default runs/<time>-<backbone>.")] = None,
@@ -159,6 +162,7 @@ def run(
         strict=session.strict,
         classifier=classifier,
         save_scoremaps=save_scoremaps,
+        gallery=gallery,
         out=out or fresh_folder(backbone),
     )
     with uncollected():
@@ -168,7 +172,7 @@ def run(
         from wsolbench.data.opened import ADVICE_WITHOUT_FULLSUP
         from wsolbench.engine.run import run as carry_out
         from wsolbench.records.missing import NO_FULLSUP
-        from wsolbench.records.tables import results_table
+        from wsolbench.records.tables import results_table, terminal_width
 
     with session.clean_stdout():
         records = carry_out(config, registry, session.reporter(), command=session.command)
@@ -178,5 +182,6 @@ def run(
                 typer.echo(record.to_line())
             return
         is_own = registry.datasets.get(dataset).spec.classes is None  # others are published with their splits
-        typer.echo(results_table(records, {NO_FULLSUP: ADVICE_WITHOUT_FULLSUP} if is_own else {}, further=all_metrics))
-        typer.echo(f"\nrecords and galleries: {config.out}")
+        advice = {NO_FULLSUP: ADVICE_WITHOUT_FULLSUP} if is_own else {}
+        typer.echo(results_table(records, advice, further=all_metrics, width=terminal_width()))
+        typer.echo(f"\n{'records and galleries' if gallery else 'records'}: {config.out}")

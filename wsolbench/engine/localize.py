@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -54,6 +55,8 @@ class NetworkMaps:
     fate_of_constants: str = "count as zero maps"
     _checked: set[str] = field(default_factory=set, init=False, repr=False, compare=False)
     _makes: dict[str, type] = field(default_factory=dict, init=False, repr=False, compare=False)
+    seconds: dict[str, float] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """Method -> how long it took so far, without the network and until its maps are in main memory."""
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -179,7 +182,11 @@ class NetworkMaps:
         classes = batch.logits.argmax(dim=1) if self.target == "predicted" else rows_of(batch.labels, self.class_rows)
         context = MethodContext(self.network.module, batch.images, classes, batch.logits, batch.rest)
         ids = [images.ids[index] for index in batch.indices]
-        made = {built.name: apply_method(built, batch.features, context, ids, guard) for built in self.built}
+        made = {}
+        for built in self.built:
+            started = time.perf_counter()
+            made[built.name] = apply_method(built, batch.features, context, ids, guard)
+            self.seconds[built.name] = self.seconds.get(built.name, 0.0) + time.perf_counter() - started
         for built in self.built:
             self._check_kind(built, type(made[built.name]), ids[0])
         return made

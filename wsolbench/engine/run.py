@@ -36,7 +36,7 @@ from wsolbench.networks.devices import choose_device, within_memory
 from wsolbench.networks.load import load_network, report_weights
 from wsolbench.networks.network import Execution, LoadedNetwork
 from wsolbench.progress import Reporter
-from wsolbench.records import DatasetInfo, ResultRecord, write_record
+from wsolbench.records import OF_METHOD, DatasetInfo, ResultRecord, write_record
 
 __all__ = ["RunPlan", "carry_out", "plan_run", "run"]
 
@@ -175,11 +175,13 @@ def carry_out(plan: RunPlan, reporter: Reporter, *, command: str) -> list[Result
         scored = score_splits(source, splits, config, reporter)
         if classes is not None:
             scored = {name: of_method.with_hits(classes.hits) for name, of_method in scored.items()}
-        if draft is not None:
+        alone = {name: round(seconds, 3) for name, seconds in maps.seconds.items()}  # galleries call methods again
+        if draft is not None and config.gallery:
             from wsolbench.engine.redraw import draw_galleries  # brings the drawing library, which errors do not need
 
             draw_galleries(draft, maps, splits.evaluated, scored, reporter)
-        records = _records(plan, scored, fitted, classes, dataset, rows, reporter, command)
+        seconds = {name: {**reporter.seconds, OF_METHOD: of_method} for name, of_method in alone.items()}
+        records = _records(plan, scored, fitted, classes, dataset, rows, seconds, command)
         if draft is not None:
             for name, fit in fitted.items():
                 save_state(fit, draft, name)
@@ -195,7 +197,7 @@ def _records(
     classes: PredictedClasses | None,
     dataset: DatasetInfo,
     rows: tuple[int, ...] | None,
-    reporter: Reporter,
+    seconds: Mapping[str, Mapping[str, float]],
     command: str,
 ) -> list[ResultRecord]:
     """Return a record for every method.
@@ -207,7 +209,7 @@ def _records(
         classes: The classes of another network, where they are scored.
         dataset: The description of the data set.
         rows: Rows of the head that are the classes; None where every label is the row of its number.
-        reporter: Knows how long the phases took.
+        seconds: Method -> phase -> how long it took.
         command: How the run was asked for.
     """
     providers = [*plan.providers, plan.dataset.provider, plan.network.offer.provider]
@@ -229,7 +231,7 @@ def _records(
                 batch_size=plan.config.batch_size,
             ),
             config=plan.config,
-            seconds=reporter.seconds,
+            seconds=seconds[built.name],
         )
         for built in plan.methods
     ]

@@ -8,6 +8,7 @@ from wsolbench.records.outcomes import (
     find_localized,
 )
 from wsolbench.records.record import (
+    OF_METHOD,
     SCHEMA_VERSION,
     BackboneInfo,
     BestEpochInfo,
@@ -40,6 +41,7 @@ from wsolbench.records.store import (
 )
 
 __all__ = [
+    "OF_METHOD",
     "SCHEMA_VERSION",
     "BackboneInfo",
     "BestEpochInfo",

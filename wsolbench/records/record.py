@@ -48,6 +48,8 @@ SCHEMA_VERSION: Literal[3] = 3
 
 LARGEST_COUNT = 2**53
 """Whole numbers up to it are exact in every reader of JSON."""
+OF_METHOD = "method"
+"""Among the phases of a record: the method alone, without the network whose features it reads."""
 
 
 def _made_printable(longest: int = LONGEST) -> BeforeValidator:
@@ -541,7 +543,9 @@ class ResultRecord(_Part):
         default=None,
         description="schema version that it was measured in, whose summary had no hash; null for those that have one",
     )
-    seconds: dict[Text, Annotated[float, Field(ge=0)]] = Field(description="phase -> wall-clock time")
+    seconds: dict[Text, Annotated[float, Field(ge=0)]] = Field(
+        description="phase -> wall-clock time; 'method' is the method alone, for all images that it was run on"
+    )
     thresholds: dict[RuleName, ThresholdScores] = Field(
         default={},
         description="rule for τ beside oracle and train-fullsup -> scores: pseudo-boxes (chosen on images with pseudo "

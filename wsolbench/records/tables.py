@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import html
+import shutil
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +24,7 @@ from wsolbench.protocol import (
     size_classes,
 )
 from wsolbench.protocol.rules import OTSU, PSEUDO_BOXES, fixed_threshold
-from wsolbench.records import BackboneInfo, ResultRecord, ThresholdScores
+from wsolbench.records import OF_METHOD, BackboneInfo, ResultRecord, ThresholdScores
 from wsolbench.records.compare import Comparison, Difference, Discordant
 from wsolbench.records.contrasts import Cell, Contrast, Contrasts
 from wsolbench.records.marks import CLAIMED, explain_marks, marked, marks_of, network_marked
@@ -42,6 +44,7 @@ __all__ = [
     "records_frame",
     "results_html",
     "results_table",
+    "terminal_width",
 ]
 
 NO_WIDTH = "an interval of no width is no certainty: the images are too few or too alike to say more"
@@ -49,8 +52,14 @@ INTERVALS = ("max_box_acc", "fullsup_box_acc", "max_box_acc_v2", "fullsup_box_ac
 """The metrics whose intervals the table of a run has."""
 _USUAL_METRICS = ("fullsup_box_acc_v2", "max_box_acc_v2")
 """What a table against a reference shows, the first that there is."""
-COLUMNS_ABREAST = 8
-"""More make lines longer than a terminal."""
+WIDTH = 100
+"""Characters of a line, where nobody says how many fit."""
+_LABEL_WIDTH = 8
+"""Characters of a metric's name in a heading, as long as its words are no longer."""
+INTERVAL = ", 95 %"
+"""What follows the name of a metric where a table shows its interval."""
+FULLSUP = "fullsup τ"
+"""What a table calls the τ that is chosen on train-fullsup."""
 LABELS = {
     "max_box_acc": "MaxBoxAcc, oracle τ",
     "fullsup_box_acc": "MaxBoxAcc, fullsup τ",
@@ -98,20 +107,33 @@ def _labels(rules: Iterable[str], *, further: bool = False) -> dict[str, str]:
 
 
 def results_table(
-    records: Sequence[ResultRecord], advice: Mapping[str, str] | None = None, *, further: bool = False
+    records: Sequence[ResultRecord],
+    advice: Mapping[str, str] | None = None,
+    *,
+    further: bool = False,
+    width: int = WIDTH,
 ) -> str:
-    """Return a heading, tables with a line a metric and a method's columns, and the reasons for what is missing.
+    """Return a heading, a table, and the reasons for what is missing.
+
+    The table has a line a metric and a method's columns. Where that is too wide, it is turned: a line a method, and as
+    many tables below each other as the metrics need.
 
     Args:
         records: What was measured, in one run.
         advice: Reason -> the end of its line, which says what to do.
         further: Whether the table has the metrics too that it has on request alone.
+        width: Characters that fit into a line.
     """
-    abreast = max(COLUMNS_ABREAST // (2 + max(len(record.thresholds) for record in records)), 1)
-    parts = [records[start : start + abreast] for start in range(0, len(records), abreast)]
-    tables = ("\n" + _metrics_table(part, further=further) for part in parts)
+    table = _metrics_table(records, further=further)
+    if max(map(len, table.splitlines())) > width:
+        table = _turned_table(records, width, further=further)
     below = [*_reasons(records, advice or {}), *_without_width(records)]
-    return "\n".join([*map(visible, _heading(records)), *tables, *map(visible, below)])
+    return "\n".join([*map(visible, _heading(records)), "", table, *map(visible, below)])
+
+
+def terminal_width() -> int:
+    """Return how many characters fit into a line: of the terminal, of the variable ``COLUMNS``, or `WIDTH`."""
+    return shutil.get_terminal_size((WIDTH, 24)).columns
 
 
 def results_html(records: Sequence[ResultRecord]) -> str:
@@ -123,19 +145,75 @@ def results_html(records: Sequence[ResultRecord]) -> str:
 
 
 def _metrics_table(records: Sequence[ResultRecord], form: str = "simple", *, further: bool = False) -> str:
+    columns, cells = _cells_by_metric(records, further=further)
+    headers = ["", *("\n".join(column) for column in columns)]
+    rows = [[label, *row] for label, row in cells.items()]
+    return str(tabulate(rows, headers, form, disable_numparse=True, stralign="right", colalign=("left",)))
+
+
+def _turned_table(records: Sequence[ResultRecord], width: int, *, further: bool) -> str:
+    """Return tables with a line a method, none wider than a line may be; those at the fullsup τ come first."""
+    columns, cells = _cells_by_metric(records, further=further)
+    names = list(dict.fromkeys(name for name, _ in columns))
+    selections = sorted(dict.fromkeys(selection for _, selection in columns), key=lambda each: each != FULLSUP)
+    tables: list[str] = []
+    for selection in selections:
+        own = [name for name in names if (name, selection) in columns]
+        scores = {
+            label: [row[columns.index((name, selection))] for name in own] for label, row in cells.items() if any(row)
+        }
+        rest = {label: column for label, column in _with_intervals(scores).items() if any(column)}
+        while rest:
+            head = f"{', continued' if tables and tables[-1].startswith(selection) else ''}:"
+            fitting = _fitting(own, rest, width)
+            tables.append(f"{selection}{head}\n{_lines_of_methods(own, dict(fitting))}")
+            rest = {label: column for label, column in rest.items() if label not in dict(fitting)}
+    return "\n\n".join(tables)
+
+
+def _with_intervals(scores: Mapping[str, list[str]]) -> dict[str, list[str]]:
+    """Return columns under headings of short lines, in which intervals stand behind their scores."""
+    joined: dict[str, list[str]] = {}
+    for label, column in scores.items():
+        ends = scores.get(label + INTERVAL, [])
+        if any(ends):
+            label, column = (
+                f"{label} [95 %]",
+                [f"{score} [{end}]" if end else score for score, end in zip(column, ends, strict=True)],
+            )
+        if not label.endswith(INTERVAL):
+            joined["\n".join(textwrap.wrap(label, _LABEL_WIDTH, break_long_words=False))] = column
+    return joined
+
+
+def _fitting(names: Sequence[str], scores: Mapping[str, list[str]], width: int) -> list[tuple[str, list[str]]]:
+    """Return the first columns, as many as fit into a line, and at least one."""
+    found = list(scores.items())
+    while len(found) > 1 and max(map(len, _lines_of_methods(names, dict(found)).splitlines())) > width:
+        found.pop()
+    return found
+
+
+def _lines_of_methods(names: Sequence[str], scores: Mapping[str, list[str]]) -> str:
+    rows = list(map(list, zip(names, *scores.values(), strict=True)))
+    return str(tabulate(rows, ["", *scores], disable_numparse=True, stralign="right", colalign=("left",)))
+
+
+def _cells_by_metric(
+    records: Sequence[ResultRecord], *, further: bool
+) -> tuple[list[tuple[str, str]], dict[str, list[str]]]:
+    """Return the columns, each a method and a τ, and for every metric that one of them has its cells in their order."""
     names = [network_marked(visible(record.method.name), marks_of([record])) for record in records]
     columns = [_columns(record, further=further) for record in records]
     of_maps = [column for column, record in zip(columns, records, strict=True) if record.protocol.scored == "maps"]
     has_fullsup = any(fullsup for column in of_maps for _, fullsup, *_ in column.values())
     shown = [_shown_thresholds(record, has_fullsup=has_fullsup) for record in records]
     named = [(name, threshold) for name, of_one in zip(names, shown, strict=True) for threshold in of_one.values()]
-    headers = ["", *map("\n".join, named)]
     cells = {
         label: [column[label][place] for column, labels in zip(columns, shown, strict=True) for place in labels]
         for label in columns[0]
     }
-    rows = [[label, *row] for label, row in cells.items() if any(row)]
-    return str(tabulate(rows, headers, form, disable_numparse=True, stralign="right", colalign=("left",)))
+    return named, {label: row for label, row in cells.items() if any(row)}
 
 
 def _shown_thresholds(record: ResultRecord, *, has_fullsup: bool) -> dict[int, str]:
@@ -144,7 +222,7 @@ def _shown_thresholds(record: ResultRecord, *, has_fullsup: bool) -> dict[int, s
         count = record.boxes_per_image or 0
         return {1: f"boxes, no τ; {count:.1f} boxes an image" if count > 1 else "boxes, no τ"}
     rules = {place: rule_label(rule) for place, rule in enumerate(record.thresholds, start=2)}
-    return {0: "oracle τ", **({1: "fullsup τ"} if has_fullsup else {}), **rules}
+    return {0: "oracle τ", **({1: FULLSUP} if has_fullsup else {}), **rules}
 
 
 def comparison_table(comparison: Comparison, *, further: bool = False) -> str:
@@ -303,6 +381,7 @@ def _row(record: ResultRecord) -> dict[str, Any]:
         "pxap_claimed": record.pxap_is_claimed,
         "best_epoch": record.best_epoch,
         "boxes_per_image": record.boxes_per_image,
+        "method_seconds": record.seconds.get(OF_METHOD),
     }
     for name, value in record.metrics.model_dump().items():
         terms = {f"{name}.{key}": term for key, term in value.items()} if isinstance(value, dict) else {name: value}
@@ -466,6 +545,8 @@ def _further_cells(record: ResultRecord) -> dict[str, tuple[str, str]]:
         )
     }
     counts = _images_by_size(record)
+    alone = record.seconds.get(OF_METHOD)
+    cost = "" if alone is None else f"{1000 * alone / max(sum(record.dataset.split_sizes.values()), 1):.2g}"
     return {
         "Mean IoU": (_percent(metrics.mean_iou), _percent(metrics.fullsup_mean_iou)),
         **{
@@ -476,6 +557,7 @@ def _further_cells(record: ResultRecord) -> dict[str, tuple[str, str]]:
             label: (_percent(value), "" if metrics.fullsup_box_acc is None else _percent(value))
             for label, value in of_any_threshold.items()
         },
+        "Method alone, ms an image": (cost, ""),
     }
 
 
