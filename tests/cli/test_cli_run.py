@@ -64,15 +64,49 @@ def critters_run(cli, tmp_path):
 
 
 @pytest.mark.usefixtures("no_gallery")
-def test_many_methods_are_told_in_several_tables(cli, tmp_path):
+def test_many_methods_are_told_a_line_each(cli, tmp_path):
     methods = ("cam", "cam-pos", "cam-neg", "mean-feature", "full-image", "centred-box")
     chosen = [part for method in methods for part in ("--method", method)]
     done = cli(*QUICK, "--limit", 4, *chosen, "--out", tmp_path / "out")
-    headings = [line.split() for line in done.out.splitlines() if "cam" in line or "centred-box" in line]
-    assert [line for line in headings if line[0] in methods] == [
-        [name for name in part for _ in range(2)] for part in (methods[:4], methods[4:])
+    tables = [table.splitlines() for table in done.out.split("\n\n")[1:-1]]
+    assert [table[0] for table in tables] == [
+        "fullsup τ:",
+        "fullsup τ, continued:",
+        "oracle τ:",
+        "oracle τ, continued:",
     ]
-    assert done.out.count("MaxBoxAccV2 ") == 2
+    assert all(tuple(line.split()[0] for line in table[-6:]) == methods for table in tables[:-1])
+    assert max(map(len, done.out.splitlines())) <= 100
+
+
+def test_a_wide_table_shows_the_same_as_a_narrow_one(cli, tmp_path, monkeypatch):
+    methods = ["--method", "pc1", "--method", "cam-neg", "--all-metrics", "--no-gallery"]
+    monkeypatch.setenv("COLUMNS", "250")
+    usual = table_of(cli(*QUICK, "--limit", 4, *methods, "--out", tmp_path / "wide").out)
+    monkeypatch.setenv("COLUMNS", "60")
+    turned = cli(*QUICK, "--limit", 4, *methods, "--out", tmp_path / "narrow")
+    assert max(len(line) for table in turned.out.split("\n\n")[1:-1] for line in table.splitlines()) <= 60
+    row = next(line for line in turned.out.splitlines() if line.startswith("pc1")).split()
+    assert row[1:4] == [usual["MaxBoxAcc"][1], f"[{usual['MaxBoxAcc, 95 %'][1]}]", usual["MaxBoxAccV2"][1]]
+    cells = [cell for line in turned.out.splitlines() if line.startswith("pc1") for cell in line.split()[1:]]
+    shown = [cell for label, row in usual.items() if "Method alone" not in label for cell in row[:2] if cell]
+    assert set(shown) <= {cell.strip("[]") for cell in cells}
+
+
+def test_no_gallery_writes_records_alone(critters_run):
+    done, out = critters_run("out", "--no-gallery")
+    assert pictures_and_records(out) == ["record-cam.json", "record-pc1.json"]
+    assert done.out.endswith(f"records: {out}\n")
+
+
+def test_the_time_of_each_method_is_recorded(critters_run):
+    done, out = critters_run("out", "--no-gallery", "--all-metrics")
+    seconds = [read_record(out / f"record-{method}.json").seconds for method in ("cam", "pc1")]
+    assert 0 < seconds[0]["method"] < seconds[0]["test"] + seconds[0]["train-fullsup"]
+    shown = table_of(done.out)["Method alone, ms an image"]
+    assert [float(shown[0]), float(shown[2])] == pytest.approx(
+        [1000 * each["method"] / 24 for each in seconds], rel=0.06
+    )
 
 
 @pytest.mark.usefixtures("no_gallery")

@@ -100,7 +100,10 @@ TauFrom = Annotated[
     typer.Option(metavar="DIR", help="Score at τ chosen on these lists of pseudo boxes too (reference layout)."),
 ]
 FurtherMetrics = Annotated[
-    bool, typer.Option("--all-metrics", help="Also show mean IoU, object sizes and pointing games, as records have.")
+    bool,
+    typer.Option(
+        "--all-metrics", help="Also show mean IoU, object sizes, pointing games and a method's time, as records have."
+    ),
 ]
 Limit = Annotated[
     int | None,

@@ -546,7 +546,7 @@ def _further_cells(record: ResultRecord) -> dict[str, tuple[str, str]]:
     }
     counts = _images_by_size(record)
     alone = record.seconds.get(OF_METHOD)
-    cost = "" if alone is None else f"{1000 * alone / max(sum(record.dataset.split_sizes.values()), 1):.2g}"
+    cost = "" if alone is None else f"{1000 * alone / sum(part.images for part in record.splits):.2g}"
     return {
         "Mean IoU": (_percent(metrics.mean_iou), _percent(metrics.fullsup_mean_iou)),
         **{
@@ -557,7 +557,7 @@ def _further_cells(record: ResultRecord) -> dict[str, tuple[str, str]]:
             label: (_percent(value), "" if metrics.fullsup_box_acc is None else _percent(value))
             for label, value in of_any_threshold.items()
         },
-        "Method alone, ms an image": (cost, ""),
+        "Method alone, ms an image": (cost, cost if record.protocol.scored == "boxes" else ""),
     }
 
 
