@@ -27,7 +27,7 @@ FLOORS = (
     "errors",
     "drafts",
     "files threads progress escaping texts",
-    "contract protocol console",
+    "contract protocol console processes",
     "host figures",
     "data records",
     "networks config api",

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from wsolbench.errors import DataError
 from wsolbench.protocol import IOU_THRESHOLDS, MODES, select_on_fullsup, top_k_loc, uncertainty
-from wsolbench.protocol.resampled_curves import Drawn, best_of, contenders, largest_of
+from wsolbench.protocol.resampled_curves import Drawn, best_of, contenders, counts_where, groups_where, largest_of
 from wsolbench.protocol.uncertainty import (
     CorrectRuns,
     ImageOutcomes,
@@ -283,6 +283,32 @@ def test_a_best_threshold_is_found_among_a_few_contenders_as_among_all(seed):
     assert places.tolist() == curves.argmax(axis=1).tolist()
     assert (counts * 100.0 / 300).tolist() == curves.max(axis=1).tolist()
     assert largest_of(runs, Drawn.of(weights)).tolist() == counts.tolist()
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), count=st.integers(1, 40), thresholds=st.integers(1, 30), share=st.floats(0, 1))
+def test_counts_of_resamples_are_those_of_a_loop_over_images(seed, count, thresholds, share):
+    """Images with any number of runs, among them none and all τ; many ties, as there are few images."""
+    random = np.random.default_rng(seed)
+    dense = random.random((count, thresholds)) < share
+    runs = CorrectRuns.from_flat([flat_runs(correct) for correct in dense], thresholds)
+    weights, chosen = draw_images(random, 12, count), random.integers(thresholds, size=12)
+    groups = random.random((count, 3)) < 0.5
+    drawn = Drawn.of(weights)
+    best, places = best_of(runs, drawn)
+    of_groups = groups_where(runs, chosen, drawn, groups)
+    for number, (times, place) in enumerate(zip(weights.tolist(), chosen.tolist(), strict=True)):
+        curve = [
+            sum(time for time, correct in zip(times, dense[:, at], strict=True) if correct) for at in range(thresholds)
+        ]
+        assert best[number] == largest_of(runs, drawn)[number] == max(curve)
+        assert places[number] == curve.index(max(curve))
+        assert counts_where(runs, chosen, drawn)[number] == curve[place]
+        for group in range(3):
+            expected = sum(
+                time for time, *is_in in zip(times, dense[:, place], groups[:, group], strict=True) if all(is_in)
+            )
+            assert of_groups[number, group] == expected
 
 
 def test_intervals_of_many_numbers_are_those_of_each():

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import shlex
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -128,6 +130,19 @@ def _without_records(folder: Path) -> str:
     return f"{folder} has no records; add some: '{command}'"
 
 
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Pause the collector of cycles: millions of records' parts stay, and looking through them again finds nothing."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+@_uncollected()
 def _tables(folder: Path, reporter: Reporter) -> tuple[list[Table], list[str]]:
     """Return the tables, and a line for every record that stands in none because it contradicts itself."""
     entries, refused = read_all(folder / RECORDS, reporter)
@@ -194,12 +209,14 @@ def _changed(path: Path) -> str:
     return f"{path} was changed after it was built; move it, or delete it, before you build again"
 
 
+@_uncollected()
 def _parts(tables: Sequence[Table], folder: Path) -> list[Part]:
     """Return the tables with their rows, and what papers report."""
     galleries = {name for name in _galleries(tables) if (folder / name).is_file()}
     return _with_reported([_part(table, galleries) for table in tables], read_reported(folder))
 
 
+@_uncollected()
 def _texts(parts: Sequence[Part], tables: Sequence[Table], refused: int = 0) -> dict[str, bytes]:
     further = {SAYS: claims_as_markdown(tables), SYSTEMS: systems_as_markdown(tables)}
     pages = {name: text for name, text in further.items() if text is not None}

@@ -7,21 +7,21 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import groupby
 from pathlib import Path
 from typing import TypeAlias
 
 from wsolbench.errors import DataError, WsolbenchError
 from wsolbench.files import file_name, open_regular
+from wsolbench.processes import ordered_map_beside, spare_processors
 from wsolbench.progress import Reporter
 from wsolbench.records import BackboneInfo, ResultRecord, TrainingInfo
 from wsolbench.records.compare import Scores, is_in_order, scores_of
 from wsolbench.records.identity import Facts, identity_of
 from wsolbench.records.labels import facts_of, flat, tell_apart, told_as_text
-from wsolbench.records.store import read_file
+from wsolbench.records.store import read_file, with_outcomes
 from wsolbench.records.verify import Recomputed, parse_recomputed
-from wsolbench.threads import ordered_map
 
 RECORDS = "records"
 SUBMITTED = "submitted"
@@ -33,8 +33,12 @@ RANKED = ("fullsup_box_acc_v2", "max_box_acc_v2")
 COMPARED = (*RANKED, "fullsup_box_acc", "max_box_acc", "top1_loc")
 """The scores by which two entries of a table are compared."""
 
-_WORKERS = 2
-"""Threads that read records: half of the time goes into arithmetic that leaves the others running."""
+_BATCH = 25
+"""Records that a process reads at a time."""
+
+_MOST_HELPERS = 7
+_WORTHWHILE = 200
+"""Records for each process that reads some: fewer are read in less time than it takes to start one."""
 
 LONGEST_STEM = 160
 """Characters of the name of a record's file without its ending."""
@@ -208,22 +212,45 @@ def read_all(folder: Path, reporter: Reporter) -> tuple[list[Entry], list[str]]:
     entries: list[Entry] = []
     refused: list[str] = []
     paths = record_paths(folder)
-
-    def read(path: Path) -> Entry | str:
-        try:
-            return read_entry(path, path.relative_to(folder).as_posix())
-        except WsolbenchError as error:
-            return str(error)
-
-    results = ordered_map(read, paths, workers=_WORKERS, ahead=_WORKERS)
+    known: dict[tuple[str, ...], tuple[str, ...]] = {}
+    batches = [paths[first : first + _BATCH] for first in range(0, len(paths), _BATCH)]
+    helpers = min(spare_processors(), _MOST_HELPERS, len(paths) // _WORTHWHILE)
+    results = ordered_map_beside(partial(_read_batch, folder), batches, helpers=helpers)
     with reporter.phase("checking records", len(paths), "records") as advance, closing(results):
-        for found in results:
-            if isinstance(found, Entry):
-                entries.append(found)
-            else:
-                refused.append(found)
-            advance(1)
+        for batch in results:
+            for found in batch:
+                if isinstance(found, Entry):
+                    entries.append(_with_known_ids(found, known))
+                else:
+                    refused.append(found)
+            advance(len(batch))
     return entries, refused
+
+
+def _read_batch(folder: Path, paths: Sequence[Path]) -> list[Entry | str]:
+    """Return the records of some files, and of a file that is none what is wrong with it."""
+    found: list[Entry | str] = []
+    for path in paths:
+        try:
+            found.append(read_entry(path, path.relative_to(folder).as_posix()))
+        except WsolbenchError as error:
+            found.append(str(error))
+    return found
+
+
+def _with_known_ids(entry: Entry, known: dict[tuple[str, ...], tuple[str, ...]]) -> Entry:
+    """Return an entry that shares the ids of its images with others of the same images, also those of other processes.
+
+    Args:
+        entry: The entry.
+        known: The ids that there are; new ones become known.
+    """
+    outcomes = entry.record.outcomes
+    ids = [known.setdefault(part.image_ids, part.image_ids) for part in outcomes]
+    if all(part.image_ids is of_part for part, of_part in zip(outcomes, ids, strict=True)):
+        return entry
+    shared = [replace(part, image_ids=of_part) for part, of_part in zip(outcomes, ids, strict=True)]
+    return replace(entry, record=with_outcomes(entry.record, shared))
 
 
 def record_paths(folder: Path) -> list[Path]:

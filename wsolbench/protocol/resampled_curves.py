@@ -69,18 +69,21 @@ def largest_of(runs: CorrectRuns, drawn: Drawn) -> NDArray[np.float64]:
 
     A place all of whose images are correct at the next or the last one too has no more of them in any resample.
     """
-    places, size = contenders(runs), runs.num_thresholds + 1
-    begun = np.bincount(runs.start, minlength=size).cumsum()[places]
-    ended = np.bincount(runs.stop, minlength=size).cumsum()[places]
-    gains, loses = np.ones((2, len(places)), dtype=np.bool_)
-    gains[1:], loses[:-1] = begun[1:] > begun[:-1], ended[1:] > ended[:-1]
-    largest: NDArray[np.float64] = _counts(runs, places[gains & loses], drawn).max(axis=1).astype(np.float64)
+    places = contenders(runs)
+    gains, loses = _gains_and_loses(runs, places)
+    images, correct = _correct(runs, places[gains & loses])
+    largest: NDArray[np.float64] = (correct.T @ drawn.brief[images]).max(axis=0).astype(np.float64)
     return largest
 
 
 def best_of(runs: CorrectRuns, drawn: Drawn) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
-    """Return how many images are correct at the best τ of every resample, (B,), and its place, the first of several."""
+    """Return how many images are correct at the best τ of every resample, (B,), and its place, the first of several.
+
+    A place all of whose images are correct at the last one too is never the first of the best ones.
+    """
     places = contenders(runs)
+    gains, _ = _gains_and_loses(runs, places)
+    places = places[gains]
     counts = _counts(runs, places, drawn)
     best = counts.argmax(axis=1)
     return counts[np.arange(len(counts)), best].astype(np.float64), places[best]
@@ -124,14 +127,24 @@ def _counts(runs: CorrectRuns, places: NDArray[np.intp], drawn: Drawn) -> NDArra
 
 
 def _correct(runs: CorrectRuns, places: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
-    """Return the images that are correct at any of some ascending places, and where each is, (n, K) of 0 and 1."""
+    """Return the images of the runs that hold any of some ascending places, and which each holds, (n, K) of 0 and 1.
+
+    An image with several such runs is there for each of them. At most one of them holds a place, so sums are right.
+    """
     first, last = np.searchsorted(places, runs.start), np.searchsorted(places, runs.stop)
-    kept = first < last
-    images, row = _distinct(runs.image[kept], runs.num_images)
-    width = len(places) + 1
-    steps = np.bincount(row * width + first[kept], minlength=len(images) * width)
-    steps -= np.bincount(row * width + last[kept], minlength=len(images) * width)
-    return images, steps.reshape(-1, width).cumsum(axis=1, dtype=np.float32)[:, :-1]
+    kept, numbers = first < last, np.arange(len(places))
+    correct = (first[kept, None] <= numbers) & (numbers < last[kept, None])
+    return runs.image[kept], correct.astype(np.float32)
+
+
+def _gains_and_loses(runs: CorrectRuns, places: NDArray[np.intp]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return at which of some ascending places a run is held that does not hold the last one, or not the next one."""
+    begun, ended = (
+        np.bincount(edges, minlength=runs.num_thresholds + 1).cumsum()[places] for edges in (runs.start, runs.stop)
+    )
+    gains, loses = np.ones((2, len(places)), dtype=np.bool_)
+    gains[1:], loses[:-1] = begun[1:] > begun[:-1], ended[1:] > ended[:-1]
+    return gains, loses
 
 
 def _distinct(numbers: NDArray[np.intp], count: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import pairwise
 from typing import Any, Literal, TypeVar
 
@@ -187,6 +187,19 @@ class SplitOutcomes:
             raise DataError(f"{self.split} has no boxes")
         (curve,) = self.correct[mode][iou_threshold].box_acc(np.ones((1, len(self.image_ids))))
         return np.asarray(curve)
+
+    @cached_property
+    def traces(self) -> NDArray[np.uint64]:
+        """A number for every image that stands for all its runs of τ, (N,); 0 where it has none."""
+        sums = np.zeros(len(self.image_ids), dtype=np.uint64)
+        curves = [runs for by_iou in (self.correct or {}).values() for runs in by_iou.values()]
+        for number, runs in enumerate(curves, start=1):
+            thresholds = runs.num_thresholds + 1
+            keys = ((number * thresholds + runs.start) * thresholds + runs.stop).astype(np.uint64)
+            keys *= np.uint64(0x9E3779B97F4A7C15)  # spreads neighbours over all 64 bits
+            keys ^= keys >> np.uint64(29)
+            np.add.at(sums, runs.image, keys * np.uint64(0xBF58476D1CE4E5B9))
+        return sums
 
     def select(self, order: Sequence[int] | NDArray[np.intp]) -> SplitOutcomes:
         """Return the outcomes of some images, in the order given; counts of maps and pixels stay those of all."""
@@ -392,7 +405,7 @@ def share_alike(one: SplitOutcomes, other: SplitOutcomes) -> float:
     Images that no τ localizes in either say nothing, so they do not count. Two trainings that differ in their seeds
     have next to none in common. Without boxes, the numbers of pixels with each score are equal, or nothing is.
     """
-    ours, theirs = _traces(one), _traces(other)
+    ours, theirs = one.traces, other.traces
     if one.image_ids != other.image_ids:
         of_ids = dict(zip(other.image_ids, theirs.tolist(), strict=True))
         theirs = np.array([of_ids.get(image_id, 0) for image_id in one.image_ids], dtype=np.uint64)
@@ -403,19 +416,6 @@ def share_alike(one: SplitOutcomes, other: SplitOutcomes) -> float:
         return 0.0
     pairs = ((getattr(part.histograms, name) for part in (one, other)) for name in ("foreground", "background"))
     return float(all(np.array_equal(*pair) for pair in pairs))
-
-
-def _traces(part: SplitOutcomes) -> NDArray[np.uint64]:
-    """Return a number for every image that stands for all its runs of τ; 0 where it has none."""
-    sums = np.zeros(len(part.image_ids), dtype=np.uint64)
-    curves = [runs for by_iou in (part.correct or {}).values() for runs in by_iou.values()]
-    for number, runs in enumerate(curves, start=1):
-        thresholds = runs.num_thresholds + 1
-        keys = ((number * thresholds + runs.start) * thresholds + runs.stop).astype(np.uint64)
-        keys *= np.uint64(0x9E3779B97F4A7C15)  # spreads neighbours over all 64 bits
-        keys ^= keys >> np.uint64(29)
-        np.add.at(sums, runs.image, keys * np.uint64(0xBF58476D1CE4E5B9))
-    return sums
 
 
 def recompute_pxap(histograms: ScoreHistograms) -> float:

@@ -403,7 +403,7 @@ def _with_files(record: ResultRecord, path: Path) -> ResultRecord:
         bare = record.model_copy()
         bare._why_no_outcomes = f"{absent[0]} is missing"
         return bare
-    content = _unpacked(place)
+    content = _unpacked(_packed(place), place)
     if hashlib.sha256(content).hexdigest() != record.outcomes_sha256:
         raise DataError(f"{place} is not what {path.name} was written with: its hash is another one")
     ids: dict[str, tuple[str, ...]] = {
@@ -417,36 +417,70 @@ def _with_files(record: ResultRecord, path: Path) -> ResultRecord:
     return with_outcomes(record, _decoded(record, _expect(dict, parts, place), ids, str(place)))
 
 
-def _unpacked(path: Path) -> bytes:
+def _packed(path: Path) -> bytes:
+    """Return the content of a compressed file as it is.
+
+    Raises:
+        DataError: It cannot be read.
+    """
+    try:
+        return read_regular(path, LARGEST)
+    except OSError as error:
+        raise _damaged(path, error) from None
+
+
+def _unpacked(packed: bytes, path: Path) -> bytes:
     """Return what a compressed file holds.
+
+    Args:
+        packed: Its content.
+        path: The file.
 
     Raises:
         DataError: It is damaged, or larger than any file of outcomes is.
     """
     try:
-        packed = read_regular(path, LARGEST)
         with gzip.open(io.BytesIO(packed)) as file:
             content = file.read(LARGEST + 1)
     except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path} is damaged ({error}); put back the file that belongs there") from None
+        raise _damaged(path, error) from None
     if len(content) > LARGEST:
         raise DataError(f"{path} unpacks to more than {LARGEST >> 20} MiB, which no outcomes do")
     return content
 
 
+def _damaged(path: Path, error: Exception) -> DataError:
+    return DataError(f"{path} is damaged ({error}); put back the file that belongs there")
+
+
 def _read_ids(path: Path, digest: str) -> tuple[str, ...]:
-    content = _unpacked(path)
-    if hashlib.sha256(content).hexdigest() != digest:
+    found, ids = _ids_of(_packed(path), path)
+    if found != digest:
         raise DataError(f"{path} does not hold the images of the record: its hash is another one")
-    if not content.endswith(b"\n"):
+    if ids is None:
         raise DataError(f"{path}: expected an image id a line")
-    return _ids_of(content)
+    return ids
 
 
 @lru_cache(maxsize=16)
-def _ids_of(content: bytes) -> tuple[str, ...]:
-    """Return the ids in the lines of a file; records of the same images share them."""
-    return tuple(content.decode(errors="replace").removesuffix("\n").split("\n"))
+def _ids_of(packed: bytes, path: Path) -> tuple[str, tuple[str, ...] | None]:
+    """Return the hash of what a file holds, and the ids in its lines; all records of a folder share them.
+
+    Args:
+        packed: Its content.
+        path: The file.
+
+    Returns:
+        None in place of the ids where the last line does not end.
+
+    Raises:
+        DataError: It is damaged.
+    """
+    content = _unpacked(packed, path)
+    digest = hashlib.sha256(content).hexdigest()
+    if not content.endswith(b"\n"):
+        return digest, None
+    return digest, tuple(content.decode(errors="replace").removesuffix("\n").split("\n"))
 
 
 def _decoded(
