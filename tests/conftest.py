@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -36,6 +37,19 @@ def shared_data():
     if not folder.is_dir():
         pytest.skip(f"no real data in {folder}; set WSOLBENCH_SHARED_DATA")
     return folder
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """One Chromium for all tests; they are skipped where it is not installed."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    program = shutil.which("chromium")
+    if program is None:
+        pytest.skip("chromium is not installed")
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield browser
+        browser.close()
 
 
 @dataclass(frozen=True)

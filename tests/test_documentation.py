@@ -1,32 +1,19 @@
-"""What the documentation says to type: its commands parse, and its Python imports what there is."""
+"""What the documentation says to type: commands parse, Python imports what there is, and no block is left out."""
 
 import ast
 import importlib
-import re
 import shlex
 from pathlib import Path
-from textwrap import dedent
 
 import typer
+from pages import PAGES, blocks
 
 from wsolbench.cli.commands import command as wsolbench_command
 from wsolbench.cli.session import Session
 
-ROOT = Path(__file__).parents[1]
-PAGES = [
-    ROOT / "README.md",
-    ROOT / "CONTRIBUTING.md",
-    ROOT / "benchmarks/README.md",
-    *sorted(ROOT.glob("docs/**/*.md")),
-]
 FINE = "accepted"
 ELLIPSIS = "…"
 """Stands in a command for options that the text around it explains."""
-
-
-def blocks(text, language):
-    """Return the fenced blocks of a language."""
-    return [dedent(block) for block in re.findall(rf"^ *```{language}\n(.*?)^ *```", text, re.DOTALL | re.MULTILINE)]
 
 
 def commands(block):
@@ -88,8 +75,8 @@ def test_every_command_of_the_documentation_is_accepted():
     told = {
         f"{page.name}: wsolbench {' '.join(arguments)}": problem(arguments)
         for page in PAGES
-        for block in blocks(page.read_text(encoding="utf-8"), "sh")
-        for arguments in commands(block)
+        for block in blocks(page, "sh")
+        for arguments in commands(block.text)
     }
     assert len(told) > 10
     assert {command: why for command, why in told.items() if why} == {}
@@ -113,7 +100,28 @@ def exists(module, attribute):
 
 
 def test_python_of_the_documentation_imports_what_there_is():
-    sources = [(page.name, source) for page in PAGES for source in blocks(page.read_text(encoding="utf-8"), "python")]
+    sources = [(page.name, block.text) for page in PAGES for block in blocks(page, "python")]
     assert sources
     names = [(page, *name) for page, source in sources for name in imported(source)]
     assert [name for name in names if not exists(*name[1:])] == []
+
+
+def test_blocks_that_are_not_run_say_why():
+    """A block with an ellipsis is no whole command; whatever has no reason is run by test_documentation_runs.py."""
+    found = [block for page in PAGES for block in blocks(page, "sh", "python")]
+    assert len(found) > 50
+    unexplained = [f"{block.page.name}:{block.line}" for block in found if ELLIPSIS in block.text and not block.reason]
+    assert unexplained == []
+    assert len([block for block in found if not block.reason]) > 20
+
+
+def test_the_reading_of_blocks(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("# Page\n\n```sh\nls\n```\n\n<!-- not run: takes a day -->\n```python\nimport wsolbench\n```\n")
+    found = blocks(page, "sh", "python")
+    assert [(block.line, block.language, block.text, block.reason) for block in found] == [
+        (4, "sh", "ls\n", None),
+        (9, "python", "import wsolbench\n", "takes a day"),
+    ]
+    page.write_text("# Page\n\n<!-- no block is run: they take a day -->\n\n```sh\nls\n```\n")
+    assert [block.reason for block in blocks(page, "sh")] == ["they take a day"]

@@ -27,19 +27,6 @@ ROWS = '.part[data-slug="birds"] table.rows > tbody > tr'
 
 
 @pytest.fixture(scope="module")
-def browser():
-    """One Chromium for all tests; they are skipped where it is not installed."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    program = shutil.which("chromium")
-    if program is None:
-        pytest.skip("chromium is not installed")
-    with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(scope="module")
 def board(tmp_path_factory):
     folder = tmp_path_factory.mktemp("board")
     return folder, write_board(folder)
