@@ -17,13 +17,7 @@ ROOT = Path(__file__).parents[1]
 
 def test_the_version_has_one_home():
     """The changelog, the history of versions, is the only other place that names it."""
-    written = [
-        "pyproject.toml",
-        "CITATION.cff",
-        "mkdocs.yml",
-        "README.md",
-        *(f".ci/{name}" for name in ("run", "floors")),
-    ]
+    written = ["pyproject.toml", "CITATION.cff", "mkdocs.yml", "README.md", "Makefile", ".ci/run", ".ci/floors"]
     assert [name for name in written if __version__ in (ROOT / name).read_text(encoding="utf-8")] == []
     headings = re.findall(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
     assert headings[0] in (__version__, "Unreleased")
@@ -36,8 +30,9 @@ def released(tmp_path):
     for name in ".ci/release_notes", "wsolbench/__init__.py":
         (tmp_path / name).parent.mkdir(parents=True)
         shutil.copy(ROOT / name, tmp_path / name)
-    text = "# Changelog\n\n## VERSION (2026-12-01)\n\n- New: [a page](docs/a.md), [a site](https://a.org).\n\n## 0.0.9 (2026-01-01)\n\n- Old.\n"
-    (tmp_path / "CHANGELOG.md").write_text(text.replace("VERSION", __version__), encoding="utf-8")
+    new = "- New: [a page](docs/a.md), [a site](https://a.org)."
+    text = f"# Changelog\n\n## {__version__} (2026-12-01)\n\n{new}\n\n## 0.0.9 (2026-01-01)\n\n- Old.\n"
+    (tmp_path / "CHANGELOG.md").write_text(text, encoding="utf-8")
     return tmp_path
 
 
