@@ -43,6 +43,6 @@ def test_blocks_run(page, tmp_path, environment, earlier_runs):
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=600,
+        timeout=1200,
     )
     assert done.returncode == 0, done.stdout[-4000:]

@@ -47,7 +47,7 @@ def _section(name: str, records: Sequence[Mapping[str, Any]]) -> str:
     )
     dates = sorted(environment["created"][:10] for environment in environments)
     versions = ", ".join(_distinct(environment["wsolbench"] for environment in environments))
-    facts = f"{len(records)} records, measured from {dates[0]} to {dates[-1]} with version {versions}."
+    facts = f"{len(records)} records, measured between {dates[0]} and {dates[-1]} with version {versions}."
     blocks = [*_block("trainings", trainings), *_block("runs", runs)]
     return "\n".join([f"## {name}", "", f"{facts} {_DATA.get(name, '')}", "", *blocks])
 
