@@ -27,7 +27,7 @@ FLOORS = (
     "errors",
     "drafts",
     "files threads progress escaping texts",
-    "contract protocol console processes",
+    "contract protocol console processes templates",
     "host figures",
     "data records",
     "networks config api",
@@ -224,6 +224,7 @@ def test_the_leaderboard_reads_records_only():
         "progress",
         "protocol",
         "figures",
+        "templates",
         "threads",
         "processes",
     }

@@ -13,6 +13,7 @@ from wsolbench.escaping import csv_cell, latex_text, markdown_text, visible
 from wsolbench.leaderboard.architectures import architectures_of
 from wsolbench.leaderboard.details import details_of
 from wsolbench.leaderboard.entries import Entry, group_tables
+from wsolbench.leaderboard.markdown import Section, as_readme
 from wsolbench.leaderboard.page import Part, render_page
 from wsolbench.leaderboard.rows import Row, rows_of, score_of
 from wsolbench.records.compare import scores_of
@@ -65,6 +66,19 @@ def test_a_network_has_a_line_with_its_best_method_and_those_of_the_paper():
     assert set(other.of_method) == {"cam", "cam-neg"}
     assert (net.best.method, net.best.metrics[SCORE]) == ("pc1", 40.0)
     assert net.rows == {each.id for each in rows if each.network == "net"}
+
+
+def test_further_pages_are_linked_where_there_are_some():
+    part = Part("birds", "birds", "birds, test", [row("cam", 50.0)], SCORE)
+    for pages in ((), ("systems.md",), ("claims.md", "systems.md")):
+        links = {
+            attributes.get("href") for tag, attributes in Tags(render_page([part], pages).decode()).found if tag == "a"
+        }
+        assert links & {"claims.md", "systems.md"} == set(pages)
+    page, readme = render_page([part], ["systems.md"]).decode(), as_readme([Section(part, [], [])], ["systems.md"])
+    told = "Systems that are trained to localize{}: each beside the same network that was trained without it."
+    assert told.format("</a>") in page
+    assert "[" + told.format("](systems.md)") in readme
 
 
 def test_methods_that_differ_in_case_alone_are_always_in_the_same_order():

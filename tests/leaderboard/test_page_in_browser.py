@@ -261,6 +261,20 @@ def test_intervals_of_the_page_are_those_of_the_protocol(open_page):
         assert found == pytest.approx(interval(0.25, resampled), abs=1e-9)
 
 
+def test_networks_are_ticked_where_they_stand_side_by_side(open_page):
+    page = open_page()
+    lines = page.locator('.part[data-slug="birds"] table.networks tr[data-kind="measured"]')
+    for place in (0, 1):
+        lines.nth(place).locator(".pick input").check()
+    ids = [lines.nth(place).get_attribute("data-id") for place in (0, 1)]
+    page.wait_for_selector("#comparison tr[data-metric]")
+    boxes = page.locator("table.rows tr:has(.pick input:checked)")
+    ticked = [boxes.nth(place).get_attribute("data-id") for place in range(boxes.count())]
+    assert sorted(ticked) == sorted(ids)
+    page.locator("#comparison .close").click()
+    assert page.locator(".pick input:checked").count() == 0
+
+
 def test_rows_of_two_tables_are_not_compared(open_page):
     ids = [row_id(NETWORKS[0], "cam") + "//mean", "fish/resnet_toy__cam__seed0"]
     page = open_page(f"#pick={','.join(quote(each, safe='') for each in ids)}")

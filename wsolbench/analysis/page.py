@@ -9,12 +9,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from wsolbench import __version__
 from wsolbench.analysis.stored import StoredAnalysis
 from wsolbench.analysis.study import Part
-from wsolbench.escaping import visible
+from wsolbench.templates import html_template
 
 __all__ = ["render_page"]
 
@@ -27,16 +25,8 @@ def render_page(parts: Sequence[Part], command: str, cannot_say: str) -> str:
         command: How the page was asked for.
         cannot_say: What must not be concluded from all of them.
     """
-    templates = Environment(
-        loader=PackageLoader("wsolbench.analysis", "templates"),
-        autoescape=True,
-        finalize=_finalize,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     subjects = _subjects([part.stored for part in parts if part.stored])
-    return templates.get_template("report.html.jinja").render(
+    return html_template("wsolbench.analysis", "report.html.jinja").render(
         sections=[_Section(part) for part in parts],
         title=f"Analyses of {', '.join(subjects['networks']) or 'records'}",
         subjects=subjects,
@@ -156,8 +146,3 @@ def _cell(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _finalize(value: Any) -> Any:
-    """Return what an expression of the template becomes: texts have no hidden characters."""
-    return visible(value) if type(value) is str else value

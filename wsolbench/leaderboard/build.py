@@ -231,7 +231,7 @@ def _texts(parts: Sequence[Part], tables: Sequence[Table], refused: int = 0) -> 
     encoded = {name: text.encode() for name, text in texts.items()}
     for table in tables:
         encoded |= details_of(table)
-    return {INDEX: render_page(parts, refused), **encoded}
+    return {INDEX: render_page(parts, pages, refused), **encoded}
 
 
 def _part(table: Table, galleries: Collection[str]) -> Part:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cache
 from typing import Final
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from markupsafe import Markup
 
 from wsolbench.escaping import latex_text, visible
 from wsolbench.leaderboard.ranks import EXPLAINED
 from wsolbench.leaderboard.rows import Row
 from wsolbench.leaderboard.shown import Field, best_of, cell, grouped, is_tied_with_the_best, notes_of, place_of
+from wsolbench.templates import latex_template
 
 __all__ = ["as_latex"]
 
@@ -41,31 +41,16 @@ def as_latex(title: str, rows: Sequence[Row], fields: Sequence[Field], score: st
     lines = [[[written(row, field) for field in fields] for row in group] for group in grouped(rows)]
     heads = [latex_text(field.heading) for field in fields]
     widths = [max(map(len, column)) for column in zip(heads, *(line for group in lines for line in group), strict=True)]
-    tied = [rf"{_TIED} No row is surely better. {latex_text(EXPLAINED)}"] if several else []
-    return _template().render(
-        title=visible(title),
+    tied = [Markup(rf"{_TIED} No row is surely better. {latex_text(EXPLAINED)}")] if several else []
+    return latex_template("wsolbench.leaderboard", "table.tex.jinja").render(
+        title=Markup(visible(title)),  # of a comment
         columns="".join("r" if field.is_number else "l" for field in fields),
         head=_padded(heads, widths),
         groups=[[_padded(line, widths) for line in group] for group in lines],
-        notes=[*tied, *map(latex_text, notes_of(rows))],
+        notes=[*tied, *notes_of(rows)],
     )
 
 
-def _padded(cells: Sequence[str], widths: Sequence[int]) -> list[str]:
-    return [text.ljust(width) for text, width in zip(cells, widths, strict=True)]
-
-
-@cache
-def _template() -> Template:
-    environment = Environment(
-        block_start_string=r"\BLOCK{",
-        block_end_string="}",
-        variable_start_string=r"\VAR{",
-        variable_end_string="}",
-        loader=PackageLoader("wsolbench.leaderboard", "templates"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,
-    )
-    return environment.get_template("table.tex.jinja")
+def _padded(cells: Sequence[str], widths: Sequence[int]) -> Markup:
+    """Return a line of cells, which are LaTeX already."""
+    return Markup(" & ".join(text.ljust(width) for text, width in zip(cells, widths, strict=True)))

@@ -8,14 +8,16 @@ from typing import Final
 from urllib.parse import quote
 
 import pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from wsolbench.escaping import markdown_text
 from wsolbench.leaderboard.architectures import COMPARED, Architecture, architectures_of
+from wsolbench.leaderboard.output import FURTHER
 from wsolbench.leaderboard.ranks import EXPLAINED
 from wsolbench.leaderboard.rows import COLUMNS, BoardTable, Row
 from wsolbench.leaderboard.shown import FIELDS, Field, best_of, cell, is_tied_with_the_best, notes_of, place_of
 from wsolbench.records.marks import explain_marks
+from wsolbench.templates import markdown_template
 
 __all__ = ["Section", "as_markdown", "as_readme"]
 
@@ -57,20 +59,12 @@ def as_readme(sections: Sequence[Section], pages: Collection[str], left_out: int
 
     Args:
         sections: The tables.
-        pages: Further pages that there are, ``claims.md`` and ``systems.md``.
+        pages: Those of `FURTHER` that there are.
         left_out: How many records are wrong, and so are in no table.
     """
-    environment = Environment(
-        loader=PackageLoader("wsolbench.leaderboard", "templates"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,
-    )
-    return environment.get_template("README.md.jinja").render(
+    return markdown_template("wsolbench.leaderboard", "README.md.jinja").render(
         sections=[_shown(section) for section in sections],
-        pages=pages,
+        further={file: told for file, told in FURTHER.items() if file in pages},
         left_out=left_out,
         ranks=EXPLAINED,
     )
@@ -81,15 +75,14 @@ def _shown(section: Section) -> dict[str, object]:
     networks = architectures_of(table.rows, table.score)
     baselines = [row for row in table.rows if row.kind == "baseline"]
     return {
-        "title": markdown_text(table.title),
-        "anchor": quote(f"t-{table.slug}"),
-        "slug": quote(table.slug),
-        "table": _architectures(networks[:_MOST], baselines[:1], table.score) if networks else None,
-        "rows": None if networks else _reported(table),
+        "title": table.title,
+        "anchor": Markup(quote(f"t-{table.slug}")),
+        "slug": Markup(quote(table.slug)),
+        "table": Markup(_architectures(networks[:_MOST], baselines[:1], table.score) if networks else _reported(table)),
         "more": max(0, len(networks) - _MOST),
         "count": len(table.rows),
-        "remarks": [*section.remarks, *_marks(networks[:_MOST])],
-        "figures": [(text, quote(file)) for text, file in section.figures],
+        "remarks": [*map(Markup, section.remarks), *_marks(networks[:_MOST])],
+        "figures": [(text, Markup(quote(file))) for text, file in section.figures],
     }
 
 
@@ -102,7 +95,7 @@ def _reported(table: BoardTable) -> str:
 
 def _marks(networks: Sequence[Architecture]) -> list[str]:
     marks = {mark for each in networks for row in (each.best, *each.of_method.values()) for mark in row.marks}
-    return [markdown_text(line) for line in explain_marks(marks)]
+    return explain_marks(marks)
 
 
 def _architectures(networks: Sequence[Architecture], baselines: Sequence[Row], score: str) -> str:

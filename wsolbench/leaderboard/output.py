@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import Final
 
 from wsolbench.drafts import draft_folder
 from wsolbench.errors import OutputError
@@ -14,6 +15,7 @@ from wsolbench.files import read_regular
 from wsolbench.records.plain import SEAL, summary_sha256
 
 __all__ = [
+    "FURTHER",
     "INDEX",
     "LARGEST",
     "MANIFEST",
@@ -31,6 +33,11 @@ __all__ = [
 
 INDEX, PAGE, ROWS, MANIFEST = "index.html", "README.md", "leaderboard.csv", "leaderboard.json"
 SAYS, SYSTEMS = "claims.md", "systems.md"
+FURTHER: Final = {
+    SAYS: ("What the board says", "claims of CAM Back Again, tried on these records."),
+    SYSTEMS: ("Systems that are trained to localize", "each beside the same network that was trained without it."),
+}
+"""Further pages, which a board has if its records fill them: file -> title, and a sentence for a link to it."""
 
 LARGEST = 2**28
 """Bytes of a file of a leaderboard; more is taken for damage."""

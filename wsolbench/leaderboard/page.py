@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache, cached_property
+from functools import cached_property
 from importlib.resources import files
 from typing import Any
 from urllib.parse import quote
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from wsolbench import __version__
@@ -18,9 +17,11 @@ from wsolbench.escaping import csv_cell, finite_json, latex_text, markdown_text,
 from wsolbench.leaderboard.architectures import Architecture, architectures_of
 from wsolbench.leaderboard.details import DETAILS
 from wsolbench.leaderboard.entries import COMPARED
+from wsolbench.leaderboard.output import FURTHER
 from wsolbench.leaderboard.rows import COLUMNS, BoardTable, Row
 from wsolbench.leaderboard.shown import NO_THRESHOLD, method_of
 from wsolbench.records.marks import explain_marks
+from wsolbench.templates import html_template
 
 __all__ = ["Part", "render_page"]
 
@@ -178,17 +179,18 @@ def _source_notes(source: str, marks: Sequence[str]) -> list[str]:
     return [first, *(part for part in others if part.partition(" ")[0] in marks)]
 
 
-def render_page(parts: Sequence[Part], left_out: int = 0) -> bytes:
+def render_page(parts: Sequence[Part], pages: Collection[str] = (), left_out: int = 0) -> bytes:
     """Return ``index.html``.
 
     Args:
         parts: The tables: those of what was measured, and then those of what papers report of other data sets.
+        pages: Those of `FURTHER` that there are.
         left_out: How many records are wrong, and so are in no table.
     """
     measured = [part for part in parts if not part.is_reported]
     strips = [strip for part in parts if (strip := _strip(part)) is not None]
     rows = [row for part in parts for row in part.rows]
-    page = _template().render(
+    page = html_template("wsolbench.leaderboard", "index.html.jinja").render(
         parts=parts,
         names=_names(parts),
         strips=strips,
@@ -201,6 +203,7 @@ def render_page(parts: Sequence[Part], left_out: int = 0) -> bytes:
         paper_methods=PAPER_METHODS,
         hidden=_HIDDEN,
         minor=_MINOR,
+        further={file: told for file, told in FURTHER.items() if file in pages},
         left_out=left_out,
         settings=_json(_settings(parts, rows)),
         style=_asset("page.css"),
@@ -212,19 +215,7 @@ def render_page(parts: Sequence[Part], left_out: int = 0) -> bytes:
         method_of=method_of,
         short=_short,
     )
-    return (page + "\n").encode()
-
-
-@cache
-def _template() -> Template:
-    return Environment(
-        loader=PackageLoader("wsolbench.leaderboard", "templates"),
-        autoescape=True,
-        finalize=_finalize,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    ).get_template("index.html.jinja")
+    return page.encode()
 
 
 _SCRIPTS = ("state.js", "tables.js", "details.js", "intervals.js", "compare.js", "export.js", "start.js")
@@ -379,8 +370,3 @@ def _number(value: float | None, digits: int = 1) -> str:
 def _short(value: float) -> str:
     """Return a number for a script: digits beyond these decide nothing."""
     return f"{value:.6g}"
-
-
-def _finalize(value: Any) -> Any:
-    """Return what an expression of the template becomes: texts have no hidden characters."""
-    return visible(value) if type(value) is str else value

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from tabulate import tabulate
 
@@ -25,6 +24,7 @@ from wsolbench.leaderboard.submissions import accepted, problem_of
 from wsolbench.progress import Reporter
 from wsolbench.records import identity_of
 from wsolbench.records.verify import CLAIMED, MARKED
+from wsolbench.templates import markdown_template
 from wsolbench.texts import counted, first_names
 
 __all__ = ["Submission", "submit"]
@@ -152,15 +152,8 @@ def _title(entries: Sequence[Entry]) -> str:
 
 def _body(rows: Sequence[Row], difference: Difference) -> str:
     """Return the text of a pull request."""
-    templates = Environment(
-        loader=PackageLoader("wsolbench.leaderboard", "templates"),
-        finalize=lambda value: value if isinstance(value, Markup) else markdown_text(str(value)),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     commands = "\n".join(map(visible, dict.fromkeys(command for row in rows for command in row.commands)))
-    return templates.get_template("pull_request.md.jinja").render(
+    text = markdown_template("wsolbench.leaderboard", "pull_request.md.jinja").render(
         count=counted(len(rows), "rows"),
         rows=Markup(tabulate(map(_cells, rows), "keys", tablefmt="pipe", disable_numparse=True)),
         difference=Markup(as_markdown(difference)),
@@ -168,6 +161,7 @@ def _body(rows: Sequence[Row], difference: Difference) -> str:
         fence=Markup(fence(commands)),
         claimed=[name for name in CLAIMED if name not in MARKED],
     )
+    return text.rstrip()
 
 
 def _cells(row: Row) -> dict[str, str]:

@@ -5,10 +5,7 @@ const comparison = document.getElementById("comparison");
 function pickRows() {
   const picked = chosen("pick").filter((id) => rowOf.has(id)).slice(-2);
   const ids = new Set(picked);
-  for (const row of rows) {
-    const box = row.tr.querySelector(".pick input");
-    if (box) box.checked = ids.has(row.id);
-  }
+  for (const box of document.querySelectorAll(".pick input")) box.checked = ids.has(box.closest("tr").dataset.id);
   comparison.hidden = picked.length === 0;
   document.body.style.paddingBottom = picked.length ? "45vh" : "";
   if (picked.length === 1) show([element("p", {}, `${nameOf(rowOf.get(picked[0]))} is ticked. Tick a second row of the same table to compare both.`)]);
