@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from wsolbench.leaderboard.build import _parts, _readme
-from wsolbench.leaderboard.figures import Drawn, draw_figures, looks_of
+from wsolbench.leaderboard.figures import Drawn, draw_figure, draw_figures, looks_of
 from wsolbench.leaderboard.rows import rows_of, score_of
 
 NOWHERE = Path("no-leaderboard")
@@ -27,6 +27,11 @@ def readme_of(tables):
 def drawn_of(table):
     """Return a table as its figures show it."""
     return Drawn(table, rows_of(table), score_of(table))
+
+
+def figure_in(table, name):
+    """Return a figure of a table that is alone on a leaderboard, as the text of its SVG file."""
+    return draw_figure(drawn_of(table), looks_of([table]), "0" * 64, name, ["svg"])["svg"].decode()
 
 
 def figures_in(table):

@@ -10,13 +10,14 @@ from xml.etree import ElementTree
 import matplotlib as mpl
 import pytest
 from hostile import HOSTILE
-from leaderboards import figures_in, parts_of, readme_of, rows_in
+from leaderboards import drawn_of, figure_in, figures_in, parts_of, readme_of, rows_in
 from markdown_it import MarkdownIt
 from toy_networks import trained_record
 
 from wsolbench.escaping import visible
 from wsolbench.leaderboard.data import as_csv, as_json
 from wsolbench.leaderboard.entries import Entry, Table
+from wsolbench.leaderboard.figures import figures_of
 from wsolbench.leaderboard.latex import as_latex
 from wsolbench.leaderboard.markdown import as_markdown
 from wsolbench.leaderboard.shown import FIELDS
@@ -112,21 +113,18 @@ def test_latex_tables_have_the_lines_and_cells_of_an_ordinary_one(text):
 
 def test_figures_are_xml_with_the_texts_as_they_are():
     texts = ["$\\undefined{", "\x1b[31m\x00\ufffe", "</text><script/>", "$a$ & <b>", "日本語 l\nine"]
-    drawn = figures_in(table_of(*texts))
-    assert {name.partition(".")[0] for name in drawn} == {
-        f"birds-{name}" for name in ("size", "intervals", "curves", "methods")
-    }
-    for name, content in drawn.items():
-        if name.endswith(".svg"):
-            root = ElementTree.fromstring(content)
-            shown = "".join(root.itertext())
-            assert all(visible(text) in shown for text in texts)
-            assert not [node for node in root.iter() if node.tag.endswith("}script")]
+    table = table_of(*texts)
+    assert figures_of(drawn_of(table)) == ["size", "intervals", "curves", "methods"]
+    for name in figures_of(drawn_of(table)):
+        root = ElementTree.fromstring(figure_in(table, name))
+        shown = "".join(root.itertext())
+        assert all(visible(text) in shown for text in texts)
+        assert not [node for node in root.iter() if node.tag.endswith("}script")]
 
 
 def test_settings_of_the_drawing_library_change_no_figure():
     """As a ``matplotlibrc`` in the working directory has them."""
-    drawn = figures_in(table_of(PLAIN))
+    drawn = figures_in(table_of(PLAIN))  # every figure as PNG and SVG
     with mpl.rc_context({"savefig.dpi": 10, "figure.facecolor": "red", "font.size": 30, "text.usetex": True}):
         assert figures_in(table_of(PLAIN)) == drawn
 

@@ -20,6 +20,7 @@ from wsolbench.leaderboard.difference import as_lines, compare, read, standing_o
 from wsolbench.leaderboard.entries import RANKED, RECORDS, Table, group_tables, read_all, whole_of
 from wsolbench.leaderboard.equal import equal_on
 from wsolbench.leaderboard.figures import (
+    ENDINGS,
     TITLES,
     Drawn,
     Looks,
@@ -279,7 +280,7 @@ def _figure_names(drawn: Iterable[Drawn], looks: Looks) -> dict[str, str]:
         f"{FIGURES}/{each.table.slug}-{name}.{ending}": _fingerprint(each.table, looks)
         for each in drawn
         for name in figures_of(each)
-        for ending in ("png", "svg")
+        for ending in ENDINGS
     }
 
 

@@ -25,7 +25,18 @@ from wsolbench.leaderboard.equal import equal_methods
 from wsolbench.leaderboard.rows import Row
 from wsolbench.protocol import cam_threshold_grid
 
-__all__ = ["TITLES", "Drawn", "Looks", "draw_figures", "figures_of", "fingerprint_of", "looks_of", "records_shown"]
+__all__ = [
+    "ENDINGS",
+    "TITLES",
+    "Drawn",
+    "Looks",
+    "draw_figure",
+    "draw_figures",
+    "figures_of",
+    "fingerprint_of",
+    "looks_of",
+    "records_shown",
+]
 
 TITLES: Final = {
     "size": "score against size",
@@ -35,6 +46,9 @@ TITLES: Final = {
     "methods": "every method on every network",
 }
 """The figures of a table, and what they show."""
+
+ENDINGS = ("png", "svg")
+"""The files of a figure."""
 
 ONE_SIZE = "all networks of the table have the same number of parameters"
 ONE_METHOD = "the table has one method only"
@@ -158,22 +172,32 @@ def left_out(drawn: Drawn) -> dict[str, str]:
     return found
 
 
-@own_style()
 def draw_figures(drawn: Drawn, looks: Looks, fingerprint: str) -> dict[str, bytes]:
-    """Return the figures of a table, each as PNG and SVG: file name -> content.
+    """Return the figures of a table, each as PNG and SVG: file name -> content; see `draw_figure`."""
+    figures = {name: draw_figure(drawn, looks, fingerprint, name) for name in figures_of(drawn)}
+    return {
+        f"{drawn.table.slug}-{name}.{ending}": content
+        for name, files in figures.items()
+        for ending, content in files.items()
+    }
+
+
+@own_style()
+def draw_figure(
+    drawn: Drawn, looks: Looks, fingerprint: str, name: str, endings: Sequence[str] = ENDINGS
+) -> dict[str, bytes]:
+    """Return a figure of a table as files: ending -> content.
 
     Args:
         drawn: What to draw; of networks only trained ones.
         looks: How methods and networks look.
         fingerprint: Of what the figures are drawn from; it is written into every file, so that a stale one is noticed
             without comparing pixels, which differ between versions of the drawing library.
+        name: One of `figures_of`.
+        endings: Those wanted.
     """
-    figures = {name: _DRAW[name](drawn, looks) for name in figures_of(drawn)}
-    return {
-        f"{drawn.table.slug}-{name}.{ending}": _encoded(figure, ending, fingerprint)
-        for name, figure in figures.items()
-        for ending in ("png", "svg")
-    }
+    figure = _DRAW[name](drawn, looks)
+    return {ending: _encoded(figure, ending, fingerprint) for ending in endings}
 
 
 def fingerprint_of(content: bytes) -> str | None:
