@@ -77,12 +77,15 @@ def test_another_network_and_a_stage_without_its_predecessor_are_refused_in_one_
 
 def test_it_passes_the_checks_of_every_plugin(twins):
     checks = """
+from contextlib import suppress
+from unittest import SkipTest
 from wsolbench.testing import conformance_checks
 from wsolbench_twins import wsolbench_backbones, wsolbench_systems
 (twins,), (agree,) = wsolbench_backbones(), wsolbench_systems()
 for name, check in [*conformance_checks(twins), *conformance_checks(agree, base=twins)]:
-    check()
-    print(name)
+    with suppress(SkipTest):
+        check()
+        print(name)
 """
     done = twins.python("-c", checks)
     assert done.code == 0, done

@@ -52,7 +52,7 @@ def test_the_system_of_the_page_of_plugins_keeps_every_rule():
     assert fails(spec) == set()
 
 
-ON_NETWORK = {"system_network", "system_classifies", "system_targets", "system_trains"}
+ON_NETWORK = {"system_network", "system_classifies", "system_targets", "system_trains", "system_process"}
 
 
 def refuse_the_toy(base):

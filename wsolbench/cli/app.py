@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit: 0 for success, 2 for an error the user can fix, 1 for a bug.
 
+    It is 1 too where ``wsolbench check`` finds a rule broken.
+
     After a signal it is 128 plus its number: 130 for Ctrl-C, 143 for SIGTERM. It is 141, as after SIGPIPE, where the
     reader of stdout left before all results were printed, as ``head`` does; files are complete then.
 

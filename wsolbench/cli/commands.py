@@ -9,6 +9,7 @@ import typer
 from wsolbench import __version__
 from wsolbench.cli import (
     analyze,
+    check,
     compare,
     data,
     describe,
@@ -44,6 +45,7 @@ app.command("list", cls=Command, epilog=EVERYWHERE)(listing.list_offers)
 app.command(cls=Command, epilog=EVERYWHERE)(listing.plugins)
 app.command(cls=Command, epilog=EVERYWHERE)(describe.describe)
 app.command(cls=Command, epilog=EVERYWHERE)(weights.weights)
+app.command(cls=Command, epilog=EVERYWHERE)(check.check)
 app.command(cls=Command, epilog=EVERYWHERE)(schema.schema)
 app.add_typer(analyze.analyze, name="analyze")
 app.add_typer(data.data, name="data")

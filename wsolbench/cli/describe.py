@@ -22,7 +22,7 @@ from wsolbench.contract import BackboneSpec, DatasetSpec, MethodSpec, RecipeSpec
 from wsolbench.contract.inputs import NO_CHANGES, InputChanges
 from wsolbench.errors import UsageError
 from wsolbench.escaping import finite_json, visible
-from wsolbench.host.registry import Offer, Registry
+from wsolbench.host.registry import Offer, Registry, kind_of
 
 if TYPE_CHECKING:
     from wsolbench.contract.options import Option
@@ -50,12 +50,15 @@ def describe(
 
     registry = session.load_plugins()
     plain, size = registry.sized(name)
-    offers = _configured(_find(registry, plain), parse_options(backbone_opt or [], "--backbone-opt"))
+    found = registry.find(plain)
+    if not found:
+        raise registry.unknown(plain)
+    offers = _configured(found, parse_options(backbone_opt or [], "--backbone-opt"))
     given = read_input(input_size, preprocessing, mean, std, interpolation)
     offers = _with_input(offers, InputSettings.of(**given).input_changes.sized(size, name))
     if state_dict:
         if len(offers) != 1 or not isinstance(offers[0].spec, BackboneSpec):
-            kinds = " and ".join(f"the {_kind(offer.spec)} '{offer.name}'" for offer in offers)
+            kinds = " and ".join(f"the {kind_of(offer.spec)} '{offer.name}'" for offer in offers)
             raise UsageError(f"--state-dict needs the name of one backbone, and '{name}' is {kinds}")
         from wsolbench.networks.describe import state_dict_shapes
 
@@ -70,24 +73,6 @@ def describe(
         typer.echo(finite_json(one_or_all))
         return
     typer.echo("\n\n".join(_as_text(one) for one in described))
-
-
-def _find(registry: Registry, name: str) -> list[Offer[Spec]]:
-    """Return all offers with a name, of any kind; for a family of backbones, all its variants.
-
-    Raises:
-        UnknownNameError: No plugin offers the name, or several offer it as the same kind.
-    """
-    found: list[Offer[Spec]] = []
-    for catalogue in registry.catalogues:
-        offers = catalogue.find(name)
-        if len(offers) > 1:
-            raise catalogue.ambiguous(name, offers)
-        found += offers
-    found = found or list(registry.family(name))
-    if not found:
-        raise registry.unknown(name)
-    return found
 
 
 def _configured(offers: list[Offer[Spec]], given: dict[str, str]) -> list[Offer[Spec]]:
@@ -128,7 +113,7 @@ def _with_input(offers: list[Offer[Spec]], changes: InputChanges) -> list[Offer[
 
 def _describe(registry: Registry, offer: Offer[Spec], classes: int, *, merged: bool) -> dict[str, Any]:
     spec = offer.spec
-    about: dict[str, Any] = {"name": spec.name, "kind": _kind(spec), "provider": str(offer.provider)}
+    about: dict[str, Any] = {"name": spec.name, "kind": kind_of(spec), "provider": str(offer.provider)}
     about["source"] = spec.source
     system = registry.backbones.system_of(spec.name) if isinstance(spec, BackboneSpec) else None
     if system is not None:
@@ -168,17 +153,6 @@ def _option(option: Option) -> dict[str, Any]:
     if option.search:
         described["search"] = str(option.search)
     return described if option.required else {**described, "default": option.default}
-
-
-def _kind(spec: Spec) -> str:
-    kinds = {
-        BackboneSpec: "backbone",
-        MethodSpec: "method",
-        DatasetSpec: "dataset",
-        RecipeSpec: "recipe",
-        SystemSpec: "system",
-    }
-    return next(word for kind, word in kinds.items() if isinstance(spec, kind))
 
 
 def _as_text(about: dict[str, Any]) -> str:

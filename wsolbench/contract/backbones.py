@@ -15,7 +15,7 @@ The traits of methods (`FittedMethod`), recipes (`Augmenting`, `Averaging`) and 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -331,6 +331,7 @@ class BackboneSpec:
             resizes entries whose shape depends on it, such as position embeddings. Raises ``UsageError`` that says
             which sizes there are. None for a network that is the same for every size.
         system: The system that trains it, whose name stands before its own; set by the core, see `SystemSpec`.
+        known_failures: Conformance check that it fails, such as ``check_backbone_deterministic``, -> the reason.
     """
 
     name: str
@@ -346,6 +347,7 @@ class BackboneSpec:
     start_weights: Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]] | None = None
     at_size: Callable[[int], BackboneSpec] | None = None
     system: str | None = None
+    known_failures: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @property
     def is_of_a_zoo(self) -> bool:

@@ -301,6 +301,7 @@ class DatasetSpec:
         classes: The published number of classes; None where none is published.
         known: The published sizes of its splits, with which a check compares those on disk.
         preparation: How it is fetched; None where there is nothing to fetch.
+        known_failures: Conformance check that it fails, such as ``check_dataset_pickles``, -> the reason.
     """
 
     name: str
@@ -309,3 +310,4 @@ class DatasetSpec:
     classes: int | None = None
     known: Mapping[Split, KnownSplit] = field(default_factory=dict)
     preparation: Preparation | None = None
+    known_failures: Mapping[str, str] = field(default_factory=dict, hash=False)

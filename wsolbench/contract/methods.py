@@ -307,6 +307,7 @@ class MethodSpec:
             (`Attentive`), ``native`` (`Localizing`). On a network without it, the method is refused before the work
             begins. A method that needs taps and has an attribute ``taps``, their names, is refused where the network
             has none of a name.
+        known_failures: Conformance check that it fails, such as ``check_method_deterministic``, -> the reason.
     """
 
     name: str
@@ -314,3 +315,4 @@ class MethodSpec:
     source: str
     reads_network: bool = True
     needs: frozenset[Need] = frozenset()
+    known_failures: Mapping[str, str] = field(default_factory=dict, hash=False)

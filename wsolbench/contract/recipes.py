@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -107,8 +107,10 @@ class RecipeSpec:
         name: What users type.
         build: Class or function that takes the recipe's options by keyword and returns the recipe; see `MethodSpec`.
         source: Paper or repository.
+        known_failures: Conformance check that it fails, such as ``check_recipe_deterministic``, -> the reason.
     """
 
     name: str
     build: Callable[..., Recipe]
     source: str
+    known_failures: Mapping[str, str] = field(default_factory=dict, hash=False)

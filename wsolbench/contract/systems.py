@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from wsolbench.contract.backbones import BackboneSpec
@@ -171,6 +171,7 @@ class SystemSpec:
         source: Paper or repository.
         method: The method that makes its maps, ``native`` for those that the network makes itself.
         needs: What a network has to offer for it: ``taps``, ``class weights``, ``attention``; see `MethodSpec`.
+        known_failures: Conformance check that it fails, such as ``check_system_classifies``, -> the reason.
     """
 
     name: str
@@ -179,6 +180,7 @@ class SystemSpec:
     source: str
     method: str = "cam"
     needs: frozenset[Need] = frozenset()
+    known_failures: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 class NotServedError(UsageError):
@@ -217,6 +219,7 @@ def rebuilt(
     return replace(
         own,
         checkpoints=(),
+        known_failures={},
         classifier_key=classifier_key or base.classifier_key,
         convert_weights=convert_weights or base.convert_weights,
         start_weights=_start_from(base, own, renamed or {}),

@@ -9,8 +9,7 @@ at the first bad plugin and drops duplicates silently.
 from __future__ import annotations
 
 import sys
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from threading import Timer
@@ -59,6 +58,7 @@ _FIELDS: tuple[tuple[str, type | tuple[type, ...], str], ...] = (
     ("needs", (frozenset, set), "a set of texts"),
     ("method", str, "a str"),
     ("pretrained", (Pretrained, type(None)), "a Pretrained or None"),
+    ("known_failures", Mapping, "a mapping of checks to reasons"),
 )
 SLOW = 15.0
 """Seconds after which a plugin that is still being loaded is named."""
@@ -81,15 +81,14 @@ class Loaded:
         source: Where it is.
         offers: What it offers; nothing if it is dropped.
         failure: Why it is dropped; None if it is not.
-        faults: What is put back or let pass, and what a plugin is not to do all the same; known of examined ones.
-        seconds: How long it took.
+        faults: What is put back or let pass, and what a plugin is not to do all the same; None of one that was not
+            examined.
     """
 
     source: Source
     offers: tuple[Offer[Offered], ...]
     failure: PluginFailure | None
-    faults: tuple[str, ...]
-    seconds: float
+    faults: tuple[str, ...] | None
 
 
 def load_plugins(
@@ -113,7 +112,7 @@ def load_plugins(
         if failure is None:
             continue
         if each.source.named is not None:
-            raise _of_named(each.source.named, failure) from failure.error
+            raise error_of_named(each.source.named, failure) from failure.error
         if strict:
             raise PluginError(f"plugin {failure}") from failure.error
         if warn:
@@ -121,7 +120,7 @@ def load_plugins(
     return registry_of(loaded)
 
 
-def _of_named(named: str, failure: PluginFailure) -> PluginError:
+def error_of_named(named: str, failure: PluginFailure) -> PluginError:
     """Return the error for a file that fails; the traceback behind it begins in the file."""
     message = f"{named} ({failure.stage}): {failure.reason}"
     if failure.error is None:
@@ -145,7 +144,8 @@ def load_each(sources: Sequence[Source], *, examined: bool = False) -> Iterator[
 
     Args:
         sources: The plugins.
-        examined: Whether they are loaded without a network, and faults are noted that are let pass otherwise.
+        examined: Whether those of others are loaded without a network, and faults are noted that are let pass
+            otherwise.
 
     Raises:
         PluginError: A plugin replaces functions that cannot be put back.
@@ -154,12 +154,12 @@ def load_each(sources: Sequence[Source], *, examined: bool = False) -> Iterator[
     names: set[tuple[type[Offered], str]] = set()
     for source in sources:
         # Comparing takes longer than loading our own plugins, which change nothing: tests hold them to it.
-        is_trusted = source.provider.distribution == hookspecs.PROJECT and not examined
+        is_trusted = source.provider.distribution == hookspecs.PROJECT
         if originals is None and not is_trusted:
             import wsolbench.protocol  # noqa: F401 - its functions are noted before a plugin can replace them
 
             originals = Originals.take()
-        loaded = _loaded(source, names, None if is_trusted else originals, examined=examined)
+        loaded = _loaded(source, names, None if is_trusted else originals, examined=examined and not is_trusted)
         names |= {(_kind(offer.spec), offer.qualified_name) for offer in loaded.offers}
         yield loaded
 
@@ -175,7 +175,7 @@ def _loaded(
         originals: The functions that it must not replace; None for one that is trusted.
         examined: See `load_each`.
     """
-    began, faults = time.perf_counter(), Faults()
+    faults = Faults()
     offers: list[Offer[Offered]] = []
     failure: PluginFailure | None = None
     try:
@@ -185,8 +185,7 @@ def _loaded(
         offers = found
     except _Dropped as dropped:
         failure = PluginFailure(source.provider, dropped.stage, dropped.reason, dropped.__cause__)
-    seconds = time.perf_counter() - began
-    return Loaded(source, tuple(offers), failure, faults.in_words() if examined else (), seconds)
+    return Loaded(source, tuple(offers), failure, faults.in_words() if examined else None)
 
 
 @dataclass

@@ -38,6 +38,18 @@ O_co = TypeVar("O_co", bound=Offered, covariant=True)
 S_co = TypeVar("S_co", bound=Spec, covariant=True)
 
 
+def kind_of(spec: Offered) -> str:
+    """Return the word for the kind of what a plugin offers, as on the command line."""
+    kinds: dict[str, tuple[type[Offered], ...]] = {
+        "backbone": (BackboneSpec, BackboneZoo),
+        "method": (MethodSpec, MethodZoo),
+        "dataset": (DatasetSpec,),
+        "recipe": (RecipeSpec,),
+        "system": (SystemSpec,),
+    }
+    return next(word for word, types in kinds.items() if isinstance(spec, types))
+
+
 @dataclass(frozen=True)
 class PluginFailure:
     """A plugin that was dropped: at which stage, why, and by which exception of its code, if by any."""
@@ -330,8 +342,8 @@ class Networks(Catalogue[BackboneSpec]):
         """
 
         def refusal(reason: str) -> UsageError:
-            example = self._served_by(system)
-            instead = f"; it trains, for example, '{example}'" if example else ""
+            example = self.trained_by(system)
+            instead = f"; it trains, for example, '{system.name}:{self.shown_name(example)}'" if example else ""
             return UsageError(f"the system '{system.name}' cannot train '{base.name}': {reason}{instead}")
 
         with blaming(system.provider, f"preparing '{base.name}' for the system '{system.name}'"):
@@ -343,12 +355,12 @@ class Networks(Catalogue[BackboneSpec]):
             made = replace(spec, name=f"{system.name}:{base.name}", family=family, system=system.name)
             return Offer(made if spec.build is base.spec.build else _refusing(made, refusal), system.provider)
 
-    def _served_by(self, system: Offer[SystemSpec]) -> str | None:
-        """Return a network that a system can serve, with a small input; None where none is found in a short time."""
+    def trained_by(self, system: Offer[SystemSpec]) -> Offer[BackboneSpec] | None:
+        """Return a network that a system can train, with a small input; None where none is found in a short time."""
         began = time.monotonic()
         for offer in sorted(self, key=lambda offer: offer.spec.input.size):
             if time.monotonic() - began < _EXAMPLE_SECONDS and _can_be_built(system, offer):
-                return f"{system.name}:{self.shown_name(offer)}"
+                return offer
         return None
 
 
@@ -412,6 +424,22 @@ class Registry:
     def catalogues(self) -> tuple[Catalogue[Spec], ...]:
         """All catalogues, in the order of the listings."""
         return (self.backbones, self.methods, self.datasets, self.recipes, self.systems)
+
+    def find(self, name: str) -> list[Offer[Spec]]:
+        """Return all offers with a name, of any kind; for a family of networks, all its variants; none of no offer.
+
+        Raises:
+            UnknownNameError: Several plugins offer it as the same kind.
+            UsageError: A zoo knows the name but cannot offer it.
+            PluginError: A zoo's code fails.
+        """
+        found: list[Offer[Spec]] = []
+        for catalogue in self.catalogues:
+            offers = catalogue.find(name)
+            if len(offers) > 1:
+                raise catalogue.ambiguous(name, offers)
+            found += offers
+        return found or list(self.family(name))
 
     def unknown(self, name: str) -> UnknownNameError:
         """Return the error for a name that no plugin offers as anything."""

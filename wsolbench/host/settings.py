@@ -374,12 +374,12 @@ SETTINGS: tuple[Setting, ...] = (
         harmless=True,
     ),
     Setting(
-        "draws of random",
+        "the random generator of random",
         random.__name__,
         lambda random: random.getstate(),
         lambda random, state: random.setstate(state),
         is_draw=True,
     ),
-    Setting("draws of NumPy", "numpy", _numpy_draws, _set_numpy_draws, is_draw=True),
-    Setting("draws of torch", "torch", _torch_draws, _set_torch_draws, is_draw=True),
+    Setting("the random generator of NumPy", "numpy", _numpy_draws, _set_numpy_draws, is_draw=True),
+    Setting("the random generator of torch", "torch", _torch_draws, _set_torch_draws, is_draw=True),
 )

@@ -32,14 +32,14 @@ class PluginFile:
 
     Args:
         path: The file.
-        named_by: Where it is named, as in ``--plugin``.
+        named_by: Where it is named, as in ``--plugin``; empty for an argument.
     """
 
     path: Path
     named_by: str
 
     def __str__(self) -> str:
-        return f"{self.named_by} {self.path}"
+        return f"{self.named_by} {self.path}".strip()
 
 
 @dataclass(frozen=True)

@@ -29,8 +29,9 @@ from wsolbench.errors import UsageError
 from wsolbench.networks.class_weights import class_weights_fault, has_gradients
 from wsolbench.networks.shapes import build_shapes
 from wsolbench.networks.weights import check_values, count_classes, load_state, read_state
-from wsolbench.testing.expectations import expect, expect_boxes, expect_close, expect_finite, seeded
-from wsolbench.testing.toys import CLASSES
+from wsolbench.testing.expectations import expect, expect_boxes, expect_close, expect_finite, seeded, skip
+from wsolbench.testing.process import expect_process_kept
+from wsolbench.testing.toys import CLASSES, layers_in_train_mode
 
 __all__ = [
     "BACKBONE_CHECKS",
@@ -49,6 +50,7 @@ __all__ = [
     "check_backbone_layers",
     "check_backbone_localizes",
     "check_backbone_on_meta",
+    "check_backbone_process",
     "check_backbone_reparameterize",
     "check_backbone_shapes",
     "check_backbone_taps",
@@ -93,7 +95,7 @@ def check_backbone_without_classifier(spec: BackboneSpec) -> None:
     try:
         network = build_shapes(spec, 0).eval()
     except Exception:  # not every network can be built without a classifier
-        return
+        skip("the network cannot be built for 0 classes")
     _check_shapes(network, torch.zeros(2, 3, spec.input.size, spec.input.size, device="meta"), 0)
 
 
@@ -119,7 +121,7 @@ def check_backbone_classifier_key(spec: BackboneSpec) -> None:
 def check_backbone_converts_itself(spec: BackboneSpec) -> None:
     """``convert_weights``, if there is one, gives the network's own state dict back as it is, merged or not."""
     if spec.convert_weights is None:
-        return
+        skip("the specification has no convert_weights")
     network, _ = _network(spec)
     _check_converts_itself(spec, network)
     if isinstance(network, Reparameterizable):
@@ -168,10 +170,11 @@ def _gradients(network: Any, features: Tensor | Features) -> Tensor:
 
 
 def check_backbone_eval_mode(spec: BackboneSpec) -> None:
-    """A forward pass in eval mode changes no parameter or buffer, and eval mode is restored after train mode."""
+    """A forward pass in eval mode changes no parameter, buffer or mode, and eval mode is restored after train mode."""
     network, images = _network(spec)
     before = {key: value.clone() for key, value in network.state_dict().items()}
     expected = _forward(network, images)
+    expect("layers in train mode after a forward pass in eval mode", 0, layers_in_train_mode(network))
     changed = [key for key, value in network.state_dict().items() if not torch.equal(value, before[key])]
     assert not changed, f"state after a forward pass in eval mode: expected no change, got {', '.join(changed)} changed"
     network.train()
@@ -184,15 +187,17 @@ def check_backbone_eval_mode(spec: BackboneSpec) -> None:
 def check_backbone_reparameterize(spec: BackboneSpec) -> None:
     """Merging the branches, if the network has any, changes features and logits by rounding only; twice is once."""
     network, images = _network(spec)
-    if isinstance(network, Reparameterizable):
-        _check_nothing_changes(network, images, "reparameterize")
+    if not isinstance(network, Reparameterizable):
+        skip("the network has no reparameterize")
+    _check_nothing_changes(network, images, "reparameterize")
 
 
 def check_backbone_fuse(spec: BackboneSpec) -> None:
     """Fusing the norms, if the network offers it, changes features and logits by rounding only; twice is once."""
     network, images = _network(spec)
-    if isinstance(network, Fusable):
-        _check_nothing_changes(network, images, "fuse")
+    if not isinstance(network, Fusable):
+        skip("the network has no fuse")
+    _check_nothing_changes(network, images, "fuse")
 
 
 def _check_nothing_changes(network: Any, images: Tensor, method: str) -> None:
@@ -209,12 +214,12 @@ def check_backbone_drop_path(spec: BackboneSpec) -> None:
     network, images = _network(spec)
     offered = isinstance(network, StochasticDepth)
     if not offered:
-        return
+        skip("the network has no set_drop_path")
     features = _forward(network, images)["features"]
     try:
         network.set_drop_path(0.5)
-    except UsageError:  # of a family whose other networks have blocks
-        return
+    except UsageError as error:  # of a family whose other networks have blocks
+        skip(str(error))
 
     def drawn(seed: int) -> Tensor:
         with seeded(seed):
@@ -235,7 +240,7 @@ def check_backbone_layers(spec: BackboneSpec) -> None:
         network: Any = spec.build(CLASSES)
     offered = isinstance(network, Layered)
     if not offered:
-        return
+        skip("the network has no layer_ids")
     numbers = network.layer_ids()
     expect("parameters with a layer", sorted(name for name, _ in network.named_parameters()), sorted(numbers))
     expect("number of the first layer", 0, min(numbers.values()))
@@ -245,6 +250,8 @@ def check_backbone_layers(spec: BackboneSpec) -> None:
 def check_backbone_class_weights(spec: BackboneSpec) -> None:
     """Class weights, if the network has any, belong to its class scores: raising a channel raises a score with it."""
     network, images = _network(spec)
+    if class_weights(network) is None:
+        skip("the network has no classifier_weight")
     with torch.no_grad():
         features = network.forward_features(images)
         logits = network.forward_head(features)
@@ -256,7 +263,7 @@ def check_backbone_effective_weights(spec: BackboneSpec) -> None:
     """Effective weights, if the network offers any, give maps whose mean plus the constant is the class score."""
     network, images = _network(spec)
     if not isinstance(network, SpatialHead):
-        return
+        skip("the network has no effective_weights")
     found = _forward(network, images)
     features, logits = found["features"], found["logits"]
     classes = torch.arange(len(images)) % CLASSES
@@ -272,7 +279,7 @@ def check_backbone_taps(spec: BackboneSpec) -> None:
     """Taps, if there are any, have finite maps (B, K, h, w), each shown once; what is returned replaces the maps."""
     network, images = _network(spec)
     if not isinstance(network, Tapped):
-        return
+        skip("the network has no taps")
     names, logits = network.taps, _forward(network, images)["logits"]
     assert names, "taps: expected at least one name, got none"
     expect("names of taps that differ", len(names), len(set(names)))
@@ -307,7 +314,7 @@ def check_backbone_localizes(spec: BackboneSpec) -> None:
     network, images = _network(spec)
     forward = network.forward_features
     if not isinstance(network, Localizing):
-        return
+        skip("the network has no localize")
     classes = torch.arange(len(images)) % CLASSES
     with torch.no_grad():
         made, alone = (network.localize(forward(batch), batch, classes[: len(batch)]) for batch in (images, images[:1]))
@@ -331,7 +338,7 @@ def check_backbone_training_outputs(spec: BackboneSpec) -> None:
     network, images = _network(spec)
     network.train()
     if not isinstance(network, Trainable):
-        return
+        skip("the network has no training_outputs")
     with seeded(), torch.no_grad():
         outputs = network.training_outputs(images, torch.arange(len(images)) % CLASSES)
     assert isinstance(outputs, Mapping), f"training_outputs: expected a mapping, got {type(outputs).__name__}"
@@ -346,7 +353,7 @@ def check_backbone_attention(spec: BackboneSpec) -> None:
     """Attention, if the network shows any, is (B, heads, N, N) in every block; rows are shares of prefix and grid."""
     network, images = _network(spec)
     if not isinstance(network, Attentive):
-        return
+        skip("the network has no forward_attention")
     with torch.no_grad():
         shown = network.forward_attention(images)
     tokens = shown.prefix + shown.grid[0] * shown.grid[1]
@@ -359,8 +366,22 @@ def check_backbone_attention(spec: BackboneSpec) -> None:
         assert weights.min() >= 0, f"{what}: expected shares from 0 on, got {float(weights.min())}"
 
 
+def check_backbone_process(spec: BackboneSpec) -> None:
+    """Building the network and a forward pass leave seeds, threads and settings of the process, and print nothing."""
+
+    def act() -> None:
+        with torch.device("cpu"):
+            network: Any = spec.build(CLASSES)
+        network.eval()
+        _forward(network, torch.zeros(1, 3, spec.input.size, spec.input.size))
+
+    expect_process_kept(act)
+
+
 def check_backbone_checkpoints(spec: BackboneSpec, class_counts: Mapping[str, int]) -> None:
     """Shipped checkpoints exist, fit the network strictly, hold finite numbers and know their data set's classes."""
+    if not spec.checkpoints:
+        skip("no weights ship with the network")
     for checkpoint in spec.checkpoints:
         path = checkpoint.path
         assert path.is_file(), f"checkpoint for '{checkpoint.dataset}': expected a file {path}, got none"
@@ -395,6 +416,7 @@ BACKBONE_CHECKS = (
     check_backbone_training_outputs,
     check_backbone_drop_path,
     check_backbone_layers,
+    check_backbone_process,
 )
 
 

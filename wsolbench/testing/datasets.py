@@ -11,7 +11,8 @@ import numpy as np
 from wsolbench.contract import Annotations, Dataset, ImageSplit, Split
 from wsolbench.data.opened import OpenDataset, OpenSplit
 from wsolbench.host.provider import Provider
-from wsolbench.testing.expectations import expect
+from wsolbench.testing.expectations import expect, skip
+from wsolbench.testing.process import expect_process_kept
 
 __all__ = [
     "DATASET_CHECKS",
@@ -23,6 +24,7 @@ __all__ = [
     "check_dataset_labels",
     "check_dataset_masks",
     "check_dataset_pickles",
+    "check_dataset_process",
 ]
 
 T = TypeVar("T")
@@ -82,7 +84,10 @@ def check_dataset_images(dataset: Dataset) -> None:
 
 def check_dataset_boxes(dataset: Dataset) -> None:
     """Where an evaluated split has boxes, every image has one, with x0 <= x1 and y0 <= y1 inside its size."""
-    for split, images, truth in _annotated(dataset):
+    annotated = _annotated(dataset)
+    if not any(truth.boxes for _, _, truth in annotated):
+        skip("the data set has no boxes")
+    for split, images, truth in annotated:
         if not truth.boxes:
             continue
         for image_id in images.ids:
@@ -105,7 +110,10 @@ def check_dataset_boxes(dataset: Dataset) -> None:
 
 def check_dataset_masks(dataset: Dataset) -> None:
     """Where an evaluated split has masks, they are bool and two-dimensional, with some foreground."""
-    for split, images, truth in _annotated(dataset):
+    annotated = _annotated(dataset)
+    if all(truth.load_mask is None for _, _, truth in annotated):
+        skip("the data set has no masks")
+    for split, images, truth in annotated:
         if truth.load_mask is None:
             continue
         for index in _sampled(len(images.ids)):
@@ -139,6 +147,17 @@ def check_dataset_pickles(dataset: Dataset) -> None:
             _expect_same_annotations(part, sent)
 
 
+def check_dataset_process(dataset: Dataset) -> None:
+    """Loading images leaves seeds, threads and settings of the process as they are, and prints nothing to stdout."""
+
+    def act() -> None:
+        for _, images in _splits(dataset):
+            for index in _sampled(len(images.ids)):
+                images.load(index)
+
+    expect_process_kept(act)
+
+
 DATASET_CHECKS: tuple[Callable[[Any], None], ...] = (
     check_dataset_identity,
     check_dataset_ids,
@@ -148,6 +167,7 @@ DATASET_CHECKS: tuple[Callable[[Any], None], ...] = (
     check_dataset_masks,
     check_dataset_can_be_scored,
     check_dataset_pickles,
+    check_dataset_process,
 )
 
 

@@ -11,9 +11,10 @@ from torch import Tensor
 
 from wsolbench.contract import Boxes, FittedMethod, LabelFittedMethod, Maps, MethodContext, MethodSpec
 from wsolbench.contract.options import build_with_options
-from wsolbench.testing.expectations import expect, expect_boxes, expect_close, expect_finite, seeded
+from wsolbench.testing.expectations import expect, expect_boxes, expect_close, expect_finite, seeded, skip
 from wsolbench.testing.options import check_options
-from wsolbench.testing.toys import CLASSES, scene
+from wsolbench.testing.process import expect_process_kept
+from wsolbench.testing.toys import CLASSES, layers_in_train_mode, scene
 
 __all__ = [
     "METHOD_CHECKS",
@@ -25,6 +26,7 @@ __all__ = [
     "check_method_maps",
     "check_method_not_square",
     "check_method_one_channel",
+    "check_method_process",
     "check_method_statistics",
 ]
 
@@ -68,6 +70,8 @@ def check_method_statistics(spec: MethodSpec) -> None:
     """Statistics, if there are any, have names and are one number a map, whatever else is in the batch."""
     features, context = scene()
     together, alone = _made(spec, features, context), _run_on_single_images(spec, features, context)
+    if not together.statistics and not any(made.statistics for made in alone):
+        skip("the method returns no statistics")
     for name, values in together.statistics.items():
         assert isinstance(name, str), f"name of a statistic: expected text, got {name!r}"
         assert name, "name of a statistic: expected text, got none"
@@ -87,7 +91,7 @@ def check_method_fit(spec: MethodSpec) -> None:
     """A fit, if there is one, wants some images or all, leaves features alone and does not depend on the batches."""
     method = _unfitted(spec)
     if not isinstance(method, FittedMethod):
-        return
+        skip("the method is not fitted")
     wish = method.fit_images
     assert wish is None or isinstance(wish, int), f"fit_images: expected a whole number or None, got {wish!r}"
     assert wish is None or wish > 0, f"fit_images: expected a positive number, got {wish}"
@@ -108,7 +112,7 @@ def check_method_fit_with_labels(spec: MethodSpec) -> None:
     if not isinstance(whole, LabelFittedMethod):
         lacking = [name for name in ("merge", "end_round", "fit_state") if not hasattr(whole, name)]
         assert not hasattr(whole, "fit_rounds"), f"a fit with labels: expected all of it, got none of {lacking}"
-        return
+        skip("the method is not fitted with labels")
     rounds = whole.fit_rounds
     assert isinstance(rounds, int), f"fit_rounds: expected a whole number, got {rounds!r}"
     assert rounds > 0, f"fit_rounds: expected a positive number, got {rounds}"
@@ -149,9 +153,22 @@ def check_method_leaves_its_input(spec: MethodSpec) -> None:
     _made(spec, features, context)
     changed = [what for what, value in given.items() if not torch.equal(value, before[what])]
     assert not changed, f"what a method is given: expected no change, got {', '.join(changed)} changed"
-    assert not network.training, "mode of the network: expected eval mode, got train mode"
+    expect("layers of the network that are left in train mode", 0, layers_in_train_mode(network))
     hooks = sum(len(module._forward_hooks) + len(module._backward_hooks) for module in network.modules())
     expect("hooks left in the network", 0, hooks)
+
+
+def check_method_process(spec: MethodSpec) -> None:
+    """A method leaves seeds, threads and settings of the process as they are, and prints nothing to stdout."""
+    features, context = scene()
+
+    def act() -> None:
+        method = _unfitted(spec)
+        with torch.no_grad():
+            _fit(method, context, batches=1)
+            method(features.clone(), context)
+
+    expect_process_kept(act)
 
 
 METHOD_CHECKS: tuple[Callable[[Any], None], ...] = (
@@ -164,6 +181,7 @@ METHOD_CHECKS: tuple[Callable[[Any], None], ...] = (
     check_method_fit,
     check_method_fit_with_labels,
     check_method_leaves_its_input,
+    check_method_process,
     check_options,
 )
 

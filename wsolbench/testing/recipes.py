@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from wsolbench.contract import Augmenting, Averaging, InputConfig, RecipeSpec
-from wsolbench.testing.expectations import expect, expect_finite, seeded
+from wsolbench.testing.expectations import expect, expect_finite, seeded, skip
 from wsolbench.testing.options import check_options
+from wsolbench.testing.process import expect_process_kept
 from wsolbench.testing.toys import CLASSES, ToyNetwork
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "check_recipe_deterministic",
     "check_recipe_numbers",
     "check_recipe_prepare",
+    "check_recipe_process",
     "check_recipe_step",
 ]
 
@@ -66,7 +68,7 @@ def check_recipe_augment(spec: RecipeSpec) -> None:
     """Images that the recipe augments itself have the network's size, and depend on the given generator only."""
     recipe = spec.build()
     if not isinstance(recipe, Augmenting):
-        return
+        skip("the recipe has no augment")
     config = InputConfig(size=32)
     for number, shape in enumerate(((48, 31, 3), (32, 32, 3), (9, 20, 3))):
         image = np.random.default_rng(number).integers(0, 256, shape, dtype=np.uint8)
@@ -86,8 +88,9 @@ def check_recipe_augment(spec: RecipeSpec) -> None:
 def check_recipe_average(spec: RecipeSpec) -> None:
     """The highest decay of an average of the weights, if there is one, lies between 0 and 1."""
     recipe = spec.build()
-    if isinstance(recipe, Averaging) and recipe.ema is not None:
-        assert 0 < recipe.ema < 1, f"ema: expected a number between 0 and 1, got {recipe.ema}"
+    if not isinstance(recipe, Averaging) or recipe.ema is None:
+        skip("the recipe has no ema")
+    assert 0 < recipe.ema < 1, f"ema: expected a number between 0 and 1, got {recipe.ema}"
 
 
 def check_recipe_continues(spec: RecipeSpec) -> None:
@@ -121,6 +124,22 @@ def check_recipe_step(spec: RecipeSpec) -> None:
     assert changed, "parameters after training: expected a change, got none"
 
 
+def check_recipe_process(spec: RecipeSpec) -> None:
+    """A step leaves seeds, threads and settings of the process as they are, and prints nothing to stdout."""
+
+    def act() -> None:
+        recipe, network = spec.build(), ToyNetwork().train()
+        optimizer, schedule = recipe.optimizer(network, 2)
+        prepared, targets = _prepared(spec)
+        recipe.loss(network(prepared), targets).backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        schedule.step()
+        if isinstance(recipe, Augmenting):
+            recipe.augment(np.zeros((40, 40, 3), dtype=np.uint8), InputConfig(size=32), np.random.default_rng(0))
+
+    expect_process_kept(act)
+
+
 RECIPE_CHECKS: tuple[Callable[[Any], None], ...] = (
     check_recipe_numbers,
     check_recipe_prepare,
@@ -129,6 +148,7 @@ RECIPE_CHECKS: tuple[Callable[[Any], None], ...] = (
     check_recipe_average,
     check_recipe_step,
     check_recipe_continues,
+    check_recipe_process,
     check_options,
 )
 

@@ -13,8 +13,9 @@ from wsolbench.contract import BackboneSpec, InputConfig, Localizing, Stage, Sys
 from wsolbench.contract.options import list_options
 from wsolbench.contract.systems import BOXES
 from wsolbench.errors import UsageError
-from wsolbench.testing.expectations import expect, expect_finite, seeded
+from wsolbench.testing.expectations import expect, expect_finite, seeded, skip
 from wsolbench.testing.options import check_options
+from wsolbench.testing.process import expect_process_kept
 from wsolbench.testing.toys import CLASSES, DeepToy
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "TOY",
     "check_system_classifies",
     "check_system_network",
+    "check_system_process",
     "check_system_stages",
     "check_system_targets",
     "check_system_trains",
@@ -74,13 +76,14 @@ def check_system_classifies(spec: SystemSpec, base: BackboneSpec = TOY) -> None:
 def check_system_targets(spec: SystemSpec, base: BackboneSpec = TOY) -> None:
     """Per-image targets are tensors with a row for every image, under the same names; boxes have four numbers."""
     made = _network(spec, base)
-    for stage in spec.build().stages(8):
-        if stage.targets is not None:
-            targets = _targets(stage, _built(made), made.input.size)
-            for name, values in targets.items():
-                expect(f"targets '{name}' of '{stage.name}'", 2 * _BATCH, len(values))
-                if name == BOXES:
-                    expect("numbers of a box", 4, values.shape[-1])
+    with_targets = [stage for stage in spec.build().stages(8) if stage.targets is not None]
+    if not with_targets:
+        skip("no stage has per-image targets")
+    for stage in with_targets:
+        for name, values in _targets(stage, _built(made), made.input.size).items():
+            expect(f"targets '{name}' of '{stage.name}'", 2 * _BATCH, len(values))
+            if name == BOXES:
+                expect("numbers of a box", 4, values.shape[-1])
 
 
 def check_system_trains(spec: SystemSpec, base: BackboneSpec = TOY) -> None:
@@ -95,6 +98,22 @@ def check_system_trains(spec: SystemSpec, base: BackboneSpec = TOY) -> None:
             _check_stage(stage, network, made.input.size)
 
 
+def check_system_process(spec: SystemSpec, base: BackboneSpec = TOY) -> None:
+    """A step of each stage leaves seeds, threads and settings of the process, and prints nothing to stdout."""
+    made = _network(spec, base)
+
+    def act() -> None:
+        network: Any = made.build(CLASSES)
+        for stage in spec.build().stages(8):
+            if stage.begin is not None:
+                with torch.no_grad():
+                    stage.begin(network)
+            prepared = {} if stage.targets is None else _targets(stage, network, made.input.size)
+            stage.loss(_step(stage, network.train(), prepared, 1, made.input.size))
+
+    expect_process_kept(act)
+
+
 SYSTEM_CHECKS: tuple[Callable[[SystemSpec], None], ...] = (check_system_stages, check_options)
 """The checks that need no network."""
 
@@ -103,6 +122,7 @@ SYSTEM_NETWORK_CHECKS: tuple[Callable[[SystemSpec, BackboneSpec], None], ...] = 
     check_system_classifies,
     check_system_targets,
     check_system_trains,
+    check_system_process,
 )
 """Those of the network that a system makes of another one."""
 

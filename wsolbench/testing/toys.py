@@ -11,7 +11,7 @@ from wsolbench.contract import Attention, MethodContext
 from wsolbench.contract.taps import visit_layers
 from wsolbench.testing.expectations import seeded
 
-__all__ = ["CLASSES", "DeepToy", "ToyNetwork", "scene"]
+__all__ = ["CLASSES", "DeepToy", "ToyNetwork", "layers_in_train_mode", "scene"]
 
 CLASSES = 5
 """Classes of every network that the checks build."""
@@ -99,3 +99,8 @@ def scene(channels: int = 6, height: int = 7, width: int = 7) -> tuple[Tensor, M
         features = network.forward_features(images)
         logits = network.forward_head(features)
     return features, MethodContext(network, images, torch.tensor([0, 3, 1, 3]), logits)
+
+
+def layers_in_train_mode(network: nn.Module) -> int:
+    """Return how many layers of a network are in train mode, the network itself among them."""
+    return sum(module.training for module in network.modules())

@@ -2,9 +2,11 @@
 
 import gc
 import sys
+from contextlib import suppress
 from copy import deepcopy
 from dataclasses import replace
 from functools import cache
+from unittest import SkipTest
 
 import numpy as np
 import pytest
@@ -81,7 +83,8 @@ def test_every_class_of_the_package_is_known():
 @pytest.mark.parametrize("name", each(OFFERED))
 def test_conforms(name):
     for _, check in testing.conformance_checks(ZOO.find(name)):
-        check()
+        with suppress(SkipTest):
+            check()
 
 
 @pytest.mark.parametrize("name", each(OFFERED))
