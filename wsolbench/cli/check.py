@@ -12,7 +12,7 @@ import typer
 
 from wsolbench.cli.arguments import DataRoot, MaskRoot, MetadataRoot, TrainRoot
 from wsolbench.cli.output import tell
-from wsolbench.cli.session import session_of, uncollected
+from wsolbench.cli.session import Session, session_of, uncollected
 from wsolbench.contract import DatasetRoots
 from wsolbench.errors import UsageError
 from wsolbench.escaping import finite_json, visible
@@ -56,7 +56,6 @@ def check(
     session = session_of(context)
     places = (data_root, metadata_root, masks, train_root)
     with uncollected(), session.clean_stdout():
-        from wsolbench.testing.outcomes import run_check
         from wsolbench.testing.subjects import find_subjects
 
         subjects = find_subjects(
@@ -66,22 +65,12 @@ def check(
             base=base,
             warn=lambda line: tell(f"warning: {line}"),
         )
-    began, page, outcomes = time.perf_counter(), _Page(), list["Outcome"]()
-    described = []
-    for subject in subjects:
-        if not json:
-            page.begin(subject)
-        of_subject = []
-        for name, rule in subject.checks:
-            with session.clean_stdout():
-                of_subject.append(run_check(name, rule))
-            if not json:
-                page.show(of_subject[-1])
-        outcomes += of_subject
-        described.append(_described(subject, of_subject))
+    began, done = time.perf_counter(), _run_all(session, subjects, None if json else _Page())
+    outcomes = [outcome for _, of_subject in done for outcome in of_subject]
     counts = Counter(each.status for each in outcomes)
     seconds = time.perf_counter() - began
     if json:
+        described = [_described(*each) for each in done]
         typer.echo(finite_json({"target": target, "checked": described, "counts": counts, "seconds": seconds}))
     else:
         typer.echo(f"{', '.join(f'{count} {status}' for status, count in counts.items())}, in {seconds:.1f} s")
@@ -89,6 +78,24 @@ def check(
         raise typer.Exit(1)
     if all(each.status == "skipped" for each in outcomes if not each.check.startswith("check_plugin_")):
         raise UsageError(f"nothing that '{target}' offers was checked: {outcomes[-1].message}")
+
+
+def _run_all(session: Session, subjects: list[Subject], page: _Page | None) -> list[tuple[Subject, list[Outcome]]]:
+    """Run all checks; a page, if there is one, shows what comes of each at once."""
+    from wsolbench.testing.outcomes import run_check
+
+    done: list[tuple[Subject, list[Outcome]]] = []
+    for subject in subjects:
+        done.append((subject, []))
+        if page is not None:
+            page.begin(subject)
+        for name, rule in subject.checks:
+            with session.clean_stdout():
+                outcome = run_check(name, rule)
+            done[-1][1].append(outcome)
+            if page is not None:
+                page.show(outcome)
+    return done
 
 
 class _Page:
