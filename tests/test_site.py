@@ -102,6 +102,16 @@ def test_links_to_the_repository_name_what_is_there(pages):
     assert [path for path in files if not (ROOT / path).exists()] == []
 
 
+def test_what_github_reads_as_lists_and_code_is_read_so_here(site, pages):
+    """Code inside list items is indented by two or three columns, where Python's Markdown wants four."""
+    unread = [page for page, content in pages.items() if "```" in "".join(content.text)]
+    assert unread == []
+    plugins = (site / "plugins/index.html").read_text(encoding="utf-8")
+    item = plugins[: plugins.index("images.network.forward_features")].rpartition("<li>")[2]
+    assert "</li>" not in item
+    assert "highlight" in item
+
+
 def test_nothing_is_loaded_from_elsewhere(pages):
     for page, content in pages.items():
         assert [load for load in content.loads if urlsplit(load).netloc] == [], page

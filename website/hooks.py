@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -37,6 +37,7 @@ BOARD = "board"
 """Where the page of the leaderboard is on the site, with what it loads."""
 
 _LINK = re.compile(r"(\]\()([^)\s]+)(\))")
+_ITEM = re.compile(r"(?:[-*]|\d+\.) +")
 _FENCE = re.compile(r"^( *```.*?^ *```)", re.DOTALL | re.MULTILINE)
 
 
@@ -53,10 +54,10 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Turn links to files outside docs/, which GitHub resolves, into links of the site or of the repository."""
+    """Turn what GitHub reads into what mkdocs reads: links to files outside docs/, and what is inside lists."""
     parts = _FENCE.split(markdown)
     parts[::2] = [_LINK.sub(partial(_relinked, page.file.src_uri, config.repo_url, files), part) for part in parts[::2]]
-    return "".join(parts)
+    return "\n".join(_indented("".join(parts).split("\n")))
 
 
 def _board() -> Iterator[Path]:
@@ -64,6 +65,27 @@ def _board() -> Iterator[Path]:
     board = ROOT / "leaderboard"
     for pattern in ("index.html", "details/**/*", "figures/*", "*.tex", "leaderboard.csv", "leaderboard.json"):
         yield from sorted(path for path in board.glob(pattern) if path.is_file())
+
+
+def _indented(lines: Iterable[str]) -> Iterator[str]:
+    """Yield lines with what is inside a list item moved to four columns a level.
+
+    On GitHub the text of an item begins where its first word does, after two columns or three; Python's Markdown wants
+    four, and would end the list.
+    """
+    levels: list[int] = []
+    fenced = False
+    for line in lines:
+        text = line.lstrip()
+        indent = len(line) - len(text)
+        while text and not fenced and levels and indent < levels[-1]:
+            levels.pop()
+        inside = levels[-1] if levels else 0
+        yield " " * (4 * len(levels) + indent - inside) + text if text else line
+        fenced ^= text.startswith("```")
+        marker = _ITEM.match(text)
+        if marker and not fenced and indent - inside < 4:
+            levels.append(indent + len(marker[0]))
 
 
 def _relinked(page: str, repository: str, files: Files, match: re.Match[str]) -> str:
