@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -162,13 +163,45 @@ def test_a_system_that_fails_is_blamed():
         registry.networks("acol:net")
 
 
+def sized(base):
+    """Return a network that is built for a size, with the networks for other sizes."""
+    return replace(base, at_size=lambda size: sized(replace(base, input=InputConfig(size))))
+
+
 def test_a_changed_network_has_the_options_and_sizes_of_its_base():
+    """At another size it is the base of that size that is changed."""
+
     def build(num_classes, width: int = 3):
         return [num_classes, width]
 
-    base = BackboneSpec("net", build, InputConfig(8), "s")
-    base = replace(base, at_size=lambda size: replace(base, input=InputConfig(size)))
-    made = rebuilt(base, lambda network: [*network, "changed"], classifier_key="b.weight")
+    def with_side(base):
+        return rebuilt(base, lambda network: [*network, base.input.size], classifier_key="b.weight")
+
+    base = sized(BackboneSpec("net", build, InputConfig(8), "s"))
+    made = Registry([Offer(base, ACME), system("acol", with_side)]).backbones.get("acol:net").spec
     assert list_options(made.build) == list_options(build)
-    assert made.build(5, width=4) == made.at_size(16).build(5, width=4) == [5, 4, "changed"]
-    assert (made.at_size(16).input.size, made.at_size(16).classifier_key) == (16, "b.weight")
+    assert made.build(5, width=4) == [5, 4, 8]
+    larger = made.at_size(16)
+    assert larger.build(5, width=4) == [5, 4, 16]
+    assert (larger.input.size, larger.classifier_key) == (16, "b.weight")
+    assert larger.at_size(24).build(5) == [5, 3, 24]
+
+
+@pytest.mark.parametrize(("need", "attribute"), [("class weights", "classifier_weight"), ("taps", "taps")])
+def test_a_network_without_what_a_system_needs_is_refused_with_one_that_has_it(need, attribute):
+    """Also as an example: the smaller network would be built, but not trained."""
+
+    def build(has):
+        given = {attribute: ["one"] if has else None, "forward_tapped": len}
+        return lambda _num_classes: SimpleNamespace(**given)
+
+    lacks = sized(BackboneSpec("lacks", build(False), InputConfig(8), "s"))
+    has = BackboneSpec("has", build(True), InputConfig(16), "s")
+    needy = Offer(SystemSpec("acol", dict, rebuilt, "s", needs=frozenset({need})), ACME)
+    backbones = Registry([Offer(lacks, ACME), Offer(has, ACME), needy]).backbones
+    spec = backbones.get("acol:lacks").spec
+    said = f"^the system 'acol' cannot train 'lacks': needs {need}, and the network has none; it trains, for example, "
+    for made in (spec, spec.at_size(32)):
+        with pytest.raises(UsageError, match=f"{said}'acol:has'$"):
+            made.build(2)
+    assert getattr(backbones.get("acol:has").spec.build(2), attribute) == ["one"]

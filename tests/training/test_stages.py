@@ -51,8 +51,8 @@ class Staged:
 def staged(plan):
     """Make a plan of a training in stages; one of -1 epochs has those of the recipe."""
 
-    def make(*stages, needs=frozenset(), **settings):
-        spec = SystemSpec("sys", Staged, lambda base: base, "us", needs=needs)
+    def make(*stages, **settings):
+        spec = SystemSpec("sys", Staged, lambda base: base, "us")
         return plan(system=Built(Offer(spec, PROVIDER), Staged(*stages), {"size": 3}), **settings)
 
     return make
@@ -578,11 +578,6 @@ def test_options_that_leave_stages_out_are_named(first, second, message):
     built = Built(offer, OwnEpochs(*options), dict(zip(("first", "second", "weight"), options, strict=True)))
     with pytest.raises(UsageError, match=message):
         stages_of(built, 3, start="random")
-
-
-def test_a_system_that_needs_what_the_network_lacks_is_one_line(staged, trained):
-    with pytest.raises(UsageError, match="the system 'sys' needs taps, which 'toynet' does not have"):
-        trained(staged(Stage("s", 1), needs=frozenset({"taps", "class weights"})))
 
 
 def test_mixed_images_are_refused_where_a_stage_needs_one_class(staged, trained):

@@ -10,9 +10,10 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
-from wsolbench.contract.backbones import BackboneSpec
+from wsolbench.contract.backbones import Attentive, BackboneSpec, Tapped, class_weights
 from wsolbench.contract.methods import Need
 from wsolbench.contract.names import NAME_CHARACTERS, NAME_PATTERN
 from wsolbench.errors import UsageError
@@ -166,7 +167,8 @@ class SystemSpec:
     Args:
         name: What users type, lowercase ``[a-z0-9_.+-]``.
         build: Class or function that takes the system's options by keyword and returns the system; see `MethodSpec`.
-        network: The specification of a network -> that of the network which the system trains; see `rebuilt`. Raises
+        network: The specification of a network -> that of the network which the system trains; see `rebuilt`. For a
+            network that is built for another size of images, it is called with the specification of that size. Raises
             ``UsageError`` that says what it needs for a network that it cannot serve.
         source: Paper or repository.
         method: The method that makes its maps, ``native`` for those that the network makes itself.
@@ -201,7 +203,7 @@ def rebuilt(
 ) -> BackboneSpec:
     """Return the specification of a network that is another one, changed: for `SystemSpec.network`.
 
-    It has the options, the input and the sizes of the other network, and no shipped weights. A training can start from
+    It has the options and the input of the other network, and no shipped weights. A training can start from
     trained weights of the other one, and from whatever a training of the other one can start from: the entries that
     both have are taken.
 
@@ -214,8 +216,7 @@ def rebuilt(
             converted as the base does it.
         renamed: Layers of the base -> their names in the changed network, where they differ.
     """
-    at_size, own = base.at_size, base if change is None else replace(base, build=_changing(base, change))
-    about: dict[str, Any] = {"classifier_key": classifier_key, "convert_weights": convert_weights, "renamed": renamed}
+    own = base if change is None else replace(base, build=_calling(base, partial(_changed, base, change)))
     return replace(
         own,
         checkpoints=(),
@@ -223,22 +224,54 @@ def rebuilt(
         classifier_key=classifier_key or base.classifier_key,
         convert_weights=convert_weights or base.convert_weights,
         start_weights=_start_from(base, own, renamed or {}),
-        at_size=None if at_size is None else lambda size: rebuilt(at_size(size), change, **about),
+        at_size=None,
     )
 
 
-def _changing(base: BackboneSpec, change: Callable[[Any], Any]) -> Callable[..., Any]:
-    """Return a build function with the options of a network, whose networks are changed."""
+def served(system: SystemSpec, base: BackboneSpec) -> BackboneSpec:
+    """Return the network that a system trains in place of another one, in all sizes that the other one has.
+
+    Its build refuses a network that lacks what the system needs.
+
+    Raises:
+        UsageError: The system cannot serve the network.
+    """
+    made, at_size = system.network(base), base.at_size
+    return replace(
+        made,
+        build=_calling(made, partial(_with_needs, base, system)) if system.needs else made.build,
+        at_size=None if at_size is None else lambda size: served(system, at_size(size)),
+    )
+
+
+def _calling(spec: BackboneSpec, after: Callable[[Any], Any]) -> Callable[..., Any]:
+    """Return a build function with the options of a network, which returns what a function makes of the network."""
 
     def built(*given: Any, **options: Any) -> Any:
-        network = base.build(*given, **options)
-        try:
-            return change(network)
-        except UsageError as error:
-            raise NotServedError(base.name, str(error)) from error
+        return after(spec.build(*given, **options))
 
-    built.__signature__ = inspect.signature(base.build, eval_str=True)  # type: ignore[attr-defined]
+    built.__signature__ = inspect.signature(spec.build, eval_str=True)  # type: ignore[attr-defined]
     return built
+
+
+def _changed(base: BackboneSpec, change: Callable[[Any], Any], network: Any) -> Any:
+    try:
+        return change(network)
+    except UsageError as error:
+        raise NotServedError(base.name, str(error)) from error
+
+
+def _with_needs(base: BackboneSpec, system: SystemSpec, network: Any) -> Any:
+    """Return a network that has what a system needs."""
+    lacks = {
+        "class weights": lambda: class_weights(network) is None,
+        "taps": lambda: not (isinstance(network, Tapped) and network.taps),
+        "attention": lambda: not isinstance(network, Attentive),
+    }
+    for need in sorted(system.needs):
+        if need in lacks and lacks[need]():
+            raise NotServedError(base.name, f"needs {need}, and the network has none")
+    return network
 
 
 def _start_from(

@@ -290,8 +290,8 @@ class ReferenceSplit:
     @cached_property
     def _masks(self) -> MaskFiles | None:
         """The masks, whose sizes say how images are read; None without, and where `annotations` reports a fault."""
-        if self._scored and self._localization_lines and _is_mask(self._localization_lines[0]):
-            with suppress(DataError, UsageError):
+        with suppress(DataError, UsageError):
+            if self._scored and self._localization_lines and _is_mask(self._localization_lines[0]):
                 masks = self.localization.masks
                 return self._open_masks(masks) if masks else None
         return None

@@ -23,7 +23,7 @@ from wsolbench.contract import (
     Zoo,
 )
 from wsolbench.contract.names import NAME_PATTERN
-from wsolbench.contract.systems import NotServedError
+from wsolbench.contract.systems import NotServedError, served
 from wsolbench.errors import UnknownNameError, UsageError, WsolbenchError
 from wsolbench.host.provider import Provider, blaming
 from wsolbench.texts import natural_key
@@ -348,7 +348,7 @@ class Networks(Catalogue[BackboneSpec]):
 
         with blaming(system.provider, f"preparing '{base.name}' for the system '{system.name}'"):
             try:
-                spec = system.spec.network(base.spec)
+                spec = served(system.spec, base.spec)
             except UsageError as error:
                 raise refusal(str(error)) from error
             family = None if spec.family is None else f"{system.name}:{spec.family}"
@@ -385,7 +385,7 @@ def _can_be_built(system: Offer[SystemSpec], base: Offer[BackboneSpec]) -> bool:
 
     try:
         with blaming(system.provider, f"preparing '{base.name}'"), torch.device("meta"):
-            system.spec.network(base.spec).build(2)
+            served(system.spec, base.spec).build(2)
     except WsolbenchError:
         return False
     return True

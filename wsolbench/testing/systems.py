@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from wsolbench.contract import BackboneSpec, InputConfig, Localizing, Stage, SystemSpec, Trainable, TrainingStep
 from wsolbench.contract.options import list_options
-from wsolbench.contract.systems import BOXES
+from wsolbench.contract.systems import BOXES, served
 from wsolbench.errors import UsageError
 from wsolbench.testing.expectations import expect, expect_finite, seeded, skip
 from wsolbench.testing.options import check_options
@@ -214,7 +214,7 @@ def _network(spec: SystemSpec, base: BackboneSpec) -> BackboneSpec:
         AssertionError: It refuses that.
     """
     try:
-        made = spec.network(base)
+        made = served(spec, base)
         _built(made)
     except UsageError as error:
         raise AssertionError(

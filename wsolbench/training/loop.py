@@ -38,7 +38,6 @@ from wsolbench.training.stages import (
     Given,
     Timetable,
     TrainedParts,
-    check_needs,
     group_order,
     outputs_of,
     summed,
@@ -124,7 +123,7 @@ class SeedTraining:
 
     Raises:
         PluginError: The recipe or the network fails, or the loss or a weight is not finite.
-        UsageError: The recipe needs something that the network does not offer.
+        UsageError: The recipe needs something that the network does not offer, or the system cannot serve it.
         WeightsError: The initial weights do not fit.
     """
 
@@ -137,8 +136,6 @@ class SeedTraining:
             network: Any = plan.backbone.spec.build(classes)
         if plan.initial is not None:
             start_from(plan.initial, plan.backbone.spec, network, classes)
-        if plan.system is not None:
-            check_needs(plan.system, network, plan.backbone.name)
         self._network = network.to(device=plan.device, memory_format=torch.channels_last)
         self._parts = TrainedParts(network)
         self._timetable = Timetable(plan.stages, images.split.labels, plan.recipe.batch_size)

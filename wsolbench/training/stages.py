@@ -12,8 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from wsolbench.contract import Attentive, Stage, System, Tapped, Trainable
-from wsolbench.contract.backbones import class_weights, maps_and_rest
+from wsolbench.contract import Stage, System, Trainable
+from wsolbench.contract.backbones import maps_and_rest
 from wsolbench.contract.options import build_with_options
 from wsolbench.errors import UsageError
 from wsolbench.training.built import Built
@@ -24,7 +24,6 @@ __all__ = [
     "Timetable",
     "TrainedParts",
     "check_batches",
-    "check_needs",
     "described",
     "group_order",
     "outputs_of",
@@ -94,18 +93,6 @@ def _stages_with(built: Built[System], epochs: int, option: str) -> list[str]:
         return []
     with built.blaming():
         return [stage.name for stage in made.stages(epochs) if stage.epochs]
-
-
-def check_needs(built: Built[System], network: Any, called: str) -> None:
-    """Refuse a system that needs what a network does not offer. Raises ``UsageError``."""
-    offered = {
-        "class weights": class_weights(network) is not None,
-        "taps": isinstance(network, Tapped) and bool(network.taps),
-        "attention": isinstance(network, Attentive),
-    }
-    for need in sorted(built.offer.spec.needs):
-        if not offered.get(need, True):
-            raise UsageError(f"the system '{built.name}' needs {need}, which '{called}' does not have")
 
 
 class TrainedParts:

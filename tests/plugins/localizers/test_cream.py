@@ -14,7 +14,7 @@ from toys import PROVIDER, TrainableNet
 from wsolbench_plugins.datasets.critters import dataset as critters
 from wsolbench_plugins.localizers.cream import CREAM, network_of, wsolbench_systems
 from wsolbench_plugins.localizers.cream.clustering import estimated, expected, posteriors
-from wsolbench_plugins.localizers.cream.network import ContextEmbeddings, cells_of, with_embeddings
+from wsolbench_plugins.localizers.cream.network import cells_of, with_embeddings
 
 from wsolbench.contract import BackboneSpec, Features, InputConfig, Split
 from wsolbench.errors import UsageError
@@ -225,32 +225,6 @@ def test_the_classifier_is_that_of_a_training_without_the_system(systematic, pla
     assert found["cream_background"].any(dim=1).all()
     assert (int(found["cream_steps"]), float(found["cream_temperature"])) == (2, pytest.approx(0.2))
     assert pd.read_csv(folder / "log.csv")["classification"].notna().all()
-
-
-class Killed(KeyboardInterrupt):
-    """Stands for the end of the process."""
-
-
-@pytest.mark.usefixtures("no_curve")
-def test_a_training_that_is_killed_and_continued_is_the_one_that_was_not(systematic, trained, monkeypatch):
-    monkeypatch.setattr("wsolbench.training.state.SECONDS_BETWEEN_SAVES", 0)
-    _, folder = trained(systematic(), "whole")
-    whole, remember = (folder / "weights.safetensors").read_bytes(), ContextEmbeddings.remember
-    for step in (1, 3):
-        calls = []
-
-        def dying(self, *read, calls=calls, step=step, **options):
-            calls.append(1)
-            remember(self, *read, **options)
-            if len(calls) > step:
-                raise Killed
-
-        monkeypatch.setattr(ContextEmbeddings, "remember", dying)
-        with pytest.raises(Killed):
-            trained(systematic(), f"killed-{step}")
-        monkeypatch.setattr(ContextEmbeddings, "remember", remember)
-        _, folder = trained(systematic(), f"killed-{step}", resume=True)
-        assert (folder / "weights.safetensors").read_bytes() == whole, step
 
 
 # ------------------------------------------------------------------------------------------------------------ bad input

@@ -385,33 +385,6 @@ def test_the_second_stage_changes_the_decoder_alone(staged, trained, kind):
     assert (log["pixels"] + log["size"])[1:].tolist() == pytest.approx(log["loss"][1:].tolist())
 
 
-class Killed(KeyboardInterrupt):
-    """Stands for the end of the process."""
-
-
-@pytest.mark.usefixtures("no_curve")
-def test_a_training_that_is_killed_and_continued_is_the_one_that_was_not(staged, trained, monkeypatch):
-    monkeypatch.setattr("wsolbench.training.state.SECONDS_BETWEEN_SAVES", 0)
-    _, folder = trained(staged(), "whole")
-    expected = (folder / "weights.safetensors").read_bytes()
-    original = terms.partial_cross_entropy
-    for step in (0, 1):
-        calls = []
-
-        def dying(logits, seeds, calls=calls, step=step):
-            calls.append(1)
-            if len(calls) > step:
-                raise Killed
-            return original(logits, seeds)
-
-        monkeypatch.setattr(terms, "partial_cross_entropy", dying)
-        with pytest.raises(Killed):
-            trained(staged(), f"killed-{step}")
-        monkeypatch.setattr(terms, "partial_cross_entropy", original)
-        _, folder = trained(staged(), f"killed-{step}", resume=True)
-        assert (folder / "weights.safetensors").read_bytes() == expected, step
-
-
 # ------------------------------------------------------------------------------------------------------------ bad input
 
 

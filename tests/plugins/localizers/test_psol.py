@@ -349,33 +349,6 @@ def test_the_regressor_starts_from_the_classifier_which_then_stays(staged, train
     assert log["train_top1"].isna().tolist() == [False, True, True]
 
 
-class Killed(KeyboardInterrupt):
-    """Stands for the end of the process."""
-
-
-@pytest.mark.usefixtures("no_curve")
-def test_a_training_that_is_killed_and_continued_is_the_one_that_was_not(staged, trained, monkeypatch):
-    monkeypatch.setattr("wsolbench.training.state.SECONDS_BETWEEN_SAVES", 0)
-    _, folder = trained(staged(), "whole")
-    expected = (folder / "weights.safetensors").read_bytes()
-    original = PSOL.loss
-    for step in (0, 1):
-        calls = []
-
-        def dying(self, given, calls=calls, step=step):
-            calls.append(1)
-            if len(calls) > step:
-                raise Killed
-            return original(self, given)
-
-        monkeypatch.setattr(PSOL, "loss", dying)
-        with pytest.raises(Killed):
-            trained(staged(), f"killed-{step}")
-        monkeypatch.setattr(PSOL, "loss", original)
-        _, folder = trained(staged(), f"killed-{step}", resume=True)
-        assert (folder / "weights.safetensors").read_bytes() == expected, step
-
-
 # ------------------------------------------------------------------------------------------------------------ bad input
 
 

@@ -7,7 +7,6 @@ Any network of tokens with a class token can be trained, ``timm:deit_tiny_patch1
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -71,16 +70,12 @@ def network_of(base: BackboneSpec, *, calibrated: bool = False) -> BackboneSpec:
         base: The network.
         calibrated: Whether it has the layers of SCM.
     """
-    changed = rebuilt(
+    return rebuilt(
         base,
         partial(_changed, base, calibrated),
         classifier_key="semantic.weight",
         convert_weights=partial(_converted, base, calibrated),
     )
-    if base.at_size is None:
-        return changed
-    at_size = base.at_size
-    return replace(changed, at_size=lambda size: network_of(at_size(size), calibrated=calibrated))
 
 
 def _changed(base: BackboneSpec, calibrated: bool, network: Any) -> Any:
