@@ -102,7 +102,7 @@ def test_it_writes_a_folder_called_as_the_plugin_and_says_what_to_type(new, tmp_
     assert (code, err) == (0, "")
     assert out.splitlines()[-3:-1] == [
         "install it:  pip install -e ./my-one",
-        "check it:    pytest ./my-one",
+        "check it:    wsolbench check my-one",
     ]
     assert [path.name for path in tmp_path.iterdir()] == ["my-one"]
     files = {str(path.relative_to(tmp_path / "my-one")) for path in tmp_path.rglob("*.*") if path.is_file()}

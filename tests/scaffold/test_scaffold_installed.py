@@ -38,6 +38,12 @@ def test_its_own_tests_pass(plugins, kind):
     assert " passed in " in last
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_it_keeps_the_rules_of_its_contract(plugins, kind):
+    environment, folder = plugins
+    environment(f"wsolbench check my-{kind}", cwd=folder)
+
+
 def test_the_name_of_an_installed_plugin_is_taken(plugins):
     environment, folder = plugins
     said = environment("wsolbench new recipe my-backbone --out other 2>&1", cwd=folder, code=2)

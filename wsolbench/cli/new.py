@@ -33,5 +33,5 @@ def new(
     code = [path for path in files if path.endswith(".py")]
     typer.echo("\n".join([f"{folder}: a {kind}, in {len(files)} files", *(f"  {folder}/{path}" for path in code)]))
     typer.echo(f"install it:  pip install -e {shlex.quote(str(shown))}")
-    typer.echo(f"check it:    pytest {shlex.quote(str(shown))}")
+    typer.echo(f"check it:    wsolbench check {name}")
     typer.echo(f"then read:   {folder}/README.md")
