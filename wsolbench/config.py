@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -41,7 +41,7 @@ from wsolbench.contract.options import list_options
 from wsolbench.errors import UsageError
 from wsolbench.texts import counted, printable
 
-__all__ = ["AnalyzeConfig", "EvaluateConfig", "RunConfig", "TrainConfig"]
+__all__ = ["AnalyzeConfig", "EvaluateConfig", "RunConfig", "TrainConfig", "weights_of_each"]
 
 Count = Annotated[int, Field(ge=1)]
 MapsName = Annotated[str, Field(pattern=DATASET_NAME)]
@@ -349,13 +349,21 @@ class AnalyzeConfig(DataConfig, InputSettings):
         Raises:
             UsageError: They are neither none, one for all, nor one for each.
         """
-        count = len(self.backbones)
-        if len(self.weights) not in (0, 1, count):
-            raise UsageError(
-                f"{len(self.weights)} weights for {counted(count, 'networks')}: give none, one for all, or one for "
-                "each, in their order"
-            )
-        return self.weights if len(self.weights) == count else (self.weights or (None,)) * count
+        return weights_of_each(self.weights, len(self.backbones))
+
+
+def weights_of_each(weights: Sequence[str], networks: int) -> tuple[str | None, ...]:
+    """Return the weights of each of some networks; None where they are those that ship.
+
+    Raises:
+        UsageError: They are neither none, one for all, nor one for each.
+    """
+    if len(weights) not in (0, 1, networks):
+        raise UsageError(
+            f"{len(weights)} weights for {counted(networks, 'networks')}: give none, one for all, or one for each, in "
+            "their order"
+        )
+    return tuple(weights) if len(weights) == networks else (tuple(weights) or (None,)) * networks
 
 
 def _in_one_line(error: ValidationError, cls: type[_Config]) -> str:

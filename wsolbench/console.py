@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 
 from rich.console import Console
 from rich.markup import escape
@@ -21,21 +21,27 @@ LINE_SECONDS = 30.0
 
 
 class ConsoleReporter(Reporter):
-    """Shows phases with rate and remaining time: as progress bars on a terminal, and as lines elsewhere."""
+    """Shows phases with rate and remaining time: as progress bars on a terminal, and as lines elsewhere.
 
-    def __init__(self) -> None:
+    Args:
+        quiet: Whether it shows warnings alone.
+        verbose: Whether it also says how long each phase took.
+    """
+
+    def __init__(self, *, quiet: bool = False, verbose: bool = False) -> None:
         super().__init__()
+        self._quiet, self._verbose = quiet, verbose
         self._console = Console(stderr=True)
 
     @contextmanager
     def show(self, name: str, total: int | None, unit: str, beside: str) -> Iterator[Advance]:
         """Show a phase until it ends; `total` is None where nobody knows how long it is."""
-        with (
-            self._bar(name, total, unit)
-            if self._console.is_terminal
-            else self._lines(name, total, unit, beside) as advance
-        ):
+        started = time.monotonic()
+        shown = self._bar(name, total, unit) if self._console.is_terminal else self._lines(name, total, unit, beside)
+        with nullcontext(_uncounted) if self._quiet else shown as advance:
             yield advance
+        if self._verbose:
+            self.say(f"[{name}] took {time.monotonic() - started:.1f} s")
 
     @contextmanager
     def _bar(self, name: str, total: int | None, unit: str) -> Iterator[Advance]:
@@ -75,7 +81,8 @@ class ConsoleReporter(Reporter):
 
     def say(self, message: str) -> None:
         """Print a line."""
-        self._print(message)
+        if not self._quiet:
+            self._print(message)
 
     def warn(self, message: str) -> None:
         """Print a line that begins with ``warning:``."""
@@ -84,6 +91,10 @@ class ConsoleReporter(Reporter):
     def _print(self, line: str) -> None:
         with suppress(OSError):  # a stderr that cannot be written ends no work
             self._console.print(message_text(line), markup=False, emoji=False, highlight=False, soft_wrap=True)
+
+
+def _uncounted(done: int) -> None:
+    """Show nothing of what is done."""
 
 
 def _so_far(done: int, total: int | None, unit: str, seconds: float) -> str:

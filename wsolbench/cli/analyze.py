@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 from tabulate import tabulate
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperCommand
 
 from wsolbench.analysis.catalogue import list_studies, load_study
 from wsolbench.cli.arguments import (
@@ -37,8 +37,9 @@ from wsolbench.cli.arguments import (
     read_input,
     refuse_commas,
 )
-from wsolbench.cli.command import Command
-from wsolbench.cli.session import EVERYWHERE, Session, session_of
+from wsolbench.cli.command import Command, Group
+from wsolbench.cli.completion import backbones
+from wsolbench.cli.session import Session, session_of
 from wsolbench.contract.choices import LARGEST_SEED, SplitName
 from wsolbench.contract.options import Option, list_options
 from wsolbench.errors import UsageError
@@ -53,14 +54,16 @@ if TYPE_CHECKING:
     from wsolbench.config import AnalyzeConfig
     from wsolbench.host.registry import Registry
 
-Out = Annotated[Path | None, typer.Option(metavar="DIR", help="New folder; default runs/<time>-<analysis>.")]
+Out = Annotated[
+    Path | None, typer.Option("--out", "-o", metavar="DIR", help="New folder; default runs/<time>-<analysis>.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the table as JSON, and nothing else.")]
 Seed = Annotated[
     int, typer.Option(metavar="N", min=0, max=LARGEST_SEED, help="Of every random draw, such as random weights.")
 ]
 
 
-class _Analyses(TyperGroup):
+class _Analyses(Group):
     """The group whose subcommands are the modules of analyses; one is imported when it is called."""
 
     def list_commands(self, ctx: Context) -> list[str]:  # noqa: ARG002
@@ -100,6 +103,7 @@ class _Analysis(Command):
 
 analyze = typer.Typer(
     help="Measure what feature maps or records say besides localization; figures, tables and provenance.",
+    epilog="wsolbench analyze erf --backbone replknet",
     no_args_is_help=True,
     cls=_Analyses,
 )
@@ -132,7 +136,7 @@ def _command_of(name: str) -> TyperCommand:
     command.__signature__ = signature  # type: ignore[attr-defined]
     command.__annotations__ = {each.name: each.annotation for each in signature.parameters.values()}
     app = typer.Typer(add_completion=False, rich_markup_mode=None)
-    app.command(name, cls=_Analysis, help=list_studies()[name], epilog=EVERYWHERE)(command)
+    app.command(name, cls=_Analysis, help=list_studies()[name])(command)
     built = typer.main.get_command(app)
     assert isinstance(built, _Analysis)
     built.terms = study.terms
@@ -197,7 +201,14 @@ def _of_networks(
         list[Path] | None, typer.Argument(metavar="[RECORD]...", help="Files of records whose networks are measured.")
     ] = None,
     backbone: Annotated[
-        list[str] | None, typer.Option(metavar="[SYSTEM:]NAME", help="Network, family or timm:NAME; repeatable.")
+        list[str] | None,
+        typer.Option(
+            "--backbone",
+            "-b",
+            metavar="[SYSTEM:]NAME",
+            help="Network, family or timm:NAME; repeatable.",
+            autocompletion=backbones,
+        ),
     ] = None,
     weights: Annotated[
         list[str] | None,

@@ -67,6 +67,7 @@ def _carry_out(session: Session) -> int:
     from wsolbench.errors import WsolbenchError
     from wsolbench.escaping import terminal_text
 
+    command._main_shell_completion({}, "wsolbench")  # ends the process where a shell asks for completions
     try:  # not through typer's own main, which takes every EOFError for Ctrl-C
         with (
             result_stream(sys.stdout),

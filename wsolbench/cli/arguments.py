@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from wsolbench.cli.completion import datasets
 from wsolbench.contract.choices import (
     FINEST_THRESHOLD_STEP,
     LARGEST_INPUT,
@@ -20,7 +21,12 @@ from wsolbench.contract.choices import (
 from wsolbench.errors import UsageError
 from wsolbench.host.registry import Registry
 
-DatasetName = Annotated[str, typer.Option(metavar="NAME", help="Data set; see 'wsolbench list datasets'.")]
+DatasetName = Annotated[
+    str,
+    typer.Option(
+        "--dataset", "-d", metavar="NAME", help="Data set; see 'wsolbench list datasets'.", autocompletion=datasets
+    ),
+]
 DataRoot = Annotated[
     Path | None, typer.Option(metavar="DIR|ZIP", help="Folder of the data set, or that image ids are relative to.")
 ]

@@ -1,23 +1,26 @@
-"""A subcommand that refuses an option of one value that is given several times; the last one would silently count."""
+"""Subcommands and groups of them: their help, the settings file, and options that are given too often."""
 
 from __future__ import annotations
 
 import difflib
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import typer
-from typer.core import TyperCommand, TyperOption
+from typer.core import TyperCommand, TyperGroup, TyperOption
 
+from wsolbench.cli.help_pages import write_commands, write_example, write_options
+from wsolbench.cli.session import Session
+from wsolbench.cli.settings_file import find_settings
 from wsolbench.errors import UsageError
 
 if TYPE_CHECKING:
-    from typer._click import Context
+    from typer._click import Context, HelpFormatter
 
-__all__ = ["Command"]
+__all__ = ["Command", "Group"]
 
 _MEANT = {"--system": "a system stands before the network, as in --backbone acol:resnet_nano"}
 """Options that there are not, and what to type instead."""
@@ -27,14 +30,14 @@ class Command(TyperCommand):
     """A subcommand of the command line."""
 
     def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
-        """Read the arguments; ``--help`` ends the command whatever else is there.
+        """Read the arguments, and those of the settings file behind them; ``--help`` ends the command.
 
         Raises:
-            UsageError: An option of one value is given several times.
+            UsageError: An option of one value is given several times, or the settings file is wrong.
         """
         with _telling():
-            _, _, given = self.make_parser(ctx).parse_args(args=list(args))
-            rest = super().parse_args(ctx, args)
+            values, _, given = self.make_parser(ctx).parse_args(args=list(args))
+            rest = super().parse_args(ctx, [*args, *self._from_settings(ctx, values)])
         for option, times in Counter(each for each in given if isinstance(each, TyperOption)).items():
             is_switch = option.is_flag and not option.secondary_opts
             if times > 1 and not (option.multiple or is_switch):
@@ -44,6 +47,43 @@ class Command(TyperCommand):
                     "once for each"
                 )
         return rest
+
+    def _from_settings(self, ctx: Context, values: Mapping[str, object]) -> list[str]:
+        """Return the options of the settings file that this command has and that are not given."""
+        settings = None if values.get("help") or ctx.resilient_parsing else find_settings()
+        if settings is None or not isinstance(ctx.obj, Session):
+            return []
+        options = {part.name: part for part in self.params if isinstance(part, TyperOption)}
+        dataset = values.get("dataset", options["dataset"].default if "dataset" in options else values.get("name"))
+        missing = [name for name in options if name is not None and name not in values]
+        added = settings.options(missing, str(dataset) if dataset is not None else None)
+        ctx.obj = ctx.obj.with_settings(added, settings.path)
+        return added
+
+    def format_options(self, ctx: Context, formatter: HelpFormatter) -> None:
+        """Write the options in sections."""
+        write_options(self, ctx, formatter)
+
+    def format_epilog(self, ctx: Context, formatter: HelpFormatter) -> None:  # noqa: ARG002
+        """Write the example."""
+        write_example(self.epilog, formatter)
+
+
+class Group(TyperGroup):
+    """A group of subcommands, of which the help has the whole first sentences."""
+
+    def format_options(self, ctx: Context, formatter: HelpFormatter) -> None:
+        """Write the options and the subcommands."""
+        self.format_commands(ctx, formatter)
+        write_options(self, ctx, formatter)
+
+    def format_commands(self, ctx: Context, formatter: HelpFormatter) -> None:
+        """Write the subcommands."""
+        write_commands(self, ctx, formatter)
+
+    def format_epilog(self, ctx: Context, formatter: HelpFormatter) -> None:  # noqa: ARG002
+        """Write the example."""
+        write_example(self.epilog, formatter)
 
 
 @contextmanager

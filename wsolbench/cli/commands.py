@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -23,30 +24,35 @@ from wsolbench.cli import (
     train,
     weights,
 )
-from wsolbench.cli.command import Command
-from wsolbench.cli.session import EVERYWHERE
+from wsolbench.cli.command import Command, Group
 
 app = typer.Typer(
     name="wsolbench",
+    cls=Group,
     help="The benchmark harness for weakly supervised object localization.",
-    epilog=EVERYWHERE,
+    epilog="wsolbench run --backbone replknet --method pc1",
+    context_settings={"help_option_names": ["-h", "--help"]},
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-app.command(cls=Command, epilog=EVERYWHERE)(run.run)
-app.command(cls=Command, epilog=EVERYWHERE)(evaluate.evaluate)
-app.command(cls=Command, epilog=EVERYWHERE)(compare.compare)
-app.command(cls=Command, epilog=EVERYWHERE)(train.train)
-app.command(cls=Command, epilog=EVERYWHERE)(gallery.gallery)
-app.command(cls=Command, epilog=EVERYWHERE)(new.new)
-app.command("list", cls=Command, epilog=EVERYWHERE)(listing.list_offers)
-app.command(cls=Command, epilog=EVERYWHERE)(listing.plugins)
-app.command(cls=Command, epilog=EVERYWHERE)(describe.describe)
-app.command(cls=Command, epilog=EVERYWHERE)(weights.weights)
-app.command(cls=Command, epilog=EVERYWHERE)(check.check)
-app.command(cls=Command, epilog=EVERYWHERE)(schema.schema)
+EXAMPLES: dict[Callable[..., None], str] = {
+    run.run: "wsolbench run -b resnet_nano -b replknet_nano -m cam -m pc1 --workers 4",
+    evaluate.evaluate: "wsolbench evaluate --scoremaps maps/test --fullsup-scoremaps maps/val --metadata-root metadata",
+    compare.compare: "wsolbench compare runs/first/record-cam.json runs/second/record-cam.json",
+    train.train: "wsolbench train -b adl:resnet_nano -d critters --recipe onecycle --seed 0 --seed 1 -o trained",
+    gallery.gallery: "wsolbench gallery runs/first/record-cam.json runs/first/record-pc1.json --out gallery.png",
+    new.new: "wsolbench new method mymap",
+    listing.plugins: "wsolbench plugins",
+    describe.describe: "wsolbench describe cam",
+    weights.weights: "wsolbench weights weights.safetensors",
+    check.check: "wsolbench check --plugin mymap.py mymap",
+    schema.schema: "wsolbench schema > record.schema.json",
+}
+"""What each subcommand is called like."""
+for function, example in EXAMPLES.items():
+    app.command(cls=Command, epilog=example)(function)
+app.command("list", cls=Command, epilog="wsolbench list methods")(listing.list_offers)
 app.add_typer(analyze.analyze, name="analyze")
 app.add_typer(data.data, name="data")
 app.add_typer(leaderboard.leaderboard, name="leaderboard")

@@ -19,8 +19,8 @@ from wsolbench.cli.arguments import (
     UnannotatedImages,
     Workers,
 )
-from wsolbench.cli.command import Command
-from wsolbench.cli.session import EVERYWHERE, session_of
+from wsolbench.cli.command import Command, Group
+from wsolbench.cli.session import session_of
 from wsolbench.contract import Conventions, DatasetRoots, Severity
 from wsolbench.contract.choices import LARGEST_SEED
 from wsolbench.errors import DataError, UsageError
@@ -30,10 +30,15 @@ from wsolbench.texts import counted
 if TYPE_CHECKING:
     from wsolbench.data.check.report import CheckReport, SplitCounts
 
-data = typer.Typer(help="Check, cut or download a data set.", no_args_is_help=True)
+data = typer.Typer(
+    cls=Group,
+    help="Check, cut or download a data set.",
+    epilog="wsolbench data check imagefolder --data-root photos --metadata-root boxes.csv",
+    no_args_is_help=True,
+)
 
 
-@data.command(cls=Command, epilog=EVERYWHERE)
+@data.command(cls=Command)
 def check(
     context: typer.Context,
     name: Annotated[str, typer.Argument(help="Data set; see 'wsolbench list datasets'.")],
@@ -70,7 +75,7 @@ def check(
         raise DataError(f"{count} in the data set '{name}': a run would fail or violate the protocol")
 
 
-@data.command(cls=Command, epilog=EVERYWHERE)
+@data.command(cls=Command)
 def split(
     context: typer.Context,
     name: Annotated[str, typer.Argument(help="Data set with boxes; see 'wsolbench list datasets'.")],
@@ -114,7 +119,7 @@ def split(
     typer.echo(f"run: wsolbench run --dataset folder {places} --backbone NAME --weights FILE --method NAME")
 
 
-@data.command(cls=Command, epilog=EVERYWHERE)
+@data.command(cls=Command)
 def prepare(
     context: typer.Context,
     name: Annotated[str, typer.Argument(help="Data set; see 'wsolbench list datasets'.")],

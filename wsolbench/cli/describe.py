@@ -17,6 +17,7 @@ from wsolbench.cli.arguments import (
     parse_options,
     read_input,
 )
+from wsolbench.cli.completion import offers
 from wsolbench.cli.session import session_of
 from wsolbench.contract import BackboneSpec, DatasetSpec, MethodSpec, RecipeSpec, Spec, SystemSpec
 from wsolbench.contract.inputs import NO_CHANGES, InputChanges
@@ -30,7 +31,10 @@ if TYPE_CHECKING:
 
 def describe(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(help="A backbone, a family, a method, a data set, a recipe or a system.")],
+    name: Annotated[
+        str,
+        typer.Argument(help="A backbone, a family, a method, a data set, a recipe or a system.", autocompletion=offers),
+    ],
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     state_dict: Annotated[
         bool, typer.Option("--state-dict", help="Of a backbone: print {entry: shape} as JSON.")

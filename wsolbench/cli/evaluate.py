@@ -86,7 +86,7 @@ def evaluate(
     json: Annotated[
         bool, typer.Option("--json", help="Print the record as one line of JSON, and nothing else.")
     ] = False,
-    out: Annotated[Path | None, typer.Option(metavar="DIR", help="New folder for the record.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", metavar="DIR", help="New folder for the record.")] = None,
 ) -> None:
     """Score stored scoremaps or boxes, without a network. --dataset NAME or --metadata-root DIR names their images."""
     session = session_of(context)

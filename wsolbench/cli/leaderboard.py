@@ -9,12 +9,15 @@ from typing import Annotated, Literal
 
 import typer
 
-from wsolbench.cli.command import Command
+from wsolbench.cli.command import Command, Group
 from wsolbench.cli.session import session_of
 from wsolbench.errors import DataError, UsageError
 
 leaderboard = typer.Typer(
-    help="Build a leaderboard from records, check it, look at it, contribute to it.", no_args_is_help=True
+    cls=Group,
+    help="Build a leaderboard from records, check it, look at it, contribute to it.",
+    epilog="wsolbench leaderboard add runs/*/record-*.json --build",
+    no_args_is_help=True,
 )
 
 Folder = Annotated[Path, typer.Option("--folder", metavar="DIR", help="Holds records/ and receives everything else.")]

@@ -38,25 +38,37 @@ from wsolbench.cli.arguments import (
     read_input,
     read_method_options,
     read_tau,
+    refuse_commas,
 )
+from wsolbench.cli.completion import backbones, methods
 from wsolbench.cli.session import session_of, uncollected
 from wsolbench.contract.choices import DEFAULT_THRESHOLD_STEP, LARGEST_SEED, Precision, Target
-from wsolbench.files import fresh_folder
+from wsolbench.errors import UsageError
+from wsolbench.files import check_writable, file_name, fresh_folder
 
 
 def run(
     context: typer.Context,
     backbone: Annotated[
-        str,
+        list[str],
         typer.Option(
+            "--backbone",
+            "-b",
             metavar="[SYSTEM:]NAME",
             help="Network, family or timm:NAME; see 'wsolbench list backbones'. Behind a system, as in "
-            "acol:resnet_nano, the network that it trained.",
+            "acol:resnet_nano, the network that it trained. Repeatable: one run after another.",
+            autocompletion=backbones,
         ),
     ],
     method: Annotated[
         list[str],
-        typer.Option(metavar="NAME", help="Repeatable: one forward pass serves all; see 'wsolbench list methods'."),
+        typer.Option(
+            "--method",
+            "-m",
+            metavar="NAME",
+            help="Repeatable: one forward pass serves all; see 'wsolbench list methods'.",
+            autocompletion=methods,
+        ),
     ],
     dataset: DatasetName = "critters",
     data_root: DataRoot = None,
@@ -72,10 +84,13 @@ def run(
         list[str] | None, typer.Option(metavar="METHOD.NAME=VALUE", help="An option of a method; repeatable.")
     ] = None,
     weights: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
+            "--weights",
+            "-w",
             metavar="FILE|SOURCE|random",
-            help="Default: those that ship for the data set. A SOURCE such as 'timm' fetches the network's own.",
+            help="Default: those that ship for the data set. A SOURCE such as 'timm' fetches the network's own. Of "
+            "several networks: once for all, or once for each, in their order.",
         ),
     ] = None,
     weights_key: WeightsKey = None,
@@ -124,64 +139,87 @@ def run(
     ] = True,
     all_metrics: FurtherMetrics = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON record a line, and nothing else.")] = False,
-    out: Annotated[Path | None, typer.Option(metavar="DIR", help="New folder; default runs/<time>-<backbone>.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="DIR",
+            help="New folder; default runs/<time>-<backbone>. Of several networks, one below it for each.",
+        ),
+    ] = None,
 ) -> None:
     """Score localization methods on a trained classifier; write a record and a gallery for each."""
     session = session_of(context)
-    from wsolbench.config import RunConfig
+    from wsolbench.config import RunConfig, weights_of_each
 
-    config = RunConfig.of(
-        backbone=backbone,
-        methods=read_method_options(method, method_opt or []),
-        dataset=dataset,
-        data_root=data_root,
-        metadata_root=metadata_root,
-        masks=masks,
-        train_root=train_root,
-        boxes=boxes,
-        first_pixel=first_pixel,
-        unannotated=unannotated,
-        class_map=class_map,
-        backbone_options=parse_options(backbone_opt or [], "--backbone-opt"),
-        weights=weights,
-        weights_key=weights_key,
-        tap=tap,
-        **read_input(input_size, preprocessing, mean, std, interpolation),
-        split=split,
-        limit=limit,
-        target=target,
-        threshold_step=threshold_step,
-        tau=read_tau(tau or []),
-        tau_from=tau_from,
-        batch_size=batch_size,
-        device=device,
-        precision=precision,
-        compile=compile,
-        workers=workers,
-        seed=seed,
-        strict=session.strict,
-        classifier=classifier,
-        save_scoremaps=save_scoremaps,
-        gallery=gallery,
-        out=out or fresh_folder(backbone),
-    )
+    refuse_commas(backbone, "--backbone")
+    if len(set(backbone)) < len(backbone):
+        raise UsageError(f"--backbone: {', '.join(backbone)} names a network twice; call 'wsolbench run' once for each")
+    places = [file_name(name) if len(backbone) > 1 else "" for name in backbone]
+    folders = [fresh_folder(name) if out is None else out / place for name, place in zip(backbone, places, strict=True)]
+    configs = [
+        RunConfig.of(
+            backbone=name,
+            methods=read_method_options(method, method_opt or []),
+            dataset=dataset,
+            data_root=data_root,
+            metadata_root=metadata_root,
+            masks=masks,
+            train_root=train_root,
+            boxes=boxes,
+            first_pixel=first_pixel,
+            unannotated=unannotated,
+            class_map=class_map,
+            backbone_options=parse_options(backbone_opt or [], "--backbone-opt"),
+            weights=of_one,
+            weights_key=weights_key,
+            tap=tap,
+            **read_input(input_size, preprocessing, mean, std, interpolation),
+            split=split,
+            limit=limit,
+            target=target,
+            threshold_step=threshold_step,
+            tau=read_tau(tau or []),
+            tau_from=tau_from,
+            batch_size=batch_size,
+            device=device,
+            precision=precision,
+            compile=compile,
+            workers=workers,
+            seed=seed,
+            strict=session.strict,
+            classifier=classifier,
+            save_scoremaps=None if save_scoremaps is None else save_scoremaps / place,
+            gallery=gallery,
+            out=folder,
+        )
+        for name, of_one, place, folder in zip(
+            backbone, weights_of_each(weights or [], len(backbone)), places, folders, strict=True
+        )
+    ]
     with uncollected():
         registry = session.load_plugins()
-        check_names(registry, dataset=dataset, backbone=backbone, methods=config.methods)
-        check_weights(registry, backbone, weights)
+        for folder in folders:
+            check_writable(folder, "--out")
+        for config in configs:
+            check_names(registry, dataset=dataset, backbone=config.backbone, methods=config.methods)
+            check_weights(registry, config.backbone, config.weights)
         from wsolbench.data.opened import ADVICE_WITHOUT_FULLSUP
         from wsolbench.engine.run import run as carry_out
         from wsolbench.records.missing import NO_FULLSUP
         from wsolbench.records.tables import results_table, terminal_width
 
-    with session.clean_stdout():
-        records = carry_out(config, registry, session.reporter(), command=session.command)
-    with session.recorded_in(config.out):
-        if json:
-            for record in records:
-                typer.echo(record.to_line())
-            return
-        is_own = registry.datasets.get(dataset).spec.classes is None  # others are published with their splits
-        advice = {NO_FULLSUP: ADVICE_WITHOUT_FULLSUP} if is_own else {}
-        typer.echo(results_table(records, advice, further=all_metrics, width=terminal_width()))
-        typer.echo(f"\n{'records and galleries' if gallery else 'records'}: {config.out}")
+    is_own = registry.datasets.get(dataset).spec.classes is None  # others are published with their splits
+    advice = {NO_FULLSUP: ADVICE_WITHOUT_FULLSUP} if is_own else {}
+    for number, (config, folder) in enumerate(zip(configs, folders, strict=True)):
+        with session.clean_stdout():
+            records = carry_out(config, registry, session.reporter(), command=session.command)
+        with session.recorded_in(folder):
+            if json:
+                for record in records:
+                    typer.echo(record.to_line())
+                continue
+            text = results_table(records, advice, further=all_metrics, width=terminal_width())
+            typer.echo(("\n" if number else "") + text)
+            typer.echo(f"\n{'records and galleries' if gallery else 'records'}: {folder}")

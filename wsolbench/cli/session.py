@@ -7,27 +7,24 @@ import os
 import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import typer
 
 from wsolbench.cli.output import tell
+from wsolbench.escaping import visible
 from wsolbench.host.loading import load_plugins
 from wsolbench.host.output import plugin_output
 from wsolbench.host.registry import Registry
 from wsolbench.host.sources import PluginFile
 from wsolbench.progress import Reporter
 
-EVERYWHERE = (
-    "Every command also accepts --plugin FILE.py (load a plugin that is not installed; repeatable; the environment "
-    "variable WSOLBENCH_PLUGINS names such files for all commands), --strict (a plugin that fails to load, or a map "
-    "with NaN or with one constant value, is an error instead of a warning) and --debug (show the traceback of an "
-    "error)."
-)
 PLUGIN = "--plugin"
 VARIABLE = "WSOLBENCH_PLUGINS"
-_FLAGS = ("--strict", "--debug")
+_FLAGS = {"--strict": "strict", "--debug": "debug", **dict.fromkeys(("-q", "--quiet"), "quiet")}
+_FLAGS |= dict.fromkeys(("-v", "--verbose"), "verbose")
+"""Flags that are accepted at any position -> the attribute that says whether one is there."""
 
 
 @contextmanager
@@ -53,14 +50,22 @@ class Session:
         remaining: Those without the options that are accepted at any position.
         strict: Whether ``--strict`` is among them.
         debug: Whether ``--debug`` is.
+        quiet: Whether ``--quiet`` is.
+        verbose: Whether ``--verbose`` is.
         files: The files of plugins that ``--plugin`` and the environment name.
+        added: Further arguments, of the settings file.
+        settings_file: Where they come from.
     """
 
     arguments: tuple[str, ...]
     remaining: list[str]
     strict: bool
     debug: bool
+    quiet: bool
+    verbose: bool
     files: tuple[PluginFile, ...]
+    added: tuple[str, ...] = ()
+    settings_file: Path | None = None
 
     @classmethod
     def from_arguments(cls, arguments: Sequence[str], variable: str = "") -> Session:
@@ -79,8 +84,9 @@ class Session:
                 named.append(PluginFile(Path(value if equals else next(given, "")), PLUGIN))
             elif argument not in _FLAGS:
                 remaining.append(argument)
-        strict, debug = (flag in arguments for flag in _FLAGS)
-        return cls(tuple(arguments), remaining, strict, debug, tuple(named))
+        said = {_FLAGS[argument] for argument in arguments if argument in _FLAGS}
+        strict, debug, quiet, verbose = (name in said for name in ("strict", "debug", "quiet", "verbose"))
+        return cls(tuple(arguments), remaining, strict, debug, quiet, verbose, tuple(named))
 
     @property
     def command(self) -> str:
@@ -94,7 +100,22 @@ class Session:
         """Return the command line without the given options, which must be flags."""
         kept = [argument for argument in self.arguments if argument not in options]
         kept += _options_of(file for file in self.files if file.named_by != PLUGIN)
-        return shlex.join(["wsolbench", *kept]).encode(errors="backslashreplace").decode()
+        command = shlex.join(["wsolbench", *kept, *self.added])
+        if self.added:
+            command += f"  # {self._origin}"
+        return command.encode(errors="backslashreplace").decode()
+
+    @property
+    def _origin(self) -> str:
+        return visible(f"{shlex.join(self.added)}: from {self.settings_file}")
+
+    def with_settings(self, added: Sequence[str], path: Path) -> Session:
+        """Return the session with arguments of the settings file, and say which they are."""
+        if not added:
+            return self
+        session = replace(self, added=tuple(added), settings_file=path)
+        session.reporter().say(session._origin)
+        return session
 
     @property
     def plugin_options(self) -> str:
@@ -105,7 +126,7 @@ class Session:
         """Return the reporter that writes to stderr."""
         from wsolbench.console import ConsoleReporter
 
-        return ConsoleReporter()
+        return ConsoleReporter(quiet=self.quiet, verbose=self.verbose)
 
     @contextmanager
     def clean_stdout(self) -> Iterator[None]:

@@ -33,6 +33,7 @@ from wsolbench.cli.arguments import (
     read_method_options,
     refuse_commas,
 )
+from wsolbench.cli.completion import backbones, recipes
 from wsolbench.cli.session import session_of
 from wsolbench.contract.choices import CHOICE_METRICS, LARGEST_SEED, CheckpointRule, ChoiceMetric, TrainingPrecision
 from wsolbench.errors import UsageError
@@ -47,9 +48,12 @@ def train(
     backbone: Annotated[
         str,
         typer.Option(
+            "--backbone",
+            "-b",
             metavar="[SYSTEM:]NAME",
             help="Network to train; see 'wsolbench list backbones'. Behind a system of 'wsolbench list systems', as in "
             "adl:resnet_nano, that system trains it.",
+            autocompletion=backbones,
         ),
     ],
     dataset: DatasetName = "critters",
@@ -62,7 +66,14 @@ def train(
     class_map: ClassMap = None,
     backbone_opt: BackboneOptions = None,
     recipe: Annotated[
-        str, typer.Option(metavar="NAME", help="Training recipe; see 'wsolbench list recipes'.")
+        str,
+        typer.Option(
+            "--recipe",
+            "-r",
+            metavar="NAME",
+            help="Training recipe; see 'wsolbench list recipes'.",
+            autocompletion=recipes,
+        ),
     ] = "onecycle",
     recipe_opt: Annotated[
         list[str] | None, typer.Option(metavar="NAME=VALUE", help="An option of the recipe; repeatable.")
@@ -74,6 +85,8 @@ def train(
     weights: Annotated[
         str | None,
         typer.Option(
+            "--weights",
+            "-w",
             metavar="FILE|SOURCE",
             help="Start from these weights; a classifier with another number of classes is left out.",
         ),
@@ -140,7 +153,7 @@ def train(
         bool, typer.Option("--resume", help="Continue an interrupted training with the same command and --out.")
     ] = False,
     out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="New folder for weights, card, log and curve.")
+        Path | None, typer.Option("--out", "-o", metavar="DIR", help="New folder for weights, card, log and curve.")
     ] = None,
 ) -> None:
     """Train a classifier from image labels only; write its weights, a card, a log and a curve."""
