@@ -10,8 +10,8 @@ from wsolbench.cli.commands import command
     ("arguments", "words"),
     [
         (
-            ("run", "--backbone", "a", "--backbone", "b", "--method", "cam"),
-            "--backbone is given twice, and 'wsolbench run'",
+            ("run", "--backbone", "a", "--method", "cam", "--dataset", "a", "--dataset", "b"),
+            "--dataset is given twice, and 'wsolbench run'",
         ),
         (
             ("run", "--backbone", "a", "--method", "cam", *["--seed", 1] * 3),
@@ -36,7 +36,7 @@ def test_what_is_given_twice_is_refused(cli, tmp_path, monkeypatch, arguments, w
 
 
 def test_help_is_shown_and_switches_may_be_repeated(cli):
-    assert cli("run", "--backbone", "a", "--backbone", "b", "--help").code == 0
+    assert cli("run", "--seed", "1", "--seed", "2", "--help").code == 0
     assert cli("leaderboard", "check", "--help", "--help").code == 0
 
 

@@ -1,4 +1,4 @@
-"""The help of commands: options in groups, those of every command, and an example; plain text, as wide as the terminal."""
+"""The help of commands: options in sections, those of every command, and an example, all as plain text."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -54,7 +55,7 @@ def find_settings() -> Settings | None:
         UsageError: It cannot be read, or says what is no setting.
     """
     here = Path.cwd()
-    for folder in (here, *here.parents):
+    for folder in (Path(os.path.relpath(each, here)) for each in (here, *here.parents)):
         if (folder / NAME).is_file():
             return _settings(folder / NAME, _read(folder / NAME))
         if (folder / PROJECT).is_file():
