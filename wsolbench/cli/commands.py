@@ -46,12 +46,8 @@ EXAMPLES: dict[Callable[..., None], str] = {
     listing.plugins: "wsolbench plugins",
     describe.describe: "wsolbench describe cam",
     weights.weights: "wsolbench weights weights.safetensors",
-<<<<<<< HEAD
     check.check: "wsolbench check --plugin mymap.py mymap",
-    schema.schema: "wsolbench schema > record.schema.json",
-=======
     schema.schema: "wsolbench schema",
->>>>>>> 45e46e7 (Tests of the command line's habits; its map)
 }
 """What each subcommand is called like."""
 for function, example in EXAMPLES.items():
