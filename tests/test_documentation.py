@@ -12,6 +12,7 @@ from wsolbench.cli.commands import command as wsolbench_command
 from wsolbench.cli.session import Session
 
 FINE = "accepted"
+HELP = (["-h"], ["--help"])
 ELLIPSIS = "…"
 """Stands in a command for options that the text around it explains."""
 
@@ -37,12 +38,12 @@ def problem(arguments):
     """Return why the command line would not accept arguments, or None; nothing is run and no file looked for."""
     command, rest = wsolbench_command, Session.from_arguments(arguments).remaining
     rest = [argument for argument in rest if argument != ELLIPSIS]
-    while hasattr(command, "list_commands"):
+    while hasattr(command, "list_commands") and rest not in HELP:
         context = command.context_class(command)
         if not rest or rest[0] not in command.list_commands(context):
             return f"no subcommand {rest[:1]}"
         command, rest = command.get_command(context, rest[0]), rest[1:]
-    if rest == ["--help"]:
+    if rest in HELP:
         return None
     try:
         values, surplus, _ = command.make_parser(command.context_class(command)).parse_args(rest)
