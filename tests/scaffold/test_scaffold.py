@@ -24,7 +24,7 @@ def tool(name, folder, *arguments):
     if importlib.util.find_spec(name) is None:
         pytest.skip(f"{name} is not installed")
     command = [sys.executable, "-m", name, *arguments]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=1200)
     return done.stdout + done.stderr
 
 
