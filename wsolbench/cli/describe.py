@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 import textwrap
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,6 +22,7 @@ from wsolbench.cli.arguments import (
 from wsolbench.cli.completion import offers
 from wsolbench.cli.session import session_of
 from wsolbench.contract import BackboneSpec, DatasetSpec, MethodSpec, RecipeSpec, Spec, SystemSpec
+from wsolbench.contract.docstrings import first_paragraph
 from wsolbench.contract.inputs import NO_CHANGES, InputChanges
 from wsolbench.errors import UsageError
 from wsolbench.escaping import finite_json, visible
@@ -119,26 +122,41 @@ def _describe(registry: Registry, offer: Offer[Spec], classes: int, *, merged: b
     spec = offer.spec
     about: dict[str, Any] = {"name": spec.name, "kind": kind_of(spec), "provider": str(offer.provider)}
     about["source"] = spec.source
-    system = registry.backbones.system_of(spec.name) if isinstance(spec, BackboneSpec) else None
-    if system is not None:
-        about |= {"system": f"{system.name}: {system.spec.source}", "method": system.spec.method}
     if isinstance(spec, BackboneSpec):
-        from wsolbench.networks.configure import backbone_options
-        from wsolbench.networks.describe import describe_backbone
-
-        facts = describe_backbone(spec, offer.provider, classes, merged=merged)
-        options = {option.name: _option(option) for option in backbone_options(Offer(spec, offer.provider))}
-        return {**about, **facts, "options": options}
-    if isinstance(spec, MethodSpec | RecipeSpec):
-        return {**about, "options": _options(offer)}
+        return about | _about_backbone(registry, Offer(spec, offer.provider), classes, merged=merged)
+    description = spec.description if isinstance(spec, DatasetSpec) else first_paragraph(spec.build)
+    if description:
+        about["about"] = description
+    if isinstance(spec, DatasetSpec):
+        backbones = [each.name for each in registry.backbones for c in each.spec.checkpoints if c.dataset == spec.name]
+        places = " --data-root DIR" if spec.name != "critters" else ""
+        about |= {"backbones with shipped weights": backbones, "example": f"wsolbench data check {spec.name}{places}"}
+        return about
+    network = "vit_nano" if "attention" in getattr(spec, "needs", ()) else "resnet_nano"
     if isinstance(spec, SystemSpec):
-        facts = {"train": f"{spec.name}:BACKBONE", "method": spec.method, "needs": sorted(spec.needs)}
-        return {**about, **facts, "options": _options(offer)}
-    assert isinstance(spec, DatasetSpec)
-    shipping = [
-        backbone.name for backbone in registry.backbones for c in backbone.spec.checkpoints if c.dataset == spec.name
-    ]
-    return {**about, "backbones with shipped weights": shipping}
+        about |= {"train": f"{spec.name}:BACKBONE", "method": spec.method, "needs": sorted(spec.needs)}
+        about["example"] = f"wsolbench train --backbone {spec.name}:{network} --out trained"
+    elif isinstance(spec, RecipeSpec):
+        about["example"] = f"wsolbench train --backbone {network} --recipe {spec.name} --out trained"
+    else:
+        weights = "" if network == "resnet_nano" else " --weights random"
+        about["needs"] = sorted(spec.needs)
+        about["example"] = f"wsolbench run --backbone {network}{weights} --method {spec.name}"
+    return {**about, "options": _options(offer)}
+
+
+def _about_backbone(registry: Registry, offer: Offer[BackboneSpec], classes: int, *, merged: bool) -> dict[str, Any]:
+    from wsolbench.networks.configure import backbone_options
+    from wsolbench.networks.describe import describe_backbone
+
+    system = registry.backbones.system_of(offer.spec.name)
+    facts = describe_backbone(offer.spec, offer.provider, classes, merged=merged)
+    own = {} if system is None else {"system": f"{system.name}: {system.spec.source}", "method": system.spec.method}
+    method = own.get("method") or ("cam" if facts["class_weights"] else "mean-feature")
+    weights = "" if facts["shipped_weights"] else " --weights random"
+    example = f"wsolbench run --backbone {offer.name}{weights} --method {method}"
+    options = {option.name: _option(option) for option in backbone_options(offer)}
+    return {**own, **facts, "example": example, "options": options}
 
 
 def _options(offer: Offer[Spec]) -> dict[str, dict[str, Any]]:
@@ -152,6 +170,8 @@ def _options(offer: Offer[Spec]) -> dict[str, dict[str, Any]]:
 
 def _option(option: Option) -> dict[str, Any]:
     described: dict[str, Any] = {"type": option.type}
+    if option.description:
+        described["about"] = option.description
     if option.range:
         described["range"] = option.range
     if option.search:
@@ -171,7 +191,16 @@ def _as_text(about: dict[str, Any]) -> str:
 
 def _aligned(lines: dict[str, str]) -> str:
     width = max(map(len, lines))
-    return "\n".join(visible(f"{key:{width}}  {text}") for key, text in lines.items())
+    return "\n".join(_wrapped(f"{key:{width}}  ", text) for key, text in lines.items())
+
+
+def _wrapped(key: str, text: str) -> str:
+    """Return a line; on a terminal several, where one is too long for it."""
+    if not sys.stdout.isatty():
+        return visible(key + text)
+    room = max(shutil.get_terminal_size().columns - len(key) - 2, 30)
+    lines = textwrap.wrap(visible(text), room, break_long_words=False, break_on_hyphens=False) or [""]
+    return key + f"\n{'':{len(key)}}".join(lines)
 
 
 def _option_text(option: dict[str, Any]) -> str:
@@ -180,7 +209,7 @@ def _option_text(option: dict[str, Any]) -> str:
         parts.append(f"default {option['default']}")
     if "search" in option:
         parts.append(f"drawn by --choose: {option['search']}")
-    return ", ".join(filter(None, parts))
+    return ", ".join(filter(None, parts)) + (f". {option['about']}" if "about" in option else "")
 
 
 def _value(value: object) -> str:

@@ -301,6 +301,7 @@ class DatasetSpec:
         classes: The published number of classes; None where none is published.
         known: The published sizes of its splits, with which a check compares those on disk.
         preparation: How it is fetched; None where there is nothing to fetch.
+        description: What it is, and what lies where on disk, in a few lines.
         known_failures: Conformance check that it fails, such as ``check_dataset_pickles``, -> the reason.
     """
 
@@ -310,4 +311,5 @@ class DatasetSpec:
     classes: int | None = None
     known: Mapping[Split, KnownSplit] = field(default_factory=dict)
     preparation: Preparation | None = None
+    description: str = ""
     known_failures: Mapping[str, str] = field(default_factory=dict, hash=False)

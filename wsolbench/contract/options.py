@@ -10,7 +10,7 @@ import dataclasses
 import difflib
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -19,6 +19,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import to_json
 
+from wsolbench.contract.docstrings import arguments_of
 from wsolbench.contract.search import Search
 from wsolbench.errors import UsageError
 
@@ -43,11 +44,12 @@ _NOUNS = {
 
 @dataclass(frozen=True)
 class Option:
-    """One option: its name, its annotation, and its value when nobody sets it."""
+    """One option: its name, its annotation, its value when nobody sets it, and what the builder's docstring says."""
 
     name: str
     annotation: Any
     default: Any
+    documented: str = ""
 
     @property
     def required(self) -> bool:
@@ -66,9 +68,10 @@ class Option:
 
     @property
     def description(self) -> str:
-        """What its annotation says of it, ``Field(description=...)``; empty if nothing."""
+        """What its annotation says of it, ``Field(description=...)``, or else the docstring; empty if nothing."""
         entries = self.annotation.__metadata__ if get_origin(self.annotation) is Annotated else ()
-        return next((entry.description for entry in entries if isinstance(entry, FieldInfo) and entry.description), "")
+        stated = (entry.description for entry in entries if isinstance(entry, FieldInfo) and entry.description)
+        return next(stated, self.documented)
 
     @property
     def search(self) -> Search | None:
@@ -104,6 +107,11 @@ class Option:
 
 def list_options(build: Callable[..., object]) -> list[Option]:
     """Return the options that a builder takes, in its own order."""
+    documented = arguments_of(build)
+    return [replace(option, documented=documented.get(option.name, "")) for option in _options(build)]
+
+
+def _options(build: Callable[..., object]) -> list[Option]:
     if isinstance(build, type) and is_dataclass(build):
         # Only get_type_hints resolves the annotation of an inherited field in the module that the field comes from.
         types = get_type_hints(build, include_extras=True)

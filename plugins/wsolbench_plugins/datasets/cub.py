@@ -72,7 +72,18 @@ def wsolbench_datasets() -> list[DatasetSpec]:
         ),
         terms="CUB-200-2011: research and education, not commercial; CUBV2: each photo's own, its boxes CC BY 2.0",
     )
-    return [DatasetSpec("cub", build, source, 200, known, preparation)]
+    return [
+        DatasetSpec(
+            "cub",
+            build,
+            source,
+            200,
+            known,
+            preparation,
+            description="200 kinds of birds, one box a photo. --data-root: the folder CUB_200_2011, with CUBV2 "
+            "beside it for train-fullsup. --metadata-root: the published lists.",
+        )
+    ]
 
 
 def build(roots: DatasetRoots) -> Dataset:

@@ -70,7 +70,19 @@ def wsolbench_datasets() -> list[DatasetSpec]:
         terms="photos of ImageNet: research and education, not commercial",
         copied_from=lambda folder: DatasetRoots(folder / "imagenette2-320", folder / "ILSVRC"),
     )
-    return [DatasetSpec("imagenette", build, source, len(CLASSES), known, preparation)]
+    return [
+        DatasetSpec(
+            "imagenette",
+            build,
+            source,
+            len(CLASSES),
+            known,
+            preparation,
+            description="Ten classes of ImageNet. --data-root: the folder imagenette2 of the download at any "
+            "size, with the published lists of ILSVRC as --metadata-root; or what 'wsolbench data "
+            "prepare imagenette' wrote.",
+        )
+    ]
 
 
 def build(roots: DatasetRoots) -> Dataset:

@@ -45,7 +45,18 @@ CLASSES = {
 def wsolbench_datasets() -> list[DatasetSpec]:
     """Offer the data set."""
     source = "Howard, Imagenette and Imagewoof; boxes of ILSVRC 2012 and of Stanford Dogs; splits of wsolbench's own"
-    return [DatasetSpec("nettewoof", build, source, len(CLASSES), {Split.TRAIN_WEAKSUP: KnownSplit(23_390)})]
+    return [
+        DatasetSpec(
+            "nettewoof",
+            build,
+            source,
+            len(CLASSES),
+            {Split.TRAIN_WEAKSUP: KnownSplit(23_390)},
+            description="Ten things and ten dogs of ImageNet. --data-root: a folder with images.zip, "
+            "train-128px.zip and metadata. --metadata-root: its metadata-small, objects below half of "
+            "the photo.",
+        )
+    ]
 
 
 def build(roots: DatasetRoots) -> Dataset:

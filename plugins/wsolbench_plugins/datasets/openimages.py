@@ -42,7 +42,18 @@ def wsolbench_datasets() -> list[DatasetSpec]:
         ),
         terms="photos CC BY 2.0, as far as their authors said so; masks CC BY 4.0, Google",
     )
-    return [DatasetSpec("openimages", build, source, 100, known, preparation)]
+    return [
+        DatasetSpec(
+            "openimages",
+            build,
+            source,
+            100,
+            known,
+            preparation,
+            description="100 classes with masks, scored by PxAP. --data-root: train, val and test as published; "
+            "--masks: where the masks are, if elsewhere. --metadata-root: the published lists.",
+        )
+    ]
 
 
 def build(roots: DatasetRoots) -> Dataset:

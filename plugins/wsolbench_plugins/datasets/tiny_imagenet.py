@@ -106,8 +106,26 @@ def wsolbench_datasets() -> list[DatasetSpec]:
         copied_from=DatasetRoots,
     )
     return [
-        DatasetSpec("tiny-imagenet", partial(build, "tiny-imagenet"), source, 200, known_of_all, preparation),
-        DatasetSpec("tiny-imagenet-40", partial(build, "tiny-imagenet-40"), source, len(FORTY), known, preparation),
+        DatasetSpec(
+            "tiny-imagenet",
+            partial(build, "tiny-imagenet"),
+            source,
+            200,
+            known_of_all,
+            preparation,
+            description="200 classes of ImageNet at 64×64. --data-root: the download tiny-imagenet-200, or what "
+            "'wsolbench data prepare tiny-imagenet' wrote.",
+        ),
+        DatasetSpec(
+            "tiny-imagenet-40",
+            partial(build, "tiny-imagenet-40"),
+            source,
+            len(FORTY),
+            known,
+            preparation,
+            description="The 40 classes of Tiny-ImageNet with the smallest objects, 64×64. --data-root: the "
+            "download tiny-imagenet-200, or what 'wsolbench data prepare tiny-imagenet-40' wrote.",
+        ),
     ]
 
 

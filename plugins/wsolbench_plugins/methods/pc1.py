@@ -225,14 +225,31 @@ _ORIENTED = {"authors": _oriented_as_published, "corrected": _oriented}
 
 
 def _pc1(*, rule: Rule = "authors", weighting: Weighting = "sign") -> PrincipalComponent:
+    """The first principal component of the weighted feature maps: maps are samples, pixels are variables.
+
+    Args:
+        rule: How background is recognised: as the ``authors`` do it, or ``corrected``; see `PrincipalComponent`.
+        weighting: ``sign`` of the weights, as in the paper, or ``magnitude``: channels count by abs(w_k) too.
+    """
     return PrincipalComponent(1, rule, weighting)
 
 
 def _corrected(number: int, *, weighting: Weighting = "sign") -> PrincipalComponent:
+    """A principal component of the weighted feature maps, with the corrected rule for its sign.
+
+    Args:
+        number: Which component; the first one is 1.
+        weighting: ``sign`` of the weights, as in the paper, or ``magnitude``: channels count by abs(w_k) too.
+    """
     return PrincipalComponent(number, "corrected", weighting)
 
 
 def _unsigned(*, rule: Rule = "corrected") -> UnsignedComponent:
+    """The first principal component of all feature maps with the same sign, so of no class; needs no class weights.
+
+    Args:
+        rule: How background is recognised: as the ``authors`` do it, or ``corrected``; see `PrincipalComponent`.
+    """
     return UnsignedComponent(1, rule)
 
 

@@ -11,7 +11,15 @@ from wsolbench.data import refuse_unused
 @hookimpl
 def wsolbench_datasets() -> list[DatasetSpec]:
     """Offer the data set."""
-    return [DatasetSpec("critters", _build, "wsolbench's own: little animals, drawn with exact boxes and masks")]
+    return [
+        DatasetSpec(
+            "critters",
+            _build,
+            "wsolbench's own: little animals, drawn with exact boxes and masks",
+            description="Small animals on textured ground, drawn with exact boxes and masks: 8,000 images of "
+            "train-weaksup, 300 of train-fullsup, 1,000 of test. Nothing is read from disk.",
+        )
+    ]
 
 
 def _build(roots: DatasetRoots) -> Dataset:

@@ -56,12 +56,30 @@ def _ilsvrc() -> DatasetSpec:
         ),
         terms="ImageNet: research and education, not commercial; ImageNetV2: MIT; its boxes: CC BY 2.0",
     )
-    return DatasetSpec("ilsvrc", _build, source, 1_000, known, preparation)
+    return DatasetSpec(
+        "ilsvrc",
+        _build,
+        source,
+        1_000,
+        known,
+        preparation,
+        description="ImageNet's 1,000 classes. --data-root: a folder with val, val2 (ImageNetV2, "
+        "train-fullsup) and train. --metadata-root: the published lists, or ImageNet's XML files.",
+    )
 
 
 def _photos() -> DatasetSpec:
     source = "Russakovsky et al., ILSVRC 2012; boxes as Choe et al., CVPR 2020, list them; splits of wsolbench's own"
-    return DatasetSpec(photos.NAME, photos.build, source, 1_000, preparation=photos.preparation(VALIDATION_IMAGES))
+    return DatasetSpec(
+        photos.NAME,
+        photos.build,
+        source,
+        1_000,
+        preparation=photos.preparation(VALIDATION_IMAGES),
+        description="1,677 photos of ImageNet's validation set, for pretrained networks; no train-weaksup. "
+        "--data-root: what 'wsolbench data prepare ilsvrc-photos' wrote. --metadata-root: its "
+        "metadata-small, objects below half of the photo.",
+    )
 
 
 def _build(roots: DatasetRoots) -> Dataset:

@@ -33,7 +33,16 @@ from wsolbench.api import Dataset, DatasetRoots, DatasetSpec, UsageError, hookim
 @hookimpl
 def wsolbench_datasets() -> list[DatasetSpec]:
     """Offer the layout under one name; the places come from the command line."""
-    return [DatasetSpec("imagefolder", _build, "class folders, and boxes in a CSV, COCO or VOC file")]
+    return [
+        DatasetSpec(
+            "imagefolder",
+            _build,
+            "class folders, and boxes in a CSV, COCO or VOC file",
+            description="Your own photos. --data-root: a folder or ZIP file with train/CLASS, val/CLASS "
+            "(train-fullsup) and test/CLASS, or class folders alone, which are test. --metadata-root: a CSV with the "
+            "columns image, x0, y0, x1, y1, a COCO file, or a folder of VOC files.",
+        )
+    ]
 
 
 def _build(roots: DatasetRoots) -> Dataset:
