@@ -21,7 +21,7 @@ from wsolbench.cli.arguments import (
 )
 from wsolbench.cli.completion import offers
 from wsolbench.cli.session import session_of
-from wsolbench.contract import BackboneSpec, DatasetSpec, MethodSpec, RecipeSpec, Spec, SystemSpec
+from wsolbench.contract import BackboneSpec, DatasetSpec, RecipeSpec, Spec, SystemSpec
 from wsolbench.contract.docstrings import first_paragraph
 from wsolbench.contract.inputs import NO_CHANGES, InputChanges
 from wsolbench.errors import UsageError
