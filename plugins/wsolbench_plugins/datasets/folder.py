@@ -24,7 +24,7 @@ def wsolbench_datasets() -> list[DatasetSpec]:
             build=build,
             source="Choe et al., Evaluating Weakly Supervised Object Localization Methods Right, CVPR 2020",
             description="Your own images, with lists in the layout of the reference evaluator. --metadata-root: a "
-            "folder with train, val (train-fullsup) and test, each with image_ids.txt, class_labels.txt, localization.txt "
-            "and image_sizes.txt. --data-root: where the listed images are. --masks: where the listed masks are.",
+            "folder with train, val (train-fullsup) and test, each with image_ids.txt, class_labels.txt, "
+            "localization.txt and image_sizes.txt. --data-root: where the images are. --masks: where the listed masks are.",
         )
     ]
