@@ -25,6 +25,6 @@ def wsolbench_datasets() -> list[DatasetSpec]:
             source="Choe et al., Evaluating Weakly Supervised Object Localization Methods Right, CVPR 2020",
             description="Your own images, with lists in the layout of the reference evaluator. --metadata-root: a "
             "folder with train, val (train-fullsup) and test, each with image_ids.txt, class_labels.txt, "
-            "localization.txt and image_sizes.txt. --data-root: where the images are. --masks: where the listed masks are.",
+            "localization.txt and image_sizes.txt. --data-root: where the images are. --masks: the same of masks.",
         )
     ]
