@@ -7,7 +7,8 @@ import pytest
 import yaml
 from boards import board_of, without_pictures
 from markdown_it import MarkdownIt
-from test_documentation import ROOT, commands, problem
+from pages import ROOT
+from test_documentation import commands, problem
 from toy_networks import METHOD, trained_record
 from toy_records import as_version1, as_version2, write_sealed
 

@@ -257,7 +257,7 @@ def test_a_method_is_suggested_that_the_network_can_serve(registry, tmp_path, na
     torch.save(timm.create_model(name, num_classes=classes).state_dict(), tmp_path / "file.pth")
     file = read_weights_file(tmp_path / "file.pth")
     fit = compare(file, registry.backbones.get(f"timm:{name}"))
-    assert _about(fit, registry, file, None, None)[-1].endswith(f"--method {method}")
+    assert _about(fit, registry, file, None, None, "")[-1].endswith(f"--method {method}")
 
 
 def test_a_size_that_a_network_does_not_take_is_refused_in_one_line(cli, folder_set):
