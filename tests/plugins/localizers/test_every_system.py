@@ -89,6 +89,7 @@ def test_its_weights_are_the_same_whatever_the_boxes_and_masks(name, folder_set,
 
 @pytest.mark.slow
 @pytest.mark.parametrize("offer", SYSTEMS, ids=NAMES)
+@pytest.mark.filterwarnings("ignore:.*hold one value only")  # two photos teach little
 def test_the_one_exception_is_made_by_name_and_told(offer, folder_set, tmp_path):
     """The epoch is one of its last stage; steps are those of the training without the name."""
     made = folder_set(train=12, val=4, test=2)
