@@ -253,5 +253,8 @@ def test_an_interval_of_no_width_is_explained():
     assert "100.0–100.0" in results_table([half, all_agree])
     assert results_table([half, all_agree]).endswith(NO_WIDTH)
     assert NO_WIDTH not in results_table([half])
+    turned = results_table([half, all_agree], width=60).splitlines()
+    rules = sum(line.startswith("---") for line in turned)
+    assert sum(line.startswith(half.method.name) for line in turned) == 2 * rules > 0  # one name, a line each
     assert NO_WIDTH in comparison_table(compare(half, half))
     assert NO_WIDTH not in comparison_table(compare(half, all_agree))

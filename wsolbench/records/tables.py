@@ -154,14 +154,12 @@ def _metrics_table(records: Sequence[ResultRecord], form: str = "simple", *, fur
 def _turned_table(records: Sequence[ResultRecord], width: int, *, further: bool) -> str:
     """Return tables with a line a method, none wider than a line may be; those at the fullsup τ come first."""
     columns, cells = _cells_by_metric(records, further=further)
-    names = list(dict.fromkeys(name for name, _ in columns))
     selections = sorted(dict.fromkeys(selection for _, selection in columns), key=lambda each: each != FULLSUP)
     tables: list[str] = []
     for selection in selections:
-        own = [name for name in names if (name, selection) in columns]
-        scores = {
-            label: [row[columns.index((name, selection))] for name in own] for label, row in cells.items() if any(row)
-        }
+        places = [place for place, column in enumerate(columns) if column[1] == selection]
+        own = [columns[place][0] for place in places]
+        scores = {label: [row[place] for place in places] for label, row in cells.items()}
         rest = {label: column for label, column in _with_intervals(scores).items() if any(column)}
         while rest:
             head = f"{', continued' if tables and tables[-1].startswith(selection) else ''}:"
