@@ -37,6 +37,12 @@ def test_every_help_names_the_options_of_every_command(cli, names):
     assert done.out == cli(*names, "--help").out
 
 
+def test_a_command_knows_both_help_options_alone_and_in_its_group(cli):
+    for _, each in subcommands():
+        assert {"-h", "--help"} == set(each.get_help_option(each.context_class(each)).opts)
+    assert cli("train", "-h").code == 0
+
+
 def test_options_stand_in_sections(cli):
     lines = cli("run", "-h").out.splitlines()
     headings = [line.removesuffix(":") for line in lines if line.endswith(":") and not line.startswith(" ")]

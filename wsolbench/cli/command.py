@@ -26,7 +26,15 @@ _MEANT = {"--system": "a system stands before the network, as in --backbone acol
 """Options that there are not, and what to type instead."""
 
 
-class Command(TyperCommand):
+class _WithHelp:
+    """What has a help page, which ``-h`` and ``--help`` ask for."""
+
+    def get_help_option_names(self, ctx: Context) -> list[str]:  # noqa: ARG002
+        """Return the names; they do not hang on the group, since the library keeps the names that it saw first."""
+        return ["-h", "--help"]
+
+
+class Command(_WithHelp, TyperCommand):
     """A subcommand of the command line."""
 
     def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
@@ -69,7 +77,7 @@ class Command(TyperCommand):
         write_example(self.epilog, formatter)
 
 
-class Group(TyperGroup):
+class Group(_WithHelp, TyperGroup):
     """A group of subcommands, of which the help has the whole first sentences."""
 
     def format_options(self, ctx: Context, formatter: HelpFormatter) -> None:

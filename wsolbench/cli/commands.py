@@ -31,7 +31,6 @@ app = typer.Typer(
     cls=Group,
     help="The benchmark harness for weakly supervised object localization.",
     epilog="wsolbench run --backbone replknet --method pc1",
-    context_settings={"help_option_names": ["-h", "--help"]},
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
