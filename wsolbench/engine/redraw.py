@@ -281,7 +281,7 @@ def _column(each: RecordedRun, network: LoadedNetwork, part: OpenSplit, indices:
 
 def _named_apart(columns: Sequence[Column], records: Sequence[ResultRecord]) -> list[Column]:
     """Return columns of which no two have the same names: headings of two networks, and of two methods, differ."""
-    told = tell_apart([(column.network, column.method) for column in columns], [facts_of(each) for each in records])
+    told = tell_apart([(column.network, column.method) for column in columns], lambda place: facts_of(records[place]))
     return [
         replace(column, method="\n".join([column.method, *(f"{name} {value}" for name, value in facts)]))
         for column, facts in zip(columns, told, strict=True)

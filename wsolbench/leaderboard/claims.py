@@ -17,7 +17,6 @@ from tabulate import tabulate
 from wsolbench.escaping import markdown_text
 from wsolbench.leaderboard.entries import RANKED, Entry, Table, whole_of
 from wsolbench.records.compare import Difference, Scores, difference_of, mean_scores
-from wsolbench.records.identity import identity_of
 
 __all__ = [
     "CLAIMS",
@@ -184,7 +183,7 @@ def _network_of(entry: Entry) -> Hashable:
 def _result(claim: Claim, table: Table, pretrained: bool, pairs: Sequence[Pair]) -> Result:
     metric = shared_metric(pairs)
     groups = _by_networks(pairs)
-    means = [means_of(each) for each in groups]
+    means = [means_of(each, metric) for each in groups]
     trials = [
         Trial(tuple(each), difference_of(first, second, metric))
         for each, (first, second) in zip(groups, means, strict=True)
@@ -199,9 +198,9 @@ def shared_metric(pairs: Iterable[Pair]) -> str:
     return next(name for name in RANKED if all(name in entry.resampled for entry in entries))
 
 
-def means_of(pairs: Iterable[Pair]) -> list[Scores]:
-    """Return the mean scores of either side of pairs, in every resample too."""
-    return [mean_scores([entry.resampled for entry in side]) for side in zip(*pairs, strict=True)]
+def means_of(pairs: Iterable[Pair], metric: str) -> list[Scores]:
+    """Return the mean score of either side of pairs by a metric that all have, in every resample too."""
+    return [mean_scores([{metric: entry.resampled[metric]} for entry in side]) for side in zip(*pairs, strict=True)]
 
 
 # ---------------------------------------------------------------------------------------------------------------- pairs
@@ -212,7 +211,7 @@ def _of_methods(text: str, source: str, worse: str, better: str) -> Claim:
 
     def pairs(entries: Sequence[Entry]) -> list[Pair]:
         first, second = (
-            {identity_of(entry.record).network: entry for entry in entries if entry.record.method.name == name}
+            {entry.identity.network: entry for entry in entries if entry.record.method.name == name}
             for name in (worse, better)
         )
         return [(first[network], second[network]) for network in first if network in second]
@@ -231,7 +230,7 @@ def _only_the_kernel(entries: Sequence[Entry]) -> list[Pair]:
     groups: dict[tuple[object, ...], list[Entry]] = {}
     for entry in _of_kernel_methods(entries):
         if entry.network is not None and entry.training is not None:
-            alike = tuple(fact for fact in identity_of(entry.record).network if fact[0] in _SAME)
+            alike = tuple(fact for fact in entry.identity.network if fact[0] in _SAME)
             key = (entry.network.name, alike, _trained(entry), entry.record.method.name)
             groups.setdefault(key, []).append(entry)
     return [
@@ -280,7 +279,7 @@ def _trained(entry: Entry) -> Hashable | None:
     Weights that one distribution ships for one data set were trained alike.
     """
     if entry.training is not None:
-        return entry.training.without_seed().model_dump_json(), entry.training.seed
+        return entry.trained, entry.training.seed
     network = entry.network
     return network.provider.partition(" ")[0] if network and network.weights.source == "shipped" else None
 

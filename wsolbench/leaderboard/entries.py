@@ -14,11 +14,12 @@ from typing import TypeAlias
 
 from wsolbench.errors import DataError, WsolbenchError
 from wsolbench.files import file_name, open_regular
+from wsolbench.leaderboard.measured import measured_json
 from wsolbench.processes import ordered_map_beside, spare_processors
 from wsolbench.progress import Reporter
 from wsolbench.records import BackboneInfo, ResultRecord, TrainingInfo
 from wsolbench.records.compare import Scores, is_in_order, scores_of
-from wsolbench.records.identity import Facts, identity_of
+from wsolbench.records.identity import Facts, Identity, identity_of
 from wsolbench.records.labels import facts_of, flat, tell_apart, told_as_text
 from wsolbench.records.store import read_file, with_outcomes
 from wsolbench.records.verify import Recomputed, parse_recomputed
@@ -57,6 +58,8 @@ class Entry:
     """What else tells it apart from a row with the same label."""
     kept: Scores | None = field(default=None, compare=False, repr=False)
     """What `resampled` is, where it was computed already."""
+    kept_measured: str | None = field(default=None, compare=False, repr=False)
+    """What `measured` is, where it was made already."""
 
     @cached_property
     def resampled(self) -> Scores:
@@ -65,6 +68,21 @@ class Entry:
             return self.kept
         scores = scores_of(self.record, ())
         return {name: scores[name] for name in COMPARED if name in scores}
+
+    @property
+    def measured(self) -> str:
+        """What its details hold that the record alone decides, as JSON; see `measured_json`."""
+        return measured_json(self.record, self.resampled) if self.kept_measured is None else self.kept_measured
+
+    @cached_property
+    def identity(self) -> Identity:
+        """What was measured."""
+        return identity_of(self.record)
+
+    @cached_property
+    def trained(self) -> str | None:
+        """How the weights were trained, but for the seed, as text; None where no training is known."""
+        return None if self.training is None else self.training.without_seed().model_dump_json()
 
     @property
     def is_submitted(self) -> bool:
@@ -76,7 +94,7 @@ class Entry:
         """Whether the method looks at nothing that the network computed."""
         return not self.record.method.reads_network
 
-    @property
+    @cached_property
     def network(self) -> BackboneInfo | None:
         """The network that had a part in the maps; None of stored maps and of baselines."""
         return None if self.is_baseline else self.record.backbone
@@ -96,7 +114,7 @@ class Entry:
         """Whether boxes were predicted, not maps: they have no τ, so that every score is the same at every τ."""
         return self.record.protocol.scored == "boxes"
 
-    @property
+    @cached_property
     def is_pretrained(self) -> bool:
         """Whether weights come from elsewhere: their first training, as far as it is known, was not wsolbench's.
 
@@ -123,7 +141,7 @@ class Entry:
         kernel = self.network.stage_kernel
         return self.network.largest_kernel if kernel is None else kernel
 
-    @property
+    @cached_property
     def training(self) -> TrainingInfo | None:
         """How the weights were trained, where they came with a card and not with a plugin."""
         weights = self.network.weights if self.network else None
@@ -194,7 +212,7 @@ class Table:
     title: str
     entries: tuple[Entry, ...]
 
-    @property
+    @cached_property
     def first(self) -> ResultRecord:
         """The best record of maps or, where none is of maps, of boxes; what all share is read off it."""
         return _first(self.entries)
@@ -232,7 +250,8 @@ def _read_batch(folder: Path, paths: Sequence[Path]) -> list[Entry | str]:
     found: list[Entry | str] = []
     for path in paths:
         try:
-            found.append(read_entry(path, path.relative_to(folder).as_posix()))
+            entry = read_entry(path, path.relative_to(folder).as_posix())
+            found.append(replace(entry, kept_measured=entry.measured))
         except WsolbenchError as error:
             found.append(str(error))
     return found
@@ -348,7 +367,7 @@ def group_tables(entries: Iterable[Entry]) -> list[Table]:
     titled.sort(key=lambda each: (-len(each[1]), each[0]))
     parts = [tuple(sorted(_tell_apart(_mark_varied(part)), key=rank)) for _, part in titled]
     facts = [_facts_of_table(_first(part)) for part in parts]
-    same_title = tell_apart([title for title, _ in titled], facts)
+    same_title = tell_apart([title for title, _ in titled], facts.__getitem__)
     titles = [
         "; ".join(filter(None, [title, told_as_text(told)]))
         for (title, _), told in zip(titled, same_title, strict=True)
@@ -364,7 +383,7 @@ def _by_settings(entries: Iterable[Entry]) -> list[list[Entry]]:
         if entry.makes_boxes:
             boxes.append(entry)
         else:
-            groups.setdefault(identity_of(entry.record).comparable, []).append(entry)
+            groups.setdefault(entry.identity.comparable, []).append(entry)
     places = [(_place_of_boxes(entry, groups), entry) for entry in boxes]
     for place, entry in places:
         groups.setdefault(place, []).append(entry)
@@ -381,7 +400,7 @@ def _place_of_boxes(entry: Entry, maps: Mapping[_Settings, Sequence[Entry]]) -> 
     without a target are of no class: they stand among stored maps, for whose classes nobody knows, or else among maps
     of the true class, or else of the predicted one.
     """
-    data, protocol = identity_of(entry.record).comparable
+    data, protocol = entry.identity.comparable
     step, target = (next(fact for fact in protocol if fact[0] == name) for name in ("τ step", "target"))
     own = tuple(fact for fact in protocol if fact != step)
     targets = [target] if target[1] is not None else [("target", name) for name in (None, "gt", "predicted")]
@@ -389,8 +408,8 @@ def _place_of_boxes(entry: Entry, maps: Mapping[_Settings, Sequence[Entry]]) -> 
 
     def order(place: _Settings) -> tuple[int, bool, float]:
         settings = dict(place[1])
-        pixels = {identity_of(each.record).pixels for each in maps[place]}
-        is_of_pixels = bool(pixels & {(), identity_of(entry.record).pixels})
+        pixels = {each.identity.pixels for each in maps[place]}
+        is_of_pixels = bool(pixels & {(), entry.identity.pixels})
         return wanted.index(_without_step(place[1])), not is_of_pixels, settings["τ step"]
 
     fitting = [place for place in maps if place[0] == data and _without_step(place[1]) in wanted]
@@ -432,7 +451,7 @@ def _slugs(parts: Sequence[Sequence[Entry]], facts: Sequence[Mapping[str, str]])
     names = [_first(part).dataset.name for part in parts]
     slugs: list[str] = []
     taken: set[str] = set()
-    for name, told in zip(names, tell_apart(names, facts), strict=True):
+    for name, told in zip(names, tell_apart(names, facts.__getitem__), strict=True):
         slug = name if name not in taken else file_name("-".join([name, *(value for _, value in told)]))
         while {slug, f"{slug}-seeds"} & taken:  # the table of means over seeds has a file of its own
             slug += "-other"
@@ -444,8 +463,11 @@ def _slugs(parts: Sequence[Sequence[Entry]], facts: Sequence[Mapping[str, str]])
 def _tell_apart(entries: Sequence[Entry]) -> list[Entry]:
     """Return entries of which no two have one label."""
     labels = [(entry.backbone, entry.weights, entry.method) for entry in entries]
-    told = tell_apart(labels, [{**facts_of(entry.record), "record": entry.name} for entry in entries])
-    return [replace(entry, apart=told_as_text(facts)) for entry, facts in zip(entries, told, strict=True)]
+    told = tell_apart(labels, lambda place: {**facts_of(entries[place].record), "record": entries[place].name})
+    return [
+        replace(entry, apart=told_as_text(facts)) if facts else entry
+        for entry, facts in zip(entries, told, strict=True)
+    ]
 
 
 def _by_pixels(group: Sequence[Entry]) -> list[tuple[str, list[Entry]]]:
@@ -455,7 +477,7 @@ def _by_pixels(group: Sequence[Entry]) -> list[tuple[str, list[Entry]]]:
     """
     parts: dict[Facts, list[Entry]] = {}
     for entry in group:
-        parts.setdefault(identity_of(entry.record).pixels, []).append(entry)
+        parts.setdefault(entry.identity.pixels, []).append(entry)
     if len(parts.keys() - {()}) < 2:
         return [(_title(_first(group)), list(group))]
     return [
@@ -472,7 +494,7 @@ def _mark_varied(entries: Iterable[Entry]) -> list[Entry]:
     marked: list[Entry] = []
     for group in groups.values():
         varied = _varied(group)
-        marked += [replace(entry, varied=varied) for entry in group]
+        marked += [replace(entry, varied=varied) for entry in group] if varied else group
     return marked
 
 

@@ -19,9 +19,9 @@ import numpy as np
 from wsolbench.leaderboard.entries import RANKED, Entry, Table
 from wsolbench.leaderboard.ranks import rank_ranges
 from wsolbench.leaderboard.seeds import group_seeds, name_trainings
-from wsolbench.protocol.uncertainty import interval
-from wsolbench.records.compare import mean_scores
+from wsolbench.records.compare import Scores, mean_scores
 from wsolbench.records.marks import marks_of
+from wsolbench.records.outcomes import ends_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -169,12 +169,13 @@ def rows_of(table: Table) -> list[Row]:
     score = score_of(table)
     groups = [group for group in group_seeds(table) if len(group) > 1]
     singles = {entry.name: _row(entry, table.slug, score) for entry in table.entries}
-    heads: list[tuple[Row, Sequence[Entry]]] = []
+    heads: list[tuple[Row, Scores]] = []
     for group, training in zip(groups, name_trainings(groups), strict=True):
-        mean_row = _mean_row([singles[entry.name] for entry in group], training, group)
-        heads.append((mean_row, group))
+        scores = mean_scores([entry.resampled for entry in group])
+        mean_row = _mean_row([singles[entry.name] for entry in group], training, scores)
+        heads.append((mean_row, scores))
         singles |= {entry.name: replace(singles[entry.name], group=mean_row.id) for entry in group}
-    heads += [(singles[entry.name], [entry]) for entry in table.entries if singles[entry.name].group is None]
+    heads += [(singles[entry.name], entry.resampled) for entry in table.entries if singles[entry.name].group is None]
     members: dict[str | None, list[Row]] = {}
     for row in singles.values():
         members.setdefault(row.group, []).append(row)
@@ -182,11 +183,11 @@ def rows_of(table: Table) -> list[Row]:
     return [row for head in ranked for row in (head, *(members[head.id] if head.is_mean else ()))]
 
 
-def _ranked(heads: Iterable[tuple[Row, Sequence[Entry]]], score: str) -> list[Row]:
-    """Return rows with their ranks, from the entries that each is the mean of."""
+def _ranked(heads: Iterable[tuple[Row, Scores]], score: str) -> list[Row]:
+    """Return rows with their ranks, from the scores of each in resamples."""
     scores = {
-        row.id: mean_scores([entry.resampled for entry in entries])[score]
-        for row, entries in heads
+        row.id: scores[score]
+        for row, scores in heads
         if row.kind != "baseline" and row.incomplete is None and score in RANKED
     }
     if not scores:
@@ -305,13 +306,13 @@ def _incomplete(entry: Entry, score: str) -> str | None:
     return record.missing.get(score) if _metric(entry, score) is None else None
 
 
-def _mean_row(rows: Sequence[Row], training: str, entries: Sequence[Entry]) -> Row:
-    """Return the row of the mean over trainings; a metric that one of them lacks has none."""
+def _mean_row(rows: Sequence[Row], training: str, scores: Scores) -> Row:
+    """Return the row of the mean over trainings, whose scores these are; a metric that one of them lacks has none."""
     first = rows[0]
     values = {key: [row.metrics[key] for row in rows] for key in first.metrics}
     known = {key: [value for value in each if value is not None] for key, each in values.items()}
     whole = {key: each for key, each in known.items() if len(each) == len(rows)}
-    scores = mean_scores([entry.resampled for entry in entries])
+    resampled = {key: of_mean[1] for key, of_mean in scores.items() if whole.get(key)}
     return replace(
         first,
         id=f"{first.id}//mean",
@@ -319,7 +320,7 @@ def _mean_row(rows: Sequence[Row], training: str, entries: Sequence[Entry]) -> R
         seeds=tuple(seed for row in rows for seed in row.seeds),
         metrics={key: mean(whole[key]) if key in whole else None for key in values},
         sd={key: stdev(each) for key, each in whole.items()},
-        intervals={key: interval(*of_mean) for key, of_mean in scores.items() if whole.get(key)},
+        intervals=ends_of({key: scores[key][0] for key in resampled}, resampled) if resampled else {},
         incomplete=next((row.incomplete for row in rows if row.incomplete is not None), None),
         marks=tuple(sorted({mark for row in rows for mark in row.marks})),
         record=None,

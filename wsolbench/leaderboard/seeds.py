@@ -34,16 +34,12 @@ def group_seeds(table: Table) -> list[tuple[Entry, ...]]:
 def name_trainings(groups: Sequence[Sequence[Entry]]) -> list[str]:
     """Return the recipes of groups of seeds for people, with what tells apart groups that would have one label."""
     first = [group[0] for group in groups]
-    facts = [
-        flat(
-            (
-                *facts_but_seeds(entry.record),
-                ("training", entry.training and entry.training.without_seed().model_dump(mode="json")),
-                ("record", entry.name),
-            )
-        )
-        for entry in first
-    ]
+
+    def facts(place: int) -> dict[str, str]:
+        entry = first[place]
+        training = entry.training and entry.training.without_seed().model_dump(mode="json")
+        return flat((*facts_but_seeds(entry.identity), ("training", training), ("record", entry.name)))
+
     told = tell_apart([(entry.backbone, entry.recipes, entry.method) for entry in first], facts)
     return [
         f"{entry.recipes} ({told_as_text(what)})" if what else entry.recipes
@@ -64,8 +60,8 @@ def _groups_but_seeds(table: Table) -> list[list[Entry]]:
     groups: dict[tuple[object, ...], list[Entry]] = {}
     for entry in sorted(table.entries, key=lambda entry: entry.name):
         if entry.training is not None:
-            how = entry.training.without_seed().model_dump_json()
-            groups.setdefault((entry.is_submitted, *facts_but_seeds(entry.record), how), []).append(entry)
+            key = entry.is_submitted, *facts_but_seeds(entry.identity), entry.trained
+            groups.setdefault(key, []).append(entry)
     return list(groups.values())
 
 

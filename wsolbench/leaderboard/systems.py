@@ -56,7 +56,7 @@ def try_systems(tables: Sequence[Table]) -> list[SystemTrial]:
     groups: dict[tuple[str, str], tuple[Table, list[Pair]]] = {}
     for table, plain, entry in _pairs(tables):
         assert entry.training is not None
-        key = f"{entry.backbone} {entry.method} {entry.training.without_seed().model_dump_json()}"
+        key = f"{entry.backbone} {entry.method} {entry.trained}"
         groups.setdefault((table.slug, key), (table, []))[1].append((plain, entry))
     trials = [_trial(table, sorted(pairs, key=_seed)) for table, pairs in groups.values()]
     places = {table.slug: place for place, table in enumerate(tables)}
@@ -104,7 +104,7 @@ def _how(training: TrainingInfo) -> TrainingInfo:
 
 def _trial(table: Table, pairs: Sequence[Pair]) -> SystemTrial:
     metric = shared_metric(pairs)
-    first, second = means_of(pairs)
+    first, second = means_of(pairs, metric)
     return SystemTrial(table, tuple(pairs), metric, difference_of(first, second, metric))
 
 

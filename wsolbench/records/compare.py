@@ -181,6 +181,8 @@ def scores_of(record: ResultRecord, rules: Collection[str]) -> Scores:
 
 def mean_scores(each: Sequence[Scores]) -> Scores:
     """Return the means of the metrics that all have, in every resample too; all are of the same images."""
+    if len(each) == 1:
+        return each[0]
     return {
         name: (
             mean(scores[name][0] for scores in each),

@@ -148,12 +148,12 @@ def _cells(records: Iterable[ResultRecord]) -> dict[tuple[str, str], list[Result
     for record in records:
         training = record.backbone.weights.training if record.backbone else None
         how = training.without_seed().model_dump_json() if training else None
-        groups.setdefault((*facts_but_seeds(record), how), []).append(record)
+        groups.setdefault((*facts_but_seeds(identity_of(record)), how), []).append(record)
     for group in groups.values():
         if len({identity_of(record).sha256 for record in group}) < len(group):
             raise UsageError(f"two of the records measure the same: {' with '.join(_names(group[0]))}; give each once")
     first = [group[0] for group in groups.values()]
-    told = tell_apart([_names(record) for record in first], [facts_of(record) for record in first])
+    told = tell_apart([_names(record) for record in first], lambda place: facts_of(first[place]))
     names = [
         (f"{network} ({told_as_text(what)})" if what else network, method)
         for (network, method), what in zip(map(_names, first), told, strict=True)

@@ -138,9 +138,8 @@ def identity_of(record: ResultRecord) -> Identity:
     )
 
 
-def facts_but_seeds(record: ResultRecord) -> Facts:
+def facts_but_seeds(measured: Identity) -> Facts:
     """Return what network and method are, but for the training of the weights and for the seed of the run."""
-    measured = identity_of(record)
     seeded = {"training", "trained from", "seed"}
     return tuple(fact for fact in (*measured.network, *measured.method) if fact[0] not in seeded)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any, TypeAlias
 
@@ -21,21 +21,24 @@ _LONGEST = 80
 _SHA256 = re.compile("[0-9a-f]{64}")
 
 
-def tell_apart(labels: Sequence[Hashable], facts: Sequence[Mapping[str, str]]) -> list[Told]:
+def tell_apart(labels: Sequence[Hashable], facts: Callable[[int], Mapping[str, str]]) -> list[Told]:
     """Return the facts that tell apart things of one label: as few as possible, none for a label of its own.
 
     Args:
         labels: What people see of each thing.
-        facts: What is known of each, the more telling facts first: name -> value.
+        facts: The place of a thing -> what is known of it, the more telling facts first: name -> value. Asked of those
+            alone that share their label.
     """
     groups: dict[Hashable, list[int]] = {}
     for place, label in enumerate(labels):
         groups.setdefault(label, []).append(place)
     told: list[Told] = [() for _ in labels]
     for places in groups.values():
-        names = _telling([facts[place] for place in places]) if len(places) > 1 else []
-        for place in places:
-            told[place] = tuple((_last(name), _short(facts[place].get(name, "not recorded"))) for name in names)
+        if len(places) > 1:
+            known = [facts(place) for place in places]
+            names = _telling(known)
+            for place, of in zip(places, known, strict=True):
+                told[place] = tuple((_last(name), _short(of.get(name, "not recorded"))) for name in names)
     return told
 
 
@@ -46,7 +49,7 @@ def told_as_text(told: Told) -> str:
 
 def label_apart(labels: Sequence[str], facts: Sequence[Mapping[str, str]]) -> list[str]:
     """Return labels of which no two are the same as far as facts tell them apart; see `tell_apart`."""
-    told = tell_apart(labels, facts)
+    told = tell_apart(labels, facts.__getitem__)
     return [f"{label} ({told_as_text(each)})" if each else label for label, each in zip(labels, told, strict=True)]
 
 

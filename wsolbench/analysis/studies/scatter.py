@@ -212,7 +212,7 @@ def _names(groups: Sequence[Sequence[ResultRecord]], settings: Sequence[Mapping[
         (each.label, each.weights.source == "random", group[0].method.name)
         for each, group in zip(backbones, groups, strict=True)
     ]
-    told = tell_apart(kinds, settings)
+    told = tell_apart(kinds, settings.__getitem__)
     return [f"{label} ({told_as_text(each)})" if each else label for label, each in zip(labels, told, strict=True)]
 
 
