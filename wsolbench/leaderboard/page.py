@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.resources import files
+from itertools import product
 from typing import Any
 from urllib.parse import quote
 
@@ -76,7 +77,7 @@ class Part(BoardTable):
     gallery: str | None = None
     papers: Mapping[str, str] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def is_reported(self) -> bool:
         """Whether nothing of it was measured."""
         return all(row.kind == "reported" for row in self.rows)
@@ -214,6 +215,7 @@ def render_page(parts: Sequence[Part], pages: Collection[str] = (), left_out: in
         detail=_detail,
         method_of=method_of,
         short=_short,
+        classes_of=_classes,
     )
     return page.encode()
 
@@ -356,6 +358,20 @@ def _counts(parts: Sequence[Part], rows: Sequence[Row]) -> dict[str, int]:
         "methods": len({row.method for row in measured if row.kind != "baseline"}),
         "data": len({part.name for part in parts}),
     }
+
+
+def _classes(part: Part) -> dict[str | tuple[str, bool], str]:
+    """Return the classes of the cells of a table's rows: column -> classes; of a text also whether it is short."""
+    empty = {key: " empty" if part.is_reported and key not in part.filled else "" for key in ("pick", *_HEADINGS)}
+    found: dict[str | tuple[str, bool], str] = {"pick": f"pick scripted{empty['pick']}"}
+    found |= {
+        key: f"n{' minor' if key in _MINOR else ''}{empty[key]}"
+        for key in (*(column.key for column in _COLUMNS), "parameters", "kernel")
+    }
+    for key, is_short in product(("family", "weights", "precision"), (True, False)):
+        minor, more = "minor" if key in _MINOR else "", f"{'w' if is_short else ''}{empty[key]}"
+        found[key, is_short] = " ".join(filter(None, [minor, more]))
+    return found
 
 
 def _detail(row: Row) -> str | None:
