@@ -141,7 +141,7 @@ def read_hits(values: Any) -> NDArray[np.bool_]:
         not isinstance(values, list)
         or array.ndim != 1
         or array.dtype.kind not in "ib"
-        or not np.isin(array, (0, 1)).all()
+        or not ((array == 0) | (array == 1)).all()
     ):
         raise DataError("expected hits of 0 and 1")
     return array.astype(np.bool_)

@@ -27,6 +27,9 @@ MOST_CONTAINERS = 2**20
 
 SEAL = "summary_sha256"
 
+_LEAVES = frozenset({str, int, float, bool, type(None)})
+"""What JSON has beside lists and objects; most parts of a summary are such, so that they are looked at first."""
+
 
 def parse(content: bytes) -> Any:
     """Return what JSON says.
@@ -59,7 +62,10 @@ def problem_of(value: Any, depth: int = 0) -> str | None:
     else:
         return _problem_of_leaf(value)
     for name, item in items:
-        problem = _problem_of_leaf(name) or problem_of(item, depth + 1)
+        problem = _problem_of_leaf(name)
+        if problem is None:
+            is_leaf = type(item) in _LEAVES and depth < DEEPEST
+            problem = _problem_of_leaf(item) if is_leaf else problem_of(item, depth + 1)
         if problem is not None:
             return f"{printable(str(name), 100)}, {problem}"
     return None
@@ -102,7 +108,9 @@ def differences(before: Any, after: Any, where: str = "") -> Iterator[tuple[str,
     """
     if isinstance(before, dict) and isinstance(after, dict):
         for name, value in before.items():
-            yield from differences(value, after.get(name), f"{where}.{name}".lstrip("."))
+            other = after.get(name)
+            if type(value) is not type(other) or type(value) not in _LEAVES or value != other:
+                yield from differences(value, other, f"{where}.{name}".lstrip("."))
     elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
         for place, (value, other) in enumerate(zip(before, after, strict=True)):
             yield from differences(value, other, f"{where}.{place}")
