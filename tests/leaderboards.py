@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from wsolbench.leaderboard.build import _parts, _readme
-from wsolbench.leaderboard.figures import Drawn, draw_figure, draw_figures, looks_of
+from wsolbench.leaderboard.drawing import draw_board, draw_figure
+from wsolbench.leaderboard.figures import Drawn, names_of
 from wsolbench.leaderboard.rows import rows_of, score_of
 
 NOWHERE = Path("no-leaderboard")
@@ -31,9 +32,10 @@ def drawn_of(table):
 
 def figure_in(table, name):
     """Return a figure of a table that is alone on a leaderboard, as the text of its SVG file."""
-    return draw_figure(drawn_of(table), looks_of([table]), "0" * 64, name, ["svg"])["svg"].decode()
+    return draw_figure(drawn_of(table), names_of([table]), "0" * 64, name, ["svg"])["svg"].decode()
 
 
 def figures_in(table):
     """Return the figures of a table that is alone on a leaderboard."""
-    return draw_figures(drawn_of(table), looks_of([table]), "0" * 64)
+    drawn = draw_board([(drawn_of(table), "0" * 64)], names_of([table]))
+    return {name: content for files in drawn for name, content in files.items()}

@@ -1,7 +1,5 @@
 """Small leaderboards on disk, built from records of networks that exist on paper only."""
 
-from importlib import import_module
-
 import pytest
 from toy_networks import trained_record
 
@@ -21,10 +19,11 @@ def board_of(folder, *names):
 def without_pictures():
     """Leave of every figure its fingerprint: drawing takes longest, and is tested elsewhere; the body of a fixture."""
 
-    def draw(drawn, _looks, fingerprint):
-        names = (f"{drawn.table.slug}-{name}.{ending}" for name in figures_of(drawn) for ending in ("png", "svg"))
-        return dict.fromkeys(names, f"records:{fingerprint}".encode())
+    def draw(tables, _names):
+        for drawn, fingerprint in tables:
+            names = (f"{drawn.table.slug}-{name}.{ending}" for name in figures_of(drawn) for ending in ("png", "svg"))
+            yield dict.fromkeys(names, f"records:{fingerprint}".encode())
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(import_module("wsolbench.leaderboard.build"), "draw_figures", draw)
+        patch.setattr("wsolbench.leaderboard.drawing.draw_board", draw)
         yield

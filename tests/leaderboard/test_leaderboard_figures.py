@@ -20,6 +20,7 @@ from wsolbench.figures.curve_panels import Curves, draw_curve_panels
 from wsolbench.figures.panels import short_id
 from wsolbench.figures.scatter import Dot, draw_scatter
 from wsolbench.figures.style import own_style, spread, strokes
+from wsolbench.leaderboard import drawing
 from wsolbench.leaderboard.data import as_csv
 from wsolbench.leaderboard.entries import Entry, group_tables
 from wsolbench.leaderboard.equal import equal_methods
@@ -138,6 +139,17 @@ def test_panels_of_many_networks_stand_in_rows_of_four_and_the_rest_is_counted()
             assert Image.open(io.BytesIO(content)).width <= 1600
             assert len(content) < 150_000
             assert fingerprint_of(content) == "0" * 64
+
+
+def test_two_processes_draw_what_one_draws(monkeypatch):
+    table = table_of(*(trained_record(name, shift=shift) for shift, name in enumerate(("one", "<b>"))))
+    monkeypatch.setattr(drawing, "_WORTHWHILE", 1)
+    found = []
+    for helpers in (0, 1):
+        monkeypatch.setattr(drawing, "spare_processors", lambda helpers=helpers: helpers)
+        found.append(figures_in(table))
+    assert len(found[0]) == 6
+    assert found[0] == found[1]
 
 
 def test_names_of_networks_of_one_size_never_overlap():

@@ -89,7 +89,7 @@ def boards(tmp_path_factory):
     """The same leaderboard with hostile and with ordinary texts."""
     folder = tmp_path_factory.mktemp("boards")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(import_module("wsolbench.leaderboard.build"), "draw_figures", lambda *_: {})
+        patch.setattr("wsolbench.leaderboard.drawing.draw_board", lambda *_: (each for each in ()))
         return built(folder / "hostile", TEXTS), built(folder / "plain", PLAIN)
 
 

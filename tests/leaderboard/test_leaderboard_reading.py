@@ -36,6 +36,7 @@ def test_two_processes_read_what_one_reads(records, monkeypatch):
         assert {name: value for name, (value, _) in one.resampled.items()} == {
             name: value for name, (value, _) in other.resampled.items()
         }
+        assert one.measured == other.measured
         assert all((one.resampled[name][1] == other.resampled[name][1]).all() for name in one.resampled)
 
 

@@ -8,16 +8,15 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from importlib import import_module
 from pathlib import Path
 
 import pytest
+from boards import without_pictures
 from toy_networks import trained_record
 
 from wsolbench.errors import DataError, OutputError
 from wsolbench.leaderboard import add, build, check
 from wsolbench.leaderboard import lock as locking
-from wsolbench.leaderboard.figures import figures_of
 from wsolbench.leaderboard.output import mark_of
 from wsolbench.progress import Reporter
 from wsolbench.records import read_record, write_record
@@ -31,15 +30,7 @@ def write(folder, stem="record", name="toy", shift=0, **changes):
 
 @pytest.fixture(scope="module", autouse=True)
 def _figures_without_pictures():
-    """Leave of every figure its fingerprint: drawing takes longest, and is tested elsewhere."""
-
-    def draw(drawn, _looks, fingerprint):
-        names = (f"{drawn.table.slug}-{name}.{ending}" for name in figures_of(drawn) for ending in ("png", "svg"))
-        return dict.fromkeys(names, f"records:{fingerprint}".encode())
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(import_module("wsolbench.leaderboard.build"), "draw_figures", draw)
-        yield
+    yield from without_pictures()
 
 
 @pytest.fixture(scope="module")
@@ -168,7 +159,7 @@ def test_a_build_that_fails_changes_nothing(board, monkeypatch, fails_at):
     records_of(board)[0].unlink()
     before = contents(board)
     if fails_at == "figures":
-        monkeypatch.setattr(import_module("wsolbench.leaderboard.build"), "draw_figures", lambda *_: 1 / 0)
+        monkeypatch.setattr("wsolbench.leaderboard.drawing.draw_board", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             build(board)
     else:

@@ -6,7 +6,7 @@ import io
 import re
 import textwrap
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import cycle, product
@@ -22,7 +22,19 @@ from PIL.PngImagePlugin import PngInfo
 
 from wsolbench.escaping import visible
 
-__all__ = ["Caption", "Look", "Stroke", "encoded", "folded", "own_style", "palette", "spread", "strokes"]
+__all__ = [
+    "Caption",
+    "Look",
+    "Picture",
+    "Stroke",
+    "encoded",
+    "folded",
+    "own_style",
+    "palette",
+    "pictured",
+    "spread",
+    "strokes",
+]
 
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F3C8D", "#8C6D31", "#555555")
 """Colours that people who do not see red or green can tell apart: those of Okabe and Ito, and a few more."""
@@ -75,6 +87,21 @@ class Stroke:
 
     colour: str
     line: Any
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture that is not drawn yet, so that another process can draw it.
+
+    Attributes:
+        draw: What draws it; it can be pickled.
+        files: Ending of a file -> what the file says of itself; see `encoded`.
+        colours: How many colours of a PNG are enough; see `encoded`.
+    """
+
+    draw: Callable[[], Figure]
+    files: Mapping[str, Mapping[str, str | None]]
+    colours: int | None = None
 
 
 @dataclass(frozen=True)
@@ -216,3 +243,10 @@ def own_style() -> Iterator[None]:
     with matplotlib.style.context(["default", _SETTINGS]), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # names may be in any script, and as long as they like
         yield
+
+
+@own_style()
+def pictured(picture: Picture) -> dict[str, bytes]:
+    """Draw a picture and return its files: ending -> content."""
+    figure = picture.draw()
+    return {ending: encoded(figure, ending, said, picture.colours) for ending, said in picture.files.items()}

@@ -6,7 +6,7 @@ import gc
 import hashlib
 import shlex
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -23,12 +23,11 @@ from wsolbench.leaderboard.figures import (
     ENDINGS,
     TITLES,
     Drawn,
-    Looks,
-    draw_figures,
+    Names,
     figures_of,
     fingerprint_of,
     left_out,
-    looks_of,
+    names_of,
     records_shown,
 )
 from wsolbench.leaderboard.latex import as_latex
@@ -83,11 +82,7 @@ def build(folder: Path, reporter: Reporter | None = None) -> list[Path]:
         parts = _parts(tables, folder)
         contents = _texts(parts, tables, len(refused))
         check_own(folder, {**contents, MANIFEST: b""})  # before figures are drawn, which takes long
-        looks = looks_of(tables)
-        with reporter.phase("drawing figures", len(tables), "tables") as advance:
-            for each in _drawn(tables, parts):
-                contents |= _figures(each, looks)
-                advance(1)
+        contents |= _figures(_drawn(tables, parts), names_of(tables), reporter)
         contents[MANIFEST] = as_json(parts, {name: mark_of(content) for name, content in contents.items()}).encode()
         check_own(folder, contents)
         removed, changed = leftovers(folder, contents)
@@ -166,7 +161,7 @@ def _told(refused: Sequence[str], what: str) -> str:
 
 def _differences(folder: Path, tables: list[Table]) -> list[str]:
     parts, marks = _parts(tables, folder), listed(folder)
-    expected = _figure_names(_drawn(tables, parts), looks_of(tables))
+    expected = _figure_names(_drawn(tables, parts), names_of(tables))
     texts = _texts(parts, tables)
     files = {name: mark_of(content) for name, content in texts.items()} | {name: marks.get(name) for name in expected}
     texts[MANIFEST] = as_json(parts, files).encode()
@@ -270,23 +265,34 @@ def _drawn(tables: Iterable[Table], parts: Iterable[Part]) -> list[Drawn]:
     return [Drawn(table, of_slug[table.slug].rows, of_slug[table.slug].score) for table in tables]
 
 
-def _fingerprint(table: Table, looks: Looks) -> str:
+def _fingerprint(table: Table, names: Names) -> str:
     records = [f"{entry.sha256} {entry.name}" for entry in table.entries]
-    return hashlib.sha256("\n".join([*records, *looks.methods, *looks.networks]).encode()).hexdigest()
+    return hashlib.sha256("\n".join([*records, *names.methods, *names.networks]).encode()).hexdigest()
 
 
-def _figure_names(drawn: Iterable[Drawn], looks: Looks) -> dict[str, str]:
+def _figure_names(drawn: Iterable[Drawn], names: Names) -> dict[str, str]:
     return {
-        f"{FIGURES}/{each.table.slug}-{name}.{ending}": _fingerprint(each.table, looks)
+        f"{FIGURES}/{each.table.slug}-{name}.{ending}": _fingerprint(each.table, names)
         for each in drawn
         for name in figures_of(each)
         for ending in ENDINGS
     }
 
 
-def _figures(drawn: Drawn, looks: Looks) -> dict[str, bytes]:
-    figures = draw_figures(drawn, looks, _fingerprint(drawn.table, looks))
-    return {f"{FIGURES}/{name}": content for name, content in figures.items()}
+def _figures(drawn: Sequence[Drawn], names: Names, reporter: Reporter) -> dict[str, bytes]:
+    from wsolbench.leaderboard.drawing import draw_board  # with the drawing library, which `check` does not need
+
+    found: dict[str, bytes] = {}
+    count = sum(len(figures_of(each)) for each in drawn)
+    marked = [(each, _fingerprint(each.table, names)) for each in drawn]
+    with (
+        reporter.phase("drawing figures", count, "figures") as advance,
+        closing(draw_board(marked, names)) as figures,
+    ):
+        for files in figures:
+            found |= {f"{FIGURES}/{name}": content for name, content in files.items()}
+            advance(1)
+    return found
 
 
 def _galleries(tables: Sequence[Table]) -> dict[str, Table]:

@@ -8,7 +8,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import pandas as pd
 from pydantic import TypeAdapter
 
 from wsolbench.errors import DataError
@@ -28,6 +27,8 @@ _ELSEWHERE = ("table", "commands")
 
 def as_csv(rows: Iterable[Row]) -> str:
     """Return rows as CSV: values are not rounded, a cell is empty where there is none, several values have a space."""
+    import pandas as pd
+
     frame = frame_of(rows).drop(columns=["commands"])
     ranks = [rank or (None, None) for rank in frame.pop("rank")]
     for place, name in enumerate(("rank_best", "rank_worst")):

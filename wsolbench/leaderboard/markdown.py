@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote
 
-import pandas as pd
 from markupsafe import Markup
 
 from wsolbench.escaping import markdown_text
@@ -127,6 +126,8 @@ def _short(row: Row | None, score: str) -> str:
 
 
 def _table(cells: dict[str, list[str]], numbers: Sequence[bool]) -> str:
+    import pandas as pd  # not at the top: importing it takes long, and other processes that read records need none of it
+
     align = ["right" if is_number else "left" for is_number in numbers]
     shown: str = pd.DataFrame(cells, dtype=object).to_markdown(index=False, disable_numparse=True, colalign=align)
     return shown
