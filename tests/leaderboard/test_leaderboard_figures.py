@@ -142,7 +142,7 @@ def test_panels_of_many_networks_stand_in_rows_of_four_and_the_rest_is_counted()
 
 
 def test_two_processes_draw_what_one_draws(monkeypatch):
-    table = table_of(*(trained_record(name, shift=shift) for shift, name in enumerate(("one", "<b>"))))
+    table = table_of(*(trained_record(name, shift=shift) for shift, name in enumerate(("one", "two"))))
     monkeypatch.setattr(drawing, "_WORTHWHILE", 1)
     found = []
     for helpers in (0, 1):

@@ -126,7 +126,7 @@ def _short(row: Row | None, score: str) -> str:
 
 
 def _table(cells: dict[str, list[str]], numbers: Sequence[bool]) -> str:
-    import pandas as pd  # not at the top: importing it takes long, and other processes that read records need none of it
+    import pandas as pd  # not at the top: it takes long, and processes that read records need none of it
 
     align = ["right" if is_number else "left" for is_number in numbers]
     shown: str = pd.DataFrame(cells, dtype=object).to_markdown(index=False, disable_numparse=True, colalign=align)
