@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 import shutil
 import signal
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ import pytest
 from PIL import Image
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # toy networks: more threads would only wait for each other
+os.environ["WSOLBENCH_CACHE"] = os.devnull  # nothing is kept by what runs outside of tests, as fixtures of modules do
 
 pytest_plugins = ["toys"]
 
@@ -27,6 +29,12 @@ def heard_signals():
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for number in (signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])):
         signal.signal(number, signal.SIG_DFL)
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory, monkeypatch):
+    """Let every test begin with an empty cache, which is made when something is kept there."""
+    monkeypatch.setenv("WSOLBENCH_CACHE", str(tmp_path_factory.getbasetemp() / f"cache-{secrets.token_hex(4)}"))
 
 
 @pytest.fixture(scope="session")

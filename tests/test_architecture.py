@@ -24,12 +24,12 @@ FOLDERS = {
 }
 """Kind of plugin -> the folder of ours."""
 FLOORS = (
-    "errors",
+    "errors locks",
     "drafts",
     "files threads progress escaping texts",
     "contract protocol console processes templates",
     "host figures",
-    "data records",
+    "data records cache",
     "networks config api",
     "engine",
     "training analysis leaderboard sweeps testing scaffold",
@@ -227,6 +227,7 @@ def test_the_leaderboard_reads_records_only():
         "templates",
         "threads",
         "processes",
+        "locks",
     }
     offenders = [
         f"{module} imports {target}"

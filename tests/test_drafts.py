@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from wsolbench import drafts
+from wsolbench import drafts, locks
 from wsolbench.drafts import draft_folder
 from wsolbench.files import atomic_folder
 
@@ -79,7 +79,7 @@ def test_what_only_looks_like_a_draft_is_left_alone(tmp_path, monkeypatch):
 
 
 def test_drafts_need_no_locks(tmp_path, monkeypatch):
-    monkeypatch.setattr(drafts, "fcntl", None)
+    monkeypatch.setattr(locks, "fcntl", None)
     with draft_folder(tmp_path / "out") as draft:
         draft.mkdir()
         with draft_folder(tmp_path / "other"):

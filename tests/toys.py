@@ -157,8 +157,11 @@ class Toys:
         )
 
     def plan(self, *methods, dataset=None, network=None, **settings):
-        """Return the plan of a run of toys; further keywords are settings of its `RunConfig`."""
-        config = {"threshold_step": 0.05, "batch_size": 4, "out": self.folder / "out", **settings}
+        """Return the plan of a run of toys; further keywords are settings of its `RunConfig`.
+
+        Nothing is cached: toys of one name, in one file, do different things.
+        """
+        config = {"threshold_step": 0.05, "batch_size": 4, "out": self.folder / "out", "cache": False, **settings}
         built = methods or (self.method(),)
         asked = RunConfig.of(backbone="toynet", methods={each.name: {} for each in built}, dataset="toys", **config)
         return RunPlan(

@@ -187,6 +187,7 @@ class RunConfig(ScoringConfig, InputSettings):
         classifier: The record of another network, or a file of predicted classes, whose classes are scored.
         save_scoremaps: Where the maps are written, if anywhere.
         gallery: Whether the folder gets a gallery of every method.
+        cache: Whether maps that were made before are taken from the cache, and new ones kept there.
         out: The new folder of records and galleries; None writes none.
     """
 
@@ -205,6 +206,7 @@ class RunConfig(ScoringConfig, InputSettings):
     classifier: Path | None = None
     save_scoremaps: Path | None = None
     gallery: bool = True
+    cache: bool = True
     out: Path | None = None
 
 

@@ -17,11 +17,7 @@ from pathlib import Path
 from typing import IO
 
 from wsolbench.errors import OutputError
-
-try:
-    import fcntl
-except ImportError:  # no POSIX system: drafts are not locked, and none counts as abandoned
-    fcntl = None  # type: ignore[assignment]
+from wsolbench.locks import lock as lock_descriptor
 
 __all__ = ["ElsewhereError", "draft_folder"]
 
@@ -120,14 +116,14 @@ def _remove_if_abandoned(path: Path) -> None:
 
 
 def _lock(file: IO[bytes], *, wait: bool) -> bool:
-    """Lock a file for as long as it is open; return False if another process holds it, or if it cannot be locked."""
-    if fcntl is None:
-        return False
+    """Lock a file for as long as it is open; return False if another process holds it, or if it cannot be locked.
+
+    Where nothing can be locked, no draft counts as abandoned.
+    """
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        return lock_descriptor(file.fileno(), wait=wait)
     except OSError:
         return False
-    return True
 
 
 def _mark() -> bytes:

@@ -42,7 +42,7 @@ from wsolbench.data.opened import OpenDataset
 from wsolbench.errors import ScoremapError, UsageError
 from wsolbench.escaping import message_text
 from wsolbench.host.loading import load_plugins
-from wsolbench.host.provider import Provider
+from wsolbench.host.provider import UNRELEASED, Provider
 from wsolbench.host.registry import Offer, Registry
 from wsolbench.progress import Reporter
 from wsolbench.records import Records, ResultRecord, read_record
@@ -736,11 +736,11 @@ def _source_version(function: Any) -> str:
     """
     inner = function.func if isinstance(function, partial) else function
     if not inspect.isfunction(inner):
-        return "unreleased"
+        return UNRELEASED
     try:
         source = textwrap.dedent(inspect.getsource(inner))
     except (OSError, TypeError):
-        return "unreleased"
+        return UNRELEASED
     closed_over: dict[str, Any] = {}
     for name, cell in zip(inner.__code__.co_freevars, inner.__closure__ or (), strict=True):
         with suppress(ValueError):  # nothing was assigned to the name yet

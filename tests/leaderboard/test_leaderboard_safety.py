@@ -14,6 +14,7 @@ import pytest
 from boards import without_pictures
 from toy_networks import trained_record
 
+from wsolbench import locks
 from wsolbench.errors import DataError, OutputError
 from wsolbench.leaderboard import add, build, check
 from wsolbench.leaderboard import lock as locking
@@ -377,7 +378,7 @@ def test_where_nothing_can_be_locked_a_warning_says_so(tmp_path, monkeypatch):
         raise OSError(errno.ENOLCK, "No locks available")
 
     told = Told()
-    monkeypatch.setattr(locking.fcntl, "flock", refuse)
+    monkeypatch.setattr(locks.fcntl, "flock", refuse)
     with locking.locked(tmp_path, told):
         pass
     (line,) = told.lines

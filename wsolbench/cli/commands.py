@@ -10,6 +10,7 @@ import typer
 from wsolbench import __version__
 from wsolbench.cli import (
     analyze,
+    cache,
     check,
     compare,
     data,
@@ -19,6 +20,7 @@ from wsolbench.cli import (
     leaderboard,
     listing,
     new,
+    rescore,
     run,
     schema,
     train,
@@ -37,6 +39,7 @@ app = typer.Typer(
 )
 EXAMPLES: dict[Callable[..., None], str] = {
     run.run: "wsolbench run -b resnet_nano -b replknet_nano -m cam -m pc1 --workers 4",
+    rescore.rescore: "wsolbench rescore runs/first/record-cam.json --interval 0.01 --tau otsu",
     evaluate.evaluate: "wsolbench evaluate --scoremaps maps/test --fullsup-scoremaps maps/val --metadata-root metadata",
     compare.compare: "wsolbench compare runs/first/record-cam.json runs/second/record-cam.json",
     train.train: "wsolbench train -b adl:resnet_nano -d critters --recipe onecycle --seed 0 --seed 1 -o trained",
@@ -53,6 +56,7 @@ for function, example in EXAMPLES.items():
     app.command(cls=Command, epilog=example)(function)
 app.command("list", cls=Command, epilog="wsolbench list methods")(listing.list_offers)
 app.add_typer(analyze.analyze, name="analyze")
+app.add_typer(cache.cache, name="cache")
 app.add_typer(data.data, name="data")
 app.add_typer(leaderboard.leaderboard, name="leaderboard")
 

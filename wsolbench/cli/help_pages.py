@@ -23,7 +23,7 @@ SECTIONS = {
     ),
     "Scores": ("target", "threshold_step", "tau", "tau_from", "classifier", "all_metrics"),
     "Machine": ("device", "batch_size", "workers", "seed"),
-    "Output": ("save_scoremaps", "gallery", "json", "out"),
+    "Output": ("save_scoremaps", "gallery", "cache", "json", "out"),
 }
 """Section -> options that stand in it wherever a command has options of several sections."""
 

@@ -44,7 +44,7 @@ from wsolbench.cli.completion import backbones, methods
 from wsolbench.cli.session import session_of, uncollected
 from wsolbench.contract.choices import DEFAULT_THRESHOLD_STEP, LARGEST_SEED, Precision, Target
 from wsolbench.errors import UsageError
-from wsolbench.files import check_writable, file_name, fresh_folder
+from wsolbench.files import file_name, fresh_folder
 
 
 def run(
@@ -137,6 +137,10 @@ def run(
     gallery: Annotated[
         bool, typer.Option("--gallery/--no-gallery", help="Draw the best, median and worst images; takes seconds.")
     ] = True,
+    cache: Annotated[
+        bool,
+        typer.Option("--cache/--no-cache", help="Take maps that were made before from the cache, and keep new ones."),
+    ] = True,
     all_metrics: FurtherMetrics = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON record a line, and nothing else.")] = False,
     out: Annotated[
@@ -192,6 +196,7 @@ def run(
             classifier=classifier,
             save_scoremaps=None if save_scoremaps is None else save_scoremaps / place,
             gallery=gallery,
+            cache=cache,
             out=folder,
         )
         for name, of_one, place, folder in zip(
@@ -200,8 +205,10 @@ def run(
     ]
     with uncollected():
         registry = session.load_plugins()
-        for folder in folders:
-            check_writable(folder, "--out")
+        from wsolbench.engine.finished import check_output
+
+        for config in configs:
+            check_output(config)
         for config in configs:
             check_names(registry, dataset=dataset, backbone=config.backbone, methods=config.methods)
             check_weights(registry, config.backbone, config.weights)

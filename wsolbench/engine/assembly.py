@@ -70,6 +70,11 @@ class OpenSplits:
         """The splits, the evaluated one first."""
         return [self.evaluated, *([] if self.fullsup is None else [self.fullsup])]
 
+    @property
+    def scored(self) -> list[OpenSplit]:
+        """All of which maps are scored: the splits, and the images with pseudo boxes."""
+        return [*self.parts, *([] if self.pseudo is None else [self.pseudo])]
+
 
 @dataclass(frozen=True)
 class Scored:
@@ -262,6 +267,7 @@ def assemble_record(
     environment: Environment,
     config: ScoringConfig | None,
     seconds: Mapping[str, float],
+    rescored_from: str | None = None,
 ) -> ResultRecord:
     """Put a record together: the numbers of one method, beside the descriptions of what made them."""
     headless = backbone is not None and backbone.classes == 0
@@ -285,6 +291,7 @@ def assemble_record(
         seconds=dict(seconds),
         thresholds=thresholds,
         boxes_per_image=scored.evaluated.boxes_per_image,
+        rescored_from=rescored_from,
         outcomes=outcomes,
     )
 

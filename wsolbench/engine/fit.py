@@ -18,6 +18,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from wsolbench.contract import FittedMethod, ImageSplit, LabelFittedMethod, Split
+from wsolbench.data.fingerprint import combine_digests, image_digest
 from wsolbench.data.opened import OpenDataset, OpenSplit
 from wsolbench.engine.features import FeatureBatch, stream_features
 from wsolbench.engine.guards import MethodGuard, refusing_writes
@@ -40,9 +41,11 @@ class Fit:
         images: How many images it was fitted on.
         rounds: In how many passes; None of a method that is fitted without labels.
         state: What it found, by name; empty of a method that is fitted without labels.
+        images_sha256: Of the pixels of these images, in their order.
     """
 
     images: int
+    images_sha256: str
     rounds: int | None = None
     state: Mapping[str, Tensor] = field(default_factory=dict)
 
@@ -189,9 +192,16 @@ def fit_methods(
     ]
     lengths = [max(fitter.wanted for fitter in of_round) for of_round in rounds]
     order = _order(count, seed)
+    digests: dict[int, str] = {}
+
+    def look(index: int, image: NDArray[np.uint8]) -> None:
+        digests[index] = image_digest(image)
+
     with reporter.phase("fit", sum(lengths)) as advance:
         for of_round, length in zip(rounds, lengths, strict=True):
-            stream = stream_features(network, images, batch_size=batch_size, workers=workers, order=order[:length])
+            stream = stream_features(
+                network, images, batch_size=batch_size, workers=workers, order=order[:length], observe=look
+            )
             seen = 0
             with closing(stream) as batches:
                 for batch in batches:
@@ -203,7 +213,12 @@ def fit_methods(
             for fitter in of_round:
                 fitter.end_round(images.ids[order[0]])
         guard.check_values(fitter.built for fitter in fitters)
-        return {fitter.built.name: fitter.result(images.ids[order[0]]) for fitter in fitters}
+        return {
+            fitter.built.name: fitter.result(
+                images.ids[order[0]], combine_digests(digests[index] for index in order[: fitter.wanted].tolist())
+            )
+            for fitter in fitters
+        }
 
 
 @dataclass(frozen=True)
@@ -257,14 +272,14 @@ class _Fitter:
             self._watched(self.method.end_round, f"ending a round of the fit of the method '{self.built.name}'", first)
 
     @torch.no_grad()
-    def result(self, first: str) -> Fit:
-        """Return what became of the fit, with the state on the CPU."""
+    def result(self, first: str, images_sha256: str) -> Fit:
+        """Return what became of the fit on the images of a hash, with the state on the CPU."""
         method, found = self.method, list[object]()
         if not isinstance(method, LabelFittedMethod):
-            return Fit(self.wanted)
+            return Fit(self.wanted, images_sha256)
         doing = f"in what the fit of the method '{self.built.name}' found"
         self._watched(lambda: found.append(method.fit_state()), doing, first)
-        return Fit(self.wanted, self.rounds, _checked_state(self.built, found[0]))
+        return Fit(self.wanted, images_sha256, self.rounds, _checked_state(self.built, found[0]))
 
     def _watched(self, step: Callable[[], None], doing: str, first: str, **given: Tensor) -> None:
         with refusing_writes(self.built, given), self.guard.watch(self.built, doing, first):

@@ -93,6 +93,12 @@ class MethodGuard:
         self._originals = Originals.take()
         self._known: set[str] = set()
 
+    @property
+    def weights_sha256(self) -> str:
+        """A hash of the names and values of all parameters and buffers, as they were at the beginning."""
+        named = sorted((name, digest) for name, (_, digest) in self._values.tensors.items())
+        return hashlib.sha256(repr(named).encode(errors="surrogateescape")).hexdigest()
+
     @contextmanager
     def watch(self, built: BuiltMethod, doing: str, first: str) -> Iterator[None]:
         """Run a method on a batch inside the block.

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -17,16 +17,16 @@ from wsolbench.contract import ImageSplit, MethodContext
 from wsolbench.contract.choices import Target
 from wsolbench.data.fingerprint import image_digest
 from wsolbench.data.opened import OpenSplit
-from wsolbench.engine.boxes import boxes_in_pixels
 from wsolbench.engine.features import FeatureBatch, stream_features
 from wsolbench.engine.guards import MethodGuard
+from wsolbench.engine.made import MadeBatch
 from wsolbench.engine.methods import BuiltMethod, MethodBoxes, MethodMaps, apply_method, maps_of
 from wsolbench.engine.sources import MapBatch
 from wsolbench.errors import PluginError, WeightsError
 from wsolbench.networks.class_rows import rows_of
 from wsolbench.networks.class_weights import check_class_weights
 from wsolbench.networks.network import LoadedNetwork
-from wsolbench.protocol import classified_scoremap, to_scoremap
+from wsolbench.protocol import to_scoremap
 
 __all__ = ["NetworkMaps"]
 
@@ -79,6 +79,28 @@ class NetworkMaps:
             DataError: An image cannot be read.
             PluginError: The network or a method fails, or a map has a wrong shape, or a box is none.
         """
+        with closing(self.make(split, positions)) as batches:
+            for batch in batches:
+                self.count_seconds(batch.seconds)
+                yield batch.to_score()
+
+    def make(
+        self,
+        split: OpenSplit,
+        positions: Sequence[int],
+        observe: Callable[[int, NDArray[np.uint8]], None] | None = None,
+    ) -> Generator[MadeBatch, None, None]:
+        """Yield what is made of the images at some positions, `batch_size` of them at a time.
+
+        Args:
+            split: The split.
+            positions: In its order or another one.
+            observe: Called by the threads with the position and the pixels of every image.
+
+        Raises:
+            DataError: An image cannot be read.
+            PluginError: The network or a method fails, or a map has a wrong shape, or a box is none.
+        """
         digests: dict[int, str] = {}
         remarks: dict[int, tuple[str, ...]] = {}
         sizes: dict[int, tuple[int, int]] = {}
@@ -89,6 +111,8 @@ class NetworkMaps:
             digests[index] = image_digest(image)
             remarks[index] = split.remarks_on(index, size)
             sizes[index] = listed.get(split.images.ids[index], size)
+            if observe is not None:
+                observe(index, image)
 
         stream = stream_features(
             self.network,
@@ -102,26 +126,23 @@ class NetworkMaps:
         with closing(stream) as batches:
             for batch in batches:
                 self._check_class_weights(batch)
-                found = self._apply_methods(batch, split.images, guard)
-                of_images = [sizes.pop(int(index)) for index in batch.indices]
-                yield MapBatch(
+                made, seconds = self._apply_methods(batch, split.images, guard)
+                where = batch.indices.tolist()
+                yield MadeBatch(
                     batch.indices,
-                    {
-                        name: [partial(classified_scoremap, raw_map) for raw_map in made.maps]
-                        for name, made in found.items()
-                        if isinstance(made, MethodMaps)
-                    },
-                    {name: made.statistics for name, made in found.items()},
+                    made,
+                    seconds,
                     _class_hits(batch.logits.float().cpu(), rows_of(batch.labels, self.class_rows).cpu()),
-                    [digests.pop(int(index)) for index in batch.indices],
-                    [remarks.pop(int(index)) for index in batch.indices],
-                    {
-                        name: list(map(boxes_in_pixels, made.boxes, of_images))
-                        for name, made in found.items()
-                        if isinstance(made, MethodBoxes)
-                    },
+                    [digests.pop(index) for index in where],
+                    [remarks.pop(index) for index in where],
+                    np.array([sizes.pop(index) for index in where], dtype=np.int64),
                 )
         guard.check_values(self.built)
+
+    def count_seconds(self, spent: Mapping[str, float]) -> None:
+        """Add what methods took."""
+        for method, seconds in spent.items():
+            self.seconds[method] = self.seconds.get(method, 0.0) + seconds
 
     def scoremaps(self, images: ImageSplit, indices: Sequence[int]) -> dict[str, dict[int, NDArray[np.float32]]]:
         """Compute the maps of a few images: method -> position in the split -> (FRAME, FRAME).
@@ -138,7 +159,7 @@ class NetworkMaps:
         guard = self._guard
         with closing(stream) as batches:
             for batch in batches:
-                made = self._apply_methods(batch, images, guard)
+                made, _ = self._apply_methods(batch, images, guard)
                 for built in self.built:
                     maps = maps_of(built, made[built.name]).maps
                     scoremaps[built.name].update(zip(batch.indices.tolist(), map(to_scoremap, maps), strict=True))
@@ -148,6 +169,11 @@ class NetworkMaps:
     def only(self, method: str) -> NetworkMaps:
         """Return the source of one method's maps alone."""
         return replace(self, built=tuple(built for built in self.built if built.name == method))
+
+    @property
+    def weights_sha256(self) -> str:
+        """A hash of the values of all parameters and buffers of the network."""
+        return self._guard.weights_sha256
 
     def _check_class_weights(self, batch: FeatureBatch) -> None:
         """Refuse a network whose class weights are not those of its class scores; its first batch shows it."""
@@ -177,19 +203,20 @@ class NetworkMaps:
     @torch.no_grad()
     def _apply_methods(
         self, batch: FeatureBatch, images: ImageSplit, guard: MethodGuard
-    ) -> dict[str, MethodMaps | MethodBoxes]:
+    ) -> tuple[dict[str, MethodMaps | MethodBoxes], dict[str, float]]:
+        """Return what the methods make of a batch, and how long each took."""
         self._check_values(batch, images)
         classes = batch.logits.argmax(dim=1) if self.target == "predicted" else rows_of(batch.labels, self.class_rows)
         context = MethodContext(self.network.module, batch.images, classes, batch.logits, batch.rest)
         ids = [images.ids[index] for index in batch.indices]
-        made = {}
+        made, seconds = {}, {}
         for built in self.built:
             started = time.perf_counter()
             made[built.name] = apply_method(built, batch.features, context, ids, guard)
-            self.seconds[built.name] = self.seconds.get(built.name, 0.0) + time.perf_counter() - started
+            seconds[built.name] = time.perf_counter() - started
         for built in self.built:
             self._check_kind(built, type(made[built.name]), ids[0])
-        return made
+        return made, seconds
 
     def _check_kind(self, built: BuiltMethod, kind: type, first: str) -> None:
         """Refuse a method that makes maps of some images, and boxes of others."""

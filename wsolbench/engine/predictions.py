@@ -24,7 +24,7 @@ from wsolbench.records import ClassifierInfo, ResultRecord
 from wsolbench.records.store import LARGEST, is_record, read_file
 from wsolbench.records.verify import parse_verified
 
-__all__ = ["PredictedClasses", "PredictedFiles", "StoredBoxes", "unscored"]
+__all__ = ["PredictedClasses", "PredictedFiles", "StoredBoxes", "read_classes", "unscored"]
 
 FIVE = 5
 
@@ -40,6 +40,17 @@ class PredictedClasses:
 
     hits: Mapping[int, NDArray[np.bool_]]
     info: ClassifierInfo
+
+
+def read_classes(dataset: OpenDataset, evaluated: OpenSplit, path: Path | None) -> PredictedClasses | None:
+    """Return the classes of another network for the evaluated split; None without a file of them.
+
+    Raises:
+        DataError: The file is of another form, or does not fit the images and classes.
+    """
+    if path is None:
+        return None
+    return PredictedFiles(dataset, evaluated, dataset.images(evaluated.split).ids).classes(path, "--classifier")
 
 
 @dataclass(frozen=True)

@@ -20,13 +20,17 @@ from wsolbench.engine.assembly import (
     open_splits,
     score_splits,
 )
+from wsolbench.engine.cache_identity import cache_identities
+from wsolbench.engine.cached import cached_maps, report_cache
+from wsolbench.engine.finished import check_output, read_earlier
 from wsolbench.engine.fit import Fit, check_fit_classes, fit_methods, open_fit_images, save_state
 from wsolbench.engine.localize import NetworkMaps
 from wsolbench.engine.methods import BuiltMethod, build_methods, check_needs
-from wsolbench.engine.predictions import PredictedClasses, PredictedFiles
+from wsolbench.engine.predictions import PredictedClasses, read_classes
 from wsolbench.engine.provenance import describe_backbone, describe_dataset, describe_environment, describe_method
 from wsolbench.engine.rules import check_rules
 from wsolbench.engine.sources import MapSource, SavedMaps
+from wsolbench.engine.unchanged import check_unchanged
 from wsolbench.errors import OutputError, UsageError
 from wsolbench.files import atomic_folder, check_writable, file_name
 from wsolbench.host.provider import Provider
@@ -83,8 +87,7 @@ def plan_run(config: RunConfig, registry: Registry, reporter: Reporter) -> RunPl
     Raises:
         WsolbenchError: Whatever the user can mend.
     """
-    if config.out is not None:
-        check_writable(config.out, "--out")
+    check_output(config)
     check_rules(config)
     if config.target == "predicted" and config.classifier is not None:
         raise UsageError(
@@ -157,22 +160,31 @@ def carry_out(plan: RunPlan, reporter: Reporter, *, command: str) -> list[Result
         WsolbenchError: Whatever the user can mend.
     """
     config = plan.config
+    earlier = read_earlier(config)
     with ExitStack() as stack:
-        draft = None if config.out is None else stack.enter_context(atomic_folder(config.out))
+        draft = None if config.out is None or earlier else stack.enter_context(atomic_folder(config.out))
         with reporter.phase("annotations"):
             splits = open_splits(plan.dataset, plan.split, config.limit, config.tau_from)
-            rows = _choose_rows(plan, [*splits.parts, *([splits.pseudo] if splits.pseudo else [])], reporter)
+            rows = _choose_rows(plan, splits.scored, reporter)
             dataset = describe_dataset(plan.dataset, splits.parts, config.limit)  # hashes annotations, reads masks
             check_masks(splits, reporter)
-        classes = _read_classes(plan, splits.evaluated)
-        fitted = _fit(plan, splits.parts, rows, reporter)
         maps = NetworkMaps(
             plan.network, plan.methods, config.target, config.batch_size, config.workers, config.seed, rows
         )
-        source: MapSource = maps
+        if earlier:
+            with reporter.phase("comparison"):
+                records = check_unchanged(config, earlier, maps, plan.dataset, dataset, splits.scored)
+            reporter.say(f"nothing is left to do: {config.out} is finished, and what it was made from has not changed")
+            return records
+        classes = read_classes(plan.dataset, splits.evaluated, config.classifier)
+        fitted = _fit(plan, splits.parts, rows, reporter)
+        identities = cache_identities(maps, plan.dataset, fitted) if config.cache else {}
+        cached = stack.enter_context(cached_maps(maps, identities))
+        source: MapSource = cached
         if config.save_scoremaps is not None:
-            source = SavedMaps(maps, _scoremap_folders(plan, config.save_scoremaps, draft, stack))
+            source = SavedMaps(source, _scoremap_folders(plan, config.save_scoremaps, draft, stack))
         scored = score_splits(source, splits, config, reporter)
+        report_cache(cached, reporter)
         if classes is not None:
             scored = {name: of_method.with_hits(classes.hits) for name, of_method in scored.items()}
         alone = {name: round(seconds, 3) for name, seconds in maps.seconds.items()}  # galleries call methods again
@@ -235,14 +247,6 @@ def _records(
         )
         for built in plan.methods
     ]
-
-
-def _read_classes(plan: RunPlan, evaluated: OpenSplit) -> PredictedClasses | None:
-    """Return the classes of another network, where they are asked for."""
-    if plan.config.classifier is None:
-        return None
-    whole = plan.dataset.images(evaluated.split).ids
-    return PredictedFiles(plan.dataset, evaluated, whole).classes(plan.config.classifier, "--classifier")
 
 
 def _fit(plan: RunPlan, parts: Sequence[OpenSplit], rows: tuple[int, ...] | None, reporter: Reporter) -> dict[str, Fit]:

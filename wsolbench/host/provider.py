@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from wsolbench.contract.names import SOURCE
 from wsolbench.errors import PluginError, WsolbenchError
 
+UNRELEASED = "unreleased"
+"""The version of what Python was given and nobody can tell apart from others of its name."""
+
 
 @dataclass(frozen=True)
 class Provider:
@@ -34,6 +37,11 @@ class Provider:
     def recorded_version(self) -> str:
         """The version for records and cards, which hold the whole hash of a file."""
         return self.version if self.sha256 is None else f"{SOURCE}{self.sha256}"
+
+    @property
+    def is_installed(self) -> bool:
+        """Whether it is a distribution or a file, so that the same name and version are the same code again."""
+        return self.sha256 is not None or not (self.version.startswith(SOURCE) or self.version == UNRELEASED)
 
 
 def of_the_user(error: BaseException) -> bool:

@@ -18,7 +18,7 @@ from wsolbench.contract.names import SOURCE
 from wsolbench.errors import UsageError
 from wsolbench.files import read_regular
 from wsolbench.host.hookspecs import PROJECT
-from wsolbench.host.provider import Provider
+from wsolbench.host.provider import UNRELEASED, Provider
 
 __all__ = ["PluginFile", "Source", "installed_sources", "source_of_file", "source_of_module", "sources_of_files"]
 
@@ -109,7 +109,7 @@ def source_of_module(name: str, installed: Iterable[Source]) -> Source | None:
     if not there:
         return None
     package = name.partition(".")[0]
-    return Source(Provider(package, "unreleased", name), name, partial(importlib.import_module, name))
+    return Source(Provider(package, UNRELEASED, name), name, partial(importlib.import_module, name))
 
 
 def sources_of_files(files: Iterable[PluginFile]) -> list[Source]:

@@ -8,12 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from wsolbench.errors import OutputError
+from wsolbench.locks import lock
 from wsolbench.progress import Reporter
-
-try:
-    import fcntl
-except ImportError:  # no POSIX system
-    fcntl = None  # type: ignore[assignment]
 
 __all__ = ["locked"]
 
@@ -45,15 +41,11 @@ def locked(folder: Path, reporter: Reporter, *, shared: bool = False) -> Iterato
 
 
 def _lock(descriptor: int, folder: Path, reporter: Reporter, *, shared: bool) -> None:
-    warning = f"{folder} cannot be locked here: let one command at a time change this leaderboard"
-    if fcntl is None:
-        reporter.warn(warning)
-        return
-    kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
     try:
-        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        reporter.say(f"waiting for another 'wsolbench leaderboard' of {folder}")
-        fcntl.flock(descriptor, kind)
+        if not lock(descriptor, shared=shared):
+            reporter.say(f"waiting for another 'wsolbench leaderboard' of {folder}")
+            lock(descriptor, shared=shared, wait=True)
     except OSError as error:
-        reporter.warn(f"{warning} ({error.strerror})")
+        reporter.warn(
+            f"{folder} cannot be locked here: let one command at a time change this leaderboard ({error.strerror})"
+        )

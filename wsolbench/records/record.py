@@ -557,6 +557,11 @@ class ResultRecord(_Part):
         description="mean number of predicted boxes of an image, any of which may be right for MaxBoxAccV2; null for "
         "maps, and in older records",
     )
+    rescored_from: Sha256 | None = Field(
+        default=None,
+        description="outcomes_sha256 of the record whose maps were scored again from the cache, whose network and "
+        "environment these are; null where a network made the maps, and in older records",
+    )
     splits: list[SplitInfo] = Field(
         min_length=1, max_length=3, description="the evaluated split first; images with pseudo boxes last"
     )

@@ -1,0 +1,42 @@
+"""What code a plugin is made of, as far as it can be told: a hash that differs when the code does."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+__all__ = ["source_sha256"]
+
+
+def source_sha256(function: object) -> str | None:
+    """Return the hash of the Python files of the top-level package, or of the one module, that defines a function.
+
+    A plugin under development changes without a new version. Packages that it imports are not looked at.
+
+    Args:
+        function: A function or a class.
+
+    Returns:
+        None where it is not in a file that was imported, as in a notebook or in a script.
+    """
+    defining = getattr(inspect.unwrap(function), "__module__", None) if callable(function) else None
+    top = sys.modules.get(str(defining).partition(".")[0])
+    if top is None or top.__name__ == "__main__":
+        return None
+    digest, found = hashlib.sha256(), False
+    for name, path in _files(top):
+        digest.update(f"{name}\n".encode(errors="surrogateescape") + hashlib.sha256(path.read_bytes()).digest())
+        found = True
+    return digest.hexdigest() if found else None
+
+
+def _files(top: object) -> Iterator[tuple[str, Path]]:
+    """Yield the Python files of a package or module, each with its name below the package."""
+    for folder in sorted(map(str, getattr(top, "__path__", []))):
+        for path in sorted(Path(folder).rglob("*.py")):
+            yield path.relative_to(folder).as_posix(), path
+    if not hasattr(top, "__path__") and getattr(top, "__file__", None):
+        yield Path(str(top.__file__)).name, Path(str(top.__file__))  # type: ignore[attr-defined]
