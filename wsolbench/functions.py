@@ -420,6 +420,8 @@ def train(
         WsolbenchError: Whatever the caller can mend.
     """
     call = _Call(dict(locals()), progress)
+    from wsolbench.networks.describe import usual_method
+
     network = call.register(backbone, None)
     config = TrainConfig.of(
         backbone=network,
@@ -431,7 +433,7 @@ def train(
         weights=None if weights is None else str(weights),
         seeds=seeds,
         watch=watch,
-        method=call.registry.usual_method(network) if method is None else call.register(method, None),
+        method=usual_method(call.registry, network) if method is None else call.register(method, None),
         method_options=dict(method_options or {}),
         **call.settings(
             TrainConfig,

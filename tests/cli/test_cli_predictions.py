@@ -312,6 +312,18 @@ def test_json_that_holds_no_boxes_is_refused_in_one_line(cli, tmp_path, made, co
     assert cli("evaluate", "--metadata-root", made.metadata, "--boxes", tmp_path / "boxes.json").refused(words)
 
 
+def test_a_record_in_place_of_boxes_and_boxes_in_place_of_maps_are_said_to_be_what_they_are(cli, tmp_path, made):
+    (folder := tmp_path / "boxes" / "native").mkdir(parents=True)
+    (file := folder / "test.csv").write_text("\n".join([HEADER, *GOOD]))
+    place, out = ["--metadata-root", made.metadata], tmp_path / "out"
+    assert cli("evaluate", *place, "--predictions", file, "--out", out).code == 0
+    (record,) = out.glob("record*.json")
+    said = cli("evaluate", *place, "--predictions", record)
+    assert said.refused(f"--predictions {record}: it is a record; name a file of boxes", "DIR/METHOD/test.csv")
+    said = cli("evaluate", *place, "--scoremaps", folder)
+    assert said.refused("it holds test.csv: boxes are scored by --predictions FILE in place of --scoremaps")
+
+
 @pytest.mark.parametrize(
     ("lines", "words"),
     [

@@ -38,6 +38,23 @@ def test_a_network_is_trained_by_a_system_and_run(cli, folder_set, tmp_path):
     assert f"wsolbench run --backbone adl:resnet_nano --weights {out / 'weights.safetensors'}" in told
 
 
+def test_where_there_are_no_class_weights_another_method_is_told_and_runs(cli, folder_set, tmp_path):
+    """Of a system whose map is CAM, and of a choice without any system."""
+    made, out = folder_set(train=16, val=2, test=4), tmp_path / "trained"
+    trained = cli("train", "--backbone", "adl:vit_nano", *made.options, *SHORT, "--input-size", "32", "--out", out)
+    assert trained.code == 0, trained.err
+    typed = ["--backbone", "adl:vit_nano", "--weights", str(out / "weights.safetensors"), "--method", "grad-cam"]
+    assert trained.out.splitlines()[-1] == f"run it with {' '.join(typed)}"
+    assert cli("run", *typed, *made.options, "--interval", "0.1", "--out", tmp_path / "run").code == 0
+    assert cli("weights", out / "weights.safetensors").out.splitlines()[-1].endswith("--method grad-cam")
+    described = json.loads(cli("describe", "adl:vit_nano", "--json").out)
+    assert described["method"] == "grad-cam"
+    assert described["example"].endswith("--method grad-cam")
+    chosen = ["--backbone", "vit_nano", "--choose", "1", "--input-size", "32", "--out", tmp_path / "chosen"]
+    done = cli("train", *chosen, *made.options, *SHORT)
+    assert done.out.splitlines()[-1].endswith("--method grad-cam"), done.err
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -46,6 +63,10 @@ def test_a_network_is_trained_by_a_system_and_run(cli, folder_set, tmp_path):
         (["--backbone", "adk:resnet_nano"], ("unknown backbone 'adk:resnet_nano'", "'adl:resnet_nano'")),
         (["--backbone", "adl:resnet"], ("'adl:resnet' is a family", "adl:resnet_nano")),
         (["--backbone", "adl:resnet_nano", "--system-opt", "places=layr4"], ("no tap 'layr4'", "layer4")),
+        (
+            ["--backbone", "psol:resnet_nano", "--system-opt", "ddt_size=100000000"],
+            ("'ddt_size' takes a whole number from 1 to 4096, or none, not '100000000'",),
+        ),
     ],
 )
 def test_what_cannot_be_trained_is_one_line(cli, folder_set, tmp_path, arguments, words):

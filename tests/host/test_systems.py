@@ -109,6 +109,20 @@ def test_what_is_wrong_with_the_system_before_a_network_is_said_and_nothing_else
 
 
 @pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("acol/res_nano", "Did you mean 'acol:res_nano'? A colon stands behind the name of a system."),
+        ("acol-res_nano", "Did you mean 'acol:res_nano'? A colon stands behind the name of a system."),
+        ("acol:", "No network stands behind the colon: type acol:NAME."),
+        (":res_nano", "No system stands before the colon: type SYSTEM:res_nano, or res_nano alone."),
+    ],
+)
+def test_a_system_and_a_network_with_another_sign_between_them_or_one_alone(name, told):
+    with pytest.raises(UnknownNameError, match=rf"^unknown backbone '{name}'\. {re.escape(told)}\n"):
+        REGISTRY.networks(name)
+
+
+@pytest.mark.parametrize(
     ("kind", "name", "told"),
     [
         ("recipes", "acol", "It is a system, which stands before a network: --backbone acol:NAME."),

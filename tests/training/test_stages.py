@@ -15,7 +15,7 @@ from wsolbench.config import TrainConfig
 from wsolbench.contract import Split, Stage, SystemSpec
 from wsolbench.contract.systems import rebuilt
 from wsolbench.data.images import warp
-from wsolbench.errors import PluginError, UsageError
+from wsolbench.errors import OutputError, PluginError, UsageError
 from wsolbench.figures.training_curve import draw_curve
 from wsolbench.host.registry import Offer
 from wsolbench.networks.known_weights import KnownWeights
@@ -305,8 +305,16 @@ def test_targets_that_have_changed_are_noticed(staged, trained, toys, monkeypatc
     with pytest.raises(Killed):
         trained(made)
     path = toys.folder / "out.targets" / "seed-0" / "fit" / "maps.npy"
-    path.write_bytes(path.read_bytes()[:-1] + b"x")
-    with pytest.raises(UsageError, match=r"--resume: the targets of the stage 'fit' in .* are missing or have changed"):
+    whole = path.read_bytes()
+    told = (
+        r"--resume: the targets of the stage 'fit' in .* are missing or have changed; .* delete .*out\.state to start"
+    )
+    for damaged in (whole[:-1] + b"x", whole[:40], b"", b"\x93NUMPY\x01\x00\x10\x00{'descr': ('<f4\n"):
+        path.write_bytes(damaged)
+        with pytest.raises(UsageError, match=told):
+            trained(everything(staged), resume=True)
+    path.unlink()
+    with pytest.raises(UsageError, match=told):
         trained(everything(staged), resume=True)
 
 
@@ -534,6 +542,19 @@ def test_what_cannot_be_trained_is_one_line(staged, trained, stage, message):
     assert str(error.value) == message
 
 
+def test_a_stage_that_stands_before_the_one_that_it_goes_on_from_is_one_line(staged, trained):
+    said = "the stage 'two' of 'sys' goes on from the stage 'one', which does not stand before it; the system states"
+    with pytest.raises(UsageError, match=said):
+        trained(staged(Stage("two", 1, after="one"), Stage("one", 1)))
+
+
+@pytest.mark.parametrize(("given", "said"), [(None, "NoneType"), (["one"], r"\['str'\]"), (iter(()), "tuple_iterator")])
+def test_stages_of_another_form_are_the_systems_error(staged, trained, monkeypatch, given, said):
+    monkeypatch.setattr(Staged, "stages", lambda *_: given)
+    with pytest.raises(PluginError, match=f"in the system 'sys': TypeError: its stages are {said}: expected a list of"):
+        trained(staged())
+
+
 @pytest.mark.parametrize("classes", [2, 3, 0])
 def test_a_stage_goes_on_from_weights_that_have_the_classifier(staged, classes):
     """With 3 classes or none, the classifier would start at random, and make the targets of the stage."""
@@ -595,7 +616,11 @@ def test_mixed_images_are_refused_where_a_stage_needs_one_class(staged, trained)
             lambda step: step.outputs["logits"].mean(),
             "the loss returned Tensor, expected a mapping of one",
         ),
-        (lambda _: {}, "the loss returned dict, expected a mapping of one"),
+        (lambda _: {}, "the loss returned no term, expected a mapping of one"),
+        (
+            lambda step: {"a": step.outputs["logits"].mean().detach(), "b": torch.ones(())},
+            r"no term of the loss \(a, b\) depends on the weights that the stage trains",
+        ),
         (lambda step: {"a": step.outputs["logits"]}, r"the term 'a' of the loss is \(4, 2\), expected a scalar tensor"),
         (
             lambda step: {"a": step.outputs["logits"].mean(), "b": step.outputs["logits"].mean() / 0},
@@ -749,3 +774,47 @@ def test_targets_lie_beside_the_state_until_the_training_is_complete(registry, f
     done = train(config, registry, Reporter(), command="")
     assert [stage.name for stage in done.card.system.stages] == ["start", "fit"]
     assert left() == ["out"]
+
+
+class WithoutRows(WithTargets):
+    """Targets of which there are too few, before any state is saved."""
+
+    def stages(self, epochs):
+        return [Stage("fit", epochs, targets=lambda images: ({"a": labels[:1]} for _, labels in images))]
+
+
+def test_targets_that_nothing_continues_from_are_removed_and_what_is_not_ours_stays(registry, folder_set, tmp_path):
+    made = folder_set(train=8, test=2)
+    registry = registry.including(Offer(SystemSpec("sys", WithoutRows, rebuilt, "us"), PROVIDER))
+    config = TrainConfig.of(
+        backbone="sys:resnet_nano",
+        dataset="folder",
+        data_root=made.images,
+        metadata_root=made.metadata,
+        recipe_options={"epochs": 1, "batch_size": 4},
+        input_size=32,
+        out=tmp_path / "out",
+    )
+    with pytest.raises(PluginError, match="targets of 2 of 8 images: expected one for each"):
+        train(config, registry, Reporter(), command="")
+    assert not list(tmp_path.glob("out*"))
+    (other := tmp_path / "out.targets").mkdir()
+    (other / "notes.txt").write_text("mine")
+    for _ in ("a folder", "a file"):
+        with pytest.raises(UsageError, match=r"out\.targets holds something else.*; move it, or name another --out"):
+            train(config, registry, Reporter(), command="")
+        assert [path.name for path in tmp_path.glob("out*")] == ["out.targets"]
+        if other.is_dir():
+            assert (other / "notes.txt").read_text() == "mine"
+            (other / "notes.txt").unlink()
+            other.rmdir()
+            other.write_text("mine")
+
+
+def test_a_full_disk_is_no_fault_of_the_system(staged, trained, monkeypatch):
+    def full(*_given, **_options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("wsolbench.training.targets.open_memmap", full)
+    with pytest.raises(OutputError, match=r"the targets .*fit cannot be written \(No space left on device\)"):
+        trained(staged(Stage("fit", 1, targets=each(a=torch.zeros(4)))))

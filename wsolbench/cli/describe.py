@@ -147,12 +147,12 @@ def _describe(registry: Registry, offer: Offer[Spec], classes: int, *, merged: b
 
 def _about_backbone(registry: Registry, offer: Offer[BackboneSpec], classes: int, *, merged: bool) -> dict[str, Any]:
     from wsolbench.networks.configure import backbone_options
-    from wsolbench.networks.describe import describe_backbone
+    from wsolbench.networks.describe import describe_backbone, usual_method
 
     system = registry.backbones.system_of(offer.spec.name)
     facts = describe_backbone(offer.spec, offer.provider, classes, merged=merged)
-    own = {} if system is None else {"system": f"{system.name}: {system.spec.source}", "method": system.spec.method}
-    method = own.get("method") or ("cam" if facts["class_weights"] else "mean-feature")
+    method = usual_method(registry, offer.spec.name, has_class_weights=facts["class_weights"])
+    own = {} if system is None else {"system": f"{system.name}: {system.spec.source}", "method": method}
     weights = "" if facts["shipped_weights"] else " --weights random"
     example = f"wsolbench run --backbone {offer.name}{weights} --method {method}"
     options = {option.name: _option(option) for option in backbone_options(offer)}

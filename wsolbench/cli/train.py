@@ -142,7 +142,9 @@ def train(
     method: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME", help="Of a choice: the method whose maps are scored; default cam, or as the system says."
+            metavar="NAME",
+            help="Of a choice: the method whose maps are scored; default: as the system says, or else cam; grad-cam "
+            "without class weights.",
         ),
     ] = None,
     method_opt: Annotated[
@@ -164,7 +166,7 @@ def train(
     if choose is None and checkpoint == "last":
         _refuse_without_choose({"--choose-by": choose_by, "--method": method, "--method-opt": method_opt})
     registry = session.load_plugins()
-    method = method or registry.usual_method(backbone)
+    scored_by = method or registry.usual_method(backbone)
     from wsolbench.config import TrainConfig
 
     config = TrainConfig.of(
@@ -193,8 +195,8 @@ def train(
         choose=choose,
         checkpoint=checkpoint,
         choose_by=choose_by,
-        method=method,
-        method_options=read_method_options([method], method_opt or [])[method],
+        method=scored_by,
+        method_options=read_method_options([scored_by], method_opt or [])[scored_by],
         resume=resume,
         out=out or fresh_folder(f"train-{backbone}"),
     )
@@ -206,9 +208,12 @@ def train(
         recipe=recipe,
     )
     check_weights(registry, backbone, weights)
+    from wsolbench.networks.describe import usual_method
     from wsolbench.training.choose import train_or_choose as carry_out
 
     with session.clean_stdout():
+        if method is None:
+            config = config.model_copy(update={"method": usual_method(registry, backbone)})
         trained = carry_out(config, registry, session.reporter(), command=session.command_without("--resume"))
     with session.recorded_in(trained.folder):
         for result in trained.card.results:
@@ -225,8 +230,8 @@ def train(
         if trained.card.system is not None or trained.card.chosen is not None:
             of_method = trained.card.chosen.method_options if trained.card.chosen else config.method_options
             options = [f"--backbone-opt {name}={value}" for name, value in trained.card.backbone_options.items()]
-            options += [f"--weights {trained.weights}", f"--method {method}"]
-            options += [f"--method-opt {method}.{name}={value}" for name, value in of_method.items()]
+            options += [f"--weights {trained.weights}", f"--method {config.method}"]
+            options += [f"--method-opt {config.method}.{name}={value}" for name, value in of_method.items()]
             typer.echo(f"run it with{session.plugin_options} --backbone {backbone} {' '.join(options)}")
 
 

@@ -65,6 +65,8 @@ def _summary(file: Path, entries: dict[str, Tensor]) -> str:
 def _about(
     fit: Fit, registry: Registry, file: WeightsFile, key: str | None, size: int | None, plugins: str
 ) -> list[str]:
+    from wsolbench.networks.describe import usual_method
+
     name = registry.backbones.shown_name(fit.offer)
     form = ", branches merged" if fit.merged else ""
     classes = f"{fit.classes:,} classes" if fit.classes else "no classifier"
@@ -79,8 +81,8 @@ def _about(
         lines += [f"  refused: {fit.problem}"] if fit.problem else []
         which = "" if key is None else f" --weights-key {key}"
         which += "" if size is None else f" --input-size {size}"
-        method = ("cam" if fit.class_weights else "grad-cam") if fit.classes else "pc1-unsigned"
-        method = registry.usual_method(name) if fit.offer.spec.system else method
+        usual = usual_method(registry, name, has_class_weights=fit.class_weights)
+        method = usual if fit.classes or fit.offer.spec.system else "pc1-unsigned"
         run = f"wsolbench run{plugins} --backbone {name} --weights {file.path}{which}"
         lines.append(f"  {run} --dataset DATASET --method {method}")
     return lines

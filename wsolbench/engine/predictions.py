@@ -128,6 +128,7 @@ class PredictedFiles:
         """
         if not self.part.has_boxes:
             raise DataError(f"the split {self.part.split.label} has no boxes to compare predicted boxes with")
+        _refuse_record(path, option)
         predicted = read_predicted_boxes(path, self._images, self.part.annotations.image_sizes, option)
         for note in predicted.notes:
             reporter.say(note)
@@ -143,6 +144,15 @@ class PredictedFiles:
         """Return the images of the other splits that are scored on."""
         splits = {Split.TEST, Split.TRAIN_FULLSUP} & self.dataset.splits - {self.part.split}
         return [image_id for split in splits for image_id in self.dataset.images(split).ids]
+
+
+def _refuse_record(path: Path, option: str) -> None:
+    """Refuse a record in place of boxes. Raises ``DataError``."""
+    if _read_record(path) is not None:
+        raise DataError(
+            f"{option} {path}: it is a record; name a file of boxes, which 'wsolbench run --save-scoremaps DIR' writes "
+            "to DIR/METHOD/test.csv, or the record beside one, for its classes: --classifier"
+        )
 
 
 def _read_record(path: Path) -> ResultRecord | None:

@@ -58,8 +58,15 @@ class ScoremapFolder:
             short = f" or {stem}.npy" if uses[stem] == 1 else f"; {stem}.npy could be of {uses[stem]} images"
             raise ScoremapError(
                 f"{root} has no scoremap for {len(missing)} of {len(ids)} images; the first is '{first}' "
-                f"(expected {first}.npy{short}); write the missing files, or name the folder that holds them"
+                f"(expected {first}.npy{short}); {self._advice(missing)}"
             )
+
+    def _advice(self, missing: Sequence[str]) -> str:
+        """Return what to do where images have no map."""
+        boxes = sorted(path.name for path in self._root.glob("*.csv")) if len(missing) == len(self._paths) else []
+        if boxes:
+            return f"it holds {', '.join(boxes)}: boxes are scored by --predictions FILE in place of --scoremaps"
+        return "write the missing files, or name the folder that holds them"
 
     def refuse_unlisted(self, known: Iterable[str]) -> None:
         """Refuse maps that are of no image, such as those of another data set.

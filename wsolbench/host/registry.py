@@ -278,7 +278,13 @@ class Networks(Catalogue[BackboneSpec]):
         """Say what is wrong with the system before a network; else as `Catalogue.misplaced`, but for systems alone."""
         prefix, colon, rest = name.partition(":")
         if not colon:
-            return "" if any(system.name == name for system in self._systems) else super().misplaced(name)
+            if any(system.name == name for system in self._systems):
+                return ""
+            return self._written_otherwise(name) or super().misplaced(name)
+        if not prefix:
+            return f"No system stands before the colon: type SYSTEM:{rest or 'NAME'}, or {rest or 'NAME'} alone"
+        if not rest and any(system.name == prefix for system in self._systems):
+            return f"No network stands behind the colon: type {prefix}:NAME"
         stacked = [(one, two, base) for one, behind in self.split(name) for two, base in self.split(behind)]
         if stacked:
             one, two, base = stacked[0]
@@ -293,6 +299,14 @@ class Networks(Catalogue[BackboneSpec]):
         meant = f"Did you mean {' or '.join(repr(f'{each}:{rest}') for each in close)}? "
         said = f"No system is called '{prefix}'; 'wsolbench list systems' shows all {len(self._systems)}"
         return (meant if close else "") + said
+
+    def _written_otherwise(self, name: str) -> str:
+        """Return what to type for a system and a network with another sign between them; empty where they are none."""
+        for system in self._systems:
+            rest = name.removeprefix(system.name)
+            if rest[:1] in ("/", "-", "_", ".", "+", " ") and super().find(rest[1:]):
+                return f"Did you mean '{system.name}:{rest[1:]}'? A colon stands behind the name of a system"
+        return ""
 
     def system_of(self, name: str) -> Offer[SystemSpec] | None:
         """Return the system that trains the network of a name, which is one; None for a network alone."""
@@ -461,7 +475,7 @@ class Registry:
         return behind[1], int(behind[2])
 
     def usual_method(self, name: str) -> str:
-        """Return the method that makes the maps of the network of a name: that of its system, or CAM."""
+        """Return the method that the system of a network states for its maps, or CAM."""
         system = self.backbones.system_of(self.sized(name)[0])
         return "cam" if system is None else system.spec.method
 

@@ -15,6 +15,7 @@ from wsolbench.contract.backbones import class_weights, maps_and_rest
 from wsolbench.contract.taps import tap_maps
 from wsolbench.errors import UsageError
 from wsolbench.host.provider import Provider, blaming
+from wsolbench.host.registry import Registry
 from wsolbench.networks.network import kernel_sizes, stage_kernel
 from wsolbench.networks.shapes import build_shapes
 
@@ -42,6 +43,32 @@ def build_on_meta(spec: BackboneSpec, provider: Provider, num_classes: int, *, m
         if merged:
             module.reparameterize()
     return module.eval()
+
+
+def usual_method(registry: Registry, name: str, *, has_class_weights: bool | None = None) -> str:
+    """Return the method for the maps of a network where nobody names one: that of its system, or CAM.
+
+    Without class weights it is Grad-CAM in place of CAM.
+
+    Args:
+        registry: What the plugins offer.
+        name: The name of the network; one that is no network's is left to whoever reads it next.
+        has_class_weights: Whether the network has class weights; None where that is not known yet.
+
+    Raises:
+        UsageError: The system cannot serve the network.
+        PluginError: The plugin's code fails.
+    """
+    stated = registry.usual_method(name)
+    if stated != "cam":
+        return stated
+    if has_class_weights is None:
+        found = registry.backbones.find(registry.sized(name)[0])
+        if len(found) != 1:
+            return stated
+        module = build_on_meta(found[0].spec, found[0].provider, 2, merged=False)
+        has_class_weights = class_weights(module) is not None
+    return "cam" if has_class_weights else "grad-cam"
 
 
 def state_dict_shapes(

@@ -27,7 +27,7 @@ from wsolbench.training.initial_weights import read_start, start_for
 from wsolbench.training.kept_epochs import KeptEpochs
 from wsolbench.training.plan import TrainingPlan
 from wsolbench.training.state import state_path_of
-from wsolbench.training.targets import targets_folder
+from wsolbench.training.targets import check_place, targets_folder
 from wsolbench.training.train import WEIGHTS, carry_out
 
 __all__ = ["TrainedClassifier", "one_network", "plan_training", "system_of", "train"]
@@ -66,6 +66,7 @@ def train(
     state_path = state_path_of(config.out)
     if state_path.exists() and not config.resume:
         raise UsageError(f"{state_path} holds a training that was interrupted; add --resume, or delete it")
+    check_place(state_path)
     with (
         _removed_when_complete(state_path, KeptEpochs(state_path, config.keep_every)),
         atomic_folder(config.out) as draft,
@@ -156,7 +157,10 @@ def one_network(registry: Registry, name: str) -> Offer[BackboneSpec]:
 
 @contextmanager
 def _removed_when_complete(state_path: Path, epochs: KeptEpochs) -> Iterator[None]:
-    """Remove the state of a training that is complete, under whatever name, its targets and copies of kept weights."""
+    """Remove the state of a training that is complete, under whatever name, its targets and copies of kept weights.
+
+    Of one that failed before its first state, targets and copies are removed too: nothing could continue from them.
+    """
 
     def remove() -> None:
         state_path.unlink(missing_ok=True)
@@ -165,8 +169,9 @@ def _removed_when_complete(state_path: Path, epochs: KeptEpochs) -> Iterator[Non
 
     try:
         yield
-    except ElsewhereError:
-        remove()
+    except BaseException as error:
+        if isinstance(error, ElsewhereError) or not state_path.exists():
+            remove()
         raise
     remove()
 

@@ -51,7 +51,7 @@ def stages_of(built: Built[System] | None, epochs: int, *, start: Start) -> tupl
     if built is None:
         return (Stage("training", epochs),)
     with built.blaming():
-        stages = tuple(stage for stage in built.made.stages(epochs) if stage.epochs)
+        stages = tuple(stage for stage in _stated(built.made, epochs) if stage.epochs)
         names = [stage.name for stage in stages]
         if len(set(names)) < len(names) or any(stage.epochs < 0 or stage.pairs < 1 for stage in stages):
             raise ValueError(f"stages {', '.join(names)}: expected names of their own, epochs and pairs of at least 1")
@@ -62,9 +62,10 @@ def stages_of(built: Built[System] | None, epochs: int, *, start: Start) -> tupl
     for place, stage in enumerate(stages):
         if stage.after is None or stage.after in names[:place] or start == "classifier":
             continue
-        lacks = (
-            f"the stage '{stage.name}' of '{built.name}' goes on from the stage '{stage.after}', which this training "
-        )
+        goes_on = f"the stage '{stage.name}' of '{built.name}' goes on from the stage '{stage.after}', which"
+        if stage.after in names[place:]:
+            raise UsageError(f"{goes_on} does not stand before it; the system states stages in their order")
+        lacks = f"{goes_on} this training "
         zero = _options_at_zero(built, epochs, stage.after)
         add = f"omit {zero}" if zero else "add that stage"
         if start == "random":
@@ -92,7 +93,16 @@ def _stages_with(built: Built[System], epochs: int, option: str) -> list[str]:
     except UsageError:
         return []
     with built.blaming():
-        return [stage.name for stage in made.stages(epochs) if stage.epochs]
+        return [stage.name for stage in _stated(made, epochs) if stage.epochs]
+
+
+def _stated(system: System, epochs: int) -> Sequence[Stage]:
+    """Return the stages that a system states, also those of no epoch. Raises ``TypeError`` where they are none."""
+    stages: object = system.stages(epochs)
+    if not isinstance(stages, Sequence) or not all(isinstance(stage, Stage) for stage in stages):
+        found = [type(stage).__name__ for stage in stages] if isinstance(stages, Sequence) else type(stages).__name__
+        raise TypeError(f"its stages are {found}: expected a list of Stage")
+    return stages
 
 
 class TrainedParts:
@@ -229,11 +239,12 @@ def summed(terms: object) -> Tensor:
     """Return the sum of the terms of a loss.
 
     Raises:
-        TypeError: They are no mapping from names to scalars.
+        TypeError: They are no mapping from names to scalars, or none can be differentiated.
         FloatingPointError: The sum is not finite; the message names the terms that are not.
     """
     if not isinstance(terms, Mapping) or not terms:
-        raise TypeError(f"the loss returned {type(terms).__name__}, expected a mapping of one term or more")
+        found = "no term" if isinstance(terms, Mapping) else type(terms).__name__
+        raise TypeError(f"the loss returned {found}, expected a mapping of one term or more")
     for name, term in terms.items():
         if not isinstance(name, str) or not isinstance(term, Tensor) or term.shape != ():
             shape = tuple(term.shape) if isinstance(term, Tensor) else type(term).__name__
@@ -243,6 +254,8 @@ def summed(terms: object) -> Tensor:
         wrong = [name for name, term in terms.items() if not term.isfinite()] if len(terms) > 1 else []
         where = f" (its term {', '.join(wrong)})" if wrong else ""
         raise FloatingPointError(f"the loss became {loss.item()}{where}; a lower learning rate may help")
+    if not loss.requires_grad:
+        raise TypeError(f"no term of the loss ({', '.join(terms)}) depends on the weights that the stage trains")
     return loss
 
 

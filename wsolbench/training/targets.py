@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,11 +20,19 @@ from wsolbench.contract import ImageSplit, InputConfig, Stage
 from wsolbench.contract.names import NAME_CHARACTERS, NAME_PATTERN
 from wsolbench.contract.systems import BOXES
 from wsolbench.engine.stream import stream_batches
-from wsolbench.errors import UsageError
+from wsolbench.errors import OutputError, UsageError
 from wsolbench.files import sha256
 from wsolbench.training.stages import described
 
-__all__ = ["StageTargets", "WarpedImages", "make_targets", "mirrored", "read_targets", "targets_folder"]
+__all__ = [
+    "StageTargets",
+    "WarpedImages",
+    "check_place",
+    "make_targets",
+    "mirrored",
+    "read_targets",
+    "targets_folder",
+]
 
 _ROUNDING = 1e-3
 """How far a corner may lie outside the image, in fractions of it."""
@@ -34,6 +42,22 @@ def targets_folder(state_path: Path, seed: int | None = None) -> Path:
     """Return the folder with the targets of a training, beside its state; of one seed, or of all."""
     folder = state_path.with_suffix(".targets")
     return folder if seed is None else folder / f"seed-{seed}"
+
+
+def check_place(state_path: Path) -> None:
+    """Refuse to train where something else stands in the place of the targets, which goes when the training ends.
+
+    Raises:
+        UsageError: The place is a file, or a folder with other things than targets of seeds.
+    """
+    folder = targets_folder(state_path)
+    if not folder.exists():
+        return
+    if not folder.is_dir() or any(not each.name.startswith("seed-") for each in folder.iterdir()):
+        raise UsageError(
+            f"{folder} holds something else, and it is where this training keeps the targets of its stages meanwhile; "
+            "move it, or name another --out"
+        )
 
 
 class WarpedImages:
@@ -103,18 +127,29 @@ def make_targets(stage: Stage, images: WarpedImages, folder: Path) -> StageTarge
         folder: Where the files go; what is there is replaced.
 
     Raises:
+        OutputError: The files cannot be written.
         ValueError: They are not those of all images, or not all of one form.
     """
     assert stage.targets is not None
     place = folder / stage.name
     shutil.rmtree(place, ignore_errors=True)
-    place.mkdir(parents=True)
+    with _writing(place):
+        place.mkdir(parents=True)
     training = images.network.training
     images.network.eval()
     with torch.no_grad():
         _write(stage.targets(images), len(images), place)
     images.network.train(training)
-    return _open(place)
+    return StageTargets(_read(place), _hash(place))
+
+
+@contextmanager
+def _writing(place: Path) -> Iterator[None]:
+    """Convert errors of the file system, which are nobody's code. Raises ``OutputError``."""
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(f"the targets {place} cannot be written ({error.strerror})") from error
 
 
 def _write(made: Iterable[Mapping[str, Tensor]], count: int, place: Path) -> None:
@@ -129,7 +164,8 @@ def _write(made: Iterable[Mapping[str, Tensor]], count: int, place: Path) -> Non
         if done == 0:
             for name, each in values.items():
                 shape = (count, *each.shape[1:])
-                files[name] = open_memmap(place / f"{name}.npy", mode="w+", dtype=each.dtype, shape=shape)
+                with _writing(place):
+                    files[name] = open_memmap(place / f"{name}.npy", mode="w+", dtype=each.dtype, shape=shape)
         if len(size) != 1 or values.keys() != files.keys() or done + max(size) > count:
             raise ValueError(f"targets of the images from {done} on: expected the same names and one for each image")
         for name, each in values.items():
@@ -143,8 +179,9 @@ def _write(made: Iterable[Mapping[str, Tensor]], count: int, place: Path) -> Non
         done += max(size)
     if done != count:
         raise ValueError(f"targets of {done} of {count} images: expected one for each")
-    for file in files.values():
-        file.flush()
+    with _writing(place):
+        for file in files.values():
+            file.flush()
 
 
 def _arrays(batch: object) -> dict[str, NDArray[Any]]:
@@ -183,7 +220,7 @@ def _check_boxes(values: Tensor) -> None:
 
 
 def read_targets(stage: Stage, folder: Path, expected: str) -> StageTargets:
-    """Return the targets that a training made before it was interrupted.
+    """Return the targets that a training made before it was interrupted; none is read whose hash is another one.
 
     Args:
         stage: The stage.
@@ -193,23 +230,30 @@ def read_targets(stage: Stage, folder: Path, expected: str) -> StageTargets:
     Raises:
         UsageError: They are not there, or are others.
     """
+    place = folder / stage.name
     try:
-        found = _open(folder / stage.name)
-    except (OSError, ValueError):
-        found = None
-    if found is None or found.sha256 != expected:
+        same = _hash(place) == expected
+    except OSError:
+        same = False
+    if not same:
         raise UsageError(
-            f"--resume: the targets of the stage '{stage.name}' in {folder / stage.name} are missing or have changed; "
-            "restore them, or delete the state beside them to start again"
+            f"--resume: the targets of the stage '{stage.name}' in {place} are missing or have changed; restore them, "
+            f"or delete {folder.parent.with_suffix('.state')} to start again"
         )
-    return found
+    return StageTargets(_read(place), expected)
 
 
-def _open(place: Path) -> StageTargets:
-    paths = sorted(place.glob("*.npy"))
-    whole = hashlib.sha256("\n".join(f"{path.name} {sha256(path)}" for path in paths).encode())
-    arrays = {path.stem: np.load(path, mmap_mode="r", allow_pickle=False) for path in paths}
-    return StageTargets(arrays, whole.hexdigest())
+def _files(place: Path) -> list[Path]:
+    return sorted(place.glob("*.npy"))
+
+
+def _hash(place: Path) -> str:
+    listed = "\n".join(f"{path.name} {sha256(path)}" for path in _files(place))
+    return hashlib.sha256(listed.encode()).hexdigest()
+
+
+def _read(place: Path) -> dict[str, NDArray[Any]]:
+    return {path.stem: np.load(path, mmap_mode="r", allow_pickle=False) for path in _files(place)}
 
 
 def mirrored(

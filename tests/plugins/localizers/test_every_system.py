@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 from served import network_for
 
 import wsolbench
@@ -59,6 +60,11 @@ def moved(path):
     path.write_text("\n".join(f"{name},0,0,3,3" for name in ids))
 
 
+def inverted(path):
+    """Make the object of a mask the background."""
+    Image.fromarray(255 - np.asarray(Image.open(path))).save(path)
+
+
 def unreadable(path):
     """Leave no file that can be read."""
     path.unlink()
@@ -75,6 +81,7 @@ def test_its_weights_are_the_same_whatever_the_boxes_and_masks(name, folder_set,
         "moved": changed(folder_set("moved", **counts), moved),
         "unreadable": changed(folder_set("unreadable", **counts), unreadable),
         "masks": folder_set("masks", "masks", **counts),
+        "inverted masks": changed(folder_set("inverted-masks", "masks", **counts), inverted),
         "unreadable masks": changed(folder_set("unreadable-masks", "masks", **counts), unreadable),
     }
     found = {}

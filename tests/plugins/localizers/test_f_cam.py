@@ -400,7 +400,11 @@ class NoTaps(Small):
 @pytest.mark.parametrize(
     ("build", "options", "message"),
     [
-        (NoWeights, {}, "map=cam needs class weights, and the network has none; use map=layer-cam"),
+        (
+            NoWeights,
+            {},
+            "f-cam: map=cam needs class weights, and the network has none; type --system-opt map=layer-cam",
+        ),
         (NoTaps, {}, "'small' cannot be trained by this system: needs taps, and the network has none"),
         (
             Small,

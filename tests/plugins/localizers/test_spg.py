@@ -166,6 +166,15 @@ def test_what_it_cannot_serve_is_one_line():
         with_branches(untapped, size=48, name="toy", key="head.weight")
 
 
+@pytest.mark.parametrize("name", ["attention", "b2", "fused"])
+def test_no_pixel_is_object_and_background(name):
+    assert getattr(SPG(**{f"{name}_high": 0.3, f"{name}_low": 0.3}), f"{name}_low") == 0.3
+    with pytest.raises(
+        UsageError, match=rf"^{name}_low 0\.4 is above {name}_high 0\.3, .*; choose a smaller {name}_low$"
+    ):
+        SPG(**{f"{name}_high": 0.3, f"{name}_low": 0.4})
+
+
 def test_layers_agree_with_the_reference(shared_data):
     published = Published(shared_data, "layer_spg")
 

@@ -162,7 +162,9 @@ class FCAM:
 
     def _check(self, network: Any) -> None:
         if self.map == "cam" and getattr(network, "classifier_weight", None) is None:
-            raise UsageError("map=cam needs class weights, and the network has none; use map=layer-cam")
+            raise UsageError(
+                "f-cam: map=cam needs class weights, and the network has none; type --system-opt map=layer-cam"
+            )
 
 
 def network_of(base: BackboneSpec) -> BackboneSpec:

@@ -15,7 +15,6 @@ from pydantic.dataclasses import dataclass
 from wsolbench.api import (
     BOXES,
     BackboneSpec,
-    Count,
     LogUniform,
     Positive,
     Stage,
@@ -58,7 +57,7 @@ class PSOL:
 
     classifier_epochs: Epochs | None = None
     regressor_epochs: Epochs | None = None
-    ddt_size: Count | None = None
+    ddt_size: Annotated[int, Field(ge=1, le=4096)] | None = None
     box_weight: Annotated[Positive, LogUniform(1, 100)] = 50.0
 
     def stages(self, epochs: int) -> Sequence[Stage]:

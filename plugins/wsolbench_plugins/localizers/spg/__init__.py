@@ -14,7 +14,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic.dataclasses import dataclass
 
-from wsolbench.api import BackboneSpec, Probability, Stage, SystemSpec, TrainingStep, Uniform, hookimpl, rebuilt
+from wsolbench.api import (
+    BackboneSpec,
+    Probability,
+    Stage,
+    SystemSpec,
+    TrainingStep,
+    Uniform,
+    UsageError,
+    hookimpl,
+    rebuilt,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -61,6 +71,16 @@ class SPG:
     b2_low: Annotated[Probability, Uniform(0, 0.2)] = 0.05
     fused_high: Annotated[Probability, Uniform(0.5, 0.95)] = 0.7
     fused_low: Annotated[Probability, Uniform(0, 0.2)] = 0.1
+
+    def __post_init__(self) -> None:
+        """Refuse thresholds between which a pixel would be object and background. Raises ``UsageError``."""
+        for name in ("attention", "b2", "fused"):
+            high, low = getattr(self, f"{name}_high"), getattr(self, f"{name}_low")
+            if low > high:
+                raise UsageError(
+                    f"{name}_low {low:g} is above {name}_high {high:g}, so that pixels between them would be object "
+                    f"and background; choose a smaller {name}_low"
+                )
 
     def stages(self, epochs: int) -> Sequence[Stage]:
         """Return the one stage."""
