@@ -141,6 +141,27 @@ def test_panels_of_many_networks_stand_in_rows_of_four_and_the_rest_is_counted()
             assert fingerprint_of(content) == "0" * 64
 
 
+def test_of_more_networks_and_methods_than_can_be_read_the_best_are_drawn_and_the_rest_is_counted(monkeypatch):
+    monkeypatch.setattr(drawing, "MOST_NETWORKS", 2)
+    monkeypatch.setattr(drawing, "MOST_METHODS", 2)
+    monkeypatch.setattr(drawing, "_MOST_EQUAL", 3)
+    names, methods = [f"net{number}" for number in range(5)], ["cam", "pc1", *(f"equal{number}" for number in range(4))]
+    table = table_of(
+        *(
+            trained_record(name, shift=place + min(number, 2), method=method_of(method))
+            for place, name in enumerate(names)
+            for number, method in enumerate(methods)
+        )
+    )
+    figures = {name: drawn(table, name) for name in ALL}
+    for name in ("size", "slopes", "intervals", "methods"):
+        assert "The 2 networks with the best scores; not drawn: 3 others." in figures[name]
+        assert sum(f">{each}" in figures[name] for each in names) == 2
+    assert "bold: the best of these methods; not drawn: 4 methods" in figures["methods"]
+    assert sum(f">{each}</text>" in figures["methods"] for each in methods) == 2
+    assert ">equal0 and 3 more</text>" in figures["curves"]
+
+
 def test_two_processes_draw_what_one_draws(monkeypatch):
     table = table_of(*(trained_record(name, shift=shift) for shift, name in enumerate(("one", "two"))))
     monkeypatch.setattr(drawing, "_WORTHWHILE", 1)

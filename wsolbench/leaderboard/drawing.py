@@ -31,6 +31,15 @@ __all__ = ["draw_board", "draw_figure"]
 MOST_PANELS = 12
 """Networks whose curves are drawn: those with the best scores."""
 
+MOST_NETWORKS = 60
+"""Networks that all other figures show: more cannot be told apart, and their names take minutes to place."""
+
+MOST_METHODS = 40
+"""Methods of the grid, whose numbers are too small to read with more."""
+
+_MOST_EQUAL = 6
+"""Names in an entry of a legend; of more methods that are equal, some are named."""
+
 _OTHERS = "other methods"
 _COLOURS = 96
 _POINTS = 201
@@ -103,8 +112,8 @@ def _picture(drawn: Drawn, looks: Looks, fingerprint: str, name: str, endings: S
 def _draw_size(drawn: Drawn, looks: Looks) -> Plan:
     """Draw the score against parameters, a dot as large as the kernel: the compared methods, and the best one."""
     dots, best = [], {each.best.id for each in drawn.networks.values()}
-    for name, rows in drawn.heads.items():
-        method = drawn.networks[name].best.method
+    for name in _leading(drawn):
+        rows, method = drawn.heads[name], drawn.networks[name].best.method
         label = name if method in COMPARED else f"{name}: {method}"
         for row in rows:
             value, is_best, is_compared = value_of(row, drawn.score), row.id in best, row.method in COMPARED
@@ -123,22 +132,27 @@ def _draw_size(drawn: Drawn, looks: Looks) -> Plan:
         y=f"{drawn.scored} (%)",
         logarithmic=max(sizes) > 4 * min(sizes),
         references=drawn.references,
-        caption=[f"{drawn.table.title}.", *_repeated(drawn, "dots are their means")],
+        caption=[f"{drawn.table.title}.", *_others(drawn), *_repeated(drawn, "dots are their means")],
     )
 
 
 def _draw_slopes(drawn: Drawn, looks: Looks) -> Plan:
     slopes = _slopes(drawn)
-    colours = {name: looks.networks[f"{drawn.networks[name].best.network}"] for name in drawn.networks}
+    shown = slopes[:MOST_NETWORKS]
+    colours = {each.name: looks.networks[f"{drawn.networks[each.name].best.network}"] for each in shown}
     caption = [f"{drawn.table.title}.", "Numbers on the right are the change from CAM to PC1."]
     return partial(
         draw_slopes,
-        slopes,
+        shown,
         colours,
         drawn.references,
         ends=("CAM", "PC1"),
         up=drawn.scored,
-        caption=[*caption, *_repeated(drawn, "thin lines are single ones, thick lines their means")],
+        caption=[
+            *caption,
+            *_not_drawn(len(shown), len(slopes)),
+            *_repeated(drawn, "thin lines are single ones, thick lines their means"),
+        ],
     )
 
 
@@ -157,11 +171,11 @@ def _slopes(drawn: Drawn) -> list[Slope]:
 
 def _draw_intervals(drawn: Drawn, looks: Looks) -> Plan:
     lines = []
-    for name, each in drawn.networks.items():
-        rows = [each.best, drawn.of_method(name, "cam")]
+    for name in _leading(drawn):
+        rows = [drawn.networks[name].best, drawn.of_method(name, "cam")]
         distinct = {row.id: row for row in rows if row is not None}
         lines.append((name, [_estimate(drawn, row) for row in distinct.values()]))
-    caption = [f"{drawn.table.title}.", "A bar is the 95 % interval over images."]
+    caption = [f"{drawn.table.title}.", "A bar is the 95 % interval over images.", *_others(drawn)]
     if any(drawn.networks[name].best.is_mean for name, _ in lines):
         caption += _repeated(drawn, "a dot is their mean, a bar the interval of the mean; each has a stroke")
     return partial(
@@ -186,7 +200,7 @@ def _draw_curves(drawn: Drawn, looks: Looks) -> Plan:
     step = drawn.table.first.protocol.threshold_step
     entries = {entry.name: entry for entry in drawn.table.entries}
     trained = [entry for entry in drawn.table.entries if entry.is_trained and entry.has_maps]
-    named = {method: " = ".join(group) for group in equal_methods(trained) for method in group}
+    named = {method: _joined(group) for group in equal_methods(trained) for method in group}
     panels: dict[str, list[Curves]] = {}
     has_boxes = False
     for name in list(drawn.networks)[:MOST_PANELS]:
@@ -204,7 +218,6 @@ def _draw_curves(drawn: Drawn, looks: Looks) -> Plan:
     for method, stroke in looks.methods.items():
         if method in named:
             legend.setdefault(named[method], stroke)
-    more = len(drawn.networks) - len(panels)
     return partial(
         draw_curve_panels,
         _thresholds(step),
@@ -217,7 +230,7 @@ def _draw_curves(drawn: Drawn, looks: Looks) -> Plan:
             f"{drawn.table.title}.",
             "BoxAcc(τ) at IoU 0.5, with the box of the largest contour.",
             *(["Predicted boxes have no τ: their lines are level."] if has_boxes else []),
-            *([f"The {len(panels)} networks with the best scores; not drawn: {more} others."] if more else []),
+            *_not_drawn(len(panels), len(drawn.networks)),
             *_repeated(drawn, "thin lines are single ones, lines in the legend their means"),
         ],
     )
@@ -240,23 +253,50 @@ def _places(step: float) -> NDArray[np.intp]:
 
 def _draw_methods(drawn: Drawn, _looks: Looks) -> Plan:
     """Draw every method on every network: those measured on the most networks first, then those of the best mean."""
-    cells = {(name, row.method): row for name, rows in drawn.heads.items() for row in reversed(rows)}
+    networks = _leading(drawn)
+    cells = {(name, row.method): row for name in networks for row in reversed(drawn.heads[name])}
     values = {cell: value for cell, row in cells.items() if (value := value_of(row, drawn.score)) is not None}
     of_method: dict[str, list[float]] = {}
     for (_, method), value in values.items():
         of_method.setdefault(method, []).append(value)
-    methods = sorted(of_method, key=lambda method: (-len(of_method[method]), -np.mean(of_method[method])))
-    empty = sorted({method for _, method in cells} - set(methods))
-    grid = [(name, method) for name in drawn.networks for method in methods]
+    found = sorted(of_method, key=lambda method: (-len(of_method[method]), -np.mean(of_method[method])))
+    methods, others = found[:MOST_METHODS], found[MOST_METHODS:]
+    empty = sorted({method for _, method in cells} - set(found))
+    grid = [(name, method) for name in networks for method in methods]
     scores = np.array([values.get(cell, np.nan) for cell in grid]).reshape(-1, len(methods))
     undefined = {divmod(place, len(methods)) for place, cell in enumerate(grid) if cell in cells.keys() - values.keys()}
-    notes = [f"{drawn.scored} (%); bold: the best method of the network"]
+    notes = [f"{drawn.scored} (%); bold: the best {'of these methods' if others else 'method of the network'}"]
     notes += ["grey: not measured"] if any(cell not in cells for cell in grid) else []
     notes += ["n. d.: the method is not defined for the network"] if undefined else []
     notes += [f"defined for no network: {', '.join(empty)}"] if empty else []
-    caption = [f"{drawn.table.title}.", f"{'; '.join(notes)}.", *_repeated(drawn, "scores are their means")]
+    notes += [f"not drawn: {len(others)} methods that fewer networks have or that are worse"] if others else []
+    caption = [f"{drawn.table.title}.", f"{'; '.join(notes)}.", *_others(drawn)]
+    caption += _repeated(drawn, "scores are their means")
     without = dict.fromkeys(undefined, "n. d.")
-    return partial(draw_score_grid, scores, list(drawn.networks), methods, without=without, caption=caption)
+    return partial(draw_score_grid, scores, networks, methods, without=without, caption=caption)
+
+
+def _leading(drawn: Drawn) -> list[str]:
+    """Return the networks that figures show: those with the best scores."""
+    return list(drawn.networks)[:MOST_NETWORKS]
+
+
+def _others(drawn: Drawn) -> list[str]:
+    return _not_drawn(len(_leading(drawn)), len(drawn.networks))
+
+
+def _not_drawn(shown: int, there: int) -> list[str]:
+    """Return how many networks are missing from a figure, where some are."""
+    more = there - shown
+    return [f"The {shown} networks with the best scores; not drawn: {more} others."] if more else []
+
+
+def _joined(methods: Sequence[str]) -> str:
+    """Return the names of equal methods, of many the first ones."""
+    if len(methods) <= _MOST_EQUAL:
+        return " = ".join(methods)
+    named = methods[: _MOST_EQUAL - 2]
+    return f"{' = '.join(named)} and {len(methods) - len(named)} more"
 
 
 def _repeated(drawn: Drawn, how: str) -> list[str]:

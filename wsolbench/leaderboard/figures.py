@@ -99,10 +99,12 @@ class Drawn:
     @cached_property
     def heads(self) -> dict[str, list[Row]]:
         """Network -> a row of each of its methods, repeated trainings as their mean."""
-        return {
-            name: [row for row in self.rows if row.group is None and _is_of(row, each)]
-            for name, each in self.networks.items()
-        }
+        name_of = {row: name for name, each in self.networks.items() for row in each.rows}
+        found: dict[str, list[Row]] = {name: [] for name in self.networks}
+        for row in self.rows:
+            if row.group is None and row.id in name_of:
+                found[name_of[row.id]].append(row)
+        return found
 
     @cached_property
     def baselines(self) -> dict[str, Row]:
@@ -172,10 +174,6 @@ def records_shown(gallery: bytes) -> list[str]:
 
 def _has_pair(drawn: Drawn, name: str) -> bool:
     return all(drawn.of_method(name, method) is not None for method in ("cam", "pc1"))
-
-
-def _is_of(row: Row, network: Architecture) -> bool:
-    return row.id in network.rows
 
 
 def _has(row: Row, score: str) -> bool:
