@@ -8,7 +8,8 @@
     │   └── MissingFileError  a file that a data set lists does not exist
     ├── WeightsError          a checkpoint is missing, damaged or belongs to another network
     ├── ScoremapError         a scoremap is missing, damaged or out of range
-    └── OutputError           the results cannot be written
+    ├── OutputError           the results cannot be written
+    └── EndedTogetherError    another process of the same run tells why both ended
 
 A message is one sentence: what was wrong, where, and what to type instead. Further lines are indented by two spaces.
 """
@@ -17,6 +18,7 @@ from __future__ import annotations
 
 __all__ = [
     "DataError",
+    "EndedTogetherError",
     "MissingFileError",
     "OutputError",
     "PluginError",
@@ -62,3 +64,7 @@ class ScoremapError(WsolbenchError):
 
 class OutputError(WsolbenchError):
     """The results cannot be written."""
+
+
+class EndedTogetherError(WsolbenchError):
+    """Another process of the same run has failed, and says why; this one ends without a word."""

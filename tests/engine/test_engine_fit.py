@@ -194,7 +194,7 @@ def test_the_fit_is_a_phase_of_its_own_with_every_image_counted(toys):
     methods = [toys.method(method=Watcher(7))]
     images = open_fit_images(methods, toys.plan(dataset=toys.dataset(weaksup=9)).dataset)
     fitted = fit_methods(methods, toys.network(), images, seed=0, batch_size=4, workers=2, reporter=toys.notes)
-    assert fitted == {"green": Fit(7, fitted["green"].images_sha256)}
+    assert fitted == {"green": Fit(7, fitted["green"].images_sha256, fitted["green"].method)}
     assert phases == {"fit": [7, 7]}
 
 

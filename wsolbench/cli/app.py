@@ -52,7 +52,8 @@ def _run(arguments: Sequence[str]) -> int:
             stream.reconfigure(errors="replace")  # a terminal without τ shows "?" instead of a traceback
     # Must be set before torch loads OpenMP, whose waiting threads would otherwise spin on cores that scoring needs.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    with message_stream(sys.stderr):
+    is_first = os.environ.get("RANK", "0") == "0"  # of those that torchrun starts, one speaks
+    with message_stream(sys.stderr if is_first else None):
         return _carry_out(Session.from_arguments(arguments, os.environ.get(VARIABLE, "")))
 
 
@@ -64,7 +65,7 @@ def _carry_out(session: Session) -> int:
 
     from wsolbench.cli.commands import command
     from wsolbench.cli.output import result_stream, tell
-    from wsolbench.errors import WsolbenchError
+    from wsolbench.errors import EndedTogetherError, WsolbenchError
     from wsolbench.escaping import terminal_text
 
     command._main_shell_completion({}, "wsolbench")  # ends the process where a shell asks for completions
@@ -76,6 +77,8 @@ def _carry_out(session: Session) -> int:
             command.invoke(context)
     except typer.Exit as ended:
         return int(ended.exit_code)
+    except EndedTogetherError:
+        return 2
     except (WsolbenchError, typer.TyperException) as error:
         if session.debug:
             typer.echo(terminal_text(traceback.format_exc()), err=True, nl=False)
@@ -96,6 +99,8 @@ def _say_stopped(stopped: KeyboardInterrupt) -> int:
     from wsolbench.cli.output import tell
 
     number = stopped.number if isinstance(stopped, Stopped) else signal.SIGINT
+    if number == signal.SIGTERM and "TORCHELASTIC_RUN_ID" in os.environ:
+        return 128 + number  # another process of the run has ended: torchrun's launcher ends all, and tells why
     what = "interrupted" if number == signal.SIGINT else f"stopped by {signal.Signals(number).name}"
     tell(f"{what}: {stopped.args[0] if stopped.args else 'nothing was recorded'}")
     return 128 + number

@@ -22,7 +22,7 @@ SECTIONS = {
         *("interpolation", "precision", "compile"),
     ),
     "Scores": ("target", "threshold_step", "tau", "tau_from", "classifier", "all_metrics"),
-    "Machine": ("device", "batch_size", "workers", "seed"),
+    "Machine": ("device", "devices", "batch_size", "workers", "seed"),
     "Output": ("save_scoremaps", "gallery", "cache", "json", "out"),
 }
 """Section -> options that stand in it wherever a command has options of several sections."""

@@ -41,6 +41,7 @@ from wsolbench.cli.arguments import (
     refuse_commas,
 )
 from wsolbench.cli.completion import backbones, methods
+from wsolbench.cli.processes import start_processes
 from wsolbench.cli.session import session_of, uncollected
 from wsolbench.contract.choices import DEFAULT_THRESHOLD_STEP, LARGEST_SEED, Precision, Target
 from wsolbench.errors import UsageError
@@ -111,6 +112,13 @@ def run(
     tau_from: TauFrom = None,
     batch_size: Annotated[int, typer.Option(metavar="N", min=1, help="Images in a forward pass.")] = 32,
     device: Device = None,
+    devices: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N|auto",
+            help="Share the images among N processes of this machine, one for each GPU; auto: as many as it has GPUs.",
+        ),
+    ] = None,
     precision: Annotated[
         Precision, typer.Option(help="Of the network up to its features; less than fp32 moves scores.")
     ] = "fp32",
@@ -213,20 +221,28 @@ def run(
             check_names(registry, dataset=dataset, backbone=config.backbone, methods=config.methods)
             check_weights(registry, config.backbone, config.weights)
         from wsolbench.data.opened import ADVICE_WITHOUT_FULLSUP
+        from wsolbench.engine.ranks import is_started_by_torchrun, joined_ranks
         from wsolbench.engine.run import run as carry_out
+        from wsolbench.progress import Reporter
         from wsolbench.records.missing import NO_FULLSUP
         from wsolbench.records.tables import results_table, terminal_width
 
     is_own = registry.datasets.get(dataset).spec.classes is None  # others are published with their splits
     advice = {NO_FULLSUP: ADVICE_WITHOUT_FULLSUP} if is_own else {}
-    for number, (config, folder) in enumerate(zip(configs, folders, strict=True)):
-        with session.clean_stdout():
-            records = carry_out(config, registry, session.reporter(), command=session.command)
-        with session.recorded_in(folder):
-            if json:
-                for record in records:
-                    typer.echo(record.to_line())
+    if devices is not None and not is_started_by_torchrun():
+        raise typer.Exit(start_processes(session.arguments, devices))
+    with joined_ranks() as ranks:
+        for number, (config, folder) in enumerate(zip(configs, folders, strict=True)):
+            reporter = session.reporter() if ranks.is_first else Reporter()
+            with session.clean_stdout():
+                records = carry_out(config, registry, reporter, command=session.command, ranks=ranks)
+            if not ranks.is_first:
                 continue
-            text = results_table(records, advice, further=all_metrics, width=terminal_width())
-            typer.echo(("\n" if number else "") + text)
-            typer.echo(f"\n{'records and galleries' if gallery else 'records'}: {folder}")
+            with session.recorded_in(folder):
+                if json:
+                    for record in records:
+                        typer.echo(record.to_line())
+                    continue
+                text = results_table(records, advice, further=all_metrics, width=terminal_width())
+                typer.echo(("\n" if number else "") + text)
+                typer.echo(f"\n{'records and galleries' if gallery else 'records'}: {folder}")

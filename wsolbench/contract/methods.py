@@ -234,6 +234,9 @@ class FittedMethod(Method, Protocol):
     """A method that is fitted on images of train-weaksup before it localizes.
 
     It receives their features only: no label, no box and no mask.
+
+    With a method ``merge(other)`` that takes over what another one of the same options was given, several processes can
+    be given parts of the images; without it, each of them is given all.
     """
 
     @property

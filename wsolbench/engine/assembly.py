@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -18,6 +18,7 @@ from wsolbench.contract.choices import Target
 from wsolbench.data.opened import OpenDataset, OpenSplit, show_finding
 from wsolbench.data.pseudo_boxes import open_pseudo_boxes
 from wsolbench.engine.metrics import Selection, compute_metrics, select_thresholds, split_outcomes
+from wsolbench.engine.ranks import ALONE, Ranks
 from wsolbench.engine.rules import score_rules
 from wsolbench.engine.scoring import (
     ScoredSplit,
@@ -46,7 +47,16 @@ from wsolbench.records import (
 )
 from wsolbench.records.missing import FULLSUP_IS_EVALUATED, NO_FULLSUP, why_undefined
 
-__all__ = ["OpenSplits", "Scored", "assemble_record", "check_masks", "describe_protocol", "open_splits", "score_splits"]
+__all__ = [
+    "Dealt",
+    "OpenSplits",
+    "Scored",
+    "assemble_record",
+    "check_masks",
+    "describe_protocol",
+    "open_splits",
+    "score_splits",
+]
 
 
 @dataclass(frozen=True)
@@ -74,6 +84,26 @@ class OpenSplits:
     def scored(self) -> list[OpenSplit]:
         """All of which maps are scored: the splits, and the images with pseudo boxes."""
         return [*self.parts, *([] if self.pseudo is None else [self.pseudo])]
+
+
+@dataclass(frozen=True)
+class Dealt:
+    """Which images a process scores.
+
+    Attributes:
+        ranks: The processes.
+        batch_size: Images of a batch, which is not divided.
+    """
+
+    ranks: Ranks
+    batch_size: int
+
+    def positions(self, images: int) -> Sequence[int] | None:
+        """Return the positions of this process in a split of so many images; None for all."""
+        return None if self.ranks.count == 1 else self.ranks.share(images, self.batch_size)
+
+
+ALL = Dealt(ALONE, 1)
 
 
 @dataclass(frozen=True)
@@ -168,8 +198,18 @@ def check_masks(splits: OpenSplits, reporter: Reporter) -> None:
         part.check_masks(partial(show_finding, reporter=reporter))
 
 
-def score_splits(source: MapSource, splits: OpenSplits, config: ScoringConfig, reporter: Reporter) -> dict[str, Scored]:
+def score_splits(
+    source: MapSource, splits: OpenSplits, config: ScoringConfig, reporter: Reporter, dealt: Dealt = ALL
+) -> dict[str, Scored]:
     """Score train-fullsup, choose τ on it, and score the evaluated split: method -> its scores.
+
+    Args:
+        source: Where the maps come from.
+        splits: What is scored.
+        config: How.
+        reporter: Shows the progress.
+        dealt: Which images this process scores; the scores of all come together in the first one, and the others
+            return nothing.
 
     Raises:
         DataError: An image or a mask cannot be read, or there is nothing to score against.
@@ -184,14 +224,20 @@ def score_splits(source: MapSource, splits: OpenSplits, config: ScoringConfig, r
         raise UsageError(f"{option}: {splits.evaluated.label} has no boxes to score at this τ; omit {option}")
     fullsup: dict[str, ScoredSplit] = {}
     if splits.fullsup is not None:
-        fullsup = _score(source, splits.fullsup, config, reporter, {})
-        _check_boxes(fullsup, splits.evaluated)
+        fullsup = _score(source, splits.fullsup, config, reporter, {}, dealt)
     pseudo: dict[str, ScoredSplit] = {}
     if splits.pseudo is not None:
-        pseudo = _score(source, splits.pseudo, config, reporter, {})
-    chosen = {method: select_thresholds(fullsup.get(method), splits.why_none) for method in source.methods}
+        pseudo = _score(source, splits.pseudo, config, reporter, {}, dealt)
+
+    def choose() -> dict[str, Selection]:
+        _check_boxes(fullsup, splits.evaluated)
+        return {method: select_thresholds(fullsup.get(method), splits.why_none) for method in source.methods}
+
+    chosen = dealt.ranks.from_first(choose)
     places = {method: selection.quality_index for method, selection in chosen.items()}
-    scored = _score(source, splits.evaluated, config, reporter, places, otsu=OTSU in config.tau)
+    scored = _score(source, splits.evaluated, config, reporter, places, dealt, otsu=OTSU in config.tau)
+    if not dealt.ranks.is_first:
+        return {}
     _check_boxes(scored, splits.evaluated)
     report_boxes(scored, reporter)
     report_readings([*list(fullsup.values())[:1], *list(scored.values())[:1]], reporter)
@@ -224,18 +270,28 @@ def _score(
     config: ScoringConfig,
     reporter: Reporter,
     quality_indices: Mapping[str, int | None],
+    dealt: Dealt,
     *,
     otsu: bool = False,
 ) -> dict[str, ScoredSplit]:
-    scores = score_maps(
-        source,
-        part,
-        threshold_step=config.threshold_step,
-        workers=config.workers,
-        reporter=reporter,
-        quality_indices=quality_indices,
-        otsu=otsu,
+    """Score the maps of a split: method -> its scores; nothing in a process that is not the first."""
+    parts = dealt.ranks.gathered(
+        lambda: score_maps(
+            source,
+            part,
+            threshold_step=config.threshold_step,
+            workers=config.workers,
+            reporter=reporter,
+            quality_indices=quality_indices,
+            positions=dealt.positions(len(part.images.ids)),
+            otsu=otsu,
+        )
     )
+    if not parts:
+        return {}
+    scores = parts[0]
+    for others in parts[1:]:
+        scores = {method: score.merge(others[method]) for method, score in scores.items()}
     scored = {method: score.result() for method, score in scores.items()}
     report_bad_maps(scored, source, strict=config.strict, warn=reporter.warn)
     report_remarks(next(iter(scored.values())), reporter)  # of the images, which all methods share

@@ -85,6 +85,11 @@ class CachedMaps:
         """Say where the map of an image is to be found."""
         return self.maps.locate(split, index)
 
+    @property
+    def summary(self) -> tuple[int, list[str]]:
+        """How many maps came from the cache, and what is wrong with it, as far as it was noticed."""
+        return self.taken, [fault for shelf in self.shelves.values() for fault in shelf.faults]
+
     def stream(self, split: OpenSplit, positions: Sequence[int]) -> Generator[MapBatch, None, None]:
         """Yield the maps or boxes of the images at some positions.
 
@@ -179,13 +184,18 @@ def cached_maps(maps: NetworkMaps, identities: Mapping[str, Mapping[str, Any]]) 
         yield CachedMaps(maps, shelves)
 
 
-def report_cache(cached: CachedMaps, reporter: Reporter) -> None:
-    """Show how much came from the cache, and what is wrong with it."""
-    for fault in [fault for shelf in cached.shelves.values() for fault in shelf.faults]:
+def report_cache(summaries: Sequence[tuple[int, Sequence[str]]], reporter: Reporter) -> None:
+    """Show how much came from the cache, and what is wrong with it.
+
+    Args:
+        summaries: The summary of every process.
+        reporter: Shows it.
+    """
+    for fault in dict.fromkeys(fault for _, faults in summaries for fault in faults):
         reporter.warn(f"cache: {fault}")
-    if cached.taken:
-        maps = counted(cached.taken, "maps")
-        reporter.say(f"{maps} from the cache ({cache_folder()}); --no-cache makes all anew")
+    taken = sum(count for count, _ in summaries)
+    if taken:
+        reporter.say(f"{counted(taken, 'maps')} from the cache ({cache_folder()}); --no-cache makes all anew")
 
 
 def place_of(split: OpenSplit, batch: Sequence[int]) -> bytes:

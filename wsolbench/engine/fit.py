@@ -6,9 +6,10 @@ Methods that say so are given image labels too. No box and no mask reaches them.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from wsolbench.data.opened import OpenDataset, OpenSplit
 from wsolbench.engine.features import FeatureBatch, stream_features
 from wsolbench.engine.guards import MethodGuard, refusing_writes
 from wsolbench.engine.methods import BuiltMethod
+from wsolbench.engine.ranks import ALONE, Ranks
 from wsolbench.errors import PluginError, UsageError
 from wsolbench.files import file_name
 from wsolbench.networks.class_rows import NO_ROW, rows_of
@@ -42,10 +44,12 @@ class Fit:
         rounds: In how many passes; None of a method that is fitted without labels.
         state: What it found, by name; empty of a method that is fitted without labels.
         images_sha256: Of the pixels of these images, in their order.
+        method: The method, as it is then.
     """
 
     images: int
     images_sha256: str
+    method: FittedMethod | LabelFittedMethod = field(repr=False, compare=False)
     rounds: int | None = None
     state: Mapping[str, Tensor] = field(default_factory=dict)
 
@@ -156,6 +160,7 @@ def fit_methods(
     batch_size: int,
     workers: int,
     reporter: Reporter,
+    ranks: Ranks = ALONE,
 ) -> dict[str, Fit]:
     """Fit every method that is to be fitted, all in one pass, and those with several rounds in more.
 
@@ -171,6 +176,8 @@ def fit_methods(
         batch_size: Images in a forward pass.
         workers: Threads that load images.
         reporter: Told how far the work is.
+        ranks: The processes, each of which is given its part of the images where methods can be merged, and all of
+            them where one cannot.
 
     Returns:
         Method name -> its fit.
@@ -190,28 +197,23 @@ def fit_methods(
         [fitter for fitter in fitters if fitter.rounds > number]
         for number in range(max(fitter.rounds for fitter in fitters))
     ]
-    lengths = [max(fitter.wanted for fitter in of_round) for of_round in rounds]
-    order = _order(count, seed)
-    digests: dict[int, str] = {}
+    order, digests = _order(count, seed), dict[int, str]()
 
     def look(index: int, image: NDArray[np.uint8]) -> None:
         digests[index] = image_digest(image)
 
-    with reporter.phase("fit", sum(lengths)) as advance:
-        for of_round, length in zip(rounds, lengths, strict=True):
+    parts = [_Part.of(of_round, ranks, batch_size) for of_round in rounds]
+    with reporter.phase("fit", sum(len(part.places) for part in parts)) as advance:
+        for part in parts:
             stream = stream_features(
-                network, images, batch_size=batch_size, workers=workers, order=order[:length], observe=look
+                network, images, batch_size=batch_size, workers=workers, order=order[part.places], observe=look
             )
-            seen = 0
             with closing(stream) as batches:
-                for batch in batches:
-                    first = images.ids[batch.indices[0]]
-                    for fitter in of_round:
-                        fitter.add(batch, seen, first)
-                    seen += len(batch.indices)
-                    advance(len(batch.indices))
-            for fitter in of_round:
-                fitter.end_round(images.ids[order[0]])
+                ranks.together(partial(part.give, batches, images.ids, advance))
+            for fitter in part.fitters:
+                fitter.end_round(images.ids[order[0]], ranks if part.is_dealt else ALONE)
+        for others in ranks.gathered_everywhere(lambda: dict(digests)):
+            digests.update(others)
         guard.check_values(fitter.built for fitter in fitters)
         return {
             fitter.built.name: fitter.result(
@@ -222,6 +224,39 @@ def fit_methods(
 
 
 @dataclass(frozen=True)
+class _Part:
+    """What this process gives methods in one round.
+
+    Args:
+        fitters: The methods that have this round.
+        places: Of the images, in the random order of all.
+        is_dealt: Whether other processes give them the other images.
+    """
+
+    fitters: Sequence[_Fitter]
+    places: NDArray[np.int64]
+    is_dealt: bool
+
+    @classmethod
+    def of(cls, fitters: Sequence[_Fitter], ranks: Ranks, batch_size: int) -> _Part:
+        """Deal the images of a round, in batches, where all methods can be merged."""
+        length = max(fitter.wanted for fitter in fitters)
+        is_dealt = ranks.count > 1 and all(hasattr(fitter.method, "merge") for fitter in fitters)
+        places = ranks.share(length, batch_size) if is_dealt else list(range(length))
+        return cls(fitters, np.array(places, dtype=np.int64), is_dealt)
+
+    def give(self, batches: Iterable[FeatureBatch], ids: Sequence[str], advance: Callable[[int], None]) -> None:
+        """Give the methods the features of their images."""
+        seen = 0
+        for batch in batches:
+            before = int(self.places[seen])
+            for fitter in self.fitters:
+                fitter.add(batch, before, ids[batch.indices[0]])
+            seen += len(batch.indices)
+            advance(len(batch.indices))
+
+
+@dataclass
 class _Fitter:
     """Gives a method what it is fitted on.
 
@@ -266,8 +301,13 @@ class _Fitter:
             self._watched(lambda: method.partial_fit(**given), doing, first, **given)
 
     @torch.no_grad()
-    def end_round(self, first: str) -> None:
-        """Let the method conclude a round."""
+    def end_round(self, first: str, ranks: Ranks) -> None:
+        """Let the method take over what others were given in other processes, and conclude a round."""
+        if ranks.count > 1:
+            self.method, *others = ranks.gathered_everywhere(lambda: self.method)
+            for other in others:
+                doing = f"merging parts of the fit of the method '{self.built.name}'"
+                self._watched(partial(self.method.merge, other), doing, first)  # type: ignore[union-attr, arg-type]
         if isinstance(self.method, LabelFittedMethod):
             self._watched(self.method.end_round, f"ending a round of the fit of the method '{self.built.name}'", first)
 
@@ -276,10 +316,10 @@ class _Fitter:
         """Return what became of the fit on the images of a hash, with the state on the CPU."""
         method, found = self.method, list[object]()
         if not isinstance(method, LabelFittedMethod):
-            return Fit(self.wanted, images_sha256)
+            return Fit(self.wanted, images_sha256, method)
         doing = f"in what the fit of the method '{self.built.name}' found"
         self._watched(lambda: found.append(method.fit_state()), doing, first)
-        return Fit(self.wanted, images_sha256, self.rounds, _checked_state(self.built, found[0]))
+        return Fit(self.wanted, images_sha256, method, self.rounds, _checked_state(self.built, found[0]))
 
     def _watched(self, step: Callable[[], None], doing: str, first: str, **given: Tensor) -> None:
         with refusing_writes(self.built, given), self.guard.watch(self.built, doing, first):

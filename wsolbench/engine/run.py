@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -13,6 +13,8 @@ from wsolbench.contract import Split
 from wsolbench.contract.choices import Target
 from wsolbench.data.opened import OpenDataset, OpenSplit, open_dataset
 from wsolbench.engine.assembly import (
+    Dealt,
+    OpenSplits,
     Scored,
     assemble_record,
     check_masks,
@@ -28,6 +30,7 @@ from wsolbench.engine.localize import NetworkMaps
 from wsolbench.engine.methods import BuiltMethod, build_methods, check_needs
 from wsolbench.engine.predictions import PredictedClasses, read_classes
 from wsolbench.engine.provenance import describe_backbone, describe_dataset, describe_environment, describe_method
+from wsolbench.engine.ranks import ALONE, Ranks
 from wsolbench.engine.rules import check_rules
 from wsolbench.engine.sources import MapSource, SavedMaps
 from wsolbench.engine.unchanged import check_unchanged
@@ -61,7 +64,9 @@ class RunPlan:
         return Split.labelled(self.config.split)
 
 
-def run(config: RunConfig, registry: Registry, reporter: Reporter, *, command: str) -> list[ResultRecord]:
+def run(
+    config: RunConfig, registry: Registry, reporter: Reporter, *, command: str, ranks: Ranks = ALONE
+) -> list[ResultRecord]:
     """Carry a run out.
 
     Args:
@@ -69,6 +74,7 @@ def run(config: RunConfig, registry: Registry, reporter: Reporter, *, command: s
         registry: What the plugins offer.
         reporter: Shows the progress.
         command: How the run was asked for, for the records.
+        ranks: The processes that share the work; only the first one writes, and has records.
 
     Returns:
         A record for every method, in their order.
@@ -77,17 +83,21 @@ def run(config: RunConfig, registry: Registry, reporter: Reporter, *, command: s
         WsolbenchError: Whatever the user can mend.
     """
     less = ("fewer images in a pass (--batch-size)", "a smaller --input-size")
-    with within_memory(config.backbone, choose_device(config.device), *less):
-        return carry_out(plan_run(config, registry, reporter), reporter, command=command)
+    with within_memory(config.backbone, choose_device(config.device, ranks.place), *less):
+        plan = ranks.together(lambda: plan_run(config, registry, reporter, ranks))
+        return carry_out(plan, reporter, command=command, ranks=ranks)
 
 
-def plan_run(config: RunConfig, registry: Registry, reporter: Reporter) -> RunPlan:
+def plan_run(config: RunConfig, registry: Registry, reporter: Reporter, ranks: Ranks = ALONE) -> RunPlan:
     """Resolve the names of a configuration, and refuse whatever would fail later, before the work begins.
 
     Raises:
         WsolbenchError: Whatever the user can mend.
     """
-    check_output(config)
+    if ranks.is_first:
+        check_output(config)
+    if ranks.count > 1 and config.save_scoremaps is not None:
+        raise UsageError("--save-scoremaps: several processes cannot write the maps of one run; run it in one process")
     check_rules(config)
     if config.target == "predicted" and config.classifier is not None:
         raise UsageError(
@@ -105,7 +115,7 @@ def plan_run(config: RunConfig, registry: Registry, reporter: Reporter) -> RunPl
         dataset=dataset.name,
         num_classes=len(dataset.class_names),
         weights=_weights(config.weights),
-        device=choose_device(config.device),
+        device=choose_device(config.device, ranks.place),
         seed=config.seed,
         execution=Execution(config.precision, config.compile),
         weights_key=config.weights_key,
@@ -153,47 +163,44 @@ def check_first_images(dataset: OpenDataset, evaluated: Split, methods: Sequence
         dataset.images(split).load(0)
 
 
-def carry_out(plan: RunPlan, reporter: Reporter, *, command: str) -> list[ResultRecord]:
+def carry_out(plan: RunPlan, reporter: Reporter, *, command: str, ranks: Ranks = ALONE) -> list[ResultRecord]:
     """Score the methods of a plan; the folder of the run, if it has one, appears whole, when everything succeeded.
 
     Raises:
         WsolbenchError: Whatever the user can mend.
     """
     config = plan.config
-    earlier = read_earlier(config)
+    earlier = ranks.from_first(lambda: read_earlier(config))
     with ExitStack() as stack:
-        draft = None if config.out is None or earlier else stack.enter_context(atomic_folder(config.out))
-        with reporter.phase("annotations"):
-            splits = open_splits(plan.dataset, plan.split, config.limit, config.tau_from)
-            rows = _choose_rows(plan, splits.scored, reporter)
-            dataset = describe_dataset(plan.dataset, splits.parts, config.limit)  # hashes annotations, reads masks
-            check_masks(splits, reporter)
-        maps = NetworkMaps(
-            plan.network, plan.methods, config.target, config.batch_size, config.workers, config.seed, rows
-        )
+        writes = ranks.is_first and config.out is not None and not earlier
+        draft = stack.enter_context(atomic_folder(config.out)) if writes and config.out is not None else None
+        opened = ranks.together(lambda: _open(plan, reporter))
         if earlier:
-            with reporter.phase("comparison"):
-                records = check_unchanged(config, earlier, maps, plan.dataset, dataset, splits.scored)
-            reporter.say(f"nothing is left to do: {config.out} is finished, and what it was made from has not changed")
-            return records
-        classes = read_classes(plan.dataset, splits.evaluated, config.classifier)
-        fitted = _fit(plan, splits.parts, rows, reporter)
+            records = ranks.from_first(lambda: _finished(plan, opened, earlier, reporter))
+            return records if ranks.is_first else []
+        fitted = _fit(plan, opened, reporter, ranks)
+        maps = opened.maps if ranks.count == 1 else _with_fits(opened.maps, fitted)
         identities = cache_identities(maps, plan.dataset, fitted) if config.cache else {}
         cached = stack.enter_context(cached_maps(maps, identities))
         source: MapSource = cached
         if config.save_scoremaps is not None:
             source = SavedMaps(source, _scoremap_folders(plan, config.save_scoremaps, draft, stack))
-        scored = score_splits(source, splits, config, reporter)
-        report_cache(cached, reporter)
-        if classes is not None:
-            scored = {name: of_method.with_hits(classes.hits) for name, of_method in scored.items()}
-        alone = {name: round(seconds, 3) for name, seconds in maps.seconds.items()}  # galleries call methods again
+        scored = score_splits(source, opened.splits, config, reporter, Dealt(ranks, config.batch_size))
+        report_cache(ranks.gathered(lambda: cached.summary), reporter)
+        spent = ranks.gathered(lambda: maps.seconds)  # galleries call methods again
+        if not ranks.is_first:
+            return []
+        if opened.classes is not None:
+            scored = {name: of_method.with_hits(opened.classes.hits) for name, of_method in scored.items()}
         if draft is not None and config.gallery:
             from wsolbench.engine.redraw import draw_galleries  # brings the drawing library, which errors do not need
 
-            draw_galleries(draft, maps, splits.evaluated, scored, reporter)
-        seconds = {name: {**reporter.seconds, OF_METHOD: of_method} for name, of_method in alone.items()}
-        records = _records(plan, scored, fitted, classes, dataset, rows, seconds, command)
+            draw_galleries(draft, maps, opened.splits.evaluated, scored, reporter)
+        seconds = {
+            name: {**reporter.seconds, OF_METHOD: round(sum(part.get(name, 0.0) for part in spent), 3)}
+            for name in maps.methods
+        }
+        records = _records(plan, opened, scored, fitted, seconds, command)
         if draft is not None:
             for name, fit in fitted.items():
                 save_state(fit, draft, name)
@@ -202,13 +209,59 @@ def carry_out(plan: RunPlan, reporter: Reporter, *, command: str) -> list[Result
     return records
 
 
+@dataclass(frozen=True)
+class _Opened:
+    """What a run reads before the first map is made.
+
+    Attributes:
+        splits: What is scored.
+        rows: Rows of the head that are the classes; None where every label is the row of its number.
+        dataset: The description of the data set.
+        classes: The classes of another network, where they are scored.
+        maps: The network and its methods, put to work.
+    """
+
+    splits: OpenSplits
+    rows: tuple[int, ...] | None
+    dataset: DatasetInfo
+    classes: PredictedClasses | None
+    maps: NetworkMaps
+
+
+def _open(plan: RunPlan, reporter: Reporter) -> _Opened:
+    """Open the splits of a run."""
+    config = plan.config
+    with reporter.phase("annotations"):
+        splits = open_splits(plan.dataset, plan.split, config.limit, config.tau_from)
+        rows = _choose_rows(plan, splits.scored, reporter)
+        dataset = describe_dataset(plan.dataset, splits.parts, config.limit)  # hashes annotations, reads masks
+        check_masks(splits, reporter)
+    maps = NetworkMaps(plan.network, plan.methods, config.target, config.batch_size, config.workers, config.seed, rows)
+    return _Opened(splits, rows, dataset, read_classes(plan.dataset, splits.evaluated, config.classifier), maps)
+
+
+def _finished(
+    plan: RunPlan, opened: _Opened, earlier: Sequence[ResultRecord], reporter: Reporter
+) -> list[ResultRecord]:
+    """Return the records that an earlier run has left, if it would give the same once more."""
+    config, splits = plan.config, opened.splits
+    with reporter.phase("comparison"):
+        records = check_unchanged(config, earlier, opened.maps, plan.dataset, opened.dataset, splits.scored)
+    reporter.say(f"nothing is left to do: {config.out} is finished, and what it was made from has not changed")
+    return records
+
+
+def _with_fits(maps: NetworkMaps, fitted: Mapping[str, Fit]) -> NetworkMaps:
+    """Return the source whose fitted methods are those that the parts of all processes were merged into."""
+    built = [replace(each, method=fitted[each.name].method) if each.name in fitted else each for each in maps.built]
+    return replace(maps, built=tuple(built))
+
+
 def _records(
     plan: RunPlan,
+    opened: _Opened,
     scored: Mapping[str, Scored],
     fitted: Mapping[str, Fit],
-    classes: PredictedClasses | None,
-    dataset: DatasetInfo,
-    rows: tuple[int, ...] | None,
     seconds: Mapping[str, Mapping[str, float]],
     command: str,
 ) -> list[ResultRecord]:
@@ -216,11 +269,9 @@ def _records(
 
     Args:
         plan: What was run.
+        opened: What was read.
         scored: Method -> its scores.
         fitted: Method -> its fit, for those that are fitted.
-        classes: The classes of another network, where they are scored.
-        dataset: The description of the data set.
-        rows: Rows of the head that are the classes; None where every label is the row of its number.
         seconds: Method -> phase -> how long it took.
         command: How the run was asked for.
     """
@@ -228,10 +279,10 @@ def _records(
     return [
         assemble_record(
             scored[built.name],
-            dataset=dataset,
-            backbone=describe_backbone(plan.network, rows),
+            dataset=opened.dataset,
+            backbone=describe_backbone(plan.network, opened.rows),
             method=describe_method(built, fitted.get(built.name)),
-            classifier=None if classes is None else classes.info,
+            classifier=None if opened.classes is None else opened.classes.info,
             protocol=describe_protocol(
                 plan.config, plan.config.target, "maps" if scored[built.name].evaluated.of_maps else "boxes"
             ),
@@ -249,21 +300,22 @@ def _records(
     ]
 
 
-def _fit(plan: RunPlan, parts: Sequence[OpenSplit], rows: tuple[int, ...] | None, reporter: Reporter) -> dict[str, Fit]:
-    """Fit the methods that are to be fitted, for some splits and rows of the head that are their classes."""
+def _fit(plan: RunPlan, opened: _Opened, reporter: Reporter, ranks: Ranks) -> dict[str, Fit]:
+    """Fit the methods that are to be fitted, for the splits that are scored and the rows that are their classes."""
     images = open_fit_images(plan.methods, plan.dataset, plan.config.limit)
     if images is None:
         return {}
-    check_fit_classes(plan.methods, plan.dataset, images, parts, plan.config.seed, plan.config.limit)
+    check_fit_classes(plan.methods, plan.dataset, images, opened.splits.parts, plan.config.seed, plan.config.limit)
     return fit_methods(
         plan.methods,
         plan.network,
         images,
-        class_rows=rows,
+        class_rows=opened.rows,
         seed=plan.config.seed,
         batch_size=plan.config.batch_size,
         workers=plan.config.workers,
         reporter=reporter,
+        ranks=ranks,
     )
 
 

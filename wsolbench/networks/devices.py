@@ -15,14 +15,22 @@ _OF_MEMORY = ("can't allocate memory", "you tried to allocate", "out of memory",
 """What torch says of a CPU, and of a GPU by way of its drivers and libraries, in errors of no type of their own."""
 
 
-def choose_device(name: str | None) -> torch.device:
+def choose_device(name: str | None, place: int | None = None) -> torch.device:
     """Return the named device; without a name the first GPU, or the CPU if there is none.
+
+    Args:
+        name: As torch calls it.
+        place: Which of several GPUs it is, where the name leaves that open.
 
     Raises:
         UsageError: There is no such device on this machine, or it cannot compute.
     """
     if name is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+        if name == "cpu":
+            return torch.device(name)
+    if name == "cuda" and place is not None:
+        name = f"cuda:{place}"
     try:
         device = torch.device(name)
         torch.zeros(1, device=device).add(1).item()  # some devices accept a tensor but cannot compute

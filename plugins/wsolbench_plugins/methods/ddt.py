@@ -55,6 +55,12 @@ class DDT:
             self._seen = added if self._seen is None else self._seen.merged(added)
             self._axis = None
 
+    def merge(self, other: DDT) -> None:
+        """Take over the descriptors that another one was given."""
+        if other._seen is not None:
+            self._seen = other._seen if self._seen is None else self._seen.merged(other._seen)
+            self._axis = None
+
     def __call__(self, features: Tensor, context: MethodContext) -> Tensor:  # noqa: ARG002
         """Return raw maps (B, h, w), float64, of features (B, K, h, w).
 
