@@ -18,7 +18,6 @@ from __future__ import annotations
 
 __all__ = [
     "DataError",
-    "EndedTogetherError",
     "MissingFileError",
     "OutputError",
     "PluginError",
