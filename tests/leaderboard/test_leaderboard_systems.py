@@ -1,13 +1,19 @@
 """Which network stands beside a system, what the difference is, and how the page puts it."""
 
+import json
+import shutil
+from pathlib import Path
+
 import pytest
 from toy_networks import trained_record
-from toy_records import FULLSUP, make_outcomes, remade
+from toy_records import FULLSUP, make_outcomes, remade, write_sealed
 
-from wsolbench.leaderboard.entries import Entry, group_tables
+from wsolbench.leaderboard.entries import Entry, group_tables, read_entry
 from wsolbench.leaderboard.systems import systems_as_markdown, try_systems
 from wsolbench.records import StageInfo, SystemInfo, TrainingInfo, TrainingTime, WeightsInfo, identity_of
 from wsolbench.records.compare import compare
+from wsolbench.records.store import outcomes_path
+from wsolbench.records.tables import results_table
 
 RANDOM = WeightsInfo(source="random", file=None, sha256=None)
 
@@ -120,3 +126,54 @@ def test_the_time_of_a_training_is_no_part_of_what_was_measured():
     fast, slow = (entry("cam", trained(seconds=seconds)).record for seconds in (1.0, 2.0))
     assert identity_of(fast) == identity_of(slow)
     assert trained(seconds=1.0).without_seed() == trained(seconds=None).without_seed()
+
+
+COMMITTED = Path(__file__).parents[2] / "leaderboard" / "records" / "critters"
+LATER = {
+    "classifier": lambda record: record,
+    "boxes_per_image": lambda record: record,
+    "rescored_from": lambda record: record,
+    "maps_sha256": lambda record: record,
+    "thresholds": lambda record: record,
+    "system": lambda record: record["backbone"],
+    "compiled": lambda record: record["backbone"],
+    "changed_input": lambda record: record["backbone"],
+    "fit_rounds": lambda record: record["method"],
+    "fit_state_sha256": lambda record: record["method"],
+    "time": lambda record: record["backbone"]["weights"]["training"],
+    "best_epoch": lambda record: record["backbone"]["weights"]["training"],
+    "epoch": lambda record: record["backbone"]["weights"]["training"],
+    "preprocessing": lambda record: record["backbone"]["weights"]["training"],
+}
+"""Fields that records with a system did not have at first -> the part of a record that has them today."""
+
+
+def older(name, folder):
+    """Write a committed record as it was before the later fields; return its entry."""
+    path = COMMITTED / f"{name}.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    for field, part in LATER.items():
+        part(content).pop(field, None)
+    for beside in (outcomes_path(path), *COMMITTED.glob("images-*.txt.gz")):
+        shutil.copy(beside, folder)
+    return read_entry(write_sealed(folder / path.name, content), path.name)
+
+
+def test_records_with_a_system_that_are_older_than_later_fields_are_read_shown_and_compared(tmp_path):
+    names = ("resnet_nano__cam__onecycle-seed0", "acol-resnet_nano__native__onecycle-seed0")
+    today = [read_entry(COMMITTED / f"{name}.json", f"{name}.json") for name in names]
+    plain, system = (older(name, tmp_path) for name in names)
+    assert [identity_of(each.record) for each in (plain, system)] == [identity_of(each.record) for each in today]
+    table = results_table([plain.record, system.record])
+    assert table == results_table([each.record for each in today])
+    assert "acol" in table
+    (trial,) = try_systems(group_tables([plain, system]))
+    (expected,) = try_systems(group_tables(today))
+    assert (trial.system, trial.difference) == ("acol", expected.difference)
+    assert "acol" in systems_as_markdown(group_tables([plain, system]))
+
+
+def test_boxes_of_an_older_record_with_a_system_are_shown_as_boxes(tmp_path):
+    entry = older("psol-resnet_nano__native__onecycle+onecycle-seed0", tmp_path)
+    assert entry.record.boxes_per_image is None
+    assert "boxes, no τ" in results_table([entry.record])
