@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
+from served import check_network
 from toys import PROVIDER, TrainableNet
 from wsolbench_plugins.datasets.critters import dataset as critters
 from wsolbench_plugins.localizers.cream import CREAM, network_of, wsolbench_systems
@@ -19,7 +20,6 @@ from wsolbench_plugins.localizers.cream.network import cells_of, with_embeddings
 from wsolbench.contract import BackboneSpec, Features, InputConfig, Split
 from wsolbench.errors import UsageError
 from wsolbench.host.registry import Offer
-from wsolbench.testing.backbones import BACKBONE_CHECKS
 from wsolbench.testing.toys import ToyNetwork
 from wsolbench.training.built import Built
 
@@ -269,5 +269,4 @@ def test_a_network_is_trained_on_critters_and_run(cli, registry, tmp_path, monke
     assert cli("train", "--backbone", "resnet_nano", *epochs, "--out", base).code == 0
     later = [*epochs, "--weights", base / "weights.safetensors"]
     assert cli("train", "--backbone", "cream:resnet_nano", *later, "--out", tmp_path / "later").code == 0
-    for check in BACKBONE_CHECKS:
-        check(registry.backbones.get("cream:resnet_nano").spec)
+    check_network(registry.backbones.get("cream:resnet_nano").spec)

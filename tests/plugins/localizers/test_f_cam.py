@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
+from served import check_network
 from torch import nn
 from torch.nn import functional as F
 from toys import PROVIDER
@@ -26,7 +27,6 @@ from wsolbench.contract import BackboneSpec, Features, InputConfig, MethodContex
 from wsolbench.contract.taps import visit_layers
 from wsolbench.errors import UsageError
 from wsolbench.host.registry import Offer
-from wsolbench.testing.backbones import BACKBONE_CHECKS
 from wsolbench.training.built import Built
 
 
@@ -451,5 +451,4 @@ def test_a_network_is_trained_on_critters_and_run(cli, registry, tmp_path, monke
     assert cli("train", "--backbone", "f-cam:resnet_nano", *later, "--out", tmp_path / "later").code == 0
     before, after = weights(base), weights(tmp_path / "later")
     assert all(torch.equal(value, after[name]) for name, value in before.items())
-    for check in BACKBONE_CHECKS:
-        check(registry.backbones.get("f-cam:resnet_nano").spec)
+    check_network(registry.backbones.get("f-cam:resnet_nano").spec)

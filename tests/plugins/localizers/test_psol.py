@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
+from served import check_network
 from timm.layers import DropPath
 from torch import nn
 from toys import PROVIDER
@@ -25,7 +26,6 @@ from wsolbench.contract import BackboneSpec, Boxes, Features, InputConfig, Layer
 from wsolbench.engine.boxes import boxes_in_pixels, sorted_boxes
 from wsolbench.errors import UsageError
 from wsolbench.host.registry import Offer
-from wsolbench.testing.backbones import BACKBONE_CHECKS
 from wsolbench.testing.systems import SYSTEM_CHECKS
 from wsolbench.training.built import Built
 from wsolbench.training.targets import mirrored
@@ -424,5 +424,4 @@ def test_a_network_is_trained_on_critters_and_its_boxes_score_the_same_from_file
     assert done.code == 0, done.err
     before, after = weights(base), weights(tmp_path / "later")
     assert all(torch.equal(value, after[name]) for name, value in before.items())
-    for check in BACKBONE_CHECKS:
-        check(registry.backbones.get("psol:resnet_nano").spec)
+    check_network(registry.backbones.get("psol:resnet_nano").spec)

@@ -6,12 +6,12 @@ import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
+from served import check_network
 from wsolbench_plugins.datasets.critters import dataset as critters
 
 from wsolbench.contract import Split
 from wsolbench.contract.inputs import NO_CHANGES
 from wsolbench.errors import WeightsError
-from wsolbench.testing.backbones import BACKBONE_CHECKS
 from wsolbench.training.initial_weights import read_start, start_for, start_from
 
 TERMS = {"acol": ["classification", "classification_b"], "spg": ["classification", "b2", "b1", "c"]}
@@ -45,8 +45,7 @@ def test_a_network_is_trained_on_critters_and_run(cli, tmp_path, monkeypatch, sy
 @pytest.mark.parametrize("name", ["acol:resnet_nano", "spg:resnet_nano"])
 def test_their_networks_conform(registry, name):
     spec = registry.backbones.get(name).spec
-    for check in BACKBONE_CHECKS:
-        check(spec)
+    check_network(spec)
 
 
 def published_vgg():

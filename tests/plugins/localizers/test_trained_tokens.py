@@ -5,11 +5,11 @@ import json
 import pandas as pd
 import pytest
 import torch
+from served import check_network
 from wsolbench_plugins.datasets.critters import dataset as critters
 
 from wsolbench.contract import Split
 from wsolbench.contract.inputs import NO_CHANGES
-from wsolbench.testing.backbones import BACKBONE_CHECKS
 from wsolbench.training.initial_weights import read_start, start_for, start_from
 
 
@@ -49,8 +49,7 @@ def test_a_transformer_is_trained_on_critters_and_run(cli, tmp_path, system, opt
 def test_their_networks_conform(registry, name):
     spec = registry.backbones.get(name.removesuffix("_64")).spec
     spec = spec.at_size(64) if name.endswith("_64") else spec
-    for check in BACKBONE_CHECKS:
-        check(spec)
+    check_network(spec)
 
 
 @pytest.mark.parametrize("system", ["ts-cam", pytest.param("scm", marks=pytest.mark.slow)])
