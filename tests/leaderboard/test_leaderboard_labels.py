@@ -75,3 +75,10 @@ def test_as_few_facts_as_possible_are_named():
     assert tell_apart(["x", "y", "z"], facts.__getitem__) == [(), (), ()]
     long = [{"x/long": "q" * 81}, {"x/long": "a" * 64}]
     assert [value for ((name, value),) in tell_apart("xx", long.__getitem__) if name == "long"][1] == "aaaaaaaa"
+
+
+def test_files_of_data_sets_differ_in_more_than_the_case_of_letters():
+    records = (trained_record(dataset=name) for name in ("birds", "Birds", "BIRDS"))
+    tables = group_tables(Entry(f"r{number}.json", "0" * 64, record) for number, record in enumerate(records))
+    assert sorted(table.slug.lower() for table in tables) == ["birds", "birds-other", "birds-other-other"]
+    assert {table.first.dataset.name for table in tables} == {"birds", "Birds", "BIRDS"}

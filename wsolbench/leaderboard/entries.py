@@ -447,15 +447,18 @@ def _facts_of_table(record: ResultRecord) -> dict[str, str]:
 
 
 def _slugs(parts: Sequence[Sequence[Entry]], facts: Sequence[Mapping[str, str]]) -> list[str]:
-    """Return the names of the files of tables: that of the data set, in all but the largest with what is different."""
+    """Return the names of the files of tables: that of the data set, in all but the largest with what is different.
+
+    No two differ in the case of letters alone, as there are disks on which these are one file.
+    """
     names = [_first(part).dataset.name for part in parts]
     slugs: list[str] = []
     taken: set[str] = set()
     for name, told in zip(names, tell_apart(names, facts.__getitem__), strict=True):
-        slug = name if name not in taken else file_name("-".join([name, *(value for _, value in told)]))
-        while {slug, f"{slug}-seeds"} & taken:  # the table of means over seeds has a file of its own
+        slug = name if name.lower() not in taken else file_name("-".join([name, *(value for _, value in told)]))
+        while {slug.lower(), f"{slug}-seeds".lower()} & taken:  # the table of means over seeds has a file of its own
             slug += "-other"
-        taken |= {slug, f"{slug}-seeds"}
+        taken |= {slug.lower(), f"{slug}-seeds".lower()}
         slugs.append(slug)
     return slugs
 
