@@ -59,13 +59,13 @@ print(f"{sum(seconds):.1f} {seconds[0]:.1f} {time.perf_counter() - started:.1f}"
 
 FIRST_TABLE = """
 const look = () => {
-  const table = document.querySelector("table");
-  const next = table && table.getBoundingClientRect().height ? () => { window.shown = performance.now(); } : look;
+  const row = document.querySelector("table.networks tbody tr");
+  const next = row && row.getBoundingClientRect().height ? () => { window.shown = performance.now(); } : look;
   requestAnimationFrame(next);
 };
 requestAnimationFrame(look);
 """
-"""Notes when a frame with a table was drawn."""
+"""Notes when a frame with rows of the first data set was drawn; the summary stands above them."""
 
 
 def run(code: str, folder: Path, root: Path = ROOT) -> list[float]:
@@ -73,7 +73,7 @@ def run(code: str, folder: Path, root: Path = ROOT) -> list[float]:
     paths = os.pathsep.join([str(root), str(root / "plugins"), *filter(None, [os.environ.get("PYTHONPATH")])])
     environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-c", code, str(folder)]
-    done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment, cwd=folder)
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment, cwd=folder)
     return [float(number) for number in done.stdout.split()]
 
 
