@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from boards import without_pictures
 from toy_records import remade, write_sealed
 
 from wsolbench.errors import DataError
@@ -54,6 +55,11 @@ def built(run_folder, tmp_path_factory):
     add(folder, copies)
     build(folder)
     return folder
+
+
+@pytest.fixture
+def _figures_without_pictures():
+    yield from without_pictures()
 
 
 @pytest.fixture
@@ -129,6 +135,7 @@ def test_rows_are_sorted_by_v2_at_the_fullsup_threshold(board):
     assert scores == sorted(scores, reverse=True)
 
 
+@pytest.mark.usefixtures("_figures_without_pictures")
 def test_less_precision_is_a_row_of_its_own(board, tmp_path):
     text = read_record(board / "records" / "critters" / "resnet_nano__cam__shipped.json").to_line()
     write_sealed(tmp_path / "low.json", json.loads(text.replace('"precision": "fp32"', '"precision": "bf16"')))
@@ -162,6 +169,7 @@ def trained(path, seed, **training):
     return record
 
 
+@pytest.mark.usefixtures("_figures_without_pictures")
 def test_seeds_are_rows_of_their_own_and_a_table_of_means(board, tmp_path):
     first = board / "records" / "critters" / "resnet_nano__cam__shipped.json"
     files = [tmp_path / f"{seed}.json" for seed in range(3)]
@@ -197,6 +205,7 @@ def continued(path, seed, first):
     return trained(path, seed, precision="bf16", **told)
 
 
+@pytest.mark.usefixtures("_figures_without_pictures")
 def test_continued_trainings_stand_beside_the_first_ones_with_all_commands_in_order(board, tmp_path):
     shipped = board / "records" / "critters" / "resnet_nano__cam__shipped.json"
     for seed in range(2):
@@ -225,6 +234,7 @@ def changed(path, target, **weights):
     return target
 
 
+@pytest.mark.usefixtures("_figures_without_pictures")
 def test_weights_of_two_files_stand_side_by_side_and_are_told_by_their_names(board, tmp_path):
     shipped = board / "records" / "critters" / "resnet_nano__cam__shipped.json"
     for name in ("mine", "yours"):
@@ -272,6 +282,7 @@ def test_stored_maps_are_told_apart_by_what_they_come_to(board, tmp_path):
     assert len(list((board / "records" / "critters").glob("precomputed__cam*.json"))) == 2
 
 
+@pytest.mark.usefixtures("_figures_without_pictures")
 def test_trainings_by_other_options_are_told_apart_by_them(board, tmp_path):
     shipped = board / "records" / "critters" / "resnet_nano__cam__shipped.json"
     for epochs in (2, 30):
@@ -287,6 +298,7 @@ def test_trainings_by_other_options_are_told_apart_by_them(board, tmp_path):
     assert groups(board) == [[0, 1], [0, 1]]
 
 
+@pytest.mark.usefixtures("_figures_without_pictures")
 def test_a_record_of_other_images_replaces_none(board, tmp_path):
     shipped = board / "records" / "critters" / "resnet_nano__cam__shipped.json"
     record = read_record(shipped)
@@ -309,6 +321,7 @@ def test_seeds_that_go_on_from_one_training_are_no_seeds_of_independent_ones(boa
     assert groups(board) == [[0, 1], [2, 3]]
 
 
+@pytest.mark.usefixtures("_figures_without_pictures")
 def test_a_training_is_one_seed_however_often_it_was_measured(board, tmp_path):
     shipped = board / "records" / "critters" / "resnet_nano__cam__shipped.json"
     again = trained(shipped, 0)
@@ -439,6 +452,7 @@ def test_one_changed_cell_makes_it_stale(board, name, problem):
     assert told.startswith(f"{path} {problem}")
 
 
+@pytest.mark.usefixtures("_figures_without_pictures")
 def test_missing_files_make_it_stale(board):
     (board / "leaderboard.csv").unlink()
     (board / "figures" / "critters-size.svg").unlink()
@@ -462,6 +476,7 @@ def test_figures_of_many_methods_show_all_of_them(board, tmp_path, monkeypatch):
     assert sum(row["method"].startswith("other-") for row in listed(board)) == 9
 
 
+@pytest.mark.usefixtures("_figures_without_pictures")
 def test_a_figure_drawn_from_other_records_is_noticed(board):
     drawn = board / "figures" / "critters-size.png"
     kept = drawn.read_bytes()
@@ -504,6 +519,7 @@ def test_what_an_interrupted_replacement_left_is_replaced(board, tmp_path):
     assert check(board) == []
 
 
+@pytest.mark.usefixtures("_figures_without_pictures")
 def test_add_builds_where_it_is_asked_to(board, tmp_path, cli):
     whole = add(tmp_path / "one", record_files(board)[:1])
     done = cli("leaderboard", "add", record_files(board)[0], "--folder", tmp_path / "new", "--build")
@@ -534,6 +550,7 @@ def test_what_is_no_record_is_refused_and_nothing_is_added(board, tmp_path):
     assert record_files(board) == before
 
 
+@pytest.mark.usefixtures("_figures_without_pictures")
 def test_the_command_line_builds_and_checks(board, cli):
     assert cli("leaderboard", "build", "--folder", board).code == 0
     assert cli("leaderboard", "check", "--folder", board).code == 0
