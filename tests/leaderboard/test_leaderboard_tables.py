@@ -85,6 +85,12 @@ def test_the_best_is_bold_the_second_underlined_and_ties_are_marked(board, cli):
     assert r"{\footnotesize \textsuperscript{=} No row is surely better." in found.out
 
 
+def test_a_table_that_is_wider_than_a_page_says_how_to_have_fewer_columns():
+    hint = "\n% wider than most pages; fewer columns: wsolbench leaderboard table TABLE --columns "
+    assert hint in as_latex(TABLE.title, ROWS, fields_named([]), SCORE)
+    assert hint not in as_latex(TABLE.title, ROWS, fields_named(["network", "method", SCORE]), SCORE)
+
+
 @pytest.mark.parametrize(
     ("wanted", "networks"),
     [

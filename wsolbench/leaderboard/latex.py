@@ -15,6 +15,8 @@ from wsolbench.templates import latex_template
 
 __all__ = ["as_latex"]
 
+_MOST_COLUMNS: Final = 6
+"""Columns that fit a page of most papers."""
 _TIED: Final = r"\textsuperscript{=}"
 _FORMS: Final[Mapping[int | None, str]] = {None: "{}", 1: r"\textbf{{{}}}", 2: r"\underline{{{}}}"}
 """How a number is written that is the best or the second best."""
@@ -44,6 +46,7 @@ def as_latex(title: str, rows: Sequence[Row], fields: Sequence[Field], score: st
     tied = [Markup(rf"{_TIED} No row is surely better. {latex_text(EXPLAINED)}")] if several else []
     return latex_template("wsolbench.leaderboard", "table.tex.jinja").render(
         title=Markup(visible(title)),  # of a comment
+        is_wide=len(fields) > _MOST_COLUMNS,
         columns="".join("r" if field.is_number else "l" for field in fields),
         head=_padded(heads, widths),
         groups=[[_padded(line, widths) for line in group] for group in lines],
