@@ -72,6 +72,11 @@ def boxes(images):
         yield {"boxes": batch[:, 0, 0, :3]}
 
 
+def outside(images):
+    for batch, _ in images:
+        yield {"boxes": torch.full((len(batch), 4), 40.0)}
+
+
 def cast(images):
     for number, (batch, _) in enumerate(images):
         yield {"one": torch.zeros(len(batch), dtype=torch.float32 if number else torch.int64)}
@@ -123,18 +128,24 @@ def changing():
         (system(Stage("s", 1), Stage("s", 1)), "system_stages"),
         (system(Stage("s", 0)), "system_stages"),
         (system(Stage("s", 1, trains=())), "system_stages"),
+        (system("s"), "system_stages"),
+        (system(Stage("two", 1, after="one"), Stage("one", 1)), "system_stages"),
         (system(Stage("s", 1, pairs=0)), "system_stages"),
         (system(network=ships), "system_network"),
         (system(network=other_classes), "system_network"),
         (system(network=lambda base: rebuilt(base, classifier_key="fc.weight")), "system_network"),
         (system(network=other_classes), "system_classifies"),
         (system(Stage("s", 1, targets=boxes)), "system_targets"),
+        (system(Stage("s", 1, targets=outside)), "system_targets"),
         (system(Stage("s", 1, targets=cast)), "system_targets"),
         (system(Stage("s", 1, targets=lambda _: [{"one": torch.zeros(3)}])), "system_targets"),
         (system(Stage("s", 1, loss=lambda step: {"a": step.outputs["logits"]})), "system_trains"),
         (system(Stage("s", 1, loss=lambda step: {"a": step.outputs["logits"].sum() / 0})), "system_trains"),
         (system(Stage("s", 1, loss=lambda step: {"a": 0 * step.outputs["logits"].sum()})), "system_trains"),
         (system(Stage("s", 1, trains=("decoder",))), "system_trains"),
+        (system(Stage("s", 1, loss=lambda _: {})), "system_trains"),
+        (system(Stage("s", 1, loss=lambda step: step.outputs["logits"].mean())), "system_trains"),
+        (system(Stage("s", 1, loss=lambda step: {"a": step.outputs["logits"].mean().detach()})), "system_trains"),
         (system(Stage("s", 3, loss=changing())), "system_trains"),
     ],
 )
@@ -142,3 +153,15 @@ def test_a_system_that_breaks_a_rule(spec, rule):
     check = check_of(spec, rule)
     with pytest.raises(AssertionError):
         check()
+
+
+@pytest.mark.parametrize(
+    ("loss", "said"),
+    [
+        (lambda step: {"a": step.outputs["side"]}, "of the outputs: expected one of features, logits, got 'side'"),
+        (lambda step: {"a": step.prepared["boxes"]}, "of the targets: expected nothing, got 'boxes'"),
+    ],
+)
+def test_what_a_loss_reads_and_nobody_gives_is_named(loss, said):
+    with pytest.raises(AssertionError, match=f"^what the loss of 's' reads {said}$"):
+        check_of(system(Stage("s", 1, loss=loss)), "system_trains")()

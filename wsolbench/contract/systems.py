@@ -38,6 +38,30 @@ BOXES = "boxes"
 NaN where there is none. They are mirrored with the images."""
 
 
+_ROUNDING = 1e-3
+"""How far a corner may lie outside the image, in fractions of it."""
+
+
+def check_boxes(values: Tensor) -> None:
+    """Check per-image targets that are `BOXES`.
+
+    Raises:
+        TypeError: They are of another type or shape.
+        ValueError: A corner is not in the image.
+    """
+    expected = "expected floating corners x0, y0, x1, y1 in fractions of the image, of shape (B, 4) or (B, n, 4)"
+    if values.ndim not in (2, 3) or values.shape[-1] != 4 or not values.is_floating_point():
+        raise TypeError(f"targets '{BOXES}' are {described(values)}: {expected}")
+    outside = (values < -_ROUNDING) | (values > 1 + _ROUNDING)
+    if outside.any():
+        raise ValueError(f"targets '{BOXES}' have a corner at {values[outside][0]:g}: {expected}")
+
+
+def described(values: Tensor) -> str:
+    """Return the type and shape of a tensor in words."""
+    return f"{str(values.dtype).removeprefix('torch.')} of shape {tuple(values.shape)}"
+
+
 @dataclass(frozen=True)
 class TrainingStep:
     """What the loss of a stage may read. It holds no box and no mask of the data set, so supervision cannot leak.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from wsolbench.contract import BackboneSpec, InputConfig, Localizing, Stage, SystemSpec, Trainable, TrainingStep
 from wsolbench.contract.options import list_options
-from wsolbench.contract.systems import BOXES, served
+from wsolbench.contract.systems import BOXES, check_boxes, served
 from wsolbench.errors import UsageError
 from wsolbench.testing.expectations import expect, expect_finite, seeded, skip
 from wsolbench.testing.options import check_options
@@ -35,13 +35,21 @@ _BATCH = 6
 
 
 def check_system_stages(spec: SystemSpec) -> None:
-    """For recipes of any length there are stages with names of their own and epochs, and each trains something."""
+    """For recipes of any length there are stages with names of their own and epochs, and each trains something.
+
+    A stage stands behind the one that it goes on from.
+    """
     for epochs in (1, 2, 12, 100):
-        stages = spec.build().stages(epochs)
+        stages: object = spec.build().stages(epochs)
+        is_list = isinstance(stages, Sequence) and all(isinstance(stage, Stage) for stage in stages)
+        assert is_list, f"stages, with epochs={epochs}: expected a list of Stage, got {stages!r}"
+        assert isinstance(stages, Sequence)
         names = [stage.name for stage in stages]
         expect(f"names of the stages of {epochs} epochs", list(dict.fromkeys(names)), names)
         assert sum(stage.epochs for stage in stages) > 0, f"stages of {epochs} epochs: expected epochs, got none"
-        for stage in stages:
+        for place, stage in enumerate(stages):
+            late = stage.after in names[place:]
+            assert not late, f"the stage '{stage.name}': expected '{stage.after}' before it, which it goes on from"
             assert stage.epochs >= 0, f"epochs of '{stage.name}': expected 0 or more, got {stage.epochs}"
             assert stage.pairs >= 1, f"pairs of '{stage.name}': expected 1 or more, got {stage.pairs}"
             assert stage.trains, f"'{stage.name}': expected parts that it trains, got none"
@@ -83,7 +91,7 @@ def check_system_targets(spec: SystemSpec, base: BackboneSpec = TOY) -> None:
         for name, values in _targets(stage, _built(made), made.input.size).items():
             expect(f"targets '{name}' of '{stage.name}'", 2 * _BATCH, len(values))
             if name == BOXES:
-                expect("numbers of a box", 4, values.shape[-1])
+                _check_boxes(values, stage)
 
 
 def check_system_trains(spec: SystemSpec, base: BackboneSpec = TOY) -> None:
@@ -144,6 +152,12 @@ def _check_stage(stage: Stage, network: Any, size: int) -> None:
     names: dict[int, list[str]] = {}
     for epoch in (1, 1, stage.epochs or 1, stage.epochs or 1):
         terms = stage.loss(_step(stage, network.train(), prepared, epoch, size))
+        assert isinstance(terms, Mapping), (
+            f"the loss of '{stage.name}': expected terms by name, got {type(terms).__name__}"
+        )
+        assert any(term.requires_grad for term in terms.values()), (
+            f"terms of '{stage.name}': expected one that depends on what it trains, got {', '.join(terms) or 'none'}"
+        )
         for name, term in terms.items():
             expect(f"shape of the term '{name}' of '{stage.name}'", (), tuple(term.shape))
             expect_finite(f"the term '{name}' of '{stage.name}'", term)
@@ -153,6 +167,25 @@ def _check_stage(stage: Stage, network: Any, size: int) -> None:
         optimizer.step()
     changed = any(not torch.equal(before[name], parameter) for name, parameter in trained.items())
     assert changed, f"what '{stage.name}' trains: expected a change after four steps, got none"
+
+
+def _check_boxes(values: Tensor, stage: Stage) -> None:
+    try:
+        check_boxes(values)
+    except (TypeError, ValueError) as error:
+        raise AssertionError(f"'{stage.name}': {error}") from error
+
+
+class _Given(dict[str, Tensor]):
+    """Tensors by name; one that is not there is a fault that names those that are."""
+
+    def __init__(self, tensors: Mapping[str, Tensor], reader: str) -> None:
+        super().__init__(tensors)
+        self._reader = reader
+
+    def __missing__(self, name: str) -> Tensor:
+        there = f"one of {', '.join(sorted(self))}" if self else "nothing"
+        raise AssertionError(f"{self._reader}: expected {there}, got '{name}'")
 
 
 def _step(stage: Stage, network: Any, prepared: Mapping[str, Tensor], epoch: int, size: int) -> TrainingStep:
@@ -169,8 +202,11 @@ def _step(stage: Stage, network: Any, prepared: Mapping[str, Tensor], epoch: int
         images=images,
         labels=labels,
         targets=labels,
-        outputs=outputs,
-        prepared={name: values[:_BATCH] for name, values in prepared.items()},
+        outputs=_Given(outputs, f"what the loss of '{stage.name}' reads of the outputs"),
+        prepared=_Given(
+            {name: values[:_BATCH] for name, values in prepared.items()},
+            f"what the loss of '{stage.name}' reads of the targets",
+        ),
         epoch=epoch,
         epochs=max(stage.epochs, epoch),
         generator=torch.Generator().manual_seed(0),

@@ -15,6 +15,7 @@ from torch import Tensor
 from wsolbench.contract import Stage, System, Trainable
 from wsolbench.contract.backbones import maps_and_rest
 from wsolbench.contract.options import build_with_options
+from wsolbench.contract.systems import described
 from wsolbench.errors import UsageError
 from wsolbench.training.built import Built
 
@@ -24,7 +25,6 @@ __all__ = [
     "Timetable",
     "TrainedParts",
     "check_batches",
-    "described",
     "group_order",
     "outputs_of",
     "stages_of",
@@ -218,11 +218,6 @@ def outputs_of(stage: Stage, network: Any, images: Tensor, labels: Tensor, class
             f"the forward pass returned 'logits' of {described(logits)}, expected floating numbers of shape {expected}"
         )
     return outputs
-
-
-def described(values: Tensor) -> str:
-    """Return the type and shape of a tensor in words."""
-    return f"{str(values.dtype).removeprefix('torch.')} of shape {tuple(values.shape)}"
 
 
 def _given_by(stage: Stage, network: Any, images: Tensor, labels: Tensor) -> object:

@@ -18,11 +18,10 @@ from torch import Tensor
 
 from wsolbench.contract import ImageSplit, InputConfig, Stage
 from wsolbench.contract.names import NAME_CHARACTERS, NAME_PATTERN
-from wsolbench.contract.systems import BOXES
+from wsolbench.contract.systems import BOXES, check_boxes, described
 from wsolbench.engine.stream import stream_batches
 from wsolbench.errors import OutputError, UsageError
 from wsolbench.files import sha256
-from wsolbench.training.stages import described
 
 __all__ = [
     "StageTargets",
@@ -33,9 +32,6 @@ __all__ = [
     "read_targets",
     "targets_folder",
 ]
-
-_ROUNDING = 1e-3
-"""How far a corner may lie outside the image, in fractions of it."""
 
 
 def targets_folder(state_path: Path, seed: int | None = None) -> Path:
@@ -204,19 +200,9 @@ def _arrays(batch: object) -> dict[str, NDArray[Any]]:
                 f"targets '{name}' are {described(values)}: expected a row for each image, of plain numbers"
             )
         if name == BOXES:
-            _check_boxes(values)
+            check_boxes(values)
         arrays[name] = values.detach().cpu().numpy()
     return arrays
-
-
-def _check_boxes(values: Tensor) -> None:
-    """Check per-image boxes, of which any may be NaN, where an image has none."""
-    expected = "expected floating corners x0, y0, x1, y1 in fractions of the image, of shape (B, 4) or (B, n, 4)"
-    if values.ndim not in (2, 3) or values.shape[-1] != 4 or not values.is_floating_point():
-        raise TypeError(f"targets '{BOXES}' are {described(values)}: {expected}")
-    outside = (values < -_ROUNDING) | (values > 1 + _ROUNDING)
-    if outside.any():
-        raise ValueError(f"targets '{BOXES}' have a corner at {values[outside][0]:g}: {expected}")
 
 
 def read_targets(stage: Stage, folder: Path, expected: str) -> StageTargets:
