@@ -5,8 +5,11 @@ import json
 import pandas as pd
 import pytest
 
+from wsolbench.networks.describe import usual_method
+
 pytestmark = pytest.mark.usefixtures("no_curve", "no_gallery")
 
+NAMES = ("vit_nano", "adl:vit_nano_64", "adl:resnet_nano", "ts-cam:vit_nano", "no_network")
 SHORT = ["--recipe-opt", "epochs=1", "--recipe-opt", "batch_size=8"]
 
 
@@ -38,8 +41,7 @@ def test_a_network_is_trained_by_a_system_and_run(cli, folder_set, tmp_path):
     assert f"wsolbench run --backbone adl:resnet_nano --weights {out / 'weights.safetensors'}" in told
 
 
-def test_where_there_are_no_class_weights_another_method_is_told_and_runs(cli, folder_set, tmp_path):
-    """Of a system whose map is CAM, and of a choice without any system."""
+def test_where_there_are_no_class_weights_another_method_is_told_and_runs(cli, registry, folder_set, tmp_path):
     made, out = folder_set(train=16, val=2, test=4), tmp_path / "trained"
     trained = cli("train", "--backbone", "adl:vit_nano", *made.options, *SHORT, "--input-size", "32", "--out", out)
     assert trained.code == 0, trained.err
@@ -50,9 +52,7 @@ def test_where_there_are_no_class_weights_another_method_is_told_and_runs(cli, f
     described = json.loads(cli("describe", "adl:vit_nano", "--json").out)
     assert described["method"] == "grad-cam"
     assert described["example"].endswith("--method grad-cam")
-    chosen = ["--backbone", "vit_nano", "--choose", "1", "--input-size", "32", "--out", tmp_path / "chosen"]
-    done = cli("train", *chosen, *made.options, *SHORT)
-    assert done.out.splitlines()[-1].endswith("--method grad-cam"), done.err
+    assert [usual_method(registry, name) for name in NAMES] == ["grad-cam", "grad-cam", "cam", "native", "cam"]
 
 
 @pytest.mark.parametrize(
