@@ -27,7 +27,7 @@ def commands(block):
             if Path(token).name == "wsolbench":
                 call = []
                 found.append(call)
-            elif set(token) <= set(";&|()"):
+            elif set(token) <= set(";&|()>"):
                 call = None
             elif call is not None:
                 call.append(token)
@@ -39,6 +39,7 @@ def problem(arguments):
     command, rest = wsolbench_command, Session.from_arguments(arguments).remaining
     rest = [argument for argument in rest if argument != ELLIPSIS]
     while hasattr(command, "list_commands") and rest not in HELP:
+        rest = command.completed(rest) if hasattr(command, "completed") else rest
         context = command.context_class(command)
         if not rest or rest[0] not in command.list_commands(context):
             return f"no subcommand {rest[:1]}"
@@ -60,6 +61,7 @@ def test_the_check_of_commands():
         ("cd a && wsolbench list backbones --strict  # all", FINE),
         ("wsolbench run --backbone cam --method=pc1 \\\n  --limit $n", FINE),
         ("wsolbench train … --out first", FINE),
+        ("wsolbench schema > schema.json", FINE),
         ("for p in a b; do .venv/bin/wsolbench compare $p/*.json {b,c}.json; done", FINE),
         ("wsolbench rn", "no subcommand ['rn']"),
         ("wsolbench leaderboard", "no subcommand []"),

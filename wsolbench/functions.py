@@ -57,7 +57,7 @@ if TYPE_CHECKING:
 
     from wsolbench.training.job import TrainedClassifier
 
-__all__ = ["analyze", "compare", "evaluate", "load_record", "run", "score", "train"]
+__all__ = ["analyze", "compare", "evaluate", "load_record", "run", "score", "sweep", "train"]
 
 FilePath: TypeAlias = str | PathLike[str]
 MethodLike: TypeAlias = "str | MethodSpec | Callable[..., Any]"
@@ -625,6 +625,64 @@ def _several(given: Any) -> list[Any]:
     if given is None:
         return []
     return list(given) if isinstance(given, Sequence) and not isinstance(given, str) else [given]
+
+
+def sweep(
+    sweep: FilePath | Mapping[str, Any],
+    *,
+    out: FilePath | None = None,
+    on: Literal["local", "ray"] = "local",
+    address: str | None = None,
+    jobs: int = 1,
+    progress: bool = False,
+) -> Records:
+    """Run a grid of networks, methods, data sets, seeds and settings; the same call again continues.
+
+    Args:
+        sweep: A SWEEP.yaml, or what such a file says: ``{"backbones": [...], "methods": [...], ...}``.
+        out: The folder of the sweep; by default ``sweeps/<name of the file>``.
+        on: Where jobs run: on this machine, or on a cluster of Ray.
+        address: Of the cluster; None for the one of this machine, or a new one.
+        jobs: How many run at once on this machine; 0 for none, which returns what is finished.
+        progress: Whether the states of jobs are shown on standard error.
+
+    Returns:
+        The records of all jobs that are finished, in the order of the sweep.
+
+    Raises:
+        WsolbenchError: Whatever the caller can mend; also where a job fails, with a line for each.
+
+    Example:
+        ``wsolbench.sweep("examples/sweep.yaml", jobs=2).to_frame()``
+    """
+    call = _Call({}, progress)
+    from wsolbench.sweeps.check import check_offers
+    from wsolbench.sweeps.config import SweepConfig, read_sweep
+    from wsolbench.sweeps.folder import Plan
+    from wsolbench.sweeps.jobs import plan_jobs
+    from wsolbench.sweeps.sweep import Machines, default_folder, open_folder
+    from wsolbench.sweeps.sweep import sweep as carry_out
+    from wsolbench.sweeps.table import following
+
+    if isinstance(sweep, Mapping):
+        if out is None:
+            raise UsageError("out: name the folder of the sweep")
+        name, config, content = "sweep", SweepConfig.of(sweep, "sweep"), repr(sweep).encode()
+    else:
+        name, (config, content) = str(_path(sweep)), read_sweep(_path(sweep))
+    planned = plan_jobs(config, name)
+    check_offers(config, call.registry, name)
+    machines = Machines(on, jobs, address)
+    folder = open_folder(
+        default_folder(Path(name)) if out is None else Path(out),
+        Plan.of(config, planned, name, content, ()),
+        call.reporter,
+    )
+    done = carry_out(
+        folder, folder.read_plan(), machines, call.reporter, partial(following, call.reporter, quiet=not progress)
+    )
+    assert len(done.states) == len(planned)
+    return Records(read_record(path) for job in planned for path in folder.records(job))
 
 
 def compare(first: ResultRecord | FilePath, second: ResultRecord | FilePath) -> Comparison:

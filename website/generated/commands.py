@@ -34,7 +34,7 @@ def _walk(path: tuple[str, ...], group: Any) -> Iterator[tuple[tuple[str, ...], 
         command = group.get_command(context, name)
         if hasattr(command, "list_commands"):
             yield from _walk((*path, name), command)
-        else:
+        elif not command.hidden:
             yield (*path, name), command
 
 

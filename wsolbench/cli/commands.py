@@ -23,6 +23,7 @@ from wsolbench.cli import (
     rescore,
     run,
     schema,
+    sweep,
     train,
     weights,
 )
@@ -59,6 +60,7 @@ app.add_typer(analyze.analyze, name="analyze")
 app.add_typer(cache.cache, name="cache")
 app.add_typer(data.data, name="data")
 app.add_typer(leaderboard.leaderboard, name="leaderboard")
+app.add_typer(sweep.sweep, name="sweep")
 
 
 def _show_version(wanted: bool) -> None:

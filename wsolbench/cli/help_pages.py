@@ -63,7 +63,8 @@ def write_commands(group: TyperGroup, ctx: Context, formatter: HelpFormatter) ->
     """Write the subcommands of a group, each with the first sentence of its help."""
     names = group.list_commands(ctx)
     found = [(name, group.get_command(ctx, name)) for name in names]
-    _write("Commands", [(name, each.get_short_help_str(1000)) for name, each in found if each is not None], formatter)
+    shown = [(name, each) for name, each in found if each is not None and not each.hidden]
+    _write("Commands", [(name, each.get_short_help_str(1000)) for name, each in shown], formatter)
 
 
 def write_example(text: str | None, formatter: HelpFormatter) -> None:
