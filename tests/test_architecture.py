@@ -265,7 +265,19 @@ def test_stored_maps_and_boxes_are_scored_without_torch():
 
 def test_compiled_code_is_in_the_protocol_alone():
     users = {module for module in MODULES if "numba" in packages(module)}
-    assert users == {"wsolbench.protocol.component_tree", "wsolbench.protocol.compilation"}
+    compiled = ("areas", "compilation", "compiler", "growth", "hills", "holes", "level_ious")
+    assert users == {f"wsolbench.protocol.{module}" for module in compiled}
+
+
+def test_compiled_functions_call_those_of_their_own_file_alone():
+    """Numba compiles a cached function again only when the file of that function changes."""
+    for module in ("areas", "growth", "hills", "holes", "level_ious"):
+        parsed = tree(MODULES[f"wsolbench.protocol.{module}"])
+        imported = {alias.name for node in ast.walk(parsed) if isinstance(node, ast.ImportFrom) for alias in node.names}
+        functions = [node for node in parsed.body if isinstance(node, ast.FunctionDef) and node.decorator_list]
+        calls = {ast.unparse(node.func) for each in functions for node in ast.walk(each) if isinstance(node, ast.Call)}
+        assert functions
+        assert not (calls - {"compiled", "njit"}) & imported
 
 
 def test_tables_for_a_terminal_need_no_pandas():

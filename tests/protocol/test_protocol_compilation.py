@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from wsolbench.protocol.component_tree import _compiled
+from wsolbench.protocol.compiler import compiled
 
+SIGNATURE = "Tuple((float64[:, ::1], int32[:, ::1]))(uint8[:, ::1], int64[:, ::1])"
 SOURCE = """
 import numpy as np
 def doubled(values, boxes):
@@ -50,18 +51,18 @@ def result_of(compiled):
     ],
 )
 def test_a_damaged_cache_is_replaced(function, damage, ending):
-    first = _compiled(function)
+    first = compiled(SIGNATURE)(function)
     (damaged,) = Path(first.stats.cache_path).glob(f"fresh.doubled*.{ending}")
     damaged.write_bytes(damage(damaged.read_bytes()))
-    assert result_of(_compiled(function)) == [[7.0, 9.0]]
-    again = _compiled(function)
+    assert result_of(compiled(SIGNATURE)(function)) == [[7.0, 9.0]]
+    again = compiled(SIGNATURE)(function)
     assert result_of(again) == [[7.0, 9.0]]
     assert sum(again.stats.cache_hits.values()) == 1
 
 
 def test_a_cache_that_cannot_be_replaced_is_passed_over(function):
-    first = _compiled(function)
+    first = compiled(SIGNATURE)(function)
     (damaged,) = Path(first.stats.cache_path).glob("fresh.doubled*.nbi")
     damaged.unlink()
     damaged.mkdir()
-    assert result_of(_compiled(function)) == [[7.0, 9.0]]
+    assert result_of(compiled(SIGNATURE)(function)) == [[7.0, 9.0]]

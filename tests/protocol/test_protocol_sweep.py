@@ -143,6 +143,63 @@ def test_no_mismatch_on_realistic_maps(side):
         assert_like_oracle(realistic_map((side, number), side), draw_boxes(rng, (224, 224)), thresholds)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_mismatch_on_a_thousand_small_maps(kind):
+    """A thousand of each of fourteen kinds, most of them a few pixels wide, at nine τ: what is rare shows in one."""
+    rng = np.random.default_rng(400 + KINDS.index(kind))
+    for number in range(1000):
+        shape = tuple(rng.integers(1, 12, 2)) if number % 4 else None
+        scoremap = draw_map(rng, kind, shape)
+        assert_like_oracle(scoremap, draw_boxes(rng, scoremap.shape[::-1]), THRESHOLDS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backbone", ["convnext_nano", "replknet_nano", "resnet_nano", "slak_nano"])
+def test_no_mismatch_on_maps_of_networks(backbone, cli, tmp_path):
+    """Smooth maps of a few hills, plateaus of equal values, and shallow holes."""
+    options = ("--limit", 40, "--no-gallery", "--save-scoremaps", tmp_path / "maps", "--out", tmp_path / "run")
+    assert cli("run", "--backbone", backbone, "--method", "cam", "--method", "pc1", *options).code == 0
+    files = sorted((tmp_path / "maps").rglob("*.npy"))
+    rng = np.random.default_rng(5)
+    for number, file in enumerate(files):
+        thresholds = cam_threshold_grid(0.001 if number % 8 == 0 else 0.01)
+        assert_like_oracle(np.load(file), draw_boxes(rng, (224, 224)), thresholds)
+    assert len(files) == 160
+
+
+@pytest.mark.parametrize("turns", range(4))
+@pytest.mark.parametrize("flip", [False, True])
+def test_an_island_in_a_hole_never_wins(turns, flip):
+    """A ring whose own polygon is small around an island that is higher and once was the larger of two components."""
+    scoremap = paint(
+        (30, 40),
+        [(2, 3, 20, 22, False, 0.4), (6, 8, 11, 12, True, 0.9), (8, 10, 5, 5, True, 0.2), (24, 30, 5, 8, True, 0.7)],
+    )
+    scoremap = np.rot90(scoremap[:, ::-1] if flip else scoremap, turns).copy()
+    height, width = scoremap.shape
+    assert_like_oracle(scoremap, draw_boxes(np.random.default_rng(turns), (width, height), 5), cam_threshold_grid(0.01))
+
+
+@pytest.mark.parametrize("step", [1, 2, 7, 100])
+def test_areas_that_are_summed_in_parts_are_the_same(step, monkeypatch):
+    """Maps of many components are done some levels at a time; small ones would need none of that."""
+    from wsolbench.protocol import areas
+
+    rng = np.random.default_rng(step)
+    monkeypatch.setattr(areas, "_MOST", step)
+    in_parts = areas.find_largest.py_func
+    for kind in KINDS:
+        scoremap = draw_map(rng, kind, (9, 11))
+        expected = best_iou_curves(scoremap, np.array([[2, 2, 8, 7]]), THRESHOLDS)
+        monkeypatch.setattr("wsolbench.protocol.level_ious.find_largest", in_parts)
+        assert (
+            best_iou_curves(scoremap, np.array([[2, 2, 8, 7]]), THRESHOLDS).single.tolist() == expected.single.tolist()
+        )
+        monkeypatch.undo()
+        monkeypatch.setattr(areas, "_MOST", step)
+
+
 def test_four_threads_at_once_equal_one():
     rng = np.random.default_rng(4)
     scoremaps = [realistic_map((4, number), 14) for number in range(12)] + [rng.random((90, 120)) for _ in range(12)]

@@ -41,9 +41,10 @@ def load_sweep(tell: Callable[[str], None] = _say) -> None:
             the next process has to compile again. By default the lines go to standard error.
     """
     announcer = _Announcer(tell)
-    # Importing the module compiles the sweep, or loads it from the cache. The lock keeps a second thread, which waits
+    # Importing the modules compiles the sweep, or loads it from the cache. The lock keeps a second thread, which waits
     # for the same import, from announcing the compilation again.
     with _LOADING, event.install_listener("numba:compile", announcer):
-        from wsolbench.protocol.component_tree import level_ious
-    if announcer.told and level_ious.stats.cache_path is None:
+        import wsolbench.protocol.level_ious  # noqa: F401
+        from wsolbench.protocol.hills import find_hills
+    if announcer.told and find_hills.stats.cache_path is None:
         tell("the compiled sweep cannot be kept for the next time; set NUMBA_CACHE_DIR to a folder that can be written")

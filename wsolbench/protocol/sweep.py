@@ -1,7 +1,9 @@
 """The best IoU of a scoremap at every threshold, exactly as if it were cut and traced at each threshold on its own.
 
 The quantised map has at most 256 levels, so at most 256 cuts differ, however fine the grid. Compiled code computes all
-of them from component trees; it is loaded when it is first needed. Source: protocol, "Boxes from a scoremap, at one τ".
+of them from the hills of the map; it is loaded when it is first needed.
+
+Source: protocol, "Boxes from a scoremap, at one τ".
 """
 
 from __future__ import annotations
@@ -120,7 +122,7 @@ def _level_ious() -> Any:
     from wsolbench.protocol.compilation import load_sweep  # not at the top: importing numba takes long
 
     load_sweep()
-    from wsolbench.protocol.component_tree import level_ious
+    from wsolbench.protocol.level_ious import level_ious
 
     return level_ious
 
