@@ -265,7 +265,7 @@ def test_stored_maps_and_boxes_are_scored_without_torch():
 
 def test_compiled_code_is_in_the_protocol_alone():
     users = {module for module in MODULES if "numba" in packages(module)}
-    compiled = ("areas", "compilation", "compiler", "growth", "hills", "holes", "level_ious")
+    compiled = ("areas", "compilation", "compiler", "growth", "hills", "holes", "level_ious", "score_counts")
     assert users == {f"wsolbench.protocol.{module}" for module in compiled}
 
 

@@ -155,6 +155,16 @@ def test_no_mismatch_on_a_thousand_small_maps(kind):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("levels", [3, 9, 40, 256])
+def test_no_mismatch_on_noise_of_middle_size(levels):
+    """Holes in islands in holes: what is enclosed, by what, and what first appears inside."""
+    rng = np.random.default_rng(levels)
+    for _ in range(300):
+        scoremap = rng.integers(0, levels, tuple(rng.integers(12, 45, 2))) / (levels - 1)
+        assert_like_oracle(scoremap, draw_boxes(rng, scoremap.shape[::-1]), THRESHOLDS)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("backbone", ["convnext_nano", "replknet_nano", "resnet_nano", "slak_nano"])
 def test_no_mismatch_on_maps_of_networks(backbone, cli, tmp_path):
     """Smooth maps of a few hills, plateaus of equal values, and shallow holes."""

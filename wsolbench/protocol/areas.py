@@ -87,7 +87,8 @@ def _count_squares(image: Image, hills: Table, rows: Table, home: Table, low: in
 def _plan_unions(merges: Table, number: Table, enclosed: Table, size: int) -> tuple[Table, Table]:
     """Return which areas are added to which, in order, and below which level each component is part of another.
 
-    Merges come before enclosures of the same value: a hole is often closed by the merge of what then encloses it.
+    Merges come before enclosures of the same value: a hole is often closed by the merge of what then encloses it. A
+    component that first appears inside a closed hole has no squares, and is not known to be enclosed before it merges.
     """
     into = np.arange(size).astype(np.int32)
     gone = np.zeros(size, dtype=np.int32)
@@ -104,6 +105,8 @@ def _plan_unions(merges: Table, number: Table, enclosed: Table, size: int) -> tu
         while True:
             if merge < len(merges) and merges[merge, 2] == value:
                 one, other = number[merges[merge, 0]], number[merges[merge, 1]]
+                if into[one] != one:  # it is enclosed, so the other is as well, perhaps without being known to be
+                    one, other = other, one
                 merge += 1
             elif index >= 0:
                 one, other = enclosed[index, 0], enclosed[index, 1]

@@ -11,7 +11,7 @@ from numba import njit
 __all__ = ["compiled"]
 
 
-def compiled(signature: str) -> Callable[[Callable[..., Any]], Any]:
+def compiled(signature: Any) -> Callable[[Callable[..., Any]], Any]:
     """Return a decorator that compiles a function and everything it calls, or loads what an earlier process compiled.
 
     Numba trusts the files of its cache: if one is damaged, cut off or of another version, it raises whatever reading

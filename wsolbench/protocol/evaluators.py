@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, TypeAlias
 
 import cv2
@@ -450,11 +450,10 @@ class MaskEvaluator:
         background = ~foreground
         if ignore is not None:
             background &= ~mask_in_frame(ignore, (width, height), f"ignore mask of '{image_id}'")
-        bins = _bin_scores(scoremap.astype(np.float64), self._interval, self._edges)
-        size = len(self._edges) - 1
-        return ScoreHistograms(
-            np.bincount(bins[foreground], minlength=size), np.bincount(bins[background], minlength=size)
-        )
+        kind = np.float32 if scoremap.dtype == np.float32 else np.float64
+        scores = np.ascontiguousarray(scoremap, dtype=kind)
+        foreground, background = np.ascontiguousarray(foreground), np.ascontiguousarray(background)
+        return ScoreHistograms(*_count_scores()(scores, foreground, background, self._interval, self._edges))
 
     def add(self, image_id: str, histograms: ScoreHistograms) -> None:
         """Store the result of `score` for one image.
@@ -629,13 +628,8 @@ def mask_in_frame(mask: NDArray[np.bool_], frame: tuple[int, int], name: str) ->
     return np.asarray(resized > 0.5)
 
 
-def _bin_scores(scores: NDArray[np.float64], interval: float, edges: NDArray[np.float64]) -> NDArray[np.intp]:
-    """Return, for scores in [0, 1], the k with `edges[k] <= score < edges[k + 1]`, as `np.histogram` bins them.
+@cache
+def _count_scores() -> Any:
+    from wsolbench.protocol.score_counts import count_scores  # not at the top: importing numba takes long
 
-    The edges of the grid are rounded, so division finds k or a neighbour of it; comparing with the edges on both sides
-    decides.
-    """
-    bins = (scores / interval).astype(np.intp)
-    bins -= scores < edges[bins]
-    bins += scores >= edges[bins + 1]
-    return bins
+    return count_scores

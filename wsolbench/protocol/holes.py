@@ -27,7 +27,7 @@ Table: TypeAlias = NDArray[np.int32]
 
 @njit(nogil=True)
 def _find_openings(merges: Table, outside: int) -> tuple[Table, Table]:
-    """Return for every leaf of the inverted map the value at which it opens, and the leaf that opens for it.
+    """Return for every leaf of the inverted map the value at which it opens, and the leaf that stands for its hole.
 
     A hole that never opens, because all around it is at the maximum, has the value 0.
     """
@@ -39,7 +39,9 @@ def _find_openings(merges: Table, outside: int) -> tuple[Table, Table]:
         if other == outside:
             opened[leaf] = value
         else:
-            opened[leaf], whole[leaf] = opened[other], whole[other]
+            opened[leaf] = opened[other]
+            if value > opened[leaf]:  # two that meet only where both open were never one hole
+                whole[leaf] = whole[other]
     return opened, whole
 
 
