@@ -50,7 +50,7 @@ def count_scores(
     places = np.empty(width, dtype=np.int32)
     for y in range(height):
         of_row, object_row, other_row = scores[y], foreground[y], background[y]
-        doubtful = np.bool_(False)
+        doubtful: Any = False
         for x in range(width):
             score = float(of_row[x])
             product = score * scale
