@@ -1,5 +1,9 @@
 """Prints how many times faster than the published procedure, as a Markdown table with versions.
 
+    python benchmarks/ratios.py [NAME=FOLDER ...]
+
+A folder holds the maps of a network, as `wsolbench run --save-scoremaps` writes them. Their rows come first.
+
 Reference and ours take turns on the same maps in one process and one thread. What is measured is processor time: a
 long call would be interrupted by other processes, and a short one would not. Ratios are medians over maps of the ratio
 on one map. Results are compared before they are timed.
@@ -7,8 +11,10 @@ on one map. Results are compared before they are timed.
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -20,6 +26,7 @@ from wsolbench.protocol import MaskEvaluator, best_iou_curves, cam_threshold_gri
 from wsolbench.protocol.compilation import load_sweep
 
 MAPS = 6
+NETWORK_MAPS = 20
 NOISE_MAPS = 1  # its reference takes minutes
 
 
@@ -33,9 +40,9 @@ def seconds(function: Callable[[], object], repeats: int) -> float:
     return float(np.median(durations))
 
 
-def time_sweep(kind: str, seed: int, interval: float) -> tuple[float, float, float]:
+def time_sweep(scoremap: np.ndarray, seed: int, interval: float) -> tuple[float, float, float]:
     """Return the processor seconds of one map in both modes: the procedure as it is, with vectorised IoU, and ours."""
-    scoremap, boxes, thresholds = draw_map(kind, seed), draw_boxes(seed), cam_threshold_grid(interval)
+    boxes, thresholds = draw_boxes(seed), cam_threshold_grid(interval)
 
     def reference(*, vectorised: bool) -> list[np.ndarray]:
         return [best_ious(scoremap, boxes, thresholds, multi=multi, vectorised=vectorised) for multi in (False, True)]
@@ -65,22 +72,25 @@ def time_masks(seed: int, interval: float) -> tuple[float, float]:
     return seconds(histograms, 9), seconds(lambda: evaluator.score(scoremap, "a", mask), 9)
 
 
+def read_maps(folder: Path) -> list[np.ndarray]:
+    """Return maps of a network, evenly drawn from those below a folder."""
+    files = sorted(folder.rglob("*.npy"))
+    return [np.load(files[place]) for place in np.linspace(0, len(files) - 1, NETWORK_MAPS).astype(int)]
+
+
 def main() -> None:
     """Measure and print."""
     cv2.setNumThreads(1)
     load_sweep(print)
+    folders = dict(argument.split("=", 1) for argument in sys.argv[1:])
     print("| maps | τ step | reference, ms | IoU vectorised, ms | wsolbench, ms | times faster | than vectorised |")
     print("|---|---|---|---|---|---|---|")
     for interval in (0.001, 0.01):
-        realistic = []
+        rows = {name: read_maps(Path(folder)) for name, folder in folders.items()}
         for kind in KINDS:
-            times = np.array(
-                [time_sweep(kind, seed, interval) for seed in range(NOISE_MAPS if kind == "noise" else MAPS)]
-            )
-            print_row(kind, interval, times)
-            if kind != "noise":
-                realistic.append(times)
-        print_row("all but noise", interval, np.concatenate(realistic))
+            rows[kind] = [draw_map(kind, seed) for seed in range(NOISE_MAPS if kind == "noise" else MAPS)]
+        for name, maps in rows.items():
+            print_row(name, interval, np.array([time_sweep(each, seed, interval) for seed, each in enumerate(maps)]))
     print("\n| PxAP, τ step | two histograms, ms | wsolbench, ms | times faster |\n|---|---|---|---|")
     for interval in (0.001, 0.01):
         masks = np.array([time_masks(seed, interval) for seed in range(4 * MAPS)])
