@@ -660,7 +660,7 @@ def sweep(
     from wsolbench.sweeps.config import SweepConfig, read_sweep
     from wsolbench.sweeps.folder import Plan
     from wsolbench.sweeps.jobs import plan_jobs
-    from wsolbench.sweeps.sweep import Machines, default_folder, open_folder
+    from wsolbench.sweeps.sweep import Machines, default_folder
     from wsolbench.sweeps.sweep import sweep as carry_out
     from wsolbench.sweeps.table import following
 
@@ -672,17 +672,14 @@ def sweep(
         name, (config, content) = str(_path(sweep)), read_sweep(_path(sweep))
     planned = plan_jobs(config, name)
     check_offers(config, call.registry, name)
-    machines = Machines(on, jobs, address)
-    folder = open_folder(
+    done = carry_out(
         default_folder(Path(name)) if out is None else Path(out),
         Plan.of(config, planned, name, content, ()),
+        Machines(on, jobs, address),
         call.reporter,
+        partial(following, call.reporter, quiet=not progress),
     )
-    done = carry_out(
-        folder, folder.read_plan(), machines, call.reporter, partial(following, call.reporter, quiet=not progress)
-    )
-    assert len(done.states) == len(planned)
-    return Records(read_record(path) for job in planned for path in folder.records(job))
+    return Records(read_record(path) for job in planned for path in done.folder.records(job))
 
 
 def compare(first: ResultRecord | FilePath, second: ResultRecord | FilePath) -> Comparison:

@@ -252,3 +252,25 @@ def test_python_takes_a_file_or_what_it_says(write, here, tmp_path):
 def test_python_refuses_what_has_no_folder():
     with pytest.raises(UsageError, match="out: name the folder of the sweep"):
         wsolbench.sweep({"backbones": "resnet_nano", "methods": "cam"})
+
+
+# -------------------------------------------------------------------------------------------- in processes of their own
+
+
+@pytest.mark.slow
+def test_the_example_runs(cli, tmp_path):
+    done = cli("sweep", EXAMPLE, "--jobs", 2, "--out", tmp_path / "out")
+    assert done.out.startswith("5 jobs: 5 done\n"), done.err
+    assert len(list((tmp_path / "out" / "jobs").glob("*/record-*.json"))) == 10
+    log = tmp_path / "out" / "logs" / "resnet_nano__critters__seed0.log"
+    assert log.read_text().startswith("# attempt 1: wsolbench run ")
+
+
+@pytest.mark.slow
+def test_a_job_fails_in_its_own_words(cli, write, tmp_path):
+    out = tmp_path / "out"
+    done = cli("sweep", write(backbones={"name": "resnet_nano", "weights": "none.pth"}), "--out", out)
+    assert (done.code, done.out) == (2, "")
+    assert "error: 2 of 2 jobs failed" in done.err
+    assert "\n  resnet_nano__folder__seed0: weights file none.pth does not exist" in done.err
+    assert not list((out / "jobs").iterdir())

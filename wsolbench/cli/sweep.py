@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -17,7 +17,7 @@ from wsolbench.errors import UsageError
 if TYPE_CHECKING:
     from typer._click import Context
 
-    from wsolbench.sweeps.folder import Plan, SweepFolder
+    from wsolbench.sweeps.folder import Plan
     from wsolbench.sweeps.jobs import Defaults
     from wsolbench.sweeps.sweep import Machines
 
@@ -79,7 +79,7 @@ def start(
     from wsolbench.sweeps.config import read_sweep
     from wsolbench.sweeps.folder import Plan
     from wsolbench.sweeps.jobs import plan_jobs
-    from wsolbench.sweeps.sweep import Machines, default_folder, open_folder
+    from wsolbench.sweeps.sweep import Machines, default_folder
 
     machines = Machines(on, jobs, address)
     config, content = read_sweep(file)
@@ -94,11 +94,11 @@ def start(
             typer.echo(f"{job.name}  {' '.join(job.config.methods)}")
         return
     plan = Plan.of(config, planned, str(file), content, [str(each.path.absolute()) for each in session.files])
-    folder = open_folder(out if out is not None else default_folder(file), plan, session.reporter())
+    place = out if out is not None else default_folder(file)
     if print_commands:
-        _print_commands(folder, plan, session)
-        return
-    _carry_out(folder, plan, machines, session)
+        _print_commands(place, plan, session)
+    else:
+        _carry_out(place, plan, machines, session)
 
 
 @sweep.command(cls=Command)
@@ -113,8 +113,8 @@ def resume(
     from wsolbench.sweeps.folder import SweepFolder
     from wsolbench.sweeps.sweep import Machines
 
-    machines, place = Machines(on, jobs, address), SweepFolder(folder)
-    _carry_out(place, place.read_plan(), machines, session_of(context))
+    machines, plan = Machines(on, jobs, address), SweepFolder(folder).read_plan()
+    _carry_out(folder, plan, machines, session_of(context))
 
 
 @sweep.command(cls=Command)
@@ -143,36 +143,38 @@ def job(context: typer.Context) -> None:
 
 
 def _defaults(session: Session) -> Defaults:
-    """Return what the settings file says for runs on a data set."""
+    """Return what ``--strict`` and the settings file say for runs on a data set."""
     settings = find_settings()
+    strict = {"strict": True} if session.strict else {}
     if settings is None:
-        return lambda _dataset: {}
+        return lambda _dataset: strict
+    session.reporter().say(f"what the sweep leaves open is taken from {settings.path}")
 
-    def of_dataset(dataset: str) -> dict[str, str]:
+    def of_dataset(dataset: str) -> dict[str, Any]:
         known = {**settings.values, **settings.roots.get(dataset, {})}
-        return {name.replace("-", "_"): value for name, value in known.items()}
+        return {**strict, **{name.replace("-", "_"): value for name, value in known.items()}}
 
-    if settings.values or settings.roots:
-        session.reporter().say(f"what the sweep leaves open is taken from {settings.path}")
     return of_dataset
 
 
-def _print_commands(folder: SweepFolder, plan: Plan, session: Session) -> None:
+def _print_commands(place: Path, plan: Plan, session: Session) -> None:
     from wsolbench.sweeps.command import run_command
+    from wsolbench.sweeps.sweep import opened
 
-    left = [job for job in plan.jobs if not folder.records(job)]
+    with opened(place, plan, session.reporter()) as folder:
+        left = [job for job in plan.jobs if not folder.records(job)]
     if len(left) < len(plan.jobs):
         session.reporter().say(f"{len(plan.jobs) - len(left)} of {len(plan.jobs)} jobs are finished and left out")
     for job in left:
         typer.echo(run_command(job.into(folder.run(job)), plan.plugins))
 
 
-def _carry_out(folder: SweepFolder, plan: Plan, machines: Machines, session: Session) -> None:
+def _carry_out(place: Path, plan: Plan, machines: Machines, session: Session) -> None:
     from wsolbench.sweeps.sweep import sweep as carry_out
     from wsolbench.sweeps.table import following, in_total
 
     reporter = session.reporter()
     with session.clean_stdout():
-        done = carry_out(folder, plan, machines, reporter, partial(following, reporter, quiet=session.quiet))
+        done = carry_out(place, plan, machines, reporter, partial(following, reporter, quiet=session.quiet))
     typer.echo(in_total(done.states))
-    typer.echo(f"records: {folder.runs}" + (f"\nleaderboard: {done.page}" if done.page is not None else ""))
+    typer.echo(f"records: {done.folder.runs}" + (f"\nleaderboard: {done.page}" if done.page is not None else ""))

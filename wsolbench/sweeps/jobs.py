@@ -22,7 +22,7 @@ from wsolbench.texts import counted
 
 __all__ = ["Defaults", "Job", "plan_jobs"]
 
-Defaults = Callable[[str], Mapping[str, str]]
+Defaults = Callable[[str], Mapping[str, Any]]
 """Data set -> settings of this machine, which hold where the sweep says nothing."""
 
 MOST_JOBS = 100_000

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
+from wsolbench.cache.place import VARIABLE
 from wsolbench.config import RunConfig
 from wsolbench.sweeps.command import run_command
 from wsolbench.sweeps.folder import Plan, SweepFolder
@@ -79,8 +80,10 @@ def start_of(job: Job, attempt: int, folder: SweepFolder, plan: Plan) -> Start:
         log=absolute.log(job),
         attempt=attempt,
     )
-    threads = {} if plan.cpus is None else {"OMP_NUM_THREADS": str(plan.cpus)}
-    return Start(request, plan.folder, plan.plugins, threads)
+    variables = {} if plan.cpus is None else {"OMP_NUM_THREADS": str(plan.cpus)}
+    if VARIABLE in os.environ:  # other machines have an environment of their own
+        variables[VARIABLE] = os.environ[VARIABLE]
+    return Start(request, plan.folder, plan.plugins, variables)
 
 
 @contextmanager
@@ -92,11 +95,12 @@ def start(how: Start) -> Iterator[subprocess.Popen[bytes]]:
     Raises:
         OSError: It cannot be started.
     """
-    plugins = [part for path in how.plugins for part in ("--plugin", path)]
-    how.request.log.parent.mkdir(parents=True, exist_ok=True)
-    with how.request.log.open("ab") as log:
+    options = [part for path in how.plugins for part in ("--plugin", path)]
+    options += ["--strict"] * how.request.config.strict
+    with how.request.log.open("ab", buffering=0) as log:
+        log.write(f"# attempt {how.request.attempt}: {how.request.command}\n".encode())
         process = subprocess.Popen(
-            [sys.executable, "-m", "wsolbench", "sweep", "job", *plugins],
+            [sys.executable, "-m", "wsolbench", "sweep", "job", *options],
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=log,

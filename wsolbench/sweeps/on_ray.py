@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
+import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, redirect_stdout
+from pathlib import Path
 from typing import Any
 
 from wsolbench.errors import UsageError
@@ -19,6 +22,8 @@ except ImportError as missing:
     raise UsageError("--on ray: Ray is not installed; type: pip install 'wsolbench[ray]'") from missing
 
 __all__ = ["OnRay"]
+
+CONNECT_SECONDS = 10.0
 
 
 class OnRay(Engine):
@@ -34,18 +39,20 @@ class OnRay(Engine):
     """
 
     def __init__(self, address: str | None, cpus: int, gpus: float) -> None:
-        with _own_signals():
-            try:
-                ray.init(address, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False)
-            except Exception as error:  # of any of the libraries that Ray connects with
-                raise UsageError(f"--address {address or 'auto'}: no cluster of Ray ({one_line(error)})") from error
-        self._task = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=0)(_carry_out)
         self._running: dict[Any, str] = {}
-        try:
+        _check_address(address)
+        with ExitStack() as stack:
+            nowhere = stack.enter_context(Path(os.devnull).open("w"))
+            stack.enter_context(redirect_stdout(nowhere))  # Ray tells of a lost machine there, in fifty lines
+            stack.callback(ray.shutdown)
+            with _own_signals():
+                try:
+                    ray.init(address, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False)
+                except Exception as error:  # of any of the libraries that Ray connects with
+                    raise UsageError(f"--address {address or 'auto'}: no cluster of Ray ({one_line(error)})") from error
             self._check_room(cpus, gpus)
-        except UsageError:
-            ray.shutdown()
-            raise
+            self._connected = stack.pop_all()
+        self._task = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=0)(_carry_out)
 
     def _check_room(self, cpus: int, gpus: float) -> None:
         machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
@@ -66,8 +73,7 @@ class OnRay(Engine):
 
     def ended(self) -> Iterator[Ended]:
         """Yield the jobs whose tasks have ended, and those whose machine is gone."""
-        ready, _ = ray.wait([*self._running], num_returns=len(self._running), timeout=0) if self._running else ([], [])
-        for reference in ready:
+        for reference in self._ready():
             name = self._running.pop(reference)
             try:
                 yield Ended(name, ray.get(reference))
@@ -76,12 +82,21 @@ class OnRay(Engine):
             except ray.exceptions.RayError as error:
                 yield Ended(name, f"the machine or its worker was lost ({type(error).__name__})", is_lost=True)
 
+    def _ready(self) -> list[Any]:
+        if not self._running:
+            return []
+        try:
+            ready: list[Any] = ray.wait([*self._running], num_returns=len(self._running), timeout=0)[0]
+        except Exception as error:  # of any of the libraries that Ray connects with
+            raise UsageError(f"the cluster of Ray is gone ({one_line(error)}); the same command continues") from error
+        return ready
+
     def stop(self) -> None:
         """Cancel all tasks: their processes notice it and stop."""
         for reference in self._running:
             ray.cancel(reference, force=True)
         self._running.clear()
-        ray.shutdown()
+        self._connected.close()
 
 
 def _carry_out(how: Start) -> str:
@@ -89,6 +104,23 @@ def _carry_out(how: Start) -> str:
     with start(how) as process:
         code = process.wait()
     return ended_by(code) if code else ""
+
+
+def _check_address(address: str | None) -> None:
+    """Refuse an address where nobody answers, for which Ray would wait minutes.
+
+    Raises:
+        UsageError: Nobody answers, or it is no address.
+    """
+    if address in (None, "auto", "local"):
+        return
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if not host or not port.isdigit():
+        raise UsageError(f"--address {address}: expected HOST:PORT, as 'ray start --head' shows it, or auto")
+    try:
+        socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise UsageError(f"--address {address}: no cluster of Ray answers there ({one_line(error)})") from error
 
 
 @contextmanager

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -18,7 +18,7 @@ from wsolbench.sweeps.folder import Plan, SweepFolder
 from wsolbench.sweeps.state import JobState
 from wsolbench.texts import counted
 
-__all__ = ["Finished", "Machines", "default_folder", "open_folder", "sweep"]
+__all__ = ["Finished", "Machines", "default_folder", "opened", "sweep"]
 
 Following: TypeAlias = AbstractContextManager[Show]
 
@@ -41,14 +41,14 @@ class Machines:
         if self.on == "local" and self.address is not None:
             raise UsageError(f"--address {self.address}: it is that of a cluster; add --on ray")
 
-    def engine(self, plan: Plan) -> Engine:
-        """Return what carries the jobs of a plan out.
+    def engine(self, plan: Plan) -> AbstractContextManager[Engine | None]:
+        """Return what carries the jobs of a plan out; None where nothing does.
 
         Raises:
             UsageError: Ray is not installed, or there is no such cluster.
         """
         if self.on == "local":
-            return Local(self.jobs)
+            return Local(self.jobs) if self.jobs else nullcontext()
         from wsolbench.sweeps.on_ray import OnRay
 
         return OnRay(self.address, plan.cpus or 1, plan.gpus)
@@ -59,10 +59,12 @@ class Finished:
     """What became of a sweep.
 
     Args:
+        folder: Its folder.
         states: Where each job is.
         page: The leaderboard; None where no job is finished.
     """
 
+    folder: SweepFolder
     states: dict[str, JobState]
     page: Path | None
 
@@ -72,10 +74,9 @@ def default_folder(file: Path) -> Path:
     return Path("sweeps") / (file.stem or "sweep")
 
 
-def open_folder(path: Path, plan: Plan, reporter: Reporter) -> SweepFolder:
-    """Make the folder of a sweep, or check that the one that is there is of the same; write the plan.
-
-    The caller holds no lock of it; a sweep that is at work there is left alone.
+@contextmanager
+def opened(path: Path, plan: Plan, reporter: Reporter) -> Iterator[SweepFolder]:
+    """Open the folder of a sweep, which holds the plan then, and keep other sweeps out of it until the block ends.
 
     Raises:
         UsageError: Another sweep is at work there.
@@ -87,7 +88,7 @@ def open_folder(path: Path, plan: Plan, reporter: Reporter) -> SweepFolder:
     with folder.locked(reporter):
         _say_changes(folder, plan, reporter)
         folder.write_plan(plan)
-    return folder
+        yield folder
 
 
 def _say_changes(folder: SweepFolder, plan: Plan, reporter: Reporter) -> None:
@@ -101,12 +102,12 @@ def _say_changes(folder: SweepFolder, plan: Plan, reporter: Reporter) -> None:
 
 
 def sweep(
-    folder: SweepFolder, plan: Plan, machines: Machines, reporter: Reporter, following: Callable[[], Following]
+    path: Path, plan: Plan, machines: Machines, reporter: Reporter, following: Callable[[], Following]
 ) -> Finished:
     """Carry out what is not finished, and build the leaderboard of all jobs that are.
 
     Args:
-        folder: The folder, which holds the plan.
+        path: The folder.
         plan: The plan.
         machines: Where jobs run.
         reporter: Is told what there is to say.
@@ -114,28 +115,28 @@ def sweep(
 
     Raises:
         UsageError: Another sweep is at work in the folder, or there is no such cluster.
+        OutputError: The folder cannot be written, or holds records of other runs.
         WsolbenchError: Jobs failed, a line for each; the leaderboard of the others is there.
     """
     if not plan.folder.is_dir():
         raise UsageError(
-            f"{folder.path}: the folder {plan.folder}, where the sweep was started, is no longer there; start it again "
+            f"{path}: the folder {plan.folder}, where the sweep was started, is no longer there; start it again "
             "with its file"
         )
-    with folder.locked(reporter):
+    with machines.engine(plan) as engine, opened(path, plan, reporter) as folder:
         states = states_of(folder, plan.jobs)
-        is_left = any(state.stage != "done" for state in states.values())
-        if is_left and (machines.on == "ray" or machines.jobs):
-            states = _conducted(folder, plan, machines, following)
+        if engine is not None and any(state.stage != "done" for state in states.values()):
+            states = _conducted(folder, plan, engine, following)
         page = build_board(folder, plan.jobs, reporter)
     refuse_failures(states)
-    return Finished(states, page)
+    return Finished(folder, states, page)
 
 
 def _conducted(
-    folder: SweepFolder, plan: Plan, machines: Machines, following: Callable[[], Following]
+    folder: SweepFolder, plan: Plan, engine: Engine, following: Callable[[], Following]
 ) -> dict[str, JobState]:
     try:
-        with machines.engine(plan) as engine, following() as show:
+        with following() as show:
             return conduct(folder, plan, engine, show)
     except KeyboardInterrupt as stopped:
         done = Counter(state.stage for state in states_of(folder, plan.jobs).values())["done"]

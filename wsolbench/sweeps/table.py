@@ -40,7 +40,7 @@ def following(reporter: Reporter, *, quiet: bool) -> Iterator[Show]:
     if quiet:
         yield lambda _states: None
     elif console.is_terminal:
-        with Live(console=console, refresh_per_second=REFRESHES, transient=True) as live:
+        with Live(console=console, refresh_per_second=REFRESHES, transient=True, redirect_stdout=False) as live:
             yield lambda states: live.update(_table(states, max(console.height - 4, 4)))
     else:
         yield _Lines(reporter)
