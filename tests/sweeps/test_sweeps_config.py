@@ -114,6 +114,10 @@ def test_options_become_the_texts_that_the_command_line_takes():
             f"{BASE}datasets: [{{name: cub, data_root: 5}}]",
             "S.yaml: datasets[0].data_root: this takes a path, or none, not 5",
         ),
+        (
+            "backbones: a\nmethods: [{name: pc1, rule: x}]",
+            "S.yaml: methods[0].rule: there is no such field; write the options of a method below options",
+        ),
         (f"{BASE}retries: 1.5", "S.yaml: retries: this takes a whole number from 0 to 100, not 1.5"),
         ("backbones: [a", "S.yaml: line 1: expected ',' or ']'"),
         ("[a]", "S.yaml: expected backbones: [...], methods: [...] and so on, got ['a']"),

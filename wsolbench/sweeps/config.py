@@ -267,9 +267,11 @@ def _no_field(name: str, loc: Sequence[str | int]) -> str:
     if name == "out":
         return "there is no such setting; --out names the folder of all runs"
     close = difflib.get_close_matches(name, known, n=1)
-    return (
-        f"there is no such field; did you mean {close[0]}?" if close else f"no such field; there are {', '.join(known)}"
-    )
+    if close:
+        return f"there is no such field; did you mean {close[0]}?"
+    if loc[0] == "methods":
+        return "there is no such field; write the options of a method below options"
+    return f"there is no such field; the fields are {', '.join(known)}"
 
 
 _MODELS: Final[Mapping[str, type[BaseModel]]] = {

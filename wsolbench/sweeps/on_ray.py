@@ -7,13 +7,13 @@ import os
 import signal
 import socket
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, redirect_stdout
+from contextlib import ExitStack, contextmanager, redirect_stdout, suppress
 from pathlib import Path
 from typing import Any
 
 from wsolbench.errors import UsageError
 from wsolbench.sweeps.engines import Ended, Engine
-from wsolbench.sweeps.launch import Start, ended_by, start
+from wsolbench.sweeps.launch import GRACE_SECONDS, Start, ended_by, start
 from wsolbench.texts import one_line
 
 try:
@@ -92,10 +92,14 @@ class OnRay(Engine):
         return ready
 
     def stop(self) -> None:
-        """Cancel all tasks: their processes notice it and stop."""
-        for reference in self._running:
-            ray.cancel(reference, force=True)
+        """Cancel all tasks, and wait until their processes have stopped; where the cluster is gone, they notice it."""
+        references = [*self._running]
         self._running.clear()
+        with suppress(Exception):
+            for reference in references:
+                ray.cancel(reference)
+            if references:
+                ray.wait(references, num_returns=len(references), timeout=GRACE_SECONDS)
         self._connected.close()
 
 
