@@ -1,11 +1,13 @@
 """What plugins may rely on, frozen: a change here is a change of the contract."""
 
+import inspect
 import subprocess
 import sys
 from types import ModuleType
 
 import pytest
 
+import wsolbench
 from wsolbench import api, contract, data, errors, protocol
 
 API = [
@@ -155,6 +157,14 @@ LOADED_WHEN_ASKED_FOR = {"FRAME"}
 def test_the_faces_are_frozen():
     assert api.__all__ == API
     assert data.__all__ == DATA
+
+
+def test_what_the_package_offers_is_frozen():
+    functions = ["analyze", "compare", "evaluate", "load_record", "run", "score", "sweep", "train"]
+    assert wsolbench.__all__ == ["__version__", *functions]
+    assert all(callable(getattr(wsolbench, name)) for name in functions)
+    parameters = inspect.signature(wsolbench.sweep).parameters
+    assert list(parameters) == ["sweep", "out", "on", "address", "jobs", "progress"]
 
 
 def test_a_name_has_one_face():

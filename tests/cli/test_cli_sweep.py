@@ -207,6 +207,24 @@ def test_an_address_needs_a_cluster(cli, write):
     assert cli("sweep", write(), "--address", "auto").refused("--address auto: it is that of a cluster; add --on ray")
 
 
+def test_how_many_run_on_a_cluster_is_said_by_the_sweep(cli, write):
+    done = cli("sweep", write(), "--on", "ray", "--jobs", 4)
+    assert done.refused("--jobs 4: with --on ray, cpus: and gpus: of the sweep say how many run at once")
+
+
+def test_a_sweep_is_resumed_from_another_folder(cli, write, here, tmp_path, monkeypatch):
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    cli("sweep", write(), "--print-commands")
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert cli("sweep", "resume", "../sweeps/grid").out.startswith("2 jobs: 2 done\n")
+    assert sorted(path.name for path in (tmp_path / "sweeps" / "grid" / "jobs").iterdir()) == NAMES
+    assert here.started == NAMES
+    monkeypatch.chdir(tmp_path)
+    assert cli("sweep", "grid.yaml").out.startswith("2 jobs: 2 done\n")
+    assert here.started == NAMES
+
+
 def test_without_ray_a_line_says_what_to_install(cli, write, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     monkeypatch.delitem(sys.modules, "wsolbench.sweeps.on_ray", raising=False)

@@ -105,6 +105,9 @@ class OnRay(Engine):
 
 def _carry_out(how: Start) -> str:
     """Carry a job out on a machine of the cluster; return how it ended, where not well."""
+    missing = next((each for each in (how.folder, how.request.log.parent) if not each.is_dir()), None)
+    if missing is not None:
+        return f"{socket.gethostname()} has no folder {missing}: all machines of a cluster need the one of the sweep"
     with start(how) as process:
         code = process.wait()
     return ended_by(code) if code else ""

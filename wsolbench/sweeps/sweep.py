@@ -40,6 +40,10 @@ class Machines:
     def __post_init__(self) -> None:
         if self.on == "local" and self.address is not None:
             raise UsageError(f"--address {self.address}: it is that of a cluster; add --on ray")
+        if self.on == "ray" and self.jobs > 1:
+            raise UsageError(
+                f"--jobs {self.jobs}: with --on ray, cpus: and gpus: of the sweep say how many run at once"
+            )
 
     def engine(self, plan: Plan) -> AbstractContextManager[Engine | None]:
         """Return what carries the jobs of a plan out; None where nothing does.
@@ -47,8 +51,10 @@ class Machines:
         Raises:
             UsageError: Ray is not installed, or there is no such cluster.
         """
+        if not self.jobs:
+            return nullcontext()
         if self.on == "local":
-            return Local(self.jobs) if self.jobs else nullcontext()
+            return Local(self.jobs)
         from wsolbench.sweeps.on_ray import OnRay
 
         return OnRay(self.address, plan.cpus or 1, plan.gpus)
