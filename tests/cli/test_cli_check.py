@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -177,3 +178,82 @@ def test_a_backbone_and_a_data_set_are_checked(cli, folder_set):
     assert done.code == 0, done.out
     assert "✓ check_dataset_boxes" in done.out
     assert "skipped: the data set has no masks" in done.out
+
+
+AT_IMPORT = {
+    "a thread": (
+        "import threading\nthreading.Thread(target=threading.Event().wait, args=(2,), name='ticker').start()",
+        "it starts a thread that goes on, 'ticker'",
+    ),
+    "a fork": (
+        "import os\ntry:\n    os.fork() or os._exit(0)\nexcept OSError:\n    pass",
+        "it forks the process",
+    ),
+    "sys.path": ("import sys\nsys.path.insert(0, 'nowhere')", "it changes where modules are looked for"),
+    "long": ("import time\ntime.sleep(0.3)", r"it takes 0[.]\d s, for which every command waits"),
+}
+
+
+@pytest.mark.parametrize(("code", "words"), AT_IMPORT.values(), ids=AT_IMPORT)
+def test_what_a_plugin_does_at_import_is_named(cli, tmp_path, monkeypatch, code, words):
+    monkeypatch.setattr("wsolbench.host.loading.SLOW", 0.2 if "sleep" in code else 15.0)
+    path = list(sys.path)
+    (tmp_path / "own.py").write_text(code + SOUND)
+    done = cli("check", tmp_path / "own.py")
+    assert done.code == 1
+    assert re.search(f"import and hooks: expected no trace of them, got: {words}", done.out), done.out
+    assert "fix: move downloads, seeds, threads, prints and what takes long out of the module" in done.out
+    assert sys.path == path
+
+
+WRITTEN = {
+    "a relative import": (lambda text: "from . import helper\n" + text, "attempted relative import", "a file imports"),
+    "a file beside it": (lambda text: "import helper_beside\n" + text, "No module named", "a file imports what is"),
+    "no Python": (lambda text: text + "def (:\n", "SyntaxError: invalid syntax (own.py, line", "import what may be"),
+    "no UTF-8": (
+        lambda text: text + "# caf\udce9\n",
+        "(unicode error) 'utf-8' codec",
+        "import what may be",
+    ),
+    "an argument of a hook": (
+        lambda text: text.replace("_methods()", "_methods(registry, config=None)"),
+        "the hook 'wsolbench_methods' takes no argument, and here it takes (registry, config)",
+        "decorate with @hookimpl functions without arguments",
+    ),
+    "a name in capitals": (
+        lambda text: text.replace('"spread"', '"Spread"'),
+        "the name 'Spread' must consist of lowercase letters",
+        "return a list of specifications from the hook, as wsolbench.api has them, with names such as",
+    ),
+    "a name that starts with a dot": (
+        lambda text: text.replace('"spread"', '".spread"'),
+        "the name '.spread' must consist of lowercase letters",
+        "return a list of specifications from the hook, as wsolbench.api has them, with names such as",
+    ),
+    "a default of another type": (
+        lambda text: text.replace("= 1.0", '= "much"'),
+        "'spread': option 'power' takes a number, not 'much'",
+        "give every option a default that str() and the type of its annotation bring back",
+    ),
+    "no default": (
+        lambda text: text.replace("float = 1.0", "float"),
+        "the method 'spread' needs a value for its option 'power'",
+        "give every option a default that str() and the type of its annotation bring back",
+    ),
+    "a method of one argument": (
+        lambda text: text.replace("features, context:", "features:"),
+        "takes 1 positional argument but 2 were given",
+        "take the arguments that come: build the number of classes and options, a method (features, context)",
+    ),
+}
+
+
+@pytest.mark.parametrize(("change", "message", "fix"), WRITTEN.values(), ids=WRITTEN)
+def test_the_fix_is_that_of_the_fault(cli, tmp_path, change, message, fix):
+    (tmp_path / "own.py").write_bytes(change(SOUND).encode("utf-8", "surrogateescape"))
+    done = cli("check", tmp_path / "own.py", "--json")
+    assert done.code == 1
+    broken = [each for part in json.loads(done.out)["checked"] for each in part["checks"] if each["status"] == "broken"]
+    (found, *_) = [each for each in broken if message in each["message"]]
+    assert fix in found["fix"]
+    assert not [line for line in found["traceback"] if "pluggy" in line]

@@ -125,7 +125,7 @@ BROKEN = {
     ),
     "signature": (
         METHODS + "@hookimpl\ndef wsolbench_methods(config):\n    return []",
-        "(registration): PluginValidationError: Plugin 'acme_signature' for hook 'wsolbench_methods'",
+        "(registration): the hook 'wsolbench_methods' takes no argument, and here it takes (config)",
     ),
     "half-good": (
         METHODS

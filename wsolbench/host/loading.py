@@ -8,11 +8,13 @@ at the first bad plugin and drops duplicates silently.
 
 from __future__ import annotations
 
+import inspect
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
-from threading import Timer
 from typing import Any, get_args
 
 import pluggy
@@ -61,7 +63,7 @@ _FIELDS: tuple[tuple[str, type | tuple[type, ...], str], ...] = (
     ("known_failures", Mapping, "a mapping of checks to reasons"),
 )
 SLOW = 15.0
-"""Seconds after which a plugin that is still being loaded is named."""
+"""Seconds after which a plugin that is still being loaded is named; `check` does not let it pass."""
 
 
 class _Dropped(Exception):  # noqa: N818 - control flow inside this module, never seen outside
@@ -195,26 +197,40 @@ class Faults:
     Args:
         connections: What it connects to.
         printed: What it prints to stdout.
-        settings: Settings that it changes: random generators, threads.
+        settings: Settings that it changes: random generators, threads, where modules are looked for.
+        forks: A text for every process that it forks.
+        started: The names of threads that it starts and leaves behind.
+        seconds: How long it takes to load.
     """
 
     connections: list[str] = field(default_factory=list)
     printed: list[str] = field(default_factory=list)
     settings: list[str] = field(default_factory=list)
+    forks: list[str] = field(default_factory=list)
+    started: list[str] = field(default_factory=list)
+    seconds: float = 0.0
 
     @contextmanager
     def noted(self) -> Iterator[None]:
-        """Note inside the block what is printed, and refuse connections."""
-        from wsolbench.host.offline import offline  # loads what other commands can do without
+        """Note inside the block what is printed, started and how long it takes; refuse connections and forks."""
+        from wsolbench.host.offline import offline, unforked  # loads what other commands can do without
 
-        with offline(self.connections), noting_stdout(self.printed):
-            yield
+        threads, began = set(threading.enumerate()), time.perf_counter()
+        try:
+            with offline(self.connections), unforked(self.forks), noting_stdout(self.printed):
+                yield
+        finally:
+            self.seconds = time.perf_counter() - began
+            self.started += [thread.name for thread in threading.enumerate() if thread not in threads]
 
     def in_words(self) -> tuple[str, ...]:
         """Return the faults as sentences without a full stop."""
         first = next((line.strip() for line in "".join(self.printed).splitlines() if line.strip()), None)
         return (
             *(f"it opens a connection to {each}" for each in dict.fromkeys(self.connections)),
+            *dict.fromkeys(self.forks),
+            *(f"it starts a thread that goes on, '{each}'" for each in self.started),
+            *([f"it takes {self.seconds:.1f} s, for which every command waits"] if self.seconds > SLOW else []),
             *(f"it changes {each}" for each in self.settings),
             *([] if first is None else [f"it prints '{first}' to stdout"]),
         )
@@ -229,7 +245,7 @@ def _announcing_slow(provider: Provider) -> Iterator[None]:
         with suppress(ValueError, OSError):  # stderr may have been closed
             print(f"still loading the plugin {provider}; Ctrl-C stops it", file=stderr, flush=True)
 
-    timer = Timer(SLOW, announce)
+    timer = threading.Timer(SLOW, announce)
     timer.daemon = True
     timer.start()
     try:
@@ -292,6 +308,9 @@ def _hook_implementations(plugin: object) -> list[tuple[str, Callable[[], Any]]]
     """Return the plugin's hook functions as (hook, function), checked against the hook specifications."""
     manager = pluggy.PluginManager(hookspecs.PROJECT)
     manager.add_hookspecs(hookspecs)
+    for hook in _KINDS:
+        if takes := _parameters(getattr(plugin, hook, None)):
+            raise _Dropped("registration", f"the hook '{hook}' takes no argument, and here it takes {takes}")
     try:
         manager.register(plugin)
         callers = manager.get_hookcallers(plugin) or []
@@ -303,6 +322,14 @@ def _hook_implementations(plugin: object) -> list[tuple[str, Callable[[], Any]]]
         if not caller.has_spec():
             raise _Dropped("registration", f"unknown hook '{caller.name}'; the hooks are {', '.join(_KINDS)}")
     return [(caller.name, implementation.function) for caller in callers for implementation in caller.get_hookimpls()]
+
+
+def _parameters(hook: object) -> str:
+    """Return the parameters of a hook, as in ``(registry, config)``; empty where it has none, or is no function."""
+    if not inspect.isfunction(hook):
+        return ""
+    names = inspect.signature(hook).parameters
+    return f"({', '.join(names)})" if names else ""
 
 
 def _checked_specs(hook: str, specs: object) -> Iterable[Offered]:

@@ -1,15 +1,16 @@
-"""A block in which no connection is opened: plugins have to be importable without a network."""
+"""A block in which no connection is opened and no process forked: plugins have to be importable without them."""
 
 from __future__ import annotations
 
 import errno
+import os
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 from unittest.mock import patch
 
-__all__ = ["offline"]
+__all__ = ["offline", "unforked"]
 
 _FAMILIES = (socket.AF_INET, socket.AF_INET6)
 
@@ -43,4 +44,23 @@ def offline(wanted: list[str]) -> Iterator[None]:
             stack.enter_context(patch.object(socket.socket, name, connecting(getattr(socket.socket, name))))
         for name in ("getaddrinfo", "gethostbyname"):
             stack.enter_context(patch.object(socket, name, resolve))
+        yield
+
+
+@contextmanager
+def unforked(wanted: list[str]) -> Iterator[None]:
+    """Refuse inside the block to fork the process: what follows would be done, and printed, twice.
+
+    Args:
+        wanted: Receives a text for every fork that code asked for, also where it goes on without it.
+    """
+
+    def refuse() -> None:
+        wanted.append("it forks the process")
+        raise OSError(errno.EAGAIN, "no fork: what follows would be done twice")
+
+    with ExitStack() as stack:
+        for name in ("fork", "forkpty"):
+            if hasattr(os, name):
+                stack.enter_context(patch.object(os, name, refuse))
         yield

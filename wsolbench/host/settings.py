@@ -81,9 +81,12 @@ class Snapshot:
         return changed
 
     def watched_changes(self) -> list[str]:
-        """Return the harmless changes since that the checks of plugins name, in words: threads, random generators."""
+        """Return the harmless changes since that the checks of plugins name, in words.
+
+        They are those of random generators, numbers of threads, and where modules are looked for.
+        """
         return [
-            setting.name if setting.is_draw else f"{setting.name} (from {before} to {after})"
+            f"{setting.name} (from {before} to {after})" if isinstance(before, int) else setting.name
             for setting, before, after in self._changes()
             if setting.is_draw or setting.is_watched
         ]
@@ -217,6 +220,10 @@ def _set_signal_handlers(signal: Any, handlers: dict[int, Any]) -> None:
 
 def _set_streams(sys: Any, streams: tuple[Any, Any, Any]) -> None:
     sys.stdin, sys.stdout, sys.stderr = streams
+
+
+def _set_search_path(sys: Any, path: list[str]) -> None:
+    sys.path[:] = path
 
 
 def _set_locale(locale: Any, name: str) -> None:
@@ -364,6 +371,14 @@ SETTINGS: tuple[Setting, ...] = (
         lambda sys: sys.getrecursionlimit(),
         lambda sys, limit: sys.setrecursionlimit(limit),
         harmless=True,
+    ),
+    Setting(
+        "where modules are looked for",
+        sys.__name__,
+        lambda sys: list(sys.path),
+        _set_search_path,
+        harmless=True,
+        is_watched=True,
     ),
     Setting("the locale", locale.__name__, lambda locale: locale.setlocale(locale.LC_ALL), _set_locale, harmless=True),
     Setting(

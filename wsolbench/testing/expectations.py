@@ -13,7 +13,24 @@ from torch import Tensor
 from wsolbench.contract import Boxes
 from wsolbench.engine.boxes import sorted_boxes
 
-__all__ = ["KnownFailure", "expect", "expect_boxes", "expect_close", "expect_finite", "seeded", "skip"]
+__all__ = [
+    "BrokenRuleError",
+    "KnownFailure",
+    "expect",
+    "expect_boxes",
+    "expect_close",
+    "expect_finite",
+    "seeded",
+    "skip",
+]
+
+
+class BrokenRuleError(AssertionError):
+    """A rule is broken, with what a fix looks like where it depends on what came."""
+
+    def __init__(self, message: str, fix: str) -> None:
+        super().__init__(message)
+        self.fix = fix
 
 
 class KnownFailure(SkipTest):

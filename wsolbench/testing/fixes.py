@@ -2,13 +2,31 @@
 
 from __future__ import annotations
 
-__all__ = ["FIXES"]
+import re
+
+from wsolbench.errors import UsageError
+from wsolbench.testing.expectations import BrokenRuleError
+
+__all__ = ["FIXES", "LOADING", "fix_of"]
+
+LOADING = {
+    "import": "import what may be missing, and fetch files, inside build and not at import; a file imports what is "
+    "installed, and not the files beside it: for several files, `wsolbench new` writes a distribution",
+    "registration": "decorate with @hookimpl functions without arguments called wsolbench_backbones, _methods, "
+    "_datasets, _recipes or _systems",
+}
+"""Stage at which a plugin is dropped -> what its author does; the others are those of hooks."""
+_HOOK = "return a list of specifications from the hook, as wsolbench.api has them, with names such as my-net.2"
+_ARGUMENTS = (
+    "take the arguments that come: build the number of classes and options, a method (features, context), "
+    "forward_features (images), forward_head (features)"
+)
+_MISCALLED = re.compile(r"takes .*positional arguments?|missing \d+ required|unexpected keyword argument")
 
 _PLUGIN = {
-    "check_plugin_loads": "import what may be missing, and fetch files, inside build and not at import; decorate with "
-    "@hookimpl functions called wsolbench_backbones, _methods, _datasets, _recipes or _systems, which return lists",
-    "check_plugin_process": "move downloads, seeds, threads and prints out of the module, into build or the method; "
-    "print to sys.stderr",
+    "check_plugin_loads": _HOOK,
+    "check_plugin_process": "move downloads, seeds, threads, prints and what takes long out of the module, into build "
+    "or the method; leave sys.path as it is; print to sys.stderr",
     "check_plugin_names": "choose another name for the specification",
     "check_zoo_names": "let names() return every name once, in lowercase",
     "check_zoo_finds": "let find(name) return the specification of every name of names(), or raise a UsageError",
@@ -89,3 +107,18 @@ _SYSTEM = {
     "check_system_process": "draw from step.generator, set no seed and no threads, and print to sys.stderr",
 }
 FIXES: dict[str, str] = _PLUGIN | _BACKBONE | _METHOD | _DATASET | _RECIPE | _SYSTEM
+
+
+def fix_of(check: str, error: BaseException, *, in_plugin: bool) -> str:
+    """Return what a fix looks like.
+
+    Args:
+        check: The check that fails.
+        error: What it raised.
+        in_plugin: Whether code of the plugin raised it.
+    """
+    if isinstance(error, UsageError) and "needs a value for its option" in str(error):
+        return FIXES["check_options"]
+    if isinstance(error, TypeError) and not in_plugin and _MISCALLED.search(str(error)):
+        return _ARGUMENTS
+    return error.fix if isinstance(error, BrokenRuleError) else FIXES[check]

@@ -12,7 +12,7 @@ from wsolbench.host.provider import of_the_user
 from wsolbench.host.settings import Snapshot
 from wsolbench.host.tracebacks import last_lines
 from wsolbench.testing.expectations import KnownFailure
-from wsolbench.testing.fixes import FIXES
+from wsolbench.testing.fixes import fix_of
 from wsolbench.testing.suite import Check
 
 __all__ = ["Outcome", "Status", "run_check"]
@@ -66,7 +66,8 @@ def _run(name: str, check: Check) -> Outcome:
         if of_the_user(error):
             raise
         lines = last_lines(error) or (last_lines(error.__cause__) if error.__cause__ else [])
-        return Outcome(name, "broken", time.perf_counter() - began, _told(error), FIXES[name], tuple(lines))
+        fix = fix_of(name, error, in_plugin=bool(lines))
+        return Outcome(name, "broken", time.perf_counter() - began, _told(error), fix, tuple(lines))
     return Outcome(name, "kept", time.perf_counter() - began)
 
 

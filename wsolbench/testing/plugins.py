@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from wsolbench.host.loading import Loaded
 from wsolbench.host.registry import Registry, kind_of
-from wsolbench.testing.expectations import skip
+from wsolbench.testing.expectations import BrokenRuleError, skip
+from wsolbench.testing.fixes import FIXES, LOADING
 from wsolbench.testing.suite import Check
 
 __all__ = ["check_plugin_loads", "check_plugin_names", "check_plugin_process", "plugin_checks"]
@@ -14,12 +15,13 @@ def check_plugin_loads(loaded: Loaded) -> None:
     """The plugin can be imported without a network, and its hooks return specifications."""
     if loaded.failure is not None:
         stage, reason = loaded.failure.stage, loaded.failure.reason
-        raise AssertionError(f"{stage}: expected no failure, got {reason}") from loaded.failure.error
+        fix = LOADING.get(stage, FIXES["check_plugin_loads"])
+        raise BrokenRuleError(f"{stage}: expected no failure, got {reason}", fix) from loaded.failure.error
     assert loaded.offers, "hooks: expected at least one specification, got none"
 
 
 def check_plugin_process(loaded: Loaded) -> None:
-    """Import and hooks open no connection, change no seed and no threads, and print nothing to stdout."""
+    """Import and hooks take seconds, leave no connection, process, thread or seed, and print nothing to stdout."""
     if loaded.faults is None:
         skip("plugins of wsolbench are not examined again; its own tests do that")
     assert not loaded.faults, f"import and hooks: expected no trace of them, got: {'; '.join(loaded.faults)}"
