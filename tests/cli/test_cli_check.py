@@ -114,6 +114,9 @@ def test_a_name_is_checked_wherever_it_comes_from(cli):
     named = cli("check", "cam", "--json")
     assert (named.code, [part["name"] for part in json.loads(named.out)["checked"]]) == (0, ["cam", "cam"])
     assert cli("check", "spread").refused("unknown name 'spread'")
+    Path("folder-of-mine").mkdir()
+    folder = "error: folder-of-mine: it is a folder; install what is in it, pip install -e ./folder-of-mine"
+    assert cli("check", "folder-of-mine").err.startswith(folder)
     assert cli("check", "nowhere.py").refused("error: nowhere.py: the file cannot be read (No such file or directory)")
     assert cli("check", "cam", "--base", "resnet_nano").refused("--base resnet_nano: it is the network that a system")
     assert cli("check", "imagefolder").err.startswith("error: nothing that 'imagefolder' offers was checked: no folder")
@@ -211,7 +214,7 @@ WRITTEN = {
     "a file beside it": (lambda text: "import helper_beside\n" + text, "No module named", "a file imports what is"),
     "no Python": (lambda text: text + "def (:\n", "SyntaxError: invalid syntax (own.py, line", "import what may be"),
     "no UTF-8": (
-        lambda text: text + "# caf\udce9\n",
+        lambda text: text + "NAME = 'caf\udce9'\n",
         "(unicode error) 'utf-8' codec",
         "import what may be",
     ),

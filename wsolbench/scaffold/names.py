@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib import metadata
+from unicodedata import combining, normalize
 
 from wsolbench.contract.names import NAME_CHARACTERS, NAME_PATTERN
 from wsolbench.errors import UsageError
@@ -40,7 +41,8 @@ class Names:
             UsageError: It cannot be the name of a plugin, or the package would be a word or a module of Python.
         """
         if not NAME_PATTERN.fullmatch(name):
-            plain = re.sub(r"[^a-z0-9_.+-]+", "-", name.casefold()).strip("_.+-")
+            letters = "".join(each for each in normalize("NFKD", name) if not combining(each))
+            plain = re.sub(r"[^a-z0-9_.+-]+", "-", letters.casefold()).strip("_.+-")
             instead = f"; type '{plain}' instead" if plain else ""
             raise UsageError(f"'{name}': a name consists of {NAME_CHARACTERS}, a letter or digit first{instead}")
         package = re.sub(r"\W+", "_", name)
