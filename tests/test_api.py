@@ -127,6 +127,7 @@ DATA = [
     "find_split_folders",
     "findings_of_dummies",
     "folder_names",
+    "folder_title",
     "is_blank",
     "list_class_folders",
     "lists_below",

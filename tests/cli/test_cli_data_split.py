@@ -2,10 +2,14 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+
+from wsolbench.api import DatasetRoots
+from wsolbench.data import folder_title
 
 BOX = "1,2,20,19"
 
@@ -39,6 +43,31 @@ def split(cli, place, *more, root="photos", out="lists"):
 
 def listed(place, part, out="lists"):
     return (place / out / part / "image_ids.txt").read_text().split()
+
+
+def test_results_and_tables_are_headed_by_the_name_of_the_folder(cli, photos, monkeypatch):
+    place = photos(root="Holiday 2024")
+    monkeypatch.chdir(place)
+    assert split(cli, place, "--share", 0.2, root="Holiday 2024").code == 0
+    roots = ("--data-root", "Holiday 2024", "--metadata-root", "lists")
+    settings = ("--backbone", "resnet_nano", "--weights", "random", "--method", "full-image", "--no-gallery")
+    done = cli("run", "--dataset", "folder", *roots, *settings, "--out", "results")
+    assert done.code == 0, done.err
+    assert done.out.startswith("Holiday 2024, test: 12 images; τ chosen on 3 images of train-fullsup\n")
+    record = json.loads((place / "results" / "record-full-image.json").read_text())
+    assert (record["dataset"]["name"], record["dataset"]["title"]) == ("folder", "Holiday 2024")
+    added = cli("leaderboard", "add", "results/record-full-image.json", "--folder", "board", "--build")
+    assert added.code == 0, added.err
+    assert "Holiday 2024, test (12 images, τ from 3 of train-fullsup" in (place / "board" / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("place", "title"),
+    [("birds", "birds"), ("birds/images", "birds"), ("birds.zip", "birds"), ("birds/data", "birds"), ("/", None)],
+)
+def test_the_title_of_a_folder(place, title):
+    assert folder_title(DatasetRoots(images=Path(place))) == title
+    assert folder_title(DatasetRoots(metadata=Path(place))) == title
 
 
 def test_every_class_is_cut_and_the_lists_are_checked(cli, photos):

@@ -18,7 +18,7 @@ from wsolbench.data.published import published_lists
 from wsolbench.data.reference import ReferenceDataset, ReferenceSplit, check_folders, folder_names, reference_splits
 from wsolbench.data.split_folders import find_split_folders
 from wsolbench.data.split_names import split_named, split_of_list
-from wsolbench.data.storage import Storage, open_storage, top_folder, visible_entries
+from wsolbench.data.storage import Storage, folder_title, open_storage, top_folder, visible_entries
 from wsolbench.data.units import check_units, find_fractions
 from wsolbench.data.xml_files import read_xml
 
@@ -55,6 +55,7 @@ __all__ = [
     "find_split_folders",
     "findings_of_dummies",
     "folder_names",
+    "folder_title",
     "is_blank",
     "list_class_folders",
     "lists_below",

@@ -129,12 +129,14 @@ class DiskDataset:
         class_names: One a class, in the order of the labels.
         parts: The available splits.
         inspections: Checks of its own, beside those of every data set.
+        title: What people call it, where `name` is that of a layout; None where it is `name`.
     """
 
     name: str
     class_names: tuple[str, ...]
     parts: Mapping[Split, DiskSplit]
     inspections: tuple[Callable[[], Iterable[Finding]], ...] = ()
+    title: str | None = None
 
     @property
     def splits(self) -> frozenset[Split]:

@@ -36,6 +36,7 @@ from wsolbench.errors import DataError, UsageError
 from wsolbench.host.provider import Provider, blaming
 from wsolbench.host.registry import Offer
 from wsolbench.progress import Reporter
+from wsolbench.texts import printable
 
 __all__ = ["OpenDataset", "OpenSplit", "find_unused_classes", "is_selection", "open_dataset", "show_finding"]
 
@@ -125,6 +126,12 @@ class OpenDataset:
     def name(self) -> str:
         """The name that checkpoints and records refer to."""
         return self.dataset.name
+
+    @property
+    def title(self) -> str | None:
+        """What people call it, where `name` is that of a layout; None where it is `name`."""
+        title = getattr(self.dataset, "title", None)
+        return printable(title, 100) if isinstance(title, str) else None
 
     @property
     def version(self) -> str:

@@ -97,6 +97,7 @@ class ReferenceDataset:
             is loaded; those of train-weaksup start at ``train`` where that is given. Mask paths start at ``masks``,
             else at ``images``.
         version: Changes whenever an image, a label or an annotation does.
+        title: What people call it, where `name` is that of a layout; None where it is `name`.
 
     Raises:
         UsageError: No metadata root is given.
@@ -106,6 +107,7 @@ class ReferenceDataset:
     name: str
     roots: DatasetRoots
     version: str = ""
+    title: str | None = None
 
     def __post_init__(self) -> None:
         if self.roots.metadata is None:

@@ -11,13 +11,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
+from wsolbench.contract import DatasetRoots
 from wsolbench.data.file_kinds import identify, is_image_name
 from wsolbench.data.names import name_key, tidy_path
 from wsolbench.data.split_names import split_named
 from wsolbench.errors import DataError, MissingFileError
 from wsolbench.files import open_regular, read_regular
 
-__all__ = ["FolderStorage", "Storage", "ZipStorage", "find_deeper", "open_storage", "top_folder", "visible_entries"]
+__all__ = [
+    "FolderStorage",
+    "Storage",
+    "ZipStorage",
+    "find_deeper",
+    "folder_title",
+    "open_storage",
+    "top_folder",
+    "visible_entries",
+]
 
 LARGEST = 1 << 28
 """The most bytes that a file may have; no image of as many pixels as are decoded has more."""
@@ -388,3 +398,16 @@ def _tree(paths: Iterable[str]) -> dict[str, tuple[set[str], set[str]]]:
             tree.setdefault(above, (set(), set()))[0].add(name)
             folder = above
     return tree
+
+
+def folder_title(roots: DatasetRoots) -> str | None:
+    """Return what people call a data set that may be any folder: the name of the folder or ZIP file of its images.
+
+    It is that of the folder around it where it is called ``images`` or ``data``.
+    """
+    place = roots.images or roots.metadata
+    if place is None:
+        return None
+    place = place.resolve()
+    stem = place.stem if place.suffix.lower() == ".zip" else place.name
+    return (place.parent.name if stem.lower() in ("images", "data") else stem) or None

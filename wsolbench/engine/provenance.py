@@ -52,6 +52,7 @@ def describe_dataset(dataset: OpenDataset, parts: Sequence[OpenSplit], limit: in
     """Describe what is evaluated on; the content hash covers the annotations of every split that takes part."""
     return DatasetInfo(
         name=dataset.name,
+        title=dataset.title,
         version=dataset.version,
         content_sha256=content_sha256((part.split.label, part.annotations_sha256) for part in parts),
         num_classes=len(dataset.class_names),

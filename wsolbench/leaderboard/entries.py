@@ -512,7 +512,7 @@ def _varied(entries: Iterable[Entry]) -> frozenset[tuple[int, str]]:
 
 def _title(record: ResultRecord) -> str:
     sizes, protocol = record.dataset.split_sizes, record.protocol
-    title = f"{record.dataset.name}, {protocol.split} ({sizes[protocol.split]:,} images"
+    title = f"{record.dataset.shown}, {protocol.split} ({sizes[protocol.split]:,} images"
     if protocol.scored == "boxes":
         return f"{title}; predicted boxes, no τ)"
     if "train-fullsup" in sizes and protocol.split == "test":

@@ -201,6 +201,9 @@ class DatasetInfo(_Part):
     """What was evaluated on."""
 
     name: DatasetName
+    title: Text | None = Field(
+        default=None, description="the name of the folder of images, where `name` is that of a layout"
+    )
     version: Text
     content_sha256: Sha256 = Field(description="of the annotations of the evaluated split and of train-fullsup")
     num_classes: Count
@@ -213,6 +216,11 @@ class DatasetInfo(_Part):
         default_factory=dict,
         description="split -> what was decided about image files, and done to listed boxes -> images",
     )
+
+    @property
+    def shown(self) -> str:
+        """What people call it."""
+        return self.title or self.name
 
 
 class Preprocessing(_Part):

@@ -595,7 +595,7 @@ def _counted(images: int) -> str:
 
 def _images(record: ResultRecord) -> str:
     sizes, split = record.dataset.split_sizes, record.protocol.split
-    text = f"{record.dataset.name}, {split}: {_counted(sizes[split])}"
+    text = f"{record.dataset.shown}, {split}: {_counted(sizes[split])}"
     if split == "test" and "train-fullsup" in sizes and record.protocol.scored == "maps":
         text += f"; τ chosen on {_counted(sizes['train-fullsup'])} of train-fullsup"
     text += "".join(f"; τ of pseudo boxes on {part.images}" for part in record.splits if part.split == PSEUDO_BOXES)

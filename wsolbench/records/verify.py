@@ -54,6 +54,7 @@ __all__ = [
 
 CLAIMED: Mapping[str, str] = {
     "dataset.name": "the name of the data set",
+    "dataset.title": "the name of the folder of images, for people",
     "dataset.version": "the version of the data set",
     "dataset.num_classes": "the number of classes; checked: no label is beyond it",
     "dataset.limit": "the limit on images; checked: no split has more",

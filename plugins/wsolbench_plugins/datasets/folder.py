@@ -1,7 +1,7 @@
 """Any data set that lies on disk in the reference metadata layout: CUB, ILSVRC, OpenImages30k, or your own."""
 
 from wsolbench.api import Dataset, DatasetRoots, DatasetSpec, hookimpl
-from wsolbench.data import ReferenceDataset, refuse_unused
+from wsolbench.data import ReferenceDataset, folder_title, refuse_unused
 
 
 def build(roots: DatasetRoots) -> Dataset:
@@ -12,7 +12,7 @@ def build(roots: DatasetRoots) -> Dataset:
         DataError: The metadata root holds no split.
     """
     refuse_unused("folder", roots, "boxes", "first_pixel")
-    return ReferenceDataset("folder", roots)
+    return ReferenceDataset("folder", roots, title=folder_title(roots))
 
 
 @hookimpl

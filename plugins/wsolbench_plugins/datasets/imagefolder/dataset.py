@@ -28,6 +28,7 @@ from wsolbench.data import (
     check_units,
     find_split_folders,
     findings_of_dummies,
+    folder_title,
     list_class_folders,
     match_categories,
     open_storage,
@@ -72,7 +73,7 @@ def build(roots: DatasetRoots) -> Dataset:
     boxes = BoxesOfImages(roots, photos, classes, root)
     parts: dict[Split, DiskSplit] = {split: FolderSplit(split, boxes) for split in photos}
     inspections = (boxes.inspect,) if roots.metadata is not None else ()
-    return DiskDataset("imagefolder", classes, parts, inspections)
+    return DiskDataset("imagefolder", classes, parts, inspections, folder_title(roots))
 
 
 def _holds_folders(storage: Storage, folder: str) -> bool:
