@@ -92,7 +92,8 @@ def test_a_sweep_makes_records_and_a_leaderboard(cli, write, here, tmp_path):
         "--backbone",
         "wsolbench:replknet_nano",
     ]
-    assert "[wsolbench-replknet_nano__folder__seed0] done" in done.progress
+    assert f"[{NAMES[0]}] done" in done.progress
+    assert f"warning: 1 job warned: {NAMES[1]}; read the files in {out}/logs" in done.err
     assert here.started == NAMES
 
 
@@ -255,16 +256,35 @@ def test_the_example_is_planned(cli):
 
 def test_python_takes_a_file_or_what_it_says(write, here, tmp_path):
     path = write()
-    records = wsolbench.sweep(path, out=tmp_path / "out")
+    with pytest.warns(UserWarning, match="1 job warned"):
+        records = wsolbench.sweep(path, out=tmp_path / "out")
     assert [(each.environment.seed, each.method.name) for each in records] == [
         (0, "cam"),
         (0, "pc1"),
         (1, "cam"),
         (1, "pc1"),
     ]
-    again = wsolbench.sweep(yaml.safe_load(path.read_text()), out=tmp_path / "out")
+    with pytest.warns(UserWarning, match="1 job warned"):
+        again = wsolbench.sweep(yaml.safe_load(path.read_text()), out=tmp_path / "out")
     assert again == records
     assert here.started == NAMES
+
+
+def test_an_interrupt_at_the_end_says_how_far_it_came(cli, write, here, tmp_path, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("wsolbench.sweeps.sweep.build_board", interrupt)
+    done = cli("sweep", write(), "--out", tmp_path / "out")
+    assert (done.code, done.out, len(here.started)) == (130, "", 2)
+    assert done.err.splitlines()[-1] == "interrupted: 2 of 2 jobs are done; the same command continues"
+
+
+@pytest.mark.parametrize(("machines", "said"), [({"jobs": -1}, "jobs: expected"), ({"on": "slurm"}, "on: expected")])
+def test_python_refuses_machines_that_there_are_not(write, tmp_path, machines, said):
+    with pytest.raises(UsageError, match=said):
+        wsolbench.sweep(write(), out=tmp_path / "out", **machines)
+    assert not (tmp_path / "out").exists()
 
 
 def test_python_refuses_what_has_no_folder():

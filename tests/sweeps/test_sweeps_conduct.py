@@ -229,6 +229,15 @@ def test_one_sweep_at_a_time_uses_a_folder(folder):
     assert not folder.is_busy()
 
 
+def test_a_folder_of_something_else_is_refused(tmp_path):
+    (tmp_path / "photo.png").touch()
+    with pytest.raises(OutputError, match="the folder is not empty, and not that of a sweep"):
+        SweepFolder(tmp_path).make()
+    with pytest.raises(OutputError, match="this is a file"):
+        SweepFolder(tmp_path / "photo.png").make()
+    assert [path.name for path in tmp_path.iterdir()] == ["photo.png"]
+
+
 def test_a_folder_below_a_file_is_refused(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="is a file"):

@@ -108,6 +108,12 @@ class _JobReporter(ConsoleReporter):
         super().__init__()
         self._path, self._state = path, state
 
+    def warn(self, message: str) -> None:
+        """Print a warning, and count it."""
+        super().warn(message)
+        self._state = self._state.model_copy(update={"warnings": self._state.warnings + 1})
+        write_state(self._path, self._state)
+
     @contextmanager
     def show(self, name: str, total: int | None, unit: str, beside: str) -> Iterator[Advance]:
         """Show a phase until it ends."""

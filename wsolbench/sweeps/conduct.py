@@ -20,6 +20,8 @@ Show = Callable[[Mapping[str, JobState]], None]
 """Is given the state of every job, in their order, again and again."""
 
 POLL_SECONDS: Final = 0.2
+LOOK_SECONDS: Final = 1.0
+"""How often files of states are read: on a cluster, of all jobs, over the network."""
 MOST_LOSSES: Final = 10
 """So many times the machine of a job may be lost before the job counts as failed."""
 
@@ -38,7 +40,7 @@ def states_of(folder: SweepFolder, jobs: Iterable[Job], *, busy: bool = False) -
 def _state_of(folder: SweepFolder, job: Job, busy: bool) -> JobState:
     state = folder.state(job)
     if folder.records(job):
-        return JobState(stage="done", attempt=state.attempt, rate=state.rate)
+        return JobState(stage="done", attempt=state.attempt, rate=state.rate, warnings=state.warnings)
     if state.stage == "failed" or (state.stage == "running" and busy):
         return state
     return JobState(attempt=state.attempt)
@@ -64,6 +66,7 @@ class _Conductor:
         self._running: set[str] = set()
         self._failures: Counter[str] = Counter()
         self._losses: Counter[str] = Counter()
+        self._looked = 0.0
 
     def run(self, show: Show) -> dict[str, JobState]:
         for name in self._waiting:
@@ -76,8 +79,7 @@ class _Conductor:
                     self._start(self._waiting.popleft())
                 for ended in self._engine.ended():
                     self._end(ended)
-                for name in self._running:
-                    self._look(name)
+                self._look()
                 show(self._states)
                 time.sleep(POLL_SECONDS if self._running else 0)
         except BaseException:
@@ -98,18 +100,23 @@ class _Conductor:
         except OSError as error:
             self._end(Ended(name, f"its process cannot be started ({error.strerror})"))
 
-    def _look(self, name: str) -> None:
-        """Learn from the file of a job how far it is; until it wrote there, it waits for a machine."""
-        state = self._folder.state(self._jobs[name])
-        if state.stage == "running" and state.attempt == self._states[name].attempt:
-            self._states[name] = state
+    def _look(self) -> None:
+        """Learn from the files of jobs how far they are; until a job wrote there, it waits for a machine."""
+        if time.monotonic() - self._looked < LOOK_SECONDS:
+            return
+        self._looked = time.monotonic()
+        for name in self._running:
+            state = self._folder.state(self._jobs[name])
+            if state.stage == "running" and state.attempt == self._states[name].attempt:
+                self._states[name] = state
 
     def _end(self, ended: Ended) -> None:
         name, job = ended.name, self._jobs[ended.name]
         self._running.discard(name)
         said, known = self._folder.state(job), self._states[name]
         if self._folder.records(job):
-            self._settle(name, JobState(stage="done", attempt=known.attempt, rate=said.rate or known.rate))
+            rate = said.rate or known.rate
+            self._settle(name, JobState(stage="done", attempt=known.attempt, rate=rate, warnings=said.warnings))
             return
         (self._losses if ended.is_lost else self._failures)[name] += 1
         own_line = said.line if said.stage == "failed" and said.attempt == known.attempt else ""

@@ -28,6 +28,8 @@ from wsolbench.sweeps.state import JobState, read_state
 __all__ = ["Plan", "SweepFolder", "records_of"]
 
 _LARGEST = 1 << 28
+_NAMES = {"sweep.json", "jobs", "state", "logs", "leaderboard"}
+"""What is in the folder of a sweep."""
 _OF_A_PLACE = {"out", "save_scoremaps"}
 """Fields of a run that say where it writes, not what."""
 
@@ -150,10 +152,17 @@ class SweepFolder:
         """Make the folder, with the folders in it.
 
         Raises:
-            OutputError: It cannot be made.
+            OutputError: It cannot be made, or is there and holds something else.
         """
         check_parents(self.path, "--out")
+        if self.path.exists() and not self.path.is_dir():
+            raise OutputError(f"--out {self.path}: this is a file; name a new folder")
         try:
+            names = {entry.name for entry in os.scandir(self.path)} if self.path.exists() else set()
+            if names - _NAMES and "sweep.json" not in names:
+                raise OutputError(
+                    f"--out {self.path}: the folder is not empty, and not that of a sweep; name a new one"
+                )
             for folder in (self.path, self.runs, self.path / "state", self.path / "logs"):
                 folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:

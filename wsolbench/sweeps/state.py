@@ -28,6 +28,7 @@ class JobState(BaseModel):
         rate: Images in a second, in the phase.
         line: Why it failed, or what else there is to say, in one line.
         host: The machine.
+        warnings: How many warnings are in its log, of this attempt.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
@@ -40,6 +41,7 @@ class JobState(BaseModel):
     rate: float | None = None
     line: str = ""
     host: str = ""
+    warnings: int = 0
 
 
 def read_state(path: Path) -> JobState:

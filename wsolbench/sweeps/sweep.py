@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from wsolbench.errors import UsageError
+from wsolbench.errors import DataError, UsageError
 from wsolbench.progress import Reporter
 from wsolbench.sweeps.board import build_board
 from wsolbench.sweeps.conduct import Show, conduct, refuse_failures, states_of
 from wsolbench.sweeps.engines import Engine, Local
 from wsolbench.sweeps.folder import Plan, SweepFolder
 from wsolbench.sweeps.state import JobState
-from wsolbench.texts import counted
+from wsolbench.texts import counted, first_names
 
 __all__ = ["Finished", "Machines", "default_folder", "opened", "sweep"]
 
@@ -38,6 +38,10 @@ class Machines:
     address: str | None = None
 
     def __post_init__(self) -> None:
+        if self.on not in ("local", "ray"):
+            raise UsageError(f"on: expected 'local' or 'ray', got {self.on!r}")
+        if self.jobs < 0:
+            raise UsageError(f"jobs: expected a whole number from 0, got {self.jobs}")
         if self.on == "local" and self.address is not None:
             raise UsageError(f"--address {self.address}: it is that of a cluster; add --on ray")
         if self.on == "ray" and self.jobs > 1:
@@ -98,13 +102,14 @@ def opened(path: Path, plan: Plan, reporter: Reporter) -> Iterator[SweepFolder]:
 
 
 def _say_changes(folder: SweepFolder, plan: Plan, reporter: Reporter) -> None:
-    if folder.plan_file.exists():
+    try:
         earlier = {job.name for job in folder.read_plan().jobs}
-        now = {job.name for job in plan.jobs}
-        if earlier != now:
-            reporter.say(
-                f"{plan.file} has changed: {counted(len(now - earlier), 'jobs')} more, {len(earlier - now)} fewer"
-            )
+    except DataError:  # there is none, or a damaged one: it is written anew
+        return
+    now = {job.name for job in plan.jobs}
+    if earlier != now:
+        more, fewer = len(now - earlier), len(earlier - now)
+        reporter.say(f"{plan.file} has changed: {counted(more, 'jobs')} more, {fewer} fewer")
 
 
 def sweep(
@@ -129,21 +134,31 @@ def sweep(
             f"{path}: the folder {plan.folder}, where the sweep was started, is no longer there; start it again "
             "with its file"
         )
-    with machines.engine(plan) as engine, opened(path, plan, reporter) as folder:
-        states = states_of(folder, plan.jobs)
-        if engine is not None and any(state.stage != "done" for state in states.values()):
-            states = _conducted(folder, plan, engine, following)
+    with machines.engine(plan) as engine, opened(path, plan, reporter) as folder, _saying_how_far(folder, plan):
+        if engine is None:
+            states = states_of(folder, plan.jobs)
+        else:
+            with following() as show:
+                states = conduct(folder, plan, engine, show)
         page = build_board(folder, plan.jobs, reporter)
+    _repeat_warnings(folder, states, reporter)
     refuse_failures(states)
     return Finished(folder, states, page)
 
 
-def _conducted(
-    folder: SweepFolder, plan: Plan, engine: Engine, following: Callable[[], Following]
-) -> dict[str, JobState]:
+def _repeat_warnings(folder: SweepFolder, states: Mapping[str, JobState], reporter: Reporter) -> None:
+    """Say which jobs warned: their warnings are in their logs."""
+    warned = [name for name, state in states.items() if state.warnings]
+    if warned:
+        logs = folder.path / "logs"
+        reporter.warn(f"{counted(len(warned), 'jobs')} warned: {first_names(warned, 3)}; read the files in {logs}")
+
+
+@contextmanager
+def _saying_how_far(folder: SweepFolder, plan: Plan) -> Iterator[None]:
+    """Let a signal that ends the block say how many jobs are done."""
     try:
-        with following() as show:
-            return conduct(folder, plan, engine, show)
+        yield
     except KeyboardInterrupt as stopped:
         done = Counter(state.stage for state in states_of(folder, plan.jobs).values())["done"]
         stopped.args = (f"{done} of {counted(len(plan.jobs), 'jobs')} are done; the same command continues",)
