@@ -36,6 +36,7 @@ def test_blocks_run(page, tmp_path, environment, earlier_runs):
     shutil.copytree(earlier_runs, tmp_path / "runs")
     (tmp_path / "leaderboard").mkdir()
     (tmp_path / "leaderboard/records").symlink_to(ROOT / "leaderboard/records", target_is_directory=True)
+    (tmp_path / "examples").symlink_to(ROOT / "examples", target_is_directory=True)
     done = subprocess.run(
         [sys.executable, ROOT / "tests/run_page.py", page],
         cwd=tmp_path,
