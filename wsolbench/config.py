@@ -221,6 +221,7 @@ class EvaluateConfig(ScoringConfig):
         classifier: A file of predicted classes of the evaluated split, or the record of a network that predicts them.
         name: What the maps or boxes are called in the record, in place of a method; None for ``precomputed`` and
             ``predicted-boxes``.
+        origin: The record of the run that made the maps or boxes, whose network and method the new record then names.
         out: The new folder of the record; None writes none.
     """
 
@@ -230,6 +231,7 @@ class EvaluateConfig(ScoringConfig):
     predictions: Path | None = None
     classifier: Path | None = None
     name: MapsName | None = None
+    origin: Path | None = None
     out: Path | None = None
 
     @property

@@ -195,6 +195,21 @@ def test_what_cannot_be_rescored_is_refused(run, cli, tmp_path):
     assert not (tmp_path / "new").exists()
 
 
+def test_saved_maps_are_scored_as_those_of_their_run(run, cli, tmp_path):
+    run(tmp_path / "out", "--save-scoremaps", tmp_path / "maps")
+    record = tmp_path / "out" / "record-pc1.json"
+    places = ["--scoremaps", tmp_path / "maps/pc1/test", "--fullsup-scoremaps", tmp_path / "maps/pc1/val"]
+    given = ["evaluate", *run.data.options, *places, "--interval", 0.1, "--from", record]
+    done = cli(*given, "--classifier", record, "--out", tmp_path / "again")
+    assert done.code == 0, done.err
+    ours, theirs = (json.loads(path.read_text()) for path in (tmp_path / "again" / record.name, record))
+    for name in ("metrics", "backbone", "method", "protocol"):
+        assert ours[name] == theirs[name], name
+    assert cli(*given, "--name", "mine").refused("--from and --name", "omit one")
+    assert cli("evaluate", "--dataset", "critters", *places, "--from", record).refused("is of the data set 'folder'")
+    assert cli(*given[:-1], tmp_path / "none.json").refused("none.json")
+
+
 # -------------------------------------------------------------------------------------------------------- the commands
 
 

@@ -65,6 +65,14 @@ def evaluate(
         str | None,
         typer.Option(metavar="NAME", help="What the maps or boxes are called in the record, in place of a method."),
     ] = None,
+    origin: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            metavar="RECORD",
+            help="The record of the run that saved the maps or boxes: the new record is of its network and method.",
+        ),
+    ] = None,
     masks: MaskRoot = None,
     boxes: Annotated[
         str,
@@ -103,6 +111,7 @@ def evaluate(
         predictions=predictions,
         classifier=classifier,
         name=name,
+        origin=origin,
         dataset=dataset or REFERENCE_LAYOUT,
         data_root=data_root,
         metadata_root=metadata_root,

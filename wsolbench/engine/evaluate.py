@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from wsolbench.config import EvaluateConfig, ScoringConfig
 from wsolbench.contract import Split
-from wsolbench.contract.choices import DEFAULT_THRESHOLD_STEP
+from wsolbench.contract.choices import DEFAULT_THRESHOLD_STEP, Target
 from wsolbench.data.opened import OpenDataset, open_dataset
 from wsolbench.data.pseudo_boxes import open_pseudo_boxes
 from wsolbench.engine.assembly import (
@@ -32,8 +32,9 @@ from wsolbench.files import atomic_folder, file_name
 from wsolbench.host.provider import Provider
 from wsolbench.host.registry import Registry
 from wsolbench.progress import Reporter
-from wsolbench.records import ClassifierInfo, Environment, MethodInfo, ResultRecord, write_record
+from wsolbench.records import BackboneInfo, ClassifierInfo, Environment, MethodInfo, ResultRecord, write_record
 from wsolbench.records.missing import NO_FULLSUP_MAPS
+from wsolbench.records.store import read_summary
 
 __all__ = ["evaluate", "score_source"]
 
@@ -51,19 +52,63 @@ def evaluate(config: EvaluateConfig, registry: Registry, reporter: Reporter, *, 
 
     Raises:
         UsageError: The data set has no such split, train-fullsup maps are given for an evaluation of train-fullsup, or
-            neither maps nor boxes are given, or both.
+            neither maps nor boxes are given, or both; or the record of what made them is of something else.
         DataError: The annotations are damaged, or predictions do not fit them.
         ScoremapError: A map is missing or damaged, or belongs to no image.
         OutputError: The record cannot be written.
     """
     _check_what_is_given(config)
     dataset = open_dataset(registry.datasets.get(config.dataset), config.roots, reporter)
+    whose = _whose(config)
     with nullcontext() if config.out is None else atomic_folder(config.out) as draft:
         carry_out = _evaluate_maps if config.boxes_file is None else _evaluate_boxes
-        record = carry_out(config, dataset, reporter, command=command, providers=registry.providers)
+        record = carry_out(config, dataset, whose, reporter, command=command, providers=registry.providers)
         if draft is not None:
-            write_record(record, draft, f"record-{file_name(config.method)}")
+            write_record(record, draft, f"record-{file_name(whose.method.name)}")
     return record
+
+
+@dataclass(frozen=True)
+class Whose:
+    """What made stored maps or boxes.
+
+    Attributes:
+        backbone: The network; None where nobody knows.
+        method: The method, or what the maps are called.
+        target: The class that they are of; None where nobody knows.
+        seed: Of what the run drew.
+        batch_size: Of the run.
+    """
+
+    backbone: BackboneInfo | None
+    method: MethodInfo
+    target: Target | None
+    seed: int | None = None
+    batch_size: int | None = None
+
+
+def _whose(config: EvaluateConfig) -> Whose:
+    """Return what made the maps or boxes, as the record of its run says.
+
+    Raises:
+        UsageError: The record is of another data set or of maps that were read too, or the maps have a name of their
+            own.
+        DataError: The record cannot be read.
+    """
+    if config.origin is None:
+        return Whose(None, _describe_stored(config.method), None)
+    if config.name is not None:
+        raise UsageError("--from and --name: the record names the method; omit one of the two")
+    record = read_summary(config.origin)
+    if record.backbone is None:
+        raise UsageError(f"--from {config.origin}: this record names no network; name the record of a run")
+    if record.dataset.name != config.dataset:
+        raise UsageError(
+            f"--from {config.origin}: this record is of the data set '{record.dataset.name}', and maps of "
+            f"'{config.dataset}' are evaluated"
+        )
+    environment = record.environment
+    return Whose(record.backbone, record.method, record.protocol.target, environment.seed, environment.batch_size)
 
 
 def _check_what_is_given(config: EvaluateConfig) -> None:
@@ -101,7 +146,13 @@ def _classes_option(config: EvaluateConfig) -> str:
 
 
 def _evaluate_maps(
-    config: EvaluateConfig, dataset: OpenDataset, reporter: Reporter, *, command: str, providers: Sequence[Provider]
+    config: EvaluateConfig,
+    dataset: OpenDataset,
+    whose: Whose,
+    reporter: Reporter,
+    *,
+    command: str,
+    providers: Sequence[Provider],
 ) -> ResultRecord:
     roots = _roots(config)
     needed = [split for split in roots if split in dataset.splits or config.tau_from is None]
@@ -121,15 +172,29 @@ def _evaluate_maps(
         config.classes_file, _classes_option(config)
     )
     hits = {} if classes is None else {evaluated.split: classes.hits}
-    source = StoredMaps(folders, (config.method,), hits=hits)
+    source = StoredMaps(folders, (whose.method.name,), whose.target, hits=hits)
     classifier = None if classes is None else classes.info
     return score_source(
-        source, dataset, splits, config, reporter, command=command, providers=providers, classifier=classifier
+        source,
+        dataset,
+        splits,
+        config,
+        reporter,
+        command=command,
+        providers=providers,
+        classifier=classifier,
+        whose=whose,
     )
 
 
 def _evaluate_boxes(
-    config: EvaluateConfig, dataset: OpenDataset, reporter: Reporter, *, command: str, providers: Sequence[Provider]
+    config: EvaluateConfig,
+    dataset: OpenDataset,
+    whose: Whose,
+    reporter: Reporter,
+    *,
+    command: str,
+    providers: Sequence[Provider],
 ) -> ResultRecord:
     """Score predicted boxes. Of train-fullsup the annotations take part: so records of maps and of boxes compare."""
     if config.threshold_step != DEFAULT_THRESHOLD_STEP:
@@ -141,7 +206,7 @@ def _evaluate_boxes(
     files = PredictedFiles(dataset, part, dataset.images(part.split).ids)
     boxes = files.boxes(config.boxes_file, reporter, _boxes_option(config))
     classes = files.classes(config.classes_file, _classes_option(config))
-    source = StoredBoxes(boxes, (config.method,), {} if classes is None else classes.hits)
+    source = StoredBoxes(boxes, (whose.method.name,), {} if classes is None else classes.hits)
     (score,) = score_maps(
         source, part, threshold_step=config.threshold_step, workers=config.workers, reporter=reporter
     ).values()
@@ -149,11 +214,11 @@ def _evaluate_boxes(
     return assemble_record(
         scored,
         dataset=describe_dataset(dataset, splits.parts, config.limit),
-        backbone=None,
-        method=_describe_stored(config.method),
+        backbone=whose.backbone,
+        method=whose.method,
         classifier=None if classes is None else classes.info,
-        protocol=describe_protocol(config, None, "boxes"),
-        environment=_describe_environment(dataset, providers, command),
+        protocol=describe_protocol(config, whose.target, "boxes"),
+        environment=_describe_environment(dataset, providers, command, whose),
         config=config,
         seconds=reporter.seconds,
     )
@@ -169,8 +234,9 @@ def score_source(
     command: str,
     providers: Sequence[Provider] = (),
     classifier: ClassifierInfo | None = None,
+    whose: Whose | None = None,
 ) -> ResultRecord:
-    """Return the record of maps that no network of ours made.
+    """Return the record of maps that no network of ours made, or made in another run.
 
     Args:
         source: Where the maps come from.
@@ -181,6 +247,7 @@ def score_source(
         command: How the evaluation was asked for, for the record.
         providers: All plugins that were loaded, for the record.
         classifier: Whose predicted classes the source has, if it has any.
+        whose: What made the maps; None where nobody knows.
 
     Raises:
         DataError: There is nothing to score against, or a mask cannot be read.
@@ -190,15 +257,16 @@ def score_source(
     described = describe_dataset(dataset, splits.parts, config.limit)
     check_masks(splits, reporter)
     (name,) = source.methods
+    whose = whose or Whose(None, _describe_stored(name), source.target)
     scored = score_splits(source, splits, config, reporter)
     return assemble_record(
         scored[name],
         dataset=described,
-        backbone=None,
-        method=_describe_stored(name),
+        backbone=whose.backbone,
+        method=whose.method,
         classifier=classifier,
-        protocol=describe_protocol(config, source.target),
-        environment=_describe_environment(dataset, providers, command),
+        protocol=describe_protocol(config, whose.target),
+        environment=_describe_environment(dataset, providers, command, whose),
         config=config,
         seconds=reporter.seconds,
     )
@@ -208,9 +276,16 @@ def _describe_stored(name: str) -> MethodInfo:
     return MethodInfo(name=name, provider=None, options={}, changed_options={}, reads_network=True)
 
 
-def _describe_environment(dataset: OpenDataset, providers: Sequence[Provider], command: str) -> Environment:
+def _describe_environment(
+    dataset: OpenDataset, providers: Sequence[Provider], command: str, whose: Whose
+) -> Environment:
+    """Describe what scored the maps, with the seed and the batches that they were made with, where these are known."""
     return describe_environment(
-        [*providers, dataset.provider], command=command, device="cpu", seed=None, batch_size=None
+        [*providers, dataset.provider],
+        command=command,
+        device="cpu",
+        seed=whose.seed,
+        batch_size=whose.batch_size,
     )
 
 

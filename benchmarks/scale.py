@@ -1,0 +1,116 @@
+"""A run over 50,000 images against one over 500: memory, cost per image, the start, and what the cache saves.
+
+    python benchmarks/scale.py [IMAGES]
+
+Images are 32×32 and synthetic, as many as IMAGES in the test split (50,000 by default), 200 in the other splits; the
+network is resnet_nano with random weights; τ grid 0.001, two threads, batches of 32. For both numbers of images: the
+run, the same command again (finished: nothing is left to do), the run into another folder (all maps from the cache),
+and ``rescore``. "Start" is the time until the first image of the test split is taken up.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Thread
+from typing import IO
+
+from conditions import conditions
+from image_folder import write_image_folder
+from memory import anonymous_kib
+from tabulate import tabulate
+
+FEW = 500
+OTHERS = {"train": 200, "val": 200}
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Of one command: seconds in all and until the test split is taken up, the peaks of its memory in MiB."""
+
+    name: str
+    images: int
+    seconds: float
+    start: float
+    resident: float
+    anonymous: float
+
+
+def measure(name: str, images: int, command: list[str], environment: dict[str, str]) -> Measured:
+    """Return what a command takes."""
+    started, starts, anonymous, ended = time.perf_counter(), list[float](), 0, 0
+    process = subprocess.Popen(
+        [sys.executable, "-m", "wsolbench", *command],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+    )
+
+    def listen(stream: IO[str]) -> None:
+        for line in stream:
+            if line.startswith("[test] ") and not starts:
+                starts.append(time.perf_counter() - started)
+
+    assert process.stderr is not None
+    listener = Thread(target=listen, args=(process.stderr,))
+    listener.start()
+    while not ended:
+        anonymous = max(anonymous, anonymous_kib(process.pid))
+        time.sleep(0.05)
+        ended, status, usage = os.wait4(process.pid, os.WNOHANG)
+    seconds = time.perf_counter() - started
+    listener.join()
+    assert status == 0, f"{command} failed"
+    return Measured(name, images, seconds, min(starts, default=seconds), usage.ru_maxrss / 1024, anonymous / 1024)
+
+
+def measure_all(root: Path, images: int) -> list[Measured]:
+    """Return what the commands take with so many images, the first of them with an empty cache."""
+    folder = root / str(images)
+    write_image_folder(folder, {**OTHERS, "test": images})
+    environment = {**os.environ, "WSOLBENCH_CACHE": str(folder / "cache")}
+    data = ["--dataset", "folder", "--data-root", str(folder / "images"), "--metadata-root", str(folder / "metadata")]
+    run = ["run", "--backbone", "resnet_nano", "--weights", "random", "--method", "pc1", "--device", "cpu", "--no-gallery", *data, "--out"]
+    rescore = ["rescore", str(folder / "first" / "record-pc1.json"), "--interval", "0.01", "--out"]
+    commands = {
+        "run": [*run, str(folder / "first")],
+        "the same again": [*run, str(folder / "first")],
+        "run, all from the cache": [*run, str(folder / "second")],
+        "rescore": [*rescore, str(folder / "third")],
+    }
+    return [measure(name, images, command, environment) for name, command in commands.items()]
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("images", type=int, nargs="?", default=50_000)
+    many = parser.parse_args().images
+    with tempfile.TemporaryDirectory() as folder:
+        few_runs, runs = (measure_all(Path(folder), images) for images in (FEW, many))
+    rows = []
+    for pair in zip(few_runs, runs, strict=True):
+        few = pair[0]
+        rows += [
+            [
+                *(run.name, f"{run.images:,}", f"{run.seconds:.1f}", f"{run.start:.1f}"),
+                f"{1000 * (run.seconds - run.start) / run.images:.2f}",
+                *(f"{run.resident:.0f}", f"{100 * (run.resident / few.resident - 1):+.1f} %"),
+                *(f"{run.anonymous:.0f}", f"{100 * (run.anonymous / few.anonymous - 1):+.1f} %"),
+            ]
+            for run in pair
+        ]
+    headings = ["command", "images", "s", "start, s", "ms an image", "peak, MiB", "growth", "anonymous, MiB", "growth"]
+    print(tabulate(rows, headings, tablefmt="pipe", disable_numparse=True, colalign=["left", *["right"] * 8]))
+    print("\n" + conditions("torch", "numpy"))
+
+
+if __name__ == "__main__":
+    main()
