@@ -77,7 +77,20 @@ def measure_all(root: Path, images: int) -> list[Measured]:
     write_image_folder(folder, {**OTHERS, "test": images})
     environment = {**os.environ, "WSOLBENCH_CACHE": str(folder / "cache")}
     data = ["--dataset", "folder", "--data-root", str(folder / "images"), "--metadata-root", str(folder / "metadata")]
-    run = ["run", "--backbone", "resnet_nano", "--weights", "random", "--method", "pc1", "--device", "cpu", "--no-gallery", *data, "--out"]
+    run = [
+        "run",
+        "--backbone",
+        "resnet_nano",
+        "--weights",
+        "random",
+        "--method",
+        "pc1",
+        "--device",
+        "cpu",
+        "--no-gallery",
+        *data,
+        "--out",
+    ]
     rescore = ["rescore", str(folder / "first" / "record-pc1.json"), "--interval", "0.01", "--out"]
     commands = {
         "run": [*run, str(folder / "first")],
