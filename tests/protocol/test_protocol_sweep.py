@@ -360,7 +360,7 @@ from wsolbench.protocol.compilation import load_sweep
 load_sweep(print)
 print(best_iou_curves(np.eye(5), np.array([[0, 0, 1, 1]]), np.array([0.5])).single)
 """
-COMPILES = "compiling the threshold sweep, once per installation (10 to 20 s)"
+COMPILES = "compiling the threshold sweep, once per installation (about 10 s)"
 
 
 def start_scoring(package_root, **environment):

@@ -22,7 +22,7 @@ class _Announcer(event.Listener):
 
     def on_start(self, event: event.Event) -> None:  # noqa: ARG002
         if not self.told:
-            self._tell("compiling the threshold sweep, once per installation (10 to 20 s)")
+            self._tell("compiling the threshold sweep, once per installation (about 10 s)")
         self.told = True
 
     def on_end(self, event: event.Event) -> None:
