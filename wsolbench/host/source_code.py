@@ -6,6 +6,7 @@ import hashlib
 import inspect
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 __all__ = ["source_sha256"]
@@ -23,12 +24,17 @@ def source_sha256(function: object) -> str | None:
         None where it is not in a file that was imported, as in a notebook or in a script.
     """
     defining = getattr(inspect.unwrap(function), "__module__", None) if callable(function) else None
-    top = sys.modules.get(str(defining).partition(".")[0])
-    if top is None or top.__name__ == "__main__":
-        return None
+    name = str(defining).partition(".")[0]
+    return None if name == "__main__" or name not in sys.modules else _hash_of_files(name)
+
+
+@cache
+def _hash_of_files(name: str) -> str | None:
+    """Return the hash of the files of a top-level module, once: what was imported does not change any more."""
+    top = sys.modules[name]
     digest, found = hashlib.sha256(), False
-    for name, path in _files(top):
-        digest.update(f"{name}\n".encode(errors="surrogateescape") + hashlib.sha256(path.read_bytes()).digest())
+    for file, path in _files(top):
+        digest.update(f"{file}\n".encode(errors="surrogateescape") + hashlib.sha256(path.read_bytes()).digest())
         found = True
     return digest.hexdigest() if found else None
 
