@@ -15,7 +15,6 @@ import pytest
 from PIL import Image
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # toy networks: more threads would only wait for each other
-os.environ["WSOLBENCH_CACHE"] = os.devnull  # nothing is kept by what runs outside of tests, as fixtures of modules do
 
 pytest_plugins = ["toys"]
 
@@ -29,6 +28,14 @@ def heard_signals():
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for number in (signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])):
         signal.signal(number, signal.SIG_DFL)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache_of_fixtures(tmp_path_factory):
+    """Let what fixtures of modules run keep maps in a folder that is thrown away."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("WSOLBENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(autouse=True)
