@@ -50,7 +50,7 @@ def measure(method: str, count: int) -> Measured:
         return watch(subprocess.Popen(command, stdout=subprocess.DEVNULL))
 
 
-def watch(process: subprocess.Popen[bytes]) -> Measured:
+def watch(process: subprocess.Popen[bytes] | subprocess.Popen[str]) -> Measured:
     """Return what a process takes until it ends."""
     started, anonymous, ended = time.perf_counter(), 0, 0
     while not ended:

@@ -23,7 +23,7 @@ from typing import IO
 
 from conditions import conditions
 from image_folder import write_image_folder
-from memory import anonymous_kib
+from memory import watch
 from tabulate import tabulate
 
 FEW = 500
@@ -44,7 +44,7 @@ class Measured:
 
 def measure(name: str, images: int, command: list[str], environment: dict[str, str]) -> Measured:
     """Return what a command takes."""
-    started, starts, anonymous, ended = time.perf_counter(), list[float](), 0, 0
+    started, starts = time.perf_counter(), list[float]()
     process = subprocess.Popen(
         [sys.executable, "-m", "wsolbench", *command],
         stdout=subprocess.DEVNULL,
@@ -61,14 +61,9 @@ def measure(name: str, images: int, command: list[str], environment: dict[str, s
     assert process.stderr is not None
     listener = Thread(target=listen, args=(process.stderr,))
     listener.start()
-    while not ended:
-        anonymous = max(anonymous, anonymous_kib(process.pid))
-        time.sleep(0.05)
-        ended, status, usage = os.wait4(process.pid, os.WNOHANG)
-    seconds = time.perf_counter() - started
+    taken = watch(process)
     listener.join()
-    assert status == 0, f"{command} failed"
-    return Measured(name, images, seconds, min(starts, default=seconds), usage.ru_maxrss / 1024, anonymous / 1024)
+    return Measured(name, images, taken.seconds, min(starts, default=taken.seconds), taken.resident, taken.anonymous)
 
 
 def measure_all(root: Path, images: int) -> list[Measured]:

@@ -118,14 +118,15 @@ class ShardWriter:
         Raises:
             OSError: It cannot be written.
         """
-        header = _HEADER.pack(place, content, len(payload), hashlib.sha256(payload).digest())
+        sha256 = hashlib.sha256(payload).digest()
+        header = _HEADER.pack(place, content, len(payload), sha256)
         entry = header + _check(header, self._identity) + payload
         if self._file is None:
             self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
             self._write(_MARK + self._identity)
         self._write(entry)
         offset = self._end - len(payload)
-        return Stored(place, content, self._path, offset, len(payload), hashlib.sha256(payload).digest())
+        return Stored(place, content, self._path, offset, len(payload), sha256)
 
     def _write(self, content: bytes) -> None:
         assert self._file is not None

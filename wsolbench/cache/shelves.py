@@ -53,10 +53,8 @@ class Shelf:
             try:
                 for stored in scan(shard, self.identity):
                     self._places.setdefault(stored.place, []).append(stored)
-            except DamagedError as error:
-                self.faults.append(f"{shard}: {error}")
-            except OSError as error:
-                self.faults.append(f"{shard}: {error.strerror}")
+            except (DamagedError, OSError) as error:
+                self.faults.append(_fault(shard, error))
 
     def has(self, place: bytes) -> bool:
         """Return whether there is an entry of a place, of whatever content."""
@@ -74,10 +72,8 @@ class Shelf:
                 continue
             try:
                 return read_entry(stored)
-            except DamagedError as error:
-                damaged.append(f"{stored.shard}: {error}")
-            except OSError as error:
-                damaged.append(f"{stored.shard}: {error.strerror}")
+            except (DamagedError, OSError) as error:
+                damaged.append(_fault(stored.shard, error))
         self.faults += damaged
         return None
 
@@ -139,6 +135,10 @@ def load_shelf(folder: Path) -> Shelf:
     shelf = Shelf(folder, bytes.fromhex(folder.name), writes=False)
     shelf.load()
     return shelf
+
+
+def _fault(shard: Path, error: DamagedError | OSError) -> str:
+    return f"{shard}: {error.strerror if isinstance(error, OSError) else error}"
 
 
 def _written(facts: Mapping[str, Any]) -> bytes:
@@ -210,11 +210,11 @@ def verify(folder: Path) -> tuple[int, list[str]]:
                     read_entry(stored)
                     whole += 1
                 except DamagedError as error:
-                    faults.append(f"{shard}: {error}")
-        except DamagedError as error:
-            faults.append(f"{shard}: {error}")
-        except (OSError, ValueError) as error:
-            faults.append(f"{shard}: {getattr(error, 'strerror', None) or 'its folder is no shelf'}")
+                    faults.append(_fault(shard, error))
+        except (DamagedError, OSError) as error:
+            faults.append(_fault(shard, error))
+        except ValueError:
+            faults.append(f"{shard}: its folder is no shelf")
     return whole, faults
 
 

@@ -324,7 +324,7 @@ def _open_folders(
     # Pseudo boxes may be of images of train-weaksup: their maps are in the folder of those of train-fullsup.
     places = {Split.TRAIN_WEAKSUP: roots[Split.TRAIN_FULLSUP], **roots} if splits.pseudo else dict(roots)
     wanted: dict[Split, dict[str, None]] = {}
-    for part in [*splits.parts, *([] if splits.pseudo is None else [splits.pseudo])]:
+    for part in splits.scored:
         wanted.setdefault(part.split, {}).update(dict.fromkeys(part.images.ids))
     folders = {}
     for split, of_split in wanted.items():
