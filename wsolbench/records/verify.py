@@ -68,6 +68,7 @@ CLAIMED: Mapping[str, str] = {
     "boxes_per_image": "how many boxes an image has on average; tables mark more than one with ¶",
     "protocol.target": "the class that maps are made for; checked: only maps of the true class have GT-known Loc",
     "config": "the settings of the job; checked: split, step of τ, target, limit, batch size, seed are the record's",
+    "rescored_from": "the record whose maps were scored again",
     "migrated_from": "the schema version that it was measured with; checked: outcomes have what that version has",
     "environment": "versions, machine, command, seed and time",
     "seconds": "how long each phase took",
