@@ -114,9 +114,7 @@ def _depends(module: Any, features: Tensor | Features, logits: Tensor) -> bool:
 
 def _slopes(logits: Tensor, tapped: Tensor, index: int) -> Tensor:
     """Return by how much each channel raises the score of a class, (K,), summed over images and pixels."""
-    selected = torch.zeros_like(logits)
-    selected[:, index] = 1
-    (gradients,) = torch.autograd.grad(logits, tapped, selected, retain_graph=True)
+    (gradients,) = torch.autograd.grad(logits[:, index].sum(), tapped, retain_graph=True)
     return gradients.sum(dim=(0, 2, 3))
 
 

@@ -191,7 +191,7 @@ def _axis(rows: Tensor, number: int) -> tuple[Tensor, Tensor, Tensor]:
 
     (channels, pixels), eps = rows.shape[1:], torch.finfo(rows.dtype).eps
     few = MANY_CELLS * channels < pixels
-    variances, vectors = torch.linalg.eigh(rows @ rows.mT if few else rows.mT @ rows)
+    variances, vectors = _eigen(rows @ rows.mT if few else rows.mT @ rows)
     rounding = pixels * eps * variances[:, -1].clamp(min=eps)
     place = -min(number, variances.shape[1])
     variance, vector = variances[:, place] * (number <= variances.shape[1]), vectors[:, :, place]
@@ -199,6 +199,23 @@ def _axis(rows: Tensor, number: int) -> tuple[Tensor, Tensor, Tensor]:
     total = variances.sum(dim=1).where(variances[:, -1] > rounding, 0)
     peak = component.gather(1, component.abs().argmax(dim=1, keepdim=True))
     return variance.where(variance > rounding, 0), total, component / peak.where(peak != 0, 1)
+
+
+def _eigen(matrices: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the eigenvalues (B, N), ascending, and eigenvectors (B, N, N) of symmetric matrices (B, N, N).
+
+    One thread of the processor finds them: of matrices this small, more threads mostly wait for each other, and beside
+    other work on the same cores they take many times as long.
+    """
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        variances, vectors = torch.linalg.eigh(matrices)
+    finally:
+        torch.set_num_threads(threads)
+    return variances, vectors
 
 
 def _oriented_as_published(maps: Tensor) -> Tensor:

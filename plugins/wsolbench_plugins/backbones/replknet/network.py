@@ -10,7 +10,6 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 
 import torch
-from timm.layers import DropPath
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_weights
@@ -110,13 +109,13 @@ class LargeKernelConv(nn.Module):
 class LargeKernelBlock(nn.Module):
     """``x + drop(pw2(relu(large_kernel(pw1(bn(x))))))``."""
 
-    def __init__(self, channels: int, inner: int, kernel: int, small_kernel: int | None, drop_path: float) -> None:
+    def __init__(self, channels: int, inner: int, kernel: int, small_kernel: int | None) -> None:
         super().__init__()
         self.pw1 = ConvBN(channels, inner, 1, act=True)
         self.pw2 = ConvBN(inner, channels, 1)
         self.large_kernel = LargeKernelConv(inner, kernel, small_kernel)
         self.prelkb_bn: nn.Module = nn.BatchNorm2d(channels)
-        self.drop_path = DropPath(drop_path)
+        self.drop_path: nn.Module = nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C, h, w) to (B, C, h, w)."""
@@ -133,12 +132,12 @@ class LargeKernelBlock(nn.Module):
 class ConvFFN(nn.Module):
     """``x + drop(pw2(gelu(pw1(bn(x)))))`` with the exact (erf) GELU."""
 
-    def __init__(self, channels: int, inner: int, drop_path: float) -> None:
+    def __init__(self, channels: int, inner: int) -> None:
         super().__init__()
         self.preffn_bn: nn.Module = nn.BatchNorm2d(channels)
         self.pw1 = ConvBN(channels, inner, 1)
         self.pw2 = ConvBN(inner, channels, 1)
-        self.drop_path = DropPath(drop_path)
+        self.drop_path: nn.Module = nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C, h, w) to (B, C, h, w)."""
@@ -156,19 +155,13 @@ class Stage(nn.Module):
     """Large-kernel blocks (even index) alternating with feed-forward blocks (odd index)."""
 
     def __init__(
-        self,
-        channels: int,
-        kernel: int,
-        small_kernel: int | None,
-        dw_ratio: float,
-        ffn_ratio: float,
-        drop_paths: Sequence[float],
+        self, channels: int, depth: int, kernel: int, small_kernel: int | None, dw_ratio: float, ffn_ratio: float
     ) -> None:
         super().__init__()
         self.blocks = nn.ModuleList()
-        for drop_path in drop_paths:
-            self.blocks.append(LargeKernelBlock(channels, int(channels * dw_ratio), kernel, small_kernel, drop_path))
-            self.blocks.append(ConvFFN(channels, int(channels * ffn_ratio), drop_path))
+        for _ in range(depth):
+            self.blocks.append(LargeKernelBlock(channels, int(channels * dw_ratio), kernel, small_kernel))
+            self.blocks.append(ConvFFN(channels, int(channels * ffn_ratio)))
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C, h, w) to (B, C, h, w)."""
@@ -217,14 +210,10 @@ class RepLKNet(nn.Module):
                 ConvBN(first, first, 3, stride=2, groups=first, act=True),
             ]
         )
-        total = sum(depths)
-        rates = [drop_path_rate * index / max(total - 1, 1) for index in range(total)]
         self.stages = nn.ModuleList()
         self.transitions = nn.ModuleList()
         for index, (width, depth, kernel) in enumerate(zip(channels, depths, kernels, strict=True)):
-            done = sum(depths[:index])
-            drop_paths = rates[done : done + depth]
-            self.stages.append(Stage(width, kernel, small_kernel, dw_ratio, ffn_ratio, drop_paths))
+            self.stages.append(Stage(width, depth, kernel, small_kernel, dw_ratio, ffn_ratio))
             if index + 1 < len(channels):
                 wider, stride = channels[index + 1], strides[index]
                 self.transitions.append(
@@ -235,6 +224,8 @@ class RepLKNet(nn.Module):
                 )
         self.norm = nn.BatchNorm2d(last)
         self.head = nn.Linear(last, num_classes)
+        if drop_path_rate > 0:
+            self.set_drop_path(drop_path_rate)
 
     def forward_features(self, images: Tensor) -> Tensor:
         """Return the last stage's maps (B, K, h, w), before the final norm."""
@@ -276,10 +267,14 @@ class RepLKNet(nn.Module):
 
     def set_drop_path(self, rate: float) -> None:
         """Set the stochastic depth rate of the last large-kernel and feed-forward block; rates grow linearly from 0."""
-        drops = [module for module in self.modules() if isinstance(module, DropPath)]
-        last = max(len(drops) // 2 - 1, 1)
-        for index, drop in enumerate(drops):
-            drop.drop_prob = rate * (index // 2) / last
+        from timm.layers import (
+            DropPath,
+        )  # here, because importing timm takes longer than a hundred images of a small net
+
+        blocks = [module for module in self.modules() if isinstance(module, LargeKernelBlock | ConvFFN)]
+        last = max(len(blocks) // 2 - 1, 1)
+        for index, block in enumerate(blocks):
+            block.drop_path = DropPath(rate * (index // 2) / last)
 
     def layer_ids(self) -> dict[str, int]:
         """Return parameter -> layer number as published, with four blocks of the long third stage as one layer.
