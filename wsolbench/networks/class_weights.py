@@ -114,7 +114,9 @@ def _depends(module: Any, features: Tensor | Features, logits: Tensor) -> bool:
 
 def _slopes(logits: Tensor, tapped: Tensor, index: int) -> Tensor:
     """Return by how much each channel raises the score of a class, (K,), summed over images and pixels."""
-    (gradients,) = torch.autograd.grad(logits[:, index].sum(), tapped, retain_graph=True)
+    with torch.enable_grad():
+        score = logits[:, index].sum()
+    (gradients,) = torch.autograd.grad(score, tapped, retain_graph=True)
     return gradients.sum(dim=(0, 2, 3))
 
 
