@@ -17,8 +17,8 @@ import tempfile
 from pathlib import Path
 
 from playwright.sync_api import sync_playwright
+from revisions import ROOT, checkout, python_path
 
-ROOT = Path(__file__).parents[1]
 RECORDS, TURNS = 2000, 2
 
 CHECK = """
@@ -70,7 +70,7 @@ requestAnimationFrame(look);
 
 def run(code: str, folder: Path, root: Path = ROOT) -> list[float]:
     """Return the numbers that a program prints, run with the code below a folder."""
-    paths = os.pathsep.join([str(root), str(root / "plugins"), *filter(None, [os.environ.get("PYTHONPATH")])])
+    paths = os.pathsep.join([python_path(root), *filter(None, [os.environ.get("PYTHONPATH")])])
     environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-c", code, str(folder)]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment, cwd=folder)
@@ -79,15 +79,11 @@ def run(code: str, folder: Path, root: Path = ROOT) -> list[float]:
 
 def compare(revision: str, board: Path, scratch: Path) -> None:
     """Print the time of texts of generated records, and of `check`, with the code of a revision and with this one."""
-    old = scratch / "old"
-    subprocess.run(["git", "worktree", "add", "--quiet", "--detach", str(old), revision], cwd=ROOT, check=True)
-    try:
+    with checkout(revision, scratch / "old") as old:
         for name, code, folder in (("texts and page", TEXTS, board), ("check", CHECK, old / "leaderboard")):
             for turn in range(TURNS):
                 before, now = run(code, folder, old), run(code, folder)
                 print(f"{name}, turn {turn + 1}: {_told(before)}; now {_told(now)}", flush=True)
-    finally:
-        subprocess.run(["git", "worktree", "remove", "--force", str(old)], cwd=ROOT, check=True)
 
 
 def _told(seconds: list[float]) -> str:
