@@ -27,7 +27,7 @@ FLOORS = (
     "errors locks",
     "drafts",
     "files threads progress escaping texts",
-    "contract protocol console processes templates",
+    "contract protocol console processes templates validation",
     "host figures",
     "data records cache",
     "networks config api",

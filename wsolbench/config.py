@@ -40,6 +40,7 @@ from wsolbench.contract.inputs import InputChanges
 from wsolbench.contract.options import list_options
 from wsolbench.errors import UsageError
 from wsolbench.texts import counted, printable
+from wsolbench.validation import refusal
 
 __all__ = ["AnalyzeConfig", "EvaluateConfig", "RunConfig", "TrainConfig", "weights_of_each"]
 
@@ -374,7 +375,7 @@ def _in_one_line(error: ValidationError, cls: type[_Config]) -> str:
     """Say in one line what is wrong with a configuration, and what belongs there, in the words of options."""
     first = error.errors()[0]
     if not first["loc"]:
-        return f"no configuration of this kind: {first['msg']}"
+        return f"no configuration of this kind: {refusal(error)}"
     name = str(first["loc"][0])
     settings = {option.name: option for option in list_options(cls)}
     if name not in settings:

@@ -181,7 +181,7 @@ def test_debug_shows_the_author_the_lines_of_the_file_first(cli, tmp_path):
     ("typed", "words"),
     [
         (["nowhere.py"], "--plugin nowhere.py: the file cannot be read (No such file or directory)"),
-        ([], "--plugin .: it is a folder; name a plugin's file, such as my_plugin.py"),
+        ([], "--plugin: it names a folder or nothing; name a plugin's file, such as my_plugin.py"),
         (["folder"], "--plugin folder: it is a folder; name a plugin's file"),
         (["spread.txt"], "--plugin spread.txt: it is no Python file; name a plugin's file"),
         (["spread.py", "--plugin", "folder/spread.py"], "folder/spread.py: it has the name of spread.py; rename one"),

@@ -1,6 +1,7 @@
 """Systems on the command line: trained, run, described, and refused in one line."""
 
 import json
+import shlex
 
 import pandas as pd
 import pytest
@@ -19,7 +20,9 @@ def test_a_network_is_trained_by_a_system_and_run(cli, folder_set, tmp_path):
     done = cli("train", "--backbone", "adl:resnet_nano", *made.options, *SHORT, *options, "--out", out)
     assert done.code == 0, done.err
     typed = ["--backbone", "adl:resnet_nano", "--weights", str(out / "weights.safetensors"), "--method", "cam"]
-    assert done.out.splitlines()[-1] == f"run it with {' '.join(typed)}"
+    _, command = done.out.splitlines()[-1].split("run it with: wsolbench ")
+    scored = ["--interval", "0.1", "--json", "--out", tmp_path / "printed"]
+    (printed,) = cli(*shlex.split(command), *scored).records
     card = json.loads((out / "card.json").read_text(encoding="utf-8"))
     assert (card["backbone"], card["recipe"]) == ("adl:resnet_nano", "onecycle")
     assert card["system"] == {
@@ -33,6 +36,7 @@ def test_a_network_is_trained_by_a_system_and_run(cli, folder_set, tmp_path):
     scored = [*made.options, "--interval", "0.1", "--json"]
     (record,) = cli("run", *typed, *scored, "--out", tmp_path / "run").records
     assert record["backbone"]["name"] == "adl:resnet_nano"
+    assert printed["metrics"] == record["metrics"]
     assert record["backbone"]["weights"]["training"]["system"] == card["system"]
     plain = cli("run", "--backbone", "resnet_nano", *typed[2:], *scored, "--out", tmp_path / "plain")
     assert "the weights were trained by the system 'adl', and run as 'resnet_nano': the name of" in plain.err
@@ -46,7 +50,8 @@ def test_where_there_are_no_class_weights_another_method_is_told_and_runs(cli, r
     trained = cli("train", "--backbone", "adl:vit_nano", *made.options, *SHORT, "--input-size", "32", "--out", out)
     assert trained.code == 0, trained.err
     typed = ["--backbone", "adl:vit_nano", "--weights", str(out / "weights.safetensors"), "--method", "grad-cam"]
-    assert trained.out.splitlines()[-1] == f"run it with {' '.join(typed)}"
+    _, command = trained.out.splitlines()[-1].split("run it with: wsolbench run ")
+    assert command.startswith("--backbone adl:vit_nano --method grad-cam --dataset ")
     assert cli("run", *typed, *made.options, "--interval", "0.1", "--out", tmp_path / "run").code == 0
     assert cli("weights", out / "weights.safetensors").out.splitlines()[-1].endswith("--method grad-cam")
     described = json.loads(cli("describe", "adl:vit_nano", "--json").out)
@@ -63,6 +68,10 @@ def test_where_there_are_no_class_weights_another_method_is_told_and_runs(cli, r
         (["--backbone", "adk:resnet_nano"], ("unknown backbone 'adk:resnet_nano'", "'adl:resnet_nano'")),
         (["--backbone", "adl:resnet"], ("'adl:resnet' is a family", "adl:resnet_nano")),
         (["--backbone", "adl:resnet_nano", "--system-opt", "places=layr4"], ("no tap 'layr4'", "layer4")),
+        (
+            ["--backbone", "adl:resnet_nano", "--system-opt", "places=layer4,layer4"],
+            ("the system 'adl': places: a tap is named more than once; name each once",),
+        ),
         (
             ["--backbone", "psol:resnet_nano", "--system-opt", "ddt_size=100000000"],
             ("'ddt_size' takes a whole number from 1 to 4096, or none, not '100000000'",),

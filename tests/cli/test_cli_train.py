@@ -222,7 +222,7 @@ def test_a_training_whose_folder_was_taken_meanwhile_is_complete_beside_it(cli, 
 def test_another_training_is_not_continued(cli, cut_short):
     options, out = cut_short
     changed = [*options, "--recipe-opt", "learning_rate=0.001", "--out", out, "--resume"]
-    assert cli(*changed).refused("belongs to a training with the recipe's learning_rate 0.003, and this one has 0.001")
+    assert cli(*changed).refused("; type --recipe-opt learning_rate=0.003, or delete the file to start again")
     state_of(out).write_bytes(b"")
     assert cli(*options, "--out", out, "--resume").refused("is not a training state; delete it to start again")
     assert cli(*options, "--resume").refused("--resume needs the --out of the training to continue")

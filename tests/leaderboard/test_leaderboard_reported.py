@@ -142,7 +142,7 @@ def test_a_difference_stands_where_the_same_was_measured(changes, same):
         ('"73.2"', '"73,2"', "rows.0.figures.fullsup_box_acc"),
         ('"84.55*"', '"84.55†"', "no footnote of the mark †"),
         ('max_box_acc = "84.55*"', 'best = "84.55*"', "rows.3.figures"),
-        ('table = "Table 1"\n', "", "table: Field required"),
+        ('table = "Table 1"\n', "", "table: it is missing"),
         ("[printed]", "[printed", "no TOML"),
         ('dataset = "cub"', 'dataset = "../cub"', "dataset"),
     ],

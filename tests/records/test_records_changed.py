@@ -203,7 +203,7 @@ CHANGED = {
     "environment.seed": (4, "config.seed is 3, but the record was measured with 4"),
     "backbone.name": ("net_b", "in one of the fields that its outcomes do not show: dataset.name, "),
     "seconds": ({}, "in one of the fields that its outcomes do not show: dataset.name, "),
-    "surplus": (1, "surplus: Extra inputs are not permitted"),
+    "surplus": (1, "surplus: there is no such name"),
 }
 
 

@@ -126,7 +126,7 @@ def test_an_interrupted_choice_goes_on_where_it_was(data, tmp_path, monkeypatch)
         chosen_of(data, tmp_path / "out")
     with pytest.raises(UsageError, match="interrupted; add --resume"):
         chosen_of(data, tmp_path / "out")
-    with pytest.raises(UsageError, match=r"is of a choice with seeds \[0\], and this one has \[1\]"):
+    with pytest.raises(UsageError, match="with --seed 0, and this one has --seed 1; type --seed 0, or"):
         chosen_of(data, tmp_path / "out", resume=True, seeds=[1])
     assert chosen_of(data, tmp_path / "out", resume=True).card.chosen == whole
     assert trained == ["draw-00", "draw-01", "draw-02", "draw-02"]

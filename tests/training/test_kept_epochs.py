@@ -133,7 +133,11 @@ def test_a_continued_training_keeps_the_same(plan, trained, toys):
             "weights-epoch-001.safetensors is missing or has changed; restore it",
         ),
         (1, lambda path: path.write_bytes(b"other"), "is missing or has changed"),
-        (2, lambda _: None, "with --keep-every 1, and this one has 2; type --keep-every 1, or delete the file"),
+        (
+            2,
+            lambda _: None,
+            "and this one has --keep-every 2; type --keep-every 1, or delete the file",
+        ),
         (None, lambda _: None, "with --keep-every 1, and this one has none; type --keep-every 1, or delete"),
     ],
 )
@@ -147,7 +151,9 @@ def test_what_cannot_be_continued_is_refused(plan, trained, toys, every, change,
 
 def test_a_training_that_keeps_none_is_continued_so(plan, trained):
     cut_short(trained, plan(epochs=4), 2 * STEPS)
-    with pytest.raises(UsageError, match="a training without --keep-every, and this one has 2; omit --keep-every, or"):
+    with pytest.raises(
+        UsageError, match="without --keep-every, and this one has --keep-every 2; omit --keep-every, or"
+    ):
         trained(plan(epochs=4, keep_every=2), "cut", resume=True)
 
 

@@ -768,7 +768,7 @@ def test_targets_lie_beside_the_state_until_the_training_is_complete(registry, f
     with pytest.raises(Killed):
         train(killed, registry, Reporter(), command="")
     assert left() == ["out.state", "out.targets"]
-    with pytest.raises(UsageError, match="belongs to a training with the system's calls 1, and this one has 100"):
+    with pytest.raises(UsageError, match="; type --system-opt calls=1, or delete the file"):
         train(config.model_copy(update={"resume": True}), registry, Reporter(), command="")
     (tmp_path / "out.state").unlink()
     done = train(config, registry, Reporter(), command="")

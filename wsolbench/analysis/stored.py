@@ -20,6 +20,7 @@ from wsolbench.files import read_regular
 from wsolbench.records import BackboneInfo, DatasetInfo, Environment
 from wsolbench.records.plain import parse
 from wsolbench.texts import counted
+from wsolbench.validation import refusal
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -147,9 +148,7 @@ def read_analysis(path: Path) -> StoredAnalysis:
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}") from error
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise DataError(f"{path}: this is no analysis: {where}: {first['msg']}") from error
+        raise DataError(f"{path}: this is no analysis: {refusal(error)}") from error
     except ValueError as error:
         raise DataError(f"{path}: this is no analysis: {error}") from error
 

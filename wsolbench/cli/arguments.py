@@ -237,7 +237,10 @@ def read_method_options(names: Sequence[str], option_texts: Sequence[str]) -> di
     for key, value in parse_options(option_texts, "--method-opt").items():
         name, dot, option = key.rpartition(".")
         if not dot or name not in texts:
-            raise UsageError(f"--method-opt {key}={value}: expected METHOD.NAME=VALUE with a METHOD of this run")
+            instead = f"the methods are {', '.join(names)}" if dot else f"type --method-opt {names[0]}.{key}={value}"
+            raise UsageError(
+                f"--method-opt {key}={value}: expected METHOD.NAME=VALUE with a METHOD of this run; {instead}"
+            )
         texts[name][option] = value
     return texts
 

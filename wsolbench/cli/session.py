@@ -13,6 +13,7 @@ from pathlib import Path
 import typer
 
 from wsolbench.cli.output import tell
+from wsolbench.cli.settings_file import Settings
 from wsolbench.escaping import visible
 from wsolbench.host.loading import load_plugins
 from wsolbench.host.output import plugin_output
@@ -53,8 +54,8 @@ class Session:
         quiet: Whether ``--quiet`` is.
         verbose: Whether ``--verbose`` is.
         files: The files of plugins that ``--plugin`` and the environment name.
-        added: Further arguments, of the settings file.
-        settings_file: Where they come from.
+        settings: The settings file; None where there is none.
+        added: Further arguments, which it gives.
     """
 
     arguments: tuple[str, ...]
@@ -64,8 +65,8 @@ class Session:
     quiet: bool
     verbose: bool
     files: tuple[PluginFile, ...]
+    settings: Settings | None = None
     added: tuple[str, ...] = ()
-    settings_file: Path | None = None
 
     @classmethod
     def from_arguments(cls, arguments: Sequence[str], variable: str = "") -> Session:
@@ -107,14 +108,14 @@ class Session:
 
     @property
     def _origin(self) -> str:
-        return visible(f"{shlex.join(self.added)}: from {self.settings_file}")
+        assert self.settings is not None
+        return visible(f"{shlex.join(self.added)}: from {self.settings.path}")
 
-    def with_settings(self, added: Sequence[str], path: Path) -> Session:
-        """Return the session with arguments of the settings file, and say which they are."""
-        if not added:
-            return self
-        session = replace(self, added=tuple(added), settings_file=path)
-        session.reporter().say(session._origin)
+    def with_settings(self, settings: Settings, added: Sequence[str]) -> Session:
+        """Return the session with a settings file and the arguments that it gives, and say which they are."""
+        session = replace(self, settings=settings, added=tuple(added))
+        if added:
+            session.reporter().say(session._origin)
         return session
 
     @property
@@ -151,8 +152,16 @@ class Session:
             UsageError: A file of a plugin cannot be read.
             PluginError: A file of a plugin fails.
         """
+
+        def warn(line: str) -> None:
+            tell(f"warning: {line}")
+
         with self.clean_stdout():
-            return load_plugins(strict=self.strict, warn=lambda line: tell(f"warning: {line}"), files=self.files)
+            registry = load_plugins(strict=self.strict, warn=warn, files=self.files)
+        if self.settings is not None:
+            for line in self.settings.misspelt(offer.name for offer in registry.datasets):
+                warn(line)
+        return registry
 
 
 def _options_of(files: Iterable[PluginFile]) -> list[str]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,17 @@ class Settings:
         return [
             text for name, value in known.items() if name.replace("-", "_") in wanted for text in (f"--{name}", value)
         ]
+
+    def misspelt(self, datasets: Iterable[str]) -> Iterator[str]:
+        """Yield a line for every table of folders whose name is no data set, and like that of one.
+
+        Others may be of plugins that a command does not load.
+        """
+        known = list(datasets)
+        for name in self.roots:
+            close = difflib.get_close_matches(name, known, n=1)
+            if close and name not in known:
+                yield f"{self.path}: roots.{name}: there is no data set '{name}'. Did you mean '{close[0]}'?"
 
 
 def find_settings() -> Settings | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
@@ -35,12 +35,21 @@ from wsolbench.cli.arguments import (
 )
 from wsolbench.cli.completion import backbones, recipes
 from wsolbench.cli.session import session_of
-from wsolbench.contract.choices import CHOICE_METRICS, LARGEST_SEED, CheckpointRule, ChoiceMetric, TrainingPrecision
+from wsolbench.contract.choices import (
+    CHOICE_METRICS,
+    LARGEST_SEED,
+    CheckpointRule,
+    ChoiceMetric,
+    SplitName,
+    TrainingPrecision,
+)
 from wsolbench.errors import UsageError
 from wsolbench.files import fresh_folder
 
 if TYPE_CHECKING:
+    from wsolbench.config import RunConfig, TrainConfig
     from wsolbench.records import ChoiceInfo
+    from wsolbench.training.job import TrainedClassifier
 
 
 def train(
@@ -163,6 +172,9 @@ def train(
     if out is None and resume:
         raise UsageError("--resume needs the --out of the training to continue")
     refuse_commas(watch or [], "--watch")
+    for split in watch or []:
+        if split not in get_args(SplitName):
+            raise UsageError(f"--watch {split}: it takes {' or '.join(get_args(SplitName))}")
     if choose is None and checkpoint == "last":
         _refuse_without_choose({"--choose-by": choose_by, "--method": method, "--method-opt": method_opt})
     registry = session.load_plugins()
@@ -228,11 +240,10 @@ def train(
             typer.echo(_told(trained.card.chosen))
         typer.echo(f"weights, card, log and curve: {trained.folder}")
         if trained.card.system is not None or trained.card.chosen is not None:
-            of_method = trained.card.chosen.method_options if trained.card.chosen else config.method_options
-            options = [f"--backbone-opt {name}={value}" for name, value in trained.card.backbone_options.items()]
-            options += [f"--weights {trained.weights}", f"--method {config.method}"]
-            options += [f"--method-opt {config.method}.{name}={value}" for name, value in of_method.items()]
-            typer.echo(f"run it with{session.plugin_options} --backbone {backbone} {' '.join(options)}")
+            from wsolbench.sweeps.command import run_command
+
+            files = [str(file.path) for file in session.files]
+            typer.echo(f"run it with: {run_command(_run_of(trained, config), files, always=())}")
 
 
 def _refuse_without_choose(given: Mapping[str, object]) -> None:
@@ -247,6 +258,20 @@ def _refuse_without_choose(given: Mapping[str, object]) -> None:
                 f"{option} is an option of a choice on train-fullsup; add --choose N or --checkpoint "
                 "best-on-train-fullsup"
             )
+
+
+def _run_of(trained: TrainedClassifier, config: TrainConfig) -> RunConfig:
+    """Return the run of a network that was trained, on the data that it was trained on."""
+    from wsolbench.config import DataConfig, RunConfig
+
+    chosen = trained.card.chosen
+    return RunConfig.of(
+        **config.model_dump(include=set(DataConfig.model_fields)),
+        backbone=config.backbone,
+        backbone_options=trained.card.backbone_options,
+        weights=str(trained.weights),
+        methods={config.method: chosen.method_options if chosen else config.method_options},
+    )
 
 
 def _told(chosen: ChoiceInfo) -> str:

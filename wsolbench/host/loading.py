@@ -38,7 +38,7 @@ from wsolbench.errors import PluginError
 from wsolbench.host import hookspecs
 from wsolbench.host.originals import Originals
 from wsolbench.host.output import noting_stdout, plugin_output
-from wsolbench.host.provider import Provider, of_the_user
+from wsolbench.host.provider import of_the_user
 from wsolbench.host.registry import Offer, Offered, PluginFailure, Registry
 from wsolbench.host.settings import Snapshot
 from wsolbench.host.sources import PluginFile, Source, installed_sources, sources_of_files
@@ -181,7 +181,7 @@ def _loaded(
     offers: list[Offer[Offered]] = []
     failure: PluginFailure | None = None
     try:
-        with plugin_output(), _announcing_slow(source.provider), faults.noted() if examined else nullcontext():
+        with plugin_output(), _announcing_slow(source), faults.noted() if examined else nullcontext():
             found = _load(source) if originals is None else _load_unchanging(source, originals, faults)
         _check_own_duplicates(found, names)
         offers = found
@@ -237,13 +237,17 @@ class Faults:
 
 
 @contextmanager
-def _announcing_slow(provider: Provider) -> Iterator[None]:
+def _announcing_slow(source: Source) -> Iterator[None]:
     """Say on stderr which plugin is being loaded, if that takes long: it may never end."""
     stderr = sys.stderr
 
     def announce() -> None:
         with suppress(ValueError, OSError):  # stderr may have been closed
-            print(f"still loading the plugin {provider}; Ctrl-C stops it", file=stderr, flush=True)
+            print(
+                f"still loading the plugin {source.provider}; if it never ends, press Ctrl-C and {_remedy(source)}",
+                file=stderr,
+                flush=True,
+            )
 
     timer = threading.Timer(SLOW, announce)
     timer.daemon = True
@@ -281,7 +285,9 @@ def _load_unchanging(source: Source, originals: Originals, faults: Faults) -> li
 
 
 def _remedy(source: Source) -> str:
-    return "uninstall it" if source.named is None else f"omit {source.named}"
+    if source.named is None:
+        return f"uninstall it (pip uninstall {source.provider.distribution})"
+    return f"omit {source.named}"
 
 
 def _load(source: Source) -> list[Offer[Offered]]:

@@ -138,6 +138,8 @@ def source_of_file(file: PluginFile) -> Source:
         UsageError: There is no such file, or it is no Python file.
     """
     path = file.path
+    if not path.name:
+        raise UsageError(f"{file.named_by}: it names a folder or nothing; name a plugin's file, such as my_plugin.py")
     if path.suffix != ".py":
         what = "is a folder" if path.is_dir() else "is no Python file"
         raise UsageError(f"{file}: it {what}; name a plugin's file, such as my_plugin.py")

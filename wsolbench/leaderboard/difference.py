@@ -21,6 +21,7 @@ from wsolbench.leaderboard.entries import RANKED, RECORDS, record_paths
 from wsolbench.leaderboard.output import LARGEST, MANIFEST, parsed_manifest
 from wsolbench.leaderboard.rows import COLUMNS, Row
 from wsolbench.texts import counted, first_names
+from wsolbench.validation import refusal
 
 __all__ = [
     "Change",
@@ -261,8 +262,7 @@ def parse(content: bytes, where: str) -> list[Standing]:
     try:
         stored = _Manifest.model_validate(manifest)
     except ValidationError as error:
-        place = ".".join(map(str, error.errors()[0]["loc"]))
-        raise DataError(f"{where}: not a leaderboard.json of this program ({place})") from None
+        raise DataError(f"{where}: not a leaderboard.json of this program ({refusal(error)})") from None
     return [row.model_copy(update={"table": table.slug}) for table in stored.tables for row in table.rows]
 
 

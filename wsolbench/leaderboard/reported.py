@@ -16,6 +16,7 @@ from wsolbench.escaping import visible
 from wsolbench.files import read_regular
 from wsolbench.leaderboard.rows import COLUMNS, Row, family_of
 from wsolbench.records.record import DatasetName
+from wsolbench.validation import refusal
 
 __all__ = ["REPORTED", "ReportedRow", "ReportedTable", "read_reported", "reported_rows"]
 
@@ -102,10 +103,7 @@ def _read(path: Path) -> ReportedTable:
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from error
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(step) for step in first["loc"])
-        told = ": ".join(filter(None, [place, first["msg"].removeprefix("Value error, ")]))
-        raise DataError(f"{path}: no reported table ({visible(told)[:_LONGEST]})") from None
+        raise DataError(f"{path}: no reported table ({refusal(error)})") from None
     except ValueError as error:
         raise DataError(f"{path}: no TOML ({visible(str(error))[:_LONGEST]})") from None
 

@@ -41,6 +41,7 @@ from wsolbench.records.plain import SEAL, differences, parse, problem_of, summar
 from wsolbench.records.record import LATER_METRICS, SCHEMA_VERSION, ResultRecord, SplitInfo
 from wsolbench.records.version1 import upgrade
 from wsolbench.texts import one_line, printable
+from wsolbench.validation import refusal
 
 __all__ = [
     "OUTCOMES_SUFFIX",
@@ -386,13 +387,7 @@ def _validated(content: Mapping[str, Any], where: str) -> ResultRecord:
     try:
         return ResultRecord.model_validate_json(json.dumps(content), strict=True)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = printable(".".join(str(step) for step in first["loc"]), 200)
-        told = first["msg"].removeprefix("Value error, ")
-        if first["type"] == "string_pattern_mismatch":
-            told = f"expected the form {first['ctx']['pattern']}, got '{printable(str(first['input']), 60)}'"
-        where_told = ": ".join(filter(None, [place, printable(told, 300)]))
-        raise DataError(f"{where}: not a result record of schema version {SCHEMA_VERSION} ({where_told})") from None
+        raise DataError(f"{where}: not a result record of schema version {SCHEMA_VERSION} ({refusal(error)})") from None
 
 
 def _with_files(record: ResultRecord, path: Path) -> ResultRecord:

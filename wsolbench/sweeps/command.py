@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, Final
 
 from wsolbench.config import RunConfig
@@ -16,32 +16,33 @@ _FLAGS: Final = {"compile": "--compile", "strict": "--strict"}
 _DENIED: Final = {"gallery": "--no-gallery", "cache": "--no-cache"}
 
 
-def run_command(config: RunConfig, plugins: Sequence[str] = ()) -> str:
+def run_command(config: RunConfig, plugins: Sequence[str] = (), *, always: Collection[str] = _ALWAYS) -> str:
     """Return the command line of a run, quoted for a shell.
 
     Args:
         config: The run.
         plugins: The files of its plugins.
+        always: Settings that it names even where they have their usual values.
     """
     options = [part for path in plugins for part in ("--plugin", path)]
-    return shlex.join(["wsolbench", "run", *run_arguments(config), *options])
+    return shlex.join(["wsolbench", "run", *run_arguments(config, always=always), *options])
 
 
-def run_arguments(config: RunConfig) -> list[str]:
-    """Return the arguments of ``wsolbench run`` that stand for a run; options have to be texts already."""
+def run_arguments(config: RunConfig, *, always: Collection[str] = _ALWAYS) -> list[str]:
+    """Return the arguments of ``wsolbench run`` that stand for a run; options are texts, or written as such."""
     arguments = ["--backbone", config.backbone]
     for method, options in config.methods.items():
         arguments += ["--method", method]
         arguments += [part for pair in options.items() for part in ("--method-opt", f"{method}.{pair[0]}={pair[1]}")]
-    return [*arguments, *_settings(config)]
+    return [*arguments, *_settings(config, always)]
 
 
-def _settings(config: RunConfig) -> Iterator[str]:
+def _settings(config: RunConfig, always: Collection[str]) -> Iterator[str]:
     usual = type(config).model_fields
     for name in usual:
         value = getattr(config, name)
         is_usual = not usual[name].is_required() and value == usual[name].get_default()
-        if name in ("backbone", "methods") or (is_usual and name not in _ALWAYS):
+        if name in ("backbone", "methods") or (is_usual and name not in always):
             continue
         yield from _option(name, value)
 

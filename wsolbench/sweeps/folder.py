@@ -24,6 +24,7 @@ from wsolbench.records.store import files_beside, read_summary
 from wsolbench.sweeps.config import SweepConfig
 from wsolbench.sweeps.jobs import Job
 from wsolbench.sweeps.state import JobState, read_state
+from wsolbench.validation import refusal
 
 __all__ = ["Plan", "SweepFolder", "records_of"]
 
@@ -215,9 +216,9 @@ class SweepFolder:
             raise DataError(
                 f"{self.path}: no folder of a sweep ({self.plan_file}: {error.strerror}); {hint}"
             ) from error
-        except (ValueError, ValidationError, WsolbenchError) as error:
-            first = str(error).partition("\n")[0]
-            raise DataError(f"{self.plan_file}: damaged, or of another version ({first})") from error
+        except (ValueError, WsolbenchError) as error:
+            what = refusal(error) if isinstance(error, ValidationError) else str(error).partition("\n")[0]
+            raise DataError(f"{self.plan_file}: damaged, or of another version ({what})") from error
 
     def write_plan(self, plan: Plan) -> None:
         """Write the plan.

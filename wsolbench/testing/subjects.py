@@ -116,7 +116,7 @@ def _of_name(name: str, sources: Sequence[Source], loaded: list[Loaded]) -> _Fou
             return _of_plugin(each, loaded)
     source = source_of_module(name, sources)
     if source is None:
-        if Path(name).is_dir():
+        if name and Path(name).is_dir():
             raise UsageError(
                 f"{name}: it is a folder; install what is in it, pip install -e ./{name}, and check it by its name, or "
                 "name a plugin's file"

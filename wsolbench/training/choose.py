@@ -333,6 +333,7 @@ def _asked(config: TrainConfig, registry: Registry, plan: TrainingPlan, fullsup:
     in_training = {"backbone", "recipe", "device", "precision"}
     return {
         **config.model_dump(mode="json", exclude=free | in_training),
+        "method_options": {f"{config.method}.{name}": value for name, value in config.method_options.items()},
         **{name: value for name, value in continued_facts(plan).items() if name != "seeds"},
         "the hash of train-fullsup": fullsup.annotations_sha256[:16],
         "the method's provider": str(registry.methods.get(config.method).provider),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import re
+import shlex
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,6 +14,7 @@ from typing import Any
 
 import torch
 
+from wsolbench.config import TrainConfig
 from wsolbench.errors import OutputError, UsageError
 from wsolbench.files import atomic_write
 from wsolbench.networks.tensors import with_tensors
@@ -115,11 +118,60 @@ def refuse_changes(what: str, to_delete: str, *, asked: Mapping[str, Any], befor
         UsageError: They differ; the message names the first difference and what to type.
     """
     for name, now, then in difference(asked, before):
-        had = f"without {name}" if then is None else f"with {name} {then}"
-        same = "use the same"
-        if name.startswith("--"):
-            same = f"omit {name}" if then is None else f"type {name} {then}"
+        option = _option_of(name)
+        if option is None or (name in _NAMED and _name_in(now) == _name_in(then)):  # it is another provider's
+            had, has = f"with {name} {then}" if then is not None else f"without {name}", now
+            same = "use the same"
+        else:
+            typed, has = _typed(option, then), _typed(option, now)
+            had = f"with {typed}" if typed else f"without {option}"
+            same = f"type {typed}" if typed else f"omit {option}"
         raise UsageError(
-            f"--resume: {what} {had}, and this one has {'none' if now is None else now}; {same}, or delete {to_delete} "
-            "to start again"
+            f"--resume: {what} {had}, and this one has {'none' if has in (None, '') else has}; {same}, or delete "
+            f"{to_delete} to start again"
         )
+
+
+_NAMED = ("backbone", "recipe")
+"""Facts that are a name and, behind "of", its provider."""
+_OPTIONS = {
+    "options of the backbone": "--backbone-opt",
+    "state dict of the initial weights": "--weights-key",
+    "seeds": "--seed",
+    "watched splits": "--watch",
+}
+"""Facts that are options under other names than the settings of a training."""
+
+
+def _option_of(name: str) -> str | None:
+    """Return the option that sets a fact, such as ``--recipe-opt epochs=``; None where none does."""
+    of_its_own = re.fullmatch("the (recipe|system)'s (.*)", name)
+    if of_its_own:
+        return f"--{of_its_own[1]}-opt {of_its_own[2]}="
+    if name in TrainConfig.model_fields and name not in _OPTIONS:
+        return f"--{name.removesuffix('ions').replace('_', '-')}"  # --recipe-opt sets recipe_options
+    return _OPTIONS.get(name, name if name.startswith("--") else None)
+
+
+def _typed(option: str, value: Any) -> str:
+    """Return an option and its value as they are typed; empty where there is nothing to type."""
+    if option.endswith("="):
+        return f"{option}{_text(value)}"
+    if isinstance(value, dict):
+        return " ".join(f"{option} {name}={_text(each)}" for name, each in value.items())
+    if option in ("--seed", "--watch"):
+        several = value if isinstance(value, list) else str(value).split(", ")
+        return " ".join(f"{option} {each}" for each in several if each != "none")
+    if option in ("--backbone", "--recipe"):
+        value = _name_in(value)
+    return "" if value is None else f"{option} {_text(value)}"
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list):
+        return ",".join(map(_text, value))
+    return shlex.quote("none" if value is None else str(value).lower() if isinstance(value, bool) else str(value))
+
+
+def _name_in(fact: Any) -> str:
+    return str(fact).partition(" of ")[0]

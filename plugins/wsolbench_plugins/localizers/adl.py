@@ -54,6 +54,10 @@ class ADL:
     threshold: Annotated[Probability, Uniform(0, 1)] = 0.9
     places: tuple[str, ...] | None = None
 
+    def __post_init__(self) -> None:
+        if self.places is not None and len(set(self.places)) < len(self.places):
+            raise ValueError("places: a tap is named more than once; name each once")
+
     def stages(self, epochs: int) -> Sequence[Stage]:
         """Return the one stage."""
         return [Stage("training", epochs, forward=self.forward)]

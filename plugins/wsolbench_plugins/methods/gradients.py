@@ -144,6 +144,10 @@ class FusedLayerCAM:
     scaled: Literal["paper", "torch-cam", "none"] = "paper"
     gamma: Positive = 2.0
 
+    def __post_init__(self) -> None:
+        if len(set(self.taps)) < len(self.taps):
+            raise ValueError("taps: a layer is named more than once; name each once")
+
     def __call__(self, features: Tensor, context: MethodContext) -> Tensor:  # noqa: ARG002
         """Return raw maps (B, h, w) of the size of the largest layer."""
         import torch
