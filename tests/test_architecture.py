@@ -226,6 +226,7 @@ def test_the_leaderboard_reads_records_only():
         "protocol",
         "figures",
         "templates",
+        "validation",
         "threads",
         "processes",
         "locks",
