@@ -121,7 +121,7 @@ def test_a_place_that_cannot_be_written_is_told_once_and_ends_nothing(run, tmp_p
     monkeypatch.setenv("WSOLBENCH_CACHE", str(tmp_path / "file" / "cache"))
     done = run(tmp_path / "first", methods=["cam"])
     assert done.code == 0
-    assert done.err.count("nothing is kept there") == 1
+    assert done.err.count("maps cannot be kept") == 1
 
 
 # ------------------------------------------------------------------------------------------------------ finished runs

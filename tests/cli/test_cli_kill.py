@@ -219,7 +219,7 @@ def test_an_interrupt_at_any_stage_is_one_line_and_leaves_nothing(cli, tmp_path,
         "network": "wsolbench.engine.run.load_network",
         "first map": "wsolbench.engine.scoring.SplitScore.add",
         "gallery": "wsolbench.engine.redraw.draw_galleries",
-        "record": "wsolbench.engine.run.write_record",
+        "record": "wsolbench.engine.run.put_record",
     }
     if moment == "record":
         monkeypatch.setattr("wsolbench.engine.redraw.draw_galleries", lambda *_: None)

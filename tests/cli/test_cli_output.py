@@ -4,6 +4,7 @@ import errno
 import io
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from hostile import HOSTILE
@@ -12,6 +13,8 @@ from wsolbench.cli.app import main
 from wsolbench.cli.output import message_stream, result_stream, tell
 from wsolbench.console import ConsoleReporter
 from wsolbench.errors import OutputError
+from wsolbench.host.output import plugin_output
+from wsolbench.records.verify import read_verified
 
 
 class Full(io.StringIO):
@@ -59,11 +62,43 @@ def test_a_reader_that_leaves_ends_a_command_silently():
     assert done.stderr == ""
 
 
-def test_a_reader_that_leaves_is_told_from_errors_by_the_exit_code_of_sigpipe(monkeypatch):
-    monkeypatch.setattr("sys.stdout", Full(errno.EPIPE))
-    with pytest.raises(SystemExit) as ended:
-        main(["list"])
-    assert ended.value.code == 141
+def leaving_reader(arguments, monkeypatch, capsys):
+    """Carry a command out whose results nobody reads; return its exit code and what it says."""
+    capsys.readouterr()
+    with monkeypatch.context() as patched:
+        patched.setattr("sys.stdout", Full(errno.EPIPE))
+        with pytest.raises(SystemExit) as ended:
+            main([str(argument) for argument in arguments])
+    return ended.value.code, capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["list", "cache list", "leaderboard table cub --folder leaderboard"])
+def test_a_reader_that_leaves_is_told_from_errors_by_the_exit_code_of_sigpipe(command, monkeypatch, capsys):
+    monkeypatch.chdir(Path(__file__).parents[2])
+    assert leaving_reader(command.split(), monkeypatch, capsys) == (141, "")
+
+
+@pytest.mark.usefixtures("compiled_sweep")
+def test_a_run_whose_results_nobody_reads_is_complete(monkeypatch, capsys, tmp_path, folder_set):
+    network = ["--backbone", "wsolbench:replknet_nano", "--weights", "random", "--method", "cam", "--no-gallery"]
+    run = ["run", *network, *folder_set(val=2, test=2).options, "--interval", "0.5", "--out", tmp_path / "out"]
+    code, said = leaving_reader(run, monkeypatch, capsys)
+    assert code == 141
+    assert all(line.startswith("[") for line in said.splitlines())
+    assert read_verified(tmp_path / "out" / "record-cam.json")
+
+
+def test_a_library_that_kept_a_stream_may_ask_what_it_is_when_the_stream_below_is_closed(tmp_path):
+    """Libraries that colour texts do so at the end of the process, in which a runner of tests has closed its own."""
+    below = (tmp_path / "stream").open("w", encoding="utf-8")
+    with message_stream(below), result_stream(below):
+        kept = [sys.stdout, sys.stderr]
+        with plugin_output():
+            kept += [sys.stdout, sys.stderr]
+    assert [stream.closed for stream in kept] == [False] * 4
+    below.close()
+    assert [stream.closed for stream in kept] == [True] * 4
+    assert [stream.isatty() for stream in kept] == [False] * 4
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EPIPE])

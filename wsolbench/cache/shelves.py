@@ -36,12 +36,12 @@ class Shelf:
     Args:
         folder: Where they are.
         identity: The hash of the identity, 32 bytes.
-        writes: Whether entries can be added.
+        refusal: Why entries cannot be added; empty where they can.
     """
 
     folder: Path
     identity: bytes
-    writes: bool = True
+    refusal: str = ""
     faults: list[str] = field(default_factory=list)
     """What was noticed about damaged shards."""
     _places: dict[bytes, list[Stored]] = field(default_factory=dict)
@@ -77,21 +77,21 @@ class Shelf:
         self.faults += damaged
         return None
 
-    def put(self, place: bytes, content: bytes, payload: bytes) -> None:
-        """Add an entry; where that is not possible, say so among the faults, and add no more.
+    def put(self, place: bytes, content: bytes, payload: bytes) -> bool:
+        """Add an entry and return True; where that is not possible, add no more: `refusal` says why.
 
         A full disk is no reason to end a run: what is not kept is computed again.
         """
-        if not self.writes:
-            return
+        if self.refusal:
+            return False
         try:
             self._writer = self._writer or ShardWriter(self.folder, self.identity)
             stored = self._writer.append(place, content, payload)
         except OSError as error:
-            self.writes = False
-            self.faults.append(f"{self.folder}: nothing more is kept there ({error.strerror})")
-        else:
-            self._places.setdefault(place, []).append(stored)
+            self.refusal = error.strerror or "unknown reason"
+            return False
+        self._places.setdefault(place, []).append(stored)
+        return True
 
     def close(self) -> None:
         """Close the shard that was written."""
@@ -120,8 +120,9 @@ def open_shelf(cache: Path, facts: Mapping[str, Any]) -> Iterator[Shelf]:
                 atomic_write(folder / _FACTS, _written(facts))
             os.utime(folder / _FACTS)  # when it was used last
         except OSError as error:
-            shelf.writes = False
-            shelf.faults.append(f"{folder}: nothing is kept there ({error.strerror})")
+            shelf.refusal = error.strerror or "unknown reason"
+            with suppress(OSError):
+                folder.rmdir()  # without its file, nobody could tell whose it is
         shelf.load()
         yield shelf
     finally:
@@ -132,7 +133,7 @@ def open_shelf(cache: Path, facts: Mapping[str, Any]) -> Iterator[Shelf]:
 
 def load_shelf(folder: Path) -> Shelf:
     """Return a shelf to read from, which is not locked."""
-    shelf = Shelf(folder, bytes.fromhex(folder.name), writes=False)
+    shelf = Shelf(folder, bytes.fromhex(folder.name), refusal="it is only read")
     shelf.load()
     return shelf
 
@@ -184,7 +185,15 @@ def _facts_of(folder: Path) -> ShelfFacts:
             sizes.append(path.stat().st_size)
     facts = folder / _FACTS
     used = (facts if facts.exists() else folder).stat().st_mtime
-    return ShelfFacts(folder, _read_facts(folder), sum(sizes), datetime.fromtimestamp(used))
+    return ShelfFacts(folder, _read_facts(folder), sum(sizes), _moment(used))
+
+
+def _moment(seconds: float) -> datetime:
+    """Return a moment since 1970; one that no calendar has, which a clock of no sense has written, is the nearest."""
+    try:
+        return datetime.fromtimestamp(seconds)
+    except (OverflowError, ValueError, OSError):
+        return datetime.max if seconds > 0 else datetime.min
 
 
 def _read_facts(folder: Path) -> Mapping[str, Any] | None:
@@ -223,16 +232,18 @@ def prune(shelves: Sequence[ShelfFacts], *, unused: timedelta) -> tuple[list[She
 
     Args:
         shelves: All that may be removed.
-        unused: Those stay that were used within this time.
+        unused: Those stay that were used within this time, or later than now by a clock that was wrong; with none, all
+            are removed.
 
     Raises:
         OutputError: One cannot be removed.
     """
     removed: list[ShelfFacts] = []
     busy: list[ShelfFacts] = []
-    limit = datetime.now() - unused
+    now = datetime.now()
+    limit = now - unused if unused < now - datetime.min else datetime.min
     for shelf in shelves:
-        if shelf.used > limit:
+        if unused and shelf.used > limit:
             continue
         (removed if _remove(shelf.folder) else busy).append(shelf)
     return removed, busy

@@ -10,7 +10,7 @@ import typer
 
 from wsolbench.cli.command import Command, Group
 from wsolbench.cli.session import session_of
-from wsolbench.errors import DataError
+from wsolbench.errors import DataError, UsageError
 from wsolbench.escaping import visible
 from wsolbench.texts import counted
 
@@ -73,13 +73,12 @@ def prune_kept(
 ) -> None:
     """Remove maps that are kept; those that a run uses right now stay."""
     from wsolbench.cache import cache_folder, list_shelves, prune, verify
-    from wsolbench.errors import UsageError
 
     if unused_for is None and not damaged:
         raise UsageError("name what to remove: --unused-for DAYS (0 for everything), or --damaged")
     shelves = list_shelves(cache_folder())
     chosen = [shelf for shelf in shelves if not damaged or verify(shelf.folder)[1]]
-    removed, busy = prune(chosen, unused=timedelta(days=unused_for or 0))
+    removed, busy = prune(chosen, unused=timedelta(days=min(unused_for or 0, timedelta.max.days)))
     typer.echo(f"removed {counted(len(removed), 'sets')} of maps, {_size(sum(shelf.size for shelf in removed))}")
     if busy:
         typer.echo(f"kept {counted(len(busy), 'sets')} that a run uses right now")

@@ -51,13 +51,20 @@ def result_stream(stdout: TextIO | None) -> Iterator[None]:
 
 
 class _Stream(io.TextIOBase):
-    """A stream that passes texts on to another one."""
+    """A stream that passes texts on to another one.
+
+    Libraries keep it, and ask it at the end of the process what it is, when the other one may be closed.
+    """
 
     def __init__(self, stream: TextIO | None) -> None:
         self._stream = stream
 
+    @property
+    def closed(self) -> bool:
+        return bool(getattr(self._stream, "closed", False))
+
     def isatty(self) -> bool:
-        return self._stream is not None and self._stream.isatty()
+        return self._stream is not None and not self.closed and self._stream.isatty()
 
     def fileno(self) -> int:
         return -1 if self._stream is None else self._stream.fileno()

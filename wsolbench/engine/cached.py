@@ -13,14 +13,17 @@ import json
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
-from itertools import groupby
+from itertools import chain, groupby
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from wsolbench.cache import Shelf, cache_folder, open_shelf
+from wsolbench.cache.place import VARIABLE
+from wsolbench.cache.shards import DamagedError
 from wsolbench.contract import ImageSplit
 from wsolbench.contract.choices import Target
 from wsolbench.data.fingerprint import image_digest
@@ -43,7 +46,23 @@ __all__ = [
     "encode_batch",
     "place_of",
     "report_cache",
+    "stored_batch",
 ]
+
+
+@dataclass(frozen=True)
+class CacheSummary:
+    """What there is to say of the cache after a run.
+
+    Attributes:
+        taken: How many maps came from it.
+        faults: What is damaged there.
+        refusals: Why maps could not be kept.
+    """
+
+    taken: int
+    faults: Sequence[str]
+    refusals: Sequence[str]
 
 
 @dataclass
@@ -53,12 +72,16 @@ class CachedMaps:
     Args:
         maps: What makes the others.
         shelves: Method -> its shelf; methods without one are computed each time.
+        reporter: Is told as soon as maps cannot be kept.
     """
 
     maps: NetworkMaps
     shelves: Mapping[str, Shelf]
+    reporter: Reporter
     taken: int = 0
     """How many maps came from the cache so far."""
+    refusals: list[str] = field(default_factory=list)
+    """Why maps could not be kept, each reason once."""
     _subsets: dict[frozenset[str], NetworkMaps] = field(default_factory=dict)
 
     @property
@@ -86,9 +109,10 @@ class CachedMaps:
         return self.maps.locate(split, index)
 
     @property
-    def summary(self) -> tuple[int, list[str]]:
-        """How many maps came from the cache, and what is wrong with it, as far as it was noticed."""
-        return self.taken, [fault for shelf in self.shelves.values() for fault in shelf.faults]
+    def summary(self) -> CacheSummary:
+        """What there is to say of the cache so far."""
+        faults = [fault for shelf in self.shelves.values() for fault in shelf.faults]
+        return CacheSummary(self.taken, faults, self.refusals)
 
     def stream(self, split: OpenSplit, positions: Sequence[int]) -> Generator[MapBatch, None, None]:
         """Yield the maps or boxes of the images at some positions.
@@ -138,8 +162,7 @@ class CachedMaps:
         for method in self.methods:
             if method in computed:
                 continue
-            payload = self.shelves[method].get(place, content)
-            stored = None if payload is None else decode_batch(payload, method, batch)
+            stored = stored_batch(self.shelves[method], place, content, method, batch)
             if stored is None:
                 with closing(self._only(frozenset({method})).make(split, batch)) as again:
                     (stored,) = again
@@ -157,8 +180,14 @@ class CachedMaps:
     def _put(self, split: OpenSplit, made: MadeBatch, content: bytes) -> None:
         place = place_of(split, made.indices.tolist())
         for method in made.made:
-            if method in self.shelves:
-                self.shelves[method].put(place, content, encode_batch(made, method))
+            if method in self.shelves and not self.shelves[method].put(place, content, encode_batch(made, method)):
+                self._tell(self.shelves[method].refusal)
+
+    def _tell(self, refusal: str) -> None:
+        """Say once that maps cannot be kept: who kills a run should know that it would start again."""
+        if refusal not in self.refusals:
+            self.refusals.append(refusal)
+            self.reporter.warn(_not_kept(refusal))
 
     def _only(self, methods: frozenset[str]) -> NetworkMaps:
         """Return the source of some methods' maps: always the same one, as it hashes the weights at its beginning."""
@@ -171,31 +200,45 @@ class CachedMaps:
 
 
 @contextmanager
-def cached_maps(maps: NetworkMaps, identities: Mapping[str, Mapping[str, Any]]) -> Iterator[CachedMaps]:
+def cached_maps(
+    maps: NetworkMaps, identities: Mapping[str, Mapping[str, Any]], reporter: Reporter
+) -> Iterator[CachedMaps]:
     """Open the shelves of methods.
 
     Args:
         maps: What makes the maps that are not there.
         identities: Method -> the identity of its maps; without those that nobody could recognize again.
+        reporter: Is told as soon as maps cannot be kept.
     """
     with ExitStack() as stack:
         cache = cache_folder()
         shelves = {method: stack.enter_context(open_shelf(cache, facts)) for method, facts in identities.items()}
-        yield CachedMaps(maps, shelves)
+        yield CachedMaps(maps, shelves, reporter)
 
 
-def report_cache(summaries: Sequence[tuple[int, Sequence[str]]], reporter: Reporter) -> None:
+def report_cache(summaries: Sequence[CacheSummary], reporter: Reporter) -> None:
     """Show how much came from the cache, and what is wrong with it.
 
     Args:
-        summaries: The summary of every process.
+        summaries: The summary of every process; the first one has told itself what it could not keep.
         reporter: Shows it.
     """
-    for fault in dict.fromkeys(fault for _, faults in summaries for fault in faults):
+    first, *others = summaries or [CacheSummary(0, [], [])]
+    for refusal in dict.fromkeys(refusal for other in others for refusal in other.refusals):
+        if refusal not in first.refusals:
+            reporter.warn(_not_kept(refusal))
+    for fault in dict.fromkeys(fault for summary in summaries for fault in summary.faults):
         reporter.warn(f"cache: {fault}")
-    taken = sum(count for count, _ in summaries)
+    taken = sum(summary.taken for summary in summaries)
     if taken:
         reporter.say(f"{counted(taken, 'maps')} from the cache ({cache_folder()}); --no-cache makes all anew")
+
+
+def _not_kept(refusal: str) -> str:
+    return (
+        f"cache: maps cannot be kept in {cache_folder()} ({refusal}), so that a run that is stopped makes them again; "
+        f"{VARIABLE} may name another place"
+    )
 
 
 def place_of(split: OpenSplit, batch: Sequence[int]) -> bytes:
@@ -263,8 +306,62 @@ def _smallest(maps: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
     return single if np.array_equal(single, maps, equal_nan=True) else maps
 
 
+def stored_batch(shelf: Shelf, place: bytes, content: bytes, method: str, batch: Sequence[int]) -> MadeBatch | None:
+    """Return a batch of one method from its shelf; None where it is not there, or damaged, which the shelf notes."""
+    payload = shelf.get(place, content)
+    if payload is None:
+        return None
+    try:
+        return decode_batch(payload, method, batch)
+    except DamagedError as error:
+        shelf.faults.append(f"{shelf.folder}: {error}")
+        return None
+
+
 def decode_batch(payload: bytes, method: str, batch: Sequence[int]) -> MadeBatch:
-    """Return the batch that `encode_batch` was given, of one method, with the positions that its images have now."""
+    """Return the batch that `encode_batch` was given, of one method, with the positions that its images have now.
+
+    Raises:
+        DamagedError: It is no such batch: whoever wrote it also wrote its checksum.
+    """
+    try:
+        made = _decoded(payload, method, batch)
+    except (SafetensorError, ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError) as error:
+        raise DamagedError("an entry with a right checksum is no batch of maps") from error
+    _check_batch(made, method)
+    return made
+
+
+def _check_batch(batch: MadeBatch, method: str) -> None:
+    """Check that there is something of the right form for every image.
+
+    Raises:
+        DamagedError: There is not.
+    """
+    count, made = len(batch.indices), batch.made[method]
+    is_right = (
+        all(values.shape == (count,) for values in [*batch.hits.values(), *made.statistics.values()])
+        and all(hits.dtype == bool for hits in batch.hits.values())
+        and [len(batch.digests), len(batch.remarks)] == [count, count]
+        and all(isinstance(text, str) for text in [*batch.digests, *chain(*batch.remarks)])
+        and batch.sizes.shape == (count, 2)
+        and isinstance(batch.seconds[method], int | float)
+    )
+    if isinstance(made, MethodMaps):
+        has_maps = made.maps.ndim == 3 and len(made.maps) == count and made.maps.size > 0
+    else:
+        has_maps = len(made.boxes) == count and all(map(_are_boxes, made.boxes))
+    if not (is_right and has_maps):
+        raise DamagedError("an entry with a right checksum is no batch of maps of these images")
+
+
+def _are_boxes(boxes: FractionBoxes) -> bool:
+    corners, scores = boxes.corners, boxes.scores
+    are_four = corners.ndim == 2 and corners.shape[1] == 4 and bool(np.isfinite(corners).all())
+    return are_four and (scores is None or scores.shape == (len(corners),))
+
+
+def _decoded(payload: bytes, method: str, batch: Sequence[int]) -> MadeBatch:
     arrays = load(payload)
     length = int.from_bytes(payload[:8], "little")
     facts = json.loads(json.loads(payload[8 : 8 + length])["__metadata__"]["facts"])

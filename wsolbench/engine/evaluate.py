@@ -32,9 +32,9 @@ from wsolbench.files import atomic_folder, file_name
 from wsolbench.host.provider import Provider
 from wsolbench.host.registry import Registry
 from wsolbench.progress import Reporter
-from wsolbench.records import BackboneInfo, ClassifierInfo, Environment, MethodInfo, ResultRecord, write_record
+from wsolbench.records import BackboneInfo, ClassifierInfo, Environment, MethodInfo, ResultRecord
 from wsolbench.records.missing import NO_FULLSUP_MAPS
-from wsolbench.records.store import read_summary
+from wsolbench.records.store import put_record, read_summary
 
 __all__ = ["evaluate", "score_source"]
 
@@ -64,7 +64,7 @@ def evaluate(config: EvaluateConfig, registry: Registry, reporter: Reporter, *, 
         carry_out = _evaluate_maps if config.boxes_file is None else _evaluate_boxes
         record = carry_out(config, dataset, whose, reporter, command=command, providers=registry.providers)
         if draft is not None:
-            write_record(record, draft, f"record-{file_name(whose.method.name)}")
+            put_record(record, draft, f"record-{file_name(whose.method.name)}")
     return record
 
 

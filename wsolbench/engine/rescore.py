@@ -17,7 +17,7 @@ from wsolbench.contract.choices import Target
 from wsolbench.data.opened import OpenSplit, open_dataset
 from wsolbench.engine.assembly import assemble_record, check_masks, describe_protocol, open_splits, score_splits
 from wsolbench.engine.cache_identity import recorded_facts
-from wsolbench.engine.cached import batches_of, contents_of, decode_batch, place_of
+from wsolbench.engine.cached import batches_of, contents_of, place_of, stored_batch
 from wsolbench.engine.predictions import read_classes
 from wsolbench.engine.provenance import describe_dataset, git_revision
 from wsolbench.engine.rules import check_rules
@@ -26,7 +26,8 @@ from wsolbench.errors import DataError, UsageError
 from wsolbench.files import atomic_folder, file_name
 from wsolbench.host.registry import Registry
 from wsolbench.progress import Reporter
-from wsolbench.records import OF_METHOD, ResultRecord, read_record, write_record
+from wsolbench.records import OF_METHOD, ResultRecord, read_record
+from wsolbench.records.store import put_record
 
 __all__ = ["rescore"]
 
@@ -91,7 +92,7 @@ def rescore(
             rescored_from=record.outcomes_sha256,
         )
         if draft is not None:
-            write_record(again, draft, f"record-{file_name(again.method.name)}")
+            put_record(again, draft, f"record-{file_name(again.method.name)}")
     return again
 
 
@@ -180,13 +181,12 @@ class _KeptMaps:
         batches = batches_of(positions, self._batch_size)
         with closing(contents_of(split.images, batches, self.workers)) as contents:
             for batch, content in zip(batches, contents, strict=True):
-                payload = self.shelf.get(place_of(split, batch), content)
-                if payload is None:
+                made = stored_batch(self.shelf, place_of(split, batch), content, self.record.method.name, batch)
+                if made is None:
                     fault = f" ({self.shelf.faults[-1]})" if self.shelf.faults else ": their files have changed"
                     raise DataError(
                         f"the cache has no maps of the images of {split.label} from '{split.images.ids[batch[0]]}' on"
                         f"{fault}; make them again: {self.record.environment.command}"
                     )
-                made = decode_batch(payload, self.record.method.name, batch)
                 self.seconds += made.seconds[self.record.method.name]
                 yield made.to_score()

@@ -43,7 +43,8 @@ from wsolbench.networks.devices import choose_device, within_memory
 from wsolbench.networks.load import load_network, report_weights
 from wsolbench.networks.network import Execution, LoadedNetwork
 from wsolbench.progress import Reporter
-from wsolbench.records import OF_METHOD, DatasetInfo, ResultRecord, write_record
+from wsolbench.records import OF_METHOD, DatasetInfo, ResultRecord
+from wsolbench.records.store import put_record
 
 __all__ = ["RunPlan", "carry_out", "plan_run", "run"]
 
@@ -181,7 +182,7 @@ def carry_out(plan: RunPlan, reporter: Reporter, *, command: str, ranks: Ranks =
         fitted = _fit(plan, opened, reporter, ranks)
         maps = opened.maps if ranks.count == 1 else _with_fits(opened.maps, fitted)
         identities = cache_identities(maps, plan.dataset, fitted) if config.cache else {}
-        cached = stack.enter_context(cached_maps(maps, identities))
+        cached = stack.enter_context(cached_maps(maps, identities, reporter))
         source: MapSource = cached
         if config.save_scoremaps is not None:
             source = SavedMaps(source, _scoremap_folders(plan, config.save_scoremaps, draft, stack))
@@ -205,7 +206,7 @@ def carry_out(plan: RunPlan, reporter: Reporter, *, command: str, ranks: Ranks =
             for name, fit in fitted.items():
                 save_state(fit, draft, name)
             for record in records:
-                write_record(record, draft, f"record-{file_name(record.method.name)}")
+                put_record(record, draft, f"record-{file_name(record.method.name)}")
     return records
 
 

@@ -15,7 +15,10 @@ _STDOUT, _STDERR = 1, 2
 
 
 class _Unclosable(io.TextIOBase):
-    """A stream that passes text on to another one, which it leaves open when it is closed."""
+    """A stream that passes text on to another one, which it leaves open when it is closed.
+
+    Libraries keep it, and ask it at the end of the process what it is, when the other one may be closed.
+    """
 
     def __init__(self, stream: TextIO | None) -> None:
         super().__init__()
@@ -39,9 +42,14 @@ class _Unclosable(io.TextIOBase):
         """Return True."""
         return True
 
+    @property
+    def closed(self) -> bool:
+        """Whether the other stream is closed."""
+        return bool(getattr(self._stream, "closed", False))
+
     def isatty(self) -> bool:
         """Return whether the other stream is a terminal."""
-        return self._stream is not None and self._stream.isatty()
+        return self._stream is not None and not self.closed and self._stream.isatty()
 
     def fileno(self) -> int:
         """Return the descriptor of the other stream."""

@@ -10,8 +10,8 @@ from wsolbench.errors import DataError, OutputError, WsolbenchError
 from wsolbench.leaderboard.entries import RECORDS, Entry, file_stem, read_entry
 from wsolbench.leaderboard.lock import locked
 from wsolbench.progress import Reporter
-from wsolbench.records import identity_of, write_record
-from wsolbench.records.store import files_beside, read_summary
+from wsolbench.records import identity_of
+from wsolbench.records.store import files_beside, put_record, read_summary
 
 __all__ = ["add", "copy_records", "make_folder", "read_new", "targets_of"]
 
@@ -134,7 +134,7 @@ def copy_records(folder: Path, targets: dict[Path, Entry]) -> None:
     try:
         with draft_folder(folder / RECORDS) as draft:
             written = {
-                target: write_record(entry.record, draft / target.parent.name, target.stem)
+                target: put_record(entry.record, draft / target.parent.name, target.stem)
                 for target, entry in targets.items()
             }
             for target, summary in written.items():

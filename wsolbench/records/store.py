@@ -55,6 +55,7 @@ __all__ = [
     "outcomes_path",
     "outcomes_sha256",
     "parse_record",
+    "put_record",
     "read_file",
     "read_record",
     "read_summary",
@@ -160,18 +161,28 @@ def write_record(record: ResultRecord, folder: Path, stem: str) -> Path:
         DataError: The record has no outcomes.
         OutputError: A file cannot be written.
     """
+    try:
+        return put_record(record, folder, stem)
+    except OSError as error:
+        raise OutputError(f"{folder / f'{stem}.json'}: cannot be written ({error.strerror})") from error
+
+
+def put_record(record: ResultRecord, folder: Path, stem: str) -> Path:
+    """Do the same as `write_record` in a folder whose name says nothing to the user, as a draft has.
+
+    Raises:
+        DataError: The record has no outcomes.
+        OSError: A file cannot be written.
+    """
     path = folder / f"{stem}.json"
     contents = {outcomes_path(path): _compressed(encode_outcomes(record.outcomes))}
     for part in record.outcomes:
         contents[_ids_path(folder, ids_sha256(part.image_ids))] = _compressed(_lines(part.image_ids))
     contents[path] = record.to_json().encode()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for place, content in contents.items():
-            if not place.is_file() or place.read_bytes() != content:
-                atomic_write(place, content)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written ({error.strerror})") from error
+    folder.mkdir(parents=True, exist_ok=True)
+    for place, content in contents.items():
+        if not place.is_file() or place.read_bytes() != content:
+            atomic_write(place, content)
     return path
 
 
