@@ -260,3 +260,28 @@ def test_the_fix_is_that_of_the_fault(cli, tmp_path, change, message, fix):
     (found, *_) = [each for each in broken if message in each["message"]]
     assert fix in found["fix"]
     assert not [line for line in found["traceback"] if "pluggy" in line]
+
+
+SYSTEM = """
+from wsolbench.api import Stage, SystemSpec, hookimpl, rebuilt
+
+
+class Plain:
+    def stages(self, epochs):
+        return [Stage("training", epochs)]
+
+
+@hookimpl
+def wsolbench_systems():
+    return [SystemSpec("mine", Plain, rebuilt, source="this file", method="nativ")]
+"""
+
+
+def test_the_method_of_a_system_has_to_be_offered(cli, tmp_path):
+    (tmp_path / "own.py").write_text(SYSTEM)
+    done = cli("check", tmp_path / "own.py", "--json")
+    (broken,) = [
+        each for part in json.loads(done.out)["checked"] for each in part["checks"] if each["status"] == "broken"
+    ]
+    assert broken["message"] == "the method of 'mine': expected one that is offered, got 'nativ'"
+    assert "'wsolbench list methods'" in broken["fix"]

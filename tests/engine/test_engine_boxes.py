@@ -233,6 +233,19 @@ def test_a_network_may_make_boxes_itself(toys, registry):
     assert (record.method.name, record.protocol.scored, record.metrics.max_box_acc) == ("native", "boxes", 100)
 
 
+@pytest.mark.parametrize(
+    ("made", "words"), [(lambda maps: maps[:, None], r"\(4, 1, 8, 8\)"), (lambda _: None, "NoneType")]
+)
+def test_maps_of_another_shape_are_told_to_be_those_of_the_network(toys, registry, made, words):
+    class Odd(ToyNet):
+        def localize(self, features, *_):
+            return made(features.mean(dim=1))
+
+    native = build_methods(registry, {"native": {}})
+    with pytest.raises(UsageError, match=f"localize of the network returned {words}; expected maps .*, h, w. or Boxes"):
+        toys.run(*native, network=toys.network(Odd()))
+
+
 def test_parts_of_a_split_that_are_scored_apart_give_the_same(toys):
     part = toys.plan().dataset.open(Split.TEST)
     boxes = [np.array([[4 + number, 4, 19 + number, 19], [0, 0, 9, 9]])[: number % 3] for number in range(6)]

@@ -9,8 +9,10 @@ from types import SimpleNamespace
 import pytest
 import torch
 from conformance import check_of, fails
+from torch import nn
 
-from wsolbench.api import Checkpoint, Stage, SystemSpec, UsageError, classification, rebuilt
+from wsolbench.api import Checkpoint, Stage, SystemSpec, UsageError, change_network, classification, rebuilt
+from wsolbench.testing.fixes import fix_of
 from wsolbench.testing.systems import TOY
 
 
@@ -52,7 +54,40 @@ def test_the_system_of_the_page_of_plugins_keeps_every_rule():
     assert fails(spec) == set()
 
 
-ON_NETWORK = {"system_network", "system_classifies", "system_targets", "system_trains", "system_process"}
+ON_NETWORK = {
+    *("system_network", "system_classifies", "system_localizes", "system_targets", "system_trains", "system_process")
+}
+
+
+class MapsOfOneChannel(nn.Module):
+    """A mixin whose maps have one dimension too many."""
+
+    def localize(self, features, images, class_indices):
+        return super().localize(features, images, class_indices)[:, None]
+
+
+def test_maps_of_the_network_are_checked():
+    made = system(network=lambda base: rebuilt(base, lambda network: change_network(network, MapsOfOneChannel)))
+    assert fails(made) == {"system_localizes"}
+    with pytest.raises(AssertionError, match="dimensions of the network's own maps: expected 3, got 4"):
+        check_of(made, "system_localizes")()
+
+
+@pytest.mark.parametrize(
+    ("network", "words"),
+    [
+        (lambda base: rebuilt(base, lambda _: None), "the function that changes the network returned None; return the"),
+        (lambda _: None, "'network' of the system 's' returned NoneType; return a BackboneSpec, as rebuilt"),
+    ],
+)
+def test_a_forgotten_return_is_told(network, words):
+    with pytest.raises(TypeError, match=words):
+        check_of(system(network=network), "system_network")()
+
+
+def test_the_fix_of_a_wrong_signature_is_that_of_a_system():
+    called = TypeError("<lambda>() takes 2 positional arguments but 3 were given")
+    assert "forward (network, images, labels)" in fix_of("check_system_trains", called, in_plugin=False)
 
 
 def refuse_the_toy(base):

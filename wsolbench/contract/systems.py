@@ -259,8 +259,14 @@ def served(system: SystemSpec, base: BackboneSpec) -> BackboneSpec:
 
     Raises:
         UsageError: The system cannot serve the network.
+        TypeError: The system returns something else.
     """
     made, at_size = system.network(base), base.at_size
+    if not isinstance(made, BackboneSpec):
+        raise TypeError(
+            f"'network' of the system '{system.name}' returned {type(made).__name__}; return a BackboneSpec, as "
+            "rebuilt(base) makes it"
+        )
     return replace(
         made,
         build=_calling(made, partial(_with_needs, base, system)) if system.needs else made.build,
@@ -280,9 +286,12 @@ def _calling(spec: BackboneSpec, after: Callable[[Any], Any]) -> Callable[..., A
 
 def _changed(base: BackboneSpec, change: Callable[[Any], Any], network: Any) -> Any:
     try:
-        return change(network)
+        changed = change(network)
     except UsageError as error:
         raise NotServedError(base.name, str(error)) from error
+    if changed is None:
+        raise TypeError("the function that changes the network returned None; return the network from it")
+    return changed
 
 
 def _with_needs(base: BackboneSpec, system: SystemSpec, network: Any) -> Any:

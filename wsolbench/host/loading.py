@@ -292,22 +292,25 @@ def _remedy(source: Source) -> str:
 
 def _load(source: Source) -> list[Offer[Offered]]:
     """Import one plugin, check its hooks and call them."""
-    try:
+    with _dropping("import"):
         plugin = source.load()
+    offers: list[Offer[Offered]] = []
+    for hook, function in _hook_implementations(plugin):
+        with _dropping(hook):
+            specs = function()
+        offers += [Offer(spec, source.provider) for spec in _checked_specs(hook, specs)]
+    return offers
+
+
+@contextmanager
+def _dropping(stage: str) -> Iterator[None]:
+    """Drop the plugin whose code fails or exits inside the block."""
+    try:
+        yield
     except BaseException as error:
         if of_the_user(error):
             raise
-        raise _Dropped("import", _one_line(error)) from error
-    offers: list[Offer[Offered]] = []
-    for hook, function in _hook_implementations(plugin):
-        try:
-            specs = function()
-        except BaseException as error:
-            if of_the_user(error):
-                raise
-            raise _Dropped(hook, _one_line(error)) from error
-        offers += [Offer(spec, source.provider) for spec in _checked_specs(hook, specs)]
-    return offers
+        raise _Dropped(stage, _one_line(error)) from error
 
 
 def _hook_implementations(plugin: object) -> list[tuple[str, Callable[[], Any]]]:
@@ -350,7 +353,10 @@ def _checked_specs(hook: str, specs: object) -> Iterable[Offered]:
             raise _Dropped(hook, f"the name {spec.name!r} must consist of {NAME_CHARACTERS}")
         for function in _functions_of(spec):
             if not callable(getattr(spec, function)):
-                raise _Dropped(hook, f"'{function}' of '{spec.name}' is not callable")
+                raise _Dropped(
+                    hook,
+                    f"'{function}' of '{spec.name}' is not callable; give the class or function, and do not call it",
+                )
         _check_fields(hook, spec)
     return specs
 

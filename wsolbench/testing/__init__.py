@@ -73,6 +73,7 @@ from wsolbench.testing.recipes import (
 from wsolbench.testing.suite import Check, conformance_checks
 from wsolbench.testing.systems import (
     check_system_classifies,
+    check_system_localizes,
     check_system_network,
     check_system_process,
     check_system_stages,
@@ -137,6 +138,7 @@ __all__ = [
     "check_recipe_process",
     "check_recipe_step",
     "check_system_classifies",
+    "check_system_localizes",
     "check_system_network",
     "check_system_process",
     "check_system_stages",

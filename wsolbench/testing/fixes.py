@@ -21,7 +21,12 @@ _ARGUMENTS = (
     "take the arguments that come: build the number of classes and options, a method (features, context), "
     "forward_features (images), forward_head (features)"
 )
+_ARGUMENTS_OF_SYSTEMS = (
+    "take the arguments that come: a loss (step), targets (images), forward (network, images, labels), begin "
+    "(network); of the network training_outputs (images, labels), localize (features, images, class_indices)"
+)
 _MISCALLED = re.compile(r"takes .*positional arguments?|missing \d+ required|unexpected keyword argument")
+_OWN_GENERATOR = "use a torch.Generator of your own in place of manual_seed; set no threads; print to sys.stderr"
 
 _PLUGIN = {
     "check_plugin_loads": _HOOK,
@@ -44,9 +49,10 @@ _BACKBONE = {
     "check_backbone_head": "write no tensor in place in forward_head: x = x + y, not x += y",
     "check_backbone_eval_mode": "call no train() in forward_features and forward_head, and update buffers only "
     "if self.training",
-    "check_backbone_reparameterize": "merge the statistics of norms into the convolutions, and do nothing when called "
-    "again",
-    "check_backbone_fuse": "merge the statistics of norms into the convolutions, and do nothing when called again",
+    **dict.fromkeys(
+        ("check_backbone_reparameterize", "check_backbone_fuse"),
+        "merge the statistics of norms into the convolutions, and do nothing when called again",
+    ),
     "check_backbone_class_weights": "let classifier_weight be the weights (C, K) by which the head weighs the "
     "channels, or leave it out",
     "check_backbone_effective_weights": "let the mean of the weighted maps plus the constant be the logit",
@@ -56,8 +62,7 @@ _BACKBONE = {
     "check_backbone_training_outputs": "return a dict of tensors with 'logits' from training_outputs",
     "check_backbone_drop_path": "let set_drop_path set the rate of DropPath layers, which draw in train mode only",
     "check_backbone_layers": "number every parameter in layer_ids, from 0 at the image to the classifier",
-    "check_backbone_process": "use a torch.Generator of your own in place of manual_seed; set no threads; print to "
-    "sys.stderr",
+    "check_backbone_process": _OWN_GENERATOR,
     "check_backbone_checkpoints": "save state_dict() of this very network, and name the file in Checkpoint",
 }
 _METHOD = {
@@ -72,8 +77,7 @@ _METHOD = {
     "check_method_fit_with_labels": "keep sums that merge() adds up, and return them as tensors from fit_state()",
     "check_method_leaves_its_input": "change copies only, such as features.clone(); leave mode and hooks of the "
     "network as they are",
-    "check_method_process": "use a torch.Generator of your own in place of manual_seed; set no threads; print to "
-    "sys.stderr",
+    "check_method_process": _OWN_GENERATOR,
 }
 _DATASET = {
     "check_dataset_identity": "give the data set a name, a version as text, class names that differ and splits",
@@ -101,6 +105,7 @@ _SYSTEM = {
     "check_system_network": "build the network with rebuilt(base, change), which keeps options and input; "
     "--base names a network for a system that refuses the small one",
     "check_system_classifies": "return logits (B, C) in eval mode, each image's own",
+    "check_system_localizes": "return one map (h, w) or box an image from localize, computed of this image alone",
     "check_system_targets": "yield tensors with a row for every image, of the same names and types in every batch",
     "check_system_trains": "return scalars by name from the loss, the same names in every step, with gradients to "
     "what Stage(trains=...) names",
@@ -120,5 +125,5 @@ def fix_of(check: str, error: BaseException, *, in_plugin: bool) -> str:
     if isinstance(error, UsageError) and "needs a value for its option" in str(error):
         return FIXES["check_options"]
     if isinstance(error, TypeError) and not in_plugin and _MISCALLED.search(str(error)):
-        return _ARGUMENTS
+        return _ARGUMENTS_OF_SYSTEMS if check in _SYSTEM else _ARGUMENTS
     return error.fix if isinstance(error, BrokenRuleError) else FIXES[check]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from wsolbench.contract import MethodSpec, SystemSpec
 from wsolbench.host.loading import Loaded
 from wsolbench.host.registry import Registry, kind_of
 from wsolbench.testing.expectations import BrokenRuleError, skip
@@ -28,8 +29,9 @@ def check_plugin_process(loaded: Loaded) -> None:
 
 
 def check_plugin_names(loaded: Loaded, registry: Registry) -> None:
-    """No other plugin offers a name of the plugin: users would have to type both with their distribution."""
+    """No other plugin offers a name of the plugin, which users would type with its distribution; methods are known."""
     own = loaded.source.provider
+    methods = {offer.name for offer in loaded.offers if isinstance(offer.spec, MethodSpec)}
     for offer in loaded.offers:
         catalogue = next(each for each in registry.catalogues if each.kind == kind_of(offer.spec))
         others = [other for other in (*catalogue, *catalogue.zoos) if other.name == offer.name]
@@ -37,6 +39,16 @@ def check_plugin_names(loaded: Loaded, registry: Registry) -> None:
         assert not rivals, (
             f"the name '{offer.name}': expected one that is free, got that of a {kind_of(offer.spec)} of "
             f"{' and '.join(rivals)}"
+        )
+        if isinstance(offer.spec, SystemSpec) and offer.spec.method not in methods:
+            _check_method(offer.spec, registry)
+
+
+def _check_method(system: SystemSpec, registry: Registry) -> None:
+    if not registry.methods.find(system.method):
+        raise BrokenRuleError(
+            f"the method of '{system.name}': expected one that is offered, got '{system.method}'",
+            "name one of 'wsolbench list methods', or 'native' where the network has a localize",
         )
 
 

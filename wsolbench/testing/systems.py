@@ -13,6 +13,7 @@ from wsolbench.contract import BackboneSpec, InputConfig, Localizing, Stage, Sys
 from wsolbench.contract.options import list_options
 from wsolbench.contract.systems import BOXES, check_boxes, served
 from wsolbench.errors import UsageError
+from wsolbench.testing.backbones import check_backbone_localizes
 from wsolbench.testing.expectations import expect, expect_finite, seeded, skip
 from wsolbench.testing.options import check_options
 from wsolbench.testing.process import expect_process_kept
@@ -23,6 +24,7 @@ __all__ = [
     "SYSTEM_NETWORK_CHECKS",
     "TOY",
     "check_system_classifies",
+    "check_system_localizes",
     "check_system_network",
     "check_system_process",
     "check_system_stages",
@@ -81,6 +83,11 @@ def check_system_classifies(spec: SystemSpec, base: BackboneSpec = TOY) -> None:
     assert torch.allclose(logits[:1], first, atol=1e-5), "logits of one image: expected those in a batch, got others"
 
 
+def check_system_localizes(spec: SystemSpec, base: BackboneSpec = TOY) -> None:
+    """Maps or boxes that its network makes, if it does, are finite, of each image, the same alone and in a batch."""
+    check_backbone_localizes(_network(spec, base))
+
+
 def check_system_targets(spec: SystemSpec, base: BackboneSpec = TOY) -> None:
     """Per-image targets are tensors with a row for every image, under the same names; boxes have four numbers."""
     made = _network(spec, base)
@@ -128,6 +135,7 @@ SYSTEM_CHECKS: tuple[Callable[[SystemSpec], None], ...] = (check_system_stages, 
 SYSTEM_NETWORK_CHECKS: tuple[Callable[[SystemSpec, BackboneSpec], None], ...] = (
     check_system_network,
     check_system_classifies,
+    check_system_localizes,
     check_system_targets,
     check_system_trains,
     check_system_process,

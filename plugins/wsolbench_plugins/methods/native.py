@@ -4,20 +4,27 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from wsolbench.api import MethodContext, MethodSpec, hookimpl
+from wsolbench.api import Boxes, Maps, MethodContext, MethodSpec, UsageError, hookimpl
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from wsolbench.api import Boxes, Maps
 
 
 class Native:
     """The network's own map or box of the class to localize; see `Localizing`."""
 
     def __call__(self, features: Tensor, context: MethodContext) -> Tensor | Maps | Boxes:
-        """Return raw maps (B, h, w), or boxes."""
-        return context.localize(features)
+        """Return raw maps (B, h, w), or boxes.
+
+        Raises:
+            UsageError: The network makes something else.
+        """
+        made = context.localize(features)
+        maps = made.maps if isinstance(made, Maps) else made
+        if not isinstance(maps, Boxes) and getattr(maps, "ndim", 0) != 3:
+            got = tuple(maps.shape) if hasattr(maps, "shape") else type(maps).__name__
+            raise UsageError(f"localize of the network returned {got}; expected maps ({len(features)}, h, w) or Boxes")
+        return made
 
 
 @hookimpl
