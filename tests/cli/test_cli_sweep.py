@@ -52,7 +52,7 @@ class Here(Engine):
 def here(monkeypatch):
     """Let jobs run in this process."""
     engine = Here()
-    monkeypatch.setattr("wsolbench.sweeps.sweep.Local", lambda _jobs: engine)
+    monkeypatch.setattr("wsolbench.sweeps.sweep.Local", lambda *_: engine)
     return engine
 
 
@@ -206,6 +206,13 @@ def test_what_is_no_folder_of_a_sweep_is_refused(cli, tmp_path, command):
 
 def test_an_address_needs_a_cluster(cli, write):
     assert cli("sweep", write(), "--address", "auto").refused("--address auto: it is that of a cluster; add --on ray")
+
+
+def test_a_machine_with_fewer_gpus_than_a_job_takes_is_refused(cli, write, tmp_path, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5")
+    done = cli("sweep", write(gpus=2), "--out", tmp_path / "out")
+    assert done.refused("--on local: a job takes 2 GPUs, and there are 1 here; change gpus: of the sweep")
+    assert not (tmp_path / "out").exists()
 
 
 def test_how_many_run_on_a_cluster_is_said_by_the_sweep(cli, write):

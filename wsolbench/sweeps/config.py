@@ -124,7 +124,7 @@ class SweepConfig(_Part):
         retries: How often a run that failed is tried once more.
         cpus: Processors of a run: reserved on Ray, and so many threads everywhere; None for one, and as many threads
             as the libraries think fit.
-        gpus: GPUs of a run, reserved on Ray.
+        gpus: GPUs of a run, which no other run of the sweep sees; of a part, as 0.5, several share one.
     """
 
     backbones: Annotated[tuple[NetworkEntry, ...], Field(min_length=1)]

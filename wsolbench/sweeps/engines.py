@@ -5,11 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from subprocess import Popen
 from types import TracebackType
 from typing import Self
 
+from wsolbench.sweeps.gpus import VARIABLE, Gpus
 from wsolbench.sweeps.launch import Start, ended_by, start
 
 __all__ = ["Ended", "Engine", "Local"]
@@ -61,21 +62,27 @@ class Local(Engine):
     """Processes of this machine.
 
     Args:
-        jobs: So many run at once.
+        jobs: So many run at once, or fewer where the GPUs are all taken.
+        gpus: Those that jobs take; None where they take none, and see all.
     """
 
-    def __init__(self, jobs: int) -> None:
+    def __init__(self, jobs: int, gpus: Gpus | None = None) -> None:
         self._jobs = jobs
+        self._gpus = gpus
         self._running: dict[str, tuple[Popen[bytes], ExitStack]] = {}
 
     @property
     def has_room(self) -> bool:
-        """Whether fewer run than may."""
-        return len(self._running) < self._jobs
+        """Whether fewer run than may, and there is a GPU for one more."""
+        return len(self._running) < self._jobs and (self._gpus is None or self._gpus.has_room)
 
     def start(self, name: str, how: Start) -> None:
         """Start a process."""
         with ExitStack() as stack:
+            if self._gpus is not None:
+                taken = self._gpus.take()
+                stack.callback(self._gpus.give_back, taken)
+                how = replace(how, variables={**how.variables, VARIABLE: ",".join(taken)})
             process = stack.enter_context(start(how))
             self._running[name] = process, stack.pop_all()
 

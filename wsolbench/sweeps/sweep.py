@@ -15,6 +15,7 @@ from wsolbench.sweeps.board import build_board
 from wsolbench.sweeps.conduct import Show, conduct, refuse_failures, states_of
 from wsolbench.sweeps.engines import Engine, Local
 from wsolbench.sweeps.folder import Plan, SweepFolder
+from wsolbench.sweeps.gpus import Gpus, gpus_of_machine
 from wsolbench.sweeps.state import JobState
 from wsolbench.texts import counted, first_names
 
@@ -53,12 +54,12 @@ class Machines:
         """Return what carries the jobs of a plan out; None where nothing does.
 
         Raises:
-            UsageError: Ray is not installed, or there is no such cluster.
+            UsageError: Ray is not installed, or there is no such cluster; or this machine has too few GPUs.
         """
         if not self.jobs:
             return nullcontext()
         if self.on == "local":
-            return Local(self.jobs)
+            return Local(self.jobs, Gpus(gpus_of_machine(), plan.gpus) if plan.gpus else None)
         from wsolbench.sweeps.on_ray import OnRay
 
         return OnRay(self.address, plan.cpus or 1, plan.gpus)
