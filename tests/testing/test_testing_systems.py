@@ -62,8 +62,8 @@ ON_NETWORK = {
 class MapsOfOneChannel(nn.Module):
     """A mixin whose maps have one dimension too many."""
 
-    def localize(self, features, images, class_indices):
-        return super().localize(features, images, class_indices)[:, None]
+    def localize(self, features, *_):
+        return features[:, :1]
 
 
 def test_maps_of_the_network_are_checked():
@@ -71,6 +71,11 @@ def test_maps_of_the_network_are_checked():
     assert fails(made) == {"system_localizes"}
     with pytest.raises(AssertionError, match="dimensions of the network's own maps: expected 3, got 4"):
         check_of(made, "system_localizes")()
+
+
+def test_a_system_of_native_maps_needs_a_network_that_makes_them():
+    made = replace(system(), method="native")
+    assert fails(made) == {"system_network"}
 
 
 @pytest.mark.parametrize(

@@ -57,10 +57,6 @@ class ToyNetwork(nn.Module):
         weights = torch.stack([scores, -scores], dim=1).softmax(dim=-1)
         return Attention((weights, weights.flip(1)), 1, (features.shape[2], features.shape[3]))
 
-    def localize(self, features: Tensor, images: Tensor, class_indices: Tensor) -> Tensor:  # noqa: ARG002
-        """Return the class maps (B, h, w)."""
-        return torch.einsum("bkhw,bk->bhw", features, self.head.weight[class_indices])
-
     @property
     def classifier_weight(self) -> Tensor:
         """The class weights (C, K)."""
@@ -85,6 +81,14 @@ class DeepToy(ToyNetwork):
         return ("conv", "layers.0", "layers.1")
 
 
+class LocalizingToy(ToyNetwork):
+    """The toy with maps of its own; systems are checked on one without, so that theirs are not taken for the toy's."""
+
+    def localize(self, features: Tensor, images: Tensor, class_indices: Tensor) -> Tensor:  # noqa: ARG002
+        """Return the class maps (B, h, w)."""
+        return torch.einsum("bkhw,bk->bhw", features, self.head.weight[class_indices])
+
+
 def scene(channels: int = 6, height: int = 7, width: int = 7) -> tuple[Tensor, MethodContext]:
     """Return the features (4, K, h, w) of four random images, and the context that a method is given with them.
 
@@ -94,7 +98,7 @@ def scene(channels: int = 6, height: int = 7, width: int = 7) -> tuple[Tensor, M
         width: Columns w of the feature maps.
     """
     with seeded(), torch.no_grad():
-        network = ToyNetwork(channels).eval().requires_grad_(False)
+        network = LocalizingToy(channels).eval().requires_grad_(False)
         images = torch.randn(4, 3, 8 * height, 8 * width)
         features = network.forward_features(images)
         logits = network.forward_head(features)
