@@ -66,7 +66,10 @@ def _count(devices: str) -> int:
 
 def _say_failed(codes: dict[int, int], count: int) -> int:
     """Say why the processes ended, where none of them could say it; return the exit code."""
-    rank, code = next(((rank, code) for rank, code in codes.items() if code < 0), min(codes.items()))
+    # The launcher ends the others with SIGTERM when one has failed, so this signal is a reason only where all have it.
+    killed = [(rank, code) for rank, code in codes.items() if code < 0 and code != -signal.SIGTERM]
+    told = [(rank, code) for rank, code in codes.items() if code > 0]
+    rank, code = min(killed or told or codes.items())
     if code < 0:
         name = signal.Signals(-code).name
         tell(f"error: process {rank} of {count} was ended by {name}, and the run with it; the same command goes on")
