@@ -62,7 +62,7 @@ def is_there(pid):
         return False
 
 
-def wait_for(condition, seconds=120):
+def wait_for(condition, seconds=300):
     ends = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < ends

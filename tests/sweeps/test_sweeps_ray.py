@@ -63,7 +63,7 @@ def test_a_lost_machine_changes_no_record(tmp_path, cluster):
     made, second = cluster
     with sweep(remote, "--on", "ray", "--address", made.address) as running:
         jobs = remote / "sweeps" / "grid" / "jobs"
-        ends = time.monotonic() + 400
+        ends = time.monotonic() + 900
         while not is_midway(jobs):
             assert running.poll() is None, running.communicate()
             assert time.monotonic() < ends
