@@ -274,7 +274,7 @@ class RepLKNet(nn.Module):
         blocks = [module for module in self.modules() if isinstance(module, LargeKernelBlock | ConvFFN)]
         last = max(len(blocks) // 2 - 1, 1)
         for index, block in enumerate(blocks):
-            block.drop_path = DropPath(rate * (index // 2) / last)
+            block.drop_path = DropPath(rate * (index // 2) / last).train(self.training)
 
     def layer_ids(self) -> dict[str, int]:
         """Return parameter -> layer number as published, with four blocks of the long third stage as one layer.
