@@ -17,12 +17,13 @@ __all__ = ["start_processes"]
 _MOST = 1024
 
 
-def start_processes(arguments: Sequence[str], devices: str) -> int:
+def start_processes(arguments: Sequence[str], devices: str, *, again: str = "the same command") -> int:
     """Carry a command out in several processes, and return the exit code; the first of them prints.
 
     Args:
         arguments: Of the command.
         devices: How many, or ``auto`` for one on each GPU.
+        again: What continues the work where a process was killed.
 
     Raises:
         UsageError: It is no number, or there is no GPU.
@@ -46,7 +47,7 @@ def start_processes(arguments: Sequence[str], devices: str) -> int:
     try:
         elastic_launch(config, sys.executable)("-m", "wsolbench", *arguments)
     except ChildFailedError as error:
-        return _say_failed({rank: failure.exitcode for rank, failure in error.failures.items()}, count)
+        return _say_failed({rank: failure.exitcode for rank, failure in error.failures.items()}, count, again)
     except SignalException as stopped:
         return 128 + int(stopped.sigval)
     return 0
@@ -64,7 +65,7 @@ def _count(devices: str) -> int:
     return int(devices)
 
 
-def _say_failed(codes: dict[int, int], count: int) -> int:
+def _say_failed(codes: dict[int, int], count: int, again: str) -> int:
     """Say why the processes ended, where none of them could say it; return the exit code."""
     # The launcher ends the others with SIGTERM when one has failed, so this signal is a reason only where all have it.
     killed = [(rank, code) for rank, code in codes.items() if code < 0 and code != -signal.SIGTERM]
@@ -72,6 +73,6 @@ def _say_failed(codes: dict[int, int], count: int) -> int:
     rank, code = min(killed or told or codes.items())
     if code < 0:
         name = signal.Signals(-code).name
-        tell(f"error: process {rank} of {count} was ended by {name}, and the run with it; the same command goes on")
+        tell(f"error: process {rank} of {count} was ended by {name}, and the run with it; {again} goes on")
         return 2
     return code

@@ -34,6 +34,7 @@ from wsolbench.cli.arguments import (
     refuse_commas,
 )
 from wsolbench.cli.completion import backbones, recipes
+from wsolbench.cli.processes import start_processes
 from wsolbench.cli.session import session_of
 from wsolbench.contract.choices import (
     CHOICE_METRICS,
@@ -47,7 +48,9 @@ from wsolbench.errors import UsageError
 from wsolbench.files import fresh_folder
 
 if TYPE_CHECKING:
+    from wsolbench.cli.session import Session
     from wsolbench.config import RunConfig, TrainConfig
+    from wsolbench.host.registry import Registry
     from wsolbench.records import ChoiceInfo
     from wsolbench.training.job import TrainedClassifier
 
@@ -111,6 +114,13 @@ def train(
         typer.Option(metavar="N", help="Repeatable: one training for each seed; the first one's weights are kept."),
     ] = None,
     device: Device = None,
+    devices: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N|auto",
+            help="Share every batch among N processes of this machine, one for each GPU; auto: as many as it has GPUs.",
+        ),
+    ] = None,
     precision: Annotated[
         TrainingPrecision,
         typer.Option(help="bf16: torch's autocast, faster on processors that support it; weights are always fp32."),
@@ -221,12 +231,13 @@ def train(
     )
     check_weights(registry, backbone, weights)
     from wsolbench.networks.describe import usual_method
-    from wsolbench.training.choose import train_or_choose as carry_out
 
     with session.clean_stdout():
         if method is None:
             config = config.model_copy(update={"method": usual_method(registry, backbone)})
-        trained = carry_out(config, registry, session.reporter(), command=session.command_without("--resume"))
+    trained = _train(config, registry, session, devices)
+    if trained is None:
+        return
     with session.recorded_in(trained.folder):
         for result in trained.card.results:
             accuracy = "not measured (no test split)" if result.test_top1 is None else f"{result.test_top1:.1f} %"
@@ -244,6 +255,34 @@ def train(
 
             files = [str(file.path) for file in session.files]
             typer.echo(f"run it with: {run_command(_run_of(trained, config), files, always=())}")
+
+
+def _train(config: TrainConfig, registry: Registry, session: Session, devices: str | None) -> TrainedClassifier | None:
+    """Train in this process, in several that are started, or as one of several; only the first has a result.
+
+    Raises:
+        UsageError: Several processes are asked for, and a choice.
+    """
+    from wsolbench.engine.ranks import is_started_by_torchrun, joined_ranks
+    from wsolbench.training.choose import train_or_choose
+    from wsolbench.training.job import help_train, train
+
+    alone = "--choose trains in one process; omit --devices, or train with the options that it chose in several"
+    if devices is not None and not is_started_by_torchrun():
+        if config.choose is not None:
+            raise UsageError(alone)
+        raise typer.Exit(start_processes(session.arguments, devices, again="the same command with --resume"))
+    command = session.command_without("--resume")
+    with joined_ranks() as ranks, session.clean_stdout():
+        if ranks.count == 1:
+            return train_or_choose(config, registry, session.reporter(), command=command)
+        if config.choose is not None:
+            raise UsageError(alone)
+        config = config.model_copy(update={"out": ranks.from_first(lambda: config.out)})  # a fresh name is the first's
+        if ranks.is_first:
+            return train(config, registry, session.reporter(), command=command, ranks=ranks)
+        help_train(config, registry, ranks=ranks)
+        return None
 
 
 def _refuse_without_choose(given: Mapping[str, object]) -> None:

@@ -68,7 +68,7 @@ class Ranks:
         from torch import distributed  # not at the top: stored maps are scored without torch
 
         parts: list[Any] | None = [None] * self.count if self.is_first else None
-        with self._noticing_deaths():
+        with self.noticing_deaths():
             distributed.gather_object(made, parts, dst=0)
         return parts or []
 
@@ -113,12 +113,12 @@ class Ranks:
         from torch import distributed
 
         parts: list[Any] = [None] * self.count
-        with self._noticing_deaths():
+        with self.noticing_deaths():
             distributed.all_gather_object(parts, made)
         return parts
 
     @contextmanager
-    def _noticing_deaths(self) -> Iterator[None]:
+    def noticing_deaths(self) -> Iterator[None]:
         """End without a word where another process has ended; the program that started both tells why.
 
         Raises:

@@ -58,7 +58,8 @@ class Card(BaseModel):
     `chosen` says how the training was chosen among several, if it was; their scores are on train-fullsup.
     `train_sha256` covers ids, labels and pixels of train-weaksup. `class_names` are those of the rows of the head, in
     their order. `epoch` is that after which the weights were kept, null for those at the end. `preprocessing` is how
-    images became the network's input; null where as the network itself has it.
+    images became the network's input; null where as the network itself has it. `processes` is how many trained
+    together; null for one.
     """
 
     backbone: str
@@ -88,6 +89,7 @@ class Card(BaseModel):
     images_per_second: float
     device: str
     threads: int
+    processes: int | None = None
     wsolbench: str
     plugins: dict[str, str]
     packages: dict[str, str]
@@ -109,6 +111,7 @@ class Card(BaseModel):
             chosen=self.chosen,
             best_epoch=self.best_epoch,
             epoch=self.epoch,
+            processes=self.processes,
             time=TrainingTime(seconds=self.seconds, device=self.device, threads=self.threads),
         )
 

@@ -355,6 +355,9 @@ class TrainingInfo(_Part):
     epoch: PositiveCount | None = Field(
         default=None, description="the epoch of the recipe after which the weights were kept; null at the end"
     )
+    processes: PositiveCount | None = Field(
+        default=None, description="how many processes trained together, each with a part of every batch; null for one"
+    )
     time: TrainingTime | None = Field(default=None, description="null in older records; no part of an identity")
 
     @property

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from wsolbench.contract import Annotations, Finding, ImageSplit, Split
 from wsolbench.data.fingerprint import annotations_hash, combine_digests, image_digest
 from wsolbench.data.remarks import findings_of_remarks, remarks_on
+from wsolbench.engine.ranks import Ranks
 from wsolbench.errors import DataError
 
 DIGEST_BYTES = 16
@@ -44,13 +45,32 @@ class TrainingImages:
         digest = np.frombuffer(bytes.fromhex(image_digest(image)), dtype=np.uint8)
         known = self.digests[index]
         if known.any() and not np.array_equal(known, digest):
-            raise DataError(
-                f"the image '{self.split.ids[index]}' has changed since this training started; "
-                "restore it, or start again without --resume"
-            )
+            raise self._changed(index)
         self.digests[index] = digest
         self._remarks[index] = remarks_on(self.split, index, (image.shape[1], image.shape[0]))
         self._seen[index] = True
+
+    def _changed(self, index: int) -> DataError:
+        return DataError(
+            f"the image '{self.split.ids[index]}' has changed since this training started; "
+            "restore it, or start again without --resume"
+        )
+
+    def share(self, ranks: Ranks) -> None:
+        """Exchange the hashes of images with the processes that load others.
+
+        Raises:
+            DataError: An image has changed since the training started.
+        """
+        if ranks.count == 1:
+            return
+        for digests, seen, remarks in ranks.gathered_everywhere(lambda: (self.digests, self._seen, self._remarks)):
+            differs = seen & self.digests.any(axis=1) & (self.digests != digests).any(axis=1)
+            if differs.any():
+                raise self._changed(int(differs.argmax()))
+            self.digests[seen] = digests[seen]
+            self._seen |= seen
+            self._remarks.update(remarks)
 
     def findings(self) -> Iterator[Finding]:
         """Yield what was decided about the sizes and orientations of the images that were loaded."""

@@ -13,7 +13,8 @@ from wsolbench.contract import BackboneSpec, Split, SystemSpec
 from wsolbench.contract.inputs import changed_input
 from wsolbench.data.opened import open_dataset
 from wsolbench.drafts import ElsewhereError
-from wsolbench.errors import UsageError
+from wsolbench.engine.ranks import ALONE, Ranks
+from wsolbench.errors import EndedTogetherError, UsageError
 from wsolbench.files import atomic_folder, check_writable
 from wsolbench.host.registry import Offer, Registry
 from wsolbench.networks.card import Card
@@ -29,8 +30,9 @@ from wsolbench.training.plan import TrainingPlan
 from wsolbench.training.state import state_path_of
 from wsolbench.training.targets import check_place, targets_folder
 from wsolbench.training.train import WEIGHTS, carry_out
+from wsolbench.training.train import help_train as carry_out_beside
 
-__all__ = ["TrainedClassifier", "one_network", "plan_training", "system_of", "train"]
+__all__ = ["TrainedClassifier", "help_train", "one_network", "plan_training", "system_of", "train"]
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,13 @@ class TrainedClassifier:
 
 
 def train(
-    config: TrainConfig, registry: Registry, reporter: Reporter, *, command: str, of_a_choice: bool = False
+    config: TrainConfig,
+    registry: Registry,
+    reporter: Reporter,
+    *,
+    command: str,
+    of_a_choice: bool = False,
+    ranks: Ranks = ALONE,
 ) -> TrainedClassifier:
     """Train a classifier; its folder appears when the whole training has succeeded.
 
@@ -57,26 +65,41 @@ def train(
         reporter: Shows the progress.
         command: The command or call that started the training, for the card.
         of_a_choice: Whether it is one of several, whose caller says how all of them are continued.
+        ranks: The processes that train together, of which this is the first one; the others call `help_train`.
 
     Raises:
         WsolbenchError: An error that the user can fix.
     """
-    check_writable(config.out, "--out")
-    plan = plan_training(config, registry, reporter, command=command)
     state_path = state_path_of(config.out)
-    if state_path.exists() and not config.resume:
-        raise UsageError(f"{state_path} holds a training that was interrupted; add --resume, or delete it")
-    check_place(state_path)
+    ranks.together(lambda: _check_output(config, state_path))
+    plan = ranks.together(lambda: plan_training(config, registry, reporter, command=command, ranks=ranks))
     with (
         _removed_when_complete(state_path, KeptEpochs(state_path, config.keep_every)),
         atomic_folder(config.out) as draft,
-        nullcontext() if of_a_choice else _saying_how_to_resume(state_path, config.out, reporter),
+        nullcontext() if of_a_choice else _saying_how_to_resume(state_path, config.out, reporter, ranks),
     ):
         card = carry_out(plan, draft, reporter, state_path=state_path, resume=config.resume)
     return TrainedClassifier(config.out, card)
 
 
-def plan_training(config: TrainConfig, registry: Registry, reporter: Reporter, *, command: str) -> TrainingPlan:
+def help_train(config: TrainConfig, registry: Registry, *, ranks: Ranks) -> None:
+    """Train beside the first process of several, which writes. Arguments and errors are those of `train`."""
+    state_path = ranks.together(lambda: state_path_of(config.out))
+    plan = ranks.together(lambda: plan_training(config, registry, Reporter(), command="", ranks=ranks))
+    carry_out_beside(plan, state_path=state_path, resume=config.resume)
+
+
+def _check_output(config: TrainConfig, state_path: Path) -> None:
+    """Refuse places that cannot be written, or hold something else."""
+    check_writable(config.out, "--out")
+    if state_path.exists() and not config.resume:
+        raise UsageError(f"{state_path} holds a training that was interrupted; add --resume, or delete it")
+    check_place(state_path)
+
+
+def plan_training(
+    config: TrainConfig, registry: Registry, reporter: Reporter, *, command: str, ranks: Ranks = ALONE
+) -> TrainingPlan:
     """Resolve the names of a configuration.
 
     Args:
@@ -84,10 +107,16 @@ def plan_training(config: TrainConfig, registry: Registry, reporter: Reporter, *
         registry: The installed plugins.
         reporter: Shows what the data set reports.
         command: The command or call that started the training, for the card.
+        ranks: The processes that train together.
 
     Raises:
         WsolbenchError: An error that the user can fix.
     """
+    if ranks.count > 1 and config.device is not None and ":" in config.device:
+        kind = config.device.partition(":")[0]
+        raise UsageError(
+            f"--device {config.device} is one device for {ranks.count} processes; --device {kind} gives each its own"
+        )
     for index, seed in enumerate(config.seeds):
         if seed in config.seeds[:index]:  # the same training would run again and count twice
             raise UsageError(f"--seed {seed} is given more than once; give every seed once")
@@ -113,7 +142,7 @@ def plan_training(config: TrainConfig, registry: Registry, reporter: Reporter, *
         scorer=None if config.checkpoint == "last" else fullsup_scorer(config, registry),
         system=None if system is None else build(system, config.system_options),
         seeds=config.seeds,
-        device=choose_device(config.device),
+        device=choose_device(config.device, ranks.place),
         precision=config.precision,
         workers=config.workers,
         command=command,
@@ -121,6 +150,7 @@ def plan_training(config: TrainConfig, registry: Registry, reporter: Reporter, *
         changed_input=tuple(changed_input(start.offer.spec.input, backbone.spec.input)),
         keep_every=config.keep_every,
         watch=tuple(dict.fromkeys(Split.labelled(split) for split in config.watch)),
+        ranks=ranks,
     )
 
 
@@ -177,13 +207,14 @@ def _removed_when_complete(state_path: Path, epochs: KeptEpochs) -> Iterator[Non
 
 
 @contextmanager
-def _saying_how_to_resume(state_path: Path, folder: Path, reporter: Reporter) -> Iterator[None]:
+def _saying_how_to_resume(state_path: Path, folder: Path, reporter: Reporter, ranks: Ranks) -> Iterator[None]:
     """Report the state file that a training leaves if it fails or is interrupted."""
     before = _modified(state_path)
     try:
         yield
-    except BaseException:
-        if _modified(state_path) != before:
+    except BaseException as error:
+        is_told = ranks.count > 1 and isinstance(error, EndedTogetherError | KeyboardInterrupt)  # by who started all
+        if _modified(state_path) != before and not is_told:
             reporter.warn(f"{state_path} holds the training so far; --resume --out {folder} continues it")
         raise
 

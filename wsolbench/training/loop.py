@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ from wsolbench.training.depthwise import FastDepthwiseGradients
 from wsolbench.training.images import TrainingImages
 from wsolbench.training.initial_weights import start_from
 from wsolbench.training.plan import TrainingPlan
+from wsolbench.training.shared_steps import SharedSteps
 from wsolbench.training.stages import (
     Given,
     Timetable,
@@ -120,6 +122,7 @@ class SeedTraining:
         seed: Seed of all random draws.
         images: The images of train-weaksup.
         targets: The folder in which per-image targets are kept.
+        shared: What the processes that train together exchange; one alone by default.
 
     Raises:
         PluginError: The recipe or the network fails, or the loss or a weight is not finite.
@@ -127,8 +130,11 @@ class SeedTraining:
         WeightsError: The initial weights do not fit.
     """
 
-    def __init__(self, plan: TrainingPlan, seed: int, images: TrainingImages, targets: Path) -> None:
+    def __init__(
+        self, plan: TrainingPlan, seed: int, images: TrainingImages, targets: Path, shared: SharedSteps | None = None
+    ) -> None:
         self._plan, self._seed, self._images, self._folder = plan, seed, images, targets
+        self._shared = shared or SharedSteps()
         torch.manual_seed(seed)
         self._generator = torch.Generator().manual_seed(seed)
         classes = len(plan.dataset.class_names)
@@ -208,6 +214,8 @@ class SeedTraining:
                 self._prepare_targets(reporter)
                 self._train_epoch(advance, save, due)
                 self._check_weights()
+                self._shared.check_equal(self._network.state_dict(), len(self.log) + 1)
+                self._images.share(self._shared.ranks)
                 self._close_epoch()
                 reporter.say(self._log_line())
                 save()
@@ -248,13 +256,20 @@ class SeedTraining:
 
     def _prepare_targets(self, reporter: Reporter) -> None:
         """Make the per-image targets of the stage, or read those from before an interruption."""
-        plan, stage = self._plan, self._stage
+        stage = self._stage
         if stage.targets is None or self._targets is not None:
             return
         if stage.name in self.targets_sha256:
             self._targets = read_targets(stage, self._folder, self.targets_sha256[stage.name])
             return
         reporter.say(f"seed {self._seed}: targets of the stage '{stage.name}' for {len(self._images.split.ids)} images")
+        self.targets_sha256[stage.name] = self._shared.ranks.from_first(self._make_targets)
+        if self._targets is None:  # the first process has made them, and all read its files
+            self._targets = read_targets(stage, self._folder, self.targets_sha256[stage.name])
+
+    def _make_targets(self) -> str:
+        """Make the per-image targets of the stage, and return their hash."""
+        plan, stage = self._plan, self._stage
         images = WarpedImages(
             self._network,
             self._images.split,
@@ -266,7 +281,7 @@ class SeedTraining:
         )
         with self._blaming():
             self._targets = make_targets(stage, images, self._folder)
-        self.targets_sha256[stage.name] = self._targets.sha256
+        return self._targets.sha256
 
     def _train_epoch(self, advance: Advance, save: Callable[[], None], due: Callable[[], bool]) -> None:
         plan, size = self._plan, self._plan.recipe.batch_size
@@ -276,20 +291,21 @@ class SeedTraining:
         order = self._order(epoch)
         advance(min(epoch.step * size, len(order)))
         self._parts.train()
+        left = order[epoch.step * size :]
         stream = stream_batches(
             self._images.split,
             plan.backbone.spec.input,
-            batch_size=size,
+            batch_size=size // self._shared.ranks.count,
             workers=plan.workers,
             device=plan.device,
-            order=order[epoch.step * size :],
+            order=self._shared.own(left, size),
             observe=self._images.observe,
             transform=self._augmentation(len(self.log)) if self._targets is None else None,
         )
         with closing(stream) as batches:
             started = time.monotonic()
-            for batch in batches:
-                taken = self._step(batch)
+            for batch in self._whole_batches(batches, left):
+                taken = self._step(batch, epoch.step)
                 with self._blaming():
                     epoch.add(*taken)
                 if self._average is not None:
@@ -300,6 +316,24 @@ class SeedTraining:
                 started = time.monotonic()
                 if due():
                     save()
+
+    def _whole_batches(self, batches: Iterator[Batch], order: NDArray[np.int64]) -> Iterator[Batch]:
+        """Yield whole batches, of which each process loads its part: recipes mix any two images of a batch.
+
+        Args:
+            batches: Those of this process.
+            order: The images of all, in their order.
+        """
+        shared, size = self._shared, self._plan.recipe.batch_size
+        if not shared.are_shared:
+            yield from batches
+            return
+        labels = torch.from_numpy(self._images.split.labels)
+        for start in range(0, len(order), size):
+            indices = order[start : start + size]
+            part = shared.ranks.together(lambda: next(batches))
+            images = shared.whole(part.images, len(indices)).contiguous(memory_format=torch.channels_last)
+            yield Batch(indices, images, labels[indices].to(part.labels))
 
     def _order(self, epoch: _Epoch) -> NDArray[np.int64]:
         """Return the order of the images in an epoch: (n,) indices.
@@ -330,28 +364,53 @@ class SeedTraining:
 
         return augment
 
-    def _step(self, batch: Batch) -> tuple[dict[str, float], float, int | None]:
+    def _step(self, batch: Batch, number: int) -> tuple[dict[str, float], float, int | None]:
         """Take one step of the optimizer.
+
+        Args:
+            batch: The whole batch; in each process the same.
+            number: Of the step in its epoch.
 
         Returns:
             The terms of the loss, their sum, and the number of correct predictions, None without logits.
         """
-        plan, stage = self._plan, self._stage
+        plan, stage, shared = self._plan, self._stage, self._shared
         images, targets, prepared = self._prepare(batch)
-        with self._blaming_forward(), forward_context(plan.device, plan.precision):
-            outputs = outputs_of(stage, self._network, images, batch.labels, len(plan.dataset.class_names))
+        draws = (self._seed, len(self.log), number)
+        shared.seed(*draws, of_all=False)
+        parts = shared.ranks.together(lambda: self._forward(images, batch.labels))
+        outputs = shared.outputs(parts, len(images))
         step = self._training_step(images, batch.labels, targets, outputs, prepared)
+        shared.seed(*draws, of_all=True)
         with self._blaming():
             terms = stage.loss(step)
             loss = summed(terms)
         with plan.built_recipe.blaming():
             self._optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
+        shared.average(self._network)
+        with plan.built_recipe.blaming():
             self._optimizer.step()
             self._schedule.step()
         with self._blaming_forward():
             hits = _hits(outputs.get("logits"), batch.labels)
         return {name: term.item() for name, term in terms.items()}, loss.item(), hits
+
+    def _forward(self, images: Tensor, labels: Tensor) -> Mapping[str, Tensor]:
+        """Return what the network gives for the images of this process, by name.
+
+        Args:
+            images: Those of the whole batch (B, 3, H, W).
+            labels: Their classes, int64 (B,).
+        """
+        plan, rows = self._plan, self._shared.rows(len(images))
+        with self._blaming_forward():
+            with forward_context(plan.device, plan.precision):
+                parts = outputs_of(
+                    self._stage, self._network, images[rows], labels[rows], len(plan.dataset.class_names)
+                )
+            self._shared.check_outputs(parts, len(images))
+        return parts
 
     def _prepare(self, batch: Batch) -> tuple[Tensor, Any, dict[str, Tensor]]:
         """Return the images of a step, the recipe's targets, and the stage's own."""
@@ -417,7 +476,8 @@ class SeedTraining:
         epoch, stage = self._epoch, self._stage
         assert epoch is not None
         steps, images = self._timetable.steps(stage), self._timetable.images_per_epoch(stage)
-        watched = {split: self.top1(split) for split in self._plan.watch}
+        first = self._shared.ranks.from_first  # the others wait, and have its numbers
+        watched = {split: first(partial(self.top1, split)) for split in self._plan.watch}
         self.log.append(
             EpochLog(
                 epoch=len(self.log) + 1,
@@ -429,7 +489,7 @@ class SeedTraining:
                 seconds=round(epoch.seconds, 2),
                 stage=None if self._plan.system is None else stage.name,
                 terms={} if self._plan.system is None else {name: total / steps for name, total in epoch.terms.items()},
-                score=self._score(),
+                score=first(self._score),
             )
         )
         self._epoch = None

@@ -12,6 +12,7 @@ from wsolbench.contract import Averaging, BackboneSpec, Recipe, Split, Stage, Sy
 from wsolbench.contract.choices import TrainingPrecision
 from wsolbench.contract.inputs import InputSetting
 from wsolbench.data.opened import OpenDataset
+from wsolbench.engine.ranks import ALONE, Ranks
 from wsolbench.host.registry import Offer
 from wsolbench.networks.known_weights import KnownWeights
 from wsolbench.training.built import Built
@@ -43,6 +44,7 @@ class TrainingPlan:
         system: The system that trains the network; None for the recipe alone.
         scorer: What scores the weights after every epoch of the last stage, of which the best are kept; None keeps the
             last ones.
+        ranks: The processes that train together, each with its part of every batch.
     """
 
     backbone: Offer[BackboneSpec]
@@ -60,6 +62,7 @@ class TrainingPlan:
     keep_every: int | None = None
     system: Built[System] | None = None
     scorer: FullsupScorer | None = None
+    ranks: Ranks = ALONE
 
     @property
     def stages(self) -> tuple[Stage, ...]:

@@ -26,6 +26,7 @@ from wsolbench.training.images import TrainingImages
 from wsolbench.training.kept_epochs import KeptEpochs
 from wsolbench.training.loop import SeedTraining, forward_context
 from wsolbench.training.plan import TrainingPlan
+from wsolbench.training.shared_steps import SharedSteps
 from wsolbench.training.stages import check_batches
 from wsolbench.training.state import StateFile, TrainingState
 from wsolbench.training.targets import targets_folder
@@ -51,24 +52,53 @@ def carry_out(plan: TrainingPlan, folder: Path, reporter: Reporter, *, state_pat
         PluginError: The recipe or the network fails, or the loss is not finite.
         OutputError: The state cannot be written.
     """
+    state, images, epochs = _train(plan, reporter, state_path=state_path, resume=resume)
+    card = _write_results(plan, folder, state, images)
+    epochs.publish(state.epochs, folder, card)
+    for finding in images.findings():
+        show_finding(finding, reporter)
+    return card
+
+
+def help_train(plan: TrainingPlan, *, state_path: Path, resume: bool = False) -> None:
+    """Train beside the first process of several, which writes.
+
+    Args:
+        plan: What to train, as in the first process.
+        state_path: The state file, beside which the first process keeps the targets of stages.
+        resume: Whether the first process continues from the state file, if it exists.
+
+    Raises:
+        WsolbenchError: As for `carry_out`.
+    """
+    _train(plan, Reporter(), state_path=state_path, resume=resume)
+
+
+def _train(
+    plan: TrainingPlan, reporter: Reporter, *, state_path: Path, resume: bool
+) -> tuple[TrainingState, TrainingImages, KeptEpochs]:
+    """Train once for every seed; return the final state, the images and the weights that were kept on the way."""
     started = time.monotonic()
     _check_plan(plan)
     images = TrainingImages(plan.dataset.images(Split.TRAIN_WEAKSUP))
     state_file = StateFile(state_path, _identity(plan, images))
     state, epochs = TrainingState(), KeptEpochs(state_path, plan.keep_every)
-    if resume and state_path.exists():
-        state = state_file.read()
-        epochs.check(state.epochs, state_path)
+    before_it = plan.ranks.from_first(lambda: _read_state(state_file, epochs) if resume else None)
+    if before_it is not None:
+        state = before_it
         assert state.digests is not None
         images = TrainingImages(images.split, state.digests.numpy())
         reporter.say(f"continued from {state_path}")
+    shared = SharedSteps(plan.ranks, plan.device)
     before = state.seconds
     for seed in plan.seeds[len(state.results) :]:
-        training = SeedTraining(plan, seed, images, targets_folder(state_path, seed))
+        training = SeedTraining(plan, seed, images, targets_folder(state_path, seed), shared)
         if state.current is not None:
             training.load_state_dict(state.current)
 
         def save_state(training: SeedTraining = training, seed: int = seed) -> None:
+            if not plan.ranks.is_first:
+                return
             state.seconds = before + time.monotonic() - started
             if seed == plan.seeds[0] and epochs.due(training.log, state.epochs):
                 line, speed = training.log[-1], training.images_per_second
@@ -76,13 +106,19 @@ def carry_out(plan: TrainingPlan, folder: Path, reporter: Reporter, *, state_pat
             state.current, state.digests = training.state_dict(), torch.from_numpy(images.digests)
             state_file.write(state)
 
-        training.run(reporter, save_state, lambda: state_file.due)
+        training.run(reporter, save_state, lambda: plan.ranks.is_first and state_file.due)
         _finish_seed(state, plan, seed, training)
-    card = _write_results(plan, folder, state, images, seconds=before + time.monotonic() - started)
-    epochs.publish(state.epochs, folder, card)
-    for finding in images.findings():
-        show_finding(finding, reporter)
-    return card
+    state.seconds = before + time.monotonic() - started
+    return state, images, epochs
+
+
+def _read_state(state_file: StateFile, epochs: KeptEpochs) -> TrainingState | None:
+    """Return the state of a training that was interrupted, with the weights that it kept; None where there is none."""
+    if not state_file.path.exists():
+        return None
+    state = state_file.read()
+    epochs.check(state.epochs, state_file.path)
+    return state
 
 
 def _check_plan(plan: TrainingPlan) -> None:
@@ -92,6 +128,7 @@ def _check_plan(plan: TrainingPlan) -> None:
             raise UsageError(f"the recipe '{plan.built_recipe.name}' needs {name} of at least 1, got {value}")
     if plan.system is not None:
         check_batches(plan.stages, plan.system.name, plan.recipe.batch_size)
+    _check_processes(plan)
     if plan.keep_every is not None and plan.keep_every > plan.epochs:
         raise UsageError(
             f"--keep-every {plan.keep_every}: the training has {plan.epochs} epochs, so nothing would be kept; "
@@ -105,6 +142,29 @@ def _check_plan(plan: TrainingPlan) -> None:
             images = plan.dataset.images(split)
             _check_labels(plan, split, images)
             images.load(0)
+
+
+def _check_processes(plan: TrainingPlan) -> None:
+    """Check that every batch can be divided among the processes."""
+    size, count = plan.recipe.batch_size, plan.ranks.count
+    if count == 1:
+        return
+    if size % count:
+        below, above = size // count * count, -(-size // count) * count
+        raise UsageError(
+            f"{count} processes cannot share a batch of {size} images evenly; batch_size is that of all processes "
+            f"together, choose a multiple of {count}, such as --recipe-opt batch_size={below or above}"
+        )
+    images = len(plan.dataset.images(Split.TRAIN_WEAKSUP).ids)
+    if images < count:
+        raise UsageError(f"{count} processes cannot share {images} images; use --devices {images} or fewer")
+    for stage in plan.stages:
+        if size // count % stage.pairs:
+            raise UsageError(
+                f"the stage '{stage.name}' of '{plan.trainer.name}' has {stage.pairs} images of a class one after "
+                f"another, and each of {count} processes gets {size // count} images of a batch; choose a multiple "
+                f"of {stage.pairs * count}: --recipe-opt batch_size=N"
+            )
 
 
 def _check_precision(plan: TrainingPlan) -> None:
@@ -164,6 +224,7 @@ def _identity(plan: TrainingPlan, images: TrainingImages) -> dict[str, Any]:
         "watched splits": ", ".join(split.label for split in plan.watch) or "none",
         "device": plan.device.type,
         "threads": torch.get_num_threads(),
+        **({"--devices": plan.ranks.count} if plan.ranks.count > 1 else {}),
         "wsolbench": __version__,
         **package_versions(),
     }
@@ -215,8 +276,8 @@ def _finish_seed(state: TrainingState, plan: TrainingPlan, seed: int, training: 
     result = SeedResult(
         seed=seed,
         final_loss=training.log[-1].loss,
-        train_fullsup_top1=training.top1(Split.TRAIN_FULLSUP),
-        test_top1=training.top1(Split.TEST),
+        train_fullsup_top1=plan.ranks.from_first(lambda: training.top1(Split.TRAIN_FULLSUP)),
+        test_top1=plan.ranks.from_first(lambda: training.top1(Split.TEST)),
     )
     if seed == plan.seeds[0]:
         state.kept = {
@@ -242,9 +303,7 @@ def _log_of(lines: list[dict[str, Any]], plan: TrainingPlan) -> pd.DataFrame:
     return pd.concat([plain, pd.DataFrame({"stage": [line["stage"] for line in lines]}), terms], axis=1)
 
 
-def _write_results(
-    plan: TrainingPlan, folder: Path, state: TrainingState, images: TrainingImages, *, seconds: float
-) -> Card:
+def _write_results(plan: TrainingPlan, folder: Path, state: TrainingState, images: TrainingImages) -> Card:
     """Write weights, log, curve and card into a folder."""
     assert state.kept is not None
     (folder / WEIGHTS).write_bytes(save(state.kept["weights"]))  # save_file makes files that only their owner can read
@@ -275,10 +334,11 @@ def _write_results(
         results=[SeedResult(**result) for result in state.results],
         command=plan.command,
         weights_sha256=sha256(folder / WEIGHTS),
-        seconds=round(seconds, 1),
+        seconds=round(state.seconds, 1),
         images_per_second=state.kept["images_per_second"],
         device=str(plan.device),
         threads=torch.get_num_threads(),
+        processes=plan.ranks.count if plan.ranks.count > 1 else None,
         wsolbench=__version__,
         plugins={provider.distribution: provider.recorded_version for provider in providers},
         packages=package_versions(),
