@@ -109,8 +109,8 @@ def train(folder_set, tmp_path):
     plugin = tmp_path / "mixing.py"
     plugin.write_text(MIXING)
 
-    def run(out, *options, devices=2, backbone="convnext_nano", recipe="mixing", killed="none", check=True):
-        own = ["-b", backbone, "-r", recipe, "--plugin", plugin, "--input-size", 32, *options]
+    def run(out, *options, devices=2, backbone="resnet_nano", recipe="mixing", killed="none", check=True):
+        own = ["-b", backbone, "-r", recipe, "--plugin", plugin, "--input-size", 64, *options]
         several = ["--devices", devices] if devices > 1 else []
         command = [sys.executable, "-m", "wsolbench", "train", *own, *data.options, *several, "--out", tmp_path / out]
         environment = {**os.environ, "KILLED": killed, "OMP_NUM_THREADS": "1"}
@@ -127,9 +127,10 @@ def errors(done):
 
 @pytest.mark.slow
 def test_two_processes_take_the_steps_of_one(train, tmp_path):
-    """The recipe mixes each image with another of the whole batch, and augments each."""
+    """The recipe mixes each image with another of the whole batch, and augments each; the network has no batch norm."""
     for name, devices in (("one", 1), ("two", 2)):
-        done = train(name, "--watch", "test", "--keep-every", 1, devices=devices)
+        options = ["--watch", "test", "--keep-every", 1]
+        done = train(name, *options, devices=devices, backbone="convnextv2_atto")
         assert done.stdout.count("top-1 on test") == 1
     one, two = (load_file(tmp_path / name / "weights.safetensors") for name in ("one", "two"))
     assert one.keys() == two.keys()
@@ -148,17 +149,17 @@ def test_two_processes_take_the_steps_of_one(train, tmp_path):
 def test_a_killed_process_ends_all_with_one_line_and_resume_goes_on(train, tmp_path, rank):
     """Batch norm, and two seeds; the fifth batch is the second epoch's."""
     options = ["--seed", 3, "--seed", 4, "--recipe-opt", "epochs=3"]
-    train("whole", *options, backbone="resnet_nano")
-    done = train("again", *options, backbone="resnet_nano", killed=rank, check=False)
+    train("whole", *options)
+    done = train("again", *options, killed=rank, check=False)
     assert (done.returncode, done.stdout) == (2, "")
     told = [line for line in done.stderr.splitlines() if not re.match(r"\[|seed |warning: the folder", line)]
     assert told == [
         f"error: process {rank} of 2 was ended by SIGKILL, and the run with it; the same command with --resume goes on"
     ]
     assert not (tmp_path / "again").exists()
-    refused = train("again", *options, "--resume", backbone="resnet_nano", devices=1, check=False)
+    refused = train("again", *options, "--resume", devices=1, check=False)
     assert "--devices 2" in errors(refused)[0]
-    train("again", *options, "--resume", backbone="resnet_nano")
+    train("again", *options, "--resume")
     bits = [(tmp_path / name / "weights.safetensors").read_bytes() for name in ("whole", "again")]
     assert bits[0] == bits[1]
 
