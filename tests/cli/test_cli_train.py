@@ -55,6 +55,7 @@ def test_trained_weights_come_with_a_true_card_and_run(cli, made, tmp_path):
         "recipe_options": card["recipe_options"],
         "system": None,
         "precision": "fp32",
+        "processes": None,
         "preprocessing": None,
         "seed": 3,
         "initial_weights": random_weights,
