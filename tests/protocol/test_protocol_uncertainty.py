@@ -102,7 +102,7 @@ def test_every_resample_equals_the_slow_oracle(seed, count, fullsup_count, thres
     dense = random_dense(made, count, thresholds)
     fullsup = random_dense(made, fullsup_count, thresholds) if fullsup_count else None
     hits = {k: made.random(count) < 0.5 for k in (1, 5)}
-    with mock.patch.object(uncertainty, "_DRAWN", chunk):
+    with mock.patch.multiple(uncertainty, _KEPT=0, _DRAWN=chunk):
         found = bootstrap(packed(dense, hits), packed(fullsup, {}) if fullsup_count else None, resamples=7, seed=seed)
     random, fullsup_random = np.random.default_rng(seed).spawn(2)
     for index in range(7):
@@ -119,7 +119,7 @@ def test_means_and_accuracies_by_size_of_every_resample_equal_the_slow_oracle(se
     dense, fullsup = random_dense(made, count, 5), random_dense(made, 4, 5)
     parts, sizes = made.integers(0, 11, count), made.choice([0.0, 0.09, 0.1, 0.3, 0.4, 0.5, 1.0], count)
     whole = replace(packed(dense, {}), shares={"energy": Shares(parts, 10)}, sizes=sizes)
-    with mock.patch.object(uncertainty, "_DRAWN", chunk):
+    with mock.patch.multiple(uncertainty, _KEPT=0, _DRAWN=chunk):
         found = bootstrap(whole, packed(fullsup, {}), resamples=5, seed=seed)
     random, fullsup_random = np.random.default_rng(seed).spawn(2)
     edges = {"0-0.1": (0, 0.1), "0.1-0.3": (0.1, 0.3), "0.3-0.5": (0.3, 0.5), "0.5-1": (0.5, 2)}

@@ -63,8 +63,11 @@ _NORMAL: Final = NormalDist()
 _CHUNK: Final = 2**17
 """Numbers in the largest array that is made of a chunk of resamples, which bounds the memory."""
 
-_DRAWN: Final = 2**22
-"""Numbers in a chunk of resamples that scores are made of."""
+_KEPT: Final = 2**22
+"""Numbers in all resamples of a split that are drawn at once and kept for other scores of as many images."""
+
+_DRAWN: Final = 2**19
+"""Numbers in a chunk of more resamples than that, so that many images take no more memory than a few hundred."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -271,8 +274,10 @@ def _draw(sizes: Sequence[int | None], resamples: int, seed: int, rows: int) -> 
 
 def _drawn(sizes: tuple[int | None, ...], resamples: int, seed: int) -> Iterable[list[Drawn | None]]:
     """Return every image once and then resamples, as scores need them; the last draws are kept if one chunk has all."""
-    rows = _DRAWN // max(filter(None, sizes))
-    return [_kept_draw(sizes, resamples, seed)] if resamples <= rows else _chunks(sizes, resamples, seed, rows)
+    largest = max(filter(None, sizes))
+    if resamples * largest <= _KEPT:
+        return [_kept_draw(sizes, resamples, seed)]
+    return _chunks(sizes, resamples, seed, _DRAWN // largest)
 
 
 @lru_cache(maxsize=2)
