@@ -147,7 +147,7 @@ def test_two_processes_take_the_steps_of_one(train, tmp_path):
 @pytest.mark.skipif(os.name != "posix", reason="there is no SIGKILL")
 @pytest.mark.parametrize("rank", ["1"])
 def test_a_killed_process_ends_all_with_one_line_and_resume_goes_on(train, tmp_path, rank):
-    """Batch norm, and two seeds; the fifth batch is the second epoch's."""
+    """Batch norm, and two seeds; the fifth batch is the third epoch's."""
     options = ["--seed", 3, "--seed", 4, "--recipe-opt", "epochs=3"]
     train("whole", *options)
     done = train("again", *options, killed=rank, check=False)
