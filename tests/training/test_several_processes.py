@@ -13,7 +13,8 @@ import torch
 from safetensors.torch import load_file
 
 from wsolbench.engine.ranks import Ranks
-from wsolbench.training.shared_steps import SharedSteps, weights_hash
+from wsolbench.networks.weights import state_sha256
+from wsolbench.training.shared_steps import SharedSteps
 
 MIXING = """
 import os, signal
@@ -90,8 +91,8 @@ def test_outputs_need_a_row_for_each_image():
 
 def test_hashes_of_weights_are_of_names_and_values():
     one = {"a": torch.ones(2), "b": torch.zeros((), dtype=torch.int64)}
-    assert weights_hash(one) == weights_hash({name: value.clone() for name, value in one.items()})
-    assert weights_hash(one) != weights_hash({**one, "a": torch.tensor([1.0, 1.0001])})
+    assert state_sha256(one) == state_sha256({name: value.clone() for name, value in one.items()})
+    assert state_sha256(one) != state_sha256({**one, "a": torch.tensor([1.0, 1.0001])})
 
 
 def test_a_choice_in_several_processes_is_refused_before_any_starts(cli):

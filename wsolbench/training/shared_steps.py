@@ -8,7 +8,6 @@ follows calls of ``forward`` alone, and networks here are called by other method
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,8 +18,9 @@ from torch import Tensor, distributed
 
 from wsolbench.engine.ranks import ALONE, Ranks
 from wsolbench.errors import UsageError
+from wsolbench.networks.weights import state_sha256
 
-__all__ = ["SharedSteps", "weights_hash"]
+__all__ = ["SharedSteps"]
 
 
 class SharedSteps:
@@ -157,7 +157,7 @@ class SharedSteps:
         """
         if not self.are_shared:
             return
-        hashes = self.ranks.gathered_everywhere(lambda: weights_hash(state))
+        hashes = self.ranks.gathered_everywhere(lambda: state_sha256(state))
         if len(set(hashes)) > 1:
             raise UsageError(
                 f"the {self.ranks.count} processes have different weights after epoch {epoch}: something draws or "
@@ -184,12 +184,3 @@ class _Whole(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
         (gradient,) = gradients
         return gradient[ctx.steps.rows(ctx.images)] * ctx.steps.ranks.count, None, None
-
-
-def weights_hash(state: Mapping[str, Tensor]) -> str:
-    """Return the hash of the values of a state dict."""
-    digest = hashlib.sha256()
-    for name, value in state.items():
-        digest.update(name.encode())
-        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
