@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from toy_records import PRECOMPUTED, make_record
 
+from wsolbench.console import ConsoleReporter
 from wsolbench.errors import OutputError, UsageError, WsolbenchError
 from wsolbench.progress import Reporter
 from wsolbench.records import write_record
@@ -14,7 +15,7 @@ from wsolbench.sweeps.engines import Ended, Engine
 from wsolbench.sweeps.folder import Plan, SweepFolder
 from wsolbench.sweeps.jobs import plan_jobs
 from wsolbench.sweeps.state import JobState, write_state
-from wsolbench.sweeps.table import as_text
+from wsolbench.sweeps.table import as_text, following
 
 GRID = {"backbones": ["a", "b"], "methods": ["cam", "pc1"], "seeds": [0, 1]}
 NAMES = ["a__critters__seed0", "a__critters__seed1", "b__critters__seed0", "b__critters__seed1"]
@@ -138,6 +139,17 @@ def test_lost_machines_are_no_failures_but_have_an_end(folder):
     engine = Fake(lost={NAMES[0]: 5, NAMES[1]: 100})
     assert run(folder, planned(), engine) == {**dict.fromkeys(NAMES, "done"), NAMES[1]: "failed"}
     assert [engine.started.count(name) for name in NAMES[:2]] == [6, 11]
+
+
+def test_each_failure_is_said_however_soon_it_comes(folder, capsys):
+    with following(ConsoleReporter(), quiet=False) as show:
+        conduct(folder, planned(retries=1), Fake(failing={NAMES[0]: 1}, lost={NAMES[1]: 2}, room=4), show)
+    said = [line for line in capsys.readouterr().err.splitlines() if "failed" in line]
+    assert said == [
+        f"[{NAMES[0]}] failed, to be tried again: exit code 2",
+        f"[{NAMES[1]}] failed, to be tried again: lost",
+        f"[{NAMES[1]}] failed, to be tried again: lost",
+    ]
 
 
 def test_a_job_says_itself_why_it_failed(folder):

@@ -1,9 +1,12 @@
-"""A sweep on a cluster of Ray with two machines, of which one is lost midway: the same records as on one machine."""
+"""A sweep on a cluster of Ray that loses a worker and a machine midway: the same records as on one machine."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 import yaml
@@ -50,28 +53,65 @@ def cluster(tmp_path, monkeypatch):
 
 
 def is_midway(jobs):
-    """Whether two jobs are done, and both machines have just begun the next ones."""
+    """Whether two jobs are done, and both machines are at the next ones."""
     done = {path.name for path in jobs.iterdir() if path.name in NAMES} if jobs.is_dir() else set()
     states = [path for path in jobs.parent.glob("state/*.json") if path.stem not in done]
     return len(done) >= 2 and sum('"stage":"running"' in path.read_text() for path in states) == 2
 
 
-def test_a_lost_machine_changes_no_record(tmp_path, cluster):
+def processes_of(machine):
+    """Return the processes of a machine of the cluster, each after its parent."""
+    parents = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
+    found = [each.process.pid for each in machine.all_processes["raylet"]]
+    for parent in found:
+        found += [pid for pid, its in parents.items() if its == parent]
+    return found
+
+
+def is_worker(pid):
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"ray::_carry_out")
+    return False
+
+
+def send(number, pids):
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+
+def halt_midway(running, jobs, machine):
+    """Halt all processes of a machine while it is at a job, and return them."""
+    ends = time.monotonic() + 900
+    while time.monotonic() < ends:
+        assert running.poll() is None, running.communicate()
+        pids = processes_of(machine) if is_midway(jobs) else []
+        send(signal.SIGSTOP, pids)
+        if any(map(is_worker, pids)) and is_midway(jobs):  # its job did not end meanwhile
+            return pids
+        send(signal.SIGCONT, pids)
+        time.sleep(0.1)
+    raise AssertionError("no job of the machine was seen")
+
+
+def test_a_lost_worker_and_a_lost_machine_change_no_record(tmp_path, cluster):
     local, remote = tmp_path / "local", tmp_path / "ray"
     local.mkdir()
     remote.mkdir()
     made, second = cluster
+    jobs = remote / "sweeps" / "grid" / "jobs"
     with sweep(remote, "--on", "ray", "--address", made.address) as running:
-        jobs = remote / "sweeps" / "grid" / "jobs"
-        ends = time.monotonic() + 900
-        while not is_midway(jobs):
-            assert running.poll() is None, running.communicate()
-            assert time.monotonic() < ends
-            time.sleep(0.1)
+        pids = halt_midway(running, jobs, made.head_node)
+        send(signal.SIGKILL, filter(is_worker, pids))
+        send(signal.SIGCONT, pids)
+        send(signal.SIGKILL, halt_midway(running, jobs, second))
         made.remove_node(second, allow_graceful=False)
         out, err = running.communicate(timeout=500)
     assert (running.returncode, out.splitlines()[0]) == (0, "8 jobs: 8 done"), err
-    assert "tried again: the machine or its worker was lost" in err
+    assert err.count("tried again: the machine or its worker was lost") == 2, err
     assert sorted(path.name for path in jobs.iterdir()) == sorted(NAMES)
 
     with sweep(local) as running:

@@ -47,15 +47,15 @@ def following(reporter: Reporter, *, quiet: bool) -> Iterator[Show]:
 
 
 class _Lines:
-    """Says a line whenever a job changes its stage, and one every 30 s."""
+    """Says a line whenever a job changes its stage or fails, and one every 30 s."""
 
     def __init__(self, reporter: Reporter) -> None:
         self._reporter = reporter
-        self._known: dict[str, tuple[Stage, int]] | None = None
+        self._known: dict[str, tuple[Stage, int, str]] | None = None
         self._said = time.monotonic()
 
     def __call__(self, states: Mapping[str, JobState]) -> None:
-        now = {name: (state.stage, state.attempt) for name, state in states.items()}
+        now = {name: (state.stage, state.attempt, state.line) for name, state in states.items()}
         if self._known is None:
             self._reporter.say(f"[sweep] {in_total(states)}")
             self._known = {name: stage for name, stage in now.items() if states[name].stage == "done"}
