@@ -142,8 +142,15 @@ def test_lost_machines_are_no_failures_but_have_an_end(folder):
 
 
 def test_each_failure_is_said_however_soon_it_comes(folder, capsys):
+    class Later(Fake):
+        asked = 0
+
+        def ended(self):
+            self.asked += 1
+            return [] if self.asked % 2 else super().ended()
+
     with following(ConsoleReporter(), quiet=False) as show:
-        conduct(folder, planned(retries=1), Fake(failing={NAMES[0]: 1}, lost={NAMES[1]: 2}, room=4), show)
+        conduct(folder, planned(retries=1), Later(failing={NAMES[0]: 1}, lost={NAMES[1]: 2}, room=4), show)
     said = [line for line in capsys.readouterr().err.splitlines() if "failed" in line]
     assert said == [
         f"[{NAMES[0]}] failed, to be tried again: exit code 2",
