@@ -162,6 +162,11 @@ def changing():
     return loss
 
 
+def in_eval_mode(step):
+    step.network.eval()
+    return classification(step)
+
+
 @pytest.mark.parametrize(
     ("spec", "rule"),
     [
@@ -187,6 +192,7 @@ def changing():
         (system(Stage("s", 1, loss=lambda step: step.outputs["logits"].mean())), "system_trains"),
         (system(Stage("s", 1, loss=lambda step: {"a": step.outputs["logits"].mean().detach()})), "system_trains"),
         (system(Stage("s", 3, loss=changing())), "system_trains"),
+        (system(Stage("s", 1, loss=in_eval_mode)), "system_trains"),
     ],
 )
 def test_a_system_that_breaks_a_rule(spec, rule):

@@ -108,7 +108,7 @@ _SYSTEM = {
     "check_system_localizes": "return one map (h, w) or box an image from localize, computed of this image alone",
     "check_system_targets": "yield tensors with a row for every image, of the same names and types in every batch",
     "check_system_trains": "return scalars by name from the loss, the same names in every step, with gradients to "
-    "what Stage(trains=...) names",
+    "what Stage(trains=...) names; leave the network in training mode",
     "check_system_process": "draw from step.generator, set no seed and no threads, and print to sys.stderr",
 }
 FIXES: dict[str, str] = _PLUGIN | _BACKBONE | _METHOD | _DATASET | _RECIPE | _SYSTEM

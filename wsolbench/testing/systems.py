@@ -104,7 +104,7 @@ def check_system_targets(spec: SystemSpec, base: BackboneSpec = TOY) -> None:
 def check_system_trains(spec: SystemSpec, base: BackboneSpec = TOY) -> None:
     """In each stage the terms of the loss are finite scalars, and steps change what is trained.
 
-    The steps of an epoch have the same terms; those of a warm-up may lack some.
+    The steps of an epoch have the same terms; those of a warm-up may lack some. The network stays in training mode.
     """
     made = _network(spec, base)
     with seeded():
@@ -159,7 +159,12 @@ def _check_stage(stage: Stage, network: Any, size: int) -> None:
     optimizer = torch.optim.SGD(trained.values(), lr=0.1)
     names: dict[int, list[str]] = {}
     for epoch in (1, 1, stage.epochs or 1, stage.epochs or 1):
-        terms = stage.loss(_step(stage, network.train(), prepared, epoch, size))
+        step = _step(stage, network.train(), prepared, epoch, size)
+        training = [module for module in network.modules() if module.training]
+        terms = stage.loss(step)
+        assert all(module.training for module in training), (
+            f"the network after the loss of '{stage.name}': expected training mode as before, got eval mode"
+        )
         assert isinstance(terms, Mapping), (
             f"the loss of '{stage.name}': expected terms by name, got {type(terms).__name__}"
         )
