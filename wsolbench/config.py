@@ -9,11 +9,12 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from numbers import Integral, Real
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from wsolbench.contract import Conventions, DatasetRoots
 from wsolbench.contract.choices import (
@@ -42,7 +43,10 @@ from wsolbench.errors import UsageError
 from wsolbench.texts import counted, printable
 from wsolbench.validation import refusal
 
-__all__ = ["AnalyzeConfig", "EvaluateConfig", "RunConfig", "TrainConfig", "weights_of_each"]
+if TYPE_CHECKING:
+    from wsolbench.protocol import Scoring
+
+__all__ = ["AnalyzeConfig", "EvaluateConfig", "RescoreConfig", "RunConfig", "TrainConfig", "weights_of_each"]
 
 Count = Annotated[int, Field(ge=1)]
 MapsName = Annotated[str, Field(pattern=DATASET_NAME)]
@@ -145,6 +149,36 @@ class ScoringConfig(DataConfig):
     workers: Count = 2
     strict: bool = False
 
+    @property
+    def scoring(self) -> Scoring:
+        """The grid of τ and the frame."""
+        from wsolbench.protocol import Scoring  # not at the top: it imports OpenCV
+
+        return Scoring(self.threshold_step)
+
+
+class KeptMapsConfig(ScoringConfig):
+    """How maps are scored that are there already.
+
+    Args:
+        frame: Side of the evaluation frame in pixels; None for that of the protocol.
+    """
+
+    frame: int | None = None
+
+    @model_validator(mode="after")
+    def _is_possible(self) -> Self:
+        """Check the frame that was given. Raises ``UsageError``."""
+        if self.frame is not None:
+            _ = self.scoring
+        return self
+
+    @property
+    def scoring(self) -> Scoring:
+        """The grid of τ and the frame."""
+        usual = super().scoring
+        return usual if self.frame is None else replace(usual, frame=self.frame)
+
 
 class InputSettings(_Config):
     """How images become the input of a network, where not as its weights and the network itself say.
@@ -211,7 +245,11 @@ class RunConfig(ScoringConfig, InputSettings):
     out: Path | None = None
 
 
-class EvaluateConfig(ScoringConfig):
+class RescoreConfig(RunConfig, KeptMapsConfig):
+    """A run whose maps are scored again; see `RunConfig` and `KeptMapsConfig`."""
+
+
+class EvaluateConfig(KeptMapsConfig):
     """An evaluation of stored scoremaps, or of predicted boxes.
 
     Args:

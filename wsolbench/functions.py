@@ -215,6 +215,7 @@ def evaluate(
     split: SplitName = "test",
     limit: int | None = None,
     threshold_step: float = DEFAULT_THRESHOLD_STEP,
+    frame: int | None = None,
     tau: float | Literal["otsu"] | Sequence[float | Literal["otsu"]] = (),
     tau_from: FilePath | None = None,
     workers: int = 2,
@@ -242,6 +243,7 @@ def evaluate(
         split: The split that is scored.
         limit: At most so many images of each split.
         threshold_step: Step of the grid of τ.
+        frame: Side in pixels of the square in which maps and boxes are compared; None for 224, as in the protocol.
         tau: At which τ maps are scored besides; see `run`.
         tau_from: Lists of pseudo boxes on which one more τ is chosen; the maps of their images are those of
             ``fullsup_scoremaps``.

@@ -197,8 +197,8 @@ def test_a_fitted_method_is_fitted_again_on_the_same_images(cli, tmp_path, folde
     made, maps = folder_set(train=9, val=3, test=4), {}
     compute = NetworkMaps.scoremaps
 
-    def watch(source, images, indices):
-        found = compute(source, images, indices)
+    def watch(source, images, indices, *frame):
+        found = compute(source, images, indices, *frame)
         maps.update(found["ddt"])
         return found
 

@@ -15,7 +15,7 @@ from wsolbench.errors import DataError, PluginError, UsageError
 from wsolbench.figures.panels import Picture
 from wsolbench.figures.side_by_side import Column, draw_columns
 from wsolbench.progress import Reporter
-from wsolbench.protocol import FRAME
+from wsolbench.protocol import FRAME, Scoring, box_iou
 from wsolbench.records.tables import results_table
 from wsolbench.records.verify import contradiction, verified
 
@@ -254,7 +254,7 @@ def test_parts_of_a_split_that_are_scored_apart_give_the_same(toys):
 
     def scored(positions):
         (score,) = score_maps(
-            source, part, threshold_step=0.05, workers=1, reporter=Reporter(), positions=positions
+            source, part, scoring=Scoring(0.05), workers=1, reporter=Reporter(), positions=positions
         ).values()
         return score
 
@@ -289,3 +289,17 @@ def test_a_method_that_has_no_box_of_any_image_for_a_reason_has_no_scores(toys):
     assert record.undefined == "not defined: no object"
     assert contradiction(verified(record)) is None
     assert "MaxBoxAcc    not defined" in results_table([record])
+
+
+def test_boxes_are_compared_in_the_frame_that_was_asked_for(toys):
+    part = toys.plan().dataset.open(Split.TEST)
+    corners = {image_id: np.array([[5, 4, 22, 19]]) for image_id in part.images.ids}
+    source = StoredBoxes(corners, ("boxes",), {})
+    for side in (FRAME, 24):
+        (score,) = score_maps(source, part, scoring=Scoring(0.5, side), workers=1, reporter=Reporter()).values()
+        found = score.result().boxes
+        for index, box in enumerate(found.boxes_at(0)):
+            assert box.tolist() == [int(corner * side / 32) for corner in (5, 4, 22, 19)]
+            truth = np.array([[int(corner * side / 32) for corner in (4 + index, 4, 19 + index, 19)]])
+            assert found.true_boxes[index].tolist() == truth.tolist()
+            assert found.iou(0)[index] == pytest.approx(box_iou(box[None], truth)[0, 0])

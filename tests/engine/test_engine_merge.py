@@ -20,7 +20,7 @@ from wsolbench.engine.scoring import score_maps
 from wsolbench.engine.sources import StoredMaps
 from wsolbench.errors import UsageError
 from wsolbench.progress import Reporter
-from wsolbench.protocol import to_scoremap
+from wsolbench.protocol import Scoring, to_scoremap
 
 STEP = 0.05
 
@@ -28,7 +28,7 @@ STEP = 0.05
 def score_part(toys_plan, part, positions):
     """Score some images of a split with a plan's network and methods."""
     maps = NetworkMaps(toys_plan.network, toys_plan.methods, "gt", batch_size=2, workers=1)
-    return score_maps(maps, part, threshold_step=STEP, workers=1, reporter=Reporter(), positions=positions)
+    return score_maps(maps, part, scoring=Scoring(STEP), workers=1, reporter=Reporter(), positions=positions)
 
 
 def record_of(plan, part, score):
@@ -100,7 +100,7 @@ def score_half(connection, sent, half):
     """Score half of a split in a process of its own: the split arrives pickled, the scores go back pickled."""
     part, folder = pickle.loads(sent)
     (score,) = score_maps(
-        StoredMaps({part.split: folder}), part, threshold_step=STEP, workers=1, reporter=Reporter(), positions=half
+        StoredMaps({part.split: folder}), part, scoring=Scoring(STEP), workers=1, reporter=Reporter(), positions=half
     ).values()
     connection.send_bytes(pickle.dumps(score))
     connection.close()
@@ -116,7 +116,7 @@ def test_two_halves_scored_in_two_processes_merge_to_the_whole(folder_set, tmp_p
         save_scoremap(tmp_path / "maps", image_id, to_scoremap(random.random((5, 5))))
     folder = ScoremapFolder(tmp_path / "maps", part.images.ids)
     (whole,) = score_maps(
-        StoredMaps({part.split: folder}), part, threshold_step=STEP, workers=2, reporter=Reporter()
+        StoredMaps({part.split: folder}), part, scoring=Scoring(STEP), workers=2, reporter=Reporter()
     ).values()
     context, sent = multiprocessing.get_context("spawn"), pickle.dumps((part, folder))
     scores = []

@@ -7,6 +7,8 @@ from wsolbench.engine.scoremap_files import ScoremapFolder, save_scoremap
 from wsolbench.errors import ScoremapError
 from wsolbench.protocol import FRAME, to_scoremap
 
+SIZE = (FRAME, FRAME)
+
 
 def scoremap(side: int = FRAME) -> np.ndarray:
     return np.random.default_rng(side).random((side, side), dtype=np.float32)
@@ -29,18 +31,18 @@ def test_what_is_saved_is_read_back_to_the_last_bit(tmp_path):
     stored = np.load(tmp_path / "a" / "b.jpg.npy")
     assert stored.dtype == np.float32
     assert stored.shape == (224, 224)
-    assert np.array_equal(ScoremapFolder(tmp_path, ["a/b.jpg"]).load("a/b.jpg"), scoremap())
+    assert np.array_equal(ScoremapFolder(tmp_path, ["a/b.jpg"]).load("a/b.jpg", SIZE), scoremap())
 
 
 def test_names_without_the_images_ending_are_read(tmp_path):
     save_scoremap(tmp_path, "a/b", scoremap())
-    assert np.array_equal(ScoremapFolder(tmp_path, ["a/b.jpg"]).load("a/b.jpg"), scoremap())
+    assert np.array_equal(ScoremapFolder(tmp_path, ["a/b.jpg"]).load("a/b.jpg", SIZE), scoremap())
 
 
 def test_the_whole_name_goes_first(tmp_path):
-    save_scoremap(tmp_path, "b", np.zeros((FRAME, FRAME), np.float32))
+    save_scoremap(tmp_path, "b", np.zeros(SIZE, np.float32))
     save_scoremap(tmp_path, "b.jpg", scoremap())
-    assert np.array_equal(ScoremapFolder(tmp_path, ["b.jpg"]).load("b.jpg"), scoremap())
+    assert np.array_equal(ScoremapFolder(tmp_path, ["b.jpg"]).load("b.jpg", SIZE), scoremap())
 
 
 def test_a_short_name_that_could_be_two_images_is_refused(tmp_path):
@@ -76,7 +78,7 @@ def test_a_folder_that_is_not_there_is_named(tmp_path):
 def test_maps_of_another_size_are_resized_and_normalised(tmp_path, shape):
     small = np.random.default_rng(0).random(shape)
     (tmp_path / "a.npy").write_bytes(npy(small))
-    loaded = ScoremapFolder(tmp_path, ["a.jpg"]).load("a.jpg")
+    loaded = ScoremapFolder(tmp_path, ["a.jpg"]).load("a.jpg", SIZE)
     assert np.array_equal(loaded, to_scoremap(small))
     assert (loaded.min(), loaded.max()) == (0, 1)
 
@@ -85,7 +87,7 @@ def test_maps_of_another_size_are_resized_and_normalised(tmp_path, shape):
 def test_maps_of_the_frames_size_are_taken_as_they_are(tmp_path, dtype):
     stored = (scoremap() * 0.5 + 0.25).astype(dtype)
     (tmp_path / "a.npy").write_bytes(npy(stored))
-    assert np.array_equal(ScoremapFolder(tmp_path, ["a.jpg"]).load("a.jpg"), stored)
+    assert np.array_equal(ScoremapFolder(tmp_path, ["a.jpg"]).load("a.jpg", SIZE), stored)
 
 
 def with_value(value: float) -> np.ndarray:
@@ -134,7 +136,7 @@ REMEDIES = {
 def test_what_is_no_scoremap_is_told_what_to_do(tmp_path, kind):
     (tmp_path / "a.npy").write_bytes(UNREADABLE[kind][0])
     with pytest.raises(ScoremapError) as caught:
-        ScoremapFolder(tmp_path, ["a.jpg"]).load("a.jpg")
+        ScoremapFolder(tmp_path, ["a.jpg"]).load("a.jpg", SIZE)
     assert str(caught.value).endswith(REMEDIES[kind])
 
 
@@ -144,7 +146,7 @@ def test_what_is_no_scoremap_is_refused_and_named(tmp_path, kind):
     (tmp_path / "a.npy").write_bytes(content)
     folder = ScoremapFolder(tmp_path, ["a.jpg"])
     with pytest.raises(ScoremapError) as caught:
-        folder.load("a.jpg")
+        folder.load("a.jpg", SIZE)
     message = str(caught.value)
     assert reason in message
     assert str(tmp_path / "a.npy") in message
@@ -152,13 +154,13 @@ def test_what_is_no_scoremap_is_refused_and_named(tmp_path, kind):
 
 
 def test_a_map_in_other_letter_case_is_found(tmp_path):
-    save_scoremap(tmp_path, "X/A.JPG", np.zeros((FRAME, FRAME), np.float32))
-    save_scoremap(tmp_path, "b", np.zeros((FRAME, FRAME), np.float32))
+    save_scoremap(tmp_path, "X/A.JPG", np.zeros(SIZE, np.float32))
+    save_scoremap(tmp_path, "b", np.zeros(SIZE, np.float32))
     folder = ScoremapFolder(tmp_path, ["x/a.jpg", "B.png"])
     assert folder.path("x/a.jpg") == tmp_path / "X/A.JPG.npy"
     assert folder.path("B.png") == tmp_path / "b.npy"
     folder.refuse_unlisted(["x/a.jpg", "B.png"])
-    save_scoremap(tmp_path, "X/a.JPG", np.zeros((FRAME, FRAME), np.float32))
+    save_scoremap(tmp_path, "X/a.JPG", np.zeros(SIZE, np.float32))
     with pytest.raises(ScoremapError, match=r"the scoremap of 'x/a\.jpg' may be X/A\.JPG\.npy or X/a\.JPG\.npy; keep"):
         ScoremapFolder(tmp_path, ["x/a.jpg"])
 
@@ -168,7 +170,7 @@ def test_a_map_that_vanished_or_may_not_be_read_is_not_called_damaged(tmp_path, 
     folder = ScoremapFolder(tmp_path, ["a.jpg"])
     (tmp_path / "a.jpg.npy").rename(tmp_path / "kept")
     with pytest.raises(ScoremapError, match=r"a.jpg.npy cannot be read: it was there when the work began, and is gone"):
-        folder.load("a.jpg")
+        folder.load("a.jpg", SIZE)
     (tmp_path / "kept").rename(tmp_path / "a.jpg.npy")
 
     def refuse(path, _most):
@@ -176,4 +178,4 @@ def test_a_map_that_vanished_or_may_not_be_read_is_not_called_damaged(tmp_path, 
 
     monkeypatch.setattr("wsolbench.engine.scoremap_files.read_regular", refuse)
     with pytest.raises(ScoremapError, match=r"a.jpg.npy cannot be read: Permission denied$"):
-        folder.load("a.jpg")
+        folder.load("a.jpg", SIZE)

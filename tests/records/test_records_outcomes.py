@@ -28,6 +28,7 @@ from wsolbench.records.verify import contradiction, read_verified
 
 OF_THE_SPLIT = {
     "split",
+    "frame",
     "nan_maps",
     "constant_maps",
     "annotations_sha256",

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from wsolbench.protocol import FRAME, OBJECT_SIZES, box_centres, largest_boxes, size_classes
+from wsolbench.protocol import OBJECT_SIZES, box_centres, largest_boxes, size_classes
 from wsolbench.records import SplitOutcomes
 
 __all__ = ["POSITIONS", "Grouping", "groupings_of"]
@@ -65,7 +65,7 @@ def groupings_of(part: SplitOutcomes) -> Mapping[str, Grouping | str]:
     if sizes is not None:
         found["size"] = Grouping(tuple(OBJECT_SIZES), size_classes(sizes))
     if boxes is not None:
-        cells = np.clip((box_centres(largest_boxes(boxes)) + 0.5) * 3 // FRAME, 0, 2).astype(np.intp)
+        cells = np.clip((box_centres(largest_boxes(boxes)) + 0.5) * 3 // part.frame, 0, 2).astype(np.intp)
         found["position"] = Grouping(POSITIONS, cells[:, 1] * 3 + cells[:, 0])
         numbers = np.array([len(of_image) for of_image in boxes])
         found["objects"] = Grouping(tuple(_NUMBERS), np.digitize(numbers, list(_NUMBERS.values())[1:]))

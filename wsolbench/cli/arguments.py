@@ -95,6 +95,10 @@ ThresholdStep = Annotated[
         help="Step of the grid of CAM thresholds τ from 0 to 1.",
     ),
 ]
+Frame = Annotated[
+    int | None,
+    typer.Option(metavar="PIXELS", help="Side of the square in which maps and boxes are compared; usually 224."),
+]
 Tau = Annotated[
     list[str] | None,
     typer.Option(

@@ -10,6 +10,7 @@ import typer
 from wsolbench.cli.arguments import (
     ClassMap,
     DataRoot,
+    Frame,
     FurtherMetrics,
     MaskRoot,
     MetadataRoot,
@@ -37,6 +38,7 @@ def rescore(
             help="Step of the grid of τ; default: the record's.",
         ),
     ] = None,
+    frame: Frame = None,
     tau: Tau = None,
     tau_from: TauFrom = None,
     split: Annotated[
@@ -58,11 +60,12 @@ def rescore(
         Path | None, typer.Option("--out", "-o", metavar="DIR", help="New folder; default runs/<time>-rescore.")
     ] = None,
 ) -> None:
-    """Score the maps of a record again from the cache, without a network: other steps of τ, rules or split."""
+    """Score the maps of a record again from the cache, without a network: other steps of τ, rules, frame or split."""
     session = session_of(context)
     folder = fresh_folder("rescore") if out is None else out
     given = {
         "threshold_step": threshold_step,
+        "frame": frame,
         "tau": read_tau(tau) if tau else None,
         "tau_from": tau_from,
         "split": split,

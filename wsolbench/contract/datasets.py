@@ -143,11 +143,14 @@ class MaskPair:
         foreground: The pixels of the object, bool (H, W).
         ignore: The pixels that are not scored, bool (H, W); None where all are.
         values: The grey values that count as foreground, where a mask file has several; users are warned of them.
+        layers: The masks of the image's objects, bool (H, W) each, where their sizes differ: these are resized to the
+            evaluation frame one by one and united there, in place of `foreground`.
     """
 
     foreground: NDArray[np.bool_]
     ignore: NDArray[np.bool_] | None = None
     values: tuple[int, ...] = ()
+    layers: tuple[NDArray[np.bool_], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -59,8 +59,8 @@ class MaskFiles:
         """Return the union of an image's masks, and its ignore mask.
 
         The protocol brings each mask to the evaluation frame and unites them there. Nearest-neighbour resizing picks
-        single pixels, so that uniting first is the same as long as all sizes are equal. Where they are not, the masks
-        are brought to the frame here, where resizing them once more changes nothing.
+        single pixels, so that uniting first is the same as long as all sizes are equal. Where they are not, the union
+        is that in the frame of the protocol, and the masks themselves are returned too, for another frame.
 
         Raises:
             UsageError: No place was named.
@@ -73,11 +73,12 @@ class MaskFiles:
         files = self.paths[image_id]
         decoded = [_decode(self.storage, path) for path in files.instances]
         layers = [layer for layer, _ in decoded]
-        if len({layer.shape for layer in layers}) > 1:
+        apart = tuple(layers) if len({layer.shape for layer in layers}) > 1 else ()
+        if apart:
             layers = [_to_frame(layer) for layer in layers]
         ignore = _decode(self.storage, files.ignore)[0] if files.ignore else None
         values = next((values for _, values in decoded if values), ())
-        return MaskPair(np.logical_or.reduce(layers), ignore, values)
+        return MaskPair(np.logical_or.reduce(layers), ignore, values, apart)
 
     def size(self, image_id: str) -> tuple[int, int] | None:
         """Return (width, height) of an image's first mask, usually from its first bytes; None where none can be read.
@@ -99,12 +100,9 @@ def _size(content: bytes, place: str) -> tuple[int, int] | None:
 
 
 def _to_frame(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    import cv2
+    from wsolbench.protocol import FRAME, mask_in_frame
 
-    from wsolbench.protocol import FRAME
-
-    resized = cv2.resize(mask.astype(np.float32), (FRAME, FRAME), interpolation=cv2.INTER_NEAREST)
-    return np.asarray(resized > 0.5)
+    return mask_in_frame(mask, (FRAME, FRAME), "mask")
 
 
 def _decode(storage: Storage, path: str) -> tuple[NDArray[np.bool_], tuple[int, ...]]:

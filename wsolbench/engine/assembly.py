@@ -31,7 +31,7 @@ from wsolbench.engine.scoring import (
 from wsolbench.engine.sources import MapSource
 from wsolbench.errors import DataError, UsageError
 from wsolbench.progress import Reporter
-from wsolbench.protocol import FRAME, IOU_THRESHOLDS, select_on_fullsup, select_threshold
+from wsolbench.protocol import IOU_THRESHOLDS, select_on_fullsup, select_threshold
 from wsolbench.protocol.compilation import load_sweep
 from wsolbench.protocol.rules import OTSU
 from wsolbench.records import (
@@ -279,7 +279,7 @@ def _score(
         lambda: score_maps(
             source,
             part,
-            threshold_step=config.threshold_step,
+            scoring=config.scoring,
             workers=config.workers,
             reporter=reporter,
             quality_indices=quality_indices,
@@ -307,7 +307,7 @@ def describe_protocol(
         scored=scored,
         target=target,
         threshold_step=config.threshold_step,
-        frame=FRAME,
+        frame=config.scoring.frame,
         iou_thresholds=IOU_THRESHOLDS,
     )
 

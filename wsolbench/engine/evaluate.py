@@ -207,10 +207,9 @@ def _evaluate_boxes(
     boxes = files.boxes(config.boxes_file, reporter, _boxes_option(config))
     classes = files.classes(config.classes_file, _classes_option(config))
     source = StoredBoxes(boxes, (whose.method.name,), {} if classes is None else classes.hits)
-    (score,) = score_maps(
-        source, part, threshold_step=config.threshold_step, workers=config.workers, reporter=reporter
-    ).values()
-    scored = Scored.of_boxes(score.result(), None if splits.fullsup is None else unscored(splits.fullsup))
+    (score,) = score_maps(source, part, scoring=config.scoring, workers=config.workers, reporter=reporter).values()
+    fullsup = None if splits.fullsup is None else unscored(splits.fullsup, config.scoring.frame)
+    scored = Scored.of_boxes(score.result(), fullsup)
     return assemble_record(
         scored,
         dataset=describe_dataset(dataset, splits.parts, config.limit),

@@ -26,7 +26,7 @@ from wsolbench.errors import PluginError, WeightsError
 from wsolbench.networks.class_rows import rows_of
 from wsolbench.networks.class_weights import check_class_weights
 from wsolbench.networks.network import LoadedNetwork
-from wsolbench.protocol import to_scoremap
+from wsolbench.protocol import FRAME, to_scoremap
 
 __all__ = ["NetworkMaps"]
 
@@ -144,8 +144,15 @@ class NetworkMaps:
         for method, seconds in spent.items():
             self.seconds[method] = self.seconds.get(method, 0.0) + seconds
 
-    def scoremaps(self, images: ImageSplit, indices: Sequence[int]) -> dict[str, dict[int, NDArray[np.float32]]]:
-        """Compute the maps of a few images: method -> position in the split -> (FRAME, FRAME).
+    def scoremaps(
+        self, images: ImageSplit, indices: Sequence[int], frame: int = FRAME
+    ) -> dict[str, dict[int, NDArray[np.float32]]]:
+        """Compute the maps of a few images: method -> position in the split -> (frame, frame).
+
+        Args:
+            images: The split.
+            indices: Positions in it.
+            frame: Side of the evaluation frame in pixels.
 
         Raises:
             DataError: An image cannot be read.
@@ -162,7 +169,8 @@ class NetworkMaps:
                 made, _ = self._apply_methods(batch, images, guard)
                 for built in self.built:
                     maps = maps_of(built, made[built.name]).maps
-                    scoremaps[built.name].update(zip(batch.indices.tolist(), map(to_scoremap, maps), strict=True))
+                    drawn = [to_scoremap(raw_map, (frame, frame)) for raw_map in maps]
+                    scoremaps[built.name].update(zip(batch.indices.tolist(), drawn, strict=True))
         guard.check_values(self.built)
         return scoremaps
 

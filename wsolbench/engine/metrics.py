@@ -156,6 +156,7 @@ def split_outcomes(scored: ScoredSplit, selection: Selection | None = None) -> S
         name = PSEUDO_BOXES
     return SplitOutcomes(
         split=name,
+        frame=scored.frame,
         image_ids=scored.part.images.ids,
         correct=correct,
         hits=scored.hits,

@@ -204,7 +204,12 @@ class StoredBoxes:
         return f"that of '{split.images.ids[index]}'"
 
 
-def unscored(part: OpenSplit) -> ScoredSplit:
-    """Return a split of which no prediction is scored, as train-fullsup: boxes have no τ that it could choose."""
+def unscored(part: OpenSplit, frame: int) -> ScoredSplit:
+    """Return a split of which no prediction is scored, as train-fullsup: boxes have no τ that it could choose.
+
+    Args:
+        part: The split.
+        frame: Side of the evaluation frame in pixels.
+    """
     bad: dict[RawMapKind, Sequence[int]] = {"nan": [], "constant": []}
-    return ScoredSplit(part, None, None, {}, {}, bad, None, {}, None, {}, of_maps=False)
+    return ScoredSplit(part, frame, None, None, {}, {}, bad, None, {}, None, {}, of_maps=False)

@@ -37,14 +37,14 @@ CASES = 3
 """How many of the best, of the median and of the worst localized images a gallery shows."""
 
 
-def picture(part: OpenSplit, index: int) -> Picture:
-    """Return an image of a split in the evaluation frame, with its true boxes where the data set has any."""
+def picture(part: OpenSplit, index: int, frame: int = FRAME) -> Picture:
+    """Return an image of a split in an evaluation frame, with its true boxes where the data set has any."""
     image_id = part.images.ids[index]
     boxes = np.zeros((0, 4), dtype=np.int64)
     if part.has_boxes:
-        frame = (FRAME, FRAME)
-        boxes = scale_boxes(part.annotations.boxes[image_id], part.annotations.image_sizes[image_id], frame)
-    return Picture(image_id, warp(part.images.load(index), FRAME, "bilinear"), boxes)
+        size = part.annotations.image_sizes[image_id]
+        boxes = scale_boxes(part.annotations.boxes[image_id], size, (frame, frame))
+    return Picture(image_id, warp(part.images.load(index), frame, "bilinear"), boxes)
 
 
 # ------------------------------------------------------------------------------------------------ the gallery of a run
@@ -174,7 +174,8 @@ def draw_side_by_side(
                 _fit_again(each, network, dataset, reporter)
         columns += [_column(each, network, part, indices) for each in of_network]
     columns = _named_apart(columns, [each.record for of_network in groups for each in of_network])
-    figure = draw_columns([picture(part, index) for index in indices], columns)
+    frame = runs[0].record.protocol.frame
+    figure = draw_columns([picture(part, index, frame) for index in indices], columns)
     save_figure(figure, path, [each.record.outcomes_sha256 for each in runs])
 
 
@@ -188,6 +189,9 @@ def _open_measured(runs: Sequence[RecordedRun], dataset: OpenDataset) -> OpenSpl
             )
         if _annotations_sha256(each.record) != _annotations_sha256(first):
             raise DataError("the records were measured on different images or annotations; show them apart")
+        if each.record.protocol.frame != first.protocol.frame:
+            sides = f"{first.protocol.frame} and {each.record.protocol.frame}"
+            raise DataError(f"the records were measured in frames of {sides} pixels; show them apart")
     split = Split.labelled(first.protocol.split)
     part = dataset.open(split, first.dataset.limit)
     if part.annotations_sha256 != _annotations_sha256(first):
@@ -274,7 +278,7 @@ def _column(each: RecordedRun, network: LoadedNetwork, part: OpenSplit, indices:
         seed=each.record.environment.seed or 0,
         class_rows=each.record.backbone.class_rows if each.record.backbone else None,
     )
-    (scoremaps,) = maps.scoremaps(part.images, indices).values()
+    (scoremaps,) = maps.scoremaps(part.images, indices, each.record.protocol.frame).values()
     threshold = drawn_threshold(each.record)
     return Column(network_label, method_label, threshold, [scoremaps[index] for index in indices])
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from wsolbench import __version__
 from wsolbench.cache import Shelf, cache_folder, list_shelves, load_shelf
-from wsolbench.config import RunConfig
+from wsolbench.config import RescoreConfig
 from wsolbench.contract import Split
 from wsolbench.contract.choices import Target
 from wsolbench.data.opened import OpenSplit, open_dataset
@@ -31,6 +31,9 @@ from wsolbench.records.store import put_record
 
 __all__ = ["rescore"]
 
+_THEN = " && "
+"""Between the command that made maps and the one that scored them again, in a record."""
+
 
 def rescore(
     path: Path,
@@ -45,7 +48,7 @@ def rescore(
 
     Args:
         path: The file of the record.
-        changes: Settings of the evaluation that are other than those of the record; see `RunConfig`.
+        changes: Settings of the evaluation that are other than those of the record; see `RescoreConfig`.
         out: The new folder of the new record; None writes none.
         registry: What the plugins offer.
         reporter: Shows the progress.
@@ -83,7 +86,7 @@ def rescore(
                 update={
                     "wsolbench": __version__,
                     "git_revision": git_revision(),
-                    "command": command,
+                    "command": f"{_command_of_maps(record)}{_THEN}{command}",
                     "created": datetime.now(UTC).isoformat(timespec="seconds"),
                 }
             ),
@@ -96,7 +99,7 @@ def rescore(
     return again
 
 
-def _settings(path: Path, record: ResultRecord, changes: Mapping[str, Any], out: Path | None) -> RunConfig:
+def _settings(path: Path, record: ResultRecord, changes: Mapping[str, Any], out: Path | None) -> RescoreConfig:
     """Return the settings of a record with some changed.
 
     Raises:
@@ -108,7 +111,7 @@ def _settings(path: Path, record: ResultRecord, changes: Mapping[str, Any], out:
         )
     if record.config is None:
         raise UsageError(f"{path}: the record holds no settings of its run; run it again")
-    return RunConfig.of(**{**record.config, **changes, "out": out, "save_scoremaps": None})
+    return RescoreConfig.of(**{**record.config, **changes, "out": out, "save_scoremaps": None})
 
 
 def _shelf(path: Path, record: ResultRecord, parts: Sequence[OpenSplit]) -> Shelf:
@@ -128,8 +131,14 @@ def _shelf(path: Path, record: ResultRecord, parts: Sequence[OpenSplit]) -> Shel
             return shelf
     raise DataError(
         f"{path}: the cache ({cache_folder()}) does not hold its maps of {' and '.join(part.label for part in parts)}; "
-        f"make them again: {record.environment.command}"
+        f"make them again: {_command_of_maps(record)}"
     )
+
+
+def _command_of_maps(record: ResultRecord) -> str:
+    """Return the command that made the maps of a record, which may have been scored again since then."""
+    command = record.environment.command
+    return command if record.rescored_from is None else command.partition(_THEN)[0]
 
 
 @dataclass
@@ -186,7 +195,7 @@ class _KeptMaps:
                     fault = f" ({self.shelf.faults[-1]})" if self.shelf.faults else ": their files have changed"
                     raise DataError(
                         f"the cache has no maps of the images of {split.label} from '{split.images.ids[batch[0]]}' on"
-                        f"{fault}; make them again: {self.record.environment.command}"
+                        f"{fault}; make them again: {_command_of_maps(self.record)}"
                     )
                 self.seconds += made.seconds[self.record.method.name]
                 yield made.to_score()

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from wsolbench.data.storage import FolderStorage
 from wsolbench.errors import ScoremapError
 from wsolbench.files import read_regular
-from wsolbench.protocol import FRAME, check_scoremap, to_scoremap
+from wsolbench.protocol import check_scoremap, to_scoremap
 
 _LARGEST = 1 << 28
 _MAGIC = (b"\x93NUMPY", b"PK")  # an array, an archive of arrays
@@ -117,8 +117,12 @@ class ScoremapFolder:
         assert path is not None
         return path
 
-    def load(self, image_id: str) -> NDArray[np.floating[Any]]:
+    def load(self, image_id: str, frame: tuple[int, int]) -> NDArray[np.floating[Any]]:
         """Read the scoremap of an image; one that is not of the frame's size is resized and normalised.
+
+        Args:
+            image_id: The image.
+            frame: Width and height of the frame in pixels.
 
         Raises:
             ScoremapError: The file is damaged or is no scoremap; the message names it.
@@ -144,7 +148,7 @@ class ScoremapFolder:
             stored.close()
             raise ScoremapError(f"scoremap {path}: expected one array (.npy), got an archive of several; {_SAVE_PLAIN}")
         scoremap = check_scoremap(stored, str(path))
-        return scoremap if scoremap.shape == (FRAME, FRAME) else to_scoremap(scoremap)
+        return scoremap if scoremap.shape == frame[::-1] else to_scoremap(scoremap, frame)
 
 
 def _why(error: Exception) -> str:

@@ -19,7 +19,6 @@ from wsolbench.engine.sources import LazyScoremap, MapBatch, MapSource
 from wsolbench.errors import DataError, ScoremapError, UsageError
 from wsolbench.progress import Reporter
 from wsolbench.protocol import (
-    FRAME,
     BoxEvaluator,
     BoxResult,
     IouCurves,
@@ -28,6 +27,7 @@ from wsolbench.protocol import (
     Pointing,
     RawMapKind,
     ScoreHistograms,
+    Scoring,
     box_iou,
     mask_in_frame,
     pack_boxes,
@@ -80,6 +80,7 @@ class ScoredSplit:
 
     Attributes:
         part: The split.
+        frame: Side of the evaluation frame in pixels.
         boxes: None without boxes.
         masks: None without masks.
         hits: k -> whether an image's class is among the k best predictions, bool (N,); empty without a classifier.
@@ -96,6 +97,7 @@ class ScoredSplit:
     """
 
     part: OpenSplit
+    frame: int
     boxes: BoxResult | None
     masks: MaskResult | None
     hits: Mapping[int, NDArray[np.bool_]]
@@ -128,7 +130,7 @@ class SplitScore:
 
     Args:
         part: The whole split, whichever images are scored.
-        threshold_step: Step of the grid of τ.
+        scoring: The grid of τ and the frame.
         quality_index: The place of the τ in the grid at which `ScoredSplit.quality` is taken; None for the best τ of
             every image.
         otsu: Whether every map is also cut by Otsu's method.
@@ -138,17 +140,17 @@ class SplitScore:
     """
 
     def __init__(
-        self, part: OpenSplit, threshold_step: float, quality_index: int | None = None, *, otsu: bool = False
+        self, part: OpenSplit, scoring: Scoring, quality_index: int | None = None, *, otsu: bool = False
     ) -> None:
-        self._part = part
+        self._part, self._scoring = part, scoring
         ids, annotations = part.images.ids, part.annotations
         self._boxes: BoxEvaluator | None = None
         self._masks: MaskEvaluator | None = None
         if part.has_boxes:
             boxes = {image_id: annotations.boxes[image_id] for image_id in ids}
-            self._boxes = BoxEvaluator(boxes, annotations.image_sizes, threshold_step, otsu=otsu)
+            self._boxes = BoxEvaluator(boxes, annotations.image_sizes, scoring.threshold_step, scoring.size, otsu=otsu)
         if annotations.load_mask is not None:
-            self._masks = MaskEvaluator(ids, threshold_step)
+            self._masks = MaskEvaluator(ids, scoring.threshold_step, scoring.size)
         if self._boxes is None and self._masks is None:
             raise DataError(f"the split {part.split.label} has neither boxes nor masks to evaluate against")
         self._quality_index = quality_index
@@ -167,14 +169,14 @@ class SplitScore:
         if isinstance(made, ImageBoxes):
             return self._score_boxes(index, made)
         image_id = self._part.images.ids[index]
-        kind, scoremap = made()
+        kind, scoremap = made(self._scoring.size)
         curves = histograms = pointing = None
         if self._boxes:
             curves = self._boxes.score(scoremap, image_id)
             pointing = point_at_boxes(scoremap, self._boxes.boxes_in_frame(image_id))
         load_mask = self._part.annotations.load_mask
         if self._masks and load_mask:
-            foreground, ignore = _masks_in_frame(load_mask(image_id), image_id)
+            foreground, ignore = _masks_in_frame(load_mask(image_id), image_id, self._scoring.size)
             histograms = self._masks.score(scoremap, image_id, foreground, ignore)
             pointing = pointing or point_at_mask(scoremap, foreground, ignore)
         return Score(kind, curves, histograms, pointing)
@@ -184,7 +186,7 @@ class SplitScore:
         if self._boxes is None:
             return Score("ok", None, boxes=predicted)
         image_id, every = self._part.images.ids[index], np.ones(len(self._boxes.thresholds))
-        scaled = scale_boxes(predicted.corners, self._part.annotations.image_sizes[image_id], (FRAME, FRAME))
+        scaled = scale_boxes(predicted.corners, self._part.annotations.image_sizes[image_id], self._scoring.size)
         ious = box_iou(scaled, self._boxes.boxes_in_frame(image_id)).max(axis=1)
         single, multi = (float(ious[0]), float(ious.max())) if len(ious) else (0.0, 0.0)
         best = np.repeat(pack_boxes(scaled[:1]), len(every)) if len(scaled) else None
@@ -263,7 +265,7 @@ class SplitScore:
 
     def _settings(self) -> tuple[object, ...]:
         kinds = (self._boxes is None, self._masks is None)
-        return self._part.split, self._part.annotations_sha256, self._quality_index, kinds
+        return self._part.split, self._part.annotations_sha256, self._scoring, self._quality_index, kinds
 
     def result(self) -> ScoredSplit:
         """Return the scores of all maps or boxes of the split.
@@ -281,6 +283,7 @@ class SplitScore:
         boxes, of_maps = self._boxes.compute() if self._boxes else None, not self._predicted
         return ScoredSplit(
             part=self._part,
+            frame=self._scoring.frame,
             boxes=boxes if of_maps or boxes is None else replace(boxes, otsu=None),
             masks=self._masks.compute() if self._masks and of_maps else None,
             hits=self._hits,
@@ -301,7 +304,7 @@ def score_maps(
     source: MapSource,
     part: OpenSplit,
     *,
-    threshold_step: float,
+    scoring: Scoring,
     workers: int,
     reporter: Reporter,
     quality_indices: Mapping[str, int | None] | None = None,
@@ -313,7 +316,7 @@ def score_maps(
     Args:
         source: Where the maps come from.
         part: The split, with its annotations.
-        threshold_step: Step of the grid of τ.
+        scoring: The grid of τ and the frame.
         workers: Threads that score.
         reporter: Shows the progress.
         quality_indices: Method -> where the quality of localization is taken; see `SplitScore`.
@@ -329,7 +332,7 @@ def score_maps(
         ScoremapError: A stored map is damaged.
     """
     indices = quality_indices or {}
-    scores = {method: SplitScore(part, threshold_step, indices.get(method), otsu=otsu) for method in source.methods}
+    scores = {method: SplitScore(part, scoring, indices.get(method), otsu=otsu) for method in source.methods}
     where = range(len(part.images.ids)) if positions is None else positions
 
     def maps() -> Generator[tuple[str, int, LazyScoremap | ImageBoxes], None, None]:
@@ -411,8 +414,15 @@ def _named_remarks(scored: ScoredSplit) -> dict[str, list[str]]:
     return {remark: [ids[index] for index in indices] for remark, indices in scored.remarks.items()}
 
 
-def _masks_in_frame(masks: MaskPair, image_id: str) -> tuple[NDArray[np.bool_], NDArray[np.bool_] | None]:
-    frame = (FRAME, FRAME)
-    foreground = mask_in_frame(masks.foreground, frame, f"mask of '{image_id}'")
+def _masks_in_frame(
+    masks: MaskPair, image_id: str, frame: tuple[int, int]
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_] | None]:
+    """Return the union of the masks of an image in the frame, and its ignore mask.
+
+    Nearest-neighbour resizing picks single pixels, so that masks of one size may be united before; those of several
+    sizes are united in the frame.
+    """
+    layers = [mask_in_frame(each, frame, f"mask of '{image_id}'") for each in masks.layers or (masks.foreground,)]
+    foreground: NDArray[np.bool_] = np.logical_or.reduce(layers)
     ignore = None if masks.ignore is None else mask_in_frame(masks.ignore, frame, f"ignore mask of '{image_id}'")
     return foreground, ignore

@@ -28,8 +28,10 @@ from wsolbench.protocol import RawMapKind, scoremap_in_frame
 __all__ = ["LazyScoremap", "MapBatch", "MapSource", "MemoryMaps", "SavedMaps", "StoredMaps"]
 
 Scoremap: TypeAlias = NDArray[np.floating[Any]]
-LazyScoremap: TypeAlias = Callable[[], tuple[RawMapKind, Scoremap]]
-"""Makes a scoremap and says whether its raw map held a score; called once, by any thread."""
+LazyScoremap: TypeAlias = Callable[[tuple[int, int]], tuple[RawMapKind, Scoremap]]
+"""Makes a scoremap of the (width, height) of a frame and says whether its raw map held a score.
+
+It is called once, by any thread."""
 
 FATE_OF_CONSTANTS = (
     "count as zero maps, unless they have the frame's size: those are scored as they are, "
@@ -128,8 +130,8 @@ class StoredMaps:
         return str(self.folders[split.split].path(split.images.ids[index]))
 
 
-def _load(folder: ScoremapFolder, image_id: str) -> tuple[RawMapKind, Scoremap]:
-    scoremap = folder.load(image_id)  # in the frame, and checked
+def _load(folder: ScoremapFolder, image_id: str, frame: tuple[int, int]) -> tuple[RawMapKind, Scoremap]:
+    scoremap = folder.load(image_id, frame)  # in the frame, and checked
     return ("constant" if scoremap.min() == scoremap.max() else "ok"), scoremap
 
 
@@ -163,14 +165,14 @@ class MemoryMaps:
         return f"that of '{split.images.ids[index]}'"
 
 
-def _in_frame(scoremap: NDArray[Any], image_id: str) -> tuple[RawMapKind, Scoremap]:
+def _in_frame(scoremap: NDArray[Any], image_id: str, frame: tuple[int, int]) -> tuple[RawMapKind, Scoremap]:
     if isinstance(scoremap, np.ma.MaskedArray):
         raise ScoremapError(f"the map of '{image_id}' is a masked array, whose mask would be lost; fill it first")
     try:
         array = np.asarray(scoremap)
     except (ValueError, TypeError, RuntimeError) as error:  # ragged lists, tensors that need a gradient ...
         raise ScoremapError(f"the map of '{image_id}' is no array ({str(error).partition('.')[0]})") from None
-    return scoremap_in_frame(array, image_id)
+    return scoremap_in_frame(array, image_id, frame)
 
 
 @dataclass(frozen=True)
@@ -235,7 +237,9 @@ def _saving(maps: Iterable[LazyScoremap], folder: Path, ids: Iterable[str]) -> l
     return [partial(_make_and_save, make, folder, image_id) for make, image_id in zip(maps, ids, strict=True)]
 
 
-def _make_and_save(make: LazyScoremap, folder: Path, image_id: str) -> tuple[RawMapKind, Scoremap]:
-    kind, scoremap = make()
+def _make_and_save(
+    make: LazyScoremap, folder: Path, image_id: str, frame: tuple[int, int]
+) -> tuple[RawMapKind, Scoremap]:
+    kind, scoremap = make(frame)
     save_scoremap(folder, image_id, scoremap)
     return kind, scoremap

@@ -17,6 +17,7 @@ from wsolbench.files import file_name, open_regular
 from wsolbench.leaderboard.measured import measured_json
 from wsolbench.processes import ordered_map_beside, spare_processors
 from wsolbench.progress import Reporter
+from wsolbench.protocol import FRAME
 from wsolbench.records import BackboneInfo, ResultRecord, TrainingInfo
 from wsolbench.records.compare import Scores, is_in_order, scores_of
 from wsolbench.records.identity import Facts, Identity, identity_of
@@ -513,12 +514,13 @@ def _varied(entries: Iterable[Entry]) -> frozenset[tuple[int, str]]:
 def _title(record: ResultRecord) -> str:
     sizes, protocol = record.dataset.split_sizes, record.protocol
     title = f"{record.dataset.shown}, {protocol.split} ({sizes[protocol.split]:,} images"
+    frame = "" if protocol.frame == FRAME else f", frame {protocol.frame}×{protocol.frame}"
     if protocol.scored == "boxes":
-        return f"{title}; predicted boxes, no τ)"
+        return f"{title}; predicted boxes, no τ{frame})"
     if "train-fullsup" in sizes and protocol.split == "test":
         title += f", τ from {sizes['train-fullsup']:,} of train-fullsup"
     target = {"gt": "true class", "predicted": "predicted class", None: "stored maps"}[protocol.target]
-    return f"{title}; {target}, τ grid {protocol.threshold_step:g})"
+    return f"{title}; {target}, τ grid {protocol.threshold_step:g}{frame})"
 
 
 def whole_of(table: Table, tables: Iterable[Table]) -> int | None:

@@ -29,8 +29,8 @@ __all__ = [
     "unpack_boxes",
 ]
 
-LARGEST_SIDE = 2**16 - 1
-"""Of a map, in pixels: the largest that packed boxes hold."""
+LARGEST_SIDE = 2**15 - 1
+"""Of a map and a frame, in pixels: twice the area of a larger one may overflow, and packed boxes hold no larger one."""
 
 NO_BOX = (0, 0, -1, -1)
 """What stands for the box of an image for which none is predicted: it covers no pixel."""

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsolbench.errors import DataError, ScoremapError, UsageError
-from wsolbench.protocol.boxes import NO_BOX, check_boxes, object_sizes, scale_boxes, unpack_boxes
+from wsolbench.protocol.boxes import LARGEST_SIDE, NO_BOX, check_boxes, object_sizes, scale_boxes, unpack_boxes
 from wsolbench.protocol.grid import DEFAULT_INTERVAL, FRAME, IOU_THRESHOLDS, MODES, Mode, cam_threshold_grid
 from wsolbench.protocol.scoremaps import check_scoremap, scoremap_in_frame
 from wsolbench.protocol.sweep import AtOtsu, IouCurves, best_iou_curves
@@ -196,7 +196,7 @@ class BoxEvaluator:
 
     Raises:
         DataError: If there is no image, or an image's boxes or size are missing or malformed.
-        UsageError: If the interval is not above 0 and at most 1.
+        UsageError: If the interval is not above 0 and at most 1, or the frame is empty or too large.
 
     Source: protocol, "IoU and counting".
     """
@@ -210,7 +210,7 @@ class BoxEvaluator:
         *,
         otsu: bool = False,
     ) -> None:
-        self._frame = frame
+        self._frame = _check_frame(frame)
         corner = np.uint16 if frame is None or max(frame) > 2**8 else np.uint8
         self._step = np.dtype([("start", np.int32), ("value", np.float32), ("box", corner, 4)])
         self._otsu: dict[str, AtOtsu] | None = {} if otsu else None
@@ -397,7 +397,7 @@ class MaskEvaluator:
 
     Raises:
         DataError: If there is no image, or one is listed twice.
-        UsageError: If the interval is not above 0 and at most 1.
+        UsageError: If the interval is not above 0 and at most 1, or the frame is empty or too large.
 
     Source: protocol, "Masks: PxAP".
     """
@@ -405,7 +405,7 @@ class MaskEvaluator:
     def __init__(
         self, image_ids: Iterable[str], interval: float = DEFAULT_INTERVAL, frame: Frame = (FRAME, FRAME)
     ) -> None:
-        self._frame = frame
+        self._frame = _check_frame(frame)
         self._interval = interval
         self._edges = np.append(cam_threshold_grid(interval), [1.0, 2.0, 3.0])
         self._ledger = _Ledger(image_ids)
@@ -571,6 +571,13 @@ class _Ledger:
         for image_id in theirs:
             self.check_awaited(image_id)
         self.tick(theirs)
+
+
+def _check_frame(frame: Frame) -> Frame:
+    if frame is not None and not all(1 <= side <= LARGEST_SIDE for side in frame):
+        width, height = frame
+        raise UsageError(f"evaluation frame: expected sides of 1 to {LARGEST_SIDE} pixels, got {width}×{height}")
+    return frame
 
 
 def _in_frame(scoremap: NDArray[np.floating[Any]], image_id: str, frame: Frame) -> NDArray[np.floating[Any]]:

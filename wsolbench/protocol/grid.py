@@ -1,4 +1,4 @@
-"""The constants of the protocol: evaluation frame, IoU thresholds and the grid of scoremap thresholds.
+"""The settings of the protocol: evaluation frame, IoU thresholds and the grid of scoremap thresholds.
 
 Source: Choe et al., "Evaluating Weakly Supervised Object Localization Methods Right", CVPR 2020, sections 3 and 4, and
 its extended version, which adds MaxBoxAccV2 with its three IoU thresholds.
@@ -7,6 +7,7 @@ its extended version, which adds MaxBoxAccV2 with its three IoU thresholds.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
 import numpy as np
@@ -18,10 +19,13 @@ __all__ = [
     "DEFAULT_INTERVAL",
     "FRAME",
     "IOU_THRESHOLDS",
+    "LARGEST_FRAME",
     "MODES",
     "OBJECT_SIZES",
     "POINTING_TOLERANCE",
+    "SMALLEST_FRAME",
     "Mode",
+    "Scoring",
     "SizeKey",
     "cam_threshold_grid",
 ]
@@ -30,7 +34,13 @@ Mode: TypeAlias = Literal["single", "multi"]
 SizeKey: TypeAlias = Literal["0-0.1", "0.1-0.3", "0.3-0.5", "0.5-1"]
 
 FRAME: Final = 224
-"""Side of the evaluation frame in pixels: boxes and maps are both warped to FRAME × FRAME."""
+"""Side of the evaluation frame of the protocol in pixels: boxes and maps are both warped to FRAME × FRAME."""
+
+SMALLEST_FRAME: Final = 16
+"""Side of the smallest frame that records are of; in a smaller one, few boxes differ."""
+
+LARGEST_FRAME: Final = 1024
+"""Side of the largest; a larger one would only fill the memory."""
 
 IOU_THRESHOLDS: Final = (0.3, 0.5, 0.7)
 """The δ of MaxBoxAccV2; MaxBoxAcc uses 0.5 alone."""
@@ -48,6 +58,35 @@ They are shares of the frame. The classes of COCO are pixels of the original, wh
 
 POINTING_TOLERANCE: Final = 15
 """How far from an object, in pixels of the frame, a point still counts in the pointing game."""
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """How maps are scored; the defaults are the protocol's.
+
+    Args:
+        threshold_step: Step of the grid of τ.
+        frame: Side of the evaluation frame in pixels.
+
+    Raises:
+        UsageError: The frame is smaller or larger than records have it.
+    """
+
+    threshold_step: float = DEFAULT_INTERVAL
+    frame: int = FRAME
+
+    def __post_init__(self) -> None:
+        """Check the settings."""
+        if not SMALLEST_FRAME <= self.frame <= LARGEST_FRAME:
+            raise UsageError(
+                f"frame: expected a side of {SMALLEST_FRAME} to {LARGEST_FRAME} pixels, as in --frame {FRAME}, "
+                f"got {self.frame}"
+            )
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the frame in pixels."""
+        return self.frame, self.frame
 
 
 def cam_threshold_grid(interval: float = DEFAULT_INTERVAL) -> NDArray[np.float64]:

@@ -11,7 +11,15 @@ from numpy.typing import NDArray
 
 from wsolbench.contract.choices import iou_key
 from wsolbench.errors import DataError
-from wsolbench.protocol import FRAME, IOU_THRESHOLDS, MODES, ScoreHistograms, object_sizes
+from wsolbench.protocol import (
+    FRAME,
+    IOU_THRESHOLDS,
+    LARGEST_FRAME,
+    MODES,
+    SMALLEST_FRAME,
+    ScoreHistograms,
+    object_sizes,
+)
 from wsolbench.protocol.uncertainty import CorrectRuns
 from wsolbench.records.outcomes import DECIMALS, OtsuOutcomes, SplitOutcomes, check_outcomes
 from wsolbench.records.record import LARGEST_COUNT, SplitInfo
@@ -73,6 +81,8 @@ def encode_part(part: SplitOutcomes) -> dict[str, Any]:
         encoded["class_names"] = {str(label): name for label, name in sorted(part.class_names.items())}
     if part.true_boxes is not None and part.predicted_boxes is not None:
         encoded["boxes"] = _encoded_boxes(part.true_boxes, part.predicted_boxes)
+    if part.frame != FRAME:
+        encoded["frame"] = part.frame
     return encoded
 
 
@@ -89,7 +99,7 @@ def decode_part(part: Mapping[str, Any], info: SplitInfo, ids: tuple[str, ...], 
         DataError: They are not possible, or not of the images.
         KeyError, TypeError, ValueError, OverflowError, AttributeError: They have another form.
     """
-    correct = part["correct"]
+    correct, frame = part["correct"], _read_side(part.get("frame", FRAME))
     true, predicted = _decoded_boxes(part["boxes"]) if "boxes" in part else (None, None)
     sizes = _shares(part["sizes"]) if part.get("sizes") is not None else None
     made = SplitOutcomes(
@@ -107,10 +117,11 @@ def decode_part(part: Mapping[str, Any], info: SplitInfo, ids: tuple[str, ...], 
         constant_maps=read_count(part["constant_maps"]),
         annotations_sha256=str(part["annotations_sha256"]),
         images_sha256=None if part["images_sha256"] is None else str(part["images_sha256"]),
+        frame=frame,
         histograms=_decoded_histograms(part["histograms"], thresholds) if "histograms" in part else None,
         otsu=_decoded_otsu(part["otsu"]) if "otsu" in part else None,
         labels=_whole_numbers(part["labels"]) if part.get("labels") is not None else None,
-        sizes=sizes if true is None else _sizes_of(true),
+        sizes=sizes if true is None else _sizes_of(true, frame),
         values={name: _shares(values) for name, values in part["values"].items()} if "values" in part else None,
         true_boxes=true,
         predicted_boxes=predicted,
@@ -131,6 +142,12 @@ def read_count(value: Any) -> int:
     """Return a number of maps. Raises ``DataError`` where it is none."""
     if type(value) is not int or not 0 <= value <= LARGEST_COUNT:
         raise DataError("expected whole numbers of maps")
+    return value
+
+
+def _read_side(value: Any) -> int:
+    if type(value) is not int or not SMALLEST_FRAME <= value <= LARGEST_FRAME:
+        raise DataError(f"frame: expected a side of {SMALLEST_FRAME} to {LARGEST_FRAME} pixels")
     return value
 
 
@@ -190,9 +207,9 @@ def _decoded_names(names: Mapping[str, str]) -> dict[int, str]:
     return {int(label): name for label, name in names.items()}
 
 
-def _sizes_of(true: Sequence[NDArray[np.int64]]) -> NDArray[np.float64]:
+def _sizes_of(true: Sequence[NDArray[np.int64]], frame: int) -> NDArray[np.float64]:
     """Return the sizes of objects, which are not stored where their boxes are."""
-    return object_sizes(true, [(FRAME, FRAME)] * len(true)).round(DECIMALS)
+    return object_sizes(true, [(frame, frame)] * len(true)).round(DECIMALS)
 
 
 def _encoded_runs(runs: CorrectRuns) -> dict[str, list[int]]:

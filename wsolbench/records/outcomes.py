@@ -108,6 +108,7 @@ class SplitOutcomes:
         constant_maps: Maps of one value.
         annotations_sha256: Of ids, labels, sizes, boxes and masks.
         images_sha256: Of the pixels of every image; None where none was read.
+        frame: Side of the evaluation frame in pixels.
         histograms: How many pixels of all images have which score; None without masks, and in older records.
         otsu: The same as `correct` at the τ of Otsu's method; None where that was not asked for.
         labels: The class of each image, (N,); None in older records.
@@ -132,6 +133,7 @@ class SplitOutcomes:
     constant_maps: int
     annotations_sha256: str
     images_sha256: str | None
+    frame: int = FRAME
     histograms: ScoreHistograms | None = None
     otsu: OtsuOutcomes | None = None
     labels: NDArray[np.intp] | None = None
@@ -330,11 +332,11 @@ def _impossible(part: SplitOutcomes, count: int) -> Iterator[str]:
     if (part.true_boxes is None) != (part.predicted_boxes is None):
         yield "true boxes and predicted boxes are there together, or neither is"
     elif part.true_boxes is not None and part.predicted_boxes is not None:
-        yield from _impossible_boxes(part.true_boxes, part.predicted_boxes, part.sizes)
+        yield from _impossible_boxes(part.true_boxes, part.predicted_boxes, part.sizes, part.frame)
     if part.histograms is not None:
         pixels = np.stack([part.histograms.foreground, part.histograms.background])
-        if (pixels < 0).any() or pixels.max() > count * FRAME**2 or pixels.sum() > count * FRAME**2:
-            yield f"expected numbers of at most {count} × {FRAME} × {FRAME} pixels"
+        if (pixels < 0).any() or pixels.max() > count * part.frame**2 or pixels.sum() > count * part.frame**2:
+            yield f"expected numbers of at most {count} × {part.frame} × {part.frame} pixels"
         elif pixels[:, -1].any():
             yield "a pixel's score is above 1"
         elif not pixels[0].any():
@@ -366,7 +368,10 @@ def _absent_beside_names(part: SplitOutcomes) -> Iterator[str]:
 
 
 def _impossible_boxes(
-    true: Sequence[NDArray[np.int64]], predicted: NDArray[np.int64], sizes: NDArray[np.float64] | None
+    true: Sequence[NDArray[np.int64]],
+    predicted: NDArray[np.int64],
+    sizes: NDArray[np.float64] | None,
+    frame: int,
 ) -> Iterator[str]:
     if not all(map(len, true)):
         yield "an image has no true box"
@@ -379,9 +384,9 @@ def _impossible_boxes(
         yield "expected true boxes (x0, y0, x1, y1) with x0 <= x1 and y0 <= y1"
         return
     given = predicted[(predicted != NO_BOX).any(axis=1)]
-    if (given[:, :2] > given[:, 2:]).any() or (given < 0).any() or (given >= FRAME).any():
-        yield f"expected predicted boxes inside the frame of {FRAME} pixels"
-    expected = object_sizes(true, [(FRAME, FRAME)] * len(true)).round(DECIMALS)
+    if (given[:, :2] > given[:, 2:]).any() or (given < 0).any() or (given >= frame).any():
+        yield f"expected predicted boxes inside the frame of {frame} pixels"
+    expected = object_sizes(true, [(frame, frame)] * len(true)).round(DECIMALS)
     if sizes is None or not np.array_equal(sizes, expected):
         yield "sizes of objects are not those of their boxes"
 

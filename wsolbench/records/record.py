@@ -29,7 +29,7 @@ from wsolbench.contract.choices import (
 from wsolbench.contract.inputs import InputSetting, shown_input
 from wsolbench.contract.methods import NOT_DEFINED
 from wsolbench.errors import DataError
-from wsolbench.protocol import FRAME, IOU_THRESHOLDS, SizeKey
+from wsolbench.protocol import FRAME, IOU_THRESHOLDS, LARGEST_FRAME, SMALLEST_FRAME, SizeKey
 from wsolbench.protocol.rules import OTSU, PSEUDO_BOXES, fixed_threshold
 from wsolbench.protocol.uncertainty import IntervalKind
 from wsolbench.records.plain import LONGEST_TEXT, plain, sealed
@@ -512,7 +512,9 @@ class ProtocolInfo(_Part):
     )
     target: Target | None = Field(description="null where the maps came from files")
     threshold_step: float = Field(ge=FINEST_THRESHOLD_STEP, le=1, description="of the grid of τ from 0 to 1")
-    frame: int = Field(ge=FRAME, le=FRAME)
+    frame: int = Field(
+        ge=SMALLEST_FRAME, le=LARGEST_FRAME, description=f"side of the evaluation frame in pixels; usually {FRAME}"
+    )
     iou_thresholds: Annotated[tuple[float, ...], AfterValidator(_of_the_protocol)]
 
 
@@ -591,6 +593,13 @@ class ResultRecord(_Part):
         sizes = {part.split: part.images for part in parts}
         if self.dataset.split_sizes != sizes:
             raise ValueError(f"split_sizes are {self.dataset.split_sizes}, but its splits have {sizes}")
+        return self
+
+    @model_validator(mode="after")
+    def _older_ones_are_of_the_protocol(self) -> Self:
+        """Refuse an older record of another frame: there was one only."""
+        if self.migrated_from is not None and self.protocol.frame != FRAME:
+            raise ValueError(f"protocol.frame is {self.protocol.frame}, expected {FRAME} in an older record")
         return self
 
     _outcomes: tuple[SplitOutcomes, ...] | None = PrivateAttr(default=None)

@@ -7,9 +7,10 @@ none; ``histograms``, how many pixels have which score, where there are masks; `
 method too, with ``thresholds`` and ``correct[mode][δ]`` as 0 and 1; ``labels``, ``sizes`` of objects and
 ``values[metric]`` of every image, except in older records; of the evaluated split, in place of ``sizes``, ``boxes`` in
 pixels of the frame, column by column: ``counts`` (of the true boxes of each image), ``true`` and ``predicted`` (the
-largest contour's at the τ of train-fullsup or, without one, the oracle's); ``class_names`` of its labels; and counts
-and hashes that the summary repeats. Images with pseudo boxes on which τ was chosen are one more split,
-``pseudo-boxes``. ``images-<hash>.txt.gz`` holds the ids of a split, one a line; all records of a folder share it.
+largest contour's at the τ of train-fullsup or, without one, the oracle's); ``class_names`` of its labels; the side of
+the ``frame``, where it is not the usual; and counts and hashes that the summary repeats. Images with pseudo boxes on
+which τ was chosen are one more split, ``pseudo-boxes``. ``images-<hash>.txt.gz`` holds the ids of a split, one a line;
+all records of a folder share it.
 
 `ResultRecord.outcomes_sha256` is of the uncompressed content, so that another compressor makes no difference.
 Version 1, which had everything in one file, and version 2, whose summary had no hash of its own, are read too.

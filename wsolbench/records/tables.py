@@ -16,6 +16,7 @@ from wsolbench.contract.methods import NOT_DEFINED
 from wsolbench.errors import UsageError
 from wsolbench.escaping import markdown_text, visible
 from wsolbench.protocol import (
+    FRAME,
     IOU_THRESHOLDS,
     MODES,
     OBJECT_SIZES,
@@ -375,6 +376,7 @@ def _row(record: ResultRecord) -> dict[str, Any]:
         "method": record.method.name,
         "options": record.method.changed_options,
         "classes_of": None if record.classifier is None else record.classifier.label,
+        "frame": record.protocol.frame,
         "migrated_from": record.migrated_from,
         "pxap_claimed": record.pxap_is_claimed,
         "best_epoch": record.best_epoch,
@@ -598,6 +600,8 @@ def _images(record: ResultRecord) -> str:
     text = f"{record.dataset.shown}, {split}: {_counted(sizes[split])}"
     if split == "test" and "train-fullsup" in sizes and record.protocol.scored == "maps":
         text += f"; τ chosen on {_counted(sizes['train-fullsup'])} of train-fullsup"
+    if record.protocol.frame != FRAME:
+        text += f"; frame {record.protocol.frame}×{record.protocol.frame}, not {FRAME}×{FRAME}"
     text += "".join(f"; τ of pseudo boxes on {part.images}" for part in record.splits if part.split == PSEUDO_BOXES)
     return text
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from wsolbench.contract.choices import IOU_KEYS, iou_key
 from wsolbench.errors import DataError, WsolbenchError
-from wsolbench.protocol import IOU_THRESHOLDS, Mode, best_matches, cam_threshold_grid
+from wsolbench.protocol import FRAME, IOU_THRESHOLDS, Mode, best_matches, cam_threshold_grid
 from wsolbench.protocol.rules import OTSU, PSEUDO_BOXES, fixed_threshold
 from wsolbench.protocol.uncertainty import KIND, LEVEL, RESAMPLES, SEED
 from wsolbench.records.identity import content_sha256
@@ -200,6 +200,8 @@ def _wrong_splits(record: ResultRecord) -> Iterator[str]:
     """Yield what the summary says of splits, and of the data set, and the outcomes do not."""
     outcomes = record.outcomes
     for part in outcomes:
+        if part.frame != record.protocol.frame:
+            yield f"protocol.frame is {record.protocol.frame}, but outcomes of {part.split} are of {part.frame} pixels"
         check_outcomes(part)
         check_labels(part, record.dataset.num_classes, classified=record.is_classified)
     if len(record.splits) != len(outcomes):
@@ -405,6 +407,7 @@ def _wrong_settings(record: ResultRecord) -> Iterator[str]:
         "split": protocol.split,
         "threshold_step": protocol.threshold_step,
         "target": protocol.target,
+        "frame": None if config.get("frame") is None and protocol.frame == FRAME else protocol.frame,
         "limit": record.dataset.limit,
         "batch_size": environment.batch_size,
         "seed": environment.seed,

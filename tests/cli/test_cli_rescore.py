@@ -1,0 +1,225 @@
+"""Records scored again in another frame: against an oracle, word by word, and what is refused."""
+
+import json
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from wsolbench.cache import cache_folder
+from wsolbench.config import RunConfig
+from wsolbench.contract import Split
+from wsolbench.engine.localize import NetworkMaps
+from wsolbench.engine.run import plan_run
+from wsolbench.errors import UsageError
+from wsolbench.leaderboard.entries import group_tables, read_all
+from wsolbench.progress import Reporter
+from wsolbench.protocol import BoxEvaluator, MaskEvaluator
+
+NETWORK = {"backbone": "wsolbench:replknet_nano", "weights": "random", "dataset": "folder", "batch_size": 4}
+STEP = 0.1
+RECORD = Path(__file__).parents[2] / "leaderboard/records/critters/acol-resnet_nano__native__onecycle-seed0.json"
+"""A record with the settings of its run, whose maps are in no cache."""
+LISTED = {Split.TRAIN_FULLSUP: "val", Split.TEST: "test"}
+
+
+@pytest.fixture
+def run(cli, folder_set):
+    """Run methods on a small data set into a new folder, with options."""
+
+    def into(out, *options, data=None, method="cam"):
+        data = into.data = data or folder_set(val=3, test=6)
+        network = ["-b", NETWORK["backbone"], "-w", "random", "--batch-size", 4, "--no-gallery"]
+        done = cli("run", *network, *data.options, "-m", method, "--interval", STEP, *options, "--out", out)
+        assert done.code == 0, done.err
+        return out
+
+    return into
+
+
+@pytest.fixture
+def rescored(cli, tmp_path):
+    """Score a record again with options: the new record."""
+
+    def again(record, *options):
+        out = tmp_path / f"again-{'-'.join(map(str, options)).strip('-')}"
+        done = cli("rescore", record, *options, "--out", out)
+        assert done.code == 0, done.err
+        return json.loads((out / record.name).read_text())
+
+    return again
+
+
+# ----------------------------------------------------------------------------------------------------------- the oracle
+
+
+def raw_maps(registry, data):
+    """Return split -> image id -> its map of the method ``cam``, as the network made it."""
+    places = {"data_root": data.images, "metadata_root": data.metadata}
+    plan = plan_run(RunConfig.of(**NETWORK, methods={"cam": {}}, **places), registry, Reporter())
+    maps = NetworkMaps(plan.network, plan.methods, "gt", batch_size=4, workers=1)
+    found = {}
+    for split in LISTED:
+        part = plan.dataset.open(split)
+        batches = list(maps.make(part, range(len(part.images.ids))))
+        pairs = [pair for b in batches for pair in zip(b.indices, b.made["cam"].maps, strict=True)]
+        found[split] = {part.images.ids[index]: raw for index, raw in pairs}
+    return found
+
+
+def listed(data, split, name):
+    lines = (data.metadata / LISTED[split] / f"{name}.txt").read_text().split("\n")
+    return {line.split(",")[0]: [int(number) for number in line.split(",")[1:]] for line in lines}
+
+
+def iou(a, b):
+    width, height = (min(a[i + 2], b[i + 2]) - max(a[i], b[i]) + 1 for i in (0, 1))
+    shared = max(width, 0) * max(height, 0)
+    return shared / (sum((c[2] - c[0] + 1) * (c[3] - c[1] + 1) for c in (a, b)) - shared)
+
+
+def best_ious(raw, box, size, side, tau):
+    """Return the IoU of the largest contour's box, and the best of all contours, at one τ, as the protocol has it."""
+    resized = cv2.resize(raw.astype(np.float64), (side, side), interpolation=cv2.INTER_CUBIC)
+    scoremap = ((resized - resized.min()) / (resized.max() - resized.min())).astype(np.float32)
+    grey = (scoremap.astype(np.float64) * 255).astype(np.uint8)
+    _, binary = cv2.threshold(grey, int(tau * int(grey.max())), 255, cv2.THRESH_BINARY)
+    contours, _ = cv2.findContours(binary, cv2.RETR_TREE, cv2.CHAIN_APPROX_SIMPLE)
+    truth = [int(corner * side / of) for corner, of in zip(box, size * 2, strict=True)]
+    bounds = [(*map(cv2.boundingRect, [contour]),)[0] for contour in contours]
+    boxes = [(x, y, min(x + w, side - 1), min(y + h, side - 1)) for x, y, w, h in bounds] or [(0, 0, 0, 0)]
+    largest = max(range(len(contours)), key=lambda place: cv2.contourArea(contours[place]), default=0)
+    return iou(boxes[largest], truth), max(iou(each, truth) for each in boxes)
+
+
+def curves(registry, data, side, deltas):
+    """Return split -> δ -> the shares of correct images at every τ, of the largest contour and of all, in percent."""
+    found = {}
+    for split, maps in raw_maps(registry, data).items():
+        boxes, sizes = listed(data, split, "localization"), listed(data, split, "image_sizes")
+        ious = np.array(
+            [
+                [best_ious(raw, boxes[i], sizes[i], side, tau) for i, raw in maps.items()]
+                for tau in np.arange(0, 1, STEP)
+            ]
+        )
+        found[split] = {delta: (ious >= delta).mean(axis=1).T * 100 for delta in deltas}
+    return found
+
+
+def assert_like_oracle(record, registry, data, side, deltas):
+    """Compare the scores of a record with those of maps that are resized, cut, traced and compared one by one."""
+    found, metrics = curves(registry, data, side, deltas), record["metrics"]
+    test, val = found[Split.TEST], found[Split.TRAIN_FULLSUP]
+    assert metrics["max_box_acc"] == pytest.approx(test[0.5][0].max())
+    assert metrics["max_box_acc_by_iou"] == {str(d): pytest.approx(test[d][1].max()) for d in deltas}
+    assert metrics["max_box_acc_v2"] == pytest.approx(np.mean([test[d][1].max() for d in deltas]))
+    assert metrics["box_acc_area_v2"] == pytest.approx(np.mean([test[d][1].mean() for d in deltas]))
+    assert metrics["fullsup_box_acc"] == pytest.approx(test[0.5][0][val[0.5][0].argmax()])
+    chosen = {d: test[d][1][val[d][1].argmax()] for d in deltas}
+    assert metrics["fullsup_box_acc_by_iou"] == {str(d): pytest.approx(score) for d, score in chosen.items()}
+    assert metrics["fullsup_box_acc_v2"] == pytest.approx(np.mean([*chosen.values()]))
+    taus = {str(d): pytest.approx(val[d][1].argmax() * STEP) for d in deltas}
+    assert metrics["fullsup_cam_threshold"] == taus
+
+
+def in_frame(raw, side):
+    resized = cv2.resize(raw.astype(np.float64), (side, side), interpolation=cv2.INTER_CUBIC)
+    return ((resized - resized.min()) / (resized.max() - resized.min())).astype(np.float32)
+
+
+def pxap(maps, masks, side):
+    """Return PxAP of maps and of the masks of each image, which are resized one by one and united."""
+    layers = [
+        [cv2.resize(np.float32(mask), (side, side), interpolation=cv2.INTER_NEAREST) > 0.5 for mask in of_image]
+        for of_image in masks
+    ]
+    truth = np.ravel([np.any(of_image, axis=0) for of_image in layers])
+    scores = np.ravel([in_frame(raw, side) for raw in maps])
+    area = recall = 0.0
+    for tau in [1.0, *np.arange(0, 1, STEP)[::-1]]:
+        predicted = scores.astype(np.float64) >= tau
+        before, recall = recall, (predicted & truth).sum() / truth.sum()
+        area += (predicted & truth).sum() / max(predicted.sum(), 1) * (recall - before)
+    return 100 * area
+
+
+# -------------------------------------------------------------------------------------------------------------- frames
+
+
+def test_scores_in_another_frame_equal_the_oracle(run, rescored, registry, tmp_path):
+    record = run(tmp_path / "run") / "record-cam.json"
+    again = rescored(record, "--frame", 40)
+    assert (again["protocol"]["frame"], again["config"]["frame"]) == (40, 40)
+    assert_like_oracle(again, registry, run.data, 40, (0.3, 0.5, 0.7))
+    once_more = rescored(tmp_path / "again-frame-40" / "record-cam.json", "--interval", 0.2)
+    assert once_more["protocol"]["frame"] == 40  # as the record
+    back = rescored(tmp_path / "again-frame-40" / "record-cam.json", "--frame", 224)
+    first = json.loads(record.read_text())
+    assert all(back[name] == first[name] for name in ("metrics", "intervals", "protocol", "outcomes_sha256"))
+
+
+def test_masks_in_another_frame_equal_the_oracle(run, rescored, registry, folder_set, tmp_path):
+    data = folder_set(val=3, test=6, annotation="masks")
+    second = np.zeros((150, 130), dtype=np.uint8)  # of another size than the image: united with the first in the frame
+    second[30:77, 41:52] = 255
+    Image.fromarray(second).save(data.images / "masks/second.png")
+    with (data.metadata / "test" / "localization.txt").open("a") as file:
+        file.write("\ntest/00.png,masks/second.png,")
+    record = run(tmp_path / "run", "--masks", data.images, data=data) / "record-cam.json"
+    maps = raw_maps(registry, data)[Split.TEST]
+    masks = [[np.array(Image.open(data.images / "masks" / image))] for image in maps]
+    masks[0].append(second)
+    for side in (224, 40):
+        metrics = rescored(record, "--frame", side)["metrics"]
+        assert metrics["pxap"] == pytest.approx(pxap(maps.values(), masks, side))
+
+
+def test_a_map_of_the_usual_frame_is_resized_to_another(run, rescored, tmp_path):
+    record = run(tmp_path / "run", method="centred-box") / "record-centred-box.json"
+    first, again = json.loads(record.read_text()), rescored(record, "--frame", 112)
+    assert again["metrics"]["max_box_acc"] == pytest.approx(first["metrics"]["max_box_acc"], abs=20)
+    assert again["splits"][0]["constant_maps"] == 0
+
+
+def test_records_of_two_frames_are_neither_compared_nor_ranked_together(run, rescored, cli, tmp_path):
+    record = run(tmp_path / "run") / "record-cam.json"
+    rescored(record, "--frame", 40)
+    again = tmp_path / "again-frame-40" / record.name
+    assert cli("compare", record, again).refused("differ in frame (224 and 40)")
+    entries, _ = read_all(tmp_path, Reporter())
+    titles = [table.title for table in group_tables(entry for entry in entries if "record-" in entry.name)]
+    assert len(titles) == 2
+    assert [title.endswith("τ grid 0.1, frame 40×40)") for title in titles].count(True) == 1
+
+
+def test_maps_that_are_gone_are_made_by_the_command_of_the_run(run, rescored, cli, tmp_path):
+    record = run(tmp_path / "run") / "record-cam.json"
+    rescored(record, "--frame", 40)
+    again = tmp_path / "again-frame-40" / record.name
+    assert "&& wsolbench rescore" in json.loads(again.read_text())["environment"]["command"]
+    shutil.rmtree(cache_folder())
+    for each in (record, again):
+        refused = cli("rescore", each, "--frame", 100)
+        assert refused.refused("does not hold its maps", "make them again: wsolbench run -b")
+        assert "rescore" not in refused.err.partition("again: ")[2]
+
+
+@pytest.mark.parametrize("side", [0, -224, 15, 1025, 100_000])
+def test_a_frame_that_no_record_is_of_is_refused(cli, tmp_path, side):
+    said = cli("rescore", RECORD, f"--frame={side}", "--out", tmp_path / "new")
+    assert said.refused("frame: expected a side of 16 to 1024 pixels, as in --frame 224", f"got {side}")
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("frame", [(0, 0), (224, 0), (2**15, 8), (100_000, 100_000)])
+def test_evaluators_refuse_a_frame_that_they_cannot_hold(frame):
+    for make in (
+        lambda: BoxEvaluator({"a": np.array([[0, 0, 1, 1]])}, {"a": (2, 2)}, frame=frame),
+        lambda: MaskEvaluator(["a"], frame=frame),
+    ):
+        with pytest.raises(UsageError, match="expected sides of 1 to 32767 pixels"):
+            make()
