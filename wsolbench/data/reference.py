@@ -293,9 +293,8 @@ class ReferenceSplit:
     def _masks(self) -> MaskFiles | None:
         """The masks, whose sizes say how images are read; None without, and where `annotations` reports a fault."""
         with suppress(DataError, UsageError):
-            if self._scored and self._localization_lines and _is_mask(self._localization_lines[0]):
-                masks = self.localization.masks
-                return self._open_masks(masks) if masks else None
+            masks = self.localization.masks if self._scored else {}
+            return self._open_masks(masks) if masks else None
         return None
 
     @cached_property
@@ -335,7 +334,7 @@ class ReferenceSplit:
     @cached_property
     def localization(self) -> _Localization:
         """The boxes, or the paths of the masks. Raises ``DataError``, ``UsageError``."""
-        lines = list(self._localization_lines)
+        lines = self._lines(LOCALIZATION)
         if lines and _is_header(lines[0], self._known):
             self.on_fault(lines[0].error(f"expected {_BOX} or {_MASK}; a header is not part of this layout; remove it"))
             del lines[0]
@@ -360,10 +359,6 @@ class ReferenceSplit:
         sized = [image_id for image_id in self.ids if image_id in quads]
         self._check_complete(SIZES, "size", sized, self.sizes)
         return self._place_boxes({name: quads[name] for name in sized if name in self.sizes})
-
-    @cached_property
-    def _localization_lines(self) -> list[Line]:
-        return self._lines(LOCALIZATION)
 
     @cached_property
     def _known(self) -> NameIndex:

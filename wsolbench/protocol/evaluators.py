@@ -6,7 +6,7 @@ evaluated separately and merged: every count is an integer, so the result is the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Any, TypeAlias
@@ -35,6 +35,7 @@ Frame: TypeAlias = tuple[int, int] | None
 Outcomes: TypeAlias = dict[str, tuple[tuple[int, int], ...]]
 
 _BUILD_FROM_ALL = "build each from the annotations of all images, and update it with those of its part"
+_AT_A_TIME = 1000  # images whose steps are read at a time
 _OUTCOMES = [(mode, iou_threshold) for mode in MODES for iou_threshold in IOU_THRESHOLDS]
 
 
@@ -65,31 +66,40 @@ class OtsuResult:
 class IouSteps:
     """Curves of IoU and box over τ, stored as their steps: few values differ among neighbouring τ.
 
+    They are most of what is kept of an image. So they stay in the pieces in which they came, and are read some images
+    at a time.
+
     Attributes:
-        image: (S,) the image of each step, ascending.
-        start: (S,) the index of the first τ of the step, ascending in an image; the first step of an image starts at 0.
-        value: (S,) float32, the IoU from there to the next step.
-        box: (S, 4) the predicted box from there to the next step.
+        kind: The dtype of a step: ``start``, the index of its first τ, which is 0 for the first step of an image;
+            ``value``, the IoU from there to the next step; and ``box``, the predicted box from there to the next step.
+        of_images: The steps of each image, as bytes; empty where no box is predicted.
     """
 
-    image: NDArray[np.intp]
-    start: NDArray[np.int32]
-    value: NDArray[np.float32]
-    box: NDArray[np.unsignedinteger[Any]]
+    kind: np.dtype[np.void]
+    of_images: Sequence[bytes]
 
-    def at(self, threshold_index: int, num_images: int) -> NDArray[np.float64]:
+    def at(self, threshold_index: int) -> NDArray[np.float64]:
         """Return the IoU of every image at one τ: (N,)."""
-        begun = self.start <= threshold_index
-        found = np.zeros(num_images, dtype=np.float64)
-        found[self.image[begun]] = self.value[begun]  # of an image with several, the last is kept
+        found = np.zeros(len(self.of_images), dtype=np.float64)
+        for images, steps in self._begun(threshold_index):
+            found[images] = steps["value"]  # of an image with several, the last is kept
         return found
 
-    def boxes_at(self, threshold_index: int, num_images: int) -> NDArray[np.int64]:
+    def boxes_at(self, threshold_index: int) -> NDArray[np.int64]:
         """Return the predicted box of every image at one τ, `NO_BOX` where there is none: (N, 4)."""
-        begun = self.start <= threshold_index
-        found = np.tile(np.array(NO_BOX, dtype=np.int64), (num_images, 1))
-        found[self.image[begun]] = self.box[begun]
+        found = np.tile(np.array(NO_BOX, dtype=np.int64), (len(self.of_images), 1))
+        for images, steps in self._begun(threshold_index):
+            found[images] = steps["box"]
         return found
+
+    def _begun(self, threshold_index: int) -> Iterator[tuple[NDArray[np.intp], NDArray[np.void]]]:
+        """Yield images (S,), ascending, and their steps (S,) that begin at a τ or before, of some images at a time."""
+        for first in range(0, len(self.of_images), _AT_A_TIME):
+            encoded = self.of_images[first : first + _AT_A_TIME]
+            steps = np.frombuffer(b"".join(encoded), dtype=self.kind)
+            lengths = [len(part) // self.kind.itemsize for part in encoded]
+            begun = steps["start"] <= threshold_index
+            yield np.repeat(np.arange(first, first + len(encoded)), lengths)[begun], steps[begun]
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,11 +178,11 @@ class BoxResult:
 
     def iou(self, threshold_index: int) -> NDArray[np.float64]:
         """Return the best IoU of the largest contour's box at one τ, for every image: (N,), to 7 digits."""
-        return self.iou_steps.at(threshold_index, self.num_images)
+        return self.iou_steps.at(threshold_index)
 
     def boxes_at(self, threshold_index: int) -> NDArray[np.int64]:
         """Return the box of the largest contour at one τ, for every image: (N, 4), `NO_BOX` where none is predicted."""
-        return self.iou_steps.boxes_at(threshold_index, self.num_images)
+        return self.iou_steps.boxes_at(threshold_index)
 
     def _by_image(self, runs: NDArray[np.int32]) -> Outcomes:
         pairs: list[list[tuple[int, int]]] = [[] for _ in self.image_ids]
@@ -212,12 +222,12 @@ class BoxEvaluator:
     ) -> None:
         self._frame = _check_frame(frame)
         corner = np.uint16 if frame is None or max(frame) > 2**8 else np.uint8
-        self._step = np.dtype([("start", np.int32), ("value", np.float32), ("box", corner, 4)])
         self._otsu: dict[str, AtOtsu] | None = {} if otsu else None
         self.thresholds = cam_threshold_grid(interval)
-        self._boxes = {image_id: check_boxes(of_image, image_id) for image_id, of_image in boxes.items()}
+        place = np.min_scalar_type(len(self.thresholds))
+        self._step = np.dtype([("start", place), ("value", np.float32), ("box", corner, 4)])
         self._sizes = {image_id: _check_size(image_sizes.get(image_id), image_id) for image_id in boxes}
-        self._scaled = {} if frame is None else {image_id: self._boxes_in(image_id, frame) for image_id in boxes}
+        self._boxes = {name: self._in_frame(check_boxes(of_image, name), name) for name, of_image in boxes.items()}
         self._ledger = _Ledger(boxes)
         # Bytes, because Python allocates them apart from arrays: small arrays that stay, between large ones that come
         # and go, would fragment the memory.
@@ -243,7 +253,9 @@ class BoxEvaluator:
         self._ledger.check_known(image_id)
         scoremap = _in_frame(scoremap, image_id, self._frame)
         height, width = scoremap.shape
-        boxes = self._boxes_in(image_id, (width, height)) if self._frame is None else self._scaled[image_id]
+        boxes = self._boxes[image_id]
+        if self._frame is None:
+            boxes = scale_boxes(boxes, self._sizes[image_id], (width, height))
         return best_iou_curves(scoremap, boxes, self.thresholds, otsu=self._otsu is not None)
 
     def boxes_in_frame(self, image_id: str) -> NDArray[np.int64]:
@@ -255,10 +267,11 @@ class BoxEvaluator:
         self._ledger.check_known(image_id)
         if self._frame is None:
             raise UsageError("without a frame, boxes have the size of each map")
-        return self._scaled[image_id]
+        return self._boxes[image_id]
 
-    def _boxes_in(self, image_id: str, frame: tuple[int, int]) -> NDArray[np.int64]:
-        return scale_boxes(self._boxes[image_id], self._sizes[image_id], frame)
+    def _in_frame(self, boxes: NDArray[np.int64], image_id: str) -> NDArray[np.int64]:
+        """Return the true boxes of an image in pixels of the frame or, without one, as they are."""
+        return boxes if self._frame is None else scale_boxes(boxes, self._sizes[image_id], self._frame)
 
     def add(self, image_id: str, curves: IouCurves) -> None:
         """Store the result of `score` for one image.
@@ -306,9 +319,9 @@ class BoxEvaluator:
         """
         self._ledger.check_complete()
         image_ids = tuple(self._boxes)
-        encoded = [np.frombuffer(self._runs[image_id], dtype=np.int32).reshape(-1, 3) for image_id in image_ids]
-        lengths = [len(runs) for runs in encoded]
-        kind, start, stop = np.concatenate(encoded).T
+        encoded = [self._runs[image_id] for image_id in image_ids]
+        kind, start, stop = np.frombuffer(b"".join(encoded), dtype=np.int32).reshape(-1, 3).T
+        lengths = [len(part) // (3 * kind.itemsize) for part in encoded]
         image = np.repeat(np.arange(len(image_ids), dtype=np.int32), lengths)
         rows = np.stack([image, start, stop], axis=1)
         runs: dict[Mode, dict[float, NDArray[np.int32]]] = {mode: {} for mode in MODES}
@@ -317,17 +330,11 @@ class BoxEvaluator:
             runs[mode][iou_threshold] = rows[kind == number]
             counts[mode][iou_threshold] = _count_runs(runs[mode][iou_threshold], len(self.thresholds))
         frames = list(self._sizes.values()) if self._frame is None else [self._frame] * len(image_ids)
-        true_boxes = tuple((self._scaled or self._boxes).values())
+        true_boxes = tuple(self._boxes.values())
         sizes = object_sizes(true_boxes, frames)
         otsu = None if self._otsu is None else OtsuResult.of([self._otsu[image_id] for image_id in image_ids])
-        return BoxResult(image_ids, self.thresholds, counts, runs, self._iou_steps(), sizes, true_boxes, otsu)
-
-    def _iou_steps(self) -> IouSteps:
-        encoded = [self._steps[image_id] for image_id in self._boxes]
-        steps = np.frombuffer(b"".join(encoded), dtype=self._step)
-        lengths = [len(part) // self._step.itemsize for part in encoded]
-        image = np.repeat(np.arange(len(encoded), dtype=np.intp), lengths)
-        return IouSteps(image, steps["start"].copy(), steps["value"].copy(), steps["box"].copy())
+        steps = IouSteps(self._step, [self._steps[image_id] for image_id in image_ids])
+        return BoxResult(image_ids, self.thresholds, counts, runs, steps, sizes, true_boxes, otsu)
 
     def _encode_steps(self, ious: NDArray[np.float64], boxes: NDArray[np.uint64]) -> bytes:
         """Return (S,) steps (start, value, box): where the box over τ is another one, its IoU, and the box."""
@@ -335,7 +342,7 @@ class BoxEvaluator:
         steps = np.empty(len(changes) + 1, dtype=self._step)
         starts = steps["start"]
         starts[0] = 0
-        np.add(changes, 1, out=starts[1:], casting="same_kind")
+        np.add(changes, 1, out=starts[1:], casting="unsafe")
         steps["value"], steps["box"] = ious[starts], unpack_boxes(boxes[starts])
         return steps.tobytes()
 
