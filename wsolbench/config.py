@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 __all__ = ["AnalyzeConfig", "EvaluateConfig", "RescoreConfig", "RunConfig", "TrainConfig", "weights_of_each"]
 
 Count = Annotated[int, Field(ge=1)]
+AnyFloat = Annotated[float, Field(allow_inf_nan=True)]
 MapsName = Annotated[str, Field(pattern=DATASET_NAME)]
 Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
 FirstPixel = Annotated[int, Field(ge=0, le=1)]
@@ -151,7 +152,7 @@ class ScoringConfig(DataConfig):
 
     @property
     def scoring(self) -> Scoring:
-        """The grid of τ and the frame."""
+        """The grid of τ, the frame and the δ."""
         from wsolbench.protocol import Scoring  # not at the top: it imports OpenCV
 
         return Scoring(self.threshold_step)
@@ -162,22 +163,29 @@ class KeptMapsConfig(ScoringConfig):
 
     Args:
         frame: Side of the evaluation frame in pixels; None for that of the protocol.
+        iou_thresholds: The δ of which V2 is the mean, ascending, 0.5 among them; None for those of the protocol.
     """
 
     frame: int | None = None
+    iou_thresholds: Annotated[tuple[AnyFloat, ...] | None, BeforeValidator(_several)] = None
 
     @model_validator(mode="after")
     def _is_possible(self) -> Self:
-        """Check the frame that was given. Raises ``UsageError``."""
-        if self.frame is not None:
+        """Check the frame and the δ that were given. Raises ``UsageError``."""
+        if self._others:
             _ = self.scoring
         return self
 
     @property
     def scoring(self) -> Scoring:
-        """The grid of τ and the frame."""
-        usual = super().scoring
-        return usual if self.frame is None else replace(usual, frame=self.frame)
+        """The grid of τ, the frame and the δ."""
+        return replace(super().scoring, **self._others)
+
+    @property
+    def _others(self) -> dict[str, Any]:
+        """The settings that were given."""
+        given = {"frame": self.frame, "iou_thresholds": self.iou_thresholds}
+        return {name: value for name, value in given.items() if value is not None}
 
 
 class InputSettings(_Config):

@@ -216,6 +216,7 @@ def evaluate(
     limit: int | None = None,
     threshold_step: float = DEFAULT_THRESHOLD_STEP,
     frame: int | None = None,
+    iou_thresholds: Sequence[float] | None = None,
     tau: float | Literal["otsu"] | Sequence[float | Literal["otsu"]] = (),
     tau_from: FilePath | None = None,
     workers: int = 2,
@@ -244,6 +245,7 @@ def evaluate(
         limit: At most so many images of each split.
         threshold_step: Step of the grid of τ.
         frame: Side in pixels of the square in which maps and boxes are compared; None for 224, as in the protocol.
+        iou_thresholds: The δ of which V2 is the mean, ascending, 0.5 among them; None for 0.3, 0.5 and 0.7.
         tau: At which τ maps are scored besides; see `run`.
         tau_from: Lists of pseudo boxes on which one more τ is chosen; the maps of their images are those of
             ``fullsup_scoremaps``.

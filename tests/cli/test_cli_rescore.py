@@ -1,4 +1,4 @@
-"""Records scored again in another frame: against an oracle, word by word, and what is refused."""
+"""Records scored again in another frame or at other δ: against an oracle, word by word, and what is refused."""
 
 import json
 import shutil
@@ -7,8 +7,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from leaderboards import drawn_of, readme_of
 from PIL import Image
 
+import wsolbench
 from wsolbench.cache import cache_folder
 from wsolbench.config import RunConfig
 from wsolbench.contract import Split
@@ -213,6 +215,107 @@ def test_a_frame_that_no_record_is_of_is_refused(cli, tmp_path, side):
     said = cli("rescore", RECORD, f"--frame={side}", "--out", tmp_path / "new")
     assert said.refused("frame: expected a side of 16 to 1024 pixels, as in --frame 224", f"got {side}")
     assert not (tmp_path / "new").exists()
+
+
+# ------------------------------------------------------------------------------------------------------ IoU thresholds
+
+
+@pytest.mark.parametrize("deltas", [(0.5,), (0.25, 0.5, 0.55, 0.75, 0.9)])
+def test_scores_at_other_iou_thresholds_equal_the_oracle(run, rescored, registry, tmp_path, deltas):
+    record = run(tmp_path / "run", "--tau", "otsu", "--tau", 0.2) / "record-cam.json"
+    again = rescored(record, *(part for delta in deltas for part in ("--iou", delta)))
+    assert again["protocol"]["iou_thresholds"] == again["config"]["iou_thresholds"] == list(deltas)
+    assert_like_oracle(again, registry, run.data, 224, deltas)
+    fixed = again["thresholds"]["fixed-0.2"]
+    test = curves(registry, run.data, 224, deltas)[Split.TEST]
+    assert fixed["box_acc_by_iou"] == {str(delta): pytest.approx(test[delta][1][2]) for delta in deltas}
+    for rule in ("otsu", "fixed-0.2"):
+        of_rule = again["thresholds"][rule]
+        assert of_rule["box_acc_v2"] == pytest.approx(np.mean([*of_rule["box_acc_by_iou"].values()]))
+    assert set(again["intervals"]["metrics"]) >= {f"max_box_acc_by_iou.{delta}" for delta in deltas}
+    first = json.loads(record.read_text())
+    for name in ("max_box_acc", "fullsup_box_acc", "mean_iou", "gt_known_loc", "max_box_acc_by_size", "top1_loc"):
+        assert again["metrics"][name] == first["metrics"][name], name
+
+
+def test_frame_and_iou_thresholds_together_equal_the_oracle(run, rescored, registry, tmp_path):
+    record = run(tmp_path / "run") / "record-cam.json"
+    again = rescored(record, "--frame", 300, "--iou", 0.4, "--iou", 0.5)
+    assert_like_oracle(again, registry, run.data, 300, (0.4, 0.5))
+    same = rescored(tmp_path / "again-frame-300---iou-0.4---iou-0.5" / record.name, "--interval", 0.1)
+    assert (same["protocol"], same["metrics"]) == (again["protocol"], again["metrics"])
+
+
+def test_v2_over_other_iou_thresholds_is_called_what_it_is(run, cli, tmp_path):
+    record = run(tmp_path / "run") / "record-cam.json"
+    said = cli("rescore", record, "--iou", 0.5, "--iou", 0.75, "--out", tmp_path / "other", "--all-metrics").out
+    assert "test: 6 images; τ chosen on 3 images of train-fullsup; V2 over δ 0.5, 0.75" in said
+    assert "MaxBoxAccV2" not in said
+    for label in ("V2 over δ 0.5, 0.75", "V2 over δ 0.5, 0.75, 95 %", "V2 at IoU 0.75", "Area under BoxAcc, V2 over δ"):
+        assert f"\n{label}" in said
+    assert "V2 at IoU 0.3" not in said
+    other = tmp_path / "other" / record.name
+    assert cli("compare", record, other).refused("differ in IoU thresholds ((0.3, 0.5, 0.7) and (0.5, 0.75))")
+    compared = cli("compare", other, other).out
+    assert "V2 over δ 0.5, 0.75, fullsup τ" in compared
+    assert "MaxBoxAccV2" not in compared
+    many = [part for number in range(50, 100, 5) for part in ("--iou", number / 100)]
+    assert "V2 over 10 δ, 0.5 to 0.95" in cli("rescore", record, *many, "--out", tmp_path / "many").out
+
+
+def test_other_iou_thresholds_stand_in_a_table_of_their_own(run, cli, tmp_path):
+    record = run(tmp_path / "runs" / "run") / "record-cam.json"
+    for number, options in enumerate([["--iou", 0.5], ["--iou", 0.5, "--iou", 0.75], ["--frame", 40]]):
+        assert cli("rescore", record, *options, "--out", tmp_path / "runs" / f"{number}").code == 0
+    tables = group_tables(entry for entry in read_all(tmp_path / "runs", Reporter())[0])
+    readme = readme_of(tables)
+    titles = [line for line in readme.splitlines() if line.startswith("## ")]
+    assert titles[0].endswith("τ grid 0.1)")
+    endings = ("V2 over δ 0.5)", "V2 over δ 0.5, 0.75)", "frame 40×40)")
+    assert sorted(title.partition("τ grid 0.1, ")[2] for title in titles[1:]) == sorted(endings)
+    (first, *others) = [drawn_of(table).scored for table in tables]
+    assert first == "MaxBoxAccV2 at the fullsup τ"
+    assert sum(scored.startswith("V2 over δ 0.5") for scored in others) == 2
+
+
+def test_stored_maps_are_evaluated_as_the_record_of_their_run_is_scored_again(run, rescored, tmp_path):
+    record = run(tmp_path / "run", "--save-scoremaps", tmp_path / "maps") / "record-cam.json"
+    again = rescored(record, "--iou", 0.5, "--iou", 0.75)
+    evaluated = wsolbench.evaluate(
+        *(tmp_path / "maps/cam/test", "folder"),
+        fullsup_scoremaps=tmp_path / "maps/cam/val",
+        **{"data_root": run.data.images, "metadata_root": run.data.metadata},
+        **{"threshold_step": STEP, "iou_thresholds": [0.5, 0.75]},
+    )
+    for name in ("max_box_acc_v2", "fullsup_box_acc_by_iou", "fullsup_cam_threshold", "box_acc_area_v2"):
+        assert getattr(evaluated.metrics, name) == again["metrics"][name], name
+    assert list(evaluated.curves()["multi"]) == [0.5, 0.75]
+    assert "V2 over δ 0.5, 0.75" in str(evaluated)
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ([1.5], ["ascending multiples of 0.01 above 0 and below 1", "got 1.5"]),
+        ([0, 0.5], ["ascending multiples of 0.01 above 0 and below 1", "got 0, 0.5"]),
+        ([0.5, 0.5], ["ascending", "got 0.5, 0.5"]),
+        ([0.7, 0.5], ["ascending", "got 0.7, 0.5"]),
+        ([0.5, 0.555], ["multiples of 0.01", "got 0.5, 0.555"]),
+        ([0.5, "nan"], ["multiples of 0.01", "nan"]),
+        ([0.3, 0.7], ["expected 0.5 among them", "got 0.3, 0.7"]),
+        ([""], ["--iou", "expected a number"]),
+        (["0.3,0.5"], ["--iou", "0.3,0.5"]),
+    ],
+)
+def test_iou_thresholds_that_no_record_has_are_refused(cli, tmp_path, values, words):
+    options = [part for value in values for part in ("--iou", value)]
+    assert cli("rescore", RECORD, *options, "--out", tmp_path / "new").refused(*words)
+    maps = ["--scoremaps", tmp_path, "--dataset", "critters", "--out", tmp_path / "new"]
+    assert cli("evaluate", *maps, *options).refused(*words)
+    assert not (tmp_path / "new").exists()
+
+
+# ---------------------------------------------------------------------------------------------------------- evaluators
 
 
 @pytest.mark.parametrize("frame", [(0, 0), (224, 0), (2**15, 8), (100_000, 100_000)])

@@ -106,8 +106,7 @@ def test_large_numbers_of_options_come_back_from_json():
 
 
 def test_the_default_step_of_the_grid_is_the_protocols():
-    from wsolbench.contract.choices import DEFAULT_THRESHOLD_STEP, IOU_KEYS
-    from wsolbench.protocol import DEFAULT_INTERVAL, IOU_THRESHOLDS
+    from wsolbench.contract.choices import DEFAULT_THRESHOLD_STEP
+    from wsolbench.protocol import DEFAULT_INTERVAL
 
     assert DEFAULT_THRESHOLD_STEP == DEFAULT_INTERVAL
-    assert tuple(map(float, IOU_KEYS)) == IOU_THRESHOLDS

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from toy_records import make_outcomes, make_record, make_runs
 
-from wsolbench.contract.choices import IOU_KEYS
+from wsolbench.contract.choices import iou_key
 from wsolbench.errors import DataError, UsageError
 from wsolbench.protocol import IOU_THRESHOLDS, MODES
 from wsolbench.protocol.uncertainty import RESAMPLES
@@ -22,7 +22,7 @@ def outcomes(split, count, shift):
     return {
         "split": split,
         "image_ids": [f"{split}/{index}" for index in range(count)],
-        "correct": {mode: {key: list(runs) for key in IOU_KEYS} for mode in MODES},
+        "correct": {mode: {iou_key(iou): list(runs) for iou in IOU_THRESHOLDS} for mode in MODES},
         "box_acc": None,
         "top1_hits": [index % 2 == 0 for index in range(count)],
         "top5_hits": None,

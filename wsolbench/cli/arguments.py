@@ -99,6 +99,14 @@ Frame = Annotated[
     int | None,
     typer.Option(metavar="PIXELS", help="Side of the square in which maps and boxes are compared; usually 224."),
 ]
+IouThresholds = Annotated[
+    list[float] | None,
+    typer.Option(
+        "--iou",
+        metavar="IOU",
+        help="IoU thresholds δ in place of 0.3, 0.5 and 0.7, of which V2 is the mean; repeatable, 0.5 among them.",
+    ),
+]
 Tau = Annotated[
     list[str] | None,
     typer.Option(

@@ -21,7 +21,7 @@ SECTIONS = {
         *("backbone_opt", "weights", "weights_key", "tap", "input_size", "preprocessing", "mean", "std"),
         *("interpolation", "precision", "compile"),
     ),
-    "Scores": ("target", "threshold_step", "frame", "tau", "tau_from", "classifier", "all_metrics"),
+    "Scores": ("target", "threshold_step", "frame", "iou", "tau", "tau_from", "classifier", "all_metrics"),
     "Machine": ("device", "devices", "batch_size", "workers", "seed"),
     "Output": ("save_scoremaps", "gallery", "cache", "json", "out"),
 }

@@ -12,6 +12,7 @@ from wsolbench.cli.arguments import (
     DataRoot,
     Frame,
     FurtherMetrics,
+    IouThresholds,
     MaskRoot,
     MetadataRoot,
     Tau,
@@ -39,6 +40,7 @@ def rescore(
         ),
     ] = None,
     frame: Frame = None,
+    iou: IouThresholds = None,
     tau: Tau = None,
     tau_from: TauFrom = None,
     split: Annotated[
@@ -60,12 +62,13 @@ def rescore(
         Path | None, typer.Option("--out", "-o", metavar="DIR", help="New folder; default runs/<time>-rescore.")
     ] = None,
 ) -> None:
-    """Score the maps of a record again from the cache, without a network: other steps of τ, rules, frame or split."""
+    """Score the maps of a record again from the cache, without a network: other τ, frame, δ or split."""
     session = session_of(context)
     folder = fresh_folder("rescore") if out is None else out
     given = {
         "threshold_step": threshold_step,
         "frame": frame,
+        "iou_thresholds": iou or None,
         "tau": read_tau(tau) if tau else None,
         "tau_from": tau_from,
         "split": split,

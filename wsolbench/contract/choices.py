@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal, TypeAlias, get_args
+from typing import Annotated, Final, Literal, TypeAlias
 
 from pydantic import BeforeValidator, Field
 
@@ -11,7 +11,6 @@ __all__ = [
     "DATASET_NAME",
     "DEFAULT_THRESHOLD_STEP",
     "FINEST_THRESHOLD_STEP",
-    "IOU_KEYS",
     "LARGEST_INPUT",
     "LARGEST_SEED",
     "STORED_BOXES",
@@ -78,10 +77,8 @@ BoxConvention: TypeAlias = Literal["inclusive", "half-open", "clip"]
 Unannotated: TypeAlias = Literal["error", "omit"]
 """What happens to images that have no box and no mask where others have."""
 
-IouKey: TypeAlias = Literal["0.3", "0.5", "0.7"]
+IouKey: TypeAlias = Annotated[str, Field(pattern=r"^0\.[0-9]{1,2}$")]
 """A δ as files have it."""
-
-IOU_KEYS: Final[tuple[IouKey, ...]] = get_args(IouKey)
 
 DATASET_NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,99}$"
 """What the name of a data set, or of stored maps, is of; the name becomes that of a folder or file."""
@@ -108,4 +105,4 @@ LARGEST_SEED: Final = 2**63 - 1
 
 def iou_key(iou_threshold: float) -> IouKey:
     """Return a δ as files have it."""
-    return next(key for key in IOU_KEYS if float(key) == iou_threshold)
+    return str(iou_threshold)

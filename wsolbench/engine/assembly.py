@@ -31,7 +31,7 @@ from wsolbench.engine.scoring import (
 from wsolbench.engine.sources import MapSource
 from wsolbench.errors import DataError, UsageError
 from wsolbench.progress import Reporter
-from wsolbench.protocol import IOU_THRESHOLDS, select_on_fullsup, select_threshold
+from wsolbench.protocol import select_on_fullsup, select_threshold
 from wsolbench.protocol.compilation import load_sweep
 from wsolbench.protocol.rules import OTSU
 from wsolbench.records import (
@@ -308,7 +308,7 @@ def describe_protocol(
         target=target,
         threshold_step=config.threshold_step,
         frame=config.scoring.frame,
-        iou_thresholds=IOU_THRESHOLDS,
+        iou_thresholds=config.scoring.iou_thresholds,
     )
 
 

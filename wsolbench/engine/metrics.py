@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,6 @@ from wsolbench.contract.choices import Target, iou_key
 from wsolbench.data.opened import OpenSplit
 from wsolbench.engine.scoring import ScoredSplit
 from wsolbench.protocol import (
-    IOU_THRESHOLDS,
     MODES,
     OBJECT_SIZES,
     BoxResult,
@@ -100,7 +99,7 @@ def _oracle_metrics(boxes: BoxResult) -> dict[str, Any]:
         "max_box_acc_by_iou": _by_iou_key(boxes.max_box_acc_by_iou),
         "max_box_acc_by_size": _by_size(boxes, _oracle_index(boxes)),
         "box_acc_area": float(boxes.box_acc("single", 0.5).mean()),
-        "box_acc_area_v2": float(np.mean([boxes.box_acc("multi", iou).mean() for iou in IOU_THRESHOLDS])),
+        "box_acc_area_v2": float(np.mean([boxes.box_acc("multi", iou).mean() for iou in boxes.iou_thresholds])),
     }
 
 
@@ -166,7 +165,7 @@ def split_outcomes(scored: ScoredSplit, selection: Selection | None = None) -> S
         annotations_sha256=scored.part.annotations_sha256,
         images_sha256=scored.images_sha256,
         histograms=None if scored.masks is None else scored.masks.histograms,
-        otsu=None if boxes is None or boxes.otsu is None else _otsu_outcomes(boxes.otsu),
+        otsu=None if boxes is None or boxes.otsu is None else _otsu_outcomes(boxes.otsu, boxes.iou_thresholds),
         labels=scored.part.images.labels.astype(np.intp),
         sizes=None if boxes is None else np.round(boxes.sizes, DECIMALS),
         values={} if selection is None else image_values(scored, selection),
@@ -200,8 +199,8 @@ def _correct_runs(runs: NDArray[np.int32], boxes: BoxResult) -> CorrectRuns:
     return CorrectRuns(image, start, stop, boxes.num_images, len(boxes.thresholds))
 
 
-def _otsu_outcomes(otsu: OtsuResult) -> OtsuOutcomes:
-    correct = {mode: {iou: otsu.is_correct(mode, iou) for iou in IOU_THRESHOLDS} for mode in MODES}
+def _otsu_outcomes(otsu: OtsuResult, iou_thresholds: Sequence[float]) -> OtsuOutcomes:
+    correct = {mode: {iou: otsu.is_correct(mode, iou) for iou in iou_thresholds} for mode in MODES}
     return OtsuOutcomes(otsu.thresholds, correct)
 
 

@@ -61,10 +61,12 @@ def score_rules(config: ScoringConfig, scored: ScoredSplit, pseudo: ScoredSplit 
         found[PSEUDO_BOXES] = _at_selection(select_on_fullsup(pseudo.boxes), scored, boxes)
     for rule in config.tau:
         if rule != OTSU:
-            found[rule_of(rule)] = _at_selection(fix_threshold(boxes.thresholds, rule), scored, boxes)
+            fixed = fix_threshold(boxes.thresholds, rule, boxes.iou_thresholds)
+            found[rule_of(rule)] = _at_selection(fixed, scored, boxes)
         elif boxes.otsu is not None:
             correct = boxes.otsu.is_correct("single", 0.5)
-            found[OTSU] = _scores(score_at_otsu(boxes.otsu), correct, scored, float(boxes.otsu.thresholds.mean()))
+            scores = score_at_otsu(boxes.otsu, boxes.iou_thresholds)
+            found[OTSU] = _scores(scores, correct, scored, float(boxes.otsu.thresholds.mean()))
     return found
 
 

@@ -130,7 +130,7 @@ class SplitScore:
 
     Args:
         part: The whole split, whichever images are scored.
-        scoring: The grid of τ and the frame.
+        scoring: The grid of τ, the frame and the δ.
         quality_index: The place of the τ in the grid at which `ScoredSplit.quality` is taken; None for the best τ of
             every image.
         otsu: Whether every map is also cut by Otsu's method.
@@ -148,7 +148,11 @@ class SplitScore:
         self._masks: MaskEvaluator | None = None
         if part.has_boxes:
             boxes = {image_id: annotations.boxes[image_id] for image_id in ids}
-            self._boxes = BoxEvaluator(boxes, annotations.image_sizes, scoring.threshold_step, scoring.size, otsu=otsu)
+            self._boxes = BoxEvaluator(
+                *(boxes, annotations.image_sizes, scoring.threshold_step, scoring.size),
+                otsu=otsu,
+                iou_thresholds=scoring.iou_thresholds,
+            )
         if annotations.load_mask is not None:
             self._masks = MaskEvaluator(ids, scoring.threshold_step, scoring.size)
         if self._boxes is None and self._masks is None:
@@ -316,7 +320,7 @@ def score_maps(
     Args:
         source: Where the maps come from.
         part: The split, with its annotations.
-        scoring: The grid of τ and the frame.
+        scoring: The grid of τ, the frame and the δ.
         workers: Threads that score.
         reporter: Shows the progress.
         quality_indices: Method -> where the quality of localization is taken; see `SplitScore`.

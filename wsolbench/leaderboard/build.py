@@ -214,7 +214,8 @@ def _parts(tables: Sequence[Table], folder: Path) -> list[Part]:
 
 @_uncollected()
 def _texts(parts: Sequence[Part], tables: Sequence[Table], refused: int = 0) -> dict[str, bytes]:
-    further = {SAYS: claims_as_markdown(tables), SYSTEMS: systems_as_markdown(tables)}
+    usual = [table for table in tables if table.first.protocol.is_usual]
+    further = {SAYS: claims_as_markdown(usual), SYSTEMS: systems_as_markdown(usual)}
     pages = {name: text for name, text in further.items() if text is not None}
     texts = {
         PAGE: _readme(parts, tables, pages, refused),
@@ -241,14 +242,16 @@ def _part(table: Table, galleries: Collection[str]) -> Part:
         score=drawn.score,
         figures={TITLES[name]: f"{FIGURES}/{table.slug}-{name}.svg" for name in figures_of(drawn)},
         gallery=gallery if gallery in galleries else None,
+        is_usual=table.first.protocol.is_usual,
     )
 
 
 def _with_reported(parts: Sequence[Part], reported: Mapping[str, ReportedTable]) -> list[Part]:
     """Return the tables with what papers report of their data sets, and tables of what they report of others."""
-    measured = [row for part in parts for row in part.rows]
-    rows = reported_rows(reported, measured, {part.slug: part.name for part in parts})
-    own = {part.slug for part in parts}
+    usual = [part for part in parts if part.is_usual]  # papers report scores of the protocol
+    measured = [row for part in usual for row in part.rows]
+    rows = reported_rows(reported, measured, {part.slug: part.name for part in usual})
+    own = {part.slug for part in usual}
     papers = {table.source: table.bibtex for table in reported.values() if table.bibtex is not None}
     joined = [replace(part, rows=[*part.rows, *(row for row in rows if row.table == part.slug)]) for part in parts]
     others = [name for name in dict.fromkeys(row.table for row in rows) if name not in own]

@@ -17,7 +17,6 @@ from wsolbench.files import file_name, open_regular
 from wsolbench.leaderboard.measured import measured_json
 from wsolbench.processes import ordered_map_beside, spare_processors
 from wsolbench.progress import Reporter
-from wsolbench.protocol import FRAME
 from wsolbench.records import BackboneInfo, ResultRecord, TrainingInfo
 from wsolbench.records.compare import Scores, is_in_order, scores_of
 from wsolbench.records.identity import Facts, Identity, identity_of
@@ -362,10 +361,11 @@ def group_tables(entries: Iterable[Entry]) -> list[Table]:
     """Group entries by what makes them comparable; within a table, the best first.
 
     Tables of photos come before those of drawn images, and those of the data set with the most classes first. Of one
-    data set the table of the smallest selection is the first, but those of a limited number of images are the last.
+    data set the table of the smallest selection is the first, but those of a limited number of images are the last,
+    and behind them those of another frame or other δ than the protocol's.
     """
     titled = [(title, part) for group in _by_settings(entries) for title, part in _by_pixels(group)]
-    titled.sort(key=lambda each: (-len(each[1]), each[0]))
+    titled.sort(key=lambda each: (not _first(each[1]).protocol.is_usual, -len(each[1]), each[0]))
     parts = [tuple(sorted(_tell_apart(_mark_varied(part)), key=rank)) for _, part in titled]
     facts = [_facts_of_table(_first(part)) for part in parts]
     same_title = tell_apart([title for title, _ in titled], facts.__getitem__)
@@ -425,12 +425,13 @@ def _first(entries: Sequence[Entry]) -> ResultRecord:
     return min(entries, key=lambda entry: entry.makes_boxes).record
 
 
-def _place(table: Table) -> tuple[bool, int, str, bool, int, int, str]:
+def _place(table: Table) -> tuple[bool, int, str, bool, bool, int, int, str]:
     """Return by what tables are sorted."""
     dataset = table.first.dataset
     images = dataset.split_sizes[table.first.protocol.split]
     limited, rows = dataset.limit is not None, len(table.entries)
-    return _is_drawn(table), -dataset.num_classes, dataset.name, limited, images, -rows, table.title
+    unusual = not table.first.protocol.is_usual
+    return _is_drawn(table), -dataset.num_classes, dataset.name, unusual, limited, images, -rows, table.title
 
 
 def _is_drawn(table: Table) -> bool:
@@ -514,13 +515,13 @@ def _varied(entries: Iterable[Entry]) -> frozenset[tuple[int, str]]:
 def _title(record: ResultRecord) -> str:
     sizes, protocol = record.dataset.split_sizes, record.protocol
     title = f"{record.dataset.shown}, {protocol.split} ({sizes[protocol.split]:,} images"
-    frame = "" if protocol.frame == FRAME else f", frame {protocol.frame}×{protocol.frame}"
+    unusual = "".join(f", {told}" for told in protocol.unusual)
     if protocol.scored == "boxes":
-        return f"{title}; predicted boxes, no τ{frame})"
+        return f"{title}; predicted boxes, no τ{unusual})"
     if "train-fullsup" in sizes and protocol.split == "test":
         title += f", τ from {sizes['train-fullsup']:,} of train-fullsup"
     target = {"gt": "true class", "predicted": "predicted class", None: "stored maps"}[protocol.target]
-    return f"{title}; {target}, τ grid {protocol.threshold_step:g}{frame})"
+    return f"{title}; {target}, τ grid {protocol.threshold_step:g}{unusual})"
 
 
 def whole_of(table: Table, tables: Iterable[Table]) -> int | None:

@@ -119,8 +119,9 @@ class Drawn:
     @property
     def scored(self) -> str:
         """What the scores are."""
-        boxes = self.table.first.protocol.scored == "boxes"
-        return "MaxBoxAccV2 of predicted boxes" if boxes else _SCORES[self.score]
+        protocol = self.table.first.protocol
+        text = "MaxBoxAccV2 of predicted boxes" if protocol.scored == "boxes" else _SCORES[self.score]
+        return text.replace("MaxBoxAccV2", protocol.v2)
 
     def singles(self, head: Row) -> list[Row]:
         """Return the rows of the trainings that a row is the mean of; of a row of one training itself."""

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsolbench.escaping import finite_json
-from wsolbench.protocol import IOU_THRESHOLDS, cam_threshold_grid
+from wsolbench.protocol import cam_threshold_grid
 from wsolbench.records import ResultRecord
 from wsolbench.records.compare import Scores, in_order_of_ids
 from wsolbench.records.outcomes import find_localized
@@ -55,7 +55,7 @@ def _curves(record: ResultRecord) -> dict[str, Any] | None:
     thresholds = cam_threshold_grid(record.protocol.threshold_step)
     places = np.unique(np.linspace(0, len(thresholds) - 1, _MOST_POINTS).round().astype(int))
     curves = {"largest contour, δ 0.5": scored.box_acc("single", 0.5)}
-    curves |= {f"all contours, δ {iou:g}": scored.box_acc("multi", iou) for iou in IOU_THRESHOLDS}
+    curves |= {f"all contours, δ {iou:g}": scored.box_acc("multi", iou) for iou in record.protocol.iou_thresholds}
     return {
         "thresholds": _rounded(thresholds[places], 3),
         "lines": {name: _rounded(curve[places], 1) for name, curve in curves.items()},
@@ -70,7 +70,7 @@ def _rounded(values: NDArray[np.float64], digits: int) -> Sequence[float]:
 def _resampled(name: str, scores: Scores, record: ResultRecord) -> dict[str, Any]:
     """Return a score and those of resamples: `(lowest + number) * 100 / whole` for every number."""
     value, resampled = scores[name]
-    whole = len(record.evaluated.image_ids) * (len(IOU_THRESHOLDS) if name.endswith("_v2") else 1)
+    whole = len(record.evaluated.image_ids) * (len(record.protocol.iou_thresholds) if name.endswith("_v2") else 1)
     counts = np.rint(resampled * whole / 100).astype(np.int64)
     lowest, width = int(counts.min()), 1 if np.ptp(counts) < 2**8 else 2 if np.ptp(counts) < 2**16 else 4
     numbers = (counts - lowest).astype(f"<u{width}").tobytes()

@@ -71,11 +71,13 @@ class Part(BoardTable):
         figures: What a figure shows -> its file.
         gallery: The file of its gallery, or None.
         papers: What the sources of reported rows begin with -> the paper as BibTeX.
+        is_usual: Whether frame and δ are those of the protocol.
     """
 
     figures: Mapping[str, str] = field(default_factory=dict)
     gallery: str | None = None
     papers: Mapping[str, str] = field(default_factory=dict)
+    is_usual: bool = True
 
     @cached_property
     def is_reported(self) -> bool:
@@ -189,7 +191,7 @@ def render_page(parts: Sequence[Part], pages: Collection[str] = (), left_out: in
         left_out: How many records are wrong, and so are in no table.
     """
     measured = [part for part in parts if not part.is_reported]
-    strips = [strip for part in parts if (strip := _strip(part)) is not None]
+    strips = [strip for part in parts if part.is_usual and (strip := _strip(part)) is not None]
     rows = [row for part in parts for row in part.rows]
     page = html_template("wsolbench.leaderboard", "index.html.jinja").render(
         parts=parts,

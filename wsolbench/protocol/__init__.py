@@ -36,6 +36,7 @@ from wsolbench.protocol.grid import (
     Scoring,
     SizeKey,
     cam_threshold_grid,
+    check_iou_thresholds,
 )
 from wsolbench.protocol.pointing import Pointing, point_at_boxes, point_at_mask
 from wsolbench.protocol.scoremaps import (
@@ -90,6 +91,7 @@ __all__ = [
     "boxes_at",
     "cam_threshold_grid",
     "check_boxes",
+    "check_iou_thresholds",
     "check_scoremap",
     "classified_scoremap",
     "classify_raw_map",

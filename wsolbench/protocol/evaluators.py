@@ -17,7 +17,15 @@ from numpy.typing import NDArray
 
 from wsolbench.errors import DataError, ScoremapError, UsageError
 from wsolbench.protocol.boxes import LARGEST_SIDE, NO_BOX, check_boxes, object_sizes, scale_boxes, unpack_boxes
-from wsolbench.protocol.grid import DEFAULT_INTERVAL, FRAME, IOU_THRESHOLDS, MODES, Mode, cam_threshold_grid
+from wsolbench.protocol.grid import (
+    DEFAULT_INTERVAL,
+    FRAME,
+    IOU_THRESHOLDS,
+    MODES,
+    Mode,
+    cam_threshold_grid,
+    check_iou_thresholds,
+)
 from wsolbench.protocol.scoremaps import check_scoremap, scoremap_in_frame
 from wsolbench.protocol.sweep import AtOtsu, IouCurves, best_iou_curves
 
@@ -36,7 +44,6 @@ Outcomes: TypeAlias = dict[str, tuple[tuple[int, int], ...]]
 
 _BUILD_FROM_ALL = "build each from the annotations of all images, and update it with those of its part"
 _AT_A_TIME = 1000  # images whose steps are read at a time
-_OUTCOMES = [(mode, iou_threshold) for mode in MODES for iou_threshold in IOU_THRESHOLDS]
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,6 +141,11 @@ class BoxResult:
         return len(self.image_ids)
 
     @property
+    def iou_thresholds(self) -> tuple[float, ...]:
+        """The δ, ascending."""
+        return tuple(self.counts["multi"])
+
+    @property
     def max_box_acc(self) -> float:
         """MaxBoxAcc in percent: the largest contour's box, δ = 0.5, at the best τ."""
         return float(self.box_acc("single", 0.5).max())
@@ -141,7 +153,7 @@ class BoxResult:
     @property
     def max_box_acc_by_iou(self) -> dict[float, float]:
         """For each δ, the percentage of images correct at the best τ for this δ, with the boxes of all contours."""
-        return {iou_threshold: float(self.box_acc("multi", iou_threshold).max()) for iou_threshold in IOU_THRESHOLDS}
+        return {iou: float(self.box_acc("multi", iou).max()) for iou in self.iou_thresholds}
 
     @property
     def max_box_acc_v2(self) -> float:
@@ -157,18 +169,18 @@ class BoxResult:
         """Return BoxAcc(τ, δ) for every τ: (T,) percent of images.
 
         Raises:
-            UsageError: If mode or δ is not one of the protocol's.
+            UsageError: If mode or δ is not one of the evaluator's.
         """
-        _check_outcome(mode, iou_threshold)
+        self._check_outcome(mode, iou_threshold)
         return self.counts[mode][iou_threshold] * 100.0 / self.num_images
 
     def is_correct(self, mode: Mode, iou_threshold: float, threshold_index: int) -> NDArray[np.bool_]:
         """Return, for every image in the order of `image_ids`, whether it is correct at one τ: (N,) bool.
 
         Raises:
-            UsageError: If mode, δ or the index of τ is not one of the protocol's.
+            UsageError: If mode, δ or the index of τ is not one of the evaluator's.
         """
-        _check_outcome(mode, iou_threshold)
+        self._check_outcome(mode, iou_threshold)
         if not 0 <= threshold_index < len(self.thresholds):
             raise UsageError(f"threshold index {threshold_index}: expected 0 to {len(self.thresholds) - 1}")
         image, start, stop = self.runs[mode][iou_threshold].T
@@ -183,6 +195,11 @@ class BoxResult:
     def boxes_at(self, threshold_index: int) -> NDArray[np.int64]:
         """Return the box of the largest contour at one τ, for every image: (N, 4), `NO_BOX` where none is predicted."""
         return self.iou_steps.boxes_at(threshold_index)
+
+    def _check_outcome(self, mode: str, iou_threshold: float) -> None:
+        if mode not in MODES or iou_threshold not in self.iou_thresholds:
+            expected = f"mode one of {MODES} and IoU threshold one of {self.iou_thresholds}"
+            raise UsageError(f"expected {expected}, got '{mode}' and {iou_threshold}")
 
     def _by_image(self, runs: NDArray[np.int32]) -> Outcomes:
         pairs: list[list[tuple[int, int]]] = [[] for _ in self.image_ids]
@@ -203,10 +220,12 @@ class BoxEvaluator:
             is and has to be in [0, 1]; any other one is a raw map, which is resized and normalised. None compares each
             map at its own size, which is not the protocol's.
         otsu: Whether every map is also cut by Otsu's method.
+        iou_thresholds: The δ, ascending, 0.5 among them; V2 is the mean over them.
 
     Raises:
         DataError: If there is no image, or an image's boxes or size are missing or malformed.
-        UsageError: If the interval is not above 0 and at most 1, or the frame is empty or too large.
+        UsageError: If the interval is not above 0 and at most 1, the frame is empty or too large, or the δ are not
+            what records can have (see `check_iou_thresholds`).
 
     Source: protocol, "IoU and counting".
     """
@@ -219,7 +238,10 @@ class BoxEvaluator:
         frame: Frame = (FRAME, FRAME),
         *,
         otsu: bool = False,
+        iou_thresholds: Sequence[float] = IOU_THRESHOLDS,
     ) -> None:
+        deltas = check_iou_thresholds(iou_thresholds)
+        self._outcomes: list[tuple[Mode, float]] = [(mode, iou) for mode in MODES for iou in deltas]
         self._frame = _check_frame(frame)
         corner = np.uint16 if frame is None or max(frame) > 2**8 else np.uint8
         self._otsu: dict[str, AtOtsu] | None = {} if otsu else None
@@ -289,7 +311,7 @@ class BoxEvaluator:
             if curves.otsu is None:
                 raise UsageError(f"IoU curves of '{image_id}' lack the IoU at the τ of Otsu's method")
             self._otsu[image_id] = curves.otsu
-        self._runs[image_id] = _encode_runs(curves).tobytes()
+        self._runs[image_id] = _encode_runs(curves, self._outcomes).tobytes()
         self._steps[image_id] = b"" if curves.boxes is None else self._encode_steps(curves.single, curves.boxes)
         self._ledger.tick([image_id])
 
@@ -299,10 +321,10 @@ class BoxEvaluator:
         Build both evaluators from the annotations of all images, in any order, and update each with its own part.
 
         Raises:
-            UsageError: If the other one's boxes, sizes or grid differ, or both have seen an image.
+            UsageError: If the other one's boxes, sizes, grid or δ differ, or both have seen an image.
         """
         if not isinstance(other, BoxEvaluator) or not self._same_settings(other):
-            told = "evaluators can be merged only if they have the same boxes, image sizes, interval and frame"
+            told = "evaluators can be merged only if they have the same boxes, image sizes, interval, frame and δ"
             raise UsageError(f"{told}; {_BUILD_FROM_ALL}")
         self._ledger.merge(other._ledger)
         self._runs.update(other._runs)
@@ -326,7 +348,7 @@ class BoxEvaluator:
         rows = np.stack([image, start, stop], axis=1)
         runs: dict[Mode, dict[float, NDArray[np.int32]]] = {mode: {} for mode in MODES}
         counts: dict[Mode, dict[float, NDArray[np.int64]]] = {mode: {} for mode in MODES}
-        for number, (mode, iou_threshold) in enumerate(_OUTCOMES):
+        for number, (mode, iou_threshold) in enumerate(self._outcomes):
             runs[mode][iou_threshold] = rows[kind == number]
             counts[mode][iou_threshold] = _count_runs(runs[mode][iou_threshold], len(self.thresholds))
         frames = list(self._sizes.values()) if self._frame is None else [self._frame] * len(image_ids)
@@ -352,6 +374,7 @@ class BoxEvaluator:
             and self._ledger.expects_the_same(other._ledger)
             and self._sizes == other._sizes
             and self._frame == other._frame
+            and self._outcomes == other._outcomes
             and (self._otsu is None) == (other._otsu is None)
             and all(np.array_equal(boxes, other._boxes[image_id]) for image_id, boxes in self._boxes.items())
         )
@@ -594,12 +617,6 @@ def _in_frame(scoremap: NDArray[np.floating[Any]], image_id: str, frame: Frame) 
     return scoremap_in_frame(scoremap, image_id, frame)[1]
 
 
-def _check_outcome(mode: str, iou_threshold: float) -> None:
-    if (mode, iou_threshold) not in _OUTCOMES:
-        expected = f"mode one of {MODES} and IoU threshold one of {IOU_THRESHOLDS}"
-        raise UsageError(f"expected {expected}, got '{mode}' and {iou_threshold}")
-
-
 def _check_size(size: tuple[int, int] | None, image_id: str) -> tuple[int, int]:
     if size is None:
         raise DataError(f"size of '{image_id}': missing")
@@ -609,11 +626,11 @@ def _check_size(size: tuple[int, int] | None, image_id: str) -> tuple[int, int]:
     return int(width), int(height)
 
 
-def _encode_runs(curves: IouCurves) -> NDArray[np.int32]:
-    """Return (R, 3) rows (index in `_OUTCOMES`, start, stop): the runs of threshold indices that are correct."""
-    curve_of = {"single": curves.single, "multi": curves.multi}
-    correct = np.zeros((len(_OUTCOMES), len(curves.single) + 2), dtype=np.bool_)
-    for number, (mode, iou_threshold) in enumerate(_OUTCOMES):
+def _encode_runs(curves: IouCurves, outcomes: Sequence[tuple[Mode, float]]) -> NDArray[np.int32]:
+    """Return (R, 3) rows (index in `outcomes`, start, stop): the runs of threshold indices that are correct."""
+    curve_of: dict[Mode, NDArray[np.float64]] = {"single": curves.single, "multi": curves.multi}
+    correct = np.zeros((len(outcomes), len(curves.single) + 2), dtype=np.bool_)
+    for number, (mode, iou_threshold) in enumerate(outcomes):
         np.greater_equal(curve_of[mode], iou_threshold, out=correct[number, 1:-1])
     row = correct.ravel()  # every outcome begins and ends with an index at which it is not correct
     edges = (row[1:] != row[:-1]).nonzero()[0]  # start, stop, start, stop ... of each outcome

@@ -6,7 +6,7 @@ its extended version, which adds MaxBoxAccV2 with its three IoU thresholds.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
@@ -28,6 +28,7 @@ __all__ = [
     "Scoring",
     "SizeKey",
     "cam_threshold_grid",
+    "check_iou_thresholds",
 ]
 
 Mode: TypeAlias = Literal["single", "multi"]
@@ -43,7 +44,7 @@ LARGEST_FRAME: Final = 1024
 """Side of the largest; a larger one would only fill the memory."""
 
 IOU_THRESHOLDS: Final = (0.3, 0.5, 0.7)
-"""The δ of MaxBoxAccV2; MaxBoxAcc uses 0.5 alone."""
+"""The δ of MaxBoxAccV2 in the protocol; MaxBoxAcc uses 0.5 alone."""
 
 DEFAULT_INTERVAL: Final = 0.001
 """Step of the grid of scoremap thresholds τ."""
@@ -67,13 +68,15 @@ class Scoring:
     Args:
         threshold_step: Step of the grid of τ.
         frame: Side of the evaluation frame in pixels.
+        iou_thresholds: The δ of which V2 is the mean; see `check_iou_thresholds`.
 
     Raises:
-        UsageError: The frame is smaller or larger than records have it.
+        UsageError: The frame is smaller or larger than records have it, or the δ are not what records have.
     """
 
     threshold_step: float = DEFAULT_INTERVAL
     frame: int = FRAME
+    iou_thresholds: tuple[float, ...] = IOU_THRESHOLDS
 
     def __post_init__(self) -> None:
         """Check the settings."""
@@ -82,11 +85,37 @@ class Scoring:
                 f"frame: expected a side of {SMALLEST_FRAME} to {LARGEST_FRAME} pixels, as in --frame {FRAME}, "
                 f"got {self.frame}"
             )
+        check_iou_thresholds(self.iou_thresholds)
 
     @property
     def size(self) -> tuple[int, int]:
         """Width and height of the frame in pixels."""
         return self.frame, self.frame
+
+
+def check_iou_thresholds(iou_thresholds: Iterable[float]) -> tuple[float, ...]:
+    """Return IoU thresholds δ if records can have them.
+
+    Args:
+        iou_thresholds: Expected to be ascending multiples of 0.01 above 0 and below 1, among them 0.5, at which
+            MaxBoxAcc, Top-k Loc and accuracies by object size are.
+
+    Raises:
+        UsageError: They are something else.
+    """
+    given = tuple(iou_thresholds)
+    are_possible = all(0 < each < 1 and round(each, 2) == each for each in given)
+    if not given or not are_possible or list(given) != sorted(set(given)):
+        raise UsageError(
+            "IoU thresholds: expected ascending multiples of 0.01 above 0 and below 1, as in --iou 0.5 --iou 0.75, got "
+            f"{', '.join(f'{each:g}' for each in given) or 'none'}"
+        )
+    if 0.5 not in given:
+        raise UsageError(
+            f"IoU thresholds: expected 0.5 among them, at which MaxBoxAcc and Top-k Loc are, got "
+            f"{', '.join(f'{each:g}' for each in given)}"
+        )
+    return given
 
 
 def cam_threshold_grid(interval: float = DEFAULT_INTERVAL) -> NDArray[np.float64]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -93,12 +94,15 @@ class ThresholdSelection:
             raise UsageError(f"train-fullsup and test must be evaluated with the same interval, got {sizes}")
 
 
-def fix_threshold(thresholds: NDArray[np.float64], threshold: float) -> ThresholdSelection:
+def fix_threshold(
+    thresholds: NDArray[np.float64], threshold: float, iou_thresholds: Sequence[float] = IOU_THRESHOLDS
+) -> ThresholdSelection:
     """Return one τ for the largest contour and for every δ.
 
     Args:
         thresholds: (T,) the grid of τ.
         threshold: The τ, which has to be in the grid.
+        iou_thresholds: The δ.
 
     Raises:
         UsageError: It is not in the grid.
@@ -106,12 +110,12 @@ def fix_threshold(thresholds: NDArray[np.float64], threshold: float) -> Threshol
     index = int(np.abs(thresholds - threshold).argmin())
     if abs(thresholds[index] - threshold) > _ROUNDING:
         raise UsageError(f"τ {threshold:g} is not in the grid of {len(thresholds)} thresholds from 0 to below 1")
-    return ThresholdSelection(thresholds, index, dict.fromkeys(IOU_THRESHOLDS, index))
+    return ThresholdSelection(thresholds, index, dict.fromkeys(iou_thresholds, index))
 
 
-def score_at_otsu(otsu: OtsuResult) -> SelectedScores:
+def score_at_otsu(otsu: OtsuResult, iou_thresholds: Sequence[float] = IOU_THRESHOLDS) -> SelectedScores:
     """Return the accuracies where every map is cut at the τ of Otsu's method."""
-    by_iou = {iou: float(otsu.is_correct("multi", iou).mean() * 100) for iou in IOU_THRESHOLDS}
+    by_iou = {iou: float(otsu.is_correct("multi", iou).mean() * 100) for iou in iou_thresholds}
     return SelectedScores(
         box_acc=float(otsu.is_correct("single", 0.5).mean() * 100),
         box_acc_by_iou=by_iou,
@@ -145,7 +149,7 @@ def select_on_fullsup(fullsup: BoxResult) -> ThresholdSelection:
     return ThresholdSelection(
         thresholds=fullsup.thresholds,
         single_index=select_threshold(fullsup.box_acc("single", 0.5)),
-        multi_index={iou: select_threshold(fullsup.box_acc("multi", iou)) for iou in IOU_THRESHOLDS},
+        multi_index={iou: select_threshold(fullsup.box_acc("multi", iou)) for iou in fullsup.iou_thresholds},
     )
 
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from wsolbench.errors import DataError
 from wsolbench.protocol.boxes import size_classes
-from wsolbench.protocol.grid import IOU_THRESHOLDS, OBJECT_SIZES, Mode
+from wsolbench.protocol.grid import OBJECT_SIZES, Mode
 from wsolbench.protocol.resampled_curves import Drawn, best_of, counts_where, groups_where, largest_of
 from wsolbench.protocol.rules import OTSU, PSEUDO_BOXES
 
@@ -390,7 +390,7 @@ def _score_resamples(
         places[_prefixes(PSEUDO_BOXES)] = _best_places(rules.pseudo.correct, of_pseudo)
     for rule, index in rules.fixed.items():
         place = np.full(len(oracle), index)
-        places[_prefixes(rule)] = place, dict.fromkeys(IOU_THRESHOLDS, place)
+        places[_prefixes(rule)] = place, dict.fromkeys(multi, place)
     sizes = None if scored.sizes is None else size_classes(scored.sizes)[:, None] == np.arange(len(OBJECT_SIZES))
     if sizes is not None:
         scores |= _scores_by_size("max_", groups_where(single, oracle, drawn, sizes), sizes, drawn)
@@ -425,7 +425,7 @@ def _otsu_scores(
         return counts
 
     single, (prefix, front), images = correct["single"][0.5], _prefixes(OTSU), len(drawn.counts)
-    scores = _box_scores(prefix, images, count(single), {iou: count(correct["multi"][iou]) for iou in IOU_THRESHOLDS})
+    scores = _box_scores(prefix, images, count(single), {iou: count(of) for iou, of in correct["multi"].items()})
     return scores | {f"{front}top{k}_loc": count(single & hit) * 100.0 / images for k, hit in hits.items()}
 
 
@@ -452,9 +452,9 @@ def _scores_by_size(
     return {f"{prefix}box_acc_by_size.{size}": values for size, values, images in found if images.any()}
 
 
-def _curves(correct: Mapping[Mode, Mapping[float, CorrectRuns]]) -> tuple[CorrectRuns, dict[float, CorrectRuns]]:
+def _curves(correct: Mapping[Mode, Mapping[float, CorrectRuns]]) -> tuple[CorrectRuns, Mapping[float, CorrectRuns]]:
     """Return what the metrics are about: the largest contour at δ = 0.5, and all contours at every δ."""
-    return correct["single"][0.5], {iou: correct["multi"][iou] for iou in IOU_THRESHOLDS}
+    return correct["single"][0.5], correct["multi"]
 
 
 def _box_scores(

@@ -13,7 +13,6 @@ from wsolbench.contract.choices import iou_key
 from wsolbench.errors import DataError
 from wsolbench.protocol import (
     FRAME,
-    IOU_THRESHOLDS,
     LARGEST_FRAME,
     MODES,
     SMALLEST_FRAME,
@@ -46,7 +45,7 @@ def encode_part(part: SplitOutcomes) -> dict[str, Any]:
     correct = None
     if part.correct is not None:
         correct = {
-            mode: {iou_key(iou): _encoded_runs(part.correct[mode][iou]) for iou in IOU_THRESHOLDS} for mode in MODES
+            mode: {iou_key(iou): _encoded_runs(runs) for iou, runs in part.correct[mode].items()} for mode in MODES
         }
     encoded: dict[str, Any] = {
         "correct": correct,
@@ -68,7 +67,7 @@ def encode_part(part: SplitOutcomes) -> dict[str, Any]:
         encoded["otsu"] = {
             "thresholds": part.otsu.thresholds.tolist(),
             "correct": {
-                mode: {iou_key(iou): correct_at_otsu[mode][iou].astype(int).tolist() for iou in IOU_THRESHOLDS}
+                mode: {iou_key(iou): of_images.astype(int).tolist() for iou, of_images in correct_at_otsu[mode].items()}
                 for mode in MODES
             },
         }
@@ -86,7 +85,13 @@ def encode_part(part: SplitOutcomes) -> dict[str, Any]:
     return encoded
 
 
-def decode_part(part: Mapping[str, Any], info: SplitInfo, ids: tuple[str, ...], thresholds: int) -> SplitOutcomes:
+def decode_part(
+    part: Mapping[str, Any],
+    info: SplitInfo,
+    ids: tuple[str, ...],
+    thresholds: int,
+    iou_thresholds: Sequence[float],
+) -> SplitOutcomes:
     """Return the outcomes of a split, checked.
 
     Args:
@@ -94,6 +99,7 @@ def decode_part(part: Mapping[str, Any], info: SplitInfo, ids: tuple[str, ...], 
         info: What the summary says of the split.
         ids: Its images.
         thresholds: T, the size of the grid of τ.
+        iou_thresholds: The δ.
 
     Raises:
         DataError: They are not possible, or not of the images.
@@ -108,7 +114,7 @@ def decode_part(part: Mapping[str, Any], info: SplitInfo, ids: tuple[str, ...], 
         correct=None
         if correct is None
         else {
-            mode: {iou: _decoded_runs(correct[mode][iou_key(iou)], thresholds) for iou in IOU_THRESHOLDS}
+            mode: {iou: _decoded_runs(correct[mode][iou_key(iou)], thresholds) for iou in iou_thresholds}
             for mode in MODES
         },
         hits={int(k): read_hits(hit) for k, hit in part["hits"].items()},
@@ -119,7 +125,7 @@ def decode_part(part: Mapping[str, Any], info: SplitInfo, ids: tuple[str, ...], 
         images_sha256=None if part["images_sha256"] is None else str(part["images_sha256"]),
         frame=frame,
         histograms=_decoded_histograms(part["histograms"], thresholds) if "histograms" in part else None,
-        otsu=_decoded_otsu(part["otsu"]) if "otsu" in part else None,
+        otsu=_decoded_otsu(part["otsu"], iou_thresholds) if "otsu" in part else None,
         labels=_whole_numbers(part["labels"]) if part.get("labels") is not None else None,
         sizes=sizes if true is None else _sizes_of(true, frame),
         values={name: _shares(values) for name, values in part["values"].items()} if "values" in part else None,
@@ -237,11 +243,11 @@ def _decoded_histograms(histograms: Mapping[str, list[int]], thresholds: int) ->
     return ScoreHistograms(foreground.astype(np.int64), background.astype(np.int64))
 
 
-def _decoded_otsu(otsu: Mapping[str, Any]) -> OtsuOutcomes:
+def _decoded_otsu(otsu: Mapping[str, Any], iou_thresholds: Sequence[float]) -> OtsuOutcomes:
     correct = otsu["correct"]
     return OtsuOutcomes(
         read_statistic(otsu["thresholds"]),
-        {mode: {iou: read_hits(correct[mode][iou_key(iou)]) for iou in IOU_THRESHOLDS} for mode in MODES},
+        {mode: {iou: read_hits(correct[mode][iou_key(iou)]) for iou in iou_thresholds} for mode in MODES},
     )
 
 

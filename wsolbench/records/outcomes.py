@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from wsolbench.errors import DataError, UsageError
 from wsolbench.protocol import (
     FRAME,
-    IOU_THRESHOLDS,
     NO_BOX,
     Mode,
     ScoreHistograms,
@@ -174,9 +173,8 @@ class SplitOutcomes:
             for name, values in (self.values or {}).items()
         }
         if self.values and self.correct is not None:
-            multi = [self.correct["multi"][iou] for iou in IOU_THRESHOLDS]
             shares["box_acc_area"] = _shares_of_thresholds([self.correct["single"][0.5]])
-            shares["box_acc_area_v2"] = _shares_of_thresholds(multi)
+            shares["box_acc_area_v2"] = _shares_of_thresholds([*self.correct["multi"].values()])
         return shares
 
     def box_acc(self, mode: Mode, iou_threshold: float) -> NDArray[np.float64]:

@@ -25,11 +25,19 @@ from wsolbench.contract.choices import (
     SplitName,
     Target,
     TrainingPrecision,
+    iou_key,
 )
 from wsolbench.contract.inputs import InputSetting, shown_input
 from wsolbench.contract.methods import NOT_DEFINED
-from wsolbench.errors import DataError
-from wsolbench.protocol import FRAME, IOU_THRESHOLDS, LARGEST_FRAME, SMALLEST_FRAME, SizeKey
+from wsolbench.errors import DataError, UsageError
+from wsolbench.protocol import (
+    FRAME,
+    IOU_THRESHOLDS,
+    LARGEST_FRAME,
+    SMALLEST_FRAME,
+    SizeKey,
+    check_iou_thresholds,
+)
 from wsolbench.protocol.rules import OTSU, PSEUDO_BOXES, fixed_threshold
 from wsolbench.protocol.uncertainty import IntervalKind
 from wsolbench.records.plain import LONGEST_TEXT, plain, sealed
@@ -48,6 +56,10 @@ SCHEMA_VERSION: Literal[3] = 3
 
 LARGEST_COUNT = 2**53
 """Whole numbers up to it are exact in every reader of JSON."""
+_MOST_LISTED = 4
+"""IoU thresholds that the name of their mean lists; of more it has the first and the last."""
+_BY_IOU = ("_by_iou", "cam_threshold")
+"""How names end of what there is for each δ."""
 OF_METHOD = "method"
 """Among the phases of a record: the method alone, without the network whose features it reads."""
 
@@ -61,10 +73,11 @@ def _as_file(value: Any) -> Any:
     return printable(value.replace("\\", "\N{REPLACEMENT CHARACTER}")) if isinstance(value, str) else value
 
 
-def _of_the_protocol(thresholds: tuple[float, ...]) -> tuple[float, ...]:
-    if thresholds != IOU_THRESHOLDS:
-        raise ValueError(f"expected {list(IOU_THRESHOLDS)}")
-    return thresholds
+def _possible(iou_thresholds: tuple[float, ...]) -> tuple[float, ...]:
+    try:
+        return check_iou_thresholds(iou_thresholds)
+    except UsageError as error:
+        raise ValueError(str(error)) from None
 
 
 def _is_rule(name: str) -> str:
@@ -91,8 +104,9 @@ PartName: TypeAlias = SplitName | Literal["pseudo-boxes"]
 RuleName = Annotated[str, AfterValidator(_is_rule)]
 Plain = Annotated[dict[str, Any], BeforeValidator(plain)]
 """Settings of any kind, as JSON has them."""
-PercentByIou = Annotated[dict[IouKey, Percent], Field(min_length=len(IOU_THRESHOLDS))]
-FractionByIou = Annotated[dict[IouKey, Fraction], Field(min_length=len(IOU_THRESHOLDS))]
+_FOR_EACH_IOU = Field(min_length=1, json_schema_extra={"additionalProperties": False})
+PercentByIou = Annotated[dict[IouKey, Percent], _FOR_EACH_IOU]
+FractionByIou = Annotated[dict[IouKey, Fraction], _FOR_EACH_IOU]
 PercentBySize = Annotated[dict[SizeKey, Percent], Field(min_length=1)]
 """Of the sizes that images have; see `wsolbench.protocol.OBJECT_SIZES`."""
 
@@ -515,7 +529,30 @@ class ProtocolInfo(_Part):
     frame: int = Field(
         ge=SMALLEST_FRAME, le=LARGEST_FRAME, description=f"side of the evaluation frame in pixels; usually {FRAME}"
     )
-    iou_thresholds: Annotated[tuple[float, ...], AfterValidator(_of_the_protocol)]
+    iou_thresholds: Annotated[tuple[float, ...], AfterValidator(_possible)] = Field(
+        description=f"the δ of which V2 is the mean, ascending, 0.5 among them; usually {list(IOU_THRESHOLDS)}"
+    )
+
+    @property
+    def is_usual(self) -> bool:
+        """Whether frame and δ are those of the protocol: others give scores that stand apart."""
+        return self.frame == FRAME and self.iou_thresholds == IOU_THRESHOLDS
+
+    @property
+    def v2(self) -> str:
+        """What V2 is called: over other δ than those of the protocol, what it is."""
+        deltas = self.iou_thresholds
+        if deltas == IOU_THRESHOLDS:
+            return "MaxBoxAccV2"
+        if len(deltas) > _MOST_LISTED:
+            return f"V2 over {len(deltas)} δ, {deltas[0]:g} to {deltas[-1]:g}"
+        return f"V2 over δ {', '.join(f'{each:g}' for each in deltas)}"
+
+    @property
+    def unusual(self) -> list[str]:
+        """What of frame and δ is not that of the protocol, for people."""
+        frame = [] if self.frame == FRAME else [f"frame {self.frame}×{self.frame}"]
+        return [*frame, *([] if self.iou_thresholds == IOU_THRESHOLDS else [self.v2])]
 
 
 class Environment(_Part):
@@ -597,9 +634,22 @@ class ResultRecord(_Part):
 
     @model_validator(mode="after")
     def _older_ones_are_of_the_protocol(self) -> Self:
-        """Refuse an older record of another frame: there was one only."""
-        if self.migrated_from is not None and self.protocol.frame != FRAME:
-            raise ValueError(f"protocol.frame is {self.protocol.frame}, expected {FRAME} in an older record")
+        """Refuse an older record of another frame or of other δ: there was one of each."""
+        if self.migrated_from is not None and not self.protocol.is_usual:
+            raise ValueError(f"an older record is of frame {FRAME} and δ {', '.join(map(str, IOU_THRESHOLDS))}")
+        return self
+
+    @model_validator(mode="after")
+    def _terms_are_of_the_iou_thresholds(self) -> Self:
+        """Refuse scores and τ that are not there for each δ, and for no other."""
+        expected = [iou_key(iou) for iou in self.protocol.iou_thresholds]
+        parts: dict[str, Metrics | ThresholdScores] = {"metrics": self.metrics}
+        parts |= {f"thresholds.{rule}": scores for rule, scores in self.thresholds.items()}
+        for place, part in parts.items():
+            for name, terms in part:
+                if isinstance(terms, dict) and name.endswith(_BY_IOU) and sorted(terms) != expected:
+                    told = f"protocol.iou_thresholds is {', '.join(expected)}"
+                    raise ValueError(f"{told}, but {place}.{name} is of {', '.join(terms)}")
         return self
 
     _outcomes: tuple[SplitOutcomes, ...] | None = PrivateAttr(default=None)

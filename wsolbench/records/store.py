@@ -498,11 +498,11 @@ def _decoded(
     Raises:
         DataError: They have another form, or are not of the record's splits.
     """
-    thresholds = len(cam_threshold_grid(record.protocol.threshold_step))
+    grid, deltas = cam_threshold_grid(record.protocol.threshold_step), record.protocol.iou_thresholds
     if set(parts) != {info.split for info in record.splits}:
         raise DataError(f"{where}: outcomes of {', '.join(parts)}, where the record has other splits")
     try:
-        outcomes = [decode_part(parts[info.split], info, ids[info.split], thresholds) for info in record.splits]
+        outcomes = [decode_part(parts[info.split], info, ids[info.split], len(grid), deltas) for info in record.splits]
         for part in outcomes:
             check_labels(part, record.dataset.num_classes, classified=record.is_classified)
     except DataError as error:

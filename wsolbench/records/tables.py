@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from tabulate import tabulate
 
-from wsolbench.contract.choices import IOU_KEYS
+from wsolbench.contract.choices import iou_key
 from wsolbench.contract.methods import NOT_DEFINED
 from wsolbench.errors import UsageError
 from wsolbench.escaping import markdown_text, visible
 from wsolbench.protocol import (
-    FRAME,
     IOU_THRESHOLDS,
     MODES,
     OBJECT_SIZES,
@@ -41,6 +40,7 @@ __all__ = [
     "contrasts_markdown",
     "contrasts_table",
     "curves_frame",
+    "metric_labels",
     "plot_curves",
     "records_frame",
     "results_html",
@@ -61,20 +61,34 @@ INTERVAL = ", 95 %"
 """What follows the name of a metric where a table shows its interval."""
 FULLSUP = "fullsup τ"
 """What a table calls the τ that is chosen on train-fullsup."""
-LABELS = {
-    "max_box_acc": "MaxBoxAcc, oracle τ",
-    "fullsup_box_acc": "MaxBoxAcc, fullsup τ",
-    "max_box_acc_v2": "MaxBoxAccV2, oracle τ",
-    "fullsup_box_acc_v2": "MaxBoxAccV2, fullsup τ",
-    **{f"max_box_acc_by_iou.{key}": f"V2 at IoU {key}, oracle τ" for key in IOU_KEYS},
-    **{f"fullsup_box_acc_by_iou.{key}": f"V2 at IoU {key}, fullsup τ" for key in IOU_KEYS},
-    "gt_known_loc": "GT-known Loc",
-    "top1_loc": "Top-1 Loc",
-    "top5_loc": "Top-5 Loc",
-    "top1_acc": "top-1",
-    "top5_acc": "top-5",
-    "pxap": "PxAP",
-}
+
+
+def metric_labels(v2: str = "MaxBoxAccV2", iou_thresholds: Iterable[float] = IOU_THRESHOLDS) -> dict[str, str]:
+    """Return what tables call metrics.
+
+    Args:
+        v2: The name of the mean over δ.
+        iou_thresholds: The δ.
+    """
+    keys = [iou_key(iou) for iou in iou_thresholds]
+    return {
+        "max_box_acc": "MaxBoxAcc, oracle τ",
+        "fullsup_box_acc": "MaxBoxAcc, fullsup τ",
+        "max_box_acc_v2": f"{v2}, oracle τ",
+        "fullsup_box_acc_v2": f"{v2}, fullsup τ",
+        **{f"max_box_acc_by_iou.{key}": f"V2 at IoU {key}, oracle τ" for key in keys},
+        **{f"fullsup_box_acc_by_iou.{key}": f"V2 at IoU {key}, fullsup τ" for key in keys},
+        "gt_known_loc": "GT-known Loc",
+        "top1_loc": "Top-1 Loc",
+        "top5_loc": "Top-5 Loc",
+        "top1_acc": "top-1",
+        "top5_acc": "top-5",
+        "pxap": "PxAP",
+    }
+
+
+LABELS = metric_labels()
+"""What tables call the metrics of the protocol."""
 FURTHER_LABELS = {
     "mean_iou": "Mean IoU, oracle τ",
     "fullsup_mean_iou": "Mean IoU, fullsup τ",
@@ -95,16 +109,22 @@ def rule_label(rule: str) -> str:
     return {OTSU: "Otsu's τ", PSEUDO_BOXES: "τ of pseudo boxes"}.get(rule, rule) if fixed is None else f"τ {fixed:g}"
 
 
-def _labels(rules: Iterable[str], *, further: bool = False) -> dict[str, str]:
-    """Return what tables call metrics, those at the τ of rules too, in the order of their lines."""
+def _labels(record: ResultRecord, *, further: bool = False) -> dict[str, str]:
+    """Return what tables call the metrics of a record, those at the τ of its rules too, in the order of their lines."""
+    labels = metric_labels(record.protocol.v2, record.protocol.iou_thresholds)
     of_rules = {
         f"{rule}.{name.removeprefix('fullsup_')}": label.replace("fullsup τ", rule_label(rule))
-        for rule in rules
-        for name, label in LABELS.items()
+        for rule in record.thresholds
+        for name, label in labels.items()
         if name.startswith("fullsup_")
     }
-    shown = LABELS | of_rules | (FURTHER_LABELS if further else {})
-    return {name: label for name, label in shown.items() if name != "pxap"} | {"pxap": LABELS["pxap"]}
+    shown = labels | of_rules | (_further_labels(record) if further else {})
+    return {name: label for name, label in shown.items() if name != "pxap"} | {"pxap": labels["pxap"]}
+
+
+def _further_labels(record: ResultRecord) -> dict[str, str]:
+    area = {} if record.protocol.is_usual else {"box_acc_area_v2": f"Area under BoxAcc, {record.protocol.v2}"}
+    return FURTHER_LABELS | area
 
 
 def results_table(
@@ -209,8 +229,12 @@ def _cells_by_metric(
     shown = [_shown_thresholds(record, has_fullsup=has_fullsup) for record in records]
     named = [(name, threshold) for name, of_one in zip(names, shown, strict=True) for threshold in of_one.values()]
     cells = {
-        label: [column[label][place] for column, labels in zip(columns, shown, strict=True) for place in labels]
-        for label in columns[0]
+        label: [
+            column[label][place] if label in column else ""
+            for column, labels in zip(columns, shown, strict=True)
+            for place in labels
+        ]
+        for label in dict.fromkeys(label for column in columns for label in column)
     }
     return named, {label: row for label, row in cells.items() if any(row)}
 
@@ -305,7 +329,7 @@ def _with_metric(contrasts: Contrasts, metric: str | None) -> tuple[str, list[tu
 
 
 def _metric_label(contrasts: Contrasts, metric: str) -> str:
-    return _labels(contrasts.records[0].thresholds).get(metric, metric)
+    return _labels(contrasts.records[0]).get(metric, metric)
 
 
 def _contrasted(contrasts: Contrasts) -> list[str]:
@@ -342,7 +366,7 @@ def _compared(comparison: Comparison) -> list[str]:
 
 
 def _differences_table(comparison: Comparison, form: str = "simple", *, further: bool = False) -> str:
-    labels = _labels(comparison.first.thresholds, further=further)
+    labels = _labels(comparison.first, further=further)
     found = {label: comparison.differences[name] for name, label in labels.items() if name in comparison.differences}
     rows = [
         [label, f"{of.first:.2f}", f"{of.second:.2f}", f"{of.difference:+.2f}", _ends(of)]
@@ -377,6 +401,7 @@ def _row(record: ResultRecord) -> dict[str, Any]:
         "options": record.method.changed_options,
         "classes_of": None if record.classifier is None else record.classifier.label,
         "frame": record.protocol.frame,
+        "iou_thresholds": record.protocol.iou_thresholds,
         "migrated_from": record.migrated_from,
         "pxap_claimed": record.pxap_is_claimed,
         "best_epoch": record.best_epoch,
@@ -405,7 +430,9 @@ def curves_frame(record: ResultRecord) -> pd.DataFrame:
     import pandas as pd  # not at the top, as above
 
     index = pd.Index(cam_threshold_grid(record.protocol.threshold_step), name="threshold")
-    curves = {(mode, iou): record.evaluated.box_acc(mode, iou) for mode in MODES for iou in IOU_THRESHOLDS}
+    curves = {
+        (mode, iou): record.evaluated.box_acc(mode, iou) for mode in MODES for iou in record.protocol.iou_thresholds
+    }
     return pd.DataFrame(curves, index=index)
 
 
@@ -493,14 +520,14 @@ def _columns(record: ResultRecord, *, further: bool) -> dict[str, tuple[str, ...
 def _cells_of_rule(record: ResultRecord, rule: str, scores: ThresholdScores) -> dict[str, str]:
     """Return the cells at the τ of one rule, by the line of the table."""
     by_iou = scores.box_acc_by_iou
-    threshold = scores.cam_threshold_single
+    threshold, v2 = scores.cam_threshold_single, record.protocol.v2
     mean = "mean " if rule == OTSU and threshold is not None else ""
     return {
         "MaxBoxAcc": _percent(scores.box_acc),
         "MaxBoxAcc, 95 %": _interval(record, f"{rule}.box_acc"),
-        "MaxBoxAccV2": _percent(scores.box_acc_v2),
-        "MaxBoxAccV2, 95 %": _interval(record, f"{rule}.box_acc_v2"),
-        **{f"V2 at IoU {key}": _percent(by_iou[key] if by_iou else None) for key in IOU_KEYS},
+        v2: _percent(scores.box_acc_v2),
+        f"{v2}{INTERVAL}": _interval(record, f"{rule}.box_acc_v2"),
+        **{f"V2 at IoU {key}": _percent(by_iou[key] if by_iou else None) for key in _iou_keys(record)},
         "GT-known Loc": _percent(scores.box_acc if record.protocol.target == "gt" else None),
         "Top-1 Loc": _percent(scores.top1_loc),
         "Top-5 Loc": _percent(scores.top5_loc),
@@ -510,7 +537,7 @@ def _cells_of_rule(record: ResultRecord, rule: str, scores: ThresholdScores) -> 
 
 def _main_cells(record: ResultRecord) -> dict[str, tuple[str, str]]:
     """Return, for every line of the table, its cell at the oracle τ and its cell at the fullsup τ."""
-    metrics, of_boxes = record.metrics, record.protocol.scored == "boxes"
+    metrics, of_boxes, v2 = record.metrics, record.protocol.scored == "boxes", record.protocol.v2
     oracle, fullsup = metrics.max_box_acc_by_iou, metrics.fullsup_box_acc_by_iou
     oracle_threshold, fullsup_threshold = _oracle_threshold(record), metrics.fullsup_cam_threshold_single
     return {
@@ -519,11 +546,11 @@ def _main_cells(record: ResultRecord) -> dict[str, tuple[str, str]]:
             "not defined" if record.undefined and of_boxes else _percent(metrics.fullsup_box_acc),
         ),
         "MaxBoxAcc, 95 %": (_interval(record, "max_box_acc"), _interval(record, "fullsup_box_acc")),
-        "MaxBoxAccV2": (_percent(metrics.max_box_acc_v2), _percent(metrics.fullsup_box_acc_v2)),
-        "MaxBoxAccV2, 95 %": (_interval(record, "max_box_acc_v2"), _interval(record, "fullsup_box_acc_v2")),
+        v2: (_percent(metrics.max_box_acc_v2), _percent(metrics.fullsup_box_acc_v2)),
+        f"{v2}{INTERVAL}": (_interval(record, "max_box_acc_v2"), _interval(record, "fullsup_box_acc_v2")),
         **{
             f"V2 at IoU {key}": (_percent(oracle[key] if oracle else None), _percent(fullsup[key] if fullsup else None))
-            for key in IOU_KEYS
+            for key in _iou_keys(record)
         },
         "GT-known Loc": ("", _percent(metrics.gt_known_loc)),
         "Top-1 Loc": ("", _percent(metrics.top1_loc)),
@@ -537,8 +564,9 @@ def _further_cells(record: ResultRecord) -> dict[str, tuple[str, str]]:
     """Return the cells of the metrics that tables have on request; those without a τ are the same at every τ."""
     metrics = record.metrics
     oracle, fullsup = metrics.max_box_acc_by_size or {}, metrics.fullsup_box_acc_by_size or {}
+    labels = _further_labels(record)
     of_any_threshold = {
-        FURTHER_LABELS[name]: getattr(metrics, name)
+        labels[name]: getattr(metrics, name)
         for name in (
             *("box_acc_area", "box_acc_area_v2"),
             *("pointing_game", "pointing_game_exact", "energy_pointing_game"),
@@ -559,6 +587,10 @@ def _further_cells(record: ResultRecord) -> dict[str, tuple[str, str]]:
         },
         "Method alone, ms an image": (cost, cost if record.protocol.scored == "boxes" else ""),
     }
+
+
+def _iou_keys(record: ResultRecord) -> list[str]:
+    return [iou_key(iou) for iou in record.protocol.iou_thresholds]
 
 
 def _images_by_size(record: ResultRecord) -> dict[str, str]:
@@ -600,8 +632,7 @@ def _images(record: ResultRecord) -> str:
     text = f"{record.dataset.shown}, {split}: {_counted(sizes[split])}"
     if split == "test" and "train-fullsup" in sizes and record.protocol.scored == "maps":
         text += f"; τ chosen on {_counted(sizes['train-fullsup'])} of train-fullsup"
-    if record.protocol.frame != FRAME:
-        text += f"; frame {record.protocol.frame}×{record.protocol.frame}, not {FRAME}×{FRAME}"
+    text += "".join(f"; {told}" for told in record.protocol.unusual)
     text += "".join(f"; τ of pseudo boxes on {part.images}" for part in record.splits if part.split == PSEUDO_BOXES)
     return text
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wsolbench.contract.choices import IOU_KEYS, iou_key
+from wsolbench.contract.choices import iou_key
 from wsolbench.errors import DataError, WsolbenchError
 from wsolbench.protocol import FRAME, IOU_THRESHOLDS, Mode, best_matches, cam_threshold_grid
 from wsolbench.protocol.rules import OTSU, PSEUDO_BOXES, fixed_threshold
@@ -202,6 +202,9 @@ def _wrong_splits(record: ResultRecord) -> Iterator[str]:
     for part in outcomes:
         if part.frame != record.protocol.frame:
             yield f"protocol.frame is {record.protocol.frame}, but outcomes of {part.split} are of {part.frame} pixels"
+        for by_iou in [*(part.correct or {}).values(), *(part.otsu.correct.values() if part.otsu else ())]:
+            if tuple(by_iou) != record.protocol.iou_thresholds:
+                yield f"outcomes of {part.split} are of δ {', '.join(map(str, by_iou))}"
         check_outcomes(part)
         check_labels(part, record.dataset.num_classes, classified=record.is_classified)
     if len(record.splits) != len(outcomes):
@@ -252,7 +255,7 @@ def _wrong_thresholds(record: ResultRecord) -> Iterator[str]:
         "fullsup_cam_threshold_single": (metrics.fullsup_cam_threshold_single, "single", 0.5),
         **{
             f"fullsup_cam_threshold.{iou}": (None if by_iou is None else by_iou[iou_key(iou)], "multi", iou)
-            for iou in IOU_THRESHOLDS
+            for iou in record.protocol.iou_thresholds
         },
     }
     grid = cam_threshold_grid(record.protocol.threshold_step)
@@ -283,14 +286,15 @@ def _wrong_rules(record: ResultRecord) -> Iterator[str]:
 def _thresholds_of(rule: str, record: ResultRecord, pseudo: SplitOutcomes | None) -> dict[str, float]:
     """Return τ of the largest contour, and of all contours for each δ; of Otsu's method the mean."""
     scored, grid, of_all = record.evaluated, cam_threshold_grid(record.protocol.threshold_step), fixed_threshold(rule)
+    deltas = record.protocol.iou_thresholds
     if rule == OTSU and scored.otsu is not None:
         return {"single": float(scored.otsu.thresholds.mean())}
     if of_all is not None:
-        return dict.fromkeys(("single", *IOU_KEYS), of_all)
+        return dict.fromkeys(("single", *map(iou_key, deltas)), of_all)
     if pseudo is None or pseudo.correct is None:
         return {}
     chosen: dict[str, float] = {"single": float(grid[pseudo.box_acc("single", 0.5).argmax()])}
-    return chosen | {iou_key(iou): float(grid[pseudo.box_acc("multi", iou).argmax()]) for iou in IOU_THRESHOLDS}
+    return chosen | {iou_key(iou): float(grid[pseudo.box_acc("multi", iou).argmax()]) for iou in deltas}
 
 
 def _wrong_values(record: ResultRecord) -> Iterator[str]:
@@ -302,8 +306,9 @@ def _wrong_values(record: ResultRecord) -> Iterator[str]:
         if ious is None or scored.correct is None or part is None or part.correct is None:
             continue
         best = int(part.box_acc("single", 0.5).argmax())
-        for iou in IOU_THRESHOLDS:
-            wrong = np.flatnonzero((ious >= iou) != scored.correct["single"][iou].at(best))
+        for iou in record.protocol.iou_thresholds:
+            judged = record.protocol.is_usual | (ious != iou)  # one nearly as large as δ may be rounded to it
+            wrong = np.flatnonzero(judged & ((ious >= iou) != scored.correct["single"][iou].at(best)))
             if wrong.size:
                 yield f"{name} of '{scored.image_ids[wrong[0]]}' is {ious[wrong[0]]}, but its outcomes say otherwise"
     exact, near = ((scored.values or {}).get(name) for name in ("pointing_game_exact", "pointing_game"))
@@ -324,7 +329,7 @@ def _wrong_boxes(record: ResultRecord) -> Iterator[str]:
     if fullsup is not None and fullsup.correct is not None:
         name, choosing = "fullsup_mean_iou", fullsup
     best, found = int(choosing.box_acc("single", 0.5).argmax()), best_matches(predicted, true).ious
-    for iou in IOU_THRESHOLDS:
+    for iou in record.protocol.iou_thresholds:
         wrong = np.flatnonzero((found >= iou) != scored.correct["single"][iou].at(best))
         if wrong.size:
             image_id, value = scored.image_ids[wrong[0]], found[wrong[0]]
@@ -407,7 +412,10 @@ def _wrong_settings(record: ResultRecord) -> Iterator[str]:
         "split": protocol.split,
         "threshold_step": protocol.threshold_step,
         "target": protocol.target,
-        "frame": None if config.get("frame") is None and protocol.frame == FRAME else protocol.frame,
+        "frame": _as_setting(config.get("frame"), protocol.frame, FRAME),
+        "iou_thresholds": _as_setting(
+            config.get("iou_thresholds"), list(protocol.iou_thresholds), list(IOU_THRESHOLDS)
+        ),
         "limit": record.dataset.limit,
         "batch_size": environment.batch_size,
         "seed": environment.seed,
@@ -415,6 +423,11 @@ def _wrong_settings(record: ResultRecord) -> Iterator[str]:
     for name, value in said.items():
         if name in config and config[name] != value:
             yield f"config.{name} is {config[name]!r}, but the record was measured with {value!r}"
+
+
+def _as_setting(given: Any, measured: Any, usual: Any) -> Any:
+    """Return what a setting should be: None may stand for the usual value."""
+    return None if given is None and measured == usual else measured
 
 
 def _told(ends: tuple[float, float]) -> str:

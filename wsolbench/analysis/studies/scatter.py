@@ -39,7 +39,7 @@ from wsolbench.figures.style import palette
 from wsolbench.records import BackboneInfo, ResultRecord, identity_of
 from wsolbench.records.identity import difference
 from wsolbench.records.labels import tell_apart, told_as_text
-from wsolbench.records.tables import LABELS
+from wsolbench.records.tables import metric_labels
 from wsolbench.texts import in_pixels
 
 Axis = Literal["erf", "kernel", "parameters", "top1", "input"]
@@ -86,20 +86,21 @@ class Study(RecordStudy):
     def conclude(self, evidence: Evidence) -> Findings:
         """Correlate scores with quantities, and draw them."""
         _require_one_data(evidence.records)
+        label = metric_labels(evidence.records[0].protocol.v2)[self.score]
         dots = _points(evidence, self.score)
         steps = _steps(dots)
         axes: list[Axis] = list(AXES) if self.x == "all" else [self.x]
         if self.x != "all" and all(dot.quantities[self.x] is None for dot in dots):
             raise DataError(f"no record has the quantity '{self.x}'{_HOW_TO_GET.get(self.x, '')}")
         found = [correlation for axis in axes for correlation in _correlations(axis, dots)]
-        figures = {axis: _draw(axis, dots, steps, LABELS[self.score]) for axis in axes if _varies(axis, dots)}
+        figures = {axis: _draw(axis, dots, steps, label) for axis in axes if _varies(axis, dots)}
         first = next(iter(figures), None)
         networks = pd.DataFrame(dot.row for dot in dots)
         rows = [each.row for each in found if not each.why_not]
         return Findings(
             pd.DataFrame(rows) if rows else networks,
             {"" if axis == first else axis: figure for axis, figure in figures.items()},
-            _shows(found, dots, LABELS[self.score]),
+            _shows(found, dots, label),
             {"networks": networks, "arrows": _arrows_table(dots, steps)},
         )
 
