@@ -130,6 +130,21 @@ def test_class_names_span_all_splits(tmp_path):
     assert dataset(tmp_path).class_names == ("0", "1", "2", "3", "4")
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_a_list_to_train_on_is_parsed_for_names_where_it_may_have_more_classes(tmp_path, encoding):
+    write_split(tmp_path, FILES)
+    lists = {"image_ids.txt": "x/a.jpg\n", "class_labels.txt": "x/a.jpg,2\ny/other.jpg,9\n"}
+    folder = write_split(tmp_path, {name: text.encode(encoding) for name, text in lists.items()}, "train")
+    assert dataset(tmp_path).class_names == ("0", "1", "2")  # an image that is not listed has none
+    (folder / "image_ids.txt").write_text("x/a.jpg\nx/a.jpg\n")
+    with pytest.raises(DataError, match=r"train/image_ids\.txt, line 2"):
+        _ = dataset(tmp_path).class_names
+    (folder / "class_labels.txt").write_text("x/a.jpg,2\n")
+    assert dataset(tmp_path).class_names == ("0", "1", "2")  # told when these images are asked for
+    with pytest.raises(DataError, match=r"train/image_ids\.txt, line 2"):
+        dataset(tmp_path).images(Split.TRAIN_WEAKSUP)
+
+
 # file, its content (None: not there), what the message must hold besides the path of the file
 BROKEN = {
     "ids_missing": ("image_ids.txt", None, "is missing"),

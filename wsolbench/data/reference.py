@@ -47,7 +47,7 @@ from wsolbench.contract.datasets import ignore_finding, raise_fault
 from wsolbench.data.boxes import BoxRule, Corners, Quad, findings_of_dummies, is_inside, outside_advice
 from wsolbench.data.conventions import refuse_unused
 from wsolbench.data.image_files import ImageFiles
-from wsolbench.data.lines import Line, parse_each, quote, read_lines
+from wsolbench.data.lines import Line, parse_each, quote, read_file, read_lines
 from wsolbench.data.masks import MaskFiles, MaskPaths
 from wsolbench.data.names import NameIndex, tidy_path
 from wsolbench.data.split_folders import find_split_folders
@@ -122,7 +122,10 @@ class ReferenceDataset:
     @cached_property
     def class_names(self) -> tuple[str, ...]:
         """The listed names, or else the labels 0 to the highest of any split, as text. Raises ``DataError``."""
-        highest = max((int(self._parts[split].labels.max(initial=-1)) for split in self.splits), default=-1)
+        highest = -1
+        for split in sorted(self.splits, key=lambda split: split is Split.TRAIN_WEAKSUP):  # whose lists are the longest
+            if self._parts[split].may_exceed(highest):
+                highest = max(highest, int(self._parts[split].labels.max(initial=-1)))
         assert self.roots.metadata is not None
         return _read_class_names(self.roots.metadata / CLASS_NAMES, highest + 1) or tuple(
             str(label) for label in range(highest + 1)
@@ -320,6 +323,14 @@ class ReferenceSplit:
         labels = _parse_labels(self._entries(LABELS, "path,label"), self._known, self.on_fault)
         self._check_complete(LABELS, "class label", self.ids, labels)
         return np.array([labels.get(image_id, -1) for image_id in self.ids], dtype=np.int64)
+
+    def may_exceed(self, label: int) -> bool:
+        """Whether an image may have a higher label. The numbers alone can say no, long before the list is parsed."""
+        try:
+            lines = read_file(self.folder / LABELS).rstrip().split(b"\n")
+            return any(int(line.rpartition(b",")[2]) > label for line in lines)
+        except (DataError, ValueError):  # what is wrong is said when it is parsed
+            return True
 
     @cached_property
     def sizes(self) -> dict[str, tuple[int, int]]:
