@@ -161,7 +161,7 @@ def test_the_faces_are_frozen():
 
 
 def test_what_the_package_offers_is_frozen():
-    functions = ["analyze", "compare", "evaluate", "load_record", "run", "score", "sweep", "train"]
+    functions = ["analyze", "compare", "evaluate", "load_record", "rescore", "run", "score", "sweep", "train"]
     assert wsolbench.__all__ == ["__version__", *functions]
     assert all(callable(getattr(wsolbench, name)) for name in functions)
     parameters = inspect.signature(wsolbench.sweep).parameters

@@ -9,10 +9,10 @@ TYPE_CHECKING = False  # instead of typing's: the command line heeds Ctrl-C only
 if TYPE_CHECKING:
     from typing import Any
 
-    from wsolbench.functions import analyze, compare, evaluate, load_record, run, score, sweep, train
+    from wsolbench.functions import analyze, compare, evaluate, load_record, rescore, run, score, sweep, train
 
 __version__ = "0.2.0"
-__all__ = ["__version__", "analyze", "compare", "evaluate", "load_record", "run", "score", "sweep", "train"]
+__all__ = ["__version__", "analyze", "compare", "evaluate", "load_record", "rescore", "run", "score", "sweep", "train"]
 
 
 def __getattr__(name: str) -> Any:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal, Never, TypeAlias
 
 import numpy as np
 
-from wsolbench.config import AnalyzeConfig, EvaluateConfig, RunConfig, ScoringConfig, TrainConfig
+from wsolbench.config import AnalyzeConfig, EvaluateConfig, RescoreConfig, RunConfig, ScoringConfig, TrainConfig
 from wsolbench.contract import BackboneSpec, Dataset, DatasetSpec, InputConfig, MethodSpec, RecipeSpec, Split
 from wsolbench.contract.choices import (
     DEFAULT_THRESHOLD_STEP,
@@ -57,7 +57,7 @@ if TYPE_CHECKING:
 
     from wsolbench.training.job import TrainedClassifier
 
-__all__ = ["analyze", "compare", "evaluate", "load_record", "run", "score", "sweep", "train"]
+__all__ = ["analyze", "compare", "evaluate", "load_record", "rescore", "run", "score", "sweep", "train"]
 
 FilePath: TypeAlias = str | PathLike[str]
 MethodLike: TypeAlias = "str | MethodSpec | Callable[..., Any]"
@@ -264,6 +264,62 @@ def evaluate(
     from wsolbench.engine.evaluate import evaluate as carry_out
 
     return carry_out(config, call.registry, call.reporter, command=call.command("evaluate"))
+
+
+def rescore(
+    record: ResultRecord | FilePath,
+    *,
+    threshold_step: float | None = None,
+    frame: int | None = None,
+    iou_thresholds: Sequence[float] | None = None,
+    tau: float | Literal["otsu"] | Sequence[float | Literal["otsu"]] | None = None,
+    tau_from: FilePath | None = None,
+    split: SplitName | None = None,
+    classifier: FilePath | None = None,
+    data_root: FilePath | None = None,
+    metadata_root: FilePath | None = None,
+    masks: FilePath | None = None,
+    train_root: FilePath | None = None,
+    class_map: FilePath | None = None,
+    workers: int | None = None,
+    strict: bool | None = None,
+    out: FilePath | None = None,
+    progress: bool = False,
+) -> ResultRecord:
+    """Score the maps of a record again with other settings, from the cache and without a network.
+
+    Args:
+        record: A record of a run, or its file. What is None below is as in the record.
+        threshold_step: Step of the grid of τ.
+        frame: Side in pixels of the square in which maps and boxes are compared; 224 in the protocol.
+        iou_thresholds: The δ of which V2 is the mean, ascending, 0.5 among them; 0.3, 0.5 and 0.7 in the protocol.
+        tau: At which τ maps are scored besides; see `run`.
+        tau_from: Lists of pseudo boxes on which one more τ is chosen.
+        split: The split that is scored.
+        classifier: Whose classes count for Top-k Loc: the record of a network, or a file of classes.
+        data_root: Where the data set is.
+        metadata_root: Where its lists are.
+        masks: Where its masks are.
+        train_root: Where its images for training are.
+        class_map: A file that puts class folders, categories and rows of the network's head together.
+        workers: Threads that read images and score maps.
+        strict: Whether a map of NaN or of one value is an error.
+        out: A new folder for the record; None writes none.
+        progress: Whether the progress is shown on standard error.
+
+    Raises:
+        WsolbenchError: Whatever the caller can mend; also where the cache does not have the maps.
+
+    Example:
+        ``wsolbench.rescore("run/record-cam.json", iou_thresholds=[0.5, 0.75]).metrics.max_box_acc_v2``
+    """
+    call = _Call(dict(locals()), progress)
+    changes = {name: value for name, value in call.settings(RescoreConfig, "out").items() if value is not None}
+    given, where = (record, repr(record)) if isinstance(record, ResultRecord) else (load_record(record), str(record))
+    from wsolbench.engine.rescore import rescore as carry_out
+
+    folder = None if out is None else Path(out)
+    return carry_out(given, where, changes, folder, call.registry, call.reporter, command=call.command("rescore"))
 
 
 def score(

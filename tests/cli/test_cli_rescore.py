@@ -1,5 +1,6 @@
 """Records scored again in another frame or at other δ: against an oracle, word by word, and what is refused."""
 
+import copy
 import json
 import shutil
 from pathlib import Path
@@ -16,10 +17,12 @@ from wsolbench.config import RunConfig
 from wsolbench.contract import Split
 from wsolbench.engine.localize import NetworkMaps
 from wsolbench.engine.run import plan_run
-from wsolbench.errors import UsageError
+from wsolbench.errors import DataError, ScoremapError, UsageError
 from wsolbench.leaderboard.entries import group_tables, read_all
 from wsolbench.progress import Reporter
 from wsolbench.protocol import BoxEvaluator, MaskEvaluator
+from wsolbench.records.plain import sealed
+from wsolbench.records.verify import read_verified
 
 NETWORK = {"backbone": "wsolbench:replknet_nano", "weights": "random", "dataset": "folder", "batch_size": 4}
 STEP = 0.1
@@ -293,6 +296,56 @@ def test_stored_maps_are_evaluated_as_the_record_of_their_run_is_scored_again(ru
     assert "V2 over δ 0.5, 0.75" in str(evaluated)
 
 
+def test_python_scores_again_as_the_command_does(run, rescored, tmp_path):
+    record = run(tmp_path / "run") / "record-cam.json"
+    theirs = rescored(record, "--frame", 100, "--iou", 0.5, "--iou", 0.6, "--tau", "otsu")
+    settings = {"frame": 100, "iou_thresholds": (0.5, 0.6), "tau": "otsu"}
+    for given in (record, wsolbench.load_record(record)):
+        ours = json.loads(wsolbench.rescore(given, **settings, out=tmp_path / f"new-{type(given).__name__}").to_json())
+        for name in ("metrics", "intervals", "thresholds", "protocol", "outcomes_sha256", "rescored_from"):
+            assert ours[name] == theirs[name], name
+        assert "&& wsolbench.rescore(record=" in ours["environment"]["command"]
+    with pytest.raises(UsageError, match=r"expected 0\.5 among them"):
+        wsolbench.rescore(record, iou_thresholds=[0.3])
+    with pytest.raises(UsageError, match="expected a record or the path of its file, got int"):
+        wsolbench.rescore(3)
+
+
+def renamed(summary):
+    """Write 0.45 in place of the δ 0.4 wherever a summary has it."""
+    text = json.dumps(summary).replace("0.4:", "0.45:").replace('"0.4"', '"0.45"').replace("by_iou.0.4", "by_iou.0.45")
+    summary |= json.loads(text)
+    summary["protocol"]["iou_thresholds"] = summary["config"]["iou_thresholds"] = [0.45, 0.5]
+
+
+FORGED = {
+    "another frame": (lambda s: s["protocol"].update(frame=41), "protocol.frame is 41, but outcomes of test are of 40"),
+    "the usual frame": (lambda s: s["protocol"].update(frame=224), "protocol.frame is 224, but outcomes of test"),
+    "a frame of no record": (lambda s: s["protocol"].update(frame=8), "protocol.frame"),
+    "a δ less": (lambda s: s["protocol"].update(iou_thresholds=[0.5]), "protocol.iou_thresholds is 0.5, but metrics."),
+    "the usual δ": (lambda s: s["protocol"].update(iou_thresholds=[0.3, 0.5, 0.7]), "is 0.3, 0.5, 0.7, but metrics."),
+    "another δ everywhere": (renamed, "outcomes have another form"),
+    "descending δ": (lambda s: s["protocol"].update(iou_thresholds=[0.5, 0.4]), "protocol.iou_thresholds"),
+    "no setting of the frame": (lambda s: s["config"].update(frame=None), "config.frame is None, but the record"),
+    "other settings": (lambda s: s["config"].update(iou_thresholds=None), "config.iou_thresholds is None, but the"),
+    "an older record": (lambda s: s.update(migrated_from=2), "an older record is of frame 224 and δ 0.3, 0.5, 0.7"),
+}
+
+
+def test_a_summary_with_another_frame_or_other_iou_thresholds_than_its_outcomes_is_refused(run, rescored, tmp_path):
+    record = run(tmp_path / "run") / "record-cam.json"
+    summary = rescored(record, "--frame", 40, "--iou", 0.4, "--iou", 0.5)
+    path = tmp_path / "again-frame-40---iou-0.4---iou-0.5" / record.name
+    assert read_verified(path).protocol.iou_thresholds == (0.4, 0.5)
+    for change, words in FORGED.values():
+        forged = copy.deepcopy({name: value for name, value in summary.items() if name != "summary_sha256"})
+        change(forged)
+        path.write_text(json.dumps(sealed(forged)))
+        with pytest.raises(DataError) as refused:
+            read_verified(path)
+        assert words in str(refused.value)
+
+
 @pytest.mark.parametrize(
     ("values", "words"),
     [
@@ -326,3 +379,21 @@ def test_evaluators_refuse_a_frame_that_they_cannot_hold(frame):
     ):
         with pytest.raises(UsageError, match="expected sides of 1 to 32767 pixels"):
             make()
+
+
+def test_evaluators_refuse_maps_whose_areas_could_overflow():
+    evaluator = BoxEvaluator({"a": np.array([[0, 0, 1, 1]])}, {"a": (2, 2)}, 0.5, frame=None)
+    with pytest.raises(ScoremapError, match="expected sides of at most 32767 pixels"):
+        evaluator.update(np.zeros((1, 2**15), dtype=np.float32), "a")
+
+
+def test_evaluators_of_other_iou_thresholds_are_not_merged():
+    one, other = (
+        BoxEvaluator({"a": np.array([[0, 0, 1, 1]])}, {"a": (2, 2)}, 0.5, iou_thresholds=deltas)
+        for deltas in ((0.5,), (0.5, 0.6))
+    )
+    with pytest.raises(UsageError, match="the same boxes, image sizes, interval, frame and δ"):
+        one.merge(other)
+    for deltas in ((), (0.3,), (0.5, 1)):
+        with pytest.raises(UsageError, match="IoU thresholds: expected"):
+            BoxEvaluator({"a": np.array([[0, 0, 1, 1]])}, {"a": (2, 2)}, iou_thresholds=deltas)

@@ -26,7 +26,7 @@ from wsolbench.errors import DataError, UsageError
 from wsolbench.files import atomic_folder, file_name
 from wsolbench.host.registry import Registry
 from wsolbench.progress import Reporter
-from wsolbench.records import OF_METHOD, ResultRecord, read_record
+from wsolbench.records import OF_METHOD, ResultRecord
 from wsolbench.records.store import put_record
 
 __all__ = ["rescore"]
@@ -36,7 +36,8 @@ _THEN = " && "
 
 
 def rescore(
-    path: Path,
+    record: ResultRecord,
+    where: str,
     changes: Mapping[str, Any],
     out: Path | None,
     registry: Registry,
@@ -47,7 +48,8 @@ def rescore(
     """Score the maps of a record again.
 
     Args:
-        path: The file of the record.
+        record: The record.
+        where: Its file, for messages.
         changes: Settings of the evaluation that are other than those of the record; see `RescoreConfig`.
         out: The new folder of the new record; None writes none.
         registry: What the plugins offer.
@@ -62,8 +64,7 @@ def rescore(
         DataError: It cannot be read; or the cache has not all of its maps, of the images as they are now.
         OutputError: The new record cannot be written.
     """
-    record = read_record(path)
-    config = _settings(path, record, changes, out)
+    config = _settings(where, record, changes, out)
     check_rules(config)
     dataset = open_dataset(registry.datasets.get(config.dataset), config.roots, reporter)
     with nullcontext() if out is None else atomic_folder(out) as draft:
@@ -71,7 +72,7 @@ def rescore(
             splits = open_splits(dataset, Split.labelled(config.split), config.limit, config.tau_from)
             described = describe_dataset(dataset, splits.parts, config.limit)
             check_masks(splits, reporter)
-        maps = _KeptMaps(_shelf(path, record, splits.scored), record, config.workers)
+        maps = _KeptMaps(_shelf(where, record, splits.scored), record, config.workers)
         scored = score_splits(maps, splits, config, reporter)[record.method.name]
         classes = read_classes(dataset, splits.evaluated, config.classifier)
         scored = scored if classes is None else scored.with_hits(classes.hits)
@@ -99,7 +100,7 @@ def rescore(
     return again
 
 
-def _settings(path: Path, record: ResultRecord, changes: Mapping[str, Any], out: Path | None) -> RescoreConfig:
+def _settings(where: str, record: ResultRecord, changes: Mapping[str, Any], out: Path | None) -> RescoreConfig:
     """Return the settings of a record with some changed.
 
     Raises:
@@ -107,14 +108,14 @@ def _settings(path: Path, record: ResultRecord, changes: Mapping[str, Any], out:
     """
     if record.backbone is None:
         raise UsageError(
-            f"{path}: its maps were read from files and are not in the cache; score them with 'wsolbench evaluate'"
+            f"{where}: its maps were read from files and are not in the cache; score them with 'wsolbench evaluate'"
         )
     if record.config is None:
-        raise UsageError(f"{path}: the record holds no settings of its run; run it again")
+        raise UsageError(f"{where}: the record holds no settings of its run; run it again")
     return RescoreConfig.of(**{**record.config, **changes, "out": out, "save_scoremaps": None})
 
 
-def _shelf(path: Path, record: ResultRecord, parts: Sequence[OpenSplit]) -> Shelf:
+def _shelf(where: str, record: ResultRecord, parts: Sequence[OpenSplit]) -> Shelf:
     """Return the shelf of a record's maps; of several, as of several versions of the code, the one used last.
 
     Raises:
@@ -129,9 +130,10 @@ def _shelf(path: Path, record: ResultRecord, parts: Sequence[OpenSplit]) -> Shel
         batches = [(part, batch) for part in parts for batch in batches_of(range(len(part.images.ids)), size)]
         if all(shelf.has(place_of(part, batch)) for part, batch in batches):
             return shelf
+    labels = " and ".join(part.label for part in parts)
     raise DataError(
-        f"{path}: the cache ({cache_folder()}) does not hold its maps of {' and '.join(part.label for part in parts)}; "
-        f"make them again: {_command_of_maps(record)}"
+        f"{where}: the cache ({cache_folder()}) does not hold its maps of {labels}; make them again: "
+        f"{_command_of_maps(record)}"
     )
 
 
