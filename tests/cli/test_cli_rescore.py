@@ -276,6 +276,10 @@ def test_other_iou_thresholds_stand_in_a_table_of_their_own(run, cli, tmp_path):
     assert titles[0].endswith("τ grid 0.1)")
     endings = ("V2 over δ 0.5)", "V2 over δ 0.5, 0.75)", "frame 40×40)")
     assert sorted(title.partition("τ grid 0.1, ")[2] for title in titles[1:]) == sorted(endings)
+    assert [table.slug for table in tables] == [
+        "folder",
+        *("folder-frame-224-iou-0.5", "folder-frame-224-iou-0.5-0.75", "folder-frame-40-iou-0.3-0.5-0.7"),
+    ]
     (first, *others) = [drawn_of(table).scored for table in tables]
     assert first == "MaxBoxAccV2 at the fullsup τ"
     assert sum(scored.startswith("V2 over δ 0.5") for scored in others) == 2

@@ -445,7 +445,9 @@ def _facts_of_table(record: ResultRecord) -> dict[str, str]:
     """Return what tells a table apart from others of data sets with the same name."""
     measured, protocol = identity_of(record), record.protocol
     facts = flat(fact for fact in (*measured.protocol, *measured.data, *measured.pixels) if fact[0] != "images")
-    return {"scored": protocol.scored, **facts, "target": protocol.target or "stored-maps"}
+    deltas = "-".join(f"{iou:g}" for iou in protocol.iou_thresholds)
+    named = {"frame": f"frame-{protocol.frame}", "IoU thresholds": f"iou-{deltas}"}
+    return {"scored": protocol.scored, **facts, **named, "target": protocol.target or "stored-maps"}
 
 
 def _slugs(parts: Sequence[Sequence[Entry]], facts: Sequence[Mapping[str, str]]) -> list[str]:
