@@ -4,8 +4,8 @@
 
 Two ways of one run take turns, each run in a process of its own, with an empty cache where it has one. The run with the
 cache is README's first command, without the gallery; the other way is `--no-cache`. The run of several processes is of
-resnet50 with random weights at 224 px, one thread in each process: `--devices 2` against one process. Ratios are medians
-of the ratio within a turn.
+resnet50 with random weights at 224 px, one thread in each process: `--devices 2` against one process. Ratios are
+medians of the ratio within a turn.
 """
 
 from __future__ import annotations
