@@ -1,5 +1,6 @@
 """What all tests share: the real data, small data sets on disk, and the command line in this process."""
 
+import gc
 import json
 import os
 import secrets
@@ -16,10 +17,26 @@ from PIL import Image
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # toy networks: more threads would only wait for each other
 
-pytest_plugins = ["toys"]
-
 NUMBERS = {"train": 0, "val": 1, "test": 2}
 COLOURS = ((220, 40, 40), (40, 200, 60))
+
+
+def pytest_configure(config):
+    """Load the fixtures that need torch, except in a process that only deals tests out to others."""
+    if not config.getoption("numprocesses", None):
+        config.pluginmanager.import_plugin("toys")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """Let the garbage collector pass over what was imported and collected: it stays until the tests end."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.collect()
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.fixture(scope="session", autouse=True)

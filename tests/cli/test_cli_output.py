@@ -1,6 +1,7 @@
 """What reaches stdout and stderr: no hidden characters, no forged lines, and one line where stdout fails."""
 
 import errno
+import gc
 import io
 import subprocess
 import sys
@@ -158,3 +159,9 @@ def test_a_damaged_weights_file_is_told_without_the_library_that_computes(tmp_pa
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "2 False\n"
     assert "is damaged" in done.stderr
+
+
+def test_what_a_caller_left_out_of_the_garbage_collection_stays_out(cli):
+    gc.freeze()
+    assert cli("list", "methods").code == 0
+    assert gc.get_freeze_count() > 0

@@ -1,5 +1,7 @@
 """Installed plugins, each set once a session, and the command line that sees them."""
 
+from functools import cache
+
 import pytest
 from plugin_projects import CommandLine, hide_other_plugins
 
@@ -18,6 +20,12 @@ def bare(command_line):
 
 
 @pytest.fixture(scope="session")
-def our_names(bare):
+def ours(bare):
+    """Return a function: a call -> its result with our own plugins alone, where each call is carried out once."""
+    return cache(bare)
+
+
+@pytest.fixture(scope="session")
+def our_names(ours):
     """What 'list' shows with our own plugins alone."""
-    return bare("list").names
+    return ours("list").names

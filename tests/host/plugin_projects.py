@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import zipfile
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -82,13 +83,18 @@ def pip_install(site, *targets):
 
 
 def install(folder, *projects):
-    """Build a wheel of every project with the backend's own hook, and install them all into one folder."""
-    wheels = folder / "wheels"
+    """Build a wheel of every project with the backend's own hook, and unpack them all into one folder.
+
+    That is what pip does with wheels of modules alone, in a tenth of the time; `pip_install` has pip do it.
+    """
+    wheels, site = folder / "wheels", folder / "site"
     wheels.mkdir(parents=True)
     for project in projects:
         with contextlib.chdir(project.write(folder / "projects")):
-            hatchling.build.build_wheel(str(wheels))
-    return pip_install(folder / "site", *sorted(wheels.iterdir()))
+            wheel = hatchling.build.build_wheel(str(wheels))
+        with zipfile.ZipFile(wheels / wheel) as archive:
+            archive.extractall(site)
+    return site
 
 
 def hide_other_plugins(folder):

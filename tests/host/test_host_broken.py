@@ -7,7 +7,7 @@ import pytest
 from plugin_projects import Project, install
 
 BROKEN = sorted((Path(__file__).parents[1] / "broken_plugins").glob("*.py"))
-RUN = ["run", "--backbone", "replknet", "--method", "pc1", "--limit", "4", "--json", "--device", "cpu"]
+RUN = ["run", "--backbone", "replknet", "--method", "pc1", "--limit", "4", "--json", "--device", "cpu", "--no-gallery"]
 
 
 @pytest.fixture(scope="module")

@@ -226,11 +226,11 @@ def test_debug_shows_the_traceback_of_the_plugin(command_line, tmp_path):
     assert result.err.splitlines()[-1].endswith("plugin acme-key-error 0.3 'key-error' (import): KeyError: 'home'")
 
 
-def test_what_a_plugin_prints_stays_out_of_stdout(command_line, tmp_path, bare):
+def test_what_a_plugin_prints_stays_out_of_stdout(command_line, tmp_path, ours):
     printing = "print('welcome to acme')\n" + HOOK + "print('thank you'); return []"
     with_it = command_line(install(tmp_path, Project("acme-prints", printing)))
     result = with_it("describe", "pc1", "--json")
-    assert result.out == bare("describe", "pc1", "--json").out
+    assert result.out == ours("describe", "pc1", "--json").out
     assert result.err == "welcome to acme\nthank you\n"
 
 
@@ -241,7 +241,7 @@ def damaged(folder, name, **files):
         (info / file.replace("_txt", ".txt")).write_bytes(content)
 
 
-def test_damaged_installations_of_others_are_passed_over(command_line, bare, tmp_path):
+def test_damaged_installations_of_others_are_passed_over(command_line, ours, tmp_path):
     metadata = b"Metadata-Version: 2.1\nName: x\nVersion: 1\n"
     damaged(
         tmp_path, "garbage", METADATA=metadata.replace(b"x", b"garbage"), entry_points_txt=b"[console_scripts\n=a=b"
@@ -252,4 +252,4 @@ def test_damaged_installations_of_others_are_passed_over(command_line, bare, tmp
     damaged(tmp_path, "empty")
     (tmp_path / "file-1.0.dist-info").write_text("not a folder")
     result = command_line(tmp_path)("list")
-    assert (result.out, result.err) == (bare("list").out, "")
+    assert (result.out, result.err) == (ours("list").out, "")

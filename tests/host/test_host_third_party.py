@@ -198,13 +198,14 @@ def outputs(tmp_path_factory):
 def results(command_line, healthy_site, outputs, tmp_path_factory, compiled_sweep):  # noqa: ARG001
     """All runs of this module, in one process: name -> result."""
     breaking = install(tmp_path_factory.mktemp("breaking"), Project("acme-breaking", BREAKING, version="1.2"))
-    calls = {name: run_arguments(name, "cam", outputs / name) for name in [*BROKEN_BACKBONES, "flat-features", "tiny"]}
+    calls = {name: run_arguments(name, "cam", outputs / name) for name in [*BROKEN_BACKBONES, "flat-features"]}
+    calls["tiny"] = [*run_arguments("tiny", "cam", outputs / "tiny"), "--no-gallery"]
     calls |= {name: run_arguments("tiny", name, outputs / name) for name in BROKEN_METHODS}
     calls["power"] = run_arguments("acme-healthy:tiny", "power", outputs / "power")
     calls["power"] += ["--method", "pc1", "--method-opt", "power.power=3", "--json"]
     calls["family"] = run_arguments("tinies", "power", outputs / "family")
     calls["describe"] = ["describe", "builds-not"]
-    calls["replknet"] = run_arguments("replknet_nano", "pc1", outputs / "replknet")
+    calls["replknet"] = [*run_arguments("replknet_nano", "pc1", outputs / "replknet"), "--no-gallery"]
     return dict(zip(calls, command_line(breaking, healthy_site).many(*calls.values()), strict=True))
 
 

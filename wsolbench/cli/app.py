@@ -32,12 +32,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Args:
         arguments: The arguments after the program's name; by default those of the process.
     """
+    frozen = gc.get_freeze_count()
     with raising_stopped():
         try:
             code = _run(sys.argv[1:] if arguments is None else arguments)
         except KeyboardInterrupt as stopped:
             code = _say_stopped(stopped)
-    gc.unfreeze()  # what the session left out of the garbage collection
+    if not frozen:  # a program around this one may have left its own objects out
+        gc.unfreeze()  # what the session left out of the garbage collection
     if arguments is None:  # the work is done: a signal now needs no traceback
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     sys.exit(code)

@@ -6,6 +6,7 @@ import platform
 import subprocess
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,12 +29,17 @@ PACKAGES = ("torch", "torchvision", "timm", "numpy", "opencv-python", "pillow", 
 def package_versions(names: Iterable[str] = PACKAGES) -> dict[str, str]:
     """Return the versions of the packages that a score may depend on, and Python's."""
     versions = {"python": platform.python_version()}
-    for name in names:
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return versions
+    installed = {name: _version(name) for name in names}
+    return versions | {name: version for name, version in installed.items() if version is not None}
+
+
+@cache
+def _version(package: str) -> str | None:
+    """Return the version of an installed package; its metadata is read once in a process."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def git_revision() -> str | None:

@@ -154,6 +154,8 @@ def load_each(sources: Sequence[Source], *, examined: bool = False) -> Iterator[
     """
     originals: Originals | None = None
     names: set[tuple[type[Offered], str]] = set()
+    manager = pluggy.PluginManager(hookspecs.PROJECT)
+    manager.add_hookspecs(hookspecs)
     for source in sources:
         # Comparing takes longer than loading our own plugins, which change nothing: tests hold them to it.
         is_trusted = source.provider.distribution == hookspecs.PROJECT
@@ -161,18 +163,25 @@ def load_each(sources: Sequence[Source], *, examined: bool = False) -> Iterator[
             import wsolbench.protocol  # noqa: F401 - its functions are noted before a plugin can replace them
 
             originals = Originals.take()
-        loaded = _loaded(source, names, None if is_trusted else originals, examined=examined and not is_trusted)
+        watched = None if is_trusted else originals
+        loaded = _loaded(source, manager, names, watched, examined=examined and not is_trusted)
         names |= {(_kind(offer.spec), offer.qualified_name) for offer in loaded.offers}
         yield loaded
 
 
 def _loaded(
-    source: Source, names: set[tuple[type[Offered], str]], originals: Originals | None, *, examined: bool
+    source: Source,
+    manager: pluggy.PluginManager,
+    names: set[tuple[type[Offered], str]],
+    originals: Originals | None,
+    *,
+    examined: bool,
 ) -> Loaded:
     """Load one plugin.
 
     Args:
         source: The plugin.
+        manager: Knows the hooks.
         names: Kinds and qualified names of what others offer.
         originals: The functions that it must not replace; None for one that is trusted.
         examined: See `load_each`.
@@ -180,9 +189,12 @@ def _loaded(
     faults = Faults()
     offers: list[Offer[Offered]] = []
     failure: PluginFailure | None = None
+    announcing = nullcontext() if originals is None else _announcing_slow(source)  # a thread for each of ours is slow
     try:
-        with plugin_output(), _announcing_slow(source), faults.noted() if examined else nullcontext():
-            found = _load(source) if originals is None else _load_unchanging(source, originals, faults)
+        with plugin_output(), announcing, faults.noted() if examined else nullcontext():
+            found = (
+                _load(source, manager) if originals is None else _load_unchanging(source, manager, originals, faults)
+            )
         _check_own_duplicates(found, names)
         offers = found
     except _Dropped as dropped:
@@ -258,7 +270,9 @@ def _announcing_slow(source: Source) -> Iterator[None]:
         timer.cancel()
 
 
-def _load_unchanging(source: Source, originals: Originals, faults: Faults) -> list[Offer[Offered]]:
+def _load_unchanging(
+    source: Source, manager: pluggy.PluginManager, originals: Originals, faults: Faults
+) -> list[Offer[Offered]]:
     """Load one plugin; drop it if it changes what the scores of others depend on, and put that back.
 
     Raises:
@@ -267,7 +281,7 @@ def _load_unchanging(source: Source, originals: Originals, faults: Faults) -> li
     originals.note_new(source.package)  # what our own plugins have loaded in between
     settings = Snapshot.take(draws=True)
     try:
-        offers = _load(source)
+        offers = _load(source, manager)
     finally:
         faults.settings += settings.watched_changes()
         changed = settings.restore()
@@ -290,12 +304,12 @@ def _remedy(source: Source) -> str:
     return f"omit {source.named}"
 
 
-def _load(source: Source) -> list[Offer[Offered]]:
+def _load(source: Source, manager: pluggy.PluginManager) -> list[Offer[Offered]]:
     """Import one plugin, check its hooks and call them."""
     with _dropping("import"):
         plugin = source.load()
     offers: list[Offer[Offered]] = []
-    for hook, function in _hook_implementations(plugin):
+    for hook, function in _hook_implementations(plugin, manager):
         with _dropping(hook):
             specs = function()
         offers += [Offer(spec, source.provider) for spec in _checked_specs(hook, specs)]
@@ -313,24 +327,28 @@ def _dropping(stage: str) -> Iterator[None]:
         raise _Dropped(stage, _one_line(error)) from error
 
 
-def _hook_implementations(plugin: object) -> list[tuple[str, Callable[[], Any]]]:
+def _hook_implementations(plugin: object, manager: pluggy.PluginManager) -> list[tuple[str, Callable[[], Any]]]:
     """Return the plugin's hook functions as (hook, function), checked against the hook specifications."""
-    manager = pluggy.PluginManager(hookspecs.PROJECT)
-    manager.add_hookspecs(hookspecs)
     for hook in _KINDS:
         if takes := _parameters(getattr(plugin, hook, None)):
             raise _Dropped("registration", f"the hook '{hook}' takes no argument, and here it takes {takes}")
     try:
         manager.register(plugin)
         callers = manager.get_hookcallers(plugin) or []
+        found = [
+            (caller, each.function) for caller in callers for each in caller.get_hookimpls() if each.plugin is plugin
+        ]
     except Exception as error:
         raise _Dropped("registration", _one_line(error)) from error
+    finally:
+        if manager.is_registered(plugin):
+            manager.unregister(plugin)
     if not callers:
         raise _Dropped("registration", f"no function is decorated with @hookimpl; the hooks are {', '.join(_KINDS)}")
     for caller in callers:
         if not caller.has_spec():
             raise _Dropped("registration", f"unknown hook '{caller.name}'; the hooks are {', '.join(_KINDS)}")
-    return [(caller.name, implementation.function) for caller in callers for implementation in caller.get_hookimpls()]
+    return [(caller.name, function) for caller, function in found]
 
 
 def _parameters(hook: object) -> str:
