@@ -14,13 +14,17 @@ from torch import nn
 
 from wsolbench.contract import Split
 from wsolbench.errors import DataError, PluginError, UsageError
+from wsolbench.figures.training_curve import draw_curve
 from wsolbench.files import sha256
 from wsolbench.training.depthwise import kernel_gradient
+
+pytestmark = pytest.mark.usefixtures("no_curve")
 
 FILES = ["card.json", "curve.png", "log.csv", "weights.safetensors"]
 
 
-def test_weights_card_log_and_curve_are_written_without_reading_an_annotation(plan, trained, toys):
+def test_weights_card_log_and_curve_are_written_without_reading_an_annotation(plan, trained, toys, monkeypatch):
+    monkeypatch.setattr("wsolbench.training.train.draw_curve", draw_curve)
     card, folder = trained(plan(epochs=3))
     assert sorted(path.name for path in folder.iterdir()) == FILES
     assert card.weights_sha256 == sha256(folder / "weights.safetensors")

@@ -32,20 +32,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Args:
         arguments: The arguments after the program's name; by default those of the process.
     """
-    frozen = gc.get_freeze_count()
     with raising_stopped():
         try:
-            code = _run(sys.argv[1:] if arguments is None else arguments)
+            code = _run(arguments)
         except KeyboardInterrupt as stopped:
             code = _say_stopped(stopped)
-    if not frozen:  # a program around this one may have left its own objects out
+    if arguments is None:
         gc.unfreeze()  # what the session left out of the garbage collection
-    if arguments is None:  # the work is done: a signal now needs no traceback
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # the work is done: a signal now needs no traceback
     sys.exit(code)
 
 
-def _run(arguments: Sequence[str]) -> int:
+def _run(arguments: Sequence[str] | None) -> int:
     from wsolbench.cli.output import message_stream
     from wsolbench.cli.session import VARIABLE, Session
 
@@ -56,7 +54,8 @@ def _run(arguments: Sequence[str]) -> int:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     is_first = os.environ.get("RANK", "0") == "0"  # of those that torchrun starts, one speaks
     with message_stream(sys.stderr if is_first else None):
-        return _carry_out(Session.from_arguments(arguments, os.environ.get(VARIABLE, "")))
+        given, owns_process = (sys.argv[1:], True) if arguments is None else (arguments, False)
+        return _carry_out(Session.from_arguments(given, os.environ.get(VARIABLE, ""), owns_process=owns_process))
 
 
 def _carry_out(session: Session) -> int:

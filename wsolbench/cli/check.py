@@ -12,7 +12,7 @@ import typer
 
 from wsolbench.cli.arguments import DataRoot, MaskRoot, MetadataRoot, TrainRoot
 from wsolbench.cli.output import tell
-from wsolbench.cli.session import Session, session_of, uncollected
+from wsolbench.cli.session import Session, session_of
 from wsolbench.contract import DatasetRoots
 from wsolbench.errors import UsageError
 from wsolbench.escaping import finite_json, visible
@@ -55,7 +55,7 @@ def check(
     """
     session = session_of(context)
     places = (data_root, metadata_root, masks, train_root)
-    with uncollected(), session.clean_stdout():
+    with session.uncollected(), session.clean_stdout():
         from wsolbench.testing.subjects import find_subjects
 
         subjects = find_subjects(

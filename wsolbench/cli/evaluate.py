@@ -26,7 +26,7 @@ from wsolbench.cli.arguments import (
     check_names,
     read_tau,
 )
-from wsolbench.cli.session import session_of, uncollected
+from wsolbench.cli.session import session_of
 from wsolbench.contract.choices import DEFAULT_THRESHOLD_STEP, BoxConvention
 from wsolbench.errors import UsageError
 
@@ -135,7 +135,7 @@ def evaluate(
         strict=session.strict,
         out=out,
     )
-    with uncollected():
+    with session.uncollected():
         registry = session.load_plugins()
         check_names(registry, dataset=config.dataset)
         from wsolbench.engine.evaluate import evaluate as carry_out

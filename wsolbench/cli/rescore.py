@@ -20,7 +20,7 @@ from wsolbench.cli.arguments import (
     TrainRoot,
     read_tau,
 )
-from wsolbench.cli.session import session_of, uncollected
+from wsolbench.cli.session import session_of
 from wsolbench.contract.choices import FINEST_THRESHOLD_STEP, SplitName
 from wsolbench.files import check_writable, fresh_folder
 
@@ -81,7 +81,7 @@ def rescore(
         "workers": workers,
         "strict": session.strict or None,
     }
-    with uncollected():
+    with session.uncollected():
         registry = session.load_plugins()
         check_writable(folder, "--out")
         from wsolbench.engine.rescore import rescore as score_again

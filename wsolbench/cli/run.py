@@ -42,7 +42,7 @@ from wsolbench.cli.arguments import (
 )
 from wsolbench.cli.completion import backbones, methods
 from wsolbench.cli.processes import start_processes
-from wsolbench.cli.session import session_of, uncollected
+from wsolbench.cli.session import session_of
 from wsolbench.contract.choices import DEFAULT_THRESHOLD_STEP, LARGEST_SEED, Precision, Target
 from wsolbench.errors import UsageError
 from wsolbench.files import file_name, fresh_folder
@@ -211,7 +211,7 @@ def run(
             backbone, weights_of_each(weights or [], len(backbone)), places, folders, strict=True
         )
     ]
-    with uncollected():
+    with session.uncollected():
         registry = session.load_plugins()
         from wsolbench.engine.finished import check_output
 

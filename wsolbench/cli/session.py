@@ -28,20 +28,6 @@ _FLAGS |= dict.fromkeys(("-v", "--verbose"), "verbose")
 """Flags that are accepted at any position -> the attribute that says whether one is there."""
 
 
-@contextmanager
-def uncollected() -> Iterator[None]:
-    """Load libraries inside the block: what they make stays, so that looking for garbage in it is in vain.
-
-    The collector leaves it out until the command line ends.
-    """
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        gc.enable()
-
-
 @dataclass(frozen=True)
 class Session:
     """One call of the command line.
@@ -56,6 +42,7 @@ class Session:
         files: The files of plugins that ``--plugin`` and the environment name.
         settings: The settings file; None where there is none.
         added: Further arguments, which it gives.
+        owns_process: Whether the process ends with it, as where a shell calls the command.
     """
 
     arguments: tuple[str, ...]
@@ -67,14 +54,16 @@ class Session:
     files: tuple[PluginFile, ...]
     settings: Settings | None = None
     added: tuple[str, ...] = ()
+    owns_process: bool = False
 
     @classmethod
-    def from_arguments(cls, arguments: Sequence[str], variable: str = "") -> Session:
+    def from_arguments(cls, arguments: Sequence[str], variable: str = "", *, owns_process: bool = False) -> Session:
         """Read the options that are accepted at any position.
 
         Args:
             arguments: The arguments of the call.
             variable: The value of the environment variable that names files of plugins.
+            owns_process: Whether the process ends with the call.
         """
         named = [PluginFile(Path(each), f"{VARIABLE}:") for each in variable.split(os.pathsep) if each]
         remaining: list[str] = []
@@ -87,7 +76,8 @@ class Session:
                 remaining.append(argument)
         said = {_FLAGS[argument] for argument in arguments if argument in _FLAGS}
         strict, debug, quiet, verbose = (name in said for name in ("strict", "debug", "quiet", "verbose"))
-        return cls(tuple(arguments), remaining, strict, debug, quiet, verbose, tuple(named))
+        files = tuple(named)
+        return cls(tuple(arguments), remaining, strict, debug, quiet, verbose, files, owns_process=owns_process)
 
     @property
     def command(self) -> str:
@@ -128,6 +118,20 @@ class Session:
         from wsolbench.console import ConsoleReporter
 
         return ConsoleReporter(quiet=self.quiet, verbose=self.verbose)
+
+    @contextmanager
+    def uncollected(self) -> Iterator[None]:
+        """Load libraries inside the block: what they make stays, so that looking for garbage in it is in vain.
+
+        The collector leaves it out until the process ends; in the process of another program, inside the block only.
+        """
+        gc.disable()
+        try:
+            yield
+        finally:
+            if self.owns_process:
+                gc.freeze()
+            gc.enable()
 
     @contextmanager
     def clean_stdout(self) -> Iterator[None]:

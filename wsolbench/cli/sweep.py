@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from wsolbench.cli.command import Command, Group
-from wsolbench.cli.session import Session, session_of, uncollected
+from wsolbench.cli.session import Session, session_of
 from wsolbench.cli.settings_file import find_settings
 from wsolbench.errors import UsageError
 
@@ -84,7 +84,7 @@ def start(
     machines = Machines(on, jobs, address)
     config, content = read_sweep(file)
     planned = plan_jobs(config, str(file), _defaults(session))
-    with uncollected():
+    with session.uncollected():
         registry = session.load_plugins()
         from wsolbench.sweeps.check import check_offers
 
