@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
+from types import FunctionType, MethodType, ModuleType
 from typing import Any, get_args
 
 import pluggy
@@ -64,6 +65,18 @@ _FIELDS: tuple[tuple[str, type | tuple[type, ...], str], ...] = (
 )
 SLOW = 15.0
 """Seconds after which a plugin that is still being loaded is named; `check` does not let it pass."""
+
+
+class _Manager(pluggy.PluginManager):
+    """Looks for hooks among the functions of a module alone, not among all that it imports: that took most of a load."""
+
+    def parse_hookimpl_opts(self, plugin: object, name: str) -> Any:
+        """Return how a name of a plugin implements a hook; None where it does not."""
+        if isinstance(plugin, ModuleType):
+            value = vars(plugin).get(name)
+            if not (isinstance(value, FunctionType | MethodType) and hasattr(value, f"{self.project_name}_impl")):
+                return None
+        return super().parse_hookimpl_opts(plugin, name)
 
 
 class _Dropped(Exception):  # noqa: N818 - control flow inside this module, never seen outside
@@ -154,7 +167,7 @@ def load_each(sources: Sequence[Source], *, examined: bool = False) -> Iterator[
     """
     originals: Originals | None = None
     names: set[tuple[type[Offered], str]] = set()
-    manager = pluggy.PluginManager(hookspecs.PROJECT)
+    manager = _Manager(hookspecs.PROJECT)
     manager.add_hookspecs(hookspecs)
     for source in sources:
         # Comparing takes longer than loading our own plugins, which change nothing: tests hold them to it.

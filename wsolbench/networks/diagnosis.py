@@ -149,10 +149,15 @@ def _classes(state: StateDict, spec: BackboneSpec) -> int | None:
 
 
 def _closest_form(spec: BackboneSpec, state: StateDict, classes: int) -> tuple[Any, Difference, bool]:
-    """Return a network, built without memory in the form that a file is closest to, the difference, and if merged."""
+    """Return a network, built without memory in the form that a file is closest to, the difference, and if merged.
+
+    Forms share the shape of the classifier, so that with another one a file is compared with the first form alone.
+    """
     network = build_shapes(spec, classes)
     found, merged = difference(network, state.entries), False
-    for steps in inference_forms(network) if found else ():
+    head, own = (entries.get(spec.classifier_key) for entries in (state.entries, network.state_dict()))
+    shares_head = head is None or own is None or head.shape == own.shape
+    for steps in inference_forms(network) if found and shares_head else ():
         form = build_shapes(spec, classes, steps)
         other = difference(form, state.entries)
         if other.size < found.size:
