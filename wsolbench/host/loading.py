@@ -68,7 +68,7 @@ SLOW = 15.0
 
 
 class _Manager(pluggy.PluginManager):
-    """Looks for hooks among the functions of a module alone, not among all that it imports: that took most of a load."""
+    """Looks for hooks among the functions of a module alone, not among all that it imports, which takes long."""
 
     def parse_hookimpl_opts(self, plugin: object, name: str) -> pluggy.HookimplOpts | None:
         """Return how a name of a plugin implements a hook; None where it does not."""
