@@ -81,6 +81,10 @@ class NameIndex:
     def __contains__(self, name: object) -> bool:
         return name in self._paths
 
+    def as_listed(self, name: str) -> str:
+        """Return the text of a file's name that all lists are to share, so that it is in memory once."""
+        return self._paths[name]
+
     def find(self, name: str) -> tuple[str, ...]:
         """Return the files that a name may mean: none, one, or the candidates among which nothing decides."""
         if not self.ends and name in self._paths:
@@ -162,8 +166,8 @@ class NameIndex:
             yield name.rpartition(".")[0]
 
     @cached_property
-    def _paths(self) -> frozenset[str]:
-        return frozenset(self.paths)
+    def _paths(self) -> dict[str, str]:
+        return {path: path for path in self.paths}
 
     @cached_property
     def _telling(self) -> frozenset[str]:

@@ -514,7 +514,7 @@ def _fields(line: Line, layout: str, known: NameIndex) -> list[str]:
     if len(fields) != layout.count(",") + 1:
         raise line.error(f"expected {layout}, separated by commas")
     if fields[0] in known:
-        return fields
+        return [known.as_listed(fields[0]), *fields[1:]]
     found = known.find(fields[0])
     if len(found) > 1:
         raise line.error(f"expected {layout} with a path of {IDS}; {fields[0]!r} may be {' or '.join(found)}")

@@ -163,7 +163,7 @@ class SplitScore:
         self._bad: dict[RawMapKind, set[int]] = {kind: set() for kind in BAD_MAPS}
         self._hits: dict[int, NDArray[np.bool_]] = {}
         self._statistics: dict[str, NDArray[np.float64]] = {}
-        self._digests: dict[int, str] = {}
+        self._digests = np.zeros(len(ids), dtype="S32")
         self._remarks: dict[int, Sequence[str]] = {}
         self._noted = np.zeros(len(ids), dtype=np.bool_)
         self._predicted: dict[int, tuple[int, int]] = {}
@@ -219,7 +219,7 @@ class SplitScore:
         self._noted[batch.indices] = True
         self._store(batch.indices, batch.hits, batch.statistics.get(method, {}))
         if batch.digests:  # images were read
-            self._digests.update(zip(batch.indices.tolist(), batch.digests, strict=True))
+            self._digests[batch.indices] = batch.digests
         if batch.remarks:
             self._remarks.update(zip(batch.indices.tolist(), batch.remarks, strict=True))
 
@@ -251,7 +251,7 @@ class SplitScore:
             {name: values[scored] for name, values in other._statistics.items()},
         )
         self._predicted.update(other._predicted)
-        self._digests.update(other._digests)
+        self._digests[scored] = other._digests[scored]
         self._remarks.update(other._remarks)
         return self
 
@@ -279,7 +279,7 @@ class SplitScore:
             DataError: No mask has a foreground pixel.
         """
         count = len(self._part.images.ids)
-        digests = [self._digests[index] for index in range(count)] if len(self._digests) == count else None
+        digests = map(bytes.decode, self._digests.tolist()) if self._digests.all() else None
         remarks: dict[str, list[int]] = {}
         for index in sorted(self._remarks):
             for remark in self._remarks[index]:

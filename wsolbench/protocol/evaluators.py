@@ -6,7 +6,7 @@ evaluated separately and merged: every count is an integer, so the result is the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Any, TypeAlias
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsolbench.errors import DataError, ScoremapError, UsageError
-from wsolbench.protocol.boxes import LARGEST_SIDE, NO_BOX, check_boxes, object_sizes, scale_boxes, unpack_boxes
+from wsolbench.protocol.boxes import LARGEST_SIDE, check_boxes, object_sizes, scale_boxes
 from wsolbench.protocol.grid import (
     DEFAULT_INTERVAL,
     FRAME,
@@ -26,6 +26,7 @@ from wsolbench.protocol.grid import (
     cam_threshold_grid,
     check_iou_thresholds,
 )
+from wsolbench.protocol.iou_steps import IouSteps
 from wsolbench.protocol.scoremaps import check_scoremap, scoremap_in_frame
 from wsolbench.protocol.sweep import AtOtsu, IouCurves, best_iou_curves
 
@@ -43,7 +44,6 @@ Frame: TypeAlias = tuple[int, int] | None
 Outcomes: TypeAlias = dict[str, tuple[tuple[int, int], ...]]
 
 _BUILD_FROM_ALL = "build each from the annotations of all images, and update it with those of its part"
-_AT_A_TIME = 1000  # images whose steps are read at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,46 +67,6 @@ class OtsuResult:
     def is_correct(self, mode: Mode, iou_threshold: float) -> NDArray[np.bool_]:
         """Return whether every image is correct: (N,) bool."""
         return self.ious[mode] >= iou_threshold
-
-
-@dataclass(frozen=True, eq=False)
-class IouSteps:
-    """Curves of IoU and box over τ, stored as their steps: few values differ among neighbouring τ.
-
-    They are most of what is kept of an image. So they stay in the pieces in which they came, and are read some images
-    at a time.
-
-    Attributes:
-        kind: The dtype of a step: ``start``, the index of its first τ, which is 0 for the first step of an image;
-            ``value``, the IoU from there to the next step; and ``box``, the predicted box from there to the next step.
-        of_images: The steps of each image, as bytes; empty where no box is predicted.
-    """
-
-    kind: np.dtype[np.void]
-    of_images: Sequence[bytes]
-
-    def at(self, threshold_index: int) -> NDArray[np.float64]:
-        """Return the IoU of every image at one τ: (N,)."""
-        found = np.zeros(len(self.of_images), dtype=np.float64)
-        for images, steps in self._begun(threshold_index):
-            found[images] = steps["value"]  # of an image with several, the last is kept
-        return found
-
-    def boxes_at(self, threshold_index: int) -> NDArray[np.int64]:
-        """Return the predicted box of every image at one τ, `NO_BOX` where there is none: (N, 4)."""
-        found = np.tile(np.array(NO_BOX, dtype=np.int64), (len(self.of_images), 1))
-        for images, steps in self._begun(threshold_index):
-            found[images] = steps["box"]
-        return found
-
-    def _begun(self, threshold_index: int) -> Iterator[tuple[NDArray[np.intp], NDArray[np.void]]]:
-        """Yield images (S,), ascending, and their steps (S,) that begin at a τ or before, of some images at a time."""
-        for first in range(0, len(self.of_images), _AT_A_TIME):
-            encoded = self.of_images[first : first + _AT_A_TIME]
-            steps = np.frombuffer(b"".join(encoded), dtype=self.kind)
-            lengths = [len(part) // self.kind.itemsize for part in encoded]
-            begun = steps["start"] <= threshold_index
-            yield np.repeat(np.arange(first, first + len(encoded)), lengths)[begun], steps[begun]
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,11 +150,11 @@ class BoxResult:
 
     def iou(self, threshold_index: int) -> NDArray[np.float64]:
         """Return the best IoU of the largest contour's box at one τ, for every image: (N,), to 7 digits."""
-        return self.iou_steps.at(threshold_index)
+        return self.iou_steps.at(threshold_index, self.image_ids)
 
     def boxes_at(self, threshold_index: int) -> NDArray[np.int64]:
         """Return the box of the largest contour at one τ, for every image: (N, 4), `NO_BOX` where none is predicted."""
-        return self.iou_steps.boxes_at(threshold_index)
+        return self.iou_steps.boxes_at(threshold_index, self.image_ids)
 
     def _check_outcome(self, mode: str, iou_threshold: float) -> None:
         if mode not in MODES or iou_threshold not in self.iou_thresholds:
@@ -246,15 +206,11 @@ class BoxEvaluator:
         corner = np.uint16 if frame is None or max(frame) > 2**8 else np.uint8
         self._otsu: dict[str, AtOtsu] | None = {} if otsu else None
         self.thresholds = cam_threshold_grid(interval)
-        place = np.min_scalar_type(len(self.thresholds))
-        self._step = np.dtype([("start", place), ("value", np.float32), ("box", corner, 4)])
         self._sizes = {image_id: _check_size(image_sizes.get(image_id), image_id) for image_id in boxes}
         self._boxes = {name: self._in_frame(check_boxes(of_image, name), name) for name, of_image in boxes.items()}
         self._ledger = _Ledger(boxes)
-        # Bytes, because Python allocates them apart from arrays: small arrays that stay, between large ones that come
-        # and go, would fragment the memory.
         self._runs: dict[str, bytes] = {}
-        self._steps: dict[str, bytes] = {}
+        self._steps = IouSteps(len(self.thresholds), corner)
 
     def update(self, scoremap: NDArray[np.floating[Any]], image_id: str) -> None:
         """Score one image's scoremap and store the result; see `score` and `add`."""
@@ -312,7 +268,7 @@ class BoxEvaluator:
                 raise UsageError(f"IoU curves of '{image_id}' lack the IoU at the τ of Otsu's method")
             self._otsu[image_id] = curves.otsu
         self._runs[image_id] = _encode_runs(curves, self._outcomes).tobytes()
-        self._steps[image_id] = b"" if curves.boxes is None else self._encode_steps(curves.single, curves.boxes)
+        self._steps.add(image_id, curves.single, curves.boxes)
         self._ledger.tick([image_id])
 
     def merge(self, other: BoxEvaluator) -> BoxEvaluator:
@@ -328,7 +284,7 @@ class BoxEvaluator:
             raise UsageError(f"{told}; {_BUILD_FROM_ALL}")
         self._ledger.merge(other._ledger)
         self._runs.update(other._runs)
-        self._steps.update(other._steps)
+        self._steps.merge(other._steps)
         if self._otsu is not None and other._otsu is not None:
             self._otsu.update(other._otsu)
         return self
@@ -355,18 +311,7 @@ class BoxEvaluator:
         true_boxes = tuple(self._boxes.values())
         sizes = object_sizes(true_boxes, frames)
         otsu = None if self._otsu is None else OtsuResult.of([self._otsu[image_id] for image_id in image_ids])
-        steps = IouSteps(self._step, [self._steps[image_id] for image_id in image_ids])
-        return BoxResult(image_ids, self.thresholds, counts, runs, steps, sizes, true_boxes, otsu)
-
-    def _encode_steps(self, ious: NDArray[np.float64], boxes: NDArray[np.uint64]) -> bytes:
-        """Return (S,) steps (start, value, box): where the box over τ is another one, its IoU, and the box."""
-        changes = (boxes[1:] != boxes[:-1]).nonzero()[0]
-        steps = np.empty(len(changes) + 1, dtype=self._step)
-        starts = steps["start"]
-        starts[0] = 0
-        np.add(changes, 1, out=starts[1:], casting="unsafe")
-        steps["value"], steps["box"] = ious[starts], unpack_boxes(boxes[starts])
-        return steps.tobytes()
+        return BoxResult(image_ids, self.thresholds, counts, runs, self._steps, sizes, true_boxes, otsu)
 
     def _same_settings(self, other: BoxEvaluator) -> bool:
         return (
@@ -623,7 +568,7 @@ def _check_size(size: tuple[int, int] | None, image_id: str) -> tuple[int, int]:
     width, height = size
     if width < 1 or height < 1 or width != int(width) or height != int(height):
         raise DataError(f"size of '{image_id}': expected positive whole pixels, got {width}×{height}")
-    return int(width), int(height)
+    return size if type(width) is type(height) is int else (int(width), int(height))
 
 
 def _encode_runs(curves: IouCurves, outcomes: Sequence[tuple[Mode, float]]) -> NDArray[np.int32]:
