@@ -813,7 +813,7 @@ class _Call:
 
     def command(self, function: str) -> str:
         """Return the call as Python, for records: its arguments without those that are not set."""
-        given = {name: value for name, value in self._arguments.items() if value not in (None, False, ())}
+        given = {name: value for name, value in self._arguments.items() if _is_set(value)}
         shown = ", ".join(f"{name}={_shown(value)}" for name, value in given.items() if name != "progress")
         return f"wsolbench.{function}({shown})"
 
@@ -824,6 +824,11 @@ class _Warnings(Reporter):
     def warn(self, message: str) -> None:
         """Warn."""
         warnings.warn(message_text(message), stacklevel=2)
+
+
+def _is_set(value: object) -> bool:
+    """Return whether an argument says anything; arrays are not compared with ``()``, which has no one answer."""
+    return not (value is None or value is False or (isinstance(value, tuple) and not value))
 
 
 def _shown(value: object) -> str:

@@ -2,7 +2,9 @@
 
 import copy
 import json
+import os
 import shutil
+import time
 from pathlib import Path
 
 import cv2
@@ -213,6 +215,34 @@ def test_maps_that_are_gone_are_made_by_the_command_of_the_run(run, rescored, cl
         assert "rescore" not in refused.err.partition("again: ")[2]
 
 
+def test_maps_that_are_scored_again_are_used(run, rescored, tmp_path):
+    record = run(tmp_path / "run") / "record-cam.json"
+    (kept,) = (cache_folder() / "maps").glob("*/shelf.json")
+    os.utime(kept, (0, 0))
+    rescored(record, "--frame", 40)
+    assert time.time() - kept.stat().st_mtime < 600
+
+
+def test_the_commands_of_a_record_are_all_that_made_it(run, rescored, tmp_path):
+    record = run(tmp_path / "run") / "record-cam.json"
+    rescored(record, "--iou", 0.5)
+    again = rescored(tmp_path / "again-iou-0.5" / record.name, "--frame", 40)
+    made, first, second = again["environment"]["command"].split(" && ")
+    assert made == json.loads(record.read_text())["environment"]["command"]
+    assert first.startswith(f"wsolbench rescore {record} --iou 0.5")
+    assert second.startswith(f"wsolbench rescore {tmp_path / 'again-iou-0.5' / record.name} --frame 40")
+
+
+def test_a_record_of_stored_maps_is_not_scored_again(run, cli, tmp_path):
+    record = run(tmp_path / "run", "--save-scoremaps", tmp_path / "maps") / "record-cam.json"
+    stored = ["--scoremaps", tmp_path / "maps/cam/test", "--fullsup-scoremaps", tmp_path / "maps/cam/val"]
+    for number, origin in enumerate([["--from", record], ["--name", "cam"]]):
+        out = tmp_path / f"evaluated-{number}"
+        assert cli("evaluate", *run.data.options, *stored, *origin, "--out", out).code == 0
+        refused = cli("rescore", out / "record-cam.json", "--frame", 40, "--out", tmp_path / "new")
+        assert refused.refused("its maps were read from files", "score them with 'wsolbench evaluate'")
+
+
 @pytest.mark.parametrize("side", [0, -224, 15, 1025, 100_000])
 def test_a_frame_that_no_record_is_of_is_refused(cli, tmp_path, side):
     said = cli("rescore", RECORD, f"--frame={side}", "--out", tmp_path / "new")
@@ -285,6 +315,28 @@ def test_other_iou_thresholds_stand_in_a_table_of_their_own(run, cli, tmp_path):
     assert sum(scored.startswith("V2 over δ 0.5") for scored in others) == 2
 
 
+def test_tables_of_as_many_iou_thresholds_name_them(run, cli, tmp_path):
+    record = run(tmp_path / "runs" / "run") / "record-cam.json"
+    for last in (0.7, 0.8):
+        deltas = [part for delta in (0.3, 0.4, 0.5, 0.6, last, 0.9) for part in ("--iou", delta)]
+        assert cli("rescore", record, *deltas, "--out", tmp_path / "runs" / f"{last}").code == 0
+    _, *others = group_tables(entry for entry in read_all(tmp_path / "runs", Reporter())[0])
+    assert [(table.slug, table.title.partition("0.3 to 0.9); ")[2]) for table in others] == [
+        ("folder-iou-0.3-0.4-0.5-0.6-0.7-0.9", "IoU thresholds 0.3, 0.4, 0.5, 0.6, 0.7, 0.9"),
+        ("folder-iou-0.3-0.4-0.5-0.6-0.8-0.9", "IoU thresholds 0.3, 0.4, 0.5, 0.6, 0.8, 0.9"),
+    ]
+
+
+def test_an_analysis_names_the_frames_of_records(run, rescored, cli, tmp_path):
+    record = run(tmp_path / "run") / "record-cam.json"
+    rescored(record, "--frame", 40)
+    again = tmp_path / "again-frame-40" / record.name
+    assert cli("analyze", "breakdown", record, again, "--out", tmp_path / "broken").code == 0
+    told = (tmp_path / "broken" / "breakdown.csv").read_text()
+    assert "cam (frame 224)" in told
+    assert "cam (frame 40)" in told
+
+
 def test_stored_maps_are_evaluated_as_the_record_of_their_run_is_scored_again(run, rescored, tmp_path):
     record = run(tmp_path / "run", "--save-scoremaps", tmp_path / "maps") / "record-cam.json"
     again = rescored(record, "--iou", 0.5, "--iou", 0.75)
@@ -309,8 +361,12 @@ def test_python_scores_again_as_the_command_does(run, rescored, tmp_path):
         for name in ("metrics", "intervals", "thresholds", "protocol", "outcomes_sha256", "rescored_from"):
             assert ours[name] == theirs[name], name
         assert "&& wsolbench.rescore(record=" in ours["environment"]["command"]
+    assert wsolbench.rescore(record, frame=np.int64(100), tau=np.float64(0.2)).protocol.frame == 100
+    assert wsolbench.rescore(record, iou_thresholds=np.array([0.5, 0.6])).protocol.iou_thresholds == (0.5, 0.6)
     with pytest.raises(UsageError, match=r"expected 0\.5 among them"):
         wsolbench.rescore(record, iou_thresholds=[0.3])
+    with pytest.raises(UsageError, match=r"multiples of 0\.01 .*, got 0\.5, 0\.6000000000000001$"):
+        wsolbench.rescore(record, iou_thresholds=[0.5, 0.6000000000000001])
     with pytest.raises(UsageError, match="expected a record or the path of its file, got int"):
         wsolbench.rescore(3)
 

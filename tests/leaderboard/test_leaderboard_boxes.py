@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from leaderboards import figure_in
+from leaderboards import figure_in, figures_in, readme_of
 from toy_networks import METHOD, trained_record
 from toy_records import FULLSUP, PROTOCOL, TEST, make_outcomes, make_record, make_runs
 
@@ -19,7 +19,7 @@ from wsolbench.leaderboard.markdown import as_markdown
 from wsolbench.leaderboard.page import Part, render_page
 from wsolbench.leaderboard.rows import BoardTable, rows_of
 from wsolbench.leaderboard.seeds import group_seeds
-from wsolbench.leaderboard.shown import fields_named
+from wsolbench.leaderboard.shown import fields_named, select_rows
 from wsolbench.protocol import IOU_THRESHOLDS, MODES, cam_threshold_grid
 from wsolbench.records import TrainingInfo, WeightsInfo
 from wsolbench.records.compare import compare
@@ -132,6 +132,18 @@ def test_rows_say_that_boxes_have_no_threshold():
     assert [row["scored"] for row in csv.DictReader(io.StringIO(as_csv(rows)))] == ["boxes", "maps"]
     (stored,) = json.loads(as_json([BoardTable("birds", "birds", "birds", rows, SCORE)]))["tables"]
     assert [(row["method"], row["scored"]) for row in stored["rows"]] == [("native", "boxes"), ("cam", "maps")]
+
+
+def test_stored_maps_are_of_no_network():
+    (table,) = group_tables([maps("stored", target=None, backbone=None)])
+    rows = rows_of(table)
+    assert figures_in(table) == {}
+    assert [row.method for row in select_rows(rows, ["best"], SCORE)] == ["cam"]
+    page = render_page([Part("birds", "birds", "birds", rows, SCORE)]).decode()
+    assert ">None<" not in page
+    assert 'class="summary"' not in page
+    assert "no network</button>" in page
+    assert "| –         | cam      |" in readme_of([table])
 
 
 def test_details_of_boxes_have_no_curve_and_no_threshold():

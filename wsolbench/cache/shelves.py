@@ -23,7 +23,7 @@ from wsolbench.errors import OutputError
 from wsolbench.files import atomic_write
 from wsolbench.locks import lock
 
-__all__ = ["Shelf", "ShelfFacts", "list_shelves", "load_shelf", "open_shelf", "prune", "verify"]
+__all__ = ["Shelf", "ShelfFacts", "list_shelves", "load_shelf", "mark_used", "open_shelf", "prune", "verify"]
 
 _SHELVES = "maps"
 _FACTS = "shelf.json"
@@ -129,6 +129,12 @@ def open_shelf(cache: Path, facts: Mapping[str, Any]) -> Iterator[Shelf]:
         shelf.close()
         if descriptor is not None:
             os.close(descriptor)
+
+
+def mark_used(shelf: Shelf) -> None:
+    """Note that a shelf is used now, for `prune`; in a cache that can only be read, nothing is noted."""
+    with suppress(OSError):
+        os.utime(shelf.folder / _FACTS)
 
 
 def load_shelf(folder: Path) -> Shelf:

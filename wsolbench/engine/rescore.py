@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from wsolbench import __version__
-from wsolbench.cache import Shelf, cache_folder, list_shelves, load_shelf
+from wsolbench.cache import Shelf, cache_folder, list_shelves, load_shelf, mark_used
 from wsolbench.config import RescoreConfig
 from wsolbench.contract import Split
 from wsolbench.contract.choices import Target
@@ -87,7 +87,7 @@ def rescore(
                 update={
                     "wsolbench": __version__,
                     "git_revision": git_revision(),
-                    "command": f"{_command_of_maps(record)}{_THEN}{command}",
+                    "command": f"{record.environment.command}{_THEN}{command}",
                     "created": datetime.now(UTC).isoformat(timespec="seconds"),
                 }
             ),
@@ -106,9 +106,10 @@ def _settings(where: str, record: ResultRecord, changes: Mapping[str, Any], out:
     Raises:
         UsageError: It has none, or a setting is wrong.
     """
-    if record.backbone is None:
+    if record.backbone is None or "scoremaps" in (record.config or {}):
         raise UsageError(
-            f"{where}: its maps were read from files and are not in the cache; score them with 'wsolbench evaluate'"
+            f"{where}: its {record.protocol.scored} were read from files and are not in the cache; "
+            "score them with 'wsolbench evaluate'"
         )
     if record.config is None:
         raise UsageError(f"{where}: the record holds no settings of its run; run it again")
@@ -129,6 +130,7 @@ def _shelf(where: str, record: ResultRecord, parts: Sequence[OpenSplit]) -> Shel
         shelf = load_shelf(kept.folder)
         batches = [(part, batch) for part in parts for batch in batches_of(range(len(part.images.ids)), size)]
         if all(shelf.has(place_of(part, batch)) for part, batch in batches):
+            mark_used(shelf)
             return shelf
     labels = " and ".join(part.label for part in parts)
     raise DataError(

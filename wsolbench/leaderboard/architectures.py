@@ -29,7 +29,7 @@ class Architecture:
 
 
 def architectures_of(rows: Sequence[Row], score: str) -> list[Architecture]:
-    """Return the trained networks of a table, the best first.
+    """Return the trained networks of a table, the best first; of stored maps and boxes no network is known.
 
     Args:
         rows: The rows of the table.
@@ -38,7 +38,7 @@ def architectures_of(rows: Sequence[Row], score: str) -> list[Architecture]:
     named = _training_names(rows)
     groups: dict[tuple[str | None, str | None], list[Row]] = {}
     for row in rows:
-        if row.kind in ("measured", "submitted") and row.weights_kind != "random":
+        if row.kind in ("measured", "submitted") and row.network is not None and row.weights_kind != "random":
             key = row.network, named.get((row.network, row.weights), row.weights)
             groups.setdefault(key, []).append(row)
     found = [_architecture(group, score) for group in groups.values()]

@@ -41,6 +41,9 @@ _MOST_HELPERS = 7
 _WORTHWHILE = 200
 """Records for each process that reads some: fewer are read in less time than it takes to start one."""
 
+_DELTAS = "IoU thresholds"
+"""The fact that titles and file names of tables have in words of their own; see `wsolbench.records.identity`."""
+
 LONGEST_STEM = 160
 """Characters of the name of a record's file without its ending."""
 
@@ -445,9 +448,8 @@ def _facts_of_table(record: ResultRecord) -> dict[str, str]:
     """Return what tells a table apart from others of data sets with the same name."""
     measured, protocol = identity_of(record), record.protocol
     facts = flat(fact for fact in (*measured.protocol, *measured.data, *measured.pixels) if fact[0] != "images")
-    deltas = "-".join(f"{iou:g}" for iou in protocol.iou_thresholds)
-    named = {"frame": f"frame-{protocol.frame}", "IoU thresholds": f"iou-{deltas}"}
-    return {"scored": protocol.scored, **facts, **named, "target": protocol.target or "stored-maps"}
+    deltas = ", ".join(f"{iou:g}" for iou in protocol.iou_thresholds)
+    return {"scored": protocol.scored, **facts, _DELTAS: deltas, "target": protocol.target or "stored-maps"}
 
 
 def _slugs(parts: Sequence[Sequence[Entry]], facts: Sequence[Mapping[str, str]]) -> list[str]:
@@ -459,12 +461,18 @@ def _slugs(parts: Sequence[Sequence[Entry]], facts: Sequence[Mapping[str, str]])
     slugs: list[str] = []
     taken: set[str] = set()
     for name, told in zip(names, tell_apart(names, facts.__getitem__), strict=True):
-        slug = name if name.lower() not in taken else file_name("-".join([name, *(value for _, value in told)]))
+        slug = name if name.lower() not in taken else file_name("-".join([name, *map(_in_slug, told)]))
         while {slug.lower(), f"{slug}-seeds".lower()} & taken:  # the table of means over seeds has a file of its own
             slug += "-other"
         taken |= {slug.lower(), f"{slug}-seeds".lower()}
         slugs.append(slug)
     return slugs
+
+
+def _in_slug(fact: tuple[str, str]) -> str:
+    """Return what a slug has of a fact: its value, and before a mere number of pixels or thresholds what they are."""
+    name, value = fact
+    return {"frame": "frame-", _DELTAS: "iou-"}.get(name, "") + value.replace(", ", "-")
 
 
 def _tell_apart(entries: Sequence[Entry]) -> list[Entry]:

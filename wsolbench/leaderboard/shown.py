@@ -183,7 +183,7 @@ def _of_kind(rows: Sequence[Row], kind: str, score: str) -> list[Row]:
     if kind == "means":
         return [row for row in rows if row.group is None]
     best = {architecture.best.id for architecture in architectures_of(rows, score)}
-    return [row for row in rows if row.id in best or row.kind in ("baseline", "reported")]
+    return [row for row in rows if row.id in best or row.kind == "reported" or row.network is None]
 
 
 def grouped(rows: Iterable[Row]) -> list[list[Row]]:

@@ -108,14 +108,20 @@ def check_iou_thresholds(iou_thresholds: Iterable[float]) -> tuple[float, ...]:
     if not given or not are_possible or list(given) != sorted(set(given)):
         raise UsageError(
             "IoU thresholds: expected ascending multiples of 0.01 above 0 and below 1, as in --iou 0.5 --iou 0.75, got "
-            f"{', '.join(f'{each:g}' for each in given) or 'none'}"
+            f"{', '.join(map(_as_text, given)) or 'none'}"
         )
     if 0.5 not in given:
         raise UsageError(
             f"IoU thresholds: expected 0.5 among them, at which MaxBoxAcc and Top-k Loc are, got "
-            f"{', '.join(f'{each:g}' for each in given)}"
+            f"{', '.join(map(_as_text, given))}"
         )
     return given
+
+
+def _as_text(number: float) -> str:
+    """Return a number as short as it can be without another value: 50, but 0.6000000000000001."""
+    short = f"{number:g}"
+    return short if float(short) == number else str(float(number))
 
 
 def cam_threshold_grid(interval: float = DEFAULT_INTERVAL) -> NDArray[np.float64]:

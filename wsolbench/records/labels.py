@@ -62,7 +62,8 @@ def facts_of(record: ResultRecord) -> dict[str, str]:
 
 def recorded_facts(record: ResultRecord) -> dict[str, str]:
     """Return all that a record says of what was measured and how as facts without structure, the outcomes last."""
-    return {**flat(identity_of(record).comparable[0]), "outcomes": record.outcomes_sha256}
+    measured = identity_of(record)
+    return {**flat((*measured.data, *measured.protocol)), "outcomes": record.outcomes_sha256}
 
 
 def flat(facts: Facts | Iterable[tuple[str, Any]]) -> dict[str, str]:
