@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wsolbench.cache import list_shelves, load_shelf, open_shelf, prune, verify
+from wsolbench.cache import in_use, list_shelves, load_shelf, open_shelf, prune, verify
 
 FACTS = {"network": "a", "method": "b"}
 PLACES = [bytes([number]) * 32 for number in range(4)]
@@ -136,6 +136,15 @@ def test_pruning_spares_what_is_in_use_and_what_was_used_lately(tmp_path):
         assert [shelf.folder for shelf in busy] == [used.folder]
         assert len(removed) == 1
     assert [shelf.folder for shelf in list_shelves(tmp_path)] == [used.folder]
+
+
+def test_a_shelf_that_is_read_is_not_pruned(tmp_path):
+    with open_shelf(tmp_path, FACTS) as made:
+        os.utime(made.folder / "shelf.json", (0, 0))
+    with in_use(load_shelf(made.folder)):
+        assert prune(list_shelves(tmp_path), unused=timedelta(days=1)) == ([], [])
+        assert prune(list_shelves(tmp_path), unused=timedelta(0)) == ([], list_shelves(tmp_path))
+    assert [shelf.folder for shelf in prune(list_shelves(tmp_path), unused=timedelta(0))[0]] == [made.folder]
 
 
 def test_a_clock_that_jumped_ahead_only_keeps_a_shelf_longer(tmp_path):

@@ -23,7 +23,7 @@ from wsolbench.errors import OutputError
 from wsolbench.files import atomic_write
 from wsolbench.locks import lock
 
-__all__ = ["Shelf", "ShelfFacts", "list_shelves", "load_shelf", "mark_used", "open_shelf", "prune", "verify"]
+__all__ = ["Shelf", "ShelfFacts", "in_use", "list_shelves", "load_shelf", "open_shelf", "prune", "verify"]
 
 _SHELVES = "maps"
 _FACTS = "shelf.json"
@@ -131,10 +131,23 @@ def open_shelf(cache: Path, facts: Mapping[str, Any]) -> Iterator[Shelf]:
             os.close(descriptor)
 
 
-def mark_used(shelf: Shelf) -> None:
-    """Note that a shelf is used now, for `prune`; in a cache that can only be read, nothing is noted."""
-    with suppress(OSError):
-        os.utime(shelf.folder / _FACTS)
+@contextmanager
+def in_use(shelf: Shelf) -> Iterator[None]:
+    """Note that a shelf that was loaded is used now, and keep it from being pruned meanwhile.
+
+    Where folders cannot be locked, it can be pruned; in a cache that can only be read, nothing is noted.
+    """
+    descriptor: int | None = None
+    try:
+        with suppress(OSError):
+            descriptor = os.open(shelf.folder, os.O_RDONLY)
+            lock(descriptor, shared=True, wait=True)
+        with suppress(OSError):
+            os.utime(shelf.folder / _FACTS)
+        yield
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
 
 
 def load_shelf(folder: Path) -> Shelf:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from wsolbench import __version__
-from wsolbench.cache import Shelf, cache_folder, list_shelves, load_shelf, mark_used
+from wsolbench.cache import Shelf, cache_folder, in_use, list_shelves, load_shelf
 from wsolbench.config import RescoreConfig
 from wsolbench.contract import Split
 from wsolbench.contract.choices import Target
@@ -73,7 +73,8 @@ def rescore(
             described = describe_dataset(dataset, splits.parts, config.limit)
             check_masks(splits, reporter)
         maps = _KeptMaps(_shelf(where, record, splits.scored), record, config.workers)
-        scored = score_splits(maps, splits, config, reporter)[record.method.name]
+        with in_use(maps.shelf):
+            scored = score_splits(maps, splits, config, reporter)[record.method.name]
         classes = read_classes(dataset, splits.evaluated, config.classifier)
         scored = scored if classes is None else scored.with_hits(classes.hits)
         again = assemble_record(
@@ -130,7 +131,6 @@ def _shelf(where: str, record: ResultRecord, parts: Sequence[OpenSplit]) -> Shel
         shelf = load_shelf(kept.folder)
         batches = [(part, batch) for part in parts for batch in batches_of(range(len(part.images.ids)), size)]
         if all(shelf.has(place_of(part, batch)) for part, batch in batches):
-            mark_used(shelf)
             return shelf
     labels = " and ".join(part.label for part in parts)
     raise DataError(
