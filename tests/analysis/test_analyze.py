@@ -94,12 +94,14 @@ def test_files_say_what_was_done(stored):
         assert picture.size[0] > 600
 
 
+@pytest.mark.slow
 def test_the_same_call_gives_the_same_files(stored, tmp_path):
     wsolbench.analyze("noise", "resnet_nano", images=6, out=tmp_path / "again")
     for name in ("noise.csv", "noise-images.csv", "noise.png", "noise.svg"):
         assert (tmp_path / "again" / name).read_bytes() == (stored / name).read_bytes()
 
 
+@pytest.mark.slow
 def test_networks_of_records_and_by_name(cli, tmp_path, without_galleries):
     with without_galleries():
         done = cli("run", "--backbone", "resnet_nano", "--method", "cam", "--limit", 6, "--out", tmp_path / "run")
@@ -285,6 +287,7 @@ def records():
     return wsolbench.run("resnet_nano", ["cam", "pc1"], limit=6, threshold_step=0.1)
 
 
+@pytest.mark.slow
 def test_records_in_memory_are_analyzed_as_those_in_files(records, tmp_path, monkeypatch):
     monkeypatch.setattr("wsolbench.analysis.stored._pictures", lambda _: {})  # which take the time
     path = write_record(records[0], tmp_path, "cam")

@@ -267,6 +267,7 @@ def test_what_has_no_boxes_is_refused():
         tables(record)
 
 
+@pytest.mark.slow
 def test_the_command(cli, tmp_path):
     paths = [write_record(boxed_record(seed), tmp_path, f"r{seed}") for seed in (1, 2)]
     done = cli("analyze", "breakdown", *paths, paths[0], "--points", "5", "--out", tmp_path / "out")

@@ -276,6 +276,7 @@ def test_sizes_that_are_refused(cli, tmp_path, arguments, words):
 # ------------------------------------------------------------------------------------------------- tables and figures
 
 
+@pytest.mark.slow
 def test_one_image_of_a_network_beside_its_random_twin(tmp_path):
     table = wsolbench.analyze("erf", "resnet_nano", images=1, options={"size": 64}, out=tmp_path / "erf")
     assert table["network"].tolist() == ["resnet_nano (64 px)", "resnet_nano (64 px) (random)"]
@@ -310,6 +311,7 @@ def test_heat_maps_have_a_panel_each_and_none_is_empty(count):
     assert not any(panel.axison for panel in figure.axes[:-1])  # all but the scale
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "size", [(), pytest.param(("--size", "none"), marks=pytest.mark.slow)], ids=["default", "none"]
 )

@@ -75,6 +75,7 @@ def test_resolution_does_not_matter():
     torch.testing.assert_close(map_area(fine), map_area(blob), rtol=0.15, atol=0)
 
 
+@pytest.mark.slow
 def test_correlation_with_iou_and_pictures_of_extremes(tmp_path, without_galleries, compiled_sweep):  # noqa: ARG001
     with without_galleries():
         (record,) = wsolbench.run("resnet_nano", "cam", limit=8, out=tmp_path / "run")

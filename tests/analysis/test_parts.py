@@ -128,6 +128,7 @@ def test_the_strongest_feature_maps():
     assert strongest(torch.tensor(features), torch.tensor(weights), torch.tensor(held), 9) == expected
 
 
+@pytest.mark.slow
 def test_scores_are_those_of_a_run_and_files_hold_them(tmp_path, compiled_sweep):  # noqa: ARG001
     table = study("signs", out=tmp_path / "out", options={"image": ["test/3", "test/1"]})
     records = wsolbench.run(toy(), ["cam", "cam-pos", "cam-neg"], DATA, weights="random")

@@ -172,6 +172,7 @@ class Attack:
         return (open, (str(self.marker), "w"))
 
 
+@pytest.mark.slow
 def test_weights_that_cannot_be_used_are_refused(refused, tmp_path):
     from wsolbench_plugins.backbones.replknet.network import RepLKNet
 

@@ -54,6 +54,7 @@ def test_statistics_come_from_the_cache_too(run, tmp_path):
     same_records(tmp_path / "first", tmp_path / "second")
 
 
+@pytest.mark.slow
 def test_a_further_method_alone_is_computed(run, tmp_path):
     run(tmp_path / "first", methods=["cam"])
     assert "15 maps from the cache" in run(tmp_path / "second").err
@@ -61,6 +62,7 @@ def test_a_further_method_alone_is_computed(run, tmp_path):
     same_records(tmp_path / "second", tmp_path / "third")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [
@@ -84,6 +86,7 @@ def test_another_option_of_a_method_makes_its_maps_anew(run, tmp_path):
     assert "15 maps from the cache" in done.err
 
 
+@pytest.mark.slow
 def test_a_changed_image_is_made_again_with_those_of_its_batch(run, tmp_path):
     run(tmp_path / "first")
     path = run.data.images / run.data.ids()[5]

@@ -78,6 +78,7 @@ def test_a_method_without_options(cli):
     assert cli("describe", "full-image").out.splitlines()[-1] == "options   none"
 
 
+@pytest.mark.slow
 def test_a_network_is_described_at_another_size(cli):
     for arguments in (("replknet_nano_64",), ("replknet_nano", "--input-size", 64)):
         about = json.loads(cli("describe", *arguments, "--preprocessing", "half", "--json").out)

@@ -176,6 +176,7 @@ def test_a_read_only_cache_gives_what_it_holds(run, cli, disk, tmp_path, monkeyp
 # --------------------------------------------------------------------------------------------------------------- images
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fate", ["vanishes", "becomes a text"])
 def test_an_image_that_is_lost_midway_costs_no_finished_map(run, tmp_path, monkeypatch, fate):
     run(tmp_path / "whole", "--no-cache")

@@ -72,6 +72,7 @@ def drawn(monkeypatch):
     return seen
 
 
+@pytest.mark.slow
 def test_networks_stand_together_and_show_the_images_of_the_records(cli, runs, tmp_path, drawn):
     records = [runs / name for name in ("resnet_nano/record-cam.json", "replknet_nano/record-pc1.json")]
     records.append(runs / "resnet_nano/record-pc1.json")
@@ -174,6 +175,7 @@ def test_a_record_that_does_not_follow_from_its_outcomes_is_not_drawn(cli, runs,
     assert cli("gallery", copy, "--out", tmp_path / "side.png").refused("fullsup_cam_threshold_single is 0.95, but")
 
 
+@pytest.mark.slow
 def test_weights_files_are_looked_for_and_compared(cli, tmp_path):
     from safetensors.torch import save_file
     from wsolbench_plugins.backbones.timm_networks.networks import build
@@ -193,6 +195,7 @@ def test_weights_files_are_looked_for_and_compared(cli, tmp_path):
     assert cli("gallery", record, "--weights-root", tmp_path, "--out", out).refused("not the file")
 
 
+@pytest.mark.slow
 def test_a_fitted_method_is_fitted_again_on_the_same_images(cli, tmp_path, folder_set, monkeypatch, drawn):
     made, maps = folder_set(train=9, val=3, test=4), {}
     compute = NetworkMaps.scoremaps

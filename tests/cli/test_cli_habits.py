@@ -117,6 +117,7 @@ def test_verbose_tells_how_long_phases_took(cli, tmp_path):
 # ----------------------------------------------------------------------------------------------------------- completion
 
 
+@pytest.mark.slow
 def test_a_shell_completes_names_and_options():
     def complete(line):
         words = line.split(" ")

@@ -3,6 +3,8 @@
 import shutil
 import zipfile
 
+import pytest
+
 TRAIN = ["train", "--backbone", "wsolbench:replknet_nano", "--recipe-opt", "epochs=1", "--recipe-opt", "batch_size=8"]
 
 
@@ -13,6 +15,7 @@ def move_into_zip(folder, archive):
     shutil.rmtree(folder)
 
 
+@pytest.mark.slow
 def test_images_to_train_on_may_lie_in_a_zip_file(cli, folder_set, tmp_path):
     made = folder_set(train=16, val=2, test=4)
     first, second = tmp_path / "first", tmp_path / "second"

@@ -145,6 +145,7 @@ def test_predictions_alone_are_boxes_and_beside_boxes_classes(cli, tmp_path, mad
     assert metrics[0]["top1_loc"] is not None
 
 
+@pytest.mark.slow
 def test_boxes_and_maps_of_the_same_images_compare(cli, tmp_path, made, predicted):
     boxes = write_boxes(tmp_path, predicted[0], "boxes.json")
     options = [*made.options, "--interval", "0.25"]

@@ -106,6 +106,7 @@ def test_the_time_of_each_method_is_recorded(critters_run, monkeypatch):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_gallery")
 def test_precision_is_told_and_recorded(critters_run):
     done, out = critters_run("out", "--precision", "bf16", "--limit", 2)
@@ -221,6 +222,7 @@ def test_a_family_says_which_variant_it_stands_for(cli, tmp_path):
     assert done.records[0]["backbone"]["family"] == "replknet"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_gallery")
 def test_without_weights_those_that_ship_are_used(cli, tmp_path):
     run = ["run", "--backbone", "replknet", "--method", "pc1", "--limit", 48, "--interval", 0.02]
@@ -360,6 +362,7 @@ def test_a_limit_takes_some_images_of_each_split(cli, tmp_path, folder_set):
     assert record["dataset"]["limit"] == 3
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_gallery")
 def test_workers_and_batches_change_no_number(cli, tmp_path, folder_set):
     """Records agree in every number; maps of another batch size may differ in rounding, here by less than 1e-5."""
@@ -398,6 +401,7 @@ def test_components_record_the_share_of_the_variance_that_they_explain(cli, tmp_
         assert first + second + third + fourth < 1
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_gallery")
 def test_ddt_is_fitted_on_train_weaksup_and_runs_to_the_end(cli, tmp_path, folder_set):
     made = folder_set(train=9, val=3, test=4)
@@ -433,6 +437,7 @@ def test_ddt_is_refused_where_there_is_nothing_to_fit_it_on(cli, tmp_path, folde
 # -------------------------------------------------------------------------------------------------- kinds of data sets
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("annotation", "counts", "absent", "said"),
     [
@@ -469,6 +474,7 @@ def test_what_a_data_set_lacks_is_null_and_the_table_says_why(
         picture.load()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("annotation", "cells_of_cam_neg"), [("boxes", ["not defined", ""]), ("masks", ["not defined"])]
 )

@@ -220,6 +220,7 @@ def test_how_many_run_on_a_cluster_is_said_by_the_sweep(cli, write):
     assert done.refused("--jobs 4: with --on ray, cpus: and gpus: of the sweep say how many run at once")
 
 
+@pytest.mark.slow
 def test_a_sweep_is_resumed_from_another_folder(cli, write, here, tmp_path, monkeypatch):
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path)

@@ -45,6 +45,7 @@ def test_a_network_is_trained_by_a_system_and_run(cli, folder_set, tmp_path):
     assert f"wsolbench run --backbone adl:resnet_nano --weights {out / 'weights.safetensors'}" in told
 
 
+@pytest.mark.slow
 def test_where_there_are_no_class_weights_another_method_is_told_and_runs(cli, registry, folder_set, tmp_path):
     made, out = folder_set(train=16, val=2, test=4), tmp_path / "trained"
     trained = cli("train", "--backbone", "adl:vit_nano", *made.options, *SHORT, "--input-size", "32", "--out", out)

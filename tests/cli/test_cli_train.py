@@ -24,6 +24,7 @@ def made(folder_set):
     return folder_set(train=16, val=2, test=4)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_gallery")
 def test_trained_weights_come_with_a_true_card_and_run(cli, made, tmp_path):
     out = tmp_path / "trained"
@@ -68,6 +69,7 @@ def test_trained_weights_come_with_a_true_card_and_run(cli, made, tmp_path):
     assert record["metrics"]["top1_acc"] == card["results"][0]["test_top1"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_gallery")
 def test_weights_are_run_and_continued_at_the_size_of_their_training(cli, made, tmp_path):
     small, large = tmp_path / "small", tmp_path / "large"
@@ -95,6 +97,7 @@ def test_weights_are_run_and_continued_at_the_size_of_their_training(cli, made, 
     assert done.records[0]["backbone"]["changed_input"] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spoil", ["another file's card", "no card", "nothing"])
 def test_a_card_that_is_not_of_the_weights_tells_nothing(cli, made, tmp_path, spoil):
     out = tmp_path / "trained"
@@ -113,6 +116,7 @@ def test_a_card_that_is_not_of_the_weights_tells_nothing(cli, made, tmp_path, sp
     assert read_card(weights, digest) is None
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_weights(cli, made, tmp_path):
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         assert cli(*TRAIN, *made.options, *ONE_EPOCH, "--seed", seed, "--out", tmp_path / name).code == 0
@@ -220,6 +224,7 @@ def test_a_training_whose_folder_was_taken_meanwhile_is_complete_beside_it(cli, 
     assert [path.name for path in out.iterdir()] == ["theirs"]
 
 
+@pytest.mark.slow
 def test_another_training_is_not_continued(cli, cut_short):
     options, out = cut_short
     changed = [*options, "--recipe-opt", "learning_rate=0.001", "--out", out, "--resume"]
@@ -229,6 +234,7 @@ def test_another_training_is_not_continued(cli, cut_short):
     assert cli(*options, "--resume").refused("--resume needs the --out of the training to continue")
 
 
+@pytest.mark.slow
 def test_a_photo_cut_short_in_the_middle_is_told_and_the_training_goes_on_when_it_is_mended(cli, made, tmp_path):
     from wsolbench.training.loop import SeedTraining
 
@@ -276,6 +282,7 @@ def test_a_training_starts_from_given_weights(cli, made, tmp_path):
     assert [each.command for each in told.history] == [started["training"]["command"], card["command"]]
 
 
+@pytest.mark.slow
 def test_a_training_in_less_precision_says_so(cli, made, tmp_path):
     outs = {precision: tmp_path / precision for precision in ("fp32", "bf16")}
     for precision, out in outs.items():
@@ -299,6 +306,7 @@ def test_a_classifier_of_other_classes_is_left_out(cli, made, tmp_path):
     assert (len(before["head.weight"]), len(after["head.weight"])) == (12, 2)
 
 
+@pytest.mark.slow
 def test_weights_that_do_not_fit_are_told(cli, made, tmp_path):
     (other,) = load_plugins().backbones.get("slak_nano").spec.checkpoints
     for weights, words in ((other.path, "does not fit 'replknet_nano'"), (tmp_path / "no.pth", "does not exist")):

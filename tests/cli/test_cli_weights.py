@@ -55,6 +55,7 @@ def test_a_file_is_told_with_its_classes_and_the_command_that_runs_it(cli, saved
     assert "missing" not in done.out
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("few_networks")
 def test_the_size_of_the_input_is_told_with_what_says_it(cli, saved):
     path = saved("replknet_nano")

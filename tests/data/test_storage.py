@@ -46,6 +46,7 @@ def read_all(storage, queue):
     queue.put({path: storage.read(path) for path in FILES} == FILES)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
 @pytest.mark.parametrize("way", ["fork", "spawn"])
 def test_other_processes_read_too(storage, way):

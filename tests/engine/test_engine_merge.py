@@ -65,6 +65,7 @@ def opened(toys):
     return plan, plan.dataset.open(Split.TEST)
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_parts_in_any_order_merge_to_the_whole(opened, data):

@@ -119,6 +119,7 @@ def test_a_module_is_tapped_at_a_layer_and_stays_as_it_is(layer):
     assert record.backbone.feature_shape == (16, 23, 23)
 
 
+@pytest.mark.slow
 def test_a_tapped_module_scores_like_the_same_network_cut_by_hand():
     methods = ["cam", "grad-cam", "pc1", energy]
     tapped = wsolbench.run(Pooled(), methods, layer="body", input=CRITTERS, **QUICK)
@@ -216,6 +217,7 @@ def test_the_head_is_the_layer_that_computes_the_scores():
             wsolbench.run(module, "cam", layer=layer, input=CRITTERS, **QUICK)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("build", [ConvHead, Deep])
 def test_a_head_without_class_weights_serves_gradients(build):
     """Grad-CAM is that of the same head written as a `Backbone`."""
@@ -250,6 +252,7 @@ def test_a_function_and_a_specification_are_methods():
     assert " source-" in records[0].method.provider
 
 
+@pytest.mark.slow
 def test_functions_of_one_name_are_one_experiment_only_if_they_are_the_same():
     def make(factor, method=energy):
         def scaled(features, context):

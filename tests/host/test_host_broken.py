@@ -17,6 +17,7 @@ def beside(command_line, tmp_path_factory):
     return command_line(install(tmp_path_factory.mktemp("broken"), *projects))
 
 
+@pytest.mark.slow
 def test_no_digit_changes_beside_broken_plugins(beside, bare, tmp_path, compiled_sweep):  # noqa: ARG001
     assert len(BROKEN) == 12
     (with_them,), (without,) = (
@@ -30,6 +31,7 @@ def test_no_digit_changes_beside_broken_plugins(beside, bare, tmp_path, compiled
         assert one[part] == other[part]
 
 
+@pytest.mark.slow
 def test_an_installed_plugin_is_checked_by_its_name_or_its_module(beside):
     named, module = beside.many(["check", "prints"], ["check", "acme_crashes"])
     assert (named.code, module.code) == (1, 1)

@@ -191,6 +191,7 @@ def test_nothing_else_is_said(listed, plugins, our_names):
     assert listed.names == our_names
 
 
+@pytest.mark.slow
 def test_everything_else_works(broken, bare):
     calls = ["describe", "pc1"], ["describe", "cam", "--json"], ["list", "methods"]
     for result, expected in zip(broken.many(*calls), bare.many(*calls), strict=True):

@@ -63,6 +63,7 @@ def test_our_own_plugins_change_nothing_and_are_not_compared(bare):
     assert changes == [[], [], []]
 
 
+@pytest.mark.slow
 def test_changes_of_torch_are_put_back_and_drop_the_plugin(command_line, tmp_path):
     projects = [Project(f"acme-{name}", f"import torch\n{code}\n{HOOK}") for name, (code, _) in CHANGES.items()]
     done = command_line(install(tmp_path, *projects)).python("-c", STATE)
@@ -74,6 +75,7 @@ def test_changes_of_torch_are_put_back_and_drop_the_plugin(command_line, tmp_pat
         assert any(reason.startswith("it changes ") and words in reason for reason in reasons), (words, reasons)
 
 
+@pytest.mark.slow
 def test_harmless_changes_are_undone_and_the_plugin_stays(command_line, tmp_path, ours):
     changed = command_line(install(tmp_path, Project("acme-harmless", HARMLESS + HOOK)))
     listed = changed("list", "methods")

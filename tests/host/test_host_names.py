@@ -118,6 +118,7 @@ def test_options_that_cannot_be_described(command_line, tmp_path):
     assert options["depth"] == {"type": "int"}
 
 
+@pytest.mark.slow
 def test_everything_listed_can_be_described(rivals):
     names = [name for name in rivals("list", "methods").names if not name.endswith(":NAME")]
     assert [result.code for result in rivals.many(*(["describe", name] for name in names))] == [0] * len(names)

@@ -209,6 +209,7 @@ def results(command_line, healthy_site, outputs, tmp_path_factory, compiled_swee
     return dict(zip(calls, command_line(breaking, healthy_site).many(*calls.values()), strict=True))
 
 
+@pytest.mark.slow
 def test_is_listed_and_described_like_ours(command_line, healthy_site, our_names):
     describe = [["describe", name, "--json"] for name in ("tiny", "power", "tinies")]
     listed, plugins, *described = command_line(healthy_site).many(["list"], ["plugins"], *describe)
@@ -225,6 +226,7 @@ def test_is_listed_and_described_like_ours(command_line, healthy_site, our_names
     assert family == tiny
 
 
+@pytest.mark.slow
 def test_runs_like_ours(results, outputs):
     result = results["power"]
     assert result.code == 0, result.err

@@ -461,6 +461,7 @@ def test_missing_files_make_it_stale(board):
     assert check(board) == []
 
 
+@pytest.mark.slow
 def test_figures_of_many_methods_show_all_of_them(board, tmp_path, monkeypatch):
     monkeypatch.setattr("wsolbench.leaderboard.equal.share_alike", lambda *_: 0)  # the copies stand for other methods
     text = read_record(board / "records" / "critters" / "resnet_nano__cam__shipped.json").to_line()

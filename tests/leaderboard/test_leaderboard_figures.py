@@ -124,6 +124,7 @@ def test_slopes_and_intervals_have_the_numbers_of_the_rows():
     assert f">{cam:.1f} [{low:.1f}, {high:.1f}] cam</text>" in drawn(table, "intervals")
 
 
+@pytest.mark.slow
 def test_panels_of_many_networks_stand_in_rows_of_four_and_the_rest_is_counted():
     names = [f"network{number}" for number in range(14)]
     table = table_of(*(trained_record(name, shift=number % 8) for number, name in enumerate(names)))
@@ -162,6 +163,7 @@ def test_of_more_networks_and_methods_than_can_be_read_the_best_are_drawn_and_th
     assert ">equal0 and 3 more</text>" in figures["curves"]
 
 
+@pytest.mark.slow
 def test_two_processes_draw_what_one_draws(monkeypatch):
     table = table_of(*(trained_record(name, shift=shift) for shift, name in enumerate(("one", "two"))))
     monkeypatch.setattr(drawing, "_WORTHWHILE", 1)

@@ -25,6 +25,7 @@ def read(records, monkeypatch, helpers):
     return entries.read_all(records, Reporter())
 
 
+@pytest.mark.slow
 def test_two_processes_read_what_one_reads(records, monkeypatch):
     (alone, refused), (beside, also_refused) = (read(records, monkeypatch, helpers) for helpers in (0, 1))
     assert len(alone) == 58

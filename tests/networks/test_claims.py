@@ -244,6 +244,7 @@ def test_a_published_file_is_named_after_its_network(registry, file, named):
     assert [said.value for said in named_by_file(Path(file), registry.backbones)] == named
 
 
+@pytest.mark.slow
 def test_a_file_that_states_more_than_any_training_takes_no_longer(registry, tmp_path):
     names = registry.backbones.names_like("timm:resnet")
     text = "img_size = 320\n" * 20_000

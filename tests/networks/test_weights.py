@@ -97,6 +97,7 @@ BESIDE = {
 FORMS = ["safetensors", "plain", "model", "state_dict", "nested", "module.", "merged"]
 
 
+@pytest.mark.slow
 @each("form", [*FORMS, "state_dict_ema", "model_ema", "training", "numbers"])
 def test_every_usual_form_of_a_checkpoint_loads_to_the_same_network(load, trained, state, spec, tmp_path, form):
     path = tmp_path / ("w.safetensors" if form == "safetensors" else "w.pth")

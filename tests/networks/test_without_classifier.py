@@ -35,6 +35,7 @@ def bodies(offer):
     return bodies
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["training", "fused"])
 def test_every_form_without_a_classifier_has_0_classes(offer, bodies, tmp_path, form):
     path = tmp_path / "body.safetensors"

@@ -78,6 +78,7 @@ def names(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
+@pytest.mark.slow
 def test_tiny_imagenet_is_fetched_and_copied_to_the_reference_layout(tiny, tmp_path):
     offer, source = tiny
     told = Told()
@@ -97,6 +98,7 @@ def test_tiny_imagenet_is_fetched_and_copied_to_the_reference_layout(tiny, tmp_p
     assert len(folder.annotations(Split.TEST).boxes) == 250
 
 
+@pytest.mark.slow
 def test_what_is_prepared_is_left_alone(web, tiny, tmp_path):
     offer, _ = tiny
     prepare_dataset(offer, tmp_path / "tiny", Reporter())
@@ -152,6 +154,7 @@ def test_without_a_network_everything_is_for_a_person_to_fetch(tmp_path):
     assert rest[-1].startswith(f"  {tmp_path / 'cub' / 'CUBV2.tar'}: from https://drive.google.com")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("full_after", [0, 700])
 def test_a_full_disk_while_copying_is_gone_on_with(web, tiny, tmp_path, monkeypatch, full_after):
     from pathlib import Path

@@ -42,6 +42,7 @@ def result_of(compiled):
     return compiled(np.array([[1, 2]], np.uint8), np.array([[5]], np.int64))[0].tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", ["nbi", "nbc"])
 @pytest.mark.parametrize(
     "damage",

@@ -191,6 +191,7 @@ def test_an_island_in_a_hole_never_wins(turns, flip):
     assert_like_oracle(scoremap, draw_boxes(np.random.default_rng(turns), (width, height), 5), cam_threshold_grid(0.01))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [1, 2, 7, 100])
 def test_areas_that_are_summed_in_parts_are_the_same(step, monkeypatch):
     """Maps of many components are done some levels at a time; small ones would need none of that."""

@@ -364,6 +364,7 @@ def test_taps_as_the_documentation_adds_them_to_its_network():
     torch.testing.assert_close(gradient, by_hand.expand_as(maps))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", ["wsol_smallnet", "wsol_ournet", "wsol_smallvit"])
 def test_the_networks_of_the_documentation_keep_every_rule(module):
     source = re.search(rf"```python\n# {module}.py\n(.*?)```", PAGE, re.DOTALL)[1]

@@ -165,6 +165,7 @@ def test_a_choice_is_not_continued_on_other_boxes_or_labels(data, interrupted):
     assert len(interrupted().draws) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("split", "label"), [("train", "train-weaksup"), ("val", "train-fullsup")])
 @pytest.mark.filterwarnings("ignore:.*holds the draws so far")
 def test_a_choice_is_not_continued_on_other_pixels(data, interrupted, split, label):

@@ -75,6 +75,7 @@ def kill(trained, made, name, step):
     del made.recipe.loss
 
 
+@pytest.mark.slow
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     kills=st.lists(st.integers(1, EPOCHS * STEPS), min_size=1, max_size=3),

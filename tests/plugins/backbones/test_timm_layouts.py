@@ -142,6 +142,7 @@ def head(backbone, maps, rest):
     return backbone.forward_head(maps if rest is None else Features(maps, rest))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_features_head_and_gradients_are_timms(name):
     network, backbone, layer, prefix = pair(name)

@@ -134,6 +134,7 @@ def entries(shared_data, name):
     return {key: torch.zeros(shape, device="meta") for key, shape in json.loads(text).items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", ["tiny", "small", "base", "large"])
 def test_official_entries_fit_the_network_of_their_size(shared_data, size):
     spec = SPECS[f"convnext_{size}"]
@@ -224,6 +225,7 @@ def test_the_authors_cub_files_run_on_photos_of_cub(cli, shared_data, tmp_path, 
 # ------------------------------------------------------------------------------------------------- pretrained weights
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name, spec in SPECS.items() if spec.pretrained])
 def test_pretrained_weights_are_known_to_timm_and_fit(name):
     assert SPECS[name].pretrained.source == "timm"

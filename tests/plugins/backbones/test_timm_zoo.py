@@ -55,6 +55,7 @@ def test_a_file_without_a_classifier_is_compared_with_networks_of_similar_names_
     assert name in [next(looked) for _ in range(8 if "dinov2" in name else 1)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "classes", "facts"),
     [
@@ -74,6 +75,7 @@ def test_options_have_the_values_of_the_network_and_not_those_of_its_class():
     assert [options[name].default for name in ("embed_dim", "depth", "num_heads", "mlp_ratio")] == [192, 12, 3, 4.0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FORMS)
 def test_a_pooled_classifier_is_a_backbone(name):
     spec = ZOO.find(name)
@@ -107,6 +109,7 @@ def test_a_network_without_published_weights_has_none_to_fetch(name):
     assert ZOO.find(name).pretrained is None
 
 
+@pytest.mark.slow
 def test_a_network_without_a_classifier_is_refused_in_one_line(cli):
     with pytest.raises(UsageError, match="'timm:gemma4_vit_167m_enc' has no classifier"):
         ZOO.find("gemma4_vit_167m_enc")
@@ -188,6 +191,7 @@ def test_weights_that_timm_does_not_resize_are_refused(name, entry, shape):
         zoo.resize(name, 256, {entry: torch.zeros(shape)})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["deit_tiny_distilled_patch16_224", "levit_128s"])
 def test_a_class_that_passes_its_parameters_on_is_built_for_a_size(name):
     with torch.device("meta"):
@@ -219,6 +223,7 @@ def saved(path, **options):
     return path
 
 
+@pytest.mark.slow
 def test_the_error_for_a_file_of_another_size_names_the_size(registry, tmp_path):
     weights = saved(tmp_path / "other.pth", num_classes=3, img_size=192)
     places = {"dataset": "x", "num_classes": 3, "weights": weights, "device": torch.device("cpu"), "seed": 0}
@@ -230,6 +235,7 @@ def test_the_error_for_a_file_of_another_size_names_the_size(registry, tmp_path)
     assert loaded.feature_shape[1:] == (12, 12)
 
 
+@pytest.mark.slow
 def test_what_a_training_does_not_take_from_its_weights_is_noted(registry, tmp_path):
     offer = registry.backbones.get("timm:test_vit")
 
@@ -247,6 +253,7 @@ def test_what_a_training_does_not_take_from_its_weights_is_noted(registry, tmp_p
     assert notes(192, num_classes=3) == [resized]
 
 
+@pytest.mark.slow
 def test_a_run_notes_which_weights_are_resized(registry, tmp_path):
     weights = saved(tmp_path / "own.pth", num_classes=3)
     places = {"dataset": "x", "num_classes": 3, "weights": weights, "device": torch.device("cpu"), "seed": 0}
@@ -255,6 +262,7 @@ def test_a_run_notes_which_weights_are_resized(registry, tmp_path):
     assert load_network(registry, "timm:test_vit", **places).weights.notes == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "classes", "method"),
     [("test_vit", 3, "grad-cam"), ("test_vit", 0, "pc1-unsigned"), ("test_efficientnet", 3, "cam")],
@@ -266,6 +274,7 @@ def test_a_method_is_suggested_that_the_network_can_serve(registry, tmp_path, na
     assert _about(fit, registry, file, None, None, "")[-1].endswith(f"--method {method}")
 
 
+@pytest.mark.slow
 def test_a_size_that_a_network_does_not_take_is_refused_in_one_line(cli, folder_set):
     arguments = ("run", "--method", "grad-cam", "--weights", "random", "--backbone", "timm:test_vit")
     refused = cli(*arguments, "--input-size", 170, *folder_set().options)
@@ -275,6 +284,7 @@ def test_a_size_that_a_network_does_not_take_is_refused_in_one_line(cli, folder_
     assert len(refused.err.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_an_earlier_name_gives_the_network_of_the_current_one(cli):
     described = json.loads(cli("describe", "timm:convnext_tiny_in22ft1k", "--json").out)
     assert described["name"] == "timm:convnext_tiny.fb_in22k_ft_in1k"
@@ -322,6 +332,7 @@ def scores(network):
 # --------------------------------------------------------------------------------------------------- options of timm's
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "options", "entry", "shape"),
     [

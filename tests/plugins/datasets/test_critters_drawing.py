@@ -61,6 +61,7 @@ def test_a_drawing_has_the_promised_shapes_and_types():
     assert drawing.mask.dtype == np.bool_
 
 
+@pytest.mark.slow
 def test_a_drawing_does_not_depend_on_what_was_drawn_before(drawings):
     for index in (300, 5, 41):
         again = draw(index, split=2)
@@ -105,6 +106,7 @@ def test_sizes_fill_the_promised_range_and_nothing_beyond(drawings):
     assert max(sides) > 0.85 * IMAGE_SIZE
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("side", [0.0, 1.0], ids=["smallest", "largest"])
 def test_no_orientation_leaves_the_promised_range_or_the_canvas(side, monkeypatch):
     from wsolbench_plugins.datasets.critters import drawing as module

@@ -38,6 +38,7 @@ class Unannotated:
         raise AssertionError(f"the annotations of {split} were read")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_no_box_and_no_mask_reaches_its_stages_and_targets(name, tmp_path):
     done = wsolbench.train(network_for(name), Unannotated(), out=tmp_path / "out", **SETTINGS)

@@ -103,6 +103,7 @@ def saved(registry, name, classes, path):
     return network.state_dict()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("theirs", "ours", "taken"),
     [

@@ -173,6 +173,7 @@ def tapped(request):
     return built, target, cut(built)
 
 
+@pytest.mark.slow
 @every_method
 def test_equals_the_package(tapped, name):
     """In single precision; in double behind the layer norm, where sums near 0 amplify the package's rounding."""
