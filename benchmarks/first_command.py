@@ -10,15 +10,11 @@ installation is compiled before. Ratios are medians of the ratio within a turn.
 from __future__ import annotations
 
 import argparse
-import os
-import resource
-import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
 from statistics import median
 
+from commands import measure
 from conditions import conditions
 from revisions import ROOT, checkout, python_path
 
@@ -28,12 +24,8 @@ JOB = ["run", "--backbone", "replknet", "--method", "pc1"]
 def seconds(root: Path) -> tuple[float, float]:
     """Return the seconds that pass and those of the processor while the job runs with the code below a folder."""
     with tempfile.TemporaryDirectory() as folder:
-        environment = {**os.environ, "PYTHONPATH": python_path(root), "WSOLBENCH_CACHE": f"{folder}/cache"}
-        command = [sys.executable, "-m", "wsolbench", *JOB, "--out", f"{folder}/out"]
-        before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-        subprocess.run(command, env=environment, cwd=folder, check=True, capture_output=True)
-        passed, after = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
-    return passed, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        environment = {"PYTHONPATH": python_path(root), "WSOLBENCH_CACHE": f"{folder}/cache"}
+        return measure(["wsolbench", *JOB, "--out", f"{folder}/out"], environment, Path(folder))
 
 
 def main() -> None:

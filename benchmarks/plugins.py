@@ -13,15 +13,14 @@ from __future__ import annotations
 import argparse
 import itertools
 import os
-import resource
 import shlex
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from statistics import median
 
+from commands import measure
 from conditions import conditions
 
 from wsolbench.scaffold import Kind, Names, project_files
@@ -46,14 +45,8 @@ def install(folder: Path) -> None:
 
 
 def seconds(command: list[str], path: str) -> tuple[float, float]:
-    """Return the seconds of the processor and those that pass while a command runs with that PYTHONPATH."""
-    before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    done = subprocess.run(
-        [sys.executable, "-m", *command], env={**os.environ, "PYTHONPATH": path}, capture_output=True, check=False
-    )
-    passed, after = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
-    assert done.returncode == 0, done.stderr.decode()
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, passed
+    """Return the seconds that pass while a command runs with that PYTHONPATH, and those of the processor."""
+    return measure(command, {"PYTHONPATH": path})
 
 
 def main() -> None:
@@ -78,7 +71,7 @@ def main() -> None:
         for command in map(shlex.split, given.commands):
             seconds(command, without), seconds(command, with_them)  # compiles and caches
             turns = [(seconds(command, without), seconds(command, with_them)) for _ in range(given.turns)]
-            for index, what in enumerate(("of the processor", "that pass")):
+            for index, what in ((1, "of the processor"), (0, "that pass")):
                 none, thirty = ([turn[side][index] for turn in turns] for side in (0, 1))
                 ratio = median(more / less for less, more in zip(none, thirty, strict=True))
                 name = shlex.join(command)

@@ -11,13 +11,11 @@ medians of the ratio within a turn.
 from __future__ import annotations
 
 import argparse
-import os
-import subprocess
-import sys
 import tempfile
-import time
+from pathlib import Path
 from statistics import median
 
+from commands import measure
 from conditions import conditions
 from tabulate import tabulate
 
@@ -42,15 +40,11 @@ PAIRS = {
 }
 
 
-def measure(command: list[str]) -> tuple[float, float]:
-    """Return the seconds that pass while a command runs, and those of all its processes on processors."""
+def seconds(command: list[str]) -> tuple[float, float]:
+    """Return the seconds of a run with an empty cache: those that pass, and those of processors."""
     with tempfile.TemporaryDirectory() as folder:
-        environment = {**os.environ, "WSOLBENCH_CACHE": f"{folder}/cache", "OMP_NUM_THREADS": "1"}
-        before, started = os.times(), time.perf_counter()
-        whole = [sys.executable, "-m", "wsolbench", *command, "--out", f"{folder}/out"]
-        subprocess.run(whole, env=environment, cwd=folder, check=True, capture_output=True)
-        passed, after = time.perf_counter() - started, os.times()
-    return passed, after.children_user + after.children_system - before.children_user - before.children_system
+        environment = {"WSOLBENCH_CACHE": f"{folder}/cache", "OMP_NUM_THREADS": "1"}
+        return measure(["wsolbench", *command, "--out", f"{folder}/out"], environment, Path(folder))
 
 
 def main() -> None:
@@ -59,8 +53,8 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=5)
     turns, rows = parser.parse_args().turns, []
     for name, (first, second) in PAIRS.items():
-        measure(first)  # compiles what is not compiled yet
-        pairs = [(measure(first), measure(second)) for _ in range(turns)]
+        seconds(first)  # compiles what is not compiled yet
+        pairs = [(seconds(first), seconds(second)) for _ in range(turns)]
         for which, what in enumerate(("that pass", "of the processor")):
             one, other = ([way[which] for way in pair] for pair in zip(*pairs, strict=True))
             ratio = median(new / old for old, new in zip(one, other, strict=True))
