@@ -568,7 +568,7 @@ def _check_size(size: tuple[int, int] | None, image_id: str) -> tuple[int, int]:
     width, height = size
     if width < 1 or height < 1 or width != int(width) or height != int(height):
         raise DataError(f"size of '{image_id}': expected positive whole pixels, got {width}×{height}")
-    return size if type(width) is type(height) is int else (int(width), int(height))
+    return int(width), int(height)
 
 
 def _encode_runs(curves: IouCurves, outcomes: Sequence[tuple[Mode, float]]) -> NDArray[np.int32]:
