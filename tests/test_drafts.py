@@ -78,6 +78,52 @@ def test_what_only_looks_like_a_draft_is_left_alone(tmp_path, monkeypatch):
     assert names(tmp_path) == sorted([*before, "other"])
 
 
+KILLED_AT_ANY_LINE = """
+import os, shutil, sys
+from pathlib import Path
+from wsolbench import drafts
+from wsolbench.files import atomic_folder
+
+place, files = Path(sys.argv[1]), (drafts.__file__, shutil.__file__, atomic_folder.__wrapped__.__code__.co_filename)
+
+def work(moment):
+    def trace(frame, event, argument):
+        nonlocal moment
+        if event == "line" and frame.f_code.co_filename in files:
+            moment -= 1
+            if not moment:
+                os._exit(9)
+        return trace
+    sys.settrace(trace)
+    with atomic_folder(place / "out") as draft:
+        (draft / "map.npy").touch()
+    os._exit(0)
+
+moment, code = 0, 9
+while code == 9:
+    moment += 1
+    child = os.fork()
+    if not child:
+        work(moment)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    drafts.remove_abandoned(place)
+    left = [path.name for path in place.iterdir()]
+    assert left in ([], ["out"]), (moment, left)
+    shutil.rmtree(place / "out", ignore_errors=True)
+assert code == 0
+print(moment)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_whatever_a_process_leaves_that_is_killed_at_any_moment_is_removed(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED_AT_ANY_LINE, tmp_path], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 60
+
+
 def test_drafts_need_no_locks(tmp_path, monkeypatch):
     monkeypatch.setattr(locks, "fcntl", None)
     with draft_folder(tmp_path / "out") as draft:

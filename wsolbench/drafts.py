@@ -19,7 +19,7 @@ from typing import IO
 from wsolbench.errors import OutputError
 from wsolbench.locks import lock as lock_descriptor
 
-__all__ = ["ElsewhereError", "draft_folder"]
+__all__ = ["ElsewhereError", "draft_folder", "remove_abandoned"]
 
 _LOCK_NAME = re.compile(r"(\..+-draft-[0-9a-f]{8})\.lock")
 _LONGEST = 1024
@@ -48,7 +48,7 @@ def draft_folder(place: Path) -> Iterator[Path]:
             shutil.rmtree(draft, ignore_errors=True)
 
     with _parents_of(place), _locked(draft.with_name(f"{draft.name}.lock")) as lock, _cleaning_up(remove):
-        _remove_abandoned(place.parent)
+        remove_abandoned(place.parent)
         try:
             yield draft
         except ElsewhereError:
@@ -99,7 +99,7 @@ def _cleaning_up(clean: Callable[[], None]) -> Iterator[None]:
         clean()
 
 
-def _remove_abandoned(folder: Path) -> None:
+def remove_abandoned(folder: Path) -> None:
     """Remove the drafts in a folder whose process, on this machine, does not hold its lock any more."""
     with suppress(OSError):
         for path in [Path(entry.path) for entry in os.scandir(folder) if _LOCK_NAME.fullmatch(entry.name)]:
@@ -108,10 +108,14 @@ def _remove_abandoned(folder: Path) -> None:
 
 def _remove_if_abandoned(path: Path) -> None:
     with suppress(OSError), os.fdopen(os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK), "r+b") as file:
-        if _lock(file, wait=False) and file.read(_LONGEST) == _mark():
-            named = _LOCK_NAME.fullmatch(path.name)
-            assert named is not None
-            shutil.rmtree(path.with_name(named[1]), ignore_errors=True)
+        named = _LOCK_NAME.fullmatch(path.name)
+        assert named is not None
+        draft = path.with_name(named[1])
+        if not _lock(file, wait=False):
+            return
+        content = file.read(_LONGEST)
+        if content == _mark() or (not content and not os.path.lexists(draft)):  # a draft is made after the mark
+            shutil.rmtree(draft, ignore_errors=True)
             path.unlink(missing_ok=True)
 
 

@@ -5,6 +5,7 @@ import os
 import random
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -138,6 +139,15 @@ def test_the_same_command_again_finds_that_nothing_is_left_to_do(run, tmp_path):
     assert "nothing is left to do" in again.err
     assert again.out == first.out
     assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
+
+
+@pytest.mark.skipif(os.name != "posix", reason="there are no locks of POSIX")
+def test_a_run_that_was_killed_as_soon_as_it_was_finished_leaves_no_lock(run, tmp_path):
+    run(tmp_path / "out")
+    lock = tmp_path / ".out-draft-12345678.lock"
+    lock.write_text(f"wsolbench draft on {socket.gethostname()}\n")
+    assert "nothing is left to do" in run(tmp_path / "out").err
+    assert not lock.exists()
 
 
 def test_other_settings_do_not_go_into_a_finished_folder(run, tmp_path):

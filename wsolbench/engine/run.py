@@ -12,6 +12,7 @@ from wsolbench.config import RunConfig
 from wsolbench.contract import Split
 from wsolbench.contract.choices import Target
 from wsolbench.data.opened import OpenDataset, OpenSplit, open_dataset
+from wsolbench.drafts import remove_abandoned
 from wsolbench.engine.assembly import (
     Dealt,
     OpenSplits,
@@ -246,6 +247,8 @@ def _finished(
 ) -> list[ResultRecord]:
     """Return the records that an earlier run has left, if it would give the same once more."""
     config, splits = plan.config, opened.splits
+    assert config.out is not None
+    remove_abandoned(config.out.resolve().parent)  # it may have been killed as soon as its folder had its name
     with reporter.phase("comparison"):
         records = check_unchanged(config, earlier, opened.maps, plan.dataset, opened.dataset, splits.scored)
     reporter.say(f"nothing is left to do: {config.out} is finished, and what it was made from has not changed")
