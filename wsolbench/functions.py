@@ -49,6 +49,7 @@ from wsolbench.records import Records, ResultRecord, read_record
 from wsolbench.records.compare import Comparison
 from wsolbench.records.compare import compare as compare_records
 from wsolbench.records.missing import NO_FULLSUP_MAPS_GIVEN
+from wsolbench.records.store import read_summary
 from wsolbench.records.verify import verified
 
 if TYPE_CHECKING:
@@ -315,7 +316,8 @@ def rescore(
     """
     call = _Call(dict(locals()), progress)
     changes = {name: value for name, value in call.settings(RescoreConfig, "out").items() if value is not None}
-    given, where = (record, repr(record)) if isinstance(record, ResultRecord) else (load_record(record), str(record))
+    given = record if isinstance(record, ResultRecord) else read_summary(_path(record))
+    where = repr(record) if given is record else str(record)
     from wsolbench.engine.rescore import rescore as carry_out
 
     folder = None if out is None else Path(out)

@@ -244,14 +244,20 @@ def test_a_map_of_the_frame_is_scored_as_it_is():
         BoxEvaluator({"a": np.array([[0, 0, 99, 99]])}, {"a": (100, 100)}).update(np.full((224, 224), 2.0), "a")
 
 
+@pytest.mark.parametrize("frame", [(16, 12), None])
 @given(seed=st.integers(0, 2**32 - 1), thresholds=st.integers(1, 12))
-def test_the_iou_of_every_image_at_every_threshold_is_that_of_its_curve(seed, thresholds):
+def test_the_iou_of_every_image_at_every_threshold_is_that_of_its_curve(frame, seed, thresholds):
     random = np.random.default_rng(seed)
-    curves = {f"{number}": random.choice([0, 0.25, 1 / 3, 1], (2, thresholds)) for number in range(4)}
-    result = from_curves({image_id: tuple(both) for image_id, both in curves.items()}, interval=1 / thresholds)
+    corners = {f"{number}": random.integers(0, 20, (number + 1, 2, 2)) for number in range(4)}
+    boxes = {image_id: np.sort(of_image, axis=1).reshape(-1, 4) for image_id, of_image in corners.items()}
+    evaluator = BoxEvaluator(boxes, dict.fromkeys(boxes, (20, 25)), 1 / thresholds, frame)
+    curves = {}
+    for image_id in random.permutation(list(boxes)).tolist():
+        curves[image_id] = evaluator.score(random.random((12, 16)).round(1), image_id)
+        evaluator.add(image_id, curves[image_id])
+    result = evaluator.compute()
     for place in range(thresholds):
-        expected = [both[0][place] for both in curves.values()]
-        assert result.iou(place).tolist() == pytest.approx(expected, abs=1e-7)
+        assert result.iou(place).tolist() == [curves[image_id].single[place] for image_id in boxes]
 
 
 def test_an_object_is_as_large_as_the_largest_of_its_boxes_in_the_frame():

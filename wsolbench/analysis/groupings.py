@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsolbench.protocol import OBJECT_SIZES, box_centres, largest_boxes, size_classes
+from wsolbench.protocol.box_lists import BoxLists
 from wsolbench.records import SplitOutcomes
 
 __all__ = ["POSITIONS", "Grouping", "groupings_of"]
@@ -67,7 +68,7 @@ def groupings_of(part: SplitOutcomes) -> Mapping[str, Grouping | str]:
     if boxes is not None:
         cells = np.clip((box_centres(largest_boxes(boxes)) + 0.5) * 3 // part.frame, 0, 2).astype(np.intp)
         found["position"] = Grouping(POSITIONS, cells[:, 1] * 3 + cells[:, 0])
-        numbers = np.array([len(of_image) for of_image in boxes])
+        numbers = BoxLists.of(boxes).counts
         found["objects"] = Grouping(tuple(_NUMBERS), np.digitize(numbers, list(_NUMBERS.values())[1:]))
     if labels is not None:
         present, groups = np.unique(labels, return_inverse=True)

@@ -85,13 +85,13 @@ def rescore(
         registry = session.load_plugins()
         check_writable(folder, "--out")
         from wsolbench.engine.rescore import rescore as score_again
-        from wsolbench.records import read_record
+        from wsolbench.records.store import read_summary
         from wsolbench.records.tables import results_table, terminal_width
 
     changes = {name: value for name, value in given.items() if value is not None}
     with session.clean_stdout():
         again = score_again(
-            read_record(record), str(record), changes, folder, registry, session.reporter(), command=session.command
+            read_summary(record), str(record), changes, folder, registry, session.reporter(), command=session.command
         )
     with session.recorded_in(folder):
         if json:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from wsolbench.contract import (
     Annotations,
@@ -229,7 +230,7 @@ class OpenDataset:
                 raise DataError(f"the split {split.label} has neither boxes nor masks to evaluate against")
             annotated = self.select_annotated(split, everything, annotations)
             images = limit_split(annotated, limit)
-            boxes = {image_id: annotations.boxes[image_id] for image_id in images.ids} if annotations.boxes else {}
+            boxes = _boxes_of(images.ids, annotations.boxes) if annotations.boxes else {}
             class_names = dict(enumerate(self.class_names))
             changes = {image_id: done for image_id in images.ids if (done := annotations.changes.get(image_id))}
         for finding in findings_of_changes(split.label, changes):
@@ -294,6 +295,14 @@ class OpenDataset:
         """Whether a split that is scored has no annotation at all, though images without one may be left out."""
         omitting = self.conventions.unannotated == "omit" and split is not Split.TRAIN_WEAKSUP
         return omitting and not annotations.boxes and annotations.load_mask is None
+
+
+def _boxes_of(image_ids: Sequence[str], boxes: Mapping[str, NDArray[np.int64]]) -> Mapping[str, NDArray[np.int64]]:
+    """Return the boxes of images, checked, in one array. Raises ``DataError``."""
+    from wsolbench.protocol import check_boxes  # not at the top: many commands need no protocol
+    from wsolbench.protocol.box_lists import BoxLists, BoxTable
+
+    return BoxTable(image_ids, BoxLists.of(check_boxes(boxes[image_id], image_id) for image_id in image_ids))
 
 
 def find_unused_classes(count: int, used: Collection[int], severity: Severity = Severity.WARNING) -> Finding | None:

@@ -243,7 +243,7 @@ def _has_ids(folder: Path) -> bool:
 class _Localization:
     """What localization.txt says: the boxes and what was done to them, or the paths of the masks."""
 
-    boxes: dict[str, NDArray[np.int64]] = field(default_factory=dict)
+    boxes: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
     masks: dict[str, MaskPaths] = field(default_factory=dict)
     changes: dict[str, list[str]] = field(default_factory=dict)
 
@@ -489,8 +489,7 @@ class ReferenceSplit:
                 refusal = _refusal(line, corners, sizes[name], rule)
                 self.on_fault(DataError(f"{refusal}{remark}"))
                 remark = ""
-        boxes = {name: np.array(corners, dtype=np.int64) for name, corners in inside.items()}
-        return _Localization(boxes, changes=changes)
+        return _Localization(_table_of(inside), changes=changes)
 
     def _is_in_pixels(self, quads: Mapping[str, list[_ListedBox]]) -> bool:
         boxes = [box for found in quads.values() for box in found]
@@ -654,6 +653,13 @@ def _parse_boxes(lines: list[Line], known: NameIndex, on_fault: FaultHandler) ->
 
     parse_each(lines, parse, on_fault)
     return boxes
+
+
+def _table_of(boxes: Mapping[str, Sequence[Corners]]) -> Mapping[str, NDArray[np.int64]]:
+    from wsolbench.protocol.box_lists import BoxLists, BoxTable  # not at the top: many commands need no protocol
+
+    corners = np.array([quad for of_image in boxes.values() for quad in of_image], dtype=np.int64).reshape(-1, 4)
+    return BoxTable(boxes, BoxLists(corners, np.array([len(of_image) for of_image in boxes.values()], dtype=np.int64)))
 
 
 def _refusal(line: Line, corners: Corners, size: tuple[int, int], rule: BoxRule) -> DataError:

@@ -221,7 +221,8 @@ class SplitScore:
         if batch.digests:  # images were read
             self._digests[batch.indices] = batch.digests
         if batch.remarks:
-            self._remarks.update(zip(batch.indices.tolist(), batch.remarks, strict=True))
+            pairs = zip(batch.indices.tolist(), batch.remarks, strict=True)
+            self._remarks.update((index, of_image) for index, of_image in pairs if of_image)
 
     def merge(self, other: SplitScore) -> SplitScore:
         """Take over the scores of other images of the split, and return this object.
@@ -279,7 +280,7 @@ class SplitScore:
             DataError: No mask has a foreground pixel.
         """
         count = len(self._part.images.ids)
-        digests = map(bytes.decode, self._digests.tolist()) if self._digests.all() else None
+        digests = map(bytes.decode, self._digests) if self._digests.all() else None  # one by one: they are many
         remarks: dict[str, list[int]] = {}
         for index in sorted(self._remarks):
             for remark in self._remarks[index]:

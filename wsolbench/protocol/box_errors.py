@@ -14,6 +14,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from wsolbench.protocol.box_lists import BoxLists
 from wsolbench.protocol.boxes import NO_BOX, best_matches, box_areas, box_centres
 
 __all__ = ["KINDS", "BoxErrors", "compare_boxes"]
@@ -72,19 +73,21 @@ def compare_boxes(
         true: For each image its true boxes, (n, 4) in the same pixels, n >= 1.
         iou_threshold: δ.
     """
-    matches = best_matches(predicted, true)
+    lists = BoxLists.of(true)
+    matches, first = best_matches(predicted, lists), lists.counts.cumsum() - lists.counts
     missing = (predicted == NO_BOX).all(axis=1) | (predicted == _NO_CONTOUR).all(axis=1)
     given, best = predicted.astype(np.float64), matches.boxes
     ratios = box_areas(predicted) / box_areas(best)
     gaps = np.linalg.norm(box_centres(predicted) - box_centres(best), axis=1)
-    around = np.array([[*boxes[:, :2].min(axis=0), *boxes[:, 2:].max(axis=0)] for boxes in true])
-    together = best_matches(predicted, list(around[:, None])).ious
+    lowest, highest = (extreme.reduceat(lists.corners, first) for extreme in (np.minimum, np.maximum))
+    around = BoxLists(np.hstack([lowest[:, :2], highest[:, 2:]]), np.ones(len(lists), dtype=np.int64))
+    together = best_matches(predicted, around).ious
     centred = _centred_ious(_sides(given), _sides(best))
     conditions = [
         matches.ious >= iou_threshold,
         missing,
         matches.ious == 0,
-        (np.array([len(boxes) for boxes in true]) > 1) & (together >= iou_threshold),
+        (lists.counts > 1) & (together >= iou_threshold),
         ratios < iou_threshold,
         ratios > 1 / iou_threshold,
         centred >= iou_threshold,

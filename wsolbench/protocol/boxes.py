@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsolbench.errors import DataError
+from wsolbench.protocol.box_lists import BoxLists
 from wsolbench.protocol.grid import OBJECT_SIZES
 
 __all__ = [
@@ -128,8 +129,9 @@ def best_matches(predicted: NDArray[np.integer[Any]], true: Sequence[NDArray[np.
         predicted: (N, 4) integers, a box an image, perhaps `NO_BOX`.
         true: For each image its true boxes, (n, 4) integers in the same pixels, n >= 1.
     """
-    counts = np.array([len(of_image) for of_image in true])
-    boxes, image = np.concatenate(true).astype(np.int64), np.repeat(np.arange(len(true)), counts)
+    lists = BoxLists.of(true)
+    boxes, counts = lists.corners.astype(np.int64), lists.counts
+    image = np.repeat(np.arange(len(lists)), counts)
     given = predicted.astype(np.int64)[image]
     shared = np.minimum(given[:, 2:], boxes[:, 2:]) - np.maximum(given[:, :2], boxes[:, :2]) + 1
     intersection = np.maximum(shared, 0).prod(axis=1)
@@ -140,7 +142,9 @@ def best_matches(predicted: NDArray[np.integer[Any]], true: Sequence[NDArray[np.
     return Matches(boxes[best], ious[best])
 
 
-def object_sizes(boxes: Sequence[NDArray[np.integer[Any]]], frames: Sequence[tuple[int, int]]) -> NDArray[np.float64]:
+def object_sizes(
+    boxes: Sequence[NDArray[np.integer[Any]]], frames: Sequence[tuple[int, int]] | NDArray[np.int64]
+) -> NDArray[np.float64]:
     """Return the sizes of objects: the share of its frame that the largest box of each image covers, in [0, 1].
 
     Args:
@@ -150,10 +154,10 @@ def object_sizes(boxes: Sequence[NDArray[np.integer[Any]]], frames: Sequence[tup
     Returns:
         (N,) float64.
     """
-    areas = box_areas(np.concatenate(boxes).astype(np.int64))
-    first = np.cumsum([0, *map(len, boxes)])[:-1]
-    largest = np.maximum.reduceat(areas, first)
-    sizes: NDArray[np.float64] = np.minimum(largest / np.prod(np.array(frames, dtype=np.int64), axis=1), 1.0)
+    lists = BoxLists.of(boxes)
+    areas = box_areas(lists.corners.astype(np.int64))
+    largest = np.maximum.reduceat(areas, lists.counts.cumsum() - lists.counts)
+    sizes: NDArray[np.float64] = np.minimum(largest / np.prod(np.asarray(frames, dtype=np.int64), axis=1), 1.0)
     return sizes
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsolbench.errors import DataError, ScoremapError, UsageError
+from wsolbench.protocol.box_lists import BoxLists
 from wsolbench.protocol.boxes import LARGEST_SIDE, check_boxes, object_sizes, scale_boxes
 from wsolbench.protocol.grid import (
     DEFAULT_INTERVAL,
@@ -27,6 +28,7 @@ from wsolbench.protocol.grid import (
     check_iou_thresholds,
 )
 from wsolbench.protocol.iou_steps import IouSteps
+from wsolbench.protocol.packed_rows import PackedRows
 from wsolbench.protocol.scoremaps import check_scoremap, scoremap_in_frame
 from wsolbench.protocol.sweep import AtOtsu, IouCurves, best_iou_curves
 
@@ -92,7 +94,7 @@ class BoxResult:
     runs: dict[Mode, dict[float, NDArray[np.int32]]]
     iou_steps: IouSteps
     sizes: NDArray[np.float64]
-    true_boxes: tuple[NDArray[np.int64], ...]
+    true_boxes: BoxLists
     otsu: OtsuResult | None = None
 
     @property
@@ -149,8 +151,8 @@ class BoxResult:
         return correct
 
     def iou(self, threshold_index: int) -> NDArray[np.float64]:
-        """Return the best IoU of the largest contour's box at one τ, for every image: (N,), to 7 digits."""
-        return self.iou_steps.at(threshold_index, self.image_ids)
+        """Return the best IoU of the largest contour's box at one τ, for every image: (N,)."""
+        return self.iou_steps.at(threshold_index, self.image_ids, self.true_boxes)
 
     def boxes_at(self, threshold_index: int) -> NDArray[np.int64]:
         """Return the box of the largest contour at one τ, for every image: (N, 4), `NO_BOX` where none is predicted."""
@@ -206,11 +208,15 @@ class BoxEvaluator:
         corner = np.uint16 if frame is None or max(frame) > 2**8 else np.uint8
         self._otsu: dict[str, AtOtsu] | None = {} if otsu else None
         self.thresholds = cam_threshold_grid(interval)
-        self._sizes = {image_id: _check_size(image_sizes.get(image_id), image_id) for image_id in boxes}
-        self._boxes = {name: self._in_frame(check_boxes(of_image, name), name) for name, of_image in boxes.items()}
         self._ledger = _Ledger(boxes)
-        self._runs: dict[str, bytes] = {}
-        self._steps = IouSteps(len(self.thresholds), corner)
+        sizes = [_check_size(image_sizes.get(image_id), image_id) for image_id in boxes]
+        self._sizes = np.array(sizes, dtype=np.int64)
+        checked = (check_boxes(of_image, image_id) for image_id, of_image in boxes.items())
+        self._boxes = BoxLists.of(map(self._in_frame, checked, sizes))
+        place = np.min_scalar_type(len(self.thresholds))
+        columns = [("outcome", np.min_scalar_type(len(self._outcomes))), ("start", place), ("stop", place)]
+        self._runs = PackedRows(np.dtype(columns), ordered=("outcome", "start", "stop"))
+        self._steps = IouSteps(len(self.thresholds), corner, with_ious=frame is None)
 
     def update(self, scoremap: NDArray[np.floating[Any]], image_id: str) -> None:
         """Score one image's scoremap and store the result; see `score` and `add`."""
@@ -228,12 +234,12 @@ class BoxEvaluator:
             ScoremapError: If the map cannot be scored (see `scoremap_in_frame`).
             UsageError: If the image is unknown.
         """
-        self._ledger.check_known(image_id)
+        place = self._ledger.place_of(image_id)
         scoremap = _in_frame(scoremap, image_id, self._frame)
-        height, width = scoremap.shape
-        boxes = self._boxes[image_id]
+        boxes = self._boxes[place]
         if self._frame is None:
-            boxes = scale_boxes(boxes, self._sizes[image_id], (width, height))
+            height, width = scoremap.shape
+            boxes = scale_boxes(boxes, _size(self._sizes[place]), (width, height))
         return best_iou_curves(scoremap, boxes, self.thresholds, otsu=self._otsu is not None)
 
     def boxes_in_frame(self, image_id: str) -> NDArray[np.int64]:
@@ -242,14 +248,14 @@ class BoxEvaluator:
         Raises:
             UsageError: If the image is unknown, or there is no frame.
         """
-        self._ledger.check_known(image_id)
+        place = self._ledger.place_of(image_id)
         if self._frame is None:
             raise UsageError("without a frame, boxes have the size of each map")
-        return self._boxes[image_id]
+        return self._boxes[place]
 
-    def _in_frame(self, boxes: NDArray[np.int64], image_id: str) -> NDArray[np.int64]:
+    def _in_frame(self, boxes: NDArray[np.int64], image_size: tuple[int, int]) -> NDArray[np.int64]:
         """Return the true boxes of an image in pixels of the frame or, without one, as they are."""
-        return boxes if self._frame is None else scale_boxes(boxes, self._sizes[image_id], self._frame)
+        return boxes if self._frame is None else scale_boxes(boxes, image_size, self._frame)
 
     def add(self, image_id: str, curves: IouCurves) -> None:
         """Store the result of `score` for one image.
@@ -267,9 +273,9 @@ class BoxEvaluator:
             if curves.otsu is None:
                 raise UsageError(f"IoU curves of '{image_id}' lack the IoU at the τ of Otsu's method")
             self._otsu[image_id] = curves.otsu
-        self._runs[image_id] = _encode_runs(curves, self._outcomes).tobytes()
+        self._runs.add(image_id, _correct_runs(curves, self._outcomes, self._runs.kind))
         self._steps.add(image_id, curves.single, curves.boxes)
-        self._ledger.tick([image_id])
+        self._ledger.tick(image_id)
 
     def merge(self, other: BoxEvaluator) -> BoxEvaluator:
         """Add the results of another evaluator, which has seen other images, and return this one.
@@ -283,7 +289,7 @@ class BoxEvaluator:
             told = "evaluators can be merged only if they have the same boxes, image sizes, interval, frame and δ"
             raise UsageError(f"{told}; {_BUILD_FROM_ALL}")
         self._ledger.merge(other._ledger)
-        self._runs.update(other._runs)
+        self._runs.merge(other._runs)
         self._steps.merge(other._steps)
         if self._otsu is not None and other._otsu is not None:
             self._otsu.update(other._otsu)
@@ -296,32 +302,39 @@ class BoxEvaluator:
             ScoremapError: If an image has no scoremap yet, since every image counts in the denominator.
         """
         self._ledger.check_complete()
-        image_ids = tuple(self._boxes)
-        encoded = [self._runs[image_id] for image_id in image_ids]
-        kind, start, stop = np.frombuffer(b"".join(encoded), dtype=np.int32).reshape(-1, 3).T
-        lengths = [len(part) // (3 * kind.itemsize) for part in encoded]
-        image = np.repeat(np.arange(len(image_ids), dtype=np.int32), lengths)
-        rows = np.stack([image, start, stop], axis=1)
+        image_ids, outcomes, length = self._ledger.image_ids, self._outcomes, len(self.thresholds)
+        found = [_by_outcome(images, rows, len(outcomes)) for images, rows in self._runs.read(image_ids)]
         runs: dict[Mode, dict[float, NDArray[np.int32]]] = {mode: {} for mode in MODES}
-        counts: dict[Mode, dict[float, NDArray[np.int64]]] = {mode: {} for mode in MODES}
-        for number, (mode, iou_threshold) in enumerate(self._outcomes):
-            runs[mode][iou_threshold] = rows[kind == number]
-            counts[mode][iou_threshold] = _count_runs(runs[mode][iou_threshold], len(self.thresholds))
-        frames = list(self._sizes.values()) if self._frame is None else [self._frame] * len(image_ids)
-        true_boxes = tuple(self._boxes.values())
-        sizes = object_sizes(true_boxes, frames)
+        for (mode, iou), parts in zip(outcomes, zip(*found, strict=True), strict=True):
+            joined = np.concatenate(parts)
+            runs[mode][iou] = joined[joined[:, 0].argsort(kind="stable")]  # parts that were merged have any order
+        counts = {mode: {iou: _count_runs(of, length) for iou, of in by_iou.items()} for mode, by_iou in runs.items()}
+        frames = self._sizes if self._frame is None else np.tile(self._frame, (len(image_ids), 1))
+        sizes = object_sizes(self._boxes, frames)
         otsu = None if self._otsu is None else OtsuResult.of([self._otsu[image_id] for image_id in image_ids])
-        return BoxResult(image_ids, self.thresholds, counts, runs, self._steps, sizes, true_boxes, otsu)
+        return BoxResult(image_ids, self.thresholds, counts, runs, self._steps, sizes, self._boxes, otsu)
 
     def _same_settings(self, other: BoxEvaluator) -> bool:
         return (
             np.array_equal(self.thresholds, other.thresholds)
-            and self._ledger.expects_the_same(other._ledger)
-            and self._sizes == other._sizes
             and self._frame == other._frame
             and self._outcomes == other._outcomes
             and (self._otsu is None) == (other._otsu is None)
-            and all(np.array_equal(boxes, other._boxes[image_id]) for image_id, boxes in self._boxes.items())
+            and self._ledger.expects_the_same(other._ledger)
+            and self._has_boxes_of(other)
+        )
+
+    def _has_boxes_of(self, other: BoxEvaluator) -> bool:
+        """Whether boxes and sizes of the same images are the same, in whatever order the images are."""
+        theirs = [other._ledger.place_of(image_id) for image_id in self._ledger.image_ids]
+        boxes = other._boxes.take(theirs)
+        return all(
+            np.array_equal(mine, other)
+            for mine, other in (
+                (self._sizes, other._sizes[theirs]),
+                (self._boxes.counts, boxes.counts),
+                (self._boxes.corners, boxes.corners),
+            )
         )
 
 
@@ -418,7 +431,7 @@ class MaskEvaluator:
             DataError: If a mask is not a non-empty 2-D bool array.
             UsageError: If the image is unknown.
         """
-        self._ledger.check_known(image_id)
+        self._ledger.place_of(image_id)
         scoremap = _in_frame(scoremap, image_id, self._frame)
         height, width = scoremap.shape
         foreground = mask_in_frame(mask, (width, height), f"mask of '{image_id}'")
@@ -443,7 +456,7 @@ class MaskEvaluator:
             raise UsageError(f"score histograms of '{image_id}': expected shape {expected}, got {shapes}")
         self._foreground += histograms.foreground
         self._background += histograms.background
-        self._ledger.tick([image_id])
+        self._ledger.tick(image_id)
 
     def merge(self, other: MaskEvaluator) -> MaskEvaluator:
         """Add the histograms of another evaluator, which has seen other images, and return this one.
@@ -501,40 +514,46 @@ class _Ledger:
 
     def __init__(self, image_ids: Iterable[str]) -> None:
         listed = list(image_ids)
-        self._seen = dict.fromkeys(listed, False)
+        self._places = {image_id: place for place, image_id in enumerate(listed)}
+        self._seen = np.zeros(len(listed), dtype=np.bool_)
         if not listed:
             raise DataError("the data set holds no image to evaluate")
-        if len(self._seen) < len(listed):
-            twice = next(image_id for image_id in self._seen if listed.count(image_id) > 1)
+        if len(self._places) < len(listed):
+            twice = next(image_id for image_id in self._places if listed.count(image_id) > 1)
             raise DataError(f"image '{twice}' is listed twice")
 
     @property
     def size(self) -> int:
         return len(self._seen)
 
-    def check_known(self, image_id: str) -> None:
-        if image_id not in self._seen:
+    @property
+    def image_ids(self) -> tuple[str, ...]:
+        return tuple(self._places)
+
+    def place_of(self, image_id: str) -> int:
+        """Return the place of an image in the order of all. Raises ``UsageError`` where it is unknown."""
+        if image_id not in self._places:
             told = f"image '{image_id}' is not one of the {self.size} images to evaluate"
             raise UsageError(f"{told}; name one of those that the evaluator was built from")
+        return self._places[image_id]
 
     def check_awaited(self, image_id: str) -> None:
-        self.check_known(image_id)
-        if self._seen[image_id]:
+        if self._seen[self.place_of(image_id)]:
             raise UsageError(f"image '{image_id}' has already been evaluated; give each image one scoremap, once")
 
     def check_complete(self) -> None:
-        missing = [image_id for image_id, seen in self._seen.items() if not seen]
-        if missing:
+        if not self._seen.all():
+            missing = [image_id for image_id, place in self._places.items() if not self._seen[place]]
             first = ", ".join(f"'{image_id}'" for image_id in missing[:3])
             more = ", ..." if len(missing) > 3 else ""
             told = f"{len(missing)} of {self.size} images have no scoremap: {first}{more}"
             raise ScoremapError(f"{told}; update with theirs too, with maps of zeros where there is none")
 
-    def tick(self, image_ids: Iterable[str]) -> None:
-        self._seen.update(dict.fromkeys(image_ids, True))
+    def tick(self, image_id: str) -> None:
+        self._seen[self._places[image_id]] = True
 
     def expects_the_same(self, other: _Ledger) -> bool:
-        return self._seen.keys() == other._seen.keys()
+        return self._places.keys() == other._places.keys()
 
     def merge(self, other: _Ledger) -> None:
         """Mark the images that the other has seen.
@@ -542,10 +561,11 @@ class _Ledger:
         Raises:
             UsageError: If both have seen an image; then no image is marked.
         """
-        theirs = [image_id for image_id, seen in other._seen.items() if seen]
+        theirs = [image_id for image_id, place in other._places.items() if other._seen[place]]
         for image_id in theirs:
             self.check_awaited(image_id)
-        self.tick(theirs)
+        for image_id in theirs:
+            self.tick(image_id)
 
 
 def _check_frame(frame: Frame) -> Frame:
@@ -562,6 +582,11 @@ def _in_frame(scoremap: NDArray[np.floating[Any]], image_id: str, frame: Frame) 
     return scoremap_in_frame(scoremap, image_id, frame)[1]
 
 
+def _size(size: NDArray[np.int64]) -> tuple[int, int]:
+    width, height = size.tolist()
+    return width, height
+
+
 def _check_size(size: tuple[int, int] | None, image_id: str) -> tuple[int, int]:
     if size is None:
         raise DataError(f"size of '{image_id}': missing")
@@ -571,8 +596,10 @@ def _check_size(size: tuple[int, int] | None, image_id: str) -> tuple[int, int]:
     return int(width), int(height)
 
 
-def _encode_runs(curves: IouCurves, outcomes: Sequence[tuple[Mode, float]]) -> NDArray[np.int32]:
-    """Return (R, 3) rows (index in `outcomes`, start, stop): the runs of threshold indices that are correct."""
+def _correct_runs(
+    curves: IouCurves, outcomes: Sequence[tuple[Mode, float]], kind: np.dtype[np.void]
+) -> NDArray[np.void]:
+    """Return (R,) rows (index in `outcomes`, start, stop): the runs of threshold indices that are correct."""
     curve_of: dict[Mode, NDArray[np.float64]] = {"single": curves.single, "multi": curves.multi}
     correct = np.zeros((len(outcomes), len(curves.single) + 2), dtype=np.bool_)
     for number, (mode, iou_threshold) in enumerate(outcomes):
@@ -580,9 +607,15 @@ def _encode_runs(curves: IouCurves, outcomes: Sequence[tuple[Mode, float]]) -> N
     row = correct.ravel()  # every outcome begins and ends with an index at which it is not correct
     edges = (row[1:] != row[:-1]).nonzero()[0]  # start, stop, start, stop ... of each outcome
     outcome, edge = np.divmod(edges, correct.shape[1])
-    runs = np.empty((len(edge) // 2, 3), dtype=np.int32)
-    runs[:, 0], runs[:, 1], runs[:, 2] = outcome[::2], edge[::2], edge[1::2]
+    runs = np.empty(len(edge) // 2, dtype=kind)
+    runs["outcome"], runs["start"], runs["stop"] = outcome[::2], edge[::2], edge[1::2]
     return runs
+
+
+def _by_outcome(images: NDArray[np.intp], rows: NDArray[np.void], outcomes: int) -> list[NDArray[np.int32]]:
+    """Return for every outcome its runs, (R, 3) rows (image, start, stop), of the rows of some images."""
+    table = np.stack([images, rows["start"], rows["stop"]], axis=1, dtype=np.int32, casting="unsafe")
+    return [table[rows["outcome"] == outcome] for outcome in range(outcomes)]
 
 
 def _count_runs(runs: NDArray[np.int32], length: int) -> NDArray[np.int64]:

@@ -19,6 +19,7 @@ from wsolbench.protocol import (
     ScoreHistograms,
     object_sizes,
 )
+from wsolbench.protocol.box_lists import BoxLists
 from wsolbench.protocol.uncertainty import CorrectRuns
 from wsolbench.records.outcomes import DECIMALS, OtsuOutcomes, SplitOutcomes, check_outcomes
 from wsolbench.records.record import LARGEST_COUNT, SplitInfo
@@ -190,21 +191,22 @@ def _shares(values: Any) -> NDArray[np.float64]:
 
 def _encoded_boxes(true: Sequence[NDArray[np.int64]], predicted: NDArray[np.int64]) -> dict[str, list[int]]:
     """Return the boxes of images column by column, which packs better than row by row."""
+    lists = BoxLists.of(true)
     return {
-        "counts": [len(of_image) for of_image in true],
-        "true": np.concatenate(true).T.ravel().tolist(),
+        "counts": lists.counts.tolist(),
+        "true": lists.corners.T.ravel().tolist(),
         "predicted": predicted.T.ravel().tolist(),
     }
 
 
-def _decoded_boxes(boxes: Mapping[str, list[int]]) -> tuple[tuple[NDArray[np.int64], ...], NDArray[np.int64]]:
+def _decoded_boxes(boxes: Mapping[str, list[int]]) -> tuple[BoxLists, NDArray[np.int64]]:
     counts, true, predicted = (_whole_numbers(boxes[name]) for name in ("counts", "true", "predicted"))
     # Each count is compared before they are summed: made-up ones must not overflow.
     made_up = ((counts < 1) | (counts > len(true))).any() or counts.sum() * 4 != len(true)
     if made_up or len(counts) * 4 != len(predicted):
         raise DataError("boxes: expected at least one true box of each image, and one predicted box")
     rows = true.reshape(4, -1).T.astype(np.int64)
-    return tuple(np.split(rows, counts.cumsum()[:-1])), predicted.reshape(4, -1).T.astype(np.int64)
+    return BoxLists(rows, counts), predicted.reshape(4, -1).T.astype(np.int64)
 
 
 def _decoded_names(names: Mapping[str, str]) -> dict[int, str]:
@@ -213,9 +215,9 @@ def _decoded_names(names: Mapping[str, str]) -> dict[int, str]:
     return {int(label): name for label, name in names.items()}
 
 
-def _sizes_of(true: Sequence[NDArray[np.int64]], frame: int) -> NDArray[np.float64]:
+def _sizes_of(true: BoxLists, frame: int) -> NDArray[np.float64]:
     """Return the sizes of objects, which are not stored where their boxes are."""
-    return object_sizes(true, [(frame, frame)] * len(true)).round(DECIMALS)
+    return object_sizes(true, np.full((len(true), 2), frame)).round(DECIMALS)
 
 
 def _encoded_runs(runs: CorrectRuns) -> dict[str, list[int]]:

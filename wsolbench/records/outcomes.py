@@ -22,6 +22,7 @@ from wsolbench.protocol import (
     object_sizes,
     select_threshold,
 )
+from wsolbench.protocol.box_lists import BoxLists
 from wsolbench.protocol.rules import OTSU, PSEUDO_BOXES, fixed_threshold
 from wsolbench.protocol.uncertainty import (
     KIND,
@@ -138,7 +139,7 @@ class SplitOutcomes:
     labels: NDArray[np.intp] | None = None
     sizes: NDArray[np.float64] | None = None
     values: Mapping[str, NDArray[np.float64]] | None = None
-    true_boxes: tuple[NDArray[np.int64], ...] | None = None
+    true_boxes: Sequence[NDArray[np.int64]] | None = None
     predicted_boxes: NDArray[np.int64] | None = None
     class_names: Mapping[int, str] | None = None
 
@@ -219,7 +220,7 @@ class SplitOutcomes:
             labels=None if self.labels is None else self.labels[places],
             sizes=None if self.sizes is None else self.sizes[places],
             values=None if self.values is None else {name: of[places] for name, of in self.values.items()},
-            true_boxes=None if self.true_boxes is None else tuple(self.true_boxes[place] for place in places),
+            true_boxes=None if self.true_boxes is None else BoxLists.of(self.true_boxes).take(places),
             predicted_boxes=None if self.predicted_boxes is None else self.predicted_boxes[places],
         )
 
@@ -371,10 +372,11 @@ def _impossible_boxes(
     sizes: NDArray[np.float64] | None,
     frame: int,
 ) -> Iterator[str]:
-    if not all(map(len, true)):
+    lists = BoxLists.of(true)
+    if not lists.counts.all():
         yield "an image has no true box"
         return
-    of_all = np.concatenate(true)
+    of_all = lists.corners
     if of_all.dtype.kind != "i" or predicted.dtype.kind != "i":
         yield "expected boxes in whole pixels"
         return
@@ -384,7 +386,7 @@ def _impossible_boxes(
     given = predicted[(predicted != NO_BOX).any(axis=1)]
     if (given[:, :2] > given[:, 2:]).any() or (given < 0).any() or (given >= frame).any():
         yield f"expected predicted boxes inside the frame of {frame} pixels"
-    expected = object_sizes(true, [(frame, frame)] * len(true)).round(DECIMALS)
+    expected = object_sizes(lists, np.full((len(lists), 2), frame)).round(DECIMALS)
     if sizes is None or not np.array_equal(sizes, expected):
         yield "sizes of objects are not those of their boxes"
 
