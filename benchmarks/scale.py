@@ -1,9 +1,9 @@
 """A run over 50,000 images against one over 500: memory, cost per image, the start, and what the cache saves.
 
-    python benchmarks/scale.py [IMAGES]
+    python benchmarks/scale.py [IMAGES] [--network resnet_nano] [--input-size PIXELS]
 
 Images are 32×32 and synthetic, as many as IMAGES in the test split (50,000 by default), 200 in the other splits; the
-network is resnet_nano with random weights; τ grid 0.001, two threads, batches of 32. For both numbers of images: the
+network has random weights; τ grid 0.001, two threads, batches of 32. For both numbers of images: the
 run, the same command again (finished: nothing is left to do), the run into another folder (all maps from the cache),
 and ``rescore``. "Start" is the time until the first image of the test split is taken up; the cost of an image is that
 of this split, as the record has it, without the start and what follows the last image.
@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
@@ -73,7 +74,7 @@ def measure(name: str, images: int, command: list[str], environment: dict[str, s
     return Measured(name, images, taken.seconds, start, split, taken.resident, taken.anonymous)
 
 
-def measure_all(root: Path, images: int) -> list[Measured]:
+def measure_all(root: Path, images: int, network: Sequence[str]) -> list[Measured]:
     """Return what the commands take with so many images, the first of them with an empty cache."""
     folder = root / str(images)
     write_image_folder(folder, {**OTHERS, "test": images})
@@ -81,8 +82,7 @@ def measure_all(root: Path, images: int) -> list[Measured]:
     data = ["--dataset", "folder", "--data-root", str(folder / "images"), "--metadata-root", str(folder / "metadata")]
     run = [
         "run",
-        "--backbone",
-        "resnet_nano",
+        *network,
         "--weights",
         "random",
         "--method",
@@ -107,9 +107,12 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("images", type=int, nargs="?", default=50_000)
-    many = parser.parse_args().images
+    parser.add_argument("--network", default="resnet_nano")
+    parser.add_argument("--input-size", help="in pixels; that of the network by default")
+    given = parser.parse_args()
+    network = ["--backbone", given.network, *(["--input-size", given.input_size] if given.input_size else [])]
     with tempfile.TemporaryDirectory() as folder:
-        few_runs, runs = (measure_all(Path(folder), images) for images in (FEW, many))
+        few_runs, runs = (measure_all(Path(folder), images, network) for images in (FEW, given.images))
     rows = []
     for pair in zip(few_runs, runs, strict=True):
         few = pair[0]
@@ -124,6 +127,8 @@ def main() -> None:
         ]
     headings = ["command", "images", "s", "start, s", "ms an image", "peak, MiB", "growth", "anonymous, MiB", "growth"]
     print(tabulate(rows, headings, tablefmt="pipe", disable_numparse=True, colalign=["left", *["right"] * 8]))
+    times = {run.name: run.seconds for run in runs}
+    print(f"\nrescore is {times['run'] / times['rescore']:.1f} times as fast as the run of {given.images:,} images.")
     print("\n" + conditions("torch", "numpy"))
 
 

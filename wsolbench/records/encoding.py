@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -34,15 +36,64 @@ __all__ = [
     "read_statistic",
 ]
 
+_AT_A_TIME = 1 << 14  # numbers that are written together
 
-def encode_outcomes(outcomes: Sequence[SplitOutcomes]) -> bytes:
-    """Return the content of an outcomes file."""
-    content = {part.split: encode_part(part) for part in outcomes}
-    return (json.dumps(content, separators=(",", ":"), ensure_ascii=False) + "\n").encode()
+
+@dataclass(frozen=True, eq=False)
+class _Column:
+    """Numbers that stand in JSON as a list.
+
+    Attributes:
+        values: (N,) numbers.
+        listed: Some of them -> these as JSON has them.
+    """
+
+    values: NDArray[Any]
+    listed: Callable[[NDArray[Any]], list[Any]] = np.ndarray.tolist
+
+
+def encode_outcomes(outcomes: Sequence[SplitOutcomes]) -> Iterator[bytes]:
+    """Yield the content of an outcomes file, some at a time: as lists of Python it takes ten times the memory."""
+    for text in _json_of({part.split: _encoded_part(part) for part in outcomes}):
+        yield text.encode()
+    yield b"\n"
+
+
+def _json_of(value: Any) -> Iterator[str]:
+    """Yield a value as JSON, piece by piece."""
+    if isinstance(value, dict):
+        yield "{"
+        for number, (key, item) in enumerate(value.items()):
+            yield f"{',' if number else ''}{_dumped(key)}:"
+            yield from _json_of(item)
+        yield "}"
+    elif isinstance(value, _Column):
+        yield "["
+        for start in range(0, len(value.values), _AT_A_TIME):
+            listed = _dumped(value.listed(value.values[start : start + _AT_A_TIME]))
+            yield f"{',' if start else ''}{listed[1:-1]}"
+        yield "]"
+    else:
+        yield _dumped(value)
+
+
+def _dumped(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
 
 def encode_part(part: SplitOutcomes) -> dict[str, Any]:
     """Return the outcomes of a split as JSON has them, without the ids of the images."""
+    return dict(_as_lists(_encoded_part(part)))
+
+
+def _as_lists(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _as_lists(item) for key, item in value.items()}
+    return value.listed(value.values) if isinstance(value, _Column) else value
+
+
+def _encoded_part(part: SplitOutcomes) -> dict[str, Any]:
+    """Return the outcomes of a split as JSON has them, but with columns in place of lists of numbers."""
     correct = None
     if part.correct is not None:
         correct = {
@@ -50,11 +101,8 @@ def encode_part(part: SplitOutcomes) -> dict[str, Any]:
         }
     encoded: dict[str, Any] = {
         "correct": correct,
-        "hits": {str(k): hit.astype(int).tolist() for k, hit in sorted(part.hits.items())},
-        "statistics": {
-            name: [value if np.isfinite(value) else None for value in values.tolist()]
-            for name, values in part.statistics.items()
-        },
+        "hits": {str(k): _flags(hit) for k, hit in sorted(part.hits.items())},
+        "statistics": {name: _Column(values, _finite) for name, values in part.statistics.items()},
         "nan_maps": part.nan_maps,
         "constant_maps": part.constant_maps,
         "annotations_sha256": part.annotations_sha256,
@@ -62,21 +110,21 @@ def encode_part(part: SplitOutcomes) -> dict[str, Any]:
     }
     if part.histograms is not None:
         foreground, background = part.histograms.foreground, part.histograms.background
-        encoded["histograms"] = {"foreground": foreground.tolist(), "background": background.tolist()}
+        encoded["histograms"] = {"foreground": _Column(foreground), "background": _Column(background)}
     if part.otsu is not None:
         correct_at_otsu = part.otsu.correct
         encoded["otsu"] = {
-            "thresholds": part.otsu.thresholds.tolist(),
+            "thresholds": _Column(part.otsu.thresholds),
             "correct": {
-                mode: {iou_key(iou): of_images.astype(int).tolist() for iou, of_images in correct_at_otsu[mode].items()}
+                mode: {iou_key(iou): _flags(of_images) for iou, of_images in correct_at_otsu[mode].items()}
                 for mode in MODES
             },
         }
     if part.values is not None:  # their order is that of older records, whose hash depends on it
-        encoded["labels"] = None if part.labels is None else part.labels.tolist()
+        encoded["labels"] = None if part.labels is None else _Column(part.labels)
         if part.true_boxes is None:
-            encoded["sizes"] = None if part.sizes is None else _short(part.sizes)
-        encoded["values"] = {name: _short(values) for name, values in part.values.items()}
+            encoded["sizes"] = None if part.sizes is None else _Column(part.sizes, _short)
+        encoded["values"] = {name: _Column(values, _short) for name, values in part.values.items()}
     if part.class_names is not None:
         encoded["class_names"] = {str(label): name for label, name in sorted(part.class_names.items())}
     if part.true_boxes is not None and part.predicted_boxes is not None:
@@ -178,6 +226,14 @@ def read_statistic(values: Any) -> NDArray[np.float64]:
     return np.array(values, dtype=np.float64)
 
 
+def _flags(values: NDArray[np.bool_]) -> _Column:
+    return _Column(values.astype(np.uint8))
+
+
+def _finite(values: NDArray[np.float64]) -> list[float | None]:
+    return [value if math.isfinite(value) else None for value in values.tolist()]
+
+
 def _short(shares: NDArray[np.float64]) -> list[float]:
     """Return numbers in [0, 1] as JSON has them: 0 and 1 without a fraction, which most are."""
     return [int(value) if value in (0, 1) else value for value in shares.tolist()]
@@ -189,13 +245,13 @@ def _shares(values: Any) -> NDArray[np.float64]:
     return np.array(values, dtype=np.float64)
 
 
-def _encoded_boxes(true: Sequence[NDArray[np.int64]], predicted: NDArray[np.int64]) -> dict[str, list[int]]:
+def _encoded_boxes(true: Sequence[NDArray[np.int64]], predicted: NDArray[np.int64]) -> dict[str, _Column]:
     """Return the boxes of images column by column, which packs better than row by row."""
     lists = BoxLists.of(true)
     return {
-        "counts": lists.counts.tolist(),
-        "true": lists.corners.T.ravel().tolist(),
-        "predicted": predicted.T.ravel().tolist(),
+        "counts": _Column(lists.counts),
+        "true": _Column(lists.corners.T.ravel()),
+        "predicted": _Column(predicted.T.ravel()),
     }
 
 
@@ -220,9 +276,9 @@ def _sizes_of(true: BoxLists, frame: int) -> NDArray[np.float64]:
     return object_sizes(true, np.full((len(true), 2), frame)).round(DECIMALS)
 
 
-def _encoded_runs(runs: CorrectRuns) -> dict[str, list[int]]:
+def _encoded_runs(runs: CorrectRuns) -> dict[str, _Column]:
     counts = np.bincount(runs.image, minlength=runs.num_images)
-    return {"counts": counts.tolist(), "edges": np.stack([runs.start, runs.stop], axis=1).ravel().tolist()}
+    return {"counts": _Column(counts), "edges": _Column(np.stack([runs.start, runs.stop], axis=1).ravel())}
 
 
 def _decoded_runs(runs: Mapping[str, list[int]], thresholds: int) -> CorrectRuns:

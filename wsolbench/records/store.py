@@ -24,7 +24,7 @@ import io
 import json
 import re
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -120,7 +120,10 @@ def describe_splits(outcomes: Sequence[SplitOutcomes]) -> list[SplitInfo]:
 
 def outcomes_sha256(outcomes: Sequence[SplitOutcomes]) -> str:
     """Return the hash of the content of an outcomes file."""
-    return hashlib.sha256(encode_outcomes(outcomes)).hexdigest()
+    digest = hashlib.sha256()
+    for piece in encode_outcomes(outcomes):
+        digest.update(piece)
+    return digest.hexdigest()
 
 
 def with_outcomes(record: ResultRecord, outcomes: Sequence[SplitOutcomes]) -> ResultRecord:
@@ -178,7 +181,7 @@ def put_record(record: ResultRecord, folder: Path, stem: str) -> Path:
     path = folder / f"{stem}.json"
     contents = {outcomes_path(path): _compressed(encode_outcomes(record.outcomes))}
     for part in record.outcomes:
-        contents[_ids_path(folder, ids_sha256(part.image_ids))] = _compressed(_lines(part.image_ids))
+        contents[_ids_path(folder, ids_sha256(part.image_ids))] = _compressed([_lines(part.image_ids)])
     contents[path] = record.to_json().encode()
     folder.mkdir(parents=True, exist_ok=True)
     for place, content in contents.items():
@@ -196,8 +199,10 @@ def _lines(image_ids: Sequence[str]) -> bytes:
     return "".join(f"{image_id}\n" for image_id in image_ids).encode()
 
 
-def _compressed(content: bytes) -> bytes:
-    return gzip.compress(content, compresslevel=9, mtime=0)
+def _compressed(pieces: Iterable[bytes]) -> bytes:
+    """Return pieces in the form of gzip, without a time: the same pieces always give the same bytes."""
+    packer = zlib.compressobj(9, wbits=31)
+    return b"".join([*map(packer.compress, pieces), packer.flush()])
 
 
 # -------------------------------------------------------------------------------------------------------------- reading
