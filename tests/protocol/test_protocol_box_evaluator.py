@@ -195,7 +195,9 @@ def test_merges_chain_and_the_order_of_images_does_not_matter():
     assert_equal_results(merged.compute(), fill(whole, dict.fromkeys("abc", np.eye(4))).compute())
 
 
-@pytest.mark.parametrize("sizes", [{}, {"a": (0, 4)}, {"a": (4, -1)}, {"a": (4.5, 4)}])
+@pytest.mark.parametrize(
+    "sizes", [{}, {"a": (0, 4)}, {"a": (4, -1)}, {"a": (4.5, 4)}, {"a": (10**30, 4)}, {"a": (float("nan"), 4)}]
+)
 def test_missing_or_impossible_size_is_an_error(sizes):
     with pytest.raises(DataError, match="size of 'a'"):
         BoxEvaluator({"a": np.array([[0, 0, 1, 1]])}, sizes, frame=None)

@@ -63,8 +63,12 @@ class ImageFiles:
     stated: Mapping[str, bool] = field(default_factory=dict)
     beside: tuple[ImageFiles, ...] = ()
     masks: MaskFiles | None = None
-    _decided: dict[int, SizeDecision] = field(init=False, repr=False, compare=False, default_factory=dict)
+    _decided: list[SizeDecision | None] = field(init=False, repr=False, compare=False, default_factory=list)
+    _distinct: dict[SizeDecision, SizeDecision] = field(init=False, repr=False, compare=False, default_factory=dict)
     _respelled: dict[int, str] = field(init=False, repr=False, compare=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._decided.extend([None] * len(self.ids))
 
     def split(self, labels: NDArray[np.int64]) -> ImageSplit:
         """Return the split that these images and labels, int64 (N,), make."""
@@ -111,7 +115,7 @@ class ImageFiles:
             UsageError: No place was named.
             DataError: The file is missing or damaged.
         """
-        known = self._decided.get(index)
+        known = self._decided[index]
         return self._decide(index, self._header(index)) if known is None else known
 
     def contradictions(self) -> dict[str, str]:
@@ -130,7 +134,7 @@ class ImageFiles:
 
     def remarks(self, index: int) -> tuple[str, ...]:
         """Return what was decided about an image that was loaded or whose size was asked for; else nothing."""
-        known = self._decided.get(index)
+        known = self._decided[index]
         remarks = () if known is None else known.remarks
         return tuple(remark.value for remark in ((*remarks, Remark.RESPELLED) if index in self._respelled else remarks))
 
@@ -151,7 +155,7 @@ class ImageFiles:
         decision = self._choose(index, header, mask)
         if mask is not None and decision.problem is None:
             decision = self._compare_mask(decision, mask)
-        self._decided[index] = decision
+        self._decided[index] = self._distinct.setdefault(decision, decision)  # one object for all that are equal
         return decision
 
     def _mask_size(self, index: int) -> tuple[int, int] | None:

@@ -45,6 +45,9 @@ __all__ = [
 Frame: TypeAlias = tuple[int, int] | None
 Outcomes: TypeAlias = dict[str, tuple[tuple[int, int], ...]]
 
+_LONGEST_SIDE = 2**31 - 1
+"""Of an original image, in pixels."""
+
 _BUILD_FROM_ALL = "build each from the annotations of all images, and update it with those of its part"
 
 
@@ -591,8 +594,10 @@ def _check_size(size: tuple[int, int] | None, image_id: str) -> tuple[int, int]:
     if size is None:
         raise DataError(f"size of '{image_id}': missing")
     width, height = size
-    if width < 1 or height < 1 or width != int(width) or height != int(height):
-        raise DataError(f"size of '{image_id}': expected positive whole pixels, got {width}×{height}")
+    if not all(1 <= side <= _LONGEST_SIDE and side == int(side) for side in size):
+        raise DataError(
+            f"size of '{image_id}': expected whole pixels from 1 to {_LONGEST_SIDE:,}, got {width}×{height}"
+        )
     return int(width), int(height)
 
 
