@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from wsolbench.protocol.box_lists import BoxLists
 from wsolbench.protocol.boxes import NO_BOX, box_iou, pack_boxes
 from wsolbench.protocol.iou_steps import IouSteps
+from wsolbench.protocol.per_image import BoxLists
 
 
 def draw_curves(rng, thresholds, side):

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsolbench.protocol import OBJECT_SIZES, box_centres, largest_boxes, size_classes
-from wsolbench.protocol.box_lists import BoxLists
+from wsolbench.protocol.per_image import BoxLists
 from wsolbench.records import SplitOutcomes
 
 __all__ = ["POSITIONS", "Grouping", "groupings_of"]

@@ -300,9 +300,12 @@ class OpenDataset:
 def _boxes_of(image_ids: Sequence[str], boxes: Mapping[str, NDArray[np.int64]]) -> Mapping[str, NDArray[np.int64]]:
     """Return the boxes of images, checked, in one array. Raises ``DataError``."""
     from wsolbench.protocol import check_boxes  # not at the top: many commands need no protocol
-    from wsolbench.protocol.box_lists import BoxLists, BoxTable
+    from wsolbench.protocol.per_image import BoxLists, ByImage
 
-    return BoxTable(image_ids, BoxLists.of(check_boxes(boxes[image_id], image_id) for image_id in image_ids))
+    if isinstance(boxes, ByImage) and len(boxes) == len(image_ids):
+        return boxes  # packed and checked already, by the data set
+    lists = BoxLists.of(check_boxes(boxes[image_id], image_id) for image_id in image_ids)
+    return ByImage({image_id: place for place, image_id in enumerate(image_ids)}, lists)
 
 
 def find_unused_classes(count: int, used: Collection[int], severity: Severity = Severity.WARNING) -> Finding | None:

@@ -283,8 +283,7 @@ class ReferenceSplit:
         """Return the boxes and sizes, or the masks. Raises ``DataError``, and ``UsageError`` without a mask root."""
         boxes, masks = self.localization.boxes, self.localization.masks
         if not masks:
-            sizes = {image_id: self.sizes[image_id] for image_id in boxes}
-            return Annotations(boxes, sizes, changes=self.localization.changes)
+            return Annotations(boxes, self.sizes, changes=self.localization.changes)
         unannotated = frozenset(image_id for image_id in self.ids if image_id not in masks)
         return Annotations(load_mask=self._open_masks(masks).load, unannotated=unannotated)
 
@@ -333,9 +332,10 @@ class ReferenceSplit:
             return True
 
     @cached_property
-    def sizes(self) -> dict[str, tuple[int, int]]:
+    def sizes(self) -> Mapping[str, tuple[int, int]]:
         """Image id -> (width, height), of the images that have one. Raises ``DataError``."""
-        return _parse_sizes(self._entries(SIZES, "path,width,height"), self._known, self.on_fault)
+        sizes = _parse_sizes(self._entries(SIZES, "path,width,height"), self._known, self.on_fault)
+        return _packed_sizes(sizes, self._places)
 
     @cached_property
     def orientations(self) -> dict[str, bool]:
@@ -374,6 +374,10 @@ class ReferenceSplit:
     @cached_property
     def _known(self) -> NameIndex:
         return NameIndex(self.ids)
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {image_id: place for place, image_id in enumerate(self.ids)}
 
     @property
     def _scored(self) -> bool:
@@ -489,7 +493,7 @@ class ReferenceSplit:
                 refusal = _refusal(line, corners, sizes[name], rule)
                 self.on_fault(DataError(f"{refusal}{remark}"))
                 remark = ""
-        return _Localization(_table_of(inside), changes=changes)
+        return _Localization(_packed_boxes(inside, self._places), changes=changes)
 
     def _is_in_pixels(self, quads: Mapping[str, list[_ListedBox]]) -> bool:
         boxes = [box for found in quads.values() for box in found]
@@ -655,11 +659,20 @@ def _parse_boxes(lines: list[Line], known: NameIndex, on_fault: FaultHandler) ->
     return boxes
 
 
-def _table_of(boxes: Mapping[str, Sequence[Corners]]) -> Mapping[str, NDArray[np.int64]]:
-    from wsolbench.protocol.box_lists import BoxLists, BoxTable  # not at the top: many commands need no protocol
+def _packed_boxes(boxes: Mapping[str, Sequence[Corners]], places: Mapping[str, int]) -> Mapping[str, NDArray[np.int64]]:
+    from wsolbench.protocol.per_image import BoxLists, ByImage  # not at the top: many commands need no protocol
 
-    corners = np.array([quad for of_image in boxes.values() for quad in of_image], dtype=np.int64).reshape(-1, 4)
-    return BoxTable(boxes, BoxLists(corners, np.array([len(of_image) for of_image in boxes.values()], dtype=np.int64)))
+    of_all = [boxes.get(image_id, ()) for image_id in places]
+    corners = np.array([quad for of_image in of_all for quad in of_image], dtype=np.int64).reshape(-1, 4)
+    lists = BoxLists(corners, np.array([len(of_image) for of_image in of_all], dtype=np.int64))
+    return ByImage(places, lists, places.keys() - boxes.keys())
+
+
+def _packed_sizes(sizes: Mapping[str, tuple[int, int]], places: Mapping[str, int]) -> Mapping[str, tuple[int, int]]:
+    from wsolbench.protocol.per_image import ByImage, Sizes  # not at the top: many commands need no protocol
+
+    pixels = np.array([sizes.get(image_id, (0, 0)) for image_id in places], dtype=np.int64).reshape(-1, 2)
+    return ByImage(places, Sizes(pixels), places.keys() - sizes.keys())
 
 
 def _refusal(line: Line, corners: Corners, size: tuple[int, int], rule: BoxRule) -> DataError:

@@ -14,8 +14,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from wsolbench.protocol.box_lists import BoxLists
 from wsolbench.protocol.boxes import NO_BOX, best_matches, box_areas, box_centres
+from wsolbench.protocol.per_image import BoxLists
 
 __all__ = ["KINDS", "BoxErrors", "compare_boxes"]
 

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsolbench.errors import DataError
-from wsolbench.protocol.box_lists import BoxLists
 from wsolbench.protocol.grid import OBJECT_SIZES
+from wsolbench.protocol.per_image import BoxLists
 
 __all__ = [
     "LARGEST_SIDE",

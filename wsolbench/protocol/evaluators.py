@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsolbench.errors import DataError, ScoremapError, UsageError
-from wsolbench.protocol.box_lists import BoxLists
 from wsolbench.protocol.boxes import LARGEST_SIDE, check_boxes, object_sizes, scale_boxes
 from wsolbench.protocol.grid import (
     DEFAULT_INTERVAL,
@@ -29,6 +28,7 @@ from wsolbench.protocol.grid import (
 )
 from wsolbench.protocol.iou_steps import IouSteps
 from wsolbench.protocol.packed_rows import PackedRows
+from wsolbench.protocol.per_image import BoxLists
 from wsolbench.protocol.scoremaps import check_scoremap, scoremap_in_frame
 from wsolbench.protocol.sweep import AtOtsu, IouCurves, best_iou_curves
 

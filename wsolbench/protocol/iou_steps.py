@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wsolbench.protocol.box_lists import BoxLists
 from wsolbench.protocol.boxes import NO_BOX, best_matches, unpack_boxes
 from wsolbench.protocol.packed_rows import PackedRows
+from wsolbench.protocol.per_image import BoxLists
 
 __all__ = ["IouSteps"]
 

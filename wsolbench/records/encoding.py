@@ -21,7 +21,7 @@ from wsolbench.protocol import (
     ScoreHistograms,
     object_sizes,
 )
-from wsolbench.protocol.box_lists import BoxLists
+from wsolbench.protocol.per_image import BoxLists
 from wsolbench.protocol.uncertainty import CorrectRuns
 from wsolbench.records.outcomes import DECIMALS, OtsuOutcomes, SplitOutcomes, check_outcomes
 from wsolbench.records.record import LARGEST_COUNT, SplitInfo

@@ -22,7 +22,7 @@ from wsolbench.protocol import (
     object_sizes,
     select_threshold,
 )
-from wsolbench.protocol.box_lists import BoxLists
+from wsolbench.protocol.per_image import BoxLists
 from wsolbench.protocol.rules import OTSU, PSEUDO_BOXES, fixed_threshold
 from wsolbench.protocol.uncertainty import (
     KIND,

@@ -1,14 +1,16 @@
-"""The boxes of many images in one array: an array for each image would take ten times the memory of its numbers."""
+"""What many images have, in few arrays: an object for each image would take ten times the memory of its numbers."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, overload
+from typing import Any, Generic, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["BoxLists", "BoxTable"]
+__all__ = ["BoxLists", "ByImage", "Sizes"]
+
+T = TypeVar("T")
 
 
 class BoxLists(Sequence[NDArray[np.int64]]):
@@ -53,26 +55,53 @@ class BoxLists(Sequence[NDArray[np.int64]]):
         return self.corners[end - self.counts[index] : end]
 
 
-class BoxTable(Mapping[str, NDArray[np.int64]]):
-    """The boxes of images by the images' ids.
+class Sizes(Sequence[tuple[int, int]]):
+    """The (width, height) of images in pixels, in the order of the images.
 
     Args:
-        image_ids: The images, in order; none is there twice.
-        lists: The boxes of each.
+        pixels: (N, 2) integers.
     """
 
-    def __init__(self, image_ids: Iterable[str], lists: BoxLists) -> None:
-        self.lists = lists
-        self._places = {image_id: place for place, image_id in enumerate(image_ids)}
-
-    def __getitem__(self, image_id: str) -> NDArray[np.int64]:
-        return self.lists[self._places[image_id]]
-
-    def __contains__(self, image_id: object) -> bool:
-        return image_id in self._places
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._places)
+    def __init__(self, pixels: NDArray[np.int64]) -> None:
+        self.pixels = pixels
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self.pixels)
+
+    @overload
+    def __getitem__(self, index: int) -> tuple[int, int]: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sizes: ...
+    def __getitem__(self, index: int | slice) -> tuple[int, int] | Sizes:
+        if isinstance(index, slice):
+            return Sizes(self.pixels[index])
+        width, height = self.pixels[index].tolist()
+        return width, height
+
+
+class ByImage(Mapping[str, T], Generic[T]):
+    """What images have, by their ids.
+
+    Args:
+        places: Image id -> its place among all images; one such mapping serves for all that the images have.
+        values: What the image at each place has.
+        lacking: The images that have nothing, whatever is at their places.
+    """
+
+    def __init__(self, places: Mapping[str, int], values: Sequence[T], lacking: Iterable[str] = ()) -> None:
+        self._values = values
+        self._places, self._lacking = places, frozenset(lacking)
+
+    def __getitem__(self, image_id: str) -> T:
+        if image_id in self._lacking:
+            raise KeyError(image_id)
+        return self._values[self._places[image_id]]
+
+    def __contains__(self, image_id: object) -> bool:
+        return image_id in self._places and image_id not in self._lacking
+
+    def __iter__(self) -> Iterator[str]:
+        return (image_id for image_id in self._places if image_id not in self._lacking)
+
+    def __len__(self) -> int:
+        return len(self._places) - len(self._lacking)

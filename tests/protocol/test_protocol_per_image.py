@@ -5,7 +5,7 @@ import pickle
 import numpy as np
 import pytest
 
-from wsolbench.protocol.box_lists import BoxLists, BoxTable
+from wsolbench.protocol.per_image import BoxLists, ByImage, Sizes
 
 BOXES = [np.array([[0, 1, 2, 3]]), np.array([[4, 5, 6, 7], [8, 9, 10, 11], [0, 0, 0, 0]]), np.array([[1, 1, 2, 2]])]
 
@@ -28,10 +28,20 @@ def test_lists_are_what_they_were_made_of():
     assert len(BoxLists.of([])) == 0
 
 
-def test_a_table_finds_the_boxes_of_an_image():
-    table = BoxTable("bac", BoxLists.of(BOXES))
-    assert list(table) == ["b", "a", "c"]
-    assert {name: boxes.tolist() for name, boxes in table.items()} == dict(zip("bac", as_lists(BOXES), strict=True))
-    assert "d" not in table
-    with pytest.raises(KeyError):
-        table["d"]
+def test_sizes_are_pairs():
+    sizes = Sizes(np.array([[4, 3], [2, 1], [9, 9]]))
+    assert list(sizes) == [(4, 3), (2, 1), (9, 9)]
+    assert list(sizes[1:]) == [(2, 1), (9, 9)]
+    assert sizes.index((2, 1)) == 1
+
+
+def test_what_an_image_has_is_found_by_its_id():
+    table = ByImage({"b": 0, "a": 1, "c": 2}, BoxLists.of(BOXES), lacking=["c"])
+    assert list(table) == ["b", "a"]
+    assert len(table) == 2
+    assert {name: boxes.tolist() for name, boxes in table.items()} == dict(zip("ba", as_lists(BOXES[:2]), strict=True))
+    for lacking in ("c", "d"):
+        assert lacking not in table
+        assert table.get(lacking) is None
+        with pytest.raises(KeyError):
+            table[lacking]
