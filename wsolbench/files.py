@@ -174,18 +174,23 @@ def open_regular(path: Path) -> io.BufferedReader:
     Raises:
         OSError: It does not exist, is no regular file or cannot be opened; ``strerror`` says which.
     """
+    return os.fdopen(_opened(path)[0], "rb")
+
+
+def _opened(path: Path) -> tuple[int, int]:
+    """Return the descriptor of a regular file, opened to read it, and its size in bytes. Raises ``OSError``."""
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)  # a pipe would wait for a writer
     try:
         descriptor = os.open(path, flags)
     except ValueError as error:  # a NUL, or a character that the file system's encoding lacks
         raise OSError(errno.EINVAL, "no file can have this name", str(path)) from error
-    mode = os.fstat(descriptor).st_mode
-    if not stat.S_ISREG(mode):
+    found = os.fstat(descriptor)
+    if not stat.S_ISREG(found.st_mode):
         os.close(descriptor)
-        if stat.S_ISDIR(mode):
+        if stat.S_ISDIR(found.st_mode):
             raise IsADirectoryError(errno.EISDIR, "it is a directory, no file", str(path))
         raise OSError(errno.EINVAL, "it is a pipe, socket or device, no file", str(path))
-    return os.fdopen(descriptor, "rb")
+    return descriptor, found.st_size
 
 
 def read_regular(path: Path, limit: int) -> bytes:
@@ -194,12 +199,16 @@ def read_regular(path: Path, limit: int) -> bytes:
     Raises:
         OSError: It does not exist, is no regular file, cannot be read or is larger; ``strerror`` says which.
     """
-    with open_regular(path) as file:
-        size = os.fstat(file.fileno()).st_size
-        content = file.read(min(size, limit) + 1)
-        while size < len(content) <= limit:  # the file grew, or its size is not known, as in /proc
-            size = len(content)
-            content += file.read(min(limit, 2 * size + _CHUNK) - size + 1)
+    descriptor, size = _opened(path)
+    try:  # few calls of the system, each of which lets other threads go first
+        content = piece = os.read(descriptor, min(size, limit) + 1)
+        while (
+            piece and len(content) <= limit and len(content) != size
+        ):  # it grew, or its size is not known, as in /proc
+            piece = os.read(descriptor, min(limit, 2 * len(content) + _CHUNK) - len(content) + 1)
+            content += piece
+    finally:
+        os.close(descriptor)
     if len(content) > limit:
         raise OSError(errno.EFBIG, f"it is larger than {limit / 2**20:,.0f} MiB", str(path))
     return content

@@ -15,6 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from wsolbench.escaping import latex_text, markdown_text, visible
+from wsolbench.texts import counted
 
 __all__ = ["html_template", "latex_template", "markdown_template"]
 
@@ -49,7 +50,7 @@ def latex_template(package: str, name: str) -> Template:
 
 def _environment(package: str, escape: Callable[[str], str], **options: Any) -> Environment:
     """Return what templates of a format have in common; numbers are written as Python writes them."""
-    return Environment(
+    environment = Environment(
         loader=PackageLoader(package, "templates"),
         finalize=lambda value: value if isinstance(value, Markup) else escape(str(value)),
         undefined=StrictUndefined,
@@ -58,3 +59,5 @@ def _environment(package: str, escape: Callable[[str], str], **options: Any) -> 
         keep_trailing_newline=True,
         **options,
     )
+    environment.filters["counted"] = counted
+    return environment

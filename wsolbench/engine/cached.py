@@ -259,12 +259,12 @@ def contents_of(images: ImageSplit, batches: Sequence[Sequence[int]], workers: i
     Raises:
         DataError: A file cannot be read.
     """
-    positions = [index for batch in batches for index in batch]
-    ahead = 2 * max(map(len, batches), default=1)
-    digests = ordered_map(lambda index: _content_of(images, index), positions, workers=workers, ahead=ahead)
-    with closing(digests):
-        for batch in batches:
-            yield _combined(next(digests) for _ in batch)
+
+    def content_of(batch: Sequence[int]) -> bytes:
+        return _combined(_content_of(images, index) for index in batch)
+
+    with closing(ordered_map(content_of, batches, workers=workers, ahead=2 * workers)) as contents:
+        yield from contents
 
 
 def _content_of(images: ImageSplit, index: int, image: NDArray[np.uint8] | None = None) -> bytes:

@@ -98,7 +98,7 @@ function disagreement(names, ours, theirs, images) {
   const [bits, otherBits] = [one, other].map((each) => bytesOf(each.localized));
   const is = (of, place) => (of[place >> 3] >> (7 - (place & 7))) & 1;
   const only = [images.filter((_, place) => is(bits, place) && !is(otherBits, place)), images.filter((_, place) => !is(bits, place) && is(otherBits, place))];
-  const told = `Of ${images.length.toLocaleString("en")} images, only ${names[0]} localizes ${only[0].length}, and only ${names[1]} ${only[1].length} (largest contour, IoU 0.5, ${tauOf(one)} and ${tauOf(other)}).`;
+  const told = `Of ${counted(images.length, "image")}, only ${names[0]} localizes ${only[0].length}, and only ${names[1]} ${only[1].length} (largest contour, IoU 0.5, ${tauOf(one)} and ${tauOf(other)}).`;
   return [element("p", { id: "disagreement" }, told), ...only.map((ids, place) => listed(`Images that only ${names[place]} localizes`, ids)), command];
 }
 

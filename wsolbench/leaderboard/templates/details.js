@@ -82,7 +82,7 @@ function scoresOf(row, details) {
 function factsOf(row, records, details) {
   if (details.length > 1) {
     const links = details.map((each) => element("li", {}, recordLink(each)));
-    return element("div", { class: "wide" }, element("h4", {}, `Mean over ${records.length} trainings`), element("ul", {}, ...links));
+    return element("div", { class: "wide" }, element("h4", {}, `Mean over ${counted(records.length, "training")}`), element("ul", {}, ...links));
   }
   const facts = details[0].facts.flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, value)]);
   const files = element("dd", {}, recordLink(details[0]));

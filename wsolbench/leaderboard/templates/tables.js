@@ -12,6 +12,10 @@ const rowOf = new Map(rows.map((row) => [row.id, row]));
 const membersOf = new Map();
 for (const row of rows) if (row.group) membersOf.set(row.group, [...(membersOf.get(row.group) ?? []), row]);
 
+function counted(number, thing) {
+  return `${number.toLocaleString("en")} ${thing}${number === 1 ? "" : "s"}`;
+}
+
 function textOf(row) {
   row.text ??= [...row.tr.cells].map((cell) => cell.textContent).join(" ").toLowerCase();
   return row.text;
@@ -55,14 +59,14 @@ function showNetworks() {
 function countRows() {
   const single = rows.filter((row) => !membersOf.has(row.id));
   const fitting = single.filter((row) => row.fits);
-  document.getElementById("count").textContent = `${fitting.length} of ${single.length} rows`;
+  document.getElementById("count").textContent = `${fitting.length} of ${counted(single.length, "row")}`;
   for (const table of rowTables) {
     const of = single.filter((row) => row.table === table);
     const fit = of.filter((row) => row.fits).length;
     const part = table.closest(".part");
     part.hidden = fit === 0;
     const told = part.querySelector(".all .told");
-    if (told) told.textContent = fit === of.length ? `All ${of.length} rows` : `${fit} of ${of.length} rows`;
+    if (told) told.textContent = (fit < of.length ? `${fit} of ` : of.length > 1 ? "All " : "") + counted(of.length, "row");
   }
 }
 
