@@ -47,6 +47,15 @@ def page_of(*rows):
     return render_page([Part("birds", "birds", "birds, test", rows, SCORE)]).decode()
 
 
+def test_numbers_and_their_nouns_agree():
+    one = page_of(row("pc1", 40.0))
+    for text in ("1 measurement of 1 network and 1 method on 1 data set;", '<span class="told">1 row</span>'):
+        assert text in one
+    two = page_of(row("pc1", 40.0), row("cam", 41.0, network="other"))
+    for text in ("2 measurements of 2 networks and 2 methods on 1 data set;", '<span class="told">All 2 rows</span>'):
+        assert text in two
+
+
 def test_a_network_has_a_line_with_its_best_method_and_those_of_the_paper():
     rows = [
         row("pc1", 40.0, seeds=(0, 1)),

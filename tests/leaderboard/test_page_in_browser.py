@@ -148,8 +148,11 @@ def first_number(text):
 
 def test_filters_leave_the_rows_that_fit(open_page):
     page = open_page()
+    told = page.locator('.part[data-slug="birds"] .all .told')
+    assert told.inner_text() == "All 31 rows"
     tick(page, "method", "pc1")
     assert {row["method"] for row in shown(page)} == {"pc1"}
+    assert told.inner_text() == "6 of 31 rows"
     assert {row["network"].split("2")[0].strip() for row in shown(page, kind="networks")} == set(NETWORKS)
     tick(page, "family", "SLaK")
     assert {row["network"].split()[0] for row in shown(page)} == {"slak_toy"}
