@@ -95,5 +95,7 @@ def counted(count: int, things: str) -> str:
 
 
 def singular(things: str) -> str:
-    """Return the singular of a regular plural."""
+    """Return the singular of a regular plural: ``row`` of ``rows``, ``box`` of ``boxes``, ``entry`` of ``entries``."""
+    if things.endswith(("xes", "sses")):
+        return things[:-2]
     return f"{things[:-3]}y" if things.endswith("ies") else things.removesuffix("s")

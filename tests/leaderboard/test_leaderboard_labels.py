@@ -82,3 +82,10 @@ def test_files_of_data_sets_differ_in_more_than_the_case_of_letters():
     tables = group_tables(Entry(f"r{number}.json", "0" * 64, record) for number, record in enumerate(records))
     assert sorted(table.slug.lower() for table in tables) == ["birds", "birds-other", "birds-other-other"]
     assert {table.first.dataset.name for table in tables} == {"birds", "Birds", "BIRDS"}
+
+
+def test_the_title_of_a_table_of_one_image_says_so():
+    record = trained_record()
+    dataset = record.dataset.model_copy(update={"split_sizes": {"test": 1, "train-fullsup": 3}})
+    (table,) = group_tables([Entry("r.json", "0" * 64, record.model_copy(update={"dataset": dataset}))])
+    assert table.title.startswith("birds, test (1 image, τ from 3 of train-fullsup; ")

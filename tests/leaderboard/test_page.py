@@ -2,6 +2,7 @@
 
 import json
 from base64 import b64decode
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -47,15 +48,6 @@ def page_of(*rows):
     return render_page([Part("birds", "birds", "birds, test", rows, SCORE)]).decode()
 
 
-def test_numbers_and_their_nouns_agree():
-    one = page_of(row("pc1", 40.0))
-    for text in ("1 measurement of 1 network and 1 method on 1 data set;", '<span class="told">1 row</span>'):
-        assert text in one
-    two = page_of(row("pc1", 40.0), row("cam", 41.0, network="other"))
-    for text in ("2 measurements of 2 networks and 2 methods on 1 data set;", '<span class="told">All 2 rows</span>'):
-        assert text in two
-
-
 def test_a_network_has_a_line_with_its_best_method_and_those_of_the_paper():
     rows = [
         row("pc1", 40.0, seeds=(0, 1)),
@@ -88,6 +80,44 @@ def test_further_pages_are_linked_where_there_are_some():
     told = "Systems that are trained to localize{}: each beside the same network that was trained without it."
     assert told.format("</a>") in page
     assert "[" + told.format("](systems.md)") in readme
+
+
+def test_nouns_agree_with_their_numbers_where_there_is_one_of_each():
+    rows = [row("cam", 50.0, images=1), row("cam", 40.0, network="other", images=1)]
+    paper = row("cam", 60.0, kind="reported", images=None, printed={"max_box_acc": "60"}, source="A paper")
+    reported = Part("cub", "CUB", "CUB, as papers report it", [replace(paper, metrics={"max_box_acc": 60.0})], SCORE)
+    one, two = (Part("birds", "birds", "birds, test", rows[:count], SCORE) for count in (1, 2))
+    page = render_page([one, reported], left_out=1).decode()
+    for text in (
+        " 1 measurement of 1 network and 1 method on 1 data set;",
+        '<p class="warning">1 record is left out:',
+        ' <a href="#t-cub">1 number</a>.',
+        '<h2 id="h-birds">birds <small>1 image</small></h2>',
+        '<label><input type="checkbox" value="birds"> birds, 1 image</label>',
+        '<span class="told">1 row</span>',
+    ):
+        assert text in page
+    assert '<td class="sure">not ranked</td>' in page
+    page = render_page([replace(two, rows=[replace(each, rank=(1, 2)) for each in rows])], left_out=2).decode()
+    for text in (
+        " 2 measurements of 2 networks and 1 method on 1 data set;",
+        '<p class="warning">2 records are left out:',
+        '<td class="sure">1 of 1 other</td>',
+        '<span class="told">All 2 rows</span>',
+    ):
+        assert text in page
+
+
+def test_nouns_of_the_readme_agree_with_their_numbers():
+    rows = [row("cam", 50.0 - place, network=f"net{place}") for place in range(14)]
+    one, thirteen, fourteen = (Part("birds", "birds", "birds, test", rows[:count], SCORE) for count in (1, 13, 14))
+    parts = (one, thirteen, fourteen)
+    texts = [as_readme([Section(part, [], [])], [], left_out) for left_out, part in enumerate(parts)]
+    assert "[1 row](index.html#t-birds); as [LaTeX](birds.tex)." in texts[0]
+    assert "[All 13 rows](index.html#t-birds), with 1 more network; as" in texts[1]
+    assert "**1 record is left out**:" in texts[1]
+    assert "[All 14 rows](index.html#t-birds), with 2 more networks; as" in texts[2]
+    assert "**2 records are left out**:" in texts[2]
 
 
 def test_methods_that_differ_in_case_alone_are_always_in_the_same_order():

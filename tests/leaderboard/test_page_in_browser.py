@@ -173,6 +173,17 @@ def test_filters_leave_the_rows_that_fit(open_page):
     assert page.locator(".part:visible").evaluate_all("parts => parts.map((part) => part.dataset.slug)") == ["fish"]
 
 
+def test_counts_of_rows_agree_with_their_noun(browser, tmp_path):
+    (tmp_path / "index.html").write_bytes(render_page([Part("cub", "CUB", "A paper", [REPORTED], "max_box_acc_v2")]))
+    page = browser.new_page()
+    page.goto((tmp_path / "index.html").as_uri())
+    told = page.locator(".told")
+    assert (page.locator("#count").inner_text(), told.inner_text()) == ("1 of 1 row", "1 row")
+    page.locator("#search").fill("nothing has this")
+    assert page.locator("#count").inner_text() == "0 of 1 row"
+    page.close()
+
+
 def test_single_trainings_are_one_click_away_from_their_mean(open_page):
     page = open_page()
     open_all(page)

@@ -12,6 +12,7 @@ import typer
 from wsolbench.cli.command import Command, Group
 from wsolbench.cli.session import session_of
 from wsolbench.errors import DataError, UsageError
+from wsolbench.texts import counted
 
 leaderboard = typer.Typer(
     cls=Group,
@@ -176,7 +177,9 @@ def migrate(context: typer.Context, folder: Folder = DEFAULT) -> None:
 
     with locked(folder, session_of(context).reporter()):
         done = carry_out(folder / RECORDS)
+    older, records = len(done.rewritten), counted(len(done.rewritten) + done.kept, "records")
+    were, are = ("was", "is") if older == 1 else ("were", "are")
     typer.echo(
-        f"{folder / RECORDS}: {len(done.rewritten)} of {len(done.rewritten) + done.kept} records were older and are of "
-        f"version {SCHEMA_VERSION} now; {done.before / 1e6:.1f} MB before, {done.after / 1e6:.1f} MB now"
+        f"{folder / RECORDS}: {older} of {records} {were} older and {are} of version {SCHEMA_VERSION} now; "
+        f"{done.before / 1e6:.1f} MB before, {done.after / 1e6:.1f} MB now"
     )

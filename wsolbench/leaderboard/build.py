@@ -55,6 +55,7 @@ from wsolbench.leaderboard.submissions import accepted
 from wsolbench.leaderboard.systems import systems_as_markdown
 from wsolbench.progress import Reporter
 from wsolbench.records.store import files_beside
+from wsolbench.texts import counted
 
 FIGURES = "figures"
 _MOST_CHANGES = 30
@@ -352,7 +353,8 @@ def _selection(table: Table, tables: Sequence[Table]) -> str | None:
     folders = {Path(str(folder)).name for folder in lists if folder is not None}
     listed = f", listed in {markdown_text(min(folders))}," if len(folders) == len(lists) == 1 else ""
     images = len(table.first.evaluated.image_ids)
-    return f"These {images:,} images{listed} are a part of the {whole:,} of another table."
+    these, are = ("This", "is") if images == 1 else ("These", "are")
+    return f"{these} {counted(images, 'images')}{listed} {are} a part of the {whole:,} of another table."
 
 
 def _pretrained(table: Table) -> str | None:

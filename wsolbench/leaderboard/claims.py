@@ -17,6 +17,7 @@ from tabulate import tabulate
 from wsolbench.escaping import markdown_text
 from wsolbench.leaderboard.entries import RANKED, Entry, Table, whole_of
 from wsolbench.records.compare import Difference, Scores, difference_of, mean_scores
+from wsolbench.texts import counted
 
 __all__ = [
     "CLAIMS",
@@ -385,7 +386,8 @@ def _conditions(results: Sequence[Result], tables: Sequence[Table]) -> list[str]
         lines.append("The paper claims this for networks with large kernels.")
         lines += [line for pretrained in (True, False) if (line := _kernels_here(results, pretrained))]
     parts = {
-        f"The {_size(result.table):,} images of {markdown_text(_dataset(result.table))} are a part of the {whole:,}."
+        f"The {counted(_size(result.table), 'images')} of {markdown_text(_dataset(result.table))} "
+        f"{'is' if _size(result.table) == 1 else 'are'} a part of the {whole:,}."
         for result in results
         if (whole := whole_of(result.table, tables)) is not None
     }
@@ -453,7 +455,7 @@ def _size(table: Table) -> int:
 
 
 def _images(table: Table) -> str:
-    return f"{_dataset(table)}, {_size(table):,} images"
+    return f"{_dataset(table)}, {counted(_size(table), 'images')}"
 
 
 def _networks(trial: Trial) -> str:

@@ -13,6 +13,7 @@ from wsolbench.leaderboard.entries import Entry, Table
 from wsolbench.leaderboard.rows import COLUMNS
 from wsolbench.records import ResultRecord
 from wsolbench.records.compare import in_order_of_ids
+from wsolbench.texts import counted
 
 __all__ = ["DETAILS", "detail_of", "details_of", "images_of"]
 
@@ -61,7 +62,7 @@ def _facts(entry: Entry) -> Iterable[tuple[str, str]]:
     """Yield what is known of a measurement, as pairs of a name and a value."""
     record, network = entry.record, entry.network
     dataset, environment = record.dataset, record.environment
-    sizes = ", ".join(f"{count:,} images of {split}" for split, count in dataset.split_sizes.items())
+    sizes = ", ".join(f"{counted(count, 'images')} of {split}" for split, count in dataset.split_sizes.items())
     yield "Data", f"{dataset.name} {dataset.version or ''}: {sizes}; annotations {dataset.content_sha256[:16]}"
     if network is not None:
         weights = network.weights

@@ -25,6 +25,7 @@ from wsolbench.leaderboard.figures import ENDINGS, Drawn, Names, figures_of, val
 from wsolbench.leaderboard.rows import Row
 from wsolbench.processes import ordered_map_beside, spare_processors
 from wsolbench.protocol import cam_threshold_grid
+from wsolbench.texts import counted
 
 __all__ = ["draw_board", "draw_figure"]
 
@@ -269,7 +270,9 @@ def _draw_methods(drawn: Drawn, _looks: Looks) -> Plan:
     notes += ["grey: not measured"] if any(cell not in cells for cell in grid) else []
     notes += ["n. d.: the method is not defined for the network"] if undefined else []
     notes += [f"defined for no network: {', '.join(empty)}"] if empty else []
-    notes += [f"not drawn: {len(others)} methods that fewer networks have or that are worse"] if others else []
+    are = "is" if len(others) == 1 else "are"
+    left = f"{counted(len(others), 'methods')} that fewer networks have or that {are} worse"
+    notes += [f"not drawn: {left}"] if others else []
     caption = [f"{drawn.table.title}.", f"{'; '.join(notes)}.", *_others(drawn)]
     caption += _repeated(drawn, "scores are their means")
     without = dict.fromkeys(undefined, "n. d.")
@@ -288,7 +291,7 @@ def _others(drawn: Drawn) -> list[str]:
 def _not_drawn(shown: int, there: int) -> list[str]:
     """Return how many networks are missing from a figure, where some are."""
     more = there - shown
-    return [f"The {shown} networks with the best scores; not drawn: {more} others."] if more else []
+    return [f"The {shown} networks with the best scores; not drawn: {counted(more, 'others')}."] if more else []
 
 
 def _joined(methods: Sequence[str]) -> str:

@@ -23,6 +23,7 @@ from wsolbench.records.identity import Facts, Identity, identity_of
 from wsolbench.records.labels import facts_of, flat, tell_apart, told_as_text
 from wsolbench.records.store import read_file, with_outcomes
 from wsolbench.records.verify import Recomputed, parse_recomputed
+from wsolbench.texts import counted
 
 RECORDS = "records"
 SUBMITTED = "submitted"
@@ -524,7 +525,7 @@ def _varied(entries: Iterable[Entry]) -> frozenset[tuple[int, str]]:
 
 def _title(record: ResultRecord) -> str:
     sizes, protocol = record.dataset.split_sizes, record.protocol
-    title = f"{record.dataset.shown}, {protocol.split} ({sizes[protocol.split]:,} images"
+    title = f"{record.dataset.shown}, {protocol.split} ({counted(sizes[protocol.split], 'images')}"
     unusual = "".join(f", {told}" for told in protocol.unusual)
     if protocol.scored == "boxes":
         return f"{title}; predicted boxes, no τ{unusual})"

@@ -23,6 +23,7 @@ from wsolbench.leaderboard.rows import COLUMNS, BoardTable, Row
 from wsolbench.leaderboard.shown import NO_THRESHOLD, method_of
 from wsolbench.records.marks import explain_marks
 from wsolbench.templates import html_template
+from wsolbench.texts import counted
 
 __all__ = ["Part", "render_page"]
 
@@ -346,7 +347,7 @@ def _names(parts: Sequence[Part]) -> dict[str, str]:
 
 
 def _label(part: Part, name: str) -> str:
-    return f"{name}, {part.images:,} images" if part.images else name
+    return f"{name}, {counted(part.images, 'images')}" if part.images else name
 
 
 _KINDS = ("measured", "submitted", "baseline", "reported")
