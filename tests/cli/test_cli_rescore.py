@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from leaderboards import drawn_of, readme_of
+from leaderboards import drawn_of, readme_of, rows_in
 from PIL import Image
 
 import wsolbench
@@ -310,6 +310,16 @@ def test_other_iou_thresholds_stand_in_a_table_of_their_own(run, cli, tmp_path):
         "folder",
         *("folder-frame-224-iou-0.5", "folder-frame-224-iou-0.5-0.75", "folder-frame-40-iou-0.3-0.5-0.7"),
     ]
+    assert {(row.table, row.iou_thresholds) for row in rows_in(tables)} == {
+        ("folder", ()),
+        ("folder-frame-224-iou-0.5", (0.5,)),
+        ("folder-frame-224-iou-0.5-0.75", (0.5, 0.75)),
+        ("folder-frame-40-iou-0.3-0.5-0.7", ()),
+    }
+    heads = [line for line in readme.splitlines() if "MaxBoxAcc @fullsup" in line]
+    for deltas, count in {"0.5": 1, "0.5, 0.75": 1, "": 2}.items():
+        heading = f" V2 over δ {deltas} @fullsup [95 %] " if deltas else " V2 @fullsup [95 %] "
+        assert sum(heading in line for line in heads) == count
     (first, *others) = [drawn_of(table).scored for table in tables]
     assert first == "MaxBoxAccV2 at the fullsup τ"
     assert sum(scored.startswith("V2 over δ 0.5") for scored in others) == 2

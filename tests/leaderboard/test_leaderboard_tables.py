@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import shutil
 import subprocess
 import time
@@ -16,7 +17,9 @@ from hostile import HOSTILE
 from wsolbench.leaderboard.build import _parts, _tables, _texts
 from wsolbench.leaderboard.data import as_json, read_board
 from wsolbench.leaderboard.latex import as_latex
+from wsolbench.leaderboard.markdown import Section, as_readme
 from wsolbench.leaderboard.output import MANIFEST
+from wsolbench.leaderboard.page import Part, render_page
 from wsolbench.leaderboard.reported import read_reported, reported_rows
 from wsolbench.leaderboard.rows import BoardTable, Row
 from wsolbench.leaderboard.shown import FIELDS, fields_named
@@ -118,6 +121,38 @@ def test_csv_and_json_have_all_of_a_row(board, cli):
     ]
     found = cli("leaderboard", "table", "--folder", board, "--format", "json", "--rows", "method=pc1")
     assert [each["id"] for each in json.loads(found.out)["tables"][0]["rows"]] == ["toys/b", "toys/c-pc1"]
+
+
+def test_v2_over_other_iou_thresholds_is_told_in_every_format(tmp_path, cli):
+    rows = [replace(each, iou_thresholds=(0.3, 0.5)) for each in ROWS if each.kind != "reported"]
+    (tmp_path / MANIFEST).write_text(as_json([TABLE.of(rows)]))
+    table = ("leaderboard", "table", "--folder", tmp_path, "--columns", f"network,max_box_acc,{SCORE}")
+    assert lines_of(cli(*table).out)[0] == [
+        "Network",
+        "MaxBoxAcc",
+        r"V2 over \ensuremath{\delta} 0.3, 0.5 @fullsup [95 \%]",
+    ]
+    head = cli(*table, "--format", "markdown").out.splitlines()[0]
+    assert [cell.strip() for cell in head.split("|")[2:4]] == ["MaxBoxAcc", "V2 over δ 0.3, 0.5 @fullsup [95 %]"]
+    found = cli(*table[:-2], "--format", "csv").out
+    assert {each["iou_thresholds"] for each in csv.DictReader(io.StringIO(found))} == {"0.3 0.5"}
+    usual = Part("usual", "toys", "toys", [replace(each, images=8) for each in ROWS], SCORE)
+    page = render_page([Part("toys", "toys", TABLE.title, rows, SCORE, is_usual=False), usual]).decode()
+    heads = re.findall(f'<th scope="col" data-key="{SCORE}"[^>]*><button[^>]*>([^<]*)<', page)
+    assert heads == ["V2 over δ 0.3, 0.5 @fullsup"] * 2 + ["V2 @fullsup"] * 2
+    assert "or over the δ that a heading names" in page
+    assert r'"V2 over δ 0.3, 0.5": "V2 over \\ensuremath{\\delta} 0.3, 0.5"' in page  # how the page copies it as LaTeX
+    (readme,) = [line for line in as_readme([Section(TABLE.of(rows), [], [])], []).splitlines() if "Network" in line]
+    assert "V2 over δ 0.3, 0.5 @fullsup [95 %]" in readme
+
+
+def test_v2_of_the_protocol_is_v2_in_every_format(board, cli):
+    assert lines_of(cli("leaderboard", "table", "--folder", board, "--columns", SCORE).out)[0] == [
+        r"V2 @fullsup [95 \%]"
+    ]
+    found = cli("leaderboard", "table", "--folder", board, "--format", "csv").out
+    assert "iou_thresholds" not in found
+    assert "iou_thresholds" not in (board / MANIFEST).read_text()
 
 
 def test_rows_are_read_back_as_they_were(board):

@@ -26,10 +26,15 @@ _ELSEWHERE = ("table", "commands")
 
 
 def as_csv(rows: Iterable[Row]) -> str:
-    """Return rows as CSV: values are not rounded, a cell is empty where there is none, several values have a space."""
+    """Return rows as CSV: values are not rounded, a cell is empty where there is none, several values have a space.
+
+    The column ``iou_thresholds`` is there where V2 of any row is over other δ than those of the protocol.
+    """
     import pandas as pd
 
     frame = frame_of(rows).drop(columns=["commands"])
+    if not any(frame["iou_thresholds"]):  # all are those of the protocol
+        del frame["iou_thresholds"]
     ranks = [rank or (None, None) for rank in frame.pop("rank")]
     for place, name in enumerate(("rank_best", "rank_worst")):
         frame.insert(place + 1, name, pd.Series([rank[place] for rank in ranks], dtype="Int64"))

@@ -20,6 +20,7 @@ from wsolbench.files import read_regular, sha256
 from wsolbench.leaderboard.entries import RANKED, RECORDS, record_paths
 from wsolbench.leaderboard.output import LARGEST, MANIFEST, parsed_manifest
 from wsolbench.leaderboard.rows import COLUMNS, Row
+from wsolbench.records.record import v2_over
 from wsolbench.texts import counted, first_names
 from wsolbench.validation import refusal
 
@@ -66,6 +67,7 @@ class Standing(BaseModel):
     weights: str | None = None
     method: str
     metrics: Annotated[dict[str, float | None], BeforeValidator(_metrics)]
+    iou_thresholds: tuple[float, ...] = ()
     rank: tuple[int, int] | None = None
     record: str | None = None
     record_sha256: str | None = None
@@ -74,6 +76,10 @@ class Standing(BaseModel):
     def score(self) -> str | None:
         """The metric that stands for the row; None where it has no score."""
         return next((key for key in _SCORES if self.metrics.get(key) is not None), None)
+
+    def label(self, key: str) -> str:
+        """Return what people call one of its metrics."""
+        return _LABELS[key].replace("V2", v2_over(self.iou_thresholds)) if self.iou_thresholds else _LABELS[key]
 
 
 @dataclass(frozen=True)
@@ -143,10 +149,11 @@ class Change:
         return [*map(visible, texts), self._shown_scores(), self._shown_rank()]
 
     def _shown_scores(self) -> str:
+        row = self.row
         if self.before is not None and self.after is not None:
-            return "; ".join(f"{_LABELS[key]} {_move(*map(_number, pair))}" for key, pair in self.scores.items())
-        key = self.row.score
-        return _DASH if key is None else f"{_LABELS[key]} {_number(self.row.metrics[key])}"
+            return "; ".join(f"{row.label(key)} {_move(*map(_number, pair))}" for key, pair in self.scores.items())
+        key = row.score
+        return _DASH if key is None else f"{row.label(key)} {_number(row.metrics[key])}"
 
     def _shown_rank(self) -> str:
         return _move(*(_range(row.rank if row else None) for row in (self.before or self.after, self.row)))

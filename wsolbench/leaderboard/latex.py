@@ -10,7 +10,16 @@ from markupsafe import Markup
 from wsolbench.escaping import latex_text, visible
 from wsolbench.leaderboard.ranks import EXPLAINED
 from wsolbench.leaderboard.rows import Row
-from wsolbench.leaderboard.shown import Field, best_of, cell, grouped, is_tied_with_the_best, notes_of, place_of
+from wsolbench.leaderboard.shown import (
+    Field,
+    best_of,
+    cell,
+    grouped,
+    heading_of,
+    is_tied_with_the_best,
+    notes_of,
+    place_of,
+)
 from wsolbench.templates import latex_template
 
 __all__ = ["as_latex"]
@@ -41,7 +50,7 @@ def as_latex(title: str, rows: Sequence[Row], fields: Sequence[Field], score: st
         return text + (_TIED if several and field.key == score and is_tied_with_the_best(row) else "")
 
     lines = [[[written(row, field) for field in fields] for row in group] for group in grouped(rows)]
-    heads = [latex_text(field.heading) for field in fields]
+    heads = [latex_text(heading_of(field, rows)) for field in fields]
     widths = [max(map(len, column)) for column in zip(heads, *(line for group in lines for line in group), strict=True)]
     tied = [Markup(rf"{_TIED} No row is surely better. {latex_text(EXPLAINED)}")] if several else []
     return latex_template("wsolbench.leaderboard", "table.tex.jinja").render(

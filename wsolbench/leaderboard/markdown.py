@@ -14,7 +14,16 @@ from wsolbench.leaderboard.architectures import COMPARED, Architecture, architec
 from wsolbench.leaderboard.output import FURTHER
 from wsolbench.leaderboard.ranks import EXPLAINED
 from wsolbench.leaderboard.rows import COLUMNS, BoardTable, Row
-from wsolbench.leaderboard.shown import FIELDS, Field, best_of, cell, is_tied_with_the_best, notes_of, place_of
+from wsolbench.leaderboard.shown import (
+    FIELDS,
+    Field,
+    best_of,
+    cell,
+    heading_of,
+    is_tied_with_the_best,
+    notes_of,
+    place_of,
+)
 from wsolbench.records.marks import explain_marks
 from wsolbench.templates import markdown_template
 
@@ -49,7 +58,7 @@ def as_markdown(rows: Sequence[Row], fields: Sequence[Field]) -> str:
         text, place = _text(row, field), place_of(row, field.key, best[field.key])
         return {1: f"**{text}**", 2: f"*{text}*"}.get(place or 0, text)
 
-    cells = {field.heading: [written(row, field) for row in rows] for field in fields}
+    cells = {heading_of(field, rows): [written(row, field) for row in rows] for field in fields}
     return "\n\n".join([_table(cells, [field.is_number for field in fields]), *map(markdown_text, notes_of(rows))])
 
 
@@ -107,7 +116,9 @@ def _architectures(networks: Sequence[Architecture], baselines: Sequence[Row], s
     cells[FIELDS["network"].heading][len(networks) :] = ["*no network*"] * len(baselines)
     cells["Best method"] = cells.pop(FIELDS["method"].heading)
     scores = [(row, _text(row, FIELDS[score])) for row in rows]
-    cells[FIELDS[score].heading] = [f"**{text}**" if is_tied_with_the_best(row) else text for row, text in scores]
+    cells[heading_of(FIELDS[score], rows)] = [
+        f"**{text}**" if is_tied_with_the_best(row) else text for row, text in scores
+    ]
     for name in methods:
         of_networks = [_short(each.of_method.get(name), score) for each in networks]
         cells[_METHODS[name]] = of_networks + [""] * len(baselines)

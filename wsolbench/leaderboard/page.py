@@ -20,7 +20,7 @@ from wsolbench.leaderboard.details import DETAILS
 from wsolbench.leaderboard.entries import COMPARED
 from wsolbench.leaderboard.output import FURTHER
 from wsolbench.leaderboard.rows import COLUMNS, BoardTable, Row
-from wsolbench.leaderboard.shown import NO_THRESHOLD, method_of
+from wsolbench.leaderboard.shown import FIELDS, NO_THRESHOLD, heading_of, method_of
 from wsolbench.records.marks import explain_marks
 from wsolbench.templates import html_template
 from wsolbench.texts import counted
@@ -84,6 +84,12 @@ class Part(BoardTable):
     def is_reported(self) -> bool:
         """Whether nothing of it was measured."""
         return all(row.kind == "reported" for row in self.rows)
+
+    @cached_property
+    def headings(self) -> Mapping[str, str]:
+        """Column -> its heading in this table."""
+        metrics = {column.key: heading_of(FIELDS[column.key], self.rows).partition(" [")[0] for column in COLUMNS}
+        return _HEADINGS | metrics
 
     @property
     def images(self) -> int | None:
@@ -274,7 +280,8 @@ def _escaped(parts: Sequence[Part], rows: Sequence[Row]) -> dict[str, dict[str, 
         )
     )
     titles = (text for part in parts for text in (part.name, part.title))
-    known = sorted({visible(text) for text in (*names, *titles, *_HEADINGS.values()) if text})
+    headings = (text for part in parts for text in part.headings.values())
+    known = sorted({visible(text) for text in (*names, *titles, *headings) if text})
     formats = {"latex": latex_text, "markdown": markdown_text, "csv": csv_cell}
     return {
         name: {text: written for text in known if (written := escape(text)) != text} for name, escape in formats.items()

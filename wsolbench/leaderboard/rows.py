@@ -19,6 +19,7 @@ import numpy as np
 from wsolbench.leaderboard.entries import RANKED, Entry, Table
 from wsolbench.leaderboard.ranks import rank_ranges
 from wsolbench.leaderboard.seeds import group_seeds, name_trainings
+from wsolbench.protocol import IOU_THRESHOLDS
 from wsolbench.records.compare import Scores, mean_scores
 from wsolbench.records.marks import marks_of
 from wsolbench.records.outcomes import ends_of
@@ -90,6 +91,7 @@ class Row:
         metrics: Key of `COLUMNS` -> percent; None where there is none.
         sd: Key -> standard deviation over seeds; empty for one training.
         intervals: Key -> the ends of the 95 % interval over images.
+        iou_thresholds: The δ of which V2 is the mean; empty for those of the protocol.
         images: How many were evaluated; None where a paper does not say.
         incomplete: Why no score compares with others, such as maps that are missing; None for complete rows.
         marks: What stands behind its numbers or name; see `wsolbench.records.marks`.
@@ -119,6 +121,7 @@ class Row:
     method: str
     metrics: Mapping[str, float | None]
     scored: Literal["maps", "boxes"] | None = None
+    iou_thresholds: tuple[float, ...] = ()
     sd: Mapping[str, float] = field(default_factory=dict)
     intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     images: int | None = None
@@ -247,6 +250,7 @@ def _row(entry: Entry, slug: str, score: str) -> Row:
     commands = dict.fromkeys([*(each.command for each in entry.history), record.environment.command])
     intervals = record.intervals.metrics if record.intervals else {}
     metrics = {column.key: _metric(entry, column.key) for column in COLUMNS}
+    deltas = record.protocol.iou_thresholds
     return Row(
         id=entry.name.removesuffix(".json"),
         table=slug,
@@ -265,6 +269,7 @@ def _row(entry: Entry, slug: str, score: str) -> Row:
         method=entry.method,
         metrics=metrics,
         scored=record.protocol.scored,
+        iou_thresholds=() if deltas == IOU_THRESHOLDS else deltas,
         intervals={key: intervals[key] for key, value in metrics.items() if key in intervals and value is not None},
         images=len(record.evaluated.image_ids),
         incomplete=_incomplete(entry, score),

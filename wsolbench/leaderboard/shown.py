@@ -9,6 +9,7 @@ from wsolbench.errors import UsageError
 from wsolbench.leaderboard.architectures import architectures_of
 from wsolbench.leaderboard.rows import COLUMNS, Row
 from wsolbench.records.marks import CLAIMED, explain_marks, marked, network_marked
+from wsolbench.records.record import v2_over
 
 __all__ = [
     "DASH",
@@ -21,6 +22,7 @@ __all__ = [
     "cell",
     "fields_named",
     "grouped",
+    "heading_of",
     "is_tied_with_the_best",
     "method_of",
     "notes_of",
@@ -140,6 +142,12 @@ def fields_named(names: Sequence[str]) -> list[Field]:
         if name not in FIELDS:
             raise UsageError(f"--columns: there is no '{name}'; choose from {', '.join(FIELDS)}")
     return [FIELDS[name] for name in names or USUAL]
+
+
+def heading_of(field: Field, rows: Iterable[Row]) -> str:
+    """Return the heading of a column of a table: V2 over other δ than those of the protocol says which they are."""
+    deltas = next((row.iou_thresholds for row in rows if row.iou_thresholds), ())
+    return field.heading.replace("V2", v2_over(deltas)) if deltas and field.key in _METRICS else field.heading
 
 
 def cell(row: Row, field: Field) -> str:

@@ -19,7 +19,7 @@ from wsolbench.leaderboard.difference import Difference, Standing, as_markdown, 
 from wsolbench.leaderboard.entries import RECORDS, SUBMITTED, Entry, group_tables, read_entry, record_paths
 from wsolbench.leaderboard.lock import locked
 from wsolbench.leaderboard.rows import COLUMNS, Row, rows_of
-from wsolbench.leaderboard.shown import FIELDS
+from wsolbench.leaderboard.shown import FIELDS, heading_of
 from wsolbench.leaderboard.submissions import accepted, problem_of
 from wsolbench.progress import Reporter
 from wsolbench.records import identity_of
@@ -166,5 +166,5 @@ def _body(rows: Sequence[Row], difference: Difference) -> str:
 
 def _cells(row: Row) -> dict[str, str]:
     """Return a row for the text of a pull request: heading -> cell, escaped."""
-    shown = {FIELDS[key].heading: markdown_text(FIELDS[key].text(row)) for key in _SHOWN}
+    shown = {heading_of(FIELDS[key], [row]): markdown_text(FIELDS[key].text(row)) for key in _SHOWN}
     return {"Table": markdown_text(row.table), **shown, "Record": f"`{row.record}`"}

@@ -7,7 +7,7 @@ happened to every image is not in the summary: it travels with the record as arr
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from wsolbench.records.compare import Comparison
     from wsolbench.records.outcomes import SplitOutcomes
 
-__all__ = ["LATER_METRICS", "SCHEMA_VERSION", "Records", "ResultRecord", "record_schema"]
+__all__ = ["LATER_METRICS", "SCHEMA_VERSION", "Records", "ResultRecord", "record_schema", "v2_over"]
 
 SCHEMA_VERSION: Literal[3] = 3
 
@@ -516,6 +516,13 @@ class ClassifierInfo(_Part):
         return self.file if self.network is None else f"{self.network}, {self.file}"
 
 
+def v2_over(iou_thresholds: Sequence[float]) -> str:
+    """Return what V2 over other δ than those of the protocol is called: ``V2 over δ 0.3, 0.5``; of many, the ends."""
+    if len(iou_thresholds) > _MOST_LISTED:
+        return f"V2 over {len(iou_thresholds)} δ, {iou_thresholds[0]:g} to {iou_thresholds[-1]:g}"
+    return f"V2 over δ {', '.join(f'{each:g}' for each in iou_thresholds)}"
+
+
 class ProtocolInfo(_Part):
     """The settings that make two records comparable."""
 
@@ -541,12 +548,7 @@ class ProtocolInfo(_Part):
     @property
     def v2(self) -> str:
         """What V2 is called: over other δ than those of the protocol, what it is."""
-        deltas = self.iou_thresholds
-        if deltas == IOU_THRESHOLDS:
-            return "MaxBoxAccV2"
-        if len(deltas) > _MOST_LISTED:
-            return f"V2 over {len(deltas)} δ, {deltas[0]:g} to {deltas[-1]:g}"
-        return f"V2 over δ {', '.join(f'{each:g}' for each in deltas)}"
+        return "MaxBoxAccV2" if self.iou_thresholds == IOU_THRESHOLDS else v2_over(self.iou_thresholds)
 
     @property
     def unusual(self) -> list[str]:
