@@ -3,6 +3,7 @@
 import copy
 import json
 import os
+import re
 import shutil
 import time
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from leaderboards import drawn_of, readme_of, rows_in
+from leaderboards import drawn_of, parts_of, readme_of, rows_in
 from PIL import Image
 
 import wsolbench
@@ -21,6 +22,7 @@ from wsolbench.engine.localize import NetworkMaps
 from wsolbench.engine.run import plan_run
 from wsolbench.errors import DataError, ScoremapError, UsageError
 from wsolbench.leaderboard.entries import group_tables, read_all
+from wsolbench.leaderboard.page import render_page
 from wsolbench.progress import Reporter
 from wsolbench.protocol import BoxEvaluator, MaskEvaluator
 from wsolbench.records.plain import sealed
@@ -308,14 +310,24 @@ def test_other_iou_thresholds_stand_in_a_table_of_their_own(run, cli, tmp_path):
     assert sorted(title.partition("τ grid 0.1, ")[2] for title in titles[1:]) == sorted(endings)
     assert [table.slug for table in tables] == [
         "folder",
-        *("folder-frame-224-iou-0.5", "folder-frame-224-iou-0.5-0.75", "folder-frame-40-iou-0.3-0.5-0.7"),
+        *("folder-iou-0.5", "folder-iou-0.5-0.75", "folder-frame-40"),
     ]
     assert {(row.table, row.iou_thresholds) for row in rows_in(tables)} == {
         ("folder", ()),
-        ("folder-frame-224-iou-0.5", (0.5,)),
-        ("folder-frame-224-iou-0.5-0.75", (0.5, 0.75)),
-        ("folder-frame-40-iou-0.3-0.5-0.7", ()),
+        ("folder-iou-0.5", (0.5,)),
+        ("folder-iou-0.5-0.75", (0.5, 0.75)),
+        ("folder-frame-40", ()),
     }
+    assert re.findall(r"\[1 row]\(index\.html#(.*?)\)", readme) == [
+        *("t-folder", "t-folder-iou-0.5", "t-folder-iou-0.5-0.75", "t-folder-frame-40"),
+    ]
+    page = render_page(parts_of(tables)).decode()
+    assert re.findall('<li><a href="#(.*?)">(.*?) <small>6</small></a></li>', page) == [
+        ("t-folder", "folder"),
+        ("t-folder-iou-0.5", "folder, V2 over δ 0.5"),
+        ("t-folder-iou-0.5-0.75", "folder, V2 over δ 0.5, 0.75"),
+        ("t-folder-frame-40", "folder, frame 40×40"),
+    ]
     heads = [line for line in readme.splitlines() if "MaxBoxAcc @fullsup" in line]
     for deltas, count in {"0.5": 1, "0.5, 0.75": 1, "": 2}.items():
         heading = f" V2 over δ {deltas} @fullsup [95 %] " if deltas else " V2 @fullsup [95 %] "

@@ -137,7 +137,7 @@ def test_v2_over_other_iou_thresholds_is_told_in_every_format(tmp_path, cli):
     found = cli(*table[:-2], "--format", "csv").out
     assert {each["iou_thresholds"] for each in csv.DictReader(io.StringIO(found))} == {"0.3 0.5"}
     usual = Part("usual", "toys", "toys", [replace(each, images=8) for each in ROWS], SCORE)
-    page = render_page([Part("toys", "toys", TABLE.title, rows, SCORE, is_usual=False), usual]).decode()
+    page = render_page([Part("toys", "toys", TABLE.title, rows, SCORE, unusual=["V2 over δ 0.3, 0.5"]), usual]).decode()
     heads = re.findall(f'<th scope="col" data-key="{SCORE}"[^>]*><button[^>]*>([^<]*)<', page)
     assert heads == ["V2 over δ 0.3, 0.5 @fullsup"] * 2 + ["V2 @fullsup"] * 2
     assert "or over the δ that a heading names" in page

@@ -243,7 +243,7 @@ def _part(table: Table, galleries: Collection[str]) -> Part:
         score=drawn.score,
         figures={TITLES[name]: f"{FIGURES}/{table.slug}-{name}.svg" for name in figures_of(drawn)},
         gallery=gallery if gallery in galleries else None,
-        is_usual=table.first.protocol.is_usual,
+        unusual=table.first.protocol.unusual,
     )
 
 

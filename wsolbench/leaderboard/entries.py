@@ -10,13 +10,14 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from itertools import groupby
 from pathlib import Path
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from wsolbench.errors import DataError, WsolbenchError
 from wsolbench.files import file_name, open_regular
 from wsolbench.leaderboard.measured import measured_json
 from wsolbench.processes import ordered_map_beside, spare_processors
 from wsolbench.progress import Reporter
+from wsolbench.protocol import FRAME, IOU_THRESHOLDS
 from wsolbench.records import BackboneInfo, ResultRecord, TrainingInfo
 from wsolbench.records.compare import Scores, is_in_order, scores_of
 from wsolbench.records.identity import Facts, Identity, identity_of
@@ -445,16 +446,30 @@ def _is_drawn(table: Table) -> bool:
     return bool(roots) and not any(roots)
 
 
+def _listed(iou_thresholds: Iterable[float]) -> str:
+    return ", ".join(f"{iou:g}" for iou in iou_thresholds)
+
+
+_USUAL: Final = {"frame": f"{FRAME}", _DELTAS: _listed(IOU_THRESHOLDS)}
+"""Facts of tables that names of their files omit."""
+
+
 def _facts_of_table(record: ResultRecord) -> dict[str, str]:
     """Return what tells a table apart from others of data sets with the same name."""
     measured, protocol = identity_of(record), record.protocol
     facts = flat(fact for fact in (*measured.protocol, *measured.data, *measured.pixels) if fact[0] != "images")
-    deltas = ", ".join(f"{iou:g}" for iou in protocol.iou_thresholds)
-    return {"scored": protocol.scored, **facts, _DELTAS: deltas, "target": protocol.target or "stored-maps"}
+    return {
+        "scored": protocol.scored,
+        **facts,
+        _DELTAS: _listed(protocol.iou_thresholds),
+        "target": protocol.target or "stored-maps",
+    }
 
 
 def _slugs(parts: Sequence[Sequence[Entry]], facts: Sequence[Mapping[str, str]]) -> list[str]:
     """Return the names of the files of tables: that of the data set, in all but the largest with what is different.
+
+    Of a frame or δ, these are others than those of the protocol.
 
     No two differ in the case of letters alone, as there are disks on which these are one file.
     """
@@ -462,7 +477,8 @@ def _slugs(parts: Sequence[Sequence[Entry]], facts: Sequence[Mapping[str, str]])
     slugs: list[str] = []
     taken: set[str] = set()
     for name, told in zip(names, tell_apart(names, facts.__getitem__), strict=True):
-        slug = name if name.lower() not in taken else file_name("-".join([name, *map(_in_slug, told)]))
+        different = [_in_slug(fact) for fact in told if fact not in _USUAL.items()]
+        slug = name if name.lower() not in taken else file_name("-".join([name, *different]))
         while {slug.lower(), f"{slug}-seeds".lower()} & taken:  # the table of means over seeds has a file of its own
             slug += "-other"
         taken |= {slug.lower(), f"{slug}-seeds".lower()}

@@ -72,13 +72,23 @@ class Part(BoardTable):
         figures: What a figure shows -> its file.
         gallery: The file of its gallery, or None.
         papers: What the sources of reported rows begin with -> the paper as BibTeX.
-        is_usual: Whether frame and δ are those of the protocol.
+        unusual: What of frame and δ is not that of the protocol, for people.
     """
 
     figures: Mapping[str, str] = field(default_factory=dict)
     gallery: str | None = None
     papers: Mapping[str, str] = field(default_factory=dict)
-    is_usual: bool = True
+    unusual: Sequence[str] = ()
+
+    @property
+    def is_usual(self) -> bool:
+        """Whether frame and δ are those of the protocol."""
+        return not self.unusual
+
+    @property
+    def label(self) -> str:
+        """What people call it: the data set, and what is unusual."""
+        return ", ".join([self.name, *self.unusual])
 
     @cached_property
     def is_reported(self) -> bool:
@@ -348,9 +358,9 @@ def _facets(parts: Sequence[Part], rows: Sequence[Row]) -> dict[str, tuple[str, 
 
 
 def _names(parts: Sequence[Part]) -> dict[str, str]:
-    """Return what people call tables: the data set, or the name of its files where two would look the same."""
-    count = Counter((part.name, part.images) for part in parts)
-    return {part.slug: part.name if count[part.name, part.images] == 1 else part.slug for part in parts}
+    """Return what people call tables, or the name of their files where two would look the same."""
+    count = Counter((part.label, part.images) for part in parts)
+    return {part.slug: part.label if count[part.label, part.images] == 1 else part.slug for part in parts}
 
 
 def _label(part: Part, name: str) -> str:
