@@ -7,6 +7,7 @@ import os
 import pickle
 import socket
 import struct
+import subprocess
 import warnings
 import zipfile
 from pathlib import Path
@@ -76,6 +77,7 @@ def executing(marker):
         "eval": Call(eval, f"open({str(marker)!r}, 'w')"),
         "exec": Call(exec, f"open({str(marker)!r}, 'w')"),
         "getattr": Call(getattr, "text", "upper"),
+        "getattr of a class": Call(getattr, subprocess.Popen, "wait"),
         "touch": Call(Path.touch, Path(marker)),
         "load": Call(torch.load, str(marker)),
         "zeros": Call(torch.zeros, GIB * 4),

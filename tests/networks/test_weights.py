@@ -371,6 +371,16 @@ class Level(Enum):
     HIGH = "high"
 
 
+class Attribute:
+    """Is stored as an attribute of something, as Python 3.11.0 to 3.11.3 store members of enumerations."""
+
+    def __init__(self, of, name):
+        self.of, self.name = of, name
+
+    def __reduce__(self):
+        return getattr, (self.of, self.name)
+
+
 OBJECTS = {
     "own": Mine(),
     "settings": Settings(size=Settings(width=224)),
@@ -386,6 +396,7 @@ OBJECTS = {
     "class": torch.nn.ReLU,
     "function": torch.nn.functional.relu,
     "level": Level.HIGH,
+    "level of old": Attribute(Level, "HIGH"),
 }
 
 

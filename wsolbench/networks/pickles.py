@@ -314,6 +314,14 @@ def _object(name: str, arguments: tuple[Any, ...]) -> Foreign:
     return Foreign(name, {"_val": alone} if isinstance(alone, str | int | float) else None)
 
 
+def _member(_: _Machine, arguments: tuple[Any, ...]) -> Foreign:
+    """Return what stands for a member of an enumeration, as Python 3.11.0 to 3.11.3 store it: (class, name)."""
+    owner, name = arguments
+    if not (isinstance(owner, _Global) and _holds_data(owner.name) and isinstance(name, str)):
+        raise RefusedPickleError("builtins.getattr")
+    return Foreign(owner.name, None)
+
+
 def _reconstructed(_: _Machine, arguments: tuple[Any, ...]) -> Foreign:
     """Return what stands for an object that an old pickle makes of (class, base, state of the base)."""
     made, _, state = arguments
@@ -451,6 +459,7 @@ _MAKERS: Mapping[str, _Maker] = {
     "torch._utils._rebuild_tensor_v3": _typed_tensor,
     **dict.fromkeys(["torch._utils._rebuild_parameter", "torch._utils._rebuild_parameter_with_state"], _parameter),
     "torch.nn.parameter.Parameter": _parameter,
+    "builtins.getattr": _member,
     "copyreg._reconstructor": _reconstructed,
     "_codecs.encode": _bytes,
     "numpy.dtype": _number_type,
