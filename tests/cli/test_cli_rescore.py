@@ -298,6 +298,20 @@ def test_v2_over_other_iou_thresholds_is_called_what_it_is(run, cli, tmp_path):
     assert "V2 over 10 δ, 0.5 to 0.95" in cli("rescore", record, *many, "--out", tmp_path / "many").out
 
 
+def test_other_iou_thresholds_are_refused_for_masks_alone(run, cli, folder_set, tmp_path):
+    data = folder_set(val=3, test=6, annotation="masks")
+    options = ("--masks", data.images, "--save-scoremaps", tmp_path / "maps")
+    record = run(tmp_path / "run", *options, data=data) / "record-cam.json"
+    stored = ("evaluate", *data.options, "--masks", data.images, "--scoremaps", tmp_path / "maps/cam/test")
+    told = ("--iou: test has no boxes, and masks are scored without IoU thresholds; omit --iou",)
+    for command in (("rescore", record), stored):
+        assert cli(*command, "--iou", 0.3, "--iou", 0.5, "--out", tmp_path / "other").refused(*told)
+        assert not (tmp_path / "other").exists()
+    usual = [part for delta in (0.3, 0.5, 0.7) for part in ("--iou", delta)]  # those of the protocol change nothing
+    assert cli("rescore", record, *usual, "--out", tmp_path / "usual").code == 0
+    assert "PxAP" in cli("compare", record, tmp_path / "usual" / record.name).out
+
+
 def test_other_iou_thresholds_stand_in_a_table_of_their_own(run, cli, tmp_path):
     record = run(tmp_path / "runs" / "run") / "record-cam.json"
     for number, options in enumerate([["--iou", 0.5], ["--iou", 0.5, "--iou", 0.75], ["--frame", 40]]):

@@ -31,7 +31,7 @@ from wsolbench.engine.scoring import (
 from wsolbench.engine.sources import MapSource
 from wsolbench.errors import DataError, UsageError
 from wsolbench.progress import Reporter
-from wsolbench.protocol import select_on_fullsup, select_threshold
+from wsolbench.protocol import IOU_THRESHOLDS, select_on_fullsup, select_threshold
 from wsolbench.protocol.compilation import load_sweep
 from wsolbench.protocol.rules import OTSU
 from wsolbench.records import (
@@ -215,13 +215,13 @@ def score_splits(
         DataError: An image or a mask cannot be read, or there is nothing to score against.
         PluginError: A network or a method fails.
         ScoremapError: A stored map is damaged; or a map is bad, and the configuration is strict.
+        UsageError: A setting is of boxes, and the evaluated split has none.
     """
     if any(part.has_boxes for part in splits.parts):
         with reporter.phase("compilation"):
             load_sweep(reporter.say)
-    if (config.tau or splits.pseudo) and not splits.evaluated.has_boxes:
-        option = "--tau" if config.tau else "--tau-from"
-        raise UsageError(f"{option}: {splits.evaluated.label} has no boxes to score at this τ; omit {option}")
+    if not splits.evaluated.has_boxes:
+        _check_options_of_boxes(config, splits)
     fullsup: dict[str, ScoredSplit] = {}
     if splits.fullsup is not None:
         fullsup = _score(source, splits.fullsup, config, reporter, {}, dealt)
@@ -251,6 +251,20 @@ def score_splits(
         else Scored.of(scored[method], fullsup.get(method), chosen[method], pseudo.get(method))
         for method in source.methods
     }
+
+
+def _check_options_of_boxes(config: ScoringConfig, splits: OpenSplits) -> None:
+    """Refuse what is asked for and would change nothing where the evaluated split has no boxes.
+
+    Raises:
+        UsageError: There is some.
+    """
+    label = splits.evaluated.label
+    if config.tau or splits.pseudo:
+        option = "--tau" if config.tau else "--tau-from"
+        raise UsageError(f"{option}: {label} has no boxes to score at this τ; omit {option}")
+    if config.scoring.iou_thresholds != IOU_THRESHOLDS:
+        raise UsageError(f"--iou: {label} has no boxes, and masks are scored without IoU thresholds; omit --iou")
 
 
 def _check_boxes(scored: Mapping[str, ScoredSplit], evaluated: OpenSplit) -> None:
