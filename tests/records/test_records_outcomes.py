@@ -19,7 +19,8 @@ from toy_records import (
 
 from wsolbench.errors import DataError
 from wsolbench.protocol import IOU_THRESHOLDS, MODES
-from wsolbench.records import read_record, write_record
+from wsolbench.records import encoding, read_record, write_record
+from wsolbench.records.encoding import encode_outcomes
 from wsolbench.records.missing import OLDER_RECORD
 from wsolbench.records.outcomes import IMAGE_VALUES, OtsuOutcomes, SplitOutcomes, claimed_scores, recompute_scores
 from wsolbench.records.record import LATER_METRICS
@@ -94,6 +95,18 @@ def test_some_images_can_be_selected_and_none_has_runs_of_another():
     assert (runs.num_images, runs.image.tolist()) == (2, [0, 0])
     assert (runs.start.tolist(), runs.stop.tolist()) == ([7, 10], [8, 12])
     assert uneven().select([]).correct["multi"][0.7].num_images == 0
+
+
+@pytest.mark.parametrize("at_a_time", [1, 3, 1000])
+def test_outcomes_of_many_images_are_written_as_those_of_few(monkeypatch, at_a_time):
+    outcomes = [replace(uneven(), statistics={"share": np.array([0.0, 1.0, np.nan, 0.25, 1e-7, 1e22, 0.5, 3.0])})]
+    whole = b"".join(encode_outcomes(outcomes))
+    assert json.loads(whole)["test"]["statistics"]["share"][:4] == [0.0, 1.0, None, 0.25]
+    monkeypatch.setattr(encoding, "_FEW", 0)
+    monkeypatch.setattr(encoding, "_AT_A_TIME", at_a_time)
+    pieces = list(encode_outcomes(outcomes))
+    assert b"".join(pieces) == whole
+    assert len(pieces) > 50
 
 
 def test_the_order_of_images_changes_no_score():

@@ -36,7 +36,10 @@ __all__ = [
     "read_statistic",
 ]
 
-_AT_A_TIME = 1 << 14  # numbers that are written together
+_AT_A_TIME = 1 << 14
+"""Numbers that are written together."""
+_FEW = 1 << 12
+"""Images whose outcomes are written at once, which is quicker."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,8 +56,10 @@ class _Column:
 
 
 def encode_outcomes(outcomes: Sequence[SplitOutcomes]) -> Iterator[bytes]:
-    """Yield the content of an outcomes file, some at a time: as lists of Python it takes ten times the memory."""
-    for text in _json_of({part.split: _encoded_part(part) for part in outcomes}):
+    """Yield the content of an outcomes file; of many images piece by piece, as its lists take ten times the memory."""
+    content = {part.split: _encoded_part(part) for part in outcomes}
+    are_few = all(len(part.image_ids) <= _FEW for part in outcomes)
+    for text in [_dumped(_as_lists(content))] if are_few else _json_of(content):
         yield text.encode()
     yield b"\n"
 
