@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wsolbench.engine.ranks import Ranks
+from wsolbench.errors import EndedTogetherError
 
 NETWORK = ["-b", "wsolbench:replknet_nano", "-w", "random", "--batch-size", "4", "--interval", "0.1", "--no-gallery"]
 
@@ -28,6 +29,27 @@ def wsolbench_methods():
     return [MethodSpec(name="killed", build=Killed, source="a test")]
 """
 
+BUGGY = """
+import sys
+from wsolbench.cli.app import main
+from wsolbench.engine import run
+
+class Result:
+    def __reduce__(self):
+        raise RuntimeError("a bug of this process")  # while results are exchanged
+
+def fail():
+    raise ValueError("a bug of this process")
+
+def with_a_bug(config, registry, reporter, *, command, ranks):
+    place, rank = sys.argv[-1].removeprefix("bug=").split(",")
+    work = {"work": fail, "exchange": Result}[place]
+    return ranks.gathered_everywhere(work if ranks.number == int(rank) else list)
+
+run.run = with_a_bug
+main(sys.argv[1:-1])
+"""
+
 
 @given(images=st.integers(0, 60), batch_size=st.integers(1, 9), count=st.integers(1, 5))
 def test_whole_batches_are_dealt_each_image_once(images, batch_size, count):
@@ -43,6 +65,15 @@ def test_one_process_does_everything_itself():
     assert alone.together(lambda: 1) == 1
     assert alone.gathered(lambda: 2) == alone.gathered_everywhere(lambda: 2) == [2]
     assert alone.from_first(lambda: []) == []
+
+
+def test_another_process_that_has_ended_is_told_apart_from_a_bug_of_this_one():
+    for message in ("Connection closed by peer [127.0.0.1]:1", "Read error: Connection reset by peer", "Broken pipe"):
+        with pytest.raises(EndedTogetherError), Ranks(1, 2).noticing_deaths():
+            raise RuntimeError(f"[gloo/transport/tcp/pair.cc:545] {message}")
+    with pytest.raises(RuntimeError, match="of size 3") as bug, Ranks(1, 2).noticing_deaths():
+        raise RuntimeError("shape '[2]' is invalid for input of size 3")
+    assert not isinstance(bug.value, EndedTogetherError)
 
 
 @pytest.mark.parametrize("devices", ["0", "two", "-1", "²", "1.5"])
@@ -111,6 +142,23 @@ def test_an_error_of_any_process_is_one_line(folder_set, tmp_path):
     assert lines[0].startswith("error: ")
     assert data.ids()[5] in lines[0]
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("place", "rank"), [("work", 1), ("exchange", 1), ("exchange", 0)])
+def test_a_bug_of_any_process_shows_its_traceback_once_and_ends_all(tmp_path, place, rank):
+    (tmp_path / "buggy.py").write_text(BUGGY)
+    command = [*torchrun(2)[:-1], tmp_path / "buggy.py", "run", *NETWORK, "-m", "cam", "--out", tmp_path / "out"]
+    done = subprocess.run(
+        [*map(str, command), f"bug={place},{rank}"], capture_output=True, text=True, check=False, timeout=120
+    )
+    told = [line for line in done.stderr.splitlines() if line.startswith(("[rank", "error", "ValueError", "Runtime"))]
+    kind = {"work": "ValueError", "exchange": "RuntimeError"}[place]
+    assert (done.returncode, done.stdout) == (1, "")
+    assert told[0] == f"[rank{rank}]: Traceback (most recent call last):"
+    assert told[-1] == f"[rank{rank}]: {kind}: a bug of this process"
+    assert sum("Traceback" in line for line in told) == 1
+    assert all(line.startswith(f"[rank{rank}]") for line in told)
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ The first process prints, reports errors of all, and writes.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ __all__ = ["ALONE", "Ranks", "is_started_by_torchrun", "joined_ranks"]
 T = TypeVar("T")
 _PATIENCE = timedelta(days=7)
 """How long a process waits for the others; one that has died is noticed at once."""
+_LOST = re.compile("connection|socket|broken pipe|remote process|timed out|aborted", re.IGNORECASE)
+"""What the errors of gloo and nccl say when another process is gone: they are of the same class as all others."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +122,9 @@ class Ranks:
 
     @contextmanager
     def noticing_deaths(self) -> Iterator[None]:
-        """End without a word where another process has ended; the program that started both tells why.
+        """End without a word where another process has ended; it, or the program that started both, tells why.
+
+        Any other error is this process's own, and nobody else could tell it.
 
         Raises:
             EndedTogetherError: One has.
@@ -127,6 +132,8 @@ class Ranks:
         try:
             yield
         except RuntimeError as error:
+            if not _LOST.search(str(error)):
+                raise
             raise EndedTogetherError("another process of the run has ended") from error
 
 
@@ -157,7 +164,6 @@ def joined_ranks() -> Iterator[Ranks]:
     except (RuntimeError, ValueError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise UsageError(f"the {count} processes of torchrun do not find each other ({reason})") from error
-    try:
-        yield Ranks(distributed.get_rank(), count, int(os.environ.get("LOCAL_RANK", 0)))
-    finally:
-        distributed.destroy_process_group()
+    yield Ranks(distributed.get_rank(), count, int(os.environ.get("LOCAL_RANK", 0)))
+    # Not after an error: the others would end, and this process with them, perhaps before it has said what went wrong.
+    distributed.destroy_process_group()
