@@ -22,7 +22,7 @@ __all__ = ["ALONE", "Ranks", "is_started_by_torchrun", "joined_ranks"]
 T = TypeVar("T")
 _PATIENCE = timedelta(days=7)
 """How long a process waits for the others; one that has died is noticed at once."""
-_LOST = re.compile("connection|socket|broken pipe|remote process|timed out|aborted", re.IGNORECASE)
+_LOST = re.compile("connect|socket|pipe|endpoint|remote process|time(d )?out|abort", re.IGNORECASE)
 """What the errors of gloo and nccl say when another process is gone: they are of the same class as all others."""
 
 

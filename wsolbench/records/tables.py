@@ -29,6 +29,7 @@ from wsolbench.records.compare import Comparison, Difference, Discordant
 from wsolbench.records.contrasts import Cell, Contrast, Contrasts
 from wsolbench.records.marks import CLAIMED, explain_marks, marked, marks_of, network_marked
 from wsolbench.records.outcomes import Localized
+from wsolbench.texts import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -599,7 +600,7 @@ def _images_by_size(record: ResultRecord) -> dict[str, str]:
     if sizes is None:
         return {}
     counts = np.bincount(size_classes(sizes), minlength=len(OBJECT_SIZES)).tolist()
-    return {size: f" ({count:,} images)" for size, count in zip(OBJECT_SIZES, counts, strict=True)}
+    return {size: f" ({counted(count, 'images')})" for size, count in zip(OBJECT_SIZES, counts, strict=True)}
 
 
 def _oracle_threshold(record: ResultRecord) -> float | None:
@@ -623,17 +624,17 @@ def _interval(record: ResultRecord, metric: str) -> str:
     return "" if ends is None else f"{ends[0]:.1f}–{ends[1]:.1f}"
 
 
-def _counted(images: int) -> str:
-    return f"{images} {'image' if images == 1 else 'images'}"
-
-
 def _images(record: ResultRecord) -> str:
     sizes, split = record.dataset.split_sizes, record.protocol.split
-    text = f"{record.dataset.shown}, {split}: {_counted(sizes[split])}"
+    text = f"{record.dataset.shown}, {split}: {counted(sizes[split], 'images')}"
     if split == "test" and "train-fullsup" in sizes and record.protocol.scored == "maps":
-        text += f"; τ chosen on {_counted(sizes['train-fullsup'])} of train-fullsup"
+        text += f"; τ chosen on {counted(sizes['train-fullsup'], 'images')} of train-fullsup"
     text += "".join(f"; {told}" for told in record.protocol.unusual)
-    text += "".join(f"; τ of pseudo boxes on {part.images}" for part in record.splits if part.split == PSEUDO_BOXES)
+    text += "".join(
+        f"; τ of pseudo boxes on {counted(part.images, 'images')}"
+        for part in record.splits
+        if part.split == PSEUDO_BOXES
+    )
     return text
 
 
