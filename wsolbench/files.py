@@ -202,9 +202,8 @@ def read_regular(path: Path, limit: int) -> bytes:
     descriptor, size = _opened(path)
     try:  # few calls of the system, each of which lets other threads go first
         content = piece = os.read(descriptor, min(size, limit) + 1)
-        while (
-            piece and len(content) <= limit and len(content) != size
-        ):  # it grew, or its size is not known, as in /proc
+        # It changes its size, or this is not known, as in /proc.
+        while piece and len(content) <= limit and len(content) != size:
             piece = os.read(descriptor, min(limit, 2 * len(content) + _CHUNK) - len(content) + 1)
             content += piece
     finally:

@@ -28,7 +28,7 @@ from wsolbench.protocol.grid import (
 )
 from wsolbench.protocol.iou_steps import IouSteps
 from wsolbench.protocol.packed_rows import PackedRows
-from wsolbench.protocol.per_image import BoxLists
+from wsolbench.protocol.per_image import BoxLists, Sizes
 from wsolbench.protocol.scoremaps import check_scoremap, scoremap_in_frame
 from wsolbench.protocol.sweep import AtOtsu, IouCurves, best_iou_curves
 
@@ -213,7 +213,7 @@ class BoxEvaluator:
         self.thresholds = cam_threshold_grid(interval)
         self._ledger = _Ledger(boxes)
         sizes = [_check_size(image_sizes.get(image_id), image_id) for image_id in boxes]
-        self._sizes = np.array(sizes, dtype=np.int64)
+        self._sizes = Sizes(np.array(sizes, dtype=np.int64))
         checked = (check_boxes(of_image, image_id) for image_id, of_image in boxes.items())
         self._boxes = BoxLists.of(map(self._in_frame, checked, sizes))
         place = np.min_scalar_type(len(self.thresholds))
@@ -242,7 +242,7 @@ class BoxEvaluator:
         boxes = self._boxes[place]
         if self._frame is None:
             height, width = scoremap.shape
-            boxes = scale_boxes(boxes, _size(self._sizes[place]), (width, height))
+            boxes = scale_boxes(boxes, self._sizes[place], (width, height))
         return best_iou_curves(scoremap, boxes, self.thresholds, otsu=self._otsu is not None)
 
     def boxes_in_frame(self, image_id: str) -> NDArray[np.int64]:
@@ -312,7 +312,7 @@ class BoxEvaluator:
             joined = np.concatenate(parts)
             runs[mode][iou] = joined[joined[:, 0].argsort(kind="stable")]  # parts that were merged have any order
         counts = {mode: {iou: _count_runs(of, length) for iou, of in by_iou.items()} for mode, by_iou in runs.items()}
-        frames = self._sizes if self._frame is None else np.tile(self._frame, (len(image_ids), 1))
+        frames = self._sizes.pixels if self._frame is None else np.tile(self._frame, (len(image_ids), 1))
         sizes = object_sizes(self._boxes, frames)
         otsu = None if self._otsu is None else OtsuResult.of([self._otsu[image_id] for image_id in image_ids])
         return BoxResult(image_ids, self.thresholds, counts, runs, self._steps, sizes, self._boxes, otsu)
@@ -334,7 +334,7 @@ class BoxEvaluator:
         return all(
             np.array_equal(mine, other)
             for mine, other in (
-                (self._sizes, other._sizes[theirs]),
+                (self._sizes.pixels, other._sizes.pixels[theirs]),
                 (self._boxes.counts, boxes.counts),
                 (self._boxes.corners, boxes.corners),
             )
@@ -583,11 +583,6 @@ def _in_frame(scoremap: NDArray[np.floating[Any]], image_id: str, frame: Frame) 
     if frame is None or np.shape(scoremap) == frame[::-1]:
         return check_scoremap(scoremap, image_id)
     return scoremap_in_frame(scoremap, image_id, frame)[1]
-
-
-def _size(size: NDArray[np.int64]) -> tuple[int, int]:
-    width, height = size.tolist()
-    return width, height
 
 
 def _check_size(size: tuple[int, int] | None, image_id: str) -> tuple[int, int]:

@@ -34,15 +34,16 @@ class IouSteps:
 
     def add(self, image_id: str, ious: NDArray[np.float64], boxes: NDArray[np.uint64] | None) -> None:
         """Store the curves of one image, (T,) each, the boxes packed; without boxes there is no step."""
-        changes = [] if boxes is None else (boxes[1:] != boxes[:-1]).nonzero()[0]
-        steps = np.empty(0 if boxes is None else len(changes) + 1, dtype=self._rows.kind)
-        if boxes is not None:
-            starts = steps["start"]
-            starts[0] = 0
-            np.add(changes, 1, out=starts[1:], casting="unsafe")
-            steps["box"] = unpack_boxes(boxes[starts])
-            if self._with_ious:
-                steps["iou"] = ious[starts]
+        if boxes is None:
+            return
+        changes = (boxes[1:] != boxes[:-1]).nonzero()[0]
+        steps = np.empty(len(changes) + 1, dtype=self._rows.kind)
+        starts = steps["start"]
+        starts[0] = 0
+        np.add(changes, 1, out=starts[1:], casting="unsafe")
+        steps["box"] = unpack_boxes(boxes[starts])
+        if self._with_ious:
+            steps["iou"] = ious[starts]
         self._rows.add(image_id, steps)
 
     def merge(self, other: IouSteps) -> None:
